@@ -1,0 +1,39 @@
+# `make help` explains itself.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+CARGO ?= cargo
+IMAGE ?=
+.PHONY: help demo test golden bench lint docs settings clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@echo
+	@echo "  make demo IMAGE=my.tif   runs the demo on an image of your own"
+
+demo: redis ## Run a real image through the whole system on this machine and draw the result
+	$(CARGO) build --release --locked
+	target/release/redis-consumer demo $(IMAGE)
+
+test: redis ## Run every test against real peers
+	$(CARGO) test --release --locked --all-features
+
+golden: ## Run the golden cases and print a line per area
+	$(CARGO) test --release --locked --all-features golden -- --nocapture
+
+bench: ## Time every kernel (benches/README.md says how to compare with Python)
+	$(CARGO) bench --locked
+
+lint: ## Format, lints, docs: what CI checks beside the tests
+	$(CARGO) fmt --check
+	$(CARGO) clippy --release --locked --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+
+settings: ## Show every setting in force
+	$(CARGO) run --release --locked --quiet -- settings
+
+clean: ## Remove what was built
+	$(CARGO) clean
+
+.PHONY: redis
+redis:
+	@scripts/need-redis

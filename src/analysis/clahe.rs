@@ -1,0 +1,334 @@
+//! Contrast-limited adaptive histogram equalisation, after Zuiderveld, "Contrast limited
+//! adaptive histogram equalization", Graphics Gems IV (1994), bit-equal to scikit-image's
+//! `equalize_adapthist` with a clip limit of 0.01 and 256 bins.
+//!
+//! Border: one plane at a time; images are walked in [`super::normalize`].
+
+use ndarray::{Array2, ArrayView2};
+use rayon::prelude::*;
+
+use super::normalize::rescale_unit_mut;
+use super::plane::{from_values, mirror, values};
+
+/// Bins of a histogram.
+const BINS: usize = 256;
+
+/// Largest grey value while the histogram is equalised.
+const GREY_MAX: f64 = 16383.0;
+
+/// Grey values a bin holds.
+const BIN_WIDTH: u16 = 65;
+
+/// Share of a tile's pixels that one bin may hold.
+const CLIP_LIMIT: f64 = 0.01;
+
+/// Counts of one tile's grey bins.
+type Histogram = [u32; BINS];
+
+/// Grey value of each bin after equalisation.
+type Map = [f64; BINS];
+
+/// Equalises a plane `[row, column]` with values in 0 … 1; the result fills 0 … 1.
+///
+/// `kernel` is the side of a tile in pixels for both axes, an eighth of the plane if `None`.
+/// A result of one value is clamped to 0 … 1.
+#[must_use]
+pub fn equalize_adapthist(image: ArrayView2<'_, f32>, kernel: Option<usize>) -> Array2<f32> {
+    let shape = image.dim().into();
+    let mut values: Vec<f32> = image.iter().copied().collect();
+    equalize(&mut values, shape, kernel);
+    from_values(shape, values)
+}
+
+/// [`equalize_adapthist`] in place.
+pub(super) fn equalize(values: &mut [f32], shape: [usize; 2], kernel: Option<usize>) {
+    if values.is_empty() {
+        return;
+    }
+    let kernel = kernel.map_or_else(|| shape.map(|length| length / 8), |side| [side; 2]);
+    let grey = grey_14bit(values);
+    let equalized = equalize_grey(&grey, shape, kernel.map(|side| side.max(1)));
+    values.iter_mut().zip(equalized).for_each(|(to, from)| *to = f32::from(from));
+    rescale_unit_mut(values);
+}
+
+/// Grey values 0 … 16383 of a plane `[row, column]` with values in 0 … 1.
+///
+/// Rounded to 16 bits first (ties to even, outside values clamped), then stretched to the
+/// 14 bits; a plane of one value is not stretched.
+#[must_use]
+pub fn to_14bit(image: ArrayView2<'_, f32>) -> Array2<u16> {
+    let image = image.as_standard_layout();
+    from_values(image.dim().into(), grey_14bit(values(&image)))
+}
+
+/// Equalises a plane `[row, column]` of grey values 0 … 16383 with tiles of `kernel` pixels.
+///
+/// # Panics
+/// If a side of the kernel is zero.
+#[must_use]
+pub fn clahe_14bit(image: ArrayView2<'_, u16>, kernel: [usize; 2]) -> Array2<u16> {
+    assert!(kernel[0] > 0 && kernel[1] > 0, "a tile has at least one pixel");
+    let image = image.as_standard_layout();
+    let shape = image.dim().into();
+    from_values(shape, equalize_grey(values(&image), shape, kernel))
+}
+
+/// Cuts a histogram at `limit` and spreads the excess over its bins.
+///
+/// First as evenly as fits, then one count at a time in strides over the bins that still
+/// have room; a sweep is finished even if the excess runs out in its middle.
+pub fn clip_histogram(histogram: &mut [u32; 256], limit: u32) {
+    let limit = i64::from(limit);
+    let mut excess = cut(histogram, limit);
+    let increment = excess / BINS as i64;
+    let upper = limit - increment;
+    for bin in histogram.iter_mut() {
+        let count = i64::from(*bin);
+        if count < upper {
+            *bin += increment as u32;
+            excess -= increment;
+        }
+    }
+    for bin in histogram.iter_mut() {
+        let count = i64::from(*bin);
+        if count >= upper && count < limit {
+            excess -= limit - count;
+            *bin = limit as u32;
+        }
+    }
+    while excess > 0 {
+        let before = excess;
+        spread(histogram, limit, &mut excess);
+        if excess == before {
+            return;
+        }
+    }
+}
+
+fn cut(histogram: &mut Histogram, limit: i64) -> i64 {
+    let mut excess = 0;
+    for bin in histogram {
+        let count = i64::from(*bin);
+        if count > limit {
+            excess += count - limit;
+            *bin = limit as u32;
+        }
+    }
+    excess
+}
+
+fn spread(histogram: &mut Histogram, limit: i64, excess: &mut i64) {
+    let has_room = |&count: &u32| i64::from(count) < limit;
+    for start in 0..BINS {
+        let open = histogram.iter().filter(|count| has_room(count)).count();
+        let step = (open / *excess as usize).max(1);
+        for bin in histogram[start..].iter_mut().step_by(step) {
+            if has_room(bin) {
+                *bin += 1;
+                *excess -= 1;
+            }
+        }
+        if *excess <= 0 {
+            return;
+        }
+    }
+}
+
+fn grey_14bit(values: &[f32]) -> Vec<u16> {
+    let to_16bit = |&value: &f32| rint(f64::from((value * 65535.0).clamp(0.0, 65535.0)));
+    let mut grey: Vec<u16> = values.iter().map(to_16bit).collect();
+    let low = grey.iter().copied().min().unwrap_or(0);
+    let high = grey.iter().copied().max().unwrap_or(0);
+    if low == high {
+        grey.iter_mut().for_each(|value| *value = (*value).min(GREY_MAX as u16));
+        return grey;
+    }
+    let width = f64::from(high - low);
+    for value in &mut grey {
+        *value = rint((f64::from(*value - low) / width) * GREY_MAX);
+    }
+    grey
+}
+
+/// Rounds 0 … 65535 to an integer, ties to even: adding this number leaves no fraction bits.
+fn rint(value: f64) -> u16 {
+    const SHIFT: f64 = 6_755_399_441_055_744.0;
+    (value + SHIFT).to_bits() as u16
+}
+
+/// The tiles of one plane, numbered row by row.
+struct Tiles {
+    /// Pixels of the plane, rows and columns.
+    shape: [usize; 2],
+    /// Pixels of a tile, rows and columns.
+    kernel: [usize; 2],
+    /// Tiles below and beside each other.
+    counts: [usize; 2],
+}
+
+fn equalize_grey(grey: &[u16], shape: [usize; 2], kernel: [usize; 2]) -> Vec<u16> {
+    if grey.is_empty() {
+        return Vec::new();
+    }
+    let counts = [shape[0].div_ceil(kernel[0]), shape[1].div_ceil(kernel[1])];
+    let tiles = Tiles { shape, kernel, counts };
+    let bins: Vec<u8> = grey.iter().map(|&value| (value / BIN_WIDTH).min(255) as u8).collect();
+    let maps = tiles.maps(&bins);
+    tiles.interpolate(&bins, &maps)
+}
+
+impl Tiles {
+    fn maps(&self, bins: &[u8]) -> Vec<Map> {
+        let mut histograms = vec![[0; BINS]; self.counts[0] * self.counts[1]];
+        let rows_of_tiles = histograms.par_chunks_mut(self.counts[1]).enumerate();
+        rows_of_tiles.for_each(|(i, histograms)| self.count(bins, i, histograms));
+        histograms.into_par_iter().map(|histogram| self.map(histogram)).collect()
+    }
+
+    /// Counts the bins of one row of tiles, which continue below and right of the plane in
+    /// its mirror image.
+    fn count(&self, bins: &[u8], i: usize, histograms: &mut [Histogram]) {
+        let [_, width] = self.shape;
+        let [height, side] = self.kernel;
+        let reach = self.counts[1] * side;
+        let mut extended = vec![0; reach];
+        for row in i * height..(i + 1) * height {
+            let source = mirror(row as isize, self.shape[0]) * width;
+            let line = &bins[source..source + width];
+            extended[..width].copy_from_slice(line);
+            for column in width..reach {
+                extended[column] = line[mirror(column as isize, width)];
+            }
+            for (histogram, pixels) in histograms.iter_mut().zip(extended.chunks_exact(side)) {
+                pixels.iter().for_each(|&bin| histogram[usize::from(bin)] += 1);
+            }
+        }
+    }
+
+    fn map(&self, mut histogram: Histogram) -> Map {
+        let pixels = (self.kernel[0] * self.kernel[1]) as f64;
+        let limit = (CLIP_LIMIT * pixels).max(1.0) as u32;
+        clip_histogram(&mut histogram, limit);
+        let scale = GREY_MAX / pixels;
+        let mut cumulated = 0;
+        histogram.map(|count| {
+            cumulated += count;
+            (f64::from(cumulated) * scale).min(GREY_MAX).trunc()
+        })
+    }
+
+    /// Mixes the four maps around every pixel.
+    fn interpolate(&self, bins: &[u8], maps: &[Map]) -> Vec<u16> {
+        let [_, width] = self.shape;
+        let [height, _] = self.kernel;
+        let mut out = vec![0; bins.len()];
+        let mut blocks = Vec::new();
+        let mut rest = out.as_mut_slice();
+        let mut first = 0;
+        while first < self.shape[0] {
+            let next = (first + height - (first + height / 2) % height).min(self.shape[0]);
+            let (block, tail) = rest.split_at_mut((next - first) * width);
+            blocks.push((first, block));
+            rest = tail;
+            first = next;
+        }
+        let blocks = blocks.into_par_iter();
+        blocks.for_each(|(first, block)| self.interpolate_rows(bins, maps, (first, block)));
+        out
+    }
+
+    /// The rows from `first` on, which all lie between the same two rows of tiles.
+    fn interpolate_rows(&self, bins: &[u8], maps: &[Map], (first, out): (usize, &mut [u16])) {
+        let [_, width] = self.shape;
+        let [height, side] = self.kernel;
+        let padded = first + height / 2;
+        let bins = &bins[first * width..first * width + out.len()];
+        let mut left = 0;
+        while left < width {
+            let right = (left + side - (left + side / 2) % side).min(width);
+            let quad = self.quad(maps, [padded / height, (left + side / 2) / side]);
+            let weights: Vec<_> = (left..right).map(|column| share(column, side)).collect();
+            let rows = bins.chunks_exact(width).zip(out.chunks_exact_mut(width));
+            for (row, (bins, out)) in rows.enumerate() {
+                let down = share(first + row, height);
+                mix(&quad, down, &weights, (&bins[left..right], &mut out[left..right]));
+            }
+            left = right;
+        }
+    }
+
+    /// The maps above left, above right, below left and below right of a block, bin by bin.
+    fn quad(&self, maps: &[Map], block: [usize; 2]) -> Vec<[f64; 4]> {
+        let near = |axis: usize| {
+            let last = self.counts[axis] - 1;
+            [block[axis].saturating_sub(1).min(last), block[axis].min(last)]
+        };
+        let ([above, below], [left, right]) = (near(0), near(1));
+        let map = |row: usize, column: usize| &maps[row * self.counts[1] + column];
+        let (a, b) = (map(above, left), map(above, right));
+        let (c, d) = (map(below, left), map(below, right));
+        (0..BINS).map(|bin| [a[bin], b[bin], c[bin], d[bin]]).collect()
+    }
+}
+
+/// Weights of the tile before and of the tile behind a pixel.
+fn share(position: usize, side: usize) -> [f64; 2] {
+    let offset = (position + side / 2) % side;
+    let behind = offset as f64 / side as f64;
+    [1.0 - behind, behind]
+}
+
+fn mix(quad: &[[f64; 4]], [above, below]: [f64; 2], weights: &[[f64; 2]], (bins, out): (&[u8], &mut [u16])) {
+    let Some(quad) = quad.first_chunk::<BINS>() else {
+        return;
+    };
+    for ((out, &bin), &[left, right]) in out.iter_mut().zip(bins).zip(weights) {
+        let [a, b, c, d] = quad[usize::from(bin)];
+        let (a, b) = ((a * (left * above)) as f32, (b * (right * above)) as f32);
+        let (c, d) = ((c * (left * below)) as f32, (d * (right * below)) as f32);
+        *out = (((a + b) + c) + d) as i32 as u16;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn clipping_bounds_bins_and_spreads_what_it_cuts(
+            counts in proptest::collection::vec(0..200_u32, 256), limit in 1..60_u32,
+        ) {
+            let mut histogram: Histogram = std::array::from_fn(|bin| counts[bin]);
+            clip_histogram(&mut histogram, limit);
+            let (before, after) = (counts.iter().sum::<u32>(), histogram.iter().sum::<u32>());
+            prop_assert!(histogram.iter().all(|&count| count <= limit));
+            prop_assert!(after >= before.min(256 * limit));
+        }
+
+        #[test]
+        fn tiles_of_any_size_leave_grey_values(
+            size in (1..40_usize, 1..40_usize), kernel in (1..20_usize, 1..20_usize),
+        ) {
+            let grey = |(row, column)| ((row * 977 + column * 1361) % 16384) as u16;
+            let image = Array2::from_shape_fn(size, grey);
+            let equalized = clahe_14bit(image.view(), [kernel.0, kernel.1]);
+            prop_assert_eq!(equalized.dim(), size);
+            prop_assert!(equalized.iter().all(|&value| value <= 16383));
+        }
+    }
+
+    #[test]
+    fn grey_values_round_ties_to_even() {
+        assert_eq!([0.5, 1.5, 2.5, 65534.5, 65535.0].map(rint), [0, 2, 2, 65534, 65535]);
+    }
+
+    #[test]
+    fn a_plane_of_one_value_is_not_stretched() {
+        let image = Array2::from_elem((3, 3), 0.1);
+        assert_eq!(to_14bit(image.view()), Array2::from_elem((3, 3), 6554));
+    }
+}

@@ -1,0 +1,184 @@
+//! Intensity normalisation before a model sees the image.
+//!
+//! Border: whole images, plane by plane; the equalisation of one plane is [`super::clahe`].
+
+use ndarray::{Array2, Array4, ArrayView2};
+
+use super::clahe::equalize;
+use super::plane::{for_each_plane, from_values, range};
+
+/// Stretches a plane `[row, column]` to 0 … 1, all arithmetic in `f32`.
+///
+/// A plane of one value is clamped to 0 … 1 instead.
+#[must_use]
+pub fn rescale_unit(image: ArrayView2<'_, f32>) -> Array2<f32> {
+    let mut values: Vec<f32> = image.iter().copied().collect();
+    rescale_unit_mut(&mut values);
+    from_values(image.dim().into(), values)
+}
+
+/// Equalises every plane of an image `[batch, row, column, channel]` to 0 … 1.
+///
+/// Each plane is stretched to the unit range and equalised with tiles of `kernel` pixels a
+/// side (an eighth of the plane if `None`), see [`super::equalize_adapthist`]. A plane whose
+/// values are all equal becomes zero.
+#[must_use]
+pub fn histogram_normalization(mut image: Array4<f32>, kernel: Option<usize>) -> Array4<f32> {
+    for_each_plane(&mut image, |values, shape| {
+        let (low, high) = range(values);
+        if low == high {
+            return values.fill(0.0);
+        }
+        rescale_unit_mut(values);
+        equalize(values, shape, kernel);
+    });
+    image
+}
+
+/// Caps every plane of an image `[batch, row, column, channel]` at a percentile of its
+/// non-zero values.
+///
+/// The percentile (0 … 100) lies between two order statistics, interpolated in `f64` from
+/// their `f32` difference and rounded to `f32`, as `NumPy` 1 does it. Values above it become
+/// it; all others stay. A plane of zeros stays zero.
+#[must_use]
+pub fn percentile_threshold(mut image: Array4<f32>, percentile: f64) -> Array4<f32> {
+    for_each_plane(&mut image, |values, _| cap(values, percentile));
+    image
+}
+
+/// The steps of [`mesmer_preprocess`]; the default is what the Mesmer model was trained with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MesmerPreprocess {
+    /// Whether to cap bright pixels at `percentile` (default: yes).
+    pub threshold: bool,
+    /// Percentile of the non-zero values, 0 … 100 (default 99.9).
+    pub percentile: f64,
+    /// Whether to equalise the histogram (default: yes).
+    pub normalize: bool,
+    /// Side of an equalisation tile in pixels, an eighth of the plane if `None` (default 128).
+    pub kernel: Option<usize>,
+}
+
+impl Default for MesmerPreprocess {
+    fn default() -> Self {
+        Self { threshold: true, percentile: 99.9, normalize: true, kernel: Some(128) }
+    }
+}
+
+/// Prepares an image `[batch, row, column, channel]` for Mesmer:
+/// [`percentile_threshold`], then [`histogram_normalization`].
+#[must_use]
+pub fn mesmer_preprocess(mut image: Array4<f32>, options: &MesmerPreprocess) -> Array4<f32> {
+    if options.threshold {
+        image = percentile_threshold(image, options.percentile);
+    }
+    if options.normalize {
+        image = histogram_normalization(image, options.kernel);
+    }
+    image
+}
+
+/// Shifts and scales every plane of an image `[batch, row, column, channel]` to mean 0 and
+/// standard deviation 1.
+///
+/// `(x - mean) / (deviation + 1e-7)` with the population deviation; mean and deviation in
+/// `f64`, the rest in `f32`. A plane of one value becomes zero.
+#[must_use]
+pub fn normalize(mut image: Array4<f32>) -> Array4<f32> {
+    for_each_plane(&mut image, |values, _| standardize(values, 1e-7));
+    image
+}
+
+/// [`rescale_unit`] in place.
+pub(super) fn rescale_unit_mut(values: &mut [f32]) {
+    let (low, high) = range(values);
+    if low == high {
+        return values.iter_mut().for_each(|value| *value = value.clamp(0.0, 1.0));
+    }
+    let width = (f64::from(high) - f64::from(low)) as f32;
+    values.iter_mut().for_each(|value| *value = (*value - low) / width);
+}
+
+/// `(x - mean) / (deviation + epsilon)`.
+pub(super) fn standardize(values: &mut [f32], epsilon: f32) {
+    let count = values.len() as f64;
+    let mean = values.iter().map(|&value| f64::from(value)).sum::<f64>() / count;
+    let square = |&value: &f32| (f64::from(value) - mean).powi(2);
+    let deviation = (values.iter().map(square).sum::<f64>() / count).sqrt();
+    let (mean, divisor) = (mean as f32, deviation as f32 + epsilon);
+    values.iter_mut().for_each(|value| *value = (*value - mean) / divisor);
+}
+
+fn cap(values: &mut [f32], percentile: f64) {
+    let lit: Vec<f32> = values.iter().copied().filter(|&value| value != 0.0).collect();
+    let Some(limit) = interpolated_percentile(lit, percentile) else {
+        return;
+    };
+    for value in values {
+        *value = if *value > limit { limit } else { *value };
+    }
+}
+
+fn interpolated_percentile(mut values: Vec<f32>, percentile: f64) -> Option<f32> {
+    let last = values.len().checked_sub(1)?;
+    let position = (percentile / 100.0) * last as f64;
+    let index = (position as usize).min(last);
+    let fraction = position - position.floor();
+    let (_, &mut below, larger) = values.select_nth_unstable_by(index, f32::total_cmp);
+    let above = larger.iter().copied().min_by(f32::total_cmp).unwrap_or(below);
+    let step = f64::from(above - below);
+    let limit =
+        if fraction < 0.5 { f64::from(below) + step * fraction } else { f64::from(above) - step * (1.0 - fraction) };
+    Some(limit as f32)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Sorts all values.
+    fn slow_percentile(values: &[f32], percentile: f64) -> f32 {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f32::total_cmp);
+        let position = percentile / 100.0 * (sorted.len() - 1) as f64;
+        let (below, above) = (sorted[position.floor() as usize], sorted[position.ceil() as usize]);
+        (f64::from(below) + f64::from(above - below) * position.fract()) as f32
+    }
+
+    proptest! {
+        #[test]
+        fn the_percentile_lies_between_two_order_statistics(
+            values in proptest::collection::vec(-50_000..50_000_i32, 1..300), percentile in 0.0..100.0_f64,
+        ) {
+            let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
+            let expected = slow_percentile(&values, percentile);
+            let got = interpolated_percentile(values, percentile).expect("there are values");
+            prop_assert!((got - expected).abs() <= 0.01, "{got} is not {expected}");
+        }
+    }
+
+    #[test]
+    fn a_plane_of_one_value_becomes_zero() {
+        let image = Array4::from_elem((1, 4, 4, 1), 5.3);
+        assert_eq!(histogram_normalization(image.clone(), None).sum(), 0.0);
+        assert_eq!(normalize(image).sum(), 0.0);
+    }
+
+    #[test]
+    fn zeros_do_not_count_towards_the_percentile() {
+        let mut image = Array4::zeros((1, 10, 10, 1));
+        (image[[0, 0, 0, 0]], image[[0, 5, 5, 0]]) = (1.0, 3.0);
+        let capped = percentile_threshold(image, 50.0);
+        assert_eq!((capped[[0, 0, 0, 0]], capped[[0, 5, 5, 0]], capped.sum()), (1.0, 2.0, 3.0));
+    }
+
+    #[test]
+    fn steps_of_the_mesmer_preparation_can_be_left_out() {
+        let image = Array4::from_shape_fn((1, 3, 3, 1), |(_, row, column, _)| (row * column) as f32);
+        let options = MesmerPreprocess { threshold: false, normalize: false, ..MesmerPreprocess::default() };
+        assert_eq!(mesmer_preprocess(image.clone(), &options), image);
+    }
+}

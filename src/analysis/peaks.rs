@@ -1,0 +1,461 @@
+//! Maxima of a plane: h-maxima and local maxima.
+//!
+//! Border: where the maxima are; which of them belong together is [`super::label`]'s business.
+
+use ndarray::{Array2, ArrayView2};
+
+use super::morphology::{disk_half_widths, square_maximum};
+use super::plane::{from_values, range, values};
+
+/// The h-maxima of a plane `[row, column]`: pixels from which no pixel higher by about `h` can
+/// be reached over steps of up to `radius` pixels without descending by `h`.
+///
+/// A pixel is one if it exceeds the reconstruction of `(f - h) - 2e-6 * |f|` under `f` over
+/// disks of `radius` by at least `h`, all in `f32`. A peak closer than `radius` to a higher
+/// one is absorbed whatever lies between; plateaus are kept whole. If `h` exceeds the range of
+/// the plane there are none.
+///
+/// Only maxima are looked for, the reconstruction is never made: a pixel is none as soon as a
+/// flood of what is less than `h` below it meets a pixel that would raise the reconstruction.
+/// Floods start at local maxima, highest first, and end where an earlier one has been, so that
+/// every pixel is visited about once.
+///
+/// # Panics
+/// If `h` is not positive in `f32`.
+#[must_use]
+pub fn h_maxima(image: ArrayView2<'_, f32>, h: f64, radius: usize) -> Array2<bool> {
+    assert!(h as f32 > 0.0, "the height of an h-maximum is positive");
+    let image = image.as_standard_layout();
+    let (rows, columns) = image.dim();
+    let image = values(&image);
+    let (low, high) = range(image);
+    if image.is_empty() || h > f64::from(high - low) {
+        return from_values([rows, columns], vec![false; image.len()]);
+    }
+    let levels = Levels { image, h: h as f32 };
+    let mask = if radius == 0 {
+        image.iter().map(|&value| !levels.absorbed(value, levels.seed(value))).collect()
+    } else {
+        Floods::new(levels, [rows, columns], radius).maxima()
+    };
+    from_values([rows, columns], mask)
+}
+
+/// What decides between a pixel and those it can reach.
+struct Levels<'a> {
+    image: &'a [f32],
+    h: f32,
+}
+
+impl Levels<'_> {
+    /// Value from which a pixel starts to raise the reconstruction.
+    fn seed(&self, value: f32) -> f32 {
+        const TINY: f32 = 2e-6;
+        (value - self.h) - TINY * value.abs()
+    }
+
+    /// Whether a pixel of value `top` is no maximum once a seed reaches it.
+    fn absorbed(&self, top: f32, seed: f32) -> bool {
+        top - seed < self.h
+    }
+
+    /// Whether a way from a pixel of value `top` may lead over one of value `other`.
+    fn passable(&self, top: f32, other: f32) -> bool {
+        top - other < self.h
+    }
+}
+
+/// Floods over the plane, each from a local maximum.
+struct Floods<'a> {
+    levels: Levels<'a>,
+    shape: [usize; 2],
+    /// Half the width of the disk's rows, from its middle row outwards.
+    widths: Vec<usize>,
+    /// Flood that reached a pixel last, 0 if none.
+    owners: Vec<u32>,
+    /// What became of flood k + 1.
+    fates: Vec<Fate>,
+    /// Pixels that the current flood has not looked at, a bit each.
+    open: Vec<u64>,
+    /// Words of `open` in a row.
+    words: usize,
+}
+
+/// What became of a flood.
+#[derive(Clone, Copy)]
+enum Fate {
+    /// It met a pixel that absorbs its origin.
+    Absorbed,
+    /// It ended by itself: its origin of the value `top` is a maximum, and `seed` the highest
+    /// seed it met.
+    Maximum { top: f32, seed: f32 },
+}
+
+impl<'a> Floods<'a> {
+    fn new(levels: Levels<'a>, shape: [usize; 2], radius: usize) -> Self {
+        let words = shape[1].div_ceil(64);
+        Self {
+            owners: vec![0; levels.image.len()],
+            levels,
+            shape,
+            widths: disk_half_widths(radius),
+            fates: Vec::new(),
+            open: vec![u64::MAX; shape[0] * words],
+            words,
+        }
+    }
+
+    fn maxima(mut self) -> Vec<bool> {
+        let image = self.levels.image;
+        let mut mask = vec![false; image.len()];
+        let mut origins = self.origins();
+        origins.sort_by(|&a, &b| image[b as usize].total_cmp(&image[a as usize]));
+        for origin in origins {
+            mask[origin as usize] = self.is_maximum(origin as usize);
+        }
+        self.complete_plateaus(&mut mask);
+        mask
+    }
+
+    /// The first pixel in raster order of every plateau that its neighbours do not absorb.
+    fn origins(&self) -> Vec<u32> {
+        let [rows, columns] = self.shape;
+        let image = self.levels.image;
+        let mut origins = Vec::new();
+        for row in 0..rows {
+            for column in 0..columns {
+                let index = row * columns + column;
+                let value = image[index];
+                let left = if column > 0 { image[index - 1] } else { f32::NEG_INFINITY };
+                let up = if row > 0 { image[index - columns] } else { f32::NEG_INFINITY };
+                let right = if column + 1 < columns { image[index + 1] } else { f32::NEG_INFINITY };
+                let down = if row + 1 < rows { image[index + columns] } else { f32::NEG_INFINITY };
+                if left == value || up == value {
+                    continue;
+                }
+                let highest = left.max(right).max(up.max(down)).max(value);
+                if !self.levels.absorbed(value, self.levels.seed(highest)) {
+                    origins.push(index as u32);
+                }
+            }
+        }
+        origins
+    }
+
+    fn is_maximum(&mut self, origin: usize) -> bool {
+        let top = self.levels.image[origin];
+        match self.known(origin, top) {
+            Some(known) => known,
+            None => self.flood(origin, top),
+        }
+    }
+
+    /// The answer for a pixel of value `top` that reaches `index`, from an earlier flood.
+    fn known(&self, index: usize, top: f32) -> Option<bool> {
+        let flood = self.owners[index].checked_sub(1)?;
+        match self.fates.get(flood as usize)? {
+            Fate::Absorbed => Some(false),
+            Fate::Maximum { seed, .. } if self.levels.absorbed(top, *seed) => Some(false),
+            Fate::Maximum { top: other, .. } if *other == top => Some(true),
+            Fate::Maximum { .. } => None,
+        }
+    }
+
+    fn flood(&mut self, origin: usize, top: f32) -> bool {
+        let mut reached = vec![origin as u32];
+        let mut rim = Vec::new();
+        let fate = self.spread(top, &mut reached, &mut rim);
+        self.fates.push(fate);
+        let columns = self.shape[1];
+        for index in reached.into_iter().chain(rim) {
+            let (row, column) = (index as usize / columns, index as usize % columns);
+            self.open[row * self.words + column / 64] |= 1 << (column % 64);
+        }
+        matches!(fate, Fate::Maximum { .. })
+    }
+
+    /// Visits what a pixel of value `top` can reach, nearest first, until something absorbs it.
+    ///
+    /// `reached` starts with that pixel and collects the pixels visited, `rim` those too low.
+    fn spread(&mut self, top: f32, reached: &mut Vec<u32>, rim: &mut Vec<u32>) -> Fate {
+        let [rows, columns] = self.shape;
+        let radius = self.widths.len() - 1;
+        let flood = self.fates.len() as u32 + 1;
+        let mut highest_seed = self.levels.seed(top);
+        if self.levels.absorbed(top, highest_seed) {
+            return Fate::Absorbed;
+        }
+        let origin = reached[0] as usize;
+        self.owners[origin] = flood;
+        self.open[origin / columns * self.words + origin % columns / 64] &= !(1 << (origin % columns % 64));
+        let mut next = 0;
+        while let Some(&centre) = reached.get(next) {
+            next += 1;
+            let (row, column) = (centre as usize / columns, centre as usize % columns);
+            for y in row.saturating_sub(radius)..(row + radius + 1).min(rows) {
+                let width = self.widths[y.abs_diff(row)];
+                let (first, last) = (column.saturating_sub(width), (column + width).min(columns - 1));
+                for word in first / 64..=last / 64 {
+                    let mut bits = self.open[y * self.words + word];
+                    bits &= if word == first / 64 { u64::MAX << (first % 64) } else { u64::MAX };
+                    bits &= if word == last / 64 { u64::MAX >> (63 - last % 64) } else { u64::MAX };
+                    let seen = bits;
+                    while bits != 0 {
+                        let index = y * columns + word * 64 + bits.trailing_zeros() as usize;
+                        bits &= bits - 1;
+                        let value = self.levels.image[index];
+                        if !self.levels.passable(top, value) {
+                            rim.push(index as u32);
+                            continue;
+                        }
+                        let seed = self.levels.seed(value);
+                        if self.levels.absorbed(top, seed) || self.known(index, top) == Some(false) {
+                            return Fate::Absorbed;
+                        }
+                        highest_seed = highest_seed.max(seed);
+                        self.owners[index] = flood;
+                        reached.push(index as u32);
+                    }
+                    self.open[y * self.words + word] &= !seen;
+                }
+            }
+        }
+        Fate::Maximum { top, seed: highest_seed }
+    }
+
+    /// Gives the pixels of a plateau the answer of its first one.
+    fn complete_plateaus(&self, mask: &mut [bool]) {
+        let columns = self.shape[1];
+        let image = self.levels.image;
+        for index in 0..image.len() {
+            if index % columns > 0 && image[index - 1] == image[index] {
+                mask[index] = mask[index - 1];
+            } else if index >= columns && image[index - columns] == image[index] {
+                mask[index] = mask[index - columns];
+            }
+        }
+    }
+}
+
+/// How [`peak_local_max`] chooses.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LocalMaxima {
+    /// Half the side of the square in which a peak is the maximum, and the least distance of
+    /// two peaks, in pixels.
+    pub min_distance: usize,
+    /// Value that a peak exceeds.
+    pub threshold: f64,
+    /// Pixels along every side in which no peak lies.
+    pub border: usize,
+}
+
+/// Row and column of the local maxima of a plane `[row, column]`, highest first.
+///
+/// A peak equals the maximum of the square around it and exceeds the threshold in `f32`. A
+/// plane in which every pixel does has none. Peaks are accepted in order of their height if
+/// they keep the Chebyshev distance `min_distance` to all accepted before.
+///
+/// Equal peaks come in the order of `NumPy` 1's unstable quicksort, which decides who survives.
+#[must_use]
+pub fn peak_local_max(image: ArrayView2<'_, f32>, options: &LocalMaxima) -> Vec<[usize; 2]> {
+    let image = image.as_standard_layout();
+    let (rows, columns) = image.dim();
+    let image = values(&image);
+    let distance = options.min_distance;
+    let maxima = square_maximum(image, [rows, columns], distance);
+    if image == maxima {
+        return Vec::new();
+    }
+    let border = options.border;
+    let inside = |index: usize| {
+        let (row, column) = (index / columns, index % columns);
+        row.min(column) >= border && row + border < rows && column + border < columns
+    };
+    let threshold = options.threshold as f32;
+    let is_peak = |index: &usize| image[*index] == maxima[*index] && image[*index] > threshold;
+    let candidates = (0..image.len()).filter(is_peak).filter(|&index| inside(index));
+    let candidates: Vec<usize> = candidates.collect();
+    let heights: Vec<f32> = candidates.iter().map(|&index| -image[index]).collect();
+    let ordered = unstable_order(&heights).into_iter().map(|position| candidates[position]);
+    spaced(ordered, [rows, columns], distance)
+}
+
+/// Keeps what is not within `distance` of anything kept before.
+fn spaced(candidates: impl Iterator<Item = usize>, [rows, columns]: [usize; 2], distance: usize) -> Vec<[usize; 2]> {
+    let reach = distance.saturating_sub(1);
+    let mut taken = vec![false; rows * columns];
+    let mut kept = Vec::new();
+    for index in candidates {
+        let (row, column) = (index / columns, index % columns);
+        if distance > 0 && taken[index] {
+            continue;
+        }
+        kept.push([row, column]);
+        for y in row.saturating_sub(reach)..(row + reach + 1).min(rows) {
+            let right = (column + reach + 1).min(columns);
+            taken[y * columns + column.saturating_sub(reach)..y * columns + right].fill(true);
+        }
+    }
+    kept
+}
+
+/// Indices of `keys` in ascending order, equal ones in the order of `NumPy` 1's `argsort`:
+/// a quicksort with the median of three as pivot, ranges of up to 16 sorted by insertion.
+fn unstable_order(keys: &[f32]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..keys.len()).collect();
+    let mut postponed = Vec::new();
+    let Some(last) = keys.len().checked_sub(1) else {
+        return order;
+    };
+    let (mut left, mut right) = (0, last);
+    loop {
+        while right - left >= 16 {
+            let pivot = partition(&mut order, keys, left, right);
+            let (lower, upper) = ((left, pivot.saturating_sub(1)), (pivot + 1, right));
+            let (now, later) = if pivot - left < right - pivot { (lower, upper) } else { (upper, lower) };
+            postponed.push(later);
+            (left, right) = now;
+        }
+        insertion_sort(&mut order[left..=right], keys);
+        let Some(range) = postponed.pop() else {
+            return order;
+        };
+        (left, right) = range;
+    }
+}
+
+/// Parts `order[left..=right]` around the median of its first, middle and last key; returns
+/// where the pivot ends up.
+fn partition(order: &mut [usize], keys: &[f32], left: usize, right: usize) -> usize {
+    let middle = left + (right - left) / 2;
+    for (a, b) in [(left, middle), (middle, right), (left, middle)] {
+        if keys[order[b]] < keys[order[a]] {
+            order.swap(a, b);
+        }
+    }
+    let pivot = keys[order[middle]];
+    order.swap(middle, right - 1);
+    let (mut i, mut j) = (left, right - 1);
+    loop {
+        i += 1;
+        while keys[order[i]] < pivot {
+            i += 1;
+        }
+        j -= 1;
+        while pivot < keys[order[j]] {
+            j -= 1;
+        }
+        if i >= j {
+            break;
+        }
+        order.swap(i, j);
+    }
+    order.swap(i, right - 1);
+    i
+}
+
+fn insertion_sort(order: &mut [usize], keys: &[f32]) {
+    for end in 1..order.len() {
+        let mut place = end;
+        while place > 0 && keys[order[place]] < keys[order[place - 1]] {
+            order.swap(place, place - 1);
+            place -= 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::analysis::morphology::reconstruction;
+    use crate::analysis::strategies;
+
+    /// The definition, with the whole reconstruction.
+    fn slow(image: &Array2<f32>, h: f64, radius: usize) -> Array2<bool> {
+        let (low, high) = image.iter().fold((f32::MAX, f32::MIN), |(low, high), &v| (low.min(v), high.max(v)));
+        if h > f64::from(high - low) {
+            return Array2::default(image.dim());
+        }
+        let h = h as f32;
+        let seed = image.mapv(|value| (value - h) - 2e-6_f32 * value.abs());
+        let raised = reconstruction(seed.view(), image.view(), radius);
+        Array2::from_shape_fn(image.dim(), |pixel| image[pixel] - raised[pixel] >= h)
+    }
+
+    fn height() -> impl Strategy<Value = f64> {
+        prop_oneof![Just(0.05), Just(0.1), Just(0.2), Just(0.4), 1e-7..1e-5, 0.01..1.5]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn floods_find_the_maxima_of_the_reconstruction(
+            image in strategies::plane(14), h in height(), radius in 0..5_usize,
+        ) {
+            prop_assert_eq!(h_maxima(image.view(), h, radius), slow(&image, h, radius));
+        }
+
+        #[test]
+        fn almost_equal_peaks_are_told_apart_as_in_the_reconstruction(
+            image in strategies::plane(12), scale in prop_oneof![Just(1e-6_f32), Just(1e-5)], radius in 1..4_usize,
+        ) {
+            let image = image.mapv(|value| 0.9 + scale * value);
+            for h in [1e-7, 1e-6, 2e-6, 5e-6] {
+                prop_assert_eq!(h_maxima(image.view(), h, radius), slow(&image, h, radius));
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn planes_wider_than_a_word_of_bits_are_flooded_whole(
+            image in strategies::plane(9), h in height(), repeats in 8..20_usize,
+        ) {
+            let (rows, columns) = image.dim();
+            let wide = Array2::from_shape_fn((rows, columns * repeats), |(row, column)| {
+                image[[row, column % columns]] + (column / 7) as f32 * 0.013
+            });
+            prop_assert_eq!(h_maxima(wide.view(), h, 3), slow(&wide, h, 3));
+        }
+
+        #[test]
+        fn accepted_peaks_keep_their_distance(image in strategies::plane(20), min_distance in 1..5_usize) {
+            let peaks = peak_local_max(image.view(), &LocalMaxima { min_distance, threshold: 0.0, border: 1 });
+            for (place, &[row, column]) in peaks.iter().enumerate() {
+                prop_assert!(image[[row, column]] > 0.0);
+                for &[y, x] in &peaks[..place] {
+                    prop_assert!(y.abs_diff(row).max(x.abs_diff(column)) >= min_distance);
+                    prop_assert!(image[[y, x]] >= image[[row, column]]);
+                }
+            }
+        }
+
+        #[test]
+        fn the_unstable_order_is_an_order(keys in proptest::collection::vec(0..9_u8, 0..200)) {
+            let keys: Vec<f32> = keys.into_iter().map(f32::from).collect();
+            let order = unstable_order(&keys);
+            prop_assert!(order.is_sorted_by(|&a, &b| keys[a] <= keys[b]));
+            let mut indices = order;
+            indices.sort_unstable();
+            prop_assert!(indices.into_iter().eq(0..keys.len()));
+        }
+    }
+
+    #[test]
+    fn a_peak_within_reach_of_a_higher_one_is_absorbed_across_a_valley() {
+        let image = array![[0.0, 0.8, 0.0, 0.9, 0.0_f32]];
+        let maxima = |radius| h_maxima(image.view(), 0.1, radius).into_raw_vec_and_offset().0;
+        assert_eq!(maxima(1), [false, true, false, true, false]);
+        assert_eq!(maxima(2), [false, false, false, true, false]);
+    }
+
+    #[test]
+    fn a_plane_of_one_value_has_no_peaks() {
+        let image = Array2::from_elem((4, 4), 0.5);
+        assert!(peak_local_max(image.view(), &LocalMaxima { min_distance: 1, threshold: 0.1, border: 0 }).is_empty());
+    }
+}

@@ -1,0 +1,127 @@
+//! The planes of a `[batch, row, column, channel]` image, one at a time.
+//!
+//! Border: this file knows how planes lie in memory and how an index mirrors at their edge,
+//! not what is done with them.
+
+use ndarray::{Array2, Array4, ArrayViewMut2, Axis, CowArray, Ix2};
+use rayon::prelude::*;
+
+/// Runs `work` on the values of every plane, in row-major order, with the plane's shape.
+///
+/// Planes run in parallel; a plane of a one-channel image is handed over in place, others
+/// through a copy.
+pub(super) fn for_each_plane(image: &mut Array4<f32>, work: impl Fn(&mut [f32], [usize; 2]) + Sync) {
+    let planes: Vec<_> = planes_mut(image);
+    planes.into_par_iter().for_each(|mut plane| {
+        let shape = [plane.nrows(), plane.ncols()];
+        if let Some(values) = plane.as_slice_mut() {
+            return work(values, shape);
+        }
+        let mut values: Vec<f32> = plane.iter().copied().collect();
+        work(&mut values, shape);
+        plane.iter_mut().zip(values).for_each(|(to, from)| *to = from);
+    });
+}
+
+fn planes_mut(image: &mut Array4<f32>) -> Vec<ArrayViewMut2<'_, f32>> {
+    let (batches, _, _, channels) = image.dim();
+    let mut planes = Vec::with_capacity(batches * channels);
+    let mut items = image.view_mut();
+    for _ in 0..batches {
+        let (item, rest) = items.split_at(Axis(0), 1);
+        items = rest;
+        let mut item = item.index_axis_move(Axis(0), 0);
+        for _ in 0..channels {
+            let (plane, rest) = item.split_at(Axis(2), 1);
+            item = rest;
+            planes.push(plane.index_axis_move(Axis(2), 0));
+        }
+    }
+    planes
+}
+
+/// The pixels of a plane in standard layout, row by row.
+pub(super) fn values<'a, T>(plane: &'a CowArray<'_, T, Ix2>) -> &'a [T] {
+    plane.as_slice().expect("a plane in standard layout is one slice")
+}
+
+/// The plane of these pixels, given row by row.
+pub(super) fn from_values<T>(shape: [usize; 2], values: Vec<T>) -> Array2<T> {
+    Array2::from_shape_vec(shape, values).expect("there is one value for every pixel")
+}
+
+/// Source of index `i` on an axis of `length` samples that is continued by its mirror image,
+/// the edge sample not repeated (`NumPy`'s `reflect`).
+pub(super) fn mirror(i: isize, length: usize) -> usize {
+    if length == 1 {
+        return 0;
+    }
+    let k = i.unsigned_abs() % (2 * (length - 1));
+    if k < length { k } else { 2 * (length - 1) - k }
+}
+
+/// Source of index `i` on an axis of `length` samples that is continued by its mirror image,
+/// the edge sample repeated (`SciPy`'s `reflect`).
+pub(super) fn half_sample(i: isize, length: usize) -> usize {
+    let k = i.rem_euclid(2 * length as isize) as usize;
+    if k < length { k } else { 2 * length - 1 - k }
+}
+
+/// Smallest and largest of `values`; infinities the wrong way round if there are none.
+pub(super) fn range(values: &[f32]) -> (f32, f32) {
+    let mut low = [f32::INFINITY; 8];
+    let mut high = [f32::NEG_INFINITY; 8];
+    let (blocks, rest) = values.as_chunks::<8>();
+    for block in blocks {
+        for lane in 0..8 {
+            let value = block[lane];
+            low[lane] = if value < low[lane] { value } else { low[lane] };
+            high[lane] = if value > high[lane] { value } else { high[lane] };
+        }
+    }
+    let low = low.iter().chain(rest).fold(f32::INFINITY, |a, &b| a.min(b));
+    let high = high.iter().chain(rest).fold(f32::NEG_INFINITY, |a, &b| a.max(b));
+    (low, high)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mirrors_leave_out_or_repeat_the_edge_sample() {
+        let indices = -4..8;
+        let without: Vec<_> = indices.clone().map(|i| mirror(i, 3)).collect();
+        let repeated: Vec<_> = indices.map(|i| half_sample(i, 3)).collect();
+
+        assert_eq!(without, [0, 1, 2, 1, 0, 1, 2, 1, 0, 1, 2, 1]);
+        assert_eq!(repeated, [2, 2, 1, 0, 0, 1, 2, 2, 1, 0, 0, 1]);
+    }
+
+    #[test]
+    fn a_mirror_of_one_sample_is_that_sample() {
+        assert_eq!(mirror(-5, 1), 0);
+        assert_eq!(half_sample(7, 1), 0);
+    }
+
+    #[test]
+    fn planes_of_interleaved_channels_are_whole() {
+        let mut image = Array4::from_shape_fn((2, 2, 3, 2), |(b, r, c, k)| (b * 100 + r * 10 + c + k * 1000) as f32);
+        let expected = image.mapv(|value| -value);
+
+        for_each_plane(&mut image, |values, shape| {
+            assert_eq!(shape, [2, 3]);
+            assert_eq!(values[5] - values[0], 12.0);
+            values.iter_mut().for_each(|value| *value = -*value);
+        });
+
+        assert_eq!(image, expected);
+    }
+
+    #[test]
+    fn the_range_of_a_few_values_is_found_in_blocks_and_rest() {
+        let values: Vec<f32> = (0..19).map(|i| ((i * 7) % 19) as f32 - 5.0).collect();
+        assert_eq!(range(&values), (-5.0, 13.0));
+        assert_eq!(range(&values[..3]), (-5.0, 9.0));
+    }
+}

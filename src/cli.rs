@@ -1,0 +1,173 @@
+//! The command line: what to do, and the exit status.
+//!
+//! 0 is success, 64 wrong settings or a wrong command line, 1 anything else.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::consumer::Registry;
+use crate::daemon::{self, Configured};
+use crate::demo;
+use crate::settings::{Entry, Env, Origin, Problems};
+
+const WRONG_SETTINGS: u8 = 64;
+
+/// How long the runtime waits for computations that were abandoned at shutdown.
+const ABANDON_AFTER: Duration = Duration::from_millis(100);
+
+/// Takes microscopy jobs off a Redis queue, segments them with models on TensorFlow Serving, and stores the result.
+///
+/// All settings come from the environment; `redis-consumer settings` lists them.
+#[derive(Parser)]
+#[command(version, name = "redis-consumer")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Consume jobs until told to stop (what happens without a subcommand).
+    Consume,
+    /// Show every setting in force and where it came from; nothing is started.
+    Settings,
+    /// List the kinds of consumer that `CONSUMER_TYPE` can name.
+    Consumers,
+    /// Serve a small classical nuclei model over the TensorFlow Serving API, to try things without a GPU.
+    DemoModelServer(demo::ServerArguments),
+    /// Run one image through the whole system on this machine and draw the result.
+    Demo(demo::DemoArguments),
+}
+
+/// Runs the program with these kinds of consumer: parses the command line, does what it says, gives the exit status.
+pub fn run(registry: Registry) -> ExitCode {
+    // Two providers could be compiled in by a user's own dependencies; this one is ours.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(WRONG_SETTINGS) } else { ExitCode::SUCCESS };
+        }
+    };
+    let result = match arguments.command.unwrap_or(Command::Consume) {
+        Command::Consume => consume(&registry),
+        Command::Settings => show_settings(&registry),
+        Command::Consumers => list_consumers(&registry),
+        Command::DemoModelServer(arguments) => block_on(|stop| demo::serve(arguments, stop)),
+        Command::Demo(arguments) => block_on(|stop| demo::run(arguments, stop)),
+    };
+    result.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "redis-consumer: {error:#}");
+    if error.is::<Problems>() { ExitCode::from(WRONG_SETTINGS) } else { ExitCode::FAILURE }
+}
+
+fn consume(registry: &Registry) -> anyhow::Result<()> {
+    let configured = daemon::configure(registry, &Env::from_process())?;
+    configured.log.start();
+    configured.warnings.iter().for_each(|warning| warn!("{warning}"));
+    block_on(|stop| daemon::consume(configured, stop))
+}
+
+/// Runs a future on a fresh runtime. The first SIGTERM or SIGINT cancels the token, the second ends the process.
+fn block_on<F: Future<Output = anyhow::Result<()>>>(future: impl FnOnce(CancellationToken) -> F) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(async {
+        let stop = CancellationToken::new();
+        let signals = tokio::spawn(stop_on_signals(stop.clone()));
+        let result = future(stop).await;
+        signals.abort();
+        result
+    });
+    runtime.shutdown_timeout(ABANDON_AFTER);
+    result
+}
+
+async fn stop_on_signals(stop: CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        warn!("cannot listen for signals: a stop will leave running jobs to the next start");
+        return;
+    };
+    loop {
+        let (name, status) = tokio::select! {
+            _ = terminate.recv() => ("SIGTERM", 143),
+            _ = interrupt.recv() => ("SIGINT", 130),
+        };
+        if stop.is_cancelled() {
+            std::process::exit(status);
+        }
+        info!("{name} received");
+        stop.cancel();
+    }
+}
+
+fn show_settings(registry: &Registry) -> anyhow::Result<()> {
+    let Configured { entries, warnings, .. } = daemon::configure(registry, &Env::from_process())?;
+    let width = |text: fn(&Entry) -> usize| entries.iter().map(text).max().unwrap_or(0);
+    let (names, values) = (width(|entry| entry.name.len()), width(|entry| entry.value.chars().count()).min(40));
+    let mut out = std::io::stdout().lock();
+    for entry in &entries {
+        let origin = match &entry.origin {
+            Origin::Default => "default".to_owned(),
+            Origin::Variable(name) if name == entry.name => "environment".to_owned(),
+            Origin::Variable(name) => format!("from {name}"),
+        };
+        let (name, value, doc) = (entry.name, &entry.value, entry.doc);
+        writeln!(out, "{name:names$}  {value:values$}  {origin:12}  {doc}")?;
+    }
+    for warning in warnings {
+        writeln!(out, "warning: {warning}")?;
+    }
+    Ok(())
+}
+
+fn list_consumers(registry: &Registry) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    for kind in registry.kinds() {
+        let aliases = if kind.aliases.is_empty() { String::new() } else { format!(" (also {})", kind.aliases.join(", ")) };
+        writeln!(out, "{}{aliases}: {}", kind.name, kind.about)?;
+    }
+    Ok(())
+}
+
+/// How much is logged, and in which form.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogSettings {
+    pub(crate) level: tracing::Level,
+    pub(crate) json: bool,
+}
+
+impl LogSettings {
+    /// Sends log lines to standard error from now on.
+    fn start(self) {
+        let filter = format!("warn,redis_consumer={}", self.level.as_str().to_lowercase());
+        let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        // A second start within one process (tests of a user's binary) keeps the first one's.
+        let _ = if self.json {
+            logs.json().flatten_event(true).try_init()
+        } else {
+            logs.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init()
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,131 @@
+//! The seam: what a kind of job is, and how one is added.
+//!
+//! A consumer is a struct with the handles and settings it needs, and a [`Kind`] that says its name and how to build
+//! it. A binary of one's own is `redis_consumer::run(Registry::builtin().with(MINE))`.
+
+use async_trait::async_trait;
+
+use crate::job::{Job, Output};
+use crate::serving;
+use crate::settings::Reader;
+use crate::storage::Storage;
+
+/// Works the jobs of one kind.
+#[async_trait]
+pub trait Consumer: Send + Sync {
+    /// Refuses a job before any work is done, for instance by the type of its file.
+    ///
+    /// An error fails the job with that error as its reason.
+    fn check(&self, _job: &Job) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// Does the work of one job and says where the result lies.
+    ///
+    /// May be called more than once for one job, in this process or another: after a crash, a lost lease or a
+    /// shutdown the job starts over, from the beginning. Results go to [`Job::output_key`], which is the same each
+    /// time. An error fails the job; a panic does too, and the process goes on. When the job is lost to another
+    /// consumer, or the grace period of a shutdown ends, the future is dropped at an await and nothing it did is
+    /// recorded.
+    async fn consume(&self, job: &mut Job) -> anyhow::Result<Outcome>;
+}
+
+/// How a job ended that did not fail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The result is stored.
+    Done(Output),
+}
+
+/// The handles a consumer may take what it needs from, when it is built.
+#[derive(Clone)]
+pub struct Clients {
+    /// The bucket.
+    pub storage: Storage,
+    /// The model server.
+    pub serving: serving::Client,
+}
+
+/// Builds a consumer from the settings it has read.
+pub type Build = Box<dyn FnOnce(&Clients) -> Box<dyn Consumer> + Send>;
+
+/// A kind of consumer, as `CONSUMER_TYPE` names it.
+#[derive(Clone, Copy)]
+pub struct Kind {
+    /// The value of `CONSUMER_TYPE`.
+    pub name: &'static str,
+    /// Other values that mean the same.
+    pub aliases: &'static [&'static str],
+    /// What it does, in a line.
+    pub about: &'static str,
+    /// Reads the settings of this kind; mistakes go to the reader. The handles come later.
+    pub configure: fn(&mut Reader<'_>) -> Build,
+}
+
+/// The kinds of consumer that a binary knows.
+#[derive(Clone)]
+pub struct Registry(Vec<Kind>);
+
+impl Registry {
+    /// Every kind that this crate brings.
+    pub fn builtin() -> Self {
+        Self(crate::consumers::KINDS.to_vec())
+    }
+
+    /// The same with one more kind, which wins over a builtin of the same name.
+    #[must_use]
+    pub fn with(mut self, kind: Kind) -> Self {
+        self.0.insert(0, kind);
+        self
+    }
+
+    /// All kinds, in the order in which names are looked up.
+    pub fn kinds(&self) -> &[Kind] {
+        &self.0
+    }
+
+    /// The kind of this name or alias, in any case.
+    pub fn find(&self, name: &str) -> Option<Kind> {
+        let is = |word: &str| word.eq_ignore_ascii_case(name);
+        self.0.iter().copied().find(|kind| is(kind.name) || kind.aliases.iter().copied().any(is))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::settings::Env;
+
+    #[test]
+    fn names_and_aliases_are_unique() {
+        let registry = Registry::builtin();
+        let words = registry.kinds().iter().flat_map(|kind| kind.aliases.iter().chain([&kind.name]));
+        let mut seen = HashSet::new();
+        for word in words {
+            assert!(seen.insert(word), "`{word}` names two kinds");
+        }
+    }
+
+    #[test]
+    fn every_alias_finds_its_kind_in_any_case() {
+        let registry = Registry::builtin();
+        for kind in registry.kinds() {
+            for word in kind.aliases.iter().chain([&kind.name]) {
+                assert_eq!(registry.find(&word.to_uppercase()).map(|found| found.name), Some(kind.name));
+            }
+        }
+    }
+
+    #[test]
+    fn every_kind_is_configured_from_defaults() {
+        let env = Env::default();
+        for kind in Registry::builtin().kinds() {
+            let mut reader = Reader::new(&env);
+            let _build = (kind.configure)(&mut reader);
+            assert!(reader.finish().is_ok(), "the defaults of `{}` are wrong", kind.name);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Segmentation of one image (`CONSUMER_TYPE` `image` or `segmentation`).
+//!
+//! Two generations of jobs meet here. Newer jobs say with `channels` which image channel goes to the nuclear,
+//! cytoplasm and phase models that the environment names. Older jobs name the model and the functions themselves.
+
+mod plan;
+mod settings;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use ndarray::{Array4, ArrayD, Axis, concatenate};
+
+use self::plan::{NamedPlan, Pass, Plan};
+pub use self::settings::ImageSettings;
+use crate::applications::{Model, detect, named};
+use crate::compute;
+use crate::consumer::{Consumer, Kind, Outcome};
+use crate::images::output::ResultName;
+use crate::images::{self, encode_tiff};
+use crate::job::{Detected, Job, Output, Status};
+use crate::serving;
+use crate::storage::{Storage, archive};
+
+/// Segments one image.
+pub const KIND: Kind = Kind {
+    name: "image",
+    aliases: &["segmentation"],
+    about: "segments the cells of one image",
+    configure: |reader| {
+        let settings = Arc::new(ImageSettings::load(reader));
+        Box::new(|clients| {
+            Box::new(Image { settings, storage: clients.storage.clone(), serving: clients.serving.clone() })
+        })
+    },
+};
+
+struct Image {
+    settings: Arc<ImageSettings>,
+    storage: Storage,
+    serving: serving::Client,
+}
+
+#[async_trait]
+impl Consumer for Image {
+    fn check(&self, job: &Job) -> anyhow::Result<()> {
+        let archive = job.input_file_name()?.to_lowercase().ends_with(".zip");
+        if archive { Err(job.invalid_file_type()) } else { Ok(()) }
+    }
+
+    async fn consume(&self, job: &mut Job) -> anyhow::Result<Outcome> {
+        let plan = plan::of(job, &self.settings)?;
+        let file = self.storage.download(job.input_file_name()?).await?;
+
+        job.enter(Status::PreProcessing).await?;
+        let image = self.decode(job, file).await?;
+        let entries = match plan {
+            Plan::Channels(passes) => self.segment(job, image, passes).await?,
+            Plan::Named(plan) => self.run_named(job, image, plan).await?,
+        };
+
+        job.enter(Status::SavingResults).await?;
+        let archive = compute::run(move || archive::write_zip(entries)).await?;
+        let key = job.output_key();
+        let url = self.storage.upload(&key, archive.into()).await?;
+        Ok(Outcome::Done(Output { key, url }))
+    }
+}
+
+type Entries = Vec<(String, Vec<u8>)>;
+
+impl Image {
+    async fn decode(&self, job: &Job, file: Bytes) -> anyhow::Result<Array4<f32>> {
+        let name = job.input_file_name()?.to_owned();
+        let order = job.dimension_order()?.to_owned();
+        let limits = self.settings.decode_limits();
+        let image = compute::run(move || -> anyhow::Result<_> {
+            let image: ArrayD<f32> = images::decode(&file, &name, &limits)?;
+            let order = match order.as_str() {
+                "" => images::default_order(image.shape(), images::Container::of(&name))?.to_owned(),
+                _ => order,
+            };
+            Ok(images::to_bxyc(image, &order)?)
+        });
+        image.await
+    }
+
+    async fn segment(&self, job: &mut Job, image: Array4<f32>, passes: Vec<Pass>) -> anyhow::Result<Entries> {
+        plan::check_channels(&passes, image.dim().3)?;
+        let scale = self.scale(job, channel(&image, passes[0].channel)).await?;
+        self.settings.check_scaled_size(&image, scale)?;
+        let mut labels = Vec::new();
+        for pass in passes {
+            let model = Model::load(&self.serving, &pass.model).await?;
+            let input = channel(&image, pass.channel);
+            self.settings.check_fit(&input, &model)?;
+            job.enter(Status::Predicting).await?;
+            let image_mpp = scale * pass.application.model_mpp;
+            labels.push(pass.application.segment(&model, input, image_mpp).await?);
+        }
+        let name = ResultName::new(job.original_name()?);
+        compute::run(move || {
+            let views: Vec<_> = labels.iter().map(|array| array.view()).collect();
+            Ok(encode_labels(&name, &concatenate(Axis(3), &views)?))
+        })
+        .await
+    }
+
+    async fn run_named(&self, job: &mut Job, image: Array4<f32>, plan: NamedPlan) -> anyhow::Result<Entries> {
+        let scale = self.scale(job, image.clone()).await?;
+        self.settings.check_scaled_size(&image, scale)?;
+        let (id, functions) = self.choose_named(job, &image, plan).await?;
+        let model = Model::load(&self.serving, &id).await?;
+        self.settings.check_fit(&image, &model)?;
+        let input = compute::run(move || named::prepare(image, scale, &functions.pre).map(|input| (input, functions))).await;
+        let (input, functions) = input?;
+
+        job.enter(Status::Predicting).await?;
+        let heads = named::predict(&model, input.pixels).await?;
+
+        job.enter(Status::PostProcessing).await?;
+        let name = ResultName::new(job.original_name()?);
+        compute::run(move || {
+            let result = named::finish(heads, &functions.post, input.original)?;
+            let features = result.axis_iter(Axis(2)).enumerate();
+            Ok(features.map(|(c, plane)| (name.feature(c), encode_tiff(plane.into_dyn()))).collect())
+        })
+        .await
+    }
+
+    /// The job's scale within its limits, else what the detector says if it is on, else 1.
+    async fn scale(&self, job: &mut Job, image: Array4<f32>) -> anyhow::Result<f64> {
+        if let Some(scale) = job.scale()? {
+            return self.settings.check_scale(scale);
+        }
+        let scale = match &self.settings.scale_detection {
+            Some(model) => detect::scale(&Model::load(&self.serving, model).await?, image).await?,
+            None => 1.0,
+        };
+        job.record_detected(Detected::Scale(scale)).await?;
+        Ok(scale)
+    }
+
+    async fn choose_named(
+        &self,
+        job: &mut Job,
+        image: &Array4<f32>,
+        plan: NamedPlan,
+    ) -> anyhow::Result<(serving::ModelId, named::Functions)> {
+        let label = match plan {
+            NamedPlan::Model(id, functions) => return Ok((id, functions)),
+            NamedPlan::Label(label) => label,
+            NamedPlan::Detect => {
+                let model = Model::load(&self.serving, &self.settings.label_detection_model).await?;
+                let label = detect::label(&model, image.clone()).await?;
+                job.record_detected(Detected::Label(label)).await?;
+                label
+            }
+        };
+        self.settings.by_label(label)
+    }
+}
+
+fn channel(image: &Array4<f32>, index: usize) -> Array4<f32> {
+    image.index_axis(Axis(3), index).to_owned().insert_axis(Axis(3))
+}
+
+/// One TIFF for each batch item and channel, batch items first.
+fn encode_labels(name: &ResultName, labels: &Array4<u32>) -> Entries {
+    let mut entries = Vec::new();
+    for (b, item) in labels.outer_iter().enumerate() {
+        for (c, plane) in item.axis_iter(Axis(2)).enumerate() {
+            // Results are f32 for every reader of today; labels stay far below 2^24.
+            let pixels = plane.mapv(|label| label as f32);
+            entries.push((name.batch_feature(b, c), encode_tiff(pixels.view().into_dyn())));
+        }
+    }
+    entries
+}

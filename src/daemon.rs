@@ -1,0 +1,132 @@
+//! The composition root: settings become clients, clients a consumer, the consumer a worker.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+use tracing::{Level, info};
+
+use crate::cli::LogSettings;
+use crate::consumer::{Build, Clients, Registry};
+use crate::queue::{MetadataStore, Queue, QueueSettings, Recovered};
+use crate::serving::{self, MetadataCache, ModelId, ServingSettings};
+use crate::settings::{Entry, Env, Origin, Problems, Reader};
+use crate::storage::{Storage, StorageSettings};
+use crate::worker::Worker;
+
+/// Variables of long-gone versions that change nothing today.
+const FORGOTTEN: [&str; 8] =
+    ["HASH_PREFIX", "CUTS", "DP_HOST", "DP_PORT", "STATUS", "MODEL_NAME", "MODEL_VERSION", "POSTPROCESS_FUNCTION"];
+
+/// Everything read from the environment and found right.
+pub(crate) struct Configured {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) log: LogSettings,
+    kind: &'static str,
+    build: Build,
+    queue: QueueSettings,
+    storage: StorageSettings,
+    serving: ServingSettings,
+    grace: Duration,
+}
+
+/// Reads and checks every setting; nothing is connected yet.
+pub(crate) fn configure(registry: &Registry, env: &Env) -> Result<Configured, Problems> {
+    let mut reader = Reader::new(env);
+    let (kind, build) = consumer(registry, &mut reader);
+    let queue = QueueSettings::load(&mut reader);
+    let storage = StorageSettings::load(&mut reader);
+    let serving = ServingSettings::load(&mut reader);
+    let build = build(&mut reader);
+    let grace = reader.seconds("SHUTDOWN_GRACE", 25.0, "time for running jobs after SIGTERM, seconds");
+    let log = log_settings(&mut reader);
+    let forgotten: Vec<_> = FORGOTTEN.into_iter().filter(|name| env.get(name).is_some()).collect();
+    if !forgotten.is_empty() {
+        reader.warn(format!("without effect since version 0.5: {}", forgotten.join(", ")));
+    }
+    let (entries, warnings) = reader.finish()?;
+    Ok(Configured { entries, warnings, log, kind, build, queue, storage, serving, grace })
+}
+
+/// Consumes jobs until `stop`. Peers may come and go meanwhile.
+pub(crate) async fn consume(configured: Configured, stop: CancellationToken) -> anyhow::Result<()> {
+    let queue = Queue::new(configured.queue)?;
+    let metadata = Arc::new(SharedMetadata(queue.metadata_store()));
+    let clients = Clients {
+        storage: Storage::open(&configured.storage)?,
+        serving: serving::Client::new(configured.serving, Some(metadata)),
+    };
+    let consumer = Arc::from((configured.build)(&clients));
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        consumer = configured.kind,
+        queue = queue.name(),
+        name = queue.consumer(),
+        slots = queue.slots(),
+        "started"
+    );
+    match stop.run_until_cancelled(queue.recover()).await {
+        Some(Ok(Recovered { restored: 0, dropped: 0 })) => {}
+        Some(Ok(Recovered { restored, dropped })) => {
+            info!(restored, dropped, "put back jobs that an earlier process of this name left unfinished");
+        }
+        Some(Err(error)) => return Err(error.into()),
+        None => return Ok(()),
+    }
+    Worker { queue, consumer, grace: configured.grace }.run(stop).await;
+    info!("stopped");
+    Ok(())
+}
+
+fn consumer(registry: &Registry, reader: &mut Reader<'_>) -> (&'static str, fn(&mut Reader<'_>) -> Build) {
+    let name = reader.text("CONSUMER_TYPE", "image", "kind of job this process works; see `redis-consumer consumers`");
+    if let Some(kind) = registry.find(&name) {
+        return (kind.name, kind.configure);
+    }
+    let known: Vec<_> = registry.kinds().iter().flat_map(|kind| kind.aliases.iter().chain([&kind.name])).copied().collect();
+    reader.problem("CONSUMER_TYPE", format!("`{name}` is not known: expected one of {}", known.join(", ")));
+    let any = registry.kinds()[0];
+    (any.name, any.configure)
+}
+
+fn log_settings(reader: &mut Reader<'_>) -> LogSettings {
+    let env = reader.env();
+    let (variable, word) = match (env.get("LOG_LEVEL"), env.contains("DEBUG")) {
+        (Some(word), _) => (Some("LOG_LEVEL"), word.to_uppercase()),
+        (None, true) => {
+            let debug = Reader::new(env).flag("DEBUG", false, "");
+            (Some("DEBUG"), if debug { "DEBUG" } else { "INFO" }.to_owned())
+        }
+        (None, false) => (None, "DEBUG".to_owned()),
+    };
+    let level = match word.as_str() {
+        "CRITICAL" | "ERROR" => Level::ERROR,
+        "WARN" | "WARNING" => Level::WARN,
+        "INFO" => Level::INFO,
+        _ => Level::DEBUG,
+    };
+    let origin = variable.map_or(Origin::Default, |name| Origin::Variable(name.to_owned()));
+    let doc = "how much is logged: ERROR, WARN, INFO or DEBUG";
+    reader.derived(Entry { name: "LOG_LEVEL", value: level.to_string(), origin, doc });
+    let format = reader.text("LOG_FORMAT", "human", "form of log lines: human or json");
+    if !["human", "json"].contains(&format.as_str()) {
+        reader.problem("LOG_FORMAT", format!("`{format}` cannot be used: expected human or json"));
+    }
+    LogSettings { level, json: format == "json" }
+}
+
+/// The metadata cache in Redis, as the model server's client knows it.
+struct SharedMetadata(MetadataStore);
+
+#[async_trait]
+impl MetadataCache for SharedMetadata {
+    async fn get(&self, model: &ModelId) -> Option<String> {
+        self.0.get(&model.to_string()).await
+    }
+
+    async fn put(&self, model: &ModelId, json: &str, lifetime: Duration) {
+        self.0.put(&model.to_string(), json, lifetime).await;
+    }
+}

@@ -1,0 +1,61 @@
+//! Stand-ins for what a real deployment brings along, so that the program can be tried on one machine.
+//!
+//! A model server with one classical model, and a guided run of one image through Redis, a bucket in a folder, that
+//! server and a consumer. Nothing outside this folder depends on it but the command line.
+
+mod agreement;
+mod basins;
+mod distance;
+mod model_server;
+mod nuclei_model;
+mod overlay;
+mod palette;
+mod peers;
+mod progress;
+mod record;
+mod report;
+mod result;
+mod run;
+mod sample;
+
+use std::io::{Write as _, stdout};
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
+
+use crate::serving::{ModelId, ModelServer};
+
+/// What to serve, and where.
+#[derive(clap::Args)]
+pub(crate) struct ServerArguments {
+    /// Port on this machine; 0 takes any that is free.
+    #[arg(long, default_value_t = 8500)]
+    port: u16,
+    /// Name and version under which the model is served.
+    #[arg(long, value_name = "NAME:VERSION", default_value = "NuclearSegmentation:6")]
+    model: ModelId,
+}
+
+/// What to show.
+#[derive(clap::Args)]
+pub(crate) struct DemoArguments {
+    /// An image of nuclei, such as a TIFF or PNG file; one is built in. `NAME_labels.tif` beside it is taken for the truth.
+    image: Option<PathBuf>,
+}
+
+/// Serves the classical nuclei model over the TensorFlow Serving API until `stop`.
+pub(crate) async fn serve(arguments: ServerArguments, stop: CancellationToken) -> anyhow::Result<()> {
+    let ServerArguments { port, model } = arguments;
+    let models = vec![model_server::model(model.clone())];
+    let server = ModelServer::start(port, models).await.with_context(|| format!("cannot listen on port {port}"))?;
+    writeln!(stdout(), "serving {model} on {}: a classical stand-in, no trained network", server.address())?;
+    stop.cancelled().await;
+    server.stop().await;
+    Ok(())
+}
+
+/// Runs one image through the whole system on this machine and draws the result to the folder `demo-output`.
+pub(crate) async fn run(arguments: DemoArguments, stop: CancellationToken) -> anyhow::Result<()> {
+    run::run(arguments.image.as_deref(), stop).await
+}

@@ -1,0 +1,90 @@
+//! JPEG files, and the JPEG segments of TIFF files.
+
+use ndarray::ArrayD;
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+use super::{Error, Limits, channels_last};
+
+/// `[row, column, channel]`: gray 1, colour 3 (RGB), print colour 4 (CMYK, 255 is full ink); orientation is ignored.
+pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<ArrayD<f32>, Error> {
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options());
+    let (width, height) = headers(&mut decoder)?;
+    limits.values(&[height, width, 4])?;
+    let picture = pixels(decoder, [height, width], None)?;
+    channels_last(&picture.samples, [height, width, picture.channels])
+}
+
+/// One decoded JPEG stream.
+pub(super) struct Picture {
+    pub(super) width: usize,
+    pub(super) height: usize,
+    pub(super) channels: usize,
+    /// Row by row, the channels of a pixel together.
+    pub(super) samples: Vec<u8>,
+}
+
+/// A strip or tile of a TIFF of at most `most_pixels`, with the tables its page has for all of them. YCbCr becomes RGB,
+/// unless the TIFF's `photometric` says that it is RGB already.
+pub(super) fn decode_segment(
+    tables: &[u8],
+    segment: &[u8],
+    photometric: u64,
+    most_pixels: usize,
+) -> Result<Picture, Error> {
+    let joined = match (tables, segment) {
+        ([tables @ .., 0xff, 0xd9], [0xff, 0xd8, rest @ ..]) if tables.len() >= 2 => [tables, rest].concat(),
+        _ => segment.to_vec(),
+    };
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(joined.as_slice()), options());
+    let (width, height) = headers(&mut decoder)?;
+    if width * height > most_pixels {
+        return Err(Error::corrupt("a JPEG strip or tile is larger than the image says"));
+    }
+    pixels(decoder, [height, width], Some(photometric))
+}
+
+const RGB: u64 = 2;
+
+fn options() -> DecoderOptions {
+    DecoderOptions::default()
+        .set_max_width(usize::from(u16::MAX))
+        .set_max_height(usize::from(u16::MAX))
+        .set_strict_mode(true)
+}
+
+fn headers(decoder: &mut JpegDecoder<ZCursor<&[u8]>>) -> Result<(usize, usize), Error> {
+    decoder.decode_headers().map_err(|error| Error::corrupt(format!("JPEG: {error:?}")))?;
+    let (width, height) = decoder.dimensions().unwrap_or((0, 0));
+    if width == 0 || height == 0 {
+        return Err(Error::corrupt("the image has no pixels"));
+    }
+    Ok((width, height))
+}
+
+/// `photometric` is what a TIFF says of the colours; without it the stream's own marks count.
+fn pixels(
+    mut decoder: JpegDecoder<ZCursor<&[u8]>>,
+    [height, width]: [usize; 2],
+    photometric: Option<u64>,
+) -> Result<Picture, Error> {
+    let stored = decoder.input_colorspace().unwrap_or(ColorSpace::Unknown);
+    let (shown, channels) = match stored {
+        ColorSpace::Luma => (ColorSpace::Luma, 1),
+        ColorSpace::YCbCr if photometric == Some(RGB) => (ColorSpace::YCbCr, 3),
+        ColorSpace::YCbCr | ColorSpace::RGB => (ColorSpace::RGB, 3),
+        ColorSpace::CMYK => (ColorSpace::CMYK, 4),
+        _ => return Err(Error::unsupported("JPEG in an unusual colour space")),
+    };
+    decoder.set_options(options().jpeg_set_out_colorspace(shown));
+    let mut samples = decoder.decode().map_err(|error| Error::corrupt(format!("JPEG: {error:?}")))?;
+    if shown == ColorSpace::CMYK {
+        samples.iter_mut().for_each(|sample| *sample = 255 - *sample);
+    }
+    if samples.len() != width * height * channels {
+        return Err(Error::corrupt("the JPEG data do not fill the image"));
+    }
+    Ok(Picture { width, height, channels, samples })
+}

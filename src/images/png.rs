@@ -1,0 +1,94 @@
+//! PNG files, with the samples an image library of the predecessor gives.
+
+use std::io::Cursor;
+
+use ndarray::ArrayD;
+use png::{BitDepth, ColorType, Decoder, Reader, Transformations};
+
+use super::{Error, Limits, array};
+
+/// Most bytes that a byte of deflate data stands for.
+const MOST_EXPANSION: u64 = 1032;
+
+/// `[row, column, channel]`.
+///
+/// Gray of 1 bit is 0 or 1, of 2 and 4 bits it is scaled to 255, of 16 bits it is kept. Palette images are indices. 16-bit
+/// colours keep their high byte, and 16-bit gray with alpha becomes colour with alpha that way. Transparency chunks, gamma
+/// and profiles are ignored.
+pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<ArrayD<f32>, Error> {
+    let mut reader = open(bytes, limits)?;
+    let (height, width) = (reader.info().height as usize, reader.info().width as usize);
+    let (color, depth) = (reader.info().color_type, reader.info().bit_depth);
+    let channels = channels_of(color, depth);
+    limits.values(&[height, width, channels])?;
+    let row_bytes = reader.info().raw_row_length() - 1;
+    let stored = height as u64 * row_bytes as u64;
+    if stored / MOST_EXPANSION > bytes.len() as u64 {
+        return Err(Error::corrupt("the file is too short for the image's size"));
+    }
+    let size = reader.output_buffer_size().ok_or_else(|| Error::corrupt("the image's size is out of range"))?;
+    let mut samples = vec![0; size];
+    reader.next_frame(&mut samples).map_err(error)?;
+    let mut values = Vec::with_capacity(height * width * channels);
+    for row in samples.chunks_exact(row_bytes).take(height) {
+        append_row(row, width, (color, depth), &mut values);
+    }
+    array(values, &[height, width, channels])
+}
+
+fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Reader<Cursor<&'a [u8]>>, Error> {
+    let bytes_allowed = usize::try_from(limits.max_decoded_bytes).unwrap_or(usize::MAX);
+    let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), png::Limits { bytes: bytes_allowed });
+    decoder.set_transformations(Transformations::IDENTITY);
+    decoder.set_ignore_text_chunk(true);
+    decoder.set_ignore_iccp_chunk(true);
+    decoder.read_info().map_err(error)
+}
+
+fn channels_of(color: ColorType, depth: BitDepth) -> usize {
+    match (color, depth) {
+        (ColorType::Grayscale | ColorType::Indexed, _) => 1,
+        (ColorType::GrayscaleAlpha, BitDepth::Sixteen) | (ColorType::Rgba, _) => 4,
+        (ColorType::GrayscaleAlpha, _) => 2,
+        (ColorType::Rgb, _) => 3,
+    }
+}
+
+/// The values of one stored row.
+fn append_row(row: &[u8], width: usize, kind: (ColorType, BitDepth), values: &mut Vec<f32>) {
+    let high_bytes = || row.iter().step_by(2);
+    match kind {
+        (ColorType::Grayscale, BitDepth::Sixteen) => {
+            let (samples, _) = row.as_chunks();
+            values.extend(samples.iter().map(|&sample| f32::from(u16::from_be_bytes(sample))));
+        }
+        (ColorType::GrayscaleAlpha, BitDepth::Sixteen) => {
+            let (pixels, _) = row.as_chunks();
+            let rgba = pixels.iter().flat_map(|&[gray, _, alpha, _]| [gray, gray, gray, alpha]);
+            values.extend(rgba.map(f32::from));
+        }
+        (_, BitDepth::Sixteen) => values.extend(high_bytes().map(|&byte| f32::from(byte))),
+        (_, BitDepth::Eight) => values.extend(row.iter().map(|&byte| f32::from(byte))),
+        (color, depth) => {
+            let scale = match (color, depth) {
+                (ColorType::Grayscale, BitDepth::Two) => 85.0,
+                (ColorType::Grayscale, BitDepth::Four) => 17.0,
+                _ => 1.0,
+            };
+            values.extend(packed(row, depth as usize).take(width).map(|sample| f32::from(sample) * scale));
+        }
+    }
+}
+
+/// Samples of 1, 2 or 4 bits, high bits first.
+fn packed(row: &[u8], bits: usize) -> impl Iterator<Item = u8> {
+    row.iter().flat_map(move |&byte| (0..8 / bits).map(move |index| byte << (index * bits) >> (8 - bits)))
+}
+
+fn error(error: png::DecodingError) -> Error {
+    match error {
+        png::DecodingError::LimitsExceeded => Error::corrupt("a part of the PNG file is absurdly large"),
+        png::DecodingError::IoError(_) => Error::corrupt("the PNG file ends too early"),
+        _ => Error::corrupt("the PNG data are damaged"),
+    }
+}

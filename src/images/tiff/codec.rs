@@ -1,0 +1,163 @@
+//! Compressed segments to plain bytes. Each codec gives at most what is asked for, and fails on less.
+
+use std::borrow::Cow;
+use std::io::Read;
+
+use super::Error;
+
+/// Memory that LZMA streams may ask for: 64 MiB serves the highest preset that is usual in images.
+const LZMA_MEMORY_KIB: u32 = 64 << 10;
+
+/// How segments are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Compression {
+    None,
+    Lzw,
+    Deflate,
+    PackBits,
+    Zstd,
+    Lzma,
+    /// Pictures that know their own size, read in `raster`.
+    Jpeg,
+    Jpeg2000,
+}
+
+impl Compression {
+    pub(super) fn from_tag(code: u64) -> Result<Self, Error> {
+        Ok(match code {
+            1 => Self::None,
+            5 => Self::Lzw,
+            7 => Self::Jpeg,
+            8 | 32946 => Self::Deflate,
+            32773 => Self::PackBits,
+            34925 => Self::Lzma,
+            34926 | 50000 => Self::Zstd,
+            2..=4 => return Err(Error::unsupported("CCITT fax compression")),
+            6 => return Err(Error::unsupported("old-style JPEG compression")),
+            34712 => Self::Jpeg2000,
+            33003..=33005 => return Err(Error::unsupported("JPEG 2000 compression by Aperio")),
+            34887 => return Err(Error::unsupported("LERC compression")),
+            34927 | 50001 => return Err(Error::unsupported("WebP compression")),
+            34934 | 22610 => return Err(Error::unsupported("JPEG XR compression")),
+            50002 | 52546 => return Err(Error::unsupported("JPEG XL compression")),
+            code => return Err(Error::unsupported(format!("compression {code}"))),
+        })
+    }
+
+    /// The most bytes that so many compressed ones can hold, where the method has such a bound.
+    pub(super) fn most_bytes(self, compressed: u64) -> u64 {
+        let ratio = match self {
+            Self::None => 1,
+            Self::PackBits => 64,
+            Self::Deflate => 1032,
+            // A 9-bit code stands for 4096 bytes at most.
+            Self::Lzw => 4096,
+            Self::Zstd | Self::Lzma | Self::Jpeg | Self::Jpeg2000 => return u64::MAX,
+        };
+        compressed.saturating_mul(ratio).saturating_add(ratio)
+    }
+
+    /// The first `wanted` plain bytes of a segment.
+    pub(super) fn unpack(self, packed: &[u8], wanted: usize) -> Result<Cow<'_, [u8]>, Error> {
+        if wanted as u64 > self.most_bytes(packed.len() as u64) {
+            return Err(short(packed.len(), wanted));
+        }
+        match self {
+            Self::None => packed.get(..wanted).map(Cow::Borrowed).ok_or_else(|| short(packed.len(), wanted)),
+            Self::Lzw => lzw(packed, wanted).map(Cow::Owned),
+            Self::Deflate => deflate(packed, wanted).map(Cow::Owned),
+            Self::PackBits => pack_bits(packed, wanted).map(Cow::Owned),
+            Self::Zstd => zstd(packed, wanted).map(Cow::Owned),
+            Self::Lzma => lzma(packed, wanted).map(Cow::Owned),
+            Self::Jpeg | Self::Jpeg2000 => Err(Error::unsupported("JPEG data where plain bytes are needed")),
+        }
+    }
+}
+
+/// Bytes with their bits in the opposite order.
+pub(super) fn bits_reversed(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().map(|byte| byte.reverse_bits()).collect()
+}
+
+fn lzw(packed: &[u8], wanted: usize) -> Result<Vec<u8>, Error> {
+    let mut decoder = weezl::decode::Decoder::with_tiff_size_switch(weezl::BitOrder::Msb, 8);
+    let mut plain = vec![0; wanted];
+    let (mut read, mut written) = (0, 0);
+    while written < wanted {
+        let step = decoder.decode_bytes(&packed[read..], &mut plain[written..]);
+        read += step.consumed_in;
+        written += step.consumed_out;
+        match step.status {
+            Ok(weezl::LzwStatus::Ok) if step.consumed_in + step.consumed_out > 0 => {}
+            Ok(_) => break,
+            Err(error) => return Err(Error::corrupt(format!("LZW data: {error}"))),
+        }
+    }
+    if written < wanted { Err(short(written, wanted)) } else { Ok(plain) }
+}
+
+fn deflate(packed: &[u8], wanted: usize) -> Result<Vec<u8>, Error> {
+    let mut inflater = flate2::Decompress::new(true);
+    let mut plain = vec![0; wanted];
+    let (mut read, mut written) = (0, 0);
+    loop {
+        let finish = flate2::FlushDecompress::Finish;
+        let status = inflater.decompress(&packed[read..], &mut plain[written..], finish);
+        let status = status.map_err(|error| Error::corrupt(format!("deflate data: {error}")))?;
+        let (read_now, written_now) = (inflater.total_in() as usize, inflater.total_out() as usize);
+        let stuck = (read_now, written_now) == (read, written);
+        (read, written) = (read_now, written_now);
+        if stuck || written == wanted || status == flate2::Status::StreamEnd {
+            break;
+        }
+    }
+    if written < wanted { Err(short(written, wanted)) } else { Ok(plain) }
+}
+
+/// `PackBits`: a count byte `n`, then `n + 1` bytes as they are, or one byte to be repeated `1 - n` times for negative `n`.
+fn pack_bits(packed: &[u8], wanted: usize) -> Result<Vec<u8>, Error> {
+    let mut plain = Vec::with_capacity(wanted);
+    let mut rest = packed;
+    while plain.len() < wanted {
+        let [count, after @ ..] = rest else { return Err(short(plain.len(), wanted)) };
+        let count = usize::from(*count);
+        rest = match (count, after) {
+            (128, _) => after,
+            (0..128, _) if after.len() > count => {
+                plain.extend_from_slice(&after[..=count]);
+                &after[count + 1..]
+            }
+            (129.., [byte, after @ ..]) => {
+                plain.resize(plain.len() + 257 - count, *byte);
+                after
+            }
+            _ => return Err(short(plain.len(), wanted)),
+        };
+    }
+    plain.truncate(wanted);
+    Ok(plain)
+}
+
+fn zstd(packed: &[u8], wanted: usize) -> Result<Vec<u8>, Error> {
+    let decoder = ruzstd::decoding::StreamingDecoder::new(packed)
+        .map_err(|error| Error::corrupt(format!("Zstandard data: {error}")))?;
+    read_all(decoder, "Zstandard", wanted)
+}
+
+/// LZMA segments are whole `.xz` streams.
+fn lzma(packed: &[u8], wanted: usize) -> Result<Vec<u8>, Error> {
+    let reader = lzma_rust2::XzReader::new_mem_limit(packed, false, LZMA_MEMORY_KIB);
+    read_all(reader, "LZMA", wanted)
+}
+
+/// Reads without believing `wanted`: memory grows with what the stream gives.
+fn read_all(reader: impl Read, codec: &str, wanted: usize) -> Result<Vec<u8>, Error> {
+    let mut plain = Vec::new();
+    let read = reader.take(wanted as u64).read_to_end(&mut plain);
+    read.map_err(|error| Error::corrupt(format!("{codec} data: {error}")))?;
+    if plain.len() < wanted { Err(short(plain.len(), wanted)) } else { Ok(plain) }
+}
+
+fn short(found: usize, wanted: usize) -> Error {
+    Error::corrupt(format!("a strip or tile holds {found} bytes, {wanted} are needed"))
+}

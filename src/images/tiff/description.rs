@@ -1,0 +1,102 @@
+//! What the programs that write TIFF say of a whole stack in the first page's description: tifffile and `ImageJ`.
+
+/// Shape that tifffile noted.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Shaped {
+    /// The array as it was written, axes of length 1 included.
+    pub(super) shape: Vec<usize>,
+    /// Whether only the first page has a directory.
+    pub(super) is_truncated: bool,
+}
+
+impl Shaped {
+    /// Reads `{"shape": [2, 3, 4]}` and the older `shape=(2, 3, 4)`.
+    pub(super) fn parse(description: &str) -> Option<Self> {
+        if description.contains("\"mibi.") {
+            return None;
+        }
+        if let Some(list) = description.strip_prefix("shape=(") {
+            let (list, _) = list.split_once(')')?;
+            let axes = list.split(',').map(str::trim).filter(|axis| !axis.is_empty());
+            let shape = axes.map(|axis| axis.parse().ok()).collect::<Option<_>>()?;
+            return Some(Self { shape, is_truncated: false });
+        }
+        if !description.starts_with('{') || !description.contains("\"shape\":") {
+            return None;
+        }
+        let json: serde_json::Value = serde_json::from_str(description).ok()?;
+        let axes = json.get("shape")?.as_array()?.iter();
+        let shape = axes.map(|axis| usize::try_from(axis.as_u64()?).ok()).collect::<Option<_>>()?;
+        let is_truncated = json.get("truncated").and_then(serde_json::Value::as_bool).unwrap_or(false);
+        Some(Self { shape, is_truncated })
+    }
+}
+
+/// Sizes that `ImageJ` noted.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ImageJ {
+    pub(super) images: usize,
+    pub(super) frames: usize,
+    pub(super) slices: usize,
+    pub(super) channels: usize,
+    order: String,
+}
+
+impl ImageJ {
+    /// Reads the `key=value` lines; absent sizes are 1. None when a size is 0.
+    pub(super) fn parse(description: &str) -> Option<Self> {
+        if !description.starts_with("ImageJ=") && !description.starts_with("SCIFIO=") {
+            return None;
+        }
+        let value = |wanted: &str| {
+            let pairs = description.lines().filter_map(|line| line.split_once('='));
+            pairs.filter(|(key, _)| key.trim() == wanted).map(|(_, value)| value.trim()).next_back()
+        };
+        let size = |key| value(key).and_then(|text| text.parse().ok()).unwrap_or(1);
+        let sizes = Self {
+            images: size("images"),
+            frames: size("frames"),
+            slices: size("slices"),
+            channels: size("channels"),
+            order: value("order").unwrap_or("czt").to_ascii_lowercase(),
+        };
+        let all = [sizes.images, sizes.frames, sizes.slices, sizes.channels];
+        all.iter().all(|&size| size > 0).then_some(sizes)
+    }
+
+    /// The axes in front of the page's, slowest first; the number of channels is what the caller made of it.
+    pub(super) fn outer(&self, channels: usize) -> [usize; 3] {
+        let (t, z) = (self.frames, self.slices);
+        match self.order.as_str() {
+            "ctz" => [z, t, channels],
+            "zct" => [t, channels, z],
+            "ztc" => [channels, t, z],
+            "tcz" => [z, channels, t],
+            "tzc" => [channels, z, t],
+            _ => [t, z, channels],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_styles_of_tifffile_are_read() {
+        let shape = |text| Shaped::parse(text).map(|shaped| shaped.shape);
+        assert_eq!(shape("{\"shape\": [1, 2, 3]}"), Some(vec![1, 2, 3]));
+        assert_eq!(shape("shape=(4, 5)"), Some(vec![4, 5]));
+        assert_eq!(shape("shape=(4,)"), Some(vec![4]));
+        assert_eq!(shape("{\"shape\": [-1, 2]}"), None);
+        assert_eq!(shape("{\"shape\": [1], \"mibi.x\": 1}"), None);
+        assert_eq!(shape("{\"shape\": ["), None);
+    }
+
+    #[test]
+    fn a_stack_of_imagej_without_sizes_is_one_image() {
+        let sizes = ImageJ::parse("ImageJ=1.53\nunit=um\n").expect("is from ImageJ");
+        assert_eq!((sizes.images, sizes.outer(sizes.channels)), (1, [1, 1, 1]));
+        assert_eq!(ImageJ::parse("ImageJ=1.53\nframes=0\n"), None);
+    }
+}

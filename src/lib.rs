@@ -1,0 +1,66 @@
+//! Takes microscopy jobs off a Redis queue, segments them with models on TensorFlow Serving, and stores the result.
+//!
+//! The data flow, which is also the order of the modules:
+//!
+//! ```text
+//! environment ─► settings ─► daemon ─► queue ─► job ─► worker ─► consumer(s)
+//!                                                                 │
+//!              storage ─► images ─► applications ─► serving       │ a recipe calls these
+//!                                   └► analysis (pure)            │ in this order
+//!              images ─► storage::archive ─► storage ─► job ◄─────┘
+//! ```
+//!
+//! A consumer of one's own is a struct that implements [`Consumer`], a [`Kind`] that names it, and a binary of three
+//! lines around [`run`]; see `examples/custom_consumer.rs`.
+
+/// What the operator has set.
+pub mod settings;
+
+/// Wires settings, clients, consumer and worker together, and listens for signals.
+mod daemon;
+
+/// The work queue in Redis.
+pub mod queue;
+
+/// One job: its hash, its progress, its end.
+pub mod job;
+
+mod worker;
+
+/// The seam at which consumers are added.
+pub mod consumer;
+
+/// The consumers that come with the crate.
+pub mod consumers;
+
+/// The bucket: downloads, uploads, archives.
+pub mod storage;
+
+/// Files to arrays and back.
+pub mod images;
+
+/// Models together with the steps they were trained with.
+pub mod applications;
+
+/// TensorFlow Serving over gRPC.
+pub mod serving;
+
+/// Pure image analysis.
+pub mod analysis;
+
+/// The door from async to the CPU.
+pub mod compute;
+
+/// The error that is the user's to mend.
+pub mod failure;
+
+mod reason;
+
+/// What `make demo` shows: a model server with a classical model, and a guided run.
+mod demo;
+
+mod cli;
+
+pub use cli::run;
+pub use consumer::{Build, Clients, Consumer, Kind, Outcome, Registry};
+pub use job::{Job, Output, Status};

@@ -1,0 +1,12 @@
+//! The binary: every kind of consumer that the library brings.
+
+use std::process::ExitCode;
+
+use redis_consumer::Registry;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    redis_consumer::run(Registry::builtin())
+}

@@ -1,0 +1,123 @@
+//! One connection to Redis that comes back by itself.
+//!
+//! Every command has a time limit. What fails because the server is away, restarting, loading or demoted is repeated
+//! on a fresh connection after a pause with jitter, without end: an absent Redis is a reason to wait, not to stop.
+
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, ErrorKind, FromRedisValue, RedisError, RedisResult, ScriptInvocation, ServerErrorKind};
+use tokio::sync::Mutex;
+use tracing::{info, warn};
+
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+pub(super) struct Link {
+    client: redis::Client,
+    config: AsyncConnectionConfig,
+    longest_pause: Duration,
+    current: Mutex<Option<MultiplexedConnection>>,
+}
+
+impl Link {
+    /// A link that gives up on a reply after `reply_limit` and waits at most `longest_pause` between attempts.
+    pub(super) fn new(client: redis::Client, reply_limit: Duration, longest_pause: Duration) -> Self {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_LIMIT))
+            .set_response_timeout(Some(reply_limit));
+        Self { client, config, longest_pause, current: Mutex::new(None) }
+    }
+
+    /// Runs a script once; after a failure the next call starts on a fresh connection.
+    pub(super) async fn attempt<T: FromRedisValue>(&self, call: &ScriptInvocation<'_>) -> RedisResult<T> {
+        let mut connection = self.connection().await?;
+        let result = call.invoke_async(&mut connection).await;
+        self.settle(result).await
+    }
+
+    /// Runs a script until the server has answered it. Fit only for scripts that may run twice.
+    pub(super) async fn persist<T: FromRedisValue>(&self, what: &str, call: &ScriptInvocation<'_>) -> RedisResult<T> {
+        let mut outage = Outage::new(what, self.longest_pause);
+        loop {
+            match self.attempt(call).await {
+                Err(error) if is_passing(&error) => outage.wait(&error).await,
+                result => return outage.end(result),
+            }
+        }
+    }
+
+    /// Sends a command until the server has answered it. Fit only for commands that may run twice.
+    pub(super) async fn persist_command<T: FromRedisValue>(&self, what: &str, command: &redis::Cmd) -> RedisResult<T> {
+        let mut outage = Outage::new(what, self.longest_pause);
+        loop {
+            match self.command(command).await {
+                Err(error) if is_passing(&error) => outage.wait(&error).await,
+                result => return outage.end(result),
+            }
+        }
+    }
+
+    /// Sends a command once.
+    pub(super) async fn command<T: FromRedisValue>(&self, command: &redis::Cmd) -> RedisResult<T> {
+        let mut connection = self.connection().await?;
+        let result = command.query_async(&mut connection).await;
+        self.settle(result).await
+    }
+
+    async fn connection(&self) -> RedisResult<MultiplexedConnection> {
+        let mut current = self.current.lock().await;
+        if let Some(connection) = &*current {
+            return Ok(connection.clone());
+        }
+        let fresh = self.client.get_multiplexed_async_connection_with_config(&self.config).await?;
+        Ok(current.insert(fresh).clone())
+    }
+
+    async fn settle<T>(&self, result: RedisResult<T>) -> RedisResult<T> {
+        if result.as_ref().is_err_and(is_passing) {
+            *self.current.lock().await = None;
+        }
+        result
+    }
+}
+
+/// Whether the same command may well succeed later, on a fresh connection.
+pub(super) fn is_passing(error: &RedisError) -> bool {
+    use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, ReadOnly, TryAgain};
+    match error.kind() {
+        ErrorKind::Io => true,
+        ErrorKind::Server(kind) => matches!(kind, BusyLoading | ClusterDown | MasterDown | ReadOnly | TryAgain),
+        _ => error.is_connection_dropped() || matches!(error.code(), Some("BUSY" | "UNBLOCKED" | "MISCONF")),
+    }
+}
+
+/// The time during which the server did not answer: one warning at its start, one line at its end.
+pub(super) struct Outage<'a> {
+    what: &'a str,
+    pause: Duration,
+    longest: Duration,
+    failures: u32,
+}
+
+impl<'a> Outage<'a> {
+    pub(super) fn new(what: &'a str, longest: Duration) -> Self {
+        Self { what, pause: FIRST_PAUSE.min(longest), longest, failures: 0 }
+    }
+
+    pub(super) async fn wait(&mut self, error: &RedisError) {
+        if self.failures == 0 {
+            warn!(redis.operation = self.what, error = %error, "redis does not answer; trying again until it does");
+        }
+        self.failures += 1;
+        tokio::time::sleep(self.pause.mul_f64(0.5 + fastrand::f64())).await;
+        self.pause = (self.pause * 2).min(self.longest);
+    }
+
+    pub(super) fn end<T>(&self, result: RedisResult<T>) -> RedisResult<T> {
+        if self.failures > 0 && result.is_ok() {
+            info!(redis.operation = self.what, attempts = self.failures + 1, "redis answers again");
+        }
+        result
+    }
+}

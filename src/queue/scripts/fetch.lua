@@ -1,0 +1,54 @@
+-- Takes the next job of a queue into the processing list of one slot, under a lease.
+-- KEYS[1]: queue   KEYS[2]: processing list of the slot   KEYS[3]: leases   KEYS[4]: delayed jobs
+-- ARGV[1]: consumer name   ARGV[2]: token prefix of this process   ARGV[3]: lease in ms
+-- ARGV[4]: time stamp for updated_at   ARGV[5]: how many due jobs to promote, and entries to look at
+-- Returns: {dropped, job, token, crashes, fields}; only {dropped} when there is nothing to do.
+--          dropped is a flat list of key, why, key, why …
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local queue, processing, leases, delayed = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local dropped = {}
+
+local function drop(job, why)
+  redis.call('LREM', processing, 1, job)
+  redis.call('ZREM', leases, job)
+  dropped[#dropped + 1] = job
+  dropped[#dropped + 1] = why
+end
+
+for _, job in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, ARGV[5])) do
+  redis.call('ZREM', delayed, job)
+  redis.call('RPUSH', queue, job) -- the right end is served next
+end
+
+for _ = 1, tonumber(ARGV[5]) do
+  local job = redis.call('RPOPLPUSH', queue, processing)
+  if not job then break end
+  local kind = redis.call('TYPE', job)['ok']
+  local status = kind == 'hash' and redis.call('HGET', job, 'status')
+  local lease = redis.call('ZSCORE', leases, job)
+  if kind == 'none' then
+    drop(job, 'its hash does not exist')
+  elseif kind ~= 'hash' then
+    drop(job, 'its key holds a ' .. kind .. ', not a hash')
+  elseif status == 'done' or status == 'failed' then
+    drop(job, 'it is already ' .. status)
+  elseif lease and tonumber(lease) > now then
+    -- Somebody works on it: look again when that lease ends.
+    redis.call('LREM', processing, 1, job)
+    redis.call('ZADD', delayed, tonumber(lease) + 500, job)
+  else
+    local crashes = tonumber(redis.call('HGET', job, 'rc_crashes') or '0') or 0
+    if lease then
+      crashes = crashes + 1
+      redis.call('HSET', job, 'rc_crashes', crashes)
+    end
+    local claims = (tonumber(redis.call('HGET', job, 'rc_claims') or '0') or 0) + 1
+    local token = ARGV[2] .. ':' .. claims
+    redis.call('HSET', job, 'rc_claims', claims, 'rc_token', token, 'rc_owner', processing,
+      'updated_at', ARGV[4], 'updated_by', ARGV[1])
+    redis.call('ZADD', leases, now + ARGV[3], job)
+    return { dropped, job, token, crashes, redis.call('HGETALL', job) }
+  end
+end
+return { dropped }

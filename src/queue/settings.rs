@@ -1,0 +1,68 @@
+//! The settings of the queue.
+
+use std::num::NonZero;
+use std::time::Duration;
+
+use crate::settings::Reader;
+
+/// What the Python consumer calls itself where `HOSTNAME` is missing (sic).
+const UNNAMED: &str = "host-unkonwn";
+
+/// How and as whom this process reads the queue.
+#[derive(Clone, Debug)]
+pub struct QueueSettings {
+    /// Name of the work queue, lower case.
+    pub queue: String,
+    /// Name of this consumer: the pod's.
+    pub consumer: String,
+    /// Host of the Redis server.
+    pub host: String,
+    /// Port of the Redis server.
+    pub port: u16,
+    /// Longest pause between attempts to reach Redis.
+    pub reconnect_pause: Duration,
+    /// Longest wait inside Redis for a job before looking again.
+    pub idle_wait: Duration,
+    /// Jobs worked at the same time.
+    pub slots: usize,
+}
+
+impl QueueSettings {
+    /// Reads `QUEUE`, `HOSTNAME`, `REDIS_HOST` and the like.
+    pub fn load(reader: &mut Reader<'_>) -> Self {
+        let queue = reader.text("QUEUE", "predict", "base name of the work queue").to_lowercase();
+        check_name(reader, "QUEUE", &queue);
+        if queue.contains("processing-") {
+            reader.problem("QUEUE", format!("`{queue}` cannot be used: it must not contain `processing-`"));
+        }
+        let consumer = reader.text("HOSTNAME", UNNAMED, "name of this consumer, the pod's; must be unique");
+        check_name(reader, "HOSTNAME", &consumer);
+        if consumer == UNNAMED {
+            reader.warn("HOSTNAME is not set: two consumers without a name take each other's jobs for their own leftovers");
+        }
+        Self {
+            queue,
+            consumer,
+            host: reader.text("REDIS_HOST", "redis-master", "host of Redis"),
+            port: reader.parsed("REDIS_PORT", 6379, "port of Redis"),
+            reconnect_pause: reader.seconds("REDIS_TIMEOUT", 3.0, "longest pause between attempts to reach Redis, seconds"),
+            idle_wait: reader.seconds("EMPTY_QUEUE_TIMEOUT", 5.0, "longest wait inside Redis for a job, seconds (1 at most)"),
+            slots: slots(reader),
+        }
+    }
+}
+
+fn check_name(reader: &mut Reader<'_>, variable: &str, name: &str) {
+    if name.contains(':') {
+        reader.problem(variable, format!("`{name}` cannot be used: names of queues and consumers must not contain `:`"));
+    }
+}
+
+fn slots(reader: &mut Reader<'_>) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let slots = reader.parsed("CONCURRENCY", cores.min(4), "jobs worked at the same time");
+    if !(1..=64).contains(&slots) {
+        reader.problem("CONCURRENCY", format!("`{slots}` cannot be used: expected 1 to 64"));
+    }
+    slots
+}

@@ -1,0 +1,88 @@
+//! What can go wrong between a model server and its client.
+
+use std::time::Duration;
+
+use super::model::{ModelId, SignatureError};
+use super::tensor::TensorError;
+
+/// Why a model could not be asked or run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The server does not have the model.
+    #[error("model `{model}` is not on the server: {message}")]
+    ModelMissing {
+        /// The model.
+        model: ModelId,
+        /// The server's words.
+        message: String,
+    },
+    /// The server has the model but does not like the request.
+    #[error("the server refuses to run model `{model}`: {message} ({code:?})")]
+    Refused {
+        /// The model.
+        model: ModelId,
+        /// The server's verdict.
+        code: tonic::Code,
+        /// The server's words.
+        message: String,
+    },
+    /// The model was too slow in every attempt.
+    #[error("model `{model}` did not answer in time in {attempts} attempts")]
+    Deadline {
+        /// The model.
+        model: ModelId,
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// The server was overloaded in the last attempt.
+    #[error("the server of model `{model}` is still overloaded after {attempts} attempts: {message}")]
+    Exhausted {
+        /// The model.
+        model: ModelId,
+        /// How often it was tried.
+        attempts: u32,
+        /// The server's words.
+        message: String,
+    },
+    /// There was no server for longer than patience lasts.
+    #[error("the server of model `{model}` has been unavailable for {} s: {message}", .waited.as_secs())]
+    Unavailable {
+        /// The model.
+        model: ModelId,
+        /// How long it was away.
+        waited: Duration,
+        /// What was last heard of it.
+        message: String,
+    },
+    /// The server's answer does not tell what the model takes.
+    #[error("the metadata of model `{model}` cannot be used")]
+    BadMetadata {
+        /// The model.
+        model: ModelId,
+        /// What is wrong with them.
+        #[source]
+        source: SignatureError,
+    },
+    /// What the caller sends is not what the model takes.
+    #[error("model `{model}` takes {expected}, not {found}")]
+    BadInputs {
+        /// The model.
+        model: ModelId,
+        /// The names of its inputs.
+        expected: String,
+        /// The names of what it should have been given.
+        found: String,
+    },
+    /// A tensor cannot be sent or read.
+    #[error("tensor `{tensor}` of model `{model}` cannot be used")]
+    BadTensor {
+        /// The model.
+        model: ModelId,
+        /// Name of the tensor.
+        tensor: String,
+        /// What is wrong with it.
+        #[source]
+        source: TensorError,
+    },
+}

@@ -1,0 +1,241 @@
+//! What a model server under test gets wrong on demand, and what it was asked.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ndarray::ArrayD;
+use tonic::{Code, Request, Status};
+
+use super::half::{bfloat16_from_f32, half_from_f32};
+use super::proto::tensorflow::serving::model_spec::VersionChoice;
+use super::proto::tensorflow::serving::{GetModelMetadataRequest, ModelSpec, PredictRequest};
+use super::proto::tensorflow::{DataType, TensorProto};
+use super::tensor::{encode, wire_shape};
+
+/// A call that a model server answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// `GetModelMetadata`.
+    Metadata,
+    /// `Predict`.
+    Predict,
+}
+
+/// How answers are put into messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// As bytes.
+    Content(DataType),
+    /// As the list of the type.
+    Listed(DataType),
+    /// As the list of the type, cut off where only its last value repeats.
+    Shortened(DataType),
+}
+
+/// A call as the server saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Which call.
+    pub method: Method,
+    /// Name of the model.
+    pub model: String,
+    /// Its version, if the request had one.
+    pub version: Option<i64>,
+    /// Name of the signature.
+    pub signature: String,
+    /// How the request was compressed, if the header said so.
+    pub compression: Option<String>,
+    /// Name, type and shape of each input, sorted by name.
+    pub inputs: Vec<(String, DataType, Vec<i64>)>,
+}
+
+/// Things to go wrong, and the log of what was asked. By default nothing goes wrong.
+#[derive(Default)]
+pub struct Faults {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    plan: VecDeque<(Method, Fault)>,
+    delay: Duration,
+    encoding: Option<Encoding>,
+    seen: Vec<Seen>,
+    busy: usize,
+    most_busy: usize,
+}
+
+#[derive(Clone, Copy)]
+enum Fault {
+    Fail(Code),
+    Hang,
+}
+
+impl Faults {
+    /// Lets the next `times` calls fail.
+    pub fn fail(&self, method: Method, code: Code, times: usize) {
+        self.state().plan.extend(std::iter::repeat_n((method, Fault::Fail(code)), times));
+    }
+
+    /// Leaves the next `times` calls without any answer.
+    pub fn hang(&self, method: Method, times: usize) {
+        self.state().plan.extend(std::iter::repeat_n((method, Fault::Hang), times));
+    }
+
+    /// Lets every call take this much longer.
+    pub fn delay(&self, delay: Duration) {
+        self.state().delay = delay;
+    }
+
+    /// Changes how answers are put into messages.
+    pub fn answer_as(&self, encoding: Encoding) {
+        self.state().encoding = Some(encoding);
+    }
+
+    /// All calls so far, those that failed included.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.state().seen.clone()
+    }
+
+    /// The number of such calls so far, those that failed included.
+    pub fn calls(&self, method: Method) -> usize {
+        self.state().seen.iter().filter(|seen| seen.method == method).count()
+    }
+
+    /// The largest number of calls that were under way at once.
+    pub fn most_at_once(&self) -> usize {
+        self.state().most_busy
+    }
+
+    /// The number of calls that are under way now.
+    pub fn under_way(&self) -> usize {
+        self.state().busy
+    }
+
+    /// Notes a call and lets go wrong what should.
+    pub(super) async fn enter<M: Inputs>(&self, method: Method, request: &Request<M>) -> Result<UnderWay<'_>, Status> {
+        let under_way = self.begin(Seen::new(method, request));
+        let (fault, delay) = self.next(method);
+        tokio::time::sleep(delay).await;
+        match fault {
+            None => Ok(under_way),
+            Some(Fault::Fail(code)) => Err(Status::new(code, "on demand")),
+            Some(Fault::Hang) => std::future::pending().await,
+        }
+    }
+
+    /// The answer, if it should be put in a way of its own.
+    pub(super) fn answer(&self, array: &ArrayD<f32>) -> Option<TensorProto> {
+        Some(match self.state().encoding? {
+            Encoding::Content(dtype) => encode(&array.view(), dtype).expect("a numeric type"),
+            Encoding::Listed(dtype) => listed(array, dtype, array.len()),
+            Encoding::Shortened(dtype) => listed(array, dtype, distinct(array)),
+        })
+    }
+
+    fn begin(&self, seen: Seen) -> UnderWay<'_> {
+        let mut state = self.state();
+        state.seen.push(seen);
+        state.busy += 1;
+        state.most_busy = state.most_busy.max(state.busy);
+        UnderWay(self)
+    }
+
+    fn next(&self, method: Method) -> (Option<Fault>, Duration) {
+        let mut state = self.state();
+        let place = state.plan.iter().position(|(planned, _)| *planned == method);
+        let fault = place.and_then(|place| state.plan.remove(place)).map(|(_, fault)| fault);
+        (fault, state.delay)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Counts a call as under way until it is dropped.
+pub(super) struct UnderWay<'a>(&'a Faults);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.state().busy -= 1;
+    }
+}
+
+/// What the log wants to know of a request.
+pub(super) trait Inputs {
+    fn spec(&self) -> Option<&ModelSpec>;
+    fn inputs(&self) -> Vec<(String, DataType, Vec<i64>)>;
+}
+
+impl Inputs for GetModelMetadataRequest {
+    fn spec(&self) -> Option<&ModelSpec> {
+        self.model_spec.as_ref()
+    }
+
+    fn inputs(&self) -> Vec<(String, DataType, Vec<i64>)> {
+        Vec::new()
+    }
+}
+
+impl Inputs for PredictRequest {
+    fn spec(&self) -> Option<&ModelSpec> {
+        self.model_spec.as_ref()
+    }
+
+    fn inputs(&self) -> Vec<(String, DataType, Vec<i64>)> {
+        let sizes = |tensor: &TensorProto| {
+            tensor.tensor_shape.iter().flat_map(|shape| &shape.dim).map(|dim| dim.size).collect()
+        };
+        let inputs = self.inputs.iter().map(|(name, tensor)| (name.clone(), tensor.dtype(), sizes(tensor)));
+        let mut inputs: Vec<_> = inputs.collect();
+        inputs.sort_by(|a, b| a.0.cmp(&b.0));
+        inputs
+    }
+}
+
+impl Seen {
+    fn new<M: Inputs>(method: Method, request: &Request<M>) -> Self {
+        let spec = request.get_ref().spec();
+        let header = request.metadata().get("grpc-encoding").and_then(|value| value.to_str().ok());
+        let version = match spec.and_then(|spec| spec.version_choice.as_ref()) {
+            Some(VersionChoice::Version(version)) => Some(*version),
+            _ => None,
+        };
+        Self {
+            method,
+            model: spec.map(|spec| spec.name.clone()).unwrap_or_default(),
+            version,
+            signature: spec.map(|spec| spec.signature_name.clone()).unwrap_or_default(),
+            compression: header.map(str::to_owned),
+            inputs: request.get_ref().inputs(),
+        }
+    }
+}
+
+/// The number of values up to where only the last one repeats.
+fn distinct(array: &ArrayD<f32>) -> usize {
+    let values: Vec<f32> = array.iter().copied().collect();
+    let repeated = values.iter().rev().take_while(|value| Some(*value) == values.last()).count();
+    (values.len() - repeated + 1).min(values.len())
+}
+
+/// The first `count` values in the list of the type.
+fn listed(array: &ArrayD<f32>, dtype: DataType, count: usize) -> TensorProto {
+    use DataType as T;
+    let values = || array.iter().take(count).copied();
+    let tensor_shape = Some(wire_shape(array.shape().iter().map(|size| *size as i64)));
+    let empty = TensorProto { dtype: dtype.into(), tensor_shape, ..TensorProto::default() };
+    match dtype {
+        T::DtFloat => TensorProto { float_val: values().collect(), ..empty },
+        T::DtDouble => TensorProto { double_val: values().map(f64::from).collect(), ..empty },
+        T::DtHalf => TensorProto { half_val: values().map(|x| half_from_f32(x).into()).collect(), ..empty },
+        T::DtBfloat16 => TensorProto { half_val: values().map(|x| bfloat16_from_f32(x).into()).collect(), ..empty },
+        T::DtInt64 => TensorProto { int64_val: values().map(|x| x as i64).collect(), ..empty },
+        T::DtUint32 => TensorProto { uint32_val: values().map(|x| x as u32).collect(), ..empty },
+        T::DtUint64 => TensorProto { uint64_val: values().map(|x| x as u64).collect(), ..empty },
+        T::DtBool => TensorProto { bool_val: values().map(|x| x != 0.0).collect(), ..empty },
+        _ => TensorProto { int_val: values().map(|x| x as i32).collect(), ..empty },
+    }
+}

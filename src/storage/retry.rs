@@ -1,0 +1,121 @@
+//! When a transfer is tried again, and when it is given up.
+//!
+//! The schedule is the predecessor's on Google, for every store: a failure that may pass is repeated after
+//! min(2ⁿ + r, ceiling) seconds, r uniform in 0.001 … 1. Dropping the future ends it at once.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::{Error, Object};
+
+/// Why one attempt did not succeed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// It may succeed later; the text says what was seen.
+    Passing(String),
+    /// It will fail again.
+    Final(Error),
+}
+
+/// How long and how often a store that does not answer is asked again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Retry {
+    /// Ceiling of one pause.
+    pub(super) max_backoff: Duration,
+    /// No attempt starts later than this after the first; `None` tries for ever.
+    pub(super) limit: Option<Duration>,
+}
+
+impl Retry {
+    /// Calls `attempt` until it succeeds, fails for good, or the time is over.
+    pub(super) async fn run<T, F, A>(&self, object: &Object, mut attempt: F) -> Result<T, Error>
+    where
+        F: FnMut() -> A,
+        A: Future<Output = Result<T, Failure>>,
+    {
+        let start = Instant::now();
+        let mut retries = 0_u32;
+        loop {
+            let reason = match attempt().await {
+                Ok(value) => return Ok(value),
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Passing(reason)) => reason,
+            };
+            let pause = self.pause(retries);
+            if self.limit.is_some_and(|limit| start.elapsed() + pause > limit) {
+                return Err(object.unavailable(retries + 1, start.elapsed(), reason));
+            }
+            tracing::warn!(
+                storage.key = %object.path, storage.bucket = %object.bucket, attempt = retries + 1, pause_s = pause.as_secs_f64(),
+                "storage did not answer as hoped ({reason}), trying again"
+            );
+            sleep(pause).await;
+            retries = retries.saturating_add(1);
+        }
+    }
+
+    /// The pause before retry `retries` (from 0).
+    fn pause(&self, retries: u32) -> Duration {
+        let jitter = fastrand::u64(1..=1000);
+        let exponential = Duration::from_secs(1_u64.checked_shl(retries.min(63)).unwrap_or(u64::MAX));
+        exponential.saturating_add(Duration::from_millis(jitter)).min(self.max_backoff)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::Bucket;
+    use object_store::path::Path;
+    use proptest::prelude::*;
+    use std::cell::Cell;
+
+    const QUICK: Retry = Retry { max_backoff: Duration::from_millis(1), limit: None };
+
+    fn object() -> Object {
+        Object { path: Path::from("a"), bucket: Bucket::S3("b".to_owned()) }
+    }
+
+    #[tokio::test]
+    async fn what_passes_is_repeated_until_it_has_passed() {
+        let (object, attempts) = (object(), Cell::new(0));
+        let result = QUICK.run(&object, || async {
+            attempts.set(attempts.get() + 1);
+            if attempts.get() < 5 { Err(Failure::Passing("busy".to_owned())) } else { Ok(attempts.get()) }
+        });
+        assert!(matches!(result.await, Ok(5)));
+    }
+
+    #[tokio::test]
+    async fn what_is_final_is_not_repeated() {
+        let (object, attempts) = (object(), Cell::new(0));
+        let result = QUICK.run(&object, || async {
+            attempts.set(attempts.get() + 1);
+            Err::<(), _>(Failure::Final(object.not_found()))
+        });
+        assert!(matches!(result.await, Err(Error::NotFound { .. })));
+        assert_eq!(attempts.get(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_attempt_that_would_start_after_the_limit_is_not_made() {
+        let retry = Retry { max_backoff: Duration::from_secs(60), limit: Some(Duration::from_millis(900)) };
+        let result = retry.run(&object(), || async { Err::<(), _>(Failure::Passing("HTTP 503".to_owned())) }).await;
+        let error = result.expect_err("the first pause is longer than the limit");
+        assert!(matches!(error, Error::Unavailable { attempts: 1, .. }), "{error:?}");
+        assert_eq!(error.to_string(), "gave up on `a` in s3://b after 1 attempts in 0 s: HTTP 503");
+    }
+
+    proptest! {
+        #[test]
+        fn pauses_double_up_to_the_ceiling(retries in 0_u32..200, ceiling_ms in 0_u64..100_000) {
+            let ceiling = Duration::from_millis(ceiling_ms);
+            let pause = Retry { max_backoff: ceiling, limit: None }.pause(retries);
+            let base = 2_f64.powi(i32::try_from(retries).expect("small"));
+            prop_assert!(pause <= ceiling);
+            prop_assert!(pause == ceiling || (base + 0.001..=base + 1.0).contains(&pause.as_secs_f64()));
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Golden cases of image input and output: files to arrays, arrays to files, result names, archives.
+
+use std::fs;
+use std::path::Path;
+
+use ndarray::ArrayD;
+use redis_consumer::images::{self, Limits, encode, npy, output};
+use redis_consumer::storage::archive;
+use serde_json::Value;
+use sha2::Digest;
+
+use super::{Case, Verdict};
+
+/// Runs a case of the area; operations that are not built are skipped.
+pub fn run(case: &Case) -> Result<Verdict, String> {
+    let operation: fn(&Case) -> Outcome = match case.operation.as_str() {
+        "read_tiff" | "read_image" => read_image,
+        "save_numpy_array" => save,
+        "imsave" => imsave,
+        "npy_read" => npy_read,
+        "npy_write" => npy_write,
+        "zip_files" => zip_files,
+        "iter_image_archive" => archive_listing,
+        _ => return Ok(Verdict::Skipped),
+    };
+    match (operation(case), case.fails) {
+        (Ok(()), false) | (Err(Failure::Refused(_)), true) => Ok(Verdict::Passed),
+        (Ok(()), true) => Err("should be refused".to_owned()),
+        (Err(Failure::Refused(reason) | Failure::Differs(reason)), _) => Err(reason),
+    }
+}
+
+type Outcome = Result<(), Failure>;
+
+/// Why an operation did not give the expected result.
+enum Failure {
+    /// It answered with an error.
+    Refused(String),
+    /// It answered with something else, or the case could not be read.
+    Differs(String),
+}
+
+impl From<String> for Failure {
+    fn from(reason: String) -> Self {
+        Self::Differs(reason)
+    }
+}
+
+fn refused(error: impl std::fmt::Display) -> Failure {
+    Failure::Refused(error.to_string())
+}
+
+fn read_image(case: &Case) -> Outcome {
+    let path = case.input_path("file")?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let image = images::decode(&bytes(&path)?, &name, &Limits::default()).map_err(refused)?;
+    if case.fails {
+        return Ok(());
+    }
+    let expected = npy::read_f32(&bytes(&case.expected_path("image")?)?, &Limits::default()).map_err(refused)?;
+    if image == expected {
+        return Ok(());
+    }
+    // Only lossy codecs come with a tolerance; anything else must have been equal.
+    case.agrees("image", image.view())?;
+    let differences = image.iter().zip(&expected).map(|(a, b)| f64::from((a - b).abs()));
+    let mean = differences.sum::<f64>() / image.len() as f64;
+    let allowed = case.agreements["image"]["mean_abs"].as_f64().unwrap_or(0.0);
+    if mean <= allowed { Ok(()) } else { Err(format!("differs by {mean:.3} on average, allowed {allowed}").into()) }
+}
+
+fn save(case: &Case) -> Outcome {
+    let input = array(case, "array")?;
+    let (subdir, name) = (text(case, "subdir"), text(case, "name"));
+    // The reference is given the two parts; a suffix makes them a file name again, which an empty name has not.
+    let suffix = if name.is_empty() { "" } else { ".tif" };
+    let names = output::ResultName::new(&format!("{subdir}/{name}{suffix}"));
+    let features = encode::channels(&input).count();
+    let paths: Vec<String> = (0..features).map(|feature| names.feature(feature)).collect();
+    same("paths", &Value::from(paths), &case.expected_json("paths")?)?;
+    for (feature, image) in encode::channels(&input).enumerate() {
+        same_bytes(&encode::encode_tiff(image), &bytes(&case.expected_path(&format!("file_{feature}"))?)?)?;
+    }
+    Ok(())
+}
+
+fn imsave(case: &Case) -> Outcome {
+    let array = array(case, "array")?;
+    let file = match case.input("array")?.dtype.as_str() {
+        "<u2" => encode::encode_tiff(array.mapv(|value| value as u16).view()),
+        _ => encode::encode_tiff(array.view()),
+    };
+    same_bytes(&file, &bytes(&case.expected_path("file")?)?)
+}
+
+fn npy_read(case: &Case) -> Outcome {
+    let values = npy::read_f64(&bytes(&case.input_path("file")?)?, &Limits::default()).map_err(refused)?;
+    if case.fails {
+        return Ok(());
+    }
+    same("shape", &Value::from(values.shape()), &case.params["shape"])?;
+    // The reference's values are noted flat, in C order.
+    if values.iter().eq(&case.expected("values")?.values) { Ok(()) } else { Err("the values differ".to_owned().into()) }
+}
+
+fn npy_write(case: &Case) -> Outcome {
+    let input = case.input("array")?;
+    let file = match input.dtype.as_str() {
+        "<f8" => npy::write(&input.values.view()),
+        "<f4" => npy::write(&input.map(|value| value as f32).view()),
+        "<i4" => npy::write(&input.map(|value| value as i32).view()),
+        "<u2" => npy::write(&input.map(|value| value as u16).view()),
+        "|b1" => npy::write(&input.map(|value| value != 0.0).view()),
+        other => return Err(format!("no writer for {other}").into()),
+    };
+    same_bytes(&file, &bytes(&case.expected_path("file")?)?)
+}
+
+fn zip_files(case: &Case) -> Outcome {
+    let names = case.params["files"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let mut entries = Vec::new();
+    for (index, name) in names.enumerate() {
+        entries.push((name.to_owned(), bytes(&case.input_path(&format!("f{index}"))?)?));
+    }
+    let file = archive::write_zip(entries).map_err(refused)?;
+    let mut zip = zip::ZipArchive::new(std::io::Cursor::new(file)).map_err(refused)?;
+    let mut found = Vec::new();
+    for index in 0..zip.len() {
+        found.push(entry(&mut zip.by_index(index).map_err(refused)?)?);
+    }
+    same("entries", &Value::from(found), &case.expected_json("entries")?)
+}
+
+/// What the index notes of an archive's entry.
+fn entry(entry: &mut zip::read::ZipFile<'_, std::io::Cursor<Vec<u8>>>) -> Result<Value, Failure> {
+    let mut content = Vec::new();
+    std::io::Read::read_to_end(entry, &mut content).map_err(refused)?;
+    let sha256: String = sha2::Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
+    let method = if entry.compression() == zip::CompressionMethod::Deflated { 8 } else { 0 };
+    let name = entry.name().map_err(refused)?.into_owned();
+    Ok(serde_json::json!({"name": name, "method": method, "size": content.len(), "sha256": sha256}))
+}
+
+fn archive_listing(case: &Case) -> Outcome {
+    let paths = archive::image_entries(&bytes(&case.input_path("file")?)?).map_err(refused)?;
+    if case.fails {
+        return Ok(());
+    }
+    same("paths", &Value::from(paths), &case.expected_json("paths")?)
+}
+
+/// An input array as f32, rounded once.
+fn array(case: &Case, name: &str) -> Result<ArrayD<f32>, Failure> {
+    npy::read_f32(&bytes(&case.input_path(name)?)?, &Limits::default()).map_err(refused)
+}
+
+fn text(case: &Case, param: &str) -> String {
+    case.params[param].as_str().unwrap_or_default().to_owned()
+}
+
+fn same(what: &str, found: &Value, expected: &Value) -> Outcome {
+    if found == expected { Ok(()) } else { Err(format!("{what}: {found} instead of {expected}").into()) }
+}
+
+fn same_bytes(found: &[u8], expected: &[u8]) -> Outcome {
+    if found == expected {
+        return Ok(());
+    }
+    let first = found.iter().zip(expected).position(|(a, b)| a != b).unwrap_or(found.len().min(expected.len()));
+    let (found, expected) = (found.len(), expected.len());
+    Err(format!("{found} bytes instead of {expected}, the first other one at {first}").into())
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>, String> {
+    fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+}

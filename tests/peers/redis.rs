@@ -1,0 +1,142 @@
+//! A Redis server of the test's own.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use redis::{FromRedisValue, ToRedisArgs};
+use tempfile::TempDir;
+
+/// A `redis-server` on a free loopback port, which ends with the value.
+pub struct Redis {
+    port: u16,
+    folder: TempDir,
+    child: Option<Child>,
+}
+
+impl Redis {
+    /// Starts a server that writes an append-only file, so that it can be stopped and started again.
+    pub fn start() -> Self {
+        let port = free_port();
+        let folder = tempfile::tempdir().expect("a folder for Redis");
+        let mut redis = Self { port, folder, child: None };
+        redis.resume();
+        redis
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Stops the server; what it has acknowledged stays on disk.
+    pub fn pause(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = Command::new("kill").arg(child.id().to_string()).status();
+            let _ = child.wait();
+        }
+    }
+
+    /// Starts the server on the same port and data.
+    pub fn resume(&mut self) {
+        let child = Command::new("redis-server")
+            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"])
+            .args(["--appendfsync", "always", "--dir"])
+            .arg(self.folder.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("redis-server is installed (`make test` sees to it)");
+        self.child = Some(child);
+        let started = Instant::now();
+        while self.try_ask::<String>(redis::cmd("PING")).is_err() {
+            assert!(started.elapsed() < Duration::from_secs(20), "redis-server does not answer");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Sends a command and takes its answer.
+    pub fn ask<T: FromRedisValue>(&self, command: &[&str]) -> T {
+        let mut sent = redis::cmd(command[0]);
+        sent.arg(&command[1..]);
+        self.try_ask(sent).unwrap_or_else(|error| panic!("{command:?}: {error}"))
+    }
+
+    /// Sends a command whose last arguments are bytes.
+    pub fn ask_bytes<T: FromRedisValue>(&self, command: &str, arguments: &[impl ToRedisArgs]) -> T {
+        let mut sent = redis::cmd(command);
+        sent.arg(arguments);
+        self.try_ask(sent).unwrap_or_else(|error| panic!("{command}: {error}"))
+    }
+
+    /// All fields of a hash, empty if there is none.
+    pub fn hash(&self, key: &str) -> HashMap<String, String> {
+        self.ask(&["HGETALL", key])
+    }
+
+    /// The entries of a list, left to right.
+    pub fn list(&self, key: &str) -> Vec<String> {
+        self.ask(&["LRANGE", key, "0", "-1"])
+    }
+
+    /// All keys that match a pattern.
+    pub fn keys(&self, pattern: &str) -> Vec<String> {
+        self.ask(&["KEYS", pattern])
+    }
+
+    /// Begins to record what the server is asked.
+    pub fn monitor(&self) -> Monitor {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the server listens");
+        stream.write_all(b"MONITOR\r\n").expect("the server reads");
+        let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
+        let mut answer = String::new();
+        reader.read_line(&mut answer).expect("an answer");
+        assert_eq!(answer, "+OK\r\n");
+        Monitor { stream, reader }
+    }
+
+    fn try_ask<T: FromRedisValue>(&self, command: redis::Cmd) -> redis::RedisResult<T> {
+        let client = redis::Client::open(("127.0.0.1", self.port))?;
+        let mut connection = client.get_connection_with_timeout(Duration::from_secs(5))?;
+        command.query(&mut connection)
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A record of commands, as `MONITOR` prints them.
+pub struct Monitor {
+    stream: TcpStream,
+    reader: BufReader<TcpStream>,
+}
+
+impl Monitor {
+    /// The commands so far, each a line such as `"RPOPLPUSH" "queue" "list"`, with those of scripts among them.
+    pub fn lines(mut self, redis: &Redis) -> Vec<String> {
+        let _: String = redis.ask(&["ECHO", "end of the record"]);
+        self.stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a time limit");
+        let mut lines = Vec::new();
+        loop {
+            let mut line = String::new();
+            self.reader.read_line(&mut line).expect("the record goes on");
+            if line.contains("end of the record") {
+                return lines;
+            }
+            lines.push(line.trim_end().to_owned());
+        }
+    }
+}
+
+/// A loopback port that nobody listened on a moment ago.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
