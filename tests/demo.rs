@@ -23,7 +23,7 @@ fn the_shipped_image_is_segmented_drawn_and_judged() {
     let text = stdout(&output);
     assert!(output.status.success(), "{text}\n{}", stderr(&output));
     assert!(number_before(&text, " cells\n") > 20, "{text}");
-    assert!(number_before(&text, " cells of the truth mask") == 43, "{text}");
+    assert_eq!(number_before(&text, " cells of the truth mask"), 43, "{text}");
     for part in ["  new\n", "  done\n", "predicting", "in all", "F1", "no trained network"] {
         assert!(text.contains(part), "`{part}` is missing in\n{text}");
     }

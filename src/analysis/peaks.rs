@@ -79,6 +79,10 @@ struct Floods<'a> {
     open: Vec<u64>,
     /// Words of `open` in a row.
     words: usize,
+    /// Pixels that the current flood visited, in this order.
+    reached: Vec<u32>,
+    /// Pixels too low for the current flood.
+    rim: Vec<u32>,
 }
 
 /// What became of a flood.
@@ -102,40 +106,52 @@ impl<'a> Floods<'a> {
             fates: Vec::new(),
             open: vec![u64::MAX; shape[0] * words],
             words,
+            reached: Vec::new(),
+            rim: Vec::new(),
         }
     }
 
     fn maxima(mut self) -> Vec<bool> {
         let image = self.levels.image;
         let mut mask = vec![false; image.len()];
-        let mut origins = self.origins();
-        origins.sort_by(|&a, &b| image[b as usize].total_cmp(&image[a as usize]));
+        let mut origins: Vec<u64> = self.origins().into_iter().map(|origin| self.rank(origin)).collect();
+        origins.sort_unstable();
         for origin in origins {
-            mask[origin as usize] = self.is_maximum(origin as usize);
+            let origin = origin as u32 as usize;
+            mask[origin] = self.is_maximum(origin);
         }
         self.complete_plateaus(&mut mask);
         mask
+    }
+
+    /// Orders pixels by descending value; the lower half is the pixel.
+    fn rank(&self, index: u32) -> u64 {
+        let bits = self.levels.image[index as usize].to_bits();
+        let descending = if bits >> 31 == 0 { !(bits | 1 << 31) } else { bits };
+        u64::from(descending) << 32 | u64::from(index)
     }
 
     /// The first pixel in raster order of every plateau that its neighbours do not absorb.
     fn origins(&self) -> Vec<u32> {
         let [rows, columns] = self.shape;
         let image = self.levels.image;
+        let row = |row: usize| &image[row * columns..(row + 1) * columns];
+        let mut highest = vec![0.0; columns];
         let mut origins = Vec::new();
-        for row in 0..rows {
-            for column in 0..columns {
-                let index = row * columns + column;
-                let value = image[index];
-                let left = if column > 0 { image[index - 1] } else { f32::NEG_INFINITY };
-                let up = if row > 0 { image[index - columns] } else { f32::NEG_INFINITY };
-                let right = if column + 1 < columns { image[index + 1] } else { f32::NEG_INFINITY };
-                let down = if row + 1 < rows { image[index + columns] } else { f32::NEG_INFINITY };
-                if left == value || up == value {
-                    continue;
-                }
-                let highest = left.max(right).max(up.max(down)).max(value);
-                if !self.levels.absorbed(value, self.levels.seed(highest)) {
-                    origins.push(index as u32);
+        for y in 0..rows {
+            let (above, here, below) = (row(y.saturating_sub(1)), row(y), row((y + 1).min(rows - 1)));
+            for x in 0..columns {
+                let vertical = if above[x] > below[x] { above[x] } else { below[x] };
+                highest[x] = if here[x] > vertical { here[x] } else { vertical };
+            }
+            for x in 1..columns {
+                highest[x] = if here[x - 1] > highest[x] { here[x - 1] } else { highest[x] };
+                highest[x - 1] = if here[x] > highest[x - 1] { here[x] } else { highest[x - 1] };
+            }
+            for x in 0..columns {
+                let repeats = (y > 0 && above[x] == here[x]) || (x > 0 && here[x - 1] == here[x]);
+                if !self.levels.absorbed(here[x], self.levels.seed(highest[x])) && !repeats {
+                    origins.push((y * columns + x) as u32);
                 }
             }
         }
@@ -162,12 +178,10 @@ impl<'a> Floods<'a> {
     }
 
     fn flood(&mut self, origin: usize, top: f32) -> bool {
-        let mut reached = vec![origin as u32];
-        let mut rim = Vec::new();
-        let fate = self.spread(top, &mut reached, &mut rim);
+        let fate = self.spread(origin, top);
         self.fates.push(fate);
         let columns = self.shape[1];
-        for index in reached.into_iter().chain(rim) {
+        for index in self.reached.drain(..).chain(self.rim.drain(..)) {
             let (row, column) = (index as usize / columns, index as usize % columns);
             self.open[row * self.words + column / 64] |= 1 << (column % 64);
         }
@@ -175,52 +189,64 @@ impl<'a> Floods<'a> {
     }
 
     /// Visits what a pixel of value `top` can reach, nearest first, until something absorbs it.
-    ///
-    /// `reached` starts with that pixel and collects the pixels visited, `rim` those too low.
-    fn spread(&mut self, top: f32, reached: &mut Vec<u32>, rim: &mut Vec<u32>) -> Fate {
+    fn spread(&mut self, origin: usize, top: f32) -> Fate {
         let [rows, columns] = self.shape;
-        let radius = self.widths.len() - 1;
-        let flood = self.fates.len() as u32 + 1;
-        let mut highest_seed = self.levels.seed(top);
-        if self.levels.absorbed(top, highest_seed) {
+        let mut seed = self.levels.seed(top);
+        if self.levels.absorbed(top, seed) {
             return Fate::Absorbed;
         }
-        let origin = reached[0] as usize;
-        self.owners[origin] = flood;
+        self.owners[origin] = self.fates.len() as u32 + 1;
         self.open[origin / columns * self.words + origin % columns / 64] &= !(1 << (origin % columns % 64));
+        self.reached.push(origin as u32);
         let mut next = 0;
-        while let Some(&centre) = reached.get(next) {
+        while let Some(&centre) = self.reached.get(next) {
             next += 1;
             let (row, column) = (centre as usize / columns, centre as usize % columns);
-            for y in row.saturating_sub(radius)..(row + radius + 1).min(rows) {
-                let width = self.widths[y.abs_diff(row)];
+            for offset in 0..self.widths.len() {
+                let width = self.widths[offset];
                 let (first, last) = (column.saturating_sub(width), (column + width).min(columns - 1));
-                for word in first / 64..=last / 64 {
-                    let mut bits = self.open[y * self.words + word];
-                    bits &= if word == first / 64 { u64::MAX << (first % 64) } else { u64::MAX };
-                    bits &= if word == last / 64 { u64::MAX >> (63 - last % 64) } else { u64::MAX };
-                    let seen = bits;
-                    while bits != 0 {
-                        let index = y * columns + word * 64 + bits.trailing_zeros() as usize;
-                        bits &= bits - 1;
-                        let value = self.levels.image[index];
-                        if !self.levels.passable(top, value) {
-                            rim.push(index as u32);
-                            continue;
-                        }
-                        let seed = self.levels.seed(value);
-                        if self.levels.absorbed(top, seed) || self.known(index, top) == Some(false) {
-                            return Fate::Absorbed;
-                        }
-                        highest_seed = highest_seed.max(seed);
-                        self.owners[index] = flood;
-                        reached.push(index as u32);
+                let above = row.checked_sub(offset);
+                let below = (offset > 0 && row + offset < rows).then_some(row + offset);
+                for y in above.into_iter().chain(below) {
+                    match self.visit_row(y, [first, last], top) {
+                        Some(highest) => seed = seed.max(highest),
+                        None => return Fate::Absorbed,
                     }
-                    self.open[y * self.words + word] &= !seen;
                 }
             }
         }
-        Fate::Maximum { top, seed: highest_seed }
+        Fate::Maximum { top, seed }
+    }
+
+    /// Visits the open pixels from `first` to `last` in row `y`; the highest seed among them
+    /// unless one absorbs a pixel of value `top`.
+    fn visit_row(&mut self, y: usize, [first, last]: [usize; 2], top: f32) -> Option<f32> {
+        let flood = self.fates.len() as u32 + 1;
+        let mut highest = f32::NEG_INFINITY;
+        for word in first / 64..=last / 64 {
+            let from = if word == first / 64 { u64::MAX << (first % 64) } else { u64::MAX };
+            let to = if word == last / 64 { u64::MAX >> (63 - last % 64) } else { u64::MAX };
+            let mut bits = self.open[y * self.words + word] & from & to;
+            self.open[y * self.words + word] &= !bits;
+            while bits != 0 {
+                let index = y * self.shape[1] + word * 64 + bits.trailing_zeros() as usize;
+                let value = self.levels.image[index];
+                let seed = self.levels.seed(value);
+                if self.levels.absorbed(top, seed) || self.known(index, top) == Some(false) {
+                    self.open[y * self.words + word] |= bits;
+                    return None;
+                }
+                bits &= bits - 1;
+                if self.levels.passable(top, value) {
+                    highest = highest.max(seed);
+                    self.owners[index] = flood;
+                    self.reached.push(index as u32);
+                } else {
+                    self.rim.push(index as u32);
+                }
+            }
+        }
+        Some(highest)
     }
 
     /// Gives the pixels of a plateau the answer of its first one.

@@ -17,9 +17,12 @@ pub(super) fn for_each_plane(image: &mut Array4<f32>, work: impl Fn(&mut [f32], 
         if let Some(values) = plane.as_slice_mut() {
             return work(values, shape);
         }
-        let mut values: Vec<f32> = plane.iter().copied().collect();
+        let mut values = Vec::with_capacity(plane.len());
+        plane.outer_iter().for_each(|row| values.extend(row));
         work(&mut values, shape);
-        plane.iter_mut().zip(values).for_each(|(to, from)| *to = from);
+        for (mut row, values) in plane.outer_iter_mut().zip(values.chunks_exact(shape[1])) {
+            row.iter_mut().zip(values).for_each(|(to, &from)| *to = from);
+        }
     });
 }
 

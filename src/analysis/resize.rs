@@ -268,6 +268,10 @@ fn pick<T: Copy>(from: &[T], shape: Shape, to: &mut [T], source: fn(usize, usize
     for (k, out) in to.chunks_exact_mut(new_columns * channels).enumerate() {
         let row = source(k, rows, new_rows) * columns * channels;
         let row = &from[row..row + columns * channels];
+        if channels == 1 {
+            out.iter_mut().zip(&across).for_each(|(out, &column)| *out = row[column]);
+            continue;
+        }
         for (out, &column) in out.chunks_exact_mut(channels).zip(&across) {
             out.copy_from_slice(&row[column * channels..(column + 1) * channels]);
         }

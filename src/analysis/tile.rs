@@ -8,7 +8,7 @@
 
 use ndarray::{Array4, ArrayView2, ArrayView3, ArrayView4, ArrayViewMut2, ArrayViewMut3, Axis};
 
-use super::plane::mirror;
+use super::plane::{mirror, values};
 
 /// Stride of the tiles as a share of their side.
 const STRIDE_RATIO: f64 = 0.75;
@@ -207,7 +207,11 @@ impl AxisTiling {
         let inner = self.visible(left);
         let start = left + inner.start - self.pad[0];
         let source = row.slice_axis(Axis(0), (start..start + inner.len()).into());
-        out.slice_axis_mut(Axis(0), inner.clone().into()).assign(&source);
+        let mut shown = out.slice_axis_mut(Axis(0), inner.clone().into());
+        match (source.as_slice(), shown.as_slice_mut()) {
+            (Some(from), Some(to)) => to.copy_from_slice(from),
+            _ => shown.assign(&source),
+        }
         for column in (0..inner.start).chain(inner.end..self.tile) {
             let mut pixel = out.row_mut(column);
             match self.source(left + column) {
@@ -260,7 +264,7 @@ impl Untiler {
         let [batches, rows, columns, _] = tiling.image_shape;
         let blend = tiling.blends().then(|| Blend {
             band: vec![0.0; tiling.axes[0].tile * columns * channels],
-            windows: [Windows::new(&tiling.axes[0]), Windows::new(&tiling.axes[1])],
+            windows: [Windows::new(&tiling.axes[0], 1), Windows::new(&tiling.axes[1], channels)],
         });
         let image = Array4::zeros((batches, rows, columns, channels));
         Self { tiling: tiling.clone(), image, next: 0, blend }
@@ -319,14 +323,15 @@ impl Untiler {
         let visible = across.visible(left);
         let start = (left + visible.start - across.pad[0]) * channels;
         let down_weights = windows[0].of(row, self.tiling.axes[0].count);
-        let weights = &windows[1].of(column, across.count)[visible.clone()];
+        let weights = windows[1].of(column, across.count);
+        let weights = &weights[visible.start * channels..visible.end * channels];
         let tile = tile.slice_axis_move(Axis(1), visible.into());
         let lines = band.chunks_exact_mut(across.length * channels);
         for ((line, tile), &down) in lines.zip(tile.outer_iter()).zip(down_weights) {
-            let pixels = line[start..].chunks_exact_mut(channels);
-            for ((sums, values), &weight) in pixels.zip(tile.outer_iter()).zip(weights) {
-                let weight = down * weight;
-                sums.iter_mut().zip(values).for_each(|(sum, &x)| *sum += f64::from(x) * weight);
+            let tile = tile.as_standard_layout();
+            let sums = line[start..].iter_mut().zip(weights);
+            for ((sum, &weight), &value) in sums.zip(values(&tile)) {
+                *sum += f64::from(value) * (down * weight);
             }
         }
     }
@@ -347,7 +352,9 @@ impl Untiler {
         for row in visible {
             let line = &band[row * width..(row + 1) * width];
             let mut out = item.index_axis_mut(Axis(0), top + row - down.pad[0]);
-            out.iter_mut().zip(line).for_each(|(to, &sum)| *to = sum as f32);
+            if let Some(out) = out.as_slice_mut() {
+                out.iter_mut().zip(line).for_each(|(to, &sum)| *to = sum as f32);
+            }
         }
         band.copy_within(done * width.., 0);
         let kept = band.len() - done * width;
@@ -356,13 +363,14 @@ impl Untiler {
 }
 
 impl Windows {
-    fn new(axis: &AxisTiling) -> Self {
+    /// Windows in which every weight is repeated for each channel.
+    fn new(axis: &AxisTiling, channels: usize) -> Self {
         let overlap = axis.tile - axis.stride;
-        Self {
-            first: spline_window(axis.tile, [0, overlap]),
-            inner: spline_window(axis.tile, [overlap, overlap]),
-            last: spline_window(axis.tile, [overlap, 0]),
-        }
+        let window = |overlaps| {
+            let weights = spline_window(axis.tile, overlaps).into_iter();
+            weights.flat_map(|weight| std::iter::repeat_n(weight, channels)).collect()
+        };
+        Self { first: window([0, overlap]), inner: window([overlap, overlap]), last: window([overlap, 0]) }
     }
 
     fn of(&self, position: usize, count: usize) -> &[f64] {

@@ -16,6 +16,9 @@ const OUTSIDE: u32 = u32::MAX;
 /// are no lines between labels. Markers of equal height come in the order in which
 /// scikit-image's (up to 0.24) binary heap yields them. Markers off the mask are dropped.
 ///
+/// Parts of the mask that are not connected cannot influence each other, so each is flooded on
+/// its own, and one with a single label needs no queue.
+///
 /// # Panics
 /// If the shapes differ.
 #[must_use]
@@ -27,8 +30,10 @@ pub fn watershed(
     assert_eq!(heights.dim(), markers.dim(), "heights and markers of a watershed");
     assert_eq!(heights.dim(), mask.dim(), "heights and mask of a watershed");
     let mut basins = Basins::new(heights, markers, mask);
-    let rest = basins.flood_tied_markers();
-    basins.flood(rest);
+    let seeds = basins.seeds();
+    let parts = Parts::new(&basins, &seeds);
+    let entries = basins.flood_tied_markers(seeds, &parts);
+    basins.flood(entries, &parts);
     basins.into_labels(heights.dim())
 }
 
@@ -71,16 +76,22 @@ impl Basins {
         Self { heights: padded_heights, labels, width, age: 0 }
     }
 
-    /// Floods with the reference's own heap as long as equal markers wait in it, whose order
-    /// depends on the heap's shape; returns what waits then, in no order.
-    fn flood_tied_markers(&mut self) -> Vec<Entry> {
-        let seeds: Vec<Entry> = self.seeds().collect();
-        let tied = tied_keys(&seeds);
-        let is_tied = |entry: &Entry| tied.binary_search(&entry.key).is_ok();
-        let mut waiting = seeds.iter().filter(|entry| is_tied(entry)).count();
+    /// The markers inside the mask, in raster order.
+    fn seeds(&self) -> Vec<Entry> {
+        let labels = self.labels.iter().zip(0..);
+        let seeds = labels.filter(|(label, _)| **label != 0 && **label != OUTSIDE);
+        seeds.map(|(_, index)| Entry { key: key(self.heights[index as usize], 0), index }).collect()
+    }
+
+    /// Floods with the reference's own heap as long as markers wait in it whose order decides
+    /// and depends on the heap's shape; returns what waits then, in no order.
+    fn flood_tied_markers(&mut self, seeds: Vec<Entry>, parts: &Parts) -> Vec<Entry> {
+        let tied = parts.ties(&seeds);
+        let mut waiting = tied.len();
         if waiting == 0 {
             return seeds;
         }
+        let is_tied = |entry: &Entry| entry.key as u32 == 0 && tied.binary_search(&entry.index).is_ok();
         let mut heap = Vec::new();
         seeds.into_iter().for_each(|seed| push(&mut heap, seed));
         while waiting > 0 {
@@ -95,9 +106,28 @@ impl Basins {
         heap
     }
 
-    fn flood(&mut self, entries: Vec<Entry>) {
-        let mut queue = BucketQueue::new(&self.heights, &self.labels);
-        for entry in entries {
+    /// Floods part after part.
+    fn flood(&mut self, mut entries: Vec<Entry>, parts: &Parts) {
+        entries.sort_unstable_by_key(|entry| parts.of[entry.index as usize]);
+        let mut queue = BucketQueue::default();
+        for entries in entries.chunk_by(|a, b| parts.of[a.index as usize] == parts.of[b.index as usize]) {
+            let part = &parts.parts[parts.of[entries[0].index as usize] as usize - 1];
+            match part.label {
+                Some(label) => {
+                    for &index in &parts.pixels[part.start..part.end] {
+                        self.labels[index as usize] = label;
+                    }
+                }
+                None => {
+                    queue.set_range(part.lowest, part.highest);
+                    self.flood_part(entries, &mut queue);
+                }
+            }
+        }
+    }
+
+    fn flood_part(&mut self, entries: &[Entry], queue: &mut BucketQueue) {
+        for &entry in entries {
             queue.push(self.heights[entry.index as usize], entry);
         }
         while let Some(entry) = queue.pop() {
@@ -114,16 +144,13 @@ impl Basins {
     }
 
     fn into_labels(self, shape: (usize, usize)) -> Array2<u32> {
-        Array2::from_shape_fn(shape, |(row, column)| {
-            let label = self.labels[(row + 1) * self.width + column + 1];
-            if label == OUTSIDE { 0 } else { label }
-        })
-    }
-
-    fn seeds(&self) -> impl Iterator<Item = Entry> {
-        let labels = self.labels.iter().zip(&self.heights).zip(0..);
-        let seeds = labels.filter(|((label, _), _)| **label != 0 && **label != OUTSIDE);
-        seeds.map(|((_, &height), index)| Entry { key: key(height, 0), index })
+        let mut labels = Array2::zeros(shape);
+        let rows = self.labels.chunks_exact(self.width).skip(1);
+        for (mut to, from) in labels.outer_iter_mut().zip(rows) {
+            let inner = from[1..].iter().map(|&label| if label == OUTSIDE { 0 } else { label });
+            to.iter_mut().zip(inner).for_each(|(to, label)| *to = label);
+        }
+        labels
     }
 
     /// Above, left, right, below.
@@ -143,19 +170,84 @@ impl Basins {
     }
 }
 
+/// The 4-connected parts of the mask that hold a marker.
+struct Parts {
+    /// Part of every pixel, counted from 1; 0 off the mask and in parts without a marker.
+    of: Vec<u32>,
+    parts: Vec<Part>,
+    /// Their pixels, part after part.
+    pixels: Vec<u32>,
+}
+
+struct Part {
+    /// Where its pixels start and end.
+    start: usize,
+    end: usize,
+    /// The label of all its markers, if they have the same.
+    label: Option<u32>,
+    lowest: f32,
+    highest: f32,
+}
+
+impl Parts {
+    fn new(basins: &Basins, seeds: &[Entry]) -> Self {
+        let mut this = Self { of: vec![0; basins.labels.len()], parts: Vec::new(), pixels: Vec::new() };
+        for seed in seeds {
+            if this.of[seed.index as usize] == 0 {
+                this.add(basins, seed.index);
+            }
+        }
+        this
+    }
+
+    /// Adds the part around a marker.
+    fn add(&mut self, basins: &Basins, seed: u32) {
+        let start = self.pixels.len();
+        let number = self.parts.len() as u32 + 1;
+        let first = basins.labels[seed as usize];
+        let mut label = Some(first);
+        let (mut lowest, mut highest) = (f32::INFINITY, f32::NEG_INFINITY);
+        self.of[seed as usize] = number;
+        self.pixels.push(seed);
+        let mut next = start;
+        while let Some(&index) = self.pixels.get(next) {
+            next += 1;
+            let height = basins.heights[index as usize];
+            (lowest, highest) = (lowest.min(height), highest.max(height));
+            if ![0, first].contains(&basins.labels[index as usize]) {
+                label = None;
+            }
+            for neighbour in basins.neighbours(index) {
+                if self.of[neighbour] == 0 && basins.labels[neighbour] != OUTSIDE {
+                    self.of[neighbour] = number;
+                    self.pixels.push(neighbour as u32);
+                }
+            }
+        }
+        self.parts.push(Part { start, end: next, label, lowest, highest });
+    }
+
+    /// Where the markers lie, ascending, that share their height with another one in a part
+    /// of several labels.
+    fn ties(&self, seeds: &[Entry]) -> Vec<u32> {
+        let part = |seed: &Entry| self.of[seed.index as usize];
+        let contested = |seed: &&Entry| self.parts[part(seed) as usize - 1].label.is_none();
+        let mut seeds: Vec<Entry> = seeds.iter().filter(contested).copied().collect();
+        seeds.sort_unstable_by_key(|seed| (part(seed), seed.key));
+        let groups = seeds.chunk_by(|a, b| a.key == b.key && part(a) == part(b));
+        let tied = groups.filter(|group| group.len() > 1).flatten();
+        let mut tied: Vec<u32> = tied.map(|seed| seed.index).collect();
+        tied.sort_unstable();
+        tied
+    }
+}
+
 /// Orders by height, then by age.
 fn key(height: f32, age: u32) -> u64 {
     const SIGN: u32 = 1 << 31;
     let bits = (height + 0.0).to_bits();
     let ordered = if bits & SIGN == 0 { bits | SIGN } else { !bits };
     u64::from(ordered) << 32 | u64::from(age)
-}
-
-/// The keys that several seeds have, ascending.
-fn tied_keys(seeds: &[Entry]) -> Vec<u64> {
-    let mut keys: Vec<u64> = seeds.iter().map(|seed| seed.key).collect();
-    keys.sort_unstable();
-    keys.chunk_by(|a, b| a == b).filter(|equal| equal.len() > 1).map(|equal| equal[0]).collect()
 }
 
 /// Adds to a binary heap; only a strictly smaller key rises.
@@ -206,44 +298,38 @@ struct BucketQueue {
     lowest: f32,
     per_height: f32,
     buckets: Vec<Vec<Entry>>,
-    occupied: [u64; 64],
-    summary: u64,
+    occupied: [u64; BUCKETS / 64],
+}
+
+/// Heaps of a [`BucketQueue`]; their heads fit into the first-level cache.
+const BUCKETS: usize = 512;
+
+impl Default for BucketQueue {
+    fn default() -> Self {
+        Self { lowest: 0.0, per_height: 1.0, buckets: vec![Vec::new(); BUCKETS], occupied: [0; BUCKETS / 64] }
+    }
 }
 
 impl BucketQueue {
-    /// A queue for the heights of all pixels that have not the label [`OUTSIDE`].
-    fn new(heights: &[f32], labels: &[u32]) -> Self {
-        let (mut lowest, mut highest) = (f32::INFINITY, f32::NEG_INFINITY);
-        for (&height, &label) in heights.iter().zip(labels) {
-            if label != OUTSIDE {
-                (lowest, highest) = (lowest.min(height), highest.max(height));
-            }
-        }
-        let per_height = 4095.0 / (highest - lowest);
-        let buckets = vec![Vec::new(); 4096];
-        Self { lowest, per_height, buckets, occupied: [0; 64], summary: 0 }
+    /// Prepares the empty queue for heights of this range.
+    fn set_range(&mut self, lowest: f32, highest: f32) {
+        self.lowest = lowest;
+        self.per_height = (BUCKETS - 1) as f32 / (highest - lowest);
     }
 
     fn push(&mut self, height: f32, entry: Entry) {
-        let bucket = (((height - self.lowest) * self.per_height) as usize).min(4095);
+        let bucket = (((height - self.lowest) * self.per_height) as usize).min(BUCKETS - 1);
         push(&mut self.buckets[bucket], entry);
         self.occupied[bucket / 64] |= 1 << (bucket % 64);
-        self.summary |= 1 << (bucket / 64);
     }
 
     fn pop(&mut self) -> Option<Entry> {
-        if self.summary == 0 {
-            return None;
-        }
-        let word = self.summary.trailing_zeros() as usize;
+        let word = self.occupied.iter().position(|&word| word != 0)?;
         let bit = self.occupied[word].trailing_zeros() as usize;
         let bucket = &mut self.buckets[word * 64 + bit];
         let entry = pop(bucket);
         if bucket.is_empty() {
             self.occupied[word] &= !(1 << bit);
-            if self.occupied[word] == 0 {
-                self.summary &= !(1 << word);
-            }
         }
         entry
     }

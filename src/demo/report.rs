@@ -40,9 +40,9 @@ impl Display for Report {
 }
 
 fn write_agreement(f: &mut fmt::Formatter<'_>, agreement: &Agreement) -> fmt::Result {
-    let Agreement { found, expected, matched, .. } = agreement;
-    writeln!(f, "\nagainst the {expected} cells of the truth mask\n")?;
-    writeln!(f, "  {:<20}{matched:>8} of {found} found (IoU above 0.5)", "matched")?;
+    writeln!(f, "\nagainst the {} cells of the truth mask\n", agreement.expected)?;
+    writeln!(f, "  {:<20}{:>8}", "found", agreement.found)?;
+    writeln!(f, "  {:<20}{:>8}", "matched (IoU > 0.5)", agreement.matched)?;
     writeln!(f, "  {:<20}{:>8.3}", "F1", agreement.f1())?;
     match agreement.mean_iou() {
         Some(mean) => writeln!(f, "  {:<20}{mean:>8.3}", "mean IoU of matches"),
@@ -69,9 +69,17 @@ mod tests {
             logs: "demo-output/logs".into(),
         };
         let text = report.to_string();
-        for part in
-            ["2 cells", "0.250 s", "1.500 s", "2 of 2", "1.000", "result.zip", "feature_0", "overlay.png", "no trained"]
-        {
+        for part in [
+            "2 cells",
+            "0.250 s",
+            "1.500 s",
+            "matched (IoU > 0.5)        2",
+            "1.000",
+            "result.zip",
+            "feature_0",
+            "overlay.png",
+            "no trained",
+        ] {
             assert!(text.contains(part), "`{part}` is missing in\n{text}");
         }
     }

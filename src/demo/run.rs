@@ -73,7 +73,7 @@ impl Places {
 
 /// Starts everything, submits the job and follows it to its end.
 async fn work(peers: &mut Peers, places: &Places, sample: &Sample) -> anyhow::Result<Record> {
-    writeln!(stdout(), "{}: from the bucket through Redis, consumer and model server to its outlines\n", sample.name)?;
+    writeln!(stdout(), "segmenting {} with a whole system on this machine:\n", sample.name)?;
     let redis_port = start_redis(peers, places).await?;
     let model_port = start_model_server(peers).await?;
     start_consumer(peers, places, [redis_port, model_port]).await?;

@@ -9,7 +9,7 @@ use redis_consumer::storage::archive;
 use serde_json::Value;
 use sha2::Digest;
 
-use super::{Case, Verdict};
+use crate::cases::{Case, Verdict};
 
 /// Runs a case of the area; operations that are not built are skipped.
 pub fn run(case: &Case) -> Result<Verdict, String> {

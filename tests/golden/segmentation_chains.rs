@@ -10,8 +10,8 @@ use redis_consumer::serving::{Client, Input, Method, ModelServer, ServingSetting
 use redis_consumer::settings::{Env, Reader};
 use serde_json::{Value, json};
 
-use super::segmentation_kernels::parameters;
-use super::{Case, Verdict};
+use crate::segmentation_kernels::parameters;
+use crate::cases::{Case, Verdict};
 use crate::peers::boxq;
 
 const MODEL: &str = "StandIn:0";
@@ -105,10 +105,11 @@ fn rows(case: &Case, rule: impl Fn(&Value) -> Value) -> Result<Value, String> {
         return Err("the table is empty".to_owned());
     }
     let recomputed = rows.iter().map(|row| {
-        let mut row = row.clone();
-        let (Value::Object(row_fields), Value::Object(new)) = (&mut row, rule(&row.clone())) else { return Value::Null };
-        row_fields.extend(new);
-        row
+        let mut recomputed = row.clone();
+        if let (Value::Object(fields), Value::Object(new)) = (&mut recomputed, rule(row)) {
+            fields.extend(new);
+        }
+        recomputed
     });
     Ok(recomputed.collect())
 }

@@ -14,7 +14,7 @@ use redis_consumer::analysis::{
 };
 use serde_json::{Value, json};
 
-use super::{Case, Verdict};
+use crate::cases::{Case, Verdict};
 
 type Outcome = Result<Verdict, String>;
 
@@ -128,7 +128,6 @@ fn run_resize_shape(case: &Case) -> Result<(), String> {
         let size = number("size") as usize;
         let image_mpp = number("scale") * number("model_mpp");
         let shape = resized_shape([size; 2], image_mpp, number("model_mpp"));
-        row["image_mpp"] = json!(image_mpp);
         row["resized"] = json!(shape.is_some());
         row["new_size"] = json!(shape.map_or(size, |[rows, _]| rows));
     }

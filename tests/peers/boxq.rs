@@ -33,7 +33,7 @@ fn heads(kind: &str, tile: &Array3<f32>) -> Vec<ArrayD<f32>> {
     let channel = |c: usize| tile.index_axis(Axis(2), c).to_owned();
     let quantised = |c: usize| channel(c).mapv(quantise);
     let planes = |list: &[Array2<f32>]| {
-        let views: Vec<_> = list.iter().map(Array2::view).collect();
+        let views: Vec<_> = list.iter().map(|plane| plane.view()).collect();
         stack(Axis(2), &views).expect("planes of one size").into_dyn()
     };
     match kind {

@@ -161,7 +161,8 @@ impl Lab {
             let mut entry = archive.by_index(index).expect("an entry");
             let mut body = Vec::new();
             entry.read_to_end(&mut body).expect("its body");
-            entries.push((entry.name().to_owned(), body));
+            let name = entry.name().expect("a name in UTF-8").into_owned();
+            entries.push((name, body));
         }
         entries
     }

@@ -5,3 +5,4 @@
 pub mod boxq;
 pub mod lab;
 pub mod redis;
+pub mod s3;

@@ -1,16 +1,20 @@
 //! The golden cases: what the reference computed, file by file. `cargo test --release golden -- --nocapture` runs them all.
 //!
-//! `GOLDEN_DIR` names the folder with one folder an area; `tests/golden/mod.rs` says where else they are looked for.
+//! `GOLDEN_DIR` names the folder with one folder an area; `cases.rs` says where else they are looked for.
 
-mod golden;
+mod cases;
+mod images;
+#[path = "../peers/mod.rs"]
 mod peers;
+mod segmentation_chains;
+mod segmentation_kernels;
 
-use golden::{Verdict, images, segmentation_chains, segmentation_kernels};
+use cases::Verdict;
 
 #[test]
 fn golden_segmentation() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    golden::run("segmentation", |case| match segmentation_kernels::run(case)? {
+    cases::run("segmentation", |case| match segmentation_kernels::run(case)? {
         Verdict::Skipped => segmentation_chains::run(case, &runtime),
         verdict => Ok(verdict),
     });
@@ -18,5 +22,5 @@ fn golden_segmentation() {
 
 #[test]
 fn golden_image_io() {
-    golden::run("image-io", images::run);
+    cases::run("image-io", images::run);
 }

@@ -11,9 +11,6 @@ use std::path::{Path, PathBuf};
 use ndarray::{ArrayD, ArrayViewD, Dimension, IxDyn};
 use serde_json::Value;
 
-pub mod images;
-pub mod segmentation_chains;
-pub mod segmentation_kernels;
 
 /// What became of a case that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +34,7 @@ pub struct Case {
     folder: PathBuf,
     inputs: BTreeMap<String, Value>,
     outputs: BTreeMap<String, Value>,
-    agreements: BTreeMap<String, Value>,
+    pub agreements: BTreeMap<String, Value>,
 }
 
 /// Runs all cases of an area, prints a line for each that fails and panics if one did, or if
@@ -198,7 +195,7 @@ impl Case {
         Agreement::new(agreement).ok_or_else(|| format!("unknown agreement {agreement} on `{name}`"))
     }
 
-    fn expected_path(&self, name: &str) -> Result<PathBuf, String> {
+    pub fn expected_path(&self, name: &str) -> Result<PathBuf, String> {
         let output = self.outputs.get(name).ok_or_else(|| format!("no output `{name}`"))?;
         self.path_of(output).ok_or_else(|| format!("output `{name}` names no file"))
     }
