@@ -93,7 +93,8 @@ fn block_on<F: Future<Output = anyhow::Result<()>>>(future: impl FnOnce(Cancella
 
 async fn stop_on_signals(stop: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         warn!("cannot listen for signals: a stop will leave running jobs to the next start");
         return;
     };
@@ -133,7 +134,8 @@ fn show_settings(registry: &Registry) -> anyhow::Result<()> {
 fn list_consumers(registry: &Registry) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     for kind in registry.kinds() {
-        let aliases = if kind.aliases.is_empty() { String::new() } else { format!(" (also {})", kind.aliases.join(", ")) };
+        let aliases =
+            if kind.aliases.is_empty() { String::new() } else { format!(" (also {})", kind.aliases.join(", ")) };
         writeln!(out, "{}{aliases}: {}", kind.name, kind.about)?;
     }
     Ok(())

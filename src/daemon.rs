@@ -85,7 +85,8 @@ fn consumer(registry: &Registry, reader: &mut Reader<'_>) -> (&'static str, fn(&
     if let Some(kind) = registry.find(&name) {
         return (kind.name, kind.configure);
     }
-    let known: Vec<_> = registry.kinds().iter().flat_map(|kind| kind.aliases.iter().chain([&kind.name])).copied().collect();
+    let known: Vec<_> =
+        registry.kinds().iter().flat_map(|kind| kind.aliases.iter().chain([&kind.name])).copied().collect();
     reader.problem("CONSUMER_TYPE", format!("`{name}` is not known: expected one of {}", known.join(", ")));
     let any = registry.kinds()[0];
     (any.name, any.configure)

@@ -220,7 +220,11 @@ impl Job {
         self.queue.release(&self.claim).await
     }
 
-    async fn settle(&mut self, status: Status, mut fields: Vec<(&'static str, String)>) -> Result<Settled, queue::Error> {
+    async fn settle(
+        &mut self,
+        status: Status,
+        mut fields: Vec<(&'static str, String)>,
+    ) -> Result<Settled, queue::Error> {
         self.close_stage();
         self.status = status;
         let now = timestamp();
@@ -281,7 +285,11 @@ pub enum Detected {
 pub struct InvalidFileType(String);
 
 /// The fields that a frontend writes for a new job.
-pub fn submission(input_key: &str, original_name: &str, fields: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
+pub fn submission(
+    input_key: &str,
+    original_name: &str,
+    fields: &[(&'static str, &str)],
+) -> Vec<(&'static str, String)> {
     let now = timestamp();
     let mut hash: Vec<(&'static str, String)> = vec![
         ("original_name", original_name.to_owned()),

@@ -121,6 +121,5 @@ fn report(job: &Job, settled: Result<Settled, queue::Error>) {
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| anyhow!("no message").to_string())
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| anyhow!("no message").to_string())
 }

@@ -20,7 +20,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("consumer", &["consumer", "consumers", "job", "serving", "settings", "storage"]),
     (
         "consumers",
-        &["consumers", "applications", "compute", "consumer", "failure", "images", "job", "serving", "settings", "storage"],
+        &[
+            "consumers",
+            "applications",
+            "compute",
+            "consumer",
+            "failure",
+            "images",
+            "job",
+            "serving",
+            "settings",
+            "storage",
+        ],
     ),
     ("worker", &["queue", "job", "consumer", "reason"]),
 ];
@@ -62,7 +73,9 @@ fn pure_modules_know_no_runtime() {
 #[test]
 fn words_of_the_wire_stand_in_one_file() {
     for (_, text, file) in sources() {
-        for word in ["\"input_file_name\"", "\"pre-processing\"", "\"saving-results\"", "\"updated_at\"", "\"output_url\""] {
+        for word in
+            ["\"input_file_name\"", "\"pre-processing\"", "\"saving-results\"", "\"updated_at\"", "\"output_url\""]
+        {
             let home = file.ends_with("job.rs");
             assert!(home || !text.contains(word), "{}: {word} belongs to job.rs", file.display());
         }

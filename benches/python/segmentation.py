@@ -33,13 +33,13 @@ def main(inputs, criterion):
         if not (inputs / f"image_{size}.npy").exists():
             continue
         for name, work in operations(inputs, size):
-            python = best_ms(work)
+            python = median_ms(work)
             rust = criterion_ms(criterion, name, size)
             ratio = f"{python / rust:7.1f}" if rust else "      -"
             print(f"{name:34} {size:5} {python:10.2f} {rust or float('nan'):9.3f} {ratio}", flush=True)
 
 
-def best_ms(work):
+def median_ms(work):
     """Median of the runs that fit into about a second, at least one."""
     times = []
     while not times or (sum(times) < 1.0 and len(times) < 30):

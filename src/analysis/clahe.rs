@@ -2,7 +2,7 @@
 //! adaptive histogram equalization", Graphics Gems IV (1994), bit-equal to scikit-image's
 //! `equalize_adapthist` with a clip limit of 0.01 and 256 bins.
 //!
-//! Border: one plane at a time; images are walked in [`super::normalize`].
+//! Border: one plane at a time; images are walked in `normalize`.
 
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;

@@ -1,7 +1,7 @@
 //! Connected components and consecutive numbering.
 //!
 //! Border: which pixels belong together; what is done with small or hollow components is
-//! [`super::region`]'s business.
+//! `region`'s business.
 
 use ndarray::{Array2, ArrayView2};
 

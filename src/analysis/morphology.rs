@@ -1,7 +1,7 @@
 //! Greyscale morphology of one plane: disks, square dilation, reconstruction.
 //!
 //! Border: neighbours outside the plane do not exist here; what maxima mean is
-//! [`super::peaks`]' business.
+//! `peaks`' business.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;

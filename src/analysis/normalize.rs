@@ -1,6 +1,6 @@
 //! Intensity normalisation before a model sees the image.
 //!
-//! Border: whole images, plane by plane; the equalisation of one plane is [`super::clahe`].
+//! Border: whole images, plane by plane; the equalisation of one plane is `clahe`.
 
 use ndarray::{Array2, Array4, ArrayView2};
 

@@ -1,6 +1,6 @@
 //! Maxima of a plane: h-maxima and local maxima.
 //!
-//! Border: where the maxima are; which of them belong together is [`super::label`]'s business.
+//! Border: where the maxima are; which of them belong together is `label`'s business.
 
 use ndarray::{Array2, ArrayView2};
 
@@ -134,23 +134,26 @@ impl<'a> Floods<'a> {
     /// The first pixel in raster order of every plateau that its neighbours do not absorb.
     fn origins(&self) -> Vec<u32> {
         let [rows, columns] = self.shape;
-        let image = self.levels.image;
-        let row = |row: usize| &image[row * columns..(row + 1) * columns];
-        let mut highest = vec![0.0; columns];
+        let row = |row: usize| &self.levels.image[row * columns..(row + 1) * columns];
+        let touches_diagonally = self.widths.len() > 2;
+        let mut upright = vec![f32::NEG_INFINITY; columns + 2];
+        let mut middle = upright.clone();
+        let mut stands_out = vec![false; columns];
         let mut origins = Vec::new();
         for y in 0..rows {
             let (above, here, below) = (row(y.saturating_sub(1)), row(y), row((y + 1).min(rows - 1)));
-            for x in 0..columns {
-                let vertical = if above[x] > below[x] { above[x] } else { below[x] };
-                highest[x] = if here[x] > vertical { here[x] } else { vertical };
+            for (((to, &a), &b), &c) in upright[1..].iter_mut().zip(above).zip(here).zip(below) {
+                *to = higher(higher(a, b), c);
             }
-            for x in 1..columns {
-                highest[x] = if here[x - 1] > highest[x] { here[x - 1] } else { highest[x] };
-                highest[x - 1] = if here[x] > highest[x - 1] { here[x] } else { highest[x - 1] };
+            middle[1..=columns].copy_from_slice(here);
+            let sides = if touches_diagonally { &upright } else { &middle };
+            let beside = sides.iter().zip(&sides[2..]).map(|(&left, &right)| higher(left, right));
+            for (((to, &value), &upright), beside) in stands_out.iter_mut().zip(here).zip(&upright[1..]).zip(beside) {
+                *to = !self.levels.absorbed(value, self.levels.seed(higher(upright, beside)));
             }
-            for x in 0..columns {
+            for (x, _) in stands_out.iter().enumerate().filter(|(_, stands_out)| **stands_out) {
                 let repeats = (y > 0 && above[x] == here[x]) || (x > 0 && here[x - 1] == here[x]);
-                if !self.levels.absorbed(here[x], self.levels.seed(highest[x])) && !repeats {
+                if !repeats {
                     origins.push((y * columns + x) as u32);
                 }
             }
@@ -261,6 +264,11 @@ impl<'a> Floods<'a> {
             }
         }
     }
+}
+
+/// The higher of two values, without the care `f32::max` takes of NaN.
+fn higher(a: f32, b: f32) -> f32 {
+    if a > b { a } else { b }
 }
 
 /// How [`peak_local_max`] chooses.

@@ -163,7 +163,12 @@ impl Tiling {
 
     fn blends(&self) -> bool {
         let overlapping = |axis: &AxisTiling| axis.tile >= MIN_BLENDED && axis.tile < axis.padded();
-        self.stride_ratio >= 0.5 && self.axes.iter().all(overlapping)
+        // Where one axis is padded up to a tile and the other one tiled, the reference has no result: blend the tiled one.
+        let padded_up = |axis: &AxisTiling| axis.length < axis.tile;
+        let [down, across] = &self.axes;
+        let along_rows = overlapping(across) && (overlapping(down) || padded_up(down));
+        let along_columns = overlapping(down) && (overlapping(across) || padded_up(across));
+        self.stride_ratio >= 0.5 && (along_rows || along_columns)
     }
 }
 

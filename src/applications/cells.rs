@@ -8,7 +8,9 @@ use std::sync::Arc;
 use ndarray::{Array4, ArrayView4, Axis};
 
 use super::tiled::{Head, Heads, Model, Tiles, run_tiled};
-use crate::analysis::{DeepWatershed, PadMode, Tiling, histogram_normalization, resize_image, resize_labels};
+use crate::analysis::{
+    DeepWatershed, PadMode, Tiling, histogram_normalization, resize_image, resize_labels, resized_shape,
+};
 use crate::compute;
 use crate::failure::InvalidInput;
 
@@ -57,18 +59,16 @@ impl Application {
         compute::run(move || label_cells(&heads, &watershed, original)).await
     }
 
-    /// Rows and columns for the model: truncated products, as the reference has them.
+    /// Rows and columns for the model, if they are not the image's.
     fn model_size(&self, size: [usize; 2], image_mpp: f64) -> Result<Option<[usize; 2]>, InvalidInput> {
-        if image_mpp == self.model_mpp {
-            return Ok(None);
+        let resized = resized_shape(size, image_mpp, self.model_mpp);
+        if resized.is_some_and(|resized| resized.contains(&0)) {
+            let ([rows, columns], factor) = (size, image_mpp / self.model_mpp);
+            return Err(InvalidInput(format!(
+                "a scale of {factor} leaves nothing of an image of {columns} x {rows} pixels"
+            )));
         }
-        let factor = image_mpp / self.model_mpp;
-        let new = size.map(|n| (n as f64 * factor) as usize);
-        if new.contains(&0) {
-            let [rows, columns] = size;
-            return Err(InvalidInput(format!("a scale of {factor} leaves nothing of an image of {columns} x {rows} pixels")));
-        }
-        Ok(Some(new))
+        Ok(resized)
     }
 
     fn tiles(&self, model: &Model, image: &Array4<f32>) -> Tiles {

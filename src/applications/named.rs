@@ -131,10 +131,12 @@ pub async fn predict(model: &Model, pixels: Arc<Array4<f32>>) -> anyhow::Result<
 ///
 /// A function that needs other heads than the model has.
 pub fn finish(heads: Vec<Array4<f32>>, functions: &[Post], original: [usize; 2]) -> anyhow::Result<Array3<f32>> {
-    let heads = functions.iter().try_fold(heads, |heads, function| apply(*function, &heads).map(|labels| vec![labels]))?;
+    let heads =
+        functions.iter().try_fold(heads, |heads, function| apply(*function, &heads).map(|labels| vec![labels]))?;
     let views: Vec<_> = heads.iter().map(|array| array.view()).collect();
     let joined = concatenate(Axis(3), &views)?;
-    let resized = if [joined.dim().1, joined.dim().2] == original { joined } else { resize_nearest(joined.view(), original) };
+    let resized =
+        if [joined.dim().1, joined.dim().2] == original { joined } else { resize_nearest(joined.view(), original) };
     Ok(resized.index_axis_move(Axis(0), 0))
 }
 
@@ -154,7 +156,10 @@ fn apply(function: Post, heads: &[Array4<f32>]) -> anyhow::Result<Array4<f32>> {
         Post::Pixelwise => {
             let scores = only_head(heads, "pixelwise")?;
             let classes = scores.dim().2;
-            ensure!(classes >= 2, "function `pixelwise` needs a model with two classes or more, this one has {classes}");
+            ensure!(
+                classes >= 2,
+                "function `pixelwise` needs a model with two classes or more, this one has {classes}"
+            );
             let interior = scores.index_axis(Axis(2), classes - 2);
             legacy::pixelwise(interior, PIXELWISE_THRESHOLD, PIXELWISE_MIN_SIZE).insert_axis(Axis(0))
         }

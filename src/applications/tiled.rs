@@ -130,7 +130,12 @@ pub(super) fn answers(
             let outputs = model.predict(batch).await?;
             for output in &outputs {
                 let tiles = output.shape().first().copied().unwrap_or(0);
-                ensure!(tiles == range.len(), "model `{}` answered {tiles} results for {} tiles", model.id, range.len());
+                ensure!(
+                    tiles == range.len(),
+                    "model `{}` answered {tiles} results for {} tiles",
+                    model.id,
+                    range.len()
+                );
             }
             Ok((range, outputs))
         }
@@ -161,7 +166,8 @@ struct Source {
 
 impl Joined {
     fn new(tiling: &Tiling, outputs: &[ArrayD<f32>], heads: Heads) -> anyhow::Result<Self> {
-        let channels = |output: usize| outputs.get(output).and_then(|values| values.shape().get(3)).copied().unwrap_or(0);
+        let channels =
+            |output: usize| outputs.get(output).and_then(|values| values.shape().get(3)).copied().unwrap_or(0);
         let mut sources = Vec::new();
         match heads {
             Heads::All => sources.extend((0..outputs.len()).map(|output| (output, (0, channels(output))))),
@@ -193,7 +199,8 @@ impl Joined {
             let output = outputs.get(source.output).context("the model's answers differ in their number of outputs")?;
             let (first, end) = source.channels;
             let view = output.view().into_dimensionality::<Ix4>().ok();
-            let fits = |view: &ArrayView4<'_, f32>| (view.dim().1, view.dim().2) == (rows, columns) && end <= view.dim().3;
+            let fits =
+                |view: &ArrayView4<'_, f32>| (view.dim().1, view.dim().2) == (rows, columns) && end <= view.dim().3;
             let view = view.filter(fits).with_context(|| {
                 format!("the model answered shape {:?} for tiles of {rows} x {columns} pixels", output.shape())
             })?;

@@ -113,7 +113,8 @@ impl Image {
         let (id, functions) = self.choose_named(job, &image, plan).await?;
         let model = Model::load(&self.serving, &id).await?;
         self.settings.check_fit(&image, &model)?;
-        let input = compute::run(move || named::prepare(image, scale, &functions.pre).map(|input| (input, functions))).await;
+        let input =
+            compute::run(move || named::prepare(image, scale, &functions.pre).map(|input| (input, functions))).await;
         let (input, functions) = input?;
 
         job.enter(Status::Predicting).await?;

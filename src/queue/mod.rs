@@ -264,7 +264,8 @@ impl Queue {
             Ok(reply) => Ok(self.accept(slot, reply)),
             Err(error) if connection::is_passing(&error) => {
                 warn!(error = %error, "redis does not answer a claim; trying again");
-                tokio::time::sleep(self.inner.settings.reconnect_pause.min(LONGEST_WAIT).mul_f64(fastrand::f64())).await;
+                tokio::time::sleep(self.inner.settings.reconnect_pause.min(LONGEST_WAIT).mul_f64(fastrand::f64()))
+                    .await;
                 Ok(None)
             }
             Err(source) => Err(Error { operation: "hand out a job", source }),
@@ -272,7 +273,7 @@ impl Queue {
     }
 
     fn accept(&self, slot: usize, reply: FetchReply) -> Option<(Claim, RawFields)> {
-        let (dropped, taken) = reply.into_parts();
+        let FetchReply { dropped, taken } = reply;
         for entry in dropped.chunks_exact(2) {
             let (key, why) = (String::from_utf8_lossy(&entry[0]), String::from_utf8_lossy(&entry[1]));
             warn!(job.key = %key, queue = self.name(), "dropped a queue entry: {why}");
@@ -365,7 +366,11 @@ impl Queue {
         self.inner.commands.persist(operation, call).await.map_err(|source| Error { operation, source })
     }
 
-    async fn command<T: redis::FromRedisValue>(&self, operation: &'static str, command: &redis::Cmd) -> Result<T, Error> {
+    async fn command<T: redis::FromRedisValue>(
+        &self,
+        operation: &'static str,
+        command: &redis::Cmd,
+    ) -> Result<T, Error> {
         self.inner.commands.persist_command(operation, command).await.map_err(|source| Error { operation, source })
     }
 
@@ -389,25 +394,23 @@ pub type RawFields = HashMap<Vec<u8>, Vec<u8>>;
 
 type Taken = (Vec<u8>, String, u64, RawFields);
 
-struct FetchReply(Vec<Vec<u8>>, Option<Taken>);
-
-impl FetchReply {
-    fn into_parts(self) -> (Vec<Vec<u8>>, Option<Taken>) {
-        (self.0, self.1)
-    }
+/// Entries that were dropped with the reason for each, and the job that was taken.
+struct FetchReply {
+    dropped: Vec<Vec<u8>>,
+    taken: Option<Taken>,
 }
 
 impl redis::FromRedisValue for FetchReply {
     fn from_redis_value(value: redis::Value) -> Result<Self, redis::ParsingError> {
         let redis::Value::Array(mut parts) = value else {
-            return Ok(Self(Vec::new(), None));
+            return Ok(Self { dropped: Vec::new(), taken: None });
         };
         let taken = match parts.len() {
             5 => Some(Taken::from_redis_value(redis::Value::Array(parts.split_off(1)))?),
             _ => None,
         };
         let dropped = parts.pop().map(Vec::<Vec<u8>>::from_redis_value).transpose()?;
-        Ok(Self(dropped.unwrap_or_default(), taken))
+        Ok(Self { dropped: dropped.unwrap_or_default(), taken })
     }
 }
 

@@ -38,15 +38,25 @@ impl QueueSettings {
         let consumer = reader.text("HOSTNAME", UNNAMED, "name of this consumer, the pod's; must be unique");
         check_name(reader, "HOSTNAME", &consumer);
         if consumer == UNNAMED {
-            reader.warn("HOSTNAME is not set: two consumers without a name take each other's jobs for their own leftovers");
+            reader.warn(
+                "HOSTNAME is not set: two consumers without a name take each other's jobs for their own leftovers",
+            );
         }
         Self {
             queue,
             consumer,
             host: reader.text("REDIS_HOST", "redis-master", "host of Redis"),
             port: reader.parsed("REDIS_PORT", 6379, "port of Redis"),
-            reconnect_pause: reader.seconds("REDIS_TIMEOUT", 3.0, "longest pause between attempts to reach Redis, seconds"),
-            idle_wait: reader.seconds("EMPTY_QUEUE_TIMEOUT", 5.0, "longest wait inside Redis for a job, seconds (1 at most)"),
+            reconnect_pause: reader.seconds(
+                "REDIS_TIMEOUT",
+                3.0,
+                "longest pause between attempts to reach Redis, seconds",
+            ),
+            idle_wait: reader.seconds(
+                "EMPTY_QUEUE_TIMEOUT",
+                5.0,
+                "longest wait inside Redis for a job, seconds (1 at most)",
+            ),
             slots: slots(reader),
         }
     }
@@ -54,7 +64,8 @@ impl QueueSettings {
 
 fn check_name(reader: &mut Reader<'_>, variable: &str, name: &str) {
     if name.contains(':') {
-        reader.problem(variable, format!("`{name}` cannot be used: names of queues and consumers must not contain `:`"));
+        reader
+            .problem(variable, format!("`{name}` cannot be used: names of queues and consumers must not contain `:`"));
     }
 }
 

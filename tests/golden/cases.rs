@@ -11,10 +11,9 @@ use std::path::{Path, PathBuf};
 use ndarray::{ArrayD, ArrayViewD, Dimension, IxDyn};
 use serde_json::Value;
 
-
 /// What became of a case that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// Results agree.
     Passed,
     /// Nobody here knows the operation, or there is no reference to agree with.
@@ -22,24 +21,24 @@ pub enum Verdict {
 }
 
 /// A recorded call.
-pub struct Case {
+pub(crate) struct Case {
     /// Its name in the index, for messages.
-    pub name: String,
+    pub(crate) name: String,
     /// What was called.
-    pub operation: String,
+    pub(crate) operation: String,
     /// With which parameters.
-    pub params: Value,
+    pub(crate) params: Value,
     /// Whether the call must fail.
-    pub fails: bool,
+    pub(crate) fails: bool,
     folder: PathBuf,
     inputs: BTreeMap<String, Value>,
     outputs: BTreeMap<String, Value>,
-    pub agreements: BTreeMap<String, Value>,
+    pub(crate) agreements: BTreeMap<String, Value>,
 }
 
 /// Runs all cases of an area, prints a line for each that fails and panics if one did, or if
 /// none ran.
-pub fn run(area: &str, dispatch: impl Fn(&Case) -> Result<Verdict, String>) {
+pub(crate) fn run(area: &str, dispatch: impl Fn(&Case) -> Result<Verdict, String>) {
     let (mut passed, mut failed) = (0, 0);
     let mut skipped: BTreeMap<String, usize> = BTreeMap::new();
     for case in cases(area) {
@@ -64,7 +63,7 @@ pub fn run(area: &str, dispatch: impl Fn(&Case) -> Result<Verdict, String>) {
 /// The folder that holds the areas: `GOLDEN_DIR`, else the full set beside the project, else
 /// the small set inside it.
 #[expect(clippy::disallowed_methods, reason = "tests have no settings")]
-pub fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     if let Some(folder) = std::env::var_os("GOLDEN_DIR") {
         return folder.into();
     }
@@ -114,47 +113,42 @@ impl Case {
         }
     }
 
-    /// Names of the outputs.
-    pub fn output_names(&self) -> impl Iterator<Item = &str> {
-        self.outputs.keys().map(String::as_str)
-    }
-
     /// A numeric parameter.
-    pub fn number(&self, name: &str) -> Result<f64, String> {
+    pub(crate) fn number(&self, name: &str) -> Result<f64, String> {
         self.params[name].as_f64().ok_or_else(|| format!("parameter `{name}` is no number"))
     }
 
     /// A parameter that counts.
-    pub fn count(&self, name: &str) -> Result<usize, String> {
+    pub(crate) fn count(&self, name: &str) -> Result<usize, String> {
         let count = self.params[name].as_u64();
         Ok(count.ok_or_else(|| format!("parameter `{name}` is no count"))? as usize)
     }
 
     /// A parameter that lists counts.
-    pub fn counts<const N: usize>(&self, name: &str) -> Result<[usize; N], String> {
+    pub(crate) fn counts<const N: usize>(&self, name: &str) -> Result<[usize; N], String> {
         let counts = self.params[name].as_array().into_iter().flatten();
         let counts: Vec<usize> = counts.filter_map(Value::as_u64).map(|n| n as usize).collect();
         counts.try_into().map_err(|_| format!("parameter `{name}` is no list of {N} counts"))
     }
 
     /// The file of an input.
-    pub fn input_path(&self, name: &str) -> Result<PathBuf, String> {
+    pub(crate) fn input_path(&self, name: &str) -> Result<PathBuf, String> {
         let input = self.inputs.get(name).ok_or_else(|| format!("no input `{name}`"))?;
         self.path_of(input).ok_or_else(|| format!("input `{name}` names no file"))
     }
 
     /// An input array.
-    pub fn input(&self, name: &str) -> Result<Npy, String> {
+    pub(crate) fn input(&self, name: &str) -> Result<Npy, String> {
         Npy::read(&self.input_path(name)?)
     }
 
     /// A recorded result array.
-    pub fn expected(&self, name: &str) -> Result<Npy, String> {
+    pub(crate) fn expected(&self, name: &str) -> Result<Npy, String> {
         Npy::read(&self.expected_path(name)?)
     }
 
     /// A recorded result table.
-    pub fn expected_json(&self, name: &str) -> Result<Value, String> {
+    pub(crate) fn expected_json(&self, name: &str) -> Result<Value, String> {
         let output = self.outputs.get(name).ok_or_else(|| format!("no output `{name}`"))?;
         match output.get("value") {
             Some(value) => Ok(value.clone()),
@@ -163,7 +157,7 @@ impl Case {
     }
 
     /// Whether `got` agrees with the recorded array as closely as the index asks.
-    pub fn agrees<T>(&self, name: &str, got: ArrayViewD<'_, T>) -> Result<(), String>
+    pub(crate) fn agrees<T>(&self, name: &str, got: ArrayViewD<'_, T>) -> Result<(), String>
     where
         T: Copy + Into<f64>,
     {
@@ -185,7 +179,7 @@ impl Case {
     }
 
     /// Whether `got` agrees with the recorded table as closely as the index asks.
-    pub fn agrees_json(&self, name: &str, got: &Value) -> Result<(), String> {
+    pub(crate) fn agrees_json(&self, name: &str, got: &Value) -> Result<(), String> {
         let agreement = self.agreement(name)?;
         json_agrees(got, &self.expected_json(name)?, agreement).map_err(|reason| format!("`{name}`{reason}"))
     }
@@ -195,7 +189,7 @@ impl Case {
         Agreement::new(agreement).ok_or_else(|| format!("unknown agreement {agreement} on `{name}`"))
     }
 
-    pub fn expected_path(&self, name: &str) -> Result<PathBuf, String> {
+    pub(crate) fn expected_path(&self, name: &str) -> Result<PathBuf, String> {
         let output = self.outputs.get(name).ok_or_else(|| format!("no output `{name}`"))?;
         self.path_of(output).ok_or_else(|| format!("output `{name}` names no file"))
     }
@@ -262,16 +256,16 @@ fn json_agrees(got: &Value, expected: &Value, agreement: Agreement) -> Result<()
 }
 
 /// An array from a `.npy` file; `f64` holds every value of the stored types.
-pub struct Npy {
+pub(crate) struct Npy {
     /// NumPy's name of the stored type, such as `<f4`.
-    pub dtype: String,
+    pub(crate) dtype: String,
     /// The values.
-    pub values: ArrayD<f64>,
+    pub(crate) values: ArrayD<f64>,
 }
 
 impl Npy {
     /// Reads a file of version 1.0 in C order and little-endian.
-    pub fn read(path: &Path) -> Result<Self, String> {
+    pub(crate) fn read(path: &Path) -> Result<Self, String> {
         let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
         Self::parse(&bytes).ok_or_else(|| format!("{}: not a npy file we read", path.display()))
     }
@@ -293,7 +287,7 @@ impl Npy {
     }
 
     /// The values as another type; conversion saturates.
-    pub fn map<T>(&self, convert: impl Fn(f64) -> T) -> ArrayD<T> {
+    pub(crate) fn map<T>(&self, convert: impl Fn(f64) -> T) -> ArrayD<T> {
         self.values.map(|&value| convert(value))
     }
 }

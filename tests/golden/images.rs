@@ -12,7 +12,7 @@ use sha2::Digest;
 use crate::cases::{Case, Verdict};
 
 /// Runs a case of the area; operations that are not built are skipped.
-pub fn run(case: &Case) -> Result<Verdict, String> {
+pub(crate) fn run(case: &Case) -> Result<Verdict, String> {
     let operation: fn(&Case) -> Outcome = match case.operation.as_str() {
         "read_tiff" | "read_image" => read_image,
         "save_numpy_array" => save,

@@ -19,7 +19,7 @@ use crate::cases::{Case, Verdict};
 type Outcome = Result<Verdict, String>;
 
 /// Runs a kernel's case; other operations are skipped.
-pub fn run(case: &Case) -> Outcome {
+pub(crate) fn run(case: &Case) -> Outcome {
     let operation: fn(&Case) -> Result<(), String> = match case.operation.as_str() {
         "rescale_unit" => |case| case.agrees("image", rescale_unit(plane(case, "image")?.view()).into_dyn().view()),
         "to_14bit" => |case| case.agrees("image", to_14bit(plane(case, "image")?.view()).into_dyn().view()),
@@ -374,7 +374,7 @@ fn segment(
 }
 
 /// Parameters under today's and yesterday's names, the latter override.
-pub fn parameters(kwargs: &Value) -> DeepWatershed {
+pub(crate) fn parameters(kwargs: &Value) -> DeepWatershed {
     let mut options = DeepWatershed::default();
     let number = |names: &[&str]| names.iter().rev().find_map(|name| kwargs[*name].as_f64());
     let count = |names: &[&str]| number(names).map(|number| number as usize);

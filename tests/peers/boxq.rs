@@ -6,13 +6,14 @@ use ndarray::{Array2, Array3, Array4, ArrayD, ArrayView2, Axis, Ix4, stack};
 use redis_consumer::serving::{Input, Model, ModelId};
 
 /// A stand-in for a model that takes tiles of this size: `nuclear`, `nuclear3`, `cytoplasm`, `mesmer`, `scale` or `label`.
-pub fn model(kind: &str, id: &str, tile: [usize; 2]) -> Model {
+pub(crate) fn model(kind: &str, id: &str, tile: [usize; 2]) -> Model {
     let kind = kind.to_owned();
     let id: ModelId = id.parse().expect("the test names a model");
     let side = |n: usize| i64::try_from(n).expect("tiles are small");
     let channels = if kind == "mesmer" { 2 } else { 1 };
     let input = Input::float("image", &[-1, side(tile[0]), side(tile[1]), channels]);
-    let outputs = (0..heads(&kind, &Array3::zeros((2, 2, 2))).len()).map(|i| Input::float(&output_name(i), &[-1])).collect();
+    let outputs =
+        (0..heads(&kind, &Array3::zeros((2, 2, 2))).len()).map(|i| Input::float(&output_name(i), &[-1])).collect();
     let run = move |inputs: &[(String, ArrayD<f32>)]| {
         let batch: Array4<f32> = inputs[0].1.clone().into_dimensionality::<Ix4>().map_err(|error| error.to_string())?;
         let tiles: Vec<_> = batch.outer_iter().map(|tile| heads(&kind, &tile.to_owned())).collect();

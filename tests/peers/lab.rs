@@ -14,12 +14,12 @@ use super::boxq;
 use super::redis::Redis;
 
 /// How long a test waits for what should take a moment.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The peers of one test.
-pub struct Lab {
-    pub redis: Redis,
-    pub models: ModelServer,
+pub(crate) struct Lab {
+    pub(crate) redis: Redis,
+    pub(crate) models: ModelServer,
     bucket: TempDir,
     logs: TempDir,
     jobs: std::cell::Cell<u32>,
@@ -27,12 +27,12 @@ pub struct Lab {
 
 impl Lab {
     /// Redis, a bucket in a folder, and the stand-in models under the names that the consumer asks for by default.
-    pub async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         Self::with_model_tile(64).await
     }
 
     /// The same with models that take square tiles of this side.
-    pub async fn with_model_tile(side: usize) -> Self {
+    pub(crate) async fn with_model_tile(side: usize) -> Self {
         let model = |kind: &str, id: &str| boxq::model(kind, id, [side, side]);
         let models = vec![
             model("nuclear", "NuclearSegmentation:6"),
@@ -52,24 +52,24 @@ impl Lab {
     }
 
     /// The bucket's URL, as `STORAGE_BUCKET` takes it.
-    pub fn bucket_url(&self) -> String {
+    pub(crate) fn bucket_url(&self) -> String {
         format!("file://{}", self.bucket.path().display())
     }
 
     /// Puts an object into the bucket.
-    pub fn put(&self, key: &str, body: &[u8]) {
+    pub(crate) fn put(&self, key: &str, body: &[u8]) {
         let path = self.bucket.path().join(key);
         fs::create_dir_all(path.parent().expect("it lies in the bucket")).expect("a folder");
         fs::write(path, body).expect("an object");
     }
 
     /// An object of the bucket.
-    pub fn object(&self, key: &str) -> Vec<u8> {
+    pub(crate) fn object(&self, key: &str) -> Vec<u8> {
         fs::read(self.bucket.path().join(key)).unwrap_or_else(|error| panic!("{key}: {error}"))
     }
 
     /// The settings of a consumer of this laboratory, before changes.
-    pub fn pod(&self, name: &str) -> PodSettings {
+    pub(crate) fn pod(&self, name: &str) -> PodSettings {
         let models = self.models.address();
         let settings = [
             ("HOSTNAME", name.to_owned()),
@@ -90,7 +90,7 @@ impl Lab {
     }
 
     /// Submits a job as the newest frontend does, and returns its key.
-    pub fn submit(&self, input: &str, fields: &[(&str, &str)]) -> String {
+    pub(crate) fn submit(&self, input: &str, fields: &[(&str, &str)]) -> String {
         self.jobs.set(self.jobs.get() + 1);
         let key = format!("segmentation:{input}:00000000-0000-4000-8000-{:012}", self.jobs.get());
         self.write_job(&key, input, fields);
@@ -99,7 +99,7 @@ impl Lab {
     }
 
     /// Writes the hash of a job without queueing it.
-    pub fn write_job(&self, key: &str, input: &str, fields: &[(&str, &str)]) {
+    pub(crate) fn write_job(&self, key: &str, input: &str, fields: &[(&str, &str)]) {
         let now = "2023-07-12T16:31:13.123Z";
         let mut hash: BTreeMap<&str, &str> = [
             ("original_name", input),
@@ -128,7 +128,7 @@ impl Lab {
     }
 
     /// Waits until a job is done or failed, and returns its hash.
-    pub fn wait(&self, key: &str) -> HashMap<String, String> {
+    pub(crate) fn wait(&self, key: &str) -> HashMap<String, String> {
         let mut hash = HashMap::new();
         eventually(&format!("{key} is final"), || {
             hash = self.redis.hash(key);
@@ -138,14 +138,14 @@ impl Lab {
     }
 
     /// Waits until a job is done, and returns its hash.
-    pub fn wait_done(&self, key: &str) -> HashMap<String, String> {
+    pub(crate) fn wait_done(&self, key: &str) -> HashMap<String, String> {
         let hash = self.wait(key);
         assert_eq!(hash["status"], "done", "{:?}", hash.get("reason"));
         hash
     }
 
     /// Waits until a job has failed, and returns the last line of its reason, which is all that users see.
-    pub fn wait_failed(&self, key: &str) -> String {
+    pub(crate) fn wait_failed(&self, key: &str) -> String {
         let hash = self.wait(key);
         assert_eq!(hash["status"], "failed", "{hash:?}");
         assert!(!hash["reason"].ends_with('\n'));
@@ -153,7 +153,7 @@ impl Lab {
     }
 
     /// The names and contents of the entries of a job's result, in their order.
-    pub fn result(&self, hash: &HashMap<String, String>) -> Vec<(String, Vec<u8>)> {
+    pub(crate) fn result(&self, hash: &HashMap<String, String>) -> Vec<(String, Vec<u8>)> {
         let body = std::io::Cursor::new(self.object(&hash["output_file_name"]));
         let mut archive = zip::ZipArchive::new(body).expect("the result is an archive");
         let mut entries = Vec::new();
@@ -168,7 +168,7 @@ impl Lab {
     }
 
     /// Whether no list of the queue has an entry and nothing is leased or delayed.
-    pub fn is_quiet(&self) -> bool {
+    pub(crate) fn is_quiet(&self) -> bool {
         self.redis.keys("processing-*").is_empty()
             && ["segmentation", "rc:lease:segmentation", "rc:delayed:segmentation"]
                 .iter()
@@ -177,7 +177,7 @@ impl Lab {
 }
 
 /// The environment of a consumer that is yet to start.
-pub struct PodSettings {
+pub(crate) struct PodSettings {
     environment: BTreeMap<String, String>,
     log: PathBuf,
 }
@@ -185,20 +185,20 @@ pub struct PodSettings {
 impl PodSettings {
     /// Sets a variable.
     #[must_use]
-    pub fn set(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn set(mut self, name: &str, value: &str) -> Self {
         self.environment.insert(name.to_owned(), value.to_owned());
         self
     }
 
     /// Removes a variable.
     #[must_use]
-    pub fn unset(mut self, name: &str) -> Self {
+    pub(crate) fn unset(mut self, name: &str) -> Self {
         self.environment.remove(name);
         self
     }
 
     /// Starts the consumer.
-    pub fn start(self) -> Pod {
+    pub(crate) fn start(self) -> Pod {
         let log = fs::File::options().create(true).append(true).open(&self.log).expect("a log file");
         let child = Command::new(env!("CARGO_BIN_EXE_redis-consumer"))
             .env_clear()
@@ -213,29 +213,29 @@ impl PodSettings {
 }
 
 /// A running consumer, killed when the value is dropped.
-pub struct Pod {
+pub(crate) struct Pod {
     child: Child,
     log: PathBuf,
 }
 
 impl Pod {
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// What it has logged so far.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// Sends a signal such as `TERM`.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
         assert!(status.is_ok_and(|status| status.success()), "could not send {name}");
     }
 
     /// Waits for its end.
-    pub fn wait(&mut self) -> ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         let mut ended = None;
         eventually("the consumer ends", || {
             ended = self.child.try_wait().expect("it can be waited for");
@@ -245,13 +245,13 @@ impl Pod {
     }
 
     /// Kills it at once, as an out-of-memory killer would.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
     /// Whether it still runs.
-    pub fn is_running(&mut self) -> bool {
+    pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("it can be asked").is_none()
     }
 }
@@ -266,7 +266,7 @@ impl Drop for Pod {
 }
 
 /// Waits until something holds.
-pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {
         assert!(started.elapsed() < PATIENCE, "waited in vain until {what}");

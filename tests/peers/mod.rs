@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses some of the peers")]
 
-pub mod boxq;
-pub mod lab;
-pub mod redis;
-pub mod s3;
+pub(crate) mod boxq;
+pub(crate) mod lab;
+pub(crate) mod redis;
+pub(crate) mod s3;

@@ -10,7 +10,7 @@ use redis::{FromRedisValue, ToRedisArgs};
 use tempfile::TempDir;
 
 /// A `redis-server` on a free loopback port, which ends with the value.
-pub struct Redis {
+pub(crate) struct Redis {
     port: u16,
     folder: TempDir,
     child: Option<Child>,
@@ -18,7 +18,7 @@ pub struct Redis {
 
 impl Redis {
     /// Starts a server that writes an append-only file, so that it can be stopped and started again.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let port = free_port();
         let folder = tempfile::tempdir().expect("a folder for Redis");
         let mut redis = Self { port, folder, child: None };
@@ -26,12 +26,12 @@ impl Redis {
         redis
     }
 
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// Stops the server; what it has acknowledged stays on disk.
-    pub fn pause(&mut self) {
+    pub(crate) fn pause(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = Command::new("kill").arg(child.id().to_string()).status();
             let _ = child.wait();
@@ -39,7 +39,7 @@ impl Redis {
     }
 
     /// Starts the server on the same port and data.
-    pub fn resume(&mut self) {
+    pub(crate) fn resume(&mut self) {
         let child = Command::new("redis-server")
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"])
             .args(["--appendfsync", "always", "--dir"])
@@ -57,36 +57,36 @@ impl Redis {
     }
 
     /// Sends a command and takes its answer.
-    pub fn ask<T: FromRedisValue>(&self, command: &[&str]) -> T {
+    pub(crate) fn ask<T: FromRedisValue>(&self, command: &[&str]) -> T {
         let mut sent = redis::cmd(command[0]);
         sent.arg(&command[1..]);
         self.try_ask(sent).unwrap_or_else(|error| panic!("{command:?}: {error}"))
     }
 
     /// Sends a command whose last arguments are bytes.
-    pub fn ask_bytes<T: FromRedisValue>(&self, command: &str, arguments: &[impl ToRedisArgs]) -> T {
+    pub(crate) fn ask_bytes<T: FromRedisValue>(&self, command: &str, arguments: &[impl ToRedisArgs]) -> T {
         let mut sent = redis::cmd(command);
         sent.arg(arguments);
         self.try_ask(sent).unwrap_or_else(|error| panic!("{command}: {error}"))
     }
 
     /// All fields of a hash, empty if there is none.
-    pub fn hash(&self, key: &str) -> HashMap<String, String> {
+    pub(crate) fn hash(&self, key: &str) -> HashMap<String, String> {
         self.ask(&["HGETALL", key])
     }
 
     /// The entries of a list, left to right.
-    pub fn list(&self, key: &str) -> Vec<String> {
+    pub(crate) fn list(&self, key: &str) -> Vec<String> {
         self.ask(&["LRANGE", key, "0", "-1"])
     }
 
     /// All keys that match a pattern.
-    pub fn keys(&self, pattern: &str) -> Vec<String> {
+    pub(crate) fn keys(&self, pattern: &str) -> Vec<String> {
         self.ask(&["KEYS", pattern])
     }
 
     /// Begins to record what the server is asked.
-    pub fn monitor(&self) -> Monitor {
+    pub(crate) fn monitor(&self) -> Monitor {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the server listens");
         stream.write_all(b"MONITOR\r\n").expect("the server reads");
         let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
@@ -113,14 +113,14 @@ impl Drop for Redis {
 }
 
 /// A record of commands, as `MONITOR` prints them.
-pub struct Monitor {
+pub(crate) struct Monitor {
     stream: TcpStream,
     reader: BufReader<TcpStream>,
 }
 
 impl Monitor {
     /// The commands so far, each a line such as `"RPOPLPUSH" "queue" "list"`, with those of scripts among them.
-    pub fn lines(mut self, redis: &Redis) -> Vec<String> {
+    pub(crate) fn lines(mut self, redis: &Redis) -> Vec<String> {
         let _: String = redis.ask(&["ECHO", "end of the record"]);
         self.stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a time limit");
         let mut lines = Vec::new();
@@ -136,7 +136,7 @@ impl Monitor {
 }
 
 /// A loopback port that nobody listened on a moment ago.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     listener.local_addr().expect("an address").port()
 }

@@ -3,8 +3,8 @@
 use anyhow::{Context as _, ensure};
 
 use super::settings::{ImageSettings, ModelSelection};
-use crate::applications::named::Functions;
 use crate::applications::Application;
+use crate::applications::named::Functions;
 use crate::failure::InvalidInput;
 use crate::job::Job;
 use crate::serving::ModelId;
@@ -56,7 +56,8 @@ fn of_named_model(job: &Job, (name, version): (&str, &str)) -> anyhow::Result<Pl
 fn of_label(job: &Job) -> anyhow::Result<Plan> {
     let Some(text) = job.label()? else { return Ok(Plan::Named(NamedPlan::Detect)) };
     let label = text.trim().parse::<usize>().ok().filter(|&label| label < 3);
-    let label = label.with_context(|| InvalidInput(format!("label `{text}` is none of 0 (nuclear), 1 (phase), 2 (cytoplasm)")))?;
+    let label = label
+        .with_context(|| InvalidInput(format!("label `{text}` is none of 0 (nuclear), 1 (phase), 2 (cytoplasm)")))?;
     Ok(Plan::Named(NamedPlan::Label(label)))
 }
 
@@ -72,10 +73,13 @@ fn passes(channels: &str, settings: &ImageSettings) -> anyhow::Result<Vec<Pass>>
     let mut passes = Vec::new();
     for (position, text) in positions.iter().enumerate().filter(|(_, text)| !text.is_empty()) {
         let channel = text.parse::<usize>();
-        let channel = channel.map_err(|_| InvalidInput(format!("channels `{channels}`: `{text}` is no channel number")))?;
+        let channel =
+            channel.map_err(|_| InvalidInput(format!("channels `{channels}`: `{text}` is no channel number")))?;
         let model = models.get(position);
         let (model, application) = model.with_context(|| {
-            InvalidInput(format!("channels `{channels}` names position {position}, but there are 3 models: nuclear, cytoplasm, phase"))
+            InvalidInput(format!(
+                "channels `{channels}` names position {position}, but there are 3 models: nuclear, cytoplasm, phase"
+            ))
         })?;
         passes.push(Pass { channel, model: ModelId::clone(model), application: application() });
     }

@@ -67,12 +67,18 @@ impl Display for ModelSelection {
 impl ImageSettings {
     /// Reads `NUCLEAR_MODEL`, `MAX_SCALE` and the like.
     pub fn load(reader: &mut Reader<'_>) -> Self {
-        let selection = reader.parsed("MODEL_SELECTION", ModelSelection::Auto, "who names the model: auto, hash (the job), env");
+        let selection =
+            reader.parsed("MODEL_SELECTION", ModelSelection::Auto, "who names the model: auto, hash (the job), env");
         let detect_scale = reader.flag("SCALE_DETECT_ENABLED", false, "detect the scale of jobs that give none");
         let scale_model = model(reader, "SCALE_DETECT_MODEL", "ScaleDetection:1", "model that detects the scale");
         Self {
             selection,
-            nuclear: model(reader, "NUCLEAR_MODEL", "NuclearSegmentation:6", "model of the first position of `channels`"),
+            nuclear: model(
+                reader,
+                "NUCLEAR_MODEL",
+                "NuclearSegmentation:6",
+                "model of the first position of `channels`",
+            ),
             cytoplasm: model(reader, "CYTOPLASM_MODEL", "CytoplasmSegmentation:5", "model of the second position"),
             phase: model(reader, "PHASE_MODEL", "PhaseCytoSegmentation:0", "model of the third position"),
             by_label: [
@@ -81,8 +87,17 @@ impl ImageSettings {
                 functions(reader, ["CYTOPLASM_PREPROCESS", "CYTOPLASM_POSTPROCESS"], "histogram_normalization"),
             ],
             scale_detection: detect_scale.then_some(scale_model),
-            detect_label: reader.flag("LABEL_DETECT_ENABLED", false, "choose model and functions by the image's kind (older jobs)"),
-            label_detection_model: model(reader, "LABEL_DETECT_MODEL", "LabelDetection:1", "model that detects the kind of image"),
+            detect_label: reader.flag(
+                "LABEL_DETECT_ENABLED",
+                false,
+                "choose model and functions by the image's kind (older jobs)",
+            ),
+            label_detection_model: model(
+                reader,
+                "LABEL_DETECT_MODEL",
+                "LabelDetection:1",
+                "model that detects the kind of image",
+            ),
             scale_limits: scale_limits(reader),
             max_width: reader.parsed("MAX_IMAGE_WIDTH", 2048, "largest image width, pixels"),
             max_height: reader.parsed("MAX_IMAGE_HEIGHT", 2048, "largest image height, pixels"),
@@ -132,7 +147,8 @@ impl ImageSettings {
     pub(super) fn by_label(&self, label: usize) -> anyhow::Result<(ModelId, Functions)> {
         let models = [&self.nuclear, &self.phase, &self.cytoplasm];
         let found = models.get(label).zip(self.by_label.get(label));
-        let (model, functions) = found.with_context(|| format!("the label model found kind {label}, known are 0 to 2"))?;
+        let (model, functions) =
+            found.with_context(|| format!("the label model found kind {label}, known are 0 to 2"))?;
         Ok((ModelId::clone(model), functions.clone()))
     }
 }
@@ -144,7 +160,8 @@ fn model(reader: &mut Reader<'_>, name: &'static str, default: &str, doc: &'stat
 
 fn functions(reader: &mut Reader<'_>, [pre, post]: [&'static str; 2], default_pre: &str) -> Functions {
     let pre_names = reader.text(pre, default_pre, "functions that prepare an image of this kind (older jobs)");
-    let post_names = reader.text(post, "deep_watershed", "functions that make labels of the model's answers (older jobs)");
+    let post_names =
+        reader.text(post, "deep_watershed", "functions that make labels of the model's answers (older jobs)");
     let parsed = Functions::parse(&pre_names, &post_names);
     parsed.unwrap_or_else(|error| {
         reader.problem(format!("{pre}, {post}"), error.to_string());
@@ -156,7 +173,10 @@ fn scale_limits(reader: &mut Reader<'_>) -> (f64, f64) {
     let max: f64 = reader.parsed("MAX_SCALE", 10.0, "largest scale a job may ask for");
     let min: f64 = reader.parsed("MIN_SCALE", 1.0 / max, "smallest scale a job may ask for (default 1 / MAX_SCALE)");
     if !(min > 0.0 && max.is_finite() && min <= max) {
-        reader.problem("MIN_SCALE, MAX_SCALE", format!("`{min}` and `{max}` cannot be used: expected 0 < MIN_SCALE <= MAX_SCALE"));
+        reader.problem(
+            "MIN_SCALE, MAX_SCALE",
+            format!("`{min}` and `{max}` cannot be used: expected 0 < MIN_SCALE <= MAX_SCALE"),
+        );
     }
     (min, max)
 }

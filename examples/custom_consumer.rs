@@ -1,0 +1,54 @@
+//! A consumer of one's own, complete: which share of an image's pixels is overexposed.
+//!
+//! Build it, set `CONSUMER_TYPE=exposure`, and run it like the program itself; everything else stays the same.
+
+use std::process::ExitCode;
+
+use async_trait::async_trait;
+use redis_consumer::images::{self, Limits};
+use redis_consumer::storage::{Storage, archive};
+use redis_consumer::{Consumer, Job, Kind, Outcome, Output, Registry, Status, compute};
+
+const KIND: Kind = Kind {
+    name: "exposure",
+    aliases: &[],
+    about: "measures which share of an image's pixels is overexposed",
+    configure: |reader| {
+        let limit = reader.parsed("EXPOSURE_LIMIT", 65535.0, "smallest value of an overexposed pixel");
+        Box::new(move |clients| Box::new(Exposure { limit, storage: clients.storage.clone() }))
+    },
+};
+
+struct Exposure {
+    limit: f32,
+    storage: Storage,
+}
+
+#[async_trait]
+impl Consumer for Exposure {
+    async fn consume(&self, job: &mut Job) -> anyhow::Result<Outcome> {
+        let name = job.input_file_name()?.to_owned();
+        let file = self.storage.download(&name).await?;
+
+        job.enter(Status::PreProcessing).await?;
+        let limit = self.limit;
+        let share = compute::run(move || overexposed(&file, &name, limit)).await?;
+
+        job.enter(Status::SavingResults).await?;
+        let archive = archive::write_zip([("exposure.txt".to_owned(), format!("{share}\n").into_bytes())])?;
+        let key = job.output_key();
+        let url = self.storage.upload(&key, archive.into()).await?;
+        Ok(Outcome::Done(Output { key, url }))
+    }
+}
+
+/// The share of samples at or above `limit`, 0 to 1.
+fn overexposed(file: &[u8], name: &str, limit: f32) -> Result<f64, images::Error> {
+    let image = images::decode(file, name, &Limits::default())?;
+    let over = image.iter().filter(|&&value| value >= limit).count();
+    Ok(over as f64 / image.len() as f64)
+}
+
+fn main() -> ExitCode {
+    redis_consumer::run(Registry::builtin().with(KIND))
+}
