@@ -52,7 +52,7 @@ pub(crate) fn configure(registry: &Registry, env: &Env) -> Result<Configured, Pr
 
 /// Consumes jobs until `stop`. Peers may come and go meanwhile.
 pub(crate) async fn consume(configured: Configured, stop: CancellationToken) -> anyhow::Result<()> {
-    let queue = Queue::new(configured.queue)?;
+    let queue = Queue::new(configured.queue);
     let metadata = Arc::new(SharedMetadata(queue.metadata_store()));
     let clients = Clients {
         storage: Storage::open(&configured.storage)?,

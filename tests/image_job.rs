@@ -5,6 +5,7 @@ mod peers;
 use std::time::{Duration, Instant};
 
 use peers::lab::{Lab, Pod, eventually};
+use peers::redis::Sentinel;
 use peers::s3::{Fault, S3Server};
 use redis_consumer::images::{self, Limits};
 use redis_consumer::serving::{DataType, Encoding, Method};
@@ -155,7 +156,8 @@ async fn wrong_input_fails_with_a_reason_that_stands_alone() {
     let failed = |input: &str, fields: &[(&str, &str)]| lab.wait_failed(&lab.submit(input, fields));
 
     assert_eq!(failed("uploads/cells.ZIP", &FIELDS), "Invalid filetype for \"segmentation\" job.");
-    let cases: [(&str, &[(&str, &str)], &str); 12] = [
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+    let cases: [Case<'_>; 12] = [
         ("uploads/broken.png", &FIELDS, "ValueError"),
         ("uploads/text.tif", &[("dimension_order", "XY")], "ValueError"),
         ("uploads/missing.png", &FIELDS, "not in"),
@@ -211,7 +213,7 @@ async fn a_killed_consumers_job_is_taken_up_by_its_successor_of_the_same_name() 
     let key = lab.submit(INPUT, &FIELDS);
     eventually("the model is asked", || lab.models.faults().calls(Method::Predict) > 0);
     pod.kill();
-    assert_eq!(lab.redis.list("processing-segmentation:pod-1"), [key.clone()]);
+    assert_eq!(lab.redis.list("processing-segmentation:pod-1"), [key.as_str()]);
 
     let _pod = lab.pod("pod-1").start();
     let hash = lab.wait_done(&key);
@@ -418,6 +420,19 @@ async fn a_consumer_may_start_before_redis_does() {
     assert!(pod.is_running());
     lab.redis.resume();
     lab.wait_done(&lab.submit(INPUT, &FIELDS));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_address_may_be_a_sentinels_as_kiosks_have_it() {
+    let mut lab = lab().await;
+    let sentinel = Sentinel::start(&lab.redis, "kiosk");
+    let mut pod = lab.pod("pod-1").set("REDIS_PORT", &sentinel.port.to_string()).start();
+    lab.wait_done(&lab.submit(INPUT, &FIELDS));
+    lab.redis.pause();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    lab.redis.resume();
+    lab.wait_done(&lab.submit(INPUT, &FIELDS));
+    assert!(pod.is_running());
 }
 
 #[tokio::test(flavor = "multi_thread")]

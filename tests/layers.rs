@@ -11,7 +11,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("compute", &[]),
     ("analysis", &["analysis"]),
     ("images", &["images"]),
-    ("storage", &["storage", "settings"]),
+    ("storage", &["storage", "settings", "images"]),
     ("serving", &["serving", "settings"]),
     ("queue", &["queue", "settings", "job"]),
     ("job", &["queue", "failure"]),

@@ -12,7 +12,6 @@ mod overlay;
 mod palette;
 mod peers;
 mod progress;
-mod record;
 mod report;
 mod result;
 mod run;

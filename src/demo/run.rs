@@ -16,12 +16,11 @@ use super::agreement::Agreement;
 use super::overlay;
 use super::peers::{Peers, free_port};
 use super::progress::{Progress, Style};
-use super::record::Record;
 use super::report::Report;
 use super::result::{self, Entry};
 use super::sample::Sample;
 use crate::compute;
-use crate::job;
+use crate::job::{Record, Submission};
 use crate::queue::{JobKey, Queue, QueueSettings};
 use crate::settings::Env;
 
@@ -78,7 +77,7 @@ async fn work(peers: &mut Peers, places: &Places, sample: &Sample) -> anyhow::Re
     let model_port = start_model_server(peers).await?;
     start_consumer(peers, places, [redis_port, model_port]).await?;
     upload(&places.bucket, sample)?;
-    let queue = Queue::new(queue_settings(redis_port))?;
+    let queue = Queue::new(queue_settings(redis_port));
     writeln!(stdout())?;
     let record = peers.unless_one_ends(follow(&queue, sample)).await?;
     ensure!(!record.has_failed(), "the job has failed {}", record.reason());
@@ -147,6 +146,7 @@ fn queue_settings(port: u16) -> QueueSettings {
         consumer: "demo".to_owned(),
         host: HERE.to_owned(),
         port,
+        sentinel_set: String::new(),
         reconnect_pause: Duration::from_secs(1),
         idle_wait: Duration::from_secs(1),
         slots: 1,
@@ -156,7 +156,9 @@ fn queue_settings(port: u16) -> QueueSettings {
 /// Submits the job as the web frontend does, and shows its progress until it is final.
 async fn follow(queue: &Queue, sample: &Sample) -> anyhow::Result<Record> {
     let key = JobKey(format!("{QUEUE}:{}:{:032x}", sample.name, fastrand::u128(..)).into_bytes());
-    let fields = job::submission(&sample.key(), &sample.name, &[("channels", "0,"), ("dimension_order", "")]);
+    let fields =
+        Submission { input_key: &sample.key(), original_name: &sample.name, channels: "0,", dimension_order: "" }
+            .fields();
     let style = if stdout().is_terminal() { Style::Rewritten } else { Style::Lines };
     let mut progress = Progress::new(stdout(), style);
     queue.submit(&key, &fields).await?;

@@ -1,8 +1,9 @@
-//! One connection to Redis that comes back by itself.
+//! One connection to Redis that comes back by itself, through a Sentinel if there is one.
 //!
 //! Every command has a time limit. What fails because the server is away, restarting, loading or demoted is repeated
 //! on a fresh connection after a pause with jitter, without end: an absent Redis is a reason to wait, not to stop.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -16,7 +17,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 pub(super) struct Link {
-    client: redis::Client,
+    server: Server,
     config: AsyncConnectionConfig,
     longest_pause: Duration,
     current: Mutex<Option<MultiplexedConnection>>,
@@ -24,11 +25,11 @@ pub(super) struct Link {
 
 impl Link {
     /// A link that gives up on a reply after `reply_limit` and waits at most `longest_pause` between attempts.
-    pub(super) fn new(client: redis::Client, reply_limit: Duration, longest_pause: Duration) -> Self {
+    pub(super) fn new(server: Server, reply_limit: Duration, longest_pause: Duration) -> Self {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_LIMIT))
             .set_response_timeout(Some(reply_limit));
-        Self { client, config, longest_pause, current: Mutex::new(None) }
+        Self { server, config, longest_pause, current: Mutex::new(None) }
     }
 
     /// Runs a script once; after a failure the next call starts on a fresh connection.
@@ -72,7 +73,7 @@ impl Link {
         if let Some(connection) = &*current {
             return Ok(connection.clone());
         }
-        let fresh = self.client.get_multiplexed_async_connection_with_config(&self.config).await?;
+        let fresh = self.server.connect(&self.config).await?;
         Ok(current.insert(fresh).clone())
     }
 
@@ -82,6 +83,62 @@ impl Link {
         }
         result
     }
+}
+
+/// The address that the operator gave: a Redis, or a Sentinel that knows where the master is.
+#[derive(Clone)]
+pub(super) struct Server {
+    host: String,
+    port: u16,
+    /// Name of the monitored set, where a Sentinel monitors several.
+    set: String,
+}
+
+impl Server {
+    pub(super) fn new(host: &str, port: u16, set: &str) -> Self {
+        Self { host: host.to_owned(), port, set: set.to_owned() }
+    }
+
+    /// Connects to the server or, if it is a Sentinel, to the master that it names now.
+    async fn connect(&self, config: &AsyncConnectionConfig) -> RedisResult<MultiplexedConnection> {
+        let mut connection = open(&self.host, self.port, config).await?;
+        let masters = redis::cmd("SENTINEL").arg("MASTERS").query_async(&mut connection).await;
+        let masters: Vec<HashMap<String, String>> = match masters {
+            Ok(masters) => masters,
+            Err(error) if is_passing(&error) => return Err(error),
+            // Only a Sentinel knows the command.
+            Err(_) => return Ok(connection),
+        };
+        let (host, port) = self.master(&masters)?;
+        let mut master = open(&host, port, config).await?;
+        let role: redis::Value = redis::cmd("ROLE").query_async(&mut master).await?;
+        match role {
+            redis::Value::Array(parts) if parts.first() == Some(&redis::Value::BulkString(b"master".to_vec())) => {
+                Ok(master)
+            }
+            _ => Err(absent(format!("{host}:{port} is no master yet"))),
+        }
+    }
+
+    fn master(&self, masters: &[HashMap<String, String>]) -> RedisResult<(String, u16)> {
+        let named = masters.iter().find(|master| master.get("name") == Some(&self.set));
+        let Some(master) = named.or(if masters.len() == 1 { masters.first() } else { None }) else {
+            let names: Vec<_> = masters.iter().filter_map(|master| master.get("name").map(String::as_str)).collect();
+            return Err(absent(format!("the Sentinel monitors no set `{}`, but: {}", self.set, names.join(", "))));
+        };
+        let port = master.get("port").and_then(|port| port.parse().ok());
+        let address = master.get("ip").cloned().zip(port);
+        address.ok_or_else(|| absent(format!("the Sentinel gives no address for `{}`", self.set)))
+    }
+}
+
+async fn open(host: &str, port: u16, config: &AsyncConnectionConfig) -> RedisResult<MultiplexedConnection> {
+    redis::Client::open((host, port))?.get_multiplexed_async_connection_with_config(config).await
+}
+
+/// An error that passes as soon as there is a master again.
+fn absent(message: String) -> RedisError {
+    std::io::Error::new(std::io::ErrorKind::NotConnected, message).into()
 }
 
 /// Whether the same command may well succeed later, on a fresh connection.

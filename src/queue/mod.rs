@@ -20,7 +20,7 @@ use redis::{RedisError, RedisResult, Script, ScriptInvocation};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use self::connection::Link;
+use self::connection::{Link, Server};
 pub use self::metadata::MetadataStore;
 pub use self::settings::QueueSettings;
 
@@ -94,11 +94,10 @@ pub struct Recovered {
 
 /// An error that waiting does not cure, such as a queue name that holds another type.
 #[derive(Debug, thiserror::Error)]
-#[error("redis refused to {operation}: {source}")]
+#[error("redis refused to {operation}: {cause}")]
 pub struct Error {
     operation: &'static str,
-    #[source]
-    source: RedisError,
+    cause: RedisError,
 }
 
 /// A handle on the queue; clones share connections and the list of held jobs.
@@ -127,10 +126,9 @@ struct Held {
 
 impl Queue {
     /// A handle that connects when it is first used.
-    pub fn new(settings: QueueSettings) -> Result<Self, Error> {
-        let address = (settings.host.as_str(), settings.port);
-        let client = redis::Client::open(address).map_err(|source| Error { operation: "be addressed", source })?;
-        let link = |reply_limit| Link::new(client.clone(), reply_limit, settings.reconnect_pause);
+    pub fn new(settings: QueueSettings) -> Self {
+        let server = Server::new(&settings.host, settings.port, &settings.sentinel_set);
+        let link = |reply_limit| Link::new(server.clone(), reply_limit, settings.reconnect_pause);
         let inner = Inner {
             commands: link(REPLY_LIMIT),
             waiting: link(LONGEST_WAIT + REPLY_LIMIT),
@@ -142,7 +140,7 @@ impl Queue {
             blocking_wait: AtomicBool::new(true),
             settings,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Self { inner: Arc::new(inner) }
     }
 
     /// The name of the queue that is consumed.
@@ -205,14 +203,15 @@ impl Queue {
 
     /// Commits the final fields of a held job. May be repeated after a failure.
     pub async fn finish(&self, claim: &Claim, fields: &[(&str, String)]) -> Result<Settled, Error> {
-        let mut call = self.settling(&FINISH, claim, &self.auxiliary("delayed"));
+        let mut call = self.settling(&FINISH, claim);
         push_fields(&mut call, fields);
         self.settle("finish a job", claim, &call).await
     }
 
     /// Hands a held job back at the front of the queue, unharmed.
     pub async fn release(&self, claim: &Claim) -> Result<Settled, Error> {
-        let call = self.settling(&RELEASE, claim, self.name().as_bytes());
+        let mut call = self.settling(&RELEASE, claim);
+        call.key(self.name());
         self.settle("hand a job back", claim, &call).await
     }
 
@@ -225,7 +224,7 @@ impl Queue {
             call.arg(&key.0).arg(&held.token).arg(self.processing_list(held.slot));
         }
         let lost: RedisResult<Vec<Vec<u8>>> = self.inner.beating.attempt(&call).await;
-        for key in lost.map_err(|source| Error { operation: "renew leases", source })?.into_iter().map(JobKey) {
+        for key in lost.map_err(|cause| Error { operation: "renew leases", cause })?.into_iter().map(JobKey) {
             if let Some(held) = self.held().get(&key) {
                 warn!(job.key = %key, "the job is no longer ours; its result will be dropped");
                 held.lost.cancel();
@@ -268,7 +267,7 @@ impl Queue {
                     .await;
                 Ok(None)
             }
-            Err(source) => Err(Error { operation: "hand out a job", source }),
+            Err(cause) => Err(Error { operation: "hand out a job", cause }),
         }
     }
 
@@ -301,7 +300,7 @@ impl Queue {
                 self.inner.blocking_wait.store(false, Ordering::Relaxed);
                 Ok(false)
             }
-            Err(source) => Err(Error { operation: "wait for a job", source }),
+            Err(cause) => Err(Error { operation: "wait for a job", cause }),
         }
     }
 
@@ -329,9 +328,9 @@ impl Queue {
         self.persist("recover leftovers", &call).await
     }
 
-    fn settling<'s>(&self, script: &'s Script, claim: &Claim, last_key: &[u8]) -> ScriptInvocation<'s> {
+    fn settling<'s>(&self, script: &'s Script, claim: &Claim) -> ScriptInvocation<'s> {
         let mut call = script.key(&claim.key.0);
-        call.key(self.processing_list(claim.slot)).key(self.auxiliary("lease")).key(last_key);
+        call.key(self.processing_list(claim.slot)).key(self.auxiliary("lease")).key(self.auxiliary("delayed"));
         call.arg(&claim.token);
         call
     }
@@ -363,7 +362,7 @@ impl Queue {
         operation: &'static str,
         call: &ScriptInvocation<'_>,
     ) -> Result<T, Error> {
-        self.inner.commands.persist(operation, call).await.map_err(|source| Error { operation, source })
+        self.inner.commands.persist(operation, call).await.map_err(|cause| Error { operation, cause })
     }
 
     async fn command<T: redis::FromRedisValue>(
@@ -371,7 +370,7 @@ impl Queue {
         operation: &'static str,
         command: &redis::Cmd,
     ) -> Result<T, Error> {
-        self.inner.commands.persist_command(operation, command).await.map_err(|source| Error { operation, source })
+        self.inner.commands.persist_command(operation, command).await.map_err(|cause| Error { operation, cause })
     }
 
     /// Slot 0 has the list that a Python consumer of this name would have; see the contract, section 1.3.

@@ -15,10 +15,12 @@ pub struct QueueSettings {
     pub queue: String,
     /// Name of this consumer: the pod's.
     pub consumer: String,
-    /// Host of the Redis server.
+    /// Host of the Redis server or of a Sentinel.
     pub host: String,
-    /// Port of the Redis server.
+    /// Port of the Redis server or of a Sentinel.
     pub port: u16,
+    /// The set of servers to use where a Sentinel monitors several.
+    pub sentinel_set: String,
     /// Longest pause between attempts to reach Redis.
     pub reconnect_pause: Duration,
     /// Longest wait inside Redis for a job before looking again.
@@ -45,8 +47,13 @@ impl QueueSettings {
         Self {
             queue,
             consumer,
-            host: reader.text("REDIS_HOST", "redis-master", "host of Redis"),
-            port: reader.parsed("REDIS_PORT", 6379, "port of Redis"),
+            host: reader.text("REDIS_HOST", "redis-master", "host of Redis or of a Sentinel"),
+            port: reader.parsed("REDIS_PORT", 6379, "port of Redis or of a Sentinel"),
+            sentinel_set: reader.text(
+                "REDIS_SENTINEL_MASTER",
+                "mymaster",
+                "set of servers, where a Sentinel monitors several",
+            ),
             reconnect_pause: reader.seconds(
                 "REDIS_TIMEOUT",
                 3.0,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use redis_consumer::serving::ModelServer;
+use redis_consumer::serving::{Model, ModelServer};
 use tempfile::TempDir;
 
 use super::boxq;
@@ -42,8 +42,13 @@ impl Lab {
             model("scale", "ScaleDetection:1"),
             model("label", "LabelDetection:1"),
         ];
+        Self::with(Redis::start(), models).await
+    }
+
+    /// A bucket in a folder, beside this Redis and these models.
+    pub(crate) async fn with(redis: Redis, models: Vec<Model>) -> Self {
         Self {
-            redis: Redis::start(),
+            redis,
             models: ModelServer::start(0, models).await.expect("a port for the model server"),
             bucket: tempfile::tempdir().expect("a folder for the bucket"),
             logs: tempfile::tempdir().expect("a folder for logs"),

@@ -9,21 +9,25 @@ use std::time::{Duration, Instant};
 use redis::{FromRedisValue, ToRedisArgs};
 use tempfile::TempDir;
 
+use super::lab::PATIENCE;
+
 /// A `redis-server` on a free loopback port, which ends with the value.
 pub(crate) struct Redis {
     port: u16,
     folder: TempDir,
+    persistence: &'static [&'static str],
     child: Option<Child>,
 }
 
 impl Redis {
     /// Starts a server that writes an append-only file, so that it can be stopped and started again.
     pub(crate) fn start() -> Self {
-        let port = free_port();
-        let folder = tempfile::tempdir().expect("a folder for Redis");
-        let mut redis = Self { port, folder, child: None };
-        redis.resume();
-        redis
+        Self::start_with(&["--appendonly", "yes", "--appendfsync", "always"])
+    }
+
+    /// Starts a server that never waits for a disk, and forgets everything when it ends.
+    pub(crate) fn start_in_memory() -> Self {
+        Self::start_with(&[])
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -41,8 +45,9 @@ impl Redis {
     /// Starts the server on the same port and data.
     pub(crate) fn resume(&mut self) {
         let child = Command::new("redis-server")
-            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"])
-            .args(["--appendfsync", "always", "--dir"])
+            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", ""])
+            .args(self.persistence)
+            .arg("--dir")
             .arg(self.folder.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -89,11 +94,20 @@ impl Redis {
     pub(crate) fn monitor(&self) -> Monitor {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the server listens");
         stream.write_all(b"MONITOR\r\n").expect("the server reads");
-        let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+        let mut reader = BufReader::new(stream);
         let mut answer = String::new();
         reader.read_line(&mut answer).expect("an answer");
         assert_eq!(answer, "+OK\r\n");
-        Monitor { stream, reader }
+        Monitor { reader }
+    }
+
+    fn start_with(persistence: &'static [&'static str]) -> Self {
+        let port = free_port();
+        let folder = tempfile::tempdir().expect("a folder for Redis");
+        let mut redis = Self { port, folder, persistence, child: None };
+        redis.resume();
+        redis
     }
 
     fn try_ask<T: FromRedisValue>(&self, command: redis::Cmd) -> redis::RedisResult<T> {
@@ -112,9 +126,46 @@ impl Drop for Redis {
     }
 }
 
+/// A Sentinel that monitors one Redis.
+pub(crate) struct Sentinel {
+    pub(crate) port: u16,
+    child: Child,
+    _folder: TempDir,
+}
+
+impl Sentinel {
+    /// Starts a Sentinel that monitors this server under a name.
+    pub(crate) fn start(redis: &Redis, set: &str) -> Self {
+        let port = free_port();
+        let folder = tempfile::tempdir().expect("a folder for the Sentinel");
+        let file = folder.path().join("sentinel.conf");
+        let text = format!("port {port}\nbind 127.0.0.1\nsentinel monitor {set} 127.0.0.1 {} 1\n", redis.port);
+        std::fs::write(&file, text).expect("its settings");
+        let child = Command::new("redis-server")
+            .arg(&file)
+            .arg("--sentinel")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("redis-server is installed");
+        let started = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(started.elapsed() < Duration::from_secs(20), "the Sentinel does not answer");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Self { port, child, _folder: folder }
+    }
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// A record of commands, as `MONITOR` prints them.
 pub(crate) struct Monitor {
-    stream: TcpStream,
     reader: BufReader<TcpStream>,
 }
 
@@ -122,16 +173,33 @@ impl Monitor {
     /// The commands so far, each a line such as `"RPOPLPUSH" "queue" "list"`, with those of scripts among them.
     pub(crate) fn lines(mut self, redis: &Redis) -> Vec<String> {
         let _: String = redis.ask(&["ECHO", "end of the record"]);
-        self.stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a time limit");
         let mut lines = Vec::new();
         loop {
-            let mut line = String::new();
-            self.reader.read_line(&mut line).expect("the record goes on");
+            let line = self.next_line();
             if line.contains("end of the record") {
                 return lines;
             }
-            lines.push(line.trim_end().to_owned());
+            lines.push(line);
         }
+    }
+
+    /// Waits for a command like this, and gives its line; those before it are passed over.
+    pub(crate) fn until(&mut self, wanted: impl Fn(&str) -> bool) -> String {
+        let started = Instant::now();
+        loop {
+            let line = self.next_line();
+            if wanted(&line) {
+                return line;
+            }
+            assert!(started.elapsed() < PATIENCE, "waited in vain, last came {line}");
+        }
+    }
+
+    fn next_line(&mut self) -> String {
+        let mut line = String::new();
+        let read = self.reader.read_line(&mut line).expect("the record goes on");
+        assert!(read > 0, "the server has hung up");
+        line.trim_end().to_owned()
     }
 }
 

@@ -158,6 +158,8 @@ async fn serve(socket: TcpStream, service: S3Service, state: Arc<Mutex<State>>) 
             }
         }
     });
+    // Answers come in several pieces, which must not wait for each other's acknowledgement.
+    let _ = socket.set_nodelay(true);
     // An error here is a client that left, or a fault.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(socket), answer).await;
 }

@@ -1,5 +1,5 @@
 -- Hands a held job back at the front of its queue; nothing is counted against it.
--- KEYS[1]: job   KEYS[2]: processing list   KEYS[3]: leases   KEYS[4]: queue
+-- KEYS[1]: job   KEYS[2]: processing list   KEYS[3]: leases   KEYS[4]: delayed jobs   KEYS[5]: queue
 -- ARGV[1]: token
 -- Returns: OK; GONE (the hash has vanished); MOVED (the entry was already taken out of the list); LOST (claimed by another)
 local job = KEYS[1]
@@ -11,6 +11,6 @@ end
 if redis.call('HGET', job, 'rc_token') ~= ARGV[1] then return 'LOST' end
 redis.call('HDEL', job, 'rc_token', 'rc_owner')
 redis.call('ZREM', KEYS[3], job)
-if redis.call('LREM', KEYS[2], 1, job) == 0 then return 'MOVED' end
-redis.call('RPUSH', KEYS[4], job)
+if redis.call('LREM', KEYS[2], 1, job) + redis.call('ZREM', KEYS[4], job) == 0 then return 'MOVED' end
+redis.call('RPUSH', KEYS[5], job)
 return 'OK'

@@ -1,0 +1,357 @@
+//! What whole jobs cost: the real program beside a Redis, an S3 server and a model server on the same machine.
+//!
+//! Prints one table of what was found and what is wanted; nothing fails for being slow. The kernels alone are timed in
+//! `analysis.rs`.
+
+use std::collections::HashMap;
+use std::fmt::{self, Display};
+use std::fs;
+use std::io::{Cursor, Read as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use ndarray::{Array2, Array4, ArrayD, Axis};
+use redis_consumer::analysis::{PadMode, Tiling};
+use redis_consumer::images::{self, Limits, encode_tiff};
+use redis_consumer::serving::{Input, Model, ModelId};
+
+use crate::peers::lab::{Lab, Pod};
+use crate::peers::redis::{Monitor, Redis};
+use crate::peers::s3::S3Server;
+
+#[path = "../tests/peers/mod.rs"]
+mod peers;
+
+/// Rows and columns of the image.
+const SIDE: usize = 512;
+/// Rows and columns of the model's tiles.
+const TILE: usize = 256;
+const INPUT: &str = "uploads/nuclei.tif";
+const FIELDS: [(&str, &str); 2] = [("dimension_order", "XY"), ("channels", "0,")];
+
+const STARTS: usize = 10;
+const JOBS: usize = 100;
+const JOBS_OF_TWO_SLOTS: usize = 200;
+const IDLE_TIME: Duration = Duration::from_secs(20);
+
+/// The stages of a job by the fields that take their seconds, and what happens in them.
+const STAGES: [(&str, &str); 4] = [
+    ("download_time", "  reading the settings of the job, download"),
+    ("preprocess_time", "  decoding, metadata of the model"),
+    ("prediction_time", "  preparation, the model, watershed, encoding"),
+    ("upload_time", "  archive, upload"),
+];
+
+#[tokio::main]
+async fn main() {
+    // `cargo test --all-targets` wants a test, and there is none.
+    if std::env::args().all(|argument| argument != "--bench") {
+        return;
+    }
+    let bench = Bench::open().await;
+    let mut table = Table::default();
+    bench.starts(&mut table);
+    bench.idleness(&mut table);
+    bench.pick_up(&mut table);
+    let nuclei = bench.jobs(&mut table);
+    bench.throughput(&mut table);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    println!("{cores} cores for all; jobs of {SIDE} x {SIDE} pixels and {nuclei} nuclei, tiles of {TILE} x {TILE}\n");
+    println!("{table}");
+}
+
+/// The peers, and the time that the model has taken for itself.
+struct Bench {
+    lab: Lab,
+    s3: S3Server,
+    model_nanos: Arc<AtomicU64>,
+}
+
+impl Bench {
+    async fn open() -> Self {
+        let scene = Scene::new();
+        let model_nanos = Arc::<AtomicU64>::default();
+        let model = scene.model(Arc::clone(&model_nanos));
+        let s3 = S3Server::start();
+        fs::create_dir_all(s3.folder().join("uploads")).expect("a folder");
+        fs::write(s3.folder().join(INPUT), encode_tiff(scene.image.view().into_dyn())).expect("an object");
+        Self { lab: Lab::with(Redis::start_in_memory(), vec![model]).await, s3, model_nanos }
+    }
+
+    fn pod(&self, concurrency: usize) -> Pod {
+        let settings = self.lab.pod("pod-1").set("CONCURRENCY", &concurrency.to_string());
+        self.s3.environment().into_iter().fold(settings, |pod, (name, value)| pod.set(&name, &value)).start()
+    }
+
+    /// A job from its submission to its end.
+    fn run_job(&self) -> (Life, HashMap<String, String>) {
+        let mut monitor = self.lab.redis.monitor();
+        let key = self.lab.submit(INPUT, &FIELDS);
+        (Life::read(&mut monitor, &key), self.lab.wait_done(&key))
+    }
+
+    fn starts(&self, table: &mut Table) {
+        let mut seconds = Samples::default();
+        for _ in 0..STARTS {
+            let mut monitor = self.lab.redis.monitor();
+            let key = self.lab.submit(INPUT, &FIELDS);
+            let before = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970");
+            let _pod = self.pod(1);
+            seconds.0.push(Life::read(&mut monitor, &key).started - before.as_secs_f64());
+        }
+        table.times("start of the program to first job started", &seconds, "< 300 ms");
+    }
+
+    fn idleness(&self, table: &mut Table) {
+        let pod = self.pod(1);
+        std::thread::sleep(Duration::from_secs(5));
+        table.row("memory, 5 s after the start", megabytes(&pod), "< 20 MB");
+        let monitor = self.lab.redis.monitor();
+        let cpu_before = cpu_seconds(&pod);
+        std::thread::sleep(IDLE_TIME);
+        let cpu = (cpu_seconds(&pod) - cpu_before) / IDLE_TIME.as_secs_f64();
+        let commands = monitor.lines(&self.lab.redis).iter().filter(|line| !line.contains("lua]")).count();
+        let rate = commands as f64 / IDLE_TIME.as_secs_f64();
+        table.row("idle: commands to Redis", format!("{rate:.2} /s"), "");
+        table.row("idle: CPU time", format!("{:.2} ms/s", cpu * 1e3), "");
+    }
+
+    fn pick_up(&self, table: &mut Table) {
+        let _pod = self.pod(1);
+        self.run_job();
+        let (mut taken, mut random) = (Samples::default(), Random(1));
+        for _ in 0..JOBS {
+            // A wait inside Redis lasts up to a second: jobs come at any time of it.
+            std::thread::sleep(Duration::from_secs_f32(0.02 + 0.2 * random.next()));
+            let (life, _) = self.run_job();
+            taken.0.push(life.taken - life.pushed);
+        }
+        table.times("submission to pick-up by an idle consumer", &taken, "< 5 ms");
+    }
+
+    /// Gives the number of nuclei that a job finds.
+    fn jobs(&self, table: &mut Table) -> usize {
+        let pod = self.pod(1);
+        let (_, hash) = self.run_job();
+        let (mut whole, mut model) = (Samples::default(), Samples::default());
+        let mut stages = STAGES.map(|_| Samples::default());
+        let cpu_before = cpu_seconds(&pod);
+        for _ in 0..JOBS {
+            self.model_nanos.store(0, Ordering::Relaxed);
+            let (life, hash) = self.run_job();
+            let model_seconds = self.model_nanos.load(Ordering::Relaxed) as f64 * 1e-9;
+            whole.0.push(life.done - life.pushed - model_seconds);
+            model.0.push(model_seconds);
+            for ((field, _), samples) in STAGES.iter().zip(&mut stages) {
+                samples.0.push(hash[*field].parse().expect("a number of seconds"));
+            }
+        }
+        let cpu = (cpu_seconds(&pod) - cpu_before) / JOBS as f64;
+        table.times("submission to done, the model's time taken off", &whole, "< 60 ms");
+        for ((_, what), samples) in STAGES.iter().zip(&stages) {
+            table.times(what, samples, "");
+        }
+        table.times("  the model (taken off above)", &model, "");
+        table.row("CPU time of a job", format!("{:.1} ms", cpu * 1e3), "<= 30 ms");
+        table.row(format!("memory, right after {JOBS} jobs"), megabytes(&pod), "");
+        std::thread::sleep(Duration::from_secs(10));
+        table.row("memory, 10 s later", megabytes(&pod), "");
+        self.nuclei(&hash)
+    }
+
+    fn throughput(&self, table: &mut Table) {
+        let pod = self.pod(2);
+        self.run_job();
+        let keys: Vec<_> = (0..JOBS_OF_TWO_SLOTS).map(|number| format!("segmentation:throughput:{number}")).collect();
+        keys.iter().for_each(|key| self.lab.write_job(key, INPUT, &FIELDS));
+        let mut monitor = self.lab.redis.monitor();
+        let cpu_before = cpu_seconds(&pod);
+        let mut push = vec!["LPUSH", "segmentation"];
+        push.extend(keys.iter().map(String::as_str));
+        let _: u32 = self.lab.redis.ask(&push);
+        let pushed = stamp(&monitor.until(|line| line.contains("\"LPUSH\"")));
+        let ends: Vec<_> = keys.iter().map(|_| stamp(&monitor.until(|line| enters(line, "done")))).collect();
+        let seconds = ends.last().expect("there are jobs") - pushed;
+        let cores = (cpu_seconds(&pod) - cpu_before) / seconds;
+        let rate = JOBS_OF_TWO_SLOTS as f64 / seconds;
+        table.row(format!("{JOBS_OF_TWO_SLOTS} jobs in two slots"), format!("{rate:.1} jobs/s"), "");
+        table.row("  cores that the consumer had of it", format!("{cores:.2}"), "");
+    }
+
+    fn nuclei(&self, hash: &HashMap<String, String>) -> usize {
+        let archive = fs::read(self.s3.folder().join(&hash["output_file_name"])).expect("the job has a result");
+        let mut archive = zip::ZipArchive::new(Cursor::new(archive)).expect("the result is an archive");
+        let mut tiff = Vec::new();
+        archive.by_index(0).expect("an entry").read_to_end(&mut tiff).expect("its body");
+        let labels = images::decode(&tiff, "labels.tif", &Limits::default()).expect("the entry is a TIFF");
+        labels.iter().fold(0.0_f32, |most, &label| most.max(label)) as usize
+    }
+}
+
+/// When the steps of a job took place, by the clock of Redis, in seconds since 1970.
+#[derive(Default)]
+struct Life {
+    pushed: f64,
+    taken: f64,
+    started: f64,
+    done: f64,
+}
+
+impl Life {
+    /// Follows a job that is about to be queued, the only one, to its end.
+    fn read(monitor: &mut Monitor, key: &str) -> Self {
+        let at = |line: String| stamp(&line);
+        Self {
+            pushed: at(monitor.until(|line| line.contains("\"LPUSH\"") && line.contains(key))),
+            taken: at(monitor.until(|line| line.contains("\"RPOPLPUSH\""))),
+            started: at(monitor.until(|line| enters(line, "started"))),
+            done: at(monitor.until(|line| enters(line, "done"))),
+        }
+    }
+}
+
+/// Whether a line of the record is the write of a script that puts a job into this status.
+fn enters(line: &str, status: &str) -> bool {
+    line.contains("lua] \"HSET\"") && line.contains(&format!("\"status\" \"{status}\""))
+}
+
+/// The time in front of a line of the record, such as `+1700000000.123456 [0 lua] "HSET"`.
+fn stamp(line: &str) -> f64 {
+    let time = line.trim_start_matches('+').split(' ').next().and_then(|time| time.parse().ok());
+    time.unwrap_or_else(|| panic!("no time in {line}"))
+}
+
+/// CPU time that a consumer has had so far, in steps of 10 ms.
+fn cpu_seconds(pod: &Pod) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pod.id())).expect("the consumer runs");
+    let (_, after_name) = stat.rsplit_once(") ").expect("the name is in brackets");
+    let ticks: u64 = after_name.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
+    ticks as f64 / 100.0
+}
+
+/// Memory of a consumer that is in RAM, the pages of the program itself included.
+fn megabytes(pod: &Pod) -> String {
+    let status = fs::read_to_string(format!("/proc/{}/status", pod.id())).expect("the consumer runs");
+    let kibibytes = |name: &str| -> f64 {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("Linux says it");
+        line.trim_matches([':', ' ', '\t', 'k', 'B']).parse().expect("a number")
+    };
+    format!("{:.1} MB", kibibytes("VmRSS") * 1024e-6)
+}
+
+/// An image of nuclei, and what a model could say about it.
+struct Scene {
+    /// `[SIDE, SIDE]`, counts of a camera.
+    image: Array2<u16>,
+    /// `[1, SIDE, SIDE, 1]` each: nearness to the centre of a nucleus, and being inside.
+    heads: [Array4<f32>; 2],
+}
+
+impl Scene {
+    /// About one nucleus per 900 pixels.
+    fn new() -> Self {
+        let mut random = Random(SIDE as u64);
+        let mut image = Array2::from_shape_simple_fn((SIDE, SIDE), || 90.0 + 20.0 * random.next());
+        let mut maxima = Array4::from_shape_simple_fn((1, SIDE, SIDE, 1), || 0.01 * random.next());
+        let mut interior = Array4::from_shape_simple_fn((1, SIDE, SIDE, 1), || 0.008 * random.next());
+        for _ in 0..SIDE * SIDE / 900 {
+            let centre = [random.next(), random.next()].map(|place| place * SIDE as f32);
+            let (radius, light) = (7.0 + 6.0 * random.next(), 400.0 + 3000.0 * random.next());
+            let range = |at: f32| (at - 20.0).max(0.0) as usize..((at + 20.0) as usize).min(SIDE);
+            for row in range(centre[0]) {
+                for column in range(centre[1]) {
+                    let distance = (row as f32 - centre[0]).hypot(column as f32 - centre[1]) / radius;
+                    let inside = 1.0 / (1.0 + (12.0 * (distance - 1.0)).exp());
+                    image[[row, column]] += light * inside * (0.9 + 0.1 * random.next());
+                    let pixel = [0, row, column, 0];
+                    maxima[pixel] = maxima[pixel].max((1.0 - distance) * (0.98 + 0.02 * random.next()));
+                    interior[pixel] = interior[pixel].max(inside * (0.97 + 0.03 * random.next()));
+                }
+            }
+        }
+        Self { image: image.mapv(|count| count as u16), heads: [maxima, interior] }
+    }
+
+    /// A model that has every answer ready for the tiles of this image, and adds up the time it takes to copy them.
+    fn model(&self, nanos: Arc<AtomicU64>) -> Model {
+        let tiling = Tiling::new([1, SIDE, SIDE, 1], [TILE, TILE], PadMode::Reflect);
+        let answer = |index: usize| {
+            let mut tiles = Array4::zeros((tiling.len(), TILE, TILE, 1));
+            for (place, tile) in tiles.axis_iter_mut(Axis(0)).enumerate() {
+                tiling.copy_tile(self.heads[index].view(), place, tile);
+            }
+            (format!("prediction_{index}"), tiles.into_dyn())
+        };
+        let answers: Vec<(String, ArrayD<f32>)> = [0, 1].map(answer).into();
+        let run = move |inputs: &[(String, ArrayD<f32>)]| {
+            let began = Instant::now();
+            let asked = inputs[0].1.shape()[0];
+            if asked != tiling.len() {
+                return Err(format!("{asked} tiles, wanted are all {}", tiling.len()));
+            }
+            let answers = answers.clone();
+            nanos.fetch_add(began.elapsed().as_nanos() as u64, Ordering::Relaxed);
+            Ok(answers)
+        };
+        let side = TILE as i64;
+        let shape = [-1, side, side, 1];
+        Model {
+            id: ModelId::new("NuclearSegmentation", 6),
+            inputs: vec![Input::float("image", &shape)],
+            outputs: [0, 1].map(|index| Input::float(&format!("prediction_{index}"), &shape)).into(),
+            run: Arc::new(run),
+        }
+    }
+}
+
+/// Xorshift, so that inputs are the same everywhere.
+struct Random(u64);
+
+impl Random {
+    /// 0 … 1, 1 excluded.
+    fn next(&mut self) -> f32 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 40) as f32 / (1 << 24) as f32
+    }
+}
+
+/// Seconds, as often as they were measured.
+#[derive(Default)]
+struct Samples(Vec<f64>);
+
+impl Samples {
+    /// The value that this share of the samples does not exceed.
+    fn quantile(&self, share: f64) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted[((sorted.len() - 1) as f64 * share).round() as usize]
+    }
+}
+
+/// What was found, line by line.
+#[derive(Default)]
+struct Table(Vec<[String; 4]>);
+
+impl Table {
+    fn row(&mut self, what: impl Into<String>, found: String, wanted: &str) {
+        self.0.push([what.into(), found, String::new(), wanted.to_owned()]);
+    }
+
+    fn times(&mut self, what: &str, samples: &Samples, wanted: &str) {
+        let shown = |share| format!("{:.2} ms", samples.quantile(share) * 1e3);
+        self.0.push([what.to_owned(), shown(0.5), shown(0.99), wanted.to_owned()]);
+    }
+}
+
+impl Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let head = ["", "median", "99 %", "wanted"].map(str::to_owned);
+        for [what, found, worst, wanted] in std::iter::once(&head).chain(&self.0) {
+            writeln!(f, "{what:48}{found:>14}{worst:>14}{wanted:>12}")?;
+        }
+        Ok(())
+    }
+}
