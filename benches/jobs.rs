@@ -37,28 +37,40 @@ const IDLE_TIME: Duration = Duration::from_secs(20);
 
 /// The stages of a job by the fields that take their seconds, and what happens in them.
 const STAGES: [(&str, &str); 4] = [
-    ("download_time", "  reading the settings of the job, download"),
+    ("download_time", "  reading the job, download"),
     ("preprocess_time", "  decoding, metadata of the model"),
     ("prediction_time", "  preparation, the model, watershed, encoding"),
     ("upload_time", "  archive, upload"),
 ];
 
+type Measure = fn(&Bench, &mut Table);
+
+/// What is measured, by the names that can be given after `--`.
+const MEASUREMENTS: [(&str, Measure); 5] = [
+    ("start", Bench::starts),
+    ("idle", Bench::idleness),
+    ("pick-up", Bench::pick_up),
+    ("jobs", Bench::jobs),
+    ("throughput", Bench::throughput),
+];
+
 #[tokio::main]
 async fn main() {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
     // `cargo test --all-targets` wants a test, and there is none.
-    if std::env::args().all(|argument| argument != "--bench") {
+    if arguments.iter().all(|argument| argument != "--bench") {
         return;
     }
+    let names: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     let bench = Bench::open().await;
     let mut table = Table::default();
-    bench.starts(&mut table);
-    bench.idleness(&mut table);
-    bench.pick_up(&mut table);
-    let nuclei = bench.jobs(&mut table);
-    bench.throughput(&mut table);
+    for (name, measure) in MEASUREMENTS {
+        if names.is_empty() || names.iter().any(|wanted| name.contains(wanted.as_str())) {
+            measure(&bench, &mut table);
+        }
+    }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    println!("{cores} cores for all; jobs of {SIDE} x {SIDE} pixels and {nuclei} nuclei, tiles of {TILE} x {TILE}\n");
-    println!("{table}");
+    println!("{cores} cores for all; images of {SIDE} x {SIDE} pixels, tiles of {TILE} x {TILE}\n\n{table}");
 }
 
 /// The peers, and the time that the model has taken for itself.
@@ -130,8 +142,7 @@ impl Bench {
         table.times("submission to pick-up by an idle consumer", &taken, "< 5 ms");
     }
 
-    /// Gives the number of nuclei that a job finds.
-    fn jobs(&self, table: &mut Table) -> usize {
+    fn jobs(&self, table: &mut Table) {
         let pod = self.pod(1);
         let (_, hash) = self.run_job();
         let (mut whole, mut model) = (Samples::default(), Samples::default());
@@ -157,7 +168,7 @@ impl Bench {
         table.row(format!("memory, right after {JOBS} jobs"), megabytes(&pod), "");
         std::thread::sleep(Duration::from_secs(10));
         table.row("memory, 10 s later", megabytes(&pod), "");
-        self.nuclei(&hash)
+        table.row("nuclei found in each", self.nuclei(&hash).to_string(), "");
     }
 
     fn throughput(&self, table: &mut Table) {

@@ -1,6 +1,8 @@
 //! The settings of the queue.
 
+use std::fmt::{self, Display};
 use std::num::NonZero;
+use std::str::FromStr;
 use std::time::Duration;
 
 use crate::settings::Reader;
@@ -32,13 +34,11 @@ pub struct QueueSettings {
 impl QueueSettings {
     /// Reads `QUEUE`, `HOSTNAME`, `REDIS_HOST` and the like.
     pub fn load(reader: &mut Reader<'_>) -> Self {
-        let queue = reader.text("QUEUE", "predict", "base name of the work queue").to_lowercase();
-        check_name(reader, "QUEUE", &queue);
-        if queue.contains("processing-") {
-            reader.problem("QUEUE", format!("`{queue}` cannot be used: it must not contain `processing-`"));
-        }
+        let QueueName(queue) = reader.parsed("QUEUE", QueueName("predict".to_owned()), "base name of the work queue");
         let consumer = reader.text("HOSTNAME", UNNAMED, "name of this consumer, the pod's; must be unique");
-        check_name(reader, "HOSTNAME", &consumer);
+        if let Err(message) = check_name(&consumer) {
+            reader.problem("HOSTNAME", message);
+        }
         if consumer == UNNAMED {
             reader.warn(
                 "HOSTNAME is not set: two consumers without a name take each other's jobs for their own leftovers",
@@ -69,11 +69,29 @@ impl QueueSettings {
     }
 }
 
-fn check_name(reader: &mut Reader<'_>, variable: &str, name: &str) {
-    if name.contains(':') {
-        reader
-            .problem(variable, format!("`{name}` cannot be used: names of queues and consumers must not contain `:`"));
+/// The name of a queue, in lower case whatever was written.
+#[derive(Clone)]
+struct QueueName(String);
+
+impl FromStr for QueueName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        check_name(text)?;
+        let name = text.to_lowercase();
+        if name.contains("processing-") { Err("it must not contain `processing-`".to_owned()) } else { Ok(Self(name)) }
     }
+}
+
+impl Display for QueueName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Readers of the processing lists split their names at colons.
+fn check_name(name: &str) -> Result<(), String> {
+    if name.contains(':') { Err(format!("`{name}` contains a `:`")) } else { Ok(()) }
 }
 
 fn slots(reader: &mut Reader<'_>) -> usize {

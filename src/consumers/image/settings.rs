@@ -20,7 +20,7 @@ pub struct ImageSettings {
     pub(super) nuclear: ModelId,
     pub(super) cytoplasm: ModelId,
     pub(super) phase: ModelId,
-    by_label: [Functions; 3],
+    by_label: [FunctionNames; 3],
     pub(super) scale_detection: Option<ModelId>,
     pub(super) detect_label: bool,
     pub(super) label_detection_model: ModelId,
@@ -147,9 +147,8 @@ impl ImageSettings {
     pub(super) fn by_label(&self, label: usize) -> anyhow::Result<(ModelId, Functions)> {
         let models = [&self.nuclear, &self.phase, &self.cytoplasm];
         let found = models.get(label).zip(self.by_label.get(label));
-        let (model, functions) =
-            found.with_context(|| format!("the label model found kind {label}, known are 0 to 2"))?;
-        Ok((ModelId::clone(model), functions.clone()))
+        let (model, names) = found.with_context(|| format!("the label model found kind {label}, known are 0 to 2"))?;
+        Ok((ModelId::clone(model), Functions::parse(&names.pre, &names.post)?))
     }
 }
 
@@ -158,15 +157,18 @@ fn model(reader: &mut Reader<'_>, name: &'static str, default: &str, doc: &'stat
     reader.parsed(name, default, doc)
 }
 
-fn functions(reader: &mut Reader<'_>, [pre, post]: [&'static str; 2], default_pre: &str) -> Functions {
-    let pre_names = reader.text(pre, default_pre, "functions that prepare an image of this kind (older jobs)");
-    let post_names =
-        reader.text(post, "deep_watershed", "functions that make labels of the model's answers (older jobs)");
-    let parsed = Functions::parse(&pre_names, &post_names);
-    parsed.unwrap_or_else(|error| {
-        reader.problem(format!("{pre}, {post}"), error.to_string());
-        Functions::default()
-    })
+/// Names of functions before and after the model, read only when a job needs them: a Kiosk may set ones that nobody uses.
+#[derive(Debug)]
+struct FunctionNames {
+    pre: String,
+    post: String,
+}
+
+fn functions(reader: &mut Reader<'_>, [pre, post]: [&'static str; 2], default_pre: &str) -> FunctionNames {
+    FunctionNames {
+        pre: reader.text(pre, default_pre, "functions that prepare an image of this kind (older jobs)"),
+        post: reader.text(post, "deep_watershed", "functions that make labels of the model's answers (older jobs)"),
+    }
 }
 
 fn scale_limits(reader: &mut Reader<'_>) -> (f64, f64) {
