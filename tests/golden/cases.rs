@@ -257,7 +257,7 @@ fn json_agrees(got: &Value, expected: &Value, agreement: Agreement) -> Result<()
 
 /// An array from a `.npy` file; `f64` holds every value of the stored types.
 pub(crate) struct Npy {
-    /// NumPy's name of the stored type, such as `<f4`.
+    /// `NumPy`'s name of the stored type, such as `<f4`.
     pub(crate) dtype: String,
     /// The values.
     pub(crate) values: ArrayD<f64>,
