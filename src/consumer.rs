@@ -1,6 +1,6 @@
 //! The seam: what a kind of job is, and how one is added.
 //!
-//! A consumer is a struct with the handles and settings it needs, and a [`Kind`] that says its name and how to build
+//! A consumer is a struct with the handles and settings it needs, and a `Kind` that says its name and how to build
 //! it. A binary of one's own is `redis_consumer::run(Registry::builtin().with(MINE))`.
 
 use async_trait::async_trait;

@@ -1,6 +1,6 @@
 //! What the operator has set: the only reader of the process environment.
 //!
-//! Each owner of settings has a struct and a `load` of its own that pulls its variables out of a [`Reader`]. The reader
+//! Each owner of settings has a struct and a `load` of its own that pulls its variables out of a `Reader`. The reader
 //! knows the rules all of them share (placeholders mean "unset", lenient booleans, pauses in seconds, sizes with units)
 //! and remembers every value with its origin and every mistake, so that one start shows them all.
 
