@@ -60,14 +60,29 @@ where
 
 /// [`relabel_sequential`] in place.
 pub(super) fn relabel(labels: &mut [u32]) {
+    let highest = labels.iter().copied().fold(0, u32::max) as usize;
+    if highest > labels.len().max(1 << 16) {
+        return relabel_sparse(labels);
+    }
+    let mut numbers = vec![0; highest + 1];
+    labels.iter().for_each(|&label| numbers[label as usize] = 1);
+    numbers[0] = 0;
+    let mut count = 0;
+    for number in &mut numbers {
+        count += *number;
+        *number *= count;
+    }
+    if count as usize != highest {
+        labels.iter_mut().for_each(|label| *label = numbers[*label as usize]);
+    }
+}
+
+/// [`relabel`] for labels too high to have a table.
+fn relabel_sparse(labels: &mut [u32]) {
     let mut present: Vec<u32> = labels.chunk_by(|a, b| a == b).map(|run| run[0]).collect();
     present.sort_unstable();
     present.dedup();
     present.retain(|&label| label > 0);
-    let in_order = present.last().is_none_or(|&last| last as usize == present.len());
-    if in_order {
-        return;
-    }
     let mut last = (0, 0);
     for label in labels {
         if *label != last.0 {

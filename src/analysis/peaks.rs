@@ -254,13 +254,15 @@ impl<'a> Floods<'a> {
 
     /// Gives the pixels of a plateau the answer of its first one.
     fn complete_plateaus(&self, mask: &mut [bool]) {
-        let columns = self.shape[1];
+        let [rows, columns] = self.shape;
         let image = self.levels.image;
-        for index in 0..image.len() {
-            if index % columns > 0 && image[index - 1] == image[index] {
-                mask[index] = mask[index - 1];
-            } else if index >= columns && image[index - columns] == image[index] {
-                mask[index] = mask[index - columns];
+        for row in 0..rows {
+            for index in row * columns..(row + 1) * columns {
+                if index > row * columns && image[index - 1] == image[index] {
+                    mask[index] = mask[index - 1];
+                } else if row > 0 && image[index - columns] == image[index] {
+                    mask[index] = mask[index - columns];
+                }
             }
         }
     }

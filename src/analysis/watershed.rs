@@ -5,6 +5,8 @@
 
 use ndarray::{Array2, ArrayView2, Zip};
 
+use super::label::{Connectivity, label_values};
+
 /// Label that keeps the flood out of pixels off the mask.
 const OUTSIDE: u32 = u32::MAX;
 
@@ -31,10 +33,10 @@ pub fn watershed(
     assert_eq!(heights.dim(), mask.dim(), "heights and mask of a watershed");
     let mut basins = Basins::new(heights, markers, mask);
     let seeds = basins.seeds();
-    let parts = Parts::new(&basins, &seeds);
+    let parts = Parts::new(&basins);
     let entries = basins.flood_tied_markers(seeds, &parts);
     basins.flood(entries, &parts);
-    basins.into_labels(heights.dim())
+    basins.into_labels(heights.dim(), &parts)
 }
 
 /// A pixel in the queue.
@@ -106,49 +108,35 @@ impl Basins {
         heap
     }
 
-    /// Floods part after part.
+    /// Floods the contested parts, one after the other.
     fn flood(&mut self, mut entries: Vec<Entry>, parts: &Parts) {
-        entries.sort_unstable_by_key(|entry| parts.of[entry.index as usize]);
-        let mut queue = BucketQueue::default();
-        for entries in entries.chunk_by(|a, b| parts.of[a.index as usize] == parts.of[b.index as usize]) {
-            let part = &parts.parts[parts.of[entries[0].index as usize] as usize - 1];
-            match part.label {
-                Some(label) => {
-                    for &index in &parts.pixels[part.start..part.end] {
-                        self.labels[index as usize] = label;
-                    }
-                }
-                None => {
-                    queue.set_range(part.lowest, part.highest);
-                    self.flood_part(entries, &mut queue);
+        let mut queue = RankQueue::new(parts.contested_pixels(&self.heights), self.labels.len());
+        entries.retain(|entry| parts.is_contested(entry.index));
+        entries.sort_unstable_by_key(|entry| entry.key);
+        entries.iter().for_each(|entry| queue.push(entry.index));
+        while let Some(from) = queue.pop() {
+            let label = self.labels[from as usize];
+            for neighbour in self.neighbours(from) {
+                if self.labels[neighbour] == 0 {
+                    self.labels[neighbour] = label;
+                    queue.push(neighbour as u32);
                 }
             }
         }
     }
 
-    fn flood_part(&mut self, entries: &[Entry], queue: &mut BucketQueue) {
-        for &entry in entries {
-            queue.push(self.heights[entry.index as usize], entry);
-        }
-        while let Some(entry) = queue.pop() {
-            for neighbour in self.neighbours(entry.index) {
-                let Some(reached) = self.reach(neighbour, entry.index) else {
-                    continue;
-                };
-                let leads_on = |&next: &usize| self.labels[next] == 0;
-                if self.neighbours(reached.index).iter().any(leads_on) {
-                    queue.push(self.heights[neighbour], reached);
-                }
-            }
-        }
-    }
-
-    fn into_labels(self, shape: (usize, usize)) -> Array2<u32> {
+    /// What the flood reached, and the parts that needed none.
+    fn into_labels(self, shape: (usize, usize), parts: &Parts) -> Array2<u32> {
         let mut labels = Array2::zeros(shape);
-        let rows = self.labels.chunks_exact(self.width).skip(1);
-        for (mut to, from) in labels.outer_iter_mut().zip(rows) {
-            let inner = from[1..].iter().map(|&label| if label == OUTSIDE { 0 } else { label });
-            to.iter_mut().zip(inner).for_each(|(to, label)| *to = label);
+        let rows = self.labels.chunks_exact(self.width).zip(parts.of.chunks_exact(self.width)).skip(1);
+        for (mut to, (from, part)) in labels.outer_iter_mut().zip(rows) {
+            for ((to, &label), &part) in to.iter_mut().zip(&from[1..]).zip(&part[1..]) {
+                *to = match label {
+                    OUTSIDE => 0,
+                    0 => parts.markers[part as usize].only(),
+                    label => label,
+                };
+            }
         }
         labels
     }
@@ -170,69 +158,82 @@ impl Basins {
     }
 }
 
-/// The 4-connected parts of the mask that hold a marker.
+/// The 4-connected parts of the mask.
 struct Parts {
-    /// Part of every pixel, counted from 1; 0 off the mask and in parts without a marker.
+    /// Part of every pixel, counted from 1; 0 off the mask.
     of: Vec<u32>,
-    parts: Vec<Part>,
-    /// Their pixels, part after part.
-    pixels: Vec<u32>,
+    /// What is marked in each part.
+    markers: Vec<Markers>,
 }
 
-struct Part {
-    /// Where its pixels start and end.
-    start: usize,
-    end: usize,
-    /// The label of all its markers, if they have the same.
-    label: Option<u32>,
-    lowest: f32,
-    highest: f32,
+/// The markers in a part of the mask.
+#[derive(Clone, Copy, PartialEq)]
+enum Markers {
+    None,
+    /// All have this label.
+    One(u32),
+    /// There are several labels, and the flood decides.
+    Several,
+}
+
+impl Markers {
+    /// The label that the part gets without a flood, or 0.
+    fn only(self) -> u32 {
+        if let Self::One(label) = self { label } else { 0 }
+    }
 }
 
 impl Parts {
-    fn new(basins: &Basins, seeds: &[Entry]) -> Self {
-        let mut this = Self { of: vec![0; basins.labels.len()], parts: Vec::new(), pixels: Vec::new() };
-        for seed in seeds {
-            if this.of[seed.index as usize] == 0 {
-                this.add(basins, seed.index);
+    fn new(basins: &Basins) -> Self {
+        let inside: Vec<bool> = basins.labels.iter().map(|&label| label != OUTSIDE).collect();
+        let of = label_values(&inside, basins.width, Connectivity::Four);
+        let count = of.iter().copied().max().unwrap_or(0) as usize;
+        let mut markers = vec![Markers::None; count + 1];
+        for (&part, &label) in of.iter().zip(&basins.labels) {
+            if label != 0 && label != OUTSIDE {
+                let seen = &mut markers[part as usize];
+                *seen = match *seen {
+                    Markers::None => Markers::One(label),
+                    Markers::One(same) if same == label => *seen,
+                    _ => Markers::Several,
+                };
             }
         }
-        this
+        Self { of, markers }
     }
 
-    /// Adds the part around a marker.
-    fn add(&mut self, basins: &Basins, seed: u32) {
-        let start = self.pixels.len();
-        let number = self.parts.len() as u32 + 1;
-        let first = basins.labels[seed as usize];
-        let mut label = Some(first);
-        let (mut lowest, mut highest) = (f32::INFINITY, f32::NEG_INFINITY);
-        self.of[seed as usize] = number;
-        self.pixels.push(seed);
-        let mut next = start;
-        while let Some(&index) = self.pixels.get(next) {
-            next += 1;
-            let height = basins.heights[index as usize];
-            (lowest, highest) = (lowest.min(height), highest.max(height));
-            if ![0, first].contains(&basins.labels[index as usize]) {
-                label = None;
-            }
-            for neighbour in basins.neighbours(index) {
-                if self.of[neighbour] == 0 && basins.labels[neighbour] != OUTSIDE {
-                    self.of[neighbour] = number;
-                    self.pixels.push(neighbour as u32);
-                }
+    fn is_contested(&self, index: u32) -> bool {
+        self.markers[self.of[index as usize] as usize] == Markers::Several
+    }
+
+    /// Keys of the contested pixels by height and index, part after part, each part in ascending order.
+    fn contested_pixels(&self, heights: &[f32]) -> Vec<u64> {
+        let contested = |part: u32| self.markers[part as usize] == Markers::Several;
+        let mut ends = vec![0; self.markers.len()];
+        self.of.iter().filter(|&&part| contested(part)).for_each(|&part| ends[part as usize] += 1);
+        let mut sum = 0;
+        for end in &mut ends {
+            sum += std::mem::replace(end, sum);
+        }
+        let mut pixels = vec![0; sum];
+        for ((&part, &height), index) in self.of.iter().zip(heights).zip(0..) {
+            if contested(part) {
+                let end = &mut ends[part as usize];
+                pixels[*end] = key(height, index);
+                *end += 1;
             }
         }
-        self.parts.push(Part { start, end: next, label, lowest, highest });
+        for part in ends.windows(2) {
+            pixels[part[0]..part[1]].sort_unstable();
+        }
+        pixels
     }
 
     /// Where the markers lie, ascending, that share their height with another one in a part
     /// of several labels.
     fn ties(&self, seeds: &[Entry]) -> Vec<u32> {
         let part = |seed: &Entry| self.of[seed.index as usize];
-        let contested = |seed: &&Entry| self.parts[part(seed) as usize - 1].label.is_none();
-        let mut seeds: Vec<Entry> = seeds.iter().filter(contested).copied().collect();
+        let mut seeds: Vec<Entry> = seeds.iter().filter(|seed| self.is_contested(seed.index)).copied().collect();
         seeds.sort_unstable_by_key(|seed| (part(seed), seed.key));
         let groups = seeds.chunk_by(|a, b| a.key == b.key && part(a) == part(b));
         let tied = groups.filter(|group| group.len() > 1).flatten();
@@ -292,46 +293,100 @@ fn pop(heap: &mut Vec<Entry>) -> Option<Entry> {
     Some(smallest)
 }
 
-/// A priority queue for entries whose keys all differ: small heaps over slices of the range
-/// of heights, and a bit for each that is not empty.
-struct BucketQueue {
-    lowest: f32,
-    per_height: f32,
-    buckets: Vec<Vec<Entry>>,
-    occupied: [u64; BUCKETS / 64],
+/// A queue of pixels, one part after the other: in each the lowest first, among equals the one that came first.
+///
+/// All pixels that can come are known, so they are sorted once, and what waits is a set of ranks.
+struct RankQueue {
+    /// Rank of the first pixel that is as high as this one in the same part, by pixel.
+    ranks: Vec<u32>,
+    /// Pixels by rank, in the lower half; those of equal height are put there in the order in which they come.
+    pixels: Vec<u64>,
+    /// How many came, by rank of the first of their height.
+    arrived: Vec<u32>,
+    waiting: RankSet,
 }
 
-/// Heaps of a [`BucketQueue`]; their heads fit into the first-level cache.
-const BUCKETS: usize = 512;
+impl RankQueue {
+    /// Set in a rank that several pixels share.
+    const TIED: u32 = 1 << 31;
 
-impl Default for BucketQueue {
-    fn default() -> Self {
-        Self { lowest: 0.0, per_height: 1.0, buckets: vec![Vec::new(); BUCKETS], occupied: [0; BUCKETS / 64] }
-    }
-}
-
-impl BucketQueue {
-    /// Prepares the empty queue for heights of this range.
-    fn set_range(&mut self, lowest: f32, highest: f32) {
-        self.lowest = lowest;
-        self.per_height = (BUCKETS - 1) as f32 / (highest - lowest);
-    }
-
-    fn push(&mut self, height: f32, entry: Entry) {
-        let bucket = (((height - self.lowest) * self.per_height) as usize).min(BUCKETS - 1);
-        push(&mut self.buckets[bucket], entry);
-        self.occupied[bucket / 64] |= 1 << (bucket % 64);
-    }
-
-    fn pop(&mut self) -> Option<Entry> {
-        let word = self.occupied.iter().position(|&word| word != 0)?;
-        let bit = self.occupied[word].trailing_zeros() as usize;
-        let bucket = &mut self.buckets[word * 64 + bit];
-        let entry = pop(bucket);
-        if bucket.is_empty() {
-            self.occupied[word] &= !(1 << bit);
+    /// For these pixels, keys in the order of the queue, of a plane of `len`.
+    fn new(pixels: Vec<u64>, len: usize) -> Self {
+        let mut ranks = vec![0; len];
+        let mut first = 0;
+        for group in pixels.chunk_by(|a, b| a >> 32 == b >> 32) {
+            let tied = if group.len() > 1 { Self::TIED } else { 0 };
+            group.iter().for_each(|&pixel| ranks[pixel as u32 as usize] = first | tied);
+            first += group.len() as u32;
         }
-        entry
+        Self { ranks, arrived: vec![0; pixels.len()], waiting: RankSet::new(pixels.len()), pixels }
+    }
+
+    fn push(&mut self, index: u32) {
+        let mut rank = self.ranks[index as usize];
+        if rank & Self::TIED != 0 {
+            rank &= !Self::TIED;
+            let arrived = &mut self.arrived[rank as usize];
+            rank += *arrived;
+            *arrived += 1;
+            self.pixels[rank as usize] = u64::from(index);
+        }
+        self.waiting.insert(rank as usize);
+    }
+
+    fn pop(&mut self) -> Option<u32> {
+        self.waiting.pop().map(|rank| self.pixels[rank] as u32)
+    }
+}
+
+/// A set of small numbers that gives the least one in a few steps: a bit for each, above them a bit for each word that
+/// is not empty, and so on up to a single word.
+struct RankSet {
+    levels: Vec<Vec<u64>>,
+}
+
+impl RankSet {
+    /// Empty, for numbers below `len`.
+    fn new(len: usize) -> Self {
+        let mut levels = vec![vec![0; len.div_ceil(64).max(1)]];
+        while let Some(words) = levels.last().map(Vec::len).filter(|&words| words > 1) {
+            levels.push(vec![0; words.div_ceil(64)]);
+        }
+        Self { levels }
+    }
+
+    fn insert(&mut self, mut number: usize) {
+        for level in &mut self.levels {
+            let word = &mut level[number / 64];
+            let was_empty = *word == 0;
+            *word |= 1 << (number % 64);
+            if !was_empty {
+                break;
+            }
+            number /= 64;
+        }
+    }
+
+    /// Takes the least number out.
+    fn pop(&mut self) -> Option<usize> {
+        let mut least = 0;
+        for level in self.levels.iter().rev() {
+            let word = level[least];
+            if word == 0 {
+                return None;
+            }
+            least = least * 64 + word.trailing_zeros() as usize;
+        }
+        let mut number = least;
+        for level in &mut self.levels {
+            let word = &mut level[number / 64];
+            *word &= *word - 1;
+            if *word != 0 {
+                break;
+            }
+            number /= 64;
+        }
+        Some(least)
     }
 }
 
