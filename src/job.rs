@@ -138,6 +138,23 @@ impl Job {
         Ok(self.text("channels")?.unwrap_or_default())
     }
 
+    /// The numbers of `channels`, counted from 0, for jobs in which their order is all; `None` if not given.
+    pub fn channel_numbers(&self) -> anyhow::Result<Option<Vec<usize>>> {
+        let channels = self.channels()?;
+        let words: Vec<_> = channels.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
+        let number = |word: &&str| {
+            let number = word.parse::<usize>();
+            number.map_err(|_| InvalidInput(format!("channels `{channels}`: `{word}` is no channel number")))
+        };
+        let numbers: Vec<usize> = words.iter().map(number).collect::<Result<_, _>>()?;
+        Ok((!numbers.is_empty()).then_some(numbers))
+    }
+
+    /// What of the cells is segmented, if given: `whole-cell`, `nuclear` or `both`.
+    pub fn compartment(&self) -> anyhow::Result<Option<&str>> {
+        self.text("compartment")
+    }
+
     /// The order of the image's axes, such as `XYB`; empty if not given.
     pub fn dimension_order(&self) -> anyhow::Result<&str> {
         Ok(self.text("dimension_order")?.unwrap_or_default())
@@ -195,11 +212,12 @@ impl Job {
         self.write(fields).await
     }
 
-    /// Records the scale or label that was found for a job that gave none.
+    /// Records what was found out about a job that did not say it.
     pub async fn record_detected(&mut self, detected: Detected) -> anyhow::Result<()> {
         self.write(vec![match detected {
             Detected::Scale(scale) => ("scale", scale.to_string()),
             Detected::Label(label) => ("label", label.to_string()),
+            Detected::DimensionOrder(order) => ("dim_order", order),
         }])
         .await
     }
@@ -270,13 +288,15 @@ impl Job {
     }
 }
 
-/// What a detector found.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// What was found out about an image.
+#[derive(Clone, Debug, PartialEq)]
 pub enum Detected {
     /// The scale of the image.
     Scale(f64),
     /// The kind of image.
     Label(usize),
+    /// The order of its axes, such as `YXC`.
+    DimensionOrder(String),
 }
 
 /// The file is of a type that this queue does not take. The text is the Python consumer's, which clients know.

@@ -117,7 +117,7 @@ async fn a_job_that_names_its_model_runs_that_model_and_its_functions() {
     assert_eq!(raw.len(), 2, "one feature for each output of the model");
 
     let reason = lab.wait_failed(&older("", "retinanet"));
-    assert!(reason.starts_with("ValueError: ") && reason.contains("`retinanet` is not built"), "{reason}");
+    assert!(reason.starts_with("ValueError: ") && reason.contains("`retinanet` is not offered"), "{reason}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -229,7 +229,7 @@ async fn on_sigterm_a_job_that_fits_the_grace_is_finished_and_the_exit_is_clean(
     let first = lab.submit(INPUT, &FIELDS);
     eventually("the first job is at the model", || lab.models.faults().calls(Method::Predict) > 0);
     let second = lab.submit(INPUT, &FIELDS);
-    pod.signal("TERM");
+    pod.terminate();
     assert_eq!(pod.wait().code(), Some(0));
     assert_eq!(lab.redis.hash(&first)["status"], "done");
     assert_eq!(lab.redis.hash(&second)["status"], "new");
@@ -245,7 +245,7 @@ async fn on_sigterm_a_job_that_does_not_fit_goes_back_to_the_front() {
     let first = lab.submit(INPUT, &FIELDS);
     eventually("the first job is at the model", || lab.models.faults().calls(Method::Predict) > 0);
     let second = lab.submit(INPUT, &FIELDS);
-    pod.signal("TERM");
+    pod.terminate();
     assert_eq!(pod.wait().code(), Some(0));
     assert_eq!(lab.redis.list("segmentation"), [second, first.clone()], "the right end is served next");
     assert!(lab.redis.keys("processing-*").is_empty());

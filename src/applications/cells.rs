@@ -1,46 +1,145 @@
-//! Segmentation of single cells in culture: nuclei and cytoplasm, the successors of the `DeepCell` applications.
+//! Segmentation of single cells, in culture and in tissue: the successors of the `DeepCell` applications.
 //!
-//! Numerics: histogram normalisation, tiles with reflected borders, two heads (distance to the cell's centre and
-//! interior), deep watershed; see Greenwald et al. 2022 and Bannon et al. 2021 for the models.
+//! Numerics: normalised histograms, tiles with a margin, for each compartment two heads (distance to the cell's centre
+//! and interior), deep watershed; see Greenwald et al. 2022 and Bannon et al. 2021 for the models.
 
+use std::fmt::{self, Display};
+use std::str::FromStr;
 use std::sync::Arc;
 
-use ndarray::{Array4, ArrayView4, Axis};
+use anyhow::bail;
+use ndarray::{Array4, ArrayView3, ArrayView4, Axis};
 
 use super::tiled::{Head, Heads, Model, Tiles, run_tiled};
 use crate::analysis::{
-    DeepWatershed, PadMode, Tiling, histogram_normalization, resize_image, resize_labels, resized_shape,
+    DeepWatershed, MesmerPreprocess, PadMode, Tiling, histogram_normalization, mesmer_preprocess, resize_image,
+    resize_labels, resized_shape,
 };
 use crate::compute;
 use crate::failure::InvalidInput;
-
-/// More tiles than this are never sent in one request.
-const LARGEST_BATCH: usize = 32;
-const MAXIMA_AND_INTERIOR: Heads = Heads::Only(&[Head { output: 0, channel: 0 }, Head { output: -1, channel: 0 }]);
 
 /// A kind of segmentation: what its models were trained on and how their answers are read.
 #[derive(Clone, Debug)]
 pub struct Application {
     /// Micrometres per pixel of the training images.
     pub model_mpp: f64,
+    /// How pixels are made ready.
+    pub preparation: Preparation,
     /// What surrounds the image where tiles reach over its sides.
     pub pad: PadMode,
+    /// More tiles than this are never sent in one request.
+    pub largest_batch: usize,
+    /// How many outputs the model has, if its answer cannot be read otherwise.
+    pub outputs: Option<usize>,
+    /// What is segmented: a channel of the result each.
+    pub compartments: Vec<Objects>,
+}
+
+/// How pixels are made ready for a model.
+#[derive(Clone, Debug)]
+pub enum Preparation {
+    /// Histograms of each channel equalised in regions of an eighth of the image.
+    Histogram,
+    /// The brightest pixels cut off, then histograms equalised in regions of a fixed size.
+    Mesmer(MesmerPreprocess),
+}
+
+/// One kind of object in a model's answer.
+#[derive(Clone, Debug)]
+pub struct Objects {
+    /// The head that is high in the middle of an object.
+    pub maxima: Head,
+    /// The head that is high all over it.
+    pub interior: Head,
     /// How the heads become labels.
     pub watershed: DeepWatershed,
 }
 
-impl Application {
+/// What of the cells in tissue is segmented.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compartment {
+    /// Whole cells.
+    #[default]
+    WholeCell,
     /// Nuclei.
+    Nuclear,
+    /// Whole cells and nuclei, numbered independently.
+    Both,
+}
+
+impl FromStr for Compartment {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "whole-cell" => Ok(Self::WholeCell),
+            "nuclear" => Ok(Self::Nuclear),
+            "both" => Ok(Self::Both),
+            _ => Err("expected whole-cell, nuclear or both"),
+        }
+    }
+}
+
+impl Display for Compartment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::WholeCell => "whole-cell",
+            Self::Nuclear => "nuclear",
+            Self::Both => "both",
+        })
+    }
+}
+
+impl Application {
+    /// Nuclei in culture.
     pub fn nuclear() -> Self {
-        Self { model_mpp: 0.65, pad: PadMode::Reflect, watershed: DeepWatershed::nuclear() }
+        Self::in_culture(DeepWatershed::nuclear())
     }
 
-    /// Whole cells in one channel, stained or in phase contrast.
+    /// Whole cells in culture, in one channel, stained or in phase contrast.
     pub fn cytoplasm() -> Self {
-        Self { model_mpp: 0.65, pad: PadMode::Reflect, watershed: DeepWatershed::cytoplasm() }
+        Self::in_culture(DeepWatershed::cytoplasm())
     }
 
-    /// Labels of the cells of `image`, `[batch, row, column, 1]`, 0 for the background; numbers restart in each batch item.
+    fn in_culture(watershed: DeepWatershed) -> Self {
+        let (maxima, interior) = (Head { output: 0, channel: 0 }, Head { output: -1, channel: 0 });
+        Self {
+            model_mpp: 0.65,
+            preparation: Preparation::Histogram,
+            pad: PadMode::Reflect,
+            largest_batch: 32,
+            outputs: None,
+            compartments: vec![Objects { maxima, interior, watershed }],
+        }
+    }
+
+    /// Cells in tissue by Mesmer, from a nuclear and a membrane channel.
+    ///
+    /// The model has four outputs: distance and classes of whole cells, then of nuclei; class 1 is the interior.
+    pub fn mesmer(compartment: Compartment) -> Self {
+        let objects = |first, watershed| Objects {
+            maxima: Head { output: first, channel: 0 },
+            interior: Head { output: first + 1, channel: 1 },
+            watershed,
+        };
+        let whole_cell = || objects(0, DeepWatershed::mesmer_whole_cell());
+        let nuclear = || objects(2, DeepWatershed::mesmer_nuclear());
+        Self {
+            model_mpp: 0.5,
+            preparation: Preparation::Mesmer(MesmerPreprocess::default()),
+            pad: PadMode::Constant,
+            largest_batch: usize::MAX,
+            outputs: Some(4),
+            compartments: match compartment {
+                Compartment::WholeCell => vec![whole_cell()],
+                Compartment::Nuclear => vec![nuclear()],
+                Compartment::Both => vec![whole_cell(), nuclear()],
+            },
+        }
+    }
+
+    /// Labels of the cells of `image`, `[batch, row, column, channel]`: the same shape with a channel for each
+    /// compartment, 0 for the background; numbers restart in each batch item and channel.
     ///
     /// The image has `image_mpp` micrometres per pixel. Unless the model has the same, the image is resized for it, and the
     /// labels are resized back.
@@ -50,13 +149,67 @@ impl Application {
     /// Values that are not finite, a size of zero after scaling, and whatever the model server answers but heads.
     pub async fn segment(&self, model: &Model, image: Array4<f32>, image_mpp: f64) -> anyhow::Result<Array4<u32>> {
         let original = [image.dim().1, image.dim().2];
-        let size = self.model_size(original, image_mpp)?;
-        let prepared = Arc::new(compute::run(move || prepare(image, size)).await?);
-        let tiles = self.tiles(model, &prepared);
-        let heads = run_tiled(model, Arc::clone(&prepared), tiles, MAXIMA_AND_INTERIOR).await?;
-        drop(prepared);
-        let watershed = self.watershed.clone();
-        compute::run(move || label_cells(&heads, &watershed, original)).await
+        let this = self.clone();
+        let prepared = compute::run(move || this.prepare(image, image_mpp)).await?;
+        let heads = self.predict(model, prepared).await?;
+        let this = self.clone();
+        compute::run(move || this.label(heads, original)).await
+    }
+
+    /// The image as the model takes it: resized and normalised.
+    ///
+    /// # Errors
+    ///
+    /// Values that are not finite, and a size of zero after scaling.
+    pub fn prepare(&self, image: Array4<f32>, image_mpp: f64) -> Result<Array4<f32>, InvalidInput> {
+        check_values(image.view())?;
+        let image = match self.model_size([image.dim().1, image.dim().2], image_mpp)? {
+            Some(size) => resize_image(image.view(), size),
+            None => image,
+        };
+        Ok(match &self.preparation {
+            Preparation::Histogram => histogram_normalization(image, None),
+            Preparation::Mesmer(options) => mesmer_preprocess(image, options),
+        })
+    }
+
+    /// The model's answer for a prepared image: for each compartment its maxima and its interior, each
+    /// `[batch, row, column, 1]`.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the model server answers but these heads.
+    pub async fn predict(&self, model: &Model, prepared: Array4<f32>) -> anyhow::Result<Vec<Array4<f32>>> {
+        let shape: [usize; 4] = prepared.dim().into();
+        let tiling = Arc::new(Tiling::new(shape, model.tile_shape(shape), self.pad));
+        let tiles = Tiles { tiling, batch_size: model.batch_size().min(self.largest_batch) };
+        let wanted = self.compartments.iter().flat_map(|objects| [objects.maxima, objects.interior]).collect();
+        run_tiled(model, Arc::new(prepared), tiles, Heads::Only { wanted, outputs: self.outputs }).await
+    }
+
+    /// Labels from the heads of the compartments, resized to `original` rows and columns.
+    ///
+    /// # Errors
+    ///
+    /// Heads of different sizes, or with values that are not numbers.
+    pub fn label(&self, heads: Vec<Array4<f32>>, original: [usize; 2]) -> anyhow::Result<Array4<u32>> {
+        let mut channels = Vec::with_capacity(self.compartments.len());
+        let mut heads = heads.into_iter();
+        for objects in &self.compartments {
+            let (Some(maxima), Some(interior)) = (heads.next(), heads.next()) else {
+                bail!("there are two heads for each compartment");
+            };
+            channels.push(objects.watershed.segment(only_channel(&maxima), only_channel(&interior))?);
+        }
+        let labels = match channels.as_slice() {
+            [_] => channels.swap_remove(0).insert_axis(Axis(3)),
+            _ => {
+                let views: Vec<_> = channels.iter().map(|channel| channel.view()).collect();
+                ndarray::stack(Axis(3), &views)?
+            }
+        };
+        let resized = (labels.dim().1, labels.dim().2) != original.into();
+        Ok(if resized { resize_labels(labels.view(), original) } else { labels })
     }
 
     /// Rows and columns for the model, if they are not the image's.
@@ -69,12 +222,6 @@ impl Application {
             )));
         }
         Ok(resized)
-    }
-
-    fn tiles(&self, model: &Model, image: &Array4<f32>) -> Tiles {
-        let shape: [usize; 4] = image.dim().into();
-        let tiling = Arc::new(Tiling::new(shape, model.tile_shape(shape), self.pad));
-        Tiles { tiling, batch_size: model.batch_size().min(LARGEST_BATCH) }
     }
 }
 
@@ -96,19 +243,7 @@ pub(super) fn check_values(image: ArrayView4<'_, f32>) -> Result<(), InvalidInpu
     Ok(())
 }
 
-fn prepare(image: Array4<f32>, size: Option<[usize; 2]>) -> anyhow::Result<Array4<f32>> {
-    check_values(image.view())?;
-    let image = match size {
-        Some(size) => resize_image(image.view(), size),
-        None => image,
-    };
-    Ok(histogram_normalization(image, None))
-}
-
-fn label_cells(heads: &[Array4<f32>], watershed: &DeepWatershed, original: [usize; 2]) -> anyhow::Result<Array4<u32>> {
-    let plane = |head: &Array4<f32>| head.index_axis(Axis(3), 0).to_owned();
-    let (maxima, interior) = (plane(&heads[0]), plane(&heads[1]));
-    let labels = watershed.segment(maxima.view(), interior.view())?.insert_axis(Axis(3));
-    let resized = (labels.dim().1, labels.dim().2) != original.into();
-    Ok(if resized { resize_labels(labels.view(), original) } else { labels })
+/// A head `[batch, row, column, 1]` without its last axis.
+fn only_channel(head: &Array4<f32>) -> ArrayView3<'_, f32> {
+    head.index_axis(Axis(3), 0)
 }

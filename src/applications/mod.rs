@@ -5,7 +5,7 @@
 /// Cutting an image into tiles, asking the model batch by batch, and joining the answers.
 pub mod tiled;
 
-/// Segmentation of single cells: nuclei and cytoplasm.
+/// Segmentation of single cells in culture and in tissue.
 pub mod cells;
 
 /// A model that the job names, with functions chosen by name.
@@ -14,5 +14,5 @@ pub mod named;
 /// Scale and kind of an image, as a model sees them.
 pub mod detect;
 
-pub use cells::Application;
+pub use cells::{Application, Compartment};
 pub use tiled::Model;

@@ -10,19 +10,14 @@ use ndarray::{Array3, Array4, ArrayView3, Axis, concatenate};
 
 use super::cells::check_values;
 use super::tiled::{Heads, Model, Tiles, run_tiled};
-use crate::analysis::{PadMode, Tiling, histogram_normalization, legacy, normalize, resize_nearest};
+use crate::analysis::{
+    DeepWatershed, MesmerPreprocess, PadMode, Tiling, histogram_normalization, legacy, mesmer_preprocess, normalize,
+    resize_nearest,
+};
 use crate::failure::InvalidInput;
 
-/// Functions that jobs may name though this version cannot run them.
-const NOT_BUILT: [&str; 7] = [
-    "multiplex_preprocess",
-    "retinanet",
-    "retinanet-semantic",
-    "mibi",
-    "multiplex",
-    "deep_watershed_subcellular",
-    "multiplex_postprocess_consumer",
-];
+/// Functions of older consumers that nobody described well enough to repeat their results.
+const NOT_OFFERED: [&str; 4] = ["retinanet", "retinanet-semantic", "multiplex", "deep_watershed_subcellular"];
 
 /// Score that the interior class exceeds, and pixels that an object has at least, for `pixelwise`.
 const PIXELWISE_THRESHOLD: f64 = 0.8;
@@ -35,6 +30,8 @@ pub enum Pre {
     Normalize,
     /// Contrast-limited histogram equalisation of each channel.
     HistogramNormalization,
+    /// The brightest pixels of each channel cut off, then equalisation.
+    Mesmer,
 }
 
 /// A function that makes labels of the model's heads.
@@ -46,6 +43,10 @@ pub enum Post {
     Watershed,
     /// Connected components of the interior class of the only head.
     Pixelwise,
+    /// Interior of the only head, grown inside its edges.
+    Mibi,
+    /// Whole cells and nuclei of four heads.
+    Multiplex,
 }
 
 /// The functions of a job, in order.
@@ -67,24 +68,30 @@ impl Functions {
         let pre = names(pre).map(|name| match name.as_str() {
             "normalize" => Ok(Pre::Normalize),
             "histogram_normalization" => Ok(Pre::HistogramNormalization),
-            _ => Err(unknown("preprocess", &name, "normalize, histogram_normalization, none")),
+            "multiplex_preprocess" => Ok(Pre::Mesmer),
+            _ => Err(unknown("preprocess", &name, "normalize, histogram_normalization, multiplex_preprocess, none")),
         });
         let post = names(post).map(|name| match name.as_str() {
             "deep_watershed" => Ok(Post::DeepWatershed),
             "watershed" => Ok(Post::Watershed),
             "pixelwise" | "deepcell" => Ok(Post::Pixelwise),
-            _ => Err(unknown("postprocess", &name, "deep_watershed, watershed, pixelwise, deepcell, none")),
+            "mibi" => Ok(Post::Mibi),
+            "multiplex_postprocess_consumer" => Ok(Post::Multiplex),
+            _ => Err(unknown("postprocess", &name, POSTPROCESS_NAMES)),
         });
         Ok(Self { pre: pre.collect::<Result<_, _>>()?, post: post.collect::<Result<_, _>>()? })
     }
 }
+
+const POSTPROCESS_NAMES: &str =
+    "deep_watershed, watershed, pixelwise, deepcell, mibi, multiplex_postprocess_consumer, none";
 
 fn names(list: &str) -> impl Iterator<Item = String> {
     list.split(',').map(|name| name.trim().to_lowercase()).filter(|name| !name.is_empty() && name != "none")
 }
 
 fn unknown(kind: &str, name: &str, known: &str) -> InvalidInput {
-    let what = if NOT_BUILT.contains(&name) { "is not built in this version" } else { "is not known" };
+    let what = if NOT_OFFERED.contains(&name) { "is not offered by this consumer" } else { "is not known" };
     InvalidInput(format!("{kind} function `{name}` {what}; available: {known}"))
 }
 
@@ -113,6 +120,7 @@ pub fn prepare(image: Array4<f32>, scale: f64, functions: &[Pre]) -> anyhow::Res
     let pixels = functions.iter().fold(resized, |image, function| match function {
         Pre::Normalize => normalize(image),
         Pre::HistogramNormalization => histogram_normalization(image, None),
+        Pre::Mesmer => mesmer_preprocess(image, &MesmerPreprocess::default()),
     });
     Ok(Prepared { pixels: Arc::new(pixels), original: [rows, columns] })
 }
@@ -163,8 +171,37 @@ fn apply(function: Post, heads: &[Array4<f32>]) -> anyhow::Result<Array4<f32>> {
             let interior = scores.index_axis(Axis(2), classes - 2);
             legacy::pixelwise(interior, PIXELWISE_THRESHOLD, PIXELWISE_MIN_SIZE).insert_axis(Axis(0))
         }
+        Post::Mibi => {
+            let scores = only_head(heads, "mibi")?;
+            let classes = scores.dim().2;
+            ensure!(classes >= 2, "function `mibi` needs a model with two classes or more, this one has {classes}");
+            legacy::mibi(scores).insert_axis(Axis(0))
+        }
+        Post::Multiplex => return multiplex(heads),
     };
     Ok(labels.mapv(|label| label as f32).insert_axis(Axis(3)))
+}
+
+/// Whole cells and nuclei, a channel each, with the parameters of consumer 0.8.
+fn multiplex(heads: &[Array4<f32>]) -> anyhow::Result<Array4<f32>> {
+    let [whole_maxima, whole_interior, nuclear_maxima, nuclear_interior] = heads else {
+        let count = heads.len();
+        bail!("function `multiplex_postprocess_consumer` needs a model with four outputs, this one has {count}");
+    };
+    let whole_cell =
+        DeepWatershed { maxima_threshold: 0.1, interior_threshold: 0.3, ..DeepWatershed::mesmer_nuclear() };
+    let nuclear = DeepWatershed { interior_threshold: 0.6, interior_smooth: 0.0, ..whole_cell.clone() };
+    let segment = |watershed: DeepWatershed, maxima: &Array4<f32>, interior: &Array4<f32>| -> anyhow::Result<_> {
+        let classes = interior.dim().3;
+        ensure!(
+            classes >= 2,
+            "function `multiplex_postprocess_consumer` needs two classes or more, there are {classes}"
+        );
+        Ok(watershed.segment(maxima.index_axis(Axis(3), 0), interior.index_axis(Axis(3), 1))?)
+    };
+    let whole_cell = segment(whole_cell, whole_maxima, whole_interior)?;
+    let nuclear = segment(nuclear, nuclear_maxima, nuclear_interior)?;
+    Ok(ndarray::stack(Axis(3), &[whole_cell.view(), nuclear.view()])?.mapv(|label| label as f32))
 }
 
 /// Class scores `[row, column, class]` of a model with one output.
@@ -187,11 +224,30 @@ mod tests {
     }
 
     #[test]
-    fn a_function_that_is_not_built_is_refused_by_name() {
-        let error = Functions::parse("", "retinanet").expect_err("it needs a solver");
-        assert!(error.to_string().contains("`retinanet` is not built"), "{error}");
+    fn a_function_that_is_not_offered_is_refused_by_name() {
+        let error = Functions::parse("", "retinanet").expect_err("its results are not described");
+        assert!(error.to_string().contains("`retinanet` is not offered"), "{error}");
         let error = Functions::parse("sharpen", "").expect_err("nobody knows it");
         assert!(error.to_string().contains("`sharpen` is not known"), "{error}");
+    }
+
+    #[test]
+    fn multiplex_gives_whole_cells_and_nuclei() {
+        let bump = |height: f32| {
+            Array4::from_shape_fn((1, 30, 30, 1), move |(_, row, column, _)| {
+                let distance = (row as f32 - 15.0).hypot(column as f32 - 15.0) / 8.0;
+                (height * (1.0 - distance)).max(0.0)
+            })
+        };
+        let classes =
+            |interior: Array4<f32>| concatenate(Axis(3), &[bump(0.0).view(), interior.view()]).expect("planes");
+        let heads = vec![bump(1.0), classes(bump(1.0)), bump(1.0), classes(bump(1.0))];
+        let features = finish(heads, &[Post::Multiplex], [30, 30]).expect("four heads");
+        let pixels =
+            |feature: usize| features.index_axis(Axis(2), feature).iter().filter(|&&label| label == 1.0).count();
+        assert!(pixels(0) > pixels(1) && pixels(1) >= 15, "{} and {}", pixels(0), pixels(1));
+        let refused = finish(vec![bump(1.0)], &[Post::Multiplex], [30, 30]).expect_err("one head");
+        assert!(refused.to_string().contains("four outputs, this one has 1"), "{refused}");
     }
 
     #[test]

@@ -71,12 +71,17 @@ pub struct Head {
 }
 
 /// Which planes of the model's answer are joined to images.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Heads {
     /// Every channel of every output.
     All,
     /// One channel each.
-    Only(&'static [Head]),
+    Only {
+        /// Which.
+        wanted: Vec<Head>,
+        /// How many outputs the model has to have, if other numbers mean that it is another model.
+        outputs: Option<usize>,
+    },
 }
 
 /// The model's answers for a whole image, tiles joined: for each wanted head `[batch, row, column, channel]`.
@@ -94,7 +99,7 @@ pub async fn run_tiled(
     while let Some((range, outputs)) = answers.try_next().await? {
         let so_far = match joined.take() {
             Some(so_far) => so_far,
-            None => Joined::new(&tiling, &outputs, heads)?,
+            None => Joined::new(&tiling, &outputs, &heads)?,
         };
         joined = Some(compute::run(move || so_far.add(range, &outputs)).await?);
     }
@@ -165,14 +170,18 @@ struct Source {
 }
 
 impl Joined {
-    fn new(tiling: &Tiling, outputs: &[ArrayD<f32>], heads: Heads) -> anyhow::Result<Self> {
+    fn new(tiling: &Tiling, outputs: &[ArrayD<f32>], heads: &Heads) -> anyhow::Result<Self> {
         let channels =
             |output: usize| outputs.get(output).and_then(|values| values.shape().get(3)).copied().unwrap_or(0);
         let mut sources = Vec::new();
         match heads {
             Heads::All => sources.extend((0..outputs.len()).map(|output| (output, (0, channels(output))))),
-            Heads::Only(heads) => {
-                for head in heads {
+            Heads::Only { wanted, outputs: count } => {
+                if let Some(count) = *count {
+                    let found = outputs.len();
+                    ensure!(found == count, "the model answered {found} outputs, this analysis needs one with {count}");
+                }
+                for head in wanted {
                     let from_end = if head.output < 0 { outputs.len() } else { 0 };
                     let output = from_end.wrapping_add_signed(head.output);
                     ensure!(

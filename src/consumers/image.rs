@@ -74,7 +74,7 @@ impl Image {
     async fn decode(&self, job: &Job, file: Bytes) -> anyhow::Result<Array4<f32>> {
         let name = job.input_file_name()?.to_owned();
         let order = job.dimension_order()?.to_owned();
-        let limits = self.settings.decode_limits();
+        let limits = self.settings.limits.of_decoding();
         let image = compute::run(move || -> anyhow::Result<_> {
             let image: ArrayD<f32> = images::decode(&file, &name, &limits)?;
             let order = match order.as_str() {
@@ -89,12 +89,12 @@ impl Image {
     async fn segment(&self, job: &mut Job, image: Array4<f32>, passes: Vec<Pass>) -> anyhow::Result<Entries> {
         plan::check_channels(&passes, image.dim().3)?;
         let scale = self.scale(job, channel(&image, passes[0].channel)).await?;
-        self.settings.check_scaled_size(&image, scale)?;
+        self.settings.limits.check_scaled_size(&image, scale)?;
         let mut labels = Vec::new();
         for pass in passes {
             let model = Model::load(&self.serving, &pass.model).await?;
             let input = channel(&image, pass.channel);
-            self.settings.check_fit(&input, &model)?;
+            self.settings.limits.check_fit(&input, &model)?;
             job.enter(Status::Predicting).await?;
             let image_mpp = scale * pass.application.model_mpp;
             labels.push(pass.application.segment(&model, input, image_mpp).await?);
@@ -109,10 +109,10 @@ impl Image {
 
     async fn run_named(&self, job: &mut Job, image: Array4<f32>, plan: NamedPlan) -> anyhow::Result<Entries> {
         let scale = self.scale(job, image.clone()).await?;
-        self.settings.check_scaled_size(&image, scale)?;
+        self.settings.limits.check_scaled_size(&image, scale)?;
         let (id, functions) = self.choose_named(job, &image, plan).await?;
         let model = Model::load(&self.serving, &id).await?;
-        self.settings.check_fit(&image, &model)?;
+        self.settings.limits.check_fit(&image, &model)?;
         let input =
             compute::run(move || named::prepare(image, scale, &functions.pre).map(|input| (input, functions))).await;
         let (input, functions) = input?;
@@ -133,7 +133,7 @@ impl Image {
     /// The job's scale within its limits, else what the detector says if it is on, else 1.
     async fn scale(&self, job: &mut Job, image: Array4<f32>) -> anyhow::Result<f64> {
         if let Some(scale) = job.scale()? {
-            return self.settings.check_scale(scale);
+            return self.settings.limits.check_scale(scale);
         }
         let scale = match &self.settings.scale_detection {
             Some(model) => detect::scale(&Model::load(&self.serving, model).await?, image).await?,

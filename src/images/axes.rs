@@ -190,6 +190,13 @@ pub enum AxesError {
     },
 }
 
+/// The image without its axes of length 1.
+#[must_use]
+pub fn squeeze(image: ArrayD<f32>) -> ArrayD<f32> {
+    let singles: Vec<usize> = (0..image.ndim()).rev().filter(|&axis| image.shape()[axis] == 1).collect();
+    singles.into_iter().fold(image, |image, axis| image.index_axis_move(Axis(axis), 0))
+}
+
 /// The axis `from` taken out and put in at `to`, the others in their order.
 fn move_axis(image: ArrayD<f32>, from: usize, to: usize) -> ArrayD<f32> {
     let mut order: Vec<usize> = (0..image.ndim()).filter(|&axis| axis != from).collect();

@@ -23,7 +23,7 @@ mod png;
 mod tiff;
 
 pub use axes::{
-    AxesError, Container, ModelInput, default_order, detect_dimension_order, to_bxyc, validate_model_input,
+    AxesError, Container, ModelInput, default_order, detect_dimension_order, squeeze, to_bxyc, validate_model_input,
 };
 pub use encode::encode_tiff;
 

@@ -156,6 +156,11 @@ impl Case {
         }
     }
 
+    /// Whether an output of this name is recorded.
+    pub(crate) fn has_output(&self, name: &str) -> bool {
+        self.outputs.contains_key(name)
+    }
+
     /// Whether `got` agrees with the recorded array as closely as the index asks.
     pub(crate) fn agrees<T>(&self, name: &str, got: ArrayViewD<'_, T>) -> Result<(), String>
     where

@@ -3,8 +3,8 @@
 //! The stand-in models are served over gRPC, so that a case passes through the client, the tensors and the batching too.
 
 use ndarray::{Array4, ArrayD, Ix4};
-use redis_consumer::analysis::PadMode;
-use redis_consumer::applications::{Application, Model, detect};
+use redis_consumer::analysis::{DeepWatershed, PadMode};
+use redis_consumer::applications::{Application, Compartment, Model, detect};
 use redis_consumer::images::{AxesError, ModelInput, detect_dimension_order, to_bxyc, validate_model_input};
 use redis_consumer::serving::{Client, Input, Method, ModelServer, ServingSettings, Signature};
 use redis_consumer::settings::{Env, Reader};
@@ -20,6 +20,11 @@ const MODEL: &str = "StandIn:0";
 pub(crate) fn run(case: &Case, runtime: &tokio::runtime::Runtime) -> Result<Verdict, String> {
     match case.operation.as_str() {
         "predict_nuclear" => runtime.block_on(predict_cells(case, Application::nuclear()))?,
+        "predict_mesmer" => {
+            let compartment = case.params["compartment"].as_str().ok_or("the case names no compartment")?;
+            let compartment: Compartment = compartment.parse()?;
+            runtime.block_on(predict_cells(case, Application::mesmer(compartment)))?;
+        }
         "predict_cytoplasm" => runtime.block_on(predict_cells(case, Application::cytoplasm()))?,
         "predict_scale" => runtime.block_on(predict_scale(case))?,
         "predict_label" => runtime.block_on(predict_label(case))?,
@@ -35,18 +40,53 @@ pub(crate) fn run(case: &Case, runtime: &tokio::runtime::Runtime) -> Result<Verd
 async fn predict_cells(case: &Case, mut application: Application) -> Result<(), String> {
     application.model_mpp = case.number("model_mpp")?;
     application.pad = if case.params["pad_mode"] == "constant" { PadMode::Constant } else { PadMode::Reflect };
-    if let kwargs @ Value::Object(_) = &case.params["postprocess_kwargs"] {
-        application.watershed = parameters(kwargs);
-    }
+    set_parameters(&mut application, &case.params["postprocess_kwargs"]);
     let image_mpp = case.params["image_mpp"].as_f64().unwrap_or(application.model_mpp);
     let (server, model) = serve(case).await?;
-    let labels = application.segment(&model, image(case)?, image_mpp).await.map_err(text)?;
+    let image = image(case)?;
+    let original = [image.dim().1, image.dim().2];
+
+    let prepared = application.prepare(image, image_mpp).map_err(|error| error.to_string())?;
+    if case.has_output("preprocessed") {
+        case.agrees("preprocessed", prepared.view().into_dyn())?;
+    }
+    let heads = application.predict(&model, prepared).await.map_err(text)?;
+    for (compartment, heads) in COMPARTMENTS.iter().zip(heads.chunks(2)) {
+        for (index, head) in heads.iter().enumerate() {
+            for name in [format!("head_{index}"), format!("head_{compartment}_{index}")] {
+                if case.has_output(&name) {
+                    case.agrees(&name, head.view().into_dyn())?;
+                }
+            }
+        }
+    }
+    let labels = application.label(heads, original).map_err(text)?;
+    case.agrees("labels", labels.into_dyn().view())?;
+
     let calls: Vec<_> = server.faults().seen().into_iter().filter(|seen| seen.method == Method::Predict).collect();
     let mut shapes: Vec<_> = calls.into_iter().map(|seen| seen.inputs[0].2.clone()).collect();
     // Several requests are under way at once: their order of arrival is chance, the last one is the short one.
     shapes.sort_by(|a, b| b.cmp(a));
-    case.agrees("labels", labels.into_dyn().view())?;
     called_as_wanted(case, &shapes)
+}
+
+/// The words for the compartments of an application that has two.
+const COMPARTMENTS: [&str; 2] = ["whole-cell", "nuclear"];
+
+/// Parameters of cells in culture replace the defaults all together; those of tissue one by one.
+fn set_parameters(application: &mut Application, kwargs: &Value) {
+    if !kwargs.is_object() {
+        return;
+    }
+    let in_tissue = application.outputs.is_some();
+    for objects in &mut application.compartments {
+        objects.watershed = if in_tissue {
+            let name = if objects.maxima.output == 0 { "whole_cell_kwargs" } else { "nuclear_kwargs" };
+            parameters(objects.watershed.clone(), &kwargs[name])
+        } else {
+            parameters(DeepWatershed::default(), kwargs)
+        };
+    }
 }
 
 /// Compares the model's calls, unless the reference made ones that no model of that tile size can answer: where an image
@@ -83,7 +123,8 @@ async fn serve(case: &Case) -> Result<(ModelServer, Model), String> {
     let tile = case.counts::<2>("tile")?;
     let server =
         ModelServer::start(0, vec![boxq::model(kind, MODEL, tile)]).await.map_err(|error| error.to_string())?;
-    let (address, batch_size) = (server.address(), case.count("batch_size")?);
+    // The batch size falls with the number of channels (segmentation.md 2.3).
+    let (address, batch_size) = (server.address(), case.count("batch_size")? * image(case)?.dim().3);
     if tile[0] != tile[1] {
         return Err(format!("this runner chooses the batch size through square tiles, not {tile:?}"));
     }

@@ -227,16 +227,16 @@ fn run_region(case: &Case, parameter: &str, change: fn(&mut Array2<u32>, usize))
 
 fn run_deep_watershed(case: &Case) -> Result<(), String> {
     let (maxima, interior) = (image(case, "maxima")?, image(case, "interior")?);
-    let labels = segment(&parameters(&case.params), &maxima, (&interior, 0))?;
+    let labels = segment(&parameters(DeepWatershed::default(), &case.params), &maxima, (&interior, 0))?;
     case.agrees("labels", labels.into_dyn().view())
 }
 
 fn run_mesmer_postprocess(case: &Case) -> Result<(), String> {
     let heads = ["head0", "head1", "head2", "head3"].map(|name| image(case, name));
     let [whole_maxima, whole_interior, nuclear_maxima, nuclear_interior] = heads;
-    let whole = parameters(&case.params["whole_cell_kwargs"]);
+    let whole = parameters(DeepWatershed::default(), &case.params["whole_cell_kwargs"]);
     let whole = segment(&whole, &whole_maxima?, (&whole_interior?, 1))?;
-    let nuclear = parameters(&case.params["nuclear_kwargs"]);
+    let nuclear = parameters(DeepWatershed::default(), &case.params["nuclear_kwargs"]);
     let nuclear = segment(&nuclear, &nuclear_maxima?, (&nuclear_interior?, 1))?;
     let both = ndarray::concatenate(Axis(3), &[whole.view(), nuclear.view()]);
     let both = both.map_err(|error| error.to_string())?;
@@ -373,33 +373,28 @@ fn segment(
     Ok(labels.insert_axis(Axis(3)))
 }
 
-/// Parameters under today's and yesterday's names, the latter override.
-pub(crate) fn parameters(kwargs: &Value) -> DeepWatershed {
-    let mut options = DeepWatershed::default();
+/// These options with the parameters that are given, under today's or yesterday's names; the latter override.
+pub(crate) fn parameters(mut options: DeepWatershed, kwargs: &Value) -> DeepWatershed {
     let number = |names: &[&str]| names.iter().rev().find_map(|name| kwargs[*name].as_f64());
     let count = |names: &[&str]| number(names).map(|number| number as usize);
-    if let Some(radius) = count(&["radius", "min_distance"]) {
-        options.radius = radius;
-    }
-    if let Some(threshold) = number(&["maxima_threshold", "detection_threshold"]) {
-        options.maxima_threshold = threshold;
-    }
-    if let Some(threshold) = number(&["interior_threshold", "distance_threshold"]) {
-        options.interior_threshold = threshold;
-    }
+    options.radius = count(&["radius", "min_distance"]).unwrap_or(options.radius);
+    let threshold = number(&["maxima_threshold", "detection_threshold"]);
+    options.maxima_threshold = threshold.unwrap_or(options.maxima_threshold);
+    let threshold = number(&["interior_threshold", "distance_threshold"]);
+    options.interior_threshold = threshold.unwrap_or(options.interior_threshold);
     options.maxima_smooth = number(&["maxima_smooth"]).unwrap_or(options.maxima_smooth);
     options.interior_smooth = number(&["interior_smooth"]).unwrap_or(options.interior_smooth);
-    options.small_objects_threshold = count(&["small_objects_threshold"]).unwrap_or(0);
-    options.fill_holes_threshold = count(&["fill_holes_threshold"]).unwrap_or(0);
-    options.label_erosion = count(&["label_erosion"]).unwrap_or(0);
-    options.pixel_expansion = count(&["pixel_expansion"]);
+    options.small_objects_threshold = count(&["small_objects_threshold"]).unwrap_or(options.small_objects_threshold);
+    options.fill_holes_threshold = count(&["fill_holes_threshold"]).unwrap_or(options.fill_holes_threshold);
+    options.label_erosion = count(&["label_erosion"]).unwrap_or(options.label_erosion);
+    options.pixel_expansion = count(&["pixel_expansion"]).or(options.pixel_expansion);
     if kwargs["maxima_algorithm"] == "peak_local_max" {
         options.maxima_algorithm = MaximaAlgorithm::PeakLocalMax;
     }
     options.exclude_border = match &kwargs["exclude_border"] {
         Value::Bool(true) => ExcludeBorder::Radius,
         Value::Number(_) => ExcludeBorder::Pixels(count(&["exclude_border"]).unwrap_or(0)),
-        _ => ExcludeBorder::Nowhere,
+        _ => options.exclude_border,
     };
     options
 }

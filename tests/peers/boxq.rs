@@ -5,12 +5,13 @@ use std::sync::Arc;
 use ndarray::{Array2, Array3, Array4, ArrayD, ArrayView2, Axis, Ix4, stack};
 use redis_consumer::serving::{Input, Model, ModelId};
 
-/// A stand-in for a model that takes tiles of this size: `nuclear`, `nuclear3`, `cytoplasm`, `mesmer`, `scale` or `label`.
+/// A stand-in for a model that takes tiles of this size: `nuclear`, `nuclear3`, `cytoplasm`, `mesmer`, `scale`
+/// or `label`; `two-heads` is as wrong for Mesmer as a nuclear model with two channels.
 pub(crate) fn model(kind: &str, id: &str, tile: [usize; 2]) -> Model {
     let kind = kind.to_owned();
     let id: ModelId = id.parse().expect("the test names a model");
     let side = |n: usize| i64::try_from(n).expect("tiles are small");
-    let channels = if kind == "mesmer" { 2 } else { 1 };
+    let channels = if ["mesmer", "two-heads"].contains(&kind.as_str()) { 2 } else { 1 };
     let input = Input::float("image", &[-1, side(tile[0]), side(tile[1]), channels]);
     let outputs =
         (0..heads(&kind, &Array3::zeros((2, 2, 2))).len()).map(|i| Input::float(&output_name(i), &[-1])).collect();
@@ -38,7 +39,7 @@ fn heads(kind: &str, tile: &Array3<f32>) -> Vec<ArrayD<f32>> {
         stack(Axis(2), &views).expect("planes of one size").into_dyn()
     };
     match kind {
-        "nuclear" | "cytoplasm" => {
+        "nuclear" | "cytoplasm" | "two-heads" => {
             let (maxima, interior) = pair(&quantised(0), 150, 300);
             vec![planes(&[maxima]), planes(&[interior])]
         }

@@ -8,6 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use redis_consumer::serving::{Model, ModelServer};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::boxq;
@@ -39,6 +40,8 @@ impl Lab {
             model("nuclear", "NuclearSegmentation:0"),
             model("cytoplasm", "CytoplasmSegmentation:5"),
             model("cytoplasm", "PhaseCytoSegmentation:0"),
+            model("mesmer", "MultiplexSegmentation:9"),
+            model("two-heads", "TwoHeads:1"),
             model("scale", "ScaleDetection:1"),
             model("label", "LabelDetection:1"),
         ];
@@ -233,10 +236,9 @@ impl Pod {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Sends a signal such as `TERM`.
-    pub(crate) fn signal(&self, name: &str) {
-        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
-        assert!(status.is_ok_and(|status| status.success()), "could not send {name}");
+    /// Asks it to end, as Kubernetes does.
+    pub(crate) fn terminate(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it runs");
     }
 
     /// Waits for its end.

@@ -4,12 +4,10 @@ use std::fmt::{self, Display};
 use std::str::FromStr;
 
 use anyhow::Context as _;
-use ndarray::Array4;
 
-use crate::applications::Model;
 use crate::applications::named::Functions;
-use crate::failure::InvalidInput;
-use crate::images::{self, AxesError};
+use crate::consumers::limits::Limits;
+use crate::consumers::model;
 use crate::serving::ModelId;
 use crate::settings::Reader;
 
@@ -24,10 +22,7 @@ pub struct ImageSettings {
     pub(super) scale_detection: Option<ModelId>,
     pub(super) detect_label: bool,
     pub(super) label_detection_model: ModelId,
-    scale_limits: (f64, f64),
-    max_width: usize,
-    max_height: usize,
-    max_decoded_bytes: u64,
+    pub(super) limits: Limits,
 }
 
 /// Who says which model is used.
@@ -98,49 +93,8 @@ impl ImageSettings {
                 "LabelDetection:1",
                 "model that detects the kind of image",
             ),
-            scale_limits: scale_limits(reader),
-            max_width: reader.parsed("MAX_IMAGE_WIDTH", 2048, "largest image width, pixels"),
-            max_height: reader.parsed("MAX_IMAGE_HEIGHT", 2048, "largest image height, pixels"),
-            max_decoded_bytes: reader.bytes("MAX_DECODED_BYTES", 2 << 30, "largest decoded or rescaled image, bytes"),
+            limits: Limits::load(reader),
         }
-    }
-
-    pub(super) fn decode_limits(&self) -> images::Limits {
-        images::Limits { max_decoded_bytes: self.max_decoded_bytes }
-    }
-
-    /// The scale if it lies within `MIN_SCALE` and `MAX_SCALE`, both included.
-    pub(super) fn check_scale(&self, scale: f64) -> anyhow::Result<f64> {
-        let (min, max) = self.scale_limits;
-        let inside = (min..=max).contains(&scale);
-        inside.then_some(scale).with_context(|| InvalidInput(format!("scale {scale} is not between {min} and {max}")))
-    }
-
-    /// Refuses a scale that would make the image larger than a decoded one may be.
-    pub(super) fn check_scaled_size(&self, image: &Array4<f32>, scale: f64) -> Result<(), InvalidInput> {
-        let (batch, rows, columns, channels) = image.dim();
-        let bytes = (batch * rows * columns * channels * size_of::<f32>()) as f64 * scale * scale;
-        if bytes <= self.max_decoded_bytes as f64 {
-            return Ok(());
-        }
-        Err(InvalidInput(format!(
-            "scale {scale} makes an image of {columns} x {rows} pixels larger than the limit of {} bytes",
-            self.max_decoded_bytes
-        )))
-    }
-
-    /// Refuses an image that the model does not take or that is larger than allowed.
-    pub(super) fn check_fit(&self, image: &Array4<f32>, model: &Model) -> Result<(), AxesError> {
-        let (_, height, width, channels) = image.dim();
-        let wanted = model.input_shape()[3];
-        if i64::try_from(channels) != Ok(wanted) {
-            return Err(AxesError::ChannelCount { channels, wanted });
-        }
-        let (max_width, max_height) = (self.max_width, self.max_height);
-        if width > max_width || height > max_height {
-            return Err(AxesError::TooLarge { width, height, max_width, max_height });
-        }
-        Ok(())
     }
 
     /// Model and functions for a kind of image: 0 nuclear, 1 phase, 2 cytoplasm.
@@ -150,11 +104,6 @@ impl ImageSettings {
         let (model, names) = found.with_context(|| format!("the label model found kind {label}, known are 0 to 2"))?;
         Ok((ModelId::clone(model), Functions::parse(&names.pre, &names.post)?))
     }
-}
-
-fn model(reader: &mut Reader<'_>, name: &'static str, default: &str, doc: &'static str) -> ModelId {
-    let default = default.parse().expect("defaults are `name:version`");
-    reader.parsed(name, default, doc)
 }
 
 /// Names of functions before and after the model, read only when a job needs them: a Kiosk may set ones that nobody uses.
@@ -169,16 +118,4 @@ fn functions(reader: &mut Reader<'_>, [pre, post]: [&'static str; 2], default_pr
         pre: reader.text(pre, default_pre, "functions that prepare an image of this kind (older jobs)"),
         post: reader.text(post, "deep_watershed", "functions that make labels of the model's answers (older jobs)"),
     }
-}
-
-fn scale_limits(reader: &mut Reader<'_>) -> (f64, f64) {
-    let max: f64 = reader.parsed("MAX_SCALE", 10.0, "largest scale a job may ask for");
-    let min: f64 = reader.parsed("MIN_SCALE", 1.0 / max, "smallest scale a job may ask for (default 1 / MAX_SCALE)");
-    if !(min > 0.0 && max.is_finite() && min <= max) {
-        reader.problem(
-            "MIN_SCALE, MAX_SCALE",
-            format!("`{min}` and `{max}` cannot be used: expected 0 < MIN_SCALE <= MAX_SCALE"),
-        );
-    }
-    (min, max)
 }

@@ -1,0 +1,151 @@
+//! Segmentation of one image of tissue by Mesmer (`CONSUMER_TYPE` `mesmer` or `multiplex`).
+//!
+//! The image has a nuclear and a membrane channel, or the job's `channels` picks them; which axis holds them is found out,
+//! as `dimension_order` is not for these jobs.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use async_trait::async_trait;
+use bytes::Bytes;
+use ndarray::{Array4, ArrayD, Axis, Ix4};
+
+use super::limits::Limits;
+use super::model;
+use crate::applications::{Application, Compartment, Model};
+use crate::compute;
+use crate::consumer::{Consumer, Kind, Outcome};
+use crate::failure::InvalidInput;
+use crate::images::output::ResultName;
+use crate::images::{self, ModelInput, encode_tiff};
+use crate::job::{Detected, Job, Output, Status};
+use crate::serving::{self, ModelId};
+use crate::settings::Reader;
+use crate::storage::{Storage, archive};
+
+/// Segments whole cells and nuclei in one image of tissue.
+pub const KIND: Kind = Kind {
+    name: "mesmer",
+    aliases: &["multiplex"],
+    about: "segments whole cells and nuclei in one image of tissue",
+    configure: |reader| {
+        let settings = Arc::new(MesmerSettings::load(reader));
+        Box::new(|clients| {
+            Box::new(Mesmer { settings, storage: clients.storage.clone(), serving: clients.serving.clone() })
+        })
+    },
+};
+
+/// Model, compartment and limits of the mesmer consumer.
+#[derive(Debug)]
+pub struct MesmerSettings {
+    model: ModelId,
+    compartment: Compartment,
+    limits: Limits,
+}
+
+impl MesmerSettings {
+    /// Reads `MESMER_MODEL`, `MESMER_COMPARTMENT` and the like.
+    pub fn load(reader: &mut Reader<'_>) -> Self {
+        let older = model(reader, "MULTIPLEX_MODEL", "MultiplexSegmentation:9", "older name of MESMER_MODEL");
+        Self {
+            model: reader.parsed("MESMER_MODEL", older, "model for cells in tissue (default MULTIPLEX_MODEL)"),
+            compartment: reader.parsed(
+                "MESMER_COMPARTMENT",
+                Compartment::default(),
+                "what is segmented unless the job says it: whole-cell, nuclear, both",
+            ),
+            limits: Limits::load(reader),
+        }
+    }
+}
+
+struct Mesmer {
+    settings: Arc<MesmerSettings>,
+    storage: Storage,
+    serving: serving::Client,
+}
+
+#[async_trait]
+impl Consumer for Mesmer {
+    fn check(&self, job: &Job) -> anyhow::Result<()> {
+        let archive = job.input_file_name()?.to_lowercase().ends_with(".zip");
+        if archive { Err(job.invalid_file_type()) } else { Ok(()) }
+    }
+
+    async fn consume(&self, job: &mut Job) -> anyhow::Result<Outcome> {
+        let compartment = self.compartment(job)?;
+        let channels = job.channel_numbers()?;
+        let file = self.storage.download(job.input_file_name()?).await?;
+
+        job.enter(Status::PreProcessing).await?;
+        let image = self.decode(job, file).await?;
+        let scale = self.scale(job).await?;
+        let model = Model::load(&self.serving, &self.settings.model).await?;
+        job.record_detected(Detected::DimensionOrder(images::detect_dimension_order(image.shape(), 4))).await?;
+        let image = self.validate(image, channels, &model).await?;
+        self.settings.limits.check_scaled_size(&image, scale)?;
+
+        job.enter(Status::Predicting).await?;
+        let application = Application::mesmer(compartment);
+        let labels = application.segment(&model, image, scale * application.model_mpp).await?;
+
+        job.enter(Status::SavingResults).await?;
+        let name = ResultName::new(job.original_name()?);
+        let archive = compute::run(move || archive::write_zip(encode_labels(&name, &labels))).await?;
+        let key = job.output_key();
+        let url = self.storage.upload(&key, archive.into()).await?;
+        Ok(Outcome::Done(Output { key, url }))
+    }
+}
+
+impl Mesmer {
+    fn compartment(&self, job: &Job) -> anyhow::Result<Compartment> {
+        let Some(text) = job.compartment()? else { return Ok(self.settings.compartment) };
+        text.parse().map_err(|expected| InvalidInput(format!("compartment `{text}`: {expected}")).into())
+    }
+
+    /// The image without axes of length 1, and a batch axis in front.
+    async fn decode(&self, job: &Job, file: Bytes) -> anyhow::Result<ArrayD<f32>> {
+        let name = job.input_file_name()?.to_owned();
+        let limits = self.settings.limits.of_decoding();
+        let image = compute::run(move || images::decode(&file, &name, &limits)).await?;
+        Ok(images::squeeze(image).insert_axis(Axis(0)))
+    }
+
+    async fn scale(&self, job: &mut Job) -> anyhow::Result<f64> {
+        if let Some(scale) = job.scale()? {
+            return self.settings.limits.check_scale(scale);
+        }
+        job.record_detected(Detected::Scale(1.0)).await?;
+        Ok(1.0)
+    }
+
+    async fn validate(
+        &self,
+        image: ArrayD<f32>,
+        channels: Option<Vec<usize>>,
+        model: &Model,
+    ) -> anyhow::Result<Array4<f32>> {
+        let shape = model.input_shape();
+        let Limits { max_width, max_height, .. } = self.settings.limits;
+        compute::run(move || {
+            let wanted = ModelInput { shape: &shape, channels: channels.as_deref(), max_width, max_height };
+            let image = images::validate_model_input(image, &wanted)?;
+            image.into_dimensionality::<Ix4>().context("a model that takes four axes")
+        })
+        .await
+    }
+}
+
+/// One TIFF for each compartment, `[1, row, column]`.
+fn encode_labels(name: &ResultName, labels: &Array4<u32>) -> Vec<(String, Vec<u8>)> {
+    let features = labels.axis_iter(Axis(3)).enumerate();
+    features
+        .map(|(c, feature)| {
+            // Results are f32 for every reader of today; labels stay far below 2^24.
+            let pixels = feature.mapv(|label| label as f32);
+            (name.feature(c), encode_tiff(pixels.view().into_dyn()))
+        })
+        .collect()
+}
