@@ -103,7 +103,7 @@ impl Scene {
     fn labels(&self) -> Array2<u32> {
         let interior = gaussian_filter(self.interior.view(), 1.0);
         let mask = interior.mapv(|value| value > 0.2);
-        watershed(interior.mapv(|value| -value).view(), self.markers().view(), mask.view())
+        watershed(interior.mapv(|value| -value).view(), self.markers(), mask.view())
     }
 }
 
@@ -189,7 +189,7 @@ fn bench_primitives(criterion: &mut Criterion, scene: &Scene) {
     let smooth = gaussian_filter(interior, 1.0);
     let (heights, mask) = (smooth.mapv(|value| -value), smooth.mapv(|value| value > 0.01));
     let markers = scene.markers();
-    bench(criterion, "watershed", size, || watershed(heights.view(), markers.view(), mask.view()));
+    bench(criterion, "watershed", size, || watershed(heights.view(), markers.clone(), mask.view()));
 }
 
 fn bench_regions(criterion: &mut Criterion, scene: &Scene) {
@@ -198,7 +198,7 @@ fn bench_regions(criterion: &mut Criterion, scene: &Scene) {
     bench(criterion, "fill_holes 15", size, || changed(labels.view(), |l| fill_holes(l, 15)));
     bench(criterion, "erode_edges 1", size, || changed(labels.view(), |l| erode_edges(l, 1)));
     let sparse = labels.mapv(|label| label * 2);
-    bench(criterion, "relabel_sequential", size, || relabel_sequential(sparse.view()));
+    bench(criterion, "relabel_sequential", size, || relabel_sequential(sparse.clone()));
 }
 
 fn changed(labels: ArrayView2<'_, u32>, change: impl Fn(&mut Array2<u32>)) -> Array2<u32> {
@@ -208,8 +208,8 @@ fn changed(labels: ArrayView2<'_, u32>, change: impl Fn(&mut Array2<u32>)) -> Ar
 }
 
 fn bench_segmentation(criterion: &mut Criterion, scene: &Scene) {
-    let maxima = scene.maxima.view().insert_axis(Axis(0));
-    let interior = scene.interior.view().insert_axis(Axis(0));
+    let maxima = scene.maxima.clone().insert_axis(Axis(0));
+    let interior = scene.interior.clone().insert_axis(Axis(0));
     let peaks = DeepWatershed { maxima_algorithm: MaximaAlgorithm::PeakLocalMax, ..DeepWatershed::nuclear() };
     let variants = [
         ("deep_watershed nuclear", DeepWatershed::nuclear()),
@@ -217,6 +217,8 @@ fn bench_segmentation(criterion: &mut Criterion, scene: &Scene) {
         ("deep_watershed mesmer nuclear", DeepWatershed::mesmer_nuclear()),
     ];
     for (name, options) in variants {
-        bench(criterion, name, scene.size, || options.segment(maxima, interior).expect("heads are sound"));
+        bench(criterion, name, scene.size, || {
+            options.segment(maxima.clone(), interior.clone()).expect("heads are sound")
+        });
     }
 }

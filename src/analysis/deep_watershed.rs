@@ -4,7 +4,7 @@
 //!
 //! Border: the order of the steps and their parameters; each step is a neighbouring module.
 
-use ndarray::{Array2, Array3, ArrayView2, ArrayView3, Zip};
+use ndarray::{Array2, Array3, ArrayView2, ArrayView3, Axis, Zip};
 use rayon::prelude::*;
 use thiserror::Error;
 
@@ -145,19 +145,24 @@ impl DeepWatershed {
     ///
     /// Labels count from 1 in every batch item, 0 is background. Markers grow over the smoothed
     /// interior, brightest pixels first, where it exceeds the threshold (compared in `f32`); a
-    /// stretch of interior without a marker stays background.
+    /// stretch of interior without a marker stays background. Takes the heads, since each is let
+    /// go as soon as it has been read: the peak is at three planes of 32 bits.
     ///
     /// # Errors
     /// If the shapes differ, a head holds a NaN, or the height of the h-maxima is not positive.
-    pub fn segment(&self, maxima: ArrayView3<'_, f32>, interior: ArrayView3<'_, f32>) -> Result<Array3<u32>> {
-        self.check(&maxima, &interior)?;
+    pub fn segment(&self, maxima: Array3<f32>, interior: Array3<f32>) -> Result<Array3<u32>> {
+        self.check(&maxima.view(), &interior.view())?;
+        if maxima.dim().0 == 1 {
+            let plane = |head: Array3<f32>| head.index_axis_move(Axis(0), 0);
+            return Ok(self.segment_plane(plane(maxima), plane(interior)).insert_axis(Axis(0)));
+        }
         let mut labels = Array3::zeros(maxima.dim());
         Zip::from(labels.outer_iter_mut())
             .and(maxima.outer_iter())
             .and(interior.outer_iter())
             .into_par_iter()
             .for_each(|(mut labels, maxima, interior)| {
-                labels.assign(&self.segment_plane(maxima, interior));
+                labels.assign(&self.segment_plane(maxima.to_owned(), interior.to_owned()));
             });
         Ok(labels)
     }
@@ -180,17 +185,21 @@ impl DeepWatershed {
         Ok(())
     }
 
-    fn segment_plane(&self, maxima: ArrayView2<'_, f32>, interior: ArrayView2<'_, f32>) -> Array2<u32> {
-        let maxima = gaussian_filter(maxima, self.maxima_smooth);
-        let mut interior = gaussian_filter(interior, self.interior_smooth);
+    fn segment_plane(&self, maxima: Array2<f32>, interior: Array2<f32>) -> Array2<u32> {
+        let maxima = smoothed(maxima, self.maxima_smooth);
+        let peaks = self.maxima(maxima.view());
+        drop(maxima);
+        let markers = label(peaks.view(), Connectivity::Eight);
+        drop(peaks);
+        let mut interior = smoothed(interior, self.interior_smooth);
         if let Some(radius) = self.pixel_expansion {
             interior = dilation_square(interior.view(), radius);
         }
-        let markers = label(self.maxima(maxima.view()).view(), Connectivity::Eight);
         let threshold = self.interior_threshold as f32;
         let inside = interior.mapv(|value| value > threshold);
         let heights = interior.mapv_into(|value| -value);
-        let mut labels = watershed(heights.view(), markers.view(), inside.view());
+        let mut labels = watershed(heights.view(), markers, inside.view());
+        drop((heights, inside));
         erode_edges(&mut labels, self.label_erosion);
         if self.small_objects_threshold > 0 {
             remove_small_objects(&mut labels, self.small_objects_threshold);
@@ -198,7 +207,7 @@ impl DeepWatershed {
         if self.fill_holes_threshold > 0 {
             fill_holes(&mut labels, self.fill_holes_threshold);
         }
-        relabel_sequential(labels.view())
+        relabel_sequential(labels)
     }
 
     fn maxima(&self, image: ArrayView2<'_, f32>) -> Array2<bool> {
@@ -216,6 +225,10 @@ impl DeepWatershed {
         peaks.into_iter().for_each(|peak| mask[peak] = true);
         mask
     }
+}
+
+fn smoothed(image: Array2<f32>, sigma: f64) -> Array2<f32> {
+    if sigma > 0.0 { gaussian_filter(image.view(), sigma) } else { image }
 }
 
 #[cfg(test)]
@@ -238,7 +251,7 @@ mod tests {
     #[test]
     fn every_batch_item_counts_from_one() {
         let (maxima, interior) = heads();
-        let labels = DeepWatershed::nuclear().segment(maxima.view(), interior.view()).unwrap();
+        let labels = DeepWatershed::nuclear().segment(maxima.clone(), interior.clone()).unwrap();
         for item in labels.outer_iter() {
             assert_eq!((item[[18, 15]], item[[20, 42]], item[[0, 0]]), (1, 2, 0));
         }
@@ -248,8 +261,8 @@ mod tests {
     fn both_ways_to_find_markers_see_two_bumps() {
         let (maxima, interior) = heads();
         let options = DeepWatershed { maxima_algorithm: MaximaAlgorithm::PeakLocalMax, ..DeepWatershed::nuclear() };
-        let peaks = options.segment(maxima.view(), interior.view()).unwrap();
-        assert_eq!(peaks, DeepWatershed::nuclear().segment(maxima.view(), interior.view()).unwrap());
+        let peaks = options.segment(maxima.clone(), interior.clone()).unwrap();
+        assert_eq!(peaks, DeepWatershed::nuclear().segment(maxima.clone(), interior.clone()).unwrap());
     }
 
     #[test]
@@ -260,7 +273,7 @@ mod tests {
             exclude_border: ExcludeBorder::Pixels(16),
             ..DeepWatershed::nuclear()
         };
-        let labels = options.segment(maxima.view(), interior.view()).unwrap();
+        let labels = options.segment(maxima.clone(), interior.clone()).unwrap();
         assert_eq!((labels[[0, 18, 15]], labels[[0, 20, 42]]), (0, 1));
     }
 
@@ -269,20 +282,20 @@ mod tests {
         let (maxima, interior) = heads();
         let mut broken = interior.clone();
         broken[[1, 2, 3]] = f32::NAN;
-        let refused = DeepWatershed::nuclear().segment(maxima.view(), broken.view());
+        let refused = DeepWatershed::nuclear().segment(maxima.clone(), broken.clone());
         assert_eq!(refused, Err(DeepWatershedError::NotANumber { head: "interior" }));
-        let refused = DeepWatershed::nuclear().segment(broken.view(), interior.view());
+        let refused = DeepWatershed::nuclear().segment(broken, interior);
         assert_eq!(refused.unwrap_err().to_string(), "maxima head holds a value that is not a number");
     }
 
     #[test]
     fn heads_of_different_sizes_and_flat_maxima_are_refused() {
         let (maxima, interior) = heads();
-        let (_, half) = interior.view().split_at(ndarray::Axis(0), 1);
-        let refused = DeepWatershed::nuclear().segment(maxima.view(), half).unwrap_err();
+        let (_, half) = interior.view().split_at(Axis(0), 1);
+        let refused = DeepWatershed::nuclear().segment(maxima.clone(), half.to_owned()).unwrap_err();
         assert_eq!(refused.to_string(), "maxima head has shape [2, 40, 60], interior head [1, 40, 60]");
         let flat = DeepWatershed { maxima_threshold: 0.0, ..DeepWatershed::nuclear() };
-        let refused = flat.segment(maxima.view(), interior.view()).unwrap_err();
+        let refused = flat.segment(maxima.clone(), interior.clone()).unwrap_err();
         assert_eq!(refused, DeepWatershedError::MaximaThreshold { threshold: 0.0 });
     }
 }

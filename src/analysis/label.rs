@@ -3,6 +3,8 @@
 //! Border: which pixels belong together; what is done with small or hollow components is
 //! `region`'s business.
 
+use std::ops::Range;
+
 use ndarray::{Array2, ArrayView2};
 
 use super::plane::{from_values, values};
@@ -33,8 +35,7 @@ where
 /// Renumbers a label image `[row, column]`: the labels it holds become 1 … n in ascending
 /// order, 0 stays.
 #[must_use]
-pub fn relabel_sequential(labels: ArrayView2<'_, u32>) -> Array2<u32> {
-    let mut labels = labels.to_owned();
+pub fn relabel_sequential(mut labels: Array2<u32>) -> Array2<u32> {
     if let Some(values) = labels.as_slice_mut() {
         relabel(values);
     }
@@ -56,6 +57,19 @@ where
         labels[run.start..run.end].fill(number);
     }
     labels
+}
+
+/// The runs of foreground pixels of a plane with `columns` columns, component after component, each with the number that
+/// [`label`] gives its component.
+pub(super) fn component_runs(image: &[bool], columns: usize, connectivity: Connectivity) -> Vec<(u32, Range<usize>)> {
+    if image.is_empty() {
+        return Vec::new();
+    }
+    let runs = Runs::new(image, columns, connectivity);
+    let numbers = runs.numbers();
+    let mut numbered: Vec<_> = numbers.into_iter().zip(runs.runs.iter().map(|run| run.start..run.end)).collect();
+    numbered.sort_by_key(|(number, _)| *number);
+    numbered
 }
 
 /// [`relabel_sequential`] in place.
@@ -134,7 +148,7 @@ impl<T: Copy + Default + PartialEq> Runs<T> {
     }
 
     /// Joins the runs of the last row to those `above` that touch them.
-    fn join(&mut self, above: std::ops::Range<usize>, columns: usize, reach: usize) {
+    fn join(&mut self, above: Range<usize>, columns: usize, reach: usize) {
         let mut candidate = above.start;
         for below in above.end..self.runs.len() {
             let Run { start, end, value } = self.runs[below];
@@ -233,7 +247,7 @@ mod tests {
             present.sort_unstable();
             present.dedup();
             let number = |label: u32| present.iter().position(|&p| p == label).map_or(0, |place| place as u32 + 1);
-            prop_assert_eq!(relabel_sequential(scaled.view()), image.mapv(number));
+            prop_assert_eq!(relabel_sequential(scaled), image.mapv(number));
         }
     }
 

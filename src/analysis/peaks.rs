@@ -112,15 +112,13 @@ impl<'a> Floods<'a> {
     }
 
     fn maxima(mut self) -> Vec<bool> {
-        let image = self.levels.image;
-        let mut mask = vec![false; image.len()];
-        let mut origins: Vec<u64> = self.origins().into_iter().map(|origin| self.rank(origin)).collect();
+        let mut origins = self.origins();
         origins.sort_unstable();
-        for origin in origins {
-            let origin = origin as u32 as usize;
-            mask[origin] = self.is_maximum(origin);
-        }
-        self.complete_plateaus(&mut mask);
+        origins.retain(|&origin| self.is_maximum(origin as u32 as usize));
+        let Self { levels, shape, .. } = self;
+        let mut mask = vec![false; levels.image.len()];
+        origins.into_iter().for_each(|origin| mask[origin as u32 as usize] = true);
+        complete_plateaus(levels.image, shape, &mut mask);
         mask
     }
 
@@ -131,8 +129,8 @@ impl<'a> Floods<'a> {
         u64::from(descending) << 32 | u64::from(index)
     }
 
-    /// The first pixel in raster order of every plateau that its neighbours do not absorb.
-    fn origins(&self) -> Vec<u32> {
+    /// The first pixel in raster order of every plateau that its neighbours do not absorb, with its rank.
+    fn origins(&self) -> Vec<u64> {
         let [rows, columns] = self.shape;
         let row = |row: usize| &self.levels.image[row * columns..(row + 1) * columns];
         let touches_diagonally = self.widths.len() > 2;
@@ -154,7 +152,7 @@ impl<'a> Floods<'a> {
             for (x, _) in stands_out.iter().enumerate().filter(|(_, stands_out)| **stands_out) {
                 let repeats = (y > 0 && above[x] == here[x]) || (x > 0 && here[x - 1] == here[x]);
                 if !repeats {
-                    origins.push((y * columns + x) as u32);
+                    origins.push(self.rank((y * columns + x) as u32));
                 }
             }
         }
@@ -251,18 +249,16 @@ impl<'a> Floods<'a> {
         }
         Some(highest)
     }
+}
 
-    /// Gives the pixels of a plateau the answer of its first one.
-    fn complete_plateaus(&self, mask: &mut [bool]) {
-        let [rows, columns] = self.shape;
-        let image = self.levels.image;
-        for row in 0..rows {
-            for index in row * columns..(row + 1) * columns {
-                if index > row * columns && image[index - 1] == image[index] {
-                    mask[index] = mask[index - 1];
-                } else if row > 0 && image[index - columns] == image[index] {
-                    mask[index] = mask[index - columns];
-                }
+/// Gives the pixels of a plateau the answer of its first one.
+fn complete_plateaus(image: &[f32], [rows, columns]: [usize; 2], mask: &mut [bool]) {
+    for row in 0..rows {
+        for index in row * columns..(row + 1) * columns {
+            if index > row * columns && image[index - 1] == image[index] {
+                mask[index] = mask[index - 1];
+            } else if row > 0 && image[index - columns] == image[index] {
+                mask[index] = mask[index - columns];
             }
         }
     }

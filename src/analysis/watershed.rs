@@ -3,12 +3,14 @@
 //! Border: heights, markers and a mask in, labels out; what the heights mean is the caller's
 //! business.
 
-use ndarray::{Array2, ArrayView2, Zip};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::label::{Connectivity, label_values};
+use ndarray::{Array2, ArrayView2};
+use rayon::prelude::*;
 
-/// Label that keeps the flood out of pixels off the mask.
-const OUTSIDE: u32 = u32::MAX;
+use super::label::{Connectivity, component_runs};
+use super::plane::{from_values, values};
 
 /// Grows `markers` over the pixels of `mask` in the order of `heights`, all `[row, column]`;
 /// pixels that no marker reaches stay 0.
@@ -19,25 +21,34 @@ const OUTSIDE: u32 = u32::MAX;
 /// scikit-image's (up to 0.24) binary heap yields them. Markers off the mask are dropped.
 ///
 /// Parts of the mask that are not connected cannot influence each other, so each is flooded on
-/// its own, and one with a single label needs no queue.
+/// its own, on all cores, and one with a single label needs no queue.
 ///
 /// # Panics
-/// If the shapes differ.
+/// If the shapes differ, the plane has 2^30 pixels or more, or a label is 2^31 - 1 or more.
 #[must_use]
-pub fn watershed(
-    heights: ArrayView2<'_, f32>,
-    markers: ArrayView2<'_, u32>,
-    mask: ArrayView2<'_, bool>,
-) -> Array2<u32> {
+pub fn watershed(heights: ArrayView2<'_, f32>, markers: Array2<u32>, mask: ArrayView2<'_, bool>) -> Array2<u32> {
     assert_eq!(heights.dim(), markers.dim(), "heights and markers of a watershed");
     assert_eq!(heights.dim(), mask.dim(), "heights and mask of a watershed");
-    let mut basins = Basins::new(heights, markers, mask);
-    let seeds = basins.seeds();
-    let parts = Parts::new(&basins);
-    let entries = basins.flood_tied_markers(seeds, &parts);
-    basins.flood(entries, &parts);
-    basins.into_labels(heights.dim(), &parts)
+    assert!((heights.nrows() + 2) * (heights.ncols() + 2) < RANKED as usize / 2, "a plane of a watershed is smaller");
+    let (heights, mask) = (heights.as_standard_layout(), mask.as_standard_layout());
+    let (rows, columns) = heights.dim();
+    let mut basins = Basins::new(values(&heights), &markers, values(&mask), columns);
+    drop(markers);
+    let runs = component_runs(values(&mask), columns, Connectivity::Four);
+    let parts: Vec<Part<'_>> = runs.chunk_by(|a, b| a.0 == b.0).filter_map(|runs| Part::new(runs, &basins)).collect();
+    let entries = basins.flood_tied_markers(&parts);
+    basins.flood(&parts, entries);
+    basins.into_labels(rows)
 }
+
+/// What a pixel off the mask holds.
+const OUTSIDE: u32 = RANKED - 1;
+
+/// Set in the rank of a pixel that waits for a label.
+const RANKED: u32 = 1 << 31;
+
+/// Set in a rank that several pixels of equal height share.
+const TIED: u32 = 1 << 30;
 
 /// A pixel in the queue.
 #[derive(Clone, Copy)]
@@ -48,47 +59,71 @@ struct Entry {
     index: u32,
 }
 
-/// Planes with a margin of one pixel, in which neighbours need no test for the border.
-struct Basins {
-    heights: Vec<f32>,
-    labels: Vec<u32>,
-    width: usize,
-    /// Pixels reached so far; markers share the age 0.
-    age: u32,
+/// The planes of a flood.
+struct Basins<'a> {
+    /// Row by row.
+    heights: &'a [f32],
+    columns: usize,
+    /// With a margin of one pixel, in which neighbours need no test for the border: a label; 0 without one; a rank while
+    /// the pixel's part is flooded; [`OUTSIDE`] off the mask. Parts share no pixel, so the order of accesses is free.
+    cells: Vec<AtomicU32>,
+    /// The markers inside the mask in raster order; they share the age 0.
+    seeds: Vec<Entry>,
 }
 
-impl Basins {
-    fn new(heights: ArrayView2<'_, f32>, markers: ArrayView2<'_, u32>, mask: ArrayView2<'_, bool>) -> Self {
-        let (rows, columns) = heights.dim();
+impl<'a> Basins<'a> {
+    fn new(heights: &'a [f32], markers: &Array2<u32>, mask: &[bool], columns: usize) -> Self {
         let width = columns + 2;
-        let mut padded_heights = vec![0.0; (rows + 2) * width];
-        let mut labels = vec![OUTSIDE; (rows + 2) * width];
-        for row in 0..rows {
-            let inner = (row + 1) * width + 1..(row + 2) * width - 1;
-            Zip::from(&mut padded_heights[inner.clone()])
-                .and(&mut labels[inner])
-                .and(heights.row(row))
-                .and(markers.row(row))
-                .and(mask.row(row))
-                .for_each(|to, label, &height, &marker, &inside| {
-                    *to = height;
-                    *label = if inside { marker } else { OUTSIDE };
-                });
+        let margin = || std::iter::repeat_n(OUTSIDE, width);
+        let mut cells: Vec<u32> = Vec::with_capacity((markers.nrows() + 2) * width);
+        let mut seeds = Vec::new();
+        cells.extend(margin());
+        for ((markers, mask), heights) in
+            markers.outer_iter().zip(mask.chunks_exact(columns)).zip(heights.chunks_exact(columns))
+        {
+            cells.push(OUTSIDE);
+            for ((&marker, &inside), &height) in markers.iter().zip(mask).zip(heights) {
+                if inside && marker != 0 {
+                    assert!(marker < OUTSIDE, "labels of markers are below 2^31 - 1");
+                    seeds.push(Entry { key: key(height, 0), index: cells.len() as u32 });
+                }
+                cells.push(if inside { marker } else { OUTSIDE });
+            }
+            cells.push(OUTSIDE);
         }
-        Self { heights: padded_heights, labels, width, age: 0 }
+        cells.extend(margin());
+        Self { heights, columns, cells: cells.into_iter().map(AtomicU32::new).collect(), seeds }
     }
 
-    /// The markers inside the mask, in raster order.
-    fn seeds(&self) -> Vec<Entry> {
-        let labels = self.labels.iter().zip(0..);
-        let seeds = labels.filter(|(label, _)| **label != 0 && **label != OUTSIDE);
-        seeds.map(|(_, index)| Entry { key: key(self.heights[index as usize], 0), index }).collect()
+    fn cell(&self, index: u32) -> u32 {
+        self.cells[index as usize].load(Ordering::Relaxed)
+    }
+
+    fn set(&self, index: u32, value: u32) {
+        self.cells[index as usize].store(value, Ordering::Relaxed);
+    }
+
+    /// Above, left, right, below.
+    fn neighbours(&self, index: u32) -> [u32; 4] {
+        let width = self.columns as u32 + 2;
+        [index - width, index - 1, index + 1, index + width]
+    }
+
+    /// Index in the padded plane of a pixel.
+    fn padded(&self, pixel: usize) -> u32 {
+        (pixel + self.columns + 3 + pixel / self.columns * 2) as u32
+    }
+
+    fn height(&self, index: u32) -> f32 {
+        let (row, column) = (index as usize / (self.columns + 2) - 1, index as usize % (self.columns + 2) - 1);
+        self.heights[row * self.columns + column]
     }
 
     /// Floods with the reference's own heap as long as markers wait in it whose order decides
     /// and depends on the heap's shape; returns what waits then, in no order.
-    fn flood_tied_markers(&mut self, seeds: Vec<Entry>, parts: &Parts) -> Vec<Entry> {
-        let tied = parts.ties(&seeds);
+    fn flood_tied_markers(&mut self, parts: &[Part<'_>]) -> Vec<Entry> {
+        let tied = ties(parts, self);
+        let seeds = std::mem::take(&mut self.seeds);
         let mut waiting = tied.len();
         if waiting == 0 {
             return seeds;
@@ -96,151 +131,113 @@ impl Basins {
         let is_tied = |entry: &Entry| entry.key as u32 == 0 && tied.binary_search(&entry.index).is_ok();
         let mut heap = Vec::new();
         seeds.into_iter().for_each(|seed| push(&mut heap, seed));
+        let mut age = 0;
         while waiting > 0 {
             let Some(entry) = pop(&mut heap) else { break };
             waiting -= usize::from(is_tied(&entry));
             for neighbour in self.neighbours(entry.index) {
-                if let Some(reached) = self.reach(neighbour, entry.index) {
-                    push(&mut heap, reached);
+                if self.cell(neighbour) == 0 {
+                    self.set(neighbour, self.cell(entry.index));
+                    age += 1;
+                    push(&mut heap, Entry { key: key(self.height(neighbour), age), index: neighbour });
                 }
             }
         }
         heap
     }
 
-    /// Floods the contested parts, one after the other.
-    fn flood(&mut self, mut entries: Vec<Entry>, parts: &Parts) {
-        let mut queue = RankQueue::new(parts.contested_pixels(&self.heights), self.labels.len());
-        entries.retain(|entry| parts.is_contested(entry.index));
-        entries.sort_unstable_by_key(|entry| entry.key);
-        entries.iter().for_each(|entry| queue.push(entry.index));
+    /// Floods all parts from these entries.
+    fn flood(&self, parts: &[Part<'_>], mut entries: Vec<Entry>) {
+        entries.sort_unstable_by_key(|entry| entry.index);
+        parts.par_iter().for_each_init(RankQueue::default, |queue, part| match part.label {
+            Some(label) => {
+                let pixels = part.runs.iter().flat_map(|(_, run)| self.indices(run));
+                pixels.for_each(|index| self.set(index, label));
+            }
+            None => self.flood_part(part, &entries, queue),
+        });
+    }
+
+    fn flood_part(&self, part: &Part<'_>, entries: &[Entry], queue: &mut RankQueue) {
+        queue.admit(part.runs.iter().flat_map(|(_, run)| {
+            let pixels = self.indices(run).zip(&self.heights[run.clone()]);
+            pixels.map(|(index, &height)| key(height, index))
+        }));
+        queue.for_each_rank(|index, rank| {
+            if self.cell(index) == 0 {
+                self.set(index, rank);
+            }
+        });
+        let mut waiting: Vec<Entry> = part.entries(self, entries).copied().collect();
+        waiting.sort_unstable_by_key(|entry| entry.key);
+        waiting.iter().for_each(|entry| queue.push(queue.rank_of(entry.key), entry.index));
         while let Some(from) = queue.pop() {
-            let label = self.labels[from as usize];
+            let label = self.cell(from);
             for neighbour in self.neighbours(from) {
-                if self.labels[neighbour] == 0 {
-                    self.labels[neighbour] = label;
-                    queue.push(neighbour as u32);
+                let rank = self.cell(neighbour);
+                if rank & RANKED != 0 {
+                    self.set(neighbour, label);
+                    queue.push(rank, neighbour);
                 }
             }
         }
     }
 
-    /// What the flood reached, and the parts that needed none.
-    fn into_labels(self, shape: (usize, usize), parts: &Parts) -> Array2<u32> {
-        let mut labels = Array2::zeros(shape);
-        let rows = self.labels.chunks_exact(self.width).zip(parts.of.chunks_exact(self.width)).skip(1);
-        for (mut to, (from, part)) in labels.outer_iter_mut().zip(rows) {
-            for ((to, &label), &part) in to.iter_mut().zip(&from[1..]).zip(&part[1..]) {
-                *to = match label {
-                    OUTSIDE => 0,
-                    0 => parts.markers[part as usize].only(),
-                    label => label,
-                };
-            }
-        }
-        labels
+    /// Indices in the padded plane of the pixels of a run.
+    fn indices(&self, run: &Range<usize>) -> Range<u32> {
+        let start = self.padded(run.start);
+        start..start + run.len() as u32
     }
 
-    /// Above, left, right, below.
-    fn neighbours(&self, index: u32) -> [usize; 4] {
-        let index = index as usize;
-        [index - self.width, index - 1, index + 1, index + self.width]
-    }
-
-    /// Labels a pixel like its neighbour `from` unless it is taken.
-    fn reach(&mut self, index: usize, from: u32) -> Option<Entry> {
-        if self.labels[index] != 0 {
-            return None;
+    fn into_labels(self, rows: usize) -> Array2<u32> {
+        let mut labels = Vec::with_capacity(rows * self.columns);
+        for row in self.cells.chunks_exact(self.columns + 2).skip(1).take(rows) {
+            let label = |cell: &AtomicU32| Some(cell.load(Ordering::Relaxed)).filter(|&label| label != OUTSIDE);
+            labels.extend(row[1..=self.columns].iter().map(|cell| label(cell).unwrap_or(0)));
         }
-        self.labels[index] = self.labels[from as usize];
-        self.age += 1;
-        Some(Entry { key: key(self.heights[index], self.age), index: index as u32 })
+        from_values([rows, self.columns], labels)
     }
 }
 
-/// The 4-connected parts of the mask.
-struct Parts {
-    /// Part of every pixel, counted from 1; 0 off the mask.
-    of: Vec<u32>,
-    /// What is marked in each part.
-    markers: Vec<Markers>,
+/// A connected part of the mask that holds a marker.
+struct Part<'r> {
+    /// Its pixels, in raster order; beside them the number of the part.
+    runs: &'r [(u32, Range<usize>)],
+    /// The label of all its markers, if they have the same.
+    label: Option<u32>,
 }
 
-/// The markers in a part of the mask.
-#[derive(Clone, Copy, PartialEq)]
-enum Markers {
-    None,
-    /// All have this label.
-    One(u32),
-    /// There are several labels, and the flood decides.
-    Several,
-}
+impl<'r> Part<'r> {
+    /// The part of these runs, if it is marked.
+    fn new(runs: &'r [(u32, Range<usize>)], basins: &Basins<'_>) -> Option<Self> {
+        let part = Self { runs, label: None };
+        let mut labels = part.entries(basins, &basins.seeds).map(|seed| basins.cell(seed.index));
+        let first = labels.next()?;
+        let is_contested = labels.any(|label| label != first);
+        Some(Self { runs, label: (!is_contested).then_some(first) })
+    }
 
-impl Markers {
-    /// The label that the part gets without a flood, or 0.
-    fn only(self) -> u32 {
-        if let Self::One(label) = self { label } else { 0 }
+    /// Those of the entries, sorted by index, that lie in this part.
+    fn entries<'e>(&self, basins: &Basins<'_>, entries: &'e [Entry]) -> impl Iterator<Item = &'e Entry> {
+        self.runs.iter().flat_map(move |(_, run)| {
+            let indices = basins.indices(run);
+            let first = entries.partition_point(|entry| entry.index < indices.start);
+            entries[first..].iter().take_while(move |entry| entry.index < indices.end)
+        })
     }
 }
 
-impl Parts {
-    fn new(basins: &Basins) -> Self {
-        let inside: Vec<bool> = basins.labels.iter().map(|&label| label != OUTSIDE).collect();
-        let of = label_values(&inside, basins.width, Connectivity::Four);
-        let count = of.iter().copied().max().unwrap_or(0) as usize;
-        let mut markers = vec![Markers::None; count + 1];
-        for (&part, &label) in of.iter().zip(&basins.labels) {
-            if label != 0 && label != OUTSIDE {
-                let seen = &mut markers[part as usize];
-                *seen = match *seen {
-                    Markers::None => Markers::One(label),
-                    Markers::One(same) if same == label => *seen,
-                    _ => Markers::Several,
-                };
-            }
-        }
-        Self { of, markers }
+/// Where the markers lie, ascending, that share their height with another one in a part of several labels.
+fn ties(parts: &[Part<'_>], basins: &Basins<'_>) -> Vec<u32> {
+    let mut tied = Vec::new();
+    for part in parts.iter().filter(|part| part.label.is_none()) {
+        let mut seeds: Vec<&Entry> = part.entries(basins, &basins.seeds).collect();
+        seeds.sort_unstable_by_key(|seed| seed.key);
+        let groups = seeds.chunk_by(|a, b| a.key == b.key);
+        tied.extend(groups.filter(|group| group.len() > 1).flatten().map(|seed| seed.index));
     }
-
-    fn is_contested(&self, index: u32) -> bool {
-        self.markers[self.of[index as usize] as usize] == Markers::Several
-    }
-
-    /// Keys of the contested pixels by height and index, part after part, each part in ascending order.
-    fn contested_pixels(&self, heights: &[f32]) -> Vec<u64> {
-        let contested = |part: u32| self.markers[part as usize] == Markers::Several;
-        let mut ends = vec![0; self.markers.len()];
-        self.of.iter().filter(|&&part| contested(part)).for_each(|&part| ends[part as usize] += 1);
-        let mut sum = 0;
-        for end in &mut ends {
-            sum += std::mem::replace(end, sum);
-        }
-        let mut pixels = vec![0; sum];
-        for ((&part, &height), index) in self.of.iter().zip(heights).zip(0..) {
-            if contested(part) {
-                let end = &mut ends[part as usize];
-                pixels[*end] = key(height, index);
-                *end += 1;
-            }
-        }
-        for part in ends.windows(2) {
-            pixels[part[0]..part[1]].sort_unstable();
-        }
-        pixels
-    }
-
-    /// Where the markers lie, ascending, that share their height with another one in a part
-    /// of several labels.
-    fn ties(&self, seeds: &[Entry]) -> Vec<u32> {
-        let part = |seed: &Entry| self.of[seed.index as usize];
-        let mut seeds: Vec<Entry> = seeds.iter().filter(|seed| self.is_contested(seed.index)).copied().collect();
-        seeds.sort_unstable_by_key(|seed| (part(seed), seed.key));
-        let groups = seeds.chunk_by(|a, b| a.key == b.key && part(a) == part(b));
-        let tied = groups.filter(|group| group.len() > 1).flatten();
-        let mut tied: Vec<u32> = tied.map(|seed| seed.index).collect();
-        tied.sort_unstable();
-        tied
-    }
+    tied.sort_unstable();
+    tied
 }
 
 /// Orders by height, then by age.
@@ -293,13 +290,13 @@ fn pop(heap: &mut Vec<Entry>) -> Option<Entry> {
     Some(smallest)
 }
 
-/// A queue of pixels, one part after the other: in each the lowest first, among equals the one that came first.
+/// A queue of the pixels of a part, the lowest first, among equals the one that came first.
 ///
 /// All pixels that can come are known, so they are sorted once, and what waits is a set of ranks.
+#[derive(Default)]
 struct RankQueue {
-    /// Rank of the first pixel that is as high as this one in the same part, by pixel.
-    ranks: Vec<u32>,
-    /// Pixels by rank, in the lower half; those of equal height are put there in the order in which they come.
+    /// Pixels by rank, in the lower half, below their height; those of equal height are put there in the order in which
+    /// they come.
     pixels: Vec<u64>,
     /// How many came, by rank of the first of their height.
     arrived: Vec<u32>,
@@ -307,31 +304,42 @@ struct RankQueue {
 }
 
 impl RankQueue {
-    /// Set in a rank that several pixels share.
-    const TIED: u32 = 1 << 31;
-
-    /// For these pixels, keys in the order of the queue, of a plane of `len`.
-    fn new(pixels: Vec<u64>, len: usize) -> Self {
-        let mut ranks = vec![0; len];
-        let mut first = 0;
-        for group in pixels.chunk_by(|a, b| a >> 32 == b >> 32) {
-            let tied = if group.len() > 1 { Self::TIED } else { 0 };
-            group.iter().for_each(|&pixel| ranks[pixel as u32 as usize] = first | tied);
-            first += group.len() as u32;
-        }
-        Self { ranks, arrived: vec![0; pixels.len()], waiting: RankSet::new(pixels.len()), pixels }
+    /// Makes the empty queue ready for the pixels of these keys.
+    fn admit(&mut self, keys: impl Iterator<Item = u64>) {
+        self.pixels.clear();
+        self.pixels.extend(keys);
+        self.pixels.sort_unstable();
+        self.arrived.clear();
+        self.arrived.resize(self.pixels.len(), 0);
+        self.waiting.reset(self.pixels.len());
     }
 
-    fn push(&mut self, index: u32) {
-        let mut rank = self.ranks[index as usize];
-        if rank & Self::TIED != 0 {
-            rank &= !Self::TIED;
-            let arrived = &mut self.arrived[rank as usize];
-            rank += *arrived;
-            *arrived += 1;
-            self.pixels[rank as usize] = u64::from(index);
+    /// Gives each pixel its rank, flags included.
+    fn for_each_rank(&self, mut take: impl FnMut(u32, u32)) {
+        let mut first = RANKED;
+        for group in self.pixels.chunk_by(|a, b| a >> 32 == b >> 32) {
+            let tied = if group.len() > 1 { TIED } else { 0 };
+            group.iter().for_each(|&pixel| take(pixel as u32, first | tied));
+            first += group.len() as u32;
         }
-        self.waiting.insert(rank as usize);
+    }
+
+    /// The rank, flags included, of a pixel of this height.
+    fn rank_of(&self, key: u64) -> u32 {
+        let first = self.pixels.partition_point(|&pixel| pixel >> 32 < key >> 32);
+        first as u32 | TIED
+    }
+
+    fn push(&mut self, rank: u32, index: u32) {
+        let mut rank = (rank & !RANKED) as usize;
+        if rank & TIED as usize != 0 {
+            rank &= !(TIED as usize);
+            let arrived = &mut self.arrived[rank];
+            rank += *arrived as usize;
+            *arrived += 1;
+            self.pixels[rank] = self.pixels[rank] >> 32 << 32 | u64::from(index);
+        }
+        self.waiting.insert(rank);
     }
 
     fn pop(&mut self) -> Option<u32> {
@@ -341,18 +349,27 @@ impl RankQueue {
 
 /// A set of small numbers that gives the least one in a few steps: a bit for each, above them a bit for each word that
 /// is not empty, and so on up to a single word.
+#[derive(Default)]
 struct RankSet {
     levels: Vec<Vec<u64>>,
 }
 
 impl RankSet {
-    /// Empty, for numbers below `len`.
-    fn new(len: usize) -> Self {
-        let mut levels = vec![vec![0; len.div_ceil(64).max(1)]];
-        while let Some(words) = levels.last().map(Vec::len).filter(|&words| words > 1) {
-            levels.push(vec![0; words.div_ceil(64)]);
+    /// Makes the empty set ready for numbers below `len`.
+    fn reset(&mut self, len: usize) {
+        let mut words = len.div_ceil(64).max(1);
+        for depth in 0.. {
+            if depth == self.levels.len() {
+                self.levels.push(Vec::new());
+            }
+            self.levels[depth].clear();
+            self.levels[depth].resize(words, 0);
+            if words == 1 {
+                self.levels.truncate(depth + 1);
+                break;
+            }
+            words = words.div_ceil(64);
         }
-        Self { levels }
     }
 
     fn insert(&mut self, mut number: usize) {
@@ -461,7 +478,7 @@ mod tests {
                 if spread(pixel) as u32 % 23 < density { 1 + spread(pixel) as u32 % 5 } else { 0 }
             });
             let mask = Array2::from_shape_fn(heights.dim(), |(row, column)| (row * 7 + column * 5) as u32 % 11 >= off);
-            let labels = watershed(heights.view(), markers.view(), mask.view());
+            let labels = watershed(heights.view(), markers.clone(), mask.view());
             prop_assert_eq!(labels, slow(&heights, &markers, &mask));
         }
     }
@@ -471,7 +488,7 @@ mod tests {
         let heights = array![[0.0, 1.0, 3.0, 2.0, 0.0_f32]];
         let markers = array![[1, 0, 0, 0, 2]];
         let mask = Array2::from_elem((1, 5), true);
-        assert_eq!(watershed(heights.view(), markers.view(), mask.view()), array![[1, 1, 1, 2, 2]]);
+        assert_eq!(watershed(heights.view(), markers.clone(), mask.view()), array![[1, 1, 1, 2, 2]]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::bail;
-use ndarray::{Array4, ArrayView3, ArrayView4, Axis};
+use ndarray::{Array3, Array4, ArrayView4, Axis};
 
 use super::tiled::{Head, Heads, Model, Tiles, run_tiled};
 use crate::analysis::{
@@ -199,7 +199,7 @@ impl Application {
             let (Some(maxima), Some(interior)) = (heads.next(), heads.next()) else {
                 bail!("there are two heads for each compartment");
             };
-            channels.push(objects.watershed.segment(only_channel(&maxima), only_channel(&interior))?);
+            channels.push(objects.watershed.segment(only_channel(maxima), only_channel(interior))?);
         }
         let labels = match channels.as_slice() {
             [_] => channels.swap_remove(0).insert_axis(Axis(3)),
@@ -244,6 +244,6 @@ pub(super) fn check_values(image: ArrayView4<'_, f32>) -> Result<(), InvalidInpu
 }
 
 /// A head `[batch, row, column, 1]` without its last axis.
-fn only_channel(head: &Array4<f32>) -> ArrayView3<'_, f32> {
-    head.index_axis(Axis(3), 0)
+fn only_channel(head: Array4<f32>) -> Array3<f32> {
+    head.index_axis_move(Axis(3), 0)
 }

@@ -197,7 +197,7 @@ fn multiplex(heads: &[Array4<f32>]) -> anyhow::Result<Array4<f32>> {
             classes >= 2,
             "function `multiplex_postprocess_consumer` needs two classes or more, there are {classes}"
         );
-        Ok(watershed.segment(maxima.index_axis(Axis(3), 0), interior.index_axis(Axis(3), 1))?)
+        Ok(watershed.segment(maxima.index_axis(Axis(3), 0).to_owned(), interior.index_axis(Axis(3), 1).to_owned())?)
     };
     let whole_cell = segment(whole_cell, whole_maxima, whole_interior)?;
     let nuclear = segment(nuclear, nuclear_maxima, nuclear_interior)?;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ndarray::{Array4, ArrayD, Axis, concatenate};
+use ndarray::{Array4, ArrayD, Axis};
 
 use self::plan::{NamedPlan, Pass, Plan};
 pub use self::settings::ImageSettings;
@@ -88,27 +88,25 @@ impl Image {
 
     async fn segment(&self, job: &mut Job, image: Array4<f32>, passes: Vec<Pass>) -> anyhow::Result<Entries> {
         plan::check_channels(&passes, image.dim().3)?;
-        let scale = self.scale(job, channel(&image, passes[0].channel)).await?;
+        let scale = self.scale(job, || channel(&image, passes[0].channel)).await?;
         self.settings.limits.check_scaled_size(&image, scale)?;
-        let mut labels = Vec::new();
-        for pass in passes {
+        let inputs = select_channels(image, &passes);
+        let name = ResultName::new(job.original_name()?);
+        let mut features = Vec::new();
+        for (c, (pass, input)) in passes.into_iter().zip(inputs).enumerate() {
             let model = Model::load(&self.serving, &pass.model).await?;
-            let input = channel(&image, pass.channel);
             self.settings.limits.check_fit(&input, &model)?;
             job.enter(Status::Predicting).await?;
             let image_mpp = scale * pass.application.model_mpp;
-            labels.push(pass.application.segment(&model, input, image_mpp).await?);
+            let labels = pass.application.segment(&model, input, image_mpp).await?;
+            let name = name.clone();
+            features.push(compute::run(move || encode_labels(&name, c, labels)).await);
         }
-        let name = ResultName::new(job.original_name()?);
-        compute::run(move || {
-            let views: Vec<_> = labels.iter().map(|array| array.view()).collect();
-            Ok(encode_labels(&name, &concatenate(Axis(3), &views)?))
-        })
-        .await
+        Ok(by_batch_item(features))
     }
 
     async fn run_named(&self, job: &mut Job, image: Array4<f32>, plan: NamedPlan) -> anyhow::Result<Entries> {
-        let scale = self.scale(job, image.clone()).await?;
+        let scale = self.scale(job, || image.clone()).await?;
         self.settings.limits.check_scaled_size(&image, scale)?;
         let (id, functions) = self.choose_named(job, &image, plan).await?;
         let model = Model::load(&self.serving, &id).await?;
@@ -131,12 +129,12 @@ impl Image {
     }
 
     /// The job's scale within its limits, else what the detector says if it is on, else 1.
-    async fn scale(&self, job: &mut Job, image: Array4<f32>) -> anyhow::Result<f64> {
+    async fn scale(&self, job: &mut Job, image: impl FnOnce() -> Array4<f32> + Send) -> anyhow::Result<f64> {
         if let Some(scale) = job.scale()? {
             return self.settings.limits.check_scale(scale);
         }
         let scale = match &self.settings.scale_detection {
-            Some(model) => detect::scale(&Model::load(&self.serving, model).await?, image).await?,
+            Some(model) => detect::scale(&Model::load(&self.serving, model).await?, image()).await?,
             None => 1.0,
         };
         job.record_detected(Detected::Scale(scale)).await?;
@@ -163,19 +161,33 @@ impl Image {
     }
 }
 
+/// The channel of each pass, `[batch, row, column, 1]`; the only channel is the image itself.
+fn select_channels(image: Array4<f32>, passes: &[Pass]) -> Vec<Array4<f32>> {
+    if image.dim().3 == 1 && passes.len() == 1 {
+        return vec![image];
+    }
+    passes.iter().map(|pass| channel(&image, pass.channel)).collect()
+}
+
 fn channel(image: &Array4<f32>, index: usize) -> Array4<f32> {
     image.index_axis(Axis(3), index).to_owned().insert_axis(Axis(3))
 }
 
-/// One TIFF for each batch item and channel, batch items first.
-fn encode_labels(name: &ResultName, labels: &Array4<u32>) -> Entries {
-    let mut entries = Vec::new();
-    for (b, item) in labels.outer_iter().enumerate() {
-        for (c, plane) in item.axis_iter(Axis(2)).enumerate() {
+/// One TIFF for each batch item of a feature.
+fn encode_labels(name: &ResultName, feature: usize, labels: Array4<u32>) -> Entries {
+    let items = labels.outer_iter().enumerate();
+    items
+        .map(|(b, item)| {
             // Results are f32 for every reader of today; labels stay far below 2^24.
-            let pixels = plane.mapv(|label| label as f32);
-            entries.push((name.batch_feature(b, c), encode_tiff(pixels.view().into_dyn())));
-        }
-    }
-    entries
+            let pixels = item.index_axis(Axis(2), 0).mapv(|label| label as f32);
+            (name.batch_feature(b, feature), encode_tiff(pixels.view().into_dyn()))
+        })
+        .collect()
+}
+
+/// The entries of all features, batch items first.
+fn by_batch_item(features: Vec<Entries>) -> Entries {
+    let mut entries: Vec<_> = features.into_iter().flat_map(|feature| feature.into_iter().enumerate()).collect();
+    entries.sort_by_key(|(item, _)| *item);
+    entries.into_iter().map(|(_, entry)| entry).collect()
 }

@@ -44,7 +44,7 @@ pub(crate) fn run(case: &Case) -> Outcome {
         "peak_local_max" => run_peak_local_max,
         "label" => run_label,
         "relabel_sequential" => {
-            |case| case.agrees("labels", relabel_sequential(labels(case, "labels")?.view()).into_dyn().view())
+            |case| case.agrees("labels", relabel_sequential(labels(case, "labels")?).into_dyn().view())
         }
         "watershed" => run_watershed,
         "erode_edges" => |case| run_region(case, "erosion_width", erode_edges),
@@ -215,7 +215,7 @@ fn run_label(case: &Case) -> Result<(), String> {
 fn run_watershed(case: &Case) -> Result<(), String> {
     let (heights, markers) = (plane(case, "image")?, labels(case, "markers")?);
     let mask: Array2<bool> = ranked(case, "mask", |value| value != 0.0)?;
-    let basins = watershed(heights.view(), markers.view(), mask.view());
+    let basins = watershed(heights.view(), markers, mask.view());
     case.agrees("labels", basins.into_dyn().view())
 }
 
@@ -369,7 +369,7 @@ fn segment(
     (interior, channel): (&Array4<f32>, usize),
 ) -> Result<Array4<u32>, String> {
     let (maxima, interior) = (maxima.index_axis(Axis(3), 0), interior.index_axis(Axis(3), channel));
-    let labels = options.segment(maxima, interior).map_err(|error| error.to_string())?;
+    let labels = options.segment(maxima.to_owned(), interior.to_owned()).map_err(|error| error.to_string())?;
     Ok(labels.insert_axis(Axis(3)))
 }
 
