@@ -6,6 +6,7 @@
 use async_trait::async_trait;
 
 use crate::job::{Job, Output};
+use crate::memory::Memory;
 use crate::serving;
 use crate::settings::Reader;
 use crate::storage::Storage;
@@ -45,6 +46,8 @@ pub struct Clients {
     pub storage: Storage,
     /// The model server.
     pub serving: serving::Client,
+    /// The memory that all jobs share.
+    pub memory: Memory,
 }
 
 /// Builds a consumer from the settings it has read.

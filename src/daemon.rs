@@ -9,6 +9,7 @@ use tracing::{Level, info};
 
 use crate::cli::LogSettings;
 use crate::consumer::{Build, Clients, Registry};
+use crate::memory::Memory;
 use crate::queue::{MetadataStore, Queue, QueueSettings, Recovered};
 use crate::serving::{self, MetadataCache, ModelId, ServingSettings};
 use crate::settings::{Entry, Env, Origin, Problems, Reader};
@@ -29,6 +30,7 @@ pub(crate) struct Configured {
     queue: QueueSettings,
     storage: StorageSettings,
     serving: ServingSettings,
+    memory: Memory,
     grace: Duration,
 }
 
@@ -40,6 +42,7 @@ pub(crate) fn configure(registry: &Registry, env: &Env) -> Result<Configured, Pr
     let storage = StorageSettings::load(&mut reader);
     let serving = ServingSettings::load(&mut reader);
     let build = build(&mut reader);
+    let memory = Memory::load(&mut reader);
     let grace = reader.seconds("SHUTDOWN_GRACE", 25.0, "time for running jobs after SIGTERM, seconds");
     let log = log_settings(&mut reader);
     let forgotten: Vec<_> = FORGOTTEN.into_iter().filter(|name| env.get(name).is_some()).collect();
@@ -47,7 +50,7 @@ pub(crate) fn configure(registry: &Registry, env: &Env) -> Result<Configured, Pr
         reader.warn(format!("without effect since version 0.5: {}", forgotten.join(", ")));
     }
     let (entries, warnings) = reader.finish()?;
-    Ok(Configured { entries, warnings, log, kind, build, queue, storage, serving, grace })
+    Ok(Configured { entries, warnings, log, kind, build, queue, storage, serving, memory, grace })
 }
 
 /// Consumes jobs until `stop`. Peers may come and go meanwhile.
@@ -57,6 +60,7 @@ pub(crate) async fn consume(configured: Configured, stop: CancellationToken) -> 
     let clients = Clients {
         storage: Storage::open(&configured.storage)?,
         serving: serving::Client::new(configured.serving, Some(metadata)),
+        memory: configured.memory,
     };
     let consumer = Arc::from((configured.build)(&clients));
     info!(

@@ -51,6 +51,9 @@ pub mod analysis;
 /// The door from async to the CPU.
 pub mod compute;
 
+/// The bound on the memory of all jobs together.
+pub mod memory;
+
 /// The error that is the user's to mend.
 pub mod failure;
 

@@ -121,6 +121,22 @@ async fn a_job_that_names_its_model_runs_that_model_and_its_functions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn jobs_share_the_memory_that_there_is() {
+    let lab = lab().await;
+    lab.models.faults().delay(Duration::from_millis(100));
+    let pod = lab.pod("pod-1").set("CONCURRENCY", "2").set("MEMORY_BUDGET", "30Mi").start();
+    let jobs = [0; 3].map(|_| lab.submit(INPUT, &FIELDS));
+    jobs.iter().for_each(|key| drop(lab.wait_done(key)));
+    assert!(pod.log().contains("waiting for memory"), "two jobs at once are too many");
+    drop(pod);
+
+    let _pod = lab.pod("pod-1").set("MEMORY_BUDGET", "10Mi").start();
+    let reason = lab.wait_failed(&lab.submit(INPUT, &FIELDS));
+    assert!(reason.starts_with("ValueError: the image needs about "), "{reason}");
+    assert!(reason.ends_with("bytes of memory, and MEMORY_BUDGET is 10485760"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_environment_can_overrule_models_of_jobs() {
     let lab = lab().await;
     let _pod = lab.pod("pod-1").set("MODEL_SELECTION", "env").start();

@@ -9,6 +9,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("settings", &[]),
     ("failure", &[]),
     ("compute", &[]),
+    ("memory", &["failure", "settings"]),
     ("analysis", &["analysis"]),
     ("images", &["images"]),
     ("storage", &["storage", "settings", "images"]),
@@ -17,7 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("job", &["queue", "failure"]),
     ("reason", &["failure", "images", "job", "serving", "storage"]),
     ("applications", &["applications", "analysis", "serving", "compute", "failure"]),
-    ("consumer", &["consumer", "consumers", "job", "serving", "settings", "storage"]),
+    ("consumer", &["consumer", "consumers", "job", "memory", "serving", "settings", "storage"]),
     (
         "consumers",
         &[
@@ -28,6 +29,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "failure",
             "images",
             "job",
+            "memory",
             "serving",
             "settings",
             "storage",

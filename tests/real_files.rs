@@ -38,6 +38,24 @@ fn real_files_are_read_as_reference_readers_read_them() {
 }
 
 #[test]
+fn real_files_take_the_memory_that_their_headers_announce() {
+    let Some(folder) = folder() else {
+        println!("real-files: skipped, no folder of real files");
+        return;
+    };
+    let text = std::fs::read(folder.join("expected.json")).expect("the folder has an index");
+    let index: Value = serde_json::from_slice(&text).expect("the index is JSON");
+    for name in index["files"].as_object().expect("the index lists files").keys() {
+        let content = std::fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        if let Ok(image) = images::decode(&content, name, &LIMITS) {
+            let bytes = (image.len() * size_of::<f32>()) as u64;
+            let announced = images::decoded_bytes(&content, name).unwrap_or_else(|| panic!("{name}: no size"));
+            assert!((bytes..=4 * bytes).contains(&announced), "{name}: {bytes} bytes, {announced} announced");
+        }
+    }
+}
+
+#[test]
 fn damaged_real_files_are_refused_or_read_but_never_panic() {
     let Some(folder) = folder() else {
         println!("real-files: skipped, no folder of real files");

@@ -9,19 +9,20 @@ mod settings;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use ndarray::{Array4, ArrayD, Axis};
+use ndarray::{Array4, Axis};
 
 use self::plan::{NamedPlan, Pass, Plan};
 pub use self::settings::ImageSettings;
+use super::input::Input;
 use crate::applications::{Model, detect, named};
 use crate::compute;
-use crate::consumer::{Consumer, Kind, Outcome};
+use crate::consumer::{Clients, Consumer, Kind, Outcome};
 use crate::images::output::ResultName;
 use crate::images::{self, encode_tiff};
 use crate::job::{Detected, Job, Output, Status};
+use crate::memory::Reservation;
 use crate::serving;
-use crate::storage::{Storage, archive};
+use crate::storage::archive;
 
 /// Segments one image.
 pub const KIND: Kind = Kind {
@@ -30,16 +31,13 @@ pub const KIND: Kind = Kind {
     about: "segments the cells of one image",
     configure: |reader| {
         let settings = Arc::new(ImageSettings::load(reader));
-        Box::new(|clients| {
-            Box::new(Image { settings, storage: clients.storage.clone(), serving: clients.serving.clone() })
-        })
+        Box::new(|clients| Box::new(Image { settings, clients: clients.clone() }))
     },
 };
 
 struct Image {
     settings: Arc<ImageSettings>,
-    storage: Storage,
-    serving: serving::Client,
+    clients: Clients,
 }
 
 #[async_trait]
@@ -51,10 +49,10 @@ impl Consumer for Image {
 
     async fn consume(&self, job: &mut Job) -> anyhow::Result<Outcome> {
         let plan = plan::of(job, &self.settings)?;
-        let file = self.storage.download(job.input_file_name()?).await?;
+        let input = Input::fetch(job, &self.clients.storage, &self.clients.memory).await?;
 
         job.enter(Status::PreProcessing).await?;
-        let image = self.decode(job, file).await?;
+        let (image, _memory) = self.decode(job, input).await?;
         let entries = match plan {
             Plan::Channels(passes) => self.segment(job, image, passes).await?,
             Plan::Named(plan) => self.run_named(job, image, plan).await?,
@@ -63,7 +61,7 @@ impl Consumer for Image {
         job.enter(Status::SavingResults).await?;
         let archive = compute::run(move || archive::write_zip(entries)).await?;
         let key = job.output_key();
-        let url = self.storage.upload(&key, archive.into()).await?;
+        let url = self.clients.storage.upload(&key, archive.into()).await?;
         Ok(Outcome::Done(Output { key, url }))
     }
 }
@@ -71,19 +69,14 @@ impl Consumer for Image {
 type Entries = Vec<(String, Vec<u8>)>;
 
 impl Image {
-    async fn decode(&self, job: &Job, file: Bytes) -> anyhow::Result<Array4<f32>> {
-        let name = job.input_file_name()?.to_owned();
-        let order = job.dimension_order()?.to_owned();
-        let limits = self.settings.limits.of_decoding();
-        let image = compute::run(move || -> anyhow::Result<_> {
-            let image: ArrayD<f32> = images::decode(&file, &name, &limits)?;
-            let order = match order.as_str() {
-                "" => images::default_order(image.shape(), images::Container::of(&name))?.to_owned(),
-                _ => order,
-            };
-            Ok(images::to_bxyc(image, &order)?)
-        });
-        image.await
+    async fn decode(&self, job: &Job, input: Input) -> anyhow::Result<(Array4<f32>, Reservation)> {
+        let (image, memory) = input.decode(&self.settings.limits).await?;
+        let order = match job.dimension_order()? {
+            "" => images::default_order(image.shape(), images::Container::of(job.input_file_name()?))?,
+            order => order,
+        };
+        let order = order.to_owned();
+        Ok((compute::run(move || images::to_bxyc(image, &order)).await?, memory))
     }
 
     async fn segment(&self, job: &mut Job, image: Array4<f32>, passes: Vec<Pass>) -> anyhow::Result<Entries> {
@@ -94,7 +87,7 @@ impl Image {
         let name = ResultName::new(job.original_name()?);
         let mut features = Vec::new();
         for (c, (pass, input)) in passes.into_iter().zip(inputs).enumerate() {
-            let model = Model::load(&self.serving, &pass.model).await?;
+            let model = Model::load(&self.clients.serving, &pass.model).await?;
             self.settings.limits.check_fit(&input, &model)?;
             job.enter(Status::Predicting).await?;
             let image_mpp = scale * pass.application.model_mpp;
@@ -109,7 +102,7 @@ impl Image {
         let scale = self.scale(job, || image.clone()).await?;
         self.settings.limits.check_scaled_size(&image, scale)?;
         let (id, functions) = self.choose_named(job, &image, plan).await?;
-        let model = Model::load(&self.serving, &id).await?;
+        let model = Model::load(&self.clients.serving, &id).await?;
         self.settings.limits.check_fit(&image, &model)?;
         let input =
             compute::run(move || named::prepare(image, scale, &functions.pre).map(|input| (input, functions))).await;
@@ -134,7 +127,7 @@ impl Image {
             return self.settings.limits.check_scale(scale);
         }
         let scale = match &self.settings.scale_detection {
-            Some(model) => detect::scale(&Model::load(&self.serving, model).await?, image()).await?,
+            Some(model) => detect::scale(&Model::load(&self.clients.serving, model).await?, image()).await?,
             None => 1.0,
         };
         job.record_detected(Detected::Scale(scale)).await?;
@@ -151,7 +144,7 @@ impl Image {
             NamedPlan::Model(id, functions) => return Ok((id, functions)),
             NamedPlan::Label(label) => label,
             NamedPlan::Detect => {
-                let model = Model::load(&self.serving, &self.settings.label_detection_model).await?;
+                let model = Model::load(&self.clients.serving, &self.settings.label_detection_model).await?;
                 let label = detect::label(&model, image.clone()).await?;
                 job.record_detected(Detected::Label(label)).await?;
                 label

@@ -7,21 +7,21 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use async_trait::async_trait;
-use bytes::Bytes;
 use ndarray::{Array4, ArrayD, Axis, Ix4};
 
+use super::input::Input;
 use super::limits::Limits;
 use super::model;
 use crate::applications::{Application, Compartment, Model};
 use crate::compute;
-use crate::consumer::{Consumer, Kind, Outcome};
+use crate::consumer::{Clients, Consumer, Kind, Outcome};
 use crate::failure::InvalidInput;
 use crate::images::output::ResultName;
 use crate::images::{self, ModelInput, encode_tiff};
 use crate::job::{Detected, Job, Output, Status};
-use crate::serving::{self, ModelId};
+use crate::serving::ModelId;
 use crate::settings::Reader;
-use crate::storage::{Storage, archive};
+use crate::storage::archive;
 
 /// Segments whole cells and nuclei in one image of tissue.
 pub const KIND: Kind = Kind {
@@ -30,9 +30,7 @@ pub const KIND: Kind = Kind {
     about: "segments whole cells and nuclei in one image of tissue",
     configure: |reader| {
         let settings = Arc::new(MesmerSettings::load(reader));
-        Box::new(|clients| {
-            Box::new(Mesmer { settings, storage: clients.storage.clone(), serving: clients.serving.clone() })
-        })
+        Box::new(|clients| Box::new(Mesmer { settings, clients: clients.clone() }))
     },
 };
 
@@ -62,8 +60,7 @@ impl MesmerSettings {
 
 struct Mesmer {
     settings: Arc<MesmerSettings>,
-    storage: Storage,
-    serving: serving::Client,
+    clients: Clients,
 }
 
 #[async_trait]
@@ -76,12 +73,14 @@ impl Consumer for Mesmer {
     async fn consume(&self, job: &mut Job) -> anyhow::Result<Outcome> {
         let compartment = self.compartment(job)?;
         let channels = job.channel_numbers()?;
-        let file = self.storage.download(job.input_file_name()?).await?;
+        let input = Input::fetch(job, &self.clients.storage, &self.clients.memory).await?;
 
         job.enter(Status::PreProcessing).await?;
-        let image = self.decode(job, file).await?;
+        // Without axes of length 1, and a batch axis in front.
+        let (image, _memory) = input.decode(&self.settings.limits).await?;
+        let image = images::squeeze(image).insert_axis(Axis(0));
         let scale = self.scale(job).await?;
-        let model = Model::load(&self.serving, &self.settings.model).await?;
+        let model = Model::load(&self.clients.serving, &self.settings.model).await?;
         job.record_detected(Detected::DimensionOrder(images::detect_dimension_order(image.shape(), 4))).await?;
         let image = self.validate(image, channels, &model).await?;
         self.settings.limits.check_scaled_size(&image, scale)?;
@@ -94,7 +93,7 @@ impl Consumer for Mesmer {
         let name = ResultName::new(job.original_name()?);
         let archive = compute::run(move || archive::write_zip(encode_labels(&name, &labels))).await?;
         let key = job.output_key();
-        let url = self.storage.upload(&key, archive.into()).await?;
+        let url = self.clients.storage.upload(&key, archive.into()).await?;
         Ok(Outcome::Done(Output { key, url }))
     }
 }
@@ -103,14 +102,6 @@ impl Mesmer {
     fn compartment(&self, job: &Job) -> anyhow::Result<Compartment> {
         let Some(text) = job.compartment()? else { return Ok(self.settings.compartment) };
         text.parse().map_err(|expected| InvalidInput(format!("compartment `{text}`: {expected}")).into())
-    }
-
-    /// The image without axes of length 1, and a batch axis in front.
-    async fn decode(&self, job: &Job, file: Bytes) -> anyhow::Result<ArrayD<f32>> {
-        let name = job.input_file_name()?.to_owned();
-        let limits = self.settings.limits.of_decoding();
-        let image = compute::run(move || images::decode(&file, &name, &limits)).await?;
-        Ok(images::squeeze(image).insert_axis(Axis(0)))
     }
 
     async fn scale(&self, job: &mut Job) -> anyhow::Result<f64> {

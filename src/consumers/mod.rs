@@ -6,6 +6,7 @@ pub mod image;
 /// Segmentation of one image of tissue.
 pub mod mesmer;
 
+mod input;
 mod limits;
 
 use crate::consumer::Kind;

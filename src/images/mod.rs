@@ -60,6 +60,16 @@ pub fn decode(bytes: &[u8], name: &str, limits: &Limits) -> Result<ArrayD<f32>, 
     }
 }
 
+/// Bytes of the array that [`decode`] would give, from the file's header; `None` if it would fail.
+#[must_use]
+pub fn decoded_bytes(bytes: &[u8], name: &str) -> Option<u64> {
+    // With nothing allowed, decoding ends where the size is known and nothing has been taken.
+    match decode(bytes, name, &Limits { max_decoded_bytes: 0 }) {
+        Err(Error::TooLarge { needed_bytes, .. }) => Some(needed_bytes),
+        _ => None,
+    }
+}
+
 /// Whether the suffix of `name` sends it to the TIFF reader: `.tif` or `.tiff` in any case.
 #[must_use]
 pub fn is_tiff_name(name: &str) -> bool {

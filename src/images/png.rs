@@ -10,6 +10,9 @@ use super::{Error, Limits, array};
 /// Most bytes that a byte of deflate data stands for.
 const MOST_EXPANSION: u64 = 1032;
 
+/// What may be spent on a header.
+const HEADER_BYTES: u64 = 1 << 20;
+
 /// `[row, column, channel]`.
 ///
 /// Gray of 1 bit is 0 or 1, of 2 and 4 bits it is scaled to 255, of 16 bits it is kept. Palette images are indices. 16-bit
@@ -37,7 +40,8 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<ArrayD<f32>, Error
 }
 
 fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Reader<Cursor<&'a [u8]>>, Error> {
-    let bytes_allowed = usize::try_from(limits.max_decoded_bytes).unwrap_or(usize::MAX);
+    // The header needs some room of its own, whatever the pixels may take.
+    let bytes_allowed = usize::try_from(limits.max_decoded_bytes.max(HEADER_BYTES)).unwrap_or(usize::MAX);
     let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), png::Limits { bytes: bytes_allowed });
     decoder.set_transformations(Transformations::IDENTITY);
     decoder.set_ignore_text_chunk(true);

@@ -149,6 +149,18 @@ impl Storage {
         self.retry.run(&object, || self.fetch(&object)).await
     }
 
+    /// The size in bytes of the object that a job's input reference means.
+    ///
+    /// One above `MAX_DOWNLOAD_BYTES` is refused.
+    pub async fn size(&self, reference: &str) -> Result<u64, Error> {
+        let object = self.object(self.location.object_key(reference)?);
+        let ask = async || {
+            let found = self.store.head(&object.path).await.map_err(|error| object.failure(&error))?;
+            self.check_size(&object, found.size).map(|()| found.size)
+        };
+        self.retry.run(&object, ask).await
+    }
+
     /// Stores `body` under `key`, replacing what was there in one step, and gives the public URL.
     ///
     /// The content type follows from the key's extension; the access list is the one of the settings.

@@ -1,0 +1,64 @@
+//! The input of a job: fetched and decoded within the memory that all jobs share.
+
+use bytes::Bytes;
+use ndarray::ArrayD;
+use tracing::info;
+
+use super::limits::Limits;
+use crate::compute;
+use crate::images;
+use crate::job::Job;
+use crate::memory::{Memory, Reservation};
+use crate::storage::Storage;
+
+/// Bytes at the peak of a segmentation for each byte of the decoded image: the heads, or what the watershed needs, beside
+/// the image itself.
+const PEAK: f64 = 3.5;
+
+/// Bytes of tiles and answers under way.
+const UNDER_WAY: u64 = 16 << 20;
+
+/// A file, and the memory set aside for the work on it.
+pub(super) struct Input {
+    file: Bytes,
+    name: String,
+    /// Held until the job ends.
+    pub(super) memory: Reservation,
+}
+
+impl Input {
+    /// Fetches the file of a job as soon as there is memory for all of its work.
+    ///
+    /// How much that is shows only in the file. If others hold what is missing then, the file is let go, to be fetched again
+    /// when there is enough: a job that waits takes nothing.
+    pub(super) async fn fetch(job: &Job, storage: &Storage, memory: &Memory) -> anyhow::Result<Self> {
+        let reference = job.input_file_name()?;
+        let scale = job.scale()?.unwrap_or(1.0).max(1.0);
+        let mut wanted = if memory.is_bounded() { storage.size(reference).await? } else { 0 };
+        loop {
+            let mut memory = memory.reserve(wanted).await?;
+            let file = storage.download(reference).await?;
+            let needed = peak_bytes(&file, reference, scale);
+            if memory.grow(needed)? {
+                return Ok(Self { file, name: reference.to_owned(), memory });
+            }
+            info!(needed_bytes = needed, "waiting for memory");
+            wanted = needed;
+        }
+    }
+
+    /// The image in the file. Lets the file go.
+    pub(super) async fn decode(self, limits: &Limits) -> anyhow::Result<(ArrayD<f32>, Reservation)> {
+        let Self { file, name, memory } = self;
+        let limits = limits.of_decoding();
+        let image = compute::run(move || images::decode(&file, &name, &limits)).await?;
+        Ok((image, memory))
+    }
+}
+
+/// What the work on this file takes at its peak; no more than the file if it cannot be read.
+fn peak_bytes(file: &[u8], name: &str, scale: f64) -> u64 {
+    let work = images::decoded_bytes(file, name)
+        .map_or(0, |decoded| (decoded as f64 * PEAK * scale * scale) as u64 + UNDER_WAY);
+    file.len() as u64 + work
+}

@@ -1,0 +1,146 @@
+//! A bound on the memory that all running jobs take together.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::failure::InvalidInput;
+use crate::settings::Reader;
+
+/// What one permit stands for; a semaphore counts to 2^32 at once.
+const UNIT: u64 = 64 << 10;
+
+/// Share of the container's limit that jobs may take, in per cent; the rest is for the program and its buffers.
+const SHARE: u64 = 80;
+
+/// The memory that jobs share. Clones share it too.
+#[derive(Clone)]
+pub struct Memory {
+    units: Arc<Semaphore>,
+    /// Bytes in all; 0 for no bound.
+    budget: u64,
+}
+
+impl Memory {
+    /// Reads `MEMORY_BUDGET`.
+    pub fn load(reader: &mut Reader<'_>) -> Self {
+        let default = container_limit().map_or(0, |limit| limit / 100 * SHARE);
+        let doc = "memory for all jobs at once (default: 80 % of the container's limit); 0 is no limit";
+        Self::new(reader.bytes("MEMORY_BUDGET", default, doc))
+    }
+
+    /// This many bytes; 0 is no bound.
+    pub fn new(budget: u64) -> Self {
+        Self { units: Arc::new(Semaphore::new(units(budget) as usize)), budget }
+    }
+
+    /// Whether there is a bound.
+    pub fn is_bounded(&self) -> bool {
+        self.budget > 0
+    }
+
+    /// Waits until so many bytes are free, in the order in which callers came.
+    ///
+    /// # Errors
+    ///
+    /// More bytes than there are in all.
+    pub async fn reserve(&self, bytes: u64) -> Result<Reservation, InvalidInput> {
+        if !self.is_bounded() {
+            return Ok(Reservation { memory: self.clone(), permit: None, bytes });
+        }
+        self.check(bytes)?;
+        let permit = Arc::clone(&self.units).acquire_many_owned(units(bytes)).await;
+        Ok(Reservation { memory: self.clone(), permit: permit.ok(), bytes })
+    }
+
+    fn check(&self, bytes: u64) -> Result<(), InvalidInput> {
+        let budget = self.budget;
+        if bytes <= budget {
+            return Ok(());
+        }
+        Err(InvalidInput(format!("the image needs about {bytes} bytes of memory, and MEMORY_BUDGET is {budget}")))
+    }
+}
+
+/// Bytes that are set aside until the value is dropped.
+pub struct Reservation {
+    memory: Memory,
+    permit: Option<OwnedSemaphorePermit>,
+    bytes: u64,
+}
+
+impl Reservation {
+    /// Makes the reservation as large as this, if that needs no waiting.
+    ///
+    /// # Errors
+    ///
+    /// More bytes than there are in all.
+    pub fn grow(&mut self, bytes: u64) -> Result<bool, InvalidInput> {
+        if !self.memory.is_bounded() || bytes <= self.bytes {
+            return Ok(true);
+        }
+        self.memory.check(bytes)?;
+        let more = units(bytes).saturating_sub(units(self.bytes));
+        let Ok(more) = Arc::clone(&self.memory.units).try_acquire_many_owned(more) else { return Ok(false) };
+        match &mut self.permit {
+            Some(permit) => permit.merge(more),
+            None => self.permit = Some(more),
+        }
+        self.bytes = bytes;
+        Ok(true)
+    }
+}
+
+fn units(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX)
+}
+
+/// The memory that the container may take, if that is limited.
+fn container_limit() -> Option<u64> {
+    let files = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+    let limit = files.iter().find_map(|file| std::fs::read_to_string(file).ok()?.trim().parse::<u64>().ok())?;
+    // Version 1 says "none" with a number that no machine has.
+    (limit < 1 << 50).then_some(limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn those_who_came_first_are_served_first_and_never_more_than_there_is() {
+        let memory = Memory::new(10 * UNIT);
+        let mut first = memory.reserve(6 * UNIT).await.expect("there is room");
+        let waiting = tokio::spawn({
+            let memory = memory.clone();
+            async move { memory.reserve(8 * UNIT).await.expect("it fits").bytes }
+        });
+        tokio::task::yield_now().await;
+        let late = tokio::spawn({
+            let memory = memory.clone();
+            async move { memory.reserve(UNIT).await.expect("it fits").bytes }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished() && !late.is_finished(), "a small one does not overtake");
+        assert!(!first.grow(7 * UNIT).expect("it fits"), "others wait for what is free");
+        drop(first);
+        assert_eq!(waiting.await.expect("it ends"), 8 * UNIT);
+        assert_eq!(late.await.expect("it ends"), UNIT);
+    }
+
+    #[tokio::test]
+    async fn what_never_fits_is_refused_at_once() {
+        let memory = Memory::new(UNIT);
+        let error = memory.reserve(2 * UNIT).await.err().expect("it is too much");
+        assert!(error.to_string().contains("MEMORY_BUDGET is 65536"), "{error}");
+        let mut reservation = memory.reserve(UNIT).await.expect("it fits");
+        assert!(reservation.grow(3 * UNIT).is_err());
+    }
+
+    #[tokio::test]
+    async fn without_a_bound_nothing_waits() {
+        let memory = Memory::new(0);
+        let mut reservation = memory.reserve(u64::MAX).await.expect("there is no bound");
+        assert!(reservation.grow(u64::MAX).expect("there is no bound"));
+    }
+}
