@@ -103,7 +103,7 @@ impl Scene {
     fn labels(&self) -> Array2<u32> {
         let interior = gaussian_filter(self.interior.view(), 1.0);
         let mask = interior.mapv(|value| value > 0.2);
-        watershed(interior.mapv(|value| -value).view(), self.markers(), mask.view())
+        watershed(interior.mapv(|value| -value).view(), self.markers().view(), mask.view())
     }
 }
 
@@ -189,7 +189,7 @@ fn bench_primitives(criterion: &mut Criterion, scene: &Scene) {
     let smooth = gaussian_filter(interior, 1.0);
     let (heights, mask) = (smooth.mapv(|value| -value), smooth.mapv(|value| value > 0.01));
     let markers = scene.markers();
-    bench(criterion, "watershed", size, || watershed(heights.view(), markers.clone(), mask.view()));
+    bench(criterion, "watershed", size, || watershed(heights.view(), markers.view(), mask.view()));
 }
 
 fn bench_regions(criterion: &mut Criterion, scene: &Scene) {

@@ -9,11 +9,11 @@ use rayon::prelude::*;
 use thiserror::Error;
 
 use super::gaussian::gaussian_filter;
-use super::label::{Connectivity, label, relabel_sequential};
+use super::label::{Connectivity, component_runs, relabel_sequential};
 use super::morphology::dilation_square;
 use super::peaks::{LocalMaxima, h_maxima, peak_local_max};
 use super::region::{erode_edges, fill_holes, remove_small_objects};
-use super::watershed::watershed;
+use super::watershed::watershed_from_runs;
 
 /// What [`DeepWatershed::segment`] returns.
 pub type Result<T> = std::result::Result<T, DeepWatershedError>;
@@ -189,7 +189,9 @@ impl DeepWatershed {
         let maxima = smoothed(maxima, self.maxima_smooth);
         let peaks = self.maxima(maxima.view());
         drop(maxima);
-        let markers = label(peaks.view(), Connectivity::Eight);
+        let columns = peaks.ncols();
+        let (peaks, _) = peaks.into_raw_vec_and_offset();
+        let markers = component_runs(&peaks, columns, Connectivity::Eight);
         drop(peaks);
         let mut interior = smoothed(interior, self.interior_smooth);
         if let Some(radius) = self.pixel_expansion {
@@ -198,7 +200,7 @@ impl DeepWatershed {
         let threshold = self.interior_threshold as f32;
         let inside = interior.mapv(|value| value > threshold);
         let heights = interior.mapv_into(|value| -value);
-        let mut labels = watershed(heights.view(), markers, inside.view());
+        let mut labels = watershed_from_runs(heights.view(), markers, inside.view());
         drop((heights, inside));
         erode_edges(&mut labels, self.label_erosion);
         if self.small_objects_threshold > 0 {

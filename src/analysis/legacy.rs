@@ -86,7 +86,7 @@ impl LegacyDeepWatershed {
         let threshold = self.distance_threshold as f32;
         let inside = interior.mapv(|value| value > threshold);
         let heights = interior.mapv(|value| -value);
-        let mut labels = watershed(heights.view(), markers, inside.view());
+        let mut labels = watershed(heights.view(), markers.view(), inside.view());
         erode_edges(&mut labels, 1);
         remove_small_objects(&mut labels, self.small_objects_threshold);
         relabel_sequential(labels)
@@ -156,7 +156,7 @@ impl ClassWatershed {
         }
         let markers = label(peaks.view(), Connectivity::Four);
         let heights = levels.mapv(|level| -(level as f32));
-        let mut labels = watershed(heights.view(), markers, inside.view());
+        let mut labels = watershed(heights.view(), markers.view(), inside.view());
         remove_small_objects(&mut labels, self.min_size);
         labels
     }

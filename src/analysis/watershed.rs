@@ -26,14 +26,32 @@ use super::plane::{from_values, values};
 /// # Panics
 /// If the shapes differ, the plane has 2^30 pixels or more, or a label is 2^31 - 1 or more.
 #[must_use]
-pub fn watershed(heights: ArrayView2<'_, f32>, markers: Array2<u32>, mask: ArrayView2<'_, bool>) -> Array2<u32> {
+pub fn watershed(
+    heights: ArrayView2<'_, f32>,
+    markers: ArrayView2<'_, u32>,
+    mask: ArrayView2<'_, bool>,
+) -> Array2<u32> {
     assert_eq!(heights.dim(), markers.dim(), "heights and markers of a watershed");
+    let mut runs = Vec::new();
+    for (row, markers) in markers.outer_iter().enumerate() {
+        let pixels = (row * markers.len()..).zip(markers).filter(|(_, marker)| **marker != 0);
+        runs.extend(pixels.map(|(pixel, &marker)| (marker, pixel..pixel + 1)));
+    }
+    watershed_from_runs(heights, runs, mask)
+}
+
+/// [`watershed`] from runs of marked pixels, each in one row, and their labels.
+pub(super) fn watershed_from_runs(
+    heights: ArrayView2<'_, f32>,
+    markers: Vec<(u32, Range<usize>)>,
+    mask: ArrayView2<'_, bool>,
+) -> Array2<u32> {
     assert_eq!(heights.dim(), mask.dim(), "heights and mask of a watershed");
     assert!((heights.nrows() + 2) * (heights.ncols() + 2) < RANKED as usize / 2, "a plane of a watershed is smaller");
     let (heights, mask) = (heights.as_standard_layout(), mask.as_standard_layout());
     let (rows, columns) = heights.dim();
-    let mut basins = Basins::new(values(&heights), &markers, values(&mask), columns);
-    drop(markers);
+    let mut basins = Basins::new(values(&heights), values(&mask), columns);
+    basins.mark(markers);
     let runs = component_runs(values(&mask), columns, Connectivity::Four);
     let parts: Vec<Part<'_>> = runs.chunk_by(|a, b| a.0 == b.0).filter_map(|runs| Part::new(runs, &basins)).collect();
     let entries = basins.flood_tied_markers(&parts);
@@ -72,27 +90,31 @@ struct Basins<'a> {
 }
 
 impl<'a> Basins<'a> {
-    fn new(heights: &'a [f32], markers: &Array2<u32>, mask: &[bool], columns: usize) -> Self {
+    fn new(heights: &'a [f32], mask: &[bool], columns: usize) -> Self {
         let width = columns + 2;
-        let margin = || std::iter::repeat_n(OUTSIDE, width);
-        let mut cells: Vec<u32> = Vec::with_capacity((markers.nrows() + 2) * width);
-        let mut seeds = Vec::new();
-        cells.extend(margin());
-        for ((markers, mask), heights) in
-            markers.outer_iter().zip(mask.chunks_exact(columns)).zip(heights.chunks_exact(columns))
-        {
-            cells.push(OUTSIDE);
-            for ((&marker, &inside), &height) in markers.iter().zip(mask).zip(heights) {
-                if inside && marker != 0 {
-                    assert!(marker < OUTSIDE, "labels of markers are below 2^31 - 1");
-                    seeds.push(Entry { key: key(height, 0), index: cells.len() as u32 });
-                }
-                cells.push(if inside { marker } else { OUTSIDE });
-            }
-            cells.push(OUTSIDE);
+        let outside = |count: usize| std::iter::repeat_with(|| AtomicU32::new(OUTSIDE)).take(count);
+        let mut cells: Vec<AtomicU32> = Vec::with_capacity((heights.len() / columns.max(1) + 2) * width);
+        cells.extend(outside(width + 1));
+        for row in mask.chunks_exact(columns) {
+            cells.extend(row.iter().map(|&inside| AtomicU32::new(if inside { 0 } else { OUTSIDE })));
+            cells.extend(outside(2));
         }
-        cells.extend(margin());
-        Self { heights, columns, cells: cells.into_iter().map(AtomicU32::new).collect(), seeds }
+        cells.extend(outside(width - 1));
+        Self { heights, columns, cells, seeds: Vec::new() }
+    }
+
+    /// Labels the pixels of these runs that are in the mask.
+    fn mark(&mut self, mut markers: Vec<(u32, Range<usize>)>) {
+        markers.sort_unstable_by_key(|(_, run)| run.start);
+        for (label, run) in markers {
+            assert!(label < OUTSIDE, "labels of markers are below 2^31 - 1");
+            for (index, &height) in self.indices(&run).zip(&self.heights[run]) {
+                if self.cell(index) == 0 {
+                    self.set(index, label);
+                    self.seeds.push(Entry { key: key(height, 0), index });
+                }
+            }
+        }
     }
 
     fn cell(&self, index: u32) -> u32 {
@@ -189,13 +211,16 @@ impl<'a> Basins<'a> {
         start..start + run.len() as u32
     }
 
-    fn into_labels(self, rows: usize) -> Array2<u32> {
-        let mut labels = Vec::with_capacity(rows * self.columns);
-        for row in self.cells.chunks_exact(self.columns + 2).skip(1).take(rows) {
-            let label = |cell: &AtomicU32| Some(cell.load(Ordering::Relaxed)).filter(|&label| label != OUTSIDE);
-            labels.extend(row[1..=self.columns].iter().map(|cell| label(cell).unwrap_or(0)));
+    /// The labels, in the memory of the cells.
+    fn into_labels(mut self, rows: usize) -> Array2<u32> {
+        for row in 0..rows {
+            for column in 0..self.columns {
+                let label = *self.cells[(row + 1) * (self.columns + 2) + column + 1].get_mut();
+                self.cells[row * self.columns + column] = AtomicU32::new(if label == OUTSIDE { 0 } else { label });
+            }
         }
-        from_values([rows, self.columns], labels)
+        self.cells.truncate(rows * self.columns);
+        from_values([rows, self.columns], self.cells.into_iter().map(AtomicU32::into_inner).collect())
     }
 }
 
@@ -478,7 +503,7 @@ mod tests {
                 if spread(pixel) as u32 % 23 < density { 1 + spread(pixel) as u32 % 5 } else { 0 }
             });
             let mask = Array2::from_shape_fn(heights.dim(), |(row, column)| (row * 7 + column * 5) as u32 % 11 >= off);
-            let labels = watershed(heights.view(), markers.clone(), mask.view());
+            let labels = watershed(heights.view(), markers.view(), mask.view());
             prop_assert_eq!(labels, slow(&heights, &markers, &mask));
         }
     }
@@ -488,7 +513,7 @@ mod tests {
         let heights = array![[0.0, 1.0, 3.0, 2.0, 0.0_f32]];
         let markers = array![[1, 0, 0, 0, 2]];
         let mask = Array2::from_elem((1, 5), true);
-        assert_eq!(watershed(heights.view(), markers.clone(), mask.view()), array![[1, 1, 1, 2, 2]]);
+        assert_eq!(watershed(heights.view(), markers.view(), mask.view()), array![[1, 1, 1, 2, 2]]);
     }
 
     #[test]

@@ -215,7 +215,7 @@ fn run_label(case: &Case) -> Result<(), String> {
 fn run_watershed(case: &Case) -> Result<(), String> {
     let (heights, markers) = (plane(case, "image")?, labels(case, "markers")?);
     let mask: Array2<bool> = ranked(case, "mask", |value| value != 0.0)?;
-    let basins = watershed(heights.view(), markers, mask.view());
+    let basins = watershed(heights.view(), markers.view(), mask.view());
     case.agrees("labels", basins.into_dyn().view())
 }
 
