@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 IMAGE ?=
-.PHONY: help demo test golden bench lint docs settings clean
+.PHONY: help demo gallery fuzz test golden bench lint docs settings clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -14,11 +14,17 @@ demo: redis ## Run a real image through the whole system on this machine and dra
 	$(CARGO) build --release --locked
 	target/release/redis-consumer demo $(IMAGE)
 
+gallery: ## Draw the pictures of docs/images/gallery anew
+	$(CARGO) run --release --locked --quiet -- gallery
+
 test: redis ## Run every test against real peers
 	$(CARGO) test --release --locked --all-features
 
 golden: ## Run the golden cases and print a line per area
 	$(CARGO) test --release --locked --all-features golden -- --nocapture
+
+fuzz: ## Search for inputs that break a parser, a minute for each
+	scripts/fuzz 60
 
 bench: ## Time every kernel (benches/README.md says how to compare with Python)
 	$(CARGO) bench --locked

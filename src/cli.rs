@@ -38,10 +38,12 @@ enum Command {
     Settings,
     /// List the kinds of consumer that `CONSUMER_TYPE` can name.
     Consumers,
-    /// Serve a small classical nuclei model over the TensorFlow Serving API, to try things without a GPU.
+    /// Serve small classical models over the TensorFlow Serving API, to try things without a GPU.
     DemoModelServer(demo::ServerArguments),
     /// Run one image through the whole system on this machine and draw the result.
     Demo(demo::DemoArguments),
+    /// Draw pictures of what each kind of segmentation does to a real image.
+    Gallery(demo::GalleryArguments),
 }
 
 /// Runs the program with these kinds of consumer: parses the command line, does what it says, gives the exit status.
@@ -61,6 +63,7 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Consumers => list_consumers(&registry),
         Command::DemoModelServer(arguments) => block_on(|stop| demo::serve(arguments, stop)),
         Command::Demo(arguments) => block_on(|stop| demo::run(arguments, stop)),
+        Command::Gallery(arguments) => block_on(|stop| demo::gallery(arguments, stop)),
     };
     result.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
 }

@@ -6,6 +6,7 @@
 mod agreement;
 mod basins;
 mod distance;
+mod gallery;
 mod model_server;
 mod nuclei_model;
 mod overlay;
@@ -31,9 +32,20 @@ pub(crate) struct ServerArguments {
     /// Port on this machine; 0 takes any that is free.
     #[arg(long, default_value_t = 8500)]
     port: u16,
-    /// Name and version under which the model is served.
+    /// Name and version under which the nuclear model is served.
     #[arg(long, value_name = "NAME:VERSION", default_value = "NuclearSegmentation:6")]
     model: ModelId,
+    /// Name and version under which the stand-in for Mesmer is served.
+    #[arg(long, value_name = "NAME:VERSION", default_value = "MultiplexSegmentation:9")]
+    mesmer: ModelId,
+}
+
+/// Where pictures go.
+#[derive(clap::Args)]
+pub(crate) struct GalleryArguments {
+    /// A folder, created if it is missing.
+    #[arg(default_value = "docs/images/gallery")]
+    folder: PathBuf,
 }
 
 /// What to show.
@@ -43,15 +55,24 @@ pub(crate) struct DemoArguments {
     image: Option<PathBuf>,
 }
 
-/// Serves the classical nuclei model over the TensorFlow Serving API until `stop`.
+/// Serves the classical models over the TensorFlow Serving API until `stop`.
 pub(crate) async fn serve(arguments: ServerArguments, stop: CancellationToken) -> anyhow::Result<()> {
-    let ServerArguments { port, model } = arguments;
-    let models = vec![model_server::model(model.clone())];
+    let ServerArguments { port, model, mesmer } = arguments;
+    let models = vec![model_server::nuclear(model.clone()), model_server::mesmer(mesmer.clone())];
     let server = ModelServer::start(port, models).await.with_context(|| format!("cannot listen on port {port}"))?;
-    writeln!(stdout(), "serving {model} on {}: a classical stand-in, no trained network", server.address())?;
+    writeln!(
+        stdout(),
+        "serving {model} and {mesmer} on {}: classical stand-ins, no trained networks",
+        server.address()
+    )?;
     stop.cancelled().await;
     server.stop().await;
     Ok(())
+}
+
+/// Draws pictures of what each kind of segmentation does.
+pub(crate) async fn gallery(arguments: GalleryArguments, stop: CancellationToken) -> anyhow::Result<()> {
+    stop.run_until_cancelled(gallery::draw(&arguments.folder)).await.unwrap_or(Ok(()))
 }
 
 /// Runs one image through the whole system on this machine and draws the result to the folder `demo-output`.

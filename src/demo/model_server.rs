@@ -1,8 +1,8 @@
-//! The classical model in the form that a model server serves.
+//! The classical models in the form that a model server serves.
 
 use std::sync::Arc;
 
-use ndarray::{ArrayD, Ix4};
+use ndarray::{Array4, ArrayD, ArrayView4, Axis, Ix4, concatenate};
 
 use super::nuclei_model::{NucleiHeads, nuclei_model};
 use crate::serving::{Input, Model, ModelId};
@@ -16,15 +16,50 @@ const IMAGE: &str = "image";
 const CENTRES: &str = "centres";
 const INTERIOR: &str = "interior";
 
-/// The model under a name and version of the operator's choice.
-pub(super) fn model(id: ModelId) -> Model {
-    let plane = |name: &str| Input::float(name, &[-1, TILE, TILE, 1]);
-    Model { id, inputs: vec![plane(IMAGE)], outputs: vec![plane(CENTRES), plane(INTERIOR)], run: Arc::new(run) }
+/// Consumers read distances and classes of whole cells and of nuclei in the order of names.
+const MESMER_OUTPUTS: [&str; 4] = ["cells_0", "cells_1", "nuclei_0", "nuclei_1"];
+
+/// The nuclear model under a name and version of the operator's choice.
+pub(super) fn nuclear(id: ModelId) -> Model {
+    let outputs = vec![plane(CENTRES, 1), plane(INTERIOR, 1)];
+    Model { id, inputs: vec![plane(IMAGE, 1)], outputs, run: Arc::new(run_nuclear) }
 }
 
-fn run(inputs: &[(String, ArrayD<f32>)]) -> Result<Vec<(String, ArrayD<f32>)>, String> {
-    let [(_, tiles)] = inputs else { return Err(format!("{} inputs, wanted is one", inputs.len())) };
-    let tiles = tiles.view().into_dimensionality::<Ix4>().map_err(|error| format!("tiles of four axes: {error}"))?;
-    let NucleiHeads { maxima, interior } = nuclei_model(tiles);
+/// A stand-in for Mesmer: nuclei are looked for in the first channel, whole cells in whatever of both is brighter.
+pub(super) fn mesmer(id: ModelId) -> Model {
+    let outputs = MESMER_OUTPUTS.iter().zip([1, 3, 1, 3]).map(|(name, channels)| plane(name, channels)).collect();
+    Model { id, inputs: vec![plane(IMAGE, 2)], outputs, run: Arc::new(run_mesmer) }
+}
+
+fn plane(name: &str, channels: i64) -> Input {
+    Input::float(name, &[-1, TILE, TILE, channels])
+}
+
+fn run_nuclear(inputs: &[(String, ArrayD<f32>)]) -> Result<Vec<(String, ArrayD<f32>)>, String> {
+    let NucleiHeads { maxima, interior } = nuclei_model(only_input(inputs)?);
     Ok(vec![(CENTRES.to_owned(), maxima.into_dyn()), (INTERIOR.to_owned(), interior.into_dyn())])
+}
+
+fn run_mesmer(inputs: &[(String, ArrayD<f32>)]) -> Result<Vec<(String, ArrayD<f32>)>, String> {
+    let tiles = only_input(inputs)?;
+    if tiles.dim().3 != 2 {
+        return Err(format!("{} channels, wanted are two", tiles.dim().3));
+    }
+    let brighter = tiles.fold_axis(Axis(3), 0.0, |a: &f32, b| a.max(*b)).insert_axis(Axis(3));
+    let nuclei = tiles.slice_axis(Axis(3), (0..1).into()).as_standard_layout().into_owned();
+    let mut outputs = Vec::new();
+    for tiles in [brighter, nuclei] {
+        let NucleiHeads { maxima, interior } = nuclei_model(tiles.view());
+        let outside = interior.mapv(|inside| 1.0 - inside);
+        let edge = Array4::zeros(interior.dim());
+        let classes = concatenate(Axis(3), &[edge.view(), interior.view(), outside.view()]);
+        outputs.push(maxima.into_dyn());
+        outputs.push(classes.map_err(|error| error.to_string())?.into_dyn());
+    }
+    Ok(MESMER_OUTPUTS.map(str::to_owned).into_iter().zip(outputs).collect())
+}
+
+fn only_input(inputs: &[(String, ArrayD<f32>)]) -> Result<ArrayView4<'_, f32>, String> {
+    let [(_, tiles)] = inputs else { return Err(format!("{} inputs, wanted is one", inputs.len())) };
+    tiles.view().into_dimensionality::<Ix4>().map_err(|error| format!("tiles of four axes: {error}"))
 }

@@ -4,9 +4,6 @@ use ndarray::{Array2, Array3, ArrayView2, Axis, Zip};
 
 use super::palette;
 
-/// Small images are magnified by a whole number so that the longer side comes close to this, in pixels.
-const SIDE: f64 = 1100.0;
-
 /// Width of an outline in pixels of the picture.
 const OUTLINE: isize = 2;
 
@@ -22,14 +19,15 @@ const WHITE: f32 = 205.0;
 
 /// The picture `[row, column, colour]` (sRGB) of an image and its labels, both `[row, column]`; background is 0.
 ///
-/// Outlines lie inside their cells, 2 pixels wide, and are open where a cell leaves the image. Small images are magnified.
+/// Outlines lie inside their cells, 2 pixels wide, and are open where a cell leaves the image. Small images are magnified
+/// by a whole number so that the longer side comes close to `side` pixels.
 ///
 /// # Panics
 ///
 /// If the shapes differ.
-pub(super) fn draw(image: ArrayView2<'_, f32>, labels: ArrayView2<'_, u32>) -> Array3<u8> {
+pub(super) fn draw(image: ArrayView2<'_, f32>, labels: ArrayView2<'_, u32>, side: f64) -> Array3<u8> {
     assert_eq!(image.dim(), labels.dim(), "labels belong to an image of their shape");
-    let factor = magnification(image.dim());
+    let factor = magnification(image.dim(), side);
     let colours = palette::colours(labels);
     let gray = magnify(stretch(image).view(), factor);
     let labels = magnify_labels(labels, factor);
@@ -58,9 +56,9 @@ pub(super) fn encode_png(picture: &Array3<u8>) -> Result<Vec<u8>, png::EncodingE
     Ok(file)
 }
 
-fn magnification((rows, columns): (usize, usize)) -> usize {
+fn magnification((rows, columns): (usize, usize), side: f64) -> usize {
     let longest = rows.max(columns).max(1) as f64;
-    (SIDE / longest).round().max(1.0) as usize
+    (side / longest).round().max(1.0) as usize
 }
 
 /// The image between black and white, by the ranks of its values: `[row, column]`, 0 to [`WHITE`].
@@ -164,10 +162,10 @@ mod tests {
 
     #[test]
     fn small_images_are_magnified_and_large_ones_are_not() {
-        assert_eq!(magnification((256, 320)), 3);
-        assert_eq!(magnification((360, 360)), 3);
-        assert_eq!(magnification((2048, 100)), 1);
-        assert_eq!(magnification((1, 1)), 1100);
+        assert_eq!(magnification((256, 320), 1100.0), 3);
+        assert_eq!(magnification((360, 360), 1100.0), 3);
+        assert_eq!(magnification((2048, 100), 1100.0), 1);
+        assert_eq!(magnification((1, 1), 1100.0), 1100);
     }
 
     #[test]
@@ -182,7 +180,7 @@ mod tests {
     #[test]
     fn the_picture_survives_its_file() {
         let labels = array![[1, 1, 0], [1, 1, 0]];
-        let picture = draw(labels.mapv(|label| label as f32).view(), labels.view());
+        let picture = draw(labels.mapv(|label| label as f32).view(), labels.view(), 1100.0);
         let file = encode_png(&picture).expect("a picture has a PNG form");
         let mut reader = png::Decoder::new(std::io::Cursor::new(file)).read_info().expect("a PNG header");
         let mut pixels = vec![0; reader.output_buffer_size().expect("a size")];

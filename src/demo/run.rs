@@ -31,6 +31,9 @@ const QUEUE: &str = "segmentation";
 const MODEL: &str = "NuclearSegmentation:6";
 const HERE: &str = "127.0.0.1";
 
+/// Longer side of the picture in pixels, about.
+const OVERLAY_SIDE: f64 = 1100.0;
+
 /// How often the job is looked at.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -195,7 +198,7 @@ fn report(places: &Places, sample: &Sample, record: &Record) -> anyhow::Result<R
 fn draw(sample: &Sample, labels: &Array2<u32>, path: &Path) -> anyhow::Result<()> {
     let image = sample.plane()?;
     ensure!(image.dim() == labels.dim(), "labels of {:?} pixels for an image of {:?}", labels.dim(), image.dim());
-    let picture = overlay::encode_png(&overlay::draw(image.view(), labels.view()))?;
+    let picture = overlay::encode_png(&overlay::draw(image.view(), labels.view(), OVERLAY_SIDE))?;
     fs::write(path, picture).with_context(|| format!("cannot write {}", path.display()))
 }
 
