@@ -67,19 +67,22 @@ fn tiled(image: &Array2<f32>, pad: PadMode) -> Array2<u32> {
     labels.index_axis_move(Axis(0), 0)
 }
 
+/// Pixels of a cell whose value is so close to the threshold that the weights of overlapping tiles decide; a seam would cut
+/// off a whole row of them.
+const FAINT: usize = 5;
+
 /// The two label images show the same cells, but for pixels where a cell's faint edge meets the threshold.
 fn assert_same_cells(tiled: &Array2<u32>, whole: &Array2<u32>, cells: &[Cell]) {
     let count = |labels: &Array2<u32>| labels.iter().copied().max().unwrap_or(0);
     assert_eq!(count(tiled), count(whole), "number of cells");
     let differing = Zip::from(tiled).and(whole).fold(0, |n, a, b| n + usize::from((*a == 0) != (*b == 0)));
-    let edges: f32 = cells.iter().map(|cell| cell.radius * std::f32::consts::TAU).sum();
-    assert!(differing as f32 <= 0.02 * edges, "{differing} pixels differ on edges of {edges}");
+    assert!(differing <= FAINT * cells.len(), "{differing} pixels differ on the edges of {} cells", cells.len());
     for cell in cells {
         let middle = [cell.row as usize, cell.column as usize];
         let (a, b) = (tiled[middle], whole[middle]);
         let area = |labels: &Array2<u32>, label: u32| labels.iter().filter(|&&other| other == label).count();
         let (a, b) = (area(tiled, a), area(whole, b));
-        assert!(a.abs_diff(b) * 50 <= b, "the cell at {middle:?} has {a} pixels, not {b}");
+        assert!(a.abs_diff(b) <= FAINT, "the cell at {middle:?} has {a} pixels, not {b}");
     }
 }
 
@@ -102,7 +105,7 @@ fn cells(size: usize) -> impl Strategy<Value = Vec<Cell>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn cells_across_borders_of_tiles_are_whole(cells in cells(200), constant in any::<bool>()) {

@@ -2,7 +2,10 @@
 //!
 //! Border: where the maxima are; which of them belong together is `label`'s business.
 
+use std::ops::Range;
+
 use ndarray::{Array2, ArrayView2};
+use rayon::prelude::*;
 
 use super::morphology::{disk_half_widths, square_maximum};
 use super::plane::{from_values, range, values};
@@ -18,7 +21,8 @@ use super::plane::{from_values, range, values};
 /// Only maxima are looked for, the reconstruction is never made: a pixel is none as soon as a
 /// flood of what is less than `h` below it meets a pixel that would raise the reconstruction.
 /// Floods start at local maxima, highest first, and end where an earlier one has been, so that
-/// every pixel is visited about once.
+/// every pixel is visited about once. Strips of the plane are searched side by side; a flood that
+/// leaves its strip is left to a search of the whole.
 ///
 /// # Panics
 /// If `h` is not positive in `f32`.
@@ -36,12 +40,13 @@ pub fn h_maxima(image: ArrayView2<'_, f32>, h: f64, radius: usize) -> Array2<boo
     let mask = if radius == 0 {
         image.iter().map(|&value| !levels.absorbed(value, levels.seed(value))).collect()
     } else {
-        Floods::new(levels, [rows, columns], radius).maxima()
+        maxima(levels, [rows, columns], radius)
     };
     from_values([rows, columns], mask)
 }
 
 /// What decides between a pixel and those it can reach.
+#[derive(Clone, Copy)]
 struct Levels<'a> {
     image: &'a [f32],
     h: f32,
@@ -65,10 +70,53 @@ impl Levels<'_> {
     }
 }
 
-/// Floods over the plane, each from a local maximum.
+/// Most and fewest rows of a strip.
+const STRIP: [usize; 2] = [96, 512];
+
+/// Rows beside a strip that its floods may enter, beyond the radius.
+const MARGIN: usize = 48;
+
+fn maxima(levels: Levels<'_>, [rows, columns]: [usize; 2], radius: usize) -> Vec<bool> {
+    let height = rows.div_ceil(rayon::current_num_threads()).clamp(STRIP[0], STRIP[1]);
+    let strips: Vec<_> = (0..rows).step_by(height).map(|top| top..(top + height).min(rows)).collect();
+    let found = strips.into_par_iter().map(|strip| {
+        let margin = MARGIN + radius;
+        let window = strip.start.saturating_sub(margin)..(strip.end + margin).min(rows);
+        let floods = Floods::new(levels, [rows, columns], window, radius);
+        let origins = floods.origins(strip);
+        floods.search(origins)
+    });
+    let found: Vec<Found> = found.collect();
+    let mut mask = vec![false; levels.image.len()];
+    found.iter().flat_map(|found| &found.maxima).for_each(|&origin| mask[origin as usize] = true);
+    let undecided: Vec<u32> = found.into_iter().flat_map(|found| found.undecided).collect();
+    if !undecided.is_empty() {
+        let whole = Floods::new(levels, [rows, columns], 0..rows, radius).search(undecided);
+        whole.maxima.into_iter().for_each(|origin| mask[origin as usize] = true);
+    }
+    complete_plateaus(levels.image, [rows, columns], &mut mask);
+    mask
+}
+
+/// What became of the origins of floods, by their pixels.
+struct Found {
+    maxima: Vec<u32>,
+    /// Those whose floods left the window.
+    undecided: Vec<u32>,
+}
+
+/// Floods over a window of whole rows, each from a local maximum.
 struct Floods<'a> {
+    /// Of the whole plane.
+    whole: Levels<'a>,
+    /// Of the window.
     levels: Levels<'a>,
+    /// Of the window.
     shape: [usize; 2],
+    /// First pixel of the window.
+    start: usize,
+    /// Whether the plane goes on above and below the window.
+    open_ends: [bool; 2],
     /// Half the width of the disk's rows, from its middle row outwards.
     widths: Vec<usize>,
     /// Flood that reached a pixel last, 0 if none.
@@ -93,52 +141,64 @@ enum Fate {
     /// It ended by itself: its origin of the value `top` is a maximum, and `seed` the highest
     /// seed it met.
     Maximum { top: f32, seed: f32 },
+    /// It left the window.
+    Undecided,
 }
 
 impl<'a> Floods<'a> {
-    fn new(levels: Levels<'a>, shape: [usize; 2], radius: usize) -> Self {
-        let words = shape[1].div_ceil(64);
+    fn new(whole: Levels<'a>, [rows, columns]: [usize; 2], window: Range<usize>, radius: usize) -> Self {
+        let words = columns.div_ceil(64);
+        let image = &whole.image[window.start * columns..window.end * columns];
         Self {
-            owners: vec![0; levels.image.len()],
-            levels,
-            shape,
+            whole,
+            levels: Levels { image, ..whole },
+            shape: [window.len(), columns],
+            start: window.start * columns,
+            open_ends: [window.start > 0, window.end < rows],
             widths: disk_half_widths(radius),
+            owners: vec![0; image.len()],
             fates: Vec::new(),
-            open: vec![u64::MAX; shape[0] * words],
+            open: vec![u64::MAX; window.len() * words],
             words,
             reached: Vec::new(),
             rim: Vec::new(),
         }
     }
 
-    fn maxima(mut self) -> Vec<bool> {
-        let mut origins = self.origins();
-        origins.sort_unstable();
-        origins.retain(|&origin| self.is_maximum(origin as u32 as usize));
-        let Self { levels, shape, .. } = self;
-        let mut mask = vec![false; levels.image.len()];
-        origins.into_iter().for_each(|origin| mask[origin as u32 as usize] = true);
-        complete_plateaus(levels.image, shape, &mut mask);
-        mask
+    /// Floods from these pixels of the plane, highest first.
+    fn search(mut self, origins: Vec<u32>) -> Found {
+        let mut found = Found { maxima: Vec::new(), undecided: Vec::new() };
+        let mut ranked: Vec<u64> = origins.into_iter().map(|origin| self.rank(origin)).collect();
+        ranked.sort_unstable();
+        for origin in ranked {
+            let origin = origin as u32;
+            match self.is_maximum(origin as usize - self.start) {
+                Some(true) => found.maxima.push(origin),
+                Some(false) => {}
+                None => found.undecided.push(origin),
+            }
+        }
+        found
     }
 
     /// Orders pixels by descending value; the lower half is the pixel.
     fn rank(&self, index: u32) -> u64 {
-        let bits = self.levels.image[index as usize].to_bits();
+        let bits = self.whole.image[index as usize].to_bits();
         let descending = if bits >> 31 == 0 { !(bits | 1 << 31) } else { bits };
         u64::from(descending) << 32 | u64::from(index)
     }
 
-    /// The first pixel in raster order of every plateau that its neighbours do not absorb, with its rank.
-    fn origins(&self) -> Vec<u64> {
-        let [rows, columns] = self.shape;
-        let row = |row: usize| &self.levels.image[row * columns..(row + 1) * columns];
+    /// The first pixel in raster order of every plateau in these rows of the plane that its neighbours do not absorb.
+    fn origins(&self, strip: Range<usize>) -> Vec<u32> {
+        let columns = self.shape[1];
+        let rows = self.whole.image.len() / columns;
+        let row = |row: usize| &self.whole.image[row * columns..(row + 1) * columns];
         let touches_diagonally = self.widths.len() > 2;
         let mut upright = vec![f32::NEG_INFINITY; columns + 2];
         let mut middle = upright.clone();
         let mut stands_out = vec![false; columns];
         let mut origins = Vec::new();
-        for y in 0..rows {
+        for y in strip {
             let (above, here, below) = (row(y.saturating_sub(1)), row(y), row((y + 1).min(rows - 1)));
             for (((to, &a), &b), &c) in upright[1..].iter_mut().zip(above).zip(here).zip(below) {
                 *to = higher(higher(a, b), c);
@@ -152,19 +212,17 @@ impl<'a> Floods<'a> {
             for (x, _) in stands_out.iter().enumerate().filter(|(_, stands_out)| **stands_out) {
                 let repeats = (y > 0 && above[x] == here[x]) || (x > 0 && here[x - 1] == here[x]);
                 if !repeats {
-                    origins.push(self.rank((y * columns + x) as u32));
+                    origins.push((y * columns + x) as u32);
                 }
             }
         }
         origins
     }
 
-    fn is_maximum(&mut self, origin: usize) -> bool {
+    /// Whether a pixel of the window is a maximum, if the window shows that.
+    fn is_maximum(&mut self, origin: usize) -> Option<bool> {
         let top = self.levels.image[origin];
-        match self.known(origin, top) {
-            Some(known) => known,
-            None => self.flood(origin, top),
-        }
+        self.known(origin, top).or_else(|| self.flood(origin, top))
     }
 
     /// The answer for a pixel of value `top` that reaches `index`, from an earlier flood.
@@ -174,19 +232,23 @@ impl<'a> Floods<'a> {
             Fate::Absorbed => Some(false),
             Fate::Maximum { seed, .. } if self.levels.absorbed(top, *seed) => Some(false),
             Fate::Maximum { top: other, .. } if *other == top => Some(true),
-            Fate::Maximum { .. } => None,
+            Fate::Maximum { .. } | Fate::Undecided => None,
         }
     }
 
-    fn flood(&mut self, origin: usize, top: f32) -> bool {
+    fn flood(&mut self, origin: usize, top: f32) -> Option<bool> {
         let fate = self.spread(origin, top);
         self.fates.push(fate);
-        let columns = self.shape[1];
+        let columns = self.shape[1] as u32;
         for index in self.reached.drain(..).chain(self.rim.drain(..)) {
-            let (row, column) = (index as usize / columns, index as usize % columns);
-            self.open[row * self.words + column / 64] |= 1 << (column % 64);
+            let (row, column) = (index / columns, index % columns);
+            self.open[row as usize * self.words + column as usize / 64] |= 1 << (column % 64);
         }
-        matches!(fate, Fate::Maximum { .. })
+        match fate {
+            Fate::Absorbed => Some(false),
+            Fate::Maximum { .. } => Some(true),
+            Fate::Undecided => None,
+        }
     }
 
     /// Visits what a pixel of value `top` can reach, nearest first, until something absorbs it.
@@ -202,7 +264,12 @@ impl<'a> Floods<'a> {
         let mut next = 0;
         while let Some(&centre) = self.reached.get(next) {
             next += 1;
-            let (row, column) = (centre as usize / columns, centre as usize % columns);
+            let (row, column) = ((centre / columns as u32) as usize, (centre % columns as u32) as usize);
+            let reach = self.widths.len() - 1;
+            let leaves = [row < reach, row + reach >= rows];
+            if (leaves[0] && self.open_ends[0]) || (leaves[1] && self.open_ends[1]) {
+                return Fate::Undecided;
+            }
             for offset in 0..self.widths.len() {
                 let width = self.widths[offset];
                 let (first, last) = (column.saturating_sub(width), (column + width).min(columns - 1));
@@ -452,6 +519,17 @@ mod tests {
                 image[[row, column % columns]] + (column / 7) as f32 * 0.013
             });
             prop_assert_eq!(h_maxima(wide.view(), h, 3), slow(&wide, h, 3));
+        }
+
+        #[test]
+        fn planes_of_several_strips_are_searched_whole(
+            image in strategies::plane(9), h in height(), repeats in 20..60_usize, slope in -1..2_i32,
+        ) {
+            let (rows, columns) = image.dim();
+            let tall = Array2::from_shape_fn((rows * repeats, columns), |(row, column)| {
+                image[[row % rows, column]] + (slope * (row / 11) as i32) as f32 * 0.013
+            });
+            prop_assert_eq!(h_maxima(tall.view(), h, 2), slow(&tall, h, 2));
         }
 
         #[test]
