@@ -38,6 +38,7 @@ fn main() {
         bench_primitives(&mut criterion, &scene);
         bench_regions(&mut criterion, &scene);
         bench_segmentation(&mut criterion, &scene);
+        bench_chains(&mut criterion, &scene);
     }
     criterion.final_summary();
 }
@@ -162,6 +163,26 @@ fn bench_tiling(criterion: &mut Criterion, scene: &Scene) {
     let (size, image, nuclear) = (scene.size, &scene.image, scene.nuclear_channel());
     bench(criterion, "tile and untile, 1 channel", size, || tile_and_untile(&nuclear));
     bench(criterion, "tile and untile, 2 channels", size, || tile_and_untile(image));
+}
+
+/// Everything a job does with pixels but decode and encode them, with heads that are there in place of a model.
+fn bench_chains(criterion: &mut Criterion, scene: &Scene) {
+    let (size, image, nuclear) = (scene.size, &scene.image, scene.nuclear_channel());
+    let head = |plane: &Array2<f32>| plane.clone().insert_axis(Axis(0)).insert_axis(Axis(3));
+    let (maxima, interior) = (head(&scene.maxima), head(&scene.interior));
+    let heads = || [&maxima, &interior].map(|head| tile_and_untile(head).index_axis_move(Axis(3), 0));
+    let segment = |options: &DeepWatershed| {
+        let [maxima, interior] = heads();
+        options.segment(maxima, interior).expect("heads are sound")
+    };
+    bench(criterion, "nuclear chain", size, || {
+        (histogram_normalization(nuclear.clone(), None), segment(&DeepWatershed::nuclear()))
+    });
+    bench(criterion, "mesmer chain, both", size, || {
+        let prepared = mesmer_preprocess(image.clone(), &MesmerPreprocess::default());
+        (prepared, segment(&DeepWatershed::mesmer_whole_cell()), segment(&DeepWatershed::mesmer_nuclear()))
+    });
+    bench(criterion, "copy of a plane", size, || nuclear.clone());
 }
 
 fn tile_and_untile(image: &Array4<f32>) -> Array4<f32> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ndarray::{Array4, ArrayD, ArrayViewD};
+use redis_consumer::applications;
 use redis_consumer::serving::proto::tensorflow::serving::prediction_service_client::PredictionServiceClient;
 use redis_consumer::serving::proto::tensorflow::serving::{ModelSpec, PredictRequest};
 use redis_consumer::serving::{
@@ -459,4 +460,17 @@ async fn an_image_of_the_wrong_size_is_refused_by_the_server() {
     let views: [(&str, ArrayViewD<'_, f32>); 1] = [("image", wrong.view())];
     let error = client(&server, &[]).predict(&model(), &views).await.expect_err("three rows");
     assert!(matches!(error, Error::Refused { code: Code::InvalidArgument, .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn of_several_inputs_the_one_of_the_settings_takes_the_image() {
+    let mut two = halves(model());
+    two.inputs.push(Input::float("mask", &[-1, 4, 4, 2]));
+    let server = ModelServer::start(0, vec![two]).await.expect("a free port");
+    let refused = applications::Model::load(&client(&server, &[]), &model()).await.err().expect("which one?");
+    assert_eq!(refused.to_string(), "model `Halves:3` takes 2 inputs, an image model takes one");
+    let named = applications::Model::load(&client(&server, &[("TF_TENSOR_NAME", "mask")]), &model()).await;
+    assert_eq!(named.expect("it has this input").input_shape(), [-1, 4, 4, 2]);
+    let other = applications::Model::load(&client(&server, &[("TF_TENSOR_NAME", "image0")]), &model()).await;
+    assert!(other.is_err(), "there is no input of that name");
 }

@@ -28,15 +28,17 @@ SIZES = (256, 512, 1024, 2048)
 
 
 def main(inputs, criterion):
-    print(f"{'operation':34} {'size':>5} {'python ms':>10} {'rust ms':>9} {'ratio':>7}")
+    print(f"{'operation':34} {'size':>5} {'python ms':>10} {'rust ms':>9} {'ratio':>7} {'copies':>7}")
     for size in SIZES:
         if not (inputs / f"image_{size}.npy").exists():
             continue
         for name, work in operations(inputs, size):
             python = median_ms(work)
             rust = criterion_ms(criterion, name, size)
+            copy = criterion_ms(criterion, "copy of a plane", size)
             ratio = f"{python / rust:7.1f}" if rust else "      -"
-            print(f"{name:34} {size:5} {python:10.2f} {rust or float('nan'):9.3f} {ratio}", flush=True)
+            copies = f"{rust / copy:7.1f}" if rust and copy else "      -"
+            print(f"{name:34} {size:5} {python:10.2f} {rust or float('nan'):9.3f} {ratio} {copies}", flush=True)
 
 
 def median_ms(work):
@@ -103,6 +105,28 @@ def operations(folder, size):
     yield "deep_watershed mesmer nuclear", lambda: deep_watershed(
         interior, lambda: morphology.h_maxima(maxima, 0.1, morphology.disk(2)), 2, 0.2, 15
     )
+    yield "nuclear chain", lambda: nuclear_chain(nuclear, maxima, interior)
+    yield "mesmer chain, both", lambda: mesmer_chain(image, maxima, interior)
+    yield "copy of a plane", lambda: nuclear.copy()
+
+
+def nuclear_chain(nuclear, maxima, interior):
+    prepared = histogram_normalization(nuclear, None)
+    tops, inside = joined(maxima), joined(interior)
+    return prepared, deep_watershed(inside, lambda: morphology.h_maxima(tops, 0.1, morphology.disk(10)), 1, 0.01, 0)
+
+
+def mesmer_chain(image, maxima, interior):
+    results = [histogram_normalization(percentile_threshold(image), 128)]
+    for threshold in (0.075, 0.1):
+        tops, inside = joined(maxima), joined(interior)
+        find = lambda: morphology.h_maxima(tops, threshold, morphology.disk(2))
+        results.append(deep_watershed(inside, find, 2, 0.2, 15))
+    return results
+
+
+def joined(head):
+    return tile_and_untile(head[None, ..., None], 256)[..., 0]
 
 
 def histogram_normalization(image, kernel):

@@ -17,6 +17,8 @@ pub struct Model {
     client: Client,
     id: ModelId,
     signature: Arc<Signature>,
+    /// Name of the input that takes the image.
+    input: String,
     input_shape: [i64; 4],
 }
 
@@ -25,17 +27,21 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// When the server does not know the model, or the model does not take one batch of images.
+    /// When the server does not know the model, or the model does not take one batch of images: of several inputs,
+    /// `TF_TENSOR_NAME` names the one.
     pub async fn load(client: &Client, id: &ModelId) -> anyhow::Result<Self> {
         let signature = client.signature(id).await?;
-        let [input] = signature.inputs.as_slice() else {
-            bail!("model `{id}` takes {} inputs, an image model takes one", signature.inputs.len());
+        let named = client.settings().tensor_name.as_deref().and_then(|name| signature.input(name));
+        let input = match (signature.inputs.as_slice(), named) {
+            ([input], _) | (_, Some(input)) => input,
+            (inputs, None) => bail!("model `{id}` takes {} inputs, an image model takes one", inputs.len()),
         };
         let shape = input.shape.as_slice();
         let input_shape = shape.try_into().ok().with_context(|| {
             format!("model `{id}` takes input of shape {shape:?}, an image model takes [batch, row, column, channel]")
         })?;
-        Ok(Self { client: client.clone(), id: id.clone(), signature, input_shape })
+        let input = input.name.clone();
+        Ok(Self { client: client.clone(), id: id.clone(), signature, input, input_shape })
     }
 
     /// Shape of the input, `[batch, row, column, channel]`; unknown sizes are negative.
@@ -55,8 +61,7 @@ impl Model {
     }
 
     async fn predict(&self, batch: Array4<f32>) -> anyhow::Result<Vec<ArrayD<f32>>> {
-        let name = self.signature.inputs[0].name.as_str();
-        let outputs = self.client.predict(&self.id, &[(name, batch.view().into_dyn())]).await?;
+        let outputs = self.client.predict(&self.id, &[(&self.input, batch.view().into_dyn())]).await?;
         Ok(outputs.into_iter().map(|(_, values)| values).collect())
     }
 }

@@ -21,7 +21,7 @@ use super::result::{self, Entry};
 use super::sample::Sample;
 use crate::compute;
 use crate::job::{Record, Submission};
-use crate::queue::{JobKey, Queue, QueueSettings};
+use crate::queue::{JobKey, Login, Queue, QueueSettings};
 use crate::settings::Env;
 
 /// Everything that stays when the demo is over goes here, below the current folder.
@@ -150,6 +150,8 @@ fn queue_settings(port: u16) -> QueueSettings {
         host: HERE.to_owned(),
         port,
         sentinel_set: String::new(),
+        login: Login::default(),
+        tls: None,
         reconnect_pause: Duration::from_secs(1),
         idle_wait: Duration::from_secs(1),
         slots: 1,

@@ -8,10 +8,14 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, ErrorKind, FromRedisValue, RedisError, RedisResult, ScriptInvocation, ServerErrorKind,
+    AsyncConnectionConfig, ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo as _, RedisConnectionInfo,
+    RedisError, RedisResult, ScriptInvocation, ServerErrorKind, TlsCertificates,
 };
+use secrecy::ExposeSecret as _;
 use tokio::sync::Mutex;
 use tracing::{info, warn};
+
+use super::settings::{Login, QueueSettings, Tls};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -92,25 +96,33 @@ pub(super) struct Server {
     port: u16,
     /// Name of the monitored set, where a Sentinel monitors several.
     set: String,
+    login: Login,
+    tls: Option<Tls>,
 }
 
 impl Server {
-    pub(super) fn new(host: &str, port: u16, set: &str) -> Self {
-        Self { host: host.to_owned(), port, set: set.to_owned() }
+    pub(super) fn new(settings: &QueueSettings) -> Self {
+        Self {
+            host: settings.host.clone(),
+            port: settings.port,
+            set: settings.sentinel_set.clone(),
+            login: settings.login.clone(),
+            tls: settings.tls.clone(),
+        }
     }
 
     /// Connects to the server or, if it is a Sentinel, to the master that it names now.
     async fn connect(&self, config: &AsyncConnectionConfig) -> RedisResult<MultiplexedConnection> {
-        let mut connection = open(&self.host, self.port, config).await?;
+        let mut connection = self.open_first(config).await?;
         let masters = redis::cmd("SENTINEL").arg("MASTERS").query_async(&mut connection).await;
         let masters: Vec<HashMap<String, String>> = match masters {
             Ok(masters) => masters,
-            Err(error) if is_passing(&error) => return Err(error),
+            Err(error) if is_passing(&error) || error.code() == Some("NOAUTH") => return Err(error),
             // Only a Sentinel knows the command.
             Err(_) => return Ok(connection),
         };
         let (host, port) = self.master(&masters)?;
-        let mut master = open(&host, port, config).await?;
+        let mut master = self.open(&host, port, &self.login, config).await?;
         let role: redis::Value = redis::cmd("ROLE").query_async(&mut master).await?;
         match role {
             redis::Value::Array(parts) if parts.first() == Some(&redis::Value::BulkString(b"master".to_vec())) => {
@@ -118,6 +130,54 @@ impl Server {
             }
             _ => Err(absent(format!("{host}:{port} is no master yet"))),
         }
+    }
+
+    /// Opens the address that was given. A Sentinel may know nothing of the login, and has no databases.
+    async fn open_first(&self, config: &AsyncConnectionConfig) -> RedisResult<MultiplexedConnection> {
+        let first = self.open(&self.host, self.port, &self.login, config).await;
+        match first {
+            Err(error) if !is_passing(&error) && (self.login.password.is_some() || self.login.database > 0) => {
+                let nobody = Login { username: None, password: None, database: 0 };
+                let somebody = Login { database: 0, ..self.login.clone() };
+                for login in [somebody, nobody] {
+                    let Ok(mut sentinel) = self.open(&self.host, self.port, &login, config).await else { continue };
+                    let role: RedisResult<Vec<redis::Value>> = redis::cmd("ROLE").query_async(&mut sentinel).await;
+                    let is_sentinel =
+                        |role: Vec<redis::Value>| role.first() == Some(&redis::Value::BulkString(b"sentinel".to_vec()));
+                    if role.is_ok_and(is_sentinel) {
+                        return Ok(sentinel);
+                    }
+                }
+                Err(error)
+            }
+            first => first,
+        }
+    }
+
+    async fn open(
+        &self,
+        host: &str,
+        port: u16,
+        login: &Login,
+        config: &AsyncConnectionConfig,
+    ) -> RedisResult<MultiplexedConnection> {
+        let mut who = RedisConnectionInfo::default().set_db(login.database.into());
+        if let Some(username) = &login.username {
+            who = who.set_username(username);
+        }
+        if let Some(password) = &login.password {
+            who = who.set_password(password.expose_secret());
+        }
+        let client = match &self.tls {
+            None => redis::Client::open((host, port).into_connection_info()?.set_redis_settings(who))?,
+            Some(tls) => {
+                let address = ConnectionAddr::TcpTls { host: host.to_owned(), port, insecure: false, tls_params: None };
+                let address = address.into_connection_info()?.set_redis_settings(who);
+                let certificates = TlsCertificates { client_tls: None, root_cert: tls.authority.clone() };
+                redis::Client::build_with_tls(address, certificates)?
+            }
+        };
+        client.get_multiplexed_async_connection_with_config(config).await
     }
 
     fn master(&self, masters: &[HashMap<String, String>]) -> RedisResult<(String, u16)> {
@@ -130,10 +190,6 @@ impl Server {
         let address = master.get("ip").cloned().zip(port);
         address.ok_or_else(|| absent(format!("the Sentinel gives no address for `{}`", self.set)))
     }
-}
-
-async fn open(host: &str, port: u16, config: &AsyncConnectionConfig) -> RedisResult<MultiplexedConnection> {
-    redis::Client::open((host, port))?.get_multiplexed_async_connection_with_config(config).await
 }
 
 /// An error that passes as soon as there is a master again.

@@ -22,7 +22,7 @@ use tracing::{info, warn};
 
 use self::connection::{Link, Server};
 pub use self::metadata::MetadataStore;
-pub use self::settings::QueueSettings;
+pub use self::settings::{Login, QueueSettings, Tls};
 
 /// How long a job stays ours without a heartbeat.
 const LEASE: Duration = Duration::from_secs(30);
@@ -127,7 +127,7 @@ struct Held {
 impl Queue {
     /// A handle that connects when it is first used.
     pub fn new(settings: QueueSettings) -> Self {
-        let server = Server::new(&settings.host, settings.port, &settings.sentinel_set);
+        let server = Server::new(&settings);
         let link = |reply_limit| Link::new(server.clone(), reply_limit, settings.reconnect_pause);
         let inner = Inner {
             commands: link(REPLY_LIMIT),

@@ -5,6 +5,8 @@ use std::num::NonZero;
 use std::str::FromStr;
 use std::time::Duration;
 
+use secrecy::SecretString;
+
 use crate::settings::Reader;
 
 /// What the Python consumer calls itself where `HOSTNAME` is missing (sic).
@@ -23,12 +25,34 @@ pub struct QueueSettings {
     pub port: u16,
     /// The set of servers to use where a Sentinel monitors several.
     pub sentinel_set: String,
+    /// As whom to speak to Redis, and to a Sentinel that asks.
+    pub login: Login,
+    /// Protection of the connection; none is plain text.
+    pub tls: Option<Tls>,
     /// Longest pause between attempts to reach Redis.
     pub reconnect_pause: Duration,
     /// Longest wait inside Redis for a job before looking again.
     pub idle_wait: Duration,
     /// Jobs worked at the same time.
     pub slots: usize,
+}
+
+/// Name, password and database.
+#[derive(Clone, Debug, Default)]
+pub struct Login {
+    /// A user of the access list; none is the default one.
+    pub username: Option<String>,
+    /// The password, of the default user too.
+    pub password: Option<SecretString>,
+    /// Number of the database.
+    pub database: u8,
+}
+
+/// Protection of a connection.
+#[derive(Clone, Debug, Default)]
+pub struct Tls {
+    /// Who vouches for the server (PEM); none is whom the system trusts.
+    pub authority: Option<Vec<u8>>,
 }
 
 impl QueueSettings {
@@ -54,6 +78,12 @@ impl QueueSettings {
                 "mymaster",
                 "set of servers, where a Sentinel monitors several",
             ),
+            login: Login {
+                username: reader.optional("REDIS_USERNAME", "user of Redis' access list; else the default one"),
+                password: reader.secret("REDIS_PASSWORD", "password of that user"),
+                database: reader.parsed("REDIS_DB", 0, "number of the database"),
+            },
+            tls: tls(reader),
             reconnect_pause: reader.seconds(
                 "REDIS_TIMEOUT",
                 3.0,
@@ -65,6 +95,22 @@ impl QueueSettings {
                 "longest wait inside Redis for a job, seconds (1 at most)",
             ),
             slots: slots(reader),
+        }
+    }
+}
+
+fn tls(reader: &mut Reader<'_>) -> Option<Tls> {
+    let wanted = reader.flag("REDIS_TLS", false, "encrypt the way to Redis and its Sentinels");
+    let file = reader.optional("REDIS_CA_FILE", "certificate authority of Redis (PEM); else the system's");
+    if !wanted {
+        return None;
+    }
+    let Some(path) = file else { return Some(Tls::default()) };
+    match std::fs::read(&path) {
+        Ok(pem) => Some(Tls { authority: Some(pem) }),
+        Err(error) => {
+            reader.problem("REDIS_CA_FILE", format!("`{path}` cannot be read: {error}"));
+            None
         }
     }
 }

@@ -36,6 +36,8 @@ pub struct ServingSettings {
     pub max_batch_size: NonZeroUsize,
     /// Side of the model that `max_batch_size` is meant for, in pixels.
     pub min_model_size: NonZeroUsize,
+    /// The input that takes the image, for models that have several.
+    pub tensor_name: Option<String>,
 }
 
 /// Two requests at once: while the server computes one, the other is on its way, so the server never idles. More would
@@ -66,6 +68,7 @@ impl ServingSettings {
             max_in_flight: reader.parsed("TF_MAX_IN_FLIGHT", MAX_IN_FLIGHT, "requests to the model server at once"),
             max_batch_size: reader.parsed("TF_MAX_BATCH_SIZE", MAX_BATCH_SIZE, "tiles of the smallest model a request"),
             min_model_size: reader.parsed("TF_MIN_MODEL_SIZE", MIN_MODEL_SIZE, "side of the smallest model in pixels"),
+            tensor_name: reader.optional("TF_TENSOR_NAME", "input that takes the image, for models that have several"),
             host,
         };
         settings.check(reader);
@@ -118,12 +121,10 @@ fn load_tls(reader: &mut Reader<'_>, host: &str) -> Option<ClientTlsConfig> {
     }
 }
 
-/// Until 0.5 these named the only input of every model; since then the model says so itself.
+/// Until 0.4 this was the type of the only input of every model; since then the model says so itself.
 fn warn_of_ignored(reader: &mut Reader<'_>) {
-    for name in ["TF_TENSOR_NAME", "TF_TENSOR_DTYPE"] {
-        if reader.optional(name, "without effect: the model server says so itself").is_some() {
-            reader.warn(format!("{name} has no effect: names and types of inputs come from the model server"));
-        }
+    if reader.optional("TF_TENSOR_DTYPE", "without effect: the model server says so itself").is_some() {
+        reader.warn("TF_TENSOR_DTYPE has no effect: types of inputs come from the model server");
     }
 }
 
@@ -181,7 +182,9 @@ mod tests {
 
     #[test]
     fn settings_of_old_times_are_named_in_a_warning() {
-        let (_, warnings) = load(&[("TF_TENSOR_NAME", "image")]).expect("legal");
-        assert!(warnings[0].contains("TF_TENSOR_NAME"), "{warnings:?}");
+        let (settings, warnings) =
+            load(&[("TF_TENSOR_DTYPE", "DT_FLOAT"), ("TF_TENSOR_NAME", "image")]).expect("legal");
+        assert!(warnings.len() == 1 && warnings[0].contains("TF_TENSOR_DTYPE"), "{warnings:?}");
+        assert_eq!(settings.tensor_name.as_deref(), Some("image"));
     }
 }

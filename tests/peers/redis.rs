@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use redis::{FromRedisValue, ToRedisArgs};
+use redis::{FromRedisValue, IntoConnectionInfo as _, RedisConnectionInfo, ToRedisArgs};
 use tempfile::TempDir;
 
 use super::lab::PATIENCE;
@@ -15,19 +15,20 @@ use super::lab::PATIENCE;
 pub(crate) struct Redis {
     port: u16,
     folder: TempDir,
-    persistence: &'static [&'static str],
+    arguments: Vec<String>,
+    login: RedisConnectionInfo,
     child: Option<Child>,
 }
 
 impl Redis {
     /// Starts a server that writes an append-only file, so that it can be stopped and started again.
     pub(crate) fn start() -> Self {
-        Self::start_with(&["--appendonly", "yes", "--appendfsync", "always"])
+        Self::start_with(&["--appendonly", "yes", "--appendfsync", "always"], RedisConnectionInfo::default())
     }
 
     /// Starts a server that never waits for a disk, and forgets everything when it ends.
     pub(crate) fn start_in_memory() -> Self {
-        Self::start_with(&[])
+        Self::start_with(&[], RedisConnectionInfo::default())
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -47,7 +48,7 @@ impl Redis {
     pub(crate) fn resume(&mut self) {
         let child = Command::new("redis-server")
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", ""])
-            .args(self.persistence)
+            .args(&self.arguments)
             .arg("--dir")
             .arg(self.folder.path())
             .stdout(Stdio::null())
@@ -103,16 +104,19 @@ impl Redis {
         Monitor { reader }
     }
 
-    fn start_with(persistence: &'static [&'static str]) -> Self {
+    /// Starts a server with these arguments, to which the test speaks as this user.
+    pub(crate) fn start_with(arguments: &[&str], login: RedisConnectionInfo) -> Self {
         let port = free_port();
         let folder = tempfile::tempdir().expect("a folder for Redis");
-        let mut redis = Self { port, folder, persistence, child: None };
+        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let mut redis = Self { port, folder, arguments, login, child: None };
         redis.resume();
         redis
     }
 
     fn try_ask<T: FromRedisValue>(&self, command: redis::Cmd) -> redis::RedisResult<T> {
-        let client = redis::Client::open(("127.0.0.1", self.port))?;
+        let address = ("127.0.0.1", self.port).into_connection_info()?;
+        let client = redis::Client::open(address.set_redis_settings(self.login.clone()))?;
         let mut connection = client.get_connection_with_timeout(Duration::from_secs(5))?;
         command.query(&mut connection)
     }
@@ -137,10 +141,15 @@ pub(crate) struct Sentinel {
 impl Sentinel {
     /// Starts a Sentinel that monitors this server under a name.
     pub(crate) fn start(redis: &Redis, set: &str) -> Self {
+        Self::start_with(redis, set, "")
+    }
+
+    /// Starts one with more lines of configuration.
+    pub(crate) fn start_with(redis: &Redis, set: &str, more: &str) -> Self {
         let port = free_port();
         let folder = tempfile::tempdir().expect("a folder for the Sentinel");
         let file = folder.path().join("sentinel.conf");
-        let text = format!("port {port}\nbind 127.0.0.1\nsentinel monitor {set} 127.0.0.1 {} 1\n", redis.port);
+        let text = format!("port {port}\nbind 127.0.0.1\nsentinel monitor {set} 127.0.0.1 {} 1\n{more}", redis.port);
         std::fs::write(&file, text).expect("its settings");
         let child = Command::new("redis-server")
             .arg(&file)
