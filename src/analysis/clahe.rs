@@ -136,8 +136,7 @@ fn spread(histogram: &mut Histogram, limit: i64, excess: &mut i64) {
 }
 
 fn grey_14bit(values: &[f32]) -> Vec<u16> {
-    let to_16bit = |&value: &f32| rint(f64::from((value * 65535.0).clamp(0.0, 65535.0)));
-    let mut grey: Vec<u16> = values.iter().map(to_16bit).collect();
+    let mut grey: Vec<u16> = values.iter().map(|&value| to_16bit(value)).collect();
     let low = grey.iter().copied().min().unwrap_or(0);
     let high = grey.iter().copied().max().unwrap_or(0);
     if low == high {
@@ -149,6 +148,12 @@ fn grey_14bit(values: &[f32]) -> Vec<u16> {
         *value = rint((f64::from(*value - low) / width) * GREY_MAX);
     }
     grey
+}
+
+/// 0 … 1 as 0 … 65535, ties to even; see [`rint`].
+fn to_16bit(value: f32) -> u16 {
+    const SHIFT: f32 = 12_582_912.0;
+    ((value * 65535.0).clamp(0.0, 65535.0) + SHIFT).to_bits() as u16
 }
 
 /// Rounds 0 … 65535 to an integer, ties to even: adding this number leaves no fraction bits.

@@ -173,7 +173,8 @@ impl DeepWatershed {
             return Err(DeepWatershedError::ShapeMismatch { maxima, interior });
         }
         for (head, values) in [("maxima", maxima), ("interior", interior)] {
-            if values.iter().any(|value| value.is_nan()) {
+            // Without a way out in between, this takes several values at a time.
+            if values.iter().fold(false, |found, value| found | value.is_nan()) {
                 return Err(DeepWatershedError::NotANumber { head });
             }
         }

@@ -63,6 +63,7 @@ pub use normalize::{
     MesmerPreprocess, histogram_normalization, mesmer_preprocess, normalize, percentile_threshold, rescale_unit,
 };
 pub use peaks::{LocalMaxima, h_maxima, peak_local_max};
+pub use plane::finite_range;
 pub use region::{erode_edges, fill_holes, remove_small_objects};
 pub use resize::{resize_image, resize_labels, resize_nearest, resized_shape};
 pub use tile::{PadMode, Tiling, Untiler};

@@ -87,6 +87,19 @@ pub(super) fn range(values: &[f32]) -> (f32, f32) {
     (low, high)
 }
 
+/// Smallest and largest of `values`, if all of them are finite; infinities the wrong way round if there are none.
+#[must_use]
+pub fn finite_range(values: &[f32]) -> Option<(f32, f32)> {
+    let (blocks, rest) = values.as_chunks::<8>();
+    let mut odd = [0_u32; 8];
+    for block in blocks {
+        // The exponent of what is not finite has all bits set.
+        odd.iter_mut().zip(block).for_each(|(odd, value)| *odd |= u32::from(value.to_bits() << 1 >= 0xff00_0000));
+    }
+    let finite = odd == [0; 8] && rest.iter().all(|value| value.is_finite());
+    finite.then(|| range(values))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +132,19 @@ mod tests {
         });
 
         assert_eq!(image, expected);
+    }
+
+    #[test]
+    fn one_value_that_is_not_finite_leaves_no_range() {
+        let values: Vec<f32> = (0..19).map(|i| i as f32 * (f32::MAX / 20.0)).collect();
+        assert_eq!(finite_range(&values), Some((0.0, values[18])));
+        for odd in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for place in [3, 18] {
+                let mut values = values.clone();
+                values[place] = odd;
+                assert_eq!(finite_range(&values), None, "{odd} at {place}");
+            }
+        }
     }
 
     #[test]

@@ -12,8 +12,8 @@ use ndarray::{Array3, Array4, ArrayView4, Axis};
 
 use super::tiled::{Head, Heads, Model, Tiles, run_tiled};
 use crate::analysis::{
-    DeepWatershed, MesmerPreprocess, PadMode, Tiling, histogram_normalization, mesmer_preprocess, resize_image,
-    resize_labels, resized_shape,
+    DeepWatershed, MesmerPreprocess, PadMode, Tiling, finite_range, histogram_normalization, mesmer_preprocess,
+    resize_image, resize_labels, resized_shape,
 };
 use crate::compute;
 use crate::failure::InvalidInput;
@@ -227,16 +227,10 @@ impl Application {
 
 /// Refuses pixels that no arithmetic can use, rather than let them spread over the whole plane.
 pub(super) fn check_values(image: ArrayView4<'_, f32>) -> Result<(), InvalidInput> {
-    let (mut lo, mut hi) = (f32::INFINITY, f32::NEG_INFINITY);
-    let mut finite = true;
-    for &value in image {
-        finite &= value.is_finite();
-        lo = lo.min(value);
-        hi = hi.max(value);
-    }
-    if !finite {
+    let image = image.as_standard_layout();
+    let Some((lo, hi)) = image.as_slice().and_then(finite_range) else {
         return Err(InvalidInput("the image has pixels that are not finite numbers (NaN or infinite)".to_owned()));
-    }
+    };
     if !(hi - lo).is_finite() {
         return Err(InvalidInput(format!("the image's range from {lo:e} to {hi:e} is too wide for 32-bit floats")));
     }
