@@ -27,7 +27,7 @@ fuzz: ## Search for inputs that break a parser, a minute for each
 	scripts/fuzz 60
 
 bench: ## Time every kernel (benches/README.md says how to compare with Python)
-	$(CARGO) bench --locked
+	$(CARGO) bench --locked --all-features
 
 lint: ## Format, lints, docs: what CI checks beside the tests
 	$(CARGO) fmt --check

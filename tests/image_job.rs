@@ -134,6 +134,9 @@ async fn jobs_share_the_memory_that_there_is() {
     let reason = lab.wait_failed(&lab.submit(INPUT, &FIELDS));
     assert!(reason.starts_with("ValueError: the image needs about "), "{reason}");
     assert!(reason.ends_with("bytes of memory, and MEMORY_BUDGET is 10485760"), "{reason}");
+    let beyond = [FIELDS[0], FIELDS[1], ("scale", "inf")];
+    let reason = lab.wait_failed(&lab.submit(INPUT, &beyond));
+    assert_eq!(reason, "ValueError: scale inf is not between 0.1 and 10");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,19 +19,12 @@ const LIMITS: Limits = Limits { max_decoded_bytes: 512 << 20 };
 
 #[test]
 fn real_files_are_read_as_reference_readers_read_them() {
-    let Some(folder) = folder() else {
-        println!("real-files: skipped, no folder of real files");
-        return;
-    };
-    let text = std::fs::read(folder.join("expected.json")).expect("the folder has an index");
-    let index: Value = serde_json::from_slice(&text).expect("the index is JSON");
     let mut classes: BTreeMap<String, Class> = BTreeMap::new();
-    for (name, entry) in index["files"].as_object().expect("the index lists files") {
-        let expected = &entry["expected"];
-        let Some(expectation) = expected["expectation"].as_str() else { continue };
-        let content = std::fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
-        classes.entry(expectation.to_owned()).or_default().note(name, verdict(name, &content, expected));
-    }
+    for_each_file(|name, expected, content| {
+        if let Some(expectation) = expected["expectation"].as_str() {
+            classes.entry(expectation.to_owned()).or_default().note(name, verdict(name, content, expected));
+        }
+    });
     classes.iter().for_each(|(expectation, class)| class.print(expectation));
     let failed: usize = classes.values().map(|class| class.failures.len()).sum();
     assert_eq!(failed, 0, "{failed} real files are read in another way");
@@ -39,41 +32,41 @@ fn real_files_are_read_as_reference_readers_read_them() {
 
 #[test]
 fn real_files_take_the_memory_that_their_headers_announce() {
-    let Some(folder) = folder() else {
-        println!("real-files: skipped, no folder of real files");
-        return;
-    };
-    let text = std::fs::read(folder.join("expected.json")).expect("the folder has an index");
-    let index: Value = serde_json::from_slice(&text).expect("the index is JSON");
-    for name in index["files"].as_object().expect("the index lists files").keys() {
-        let content = std::fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
-        if let Ok(image) = images::decode(&content, name, &LIMITS) {
+    for_each_file(|name, _, content| {
+        if let Ok(image) = images::decode(content, name, &LIMITS) {
             let bytes = (image.len() * size_of::<f32>()) as u64;
-            let announced = images::decoded_bytes(&content, name).unwrap_or_else(|| panic!("{name}: no size"));
+            let announced = images::decoded_bytes(content, name).unwrap_or_else(|| panic!("{name}: no size"));
             assert!((bytes..=4 * bytes).contains(&announced), "{name}: {bytes} bytes, {announced} announced");
         }
-    }
+    });
 }
 
 #[test]
 fn damaged_real_files_are_refused_or_read_but_never_panic() {
-    let Some(folder) = folder() else {
-        println!("real-files: skipped, no folder of real files");
-        return;
-    };
-    let text = std::fs::read(folder.join("expected.json")).expect("the folder has an index");
-    let index: Value = serde_json::from_slice(&text).expect("the index is JSON");
     let limits = Limits { max_decoded_bytes: 8 << 20 };
     let mut state = 1_u64;
-    for name in index["files"].as_object().expect("the index lists files").keys() {
-        let content = std::fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    for_each_file(|name, _, content| {
         for round in 0..4 {
-            let damaged = damaged(&content, round, &mut state);
+            let damaged = damaged(content, round, &mut state);
             let _ = images::decode(&damaged, name, &limits);
             let _ = images::decode(&damaged, "by-content", &limits);
             let _ = archive::image_entries(&damaged);
             let _ = npy::read_f64(&damaged, &limits);
         }
+    });
+}
+
+/// Shows every file of the folder with its name and what is expected of it, if there is a folder.
+fn for_each_file(mut show: impl FnMut(&str, &Value, &[u8])) {
+    let Some(folder) = folder() else {
+        println!("real-files: skipped, no folder of real files");
+        return;
+    };
+    let text = std::fs::read(folder.join("expected.json")).expect("the folder has an index");
+    let index: Value = serde_json::from_slice(&text).expect("the index is JSON");
+    for (name, entry) in index["files"].as_object().expect("the index lists files") {
+        let content = std::fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        show(name, &entry["expected"], &content);
     }
 }
 

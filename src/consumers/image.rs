@@ -13,16 +13,16 @@ use ndarray::{Array4, Axis};
 
 use self::plan::{NamedPlan, Pass, Plan};
 pub use self::settings::ImageSettings;
+use super::Entries;
 use super::input::Input;
 use crate::applications::{Model, detect, named};
 use crate::compute;
 use crate::consumer::{Clients, Consumer, Kind, Outcome};
 use crate::images::output::ResultName;
 use crate::images::{self, encode_tiff};
-use crate::job::{Detected, Job, Output, Status};
+use crate::job::{Detected, Job, Status};
 use crate::memory::Reservation;
 use crate::serving;
-use crate::storage::archive;
 
 /// Segments one image.
 pub const KIND: Kind = Kind {
@@ -43,13 +43,12 @@ struct Image {
 #[async_trait]
 impl Consumer for Image {
     fn check(&self, job: &Job) -> anyhow::Result<()> {
-        let archive = job.input_file_name()?.to_lowercase().ends_with(".zip");
-        if archive { Err(job.invalid_file_type()) } else { Ok(()) }
+        super::refuse_archives(job)
     }
 
     async fn consume(&self, job: &mut Job) -> anyhow::Result<Outcome> {
         let plan = plan::of(job, &self.settings)?;
-        let input = Input::fetch(job, &self.clients.storage, &self.clients.memory).await?;
+        let input = Input::fetch(job, &self.settings.limits, &self.clients).await?;
 
         job.enter(Status::PreProcessing).await?;
         let (image, _memory) = self.decode(job, input).await?;
@@ -59,14 +58,9 @@ impl Consumer for Image {
         };
 
         job.enter(Status::SavingResults).await?;
-        let archive = compute::run(move || archive::write_zip(entries)).await?;
-        let key = job.output_key();
-        let url = self.clients.storage.upload(&key, archive.into()).await?;
-        Ok(Outcome::Done(Output { key, url }))
+        super::store(job, &self.clients.storage, entries).await
     }
 }
-
-type Entries = Vec<(String, Vec<u8>)>;
 
 impl Image {
     async fn decode(&self, job: &Job, input: Input) -> anyhow::Result<(Array4<f32>, Reservation)> {
@@ -124,7 +118,7 @@ impl Image {
     /// The job's scale within its limits, else what the detector says if it is on, else 1.
     async fn scale(&self, job: &mut Job, image: impl FnOnce() -> Array4<f32> + Send) -> anyhow::Result<f64> {
         if let Some(scale) = job.scale()? {
-            return self.settings.limits.check_scale(scale);
+            return Ok(self.settings.limits.check_scale(scale)?);
         }
         let scale = match &self.settings.scale_detection {
             Some(model) => detect::scale(&Model::load(&self.clients.serving, model).await?, image()).await?,

@@ -6,10 +6,10 @@ use tracing::info;
 
 use super::limits::Limits;
 use crate::compute;
+use crate::consumer::Clients;
 use crate::images;
 use crate::job::Job;
-use crate::memory::{Memory, Reservation};
-use crate::storage::Storage;
+use crate::memory::Reservation;
 
 /// Bytes at the peak of a segmentation for each byte of the decoded image: the heads, or what the watershed needs, beside
 /// the image itself.
@@ -22,8 +22,7 @@ const UNDER_WAY: u64 = 16 << 20;
 pub(super) struct Input {
     file: Bytes,
     name: String,
-    /// Held until the job ends.
-    pub(super) memory: Reservation,
+    memory: Reservation,
 }
 
 impl Input {
@@ -31,9 +30,14 @@ impl Input {
     ///
     /// How much that is shows only in the file. If others hold what is missing then, the file is let go, to be fetched again
     /// when there is enough: a job that waits takes nothing.
-    pub(super) async fn fetch(job: &Job, storage: &Storage, memory: &Memory) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// A scale out of its limits, a file that cannot be fetched, and work that no budget allows.
+    pub(super) async fn fetch(job: &Job, limits: &Limits, clients: &Clients) -> anyhow::Result<Self> {
+        let Clients { storage, memory, .. } = clients;
         let reference = job.input_file_name()?;
-        let scale = job.scale()?.unwrap_or(1.0).max(1.0);
+        let scale = job.scale()?.map(|scale| limits.check_scale(scale)).transpose()?.unwrap_or(1.0).max(1.0);
         let mut wanted = if memory.is_bounded() { storage.size(reference).await? } else { 0 };
         loop {
             let mut memory = memory.reserve(wanted).await?;

@@ -1,6 +1,5 @@
 //! How large an image and how odd a scale a job may have.
 
-use anyhow::Context as _;
 use ndarray::Array4;
 
 use crate::applications::Model;
@@ -33,10 +32,10 @@ impl Limits {
     }
 
     /// The scale if it lies within `MIN_SCALE` and `MAX_SCALE`, both included.
-    pub(super) fn check_scale(&self, scale: f64) -> anyhow::Result<f64> {
+    pub(super) fn check_scale(&self, scale: f64) -> Result<f64, InvalidInput> {
         let (min, max) = self.scale;
         let inside = (min..=max).contains(&scale);
-        inside.then_some(scale).with_context(|| InvalidInput(format!("scale {scale} is not between {min} and {max}")))
+        inside.then_some(scale).ok_or_else(|| InvalidInput(format!("scale {scale} is not between {min} and {max}")))
     }
 
     /// Refuses a scale that would make the image larger than a decoded one may be.

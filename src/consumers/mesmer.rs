@@ -11,17 +11,16 @@ use ndarray::{Array4, ArrayD, Axis, Ix4};
 
 use super::input::Input;
 use super::limits::Limits;
-use super::model;
+use super::{Entries, model};
 use crate::applications::{Application, Compartment, Model};
 use crate::compute;
 use crate::consumer::{Clients, Consumer, Kind, Outcome};
 use crate::failure::InvalidInput;
 use crate::images::output::ResultName;
 use crate::images::{self, ModelInput, encode_tiff};
-use crate::job::{Detected, Job, Output, Status};
+use crate::job::{Detected, Job, Status};
 use crate::serving::ModelId;
 use crate::settings::Reader;
-use crate::storage::archive;
 
 /// Segments whole cells and nuclei in one image of tissue.
 pub const KIND: Kind = Kind {
@@ -66,14 +65,13 @@ struct Mesmer {
 #[async_trait]
 impl Consumer for Mesmer {
     fn check(&self, job: &Job) -> anyhow::Result<()> {
-        let archive = job.input_file_name()?.to_lowercase().ends_with(".zip");
-        if archive { Err(job.invalid_file_type()) } else { Ok(()) }
+        super::refuse_archives(job)
     }
 
     async fn consume(&self, job: &mut Job) -> anyhow::Result<Outcome> {
         let compartment = self.compartment(job)?;
         let channels = job.channel_numbers()?;
-        let input = Input::fetch(job, &self.clients.storage, &self.clients.memory).await?;
+        let input = Input::fetch(job, &self.settings.limits, &self.clients).await?;
 
         job.enter(Status::PreProcessing).await?;
         // Without axes of length 1, and a batch axis in front.
@@ -91,10 +89,8 @@ impl Consumer for Mesmer {
 
         job.enter(Status::SavingResults).await?;
         let name = ResultName::new(job.original_name()?);
-        let archive = compute::run(move || archive::write_zip(encode_labels(&name, &labels))).await?;
-        let key = job.output_key();
-        let url = self.clients.storage.upload(&key, archive.into()).await?;
-        Ok(Outcome::Done(Output { key, url }))
+        let entries = compute::run(move || encode_labels(&name, &labels)).await;
+        super::store(job, &self.clients.storage, entries).await
     }
 }
 
@@ -106,7 +102,7 @@ impl Mesmer {
 
     async fn scale(&self, job: &mut Job) -> anyhow::Result<f64> {
         if let Some(scale) = job.scale()? {
-            return self.settings.limits.check_scale(scale);
+            return Ok(self.settings.limits.check_scale(scale)?);
         }
         job.record_detected(Detected::Scale(1.0)).await?;
         Ok(1.0)
@@ -130,7 +126,7 @@ impl Mesmer {
 }
 
 /// One TIFF for each compartment, `[1, row, column]`.
-fn encode_labels(name: &ResultName, labels: &Array4<u32>) -> Vec<(String, Vec<u8>)> {
+fn encode_labels(name: &ResultName, labels: &Array4<u32>) -> Entries {
     let features = labels.axis_iter(Axis(3)).enumerate();
     features
         .map(|(c, feature)| {

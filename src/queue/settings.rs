@@ -45,7 +45,7 @@ pub struct Login {
     /// The password, of the default user too.
     pub password: Option<SecretString>,
     /// Number of the database.
-    pub database: u8,
+    pub database: u32,
 }
 
 /// Protection of a connection.

@@ -1,6 +1,6 @@
 //! Which models a job asks for: the rule between the two generations (contract section 0), and `channels`.
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 
 use super::settings::{ImageSettings, ModelSelection};
 use crate::applications::Application;
@@ -57,7 +57,7 @@ fn of_label(job: &Job) -> anyhow::Result<Plan> {
     let Some(text) = job.label()? else { return Ok(Plan::Named(NamedPlan::Detect)) };
     let label = text.trim().parse::<usize>().ok().filter(|&label| label < 3);
     let label = label
-        .with_context(|| InvalidInput(format!("label `{text}` is none of 0 (nuclear), 1 (phase), 2 (cytoplasm)")))?;
+        .ok_or_else(|| InvalidInput(format!("label `{text}` is none of 0 (nuclear), 1 (phase), 2 (cytoplasm)")))?;
     Ok(Plan::Named(NamedPlan::Label(label)))
 }
 
@@ -76,7 +76,7 @@ fn passes(channels: &str, settings: &ImageSettings) -> anyhow::Result<Vec<Pass>>
         let channel =
             channel.map_err(|_| InvalidInput(format!("channels `{channels}`: `{text}` is no channel number")))?;
         let model = models.get(position);
-        let (model, application) = model.with_context(|| {
+        let (model, application) = model.ok_or_else(|| {
             InvalidInput(format!(
                 "channels `{channels}` names position {position}, but there are 3 models: nuclear, cytoplasm, phase"
             ))
