@@ -7,8 +7,8 @@
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
-use super::normalize::rescale_unit_mut;
-use super::plane::{from_values, mirror, values};
+use super::normalize::{Stretch, rescale_from};
+use super::plane::{NO_RANGE, STRIP, from_values, mirror, range, range_of_strip, wider};
 
 /// Bins of a histogram.
 const BINS: usize = 256;
@@ -21,6 +21,9 @@ const BIN_WIDTH: u16 = 65;
 
 /// Share of a tile's pixels that one bin may hold.
 const CLIP_LIMIT: f64 = 0.01;
+
+/// Most rows that one task interpolates.
+const STRIP_ROWS: usize = 64;
 
 /// Counts of one tile's grey bins.
 type Histogram = [u32; BINS];
@@ -36,20 +39,27 @@ type Map = [f64; BINS];
 pub fn equalize_adapthist(image: ArrayView2<'_, f32>, kernel: Option<usize>) -> Array2<f32> {
     let shape = image.dim().into();
     let mut values: Vec<f32> = image.iter().copied().collect();
-    equalize(&mut values, shape, kernel);
+    let range = range(&values);
+    equalize(&mut values, &Tiles::new(shape, kernel), range, Stretch::NONE);
     from_values(shape, values)
 }
 
-/// [`equalize_adapthist`] in place.
-pub(super) fn equalize(values: &mut [f32], shape: [usize; 2], kernel: Option<usize>) {
-    if values.is_empty() {
-        return;
-    }
-    let kernel = kernel.map_or_else(|| shape.map(|length| length / 8), |side| [side; 2]);
-    let grey = grey_14bit(values);
-    let equalized = equalize_grey(&grey, shape, kernel.map(|side| side.max(1)));
-    values.iter_mut().zip(equalized).for_each(|(to, from)| *to = f32::from(from));
-    rescale_unit_mut(values);
+/// [`equalize_adapthist`] in place, of values in `low` … `high` that `stretch` takes to 0 … 1.
+pub(super) fn equalize(values: &mut [f32], tiles: &Tiles, (low, high): (f32, f32), stretch: Stretch) {
+    let to_grey = |value| to_16bit(stretch.apply(value));
+    let bin_of = bins_of_16bit(to_grey(low), to_grey(high));
+    let mut bins = vec![0; values.len()];
+    let strips = bins.par_chunks_mut(STRIP).zip(values.par_chunks(STRIP));
+    strips.for_each_init(
+        || [0; STRIP],
+        |grey, (bins, values)| {
+            // Apart, as the look-up would keep the arithmetic from being done for several values at once.
+            grey.iter_mut().zip(values).for_each(|(grey, &value)| *grey = to_grey(value));
+            bins.iter_mut().zip(&*grey).for_each(|(bin, &grey)| *bin = bin_of[usize::from(grey)]);
+        },
+    );
+    let range = tiles.equalize(&bins, values);
+    rescale_from(range, values);
 }
 
 /// Grey values 0 … 16383 of a plane `[row, column]` with values in 0 … 1.
@@ -58,8 +68,10 @@ pub(super) fn equalize(values: &mut [f32], shape: [usize; 2], kernel: Option<usi
 /// 14 bits; a plane of one value is not stretched.
 #[must_use]
 pub fn to_14bit(image: ArrayView2<'_, f32>) -> Array2<u16> {
-    let image = image.as_standard_layout();
-    from_values(image.dim().into(), grey_14bit(values(&image)))
+    let grey = image.mapv(to_16bit);
+    let low = grey.iter().copied().min().unwrap_or(0);
+    let high = grey.iter().copied().max().unwrap_or(0);
+    grey.mapv_into(|grey| stretch_14bit(grey, low, high))
 }
 
 /// Equalises a plane `[row, column]` of grey values 0 … 16383 with tiles of `kernel` pixels.
@@ -69,9 +81,11 @@ pub fn to_14bit(image: ArrayView2<'_, f32>) -> Array2<u16> {
 #[must_use]
 pub fn clahe_14bit(image: ArrayView2<'_, u16>, kernel: [usize; 2]) -> Array2<u16> {
     assert!(kernel[0] > 0 && kernel[1] > 0, "a tile has at least one pixel");
-    let image = image.as_standard_layout();
     let shape = image.dim().into();
-    from_values(shape, equalize_grey(values(&image), shape, kernel))
+    let bins: Vec<u8> = image.iter().copied().map(bin).collect();
+    let mut equalized = vec![0.0; bins.len()];
+    Tiles::of(shape, kernel).equalize(&bins, &mut equalized);
+    from_values(shape, equalized.into_iter().map(|grey| grey as u16).collect())
 }
 
 /// Cuts a histogram at `limit` and spreads the excess over its bins.
@@ -135,25 +149,26 @@ fn spread(histogram: &mut Histogram, limit: i64, excess: &mut i64) {
     }
 }
 
-fn grey_14bit(values: &[f32]) -> Vec<u16> {
-    let mut grey: Vec<u16> = values.iter().map(|&value| to_16bit(value)).collect();
-    let low = grey.iter().copied().min().unwrap_or(0);
-    let high = grey.iter().copied().max().unwrap_or(0);
-    if low == high {
-        grey.iter_mut().for_each(|value| *value = (*value).min(GREY_MAX as u16));
-        return grey;
-    }
-    let width = f64::from(high - low);
-    for value in &mut grey {
-        *value = rint((f64::from(*value - low) / width) * GREY_MAX);
-    }
-    grey
-}
-
 /// 0 … 1 as 0 … 65535, ties to even; see [`rint`].
 fn to_16bit(value: f32) -> u16 {
     const SHIFT: f32 = 12_582_912.0;
     ((value * 65535.0).clamp(0.0, 65535.0) + SHIFT).to_bits() as u16
+}
+
+/// The bin of every grey value `low` … `high` of 16 bits once it is stretched to 14.
+fn bins_of_16bit(low: u16, high: u16) -> Box<[u8; 1 << 16]> {
+    let mut bins = Box::new([0; 1 << 16]);
+    let greys = low..=u16::MAX;
+    let stretched = greys.map(|grey| bin(stretch_14bit(grey.min(high), low, high)));
+    bins[usize::from(low)..].iter_mut().zip(stretched).for_each(|(to, bin)| *to = bin);
+    bins
+}
+
+fn stretch_14bit(grey: u16, low: u16, high: u16) -> u16 {
+    if low == high {
+        return grey.min(GREY_MAX as u16);
+    }
+    rint((f64::from(grey - low) / f64::from(high - low)) * GREY_MAX)
 }
 
 /// Rounds 0 … 65535 to an integer, ties to even: adding this number leaves no fraction bits.
@@ -162,8 +177,12 @@ fn rint(value: f64) -> u16 {
     (value + SHIFT).to_bits() as u16
 }
 
+fn bin(grey: u16) -> u8 {
+    (grey / BIN_WIDTH).min(BINS as u16 - 1) as u8
+}
+
 /// The tiles of one plane, numbered row by row.
-struct Tiles {
+pub(super) struct Tiles {
     /// Pixels of the plane, rows and columns.
     shape: [usize; 2],
     /// Pixels of a tile, rows and columns.
@@ -172,43 +191,41 @@ struct Tiles {
     counts: [usize; 2],
 }
 
-fn equalize_grey(grey: &[u16], shape: [usize; 2], kernel: [usize; 2]) -> Vec<u16> {
-    if grey.is_empty() {
-        return Vec::new();
-    }
-    let counts = [shape[0].div_ceil(kernel[0]), shape[1].div_ceil(kernel[1])];
-    let tiles = Tiles { shape, kernel, counts };
-    let bins: Vec<u8> = grey.iter().map(|&value| (value / BIN_WIDTH).min(255) as u8).collect();
-    let maps = tiles.maps(&bins);
-    tiles.interpolate(&bins, &maps)
-}
-
 impl Tiles {
-    fn maps(&self, bins: &[u8]) -> Vec<Map> {
-        let mut histograms = vec![[0; BINS]; self.counts[0] * self.counts[1]];
-        let rows_of_tiles = histograms.par_chunks_mut(self.counts[1]).enumerate();
-        rows_of_tiles.for_each(|(i, histograms)| self.count(bins, i, histograms));
-        histograms.into_par_iter().map(|histogram| self.map(histogram)).collect()
+    /// `kernel` as in [`equalize_adapthist`].
+    pub(super) fn new(shape: [usize; 2], kernel: Option<usize>) -> Self {
+        let kernel = kernel.map_or_else(|| shape.map(|length| length / 8), |side| [side; 2]);
+        Self::of(shape, kernel.map(|side| side.max(1)))
     }
 
-    /// Counts the bins of one row of tiles, which continue below and right of the plane in
-    /// its mirror image.
-    fn count(&self, bins: &[u8], i: usize, histograms: &mut [Histogram]) {
-        let [_, width] = self.shape;
-        let [height, side] = self.kernel;
-        let reach = self.counts[1] * side;
-        let mut extended = vec![0; reach];
-        for row in i * height..(i + 1) * height {
-            let source = mirror(row as isize, self.shape[0]) * width;
-            let line = &bins[source..source + width];
-            extended[..width].copy_from_slice(line);
-            for column in width..reach {
-                extended[column] = line[mirror(column as isize, width)];
+    fn of(shape: [usize; 2], kernel: [usize; 2]) -> Self {
+        let counts = [shape[0].div_ceil(kernel[0]), shape[1].div_ceil(kernel[1])];
+        Self { shape, kernel, counts }
+    }
+
+    /// Writes the equalised grey values of `bins` into `out`, and gives back their range.
+    fn equalize(&self, bins: &[u8], out: &mut [f32]) -> (f32, f32) {
+        let tiles = (0..self.counts[0] * self.counts[1]).into_par_iter();
+        let maps: Vec<Map> = tiles.map(|tile| self.map(self.count(bins, tile))).collect();
+        self.interpolate(bins, &maps, out)
+    }
+
+    /// Counts the bins of a tile, which continues below and right of the plane in its mirror image.
+    fn count(&self, bins: &[u8], tile: usize) -> Histogram {
+        let ([_, width], [height, side]) = (self.shape, self.kernel);
+        let (top, left) = (tile / self.counts[1] * height, tile % self.counts[1] * side);
+        // Four to take turns: to count a bin twice in a row would be to wait for memory.
+        let mut lanes = [[0; BINS]; 4];
+        for row in top..top + height {
+            let line = &bins[mirror(row as isize, self.shape[0]) * width..][..width];
+            let (blocks, rest) = line[left..width.min(left + side)].as_chunks::<4>();
+            for block in blocks {
+                lanes.iter_mut().zip(block).for_each(|(lane, &bin)| lane[usize::from(bin)] += 1);
             }
-            for (histogram, pixels) in histograms.iter_mut().zip(extended.chunks_exact(side)) {
-                pixels.iter().for_each(|&bin| histogram[usize::from(bin)] += 1);
-            }
+            let outside = (width..left + side).map(|column| &line[mirror(column as isize, width)]);
+            rest.iter().chain(outside).for_each(|&bin| lanes[0][usize::from(bin)] += 1);
         }
+        std::array::from_fn(|bin| lanes.iter().map(|lane| lane[bin]).sum())
     }
 
     fn map(&self, mut histogram: Histogram) -> Map {
@@ -219,48 +236,45 @@ impl Tiles {
         let mut cumulated = 0;
         histogram.map(|count| {
             cumulated += count;
-            (f64::from(cumulated) * scale).min(GREY_MAX).trunc()
+            f64::from((f64::from(cumulated) * scale).min(GREY_MAX) as u16)
         })
     }
 
     /// Mixes the four maps around every pixel.
-    fn interpolate(&self, bins: &[u8], maps: &[Map]) -> Vec<u16> {
-        let [_, width] = self.shape;
-        let [height, _] = self.kernel;
-        let mut out = vec![0; bins.len()];
-        let mut blocks = Vec::new();
-        let mut rest = out.as_mut_slice();
+    fn interpolate(&self, bins: &[u8], maps: &[Map], mut out: &mut [f32]) -> (f32, f32) {
+        let ([rows, width], [height, _]) = (self.shape, self.kernel);
+        let mut strips = Vec::new();
         let mut first = 0;
-        while first < self.shape[0] {
-            let next = (first + height - (first + height / 2) % height).min(self.shape[0]);
-            let (block, tail) = rest.split_at_mut((next - first) * width);
-            blocks.push((first, block));
-            rest = tail;
-            first = next;
+        while first < rows {
+            let last = (first + height - (first + height / 2) % height).min(first + STRIP_ROWS).min(rows);
+            let strip = out.split_off_mut(..(last - first) * width).unwrap_or_default();
+            strips.push((first, strip));
+            first = last;
         }
-        let blocks = blocks.into_par_iter();
-        blocks.for_each(|(first, block)| self.interpolate_rows(bins, maps, (first, block)));
-        out
+        let ranges = strips.into_par_iter().map(|(first, strip)| self.interpolate_rows(bins, maps, (first, strip)));
+        ranges.reduce(|| NO_RANGE, wider)
     }
 
     /// The rows from `first` on, which all lie between the same two rows of tiles.
-    fn interpolate_rows(&self, bins: &[u8], maps: &[Map], (first, out): (usize, &mut [u16])) {
-        let [_, width] = self.shape;
-        let [height, side] = self.kernel;
-        let padded = first + height / 2;
+    fn interpolate_rows(&self, bins: &[u8], maps: &[Map], (first, out): (usize, &mut [f32])) -> (f32, f32) {
+        let ([_, width], [height, side]) = (self.shape, self.kernel);
         let bins = &bins[first * width..first * width + out.len()];
+        let mut range = NO_RANGE;
         let mut left = 0;
         while left < width {
             let right = (left + side - (left + side / 2) % side).min(width);
-            let quad = self.quad(maps, [padded / height, (left + side / 2) / side]);
+            let quad = self.quad(maps, [(first + height / 2) / height, (left + side / 2) / side]);
             let weights: Vec<_> = (left..right).map(|column| share(column, side)).collect();
             let rows = bins.chunks_exact(width).zip(out.chunks_exact_mut(width));
             for (row, (bins, out)) in rows.enumerate() {
                 let down = share(first + row, height);
-                mix(&quad, down, &weights, (&bins[left..right], &mut out[left..right]));
+                let out = &mut out[left..right];
+                mix(&quad, down, &weights, (&bins[left..right], out));
+                range = wider(range, range_of_strip(out));
             }
             left = right;
         }
+        range
     }
 
     /// The maps above left, above right, below left and below right of a block, bin by bin.
@@ -284,7 +298,7 @@ fn share(position: usize, side: usize) -> [f64; 2] {
     [1.0 - behind, behind]
 }
 
-fn mix(quad: &[[f64; 4]], [above, below]: [f64; 2], weights: &[[f64; 2]], (bins, out): (&[u8], &mut [u16])) {
+fn mix(quad: &[[f64; 4]], [above, below]: [f64; 2], weights: &[[f64; 2]], (bins, out): (&[u8], &mut [f32])) {
     let Some(quad) = quad.first_chunk::<BINS>() else {
         return;
     };
@@ -292,8 +306,16 @@ fn mix(quad: &[[f64; 4]], [above, below]: [f64; 2], weights: &[[f64; 2]], (bins,
         let [a, b, c, d] = quad[usize::from(bin)];
         let (a, b) = ((a * (left * above)) as f32, (b * (right * above)) as f32);
         let (c, d) = ((c * (left * below)) as f32, (d * (right * below)) as f32);
-        *out = (((a + b) + c) + d) as i32 as u16;
+        *out = ((a + b) + c) + d;
     }
+    out.iter_mut().for_each(|grey| *grey = trunc(*grey));
+}
+
+/// The integer part of 0 … 4 million, with instructions that every processor has for several values at once.
+fn trunc(value: f32) -> f32 {
+    const SHIFT: f32 = 8_388_608.0;
+    let rounded = (value + SHIFT) - SHIFT;
+    if rounded > value { rounded - 1.0 } else { rounded }
 }
 
 #[cfg(test)]

@@ -4,8 +4,10 @@
 
 use ndarray::{Array2, Array4, ArrayView2};
 
-use super::clahe::equalize;
-use super::plane::{for_each_plane, from_values, range};
+use rayon::prelude::*;
+
+use super::clahe::{Tiles, equalize};
+use super::plane::{STRIP, for_each_plane, from_values, range};
 
 /// Stretches a plane `[row, column]` to 0 … 1, all arithmetic in `f32`.
 ///
@@ -13,7 +15,7 @@ use super::plane::{for_each_plane, from_values, range};
 #[must_use]
 pub fn rescale_unit(image: ArrayView2<'_, f32>) -> Array2<f32> {
     let mut values: Vec<f32> = image.iter().copied().collect();
-    rescale_unit_mut(&mut values);
+    rescale_from(range(&values), &mut values);
     from_values(image.dim().into(), values)
 }
 
@@ -24,14 +26,7 @@ pub fn rescale_unit(image: ArrayView2<'_, f32>) -> Array2<f32> {
 /// values are all equal becomes zero.
 #[must_use]
 pub fn histogram_normalization(mut image: Array4<f32>, kernel: Option<usize>) -> Array4<f32> {
-    for_each_plane(&mut image, |values, shape| {
-        let (low, high) = range(values);
-        if low == high {
-            return values.fill(0.0);
-        }
-        stretch(values, low, high);
-        equalize(values, shape, kernel);
-    });
+    for_each_plane(&mut image, |values, shape| equalize_counts(values, shape, kernel));
     image
 }
 
@@ -70,12 +65,14 @@ impl Default for MesmerPreprocess {
 /// [`percentile_threshold`], then [`histogram_normalization`].
 #[must_use]
 pub fn mesmer_preprocess(mut image: Array4<f32>, options: &MesmerPreprocess) -> Array4<f32> {
-    if options.threshold {
-        image = percentile_threshold(image, options.percentile);
-    }
-    if options.normalize {
-        image = histogram_normalization(image, options.kernel);
-    }
+    for_each_plane(&mut image, |values, shape| {
+        if options.threshold {
+            cap(values, options.percentile);
+        }
+        if options.normalize {
+            equalize_counts(values, shape, options.kernel);
+        }
+    });
     image
 }
 
@@ -90,18 +87,45 @@ pub fn normalize(mut image: Array4<f32>) -> Array4<f32> {
     image
 }
 
-/// [`rescale_unit`] in place.
-pub(super) fn rescale_unit_mut(values: &mut [f32]) {
+/// [`histogram_normalization`] of one plane.
+fn equalize_counts(values: &mut [f32], shape: [usize; 2], kernel: Option<usize>) {
     let (low, high) = range(values);
-    if low == high {
-        return values.iter_mut().for_each(|value| *value = value.clamp(0.0, 1.0));
+    if low >= high {
+        return values.fill(0.0);
     }
-    stretch(values, low, high);
+    equalize(values, &Tiles::new(shape, kernel), (low, high), Stretch::new(low, high));
 }
 
-fn stretch(values: &mut [f32], low: f32, high: f32) {
-    let width = (f64::from(high) - f64::from(low)) as f32;
-    values.iter_mut().for_each(|value| *value = (*value - low) / width);
+/// Shift and scale of values, all arithmetic in `f32`.
+#[derive(Clone, Copy)]
+pub(super) struct Stretch {
+    low: f32,
+    width: f32,
+}
+
+impl Stretch {
+    /// Leaves values as they are.
+    pub(super) const NONE: Self = Self { low: 0.0, width: 1.0 };
+
+    /// Takes `low` to 0 and `high` to 1.
+    fn new(low: f32, high: f32) -> Self {
+        Self { low, width: (f64::from(high) - f64::from(low)) as f32 }
+    }
+
+    pub(super) fn apply(self, value: f32) -> f32 {
+        (value - self.low) / self.width
+    }
+}
+
+/// [`rescale_unit`] in place, of values whose range is known.
+pub(super) fn rescale_from((low, high): (f32, f32), values: &mut [f32]) {
+    let stretch = Stretch::new(low, high);
+    values.par_chunks_mut(STRIP).for_each(|values| {
+        if low == high {
+            return values.iter_mut().for_each(|value| *value = value.clamp(0.0, 1.0));
+        }
+        values.iter_mut().for_each(|value| *value = stretch.apply(*value));
+    });
 }
 
 /// `(x - mean) / (deviation + epsilon)`.
@@ -127,22 +151,24 @@ fn cap(values: &mut [f32], percentile: f64) {
     let Some(limit) = percentile_of_lit(values, percentile) else {
         return;
     };
-    for value in values {
-        *value = if *value > limit { limit } else { *value };
-    }
+    values.par_chunks_mut(STRIP).for_each(|values| {
+        values.iter_mut().for_each(|value| *value = if *value > limit { limit } else { *value });
+    });
 }
 
 /// Percentile of the values that are not zero, if there are any.
 fn percentile_of_lit(values: &[f32], percentile: f64) -> Option<f32> {
-    let mut counts = vec![0_u32; 1 << 16];
-    values.iter().for_each(|&value| counts[class(value)] += u32::from(value != 0.0));
+    let counts = values.par_chunks(1 << 20).map(count_lit).reduce(|| vec![0; 1 << 16], add);
     let last = counts.iter().map(|&count| count as usize).sum::<usize>().checked_sub(1)?;
     let position = (percentile / 100.0) * last as f64;
     let index = (position as usize).min(last);
     let (first, before) = class_of_rank(&counts, index);
     let (end, _) = class_of_rank(&counts, (index + 1).min(last));
-    let is_near = |value: &&f32| class(**value).wrapping_sub(first) <= end - first && **value != 0.0;
-    let mut near: Vec<f32> = values.iter().filter(is_near).copied().collect();
+    let is_near = |&value: &f32| class(value).wrapping_sub(first) <= end - first && value != 0.0;
+    // Most blocks have none, which takes fewer instructions to see for a block than for each value.
+    let has_near = |block: &&[f32]| block.iter().fold(false, |any, value| any | is_near(value));
+    let blocks = values.par_chunks(64).filter(has_near);
+    let mut near: Vec<f32> = blocks.flat_map_iter(|block| block.iter().copied().filter(is_near)).collect();
     let fraction = position - position.floor();
     let (_, &mut below, larger) = near.select_nth_unstable_by(index - before, f32::total_cmp);
     let above = larger.iter().copied().min_by(f32::total_cmp).unwrap_or(below);
@@ -152,23 +178,41 @@ fn percentile_of_lit(values: &[f32], percentile: f64) -> Option<f32> {
     Some(limit as f32)
 }
 
+/// How many values that are not zero there are of every class.
+fn count_lit(values: &[f32]) -> Vec<u32> {
+    // Two tables to take turns: to count a class twice in a row would be to wait for memory.
+    let [mut even, mut odd] = [vec![0; 1 << 16], vec![0; 1 << 16]];
+    let count = |counts: &mut [u32], value: f32| counts[class(value) as usize] += u32::from(value != 0.0);
+    let (pairs, rest) = values.as_chunks::<2>();
+    for &[one, other] in pairs {
+        count(&mut even, one);
+        count(&mut odd, other);
+    }
+    rest.iter().for_each(|&value| count(&mut even, value));
+    add(even, odd)
+}
+
+fn add(mut counts: Vec<u32>, others: Vec<u32>) -> Vec<u32> {
+    counts.iter_mut().zip(others).for_each(|(count, other)| *count += other);
+    counts
+}
+
 /// The upper half of a value's bits, in the order of the values.
-fn class(value: f32) -> usize {
+fn class(value: f32) -> u32 {
     let bits = value.to_bits() >> 16;
-    let ordered = if bits >> 15 == 0 { bits | 1 << 15 } else { !bits & 0xffff };
-    ordered as usize
+    if bits >> 15 == 0 { bits | 1 << 15 } else { !bits & 0xffff }
 }
 
 /// The class of the value with `rank` values before it, and how many lie in lower classes.
-fn class_of_rank(counts: &[u32], rank: usize) -> (usize, usize) {
+fn class_of_rank(counts: &[u32], rank: usize) -> (u32, usize) {
     let mut before = 0;
-    for (class, &count) in counts.iter().enumerate() {
+    for (class, &count) in (0..).zip(counts) {
         if before + count as usize > rank {
             return (class, before);
         }
         before += count as usize;
     }
-    (counts.len(), before)
+    (counts.len() as u32, before)
 }
 
 #[cfg(test)]

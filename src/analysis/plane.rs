@@ -17,12 +17,11 @@ pub(super) fn for_each_plane(image: &mut Array4<f32>, work: impl Fn(&mut [f32], 
         if let Some(values) = plane.as_slice_mut() {
             return work(values, shape);
         }
-        let mut values = Vec::with_capacity(plane.len());
-        plane.outer_iter().for_each(|row| values.extend(row));
-        work(&mut values, shape);
-        for (mut row, values) in plane.outer_iter_mut().zip(values.chunks_exact(shape[1])) {
-            row.iter_mut().zip(values).for_each(|(to, &from)| *to = from);
+        let mut copy = plane.as_standard_layout().into_owned();
+        if let Some(values) = copy.as_slice_mut() {
+            work(values, shape);
         }
+        plane.assign(&copy);
     });
 }
 
@@ -70,21 +69,37 @@ pub(super) fn half_sample(i: isize, length: usize) -> usize {
     if k < length { k } else { 2 * length - 1 - k }
 }
 
-/// Smallest and largest of `values`; infinities the wrong way round if there are none.
+/// Values that stay in the innermost cache while a core reads them twice.
+pub(super) const STRIP: usize = 4096;
+
+/// The range of no values.
+pub(super) const NO_RANGE: (f32, f32) = (f32::INFINITY, f32::NEG_INFINITY);
+
+/// Smallest and largest of `values`; [`NO_RANGE`] if there are none.
 pub(super) fn range(values: &[f32]) -> (f32, f32) {
-    let mut low = [f32::INFINITY; 8];
-    let mut high = [f32::NEG_INFINITY; 8];
+    values.par_chunks(STRIP).map(range_of_strip).reduce(|| NO_RANGE, wider)
+}
+
+/// [`range`] of a few values, on this thread.
+pub(super) fn range_of_strip(values: &[f32]) -> (f32, f32) {
+    // One after the other: a loop with both comparisons does not become instructions for several values.
+    let low = extreme(values, NO_RANGE.0, |a, b| if a < b { a } else { b });
+    let high = extreme(values, NO_RANGE.1, |a, b| if a > b { a } else { b });
+    (low, high)
+}
+
+fn extreme(values: &[f32], none: f32, choose: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut lanes = [none; 8];
     let (blocks, rest) = values.as_chunks::<8>();
     for block in blocks {
-        for lane in 0..8 {
-            let value = block[lane];
-            low[lane] = if value < low[lane] { value } else { low[lane] };
-            high[lane] = if value > high[lane] { value } else { high[lane] };
-        }
+        lanes.iter_mut().zip(block).for_each(|(lane, &value)| *lane = choose(value, *lane));
     }
-    let low = low.iter().chain(rest).fold(f32::INFINITY, |a, &b| a.min(b));
-    let high = high.iter().chain(rest).fold(f32::NEG_INFINITY, |a, &b| a.max(b));
-    (low, high)
+    lanes.iter().chain(rest).fold(none, |extreme, &value| choose(value, extreme))
+}
+
+/// The range of what lies in either range.
+pub(super) fn wider(one: (f32, f32), other: (f32, f32)) -> (f32, f32) {
+    (one.0.min(other.0), one.1.max(other.1))
 }
 
 /// Smallest and largest of `values`, if all of them are finite; infinities the wrong way round if there are none.
