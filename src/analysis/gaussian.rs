@@ -26,37 +26,53 @@ pub(super) enum Border {
 pub fn gaussian_filter(image: ArrayView2<'_, f32>, sigma: f64) -> Array2<f32> {
     let image = image.as_standard_layout();
     let (rows, columns) = image.dim();
-    let smooth = smooth(values(&image), [rows, columns, 1], [sigma; 2], Border::Mirror);
+    let smoothing = Smoothing::new(values(&image), [rows, columns, 1], [sigma; 2], Border::Mirror);
+    let mut smooth = vec![0.0; image.len()];
+    let rows_of_smooth = smooth.par_chunks_mut(columns.max(1)).enumerate();
+    rows_of_smooth.for_each_init(
+        || smoothing.buffers(),
+        |buffers, (row, out)| {
+            let sums = smoothing.row(row, buffers);
+            out.iter_mut().zip(sums).for_each(|(to, &sum)| *to = sum as f32);
+        },
+    );
     from_values([rows, columns], smooth)
 }
 
-/// Smooths `[row, column, channel]` values with one sigma for rows and one for columns.
-pub(super) fn smooth(
-    image: &[f32],
-    [rows, columns, channels]: [usize; 3],
-    sigmas: [f64; 2],
+/// The rows of `[row, column, channel]` values, smoothed when they are asked for.
+pub(super) struct Smoothing<'a> {
+    image: &'a [f32],
+    shape: [usize; 3],
+    down: Vec<f64>,
+    across: Vec<f64>,
     border: Border,
-) -> Vec<f32> {
-    if image.is_empty() {
-        return Vec::new();
+}
+
+impl<'a> Smoothing<'a> {
+    /// With one sigma for rows and one for columns.
+    pub(super) fn new(image: &'a [f32], shape: [usize; 3], sigmas: [f64; 2], border: Border) -> Self {
+        Self { image, shape, down: half_kernel(sigmas[0]), across: half_kernel(sigmas[1]), border }
     }
-    let width = columns * channels;
-    let down = half_kernel(sigmas[0]);
-    let across = half_kernel(sigmas[1]);
-    let margin = (across.len() - 1) * channels;
-    let mut smooth = vec![0.0; image.len()];
-    smooth.par_chunks_mut(width).enumerate().for_each_init(
-        || (vec![0.0; width + 2 * margin], vec![0.0; width]),
-        |(padded, sums), (row, out)| {
-            add_rows(sums, &down, |offset| source_row(image, [rows, width], border, row as isize + offset));
-            let middle = &mut padded[margin..margin + width];
-            middle.iter_mut().zip(&*sums).for_each(|(to, &sum)| *to = f64::from(sum as f32));
-            extend(padded, [columns, channels], border);
-            add_columns(sums, padded, &across, channels);
-            out.iter_mut().zip(&*sums).for_each(|(to, &sum)| *to = sum as f32);
-        },
-    );
-    smooth
+
+    /// What [`Self::row`] works in: a row with both margins, and its sums.
+    pub(super) fn buffers(&self) -> (Vec<f64>, Vec<f64>) {
+        let [_, columns, channels] = self.shape;
+        let margin = (self.across.len() - 1) * channels;
+        (vec![0.0; columns * channels + 2 * margin], vec![0.0; columns * channels])
+    }
+
+    /// One row, whose values are still to be rounded to `f32`.
+    pub(super) fn row<'b>(&self, row: usize, (padded, sums): &'b mut (Vec<f64>, Vec<f64>)) -> &'b [f64] {
+        let [rows, columns, channels] = self.shape;
+        let (width, margin) = (columns * channels, (self.across.len() - 1) * channels);
+        let source = |offset| source_row(self.image, [rows, width], self.border, row as isize + offset);
+        add_rows(sums, &self.down, source);
+        let middle = &mut padded[margin..margin + width];
+        middle.iter_mut().zip(&*sums).for_each(|(to, &sum)| *to = f64::from(sum as f32));
+        extend(padded, [columns, channels], self.border);
+        add_columns(sums, padded, &self.across, channels);
+        sums
+    }
 }
 
 /// Weights of the offsets `0..=radius`; the whole kernel sums to one.
@@ -98,19 +114,33 @@ fn source_row(image: &[f32], [rows, width]: [usize; 2], border: Border, row: isi
 fn add_rows<'a>(sums: &mut [f64], weights: &[f64], row: impl Fn(isize) -> Option<&'a [f32]>) {
     let centre = row(0).unwrap_or_default();
     let first = weights[0];
-    sums.iter_mut().zip(centre).for_each(|(sum, &x)| *sum = f64::from(x) * first);
-    for (k, &weight) in weights.iter().enumerate().skip(1).rev() {
-        match (row(-(k as isize)), row(k as isize)) {
-            (Some(above), Some(below)) => {
-                for ((sum, &a), &b) in sums.iter_mut().zip(above).zip(below) {
-                    *sum += (f64::from(a) + f64::from(b)) * weight;
-                }
+    let mut offsets = (1..weights.len()).rev().map(|k| (row(-(k as isize)), row(k as isize), weights[k]));
+    match offsets.next() {
+        // Three rows at once: there are often no more.
+        Some((Some(above), Some(below), weight)) => {
+            for (((sum, &x), &a), &b) in sums.iter_mut().zip(centre).zip(above).zip(below) {
+                *sum = f64::from(x) * first + (f64::from(a) + f64::from(b)) * weight;
             }
-            (Some(one), None) | (None, Some(one)) => {
-                sums.iter_mut().zip(one).for_each(|(sum, &x)| *sum += f64::from(x) * weight);
-            }
-            (None, None) => {}
         }
+        outermost => {
+            sums.iter_mut().zip(centre).for_each(|(sum, &x)| *sum = f64::from(x) * first);
+            outermost.into_iter().for_each(|rows| add_pair(sums, rows));
+        }
+    }
+    offsets.for_each(|rows| add_pair(sums, rows));
+}
+
+fn add_pair(sums: &mut [f64], (above, below, weight): (Option<&[f32]>, Option<&[f32]>, f64)) {
+    match (above, below) {
+        (Some(above), Some(below)) => {
+            for ((sum, &a), &b) in sums.iter_mut().zip(above).zip(below) {
+                *sum += (f64::from(a) + f64::from(b)) * weight;
+            }
+        }
+        (Some(one), None) | (None, Some(one)) => {
+            sums.iter_mut().zip(one).for_each(|(sum, &x)| *sum += f64::from(x) * weight);
+        }
+        (None, None) => {}
     }
 }
 
@@ -136,10 +166,17 @@ fn extend(padded: &mut [f64], [columns, channels]: [usize; 2], border: Border) {
 fn add_columns(sums: &mut [f64], padded: &[f64], weights: &[f64], channels: usize) {
     let margin = (weights.len() - 1) * channels;
     let first = weights[0];
-    sums.iter_mut().zip(&padded[margin..]).for_each(|(sum, &x)| *sum = x * first);
-    for (k, &weight) in weights.iter().enumerate().skip(1).rev() {
-        let before = &padded[margin - k * channels..];
-        let after = &padded[margin + k * channels..];
+    let pair = |k: usize| (&padded[margin - k * channels..], &padded[margin + k * channels..], weights[k]);
+    let mut pairs = (1..weights.len()).rev().map(pair);
+    match pairs.next() {
+        Some((before, after, weight)) => {
+            for (((sum, &x), &a), &b) in sums.iter_mut().zip(&padded[margin..]).zip(before).zip(after) {
+                *sum = x * first + (a + b) * weight;
+            }
+        }
+        None => sums.iter_mut().zip(padded).for_each(|(sum, &x)| *sum = x * first),
+    }
+    for (before, after, weight) in pairs {
         for ((sum, &a), &b) in sums.iter_mut().zip(before).zip(after) {
             *sum += (a + b) * weight;
         }
@@ -191,8 +228,11 @@ mod tests {
 
     #[test]
     fn zeros_outside_darken_the_edge() {
-        let smooth = smooth(&[1.0; 4], [2, 2, 1], [1.0, 0.0], Border::Zero);
-        assert_eq!(smooth, [0.398_943_47 + 0.241_971_45; 4]);
+        let smoothing = Smoothing::new(&[1.0; 4], [2, 2, 1], [1.0, 0.0], Border::Zero);
+        for row in 0..2 {
+            let smooth = smoothing.row(row, &mut smoothing.buffers()).iter().map(|&sum| sum as f32).collect::<Vec<_>>();
+            assert_eq!(smooth, [0.398_943_47 + 0.241_971_45; 2]);
+        }
     }
 
     #[test]

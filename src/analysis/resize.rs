@@ -8,8 +8,8 @@
 use ndarray::{Array4, ArrayView4, Axis};
 use rayon::prelude::*;
 
-use super::gaussian::{Border, smooth};
-use super::plane::range;
+use super::gaussian::{Border, Smoothing};
+use super::plane::{NO_RANGE, range, range_of_strip, wider};
 
 /// Rows and columns of an image of `size` at the model's resolution; `None` if it has that
 /// already.
@@ -80,7 +80,7 @@ fn resize_items<T: Copy + Default + Send + Sync>(
     assert!(rows * columns > 0 && size[0] * size[1] > 0, "an image to resize has pixels");
     let shape = Shape { from: [rows, columns], to: size, channels };
     let image = image.as_standard_layout();
-    let mut resized = Array4::default((batches, size[0], size[1], channels));
+    let mut resized = Array4::from_elem((batches, size[0], size[1], channels), T::default());
     for (from, mut to) in image.axis_iter(Axis(0)).zip(resized.axis_iter_mut(Axis(0))) {
         let (Some(from), Some(to)) = (from.as_slice(), to.as_slice_mut()) else {
             unreachable!("items of an array in standard layout are slices");
@@ -148,7 +148,7 @@ struct RowCache<T, F> {
     rows: [(usize, Vec<T>); 2],
 }
 
-impl<T, F: Fn(usize) -> Vec<T>> RowCache<T, F> {
+impl<T, F: FnMut(usize) -> Vec<T>> RowCache<T, F> {
     fn new(make: F) -> Self {
         Self { make, rows: [(usize::MAX, Vec::new()), (usize::MAX, Vec::new())] }
     }
@@ -167,89 +167,120 @@ impl<T, F: Fn(usize) -> Vec<T>> RowCache<T, F> {
 }
 
 fn antialiased(image: &[f32], shape: Shape, resized: &mut [f32]) {
-    let sigma = |axis: usize| ((shape.from[axis] as f64 / shape.to[axis] as f64 - 1.0) / 2.0).max(0.0);
-    let sigmas = [sigma(0), sigma(1)];
-    let (mut low, mut high) = range(image);
-    if sigmas == [0.0; 2] {
-        sample(image, shape, resized);
-    } else {
-        let [rows, columns] = shape.from;
-        sample(&smooth(image, [rows, columns, shape.channels], sigmas, Border::Zero), shape, resized);
-    }
+    let (low, high) = range(image);
+    let (least, most) = sample(image, shape, (low, high), resized);
     let zero_outside = low > 0.0 || high < 0.0;
-    if zero_outside {
-        let (least, most) = range(resized);
-        if least <= 0.0 && most >= 0.0 {
-            (low, high) = (low.min(0.0), high.max(0.0));
-        }
+    if zero_outside && least <= 0.0 && most >= 0.0 {
+        sample(image, shape, wider((low, high), (0.0, 0.0)), resized);
     }
-    resized.par_iter_mut().for_each(|value| *value = value.max(low).min(high));
 }
 
-fn sample(image: &[f32], shape: Shape, resized: &mut [f32]) {
+/// Smooths and samples an image; clamps the samples to `clip` and gives back the range they had before.
+fn sample(image: &[f32], shape: Shape, clip: (f32, f32), resized: &mut [f32]) -> (f32, f32) {
     match shape.channels {
-        2 => sample_channels::<2>(image, shape, resized),
-        3 => sample_channels::<3>(image, shape, resized),
-        4 => sample_channels::<4>(image, shape, resized),
-        _ => sample_any(image, shape, resized),
+        2 => sample_channels::<2>(image, shape, clip, resized),
+        3 => sample_channels::<3>(image, shape, clip, resized),
+        4 => sample_channels::<4>(image, shape, clip, resized),
+        _ => sample_any(image, shape, clip, resized),
     }
 }
 
-/// Bilinear samples of interleaved channels, zeros outside the image.
-fn sample_channels<const CHANNELS: usize>(image: &[f32], shape: Shape, resized: &mut [f32]) {
-    let [rows, columns] = shape.from;
-    let across = between_padded(columns, shape.to[1]);
-    let down = between_padded(rows, shape.to[0]);
+/// [`sample`] of interleaved channels, bilinear, with zeros outside the image.
+fn sample_channels<const CHANNELS: usize>(
+    image: &[f32],
+    shape: Shape,
+    (low, high): (f32, f32),
+    resized: &mut [f32],
+) -> (f32, f32) {
+    let across = between_padded(shape.from[1], shape.to[1]);
+    let down = between_padded(shape.from[0], shape.to[0]);
+    let source = Source::<CHANNELS>::new(image, shape);
     let width = shape.to[1] * CHANNELS;
-    let (pixels, _) = image.as_chunks::<CHANNELS>();
-    resized.par_chunks_mut(width).zip(&down).for_each_init(
-        || vec![[[0.0; CHANNELS]; 2]; columns + 2],
-        |weighted, (out, &(index, share))| {
-            weigh(weighted, pixels, [rows, columns], (index, share));
-            let (out, _) = out.as_chunks_mut::<CHANNELS>();
-            for (out, &(column, share)) in out.iter_mut().zip(&across) {
-                let [[a, c], [b, d]] = [weighted[column], weighted[column + 1]];
-                for channel in 0..CHANNELS {
-                    let upper = a[channel] * (1.0 - share) + b[channel] * share;
-                    out[channel] = (upper + c[channel] * (1.0 - share) + d[channel] * share) as f32;
-                }
-            }
-        },
-    );
+    let blocks = resized.par_chunks_mut(BLOCK * width).zip(down.par_chunks(BLOCK));
+    let ranges = blocks.map(|(block, down)| {
+        let mut buffers = source.buffers();
+        let mut cache = RowCache::new(|index| source.padded_row(index, &mut buffers));
+        let mut range = NO_RANGE;
+        for (out, &(index, share)) in block.chunks_exact_mut(width).zip(down) {
+            let (upper, lower) = cache.pair(index, index + 1);
+            mix([upper, lower], share, &across, out.as_chunks_mut().0);
+            range = wider(range, range_of_strip(out));
+            out.iter_mut().for_each(|value| *value = value.max(low).min(high));
+        }
+        range
+    });
+    ranges.reduce(|| NO_RANGE, wider)
 }
 
-/// The padded rows `index` and `index + 1`, side by side and times their weights; the margin
-/// of one pixel stays zero.
-fn weigh<const CHANNELS: usize>(
-    weighted: &mut [[[f64; CHANNELS]; 2]],
-    pixels: &[[f32; CHANNELS]],
-    [rows, columns]: [usize; 2],
-    (index, share): (usize, f64),
-) {
-    for (side, weight) in [1.0 - share, share].into_iter().enumerate() {
-        let row = (index + side).checked_sub(1).filter(|&row| row < rows);
-        let inner = &mut weighted[1..=columns];
-        match row {
-            Some(row) => {
-                let row = &pixels[row * columns..(row + 1) * columns];
-                for (to, from) in inner.iter_mut().zip(row) {
-                    to[side] = from.map(|value| f64::from(value) * weight);
-                }
-            }
-            None => inner.iter_mut().for_each(|to| to[side] = [0.0; CHANNELS]),
+/// The rows of an image with a margin of zeros, smoothed along each axis that shrinks.
+struct Source<'a, const CHANNELS: usize> {
+    pixels: &'a [[f32; CHANNELS]],
+    size: [usize; 2],
+    smoothing: Option<Smoothing<'a>>,
+}
+
+impl<'a, const CHANNELS: usize> Source<'a, CHANNELS> {
+    fn new(image: &'a [f32], Shape { from, to, channels }: Shape) -> Self {
+        let sigma = |axis: usize| ((from[axis] as f64 / to[axis] as f64 - 1.0) / 2.0).max(0.0);
+        let sigmas = [sigma(0), sigma(1)];
+        let shape = [from[0], from[1], channels];
+        let smoothing = (sigmas != [0.0; 2]).then(|| Smoothing::new(image, shape, sigmas, Border::Zero));
+        Self { pixels: image.as_chunks().0, size: from, smoothing }
+    }
+
+    fn buffers(&self) -> (Vec<f64>, Vec<f64>) {
+        self.smoothing.as_ref().map(Smoothing::buffers).unwrap_or_default()
+    }
+
+    /// Row `index - 1` between two pixels of zeros.
+    fn padded_row(&self, index: usize, buffers: &mut (Vec<f64>, Vec<f64>)) -> Vec<[f64; CHANNELS]> {
+        let [rows, columns] = self.size;
+        let mut padded = vec![[0.0; CHANNELS]; columns + 2];
+        let Some(row) = index.checked_sub(1).filter(|&row| row < rows) else {
+            return padded;
+        };
+        let inner = padded[1..=columns].iter_mut();
+        if let Some(smoothing) = &self.smoothing {
+            let (sums, _) = smoothing.row(row, buffers).as_chunks::<CHANNELS>();
+            inner.zip(sums).for_each(|(to, sums)| *to = sums.map(|sum| f64::from(sum as f32)));
+        } else {
+            let pixels = &self.pixels[row * columns..(row + 1) * columns];
+            inner.zip(pixels).for_each(|(to, pixel)| *to = pixel.map(f64::from));
         }
+        padded
+    }
+}
+
+/// The samples of a row that lies between two others, the share `down` of the way.
+fn mix<const CHANNELS: usize>(
+    [upper, lower]: [&[[f64; CHANNELS]]; 2],
+    down: f64,
+    across: &[(usize, f64)],
+    out: &mut [[f32; CHANNELS]],
+) {
+    for (out, &(column, share)) in out.iter_mut().zip(across) {
+        let weigh = |row: &[[f64; CHANNELS]], down: f64| {
+            let [left, right] = [row[column], row[column + 1]];
+            [left.map(|value| (value * down) * (1.0 - share)), right.map(|value| (value * down) * share)]
+        };
+        let ([a, b], [c, d]) = (weigh(upper, 1.0 - down), weigh(lower, down));
+        let sums: [f64; CHANNELS] = std::array::from_fn(|k| ((a[k] + b[k]) + c[k]) + d[k]);
+        out.iter_mut().zip(sums).for_each(|(out, sum)| *out = sum as f32);
     }
 }
 
 /// [`sample_channels`] for any number of channels, one after the other.
-fn sample_any(image: &[f32], shape: Shape, resized: &mut [f32]) {
+fn sample_any(image: &[f32], shape: Shape, clip: (f32, f32), resized: &mut [f32]) -> (f32, f32) {
+    let one = Shape { channels: 1, ..shape };
+    let mut range = NO_RANGE;
     for channel in 0..shape.channels {
         let plane: Vec<f32> = image.iter().skip(channel).step_by(shape.channels).copied().collect();
         let mut out = vec![0.0; shape.to[0] * shape.to[1]];
-        sample_channels::<1>(&plane, shape, &mut out);
+        range = wider(range, sample_channels::<1>(&plane, one, clip, &mut out));
         let to = resized.iter_mut().skip(channel).step_by(shape.channels);
         to.zip(out).for_each(|(to, from)| *to = from);
     }
+    range
 }
 
 /// Like [`between`] without clamping; indices count from a margin of one sample.
