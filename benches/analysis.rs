@@ -16,6 +16,10 @@ use redis_consumer::analysis::{
     watershed,
 };
 
+/// That of the program, since fresh memory takes longer than many a kernel.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SIZES: [usize; 4] = [256, 512, 1024, 2048];
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark has no settings")]

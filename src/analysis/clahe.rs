@@ -354,6 +354,12 @@ mod tests {
     }
 
     #[test]
+    fn grey_values_lose_their_fraction() {
+        let values = [0.0, 0.99, 1.0, 2.5, 3.5, 16_382.999, 16_383.0];
+        assert_eq!(values.map(trunc), values.map(f32::trunc));
+    }
+
+    #[test]
     fn a_plane_of_one_value_is_not_stretched() {
         let image = Array2::from_elem((3, 3), 0.1);
         assert_eq!(to_14bit(image.view()), Array2::from_elem((3, 3), 6554));

@@ -3,7 +3,6 @@
 //! Border: whole images, plane by plane; the equalisation of one plane is `clahe`.
 
 use ndarray::{Array2, Array4, ArrayView2};
-
 use rayon::prelude::*;
 
 use super::clahe::{Tiles, equalize};
