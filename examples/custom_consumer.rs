@@ -26,15 +26,15 @@ struct Exposure {
 
 #[async_trait]
 impl Consumer for Exposure {
-    async fn consume(&self, job: &mut Job) -> anyhow::Result<Outcome> {
+    async fn consume(&self, job: &Job) -> anyhow::Result<Outcome> {
         let name = job.input_file_name()?.to_owned();
         let file = self.storage.download(&name).await?;
 
-        job.enter(Status::PreProcessing).await?;
+        job.enter(Status::PreProcessing);
         let limit = self.limit;
         let share = compute::run(move || overexposed(&file, &name, limit)).await?;
 
-        job.enter(Status::SavingResults).await?;
+        job.enter(Status::SavingResults);
         let archive = archive::write_zip([("exposure.txt".to_owned(), format!("{share}\n").into_bytes())])?;
         let key = job.output_key();
         let url = self.storage.upload(&key, archive.into()).await?;

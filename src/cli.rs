@@ -1,6 +1,6 @@
 //! The command line: what to do, and the exit status.
 //!
-//! 0 is success, 64 wrong settings or a wrong command line, 1 anything else.
+//! 0 is success, 4 a check that found something, 64 wrong settings or a wrong command line, 1 anything else.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -13,7 +13,8 @@ use tracing::{info, warn};
 use crate::consumer::Registry;
 use crate::daemon::{self, Configured};
 use crate::demo;
-use crate::settings::{Entry, Env, Origin, Problems};
+use crate::ops;
+use crate::settings::{Entry, Env, Origin, Problems, Reader};
 
 const WRONG_SETTINGS: u8 = 64;
 
@@ -38,6 +39,12 @@ enum Command {
     Settings,
     /// List the kinds of consumer that `CONSUMER_TYPE` can name.
     Consumers,
+    /// Put back the jobs of consumers that are no more, in fleets with Python consumers.
+    Janitor(ops::JanitorArguments),
+    /// Check that no job is lost and nothing is left over, and mend what is not so.
+    Fsck(ops::FsckArguments),
+    /// Measure what this program and this Redis can do together.
+    Bench(ops::BenchArguments),
     /// Serve small classical models over the TensorFlow Serving API, to try things without a GPU.
     DemoModelServer(demo::ServerArguments),
     /// Run one image through the whole system on this machine and draw the result.
@@ -57,15 +64,19 @@ pub fn run(registry: Registry) -> ExitCode {
             return if error.use_stderr() { ExitCode::from(WRONG_SETTINGS) } else { ExitCode::SUCCESS };
         }
     };
+    let done = |()| ExitCode::SUCCESS;
     let result = match arguments.command.unwrap_or(Command::Consume) {
-        Command::Consume => consume(&registry),
-        Command::Settings => show_settings(&registry),
-        Command::Consumers => list_consumers(&registry),
-        Command::DemoModelServer(arguments) => block_on(|stop| demo::serve(arguments, stop)),
-        Command::Demo(arguments) => block_on(|stop| demo::run(arguments, stop)),
-        Command::Gallery(arguments) => block_on(|stop| demo::gallery(arguments, stop)),
+        Command::Consume => consume(&registry).map(done),
+        Command::Settings => show_settings(&registry).map(done),
+        Command::Consumers => list_consumers(&registry).map(done),
+        Command::Janitor(arguments) => janitor(arguments).map(done),
+        Command::Fsck(arguments) => block_on(|stop| ops::fsck(arguments, stop)),
+        Command::Bench(arguments) => block_on(|stop| ops::bench(arguments, stop)).map(done),
+        Command::DemoModelServer(arguments) => block_on(|stop| demo::serve(arguments, stop)).map(done),
+        Command::Demo(arguments) => block_on(|stop| demo::run(arguments, stop)).map(done),
+        Command::Gallery(arguments) => block_on(|stop| demo::gallery(arguments, stop)).map(done),
     };
-    result.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
+    result.unwrap_or_else(|error| failed(&error))
 }
 
 fn failed(error: &anyhow::Error) -> ExitCode {
@@ -80,8 +91,22 @@ fn consume(registry: &Registry) -> anyhow::Result<()> {
     block_on(|stop| daemon::consume(configured, stop))
 }
 
+fn janitor(arguments: ops::JanitorArguments) -> anyhow::Result<()> {
+    let env = Env::from_process();
+    let mut reader = Reader::new(&env);
+    let settings = ops::JanitorSettings::load(&mut reader);
+    let log = daemon::log_settings(&mut reader);
+    let (_, warnings) = reader.finish()?;
+    log.start();
+    warnings.iter().for_each(|warning| warn!("{warning}"));
+    block_on(|stop| ops::janitor(arguments, settings, stop))
+}
+
 /// Runs a future on a fresh runtime. The first SIGTERM or SIGINT cancels the token, the second ends the process.
-fn block_on<F: Future<Output = anyhow::Result<()>>>(future: impl FnOnce(CancellationToken) -> F) -> anyhow::Result<()> {
+fn block_on<T, F>(future: impl FnOnce(CancellationToken) -> F) -> anyhow::Result<T>
+where
+    F: Future<Output = anyhow::Result<T>>,
+{
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         let stop = CancellationToken::new();

@@ -25,10 +25,11 @@ pub trait Consumer: Send + Sync {
     ///
     /// May be called more than once for one job, in this process or another: after a crash, a lost lease or a
     /// shutdown the job starts over, from the beginning. Results go to [`Job::output_key`], which is the same each
-    /// time. An error fails the job; a panic does too, and the process goes on. When the job is lost to another
-    /// consumer, or the grace period of a shutdown ends, the future is dropped at an await and nothing it did is
-    /// recorded.
-    async fn consume(&self, job: &mut Job) -> anyhow::Result<Outcome>;
+    /// time. An error fails the job, or has it tried again later if it is of a [class](crate::failure::Class) that may
+    /// pass. A panic counts as the death of a consumer; the process goes on. When the job is lost to another consumer, a
+    /// stage takes longer than it may, or the grace period of a shutdown ends, the future is dropped at an await and
+    /// nothing it did is recorded.
+    async fn consume(&self, job: &Job) -> anyhow::Result<Outcome>;
 }
 
 /// How a job ended that did not fail.

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
-use tracing::{Level, info};
+use tracing::{Level, info, warn};
 
 use crate::cli::LogSettings;
 use crate::consumer::{Build, Clients, Registry};
@@ -14,7 +15,7 @@ use crate::queue::{MetadataStore, Queue, QueueSettings, Recovered};
 use crate::serving::{self, MetadataCache, ModelId, ServingSettings};
 use crate::settings::{Entry, Env, Origin, Problems, Reader};
 use crate::storage::{Storage, StorageSettings};
-use crate::worker::Worker;
+use crate::worker::{Policy, Worker};
 
 /// Variables of long-gone versions that change nothing today.
 const FORGOTTEN: [&str; 8] =
@@ -31,7 +32,7 @@ pub(crate) struct Configured {
     storage: StorageSettings,
     serving: ServingSettings,
     memory: Memory,
-    grace: Duration,
+    policy: Policy,
 }
 
 /// Reads and checks every setting; nothing is connected yet.
@@ -43,14 +44,14 @@ pub(crate) fn configure(registry: &Registry, env: &Env) -> Result<Configured, Pr
     let serving = ServingSettings::load(&mut reader);
     let build = build(&mut reader);
     let memory = Memory::load(&mut reader);
-    let grace = reader.seconds("SHUTDOWN_GRACE", 25.0, "time for running jobs after SIGTERM, seconds");
+    let policy = Policy::load(&mut reader);
     let log = log_settings(&mut reader);
     let forgotten: Vec<_> = FORGOTTEN.into_iter().filter(|name| env.get(name).is_some()).collect();
     if !forgotten.is_empty() {
         reader.warn(format!("without effect since version 0.5: {}", forgotten.join(", ")));
     }
     let (entries, warnings) = reader.finish()?;
-    Ok(Configured { entries, warnings, log, kind, build, queue, storage, serving, memory, grace })
+    Ok(Configured { entries, warnings, log, kind, build, queue, storage, serving, memory, policy })
 }
 
 /// Consumes jobs until `stop`. Peers may come and go meanwhile.
@@ -72,16 +73,30 @@ pub(crate) async fn consume(configured: Configured, stop: CancellationToken) -> 
         "started"
     );
     match stop.run_until_cancelled(queue.recover()).await {
-        Some(Ok(Recovered { restored: 0, dropped: 0 })) => {}
-        Some(Ok(Recovered { restored, dropped })) => {
-            info!(restored, dropped, "put back jobs that an earlier process of this name left unfinished");
-        }
+        Some(Ok(found)) => report_leftovers(&found),
         Some(Err(error)) => return Err(error.into()),
         None => return Ok(()),
     }
-    Worker { queue, consumer, grace: configured.grace }.run(stop).await;
+    let asked = stop.run_until_cancelled(queue.risks()).await;
+    asked.transpose()?.unwrap_or_default().iter().for_each(|risk| warn!("{risk}"));
+    let Clients { serving, memory, .. } = clients;
+    let (policy, quarantine) = (configured.policy, RwLock::default());
+    Worker { queue, consumer, serving, memory, policy, quarantine }.run(stop).await?;
     info!("stopped");
     Ok(())
+}
+
+fn report_leftovers(found: &Recovered) {
+    for job in &found.restored {
+        warn!(
+            job.key = %job.key,
+            crashes = job.crashes,
+            "an earlier process of this name ended with this job, perhaps for its memory: the job is put back"
+        );
+    }
+    for key in &found.dropped {
+        info!(job.key = %key, "dropped a leftover that is final, gone or held elsewhere");
+    }
 }
 
 fn consumer(registry: &Registry, reader: &mut Reader<'_>) -> (&'static str, fn(&mut Reader<'_>) -> Build) {
@@ -96,7 +111,8 @@ fn consumer(registry: &Registry, reader: &mut Reader<'_>) -> (&'static str, fn(&
     (any.name, any.configure)
 }
 
-fn log_settings(reader: &mut Reader<'_>) -> LogSettings {
+/// Reads `LOG_LEVEL` and `LOG_FORMAT`.
+pub(crate) fn log_settings(reader: &mut Reader<'_>) -> LogSettings {
     let env = reader.env();
     let (variable, word) = match (env.get("LOG_LEVEL"), env.contains("DEBUG")) {
         (Some(word), _) => (Some("LOG_LEVEL"), word.to_uppercase()),

@@ -5,13 +5,27 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Write as _};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use tracing::info;
 
-use crate::failure::InvalidInput;
-use crate::queue::{self, Claim, JobKey, Queue, RawFields, Settled};
+use crate::failure::{Class, InvalidInput};
+use crate::queue::{self, Claim, Due, JobKey, Queue, RawFields, Settled};
+
+/// The field that says where a job stands.
+pub(crate) const STATUS: &str = "status";
+/// The field that says when a job was last written to.
+pub(crate) const UPDATED_AT: &str = "updated_at";
+/// Fields that only our consumers write: the right to write, and the list that the entry was put into.
+pub(crate) const TOKEN: &str = "rc_token";
+pub(crate) const OWNER: &str = "rc_owner";
+
+/// Whether a status says that nothing more will be written.
+pub(crate) fn is_final(status: Option<&[u8]>) -> bool {
+    status.is_some_and(|status| [Status::Done, Status::Failed].iter().any(|end| end.as_str().as_bytes() == status))
+}
 
 /// Where a job stands, as the frontend shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,46 +91,75 @@ pub struct Output {
     pub url: String,
 }
 
-/// The job is no longer ours: expired, deleted, or claimed by another consumer.
-#[derive(Debug, thiserror::Error)]
-#[error("the job is no longer held by this consumer")]
-pub struct JobLost;
+/// A part of the work that has a time limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Fetching the input.
+    Download,
+    /// Preparing pixels and asking the model.
+    Predict,
+    /// Turning the model's answers into objects.
+    PostProcess,
+    /// Packing and storing the result.
+    Upload,
+}
+
+impl Stage {
+    /// The stage that begins with a status.
+    fn of(status: Status) -> Option<Self> {
+        match status {
+            Status::Started => Some(Self::Download),
+            Status::PreProcessing | Status::Predicting => Some(Self::Predict),
+            Status::PostProcessing => Some(Self::PostProcess),
+            Status::SavingResults => Some(Self::Upload),
+            Status::New | Status::Done | Status::Failed => None,
+        }
+    }
+}
 
 /// A job that this process holds.
 pub struct Job {
-    queue: Queue,
-    claim: Claim,
+    custody: Arc<Custody>,
     fields: RawFields,
-    status: Status,
-    entered: Instant,
-    claimed: Instant,
-    stage_seconds: BTreeMap<&'static str, f64>,
 }
 
 impl Job {
     pub(crate) fn new(queue: Queue, claim: Claim, fields: RawFields) -> Self {
-        let now = Instant::now();
-        let stage_seconds = BTreeMap::new();
-        Self { queue, claim, fields, status: Status::New, entered: now, claimed: now, stage_seconds }
+        let attempts = Record(fields.clone()).number("rc_attempts");
+        let progress = Mutex::new(Progress::new());
+        Self { custody: Arc::new(Custody { queue, claim, attempts, progress, claimed: Instant::now() }), fields }
     }
 
     /// The key of the job's hash.
     pub fn key(&self) -> &JobKey {
-        &self.claim.key
+        &self.custody.claim.key
     }
 
     /// The queue that the job was taken from.
     pub fn queue_name(&self) -> &str {
-        self.queue.name()
+        self.custody.queue.name()
     }
 
     /// Where the job stands.
     pub fn status(&self) -> Status {
-        self.status
+        self.custody.status()
     }
 
-    pub(crate) fn claim(&self) -> &Claim {
-        &self.claim
+    /// What the worker keeps of the job while a consumer has it.
+    pub(crate) fn custody(&self) -> Arc<Custody> {
+        Arc::clone(&self.custody)
+    }
+
+    /// The moment before which the job is not to be worked, in milliseconds since 1970, if there is one.
+    pub(crate) fn not_before(&self) -> anyhow::Result<Option<u64>> {
+        let Some(text) = self.text("not_before")? else { return Ok(None) };
+        let seconds = text.trim().parse::<f64>().ok().filter(|seconds| (0.0..1e11).contains(seconds));
+        let millis = match seconds {
+            Some(seconds) => Some((seconds * 1e3) as u64),
+            None => text.trim().parse::<jiff::Timestamp>().ok().map(|at| at.as_millisecond().max(0).unsigned_abs()),
+        };
+        let wrong = || InvalidInput(format!("not_before `{text}` is neither a time stamp nor seconds since 1970"));
+        Ok(Some(millis.ok_or_else(wrong)?))
     }
 
     /// Key or URL of the input in the bucket.
@@ -189,7 +232,7 @@ impl Job {
 
     /// Where the result goes: the same place each time the job is run, so that a second run replaces the first.
     pub fn output_key(&self) -> String {
-        let digest = Sha256::digest(&self.claim.key.0);
+        let digest = Sha256::digest(&self.key().0);
         let mut key = "output/".to_owned();
         digest.iter().take(16).for_each(|byte| write!(key, "{byte:02x}").unwrap_or_default());
         key + ".zip"
@@ -197,40 +240,180 @@ impl Job {
 
     /// The refusal of a file that this queue does not take.
     pub fn invalid_file_type(&self) -> anyhow::Error {
-        InvalidFileType(self.queue.name().to_owned()).into()
+        InvalidFileType(self.queue_name().to_owned()).into()
     }
 
-    /// Goes on to the next stage: writes the status, and the time that the last stage took.
-    pub async fn enter(&mut self, status: Status) -> anyhow::Result<()> {
-        self.close_stage();
+    /// Goes on to the next stage: the status, and the time that the last one took, are written within half a second.
+    pub fn enter(&self, status: Status) {
+        self.custody.enter(status);
+    }
+
+    /// Goes on to a stage that has no status of its own, but a time limit.
+    pub fn enter_stage(&self, stage: Stage) {
+        self.custody.progress().begin(Some(stage));
+    }
+
+    /// Until the value is dropped the job waits its turn, and its time limit waits with it.
+    pub fn waiting(&self) -> Waiting {
+        self.custody.progress().waiting += 1;
+        Waiting(Arc::clone(&self.custody))
+    }
+
+    /// Records what was found out about a job that did not say it.
+    pub fn record_detected(&self, detected: Detected) {
+        self.custody.write(vec![match detected {
+            Detected::Scale(scale) => ("scale", scale.to_string()),
+            Detected::Label(label) => ("label", label.to_string()),
+            Detected::DimensionOrder(order) => ("dim_order", order),
+        }]);
+    }
+
+    fn text(&self, field: &str) -> anyhow::Result<Option<&str>> {
+        let Some(bytes) = self.fields.get(field.as_bytes()) else { return Ok(None) };
+        let text = std::str::from_utf8(bytes);
+        let text = text.map_err(|_| InvalidInput(format!("the job's field `{field}` is not UTF-8 text")))?;
+        Ok((!text.is_empty()).then_some(text))
+    }
+}
+
+/// A job waits for something that is nobody's fault, such as memory that others use.
+pub struct Waiting(Arc<Custody>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.progress().waiting -= 1;
+    }
+}
+
+/// What the worker keeps of a job while a consumer has it: where it stands, and the right to settle it.
+pub(crate) struct Custody {
+    queue: Queue,
+    claim: Claim,
+    attempts: u64,
+    progress: Mutex<Progress>,
+    claimed: Instant,
+}
+
+/// Where a job stands and since when.
+struct Progress {
+    status: Status,
+    entered: Instant,
+    seconds: BTreeMap<&'static str, f64>,
+    stage: Option<Stage>,
+    stage_entered: Instant,
+    /// Time in this stage that does not count.
+    excused: Duration,
+    waiting: u32,
+}
+
+impl Progress {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            status: Status::New,
+            entered: now,
+            seconds: BTreeMap::new(),
+            stage: None,
+            stage_entered: now,
+            excused: Duration::ZERO,
+            waiting: 0,
+        }
+    }
+
+    fn begin(&mut self, stage: Option<Stage>) {
+        self.stage = stage;
+        self.stage_entered = Instant::now();
+        self.excused = Duration::ZERO;
+    }
+
+    fn close_status(&mut self) {
+        let spent = self.entered.elapsed().as_secs_f64();
+        if let Some(field) = self.status.time_field() {
+            *self.seconds.entry(field).or_default() += spent;
+            info!(stage = %self.status, duration_s = spent, "stage ended");
+        }
+        self.entered = Instant::now();
+    }
+
+    fn times(&self) -> impl Iterator<Item = (&'static str, String)> {
+        self.seconds.iter().map(|(field, spent)| (*field, seconds(*spent)))
+    }
+}
+
+impl Custody {
+    pub(crate) fn claim(&self) -> &Claim {
+        &self.claim
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        self.progress().status
+    }
+
+    /// How often the job has failed in a way that may pass.
+    pub(crate) fn attempts(&self) -> u64 {
+        self.attempts
+    }
+
+    /// The stage that the job is in and the time that counts against its limit.
+    pub(crate) fn stage(&self) -> Option<(Stage, Duration)> {
+        let progress = self.progress();
+        Some((progress.stage?, progress.stage_entered.elapsed().saturating_sub(progress.excused)))
+    }
+
+    /// This much time of the stage does not count.
+    pub(crate) fn excuse(&self, time: Duration) {
+        self.progress().excused += time;
+    }
+
+    /// Whether the job waits for something that is nobody's fault.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.progress().waiting > 0
+    }
+
+    pub(crate) fn enter(&self, status: Status) {
+        let mut progress = self.progress();
+        progress.close_status();
+        progress.begin(Stage::of(status));
+        progress.status = status;
         let mut fields = vec![("status", status.to_string())];
         if status == Status::Started {
             fields.push(("identity_started", self.queue.consumer().to_owned()));
         }
-        fields.extend(self.time_fields());
-        self.status = status;
-        self.write(fields).await
-    }
-
-    /// Records what was found out about a job that did not say it.
-    pub async fn record_detected(&mut self, detected: Detected) -> anyhow::Result<()> {
-        self.write(vec![match detected {
-            Detected::Scale(scale) => ("scale", scale.to_string()),
-            Detected::Label(label) => ("label", label.to_string()),
-            Detected::DimensionOrder(order) => ("dim_order", order),
-        }])
-        .await
+        fields.extend(progress.times());
+        drop(progress);
+        self.write(fields);
     }
 
     /// Ends the job with a result.
-    pub(crate) async fn finish(&mut self, output: &Output) -> Result<Settled, queue::Error> {
-        let result = [("output_file_name", output.key.clone()), ("output_url", output.url.clone())];
-        self.settle(Status::Done, result.to_vec()).await
+    pub(crate) async fn finish(&self, output: &Output) -> Result<Settled, queue::Error> {
+        let result = vec![("output_file_name", output.key.clone()), ("output_url", output.url.clone())];
+        self.settle(Status::Done, result, false).await
     }
 
-    /// Ends the job without a result.
-    pub(crate) async fn fail(&mut self, reason: String) -> Result<Settled, queue::Error> {
-        self.settle(Status::Failed, vec![("reason", reason)]).await
+    /// Ends the job without a result. One that is `dead` is given up though nothing is known to be wrong with it.
+    pub(crate) async fn fail(&self, reason: String, class: Class, dead: bool) -> Result<Settled, queue::Error> {
+        self.settle(Status::Failed, vec![("reason", reason), ("error_class", class.to_string())], dead).await
+    }
+
+    /// Has the job tried again later. What failed counts as one more attempt or, if the consumer died, one more death.
+    pub(crate) async fn retry(&self, reason: &str, class: Class, after: Duration) -> Result<Settled, queue::Error> {
+        let counted = match class {
+            Class::Crash => ("rc_crashes", self.claim.crashes + 1),
+            _ => ("rc_attempts", self.attempts + 1),
+        };
+        let fields = [
+            ("status", Status::New.to_string()),
+            (counted.0, counted.1.to_string()),
+            ("rc_last_error", format!("{class}: {}", reason.lines().last().unwrap_or_default())),
+            ("updated_at", timestamp()),
+            ("updated_by", self.queue.consumer().to_owned()),
+        ];
+        self.queue.delay(&self.claim, Due::In(after), &fields).await
+    }
+
+    /// Puts the job off until a moment in milliseconds since 1970; [`Settled::Due`] if that has passed.
+    pub(crate) async fn postpone(&self, until: u64) -> Result<Settled, queue::Error> {
+        self.queue.delay(&self.claim, Due::At(until), &[]).await
     }
 
     /// Hands the job back for another consumer.
@@ -238,13 +421,17 @@ impl Job {
         self.queue.release(&self.claim).await
     }
 
+    /// Leaves the job to its fate: its lease is no longer renewed.
+    pub(crate) fn abandon(&self) {
+        self.queue.abandon(&self.claim);
+    }
+
     async fn settle(
-        &mut self,
+        &self,
         status: Status,
         mut fields: Vec<(&'static str, String)>,
+        dead: bool,
     ) -> Result<Settled, queue::Error> {
-        self.close_stage();
-        self.status = status;
         let now = timestamp();
         fields.extend([
             ("status", status.to_string()),
@@ -254,37 +441,23 @@ impl Job {
             ("total_jobs", "1".to_owned()),
             ("total_time", seconds(self.claimed.elapsed().as_secs_f64())),
         ]);
-        fields.extend(self.time_fields());
-        self.queue.finish(&self.claim, &fields).await
+        {
+            let mut progress = self.progress();
+            progress.close_status();
+            progress.status = status;
+            fields.extend(progress.times());
+        }
+        self.queue.finish(&self.claim, &fields, dead).await
     }
 
-    async fn write(&self, mut fields: Vec<(&'static str, String)>) -> anyhow::Result<()> {
+    fn write(&self, mut fields: Vec<(&'static str, String)>) {
         fields.push(("updated_at", timestamp()));
         fields.push(("updated_by", self.queue.consumer().to_owned()));
-        match self.queue.set(&self.claim, &fields).await? {
-            Settled::Committed => Ok(()),
-            _ => Err(JobLost.into()),
-        }
+        self.queue.set(&self.claim, fields);
     }
 
-    fn close_stage(&mut self) {
-        let spent = self.entered.elapsed().as_secs_f64();
-        if let Some(field) = self.status.time_field() {
-            *self.stage_seconds.entry(field).or_default() += spent;
-            info!(stage = %self.status, duration_s = spent, "stage ended");
-        }
-        self.entered = Instant::now();
-    }
-
-    fn time_fields(&self) -> impl Iterator<Item = (&'static str, String)> {
-        self.stage_seconds.iter().map(|(field, spent)| (*field, seconds(*spent)))
-    }
-
-    fn text(&self, field: &str) -> anyhow::Result<Option<&str>> {
-        let Some(bytes) = self.fields.get(field.as_bytes()) else { return Ok(None) };
-        let text = std::str::from_utf8(bytes);
-        let text = text.map_err(|_| InvalidInput(format!("the job's field `{field}` is not UTF-8 text")))?;
-        Ok((!text.is_empty()).then_some(text))
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -373,6 +546,10 @@ impl Record {
             ("in all", "total_time"),
         ];
         stages.into_iter().filter_map(|(stage, field)| Some((stage, self.text(field)?.parse().ok()?))).collect()
+    }
+
+    fn number(&self, field: &str) -> u64 {
+        self.text(field).and_then(|text| text.parse().ok()).unwrap_or(0)
     }
 
     fn text(&self, field: &str) -> Option<String> {

@@ -62,6 +62,9 @@ mod reason;
 /// What `make demo` shows: a model server with a classical model, and a guided run.
 mod demo;
 
+/// Commands for those who run a Kiosk.
+mod ops;
+
 mod cli;
 
 pub use cli::run;

@@ -1,10 +1,11 @@
 //! A bound on the memory that all running jobs take together.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-use crate::failure::InvalidInput;
+use crate::failure::TooLarge;
 use crate::settings::Reader;
 
 /// What one permit stands for; a semaphore counts to 2^32 at once.
@@ -19,6 +20,31 @@ pub struct Memory {
     units: Arc<Semaphore>,
     /// Bytes in all; 0 for no bound.
     budget: u64,
+    queue: Arc<Waiters>,
+}
+
+/// Those who wait for memory.
+#[derive(Default)]
+struct Waiters {
+    count: AtomicUsize,
+    served: Notify,
+}
+
+/// One who waits, until it is dropped.
+struct Place(Arc<Waiters>);
+
+impl Place {
+    fn new(waiters: &Arc<Waiters>) -> Self {
+        waiters.count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(waiters))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.count.fetch_sub(1, Ordering::Relaxed);
+        self.0.served.notify_waiters();
+    }
 }
 
 impl Memory {
@@ -31,7 +57,7 @@ impl Memory {
 
     /// This many bytes; 0 is no bound.
     pub fn new(budget: u64) -> Self {
-        Self { units: Arc::new(Semaphore::new(units(budget) as usize)), budget }
+        Self { units: Arc::new(Semaphore::new(units(budget) as usize)), budget, queue: Arc::default() }
     }
 
     /// Whether there is a bound.
@@ -44,21 +70,33 @@ impl Memory {
     /// # Errors
     ///
     /// More bytes than there are in all.
-    pub async fn reserve(&self, bytes: u64) -> Result<Reservation, InvalidInput> {
+    pub async fn reserve(&self, bytes: u64) -> Result<Reservation, TooLarge> {
         if !self.is_bounded() {
             return Ok(Reservation { memory: self.clone(), permit: None, bytes });
         }
         self.check(bytes)?;
+        let _place = Place::new(&self.queue);
         let permit = Arc::clone(&self.units).acquire_many_owned(units(bytes)).await;
         Ok(Reservation { memory: self.clone(), permit: permit.ok(), bytes })
     }
 
-    fn check(&self, bytes: u64) -> Result<(), InvalidInput> {
+    /// Waits until nobody else waits for memory: more work would only wait with them.
+    pub async fn is_free(&self) {
+        loop {
+            let served = self.queue.served.notified();
+            if self.queue.count.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+            served.await;
+        }
+    }
+
+    fn check(&self, bytes: u64) -> Result<(), TooLarge> {
         let budget = self.budget;
         if bytes <= budget {
             return Ok(());
         }
-        Err(InvalidInput(format!("the image needs about {bytes} bytes of memory, and MEMORY_BUDGET is {budget}")))
+        Err(TooLarge(format!("the image needs about {bytes} bytes of memory, and MEMORY_BUDGET is {budget}")))
     }
 }
 
@@ -75,7 +113,7 @@ impl Reservation {
     /// # Errors
     ///
     /// More bytes than there are in all.
-    pub fn grow(&mut self, bytes: u64) -> Result<bool, InvalidInput> {
+    pub fn grow(&mut self, bytes: u64) -> Result<bool, TooLarge> {
         if !self.memory.is_bounded() || bytes <= self.bytes {
             return Ok(true);
         }
@@ -123,7 +161,14 @@ mod tests {
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished() && !late.is_finished(), "a small one does not overtake");
         assert!(!first.grow(7 * UNIT).expect("it fits"), "others wait for what is free");
+        let free = tokio::spawn({
+            let memory = memory.clone();
+            async move { memory.is_free().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!free.is_finished(), "two wait");
         drop(first);
+        free.await.expect("it ends when they are served");
         assert_eq!(waiting.await.expect("it ends"), 8 * UNIT);
         assert_eq!(late.await.expect("it ends"), UNIT);
     }

@@ -35,11 +35,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "storage",
         ],
     ),
-    ("worker", &["queue", "job", "consumer", "reason"]),
+    ("worker", &["queue", "job", "consumer", "reason", "failure", "serving", "memory", "settings"]),
 ];
 
 /// Modules that wire others together and may use anything.
-const ROOTS: [&str; 5] = ["lib", "main", "cli", "daemon", "demo"];
+const ROOTS: [&str; 6] = ["lib", "main", "cli", "daemon", "demo", "ops"];
 
 /// Modules that know arrays only.
 const PURE: [&str; 2] = ["analysis", "images"];

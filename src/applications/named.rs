@@ -14,7 +14,7 @@ use crate::analysis::{
     DeepWatershed, MesmerPreprocess, PadMode, Tiling, histogram_normalization, legacy, mesmer_preprocess, normalize,
     resize_nearest,
 };
-use crate::failure::InvalidInput;
+use crate::failure::{InvalidInput, Unsupported};
 
 /// Functions of older consumers that nobody described well enough to repeat their results.
 const NOT_OFFERED: [&str; 4] = ["retinanet", "retinanet-semantic", "multiplex", "deep_watershed_subcellular"];
@@ -64,7 +64,7 @@ impl Functions {
     /// # Errors
     ///
     /// A name that is not known, or not built yet.
-    pub fn parse(pre: &str, post: &str) -> Result<Self, InvalidInput> {
+    pub fn parse(pre: &str, post: &str) -> Result<Self, Unsupported> {
         let pre = names(pre).map(|name| match name.as_str() {
             "normalize" => Ok(Pre::Normalize),
             "histogram_normalization" => Ok(Pre::HistogramNormalization),
@@ -90,9 +90,9 @@ fn names(list: &str) -> impl Iterator<Item = String> {
     list.split(',').map(|name| name.trim().to_lowercase()).filter(|name| !name.is_empty() && name != "none")
 }
 
-fn unknown(kind: &str, name: &str, known: &str) -> InvalidInput {
+fn unknown(kind: &str, name: &str, known: &str) -> Unsupported {
     let what = if NOT_OFFERED.contains(&name) { "is not offered by this consumer" } else { "is not known" };
-    InvalidInput(format!("{kind} function `{name}` {what}; available: {known}"))
+    Unsupported(format!("{kind} function `{name}` {what}; available: {known}"))
 }
 
 /// An image made ready for the model.

@@ -46,18 +46,18 @@ impl Consumer for Image {
         super::refuse_archives(job)
     }
 
-    async fn consume(&self, job: &mut Job) -> anyhow::Result<Outcome> {
+    async fn consume(&self, job: &Job) -> anyhow::Result<Outcome> {
         let plan = plan::of(job, &self.settings)?;
         let input = Input::fetch(job, &self.settings.limits, &self.clients).await?;
 
-        job.enter(Status::PreProcessing).await?;
+        job.enter(Status::PreProcessing);
         let (image, _memory) = self.decode(job, input).await?;
         let entries = match plan {
             Plan::Channels(passes) => self.segment(job, image, passes).await?,
             Plan::Named(plan) => self.run_named(job, image, plan).await?,
         };
 
-        job.enter(Status::SavingResults).await?;
+        job.enter(Status::SavingResults);
         super::store(job, &self.clients.storage, entries).await
     }
 }
@@ -73,7 +73,7 @@ impl Image {
         Ok((compute::run(move || images::to_bxyc(image, &order)).await?, memory))
     }
 
-    async fn segment(&self, job: &mut Job, image: Array4<f32>, passes: Vec<Pass>) -> anyhow::Result<Entries> {
+    async fn segment(&self, job: &Job, image: Array4<f32>, passes: Vec<Pass>) -> anyhow::Result<Entries> {
         plan::check_channels(&passes, image.dim().3)?;
         let scale = self.scale(job, || channel(&image, passes[0].channel)).await?;
         self.settings.limits.check_scaled_size(&image, scale)?;
@@ -83,16 +83,15 @@ impl Image {
         for (c, (pass, input)) in passes.into_iter().zip(inputs).enumerate() {
             let model = Model::load(&self.clients.serving, &pass.model).await?;
             self.settings.limits.check_fit(&input, &model)?;
-            job.enter(Status::Predicting).await?;
-            let image_mpp = scale * pass.application.model_mpp;
-            let labels = pass.application.segment(&model, input, image_mpp).await?;
+            job.enter(Status::Predicting);
+            let labels = super::segment(job, pass.application, &model, input, scale).await?;
             let name = name.clone();
             features.push(compute::run(move || encode_labels(&name, c, labels)).await);
         }
         Ok(by_batch_item(features))
     }
 
-    async fn run_named(&self, job: &mut Job, image: Array4<f32>, plan: NamedPlan) -> anyhow::Result<Entries> {
+    async fn run_named(&self, job: &Job, image: Array4<f32>, plan: NamedPlan) -> anyhow::Result<Entries> {
         let scale = self.scale(job, || image.clone()).await?;
         self.settings.limits.check_scaled_size(&image, scale)?;
         let (id, functions) = self.choose_named(job, &image, plan).await?;
@@ -102,10 +101,10 @@ impl Image {
             compute::run(move || named::prepare(image, scale, &functions.pre).map(|input| (input, functions))).await;
         let (input, functions) = input?;
 
-        job.enter(Status::Predicting).await?;
+        job.enter(Status::Predicting);
         let heads = named::predict(&model, input.pixels).await?;
 
-        job.enter(Status::PostProcessing).await?;
+        job.enter(Status::PostProcessing);
         let name = ResultName::new(job.original_name()?);
         compute::run(move || {
             let result = named::finish(heads, &functions.post, input.original)?;
@@ -116,7 +115,7 @@ impl Image {
     }
 
     /// The job's scale within its limits, else what the detector says if it is on, else 1.
-    async fn scale(&self, job: &mut Job, image: impl FnOnce() -> Array4<f32> + Send) -> anyhow::Result<f64> {
+    async fn scale(&self, job: &Job, image: impl FnOnce() -> Array4<f32> + Send) -> anyhow::Result<f64> {
         if let Some(scale) = job.scale()? {
             return Ok(self.settings.limits.check_scale(scale)?);
         }
@@ -124,13 +123,13 @@ impl Image {
             Some(model) => detect::scale(&Model::load(&self.clients.serving, model).await?, image()).await?,
             None => 1.0,
         };
-        job.record_detected(Detected::Scale(scale)).await?;
+        job.record_detected(Detected::Scale(scale));
         Ok(scale)
     }
 
     async fn choose_named(
         &self,
-        job: &mut Job,
+        job: &Job,
         image: &Array4<f32>,
         plan: NamedPlan,
     ) -> anyhow::Result<(serving::ModelId, named::Functions)> {
@@ -140,7 +139,7 @@ impl Image {
             NamedPlan::Detect => {
                 let model = Model::load(&self.clients.serving, &self.settings.label_detection_model).await?;
                 let label = detect::label(&model, image.clone()).await?;
-                job.record_detected(Detected::Label(label)).await?;
+                job.record_detected(Detected::Label(label));
                 label
             }
         };

@@ -40,7 +40,10 @@ impl Input {
         let scale = job.scale()?.map(|scale| limits.check_scale(scale)).transpose()?.unwrap_or(1.0).max(1.0);
         let mut wanted = if memory.is_bounded() { storage.size(reference).await? } else { 0 };
         loop {
-            let mut memory = memory.reserve(wanted).await?;
+            let mut memory = {
+                let _waiting = job.waiting();
+                memory.reserve(wanted).await?
+            };
             let file = storage.download(reference).await?;
             let needed = peak_bytes(&file, reference, scale);
             if memory.grow(needed)? {

@@ -3,7 +3,7 @@
 use ndarray::Array4;
 
 use crate::applications::Model;
-use crate::failure::InvalidInput;
+use crate::failure::{InvalidInput, TooLarge};
 use crate::images::{self, AxesError};
 use crate::settings::Reader;
 
@@ -39,13 +39,13 @@ impl Limits {
     }
 
     /// Refuses a scale that would make the image larger than a decoded one may be.
-    pub(super) fn check_scaled_size(&self, image: &Array4<f32>, scale: f64) -> Result<(), InvalidInput> {
+    pub(super) fn check_scaled_size(&self, image: &Array4<f32>, scale: f64) -> Result<(), TooLarge> {
         let (_, rows, columns, _) = image.dim();
         let bytes = (image.len() * size_of::<f32>()) as f64 * scale * scale;
         if bytes <= self.max_decoded_bytes as f64 {
             return Ok(());
         }
-        Err(InvalidInput(format!(
+        Err(TooLarge(format!(
             "scale {scale} makes an image of {columns} x {rows} pixels larger than the limit of {} bytes",
             self.max_decoded_bytes
         )))

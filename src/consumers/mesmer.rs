@@ -68,26 +68,26 @@ impl Consumer for Mesmer {
         super::refuse_archives(job)
     }
 
-    async fn consume(&self, job: &mut Job) -> anyhow::Result<Outcome> {
+    async fn consume(&self, job: &Job) -> anyhow::Result<Outcome> {
         let compartment = self.compartment(job)?;
         let channels = job.channel_numbers()?;
         let input = Input::fetch(job, &self.settings.limits, &self.clients).await?;
 
-        job.enter(Status::PreProcessing).await?;
+        job.enter(Status::PreProcessing);
         // Without axes of length 1, and a batch axis in front.
         let (image, _memory) = input.decode(&self.settings.limits).await?;
         let image = images::squeeze(image).insert_axis(Axis(0));
-        let scale = self.scale(job).await?;
+        let scale = self.scale(job)?;
         let model = Model::load(&self.clients.serving, &self.settings.model).await?;
-        job.record_detected(Detected::DimensionOrder(images::detect_dimension_order(image.shape(), 4))).await?;
+        job.record_detected(Detected::DimensionOrder(images::detect_dimension_order(image.shape(), 4)));
         let image = self.validate(image, channels, &model).await?;
         self.settings.limits.check_scaled_size(&image, scale)?;
 
-        job.enter(Status::Predicting).await?;
+        job.enter(Status::Predicting);
         let application = Application::mesmer(compartment);
-        let labels = application.segment(&model, image, scale * application.model_mpp).await?;
+        let labels = super::segment(job, application, &model, image, scale).await?;
 
-        job.enter(Status::SavingResults).await?;
+        job.enter(Status::SavingResults);
         let name = ResultName::new(job.original_name()?);
         let entries = compute::run(move || encode_labels(&name, &labels)).await;
         super::store(job, &self.clients.storage, entries).await
@@ -100,11 +100,11 @@ impl Mesmer {
         text.parse().map_err(|expected| InvalidInput(format!("compartment `{text}`: {expected}")).into())
     }
 
-    async fn scale(&self, job: &mut Job) -> anyhow::Result<f64> {
+    fn scale(&self, job: &Job) -> anyhow::Result<f64> {
         if let Some(scale) = job.scale()? {
             return Ok(self.settings.limits.check_scale(scale)?);
         }
-        job.record_detected(Detected::Scale(1.0)).await?;
+        job.record_detected(Detected::Scale(1.0));
         Ok(1.0)
     }
 

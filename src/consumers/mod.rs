@@ -9,9 +9,14 @@ pub mod mesmer;
 mod input;
 mod limits;
 
+use std::sync::Arc;
+
+use ndarray::Array4;
+
+use crate::applications::{Application, Model};
 use crate::compute;
 use crate::consumer::{Kind, Outcome};
-use crate::job::{Job, Output};
+use crate::job::{Job, Output, Stage};
 use crate::serving::ModelId;
 use crate::settings::Reader;
 use crate::storage::{Storage, archive};
@@ -26,6 +31,23 @@ type Entries = Vec<(String, Vec<u8>)>;
 fn refuse_archives(job: &Job) -> anyhow::Result<()> {
     let archive = job.input_file_name()?.to_lowercase().ends_with(".zip");
     if archive { Err(job.invalid_file_type()) } else { Ok(()) }
+}
+
+/// Labels `[batch, row, column, channel]` of an image that is `scale` times as large for the model.
+async fn segment(
+    job: &Job,
+    application: Application,
+    model: &Model,
+    image: Array4<f32>,
+    scale: f64,
+) -> anyhow::Result<Array4<u32>> {
+    let original = [image.dim().1, image.dim().2];
+    let application = Arc::new(application);
+    let this = Arc::clone(&application);
+    let prepared = compute::run(move || this.prepare(image, scale * this.model_mpp)).await?;
+    let heads = application.predict(model, prepared).await?;
+    job.enter_stage(Stage::PostProcess);
+    compute::run(move || application.label(heads, original)).await
 }
 
 /// Packs the files of a result and stores them where the job's result belongs.

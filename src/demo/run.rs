@@ -21,7 +21,7 @@ use super::result::{self, Entry};
 use super::sample::Sample;
 use crate::compute;
 use crate::job::{Record, Submission};
-use crate::queue::{JobKey, Login, Queue, QueueSettings};
+use crate::queue::{JobKey, Queue, QueueSettings, RedisSettings};
 use crate::settings::Env;
 
 /// Everything that stays when the demo is over goes here, below the current folder.
@@ -80,7 +80,7 @@ async fn work(peers: &mut Peers, places: &Places, sample: &Sample) -> anyhow::Re
     let model_port = start_model_server(peers).await?;
     start_consumer(peers, places, [redis_port, model_port]).await?;
     upload(&places.bucket, sample)?;
-    let queue = Queue::new(queue_settings(redis_port));
+    let queue = Queue::new(QueueSettings::new(RedisSettings::plain(HERE, redis_port), QUEUE, "demo"));
     writeln!(stdout())?;
     let record = peers.unless_one_ends(follow(&queue, sample)).await?;
     ensure!(!record.has_failed(), "the job has failed {}", record.reason());
@@ -141,21 +141,6 @@ fn upload(bucket: &Path, sample: &Sample) -> anyhow::Result<()> {
     let path = bucket.join(sample.key());
     fs::create_dir_all(path.parent().unwrap_or(bucket))?;
     fs::write(&path, &sample.file).with_context(|| format!("cannot write {}", path.display()))
-}
-
-fn queue_settings(port: u16) -> QueueSettings {
-    QueueSettings {
-        queue: QUEUE.to_owned(),
-        consumer: "demo".to_owned(),
-        host: HERE.to_owned(),
-        port,
-        sentinel_set: String::new(),
-        login: Login::default(),
-        tls: None,
-        reconnect_pause: Duration::from_secs(1),
-        idle_wait: Duration::from_secs(1),
-        slots: 1,
-    }
 }
 
 /// Submits the job as the web frontend does, and shows its progress until it is final.

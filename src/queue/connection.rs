@@ -15,7 +15,7 @@ use secrecy::ExposeSecret as _;
 use tokio::sync::Mutex;
 use tracing::{info, warn};
 
-use super::settings::{Login, QueueSettings, Tls};
+use super::settings::{Login, RedisSettings, Tls};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -28,11 +28,12 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// A link that gives up on a reply after `reply_limit` and waits at most `longest_pause` between attempts.
-    pub(super) fn new(server: Server, reply_limit: Duration, longest_pause: Duration) -> Self {
+    /// A link that gives up on a reply after `reply_limit`. It connects when it is first used.
+    pub(super) fn new(settings: &RedisSettings, reply_limit: Duration) -> Self {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_LIMIT))
             .set_response_timeout(Some(reply_limit));
+        let (server, longest_pause) = (Server::new(settings), settings.reconnect_pause);
         Self { server, config, longest_pause, current: Mutex::new(None) }
     }
 
@@ -65,6 +66,25 @@ impl Link {
         }
     }
 
+    /// Sends commands together until the server has answered them. Fit only for commands that may run twice.
+    pub(super) async fn persist_pipeline<T: FromRedisValue>(
+        &self,
+        what: &str,
+        pipeline: &redis::Pipeline,
+    ) -> RedisResult<T> {
+        let mut outage = Outage::new(what, self.longest_pause);
+        loop {
+            let result = match self.connection().await {
+                Ok(mut connection) => pipeline.query_async(&mut connection).await,
+                Err(error) => Err(error),
+            };
+            match self.settle(result).await {
+                Err(error) if is_passing(&error) => outage.wait(&error).await,
+                result => return outage.end(result),
+            }
+        }
+    }
+
     /// Sends a command once.
     pub(super) async fn command<T: FromRedisValue>(&self, command: &redis::Cmd) -> RedisResult<T> {
         let mut connection = self.connection().await?;
@@ -89,11 +109,9 @@ impl Link {
     }
 }
 
-/// The address that the operator gave: a Redis, or a Sentinel that knows where the master is.
-#[derive(Clone)]
-pub(super) struct Server {
-    host: String,
-    port: u16,
+/// The addresses that the operator gave: a Redis, or Sentinels that know where the master is.
+struct Server {
+    addresses: Vec<(String, u16)>,
     /// Name of the monitored set, where a Sentinel monitors several.
     set: String,
     login: Login,
@@ -101,19 +119,35 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn new(settings: &QueueSettings) -> Self {
+    fn new(settings: &RedisSettings) -> Self {
         Self {
-            host: settings.host.clone(),
-            port: settings.port,
+            addresses: settings.addresses.clone(),
             set: settings.sentinel_set.clone(),
             login: settings.login.clone(),
             tls: settings.tls.clone(),
         }
     }
 
-    /// Connects to the server or, if it is a Sentinel, to the master that it names now.
+    /// Connects by the first address that leads to a master.
     async fn connect(&self, config: &AsyncConnectionConfig) -> RedisResult<MultiplexedConnection> {
-        let mut connection = self.open_first(config).await?;
+        let mut failure = absent("no address was given".to_owned());
+        for (host, port) in &self.addresses {
+            match self.connect_by(host, *port, config).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    /// Connects to this server or, if it is a Sentinel, to the master that it names now.
+    async fn connect_by(
+        &self,
+        host: &str,
+        port: u16,
+        config: &AsyncConnectionConfig,
+    ) -> RedisResult<MultiplexedConnection> {
+        let mut connection = self.open_first(host, port, config).await?;
         let masters = redis::cmd("SENTINEL").arg("MASTERS").query_async(&mut connection).await;
         let masters: Vec<HashMap<String, String>> = match masters {
             Ok(masters) => masters,
@@ -133,14 +167,19 @@ impl Server {
     }
 
     /// Opens the address that was given. A Sentinel may know nothing of the login, and has no databases.
-    async fn open_first(&self, config: &AsyncConnectionConfig) -> RedisResult<MultiplexedConnection> {
-        let first = self.open(&self.host, self.port, &self.login, config).await;
+    async fn open_first(
+        &self,
+        host: &str,
+        port: u16,
+        config: &AsyncConnectionConfig,
+    ) -> RedisResult<MultiplexedConnection> {
+        let first = self.open(host, port, &self.login, config).await;
         match first {
             Err(error) if !is_passing(&error) && (self.login.password.is_some() || self.login.database > 0) => {
                 let nobody = Login { username: None, password: None, database: 0 };
                 let somebody = Login { database: 0, ..self.login.clone() };
                 for login in [somebody, nobody] {
-                    let Ok(mut sentinel) = self.open(&self.host, self.port, &login, config).await else { continue };
+                    let Ok(mut sentinel) = self.open(host, port, &login, config).await else { continue };
                     let role: RedisResult<Vec<redis::Value>> = redis::cmd("ROLE").query_async(&mut sentinel).await;
                     let is_sentinel =
                         |role: Vec<redis::Value>| role.first() == Some(&redis::Value::BulkString(b"sentinel".to_vec()));
@@ -197,13 +236,30 @@ fn absent(message: String) -> RedisError {
     std::io::Error::new(std::io::ErrorKind::NotConnected, message).into()
 }
 
+/// Codes of answers that say "not now".
+const NOT_NOW: [&str; 10] = [
+    "BUSY",
+    "CLUSTERDOWN",
+    "LOADING",
+    "MASTERDOWN",
+    "MISCONF",
+    "NOREPLICAS",
+    "OOM",
+    "READONLY",
+    "TRYAGAIN",
+    "UNBLOCKED",
+];
+
 /// Whether the same command may well succeed later, on a fresh connection.
 pub(super) fn is_passing(error: &RedisError) -> bool {
     use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, ReadOnly, TryAgain};
     match error.kind() {
         ErrorKind::Io => true,
-        ErrorKind::Server(kind) => matches!(kind, BusyLoading | ClusterDown | MasterDown | ReadOnly | TryAgain),
-        _ => error.is_connection_dropped() || matches!(error.code(), Some("BUSY" | "UNBLOCKED" | "MISCONF")),
+        ErrorKind::Server(BusyLoading | ClusterDown | MasterDown | ReadOnly | TryAgain) => true,
+        _ if error.is_connection_dropped() => true,
+        _ if error.code().is_some_and(|code| NOT_NOW.contains(&code)) => true,
+        // Before Redis 7, what a command inside a script answered came in the text: `… @user_script: 12: -READONLY You …`.
+        _ => error.detail().is_some_and(|text| NOT_NOW.iter().any(|code| text.contains(&format!("-{code} ")))),
     }
 }
 

@@ -7,39 +7,50 @@
 //! Job keys are bytes and never parsed.
 
 mod connection;
+mod fsck;
+mod held;
+mod inspect;
+mod keyspace;
 mod metadata;
+mod rescue;
 mod settings;
 
 use std::collections::HashMap;
 use std::fmt::{self, Display};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use redis::{RedisError, RedisResult, Script, ScriptInvocation};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use self::connection::{Link, Server};
+use self::connection::Link;
+pub use self::fsck::{Finding, Invariant};
+use self::held::HeldJobs;
+pub use self::keyspace::{Held, Keyspace, Requeued};
 pub use self::metadata::MetadataStore;
-pub use self::settings::{Login, QueueSettings, Tls};
+pub use self::rescue::{Recovered, Restored};
+pub use self::settings::{Login, QueueSettings, RedisSettings, Tls};
+pub(crate) use self::settings::{QueueName, lease};
 
-/// How long a job stays ours without a heartbeat.
-const LEASE: Duration = Duration::from_secs(30);
-/// How often leases and `updated_at` are renewed; the janitor spares what is younger than 15 s.
-pub(crate) const BEAT: Duration = Duration::from_secs(5);
 /// The longest a blocking wait stays inside Redis.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// Due jobs promoted, and entries looked at, by one claim.
 const FETCH_LIMIT: usize = 32;
+/// Jobs submitted in one round trip.
+const SUBMIT_CHUNK: usize = 500;
 const REPLY_LIMIT: Duration = Duration::from_secs(5);
+/// How long jobs that were given up are remembered, and how many.
+const DEAD_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
+const DEAD_LIMIT: usize = 10_000;
 
 static FETCH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/fetch.lua")));
-static BEAT_SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/beat.lua")));
+static BEAT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/beat.lua")));
 static SET: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/set.lua")));
 static FINISH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/finish.lua")));
+static DELAY: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/delay.lua")));
 static RELEASE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/release.lua")));
-static RECOVER: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/recover.lua")));
 
 /// The key of a job's hash: bytes that nobody parses.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -70,6 +81,13 @@ pub struct Claim {
     slot: usize,
 }
 
+impl Claim {
+    /// The right to write to the job, as its hash has it while nobody else does.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+}
+
 /// What became of an attempt to settle a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {
@@ -77,19 +95,21 @@ pub enum Settled {
     Committed,
     /// The hash has vanished (expired or deleted); the entry was dropped.
     Gone,
-    /// The entry had been taken out of our list; nothing was written.
+    /// The entry had been taken out of our list, or the job finished by others; nothing was written.
     Moved,
     /// Another consumer has claimed the job; nothing was written.
     Lost,
+    /// The moment to wait for has passed: the job is still held.
+    Due,
 }
 
-/// What a process found in its own lists when it started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Recovered {
-    /// Jobs put back at the front of the queue.
-    pub restored: usize,
-    /// Entries that were final, gone or held by somebody else.
-    pub dropped: usize,
+/// When a job that is let go of comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// After this long.
+    In(Duration),
+    /// At this moment, in milliseconds since 1970 by the clock of Redis.
+    At(u64),
 }
 
 /// An error that waiting does not cure, such as a queue name that holds another type.
@@ -108,36 +128,40 @@ pub struct Queue {
 
 struct Inner {
     settings: QueueSettings,
-    commands: Link,
+    commands: Arc<Link>,
     waiting: Link,
     beating: Link,
     boot: String,
-    held: Mutex<HashMap<JobKey, Held>>,
+    held: HeldJobs,
+    /// Slots whose last claim got no answer.
     unsure: Vec<AtomicBool>,
     turn: tokio::sync::Mutex<()>,
-    blocking_wait: AtomicBool,
+    /// How this server is waited at, a [`Wait`].
+    wait: AtomicU8,
 }
 
-struct Held {
-    token: String,
-    slot: usize,
-    lost: CancellationToken,
+/// How an idle consumer waits for a job. Later ones are for older servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// `BLMOVE` from the queue to the place where the entry is already: Redis 6.2.
+    Look,
+    /// `BRPOPLPUSH` into the processing list.
+    Pop,
 }
 
 impl Queue {
     /// A handle that connects when it is first used.
     pub fn new(settings: QueueSettings) -> Self {
-        let server = Server::new(&settings);
-        let link = |reply_limit| Link::new(server.clone(), reply_limit, settings.reconnect_pause);
+        let link = |reply_limit| Link::new(&settings.server, reply_limit);
         let inner = Inner {
-            commands: link(REPLY_LIMIT),
+            commands: Arc::new(link(REPLY_LIMIT)),
             waiting: link(LONGEST_WAIT + REPLY_LIMIT),
-            beating: link(BEAT),
+            beating: link(settings.beat_interval().max(Duration::from_millis(500))),
             boot: format!("{:016x}", fastrand::u64(..)),
-            held: Mutex::default(),
+            held: HeldJobs::default(),
             unsure: (0..settings.slots).map(|_| AtomicBool::new(false)).collect(),
             turn: tokio::sync::Mutex::new(()),
-            blocking_wait: AtomicBool::new(true),
+            wait: AtomicU8::new(Wait::Look as u8),
             settings,
         };
         Self { inner: Arc::new(inner) }
@@ -158,20 +182,19 @@ impl Queue {
         self.inner.settings.slots
     }
 
+    /// The settings in force.
+    pub fn settings(&self) -> &QueueSettings {
+        &self.inner.settings
+    }
+
+    /// All queues of the same server, over the same connection.
+    pub fn keyspace(&self) -> Keyspace {
+        Keyspace::over(Arc::clone(&self.inner.commands))
+    }
+
     /// A store for model metadata on the same server.
     pub fn metadata_store(&self) -> MetadataStore {
         MetadataStore::new(self.clone())
-    }
-
-    /// Puts back what an earlier process of this name left unfinished. Waits until Redis answers; call it once, at start.
-    pub async fn recover(&self) -> Result<Recovered, Error> {
-        let mut recovered = Recovered::default();
-        for list in self.own_lists().await? {
-            let (restored, dropped) = self.recover_list(&list, "crash").await?;
-            recovered.restored += restored;
-            recovered.dropped += dropped;
-        }
-        Ok(recovered)
     }
 
     /// Takes the next job into a slot, waiting inside Redis for a moment if there is none.
@@ -179,33 +202,71 @@ impl Queue {
     /// Must not be raced against anything: a cancelled claim could lose sight of a job that Redis has already moved.
     /// `stop` ends the idle wait, and only that.
     pub async fn claim(&self, slot: usize, stop: &CancellationToken) -> Result<Option<(Claim, RawFields)>, Error> {
+        if let Some(claimed) = self.fetch(slot, false).await? {
+            return Ok(Some(claimed));
+        }
+        // One slot at a time waits: an entry wakes one, and Redis has less to do.
         let Some(_turn) = stop.run_until_cancelled(self.inner.turn.lock()).await else {
             return Ok(None);
         };
-        if let Some(claimed) = self.fetch(slot).await? {
-            return Ok(Some(claimed));
-        }
-        match stop.run_until_cancelled(self.wait_for_entry()).await {
-            Some(Ok(true)) => self.fetch(slot).await,
-            Some(Ok(false)) | None => Ok(None),
-            Some(Err(error)) => Err(error),
+        match self.wait() {
+            Wait::Look => match stop.run_until_cancelled(self.look_for_entry()).await {
+                Some(Ok(true)) => self.fetch(slot, false).await,
+                Some(Ok(false)) | None => Ok(None),
+                Some(Err(error)) => Err(error),
+            },
+            Wait::Pop if stop.is_cancelled() => Ok(None),
+            Wait::Pop => match self.pop_entry(slot).await? {
+                true => self.fetch(slot, true).await,
+                false => Ok(None),
+            },
         }
     }
 
-    /// Writes fields of a held job. `Lost` says that it is no longer ours, and nothing was written.
-    pub async fn set(&self, claim: &Claim, fields: &[(&str, String)]) -> Result<Settled, Error> {
-        let mut call = SET.key(&claim.key.0);
-        call.arg(&claim.token);
-        push_fields(&mut call, fields);
-        let written: u8 = self.persist("write a job's fields", &call).await?;
-        Ok(if written == 1 { Settled::Committed } else { Settled::Lost })
+    /// Writes fields of a held job soon: together with others of the same job, twice a second at most.
+    ///
+    /// If the job turns out to be somebody else's then, the claim is cancelled.
+    pub fn set(&self, claim: &Claim, fields: Vec<(&'static str, String)>) {
+        self.inner.held.write_later(claim, fields);
     }
 
-    /// Commits the final fields of a held job. May be repeated after a failure.
-    pub async fn finish(&self, claim: &Claim, fields: &[(&str, String)]) -> Result<Settled, Error> {
+    /// Writes what [`Self::set`] was given, for as long as it is polled.
+    pub(crate) async fn write_fields(&self) {
+        loop {
+            for (key, token, fields) in self.inner.held.due_writes().await {
+                let mut call = SET.key(&key.0);
+                call.arg(&token);
+                push_fields(&mut call, &fields);
+                match self.persist("write a job's fields", &call).await {
+                    Ok(1_u8) => {}
+                    Ok(_) => self.inner.held.lose(&key, &token),
+                    Err(error) => warn!(job.key = %key, error = %error, "fields of the job could not be written"),
+                }
+            }
+        }
+    }
+
+    /// Commits the final fields of a held job, and those that are yet to be written. May be repeated after a failure.
+    ///
+    /// A job that is `dead` is given up though nothing is known to be wrong with it; operators find it in a list.
+    pub async fn finish(&self, claim: &Claim, fields: &[(&str, String)], dead: bool) -> Result<Settled, Error> {
         let mut call = self.settling(&FINISH, claim);
+        call.key(self.auxiliary("dead"));
+        call.arg(u8::from(dead)).arg(millis(DEAD_AGE)).arg(DEAD_LIMIT);
+        push_fields(&mut call, &self.inner.held.unwritten(claim));
         push_fields(&mut call, fields);
         self.settle("finish a job", claim, &call).await
+    }
+
+    /// Lets go of a held job until later, writing some fields.
+    pub async fn delay(&self, claim: &Claim, due: Due, fields: &[(&str, String)]) -> Result<Settled, Error> {
+        let mut call = self.settling(&DELAY, claim);
+        match due {
+            Due::In(time) => call.arg("in").arg(millis(time)),
+            Due::At(moment) => call.arg("at").arg(moment),
+        };
+        push_fields(&mut call, fields);
+        self.settle("put a job off", claim, &call).await
     }
 
     /// Hands a held job back at the front of the queue, unharmed.
@@ -215,19 +276,24 @@ impl Queue {
         self.settle("hand a job back", claim, &call).await
     }
 
+    /// Stops renewing the lease of a job: if its consumer does not come back, another one takes it.
+    pub(crate) fn abandon(&self, claim: &Claim) {
+        self.inner.held.forget(claim);
+    }
+
     /// Renews every lease once, and cancels the claims that turn out to be lost.
     pub async fn beat(&self) -> Result<(), Error> {
-        let mut call = BEAT_SCRIPT.key(self.auxiliary("lease"));
+        let mut call = BEAT.key(self.auxiliary("lease"));
         call.key(self.auxiliary("workers")).key(self.auxiliary("delayed"));
-        call.arg(self.consumer()).arg(millis(LEASE)).arg(crate::job::timestamp());
-        for (key, held) in self.held().iter() {
-            call.arg(&key.0).arg(&held.token).arg(self.processing_list(held.slot));
+        call.arg(self.consumer()).arg(millis(self.inner.settings.lease)).arg(crate::job::timestamp());
+        let held = self.inner.held.tokens();
+        for (key, (token, slot)) in &held {
+            call.arg(&key.0).arg(token).arg(self.processing_list(*slot));
         }
         let lost: RedisResult<Vec<Vec<u8>>> = self.inner.beating.attempt(&call).await;
         for key in lost.map_err(|cause| Error { operation: "renew leases", cause })?.into_iter().map(JobKey) {
-            if let Some(held) = self.held().get(&key) {
-                warn!(job.key = %key, "the job is no longer ours; its result will be dropped");
-                held.lost.cancel();
+            if let Some((token, _)) = held.get(&key) {
+                self.inner.held.lose(&key, token);
             }
         }
         Ok(())
@@ -241,12 +307,28 @@ impl Queue {
         self.command::<()>("queue a job", &entry).await
     }
 
+    /// Writes new jobs and queues them, in few round trips; each hash is there before its entry.
+    pub async fn submit_all(&self, jobs: &[(JobKey, Vec<(&str, String)>)]) -> Result<(), Error> {
+        for chunk in jobs.chunks(SUBMIT_CHUNK) {
+            let mut pipeline = redis::pipe();
+            for (key, fields) in chunk {
+                pipeline.hset_multiple(&key.0, fields).ignore();
+            }
+            let keys: Vec<_> = chunk.iter().map(|(key, _)| key.0.as_slice()).collect();
+            pipeline.lpush(self.name(), keys).ignore();
+            let operation = "queue jobs";
+            let queued: RedisResult<()> = self.inner.commands.persist_pipeline(operation, &pipeline).await;
+            queued.map_err(|cause| Error { operation, cause })?;
+        }
+        Ok(())
+    }
+
     /// All fields of a job's hash, whoever holds it.
     pub async fn fields(&self, key: &JobKey) -> Result<RawFields, Error> {
         self.command("read a job", &redis::Cmd::hgetall(&key.0)).await
     }
 
-    async fn fetch(&self, slot: usize) -> Result<Option<(Claim, RawFields)>, Error> {
+    async fn fetch(&self, slot: usize, popped: bool) -> Result<Option<(Claim, RawFields)>, Error> {
         let list = self.processing_list(slot);
         if self.inner.unsure[slot].load(Ordering::Relaxed) {
             self.recover_list(&list, "lost reply").await?;
@@ -254,20 +336,27 @@ impl Queue {
         }
         let mut call = FETCH.key(self.name());
         call.key(&list).key(self.auxiliary("lease")).key(self.auxiliary("delayed"));
-        call.arg(self.consumer()).arg(&self.inner.boot).arg(millis(LEASE));
-        call.arg(crate::job::timestamp()).arg(FETCH_LIMIT);
+        call.arg(self.consumer()).arg(&self.inner.boot).arg(millis(self.inner.settings.lease));
+        call.arg(crate::job::timestamp()).arg(FETCH_LIMIT).arg(u8::from(popped));
         let reply: RedisResult<FetchReply> = self.inner.commands.attempt(&call).await;
-        // Whatever went wrong, the job may have been moved although we never heard of it.
-        let reply = reply.inspect_err(|_| self.inner.unsure[slot].store(true, Ordering::Relaxed));
-        match reply {
-            Ok(reply) => Ok(self.accept(slot, reply)),
+        match self.sure(slot, "hand out a job", reply).await? {
+            Some(reply) => Ok(self.accept(slot, reply)),
+            None => Ok(None),
+        }
+    }
+
+    /// The answer to a command that moves an entry into the list of a slot; none if Redis cannot be asked now.
+    async fn sure<T>(&self, slot: usize, operation: &'static str, reply: RedisResult<T>) -> Result<Option<T>, Error> {
+        // Whatever went wrong, an entry may have been moved although we never heard of it.
+        match reply.inspect_err(|_| self.inner.unsure[slot].store(true, Ordering::Relaxed)) {
+            Ok(reply) => Ok(Some(reply)),
             Err(error) if connection::is_passing(&error) => {
                 warn!(error = %error, "redis does not answer a claim; trying again");
-                tokio::time::sleep(self.inner.settings.reconnect_pause.min(LONGEST_WAIT).mul_f64(fastrand::f64()))
-                    .await;
+                let pause = self.inner.settings.server.reconnect_pause.min(LONGEST_WAIT);
+                tokio::time::sleep(pause.mul_f64(fastrand::f64())).await;
                 Ok(None)
             }
-            Err(cause) => Err(Error { operation: "hand out a job", cause }),
+            Err(cause) => Err(Error { operation, cause }),
         }
     }
 
@@ -279,53 +368,39 @@ impl Queue {
         }
         let (key, token, crashes, fields) = taken?;
         let claim = Claim { key: JobKey(key), crashes, lost: CancellationToken::new(), token, slot };
-        let held = Held { token: claim.token.clone(), slot, lost: claim.lost.clone() };
-        self.held().insert(claim.key.clone(), held);
+        self.inner.held.insert(&claim);
         Some((claim, fields))
     }
 
     /// Waits until the queue has an entry, without moving any. False after a moment without one.
-    async fn wait_for_entry(&self) -> Result<bool, Error> {
-        let limit = self.inner.settings.idle_wait.min(LONGEST_WAIT).max(Duration::from_millis(10));
-        if !self.inner.blocking_wait.load(Ordering::Relaxed) {
-            tokio::time::sleep(limit.min(Duration::from_millis(250))).await;
-            return Ok(true);
-        }
+    async fn look_for_entry(&self) -> Result<bool, Error> {
         let mut command = redis::cmd("BLMOVE");
-        command.arg(self.name()).arg(self.name()).arg("RIGHT").arg("RIGHT").arg(limit.as_secs_f64());
+        command.arg(self.name()).arg(self.name()).arg("RIGHT").arg("RIGHT").arg(self.idle_wait().as_secs_f64());
         match self.inner.waiting.persist_command::<Option<Vec<u8>>>("wait for a job", &command).await {
             Ok(entry) => Ok(entry.is_some()),
             Err(error) if error.to_string().contains("unknown command") => {
-                info!("this redis knows no BLMOVE (it came with 6.2): the queue is polled four times a second");
-                self.inner.blocking_wait.store(false, Ordering::Relaxed);
+                info!("this redis knows no BLMOVE (it came with 6.2): idle slots wait with BRPOPLPUSH");
+                self.inner.wait.store(Wait::Pop as u8, Ordering::Relaxed);
                 Ok(false)
             }
             Err(cause) => Err(Error { operation: "wait for a job", cause }),
         }
     }
 
-    async fn own_lists(&self) -> Result<Vec<Vec<u8>>, Error> {
-        let pattern = format!("processing-{}:*", glob_escape(self.name()));
-        let own_suffix = format!(":{}", self.consumer());
-        let (mut cursor, mut lists) = (0_u64, Vec::new());
-        loop {
-            let mut scan = redis::cmd("SCAN");
-            scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(1000);
-            let (next, keys): (u64, Vec<Vec<u8>>) = self.command("look for leftovers", &scan).await?;
-            lists.extend(keys.into_iter().filter(|key| key.ends_with(own_suffix.as_bytes())));
-            if next == 0 {
-                lists.sort();
-                lists.dedup();
-                return Ok(lists);
-            }
-            cursor = next;
-        }
+    /// Waits for an entry and moves it into the list of a slot. False after a moment without one.
+    async fn pop_entry(&self, slot: usize) -> Result<bool, Error> {
+        let mut command = redis::cmd("BRPOPLPUSH");
+        command.arg(self.name()).arg(self.processing_list(slot)).arg(self.idle_wait().as_secs().max(1));
+        let reply = self.inner.waiting.command::<Option<Vec<u8>>>(&command).await;
+        Ok(self.sure(slot, "wait for a job", reply).await?.flatten().is_some())
     }
 
-    async fn recover_list(&self, list: &[u8], cause: &str) -> Result<(usize, usize), Error> {
-        let mut call = RECOVER.key(list);
-        call.key(self.name()).key(self.auxiliary("lease")).arg(cause);
-        self.persist("recover leftovers", &call).await
+    fn idle_wait(&self) -> Duration {
+        self.inner.settings.idle_wait.min(LONGEST_WAIT).max(Duration::from_millis(10))
+    }
+
+    fn wait(&self) -> Wait {
+        if self.inner.wait.load(Ordering::Relaxed) == Wait::Look as u8 { Wait::Look } else { Wait::Pop }
     }
 
     fn settling<'s>(&self, script: &'s Script, claim: &Claim) -> ScriptInvocation<'s> {
@@ -337,24 +412,15 @@ impl Queue {
 
     async fn settle(&self, what: &'static str, claim: &Claim, call: &ScriptInvocation<'_>) -> Result<Settled, Error> {
         let answer: String = self.persist(what, call).await?;
-        self.forget(claim);
-        Ok(match answer.as_str() {
+        let settled = match answer.as_str() {
             "OK" => Settled::Committed,
             "GONE" => Settled::Gone,
             "MOVED" => Settled::Moved,
+            "DUE" => return Ok(Settled::Due),
             _ => Settled::Lost,
-        })
-    }
-
-    fn forget(&self, claim: &Claim) {
-        let mut held = self.held();
-        if held.get(&claim.key).is_some_and(|held| held.token == claim.token) {
-            held.remove(&claim.key);
-        }
-    }
-
-    fn held(&self) -> std::sync::MutexGuard<'_, HashMap<JobKey, Held>> {
-        self.inner.held.lock().unwrap_or_else(PoisonError::into_inner)
+        };
+        self.inner.held.forget(claim);
+        Ok(settled)
     }
 
     async fn persist<T: redis::FromRedisValue>(
@@ -421,8 +487,4 @@ fn push_fields(call: &mut ScriptInvocation<'_>, fields: &[(&str, String)]) {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn glob_escape(text: &str) -> String {
-    text.chars().flat_map(|c| if "*?[]\\".contains(c) { vec!['\\', c] } else { vec![c] }).collect()
 }

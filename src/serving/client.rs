@@ -76,6 +76,16 @@ impl Client {
         &self.inner.settings
     }
 
+    /// Whether the last call found no server, and none has been seen since.
+    pub fn is_down(&self) -> bool {
+        self.inner.pool.is_down()
+    }
+
+    /// Waits until a server is not known to be away.
+    pub async fn is_up(&self) {
+        self.inner.pool.is_up().await;
+    }
+
     /// What a model takes: from memory, from the shared cache, or from the server.
     ///
     /// # Errors
@@ -164,7 +174,9 @@ impl Client {
                 request.set_timeout(deadline + CLOCK_MARGIN);
                 request
             };
-            let failure = match self.attempt(deadline, |stub| send(stub, request())).await {
+            let answer = self.attempt(deadline, |stub| send(stub, request())).await;
+            self.inner.pool.mark_down(matches!(answer, Err(Failure::Unavailable(_))));
+            let failure = match answer {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };

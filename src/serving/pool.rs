@@ -9,13 +9,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, watch};
 use tonic::transport::{Channel, Endpoint, Uri};
 
 use super::settings::ServingSettings;
 
 /// Time between two look-ups of the name.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Time between two looks for a server while all are away.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Time for one look-up.
 const LOOKUP_LIMIT: Duration = Duration::from_secs(10);
@@ -40,6 +44,7 @@ pub(super) struct Pool {
     settings: ServingSettings,
     peers: Mutex<Peers>,
     trouble: Notify,
+    down: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -74,7 +79,7 @@ impl Drop for Lease {
 impl Pool {
     /// A pool that knows no server yet.
     pub(super) fn new(settings: ServingSettings) -> Self {
-        Self { settings, peers: Mutex::default(), trouble: Notify::new() }
+        Self { settings, peers: Mutex::default(), trouble: Notify::new(), down: watch::Sender::new(false) }
     }
 
     /// The server that has least to do; waits for the first look-up of the name.
@@ -109,14 +114,51 @@ impl Pool {
     /// Keeps the addresses up to date for as long as it is polled.
     pub(super) async fn watch(self: Arc<Self>) {
         loop {
+            let interval = if self.is_down() { PROBE_INTERVAL } else { LOOKUP_INTERVAL };
             tokio::select! {
-                () = tokio::time::sleep(LOOKUP_INTERVAL) => {}
+                () = tokio::time::sleep(interval) => {}
                 () = self.trouble.notified() => {}
             }
             if let Err(message) = self.look_up().await {
                 tracing::debug!(message, "the last known model servers stay in use");
             }
+            if self.is_down() && self.probe().await {
+                self.mark_down(false);
+            }
         }
+    }
+
+    /// Whether all servers were away when last asked.
+    pub(super) fn is_down(&self) -> bool {
+        *self.down.borrow()
+    }
+
+    /// Waits until a server is not known to be away.
+    pub(super) async fn is_up(&self) {
+        // The sender lives as long as the pool.
+        let _ = self.down.subscribe().wait_for(|down| !down).await;
+    }
+
+    /// Takes note of whether a call has found any server.
+    pub(super) fn mark_down(&self, down: bool) {
+        let changed = self.down.send_if_modified(|before| std::mem::replace(before, down) != down);
+        match (changed, down) {
+            (true, true) => tracing::warn!("no model server is there: no new jobs are taken until one is"),
+            (true, false) => tracing::info!("a model server is there again"),
+            (false, _) => {}
+        }
+    }
+
+    /// Whether any server takes a connection.
+    async fn probe(&self) -> bool {
+        let addresses: Vec<_> = self.peers().list.iter().map(|peer| peer.address).collect();
+        for address in addresses {
+            let connected = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(address)).await;
+            if connected.is_ok_and(|connected| connected.is_ok()) {
+                return true;
+            }
+        }
+        false
     }
 
     fn least_busy(&self) -> Option<Lease> {

@@ -30,6 +30,15 @@ use self::retry::{Failure, Retry};
 pub use self::settings::StorageSettings;
 use self::transport::{NoCredentials, Refusal, Silent};
 
+/// Which way an object was to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Out of the bucket.
+    Read,
+    /// Into the bucket.
+    Write,
+}
+
 /// Why an object could not be fetched or stored. Messages are fit for users: no secrets, no local paths.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -51,6 +60,8 @@ pub enum Error {
         bucket: String,
         /// The answer of the store.
         reason: String,
+        /// Which way it was to go.
+        direction: Direction,
     },
     /// The object is larger than the settings allow.
     #[error("`{key}` in {bucket} has {size_bytes} bytes, and {limit_bytes} are allowed")]
@@ -87,6 +98,8 @@ pub enum Error {
         elapsed: Duration,
         /// What the last attempt met.
         reason: String,
+        /// Which way it was to go.
+        direction: Direction,
     },
     /// The store refuses for another reason.
     #[error("`{key}` in {bucket} failed: {reason}")]
@@ -97,6 +110,8 @@ pub enum Error {
         bucket: String,
         /// The answer of the store.
         reason: String,
+        /// Which way it was to go.
+        direction: Direction,
     },
     /// The settings do not make a client. For operators: the reason may name a local file.
     #[error("{bucket} cannot be opened: {reason}")]
@@ -123,6 +138,7 @@ pub struct Storage {
 struct Object {
     path: Path,
     bucket: Bucket,
+    direction: Direction,
 }
 
 impl Storage {
@@ -145,7 +161,7 @@ impl Storage {
     ///
     /// An object above `MAX_DOWNLOAD_BYTES` is refused before its first byte is read.
     pub async fn download(&self, reference: &str) -> Result<Bytes, Error> {
-        let object = self.object(self.location.object_key(reference)?);
+        let object = self.object(self.location.object_key(reference)?, Direction::Read);
         self.retry.run(&object, || self.fetch(&object)).await
     }
 
@@ -153,7 +169,7 @@ impl Storage {
     ///
     /// One above `MAX_DOWNLOAD_BYTES` is refused.
     pub async fn size(&self, reference: &str) -> Result<u64, Error> {
-        let object = self.object(self.location.object_key(reference)?);
+        let object = self.object(self.location.object_key(reference)?, Direction::Read);
         let ask = async || {
             let found = self.store.head(&object.path).await.map_err(|error| object.failure(&error))?;
             self.check_size(&object, found.size).map(|()| found.size)
@@ -165,7 +181,7 @@ impl Storage {
     ///
     /// The content type follows from the key's extension; the access list is the one of the settings.
     pub async fn upload(&self, key: &str, body: Bytes) -> Result<String, Error> {
-        let object = self.object(self.location.new_key(key)?);
+        let object = self.object(self.location.new_key(key)?, Direction::Write);
         self.retry.run(&object, || self.send(&object, body.clone())).await?;
         Ok(self.location.public_url(object.path.as_ref()))
     }
@@ -175,8 +191,8 @@ impl Storage {
         self.location.public_url(key.trim_start_matches('/'))
     }
 
-    fn object(&self, path: Path) -> Object {
-        Object { path, bucket: self.location.bucket().clone() }
+    fn object(&self, path: Path, direction: Direction) -> Object {
+        Object { path, bucket: self.location.bucket().clone(), direction }
     }
 
     async fn fetch(&self, object: &Object) -> Result<Bytes, Failure> {
@@ -281,11 +297,13 @@ impl Object {
     }
 
     fn denied(&self, reason: String) -> Error {
-        Error::PermissionDenied { key: self.path.to_string(), bucket: self.bucket.to_string(), reason }
+        let (key, bucket) = (self.path.to_string(), self.bucket.to_string());
+        Error::PermissionDenied { key, bucket, reason, direction: self.direction }
     }
 
     fn other(&self, reason: String) -> Error {
-        Error::Other { key: self.path.to_string(), bucket: self.bucket.to_string(), reason }
+        let (key, bucket) = (self.path.to_string(), self.bucket.to_string());
+        Error::Other { key, bucket, reason, direction: self.direction }
     }
 
     fn too_large(&self, size_bytes: u64, limit_bytes: u64) -> Failure {
@@ -295,7 +313,7 @@ impl Object {
 
     fn unavailable(&self, attempts: u32, elapsed: Duration, reason: String) -> Error {
         let (key, bucket) = (self.path.to_string(), self.bucket.to_string());
-        Error::Unavailable { key, bucket, attempts, elapsed, reason }
+        Error::Unavailable { key, bucket, attempts, elapsed, reason, direction: self.direction }
     }
 }
 
@@ -319,7 +337,7 @@ mod tests {
     use super::*;
 
     fn object() -> Object {
-        Object { path: Path::from("up/a.tif"), bucket: Bucket::Google("b".to_owned()) }
+        Object { path: Path::from("up/a.tif"), bucket: Bucket::Google("b".to_owned()), direction: Direction::Read }
     }
 
     fn refused(status: u16, code: Option<&str>) -> Failure {

@@ -67,7 +67,7 @@ impl Retry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::Bucket;
+    use crate::storage::{Bucket, Direction};
     use object_store::path::Path;
     use proptest::prelude::*;
     use std::cell::Cell;
@@ -75,7 +75,7 @@ mod tests {
     const QUICK: Retry = Retry { max_backoff: Duration::from_millis(1), limit: None };
 
     fn object() -> Object {
-        Object { path: Path::from("a"), bucket: Bucket::S3("b".to_owned()) }
+        Object { path: Path::from("a"), bucket: Bucket::S3("b".to_owned()), direction: Direction::Read }
     }
 
     #[tokio::test]

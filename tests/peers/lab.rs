@@ -108,6 +108,11 @@ impl Lab {
 
     /// Writes the hash of a job without queueing it.
     pub(crate) fn write_job(&self, key: &str, input: &str, fields: &[(&str, &str)]) {
+        self.write_job_at(&self.redis, key, input, fields);
+    }
+
+    /// The same on another server.
+    pub(crate) fn write_job_at(&self, redis: &Redis, key: &str, input: &str, fields: &[(&str, &str)]) {
         let now = "2023-07-12T16:31:13.123Z";
         let mut hash: BTreeMap<&str, &str> = [
             ("original_name", input),
@@ -132,7 +137,7 @@ impl Lab {
         hash.extend(fields.iter().copied());
         let mut command = vec!["HSET", key];
         command.extend(hash.iter().flat_map(|(name, value)| [*name, *value]));
-        let _: u32 = self.redis.ask(&command);
+        let _: u32 = redis.ask(&command);
     }
 
     /// Waits until a job is done or failed, and returns its hash.

@@ -35,6 +35,11 @@ impl Redis {
         self.port
     }
 
+    /// A connection of the test's own.
+    pub(crate) fn connection(&self) -> redis::Connection {
+        self.try_connection().expect("the server answers")
+    }
+
     /// Stops the server; what it has acknowledged stays on disk.
     pub(crate) fn pause(&mut self) {
         if let Some(mut child) = self.child.take() {
@@ -42,6 +47,39 @@ impl Redis {
                 .expect("it runs");
             let _ = child.wait();
         }
+    }
+
+    /// Kills the server.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Whether it takes writes.
+    pub(crate) fn is_master(&self) -> bool {
+        let role = self.try_ask::<Vec<redis::Value>>(redis::cmd("ROLE"));
+        role.is_ok_and(|role| role.first() == Some(&redis::Value::BulkString(b"master".to_vec())))
+    }
+
+    /// Whether a replica has everything that was written so far.
+    pub(crate) fn replicas_have_it(&self) -> bool {
+        let mut wait = redis::cmd("WAIT");
+        wait.arg(1).arg(1000);
+        self.try_ask::<u32>(wait).is_ok_and(|replicas| replicas >= 1)
+    }
+
+    /// Hangs up on all clients, and gives their number.
+    pub(crate) fn drop_clients(&self) -> u64 {
+        let mut kill = redis::cmd("CLIENT");
+        kill.arg("KILL").arg("TYPE").arg("normal");
+        self.try_ask(kill).unwrap_or(0)
+    }
+
+    /// Sends several commands, and tells whether all were answered.
+    pub(crate) fn try_pipeline(&self, pipeline: &redis::Pipeline) -> redis::RedisResult<()> {
+        pipeline.query(&mut self.try_connection()?)
     }
 
     /// Starts the server on the same port and data.
@@ -115,10 +153,13 @@ impl Redis {
     }
 
     fn try_ask<T: FromRedisValue>(&self, command: redis::Cmd) -> redis::RedisResult<T> {
+        command.query(&mut self.try_connection()?)
+    }
+
+    fn try_connection(&self) -> redis::RedisResult<redis::Connection> {
         let address = ("127.0.0.1", self.port).into_connection_info()?;
         let client = redis::Client::open(address.set_redis_settings(self.login.clone()))?;
-        let mut connection = client.get_connection_with_timeout(Duration::from_secs(5))?;
-        command.query(&mut connection)
+        client.get_connection_with_timeout(Duration::from_secs(5))
     }
 }
 
@@ -171,6 +212,56 @@ impl Drop for Sentinel {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+impl Sentinel {
+    /// Whether there is a server that could become master.
+    pub(crate) fn knows_a_replica(&self, set: &str) -> bool {
+        self.ask::<Vec<HashMap<String, String>>>(&["SENTINEL", "REPLICAS", set])
+            .is_ok_and(|replicas| replicas.iter().any(|replica| replica["flags"] == "slave"))
+    }
+
+    /// Makes a replica the master.
+    pub(crate) fn fail_over(&self, set: &str) {
+        let started = Instant::now();
+        while !self.try_fail_over(set) {
+            assert!(started.elapsed() < PATIENCE, "the Sentinel does not fail over");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// The same once; false if the Sentinel does not do it now.
+    pub(crate) fn try_fail_over(&self, set: &str) -> bool {
+        self.ask::<String>(&["SENTINEL", "FAILOVER", set]).is_ok()
+    }
+
+    fn ask<T: FromRedisValue>(&self, command: &[&str]) -> redis::RedisResult<T> {
+        let client = redis::Client::open(("127.0.0.1", self.port).into_connection_info()?)?;
+        let mut connection = client.get_connection_with_timeout(Duration::from_secs(5))?;
+        redis::cmd(command[0]).arg(&command[1..]).query(&mut connection)
+    }
+}
+
+/// A second server that follows a first.
+pub(crate) struct Replica {
+    pub(crate) redis: Redis,
+}
+
+impl Replica {
+    /// Starts one.
+    pub(crate) fn start(master: &Redis) -> Self {
+        let port = master.port.to_string();
+        let arguments = ["--appendonly", "yes", "--replicaof", "127.0.0.1", &port, "--repl-diskless-sync-delay", "0"];
+        Self { redis: Redis::start_with(&arguments, RedisConnectionInfo::default()) }
+    }
+
+    /// Waits until it has all that the master had.
+    pub(crate) fn catch_up(&self, master: &Redis) {
+        let started = Instant::now();
+        while master.ask::<u32>(&["WAIT", "1", "1000"]) < 1 {
+            assert!(started.elapsed() < PATIENCE, "the replica does not follow");
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 -- KEYS[1]: queue   KEYS[2]: processing list of the slot   KEYS[3]: leases   KEYS[4]: delayed jobs
 -- ARGV[1]: consumer name   ARGV[2]: token prefix of this process   ARGV[3]: lease in ms
 -- ARGV[4]: time stamp for updated_at   ARGV[5]: how many due jobs to promote, and entries to look at
+-- ARGV[6]: 1 if the processing list may hold an entry that was popped into it just now
 -- Returns: {dropped, job, token, crashes, fields}; only {dropped} when there is nothing to do.
 --          dropped is a flat list of key, why, key, why …
 local time = redis.call('TIME')
@@ -21,16 +22,18 @@ for _, job in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 
   redis.call('RPUSH', queue, job) -- the right end is served next
 end
 
+local popped = ARGV[6] == '1' and redis.call('LINDEX', processing, 0)
 for _ = 1, tonumber(ARGV[5]) do
-  local job = redis.call('RPOPLPUSH', queue, processing)
+  local job = popped or redis.call('RPOPLPUSH', queue, processing)
+  popped = nil
   if not job then break end
-  local kind = redis.call('TYPE', job)['ok']
-  local status = kind == 'hash' and redis.call('HGET', job, 'status')
+  local record = redis.pcall('HMGET', job, 'status', 'rc_crashes', 'rc_claims')
+  local status = record[1]
   local lease = redis.call('ZSCORE', leases, job)
-  if kind == 'none' then
+  if record.err then
+    drop(job, 'its key holds no hash')
+  elseif not status and redis.call('EXISTS', job) == 0 then
     drop(job, 'its hash does not exist')
-  elseif kind ~= 'hash' then
-    drop(job, 'its key holds a ' .. kind .. ', not a hash')
   elseif status == 'done' or status == 'failed' then
     drop(job, 'it is already ' .. status)
   elseif lease and tonumber(lease) > now then
@@ -38,12 +41,12 @@ for _ = 1, tonumber(ARGV[5]) do
     redis.call('LREM', processing, 1, job)
     redis.call('ZADD', delayed, tonumber(lease) + 500, job)
   else
-    local crashes = tonumber(redis.call('HGET', job, 'rc_crashes') or '0') or 0
+    local crashes = tonumber(record[2] or 0) or 0
     if lease then
       crashes = crashes + 1
       redis.call('HSET', job, 'rc_crashes', crashes)
     end
-    local claims = (tonumber(redis.call('HGET', job, 'rc_claims') or '0') or 0) + 1
+    local claims = (tonumber(record[3] or 0) or 0) + 1
     local token = ARGV[2] .. ':' .. claims
     redis.call('HSET', job, 'rc_claims', claims, 'rc_token', token, 'rc_owner', processing,
       'updated_at', ARGV[4], 'updated_by', ARGV[1])

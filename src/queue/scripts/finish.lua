@@ -1,23 +1,33 @@
 -- Commits a final status: the entry leaves the processing list and the fields are written, in one step or not at all.
--- KEYS[1]: job   KEYS[2]: processing list   KEYS[3]: leases   KEYS[4]: delayed jobs
--- ARGV[1]: token   ARGV[2…]: field, value, …
--- Returns: OK; GONE (the hash has vanished); MOVED (the entry was taken out of the list); LOST (somebody else claimed it)
+-- KEYS[1]: job   KEYS[2]: processing list   KEYS[3]: leases   KEYS[4]: delayed jobs   KEYS[5]: dead jobs
+-- ARGV[1]: token   ARGV[2]: 1 for a job that is given up though nothing is wrong with it
+-- ARGV[3]: ms that such a job is remembered   ARGV[4]: how many are   ARGV[5…]: field, value, …
+-- Returns: OK; GONE (the hash has vanished); MOVED (taken out of the list, or finished by
+--          others); LOST (somebody else claimed it)
 local job = KEYS[1]
-if redis.call('TYPE', job)['ok'] ~= 'hash' then
+local own = redis.pcall('HMGET', job, 'rc_token', 'rc_done_by', 'status')
+if own.err or (not own[1] and redis.call('EXISTS', job) == 0) then
   redis.call('LREM', KEYS[2], 1, job)
   redis.call('ZREM', KEYS[3], job)
   return 'GONE'
 end
-local own = redis.call('HMGET', job, 'rc_token', 'rc_done_by')
 if own[2] == ARGV[1] then return 'OK' end -- our own commit, whose reply was lost
 if own[1] ~= ARGV[1] then return 'LOST' end
-if redis.call('LREM', KEYS[2], 1, job) + redis.call('ZREM', KEYS[4], job) == 0 then
-  -- A janitor moved it, perhaps to a consumer that knows no tokens: its record is not ours to write.
+local final = own[3] == 'done' or own[3] == 'failed'
+if redis.call('LREM', KEYS[2], 1, job) + redis.call('ZREM', KEYS[4], job) == 0 or final then
+  -- A janitor moved it, or a consumer that knows no tokens has finished it: its record is not ours to write.
   redis.call('HDEL', job, 'rc_token', 'rc_owner')
   redis.call('ZREM', KEYS[3], job)
   return 'MOVED'
 end
-redis.call('HSET', job, 'rc_done_by', ARGV[1], unpack(ARGV, 2))
-redis.call('HDEL', job, 'rc_token', 'rc_owner')
+redis.call('HSET', job, 'rc_done_by', ARGV[1], unpack(ARGV, 5))
+redis.call('HDEL', job, 'rc_token', 'rc_owner', 'rc_let_go')
 redis.call('ZREM', KEYS[3], job)
+if ARGV[2] == '1' then
+  local time = redis.call('TIME')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  redis.call('ZADD', KEYS[5], now, job)
+  redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', now - ARGV[3])
+  redis.call('ZREMRANGEBYRANK', KEYS[5], 0, -1 - ARGV[4])
+end
 return 'OK'

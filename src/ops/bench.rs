@@ -1,0 +1,189 @@
+//! `redis-consumer bench queue`: what this program and this Redis can do together when a job costs nothing.
+
+use std::io::Write as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use clap::{Args, Subcommand};
+use tokio::sync::{Notify, RwLock};
+use tokio_util::sync::CancellationToken;
+
+use crate::consumer::{Consumer, Outcome};
+use crate::job::{Job, Output, Submission};
+use crate::memory::Memory;
+use crate::queue::{JobKey, Queue, QueueSettings, RedisSettings};
+use crate::serving::{self, ServingSettings};
+use crate::settings::{Env, Reader};
+use crate::worker::{Policy, Worker};
+
+/// Jobs whose way into a consumer is timed one by one.
+const PICK_UPS: usize = 500;
+/// How long nothing happens while idle use is measured.
+const IDLE: Duration = Duration::from_secs(5);
+/// What the clock of processes counts in.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+#[derive(Args)]
+pub(crate) struct BenchArguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Drain a queue of jobs that cost nothing, on the Redis of the settings; its keys are removed afterwards.
+    Queue {
+        /// How many jobs.
+        #[arg(long, default_value_t = 50_000)]
+        jobs: usize,
+        /// Jobs at the same time.
+        #[arg(long, default_value_t = 10)]
+        slots: usize,
+        /// One JSON object instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Measures, and prints what was found.
+pub(crate) async fn bench(arguments: BenchArguments, stop: CancellationToken) -> anyhow::Result<()> {
+    let What::Queue { jobs, slots, json } = arguments.what;
+    let env = Env::from_process();
+    let mut reader = Reader::new(&env);
+    let server = RedisSettings::load(&mut reader);
+    let policy = Policy::load(&mut reader);
+    reader.finish()?;
+    let name = format!("rc-bench-{:08x}", fastrand::u32(..));
+    let settings = QueueSettings { slots, ..QueueSettings::new(server, &name, "bench") };
+    let queue = Queue::new(settings);
+    let bench = Bench { queue: queue.clone(), policy, name: name.clone() };
+    let found = stop.run_until_cancelled(bench.run(jobs)).await;
+    queue.keyspace().remove_queue(&name).await?;
+    let Some(found) = found.transpose()? else { return Ok(()) };
+    let mut out = std::io::stdout().lock();
+    if json {
+        let rows = found.iter().map(|row| (row.name.to_owned(), row.value.into())).collect::<serde_json::Map<_, _>>();
+        writeln!(out, "{}", serde_json::Value::Object(rows))?;
+        return Ok(());
+    }
+    for row in found {
+        writeln!(out, "{:42}{:>12.2} {:8}(wanted {})", row.what, row.value, row.unit, row.wanted)?;
+    }
+    Ok(())
+}
+
+struct Bench {
+    queue: Queue,
+    policy: Policy,
+    name: String,
+}
+
+struct Row {
+    name: &'static str,
+    what: &'static str,
+    value: f64,
+    unit: &'static str,
+    wanted: &'static str,
+}
+
+impl Bench {
+    async fn run(&self, jobs: usize) -> anyhow::Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        let mut row = |name, what, value, unit, wanted| rows.push(Row { name, what, value, unit, wanted });
+        let idler = Arc::new(Idler::default());
+        let keyspace = self.queue.keyspace();
+
+        self.queue.submit_all(&self.jobs("drain", jobs)).await?;
+        let asked = keyspace.requests().await?;
+        let stop = CancellationToken::new();
+        let env = Env::default();
+        let worker = Worker {
+            queue: self.queue.clone(),
+            consumer: Arc::clone(&idler) as Arc<dyn Consumer>,
+            serving: serving::Client::new(ServingSettings::load(&mut Reader::new(&env)), None),
+            memory: Memory::new(0),
+            policy: self.policy,
+            quarantine: RwLock::default(),
+        };
+        let began = Instant::now();
+        let running = tokio::spawn(worker.run(stop.clone()));
+        idler.until(jobs).await;
+        let drained = began.elapsed();
+        let asked = keyspace.requests().await?.saturating_sub(asked);
+        row("jobs_per_second", "no-op jobs drained per second", jobs as f64 / drained.as_secs_f64(), "1/s", ">= 10000");
+        row("round_trips_per_job", "round trips per job", asked as f64 / jobs as f64, "", "<= 2");
+
+        let mut waits = Vec::new();
+        for (n, job) in self.jobs("pick-up", PICK_UPS).into_iter().enumerate() {
+            tokio::time::sleep(Duration::from_millis(5 + n as u64 % 7)).await;
+            let queued = Instant::now();
+            self.queue.submit_all(std::slice::from_ref(&job)).await?;
+            idler.until(jobs + n + 1).await;
+            waits.push(idler.last().saturating_duration_since(queued).as_secs_f64() * 1e3);
+        }
+        waits.sort_by(f64::total_cmp);
+        row("pick_up_p50_ms", "submitting to working, median", waits[PICK_UPS / 2], "ms", "<= 2");
+        row("pick_up_p99_ms", "submitting to working, 99 %", waits[PICK_UPS * 99 / 100], "ms", "<= 25");
+
+        let (cpu, asked) = (cpu_seconds()?, keyspace.requests().await?);
+        tokio::time::sleep(IDLE).await;
+        let cpu = (cpu_seconds()? - cpu) / IDLE.as_secs_f64();
+        let asked = keyspace.requests().await?.saturating_sub(asked) as f64 / IDLE.as_secs_f64();
+        row("idle_cpu_percent", "idle: use of a core", cpu * 100.0, "%", "< 0.5");
+        row("idle_commands_per_second", "idle: commands", asked, "1/s", "<= 3");
+        stop.cancel();
+        running.await??;
+        Ok(rows)
+    }
+
+    fn jobs(&self, what: &str, count: usize) -> Vec<(JobKey, Vec<(&'static str, String)>)> {
+        let submission =
+            Submission { input_key: "uploads/nothing.tif", original_name: "nothing.tif", ..Submission::default() };
+        let key = |n| JobKey(format!("{}:{what}:{n}", self.name).into_bytes());
+        (0..count).map(|n| (key(n), submission.fields())).collect()
+    }
+}
+
+/// Does nothing, and remembers when.
+#[derive(Default)]
+struct Idler {
+    done: AtomicUsize,
+    last: Mutex<Option<Instant>>,
+    more: Notify,
+}
+
+impl Idler {
+    async fn until(&self, count: usize) {
+        loop {
+            let more = self.more.notified();
+            if self.done.load(Ordering::Acquire) >= count {
+                return;
+            }
+            more.await;
+        }
+    }
+
+    fn last(&self) -> Instant {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or_else(Instant::now)
+    }
+}
+
+#[async_trait]
+impl Consumer for Idler {
+    async fn consume(&self, job: &Job) -> anyhow::Result<Outcome> {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.done.fetch_add(1, Ordering::Release);
+        self.more.notify_waiters();
+        Ok(Outcome::Done(Output { key: job.output_key(), url: String::new() }))
+    }
+}
+
+/// CPU time that this process has had.
+fn cpu_seconds() -> anyhow::Result<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let (_, after_name) = stat.rsplit_once(") ").unwrap_or_default();
+    let ticks = after_name.split(' ').skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok());
+    Ok(ticks.sum::<f64>() / TICKS_PER_SECOND)
+}

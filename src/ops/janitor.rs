@@ -1,0 +1,224 @@
+//! `redis-consumer janitor`: puts back the jobs of consumers that are no more.
+//!
+//! Our consumers do this among themselves, by leases. A janitor is for fleets with Python consumers, which take no leases:
+//! it knows them by their pods. It keeps the rules of the Python janitor (contract 7.4) but for its faults: an entry moves in
+//! one step, and a Kubernetes that cannot be asked is not an empty one.
+
+use std::collections::HashSet;
+use std::fmt::{self, Display};
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::kubernetes::{Kubernetes, KubernetesSettings};
+use crate::queue::{self, Held, Keyspace, QueueName, RedisSettings, Requeued};
+use crate::settings::Reader;
+
+/// A pod refreshes its list within this time, so an entry that is younger is left alone.
+const YOUNG: Duration = Duration::from_secs(15);
+
+#[derive(Args)]
+pub(crate) struct JanitorArguments {
+    /// Look once, instead of again and again.
+    #[arg(long)]
+    once: bool,
+}
+
+/// By what a consumer is known to be alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Liveness {
+    Heartbeat,
+    Kubernetes,
+    Both,
+}
+
+/// What the janitor looks after, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct JanitorSettings {
+    server: RedisSettings,
+    queues: Vec<String>,
+    interval: Duration,
+    stale: Duration,
+    lease: Duration,
+    liveness: Liveness,
+    kubernetes: KubernetesSettings,
+}
+
+impl JanitorSettings {
+    /// Reads the variables of the Python janitor, and a few more.
+    pub(crate) fn load(reader: &mut Reader<'_>) -> Self {
+        let server = RedisSettings::load(reader);
+        let fallback = reader.text("QUEUE", "predict", "queue to look after, if QUEUES is not set");
+        let delimiter = reader.text("QUEUE_DELIMITER", ",", "what stands between the names in QUEUES");
+        let names = reader.text("QUEUES", &fallback, "queues to look after, each with its -zip");
+        let mut queues = Vec::new();
+        for name in names.split(&delimiter).map(str::trim).filter(|name| !name.is_empty()) {
+            match name.parse() {
+                Ok(QueueName(name)) => queues.extend([format!("{name}-zip"), name]),
+                Err(message) => reader.problem("QUEUES", message),
+            }
+        }
+        let kubernetes = KubernetesSettings::load(reader);
+        let default = if kubernetes.api.is_some() { Liveness::Both } else { Liveness::Heartbeat };
+        let doc = "by what a consumer is known to be alive: heartbeat, kubernetes or both";
+        let liveness = reader.parsed("JANITOR_LIVENESS", default, doc);
+        if liveness != Liveness::Heartbeat && kubernetes.api.is_none() {
+            reader.problem("JANITOR_LIVENESS", "not in a cluster: set KUBERNETES_API, or use heartbeat");
+        }
+        let doc = "age of an entry without a lease that a consumer with leases once took, seconds; 0 is no limit";
+        Self {
+            server,
+            queues,
+            interval: reader.seconds("INTERVAL", 20.0, "pause between two rounds, seconds"),
+            stale: reader.seconds("STALE_TIME", 0.0, doc),
+            lease: queue::lease(reader),
+            liveness,
+            kubernetes,
+        }
+    }
+}
+
+/// What was done in a round.
+#[derive(Debug, Default)]
+struct Round {
+    requeued: usize,
+    dropped: usize,
+    kept: usize,
+}
+
+/// Goes over all queues, again and again or once.
+pub(crate) async fn janitor(
+    arguments: JanitorArguments,
+    settings: JanitorSettings,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let api = settings.kubernetes.api.as_deref().filter(|_| settings.liveness != Liveness::Heartbeat);
+    let kubernetes = api.map(|api| Kubernetes::open(api, &settings.kubernetes)).transpose()?;
+    let janitor = Janitor { keyspace: Keyspace::new(&settings.server), kubernetes, settings };
+    info!(queues = janitor.settings.queues.join(","), liveness = %janitor.settings.liveness, "the janitor looks after");
+    if arguments.once {
+        let Some(round) = stop.run_until_cancelled(janitor.round()).await else { return Ok(()) };
+        let Round { requeued, dropped, kept } = round.context("the round is incomplete")?;
+        println!("{requeued} requeued, {dropped} dropped, {kept} left with their consumers");
+        return Ok(());
+    }
+    loop {
+        match stop.run_until_cancelled(janitor.round()).await {
+            None => return Ok(()),
+            Some(Ok(round)) if round.requeued + round.dropped > 0 => info!(?round, "put things in order"),
+            Some(Ok(_)) => {}
+            Some(Err(error)) => error!(error = format!("{error:#}"), "the round is incomplete; the next one goes on"),
+        }
+        stop.run_until_cancelled(tokio::time::sleep(janitor.settings.interval)).await;
+        if stop.is_cancelled() {
+            return Ok(());
+        }
+    }
+}
+
+struct Janitor {
+    settings: JanitorSettings,
+    keyspace: Keyspace,
+    kubernetes: Option<Kubernetes>,
+}
+
+impl Janitor {
+    async fn round(&self) -> anyhow::Result<Round> {
+        let mut round = Round::default();
+        // Leases need nobody's word but that of Redis, so they come first.
+        for queue in &self.settings.queues {
+            let rescued = self.keyspace.rescue(queue, self.settings.lease).await?;
+            for job in &rescued.restored {
+                info!(job.key = %job.key, queue, cause = job.cause, "put back a job whose consumer is gone");
+            }
+            round.requeued += rescued.restored.len();
+            round.dropped += rescued.dropped.len();
+        }
+        let pods = match &self.kubernetes {
+            Some(kubernetes) => Some(kubernetes.running_pods().await.context("who runs is unknown: nothing is moved")?),
+            None => None,
+        };
+        for queue in &self.settings.queues {
+            self.clean(queue, pods.as_ref(), &mut round).await?;
+        }
+        Ok(round)
+    }
+
+    async fn clean(&self, queue: &str, pods: Option<&HashSet<String>>, round: &mut Round) -> anyhow::Result<()> {
+        let beating = self.keyspace.live_consumers(queue, self.settings.lease).await?;
+        for list in self.keyspace.processing_lists(queue).await? {
+            let name = String::from_utf8_lossy(&list).into_owned();
+            let pod = name.rsplit(':').next().unwrap_or_default();
+            let beats =
+                self.settings.liveness != Liveness::Kubernetes && beating.iter().any(|consumer| consumer == pod);
+            let runs = pods.map(|pods| pods.contains(pod));
+            for held in self.keyspace.held(queue, &list).await? {
+                if !self.is_abandoned(&held, beats, runs) {
+                    round.kept += 1;
+                    continue;
+                }
+                match self.keyspace.requeue(queue, &list, &held).await? {
+                    Requeued::Requeued => {
+                        warn!(job.key = %held.job, queue, pod, "requeued a job whose consumer is gone");
+                        round.requeued += 1;
+                    }
+                    Requeued::Dropped => {
+                        info!(job.key = %held.job, queue, pod, "dropped an entry whose job is over");
+                        round.dropped += 1;
+                    }
+                    Requeued::Kept | Requeued::Moved => round.kept += 1,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether nobody works on an entry. What is unknown counts as worked on.
+    fn is_abandoned(&self, held: &Held, beats: bool, runs: Option<bool>) -> bool {
+        if held.is_over && held.updated_at.is_none() {
+            return true;
+        }
+        let Some(age) = held.updated_at.as_deref().and_then(age) else { return false };
+        if held.has_lease || age <= YOUNG {
+            return false;
+        }
+        let stale = self.settings.stale;
+        if held.was_leased && !stale.is_zero() && age > stale {
+            return true;
+        }
+        !beats && runs == Some(false)
+    }
+}
+
+/// How long ago a time stamp was; none if it is none.
+fn age(stamp: &[u8]) -> Option<Duration> {
+    let stamp: jiff::Timestamp = std::str::from_utf8(stamp).ok()?.parse().ok()?;
+    Some(Duration::try_from(stamp.duration_until(jiff::Timestamp::now())).unwrap_or_default())
+}
+
+impl FromStr for Liveness {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "heartbeat" => Ok(Self::Heartbeat),
+            "kubernetes" => Ok(Self::Kubernetes),
+            "both" => Ok(Self::Both),
+            _ => Err("expected heartbeat, kubernetes or both"),
+        }
+    }
+}
+
+impl Display for Liveness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Heartbeat => "heartbeat",
+            Self::Kubernetes => "kubernetes",
+            Self::Both => "both",
+        })
+    }
+}

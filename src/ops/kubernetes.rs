@@ -1,0 +1,134 @@
+//! Which pods are alive, as the API of Kubernetes says.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+
+use crate::settings::Reader;
+
+/// Where Kubernetes puts what a pod needs to ask its API.
+const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+const PAGE: usize = 500;
+const TIME_LIMIT: Duration = Duration::from_secs(10);
+
+/// The API server, and which pods to ask it about.
+#[derive(Clone, Debug)]
+pub(super) struct KubernetesSettings {
+    /// Its address; none outside a cluster.
+    pub(super) api: Option<String>,
+    namespace: Option<String>,
+}
+
+impl KubernetesSettings {
+    pub(super) fn load(reader: &mut Reader<'_>) -> Self {
+        let env = reader.env();
+        let host = env.get("KUBERNETES_SERVICE_HOST");
+        let port = env.get("KUBERNETES_SERVICE_PORT").unwrap_or("443");
+        let host = host.map(|host| if host.contains(':') { format!("[{host}]") } else { host.to_owned() });
+        let in_cluster = host.map(|host| format!("https://{host}:{port}"));
+        let doc =
+            "address of the Kubernetes API (default: the cluster's own); `kubectl proxy` is http://127.0.0.1:8001";
+        let api = reader.optional("KUBERNETES_API", doc).or(in_cluster);
+        let namespace = reader.optional("POD_NAMESPACE", "look only at pods of this namespace; else at all");
+        Self { api: api.map(|api| api.trim_end_matches('/').to_owned()), namespace }
+    }
+}
+
+/// A client of the API.
+pub(super) struct Kubernetes {
+    client: reqwest::Client,
+    pods: String,
+}
+
+#[derive(Deserialize)]
+struct PodList {
+    metadata: ListMetadata,
+    items: Vec<Pod>,
+}
+
+#[derive(Deserialize)]
+struct ListMetadata {
+    #[serde(rename = "continue")]
+    next: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Pod {
+    metadata: PodMetadata,
+    status: PodStatus,
+}
+
+#[derive(Deserialize)]
+struct PodMetadata {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct PodStatus {
+    phase: Option<String>,
+}
+
+impl Kubernetes {
+    /// A client for this address. In a cluster its authority vouches for it.
+    pub(super) fn open(api: &str, settings: &KubernetesSettings) -> anyhow::Result<Self> {
+        let mut builder = reqwest::Client::builder().timeout(TIME_LIMIT);
+        if let Ok(pem) = std::fs::read(Path::new(SERVICE_ACCOUNT).join("ca.crt")) {
+            let authority = reqwest::Certificate::from_pem(&pem).context("the cluster's certificate authority")?;
+            builder = builder.tls_certs_merge([authority]);
+        }
+        let pods = match &settings.namespace {
+            Some(namespace) => format!("{api}/api/v1/namespaces/{namespace}/pods"),
+            None => format!("{api}/api/v1/pods"),
+        };
+        Ok(Self { client: builder.build()?, pods })
+    }
+
+    /// The names of all pods that run.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the list from being complete: it is unknown then who runs, which is not the same as nobody.
+    pub(super) async fn running_pods(&self) -> anyhow::Result<HashSet<String>> {
+        let mut running = HashSet::new();
+        let mut next = String::new();
+        loop {
+            let page = self.page(&next).await?;
+            let alive = page.items.into_iter().filter(|pod| pod.status.phase.as_deref() == Some("Running"));
+            running.extend(alive.map(|pod| pod.metadata.name));
+            match page.metadata.next.filter(|next| !next.is_empty()) {
+                Some(token) => next = token,
+                None => return Ok(running),
+            }
+        }
+    }
+
+    async fn page(&self, next: &str) -> anyhow::Result<PodList> {
+        let mut url: url::Url = self.pods.parse().context("the address of the Kubernetes API")?;
+        url.query_pairs_mut().append_pair("limit", &PAGE.to_string());
+        if !next.is_empty() {
+            url.query_pairs_mut().append_pair("continue", next);
+        }
+        let mut request = self.client.get(url);
+        if let Some(token) = token() {
+            request = request.bearer_auth(token.expose_secret());
+        }
+        let response = request.send().await.map_err(reqwest::Error::without_url).context("the Kubernetes API")?;
+        let status = response.status();
+        if !status.is_success() {
+            let hint = if status.as_u16() == 403 { ": let its service account get and list pods" } else { "" };
+            bail!("the Kubernetes API answers {status}{hint}");
+        }
+        let body = response.bytes().await.map_err(reqwest::Error::without_url).context("the Kubernetes API")?;
+        serde_json::from_slice(&body).context("the Kubernetes API sent no list of pods")
+    }
+}
+
+/// Tokens are renewed by Kubernetes now and then, so they are read each time.
+fn token() -> Option<SecretString> {
+    let text = std::fs::read_to_string(Path::new(SERVICE_ACCOUNT).join("token")).ok()?;
+    Some(SecretString::from(text.trim()))
+}

@@ -1,0 +1,102 @@
+//! Jobs whose consumer is no more: those of this name from an earlier life, and those of others that fell silent.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use redis::{RedisResult, Script};
+
+use super::connection::Link;
+use super::settings::MOST_SLOTS;
+use super::{Error, JobKey, Queue, millis};
+
+/// The wait after a second death; it doubles with each further one.
+const CRASH_BACKOFF: Duration = Duration::from_secs(2);
+const LONGEST_CRASH_BACKOFF: Duration = Duration::from_secs(120);
+/// Leases, and silent consumers, that one round looks at.
+const ROUND_LIMIT: usize = 100;
+
+static RECOVER: LazyLock<Script> =
+    LazyLock::new(|| Script::new(concat!(include_str!("scripts/put_back.lua"), include_str!("scripts/recover.lua"))));
+static RESCUE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(concat!(include_str!("scripts/put_back.lua"), include_str!("scripts/rescue.lua"))));
+
+/// What was found without a consumer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Jobs that are back in the queue, or come back after a while.
+    pub restored: Vec<Restored>,
+    /// Entries that were final, gone or held by somebody else.
+    pub dropped: Vec<JobKey>,
+}
+
+/// A job that was put back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// The key of the job's hash.
+    pub key: JobKey,
+    /// How its consumer was missed: `restart`, `lost reply`, `lease` or `worker`.
+    pub cause: String,
+    /// How often a consumer has died while it worked the job.
+    pub crashes: u64,
+}
+
+type Reply = (Vec<Vec<u8>>, Vec<Vec<u8>>);
+
+impl Recovered {
+    fn extend(&mut self, (restored, dropped): Reply) {
+        let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
+        self.restored.extend(restored.chunks_exact(3).map(|parts| Restored {
+            key: JobKey(parts[0].clone()),
+            cause: text(&parts[1]),
+            crashes: text(&parts[2]).parse().unwrap_or(0),
+        }));
+        self.dropped.extend(dropped.into_iter().map(JobKey));
+    }
+}
+
+impl Queue {
+    /// Puts back what an earlier process of this name left unfinished, and counts its death: a container that was killed for
+    /// its memory comes back like this. Waits until Redis answers; call it once, at start.
+    pub async fn recover(&self) -> Result<Recovered, Error> {
+        let mut recovered = Recovered::default();
+        for list in self.own_lists().await? {
+            recovered.extend(self.recover_list(&list, "restart").await?);
+        }
+        Ok(recovered)
+    }
+
+    /// Looks once for jobs whose consumer has stopped renewing its lease, and puts them back.
+    ///
+    /// Every consumer may do this at any time; one of them does the work.
+    pub async fn rescue(&self) -> Result<Recovered, Error> {
+        rescue(&self.inner.beating, self.name(), self.inner.settings.lease).await
+    }
+
+    pub(super) async fn recover_list(&self, list: &[u8], cause: &str) -> Result<Reply, Error> {
+        let mut call = RECOVER.key(self.name());
+        call.key(self.auxiliary("lease")).key(self.auxiliary("delayed")).key(list);
+        call.arg(millis(CRASH_BACKOFF)).arg(millis(LONGEST_CRASH_BACKOFF)).arg(cause);
+        self.persist("recover leftovers", &call).await
+    }
+
+    async fn own_lists(&self) -> Result<Vec<Vec<u8>>, Error> {
+        let own_suffix = format!(":{}", self.consumer());
+        let mut lists = self.keyspace().processing_lists(self.name()).await?;
+        lists.retain(|list| list.ends_with(own_suffix.as_bytes()));
+        Ok(lists)
+    }
+}
+
+/// One round over the leases and silent consumers of a queue.
+pub(super) async fn rescue(link: &Link, queue: &str, lease: Duration) -> Result<Recovered, Error> {
+    let auxiliary = |what: &str| format!("rc:{what}:{queue}");
+    let mut call = RESCUE.key(queue);
+    call.key(auxiliary("lease")).key(auxiliary("delayed")).key(auxiliary("workers")).key(auxiliary("rlock"));
+    call.arg(millis(CRASH_BACKOFF)).arg(millis(LONGEST_CRASH_BACKOFF));
+    call.arg(millis(lease / 6).max(1)).arg(ROUND_LIMIT).arg(millis(lease));
+    call.arg(format!("processing-{queue}:")).arg(MOST_SLOTS);
+    let reply: RedisResult<Reply> = link.attempt(&call).await;
+    let mut recovered = Recovered::default();
+    recovered.extend(reply.map_err(|cause| Error { operation: "look for jobs without a consumer", cause })?);
+    Ok(recovered)
+}

@@ -1,0 +1,201 @@
+//! Slots and their loop: claim, check, consume, settle; the watch over them; the end.
+//!
+//! Everything that is the same for every job is here and in `job.rs`, so that consumers are recipes.
+
+mod heart;
+mod policy;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::RwLock;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tracing::{Instrument as _, error, info, info_span, warn};
+
+use self::heart::{Heart, Watch};
+pub(crate) use self::policy::Policy;
+use crate::consumer::{Consumer, Outcome};
+use crate::failure::Class;
+use crate::job::{Custody, Job, Status};
+use crate::memory::Memory;
+use crate::queue::{self, Queue, Settled};
+use crate::reason::{self, Panicked, Poison, StageDeadline};
+use crate::serving;
+
+/// Pause after an error that waiting does not cure, so that it does not fill the log.
+const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(5);
+
+/// A job during which this many consumers have died is worked alone: others in the process should not die with it.
+const SUSPECT: u64 = 2;
+
+/// Works jobs off a queue until it is told to stop.
+pub(crate) struct Worker {
+    pub(crate) queue: Queue,
+    pub(crate) consumer: Arc<dyn Consumer>,
+    /// No job is claimed while the model server is known to be away …
+    pub(crate) serving: serving::Client,
+    /// … or jobs wait for memory.
+    pub(crate) memory: Memory,
+    pub(crate) policy: Policy,
+    /// Read by ordinary jobs, written by suspects.
+    pub(crate) quarantine: RwLock<()>,
+}
+
+/// Why the worker stops caring for a job.
+enum End {
+    Consumed(anyhow::Result<Outcome>),
+    /// It is somebody else's.
+    Lost,
+    /// A stage took too long.
+    Overdue(StageDeadline),
+    /// The grace period is over.
+    Stopped,
+}
+
+impl Worker {
+    /// Runs until `stop` is cancelled and every slot has finished its job or handed it back.
+    pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let worker = Arc::new(self);
+        let heart = Heart::start(worker.queue.clone(), worker.serving.clone(), worker.policy.limits)?;
+        let queue = worker.queue.clone();
+        let _writer = AbortOnDropHandle::new(tokio::spawn(async move { queue.write_fields().await }));
+        let slots = TaskTracker::new();
+        let deadline = CancellationToken::new();
+        for slot in 0..worker.queue.slots() {
+            slots.spawn(Arc::clone(&worker).slot(slot, heart.watch(), stop.clone(), deadline.clone()));
+        }
+        slots.close();
+        stop.cancelled().await;
+        let grace = worker.policy.grace;
+        info!(grace_s = grace.as_secs_f64(), "stopping: no new jobs, running ones may finish");
+        if tokio::time::timeout(grace, slots.wait()).await.is_err() {
+            deadline.cancel();
+            slots.wait().await;
+        }
+        heart.stop();
+        Ok(())
+    }
+
+    async fn slot(self: Arc<Self>, slot: usize, watch: Watch, stop: CancellationToken, deadline: CancellationToken) {
+        while stop.run_until_cancelled(self.peers_are_there()).await.is_some() {
+            // Never raced against `stop`: a cancelled claim could lose a job that Redis has already moved.
+            match self.queue.claim(slot, &stop).await {
+                Ok(Some((claim, fields))) => {
+                    let span = info_span!("job", job.key = %claim.key, queue = self.queue.name(), slot);
+                    let job = Job::new(self.queue.clone(), claim, fields);
+                    self.work(job, &watch, &deadline).instrument(span).await;
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    error!(error = %error, "cannot claim jobs; trying again");
+                    stop.run_until_cancelled(tokio::time::sleep(PAUSE_AFTER_ERROR)).await;
+                }
+            }
+        }
+    }
+
+    /// Waits until jobs can be worked: the model server is not known to be down, and no job waits for memory.
+    async fn peers_are_there(&self) {
+        self.serving.is_up().await;
+        self.memory.is_free().await;
+    }
+
+    async fn work(&self, job: Job, watch: &Watch, deadline: &CancellationToken) {
+        let custody = job.custody();
+        let (crashes, attempts) = (custody.claim().crashes, custody.attempts());
+        info!(crashes, attempts, "claimed a job");
+        if crashes >= self.policy.max_crashes {
+            let error = Poison { crashes }.into();
+            warn!("the job has brought down {crashes} consumers: it is given up");
+            let reason = reason::text(&error, Status::Started);
+            return report(&custody, custody.fail(reason, Class::Crash, true).await);
+        }
+        match job.not_before() {
+            Ok(None) => {}
+            Ok(Some(moment)) => match custody.postpone(moment).await {
+                Ok(Settled::Due) => {}
+                Ok(Settled::Committed) => return info!(until_ms = moment, "the job's time has not come"),
+                settled => return report(&custody, settled),
+            },
+            Err(error) => return report(&custody, self.settle_failure(&custody, &error).await),
+        }
+        let watched = watch.begin(Arc::clone(&custody));
+        let end = tokio::select! {
+            consumed = self.consume(job) => End::Consumed(consumed),
+            () = custody.claim().lost.cancelled() => End::Lost,
+            overdue = watched.overdue() => End::Overdue(overdue),
+            () = deadline.cancelled() => End::Stopped,
+        };
+        let settled = match end {
+            End::Consumed(Ok(Outcome::Done(output))) => custody.finish(&output).await,
+            End::Consumed(Err(error)) => self.settle_failure(&custody, &error).await,
+            End::Overdue(overdue) => self.settle_failure(&custody, &overdue.into()).await,
+            End::Lost => custody.release().await,
+            End::Stopped => {
+                info!("the grace period is over: handing the job back");
+                custody.release().await
+            }
+        };
+        report(&custody, settled);
+    }
+
+    /// Lets the consumer work in a task of its own, so that even one that never yields holds up nothing but itself.
+    async fn consume(&self, job: Job) -> anyhow::Result<Outcome> {
+        let _shared;
+        let _alone;
+        if job.custody().claim().crashes < SUSPECT {
+            _shared = self.quarantine.read().await;
+        } else {
+            info!("worked alone, as consumers have died with this job");
+            _alone = self.quarantine.write().await;
+        }
+        let consumer = Arc::clone(&self.consumer);
+        let task = async move {
+            consumer.check(&job)?;
+            job.enter(Status::Started);
+            consumer.consume(&job).await
+        };
+        let task = AbortOnDropHandle::new(tokio::spawn(task.in_current_span()));
+        task.await.unwrap_or_else(|end| match end.try_into_panic() {
+            Ok(panic) => Err(Panicked(panic_message(panic.as_ref())).into()),
+            // Only a runtime that is shutting down cancels tasks, and then nobody waits for the outcome.
+            Err(end) => Err(end.into()),
+        })
+    }
+
+    /// Has the job tried again if that may help and is not spent, else fails it.
+    async fn settle_failure(&self, custody: &Custody, error: &anyhow::Error) -> Result<Settled, queue::Error> {
+        let class = reason::class(error);
+        let reason = reason::text(error, custody.status());
+        let (count, most) = match class {
+            Class::Crash => (custody.claim().crashes + 1, self.policy.max_crashes),
+            _ => (custody.attempts() + 1, self.policy.max_attempts),
+        };
+        let text = format!("{error:#}");
+        if class.is_passing() && count < most {
+            let after = self.policy.pause(class, count);
+            warn!(stage = %custody.status(), %class, error = text, after_s = after.as_secs_f64(), "the job is tried again later");
+            return custody.retry(&reason, class, after).await;
+        }
+        warn!(stage = %custody.status(), %class, error = text, "the job failed");
+        custody.fail(reason, class, class.is_passing()).await
+    }
+}
+
+fn report(custody: &Custody, settled: Result<Settled, queue::Error>) {
+    match settled {
+        Ok(Settled::Committed | Settled::Due) => info!(status = %custody.status(), "the job is settled"),
+        Ok(Settled::Gone) => warn!("the job's hash has vanished (expired or deleted): its result is dropped"),
+        Ok(Settled::Moved | Settled::Lost) => warn!("the job went to another consumer: its result is dropped"),
+        Err(error) => {
+            custody.abandon();
+            error!(error = %error, "could not settle the job; it is tried again when its lease has ended");
+        }
+    }
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}

@@ -1,0 +1,123 @@
+//! The chaos run: real consumers on a real Redis, an S3 server and a model server, all of which are killed, stopped, cut off
+//! and restarted on a seeded schedule while jobs are submitted, some of them poison. At the end every job has to be final,
+//! and none lost or finished twice.
+//!
+//! `make chaos SEED=… SECONDS=… JOBS=… TOPOLOGY=plain|sentinel` prints one JSON line of counts last, and exits non-zero if any
+//! that must be zero is not. Without variables it is a short run, for CI.
+
+#[path = "../peers/mod.rs"]
+mod peers;
+
+mod consumer;
+mod fleet;
+mod proxy;
+mod schedule;
+mod servers;
+mod verdict;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use fleet::Fleet;
+use schedule::{Event, Schedule};
+use servers::{Servers, Topology};
+use verdict::{Kind, Ledger, Verdict};
+
+/// What a run is made of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    seed: u64,
+    seconds: u64,
+    jobs: usize,
+    topology: Topology,
+}
+
+impl Plan {
+    fn from_environment() -> Self {
+        let number = |name: &str, default| {
+            let text = std::env::var(name).ok().filter(|text| !text.is_empty());
+            text.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
+        };
+        let topology = match std::env::var("TOPOLOGY").as_deref() {
+            Ok("sentinel") => Topology::Sentinel,
+            Ok("plain" | "") | Err(_) => Topology::Plain,
+            Ok(other) => panic!("TOPOLOGY={other} is neither plain nor sentinel"),
+        };
+        Self { seed: number("SEED", 1), seconds: number("SECONDS", 30), jobs: number("JOBS", 300) as usize, topology }
+    }
+}
+
+fn main() -> ExitCode {
+    if std::env::var_os(consumer::ROLE).is_some() {
+        return consumer::run();
+    }
+    // As other tests do, it runs unless a filter names something else.
+    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    if filter.is_some_and(|filter| !"chaos".contains(&filter)) {
+        return ExitCode::SUCCESS;
+    }
+    let plan = Plan::from_environment();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let verdict = runtime.block_on(run(plan));
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    println!("{}", verdict.json(plan));
+    if verdict.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+async fn run(plan: Plan) -> Verdict {
+    let mut servers = Servers::start(plan.topology).await;
+    let mut fleet = Fleet::start(&servers);
+    let mut ledger = Ledger::new(plan);
+    let mut schedule = Schedule::new(plan.seed, plan.topology);
+    let began = Instant::now();
+    let length = Duration::from_secs(plan.seconds);
+    let mut next = schedule.next();
+    eprintln!("chaos: {plan:?}");
+    // Jobs come during the first nine tenths, so that the last ones meet trouble too.
+    while began.elapsed() < length {
+        let passed = began.elapsed().as_secs_f64() / length.as_secs_f64();
+        ledger.submit_until(&servers, (passed / 0.9).min(1.0));
+        if began.elapsed() >= next.at {
+            act(next.event, &mut servers, &mut fleet, &mut ledger).await;
+            next = schedule.next();
+        }
+        servers.tick().await;
+        fleet.tick(&servers);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    servers.calm().await;
+    fleet.calm(&servers);
+    ledger.submit_until(&servers, 1.0);
+    ledger.wait(&servers, &mut fleet).await;
+    fleet.stop();
+    Verdict::of(&ledger, &servers, &fleet).await
+}
+
+async fn act(event: Event, servers: &mut Servers, fleet: &mut Fleet, ledger: &mut Ledger) {
+    let counts = &mut ledger.counts;
+    match event {
+        Event::Kill(pick) => counts.kills += fleet.kill(pick),
+        Event::Pause(pick, time) => counts.stops += fleet.pause(pick, time),
+        Event::Terminate(pick) => counts.terms += fleet.terminate(pick),
+        Event::RestartRedis(down) => counts.redis_restarts += servers.restart_redis(down),
+        Event::FailOver => counts.failovers += servers.fail_over().await,
+        Event::Cut(time) => counts.cuts += servers.cut(time),
+        Event::Slow(time) => counts.delays += servers.slow(time),
+        Event::Storage(status, time) => counts.storage_faults += servers.break_storage(status, time),
+        Event::Models(time) => counts.model_outages += servers.stop_models(time).await,
+    }
+}
+
+pub(crate) const QUEUE: &str = "segmentation";
+pub(crate) const INPUT: &str = "uploads/cells.tif";
+
+/// Which kind a job is follows from its number, so that the seed alone decides.
+pub(crate) fn kind(number: usize, jobs: usize) -> Kind {
+    let rare = (jobs / 3).clamp(1, 1500);
+    match number {
+        n if n % rare == rare / 2 => Kind::Poison,
+        n if n % rare == rare / 4 => Kind::Panic,
+        n if n % 50 == 7 => Kind::Broken,
+        _ => Kind::Image,
+    }
+}

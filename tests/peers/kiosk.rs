@@ -1,0 +1,147 @@
+//! What else is at work in a Kiosk, as small programs written from the contract: a Python-shaped consumer (1.3), the Python
+//! janitor (7.4), the autoscaler's counting (7.3) and the exporter's (7.2).
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use redis::Commands as _;
+
+/// The exporter's script: entries waiting and in progress.
+const EXPORTER: &str = r"
+local total = redis.call('LLEN', KEYS[1])
+local cursor = '0'
+repeat
+  local found = redis.call('SCAN', cursor, 'MATCH', 'processing-' .. KEYS[1] .. ':*', 'COUNT', 1000)
+  cursor = found[1]
+  for _, list in ipairs(found[2]) do total = total + redis.call('LLEN', list) end
+until cursor == '0'
+return total";
+
+fn now() -> String {
+    Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6f+00:00").to_string()
+}
+
+/// What the autoscaler takes for the length of a queue: its entries, and the number of processing lists.
+pub(crate) fn autoscaler_count(connection: &mut redis::Connection, queue: &str) -> usize {
+    let waiting: usize = connection.llen(queue).expect("a list");
+    let lists: Vec<String> = connection.keys(format!("processing-{queue}:*")).expect("keys");
+    waiting + lists.len()
+}
+
+/// What the exporter tells Prometheus.
+pub(crate) fn exporter_count(connection: &mut redis::Connection, queue: &str) -> usize {
+    redis::Script::new(EXPORTER).key(queue).invoke(connection).expect("the script runs")
+}
+
+/// One round of the Python janitor: entries older than 15 s of pods that do not run go back, in two steps.
+pub(crate) fn janitor_round(connection: &mut redis::Connection, queue: &str, running: &HashSet<String>) -> usize {
+    let mut requeued = 0;
+    let lists: Vec<String> = connection.keys(format!("processing-{queue}:*")).expect("keys");
+    for list in lists {
+        let jobs: Vec<String> = connection.lrange(&list, 0, -1).expect("entries");
+        for job in jobs {
+            let (status, updated_at, updated_by): (Option<String>, Option<String>, Option<String>) =
+                connection.hmget(&job, &["status", "updated_at", "updated_by"]).expect("fields");
+            if status.is_none() && updated_at.is_none() && updated_by.is_none() {
+                let _: usize = connection.lrem(&list, 1, &job).expect("removed");
+                continue;
+            }
+            let Some(updated_at) = updated_at else { continue };
+            let updated_at: Timestamp = updated_at.parse().expect("a time stamp with an offset: the janitor would end");
+            let pod = list.rsplit(':').next().expect("a name").to_owned();
+            if updated_at.duration_until(Timestamp::now()).as_secs() <= 15 || running.contains(&pod) {
+                continue;
+            }
+            let removed: usize = connection.lrem(&list, 1, &job).expect("removed");
+            if removed > 0 && !matches!(status.as_deref(), Some("done" | "failed")) {
+                let _: usize = connection.lpush(queue, &job).expect("queued");
+                requeued += 1;
+            }
+        }
+    }
+    requeued
+}
+
+/// A consumer that moves jobs as the Python one does, and whose work is to wait.
+pub(crate) struct PythonConsumer {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Vec<String>>>,
+}
+
+impl PythonConsumer {
+    /// Starts one that takes so long for a job.
+    pub(crate) fn start(mut connection: redis::Connection, queue: &str, name: &str, work: Duration) -> Self {
+        let (queue, name) = (queue.to_owned(), name.to_owned());
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let mut done = Vec::new();
+            while !stopped.load(Ordering::Relaxed) {
+                done.extend(iteration(&mut connection, &queue, &name, work).expect("redis answers"));
+            }
+            done
+        });
+        Self { stop, thread: Some(thread) }
+    }
+
+    /// Ends it and gives the keys of the jobs that it has finished.
+    pub(crate) fn stop(mut self) -> Vec<String> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().expect("it was started").join().expect("it ended well")
+    }
+}
+
+impl Drop for PythonConsumer {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// One iteration of the Python consumer's loop, command by command.
+fn iteration(
+    connection: &mut redis::Connection,
+    queue: &str,
+    name: &str,
+    work: Duration,
+) -> redis::RedisResult<Option<String>> {
+    let list = format!("processing-{queue}:{name}");
+    while connection.rpoplpush::<_, _, Option<String>>(&list, queue)?.is_some() {}
+    if connection.llen::<_, usize>(queue)? == 0 {
+        std::thread::sleep(Duration::from_millis(50));
+        return Ok(None);
+    }
+    let Some(job) = connection.rpoplpush::<_, _, Option<String>>(queue, &list)? else { return Ok(None) };
+    let touch = |connection: &mut redis::Connection, status: &str| {
+        let fields = [("status", status.to_owned()), ("updated_at", now()), ("updated_by", name.to_owned())];
+        connection.hset_multiple::<_, _, _, ()>(&job, &fields)
+    };
+    connection.hset_multiple::<_, _, _, ()>(&job, &[("updated_at", now()), ("updated_by", name.to_owned())])?;
+    let _: Option<String> = connection.hget(&job, "input_file_name")?;
+    let hash: std::collections::HashMap<String, String> = connection.hgetall(&job)?;
+    if matches!(hash.get("status").map(String::as_str), Some("done" | "failed")) {
+        let _: usize = connection.lrem(&list, 1, &job)?;
+        return Ok(None);
+    }
+    touch(connection, "started")?;
+    std::thread::sleep(work);
+    touch(connection, "predicting")?;
+    connection.hset_multiple::<_, _, _, ()>(
+        &job,
+        &[
+            ("status", "done".to_owned()),
+            ("output_url", "https://example.invalid/python.zip".to_owned()),
+            ("output_file_name", "output/python.zip".to_owned()),
+            ("finished_at", now()),
+            ("updated_at", now()),
+            ("updated_by", name.to_owned()),
+            ("total_jobs", "1".to_owned()),
+            ("total_time", "0.1".to_owned()),
+        ],
+    )?;
+    let _: usize = connection.lrem(&list, 1, &job)?;
+    Ok(Some(job))
+}
