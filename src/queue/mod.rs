@@ -17,7 +17,7 @@ mod settings;
 
 use std::collections::HashMap;
 use std::fmt::{self, Display};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -131,10 +131,10 @@ struct Inner {
     commands: Arc<Link>,
     waiting: Link,
     beating: Link,
+    /// What all tokens of this process begin with, and how many there were.
     boot: String,
+    claims: AtomicU64,
     held: HeldJobs,
-    /// Slots whose last claim got no answer.
-    unsure: Vec<AtomicBool>,
     turn: tokio::sync::Mutex<()>,
     /// How this server is waited at, a [`Wait`].
     wait: AtomicU8,
@@ -158,8 +158,8 @@ impl Queue {
             waiting: link(LONGEST_WAIT + REPLY_LIMIT),
             beating: link(settings.beat_interval().max(Duration::from_millis(500))),
             boot: format!("{:016x}", fastrand::u64(..)),
+            claims: AtomicU64::new(0),
             held: HeldJobs::default(),
-            unsure: (0..settings.slots).map(|_| AtomicBool::new(false)).collect(),
             turn: tokio::sync::Mutex::new(()),
             wait: AtomicU8::new(Wait::Look as u8),
             settings,
@@ -202,7 +202,7 @@ impl Queue {
     /// Must not be raced against anything: a cancelled claim could lose sight of a job that Redis has already moved.
     /// `stop` ends the idle wait, and only that.
     pub async fn claim(&self, slot: usize, stop: &CancellationToken) -> Result<Option<(Claim, RawFields)>, Error> {
-        if let Some(claimed) = self.fetch(slot, false).await? {
+        if let Some(claimed) = self.fetch(slot).await? {
             return Ok(Some(claimed));
         }
         // One slot at a time waits: an entry wakes one, and Redis has less to do.
@@ -211,13 +211,13 @@ impl Queue {
         };
         match self.wait() {
             Wait::Look => match stop.run_until_cancelled(self.look_for_entry()).await {
-                Some(Ok(true)) => self.fetch(slot, false).await,
+                Some(Ok(true)) => self.fetch(slot).await,
                 Some(Ok(false)) | None => Ok(None),
                 Some(Err(error)) => Err(error),
             },
             Wait::Pop if stop.is_cancelled() => Ok(None),
             Wait::Pop => match self.pop_entry(slot).await? {
-                true => self.fetch(slot, true).await,
+                true => self.fetch(slot).await,
                 false => Ok(None),
             },
         }
@@ -328,27 +328,21 @@ impl Queue {
         self.command("read a job", &redis::Cmd::hgetall(&key.0)).await
     }
 
-    async fn fetch(&self, slot: usize, popped: bool) -> Result<Option<(Claim, RawFields)>, Error> {
-        let list = self.processing_list(slot);
-        if self.inner.unsure[slot].load(Ordering::Relaxed) {
-            self.recover_list(&list, "lost reply").await?;
-            self.inner.unsure[slot].store(false, Ordering::Relaxed);
-        }
+    async fn fetch(&self, slot: usize) -> Result<Option<(Claim, RawFields)>, Error> {
         let mut call = FETCH.key(self.name());
-        call.key(&list).key(self.auxiliary("lease")).key(self.auxiliary("delayed"));
-        call.arg(self.consumer()).arg(&self.inner.boot).arg(millis(self.inner.settings.lease));
-        call.arg(crate::job::timestamp()).arg(FETCH_LIMIT).arg(u8::from(popped));
+        call.key(self.processing_list(slot)).key(self.auxiliary("lease")).key(self.auxiliary("delayed"));
+        let token = format!("{}:{}", self.inner.boot, self.inner.claims.fetch_add(1, Ordering::Relaxed));
+        call.arg(self.consumer()).arg(token).arg(millis(self.inner.settings.lease));
+        call.arg(crate::job::timestamp()).arg(FETCH_LIMIT);
         let reply: RedisResult<FetchReply> = self.inner.commands.attempt(&call).await;
-        match self.sure(slot, "hand out a job", reply).await? {
-            Some(reply) => Ok(self.accept(slot, reply)),
-            None => Ok(None),
-        }
+        Ok(self.answered("hand out a job", reply).await?.and_then(|reply| self.accept(slot, reply)))
     }
 
-    /// The answer to a command that moves an entry into the list of a slot; none if Redis cannot be asked now.
-    async fn sure<T>(&self, slot: usize, operation: &'static str, reply: RedisResult<T>) -> Result<Option<T>, Error> {
-        // Whatever went wrong, an entry may have been moved although we never heard of it.
-        match reply.inspect_err(|_| self.inner.unsure[slot].store(true, Ordering::Relaxed)) {
+    /// The answer to a command that moves an entry into the list of a slot; none, after a pause, if Redis cannot be asked now.
+    ///
+    /// The entry may have been moved all the same: the next claim of the slot begins with it.
+    async fn answered<T>(&self, operation: &'static str, reply: RedisResult<T>) -> Result<Option<T>, Error> {
+        match reply {
             Ok(reply) => Ok(Some(reply)),
             Err(error) if connection::is_passing(&error) => {
                 warn!(error = %error, "redis does not answer a claim; trying again");
@@ -392,7 +386,7 @@ impl Queue {
         let mut command = redis::cmd("BRPOPLPUSH");
         command.arg(self.name()).arg(self.processing_list(slot)).arg(self.idle_wait().as_secs().max(1));
         let reply = self.inner.waiting.command::<Option<Vec<u8>>>(&command).await;
-        Ok(self.sure(slot, "wait for a job", reply).await?.flatten().is_some())
+        Ok(self.answered("wait for a job", reply).await?.flatten().is_some())
     }
 
     fn idle_wait(&self) -> Duration {

@@ -34,7 +34,7 @@ pub struct Recovered {
 pub struct Restored {
     /// The key of the job's hash.
     pub key: JobKey,
-    /// How its consumer was missed: `restart`, `lost reply`, `lease` or `worker`.
+    /// How its consumer was missed: `restart`, `lease` or `worker`.
     pub cause: String,
     /// How often a consumer has died while it worked the job.
     pub crashes: u64,
@@ -60,7 +60,7 @@ impl Queue {
     pub async fn recover(&self) -> Result<Recovered, Error> {
         let mut recovered = Recovered::default();
         for list in self.own_lists().await? {
-            recovered.extend(self.recover_list(&list, "restart").await?);
+            recovered.extend(self.recover_list(&list).await?);
         }
         Ok(recovered)
     }
@@ -72,10 +72,10 @@ impl Queue {
         rescue(&self.inner.beating, self.name(), self.inner.settings.lease).await
     }
 
-    pub(super) async fn recover_list(&self, list: &[u8], cause: &str) -> Result<Reply, Error> {
+    async fn recover_list(&self, list: &[u8]) -> Result<Reply, Error> {
         let mut call = RECOVER.key(self.name());
         call.key(self.auxiliary("lease")).key(self.auxiliary("delayed")).key(list);
-        call.arg(millis(CRASH_BACKOFF)).arg(millis(LONGEST_CRASH_BACKOFF)).arg(cause);
+        call.arg(millis(CRASH_BACKOFF)).arg(millis(LONGEST_CRASH_BACKOFF));
         self.persist("recover leftovers", &call).await
     }
 

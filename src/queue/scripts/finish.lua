@@ -5,15 +5,19 @@
 -- Returns: OK; GONE (the hash has vanished); MOVED (taken out of the list, or finished by
 --          others); LOST (somebody else claimed it)
 local job = KEYS[1]
-local own = redis.pcall('HMGET', job, 'rc_token', 'rc_done_by', 'status')
+local own = redis.pcall('HMGET', job, 'rc_token', 'rc_done_by', 'status', 'rc_owner')
 if own.err or (not own[1] and redis.call('EXISTS', job) == 0) then
   redis.call('LREM', KEYS[2], 1, job)
   redis.call('ZREM', KEYS[3], job)
   return 'GONE'
 end
 if own[2] == ARGV[1] then return 'OK' end -- our own commit, whose reply was lost
-if own[1] ~= ARGV[1] then return 'LOST' end
 local final = own[3] == 'done' or own[3] == 'failed'
+if own[1] ~= ARGV[1] then
+  -- It was claimed through a second entry of the same job: ours has nothing to keep any more.
+  if final or (own[4] and own[4] ~= KEYS[2]) then redis.call('LREM', KEYS[2], 1, job) end
+  return 'LOST'
+end
 if redis.call('LREM', KEYS[2], 1, job) + redis.call('ZREM', KEYS[4], job) == 0 or final then
   -- A janitor moved it, or a consumer that knows no tokens has finished it: its record is not ours to write.
   redis.call('HDEL', job, 'rc_token', 'rc_owner')

@@ -1,6 +1,5 @@
--- Puts back what an earlier process of the same name, or a claim whose reply was lost, left in a processing list.
+-- Puts back what an earlier process of the same name left in a processing list, and counts its death.
 -- KEYS[4]: processing list
--- ARGV[3]: 'restart' to count the death of the holder, 'lost reply' not to
 -- Returns: {restored, dropped}; restored is a flat list of job, cause, crashes
 local processing = KEYS[4]
 if redis.call('TYPE', processing)['ok'] == 'list' then
@@ -13,7 +12,7 @@ if redis.call('TYPE', processing)['ok'] == 'list' then
     elseif record[2] and record[2] ~= processing and lease and tonumber(lease) > now then
       dropped[#dropped + 1] = job -- somebody else works on it
     else
-      put_back(job, ARGV[3], ARGV[3] == 'restart' and record[2])
+      put_back(job, 'restart', record[2])
     end
   end
 end

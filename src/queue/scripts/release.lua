@@ -9,14 +9,16 @@ if redis.call('TYPE', job)['ok'] ~= 'hash' then
   redis.call('ZREM', KEYS[3], job)
   return 'GONE'
 end
-if redis.call('HGET', job, 'rc_token') ~= ARGV[1] then
-  -- Perhaps our own call, whose reply was lost.
-  return redis.call('HGET', job, 'rc_let_go') == ARGV[1] and 'OK' or 'LOST'
+local own = redis.call('HMGET', job, 'rc_token', 'rc_let_go', 'status', 'rc_owner')
+local final = own[3] == 'done' or own[3] == 'failed'
+if own[1] ~= ARGV[1] then
+  if own[2] == ARGV[1] then return 'OK' end -- our own call, whose reply was lost
+  -- It was claimed through a second entry of the same job: ours has nothing to keep any more.
+  if final or (own[4] and own[4] ~= KEYS[2]) then redis.call('LREM', KEYS[2], 1, job) end
+  return 'LOST'
 end
 redis.call('HDEL', job, 'rc_token', 'rc_owner')
 redis.call('ZREM', KEYS[3], job)
-local status = redis.call('HGET', job, 'status')
-local final = status == 'done' or status == 'failed'
 if redis.call('LREM', KEYS[2], 1, job) + redis.call('ZREM', KEYS[4], job) == 0 or final then return 'MOVED' end
 redis.call('HSET', job, 'rc_let_go', ARGV[1])
 redis.call('RPUSH', KEYS[5], job)
