@@ -31,6 +31,7 @@ fn cells(tiff: &[u8]) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frontends_job_runs_with_the_names_and_directions_of_the_contract() {
     let lab = lab().await;
+    lab.models.faults().delay(Duration::from_millis(700));
     let _pod = lab.pod("pod-1").start();
     let monitor = lab.redis.monitor();
     let key = lab.submit(INPUT, &FIELDS);
@@ -43,8 +44,13 @@ async fn a_frontends_job_runs_with_the_names_and_directions_of_the_contract() {
     assert!(has(&["\"LREM\" \"processing-segmentation:pod-1\" \"1\"", &key]), "{lines:#?}");
     let position =
         |word: &str| lines.iter().position(|line| line.contains("HSET") && line.contains(&format!("\"{word}\"")));
-    let statuses = ["started", "pre-processing", "predicting", "saving-results", "done"].map(position);
-    assert!(statuses.is_sorted() && statuses.iter().all(Option::is_some), "{statuses:?} in {lines:#?}");
+    // A stage that is over within half a second is not written.
+    let statuses: Vec<_> = ["started", "pre-processing", "predicting", "saving-results", "done"]
+        .iter()
+        .filter_map(|s| position(s))
+        .collect();
+    assert!(statuses.is_sorted() && statuses.len() >= 2, "{statuses:?} in {lines:#?}");
+    assert!(position("predicting").is_some() && position("done").is_some(), "{lines:#?}");
 
     for field in
         ["output_url", "output_file_name", "created_at", "finished_at", "total_time", "upload_time", "download_time"]
