@@ -3,7 +3,11 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 IMAGE ?=
-.PHONY: help demo gallery fuzz test golden bench lint docs settings clean
+SEED ?= 1
+SECONDS ?= 30
+JOBS ?= 300
+TOPOLOGY ?= plain
+.PHONY: help demo gallery chaos fuzz test golden bench lint docs settings clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -22,6 +26,9 @@ test: redis ## Run every test against real peers
 
 golden: ## Run the golden cases and print a line per area
 	$(CARGO) test --release --locked --all-features golden -- --nocapture
+
+chaos: redis ## Kill, stop and cut off everything while jobs run: SEED=… SECONDS=… JOBS=… TOPOLOGY=plain|sentinel
+	@SEED=$(SEED) SECONDS=$(SECONDS) JOBS=$(JOBS) TOPOLOGY=$(TOPOLOGY) $(CARGO) test --release --locked --all-features --quiet --test chaos
 
 fuzz: ## Search for inputs that break a parser, a minute for each
 	scripts/fuzz 60

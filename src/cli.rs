@@ -41,6 +41,8 @@ enum Command {
     Consumers,
     /// Put back the jobs of consumers that are no more, in fleets with Python consumers.
     Janitor(ops::JanitorArguments),
+    /// Put delayed jobs back into their queues, before Python consumers take over.
+    Drain,
     /// Check that no job is lost and nothing is left over, and mend what is not so.
     Fsck(ops::FsckArguments),
     /// Measure what this program and this Redis can do together.
@@ -70,6 +72,7 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Settings => show_settings(&registry).map(done),
         Command::Consumers => list_consumers(&registry).map(done),
         Command::Janitor(arguments) => janitor(arguments).map(done),
+        Command::Drain => block_on(ops::drain).map(done),
         Command::Fsck(arguments) => block_on(|stop| ops::fsck(arguments, stop)),
         Command::Bench(arguments) => block_on(|stop| ops::bench(arguments, stop)).map(done),
         Command::DemoModelServer(arguments) => block_on(|stop| demo::serve(arguments, stop)).map(done),

@@ -395,6 +395,16 @@ async fn without_kubernetes_the_janitor_goes_by_leases() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn drain_leaves_nothing_that_python_consumers_would_not_find() {
+    let lab = lab().await;
+    lab.write_job("segmentation:later:1", INPUT, &FIELDS);
+    let _: u32 = lab.redis.ask(&["ZADD", "rc:delayed:segmentation", "99999999999999", "segmentation:later:1"]);
+    let output = run(&lab, &["drain"], &[("QUEUE", "segmentation")]);
+    assert!(printed(&output).contains("segmentation: 1 delayed jobs are back in the queue"), "{output:?}");
+    assert_eq!(lab.redis.list("segmentation"), ["segmentation:later:1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn fsck_finds_what_is_wrong_and_mends_it() {
     let lab = lab().await;
     let good = lab.submit(INPUT, &FIELDS);

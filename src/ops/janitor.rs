@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::kubernetes::{Kubernetes, KubernetesSettings};
-use crate::queue::{self, Held, Keyspace, QueueName, RedisSettings, Requeued};
+use crate::queue::{self, Held, Keyspace, RedisSettings, Requeued};
 use crate::settings::Reader;
 
 /// A pod refreshes its list within this time, so an entry that is younger is left alone.
@@ -52,16 +52,7 @@ impl JanitorSettings {
     /// Reads the variables of the Python janitor, and a few more.
     pub(crate) fn load(reader: &mut Reader<'_>) -> Self {
         let server = RedisSettings::load(reader);
-        let fallback = reader.text("QUEUE", "predict", "queue to look after, if QUEUES is not set");
-        let delimiter = reader.text("QUEUE_DELIMITER", ",", "what stands between the names in QUEUES");
-        let names = reader.text("QUEUES", &fallback, "queues to look after, each with its -zip");
-        let mut queues = Vec::new();
-        for name in names.split(&delimiter).map(str::trim).filter(|name| !name.is_empty()) {
-            match name.parse() {
-                Ok(QueueName(name)) => queues.extend([format!("{name}-zip"), name]),
-                Err(message) => reader.problem("QUEUES", message),
-            }
-        }
+        let queues = super::queues(reader);
         let kubernetes = KubernetesSettings::load(reader);
         let default = if kubernetes.api.is_some() { Liveness::Both } else { Liveness::Heartbeat };
         let doc = "by what a consumer is known to be alive: heartbeat, kubernetes or both";

@@ -13,6 +13,8 @@ use super::{Error, JobKey, REPLY_LIMIT, millis};
 
 static REQUEUE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/requeue.lua")));
 
+static DRAIN: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/drain.lua")));
+
 /// Keys looked at by one `SCAN`.
 const SCAN_COUNT: usize = 1000;
 /// Keys asked about in one round trip.
@@ -124,6 +126,13 @@ impl Keyspace {
             "kept" => Requeued::Kept,
             _ => Requeued::Moved,
         })
+    }
+
+    /// Puts all delayed jobs of a queue back into it, and gives their number.
+    pub async fn drain(&self, queue: &str) -> Result<usize, Error> {
+        let mut call = DRAIN.key(queue);
+        call.key(format!("rc:delayed:{queue}"));
+        self.script("put delayed jobs back", &call).await
     }
 
     /// Consumers of a queue that have beaten lately.
