@@ -84,7 +84,7 @@ impl Redis {
 
     /// Starts the server on the same port and data.
     pub(crate) fn resume(&mut self) {
-        let child = Command::new("redis-server")
+        let child = Command::new(program())
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", ""])
             .args(&self.arguments)
             .arg("--dir")
@@ -192,7 +192,7 @@ impl Sentinel {
         let file = folder.path().join("sentinel.conf");
         let text = format!("port {port}\nbind 127.0.0.1\nsentinel monitor {set} 127.0.0.1 {} 1\n{more}", redis.port);
         std::fs::write(&file, text).expect("its settings");
-        let child = Command::new("redis-server")
+        let child = Command::new(program())
             .arg(&file)
             .arg("--sentinel")
             .stdout(Stdio::null())
@@ -302,6 +302,11 @@ impl Monitor {
         assert!(read > 0, "the server has hung up");
         line.trim_end().to_owned()
     }
+}
+
+/// `redis-server`, or what `REDIS_SERVER` names: another version, or Valkey.
+fn program() -> std::ffi::OsString {
+    std::env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into())
 }
 
 /// A loopback port that nobody listened on a moment ago.
