@@ -45,6 +45,9 @@ pub mod applications;
 /// TensorFlow Serving over gRPC.
 pub mod serving;
 
+/// Pure cell tracking.
+pub mod tracking;
+
 /// Pure image analysis.
 pub mod analysis;
 

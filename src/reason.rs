@@ -33,7 +33,12 @@ fn kind(error: &anyhow::Error) -> &'static str {
 }
 
 fn kind_of(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
-    if cause.is::<InvalidInput>() || cause.is::<images::Error>() || cause.is::<images::AxesError>() {
+    let is_input = cause.is::<InvalidInput>()
+        || cause.is::<images::Error>()
+        || cause.is::<images::AxesError>()
+        || cause.is::<images::MovieError>()
+        || cause.is::<images::TrackFileError>();
+    if is_input {
         return Some("ValueError");
     }
     if cause.is::<storage::Error>() {

@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test binary uses some of the peers")]
 
 pub(crate) mod boxq;
+pub(crate) mod graph_models;
 pub(crate) mod lab;
 pub(crate) mod redis;
 pub(crate) mod s3;
+pub(crate) mod spot_model;
