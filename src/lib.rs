@@ -6,7 +6,7 @@
 //! environment ─► settings ─► daemon ─► queue ─► job ─► worker ─► consumer(s)
 //!                                                                 │
 //!              storage ─► images ─► applications ─► serving       │ a recipe calls these
-//!                                   └► analysis (pure)            │ in this order
+//!                                   └► tracking, analysis (pure)  │ in this order
 //!              images ─► storage::archive ─► storage ─► job ◄─────┘
 //! ```
 //!

@@ -13,7 +13,7 @@ use ndarray::{Array3, ArrayD, Axis, Ix3, Ix5};
 use super::tensors::{Named, TensorModel};
 use crate::compute;
 use crate::failure::InvalidInput;
-pub use crate::tracking::{Appearance, Borders, Crop, Lineage};
+pub use crate::tracking::{Appearance, Borders, Crop, Lineage, LineageEntry, isbi_masks};
 use crate::tracking::{InferenceInputs, Movie, Tracks, linear_sum_assignment};
 
 /// Frames in one request to the encoder.
@@ -66,6 +66,9 @@ impl Tracker {
     /// Tracks the cells of a movie of pixels `raw` and `labels`, both `[frame, row, column, 1]`.
     ///
     /// Labels need to be unique in their frames only; they need not be in one piece. A movie of one frame asks no model.
+    ///
+    /// At the peak this takes 8 bytes for each pixel of the movie and, for each cell of each frame, four times as many bytes
+    /// as its picture has pixels, twice that while the encoder is asked.
     ///
     /// # Errors
     ///
