@@ -162,6 +162,9 @@ fn pixel(position: f64, size: usize) -> Result<usize, f64> {
     if from_start >= 0.0 && from_start < size as f64 { Ok(from_start as usize) } else { Err(index) }
 }
 
+/// Labels, each with its points.
+pub type PointsByLabel<T> = Vec<(T, Vec<[f64; 2]>)>;
+
 /// The points in each label of `[row, column]`, background included: labels in the order in which points meet them, points
 /// in their own.
 ///
@@ -171,8 +174,8 @@ fn pixel(position: f64, size: usize) -> Result<usize, f64> {
 pub fn points_by_label<T: Copy + Eq + Hash>(
     points: &[[f64; 2]],
     labels: ArrayView2<'_, T>,
-) -> Result<Vec<(T, Vec<[f64; 2]>)>, OutsideImage> {
-    let mut groups: Vec<(T, Vec<[f64; 2]>)> = Vec::new();
+) -> Result<PointsByLabel<T>, OutsideImage> {
+    let mut groups: PointsByLabel<T> = Vec::new();
     let mut places = HashMap::new();
     for (point, label) in points.iter().zip(labels_at(points, labels)?) {
         let place = *places.entry(label).or_insert(groups.len());

@@ -188,3 +188,75 @@ fn finished(movie: Arc<Movie>, tracks: &Tracks) -> anyhow::Result<Tracked> {
     let movie = Arc::into_inner(movie).context("the movie is still in use")?;
     Ok(Tracked { labels: movie.painted(tracks), lineage: Lineage::from(tracks) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serving::{Client, Input, Model, ModelId, ModelServer, ServingSettings};
+    use crate::settings::{Env, Reader};
+
+    type Tensors = Vec<(String, ArrayD<f32>)>;
+
+    /// An encoder with these outputs, and an inference model that answers `same` for every pair.
+    async fn models(outputs: &'static [&'static str], same: f32) -> (ModelServer, [TensorModel; 2]) {
+        let ids = ["Encoder", "Inference"].map(|name| ModelId::new(name, 1));
+        let inputs =
+            |shapes: [(&str, usize); 4]| shapes.map(|(name, axes)| Input::float(name, &vec![-1; axes])).to_vec();
+        let encoder = Model {
+            id: ids[0].clone(),
+            inputs: inputs([
+                ("encoder_app_input", 5),
+                ("encoder_morph_input", 3),
+                ("encoder_centroid_input", 3),
+                ("encoder_adj_input", 3),
+            ]),
+            outputs: outputs.iter().map(|name| Input::float(name, &[-1, -1, -1])).collect(),
+            run: Arc::new(|inputs: &[(String, ArrayD<f32>)]| {
+                let values = inputs.iter().find(|(name, _)| name == "encoder_morph_input").ok_or("no input")?;
+                Ok(outputs.iter().map(|name| ((*name).to_owned(), values.1.clone())).collect::<Tensors>())
+            }),
+        };
+        let inference = Model {
+            id: ids[1].clone(),
+            inputs: inputs([
+                ("current_embeddings", 4),
+                ("current_centroids", 4),
+                ("future_embeddings", 4),
+                ("future_centroids", 4),
+            ]),
+            outputs: vec![Input::float("classes", &[-1, -1, -1, -1, 3])],
+            run: Arc::new(move |inputs: &[(String, ArrayD<f32>)]| {
+                let count = |name: &str| inputs.iter().find(|it| it.0 == name).map_or(0, |it| it.1.shape()[2]);
+                let shape = [1, 1, count("current_centroids"), count("future_centroids"), 3];
+                Ok(vec![("classes".to_owned(), ArrayD::from_elem(shape.as_slice(), same))])
+            }),
+        };
+        let server = ModelServer::start(0, vec![encoder, inference]).await.expect("a free port");
+        let (host, port) = (server.address().ip().to_string(), server.address().port().to_string());
+        let env: Env = [("TF_HOST", host), ("TF_PORT", port)].into_iter().collect();
+        let client = Client::new(ServingSettings::load(&mut Reader::new(&env)), None);
+        (server, ids.map(|id| TensorModel::new(&client, &id)))
+    }
+
+    async fn tracked(outputs: &'static [&'static str], same: f32) -> anyhow::Result<Tracked> {
+        let (_server, [encoder, inference]) = models(outputs, same).await;
+        let labels = ArrayD::from_shape_fn(vec![3, 4, 4, 1], |at| if at[1] == at[0] { 7 } else { 0 });
+        Tracker::default().track(&encoder, &inference, ArrayD::zeros(vec![3, 4, 4, 1]), labels).await
+    }
+
+    #[tokio::test]
+    async fn a_cell_that_moves_stays_one_track() {
+        let tracked = tracked(&["a", "b"], 0.8).await.expect("models answer");
+        assert_eq!(tracked.lineage.0.len(), 1);
+        assert_eq!(tracked.lineage.0[0].frames, [0, 1, 2]);
+        assert_eq!((tracked.labels[[2, 2, 0]], tracked.labels[[2, 0, 0]]), (1, 0));
+    }
+
+    #[tokio::test]
+    async fn answers_that_are_none_fail_and_say_of_which_model() {
+        let single = format!("{:#}", tracked(&["a"], 0.8).await.expect_err("there is no second output"));
+        assert!(single.contains("`Encoder:1` is no encoder of cells"), "{single}");
+        let nan = format!("{:#}", tracked(&["a", "b"], f32::NAN).await.expect_err("NaN is no probability"));
+        assert!(nan.contains("frame 1") && nan.contains("invalid numeric entries"), "{nan}");
+    }
+}

@@ -123,3 +123,59 @@ fn find(heads: &[Array4<f32>], peaks: SpotPeaks) -> Vec<Vec<[f64; 2]>> {
     };
     (0..items).map(spots).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use ndarray::ArrayD;
+
+    use super::*;
+    use crate::serving::{Client, Input, ModelId, ModelServer, ServingSettings};
+    use crate::settings::{Env, Reader};
+
+    /// A model of tiles of 8 x 8 pixels and nothing else, which takes the brightness for the score.
+    async fn model() -> (ModelServer, Model) {
+        let id = ModelId::new("Spots", 1);
+        let output = |name| Input::float(name, &[-1, 8, 8, 2]);
+        let run = |inputs: &[(String, ArrayD<f32>)]| {
+            let scores = &inputs[0].1;
+            let classes = ndarray::concatenate(Axis(3), &[scores.view(), scores.view()]).map_err(|e| e.to_string())?;
+            let offsets = ArrayD::zeros(classes.raw_dim());
+            Ok(vec![("classification".to_owned(), classes), ("offset_regression".to_owned(), offsets)])
+        };
+        let served = serving::Model {
+            id: id.clone(),
+            inputs: vec![Input::float("image", &[-1, 8, 8, 1])],
+            outputs: vec![output("classification"), output("offset_regression")],
+            run: Arc::new(run),
+        };
+        let server = ModelServer::start(0, vec![served]).await.expect("a free port");
+        let (host, port) = (server.address().ip().to_string(), server.address().port().to_string());
+        let env: Env = [("TF_HOST", host), ("TF_PORT", port)].into_iter().collect();
+        let client = Client::new(ServingSettings::load(&mut Reader::new(&env)), None);
+        let model = Model::load(&client, &id).await.expect("it is served");
+        (server, model)
+    }
+
+    #[tokio::test]
+    async fn an_image_of_odd_sides_is_tiled_for_a_model_that_takes_only_its_own() {
+        let (_server, model) = model().await;
+        let mut image = Array4::zeros((1, 5, 30, 1));
+        image[[0, 2, 20, 0]] = 1.0;
+        let spots = SpotDetection::default().detect(&model, image).await.expect("both sides are served");
+        assert_eq!(spots, [[[2.0, 20.0]]]);
+    }
+
+    #[tokio::test]
+    async fn what_no_spot_can_be_found_in_is_refused() {
+        let (_server, model) = model().await;
+        let detection = SpotDetection::default();
+        let two_channels = detection.detect(&model, Array4::zeros((1, 8, 8, 2))).await.expect_err("one is wanted");
+        assert!(two_channels.to_string().contains("must have 1 channels"), "{two_channels}");
+        let nan = detection.detect(&model, Array4::from_elem((1, 8, 8, 1), f32::NAN)).await.expect_err("not finite");
+        assert!(nan.is::<InvalidInput>(), "{nan}");
+        let peaks = SpotPeaks { threshold: 1.5, ..SpotPeaks::default() };
+        assert!(SpotDetection { peaks, ..detection }.detect(&model, Array4::zeros((1, 8, 8, 1))).await.is_err());
+        let blank = detection.detect(&model, Array4::zeros((2, 8, 8, 1))).await.expect("a plane of one value is fine");
+        assert_eq!(blank, [[[0.0; 2]; 0], []]);
+    }
+}

@@ -217,10 +217,7 @@ mod tests {
         let labels = prop_oneof![4 => Just(0), 3 => Just(7), 2 => Just(900_000_001), 1 => Just(3)];
         (1..=side, 1..=side, 1..4_usize, proptest::collection::vec(labels, side * side)).prop_map(
             |(rows, columns, patch, values)| {
-                let frame = Array2::from_shape_fn((rows, columns), |(row, column)| {
-                    values[row / patch * columns + column / patch]
-                });
-                frame
+                Array2::from_shape_fn((rows, columns), |(row, column)| values[row / patch * columns + column / patch])
             },
         )
     }

@@ -494,12 +494,16 @@ pub(crate) fn close<T: Copy + Into<f64>>(
     if got.shape() != expected.shape() {
         return Err(format!("{what} has shape {:?}, not {:?}", got.shape(), expected.shape()).into());
     }
-    let far = |got: f64, expected: f64| {
+    let agree = |got: f64, expected: f64| {
         let same = got == expected || (got.is_nan() && expected.is_nan());
-        !same && !((got - expected).abs() <= absolute + relative * expected.abs())
+        same || (got - expected).abs() <= absolute + relative * expected.abs()
     };
-    let wrong: Vec<(f64, f64)> =
-        got.iter().zip(expected).map(|(&got, &expected)| (got.into(), expected)).filter(|&(a, b)| far(a, b)).collect();
+    let wrong: Vec<(f64, f64)> = got
+        .iter()
+        .zip(expected)
+        .map(|(&got, &expected)| (got.into(), expected))
+        .filter(|&(a, b)| !agree(a, b))
+        .collect();
     match wrong.first() {
         None => Ok(()),
         Some((got, expected)) => {
