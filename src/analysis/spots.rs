@@ -7,7 +7,6 @@ use std::hash::Hash;
 
 use ndarray::{Array4, ArrayView2};
 
-use super::morphology::square_maximum;
 use super::peaks::spaced;
 use super::plane::{for_each_plane, range, values};
 
@@ -103,17 +102,25 @@ impl SpotPeaks {
         let scores = heads.scores.as_standard_layout();
         let (rows, columns) = scores.dim();
         let scores = values(&scores);
-        let maxima = square_maximum(scores, [rows, columns], self.min_distance);
-        if scores == maxima {
+        if scores.windows(2).all(|pair| pair[0] == pair[1]) {
             return Vec::new();
         }
-        let border = self.min_distance;
-        let inside = |index: usize| {
-            let (row, column) = (index / columns, index % columns);
-            row.min(column) >= border && row + border < rows && column + border < columns
+        let reach = self.min_distance;
+        let is_highest = |row: usize, column: usize| {
+            let score = scores[row * columns + column];
+            (row - reach..=row + reach).all(|y| {
+                let line = &scores[y * columns + column - reach..=y * columns + column + reach];
+                line.iter().all(|&other| other <= score || other.is_nan())
+            })
         };
-        let is_peak = |index: &usize| scores[*index] == maxima[*index] && f64::from(scores[*index]) > self.threshold;
-        let mut peaks: Vec<usize> = (0..scores.len()).filter(is_peak).filter(|&index| inside(index)).collect();
+        let mut peaks = Vec::new();
+        for row in reach..rows.saturating_sub(reach) {
+            for column in reach..columns.saturating_sub(reach) {
+                if f64::from(scores[row * columns + column]) > self.threshold && is_highest(row, column) {
+                    peaks.push(row * columns + column);
+                }
+            }
+        }
         peaks.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
         let point = |[row, column]: [usize; 2]| {
             let offsets = [heads.row_offsets[[row, column]], heads.column_offsets[[row, column]]].map(f64::from);

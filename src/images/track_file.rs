@@ -73,10 +73,14 @@ impl TrackFile {
     pub fn read(bytes: &[u8], limits: &Limits) -> Result<Self, TrackFileError> {
         let (mut raw, mut labels, mut lineages) = (None, None, [None, None]);
         // Skipped members count, too: no archive may keep us unpacking for ever.
-        let longest = limits.max_decoded_bytes.saturating_mul(8).saturating_add(1 << 20);
+        let longest = limits.max_decoded_bytes.saturating_mul(4).saturating_add(64 << 20);
         let mut archive = tar::Archive::new(unpacked(bytes).take(longest));
-        for entry in archive.entries().map_err(TrackFileError::NotAnArchive)? {
+        // Extended headers would be read whole; the names looked for need none.
+        for entry in archive.entries().map_err(TrackFileError::NotAnArchive)?.raw(true) {
             let mut entry = entry.map_err(TrackFileError::NotAnArchive)?;
+            if !entry.header().entry_type().is_file() {
+                continue;
+            }
             let path = entry.path_bytes().into_owned();
             let name = path.strip_prefix(b"./").unwrap_or(&path);
             if name == RAW.as_bytes() {

@@ -1,6 +1,6 @@
 //! The cheapest assignment of rows to columns of a cost matrix.
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::ArrayView2;
 
 /// Why there is no assignment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,12 +43,19 @@ pub fn linear_sum_assignment<T: Copy + Into<f64>>(cost: ArrayView2<'_, T>) -> Re
 /// No row or column.
 const NONE: usize = usize::MAX;
 
+/// Columns that are looked at together.
+const LANES: usize = 8;
+
+/// A number for each of some columns.
+type Block<T> = [T; LANES];
+
 /// The search for one matrix, not taller than wide.
 struct Solver {
-    cost: Array2<f64>,
+    /// Rows one after the other, each filled up to whole blocks with infinity.
+    cost: Vec<Block<f64>>,
     /// Dual variables of rows and columns.
     u: Vec<f64>,
-    v: Vec<f64>,
+    v: Vec<Block<f64>>,
     /// Column of each row, row of each column, or [`NONE`].
     column_of: Vec<usize>,
     row_of: Vec<usize>,
@@ -58,37 +65,40 @@ struct Solver {
 /// Shortest paths from one row to the columns.
 struct Path {
     /// Distances of the columns that are still open; infinite for others.
-    open: Vec<f64>,
+    open: Vec<Block<f64>>,
+    /// The least of each block of them.
+    least: Vec<f64>,
     /// Distances at which columns were closed.
     closed: Vec<f64>,
     /// Dual variables of the columns, minus infinity for those that are closed: no path leads there again.
-    v: Vec<f64>,
-    /// Row before each column.
-    from: Vec<usize>,
+    v: Vec<Block<f64>>,
     /// Open columns in the order in which they are looked at, and the place of each in it.
     order: Vec<usize>,
     place: Vec<usize>,
-    /// Rows and columns that were reached, in this order.
-    rows: Vec<usize>,
+    /// Rows and columns that were reached, in this order, rows with the length of the way there.
+    rows: Vec<(usize, f64)>,
     columns: Vec<usize>,
 }
 
 impl Solver {
-    fn new<T: Copy + Into<f64>>(cost: ArrayView2<'_, T>) -> Self {
-        let (rows, columns) = cost.dim();
-        // In standard layout, whatever the view's was.
-        let cost = Array2::from_shape_fn((rows, columns), |place| cost[place].into());
+    fn new<T: Copy + Into<f64>>(matrix: ArrayView2<'_, T>) -> Self {
+        let (rows, columns) = matrix.dim();
+        let blocks = columns.div_ceil(LANES);
+        let mut cost = vec![[f64::INFINITY; LANES]; rows * blocks];
+        for (row, costs) in matrix.outer_iter().zip(cost.chunks_exact_mut(blocks.max(1))) {
+            costs.as_flattened_mut().iter_mut().zip(row).for_each(|(to, &from)| *to = from.into());
+        }
         let path = Path {
-            open: vec![0.0; columns],
+            open: vec![[0.0; LANES]; blocks],
+            least: vec![0.0; blocks],
             closed: vec![0.0; columns],
-            v: vec![0.0; columns],
-            from: vec![NONE; columns],
+            v: vec![[0.0; LANES]; blocks],
             order: Vec::with_capacity(columns),
             place: vec![0; columns],
             rows: Vec::new(),
             columns: Vec::new(),
         };
-        let (u, v) = (vec![0.0; rows], vec![0.0; columns]);
+        let (u, v) = (vec![0.0; rows], vec![[0.0; LANES]; blocks]);
         Self { cost, u, v, column_of: vec![NONE; rows], row_of: vec![NONE; columns], path }
     }
 
@@ -96,8 +106,9 @@ impl Solver {
     fn solve(mut self) -> Result<Vec<usize>, AssignmentError> {
         for row in 0..self.u.len() {
             let (end, length) = self.search(row)?;
+            let way = self.way();
             self.update_duals(row, length);
-            self.augment(row, end);
+            self.augment(&way, end);
         }
         Ok(self.column_of)
     }
@@ -105,16 +116,16 @@ impl Solver {
     /// The nearest column without a row, and the length of the way there.
     fn search(&mut self, start: usize) -> Result<(usize, f64), AssignmentError> {
         self.path.reset(&self.v);
+        let blocks = self.v.len();
         let (mut row, mut length) = (start, 0.0);
         loop {
-            self.path.rows.push(row);
-            let costs = self.cost.row(row);
-            let nearest = self.path.relax(costs.as_slice().unwrap_or_default(), row, [length, self.u[row]]);
-            if nearest == f64::INFINITY {
+            self.path.rows.push((row, length));
+            let costs = &self.cost[row * blocks..(row + 1) * blocks];
+            length = self.path.relax(costs, [length, self.u[row]]);
+            if length == f64::INFINITY {
                 return Err(AssignmentError::Infeasible);
             }
-            length = nearest;
-            let column = self.path.nearest(nearest, &self.row_of);
+            let column = self.path.nearest(length, &self.row_of);
             self.path.close(column);
             row = self.row_of[column];
             if row == NONE {
@@ -125,33 +136,52 @@ impl Solver {
 
     fn update_duals(&mut self, start: usize, length: f64) {
         self.u[start] += length;
-        for &row in &self.path.rows[1..] {
+        for &(row, _) in &self.path.rows[1..] {
             self.u[row] += length - self.path.closed[self.column_of[row]];
         }
+        let v = self.v.as_flattened_mut();
         for &column in &self.path.columns {
-            self.v[column] -= length - self.path.closed[column];
+            v[column] -= length - self.path.closed[column];
         }
     }
 
-    fn augment(&mut self, start: usize, end: usize) {
+    /// The rows on the way to the column that was reached last, last one first.
+    ///
+    /// A column was nearest from the first row that gives its distance. That is found anew here, since most columns are
+    /// never asked.
+    fn way(&self) -> Vec<usize> {
+        let Path { rows, columns, closed, .. } = &self.path;
+        let mut way = Vec::new();
+        let mut before = columns.len();
+        while let Some(step) = before.checked_sub(1) {
+            let (block, lane) = (columns[step] / LANES, columns[step] % LANES);
+            let is_nearest = |&(row, length): &(usize, f64)| {
+                let cost = self.cost[row * self.v.len() + block][lane];
+                length + cost - self.u[row] - self.v[block][lane] == closed[columns[step]]
+            };
+            // The row of this number was reached by the column before it.
+            before = rows[..=step].iter().position(is_nearest).unwrap_or(0);
+            way.push(rows[before].0);
+        }
+        way
+    }
+
+    fn augment(&mut self, way: &[usize], end: usize) {
         let mut column = end;
-        loop {
-            let row = self.path.from[column];
+        for &row in way {
             self.row_of[column] = row;
             std::mem::swap(&mut self.column_of[row], &mut column);
-            if row == start {
-                return;
-            }
         }
     }
 }
 
 impl Path {
-    fn reset(&mut self, v: &[f64]) {
-        self.open.fill(f64::INFINITY);
+    fn reset(&mut self, v: &[Block<f64>]) {
+        self.open.fill([f64::INFINITY; LANES]);
+        self.least.fill(f64::INFINITY);
         self.v.copy_from_slice(v);
         self.order.clear();
-        self.order.extend((0..v.len()).rev());
+        self.order.extend((0..self.place.len()).rev());
         for (place, &column) in self.order.iter().enumerate() {
             self.place[column] = place;
         }
@@ -159,52 +189,44 @@ impl Path {
         self.columns.clear();
     }
 
-    /// Shortens ways that are shorter through `row`; returns the least distance of an open column.
-    fn relax(&mut self, costs: &[f64], row: usize, [length, u]: [f64; 2]) -> f64 {
-        let mut least = [f64::INFINITY; LANES];
-        let (cost_blocks, cost_rest) = costs.as_chunks::<LANES>();
-        let (v_blocks, v_rest) = self.v.as_chunks::<LANES>();
-        let (open_blocks, open_rest) = self.open.as_chunks_mut::<LANES>();
-        let (from_blocks, from_rest) = self.from.as_chunks_mut::<LANES>();
-        let blocks = cost_blocks.iter().zip(v_blocks).zip(open_blocks).zip(from_blocks);
-        for (((costs, v), open), from) in blocks {
+    /// Shortens ways that are shorter through a row, of these costs and this dual variable; returns the least distance of an
+    /// open column.
+    fn relax(&mut self, costs: &[Block<f64>], [length, u]: [f64; 2]) -> f64 {
+        let mut nearest = f64::INFINITY;
+        let blocks = costs.iter().zip(&self.v).zip(&mut self.open).zip(&mut self.least);
+        for (((costs, v), open), least) in blocks {
             for lane in 0..LANES {
-                let distance = length + costs[lane] - u - v[lane];
-                let shorter = distance < open[lane];
-                open[lane] = if shorter { distance } else { open[lane] };
-                from[lane] = if shorter { row } else { from[lane] };
-                least[lane] = if open[lane] < least[lane] { open[lane] } else { least[lane] };
+                open[lane] = less(length + costs[lane] - u - v[lane], open[lane]);
             }
+            *least = least_of(open);
+            nearest = less(*least, nearest);
         }
-        let rest = cost_rest.iter().zip(v_rest).zip(open_rest).zip(from_rest);
-        for (((cost, v), open), from) in rest {
-            let distance = length + cost - u - v;
-            if distance < *open {
-                (*open, *from) = (distance, row);
-            }
-            least[0] = least[0].min(*open);
-        }
-        least.into_iter().fold(f64::INFINITY, f64::min)
+        nearest
     }
 
     /// Of the open columns at this distance the last one without a row in the order, else the first one.
     fn nearest(&self, distance: f64, row_of: &[usize]) -> usize {
         let mut first = NONE;
-        let mut last_free = NONE;
-        for (column, _) in self.open.iter().enumerate().filter(|(_, open)| **open == distance) {
-            let place = self.place[column];
-            first = first.min(place);
-            if row_of[column] == NONE && (last_free == NONE || place > last_free) {
-                last_free = place;
+        let mut last_free = None;
+        for (block, open) in self.open.iter().enumerate().filter(|(block, _)| self.least[*block] == distance) {
+            for (lane, _) in open.iter().enumerate().filter(|(_, open)| **open == distance) {
+                let column = block * LANES + lane;
+                let place = self.place[column];
+                first = first.min(place);
+                if row_of[column] == NONE {
+                    last_free = last_free.max(Some(place));
+                }
             }
         }
-        self.order[if last_free == NONE { first } else { last_free }]
+        self.order[last_free.unwrap_or(first)]
     }
 
     fn close(&mut self, column: usize) {
-        self.closed[column] = self.open[column];
-        self.open[column] = f64::INFINITY;
-        self.v[column] = f64::NEG_INFINITY;
+        let (block, lane) = (column / LANES, column % LANES);
+        self.closed[column] = self.open[block][lane];
+        self.open[block][lane] = f64::INFINITY;
+        self.least[block] = least_of(&self.open[block]);
+        self.v[block][lane] = f64::NEG_INFINITY;
         self.columns.push(column);
         let gap = self.place[column];
         self.order.swap_remove(gap);
@@ -214,8 +236,15 @@ impl Path {
     }
 }
 
-/// Columns that are looked at together.
-const LANES: usize = 8;
+fn least_of(distances: &Block<f64>) -> f64 {
+    let pairs: [f64; LANES / 2] = std::array::from_fn(|lane| less(distances[lane], distances[lane + LANES / 2]));
+    less(less(pairs[0], pairs[2]), less(pairs[1], pairs[3]))
+}
+
+/// The lesser of two numbers, in one instruction; neither is NaN.
+fn less(a: f64, b: f64) -> f64 {
+    if a < b { a } else { b }
+}
 
 #[cfg(test)]
 mod tests {
