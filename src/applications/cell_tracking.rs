@@ -63,6 +63,18 @@ pub struct Tracked {
 }
 
 impl Tracker {
+    /// Whether cells can be tracked this way; meant for the start of a program.
+    ///
+    /// # Errors
+    ///
+    /// What [`Appearance::check`] says, and tracks shown without any observation.
+    pub fn check(&self) -> Result<(), &'static str> {
+        if self.track_length == 0 {
+            return Err("the track length must be at least 1");
+        }
+        self.appearance.check()
+    }
+
     /// Tracks the cells of a movie of pixels `raw` and `labels`, both `[frame, row, column, 1]`.
     ///
     /// Labels need to be unique in their frames only; they need not be in one piece. A movie of one frame asks no model.
@@ -81,8 +93,7 @@ impl Tracker {
         raw: ArrayD<f32>,
         labels: ArrayD<i32>,
     ) -> anyhow::Result<Tracked> {
-        ensure!(self.track_length > 0, "tracks must be shown with at least one observation");
-        self.appearance.check().map_err(anyhow::Error::msg)?;
+        self.check().map_err(anyhow::Error::msg)?;
         let appearance = self.appearance;
         let movie = Arc::new(compute::run(move || Movie::new(raw, labels, appearance)).await?);
         let mut tracks = Tracks::begin(movie.cell_count(0));

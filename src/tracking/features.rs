@@ -2,6 +2,7 @@
 //!
 //! Border: one frame at a time; whole movies are `movie`'s business.
 
+use std::fmt::{self, Display};
 use std::str::FromStr;
 
 use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut2, Axis};
@@ -28,6 +29,15 @@ impl FromStr for Crop {
             "fixed" => Ok(Self::Fixed),
             _ => Err("crop_mode must be either resize or fixed"),
         }
+    }
+}
+
+impl Display for Crop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Resize => "resize",
+            Self::Fixed => "fixed",
+        })
     }
 }
 
@@ -229,5 +239,8 @@ mod tests {
         assert!(Appearance { side: 15, crop: Crop::Fixed, norm: true }.check().is_err());
         assert!(Appearance { side: 15, crop: Crop::Resize, norm: true }.check().is_ok());
         assert_eq!("pad".parse::<Crop>(), Err("crop_mode must be either resize or fixed"));
+        for crop in [Crop::Resize, Crop::Fixed] {
+            assert_eq!(crop.to_string().parse(), Ok(crop));
+        }
     }
 }
