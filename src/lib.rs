@@ -6,7 +6,7 @@
 //! environment ─► settings ─► daemon ─► queue ─► job ─► worker ─► consumer(s)
 //!                                                                 │
 //!              storage ─► images ─► applications ─► serving       │ a recipe calls these
-//!                                   └► analysis (pure)            │ in this order
+//!                                   └► tracking, analysis (pure)  │ in this order
 //!              images ─► storage::archive ─► storage ─► job ◄─────┘
 //! ```
 //!
@@ -44,6 +44,9 @@ pub mod applications;
 
 /// TensorFlow Serving over gRPC.
 pub mod serving;
+
+/// Pure cell tracking.
+pub mod tracking;
 
 /// Pure image analysis.
 pub mod analysis;

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::failure::{Class, InvalidInput, TooLarge, Unsupported};
-use crate::images::{self, AxesError};
+use crate::images::{self, AxesError, MovieError, TrackFileError};
 use crate::job::{InvalidFileType, Status};
 use crate::serving;
 use crate::storage::{self, Direction};
@@ -74,6 +74,8 @@ fn class_of(cause: &(dyn std::error::Error + 'static)) -> Option<Class> {
     plain
         .or_else(|| cause.downcast_ref().map(of_image))
         .or_else(|| cause.downcast_ref().map(of_axes))
+        .or_else(|| cause.downcast_ref().map(of_movie))
+        .or_else(|| cause.downcast_ref().and_then(of_track_file))
         .or_else(|| cause.downcast_ref().map(of_storage))
         .or_else(|| cause.downcast_ref().map(of_serving))
 }
@@ -90,6 +92,21 @@ fn of_axes(error: &AxesError) -> Class {
     match error {
         AxesError::TooLarge { .. } => Class::TooLarge,
         _ => Class::InvalidInput,
+    }
+}
+
+fn of_movie(error: &MovieError) -> Class {
+    match error {
+        MovieError::Batch { .. } | MovieError::Frames { .. } => Class::TooLarge,
+        _ => Class::InvalidInput,
+    }
+}
+
+fn of_track_file(error: &TrackFileError) -> Option<Class> {
+    match error {
+        // Its source says more.
+        TrackFileError::Array { .. } => None,
+        _ => Some(Class::InvalidInput),
     }
 }
 

@@ -11,13 +11,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("compute", &[]),
     ("memory", &["failure", "settings"]),
     ("analysis", &["analysis"]),
+    ("tracking", &["tracking", "analysis", "failure"]),
     ("images", &["images"]),
     ("storage", &["storage", "settings", "images"]),
     ("serving", &["serving", "settings"]),
     ("queue", &["queue", "settings", "job"]),
     ("job", &["queue", "failure"]),
     ("reason", &["failure", "images", "job", "serving", "storage"]),
-    ("applications", &["applications", "analysis", "serving", "compute", "failure"]),
+    ("applications", &["applications", "tracking", "analysis", "serving", "compute", "failure"]),
     ("consumer", &["consumer", "consumers", "job", "memory", "serving", "settings", "storage"]),
     (
         "consumers",
@@ -42,7 +43,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const ROOTS: [&str; 6] = ["lib", "main", "cli", "daemon", "demo", "ops"];
 
 /// Modules that know arrays only.
-const PURE: [&str; 2] = ["analysis", "images"];
+const PURE: [&str; 3] = ["analysis", "images", "tracking"];
 
 #[test]
 fn every_module_uses_only_what_the_table_allows() {

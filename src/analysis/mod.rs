@@ -37,6 +37,9 @@ pub mod morphology;
 /// h-maxima and local maxima.
 pub mod peaks;
 
+/// Spots of single molecules.
+pub mod spots;
+
 /// Connected components.
 pub mod label;
 
@@ -66,5 +69,6 @@ pub use peaks::{LocalMaxima, h_maxima, peak_local_max};
 pub use plane::finite_range;
 pub use region::{erode_edges, fill_holes, remove_small_objects};
 pub use resize::{resize_image, resize_labels, resize_nearest, resized_shape};
+pub use spots::{Contrast, OutsideImage, SpotHeads, SpotPeaks, labels_at, min_max_normalize, points_by_label};
 pub use tile::{PadMode, Tiling, Untiler};
 pub use watershed::watershed;

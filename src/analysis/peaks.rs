@@ -380,7 +380,11 @@ pub fn peak_local_max(image: ArrayView2<'_, f32>, options: &LocalMaxima) -> Vec<
 }
 
 /// Keeps what is not within `distance` of anything kept before.
-fn spaced(candidates: impl Iterator<Item = usize>, [rows, columns]: [usize; 2], distance: usize) -> Vec<[usize; 2]> {
+pub(super) fn spaced(
+    candidates: impl Iterator<Item = usize>,
+    [rows, columns]: [usize; 2],
+    distance: usize,
+) -> Vec<[usize; 2]> {
     let reach = distance.saturating_sub(1);
     let mut taken = vec![false; rows * columns];
     let mut kept = Vec::new();

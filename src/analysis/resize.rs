@@ -107,8 +107,7 @@ fn bilinear(image: &[f32], shape: Shape, resized: &mut [f32]) {
         let next = |index: usize| row[(index + 1).min(columns - 1)];
         across.iter().map(|&(index, share)| lerp(row[index], next(index), share)).collect()
     };
-    let blocks = resized.par_chunks_mut(BLOCK * shape.to[1]).zip(down.par_chunks(BLOCK));
-    blocks.for_each(|(block, down)| {
+    let fill = |(block, down): (&mut [f32], &[Between])| {
         let mut cache = RowCache::new(stretched);
         for (out, &(index, share)) in block.chunks_exact_mut(shape.to[1]).zip(down) {
             let (upper, lower) = cache.pair(index, (index + 1).min(rows - 1));
@@ -116,7 +115,12 @@ fn bilinear(image: &[f32], shape: Shape, resized: &mut [f32]) {
                 *out = lerp(a, b, share);
             }
         }
-    });
+    };
+    // The picture of a cell is done sooner than another thread is woken.
+    if down.len() <= BLOCK {
+        return fill((resized, &down));
+    }
+    resized.par_chunks_mut(BLOCK * shape.to[1]).zip(down.par_chunks(BLOCK)).for_each(fill);
 }
 
 /// Rows of the result that one task makes.

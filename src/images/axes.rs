@@ -2,7 +2,7 @@
 //!
 //! Arrays only; which order a job names, and what its model's shape is, the callers know.
 
-use ndarray::{Array4, ArrayD, Axis, Ix4};
+use ndarray::{Array4, ArrayD, Axis, Ix3, Ix4};
 
 /// The image as `[batch, row, column, channel]`, read in the order that a job names (`XY`, `BXY`, `CXY`, `XYB`, `XYC`, `BXYC`
 /// or `CXYB`; rows are `X` here).
@@ -114,6 +114,26 @@ pub fn validate_model_input(image: ArrayD<f32>, model: &ModelInput<'_>) -> Resul
     Ok(image)
 }
 
+/// The image as a batch of images of spots, `[batch, row, column, 1]`.
+///
+/// Axes of length 1 do not count. Two axes are one image; of three the last is the batch axis if it is shorter than the
+/// middle one, else the first.
+///
+/// # Errors
+///
+/// [`AxesError::SpotRank`] for any other number of axes.
+pub fn spot_batch(image: ArrayD<f32>) -> Result<Array4<f32>, AxesError> {
+    let image = squeeze(image);
+    let shape = image.shape().to_vec();
+    let batch = match shape.as_slice() {
+        [_, _] => image.insert_axis(Axis(0)),
+        [_, middle, last] if last < middle => move_axis(image, 2, 0),
+        _ => image,
+    };
+    let batch = batch.into_dimensionality::<Ix3>().map_err(|_| AxesError::SpotRank { shape })?;
+    Ok(batch.insert_axis(Axis(3)))
+}
+
 /// The order in which an image (batch axis first) seems to be stored, for a model of `model_rank` axes: `YXC` or `CYX`, with
 /// `Z` in front of `Y` for rank 5. The image's rank need not be the model's.
 #[must_use]
@@ -146,6 +166,15 @@ pub enum AxesError {
     #[error("cannot tell the axes of an image of shape {shape:?}: set the dimension order")]
     Ambiguous {
         /// Shape of the image.
+        shape: Vec<usize>,
+    },
+
+    /// An image of spots has neither two axes nor three.
+    #[error(
+        "Image with {} shape was uploaded, but Polaris only supports multi-batch or multi-channel images.", tuple(.shape)
+    )]
+    SpotRank {
+        /// Shape of the image, axes of length 1 left out.
         shape: Vec<usize>,
     },
 
@@ -188,6 +217,14 @@ pub enum AxesError {
         /// Allowed rows.
         max_height: usize,
     },
+}
+
+/// A shape as Python writes it: `(3, 4)`, `(3,)`.
+pub(super) fn tuple(shape: &[usize]) -> String {
+    match shape {
+        [only] => format!("({only},)"),
+        _ => format!("({})", shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
+    }
 }
 
 /// The image without its axes of length 1.

@@ -36,11 +36,12 @@ pub fn channels(array: &ArrayD<f32>) -> impl Iterator<Item = ArrayViewD<'_, f32>
     (0..count).map(move |channel| view.clone().index_axis_move(last, channel))
 }
 
-/// Values that can be written: f32 and u16.
+/// Values that can be written: f32, u16 and u8.
 pub trait TiffSample: bytemuck::NoUninit + private::Sealed {}
 
 impl TiffSample for f32 {}
 impl TiffSample for u16 {}
+impl TiffSample for u8 {}
 
 mod private {
     /// What a TIFF says of its samples.
@@ -62,6 +63,13 @@ mod private {
         const FORMAT: Option<usize> = None;
         fn to_file(self) -> Self {
             self.to_le()
+        }
+    }
+
+    impl Sealed for u8 {
+        const FORMAT: Option<usize> = None;
+        fn to_file(self) -> Self {
+            self
         }
     }
 }

@@ -12,8 +12,20 @@ pub mod encode;
 /// `.npy` files.
 pub mod npy;
 
+/// Movies and labels of their frames.
+pub mod movie;
+
 /// Names of result files.
 pub mod output;
+
+/// Pictures of spots.
+pub mod spot_picture;
+
+/// Tables of spots.
+pub mod spot_table;
+
+/// `.trk` files.
+pub mod track_file;
 
 mod bmp;
 mod gif;
@@ -23,9 +35,14 @@ mod png;
 mod tiff;
 
 pub use axes::{
-    AxesError, Container, ModelInput, default_order, detect_dimension_order, squeeze, to_bxyc, validate_model_input,
+    AxesError, Container, ModelInput, default_order, detect_dimension_order, spot_batch, squeeze, to_bxyc,
+    validate_model_input,
 };
 pub use encode::encode_tiff;
+pub use movie::{FrameLimits, MovieError};
+pub use spot_picture::spot_picture;
+pub use spot_table::spot_table;
+pub use track_file::{TrackFile, TrackFileError};
 
 use ndarray::ArrayD;
 

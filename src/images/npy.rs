@@ -3,6 +3,8 @@
 //! Reference: the format's description in NumPy's documentation (`numpy.lib.format`). Object and structured arrays are
 //! refused.
 
+use std::cell::Cell;
+
 use ndarray::{ArrayD, ArrayViewD, IxDyn, ShapeBuilder};
 
 use super::{Error, Limits};
@@ -36,6 +38,27 @@ pub fn read_f64(bytes: &[u8], limits: &Limits) -> Result<ArrayD<f64>, Error> {
         Number::Signed(value) => value as f64,
         Number::Unsigned(value) => value as f64,
     })
+}
+
+/// The array of a `.npy` file as i32: floats are cut off to whole numbers, NaN becomes 0.
+///
+/// # Errors
+///
+/// As [`read_f32`], and [`Error::Unsupported`] for values that i32 does not hold.
+pub fn read_i32(bytes: &[u8], limits: &Limits) -> Result<ArrayD<i32>, Error> {
+    let file = File::parse(bytes)?;
+    limits.check_bytes(file.count.saturating_mul(4) as u64)?;
+    let all_fit = Cell::new(true);
+    let fitting = |number: Option<i32>| {
+        all_fit.set(all_fit.get() && number.is_some());
+        number.unwrap_or(0)
+    };
+    let array = file.array(|number| match number {
+        Number::Float(value) => fitting((value as i64).try_into().ok()),
+        Number::Signed(value) => fitting(value.try_into().ok()),
+        Number::Unsigned(value) => fitting(value.try_into().ok()),
+    })?;
+    if all_fit.get() { Ok(array) } else { Err(Error::unsupported("whole numbers of more than 32 bits")) }
 }
 
 /// The array as a `.npy` file of version 1.0, byte for byte what `NumPy` writes.

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ndarray::{ArrayD, ArrayViewD, Dimension, IxDyn};
+use ndarray::{ArrayD, ArrayViewD, Dimension, IxDyn, ShapeBuilder};
 use serde_json::Value;
 
 /// What became of a case that did not fail.
@@ -28,6 +28,8 @@ pub(crate) struct Case {
     pub(crate) operation: String,
     /// With which parameters.
     pub(crate) params: Value,
+    /// How much the case matters: 1 must, 2 should, 3 may agree.
+    pub(crate) tier: u64,
     /// Whether the call must fail.
     pub(crate) fails: bool,
     folder: PathBuf,
@@ -105,6 +107,7 @@ impl Case {
             name: text(either("name", "case")),
             operation: text(either("operation", "op")),
             params: case["params"].clone(),
+            tier: case["tier"].as_u64().unwrap_or(1),
             fails: case.get("error").is_some(),
             folder: folder.to_owned(),
             inputs: map(&case["inputs"]),
@@ -135,6 +138,16 @@ impl Case {
     pub(crate) fn input_path(&self, name: &str) -> Result<PathBuf, String> {
         let input = self.inputs.get(name).ok_or_else(|| format!("no input `{name}`"))?;
         self.path_of(input).ok_or_else(|| format!("input `{name}` names no file"))
+    }
+
+    /// Whether there is an input of this name.
+    pub(crate) fn has_input(&self, name: &str) -> bool {
+        self.inputs.contains_key(name)
+    }
+
+    /// An input that is noted in the index.
+    pub(crate) fn input_value(&self, name: &str) -> Option<&Value> {
+        self.inputs.get(name)?.get("value")
     }
 
     /// An input array.
@@ -269,7 +282,7 @@ pub(crate) struct Npy {
 }
 
 impl Npy {
-    /// Reads a file of version 1.0 in C order and little-endian.
+    /// Reads a little-endian file of version 1.0.
     pub(crate) fn read(path: &Path) -> Result<Self, String> {
         let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
         Self::parse(&bytes).ok_or_else(|| format!("{}: not a npy file we read", path.display()))
@@ -281,14 +294,12 @@ impl Npy {
         let (header, data) = rest.split_at_checked(u16::from_le_bytes(*length).into())?;
         let header = std::str::from_utf8(header).ok()?;
         let dtype = header.split_once("'descr': '")?.1.split_once('\'')?.0.to_owned();
-        if !header.contains("'fortran_order': False") {
-            return None;
-        }
+        let by_column = !header.contains("'fortran_order': False");
         let shape = header.split_once("'shape': (")?.1.split_once(')')?.0;
         let lengths = shape.split(',').map(str::trim).filter(|length| !length.is_empty());
         let shape: Vec<usize> = lengths.map(|length| length.parse().ok()).collect::<Option<_>>()?;
         let values = numbers(&dtype, data)?;
-        Some(Self { dtype, values: ArrayD::from_shape_vec(IxDyn(&shape), values).ok()? })
+        Some(Self { dtype, values: ArrayD::from_shape_vec(IxDyn(&shape).set_f(by_column), values).ok()? })
     }
 
     /// The values as another type; conversion saturates.
@@ -304,6 +315,7 @@ fn numbers(dtype: &str, data: &[u8]) -> Option<Vec<f64>> {
     Some(match dtype {
         "|u1" | "|b1" => each(data, |[byte]| byte.into()),
         "<u2" => each(data, |bytes| u16::from_le_bytes(bytes).into()),
+        "<f2" => each(data, |bytes| half(u16::from_le_bytes(bytes))),
         "<u4" => each(data, |bytes| u32::from_le_bytes(bytes).into()),
         "<i4" => each(data, |bytes| i32::from_le_bytes(bytes).into()),
         "<f4" => each(data, |bytes| f32::from_le_bytes(bytes).into()),
@@ -311,4 +323,12 @@ fn numbers(dtype: &str, data: &[u8]) -> Option<Vec<f64>> {
         "<i8" => each(data, |bytes| i64::from_le_bytes(bytes) as f64),
         _ => return None,
     })
+}
+
+/// A finite number of half precision.
+fn half(bits: u16) -> f64 {
+    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023));
+    let size =
+        if exponent == 0 { fraction * 2.0_f64.powi(-24) } else { (1024.0 + fraction) * 2.0_f64.powi(exponent - 25) };
+    if bits >> 15 == 0 { size } else { -size }
 }

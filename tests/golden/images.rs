@@ -30,10 +30,10 @@ pub(crate) fn run(case: &Case) -> Result<Verdict, String> {
     }
 }
 
-type Outcome = Result<(), Failure>;
+pub(crate) type Outcome = Result<(), Failure>;
 
 /// Why an operation did not give the expected result.
-enum Failure {
+pub(crate) enum Failure {
     /// It answered with an error.
     Refused(String),
     /// It answered with something else, or the case could not be read.
@@ -46,7 +46,13 @@ impl From<String> for Failure {
     }
 }
 
-fn refused(error: impl std::fmt::Display) -> Failure {
+impl From<&str> for Failure {
+    fn from(reason: &str) -> Self {
+        Self::Differs(reason.to_owned())
+    }
+}
+
+pub(crate) fn refused(error: impl std::fmt::Display) -> Failure {
     Failure::Refused(error.to_string())
 }
 
@@ -158,11 +164,11 @@ fn text(case: &Case, param: &str) -> String {
     case.params[param].as_str().unwrap_or_default().to_owned()
 }
 
-fn same(what: &str, found: &Value, expected: &Value) -> Outcome {
+pub(crate) fn same(what: &str, found: &Value, expected: &Value) -> Outcome {
     if found == expected { Ok(()) } else { Err(format!("{what}: {found} instead of {expected}").into()) }
 }
 
-fn same_bytes(found: &[u8], expected: &[u8]) -> Outcome {
+pub(crate) fn same_bytes(found: &[u8], expected: &[u8]) -> Outcome {
     if found == expected {
         return Ok(());
     }
@@ -171,6 +177,6 @@ fn same_bytes(found: &[u8], expected: &[u8]) -> Outcome {
     Err(format!("{found} bytes instead of {expected}, the first other one at {first}").into())
 }
 
-fn bytes(path: &Path) -> Result<Vec<u8>, String> {
+pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>, String> {
     fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
 }

@@ -8,12 +8,18 @@ mod images;
 mod peers;
 mod segmentation_chains;
 mod segmentation_kernels;
+mod spots;
+mod tracking;
 
 use cases::Verdict;
 
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime")
+}
+
 #[test]
 fn golden_segmentation() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let runtime = runtime();
     cases::run("segmentation", |case| match segmentation_kernels::run(case)? {
         Verdict::Skipped => segmentation_chains::run(case, &runtime),
         verdict => Ok(verdict),
@@ -23,4 +29,16 @@ fn golden_segmentation() {
 #[test]
 fn golden_image_io() {
     cases::run("image-io", images::run);
+}
+
+#[test]
+fn golden_tracking() {
+    let runtime = runtime();
+    cases::run("tracking", |case| tracking::run(case, &runtime));
+}
+
+#[test]
+fn golden_spots() {
+    let runtime = runtime();
+    cases::run("spots", |case| spots::run(case, &runtime));
 }

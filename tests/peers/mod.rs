@@ -4,7 +4,9 @@
 
 pub(crate) mod boxq;
 pub(crate) mod canned;
+pub(crate) mod graph_models;
 pub(crate) mod kiosk;
 pub(crate) mod lab;
 pub(crate) mod redis;
 pub(crate) mod s3;
+pub(crate) mod spot_model;

@@ -1,0 +1,172 @@
+//! Times of cell tracking without its models, and of finding spots, on movies of round cells that move a little.
+//!
+//! With `BENCH_INPUTS=<folder>` the movies are also written there as `.npy`, for `benches/python/tracking.py`.
+
+use std::hint::black_box;
+use std::path::Path;
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion};
+use ndarray::{Array2, Array3, Array4, Axis};
+use redis_consumer::analysis::{Contrast, SpotHeads, SpotPeaks, min_max_normalize};
+use redis_consumer::images::npy;
+use redis_consumer::tracking::{
+    Appearance, Borders, Crop, InferenceInputs, Lineage, Movie, Tracks, frame_features, linear_sum_assignment,
+    number_cells,
+};
+
+/// Side of a frame, and cells in it.
+const MOVIES: [(usize, usize); 2] = [(512, 100), (1024, 300)];
+
+const FRAMES: usize = 30;
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark has no settings")]
+fn main() {
+    let folder = std::env::var_os("BENCH_INPUTS");
+    let mut criterion = Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_millis(1000))
+        .without_plots()
+        .configure_from_args();
+    for (side, cells) in MOVIES {
+        let scene = Scene::new(side, cells);
+        if let Some(folder) = &folder {
+            scene.save(Path::new(folder)).expect("inputs can be written");
+        }
+        bench_features(&mut criterion, &scene);
+        bench_movie(&mut criterion, &scene);
+    }
+    for side in [200, 500, 1000] {
+        bench_assignment(&mut criterion, side);
+    }
+    for side in [512, 2048] {
+        bench_spots(&mut criterion, side);
+    }
+    criterion.final_summary();
+}
+
+/// A movie of cells.
+struct Scene {
+    side: usize,
+    /// `[frame, row, column]`, counts of a camera.
+    raw: Array3<f32>,
+    /// `[frame, row, column]`.
+    labels: Array3<i32>,
+}
+
+impl Scene {
+    fn new(side: usize, cells: usize) -> Self {
+        let mut random = Random(cells as u64);
+        let mut raw = Array3::from_shape_simple_fn((FRAMES, side, side), || (100.0 + 50.0 * random.next()).floor());
+        let mut labels = Array3::zeros((FRAMES, side, side));
+        let across = (cells as f32).sqrt().ceil() as usize;
+        let pitch = side as f32 / across as f32;
+        for cell in 0..cells {
+            let mut centre = [cell / across, cell % across].map(|place| (place as f32 + 0.5) * pitch);
+            let radius = pitch * (0.2 + 0.15 * random.next());
+            for frame in 0..FRAMES {
+                centre = centre.map(|at| at + 2.0 * random.next() - 1.0);
+                let range = |at: f32| (at - radius).max(0.0) as usize..((at + radius) as usize + 1).min(side);
+                for row in range(centre[0]) {
+                    for column in range(centre[1]) {
+                        if (row as f32 - centre[0]).hypot(column as f32 - centre[1]) < radius {
+                            raw[[frame, row, column]] += (1000.0 * random.next()).floor();
+                            labels[[frame, row, column]] = cell as i32 + 1;
+                        }
+                    }
+                }
+            }
+        }
+        Self { side, raw, labels }
+    }
+
+    fn save(&self, folder: &Path) -> std::io::Result<()> {
+        std::fs::create_dir_all(folder)?;
+        let side = self.side;
+        std::fs::write(folder.join(format!("movie_{side}.npy")), npy::write(&self.raw.view().into_dyn()))?;
+        std::fs::write(folder.join(format!("cells_{side}.npy")), npy::write(&self.labels.view().into_dyn()))
+    }
+}
+
+/// Xorshift, so that inputs are the same everywhere.
+struct Random(u64);
+
+impl Random {
+    /// 0 … 1, 1 excluded.
+    fn next(&mut self) -> f32 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 40) as f32 / (1 << 24) as f32
+    }
+}
+
+fn bench<T>(criterion: &mut Criterion, name: &str, size: usize, mut work: impl FnMut() -> T) {
+    criterion.benchmark_group(name).bench_function(BenchmarkId::from_parameter(size), |bencher| {
+        bencher.iter(|| black_box(work()));
+    });
+}
+
+fn bench_features(criterion: &mut Criterion, scene: &Scene) {
+    let fixed = Appearance { side: 16, crop: Crop::Fixed, norm: true };
+    for (name, appearance) in
+        [("features of a frame, resize 32", Appearance::default()), ("features of a frame, fixed 16", fixed)]
+    {
+        bench(criterion, name, scene.side, || {
+            let mut labels = scene.labels.index_axis(Axis(0), 0).to_owned();
+            let cells = number_cells(labels.view_mut()).expect("no label is negative");
+            frame_features(scene.raw.index_axis(Axis(0), 0), labels.view(), &cells, &appearance)
+        });
+    }
+}
+
+/// All of tracking but the models: in their place embeddings are zeros and probabilities fall with distance.
+fn bench_movie(criterion: &mut Criterion, scene: &Scene) {
+    let raw = scene.raw.clone().insert_axis(Axis(3)).into_dyn();
+    let labels = scene.labels.clone().insert_axis(Axis(3)).into_dyn();
+    bench(criterion, "tracking of 30 frames", scene.side, || {
+        let movie = Movie::new(raw.clone(), labels.clone(), Appearance::default()).expect("a movie");
+        black_box(movie.encoder_inputs(0..FRAMES, 50.0));
+        let embeddings = Array3::zeros((FRAMES, movie.most_cells(), 64));
+        let mut tracks = Tracks::begin(movie.cell_count(0));
+        for frame in 1..FRAMES {
+            let inputs = movie.inference_inputs(&tracks, embeddings.view(), frame, 8);
+            let probabilities = probabilities(&inputs);
+            let costs = tracks.costs(probabilities.view(), Borders::default());
+            let pairs = linear_sum_assignment(costs.view()).expect("costs are finite");
+            let columns: Vec<usize> = pairs.into_iter().map(|[_, column]| column).collect();
+            tracks.advance(frame, &columns, probabilities.view(), 0.9);
+        }
+        let lineage = Lineage::from(&tracks).to_json();
+        (movie.painted(&tracks), lineage)
+    });
+}
+
+fn probabilities(inputs: &InferenceInputs) -> Array3<f32> {
+    let (current, future) = (&inputs.current_centroids, &inputs.future_centroids);
+    let (tracks, cells) = (current.dim().2, future.dim().2);
+    Array3::from_shape_fn((tracks, cells, 3), |(track, cell, class)| {
+        let offset = [0, 1].map(|axis| current[[0, 7, track, axis]] - future[[0, 0, cell, axis]]);
+        let same = 1.0 / (1.0 + 0.1 * (offset[0] * offset[0] + offset[1] * offset[1]));
+        [same, 1.0 - same, 0.0][class]
+    })
+}
+
+fn bench_assignment(criterion: &mut Criterion, side: usize) {
+    let cost = Array2::from_shape_fn((side, side), |(i, j)| {
+        ((i * 7919 + j * 104_729 + i * j * 31 + (i ^ j) * 17) % 100_003) as f64 / 100_003.0
+    });
+    bench(criterion, "linear_sum_assignment", side, || linear_sum_assignment(cost.view()).expect("costs are finite"));
+}
+
+fn bench_spots(criterion: &mut Criterion, side: usize) {
+    let mut random = Random(side as u64);
+    let image = Array4::from_shape_simple_fn((1, side, side, 1), || random.next());
+    let scores = image.index_axis(Axis(0), 0).index_axis_move(Axis(2), 0).to_owned();
+    for (name, contrast) in [("min_max_normalize", Contrast::Full), ("min_max_normalize, clipped", Contrast::Clipped)] {
+        bench(criterion, name, side, || min_max_normalize(image.clone(), contrast));
+    }
+    let heads = SpotHeads { scores: scores.view(), row_offsets: scores.view(), column_offsets: scores.view() };
+    bench(criterion, "spots", side, || SpotPeaks::default().find(&heads));
+}

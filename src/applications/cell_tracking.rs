@@ -1,0 +1,273 @@
+//! Cell tracking: the encoder and the inference model together with the steps they were trained with.
+//!
+//! Numerics: features and neighbours of every cell, an embedding for each by a graph network, then frame by frame the
+//! probabilities that a cell is a track's, another's or its daughter, and a linear assignment; see Schwartz et al., "Caliban:
+//! Accurate cell tracking and lineage construction in live-cell imaging experiments with deep learning", 2023.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use anyhow::{Context as _, ensure};
+use ndarray::{Array3, ArrayD, Axis, Ix3, Ix5};
+
+use super::tensors::{Named, TensorModel};
+use crate::compute;
+use crate::failure::InvalidInput;
+pub use crate::tracking::{Appearance, Borders, Crop, Lineage, LineageEntry, isbi_masks};
+use crate::tracking::{InferenceInputs, Movie, Tracks, linear_sum_assignment};
+
+/// Frames in one request to the encoder.
+const ENCODER_BATCH: usize = 64;
+
+/// Bytes of one request to the encoder, if a single frame does not need more: model servers refuse twice as many.
+const ENCODER_BYTES: usize = 1 << 30;
+
+/// Side of the largest cost matrix: 4 GiB of it, in Python too.
+const MOST_CANDIDATES: usize = 32_768;
+
+/// How cells are tracked; the default is what the models were trained with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tracker {
+    /// How a cell is shown to the encoder.
+    pub appearance: Appearance,
+    /// Pixels between the centres of neighbours, at most (default 50).
+    pub max_distance: f64,
+    /// How many observations of a track the inference model is given (default 8).
+    pub track_length: usize,
+    /// What births and deaths cost (default 0.99 each).
+    pub borders: Borders,
+    /// The probability from which a new cell is a daughter (default 0.9).
+    pub division: f64,
+}
+
+impl Default for Tracker {
+    fn default() -> Self {
+        Self {
+            appearance: Appearance::default(),
+            max_distance: 50.0,
+            track_length: 8,
+            borders: Borders::default(),
+            division: 0.9,
+        }
+    }
+}
+
+/// A tracked movie.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tracked {
+    /// `[frame, row, column]`, each cell in the label of its track (1, 2, 3 … in the order in which tracks begin), 0 for
+    /// the background.
+    pub labels: Array3<i32>,
+    /// The tracks by label.
+    pub lineage: Lineage,
+}
+
+impl Tracker {
+    /// Whether cells can be tracked this way; meant for the start of a program.
+    ///
+    /// # Errors
+    ///
+    /// What [`Appearance::check`] says, and tracks shown without any observation.
+    pub fn check(&self) -> Result<(), &'static str> {
+        if self.track_length == 0 {
+            return Err("the track length must be at least 1");
+        }
+        self.appearance.check()
+    }
+
+    /// Tracks the cells of a movie of pixels `raw` and `labels`, both `[frame, row, column, 1]`.
+    ///
+    /// Labels need to be unique in their frames only; they need not be in one piece. A movie of one frame asks no model.
+    ///
+    /// At the peak this takes 8 bytes for each pixel of the movie and, for each cell of each frame, four times as many bytes
+    /// as its picture has pixels, twice that while the encoder is asked.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`] for a movie that cannot be tracked (see [`Movie::new`]), or one with too many tracks; anything else
+    /// when a model cannot be asked or does not answer as such a model does.
+    pub async fn track(
+        &self,
+        encoder: &TensorModel,
+        inference: &TensorModel,
+        raw: ArrayD<f32>,
+        labels: ArrayD<i32>,
+    ) -> anyhow::Result<Tracked> {
+        self.check().map_err(anyhow::Error::msg)?;
+        let appearance = self.appearance;
+        let movie = Arc::new(compute::run(move || Movie::new(raw, labels, appearance)).await?);
+        let mut tracks = Tracks::begin(movie.cell_count(0));
+        if movie.frame_count() > 1 {
+            let embeddings = Arc::new(self.embed(encoder, &movie).await?);
+            for frame in 1..movie.frame_count() {
+                tracks = self.link(inference, (&movie, &embeddings), tracks, frame).await?;
+            }
+        }
+        compute::run(move || finished(movie, &tracks)).await
+    }
+
+    /// The embedding of every cell, `[frame, cell, feature]`.
+    async fn embed(&self, encoder: &TensorModel, movie: &Arc<Movie>) -> anyhow::Result<Array3<f32>> {
+        let (shared, max_distance) = (Arc::clone(movie), self.max_distance);
+        let inputs = move |frames: Range<usize>| encoder_tensors(&shared, frames, max_distance);
+        let batch = (ENCODER_BYTES / movie.encoder_bytes().max(1)).clamp(1, ENCODER_BATCH);
+        let outputs = encoder.predict_in_batches(movie.frame_count(), batch, inputs).await?;
+        embedding(outputs, movie).with_context(|| format!("model `{}` is no encoder of cells", encoder.id()))
+    }
+
+    /// The tracks with the cells of the next frame.
+    async fn link(
+        &self,
+        inference: &TensorModel,
+        (movie, embeddings): (&Arc<Movie>, &Arc<Array3<f32>>),
+        mut tracks: Tracks,
+        frame: usize,
+    ) -> anyhow::Result<Tracks> {
+        let (count, cells) = (tracks.len(), movie.cell_count(frame));
+        if count + cells > MOST_CANDIDATES {
+            return Err(InvalidInput(format!(
+                "{count} tracks and {cells} cells in frame {frame} are more than can be linked ({MOST_CANDIDATES})"
+            ))
+            .into());
+        }
+        let (movie, embeddings, length) = (Arc::clone(movie), Arc::clone(embeddings), self.track_length);
+        let (tracks_so_far, tensors) = compute::run(move || {
+            let inputs = movie.inference_inputs(&tracks, embeddings.view(), frame, length);
+            (tracks, inference_tensors(inputs))
+        })
+        .await;
+        tracks = tracks_so_far;
+        let outputs = inference.predict(&tensors).await?;
+        let probabilities = probabilities(outputs, [count, cells])
+            .with_context(|| format!("model `{}` is no inference model of tracks", inference.id()))?;
+        let (borders, division) = (self.borders, self.division);
+        compute::run(move || {
+            let costs = tracks.costs(probabilities.view(), borders);
+            let pairs = linear_sum_assignment(costs.view())
+                .with_context(|| format!("tracks cannot be linked with the cells of frame {frame}"))?;
+            let columns: Vec<usize> = pairs.into_iter().map(|[_, column]| column).collect();
+            tracks.advance(frame, &columns, probabilities.view(), division);
+            Ok(tracks)
+        })
+        .await
+    }
+}
+
+fn encoder_tensors(movie: &Movie, frames: Range<usize>, max_distance: f64) -> Vec<Named<&'static str>> {
+    let inputs = movie.encoder_inputs(frames, max_distance);
+    vec![
+        ("encoder_app_input", inputs.appearances.into_dyn()),
+        ("encoder_morph_input", inputs.morphologies.into_dyn()),
+        ("encoder_centroid_input", inputs.centroids.into_dyn()),
+        ("encoder_adj_input", inputs.adjacency.into_dyn()),
+    ]
+}
+
+fn inference_tensors(inputs: InferenceInputs) -> Vec<Named<&'static str>> {
+    vec![
+        ("current_embeddings", inputs.current_embeddings.into_dyn()),
+        ("current_centroids", inputs.current_centroids.into_dyn()),
+        ("future_embeddings", inputs.future_embeddings.into_dyn()),
+        ("future_centroids", inputs.future_centroids.into_dyn()),
+    ]
+}
+
+/// The embedding among the encoder's outputs: the second in the order of names, the first being the centroids.
+fn embedding(mut outputs: Vec<Named<String>>, movie: &Movie) -> anyhow::Result<Array3<f32>> {
+    ensure!(outputs.len() >= 2, "an encoder has two outputs or more, this one has {}", outputs.len());
+    let (name, values) = outputs.swap_remove(1);
+    let shape = values.shape().to_vec();
+    let (frames, cells) = (movie.frame_count(), movie.most_cells());
+    let values =
+        values.into_dimensionality::<Ix3>().ok().filter(|values| (values.dim().0, values.dim().1) == (frames, cells));
+    values.with_context(|| format!("its output `{name}` has shape {shape:?}, not [{frames}, {cells}, features]"))
+}
+
+/// The only output `[1, 1, track, cell, 3]` of the inference model as `[track, cell, 3]`.
+fn probabilities(outputs: Vec<Named<String>>, [tracks, cells]: [usize; 2]) -> anyhow::Result<Array3<f32>> {
+    let count = outputs.len();
+    let [(name, values)] = <[_; 1]>::try_from(outputs)
+        .map_err(|_| anyhow::anyhow!("an inference model has one output, this one has {count}"))?;
+    let shape = values.shape().to_vec();
+    let values = values.into_dimensionality::<Ix5>().ok().filter(|values| values.dim() == (1, 1, tracks, cells, 3));
+    let values =
+        values.with_context(|| format!("its output `{name}` has shape {shape:?}, not [1, 1, {tracks}, {cells}, 3]"))?;
+    Ok(values.index_axis_move(Axis(0), 0).index_axis_move(Axis(0), 0))
+}
+
+fn finished(movie: Arc<Movie>, tracks: &Tracks) -> anyhow::Result<Tracked> {
+    let movie = Arc::into_inner(movie).context("the movie is still in use")?;
+    Ok(Tracked { labels: movie.painted(tracks), lineage: Lineage::from(tracks) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serving::{Client, Input, Model, ModelId, ModelServer, ServingSettings};
+    use crate::settings::{Env, Reader};
+
+    type Tensors = Vec<(String, ArrayD<f32>)>;
+
+    /// An encoder with these outputs, and an inference model that answers `same` for every pair.
+    async fn models(outputs: &'static [&'static str], same: f32) -> (ModelServer, [TensorModel; 2]) {
+        let ids = ["Encoder", "Inference"].map(|name| ModelId::new(name, 1));
+        let inputs =
+            |shapes: [(&str, usize); 4]| shapes.map(|(name, axes)| Input::float(name, &vec![-1; axes])).to_vec();
+        let encoder = Model {
+            id: ids[0].clone(),
+            inputs: inputs([
+                ("encoder_app_input", 5),
+                ("encoder_morph_input", 3),
+                ("encoder_centroid_input", 3),
+                ("encoder_adj_input", 3),
+            ]),
+            outputs: outputs.iter().map(|name| Input::float(name, &[-1, -1, -1])).collect(),
+            run: Arc::new(|inputs: &[(String, ArrayD<f32>)]| {
+                let values = inputs.iter().find(|(name, _)| name == "encoder_morph_input").ok_or("no input")?;
+                Ok(outputs.iter().map(|name| ((*name).to_owned(), values.1.clone())).collect::<Tensors>())
+            }),
+        };
+        let inference = Model {
+            id: ids[1].clone(),
+            inputs: inputs([
+                ("current_embeddings", 4),
+                ("current_centroids", 4),
+                ("future_embeddings", 4),
+                ("future_centroids", 4),
+            ]),
+            outputs: vec![Input::float("classes", &[-1, -1, -1, -1, 3])],
+            run: Arc::new(move |inputs: &[(String, ArrayD<f32>)]| {
+                let count = |name: &str| inputs.iter().find(|it| it.0 == name).map_or(0, |it| it.1.shape()[2]);
+                let shape = [1, 1, count("current_centroids"), count("future_centroids"), 3];
+                Ok(vec![("classes".to_owned(), ArrayD::from_elem(shape.as_slice(), same))])
+            }),
+        };
+        let server = ModelServer::start(0, vec![encoder, inference]).await.expect("a free port");
+        let (host, port) = (server.address().ip().to_string(), server.address().port().to_string());
+        let env: Env = [("TF_HOST", host), ("TF_PORT", port)].into_iter().collect();
+        let client = Client::new(ServingSettings::load(&mut Reader::new(&env)), None);
+        (server, ids.map(|id| TensorModel::new(&client, &id)))
+    }
+
+    async fn tracked(outputs: &'static [&'static str], same: f32) -> anyhow::Result<Tracked> {
+        let (_server, [encoder, inference]) = models(outputs, same).await;
+        let labels = ArrayD::from_shape_fn(vec![3, 4, 4, 1], |at| if at[1] == at[0] { 7 } else { 0 });
+        Tracker::default().track(&encoder, &inference, ArrayD::zeros(vec![3, 4, 4, 1]), labels).await
+    }
+
+    #[tokio::test]
+    async fn a_cell_that_moves_stays_one_track() {
+        let tracked = tracked(&["a", "b"], 0.8).await.expect("models answer");
+        assert_eq!(tracked.lineage.0.len(), 1);
+        assert_eq!(tracked.lineage.0[0].frames, [0, 1, 2]);
+        assert_eq!((tracked.labels[[2, 2, 0]], tracked.labels[[2, 0, 0]]), (1, 0));
+    }
+
+    #[tokio::test]
+    async fn answers_that_are_none_fail_and_say_of_which_model() {
+        let single = format!("{:#}", tracked(&["a"], 0.8).await.expect_err("there is no second output"));
+        assert!(single.contains("`Encoder:1` is no encoder of cells"), "{single}");
+        let nan = format!("{:#}", tracked(&["a", "b"], f32::NAN).await.expect_err("NaN is no probability"));
+        assert!(nan.contains("frame 1") && nan.contains("invalid numeric entries"), "{nan}");
+    }
+}
