@@ -66,7 +66,7 @@ impl Keyspace {
 
     /// Puts back jobs of a queue whose lease has ended, as consumers do among themselves.
     pub async fn rescue(&self, queue: &str, lease: Duration) -> Result<Recovered, Error> {
-        rescue::rescue(&self.link, queue, lease).await
+        rescue::rescue(&self.link, queue, lease, &[]).await
     }
 
     /// The names of the processing lists of a queue.
@@ -135,6 +135,19 @@ impl Keyspace {
         self.script("put delayed jobs back", &call).await
     }
 
+    /// Whether it is the caller's turn to look through all keys for a queue; it is somebody's once in this time.
+    pub(super) async fn take_turn(&self, queue: &str, every: Duration) -> Result<bool, Error> {
+        let mut set = redis::cmd("SET");
+        set.arg(format!("rc:sweep:{queue}")).arg(1).arg("NX").arg("PX").arg(millis(every));
+        let taken: Option<String> = self.command("take turns", &set).await?;
+        Ok(taken.is_some())
+    }
+
+    /// All consumers of a queue of which a beat is known.
+    pub(super) async fn consumers(&self, queue: &str) -> Result<Vec<String>, Error> {
+        self.command("look for consumers", &Cmd::zrange(format!("rc:workers:{queue}"), 0, -1)).await
+    }
+
     /// Consumers of a queue that have beaten lately.
     pub async fn live_consumers(&self, queue: &str, within: Duration) -> Result<Vec<String>, Error> {
         let (seconds, micros): (u64, u64) = self.command("ask for the time", &redis::cmd("TIME")).await?;
@@ -161,7 +174,8 @@ impl Keyspace {
         keys.extend(self.processing_lists(queue).await?);
         keys.push(queue.as_bytes().to_vec());
         keys.extend(
-            ["lease", "workers", "delayed", "dead", "rlock"].map(|name| format!("rc:{name}:{queue}").into_bytes()),
+            ["lease", "workers", "delayed", "dead", "rlock", "sweep"]
+                .map(|name| format!("rc:{name}:{queue}").into_bytes()),
         );
         self.ask_each::<u64>(&keys, |key| Cmd::unlink(key)).await.map(drop)
     }

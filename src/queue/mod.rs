@@ -130,7 +130,7 @@ struct Inner {
     settings: QueueSettings,
     commands: Arc<Link>,
     waiting: Link,
-    beating: Link,
+    beating: Arc<Link>,
     /// What all tokens of this process begin with, and how many there were.
     boot: String,
     claims: AtomicU64,
@@ -156,7 +156,7 @@ impl Queue {
         let inner = Inner {
             commands: Arc::new(link(REPLY_LIMIT)),
             waiting: link(LONGEST_WAIT + REPLY_LIMIT),
-            beating: link(settings.beat_interval().max(Duration::from_millis(500))),
+            beating: Arc::new(link(settings.beat_interval().max(Duration::from_millis(500)))),
             boot: format!("{:016x}", fastrand::u64(..)),
             claims: AtomicU64::new(0),
             held: HeldJobs::default(),

@@ -1,17 +1,20 @@
 //! Jobs whose consumer is no more: those of this name from an earlier life, and those of others that fell silent.
 
-use std::sync::LazyLock;
+use std::collections::BTreeSet;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use redis::{RedisResult, Script};
 
 use super::connection::Link;
 use super::settings::MOST_SLOTS;
-use super::{Error, JobKey, Queue, millis};
+use super::{Error, JobKey, Keyspace, Queue, millis};
 
 /// The wait after a second death; it doubles with each further one.
 const CRASH_BACKOFF: Duration = Duration::from_secs(2);
 const LONGEST_CRASH_BACKOFF: Duration = Duration::from_secs(120);
+/// Time between two looks through all keys, in leases.
+const SWEEP_LEASES: u32 = 5;
 /// Leases, and silent consumers, that one round looks at.
 const ROUND_LIMIT: usize = 100;
 
@@ -69,7 +72,27 @@ impl Queue {
     ///
     /// Every consumer may do this at any time; one of them does the work.
     pub async fn rescue(&self) -> Result<Recovered, Error> {
-        rescue(&self.inner.beating, self.name(), self.inner.settings.lease).await
+        rescue(&self.inner.beating, self.name(), self.inner.settings.lease, &[]).await
+    }
+
+    /// The same for consumers that have lists, and of which nothing else is known: a failover may have lost all trace of them.
+    ///
+    /// Goes through all keys, so one consumer does it now and then.
+    pub async fn rescue_strays(&self) -> Result<Recovered, Error> {
+        let lease = self.inner.settings.lease;
+        let keyspace = Keyspace::over(Arc::clone(&self.inner.beating));
+        if !keyspace.take_turn(self.name(), lease * SWEEP_LEASES).await? {
+            return Ok(Recovered::default());
+        }
+        let known = keyspace.consumers(self.name()).await?;
+        let lists = keyspace.processing_lists(self.name()).await?;
+        let pods =
+            lists.iter().map(|list| String::from_utf8_lossy(list).rsplit(':').next().unwrap_or_default().to_owned());
+        let strays: BTreeSet<_> = pods.filter(|pod| !known.contains(pod)).collect();
+        if strays.is_empty() {
+            return Ok(Recovered::default());
+        }
+        rescue(&self.inner.beating, self.name(), lease, &strays.into_iter().collect::<Vec<_>>()).await
     }
 
     async fn recover_list(&self, list: &[u8]) -> Result<Reply, Error> {
@@ -88,13 +111,16 @@ impl Queue {
 }
 
 /// One round over the leases and silent consumers of a queue.
-pub(super) async fn rescue(link: &Link, queue: &str, lease: Duration) -> Result<Recovered, Error> {
+pub(super) async fn rescue(link: &Link, queue: &str, lease: Duration, strays: &[String]) -> Result<Recovered, Error> {
     let auxiliary = |what: &str| format!("rc:{what}:{queue}");
     let mut call = RESCUE.key(queue);
     call.key(auxiliary("lease")).key(auxiliary("delayed")).key(auxiliary("workers")).key(auxiliary("rlock"));
     call.arg(millis(CRASH_BACKOFF)).arg(millis(LONGEST_CRASH_BACKOFF));
     call.arg(millis(lease / 6).max(1)).arg(ROUND_LIMIT).arg(millis(lease));
     call.arg(format!("processing-{queue}:")).arg(MOST_SLOTS);
+    strays.iter().for_each(|stray| {
+        call.arg(stray);
+    });
     let reply: RedisResult<Reply> = link.attempt(&call).await;
     let mut recovered = Recovered::default();
     recovered.extend(reply.map_err(|cause| Error { operation: "look for jobs without a consumer", cause })?);

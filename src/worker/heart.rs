@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use super::policy::StageLimits;
 use crate::job::Custody;
-use crate::queue::Queue;
+use crate::queue::{Queue, Recovered};
 use crate::reason::StageDeadline;
 use crate::serving;
 
@@ -132,15 +132,19 @@ async fn beat(queue: &Queue, serving: &serving::Client, watch: &Watch, limits: S
 }
 
 async fn rescue(queue: &Queue) {
-    match queue.rescue().await {
-        Ok(found) => {
-            for job in &found.restored {
-                info!(job.key = %job.key, cause = job.cause, crashes = job.crashes, "put back a job whose consumer is gone");
-            }
-            for key in &found.dropped {
-                info!(job.key = %key, "dropped an entry that is final, gone or held elsewhere");
-            }
+    for found in [queue.rescue().await, queue.rescue_strays().await] {
+        match found {
+            Ok(found) => report(&found),
+            Err(error) => warn!(error = %error, "could not look for jobs whose consumer is gone"),
         }
-        Err(error) => warn!(error = %error, "could not look for jobs whose consumer is gone"),
+    }
+}
+
+fn report(found: &Recovered) {
+    for job in &found.restored {
+        info!(job.key = %job.key, cause = job.cause, crashes = job.crashes, "put back a job whose consumer is gone");
+    }
+    for key in &found.dropped {
+        info!(job.key = %key, "dropped an entry that is final, gone or held elsewhere");
     }
 }

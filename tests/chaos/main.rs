@@ -87,7 +87,7 @@ async fn run(plan: Plan) -> Verdict {
     }
     servers.calm().await;
     fleet.calm(&servers);
-    ledger.submit_until(&servers, 1.0);
+    ledger.submit_rest(&servers, &mut fleet).await;
     ledger.wait(&servers, &mut fleet).await;
     fleet.stop();
     Verdict::of(&ledger, &servers, &fleet).await

@@ -42,6 +42,8 @@ impl Servers {
         let mut sentinel = None;
         if topology == Topology::Sentinel {
             let replica = Replica::start(&nodes[0]);
+            // A master without a replica takes no writes: else those of its last moments would be lost.
+            nodes.iter().chain([&replica.redis]).for_each(Redis::refuse_writes_without_replica);
             replica.catch_up(&nodes[0]);
             let quick = "sentinel down-after-milliseconds mymaster 1000\nsentinel failover-timeout mymaster 3000\n";
             let started = Sentinel::start_with(&nodes[0], "mymaster", quick);

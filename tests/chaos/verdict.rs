@@ -79,6 +79,16 @@ impl Ledger {
         }
     }
 
+    /// Submits what is left.
+    pub(crate) async fn submit_rest(&mut self, servers: &Servers, fleet: &mut Fleet) {
+        let began = Instant::now();
+        while self.submitted < self.plan.jobs && began.elapsed() < PATIENCE {
+            self.submit_until(servers, 1.0);
+            fleet.tick(servers);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     /// Waits until all jobs are final, or patience ends.
     pub(crate) async fn wait(&self, servers: &Servers, fleet: &mut Fleet) {
         let began = Instant::now();

@@ -57,6 +57,13 @@ impl Redis {
         }
     }
 
+    /// From now on it takes writes only while a replica follows.
+    pub(crate) fn refuse_writes_without_replica(&self) {
+        for (name, value) in [("min-replicas-to-write", "1"), ("min-replicas-max-lag", "2")] {
+            let _: String = self.ask(&["CONFIG", "SET", name, value]);
+        }
+    }
+
     /// Whether it takes writes.
     pub(crate) fn is_master(&self) -> bool {
         let role = self.try_ask::<Vec<redis::Value>>(redis::cmd("ROLE"));

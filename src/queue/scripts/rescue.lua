@@ -3,8 +3,9 @@
 -- ARGV[3]: ms to hold the lock   ARGV[4]: how many leases, and silent consumers, to look at
 -- ARGV[5]: ms without a beat after which a consumer is silent   ARGV[6]: what names of processing lists begin with
 -- ARGV[7]: the most slots that a consumer has
+-- ARGV[8…]: consumers that have lists but no beat, ours or not: of these only what our scripts have written is touched
 -- Returns: {restored, dropped}; restored is a flat list of job, cause, crashes
-if not redis.call('SET', KEYS[5], '1', 'NX', 'PX', ARGV[3]) then return { restored, dropped } end
+if #ARGV < 8 and not redis.call('SET', KEYS[5], '1', 'NX', 'PX', ARGV[3]) then return { restored, dropped } end
 
 local function queued(job)
   local place = redis.pcall('LPOS', queue, job)
@@ -36,7 +37,8 @@ for _, job in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0
   end
 end
 
-for _, pod in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now - ARGV[5], 'LIMIT', 0, ARGV[4])) do
+-- Gives how many entries are left in the lists of a consumer.
+local function clear(pod, is_ours)
   local left = 0
   for slot = 0, ARGV[7] - 1 do
     local list = ARGV[6] .. (slot > 0 and ('slot' .. slot .. ':') or '') .. pod
@@ -48,7 +50,7 @@ for _, pod in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now - ARGV[5],
         drop(job)
       elseif leased and record[2] ~= list then
         redis.call('LREM', list, 1, job) -- somebody else works on it
-      elseif not leased then
+      elseif not leased and (is_ours or record[2] == list) then
         redis.call('LREM', list, 1, job)
         put_back(job, 'worker', record[2] == list)
       else
@@ -56,6 +58,11 @@ for _, pod in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now - ARGV[5],
       end
     end
   end
-  if left == 0 then redis.call('ZREM', KEYS[4], pod) end
+  return left
 end
+
+for _, pod in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now - ARGV[5], 'LIMIT', 0, ARGV[4])) do
+  if clear(pod, true) == 0 then redis.call('ZREM', KEYS[4], pod) end
+end
+for i = 8, #ARGV do clear(ARGV[i], false) end
 return { restored, dropped }
