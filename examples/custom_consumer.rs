@@ -13,6 +13,7 @@ const KIND: Kind = Kind {
     name: "exposure",
     aliases: &[],
     about: "measures which share of an image's pixels is overexposed",
+    queue_suffix: "",
     configure: |reader| {
         let limit = reader.parsed("EXPOSURE_LIMIT", 65535.0, "smallest value of an overexposed pixel");
         Box::new(move |clients| Box::new(Exposure { limit, storage: clients.storage.clone() }))
@@ -27,6 +28,7 @@ struct Exposure {
 #[async_trait]
 impl Consumer for Exposure {
     async fn consume(&self, job: &Job) -> anyhow::Result<Outcome> {
+        job.enter(Status::Started);
         let name = job.input_file_name()?.to_owned();
         let file = self.storage.download(&name).await?;
 

@@ -5,7 +5,7 @@
 
 use async_trait::async_trait;
 
-use crate::job::{Job, Output};
+use crate::job::{Children, Job, Output};
 use crate::memory::Memory;
 use crate::serving;
 use crate::settings::Reader;
@@ -38,6 +38,8 @@ pub trait Consumer: Send + Sync {
 pub enum Outcome {
     /// The result is stored.
     Done(Output),
+    /// The job waits for others that it creates. When they are final it is claimed again, and [`Job::family`] knows them.
+    Wait(Children),
 }
 
 /// The handles a consumer may take what it needs from, when it is built.
@@ -63,6 +65,8 @@ pub struct Kind {
     pub aliases: &'static [&'static str],
     /// What it does, in a line.
     pub about: &'static str,
+    /// What follows `QUEUE` in the name of the queue that it consumes; nothing for most.
+    pub queue_suffix: &'static str,
     /// Reads the settings of this kind; mistakes go to the reader. The handles come later.
     pub configure: fn(&mut Reader<'_>) -> Build,
 }

@@ -38,8 +38,9 @@ pub(crate) struct Configured {
 /// Reads and checks every setting; nothing is connected yet.
 pub(crate) fn configure(registry: &Registry, env: &Env) -> Result<Configured, Problems> {
     let mut reader = Reader::new(env);
-    let (kind, build) = consumer(registry, &mut reader);
-    let queue = QueueSettings::load(&mut reader);
+    let (kind, build, suffix) = consumer(registry, &mut reader);
+    let mut queue = QueueSettings::load(&mut reader);
+    queue.queue.push_str(suffix);
     let storage = StorageSettings::load(&mut reader);
     let serving = ServingSettings::load(&mut reader);
     let build = build(&mut reader);
@@ -99,16 +100,18 @@ fn report_leftovers(found: &Recovered) {
     }
 }
 
-fn consumer(registry: &Registry, reader: &mut Reader<'_>) -> (&'static str, fn(&mut Reader<'_>) -> Build) {
+type Chosen = (&'static str, fn(&mut Reader<'_>) -> Build, &'static str);
+
+fn consumer(registry: &Registry, reader: &mut Reader<'_>) -> Chosen {
     let name = reader.text("CONSUMER_TYPE", "image", "kind of job this process works; see `redis-consumer consumers`");
     if let Some(kind) = registry.find(&name) {
-        return (kind.name, kind.configure);
+        return (kind.name, kind.configure, kind.queue_suffix);
     }
     let known: Vec<_> =
         registry.kinds().iter().flat_map(|kind| kind.aliases.iter().chain([&kind.name])).copied().collect();
     reader.problem("CONSUMER_TYPE", format!("`{name}` is not known: expected one of {}", known.join(", ")));
     let any = registry.kinds()[0];
-    (any.name, any.configure)
+    (any.name, any.configure, any.queue_suffix)
 }
 
 /// Reads `LOG_LEVEL` and `LOG_FORMAT`.

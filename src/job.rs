@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use tracing::info;
 
 use crate::failure::{Class, InvalidInput};
-use crate::queue::{self, Claim, Due, JobKey, Queue, RawFields, Settled};
+use crate::queue::{self, Awaited, ChildWait, Claim, Due, JobKey, NewChild, Queue, RawFields, Settled};
 
 /// The field that says where a job stands.
 pub(crate) const STATUS: &str = "status";
@@ -42,6 +42,8 @@ pub enum Status {
     PostProcessing,
     /// The result is being packed and uploaded.
     SavingResults,
+    /// Other jobs, which this one has created, are being worked.
+    Waiting,
     /// Finished with a result.
     Done,
     /// Finished without one; `reason` says why.
@@ -58,6 +60,7 @@ impl Status {
             Self::Predicting => "predicting",
             Self::PostProcessing => "post-processing",
             Self::SavingResults => "saving-results",
+            Self::Waiting => "waiting",
             Self::Done => "done",
             Self::Failed => "failed",
         }
@@ -71,7 +74,7 @@ impl Status {
             Self::Predicting => Some("prediction_time"),
             Self::PostProcessing => Some("postprocess_time"),
             Self::SavingResults => Some("upload_time"),
-            Self::New | Self::Done | Self::Failed => None,
+            Self::New | Self::Waiting | Self::Done | Self::Failed => None,
         }
     }
 }
@@ -80,6 +83,17 @@ impl Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// The input of a child.
+#[derive(Clone, Copy, Debug)]
+pub struct ChildInput<'a> {
+    /// Key of the object in the bucket.
+    pub key: &'a str,
+    /// The name that results are called after.
+    pub original_name: &'a str,
+    /// Public address of the object.
+    pub url: &'a str,
 }
 
 /// A stored result.
@@ -112,7 +126,7 @@ impl Stage {
             Status::PreProcessing | Status::Predicting => Some(Self::Predict),
             Status::PostProcessing => Some(Self::PostProcess),
             Status::SavingResults => Some(Self::Upload),
-            Status::New | Status::Done | Status::Failed => None,
+            Status::New | Status::Waiting | Status::Done | Status::Failed => None,
         }
     }
 }
@@ -125,9 +139,14 @@ pub struct Job {
 
 impl Job {
     pub(crate) fn new(queue: Queue, claim: Claim, fields: RawFields) -> Self {
-        let attempts = Record(fields.clone()).number("rc_attempts");
+        let record = Record(fields.clone());
+        let attempts = record.number("rc_attempts");
+        let children = record.children();
+        // What waits for children goes on waiting for them, whatever happens.
+        let resting = if children.is_empty() { Status::New.to_string() } else { record.status() };
         let progress = Mutex::new(Progress::new());
-        Self { custody: Arc::new(Custody { queue, claim, attempts, progress, claimed: Instant::now() }), fields }
+        let custody = Custody { queue, claim, attempts, children, resting, progress, claimed: Instant::now() };
+        Self { custody: Arc::new(custody), fields }
     }
 
     /// The key of the job's hash.
@@ -230,6 +249,102 @@ impl Job {
         Ok(self.text("postprocess_function")?.unwrap_or_default())
     }
 
+    /// What the job knows of the jobs that it has created.
+    pub async fn family(&self) -> anyhow::Result<Family> {
+        let keys = &self.custody.children;
+        if keys.is_empty() {
+            return Ok(Family::None);
+        }
+        if !self.fields.contains_key(b"children_total".as_slice()) {
+            return Ok(Family::Foreign(Children::adopted(keys.clone())));
+        }
+        let records = self.custody.queue.read_many(keys, &OF_CHILDREN).await?;
+        let child = |(key, fields): (&JobKey, RawFields)| Child { key: key.clone(), record: Record(fields) };
+        Ok(Family::Waited(keys.iter().zip(records).map(child).collect()))
+    }
+
+    /// The fields that a child takes over from the job: all but those that say how the job itself fares.
+    pub fn inheritance(&self) -> Vec<(String, Vec<u8>)> {
+        let own = |name: &str| {
+            name.starts_with("rc_")
+                || name.starts_with("children")
+                || name.starts_with("identity_")
+                || name.ends_with("_time")
+                || [
+                    STATUS,
+                    UPDATED_AT,
+                    "updated_by",
+                    "created_at",
+                    "finished_at",
+                    "reason",
+                    "error_class",
+                    "progress",
+                    "failures",
+                    "output_url",
+                    "output_file_name",
+                    "total_jobs",
+                    "dim_order",
+                    "parent",
+                    "not_before",
+                ]
+                .contains(&name)
+        };
+        let named = self.fields.iter().filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)));
+        let mut taken: Vec<_> =
+            named.filter(|(name, _)| !own(name)).map(|(name, value)| (name.to_owned(), value.clone())).collect();
+        taken.push(("identity_upload".to_owned(), self.custody.queue.consumer().as_bytes().to_vec()));
+        taken
+    }
+
+    /// A child that works the object `input_key` of the bucket, with `more` fields beside those of every child.
+    pub fn child(&self, queue: &str, input: ChildInput<'_>, more: Vec<(String, Vec<u8>)>) -> NewChild {
+        let mut fields = more;
+        let identity = self.custody.queue.consumer();
+        let own = [
+            ("identity_upload", identity),
+            ("input_file_name", input.key),
+            ("original_name", input.original_name),
+            ("url", input.url),
+        ];
+        fields.retain(|(name, _)| own.iter().all(|(taken, _)| taken != name));
+        fields.extend(own.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())));
+        NewChild { queue: queue.to_owned(), name: input.original_name.to_owned(), fields }
+    }
+
+    /// Records how the parts of an archive fared: sums of times as lists, and the reasons of those that failed.
+    pub fn record_collected(&self, children: &[Child]) {
+        let done = || children.iter().filter(|child| child.record.is_done());
+        let mut fields = Vec::new();
+        for field in &OF_CHILDREN[3..] {
+            let values: Vec<_> =
+                done().filter_map(|child| child.record.text(field)).filter(|text| !text.is_empty()).collect();
+            if !values.is_empty() {
+                fields.push((*field, values.join(",")));
+            }
+        }
+        let mut failures = url::form_urlencoded::Serializer::new(String::new());
+        for child in children.iter().filter(|child| child.result().is_err()) {
+            let reason = match child.result() {
+                Err(_) if child.record.has_failed() => child.reason(),
+                Err(error) => error.reason,
+                Ok(_) => continue,
+            };
+            failures.append_pair(&child.key.to_string(), &reason);
+        }
+        fields.push(("failures", failures.finish()));
+        self.custody.write(fields);
+    }
+
+    /// Records how long the upload of an archive's images took.
+    pub fn record_expanded(&self, time: Duration) {
+        self.custody.write(vec![("children_upload_time", seconds(time.as_secs_f64()))]);
+    }
+
+    /// Records how long the collecting of an archive's results took.
+    pub fn record_cleanup(&self, time: Duration) {
+        self.custody.write(vec![("cleanup_time", seconds(time.as_secs_f64())), ("progress", "100".to_owned())]);
+    }
+
     /// Where the result goes: the same place each time the job is run, so that a second run replaces the first.
     pub fn output_key(&self) -> String {
         let digest = Sha256::digest(&self.key().0);
@@ -290,6 +405,9 @@ pub(crate) struct Custody {
     queue: Queue,
     claim: Claim,
     attempts: u64,
+    children: Vec<JobKey>,
+    /// The status that the job goes back to when it is tried again.
+    resting: String,
     progress: Mutex<Progress>,
     claimed: Instant,
 }
@@ -402,7 +520,7 @@ impl Custody {
             _ => ("rc_attempts", self.attempts + 1),
         };
         let fields = [
-            ("status", Status::New.to_string()),
+            ("status", self.resting.clone()),
             (counted.0, counted.1.to_string()),
             ("rc_last_error", format!("{class}: {}", reason.lines().last().unwrap_or_default())),
             ("updated_at", timestamp()),
@@ -421,6 +539,18 @@ impl Custody {
         self.queue.release(&self.claim).await
     }
 
+    /// Puts the job aside until its children are final.
+    pub(crate) async fn park(&self, children: &Children) -> Result<Settled, queue::Error> {
+        let Children { awaited, status, fail_fast } = children;
+        let wait = ChildWait { awaited: awaited.clone(), status: status.as_str(), fail_fast: *fail_fast };
+        self.queue.park(&self.claim, &wait).await
+    }
+
+    /// Lets the children of the job go, if it has any: they expire, and those that nobody has begun end.
+    pub(crate) async fn disown_children(&self, lifetime: Duration) -> Result<(), queue::Error> {
+        self.queue.disown(&self.claim.key, &self.children, lifetime).await
+    }
+
     /// Leaves the job to its fate: its lease is no longer renewed.
     pub(crate) fn abandon(&self) {
         self.queue.abandon(&self.claim);
@@ -434,11 +564,10 @@ impl Custody {
     ) -> Result<Settled, queue::Error> {
         let now = timestamp();
         fields.extend([
-            ("status", status.to_string()),
             ("finished_at", now.clone()),
             ("updated_at", now),
             ("updated_by", self.queue.consumer().to_owned()),
-            ("total_jobs", "1".to_owned()),
+            ("total_jobs", self.children.len().max(1).to_string()),
             ("total_time", seconds(self.claimed.elapsed().as_secs_f64())),
         ]);
         {
@@ -447,7 +576,7 @@ impl Custody {
             progress.status = status;
             fields.extend(progress.times());
         }
-        self.queue.finish(&self.claim, &fields, dead).await
+        self.queue.finish(&self.claim, status.as_str(), &fields, dead).await
     }
 
     fn write(&self, mut fields: Vec<(&'static str, String)>) {
@@ -459,6 +588,97 @@ impl Custody {
     fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Jobs that a job creates and waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Children {
+    awaited: Awaited,
+    status: Status,
+    fail_fast: bool,
+}
+
+impl Children {
+    /// These, with the job in `status` meanwhile. The job goes on when all are final.
+    pub fn new(children: Vec<NewChild>, status: Status) -> Self {
+        Self { awaited: Awaited::New(children), status, fail_fast: false }
+    }
+
+    /// The same, but the job goes on as soon as one of them has failed.
+    #[must_use]
+    pub fn failing_fast(self) -> Self {
+        Self { fail_fast: true, ..self }
+    }
+
+    /// Children that a Python consumer has created for an archive.
+    fn adopted(children: Vec<JobKey>) -> Self {
+        Self { awaited: Awaited::Existing(children), status: Status::Waiting, fail_fast: false }
+    }
+}
+
+/// What a job knows of its children.
+#[derive(Clone, Debug)]
+pub enum Family {
+    /// It has none yet.
+    None,
+    /// It has waited for these, in the order in which they were created.
+    Waited(Vec<Child>),
+    /// A Python consumer has created them: this is how to wait for them.
+    Foreign(Children),
+}
+
+/// A child as its parent sees it.
+#[derive(Clone, Debug)]
+pub struct Child {
+    /// The key of its hash.
+    pub key: JobKey,
+    record: Record,
+}
+
+/// Fields of children that their parents read, beside status and reason.
+const OF_CHILDREN: [&str; 9] = [
+    STATUS,
+    "reason",
+    "output_file_name",
+    "prediction_time",
+    "postprocess_time",
+    "upload_time",
+    "download_time",
+    "total_time",
+    "predict_retries",
+];
+
+impl Child {
+    /// The key of its result.
+    ///
+    /// # Errors
+    ///
+    /// Why it has none.
+    pub fn result(&self) -> Result<String, ChildFailed> {
+        let failed = |reason: String| ChildFailed { key: self.key.clone(), reason };
+        match self.record.status().as_str() {
+            "" => Err(failed("it has vanished (expired or deleted)".to_owned())),
+            status if status == Status::Done.as_str() => {
+                let key = self.record.text("output_file_name").filter(|key| !key.is_empty());
+                key.ok_or_else(|| failed("it is done and names no result".to_owned()))
+            }
+            status if status == Status::Failed.as_str() => Err(failed(self.reason())),
+            status => Err(failed(format!("it is still {status}"))),
+        }
+    }
+
+    fn reason(&self) -> String {
+        let reason = self.record.text("reason").unwrap_or_else(|| "None".to_owned());
+        reason.lines().last().unwrap_or_default().to_owned()
+    }
+}
+
+/// A child has no result.
+#[derive(Debug, thiserror::Error)]
+#[error("the job `{key}`, a part of this one, has no result: {reason}")]
+pub struct ChildFailed {
+    key: JobKey,
+    reason: String,
 }
 
 /// What was found out about an image.
@@ -507,6 +727,7 @@ impl Submission<'_> {
 }
 
 /// A job's hash as its submitter reads it, at one moment.
+#[derive(Clone, Debug)]
 pub struct Record(pub RawFields);
 
 impl Record {
@@ -546,6 +767,12 @@ impl Record {
             ("in all", "total_time"),
         ];
         stages.into_iter().filter_map(|(stage, field)| Some((stage, self.text(field)?.parse().ok()?))).collect()
+    }
+
+    /// The keys of the children, if there are any.
+    fn children(&self) -> Vec<JobKey> {
+        let keys = self.0.get(b"children".as_slice()).map_or(&[][..], Vec::as_slice);
+        keys.split(|&byte| byte == b',').filter(|key| !key.is_empty()).map(|key| JobKey(key.to_vec())).collect()
     }
 
     fn number(&self, field: &str) -> u64 {

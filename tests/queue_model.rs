@@ -142,13 +142,13 @@ impl<'r> Model<'r> {
                 let Some(claim) = self.consumers[consumer].claims[slot].take() else { return Ok(()) };
                 let status = if dead { "failed" } else { "done" };
                 let by = format!("{consumer} {slot} {claim:?}");
-                let fields = [("status", status.to_owned()), ("by", by.clone())];
+                let fields = [("by", by.clone())];
                 let queue = &self.consumers[consumer].queue;
-                let settled = queue.finish(&claim, &fields, dead).await.expect("redis answers");
+                let settled = queue.finish(&claim, status, &fields, dead).await.expect("redis answers");
                 if settled == Settled::Committed {
                     let before = self.committed.insert(claim.key.to_string(), by);
                     prop_assert!(before.is_none(), "{} was finished twice: {before:?}", claim.key);
-                    let again = queue.finish(&claim, &fields, dead).await.expect("redis answers");
+                    let again = queue.finish(&claim, status, &fields, dead).await.expect("redis answers");
                     prop_assert_eq!(again, Settled::Committed, "a repeated commit is the same commit");
                 }
             }

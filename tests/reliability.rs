@@ -400,7 +400,10 @@ async fn drain_leaves_nothing_that_python_consumers_would_not_find() {
     lab.write_job("segmentation:later:1", INPUT, &FIELDS);
     let _: u32 = lab.redis.ask(&["ZADD", "rc:delayed:segmentation", "99999999999999", "segmentation:later:1"]);
     let output = run(&lab, &["drain"], &[("QUEUE", "segmentation")]);
-    assert!(printed(&output).contains("segmentation: 1 delayed jobs are back in the queue"), "{output:?}");
+    assert!(
+        printed(&output).contains("segmentation: 1 delayed and 0 waiting jobs are back in the queue"),
+        "{output:?}"
+    );
     assert_eq!(lab.redis.list("segmentation"), ["segmentation:later:1"]);
 }
 

@@ -29,6 +29,7 @@ pub const KIND: Kind = Kind {
     name: "image",
     aliases: &["segmentation"],
     about: "segments the cells of one image",
+    queue_suffix: "",
     configure: |reader| {
         let settings = Arc::new(ImageSettings::load(reader));
         Box::new(|clients| Box::new(Image { settings, clients: clients.clone() }))
@@ -47,6 +48,7 @@ impl Consumer for Image {
     }
 
     async fn consume(&self, job: &Job) -> anyhow::Result<Outcome> {
+        job.enter(Status::Started);
         let plan = plan::of(job, &self.settings)?;
         let input = Input::fetch(job, &self.settings.limits, &self.clients).await?;
 

@@ -27,6 +27,7 @@ pub const KIND: Kind = Kind {
     name: "mesmer",
     aliases: &["multiplex"],
     about: "segments whole cells and nuclei in one image of tissue",
+    queue_suffix: "",
     configure: |reader| {
         let settings = Arc::new(MesmerSettings::load(reader));
         Box::new(|clients| Box::new(Mesmer { settings, clients: clients.clone() }))
@@ -69,6 +70,7 @@ impl Consumer for Mesmer {
     }
 
     async fn consume(&self, job: &Job) -> anyhow::Result<Outcome> {
+        job.enter(Status::Started);
         let compartment = self.compartment(job)?;
         let channels = job.channel_numbers()?;
         let input = Input::fetch(job, &self.settings.limits, &self.clients).await?;

@@ -6,7 +6,7 @@ use super::queues;
 use crate::queue::{Keyspace, RedisSettings};
 use crate::settings::{Env, Reader};
 
-/// Puts the delayed jobs of all queues of the settings back.
+/// Puts the delayed and parked jobs of all queues of the settings back.
 pub(crate) async fn drain(stop: CancellationToken) -> anyhow::Result<()> {
     let env = Env::from_process();
     let mut reader = Reader::new(&env);
@@ -16,7 +16,8 @@ pub(crate) async fn drain(stop: CancellationToken) -> anyhow::Result<()> {
     let keyspace = Keyspace::new(&server);
     for queue in queues {
         let Some(drained) = stop.run_until_cancelled(keyspace.drain(&queue)).await else { return Ok(()) };
-        println!("{queue}: {} delayed jobs are back in the queue", drained?);
+        let (delayed, parked) = drained?;
+        println!("{queue}: {delayed} delayed and {parked} waiting jobs are back in the queue");
     }
     Ok(())
 }

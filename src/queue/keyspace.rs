@@ -128,10 +128,10 @@ impl Keyspace {
         })
     }
 
-    /// Puts all delayed jobs of a queue back into it, and gives their number.
-    pub async fn drain(&self, queue: &str) -> Result<usize, Error> {
+    /// Puts all delayed and all parked jobs of a queue back into it, and gives their numbers.
+    pub async fn drain(&self, queue: &str) -> Result<(usize, usize), Error> {
         let mut call = DRAIN.key(queue);
-        call.key(format!("rc:delayed:{queue}"));
+        call.key(format!("rc:delayed:{queue}")).key(format!("rc:parked:{queue}"));
         self.script("put delayed jobs back", &call).await
     }
 

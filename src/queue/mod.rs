@@ -6,6 +6,7 @@
 //! write is a script fenced on that token, so that a consumer which lost a job can neither finish nor overwrite it.
 //! Job keys are bytes and never parsed.
 
+mod children;
 mod connection;
 mod fsck;
 mod held;
@@ -25,6 +26,8 @@ use redis::{RedisError, RedisResult, Script, ScriptInvocation};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+pub(crate) use self::children::Wait as ChildWait;
+pub use self::children::{Awaited, NewChild};
 use self::connection::Link;
 pub use self::fsck::{Finding, Invariant};
 use self::held::HeldJobs;
@@ -48,7 +51,8 @@ const DEAD_LIMIT: usize = 10_000;
 static FETCH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/fetch.lua")));
 static BEAT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/beat.lua")));
 static SET: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/set.lua")));
-static FINISH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/finish.lua")));
+static FINISH: LazyLock<Script> =
+    LazyLock::new(|| Script::new(concat!(include_str!("scripts/children.lua"), include_str!("scripts/finish.lua"))));
 static DELAY: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/delay.lua")));
 static RELEASE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/release.lua")));
 
@@ -246,14 +250,21 @@ impl Queue {
         }
     }
 
-    /// Commits the final fields of a held job, and those that are yet to be written. May be repeated after a failure.
+    /// Commits the final status and fields of a held job, and those that are yet to be written. May be repeated after a failure.
     ///
     /// A job that is `dead` is given up though nothing is known to be wrong with it; operators find it in a list.
-    pub async fn finish(&self, claim: &Claim, fields: &[(&str, String)], dead: bool) -> Result<Settled, Error> {
+    pub async fn finish(
+        &self,
+        claim: &Claim,
+        status: &str,
+        fields: &[(&str, String)],
+        dead: bool,
+    ) -> Result<Settled, Error> {
         let mut call = self.settling(&FINISH, claim);
         call.key(self.auxiliary("dead"));
-        call.arg(u8::from(dead)).arg(millis(DEAD_AGE)).arg(DEAD_LIMIT);
-        push_fields(&mut call, &self.inner.held.unwritten(claim));
+        call.arg(u8::from(dead)).arg(millis(DEAD_AGE)).arg(DEAD_LIMIT).arg(status);
+        let unwritten = self.inner.held.unwritten(claim);
+        push_fields(&mut call, unwritten.iter().filter(|(name, _)| *name != crate::job::STATUS));
         push_fields(&mut call, fields);
         self.settle("finish a job", claim, &call).await
     }
@@ -473,7 +484,7 @@ impl redis::FromRedisValue for FetchReply {
     }
 }
 
-fn push_fields(call: &mut ScriptInvocation<'_>, fields: &[(&str, String)]) {
+fn push_fields<'f>(call: &mut ScriptInvocation<'_>, fields: impl IntoIterator<Item = &'f (&'f str, String)>) {
     for (name, value) in fields {
         call.arg(*name).arg(value);
     }

@@ -132,6 +132,10 @@ async fn beat(queue: &Queue, serving: &serving::Client, watch: &Watch, limits: S
 }
 
 async fn rescue(queue: &Queue) {
+    match queue.sweep().await {
+        Ok(woken) => woken.iter().for_each(|key| info!(job.key = %key, "the job's children are final: it goes on")),
+        Err(error) => warn!(error = %error, "could not look for children that are final"),
+    }
     for found in [queue.rescue().await, queue.rescue_strays().await] {
         match found {
             Ok(found) => report(&found),

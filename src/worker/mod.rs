@@ -109,6 +109,9 @@ impl Worker {
             let error = Poison { crashes }.into();
             warn!("the job has brought down {crashes} consumers: it is given up");
             let reason = reason::text(&error, Status::Started);
+            if let Err(error) = custody.disown_children(self.policy.child_lifetime).await {
+                return report(&custody, Err(error));
+            }
             return report(&custody, custody.fail(reason, Class::Crash, true).await);
         }
         match job.not_before() {
@@ -128,7 +131,18 @@ impl Worker {
             () = deadline.cancelled() => End::Stopped,
         };
         let settled = match end {
-            End::Consumed(Ok(Outcome::Done(output))) => custody.finish(&output).await,
+            End::Consumed(Ok(Outcome::Done(output))) => match custody.disown_children(self.policy.child_lifetime).await
+            {
+                Ok(()) => custody.finish(&output).await,
+                Err(error) => Err(error),
+            },
+            End::Consumed(Ok(Outcome::Wait(children))) => {
+                let parked = custody.park(&children).await;
+                return match parked {
+                    Ok(Settled::Committed) => info!("the job waits for others that it has created"),
+                    parked => report(&custody, parked),
+                };
+            }
             End::Consumed(Err(error)) => self.settle_failure(&custody, &error).await,
             End::Overdue(overdue) => self.settle_failure(&custody, &overdue.into()).await,
             End::Lost => custody.release().await,
@@ -153,7 +167,6 @@ impl Worker {
         let consumer = Arc::clone(&self.consumer);
         let task = async move {
             consumer.check(&job)?;
-            job.enter(Status::Started);
             consumer.consume(&job).await
         };
         let task = AbortOnDropHandle::new(tokio::spawn(task.in_current_span()));
@@ -179,6 +192,7 @@ impl Worker {
             return custody.retry(&reason, class, after).await;
         }
         warn!(stage = %custody.status(), %class, error = text, "the job failed");
+        custody.disown_children(self.policy.child_lifetime).await?;
         custody.fail(reason, class, class.is_passing()).await
     }
 }

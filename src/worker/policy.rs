@@ -21,6 +21,8 @@ pub(crate) struct Policy {
     pub(crate) limits: StageLimits,
     /// How long running jobs may go on after SIGTERM.
     pub(crate) grace: Duration,
+    /// How long the children of a job that is over are kept.
+    pub(crate) child_lifetime: Duration,
 }
 
 /// How long a stage may take; none is no limit.
@@ -56,7 +58,9 @@ impl Policy {
             upload: limit("UPLOAD_TIMEOUT", 300.0, "longest time for packing and storing; 0 is no limit"),
         };
         let grace = reader.seconds("SHUTDOWN_GRACE", 25.0, "time for running jobs after SIGTERM, seconds");
-        Self { max_attempts, max_crashes, backoff, limits, grace }
+        let doc = "time for which the parts of an archive or movie are kept when it is over, seconds";
+        let child_lifetime = reader.seconds("EXPIRE_TIME", 3600.0, doc);
+        Self { max_attempts, max_crashes, backoff, limits, grace, child_lifetime }
     }
 
     /// A pause before the next attempt, after so many have failed: at random, so that jobs that failed together do not come

@@ -12,6 +12,7 @@ const KIND: Kind = Kind {
     name: "chaos",
     aliases: &[],
     about: "segments an image, unless that is poison",
+    queue_suffix: "",
     configure: |reader| {
         let image = Registry::builtin().find("image").expect("the library brings it");
         let build = (image.configure)(reader);

@@ -1,11 +1,12 @@
 -- Commits a final status: the entry leaves the processing list and the fields are written, in one step or not at all.
 -- KEYS[1]: job   KEYS[2]: processing list   KEYS[3]: leases   KEYS[4]: delayed jobs   KEYS[5]: dead jobs
 -- ARGV[1]: token   ARGV[2]: 1 for a job that is given up though nothing is wrong with it
--- ARGV[3]: ms that such a job is remembered   ARGV[4]: how many are   ARGV[5…]: field, value, …
+-- ARGV[3]: ms that such a job is remembered   ARGV[4]: how many are   ARGV[5]: status   ARGV[6…]: field, value, …
+-- `children.lua` stands above: a parent that waits for the job is told.
 -- Returns: OK; GONE (the hash has vanished); MOVED (taken out of the list, or finished by
 --          others); LOST (somebody else claimed it)
 local job = KEYS[1]
-local own = redis.pcall('HMGET', job, 'rc_token', 'rc_done_by', 'status', 'rc_owner')
+local own = redis.pcall('HMGET', job, 'rc_token', 'rc_done_by', 'status', 'rc_owner', 'parent')
 if own.err or (not own[1] and redis.call('EXISTS', job) == 0) then
   redis.call('LREM', KEYS[2], 1, job)
   redis.call('ZREM', KEYS[3], job)
@@ -24,9 +25,13 @@ if redis.call('LREM', KEYS[2], 1, job) + redis.call('ZREM', KEYS[4], job) == 0 o
   redis.call('ZREM', KEYS[3], job)
   return 'MOVED'
 end
-redis.call('HSET', job, 'rc_done_by', ARGV[1], unpack(ARGV, 5))
+redis.call('HSET', job, 'rc_done_by', ARGV[1], 'status', ARGV[5], unpack(ARGV, 6))
 redis.call('HDEL', job, 'rc_token', 'rc_owner', 'rc_let_go')
 redis.call('ZREM', KEYS[3], job)
+if own[5] then
+  count_child(own[5], job, ARGV[5])
+  wake_if_ready(own[5])
+end
 if ARGV[2] == '1' then
   local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
