@@ -4,7 +4,7 @@
 //! (contract sections 1.4 to 1.6). It writes stamps, stage times and identities, so that no consumer has to.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Display, Write as _};
+use std::fmt::{self, Display};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -92,8 +92,8 @@ pub struct ChildInput<'a> {
     pub key: &'a str,
     /// The name that results are called after.
     pub original_name: &'a str,
-    /// Public address of the object.
-    pub url: &'a str,
+    /// Public address of the object, unless the child has one already.
+    pub url: Option<&'a str>,
 }
 
 /// A stored result.
@@ -299,15 +299,14 @@ impl Job {
     /// A child that works the object `input_key` of the bucket, with `more` fields beside those of every child.
     pub fn child(&self, queue: &str, input: ChildInput<'_>, more: Vec<(String, Vec<u8>)>) -> NewChild {
         let mut fields = more;
-        let identity = self.custody.queue.consumer();
-        let own = [
-            ("identity_upload", identity),
+        let mut own = vec![
+            ("identity_upload", self.custody.queue.consumer()),
             ("input_file_name", input.key),
             ("original_name", input.original_name),
-            ("url", input.url),
         ];
+        own.extend(input.url.map(|url| ("url", url)));
         fields.retain(|(name, _)| own.iter().all(|(taken, _)| taken != name));
-        fields.extend(own.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())));
+        fields.extend(own.into_iter().map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())));
         NewChild { queue: queue.to_owned(), name: input.original_name.to_owned(), fields }
     }
 
@@ -345,12 +344,15 @@ impl Job {
         self.custody.write(vec![("cleanup_time", seconds(time.as_secs_f64())), ("progress", "100".to_owned())]);
     }
 
+    /// Where parts of the job go, and a name for it that is the same each time the job is run.
+    pub fn run_id(&self) -> String {
+        let digest = Sha256::digest(&self.key().0);
+        digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Where the result goes: the same place each time the job is run, so that a second run replaces the first.
     pub fn output_key(&self) -> String {
-        let digest = Sha256::digest(&self.key().0);
-        let mut key = "output/".to_owned();
-        digest.iter().take(16).for_each(|byte| write!(key, "{byte:02x}").unwrap_or_default());
-        key + ".zip"
+        format!("output/{}.zip", self.run_id())
     }
 
     /// The refusal of a file that this queue does not take.
@@ -667,6 +669,11 @@ impl Child {
         }
     }
 
+    /// Whether it has ended without a result.
+    pub fn has_failed(&self) -> bool {
+        self.record.has_failed()
+    }
+
     fn reason(&self) -> String {
         let reason = self.record.text("reason").unwrap_or_else(|| "None".to_owned());
         reason.lines().last().unwrap_or_default().to_owned()
@@ -678,7 +685,8 @@ impl Child {
 #[error("the job `{key}`, a part of this one, has no result: {reason}")]
 pub struct ChildFailed {
     key: JobKey,
-    reason: String,
+    /// The last line of its reason.
+    pub reason: String,
 }
 
 /// What was found out about an image.

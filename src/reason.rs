@@ -9,6 +9,7 @@ use crate::failure::{Class, InvalidInput, TooLarge, Unsupported};
 use crate::images::{self, AxesError, MovieError, TrackFileError};
 use crate::job::{InvalidFileType, Status};
 use crate::serving;
+use crate::storage::archive::ArchiveError;
 use crate::storage::{self, Direction};
 
 /// A reason is copied into the record of a parent job, so it must stay short.
@@ -76,6 +77,7 @@ fn class_of(cause: &(dyn std::error::Error + 'static)) -> Option<Class> {
         .or_else(|| cause.downcast_ref().map(of_axes))
         .or_else(|| cause.downcast_ref().map(of_movie))
         .or_else(|| cause.downcast_ref().and_then(of_track_file))
+        .or_else(|| cause.downcast_ref().map(of_archive))
         .or_else(|| cause.downcast_ref().map(of_storage))
         .or_else(|| cause.downcast_ref().map(of_serving))
 }
@@ -107,6 +109,14 @@ fn of_track_file(error: &TrackFileError) -> Option<Class> {
         // Its source says more.
         TrackFileError::Array { .. } => None,
         _ => Some(Class::InvalidInput),
+    }
+}
+
+fn of_archive(error: &ArchiveError) -> Class {
+    match error {
+        ArchiveError::TooMany { .. } | ArchiveError::TooLarge { .. } => Class::TooLarge,
+        ArchiveError::Encrypted(_) => Class::Unsupported,
+        _ => Class::InvalidInput,
     }
 }
 

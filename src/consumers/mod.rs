@@ -6,6 +6,15 @@ pub mod image;
 /// Segmentation of one image of tissue.
 pub mod mesmer;
 
+/// Spots of single molecules in one image.
+pub mod spot;
+
+/// Cells of a movie, followed from frame to frame.
+pub mod tracking;
+
+/// An archive of images, each of which becomes a job.
+pub mod zip;
+
 mod input;
 mod limits;
 
@@ -22,7 +31,7 @@ use crate::settings::Reader;
 use crate::storage::{Storage, archive};
 
 /// Every kind of consumer that this crate brings.
-pub(crate) const KINDS: [Kind; 2] = [image::KIND, mesmer::KIND];
+pub(crate) const KINDS: [Kind; 5] = [image::KIND, zip::KIND, tracking::KIND, mesmer::KIND, spot::KIND];
 
 /// Names and contents of the files of a result.
 type Entries = Vec<(String, Vec<u8>)>;

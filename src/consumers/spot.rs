@@ -1,0 +1,121 @@
+//! Spots of single molecules in one image, or a batch of them (`CONSUMER_TYPE` `spot`).
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use async_trait::async_trait;
+use ndarray::{Array2, Array4, Axis, Ix4};
+
+use super::input::Input;
+use super::limits::Limits;
+use super::{Entries, model};
+use crate::applications::Model;
+use crate::applications::spots::{Contrast, SpotDetection, SpotPeaks};
+use crate::compute;
+use crate::consumer::{Clients, Consumer, Kind, Outcome};
+use crate::images::output::ResultName;
+use crate::images::{self, ModelInput, encode_tiff, npy, spot_picture};
+use crate::job::{Detected, Job, Status};
+use crate::serving::ModelId;
+use crate::settings::Reader;
+
+/// Finds spots.
+pub const KIND: Kind = Kind {
+    name: "spot",
+    aliases: &[],
+    about: "finds the spots of single molecules in one image",
+    queue_suffix: "",
+    configure: |reader| {
+        let settings = Arc::new(SpotSettings::load(reader));
+        Box::new(|clients| Box::new(Spot { settings, clients: clients.clone() }))
+    },
+};
+
+/// Model, threshold and limits of the spot consumer.
+#[derive(Debug)]
+pub struct SpotSettings {
+    model: ModelId,
+    detection: SpotDetection,
+    limits: Limits,
+}
+
+impl SpotSettings {
+    /// Reads `POLARIS_MODEL`, `POLARIS_THRESHOLD`, `POLARIS_CLIP` and the like.
+    pub fn load(reader: &mut Reader<'_>) -> Self {
+        let threshold = reader.parsed("POLARIS_THRESHOLD", 0.95, "score above which a pixel is a spot, 0 to 1");
+        let clip = reader.flag("POLARIS_CLIP", false, "cut off the brightest and darkest pixels first");
+        let detection = SpotDetection {
+            peaks: SpotPeaks { threshold, ..SpotPeaks::default() },
+            contrast: if clip { Contrast::Clipped } else { Contrast::Full },
+        };
+        if let Err(message) = detection.check() {
+            reader.problem("POLARIS_THRESHOLD", message);
+        }
+        let model = model(reader, "POLARIS_MODEL", "SpotDetection:3", "model that scores pixels");
+        Self { model, detection, limits: Limits::load(reader) }
+    }
+}
+
+struct Spot {
+    settings: Arc<SpotSettings>,
+    clients: Clients,
+}
+
+#[async_trait]
+impl Consumer for Spot {
+    fn check(&self, job: &Job) -> anyhow::Result<()> {
+        super::refuse_archives(job)
+    }
+
+    async fn consume(&self, job: &Job) -> anyhow::Result<Outcome> {
+        job.enter(Status::Started);
+        let channels = job.channel_numbers()?;
+        let input = Input::fetch(job, &self.settings.limits, &self.clients).await?;
+
+        job.enter(Status::PreProcessing);
+        let (image, _memory) = input.decode(&self.settings.limits).await?;
+        let image = images::spot_batch(image)?;
+        let model = Model::load(&self.clients.serving, &self.settings.model).await?;
+        job.record_detected(Detected::DimensionOrder(images::detect_dimension_order(image.shape(), 4)));
+        let image = self.validate(image, channels, &model).await?;
+
+        job.enter(Status::Predicting);
+        let spots = self.settings.detection.detect(&model, image.clone()).await?;
+
+        job.enter(Status::SavingResults);
+        let name = ResultName::new(job.original_name()?);
+        let entries = compute::run(move || entries(&name, &image, spots)).await?;
+        super::store(job, &self.clients.storage, entries).await
+    }
+}
+
+impl Spot {
+    async fn validate(
+        &self,
+        image: Array4<f32>,
+        channels: Option<Vec<usize>>,
+        model: &Model,
+    ) -> anyhow::Result<Array4<f32>> {
+        let shape = model.input_shape();
+        let Limits { max_width, max_height, .. } = self.settings.limits;
+        compute::run(move || {
+            let wanted = ModelInput { shape: &shape, channels: channels.as_deref(), max_width, max_height };
+            let image = images::validate_model_input(image.into_dyn(), &wanted)?;
+            image.into_dimensionality::<Ix4>().context("a model that takes four axes")
+        })
+        .await
+    }
+}
+
+/// A picture and the points of each batch item.
+fn entries(name: &ResultName, image: &Array4<f32>, spots: Vec<Vec<[f64; 2]>>) -> anyhow::Result<Entries> {
+    let mut entries = Vec::new();
+    for (item, points) in spots.into_iter().enumerate() {
+        let plane = image.index_axis(Axis(0), item).index_axis_move(Axis(2), 0);
+        let picture = spot_picture(plane, &points);
+        entries.push((name.batch(item, "tif"), encode_tiff(picture.view().into_dyn())));
+        let points = Array2::from(points);
+        entries.push((name.batch(item, "npy"), npy::write(&points.view().into_dyn())));
+    }
+    Ok(entries)
+}
