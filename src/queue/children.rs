@@ -58,6 +58,7 @@ pub(crate) struct Wait {
 impl Queue {
     /// Creates the children and puts the job aside until they are final.
     pub(crate) async fn park(&self, claim: &Claim, wait: &Wait) -> Result<Settled, Error> {
+        self.write_now(claim).await?;
         let mut call = self.settling(&PARK, claim);
         call.key(self.auxiliary("parked")).key(pending(&claim.key));
         call.arg(millis(self.sweep_interval())).arg(wait.status).arg(u8::from(wait.fail_fast));

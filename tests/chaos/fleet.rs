@@ -12,10 +12,10 @@ use super::consumer;
 use super::schedule::LEASE;
 use super::servers::Servers;
 
-/// How many consumers there are.
-const SIZE: usize = 3;
-/// Attempts and deaths that no job but poison reaches by bad luck.
-const MAX_CRASHES: &str = "5";
+/// The kinds of consumer, one for each pod.
+const KINDS: [&str; 4] = ["chaos", "chaos", "chaos", "zip"];
+/// Deaths that no job but poison reaches by bad luck: pods die every two seconds, and jobs wait out outages.
+const MAX_CRASHES: &str = "7";
 
 pub(crate) struct Fleet {
     pods: Vec<Pod>,
@@ -25,6 +25,7 @@ pub(crate) struct Fleet {
 }
 
 struct Pod {
+    kind: &'static str,
     name: String,
     child: Option<Child>,
     paused_until: Option<Instant>,
@@ -35,9 +36,9 @@ impl Fleet {
     pub(crate) fn start(servers: &Servers) -> Self {
         let logs = tempfile::tempdir().expect("a folder for logs");
         let mut fleet = Self { pods: Vec::new(), logs, names: 0, random: fastrand::Rng::with_seed(7) };
-        for _ in 0..SIZE {
+        for kind in KINDS {
             let name = fleet.fresh_name();
-            fleet.pods.push(Pod { name, child: None, paused_until: None, starts_at: Instant::now() });
+            fleet.pods.push(Pod { kind, name, child: None, paused_until: None, starts_at: Instant::now() });
         }
         fleet.tick(servers);
         fleet
@@ -80,7 +81,7 @@ impl Fleet {
                 }
             }
             if self.pods[index].child.is_none() && self.pods[index].starts_at <= now {
-                let child = self.spawn(&self.pods[index].name, servers);
+                let child = self.spawn(&self.pods[index], servers);
                 self.pods[index].child = Some(child);
             }
         }
@@ -126,12 +127,12 @@ impl Fleet {
         kept
     }
 
-    fn spawn(&self, name: &str, servers: &Servers) -> Child {
+    fn spawn(&self, Pod { kind, name, .. }: &Pod, servers: &Servers) -> Child {
         let log = File::options().create(true).append(true).open(self.logs.path().join(name)).expect("a log");
         let settings = [
             ("HOSTNAME", name),
             ("QUEUE", super::QUEUE),
-            ("CONSUMER_TYPE", "chaos"),
+            ("CONSUMER_TYPE", kind),
             ("CONCURRENCY", "2"),
             ("LEASE_TIME", &LEASE.as_secs().to_string()),
             ("MAX_ATTEMPTS", "50"),
@@ -168,7 +169,7 @@ impl Fleet {
     }
 
     fn pod(&mut self, pick: u64) -> &mut Pod {
-        &mut self.pods[pick as usize % SIZE]
+        &mut self.pods[pick as usize % KINDS.len()]
     }
 
     fn fresh_name(&mut self) -> String {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use redis_consumer::serving::{Model, ModelServer};
+use redis_consumer::storage::archive::write_zip;
 
 use super::INPUT;
 use super::peers::boxq;
@@ -57,6 +58,7 @@ impl Servers {
         std::fs::create_dir_all(s3.folder().join("uploads")).expect("a folder");
         std::fs::write(s3.folder().join(INPUT), image()).expect("an object");
         std::fs::write(s3.folder().join("uploads/broken.tif"), b"II*\0broken").expect("an object");
+        std::fs::write(s3.folder().join("uploads/cells.zip"), archive()).expect("an object");
         let model_port = free_port();
         let models = Some(ModelServer::start(model_port, vec![model()]).await.expect("the port is free"));
         Self {
@@ -181,6 +183,14 @@ impl Servers {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
+}
+
+/// Images in the archive, of which one is broken.
+pub(crate) const ARCHIVED: usize = 5;
+
+fn archive() -> Vec<u8> {
+    let entry = |n| (format!("plate/{n}.tif"), if n == 2 { b"II*\0broken".to_vec() } else { image() });
+    write_zip((0..ARCHIVED).map(entry)).expect("it fits in memory")
 }
 
 fn model() -> Model {

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::fleet::Fleet;
 use super::peers::redis::Redis;
-use super::servers::{Servers, Topology};
+use super::servers::{ARCHIVED, Servers, Topology};
 use super::{INPUT, Plan, QUEUE, kind};
 
 /// How long the last jobs may take once nothing goes wrong any more.
@@ -19,6 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(180);
 pub(crate) enum Kind {
     /// Done.
     Image,
+    /// Done, with the results of all its parts but one, which fails.
+    Archive,
     /// Failed at once: the file is broken.
     Broken,
     /// Given up: it brings down every consumer.
@@ -53,8 +55,8 @@ impl Ledger {
         Self { plan, submitted: 0, counts: Counts::default() }
     }
 
-    fn key(number: usize) -> String {
-        format!("{QUEUE}:cells, {number}.tif:{number:032x}")
+    fn key(&self, number: usize) -> String {
+        key(number, kind(number, self.plan.jobs))
     }
 
     /// Submits jobs until this share of them is. While there is no master, none is.
@@ -95,7 +97,7 @@ impl Ledger {
         while began.elapsed() < PATIENCE {
             fleet.tick(servers);
             let master = servers.master();
-            if master.is_some_and(|master| (0..self.submitted).all(|number| is_final(&master.hash(&Self::key(number)))))
+            if master.is_some_and(|master| (0..self.submitted).all(|number| is_final(&master.hash(&self.key(number)))))
             {
                 // The last writes about them are under way.
                 tokio::time::sleep(Duration::from_millis(500)).await;
@@ -106,14 +108,22 @@ impl Ledger {
     }
 }
 
+fn key(number: usize, kind: Kind) -> String {
+    match kind {
+        Kind::Archive => format!("{QUEUE}-zip:cells, {number}.zip:{number:032x}"),
+        _ => format!("{QUEUE}:cells, {number}.tif:{number:032x}"),
+    }
+}
+
 fn submit(master: &Redis, number: usize, kind: Kind) -> redis::RedisResult<()> {
     let (name, input) = match kind {
         Kind::Image => ("cells.tif", INPUT),
+        Kind::Archive => ("cells.zip", "uploads/cells.zip"),
         Kind::Broken => ("broken.tif", "uploads/broken.tif"),
         Kind::Poison => ("poison.tif", INPUT),
         Kind::Panic => ("panic.tif", INPUT),
     };
-    let key = Ledger::key(number);
+    let key = key(number, kind);
     let now = jiff::Timestamp::now().to_string();
     let fields = [
         ("original_name", name),
@@ -133,7 +143,8 @@ fn submit(master: &Redis, number: usize, kind: Kind) -> redis::RedisResult<()> {
     fields.iter().for_each(|(name, value)| {
         both.arg(name).arg(value);
     });
-    both.lpush(QUEUE, &key);
+    let queue = if kind == Kind::Archive { format!("{QUEUE}-zip") } else { QUEUE.to_owned() };
+    both.lpush(queue, &key);
     master.try_pipeline(&both)
 }
 
@@ -151,11 +162,11 @@ pub(crate) struct Verdict {
 impl Verdict {
     pub(crate) async fn of(ledger: &Ledger, servers: &Servers, fleet: &Fleet) -> Self {
         let master = servers.master().expect("there is a master again");
-        let (mut done, mut broken, mut dead) = (0, 0, 0);
+        let (mut done, mut broken, mut dead, mut parents, mut wrong_parents) = (0, 0, 0, 0, 0);
         let (mut unfinished, mut lost, mut wrong_end, mut missing_results) = (0, 0, 0, 0);
         let dead_letters: Vec<String> = master.ask(&["ZRANGE", "rc:dead:segmentation", "0", "-1"]);
         for number in 0..ledger.submitted {
-            let (key, kind) = (Ledger::key(number), kind(number, ledger.plan.jobs));
+            let (key, kind) = (ledger.key(number), kind(number, ledger.plan.jobs));
             let hash = master.hash(&key);
             let text = |field: &str| hash.get(field).map_or("", String::as_str);
             let good = match (kind, text("status")) {
@@ -171,6 +182,16 @@ impl Verdict {
                     done += 1;
                     missing_results += u64::from(!servers.s3.folder().join(text("output_file_name")).is_file());
                     true
+                }
+                (Kind::Archive, "done") => {
+                    parents += 1;
+                    let failures = text("failures").split('&').filter(|failure| !failure.is_empty()).count();
+                    let counts = [text("total_jobs"), text("children_done"), text("children_failed"), text("progress")];
+                    let right =
+                        failures == 1 && counts == [&ARCHIVED.to_string(), &(ARCHIVED - 1).to_string(), "1", "100"];
+                    wrong_parents += u64::from(!right);
+                    missing_results += u64::from(!servers.s3.folder().join(text("output_file_name")).is_file());
+                    right
                 }
                 (Kind::Broken, "failed") => {
                     broken += 1;
@@ -190,9 +211,13 @@ impl Verdict {
                 eprintln!("chaos: {key} is not final: {hash:?}");
             }
         }
-        let lists = master.keys("processing-*").len() + usize::from(!master.list(QUEUE).is_empty());
-        let zsets = ["rc:lease:segmentation", "rc:delayed:segmentation"];
-        let leftovers = lists + zsets.iter().filter(|key| master.ask::<u32>(&["EXISTS", key]) == 1).count();
+        let mut names = vec![QUEUE.to_owned(), format!("{QUEUE}-zip")];
+        for what in ["lease", "delayed", "parked"] {
+            names.extend([format!("rc:{what}:{QUEUE}"), format!("rc:{what}:{QUEUE}-zip")]);
+        }
+        let leftovers = master.keys("processing-*").len()
+            + master.keys("rc:pending:*").len()
+            + names.iter().filter(|name| master.ask::<u32>(&["EXISTS", name]) == 1).count();
         let keyspace = Keyspace::new(&RedisSettings::plain("127.0.0.1", master.port()));
         let findings = keyspace.check().await.expect("redis answers");
         findings.iter().for_each(|finding| eprintln!("chaos: fsck: {finding}"));
@@ -217,14 +242,14 @@ impl Verdict {
         let twice = commits.values().filter(|count| **count > 1).count();
         let rewound = ledger.plan.topology == Topology::Sentinel;
         let counts = json!({
-            "submitted": ledger.submitted, "done": done, "failed_input": broken, "dead": dead,
+            "submitted": ledger.submitted, "done": done, "failed_input": broken, "dead": dead, "parents": parents,
             "kills": ledger.counts.kills, "stops": ledger.counts.stops, "terms": ledger.counts.terms,
             "redis_restarts": ledger.counts.redis_restarts, "failovers": ledger.counts.failovers,
             "cuts": ledger.counts.cuts, "delays": ledger.counts.delays,
             "storage_faults": ledger.counts.storage_faults, "model_outages": ledger.counts.model_outages,
             "rescued": rescued, "retried": retried, "fenced": fenced, "rewound": if rewound { twice } else { 0 },
             "not_submitted": ledger.plan.jobs - ledger.submitted, "unfinished": unfinished, "lost": lost,
-            "finished_twice": if rewound { 0 } else { twice }, "wrong_end": wrong_end,
+            "finished_twice": if rewound { 0 } else { twice }, "wrong_end": wrong_end, "wrong_parents": wrong_parents,
             "missing_results": missing_results, "leftovers": leftovers, "fsck": findings.len(),
         });
         let serde_json::Value::Object(counts) = counts else { unreachable!("it is an object") };
@@ -234,6 +259,7 @@ impl Verdict {
             "lost",
             "finished_twice",
             "wrong_end",
+            "wrong_parents",
             "missing_results",
             "leftovers",
             "fsck",

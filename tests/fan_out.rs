@@ -1,0 +1,323 @@
+//! Jobs that become many and come back as one: archives and movies; and spots, which archives of images are made for, too.
+
+mod peers;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use ndarray::{Array2, Array3};
+use peers::kiosk::PythonConsumer;
+use peers::lab::{Lab, PodSettings, eventually};
+use peers::redis::Redis;
+use peers::{boxq, graph_models, spot_model};
+use redis_consumer::images::{self, Limits, encode_tiff};
+use redis_consumer::serving::{Method, ModelId};
+use redis_consumer::storage::archive::write_zip;
+use serde_json::{Value, json};
+
+const IMAGE: &[u8] = include_bytes!("fixtures/nuclei/dsb2018_777f7c42.png");
+const FIELDS: [(&str, &str); 3] = [("dimension_order", "XYC"), ("channels", "0,"), ("scale", "1")];
+
+async fn lab() -> Lab {
+    let parameters = json!({
+        "same_bias": 6.0, "same_dist": 0.5, "same_size": 6.0, "same_ecc": 0.5, "same_nb": 0.1,
+        "dau_bias": 5.0, "dau_dist": 0.3, "dau_size": 12.0, "pred": 0.5,
+    });
+    let models = vec![
+        boxq::model("nuclear", "NuclearSegmentation:6", [64, 64]),
+        graph_models::encoder(&ModelId::new("NuclearTrackingNE", 6)),
+        graph_models::inference(&ModelId::new("NuclearTrackingInf", 6), &parameters),
+        spot_model::model(&ModelId::new("SpotDetection", 3), &[-1, 64, 64, 1]),
+    ];
+    Lab::with(Redis::start(), models).await
+}
+
+/// Submits a job to any queue and gives its key.
+fn submit(lab: &Lab, queue: &str, input: &str, fields: &[(&str, &str)]) -> String {
+    let key = format!("{queue}:{input}:00000000-0000-4000-8000-000000000001");
+    lab.write_job(&key, input, fields);
+    let _: u32 = lab.redis.ask(&["LPUSH", queue, &key]);
+    key
+}
+
+fn zip_pod(lab: &Lab, name: &str) -> PodSettings {
+    lab.pod(name).set("CONSUMER_TYPE", "zip").set("LEASE_TIME", "2")
+}
+
+fn children(hash: &HashMap<String, String>) -> Vec<String> {
+    hash["children"].split(',').map(str::to_owned).collect()
+}
+
+fn is_quiet(lab: &Lab) -> bool {
+    let left =
+        ["segmentation-zip", "rc:lease:segmentation-zip", "rc:parked:segmentation-zip", "rc:delayed:segmentation-zip"];
+    lab.is_quiet()
+        && left.iter().all(|key| lab.redis.ask::<u32>(&["EXISTS", key]) == 0)
+        && lab.redis.keys("rc:pending:*").is_empty()
+}
+
+fn archive(names: &[&str]) -> Vec<u8> {
+    write_zip(names.iter().map(|name| ((*name).to_owned(), IMAGE.to_vec()))).expect("it fits in memory")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_becomes_jobs_and_their_results_one_archive() {
+    let lab = lab().await;
+    let mut entries: Vec<_> = ["b/one, two.png", "__MACOSX/b/._one.png", ".DS_Store", "a.png", "plain", "b/c/d.png"]
+        .map(|name| (name.to_owned(), IMAGE.to_vec()))
+        .into();
+    entries.push(("broken.tif".to_owned(), b"II*\0no image".to_vec()));
+    lab.put("uploads/some.zip", &write_zip(entries).expect("it fits in memory"));
+    let _zip = zip_pod(&lab, "pod-zip").start();
+    let key = submit(&lab, "segmentation-zip", "uploads/some.zip", &FIELDS);
+    eventually("it waits for its children", || lab.redis.hash(&key)["status"] == "waiting");
+    assert!(lab.redis.keys("processing-*").is_empty(), "a job that waits occupies no slot");
+    let waiting = lab.redis.hash(&key);
+    let children = children(&waiting);
+    assert_eq!((children.len(), waiting["progress"].as_str()), (4, "0"));
+    assert_eq!(lab.redis.list("segmentation").len(), 4);
+    let first = lab.redis.hash(&children[0]);
+    assert!(children[0].starts_with("segmentation:b/one_ two.png:"), "{children:?}");
+    assert_eq!((first["original_name"].as_str(), first["status"].as_str()), ("b/one, two.png", "new"));
+    assert_eq!((first["channels"].as_str(), first["dimension_order"].as_str()), ("0,", "XYC"));
+    assert!(!first.contains_key("children") && !first.contains_key("output_url"), "{first:?}");
+
+    let _images = lab.pod("pod-1").start();
+    let hash = lab.wait_done(&key);
+    assert_eq!((hash["total_jobs"].as_str(), hash["progress"].as_str()), ("4", "100"));
+    let failures: Vec<(String, String)> =
+        url::form_urlencoded::parse(hash["failures"].as_bytes()).into_owned().collect();
+    assert_eq!(failures.len(), 1);
+    assert_eq!(failures[0].0, children[3]);
+    assert!(failures[0].1.starts_with("ValueError: "), "{failures:?}");
+    assert_eq!(hash["total_time"].split(',').count(), 1);
+    assert_eq!(hash["upload_time"].split(',').count(), 3, "one for each child that is done");
+    for field in ["children_upload_time", "cleanup_time", "finished_at", "output_url"] {
+        assert!(hash.get(field).is_some_and(|value| !value.is_empty()), "{field} in {hash:?}");
+    }
+    let names: Vec<_> = lab.result(&hash).into_iter().map(|(name, _)| name).collect();
+    let feature = "_batch_0_feature_0.tif";
+    assert_eq!(names, ["b/one, two", "a", "b/c/d"].map(|name| format!("{name}{feature}")));
+    for child in &children {
+        let lifetime: i64 = lab.redis.ask(&["TTL", child]);
+        assert!((3500..=3600).contains(&lifetime), "{lifetime}");
+    }
+    eventually("nothing is left behind", || is_quiet(&lab));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_cannot_be_worked_fails_with_a_reason() {
+    let lab = lab().await;
+    lab.put("uploads/empty.zip", &archive(&["__MACOSX/a.png", "plain"]));
+    lab.put("uploads/broken.zip", b"no archive");
+    lab.put("uploads/many.zip", &archive(&["1.png", "2.png", "3.png"]));
+    let _zip = zip_pod(&lab, "pod-zip").set("MAX_ARCHIVE_ENTRIES", "2").start();
+    let reason = |name: &str| lab.wait_failed(&submit(&lab, "segmentation-zip", name, &[]));
+    assert_eq!(reason("uploads/empty.zip"), "ValueError: the archive holds no images (files with a suffix)");
+    assert_eq!(reason("uploads/broken.zip"), "ValueError: File is not a zip file");
+    assert_eq!(reason("uploads/many.zip"), "ValueError: the archive holds 3 images, and 2 are allowed");
+    assert_eq!(reason("uploads/a.png"), "Invalid filetype for \"segmentation-zip\" job.");
+    assert!(lab.redis.list("segmentation").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_killed_at_any_moment_does_not_double_the_children() {
+    let lab = lab().await;
+    let names: Vec<_> = (0..60).map(|n| format!("{n:02}.png")).collect();
+    lab.put("uploads/some.zip", &archive(&names.iter().map(String::as_str).collect::<Vec<_>>()));
+    let key = submit(&lab, "segmentation-zip", "uploads/some.zip", &FIELDS);
+    for pause in [5, 10, 20, 30, 40] {
+        let mut zip = zip_pod(&lab, "pod-zip").set("MAX_CRASHES", "9").start();
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        zip.kill();
+    }
+    let _zip = zip_pod(&lab, "pod-zip").set("MAX_CRASHES", "9").start();
+    eventually("it waits for its children", || lab.redis.hash(&key)["status"] == "waiting");
+    let mut queued = lab.redis.list("segmentation");
+    queued.reverse();
+    assert_eq!(queued, children(&lab.redis.hash(&key)));
+    assert_eq!(lab.redis.keys("segmentation:*").len(), 60);
+
+    let mut images = lab.pod("pod-1").set("CONCURRENCY", "2").set("LEASE_TIME", "2").start();
+    eventually("some are done", || lab.redis.hash(&key)["progress"] != "0");
+    images.kill();
+    let _images = lab.pod("pod-2").set("CONCURRENCY", "2").set("LEASE_TIME", "2").start();
+    let mut progress = 0;
+    eventually("it is done", || {
+        let hash = lab.redis.hash(&key);
+        let now = hash["progress"].parse().expect("a number");
+        assert!(now >= progress, "progress goes back from {progress} to {now}");
+        progress = now;
+        hash["status"] == "done"
+    });
+    let hash = lab.redis.hash(&key);
+    assert_eq!((hash["failures"].as_str(), hash["total_jobs"].as_str()), ("", "60"));
+    assert_eq!(lab.result(&hash).len(), 60);
+    eventually("nothing is left behind", || is_quiet(&lab));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn children_that_python_consumers_finish_are_found() {
+    let lab = lab().await;
+    lab.put("uploads/some.zip", &archive(&["a.png", "b.png"]));
+    lab.put("output/python.zip", &archive(&["python.tif"]));
+    let _zip = zip_pod(&lab, "pod-zip").start();
+    let python = PythonConsumer::start(lab.redis.connection(), "segmentation", "pod-py", Duration::from_millis(50));
+    let hash = lab.wait_done(&submit(&lab, "segmentation-zip", "uploads/some.zip", &FIELDS));
+    assert_eq!(python.stop().len(), 2);
+    let names: Vec<_> = lab.result(&hash).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["python.tif", "python_2.tif"]);
+    eventually("nothing is left behind", || is_quiet(&lab));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_a_python_consumer_has_expanded_is_taken_over() {
+    let lab = lab().await;
+    lab.put("uploads/a.png", IMAGE);
+    let (one, two) = ("segmentation:a.png:1", "segmentation:a.png:2");
+    lab.write_job(one, "uploads/a.png", &FIELDS);
+    lab.write_job(two, "uploads/a.png", &[("status", "failed"), ("reason", "Traceback\nValueError: no")]);
+    let _: u32 = lab.redis.ask(&["LPUSH", "segmentation", one]);
+    let children = format!("{one},{two}");
+    let parent =
+        [("status", "waiting"), ("children", children.as_str()), ("children:done", ""), ("children:failed", two)];
+    let _zip = zip_pod(&lab, "pod-zip").start();
+    let _images = lab.pod("pod-1").start();
+    let hash = lab.wait_done(&submit(&lab, "segmentation-zip", "uploads/some.zip", &parent));
+    let failures: Vec<(String, String)> =
+        url::form_urlencoded::parse(hash["failures"].as_bytes()).into_owned().collect();
+    assert_eq!(failures, [(two.to_owned(), "ValueError: no".to_owned())]);
+    assert_eq!(lab.result(&hash).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_children_come_back() {
+    let lab = lab().await;
+    let entries = (0..10_000).map(|n| (format!("{n}.png"), b"no picture".to_vec()));
+    lab.put("uploads/some.zip", &write_zip(entries).expect("it fits in memory"));
+    let _zip = zip_pod(&lab, "pod-zip").start();
+    let _images = lab.pod("pod-1").set("CONCURRENCY", "4").set("LOG_LEVEL", "ERROR").start();
+    let key = submit(&lab, "segmentation-zip", "uploads/some.zip", &FIELDS);
+    for _ in 0..5 {
+        if matches!(lab.redis.hash(&key)["status"].as_str(), "done" | "failed") {
+            break;
+        }
+        let before = lab.redis.hash(&key).get("progress").cloned();
+        let goes_on = || {
+            let hash = lab.redis.hash(&key);
+            hash["status"] == "done" || hash.get("progress").cloned() != before
+        };
+        eventually("it goes on", goes_on);
+        tokio::time::sleep(Duration::from_secs(8)).await;
+    }
+    let hash = lab.wait_done(&key);
+    assert_eq!(hash["total_jobs"], "10000");
+    assert_eq!(url::form_urlencoded::parse(hash["failures"].as_bytes()).count(), 10_000);
+    eventually("nothing is left behind", || is_quiet(&lab));
+}
+
+/// Two bright squares on a dark ground, which move apart.
+fn movie(frames: usize) -> Vec<u8> {
+    let movie = Array3::from_shape_fn((frames, 96, 96), |(t, row, column)| {
+        let inside = |at: usize, column_at: usize| row.abs_diff(at) < 8 && column.abs_diff(column_at) < 8;
+        if inside(30 + t, 30) || inside(60 - t, 66) { 200.0_f32 } else { 20.0 }
+    });
+    encode_tiff(movie.view().into_dyn())
+}
+
+fn tracking_pod(lab: &Lab) -> PodSettings {
+    let pod = lab.pod("pod-track").set("CONSUMER_TYPE", "caliban").set("QUEUE", "caliban");
+    pod.set("SEGMENTATION_QUEUE", "segmentation").set("LEASE_TIME", "2")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_movie_is_segmented_by_jobs_of_its_frames_and_tracked() {
+    let lab = lab().await;
+    lab.put("uploads/movie.tif", &movie(5));
+    let _track = tracking_pod(&lab).set("ISBI_OUTPUT", "true").start();
+    let key = submit(&lab, "caliban", "uploads/movie.tif", &[("original_name", "some folder/movie.tif")]);
+    eventually("it waits for its frames", || lab.redis.hash(&key).contains_key("children_total"));
+    let frames = children(&lab.redis.hash(&key));
+    assert_eq!(frames.len(), 5);
+    let frame = lab.redis.hash(&frames[4]);
+    assert!(frame["original_name"].ends_with("-some folder_movie.tif-tracking-frame-4.tif"), "{frame:?}");
+    assert_eq!((frame["channels"].as_str(), frame["dimension_order"].as_str()), ("0,,", "XY"));
+    assert_eq!((frame["model_name"].as_str(), frame["identity_upload"].as_str()), ("", "pod-track"));
+
+    let _images = lab.pod("pod-1").start();
+    let hash = lab.wait_done(&key);
+    assert_eq!((hash["total_jobs"].as_str(), hash["progress"].as_str()), ("5", "100"));
+    let result: HashMap<String, Vec<u8>> = lab.result(&hash).into_iter().collect();
+    let labels = &result["some folder/movie_feature_0.tif"];
+    let labels = images::decode(labels, "labels.tif", &Limits::default()).expect("a movie of labels");
+    assert_eq!(labels.shape(), [5, 96, 96]);
+    let lineage: Value = serde_json::from_slice(&result["lineage.json"]).expect("a lineage");
+    assert!(lineage["1"]["frames"].as_array().is_some_and(|frames| frames.len() == 5), "{lineage}");
+    let rows = String::from_utf8(result["isbi/res_track.txt"].clone()).expect("text");
+    assert!(rows.starts_with("1 0 4 0\n"), "{rows}");
+    assert!(result.contains_key("isbi/mask004.tif"));
+    eventually("the frames expire", || frames.iter().all(|frame| lab.redis.ask::<i64>(&["TTL", frame]) > 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_movie_fails_with_its_first_frame_that_does() {
+    let lab = lab().await;
+    lab.put("uploads/movie.tif", &movie(20));
+    lab.models.faults().delay(Duration::from_millis(150));
+    lab.models.faults().fail(Method::Predict, tonic::Code::InvalidArgument, 1);
+    let _track = tracking_pod(&lab).start();
+    let key = submit(&lab, "caliban", "uploads/movie.tif", &[]);
+    eventually("it waits for its frames", || lab.redis.hash(&key).contains_key("children_total"));
+    let images = lab.pod("pod-1").start();
+    let reason = lab.wait_failed(&key);
+    let start = "RuntimeError: Tracking failed during segmentation on frame 0. Segmentation Error: ModelServerError: ";
+    assert!(reason.starts_with(start), "{reason}");
+    drop(images);
+    let frames = children(&lab.redis.hash(&key));
+    eventually("no frame that has not begun is worked any more", || {
+        let hashes = frames.iter().map(|frame| lab.redis.hash(frame));
+        hashes.filter(|hash| hash["status"] == "new" && !hash.contains_key("rc_token")).count() == 0
+    });
+    let reasons = frames.iter().filter_map(|frame| lab.redis.hash(frame).remove("reason"));
+    let cancelled = reasons.filter(|reason| reason.contains("has ended")).count();
+    assert!(cancelled >= 10, "{cancelled}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_movie_is_refused() {
+    let lab = lab().await;
+    lab.put("uploads/image.tif", &encode_tiff(Array2::<f32>::zeros((40, 40)).view().into_dyn()));
+    lab.put("uploads/long.TIF", &movie(7));
+    let _track = tracking_pod(&lab).set("MAX_IMAGE_FRAMES", "6").start();
+    let reason = |name: &str| lab.wait_failed(&submit(&lab, "caliban", name, &[]));
+    assert_eq!(reason("uploads/a.png"), "Invalid filetype for \"caliban\" job.");
+    assert!(reason("uploads/image.tif").contains("(40, 40), which is not 3 dimensions"));
+    assert!(reason("uploads/long.TIF").contains("7 frames but the maximum number of allowed frames is 6"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spots_are_listed_and_drawn() {
+    let lab = lab().await;
+    let image = Array2::from_shape_fn((80, 80), |(row, column)| {
+        match (row % 20).abs_diff(10).max((column % 20).abs_diff(10)) {
+            0 => 1000.0_f32,
+            1 => 800.0,
+            _ => 10.0,
+        }
+    });
+    lab.put("uploads/spots.tif", &encode_tiff(image.view().into_dyn()));
+    lab.put("uploads/flat.tif", &encode_tiff(Array2::<f32>::ones((80, 80)).view().into_dyn()));
+    let _pod =
+        lab.pod("pod-spot").set("CONSUMER_TYPE", "spot").set("QUEUE", "spot").set("POLARIS_THRESHOLD", "0.2").start();
+    let spots = |name: &str| {
+        let hash =
+            lab.wait_done(&submit(&lab, "spot", name, &[("original_name", "plate/spots.tif"), ("channels", "")]));
+        assert_eq!(hash["dim_order"], "YXC");
+        let result = lab.result(&hash);
+        let names: Vec<_> = result.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["plate/spots_0.tif", "plate/spots_0.npy"]);
+        images::npy::read_f64(&result[1].1, &Limits::default()).expect("points").shape().to_vec()
+    };
+    assert_eq!(spots("uploads/spots.tif"), [16, 2]);
+    assert_eq!(spots("uploads/flat.tif"), [0, 2], "an image without spots is a result");
+}
