@@ -130,7 +130,7 @@ impl Fleet {
     fn spawn(&self, Pod { kind, name, .. }: &Pod, servers: &Servers) -> Child {
         let log = File::options().create(true).append(true).open(self.logs.path().join(name)).expect("a log");
         let settings = [
-            ("HOSTNAME", name),
+            ("HOSTNAME", name.as_str()),
             ("QUEUE", super::QUEUE),
             ("CONSUMER_TYPE", kind),
             ("CONCURRENCY", "2"),
