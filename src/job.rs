@@ -12,7 +12,8 @@ use sha2::{Digest, Sha256};
 use tracing::info;
 
 use crate::failure::{Class, InvalidInput};
-use crate::queue::{self, Awaited, ChildWait, Claim, Due, JobKey, NewChild, Queue, RawFields, Settled};
+pub use crate::queue::NewChild;
+use crate::queue::{self, Awaited, ChildWait, Claim, Due, JobKey, Queue, RawFields, Settled};
 
 /// The field that says where a job stands.
 pub(crate) const STATUS: &str = "status";
@@ -212,6 +213,24 @@ impl Job {
         Ok((!numbers.is_empty()).then_some(numbers))
     }
 
+    /// The numbers of `channels` by position; a position may be empty.
+    pub fn channel_positions(&self) -> anyhow::Result<Vec<Option<usize>>> {
+        let channels = self.channels()?;
+        let number = |word: &str| match word.trim() {
+            "" => Ok(None),
+            word => word
+                .parse()
+                .map(Some)
+                .map_err(|_| InvalidInput(format!("channels `{channels}`: `{word}` is no channel number"))),
+        };
+        Ok(channels.split(',').map(number).collect::<Result<_, _>>()?)
+    }
+
+    /// What kind of cells there are around spots: `none`, `tissue` or `cell culture`; empty if not given.
+    pub fn segmentation_type(&self) -> anyhow::Result<&str> {
+        Ok(self.text("segmentation_type")?.unwrap_or_default())
+    }
+
     /// What of the cells is segmented, if given: `whole-cell`, `nuclear` or `both`.
     pub fn compartment(&self) -> anyhow::Result<Option<&str>> {
         self.text("compartment")
@@ -314,7 +333,7 @@ impl Job {
     pub fn record_collected(&self, children: &[Child]) {
         let done = || children.iter().filter(|child| child.record.is_done());
         let mut fields = Vec::new();
-        for field in &OF_CHILDREN[3..] {
+        for field in &OF_CHILDREN[4..] {
             let values: Vec<_> =
                 done().filter_map(|child| child.record.text(field)).filter(|text| !text.is_empty()).collect();
             if !values.is_empty() {
@@ -637,8 +656,12 @@ pub struct Child {
     record: Record,
 }
 
+/// The field that says which queue a parent chose for a child: the role that it plays, whatever its key looks like.
+pub(crate) const CHILD_QUEUE: &str = "rc_child_queue";
+
 /// Fields of children that their parents read, beside status and reason.
-const OF_CHILDREN: [&str; 9] = [
+const OF_CHILDREN: [&str; 10] = [
+    CHILD_QUEUE,
     STATUS,
     "reason",
     "output_file_name",
@@ -672,6 +695,11 @@ impl Child {
     /// Whether it has ended without a result.
     pub fn has_failed(&self) -> bool {
         self.record.has_failed()
+    }
+
+    /// The queue that its parent put it into.
+    pub fn queue(&self) -> String {
+        self.record.text(CHILD_QUEUE).unwrap_or_default()
     }
 
     fn reason(&self) -> String {

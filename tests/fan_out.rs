@@ -321,3 +321,44 @@ async fn spots_are_listed_and_drawn() {
     assert_eq!(spots("uploads/spots.tif"), [16, 2]);
     assert_eq!(spots("uploads/flat.tif"), [0, 2], "an image without spots is a result");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spots_are_counted_by_the_cells_they_lie_in() {
+    let lab = lab().await;
+    let image = Array3::from_shape_fn((96, 96, 2), |(row, column, channel)| match channel {
+        0 if row % 20 == 10 && column % 20 == 10 => 1000.0_f32,
+        0 if (row % 20).abs_diff(10).max((column % 20).abs_diff(10)) == 1 => 800.0,
+        0 => 10.0,
+        _ if row.abs_diff(30) < 9 && column.abs_diff(30) < 9 => 200.0,
+        _ => 20.0,
+    });
+    lab.put("uploads/spot cells.tif", &encode_tiff(image.view().into_dyn()));
+    let pod = |name: &str, kind: &str, queue: &str| lab.pod(name).set("CONSUMER_TYPE", kind).set("QUEUE", queue);
+    let _polaris = pod("pod-polaris", "polaris", "polaris").set("POLARIS_SCALE", "1").start();
+    let _spot = pod("pod-spot", "spot", "spot").set("POLARIS_THRESHOLD", "0.2").start();
+    let _images = lab.pod("pod-1").start();
+    let run = |kind: &str, channels: &str| {
+        let key = format!("polaris:{kind} {channels}:1");
+        let fields = [("segmentation_type", kind), ("channels", channels), ("original_name", "plate/spot cells.tif")];
+        lab.write_job(&key, "uploads/spot cells.tif", &fields);
+        let _: u32 = lab.redis.ask(&["LPUSH", "polaris", &key]);
+        key
+    };
+    let result = lab.result(&lab.wait_done(&run("cell culture", "0,1,")));
+    let names: Vec<_> = result.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["plate/spot cells_batch_0_feature_0.tif", "plate/spot cells_0.csv"]);
+    let table = String::from_utf8(result[1].1.clone()).expect("text");
+    let rows: Vec<_> = table.lines().collect();
+    assert_eq!((rows[0], rows.len()), ("x,y,cellID0", 26));
+    assert!(
+        rows[1..].iter().any(|row| row.ends_with(",1")) && rows[1..].iter().any(|row| row.ends_with(",0")),
+        "{table}"
+    );
+
+    let result = lab.result(&lab.wait_done(&run("none", "0,,")));
+    assert!(result.len() == 1 && result[0].1.starts_with(b"x,y\r\n"), "{result:?}");
+    let reason = lab.wait_failed(&run("tissue", "0,1,"));
+    assert!(reason.starts_with("ValueError: tissue needs a nuclear and a membrane channel"), "{reason}");
+    let reason = lab.wait_failed(&run("cell culture", "0,1,2"));
+    assert!(reason.contains("Input image has 2 channels but 3 channels were specified"), "{reason}");
+}

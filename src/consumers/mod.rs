@@ -6,6 +6,9 @@ pub mod image;
 /// Segmentation of one image of tissue.
 pub mod mesmer;
 
+/// Spots of single molecules, and the cells they lie in.
+pub mod polaris;
+
 /// Spots of single molecules in one image.
 pub mod spot;
 
@@ -31,7 +34,7 @@ use crate::settings::Reader;
 use crate::storage::{Storage, archive};
 
 /// Every kind of consumer that this crate brings.
-pub(crate) const KINDS: [Kind; 5] = [image::KIND, zip::KIND, tracking::KIND, mesmer::KIND, spot::KIND];
+pub(crate) const KINDS: [Kind; 6] = [image::KIND, zip::KIND, tracking::KIND, mesmer::KIND, spot::KIND, polaris::KIND];
 
 /// Names and contents of the files of a result.
 type Entries = Vec<(String, Vec<u8>)>;

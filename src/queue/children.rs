@@ -122,6 +122,7 @@ impl Queue {
                 pipeline.del(&key.0).ignore();
                 pipeline.hset_multiple(&key.0, &child.fields).ignore();
                 pipeline.hset(&key.0, "parent", &claim.key.0).ignore();
+                pipeline.hset(&key.0, crate::job::CHILD_QUEUE, &child.queue).ignore();
                 pipeline.expire(&key.0, DRAFT_SECONDS).ignore();
             }
             let operation = "write children";
