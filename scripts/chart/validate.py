@@ -188,7 +188,7 @@ def check_rules(name, objects, folder):
     for o in objects:
         if o["kind"] != "PrometheusRule":
             continue
-        path = os.path.join(folder, "rules.yaml")
+        path = os.path.join(folder, f"rules-{name.split(':')[0]}-{o['metadata']['name']}.yaml")
         with open(path, "w") as out:
             yaml.safe_dump({"groups": o["spec"]["groups"]}, out)
         if shutil.which("promtool"):
@@ -198,6 +198,16 @@ def check_rules(name, objects, folder):
         if has("promql_parser"):
             for rule in (rule for group in o["spec"]["groups"] for rule in group["rules"]):
                 promql(name, rule["expr"])
+
+
+def test_alerts(folder):
+    """Whether alerts fire when they should, and only then."""
+    test = shutil.copy("scripts/chart/alerts-test.yaml", folder)
+    done = subprocess.run(["promtool", "test", "rules", test], capture_output=True, text=True)
+    if done.returncode:
+        fail("promtool test rules", done.stdout + done.stderr)
+    else:
+        say("promtool", "ok: rules are valid; each alert fires when it should, and not when all is well")
 
 
 def promql(where, expression):
@@ -268,7 +278,10 @@ def main():
         say("CRD_SCHEMAS", f"run: {', '.join(sorted(kinds))}")
     else:
         say("CRD_SCHEMAS", "NOT RUN, the variable is not set: schemas of KEDA and the Prometheus operator")
-    say("promtool", "run: rules" if shutil.which("promtool") else "NOT RUN, it is not installed: rules")
+    if shutil.which("promtool"):
+        test_alerts(folder)
+    else:
+        say("promtool", "NOT RUN, it is not installed: rules, and tests of the alerts")
     if has("jsonschema"):
         check_bad_values()
     else:
