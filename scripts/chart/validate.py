@@ -135,7 +135,7 @@ def check_objects(name, objects):
         for twice in {e for e in env if env.count(e) > 1}:
             fail(name, f"{deployment}: variable {twice} twice")
         given = {e["name"]: e.get("value") for e in container.get("env", [])}
-        if "SHUTDOWN_GRACE" in given and float(given["SHUTDOWN_GRACE"]) >= pod["terminationGracePeriodSeconds"]:
+        if "SHUTDOWN_GRACE" in given and float(given["SHUTDOWN_GRACE"]) >= pod.get("terminationGracePeriodSeconds", 30):
             fail(name, f"{deployment}: SHUTDOWN_GRACE is not below the grace of the pod")
         for text in filter(None, given.values()):
             if re.fullmatch(r"[\d.]+e\+\d+", text):
