@@ -7,7 +7,7 @@ SEED ?= 1
 SECONDS ?= 30
 JOBS ?= 300
 TOPOLOGY ?= plain
-.PHONY: help demo gallery chaos fuzz test golden bench lint docs settings clean
+.PHONY: help demo gallery chaos fuzz test golden bench lint docs settings chart clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ lint: ## Format, lints, docs: what CI checks beside the tests
 
 settings: ## Show every setting in force
 	$(CARGO) run --release --locked --quiet -- settings
+
+chart: ## Check chart, compose file and Dockerfile with the tools that are there
+	scripts/check-chart
 
 clean: ## Remove what was built
 	$(CARGO) clean

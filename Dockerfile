@@ -1,0 +1,61 @@
+# syntax=docker/dockerfile:1.7
+# The program on a runtime without a shell or a package manager, as a user without rights.
+#
+#   docker build -t redis-consumer .
+#   docker buildx build --platform linux/amd64,linux/arm64 -t redis-consumer .
+#
+# Each platform is compiled on itself: natively, or by emulation, which takes much longer. Nothing is cross-compiled.
+# No HEALTHCHECK: the probes of the orchestrator ask /livez, /readyz and /startupz.
+ARG RUST_VERSION=1.95
+ARG DEBIAN=bookworm
+
+# What a build needs. The C compiler is for the cryptography and the allocator.
+FROM rust:${RUST_VERSION}-slim-${DEBIAN} AS toolchain
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+ENV CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0
+
+# Dependencies are a layer of their own: it stays until a manifest, the lock file or the flags change.
+# An empty program stands in for ours; benches and tests leave the manifest, since their files are not there yet.
+FROM toolchain AS dependencies
+COPY Cargo.toml Cargo.lock build.rs ./
+COPY .cargo .cargo
+COPY proto proto
+RUN sed -i '/^\[\[\(bench\|test\)\]\]/,/^$/d' Cargo.toml \
+    && mkdir src \
+    && echo 'fn main() {}' >src/main.rs \
+    && touch src/lib.rs \
+    && cargo build --profile dist --locked --bin redis-consumer \
+    && rm -r src
+
+FROM dependencies AS build
+COPY . .
+# Older than the stand-ins' output, the sources would be passed over.
+RUN touch src/main.rs src/lib.rs build.rs \
+    && cargo build --profile dist --locked --bin redis-consumer \
+    && cp target/dist/redis-consumer /redis-consumer
+
+# glibc, libgcc, CA certificates and a user of number 65532; nothing else.
+FROM gcr.io/distroless/cc-debian12:nonroot AS runtime
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+ARG CREATED=unknown
+ARG SOURCE=unknown
+LABEL org.opencontainers.image.title="redis-consumer" \
+      org.opencontainers.image.description="Takes microscopy jobs off Redis, segments them with TensorFlow Serving, and stores the result" \
+      org.opencontainers.image.licenses="Apache-2.0 OR MIT" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.created="${CREATED}" \
+      org.opencontainers.image.source="${SOURCE}" \
+      org.opencontainers.image.base.name="gcr.io/distroless/cc-debian12:nonroot"
+COPY --from=build /redis-consumer /usr/local/bin/redis-consumer
+COPY LICENSE LICENSE-APACHE LICENSE-MIT /usr/share/doc/redis-consumer/
+USER 65532:65532
+# Metrics and probes.
+EXPOSE 9090
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["/usr/local/bin/redis-consumer"]
