@@ -5,7 +5,7 @@
 #   docker buildx build --platform linux/amd64,linux/arm64 -t redis-consumer .
 #
 # Each platform is compiled on itself: natively, or by emulation, which takes much longer. Nothing is cross-compiled.
-# No HEALTHCHECK: the probes of the orchestrator ask /livez, /readyz and /startupz.
+# No HEALTHCHECK: that is the orchestrator's.
 ARG RUST_VERSION=1.95
 ARG DEBIAN=bookworm
 
