@@ -13,20 +13,16 @@ use peers::{boxq, graph_models, spot_model};
 use redis_consumer::images::{self, Limits, encode_tiff};
 use redis_consumer::serving::{Method, ModelId};
 use redis_consumer::storage::archive::write_zip;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 const IMAGE: &[u8] = include_bytes!("fixtures/nuclei/dsb2018_777f7c42.png");
 const FIELDS: [(&str, &str); 3] = [("dimension_order", "XYC"), ("channels", "0,"), ("scale", "1")];
 
 async fn lab() -> Lab {
-    let parameters = json!({
-        "same_bias": 6.0, "same_dist": 0.5, "same_size": 6.0, "same_ecc": 0.5, "same_nb": 0.1,
-        "dau_bias": 5.0, "dau_dist": 0.3, "dau_size": 12.0, "pred": 0.5,
-    });
     let models = vec![
         boxq::model("nuclear", "NuclearSegmentation:6", [64, 64]),
         graph_models::encoder(&ModelId::new("NuclearTrackingNE", 6)),
-        graph_models::inference(&ModelId::new("NuclearTrackingInf", 6), &parameters),
+        graph_models::inference(&ModelId::new("NuclearTrackingInf", 6), &graph_models::defaults()),
         spot_model::model(&ModelId::new("SpotDetection", 3), &[-1, 64, 64, 1]),
     ];
     Lab::with(Redis::start(), models).await

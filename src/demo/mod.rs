@@ -19,6 +19,7 @@ mod run;
 mod sample;
 
 use std::io::{Write as _, stdout};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -29,6 +30,9 @@ use crate::serving::{ModelId, ModelServer};
 /// What to serve, and where.
 #[derive(clap::Args)]
 pub(crate) struct ServerArguments {
+    /// Address to listen at; 0.0.0.0 is reached from other machines, too. There is no password.
+    #[arg(long, default_value = "127.0.0.1")]
+    host: IpAddr,
     /// Port on this machine; 0 takes any that is free.
     #[arg(long, default_value_t = 8500)]
     port: u16,
@@ -57,9 +61,10 @@ pub(crate) struct DemoArguments {
 
 /// Serves the classical models over the TensorFlow Serving API until `stop`.
 pub(crate) async fn serve(arguments: ServerArguments, stop: CancellationToken) -> anyhow::Result<()> {
-    let ServerArguments { port, model, mesmer } = arguments;
+    let ServerArguments { host, port, model, mesmer } = arguments;
     let models = vec![model_server::nuclear(model.clone()), model_server::mesmer(mesmer.clone())];
-    let server = ModelServer::start(port, models).await.with_context(|| format!("cannot listen on port {port}"))?;
+    let server = ModelServer::start_at((host, port).into(), models).await;
+    let server = server.with_context(|| format!("cannot listen on port {port} of {host}"))?;
     writeln!(
         stdout(),
         "serving {model} and {mesmer} on {}: classical stand-ins, no trained networks",

@@ -67,7 +67,15 @@ impl ModelServer {
     /// # Errors
     /// If the port is taken.
     pub async fn start(port: u16, models: Vec<Model>) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        Self::start_at((Ipv4Addr::LOCALHOST, port).into(), models).await
+    }
+
+    /// Serves models at an address of this machine, to whoever reaches it.
+    ///
+    /// # Errors
+    /// If the address is taken or not this machine's.
+    pub async fn start_at(address: SocketAddr, models: Vec<Model>) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let service = Service::new(models);
         let stopping = CancellationToken::new();

@@ -13,7 +13,7 @@ use super::schedule::LEASE;
 use super::servers::Servers;
 
 /// The kinds of consumer, one for each pod.
-const KINDS: [&str; 4] = ["chaos", "chaos", "chaos", "zip"];
+const KINDS: [&str; 5] = ["chaos", "chaos", "chaos", "zip", "tracking"];
 /// Deaths that no job but poison reaches by bad luck: pods die every two seconds, and jobs wait out outages.
 const MAX_CRASHES: &str = "7";
 
@@ -131,7 +131,8 @@ impl Fleet {
         let log = File::options().create(true).append(true).open(self.logs.path().join(name)).expect("a log");
         let settings = [
             ("HOSTNAME", name.as_str()),
-            ("QUEUE", super::QUEUE),
+            ("QUEUE", if *kind == "tracking" { "tracking" } else { super::QUEUE }),
+            ("SEGMENTATION_QUEUE", super::QUEUE),
             ("CONSUMER_TYPE", kind),
             ("CONCURRENCY", "2"),
             ("LEASE_TIME", &LEASE.as_secs().to_string()),

@@ -119,6 +119,7 @@ pub(crate) fn kind(number: usize, jobs: usize) -> Kind {
         n if n % rare == rare / 4 => Kind::Panic,
         n if n % 50 == 7 => Kind::Broken,
         n if n % 40 == 13 => Kind::Archive,
+        n if n % 80 == 31 => Kind::Movie,
         _ => Kind::Image,
     }
 }

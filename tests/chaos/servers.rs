@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use redis_consumer::serving::{Model, ModelServer};
+use redis_consumer::serving::{Model, ModelId, ModelServer};
 use redis_consumer::storage::archive::write_zip;
 
 use super::INPUT;
-use super::peers::boxq;
 use super::peers::redis::{Redis, Replica, Sentinel, free_port};
 use super::peers::s3::{Fault, S3Server};
+use super::peers::{boxq, graph_models};
 use super::proxy::Proxy;
 
 /// What consumers connect to.
@@ -59,8 +59,9 @@ impl Servers {
         std::fs::write(s3.folder().join(INPUT), image()).expect("an object");
         std::fs::write(s3.folder().join("uploads/broken.tif"), b"II*\0broken").expect("an object");
         std::fs::write(s3.folder().join("uploads/cells.zip"), archive()).expect("an object");
+        std::fs::write(s3.folder().join("uploads/movie.tif"), movie()).expect("an object");
         let model_port = free_port();
-        let models = Some(ModelServer::start(model_port, vec![model()]).await.expect("the port is free"));
+        let models = Some(ModelServer::start(model_port, models()).await.expect("the port is free"));
         Self {
             nodes,
             sentinel,
@@ -163,7 +164,7 @@ impl Servers {
             self.proxy.delay(Duration::ZERO);
         }
         if due(&mut self.models_back) {
-            match ModelServer::start(self.model_port, vec![model()]).await {
+            match ModelServer::start(self.model_port, models()).await {
                 Ok(models) => self.models = Some(models),
                 // The old one has not let go of the port yet.
                 Err(_) => self.models_back = Some(now),
@@ -193,8 +194,23 @@ fn archive() -> Vec<u8> {
     write_zip((0..ARCHIVED).map(entry)).expect("it fits in memory")
 }
 
-fn model() -> Model {
-    boxq::model("nuclear", "NuclearSegmentation:6", [64, 64])
+fn models() -> Vec<Model> {
+    vec![
+        boxq::model("nuclear", "NuclearSegmentation:6", [64, 64]),
+        graph_models::encoder(&ModelId::new("NuclearTrackingNE", 6)),
+        graph_models::inference(&ModelId::new("NuclearTrackingInf", 6), &graph_models::defaults()),
+    ]
+}
+
+/// Frames of the movie.
+pub(crate) const FRAMES: usize = 4;
+
+/// A bright square that moves.
+fn movie() -> Vec<u8> {
+    let movie = ndarray::Array3::from_shape_fn((FRAMES, 64, 64), |(frame, row, column)| {
+        if row.abs_diff(20 + frame) < 8 && column.abs_diff(30) < 8 { 200.0_f32 } else { 20.0 }
+    });
+    redis_consumer::images::encode_tiff(movie.view().into_dyn())
 }
 
 /// A picture of 64 x 64 pixels with a few bright squares.

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::fleet::Fleet;
 use super::peers::redis::Redis;
-use super::servers::{ARCHIVED, Servers, Topology};
+use super::servers::{ARCHIVED, FRAMES, Servers, Topology};
 use super::{INPUT, Plan, QUEUE, kind};
 
 /// How long the last jobs may take once nothing goes wrong any more.
@@ -21,6 +21,8 @@ pub(crate) enum Kind {
     Image,
     /// Done, with the results of all its parts but one, which fails.
     Archive,
+    /// Done, with a part for each frame.
+    Movie,
     /// Failed at once: the file is broken.
     Broken,
     /// Given up: it brings down every consumer.
@@ -111,6 +113,7 @@ impl Ledger {
 fn key(number: usize, kind: Kind) -> String {
     match kind {
         Kind::Archive => format!("{QUEUE}-zip:cells, {number}.zip:{number:032x}"),
+        Kind::Movie => format!("tracking:cells, {number}.tif:{number:032x}"),
         _ => format!("{QUEUE}:cells, {number}.tif:{number:032x}"),
     }
 }
@@ -119,6 +122,7 @@ fn submit(master: &Redis, number: usize, kind: Kind) -> redis::RedisResult<()> {
     let (name, input) = match kind {
         Kind::Image => ("cells.tif", INPUT),
         Kind::Archive => ("cells.zip", "uploads/cells.zip"),
+        Kind::Movie => ("movie.tif", "uploads/movie.tif"),
         Kind::Broken => ("broken.tif", "uploads/broken.tif"),
         Kind::Poison => ("poison.tif", INPUT),
         Kind::Panic => ("panic.tif", INPUT),
@@ -143,7 +147,7 @@ fn submit(master: &Redis, number: usize, kind: Kind) -> redis::RedisResult<()> {
     fields.iter().for_each(|(name, value)| {
         both.arg(name).arg(value);
     });
-    let queue = if kind == Kind::Archive { format!("{QUEUE}-zip") } else { QUEUE.to_owned() };
+    let queue = key.split(':').next().unwrap_or(QUEUE);
     both.lpush(queue, &key);
     master.try_pipeline(&both)
 }
@@ -193,6 +197,14 @@ impl Verdict {
                     missing_results += u64::from(!servers.s3.folder().join(text("output_file_name")).is_file());
                     right
                 }
+                (Kind::Movie, "done") => {
+                    parents += 1;
+                    let counts = [text("total_jobs"), text("children_done"), text("children_failed"), text("progress")];
+                    let right = counts == [&FRAMES.to_string(), &FRAMES.to_string(), "0", "100"];
+                    wrong_parents += u64::from(!right);
+                    missing_results += u64::from(!servers.s3.folder().join(text("output_file_name")).is_file());
+                    right
+                }
                 (Kind::Broken, "failed") => {
                     broken += 1;
                     text("error_class") == "invalid_input"
@@ -211,10 +223,11 @@ impl Verdict {
                 eprintln!("chaos: {key} is not final: {hash:?}");
             }
         }
-        let mut names = vec![QUEUE.to_owned(), format!("{QUEUE}-zip")];
-        for what in ["lease", "delayed", "parked"] {
-            names.extend([format!("rc:{what}:{QUEUE}"), format!("rc:{what}:{QUEUE}-zip")]);
-        }
+        let queues = [QUEUE.to_owned(), format!("{QUEUE}-zip"), "tracking".to_owned()];
+        let sets = ["lease", "delayed", "parked"];
+        let mut names: Vec<_> =
+            sets.iter().flat_map(|set| queues.iter().map(move |queue| format!("rc:{set}:{queue}"))).collect();
+        names.extend(queues);
         let leftovers = master.keys("processing-*").len()
             + master.keys("rc:pending:*").len()
             + names.iter().filter(|name| master.ask::<u32>(&["EXISTS", name]) == 1).count();

@@ -24,6 +24,14 @@ pub(crate) fn encoder(id: &ModelId) -> Model {
     Model { id: id.clone(), inputs, outputs, run: Arc::new(encode) }
 }
 
+/// The parameters of cases that name none.
+pub(crate) fn defaults() -> Value {
+    serde_json::json!({
+        "same_bias": 6.0, "same_dist": 0.5, "same_size": 6.0, "same_ecc": 0.5, "same_nb": 0.1,
+        "dau_bias": 5.0, "dau_dist": 0.3, "dau_size": 12.0, "pred": 0.5,
+    })
+}
+
 /// The inference model with the parameters of a case.
 pub(crate) fn inference(id: &ModelId, parameters: &Value) -> Model {
     let inputs = vec![
