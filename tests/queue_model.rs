@@ -282,6 +282,7 @@ fn queue(redis: &Asker, consumer: usize) -> Queue {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test's own switch")]
 fn no_interleaving_breaks_an_invariant() {
     let server = Redis::start_in_memory();
     let redis = Asker { connection: RefCell::new(server.connection()), server };

@@ -309,7 +309,7 @@ async fn the_python_janitor_and_a_python_consumer_take_over_from_ours() {
     assert_eq!(kiosk::janitor_round(&mut connection, "segmentation", &HashSet::new()), 1);
     let python = PythonConsumer::start(lab.redis.connection(), "segmentation", "pod-2", Duration::ZERO);
     assert_eq!(lab.wait_done(&key)["updated_by"], "pod-2");
-    assert_eq!(python.stop(), [key.clone()]);
+    assert_eq!(python.stop(), std::slice::from_ref(&key));
     // Ours comes back and finds the lease of a job that is over.
     let _pod = lab.pod("pod-3").set("LEASE_TIME", "1.5").start();
     let _: u32 = lab.redis.ask(&["ZADD", "rc:lease:segmentation", "XX", "1", &key]);
@@ -383,7 +383,7 @@ async fn without_kubernetes_the_janitor_goes_by_leases() {
     let _: u32 = lab.redis.ask(&["ZADD", "rc:lease:segmentation", "1", &ours]);
     let output = run(&lab, &["janitor", "--once"], &[("QUEUE", "segmentation")]);
     assert_eq!(printed(&output), "1 requeued, 0 dropped, 1 left with their consumers\n", "{output:?}");
-    assert_eq!(lab.redis.list("segmentation"), [ours.clone()]);
+    assert_eq!(lab.redis.list("segmentation"), std::slice::from_ref(&ours));
     assert_eq!(lab.redis.hash(&ours)["rc_crashes"], "1");
     assert_eq!(lab.redis.list("processing-segmentation:pod-1"), [python]);
 

@@ -97,11 +97,9 @@ impl Keyspace {
         let lease = format!("rc:lease:{queue}");
         let mut held = Vec::new();
         for job in jobs {
-            let fields: HashMap<String, Vec<u8>> = match self.command("read a job", &Cmd::hgetall(&job)).await {
-                Ok(fields) => fields,
-                // No hash at all: nothing that could be worked.
-                Err(_) => HashMap::new(),
-            };
+            // No hash at all is nothing that could be worked.
+            let fields = self.command("read a job", &Cmd::hgetall(&job)).await;
+            let fields: HashMap<String, Vec<u8>> = fields.unwrap_or_default();
             let score: Option<f64> = self.command("read a lease", &Cmd::zscore(&lease, &job)).await?;
             held.push(Held {
                 updated_at: fields.get(crate::job::UPDATED_AT).cloned(),

@@ -33,6 +33,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    #[expect(clippy::disallowed_methods, reason = "a test's own switches")]
     fn from_environment() -> Self {
         let number = |name: &str, default| {
             let text = std::env::var(name).ok().filter(|text| !text.is_empty());
@@ -47,6 +48,7 @@ impl Plan {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test's own switches")]
 fn main() -> ExitCode {
     if std::env::var_os(consumer::ROLE).is_some() {
         return consumer::run();

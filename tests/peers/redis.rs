@@ -312,6 +312,7 @@ impl Monitor {
 }
 
 /// `redis-server`, or what `REDIS_SERVER` names: another version, or Valkey.
+#[expect(clippy::disallowed_methods, reason = "a test's own switch")]
 fn program() -> std::ffi::OsString {
     std::env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into())
 }
