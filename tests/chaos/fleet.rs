@@ -14,14 +14,13 @@ use super::servers::Servers;
 
 /// The kinds of consumer, one for each pod.
 const KINDS: [&str; 5] = ["chaos", "chaos", "chaos", "zip", "tracking"];
-/// Deaths that no job but poison reaches by bad luck: pods die every two seconds, and jobs wait out outages.
-const MAX_CRASHES: &str = "7";
 
 pub(crate) struct Fleet {
     pods: Vec<Pod>,
     logs: TempDir,
     names: u32,
     random: fastrand::Rng,
+    max_crashes: u32,
 }
 
 struct Pod {
@@ -33,9 +32,10 @@ struct Pod {
 }
 
 impl Fleet {
-    pub(crate) fn start(servers: &Servers) -> Self {
+    /// Starts all of them; a job is given up after so many deaths.
+    pub(crate) fn start(servers: &Servers, max_crashes: u32) -> Self {
         let logs = tempfile::tempdir().expect("a folder for logs");
-        let mut fleet = Self { pods: Vec::new(), logs, names: 0, random: fastrand::Rng::with_seed(7) };
+        let mut fleet = Self { pods: Vec::new(), logs, names: 0, random: fastrand::Rng::with_seed(7), max_crashes };
         for kind in KINDS {
             let name = fleet.fresh_name();
             fleet.pods.push(Pod { kind, name, child: None, paused_until: None, starts_at: Instant::now() });
@@ -137,7 +137,7 @@ impl Fleet {
             ("CONCURRENCY", "2"),
             ("LEASE_TIME", &LEASE.as_secs().to_string()),
             ("MAX_ATTEMPTS", "50"),
-            ("MAX_CRASHES", MAX_CRASHES),
+            ("MAX_CRASHES", &self.max_crashes.to_string()),
             ("RETRY_BACKOFF", "0.1"),
             ("REDIS_TIMEOUT", "0.3"),
             ("STORAGE_MAX_BACKOFF", "0.5"),

@@ -127,6 +127,20 @@ impl Redis {
         self.ask(&["HGETALL", key])
     }
 
+    /// All fields of many hashes, if the server answers.
+    pub(crate) fn try_hashes(&self, keys: &[String]) -> redis::RedisResult<Vec<HashMap<String, String>>> {
+        let mut connection = self.try_connection()?;
+        let mut hashes = Vec::with_capacity(keys.len());
+        for chunk in keys.chunks(1000) {
+            let mut pipeline = redis::pipe();
+            chunk.iter().for_each(|key| {
+                pipeline.hgetall(key);
+            });
+            hashes.extend(pipeline.query::<Vec<HashMap<String, String>>>(&mut connection)?);
+        }
+        Ok(hashes)
+    }
+
     /// The entries of a list, left to right.
     pub(crate) fn list(&self, key: &str) -> Vec<String> {
         self.ask(&["LRANGE", key, "0", "-1"])
