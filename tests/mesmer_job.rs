@@ -40,14 +40,20 @@ fn pod(lab: &Lab) -> peers::lab::PodSettings {
 #[tokio::test(flavor = "multi_thread")]
 async fn both_compartments_come_as_two_features_with_the_statuses_of_the_contract() {
     let lab = lab(tissue().into_dyn()).await;
+    lab.models.faults().delay(std::time::Duration::from_millis(700));
     let _pod = pod(&lab).set("MESMER_COMPARTMENT", "both").start();
     let monitor = lab.redis.monitor();
     let hash = lab.wait_done(&lab.submit(INPUT, &[("channels", "0,1")]));
     let lines = monitor.lines(&lab.redis);
     let position =
         |word: &str| lines.iter().position(|line| line.contains("HSET") && line.contains(&format!("\"{word}\"")));
-    let statuses = ["started", "pre-processing", "predicting", "saving-results", "done"].map(position);
-    assert!(statuses.is_sorted() && statuses.iter().all(Option::is_some), "{statuses:?} in {lines:#?}");
+    // A stage that is over within half a second is not written.
+    let statuses: Vec<_> = ["started", "pre-processing", "predicting", "saving-results", "done"]
+        .iter()
+        .filter_map(|s| position(s))
+        .collect();
+    assert!(statuses.is_sorted(), "{statuses:?} in {lines:#?}");
+    assert!(position("predicting").is_some() && position("done").is_some(), "{lines:#?}");
     assert_eq!(position("post-processing"), None);
     assert_eq!(hash["dim_order"], "YXC");
 
