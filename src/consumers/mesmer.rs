@@ -5,9 +5,8 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use async_trait::async_trait;
-use ndarray::{Array4, ArrayD, Axis, Ix4};
+use ndarray::{Array4, Axis};
 
 use super::input::Input;
 use super::limits::Limits;
@@ -17,7 +16,7 @@ use crate::compute;
 use crate::consumer::{Clients, Consumer, Kind, Outcome};
 use crate::failure::InvalidInput;
 use crate::images::output::ResultName;
-use crate::images::{self, ModelInput, encode_tiff};
+use crate::images::{self, encode_tiff};
 use crate::job::{Detected, Job, Status};
 use crate::serving::ModelId;
 use crate::settings::Reader;
@@ -82,7 +81,7 @@ impl Consumer for Mesmer {
         let scale = self.scale(job)?;
         let model = Model::load(&self.clients.serving, &self.settings.model).await?;
         job.record_detected(Detected::DimensionOrder(images::detect_dimension_order(image.shape(), 4)));
-        let image = self.validate(image, channels, &model).await?;
+        let image = super::validate(image, channels, &model, &self.settings.limits).await?;
         self.settings.limits.check_scaled_size(&image, scale)?;
 
         job.enter(Status::Predicting);
@@ -108,22 +107,6 @@ impl Mesmer {
         }
         job.record_detected(Detected::Scale(1.0));
         Ok(1.0)
-    }
-
-    async fn validate(
-        &self,
-        image: ArrayD<f32>,
-        channels: Option<Vec<usize>>,
-        model: &Model,
-    ) -> anyhow::Result<Array4<f32>> {
-        let shape = model.input_shape();
-        let Limits { max_width, max_height, .. } = self.settings.limits;
-        compute::run(move || {
-            let wanted = ModelInput { shape: &shape, channels: channels.as_deref(), max_width, max_height };
-            let image = images::validate_model_input(image, &wanted)?;
-            image.into_dimensionality::<Ix4>().context("a model that takes four axes")
-        })
-        .await
     }
 }
 

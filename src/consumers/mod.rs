@@ -23,11 +23,14 @@ mod limits;
 
 use std::sync::Arc;
 
-use ndarray::Array4;
+use anyhow::Context as _;
+use ndarray::{Array4, ArrayD, Ix4};
 
+use self::limits::Limits;
 use crate::applications::{Application, Model};
 use crate::compute;
 use crate::consumer::{Kind, Outcome};
+use crate::images::{self, ModelInput};
 use crate::job::{Job, Output, Stage};
 use crate::serving::ModelId;
 use crate::settings::Reader;
@@ -43,6 +46,24 @@ type Entries = Vec<(String, Vec<u8>)>;
 fn refuse_archives(job: &Job) -> anyhow::Result<()> {
     let archive = job.input_file_name()?.to_lowercase().ends_with(".zip");
     if archive { Err(job.invalid_file_type()) } else { Ok(()) }
+}
+
+/// The image `[batch, row, column, channel]` as the model takes it: its axes moved and, if the job names them, its channels
+/// picked.
+async fn validate(
+    image: ArrayD<f32>,
+    channels: Option<Vec<usize>>,
+    model: &Model,
+    limits: &Limits,
+) -> anyhow::Result<Array4<f32>> {
+    let shape = model.input_shape();
+    let Limits { max_width, max_height, .. } = *limits;
+    compute::run(move || {
+        let wanted = ModelInput { shape: &shape, channels: channels.as_deref(), max_width, max_height };
+        let image = images::validate_model_input(image, &wanted)?;
+        image.into_dimensionality::<Ix4>().context("a model that takes four axes")
+    })
+    .await
 }
 
 /// Labels `[batch, row, column, channel]` of an image that is `scale` times as large for the model.

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use async_trait::async_trait;
-use ndarray::{Array2, Array4, Axis, Ix4};
+use ndarray::{Array2, Array4, Axis};
 
 use super::input::Input;
 use super::limits::Limits;
@@ -14,7 +13,7 @@ use crate::applications::spots::{Contrast, SpotDetection, SpotPeaks};
 use crate::compute;
 use crate::consumer::{Clients, Consumer, Kind, Outcome};
 use crate::images::output::ResultName;
-use crate::images::{self, ModelInput, encode_tiff, npy, spot_picture};
+use crate::images::{self, encode_tiff, npy, spot_picture};
 use crate::job::{Detected, Job, Status};
 use crate::serving::ModelId;
 use crate::settings::Reader;
@@ -77,7 +76,7 @@ impl Consumer for Spot {
         let image = images::spot_batch(image)?;
         let model = Model::load(&self.clients.serving, &self.settings.model).await?;
         job.record_detected(Detected::DimensionOrder(images::detect_dimension_order(image.shape(), 4)));
-        let image = self.validate(image, channels, &model).await?;
+        let image = super::validate(image.into_dyn(), channels, &model, &self.settings.limits).await?;
 
         job.enter(Status::Predicting);
         let spots = self.settings.detection.detect(&model, image.clone()).await?;
@@ -86,24 +85,6 @@ impl Consumer for Spot {
         let name = ResultName::new(job.original_name()?);
         let entries = compute::run(move || entries(&name, &image, spots)).await?;
         super::store(job, &self.clients.storage, entries).await
-    }
-}
-
-impl Spot {
-    async fn validate(
-        &self,
-        image: Array4<f32>,
-        channels: Option<Vec<usize>>,
-        model: &Model,
-    ) -> anyhow::Result<Array4<f32>> {
-        let shape = model.input_shape();
-        let Limits { max_width, max_height, .. } = self.settings.limits;
-        compute::run(move || {
-            let wanted = ModelInput { shape: &shape, channels: channels.as_deref(), max_width, max_height };
-            let image = images::validate_model_input(image.into_dyn(), &wanted)?;
-            image.into_dimensionality::<Ix4>().context("a model that takes four axes")
-        })
-        .await
     }
 }
 

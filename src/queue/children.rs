@@ -20,7 +20,8 @@ const SWEEP_LIMIT: usize = 1000;
 /// Hashes written or read in one round trip.
 const CHUNK: usize = 500;
 
-static PARK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/park.lua")));
+static PARK: LazyLock<Script> =
+    LazyLock::new(|| Script::new(concat!(include_str!("scripts/let_go.lua"), include_str!("scripts/park.lua"))));
 static SWEEP: LazyLock<Script> =
     LazyLock::new(|| Script::new(concat!(include_str!("scripts/children.lua"), include_str!("scripts/sweep.lua"))));
 static DISOWN: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/disown.lua")));

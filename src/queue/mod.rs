@@ -53,8 +53,10 @@ static BEAT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scrip
 static SET: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/set.lua")));
 static FINISH: LazyLock<Script> =
     LazyLock::new(|| Script::new(concat!(include_str!("scripts/children.lua"), include_str!("scripts/finish.lua"))));
-static DELAY: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/delay.lua")));
-static RELEASE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/release.lua")));
+static DELAY: LazyLock<Script> =
+    LazyLock::new(|| Script::new(concat!(include_str!("scripts/let_go.lua"), include_str!("scripts/delay.lua"))));
+static RELEASE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(concat!(include_str!("scripts/let_go.lua"), include_str!("scripts/release.lua"))));
 
 /// The key of a job's hash: bytes that nobody parses.
 #[derive(Clone, PartialEq, Eq, Hash)]
