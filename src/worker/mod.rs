@@ -1,6 +1,6 @@
 //! Slots and their loop: claim, check, consume, settle; the watch over them; the end.
 //!
-//! Everything that is the same for every job is here and in `job.rs`, so that consumers are recipes.
+//! Everything that is the same for every job is here and in `job`, so that consumers are recipes.
 
 mod heart;
 mod policy;

@@ -1,0 +1,228 @@
+//! What the worker keeps of a job while a consumer has it: where it stands, and the right to settle it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tracing::info;
+
+use super::{Children, Output, Record, Stage, Status, seconds, timestamp};
+use crate::failure::Class;
+use crate::queue::{self, Claim, Due, JobKey, Queue, Settled};
+
+/// A job waits for something that is nobody's fault, such as memory that others use.
+pub struct Waiting(Arc<Custody>);
+
+impl Waiting {
+    pub(super) fn begin(custody: &Arc<Custody>) -> Self {
+        custody.progress().waiting += 1;
+        Self(Arc::clone(custody))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.progress().waiting -= 1;
+    }
+}
+
+/// What the worker keeps of a job while a consumer has it: where it stands, and the right to settle it.
+pub(crate) struct Custody {
+    pub(super) queue: Queue,
+    pub(super) claim: Claim,
+    attempts: u64,
+    pub(super) children: Vec<JobKey>,
+    /// The status that the job goes back to when it is tried again.
+    resting: String,
+    progress: Mutex<Progress>,
+    claimed: Instant,
+}
+
+/// Where a job stands and since when.
+struct Progress {
+    status: Status,
+    entered: Instant,
+    seconds: BTreeMap<&'static str, f64>,
+    stage: Option<Stage>,
+    stage_entered: Instant,
+    /// Time in this stage that does not count.
+    excused: Duration,
+    waiting: u32,
+}
+
+impl Progress {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            status: Status::New,
+            entered: now,
+            seconds: BTreeMap::new(),
+            stage: None,
+            stage_entered: now,
+            excused: Duration::ZERO,
+            waiting: 0,
+        }
+    }
+
+    fn begin(&mut self, stage: Option<Stage>) {
+        self.stage = stage;
+        self.stage_entered = Instant::now();
+        self.excused = Duration::ZERO;
+    }
+
+    fn close_status(&mut self) {
+        let spent = self.entered.elapsed().as_secs_f64();
+        if let Some(field) = self.status.time_field() {
+            *self.seconds.entry(field).or_default() += spent;
+            info!(stage = %self.status, duration_s = spent, "stage ended");
+        }
+        self.entered = Instant::now();
+    }
+
+    fn times(&self) -> impl Iterator<Item = (&'static str, String)> {
+        self.seconds.iter().map(|(field, spent)| (*field, seconds(*spent)))
+    }
+}
+
+impl Custody {
+    pub(super) fn new(queue: Queue, claim: Claim, record: &Record) -> Self {
+        let children = record.children();
+        // What waits for children goes on waiting for them, whatever happens.
+        let resting = if children.is_empty() { Status::New.to_string() } else { record.status() };
+        let (attempts, progress) = (record.number("rc_attempts"), Mutex::new(Progress::new()));
+        Self { queue, claim, attempts, children, resting, progress, claimed: Instant::now() }
+    }
+
+    /// A stage begins that has no status of its own.
+    pub(super) fn begin(&self, stage: Stage) {
+        self.progress().begin(Some(stage));
+    }
+
+    pub(crate) fn claim(&self) -> &Claim {
+        &self.claim
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        self.progress().status
+    }
+
+    /// How often the job has failed in a way that may pass.
+    pub(crate) fn attempts(&self) -> u64 {
+        self.attempts
+    }
+
+    /// The stage that the job is in and the time that counts against its limit.
+    pub(crate) fn stage(&self) -> Option<(Stage, Duration)> {
+        let progress = self.progress();
+        Some((progress.stage?, progress.stage_entered.elapsed().saturating_sub(progress.excused)))
+    }
+
+    /// This much time of the stage does not count.
+    pub(crate) fn excuse(&self, time: Duration) {
+        self.progress().excused += time;
+    }
+
+    /// Whether the job waits for something that is nobody's fault.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.progress().waiting > 0
+    }
+
+    pub(crate) fn enter(&self, status: Status) {
+        let mut progress = self.progress();
+        progress.close_status();
+        progress.begin(Stage::of(status));
+        progress.status = status;
+        let mut fields = vec![("status", status.to_string())];
+        if status == Status::Started {
+            fields.push(("identity_started", self.queue.consumer().to_owned()));
+        }
+        fields.extend(progress.times());
+        drop(progress);
+        self.write(fields);
+    }
+
+    /// Ends the job with a result.
+    pub(crate) async fn finish(&self, output: &Output) -> Result<Settled, queue::Error> {
+        let result = vec![("output_file_name", output.key.clone()), ("output_url", output.url.clone())];
+        self.settle(Status::Done, result, false).await
+    }
+
+    /// Ends the job without a result. One that is `dead` is given up though nothing is known to be wrong with it.
+    pub(crate) async fn fail(&self, reason: String, class: Class, dead: bool) -> Result<Settled, queue::Error> {
+        self.settle(Status::Failed, vec![("reason", reason), ("error_class", class.to_string())], dead).await
+    }
+
+    /// Has the job tried again later. What failed counts as one more attempt or, if the consumer died, one more death.
+    pub(crate) async fn retry(&self, reason: &str, class: Class, after: Duration) -> Result<Settled, queue::Error> {
+        let counted = match class {
+            Class::Crash => ("rc_crashes", self.claim.crashes + 1),
+            _ => ("rc_attempts", self.attempts + 1),
+        };
+        let fields = [
+            ("status", self.resting.clone()),
+            (counted.0, counted.1.to_string()),
+            ("rc_last_error", format!("{class}: {}", reason.lines().last().unwrap_or_default())),
+            ("updated_at", timestamp()),
+            ("updated_by", self.queue.consumer().to_owned()),
+        ];
+        self.queue.delay(&self.claim, Due::In(after), &fields).await
+    }
+
+    /// Puts the job off until a moment in milliseconds since 1970; [`Settled::Due`] if that has passed.
+    pub(crate) async fn postpone(&self, until: u64) -> Result<Settled, queue::Error> {
+        self.queue.delay(&self.claim, Due::At(until), &[]).await
+    }
+
+    /// Hands the job back for another consumer.
+    pub(crate) async fn release(&self) -> Result<Settled, queue::Error> {
+        self.queue.release(&self.claim).await
+    }
+
+    /// Puts the job aside until its children are final.
+    pub(crate) async fn park(&self, children: &Children) -> Result<Settled, queue::Error> {
+        self.queue.park(&self.claim, &children.wait()).await
+    }
+
+    /// Lets the children of the job go, if it has any: they expire, and those that nobody has begun end.
+    pub(crate) async fn disown_children(&self, lifetime: Duration) -> Result<(), queue::Error> {
+        self.queue.disown(&self.claim.key, &self.children, lifetime).await
+    }
+
+    /// Leaves the job to its fate: its lease is no longer renewed.
+    pub(crate) fn abandon(&self) {
+        self.queue.abandon(&self.claim);
+    }
+
+    async fn settle(
+        &self,
+        status: Status,
+        mut fields: Vec<(&'static str, String)>,
+        dead: bool,
+    ) -> Result<Settled, queue::Error> {
+        let now = timestamp();
+        fields.extend([
+            ("finished_at", now.clone()),
+            ("updated_at", now),
+            ("updated_by", self.queue.consumer().to_owned()),
+            ("total_jobs", self.children.len().max(1).to_string()),
+            ("total_time", seconds(self.claimed.elapsed().as_secs_f64())),
+        ]);
+        {
+            let mut progress = self.progress();
+            progress.close_status();
+            progress.status = status;
+            fields.extend(progress.times());
+        }
+        self.queue.finish(&self.claim, status.as_str(), &fields, dead).await
+    }
+
+    pub(super) fn write(&self, mut fields: Vec<(&'static str, String)>) {
+        fields.push(("updated_at", timestamp()));
+        fields.push(("updated_by", self.queue.consumer().to_owned()));
+        self.queue.set(&self.claim, fields);
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
