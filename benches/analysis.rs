@@ -174,9 +174,10 @@ fn bench_chains(criterion: &mut Criterion, scene: &Scene) {
     let (size, image, nuclear) = (scene.size, &scene.image, scene.nuclear_channel());
     let head = |plane: &Array2<f32>| plane.clone().insert_axis(Axis(0)).insert_axis(Axis(3));
     let (maxima, interior) = (head(&scene.maxima), head(&scene.interior));
-    let heads = || [&maxima, &interior].map(|head| tile_and_untile(head).index_axis_move(Axis(3), 0));
+    let joined = |head: &Array4<f32>| tile_and_untile(head).index_axis_move(Axis(3), 0);
     let segment = |options: &DeepWatershed| {
-        let [maxima, interior] = heads();
+        // As in a job, where the heads of an answer are joined side by side.
+        let (maxima, interior) = rayon::join(|| joined(&maxima), || joined(&interior));
         options.segment(maxima, interior).expect("heads are sound")
     };
     bench(criterion, "nuclear chain", size, || {

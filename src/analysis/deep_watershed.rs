@@ -173,8 +173,9 @@ impl DeepWatershed {
             return Err(DeepWatershedError::ShapeMismatch { maxima, interior });
         }
         for (head, values) in [("maxima", maxima), ("interior", interior)] {
-            // Without a way out in between, this takes several values at a time.
-            if values.iter().fold(false, |found, value| found | value.is_nan()) {
+            // Without a way out within a row, this takes several values at a time.
+            let is_nan = |row: ArrayView2<'_, f32>| row.iter().fold(false, |found, value| found | value.is_nan());
+            if values.axis_iter(Axis(1)).into_par_iter().any(is_nan) {
                 return Err(DeepWatershedError::NotANumber { head });
             }
         }
@@ -199,8 +200,9 @@ impl DeepWatershed {
             interior = dilation_square(interior.view(), radius);
         }
         let threshold = self.interior_threshold as f32;
-        let inside = interior.mapv(|value| value > threshold);
-        let heights = interior.mapv_into(|value| -value);
+        let inside = Zip::from(&interior).par_map_collect(|&value| value > threshold);
+        let mut heights = interior;
+        heights.par_mapv_inplace(|value| -value);
         let mut labels = watershed_from_runs(heights.view(), markers, inside.view());
         drop((heights, inside));
         erode_edges(&mut labels, self.label_erosion);

@@ -5,9 +5,15 @@
 
 use std::ops::Range;
 
-use ndarray::{Array2, ArrayView2};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::plane::{from_values, values};
+use ndarray::{Array2, ArrayView2};
+use rayon::prelude::*;
+
+use super::plane::{STRIP, from_values, values, values_mut};
+
+/// Fewest rows that are worth a task of their own.
+const ROWS: usize = 64;
 
 /// Which neighbours of a pixel are connected to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +31,7 @@ pub enum Connectivity {
 #[must_use]
 pub fn label<T>(image: ArrayView2<'_, T>, connectivity: Connectivity) -> Array2<u32>
 where
-    T: Copy + Default + PartialEq,
+    T: Copy + Default + PartialEq + Send + Sync,
 {
     let image = image.as_standard_layout();
     let (rows, columns) = image.dim();
@@ -36,16 +42,14 @@ where
 /// order, 0 stays.
 #[must_use]
 pub fn relabel_sequential(mut labels: Array2<u32>) -> Array2<u32> {
-    if let Some(values) = labels.as_slice_mut() {
-        relabel(values);
-    }
+    relabel(values_mut(&mut labels));
     labels
 }
 
 /// [`label`] of the pixels of a plane with `columns` columns, row by row.
 pub(super) fn label_values<T>(image: &[T], columns: usize, connectivity: Connectivity) -> Vec<u32>
 where
-    T: Copy + Default + PartialEq,
+    T: Copy + Default + PartialEq + Send + Sync,
 {
     if image.is_empty() {
         return Vec::new();
@@ -74,21 +78,30 @@ pub(super) fn component_runs(image: &[bool], columns: usize, connectivity: Conne
 
 /// [`relabel_sequential`] in place.
 pub(super) fn relabel(labels: &mut [u32]) {
-    let highest = labels.iter().copied().fold(0, u32::max) as usize;
+    let highest = highest(labels) as usize;
     if highest > labels.len().max(1 << 16) {
         return relabel_sparse(labels);
     }
-    let mut numbers = vec![0; highest + 1];
-    labels.iter().for_each(|&label| numbers[label as usize] = 1);
-    numbers[0] = 0;
+    let present: Vec<AtomicBool> = std::iter::repeat_with(AtomicBool::default).take(highest + 1).collect();
+    labels.par_chunks(STRIP).for_each(|labels| {
+        let runs = labels.chunk_by(|a, b| a == b);
+        runs.for_each(|run| present[run[0] as usize].store(true, Ordering::Relaxed));
+    });
     let mut count = 0;
-    for number in &mut numbers {
-        count += *number;
-        *number *= count;
-    }
+    let number = |(label, present): (usize, AtomicBool)| {
+        let is_object = label > 0 && present.into_inner();
+        count += u32::from(is_object);
+        if is_object { count } else { 0 }
+    };
+    let numbers: Vec<u32> = present.into_iter().enumerate().map(number).collect();
     if count as usize != highest {
-        labels.iter_mut().for_each(|label| *label = numbers[*label as usize]);
+        labels.par_iter_mut().with_min_len(STRIP).for_each(|label| *label = numbers[*label as usize]);
     }
+}
+
+/// The highest label, 0 if there is none.
+pub(super) fn highest(labels: &[u32]) -> u32 {
+    labels.par_chunks(STRIP).map(|labels| labels.iter().copied().fold(0, u32::max)).max().unwrap_or(0)
 }
 
 /// [`relabel`] for labels too high to have a table.
@@ -121,30 +134,34 @@ struct Runs<T> {
     parents: Vec<u32>,
 }
 
-impl<T: Copy + Default + PartialEq> Runs<T> {
+impl<T: Copy + Default + PartialEq + Send + Sync> Runs<T> {
     fn new(image: &[T], columns: usize, connectivity: Connectivity) -> Self {
-        let mut this = Self { runs: Vec::new(), parents: Vec::new() };
+        let rows = image.par_chunks_exact(columns).with_min_len(ROWS).enumerate();
+        let rows: Vec<Vec<Run<T>>> = rows.map(|(row, pixels)| Self::of_row(pixels, row * columns)).collect();
+        let count = rows.iter().map(Vec::len).sum();
+        let mut this = Self { runs: Vec::with_capacity(count), parents: (0..count as u32).collect() };
         let reach = usize::from(connectivity == Connectivity::Eight);
         let mut above = 0;
-        for (row, pixels) in image.chunks_exact(columns).enumerate() {
+        for row in rows {
             let first = this.runs.len();
-            this.add_row(pixels, row * columns);
+            this.runs.extend(row);
             this.join(above..first, columns, reach);
             above = first;
         }
         this
     }
 
-    fn add_row(&mut self, pixels: &[T], start: usize) {
-        let mut start = start;
+    /// The runs of one row, whose first pixel is `start`.
+    fn of_row(pixels: &[T], mut start: usize) -> Vec<Run<T>> {
+        let mut runs = Vec::new();
         for run in pixels.chunk_by(|a, b| a == b) {
             let end = start + run.len();
             if run[0] != T::default() {
-                self.parents.push(self.runs.len() as u32);
-                self.runs.push(Run { start, end, value: run[0] });
+                runs.push(Run { start, end, value: run[0] });
             }
             start = end;
         }
+        runs
     }
 
     /// Joins the runs of the last row to those `above` that touch them.

@@ -7,6 +7,7 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use ndarray::{Array2, ArrayView2};
+use rayon::prelude::*;
 
 use super::plane::{from_values, values};
 
@@ -40,6 +41,22 @@ pub(super) fn square_maximum(image: &[f32], [rows, columns]: [usize; 2], radius:
     if radius == 0 || image.is_empty() {
         return image.to_vec();
     }
+    let height = STRIP.max(2 * radius);
+    let mut maxima = vec![0.0; image.len()];
+    maxima.par_chunks_mut(height * columns).enumerate().for_each(|(strip, maxima)| {
+        let first = strip * height;
+        let window = first.saturating_sub(radius)..(first + height + radius).min(rows);
+        let shape = [window.len(), columns];
+        let whole = maximum_of_strip(&image[window.start * columns..window.end * columns], shape, radius);
+        maxima.copy_from_slice(&whole[(first - window.start) * columns..][..maxima.len()]);
+    });
+    maxima
+}
+
+/// Rows of a strip; with those around it the strip should stay in the cache of a core.
+const STRIP: usize = 64;
+
+fn maximum_of_strip(image: &[f32], [rows, columns]: [usize; 2], radius: usize) -> Vec<f32> {
     let across = column_maximum(&transpose(image, [rows, columns]), [columns, rows], radius);
     column_maximum(&transpose(&across, [columns, rows]), [rows, columns], radius)
 }

@@ -86,16 +86,15 @@ fn maxima(levels: Levels<'_>, [rows, columns]: [usize; 2], radius: usize) -> Vec
         let origins = floods.origins(strip);
         floods.search(origins)
     });
-    let found: Vec<Found> = found.collect();
-    let mut mask = vec![false; levels.image.len()];
-    found.iter().flat_map(|found| &found.maxima).for_each(|&origin| mask[origin as usize] = true);
-    let undecided: Vec<u32> = found.into_iter().flat_map(|found| found.undecided).collect();
-    if !undecided.is_empty() {
-        let whole = Floods::new(levels, [rows, columns], 0..rows, radius).search(undecided);
-        whole.maxima.into_iter().for_each(|origin| mask[origin as usize] = true);
+    let (mut maxima, mut undecided) = (Vec::new(), Vec::new());
+    for mut found in found.collect::<Vec<Found>>() {
+        maxima.append(&mut found.maxima);
+        undecided.append(&mut found.undecided);
     }
-    complete_plateaus(levels.image, [rows, columns], &mut mask);
-    mask
+    if !undecided.is_empty() {
+        maxima.extend(Floods::new(levels, [rows, columns], 0..rows, radius).search(undecided).maxima);
+    }
+    plateaus(levels.image, [rows, columns], maxima)
 }
 
 /// What became of the origins of floods, by their pixels.
@@ -318,17 +317,23 @@ impl<'a> Floods<'a> {
     }
 }
 
-/// Gives the pixels of a plateau the answer of its first one.
-fn complete_plateaus(image: &[f32], [rows, columns]: [usize; 2], mask: &mut [bool]) {
-    for row in 0..rows {
-        for index in row * columns..(row + 1) * columns {
-            if index > row * columns && image[index - 1] == image[index] {
-                mask[index] = mask[index - 1];
-            } else if row > 0 && image[index - columns] == image[index] {
-                mask[index] = mask[index - columns];
+/// The mask of the plateaus that hold these pixels.
+fn plateaus(image: &[f32], [rows, columns]: [usize; 2], mut pixels: Vec<u32>) -> Vec<bool> {
+    let mut mask = vec![false; image.len()];
+    pixels.iter().for_each(|&pixel| mask[pixel as usize] = true);
+    while let Some(pixel) = pixels.pop() {
+        let pixel = pixel as usize;
+        let (row, column) = (pixel / columns, pixel % columns);
+        let beside = [(column > 0).then(|| pixel - 1), (column + 1 < columns).then_some(pixel + 1)];
+        let across = [(row > 0).then(|| pixel - columns), (row + 1 < rows).then_some(pixel + columns)];
+        for neighbour in beside.into_iter().chain(across).flatten() {
+            if image[neighbour] == image[pixel] && !mask[neighbour] {
+                mask[neighbour] = true;
+                pixels.push(neighbour as u32);
             }
         }
     }
+    mask
 }
 
 /// The higher of two values, without the care `f32::max` takes of NaN.
@@ -372,7 +377,7 @@ pub fn peak_local_max(image: ArrayView2<'_, f32>, options: &LocalMaxima) -> Vec<
     };
     let threshold = options.threshold as f32;
     let is_peak = |index: &usize| image[*index] == maxima[*index] && image[*index] > threshold;
-    let candidates = (0..image.len()).filter(is_peak).filter(|&index| inside(index));
+    let candidates = (0..image.len()).into_par_iter().filter(is_peak).filter(|&index| inside(index));
     let candidates: Vec<usize> = candidates.collect();
     let heights: Vec<f32> = candidates.iter().map(|&index| -image[index]).collect();
     let ordered = unstable_order(&heights).into_iter().map(|position| candidates[position]);

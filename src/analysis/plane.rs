@@ -3,7 +3,7 @@
 //! Border: this file knows how planes lie in memory and how an index mirrors at their edge,
 //! not what is done with them.
 
-use ndarray::{Array2, Array4, ArrayViewMut2, Axis, CowArray, Ix2};
+use ndarray::{Array2, Array3, Array4, Axis, CowArray, Ix2, Zip};
 use rayon::prelude::*;
 
 /// Runs `work` on the values of every plane, in row-major order, with the plane's shape.
@@ -11,40 +11,35 @@ use rayon::prelude::*;
 /// Planes run in parallel; a plane of a one-channel image is handed over in place, others
 /// through a copy.
 pub(super) fn for_each_plane(image: &mut Array4<f32>, work: impl Fn(&mut [f32], [usize; 2]) + Sync) {
-    let planes: Vec<_> = planes_mut(image);
-    planes.into_par_iter().for_each(|mut plane| {
-        let shape = [plane.nrows(), plane.ncols()];
-        if let Some(values) = plane.as_slice_mut() {
-            return work(values, shape);
+    let (_, rows, columns, channels) = image.dim();
+    image.outer_iter_mut().into_par_iter().for_each(|mut item| {
+        if let (1, Some(values)) = (channels, item.as_slice_mut()) {
+            return work(values, [rows, columns]);
         }
-        let mut copy = plane.as_standard_layout().into_owned();
-        if let Some(values) = copy.as_slice_mut() {
-            work(values, shape);
-        }
-        plane.assign(&copy);
+        let mut planes = Array3::zeros((channels, rows, columns));
+        let lines = Zip::from(planes.axis_iter_mut(Axis(1))).and(item.outer_iter());
+        lines.par_for_each(|mut line, pixels| line.assign(&pixels.t()));
+        planes.outer_iter_mut().into_par_iter().for_each(|mut plane| {
+            if let Some(values) = plane.as_slice_mut() {
+                work(values, [rows, columns]);
+            }
+        });
+        let lines = Zip::from(item.outer_iter_mut()).and(planes.axis_iter(Axis(1)));
+        lines.par_for_each(|mut pixels, line| pixels.assign(&line.t()));
     });
-}
-
-fn planes_mut(image: &mut Array4<f32>) -> Vec<ArrayViewMut2<'_, f32>> {
-    let (batches, _, _, channels) = image.dim();
-    let mut planes = Vec::with_capacity(batches * channels);
-    let mut items = image.view_mut();
-    for _ in 0..batches {
-        let (item, rest) = items.split_at(Axis(0), 1);
-        items = rest;
-        let mut item = item.index_axis_move(Axis(0), 0);
-        for _ in 0..channels {
-            let (plane, rest) = item.split_at(Axis(2), 1);
-            item = rest;
-            planes.push(plane.index_axis_move(Axis(2), 0));
-        }
-    }
-    planes
 }
 
 /// The pixels of a plane in standard layout, row by row.
 pub(super) fn values<'a, T>(plane: &'a CowArray<'_, T, Ix2>) -> &'a [T] {
     plane.as_slice().expect("a plane in standard layout is one slice")
+}
+
+/// The pixels of a plane, row by row, put in that order if they are in another.
+pub(super) fn values_mut<T: Clone>(plane: &mut Array2<T>) -> &mut [T] {
+    if !plane.is_standard_layout() {
+        *plane = plane.as_standard_layout().into_owned();
+    }
+    plane.as_slice_mut().expect("a plane in standard layout is one slice")
 }
 
 /// The plane of these pixels, given row by row.

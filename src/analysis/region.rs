@@ -2,9 +2,17 @@
 //!
 //! Border: one label image in, one out, in place.
 
-use ndarray::{Array2, ArrayViewMut2, Axis};
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::label::{Connectivity, label_values};
+use ndarray::{Array2, ArrayViewMut2, Axis};
+use rayon::prelude::*;
+
+use super::label::{Connectivity, highest, label_values};
+use super::plane::{STRIP, values_mut};
+
+/// Fewest rows that are worth a task of their own.
+const MIN_ROWS: usize = 128;
 
 /// Clears the inner boundary of every label in `[row, column]`, `width` times.
 ///
@@ -13,34 +21,36 @@ use super::label::{Connectivity, label_values};
 pub fn erode_edges(labels: &mut Array2<u32>, width: usize) {
     let (rows, columns) = labels.dim();
     for _ in 0..width {
-        let before = labels.clone();
-        let Some(old) = before.as_slice() else { return };
-        let Some(new) = labels.as_slice_mut() else { return };
-        for row in 0..rows {
+        let new = values_mut(labels);
+        let old = new.to_vec();
+        new.par_chunks_mut(columns.max(1)).enumerate().for_each(|(row, new)| {
             let line = row * columns;
-            for index in line..line + columns {
+            for (index, new) in (line..).zip(new) {
                 let value = old[index];
                 let inner = (row == 0 || old[index - columns] == value)
                     && (row + 1 == rows || old[index + columns] == value)
                     && (index == line || old[index - 1] == value)
                     && (index + 1 == line + columns || old[index + 1] == value);
-                new[index] = if inner { value } else { 0 };
+                *new = if inner { value } else { 0 };
             }
-        }
+        });
     }
 }
 
 /// Clears every label of `[row, column]` that has fewer than `min_size` pixels in all,
 /// connected or not.
 pub fn remove_small_objects(labels: &mut Array2<u32>, min_size: usize) {
-    let highest = labels.iter().copied().max().unwrap_or(0) as usize;
-    let mut sizes = vec![0_usize; highest + 1];
-    labels.iter().for_each(|&label| sizes[label as usize] += 1);
-    for label in labels {
-        if sizes[*label as usize] < min_size {
-            *label = 0;
+    let labels = values_mut(labels);
+    let labels_and_zero = highest(labels) as usize + 1;
+    let sizes: Vec<AtomicUsize> = std::iter::repeat_with(AtomicUsize::default).take(labels_and_zero).collect();
+    labels.par_chunks(STRIP).for_each(|labels| {
+        for run in labels.chunk_by(|a, b| a == b) {
+            sizes[run[0] as usize].fetch_add(run.len(), Ordering::Relaxed);
         }
-    }
+    });
+    let kept = |(label, size): (u32, AtomicUsize)| if size.into_inner() < min_size { 0 } else { label };
+    let kept: Vec<u32> = (0..).zip(sizes).map(kept).collect();
+    labels.par_iter_mut().with_min_len(STRIP).for_each(|label| *label = kept[*label as usize]);
 }
 
 /// Fills the holes of every label of `[row, column]` that have fewer than `size` pixels.
@@ -50,7 +60,8 @@ pub fn remove_small_objects(labels: &mut Array2<u32>, min_size: usize) {
 /// 4-connected parts; small ones get the label, also where they are another label or touch
 /// the edge of the box.
 pub fn fill_holes(labels: &mut Array2<u32>, size: usize) {
-    let hollow: Vec<(u32, Extent)> = extents(labels)
+    let count = highest(values_mut(labels)) as usize + 1;
+    let hollow: Vec<(u32, Extent)> = extents(labels, count)
         .into_iter()
         .zip(0..)
         .filter(|(extent, label)| *label > 0 && extent.quads > 0 && extent.euler < 4)
@@ -73,25 +84,39 @@ struct Extent {
     quads: u64,
 }
 
-/// Extents of the labels by number, from one pass over all squares of two by two pixels.
+/// Extents of the `count` labels by number, from one pass over all squares of two by two pixels.
 ///
 /// Four times the Euler number is the number of squares with one pixel of the label, less
 /// those with three, less twice those with two at opposite corners (Gray, "Local properties
 /// of binary images in two dimensions", 1971).
-fn extents(labels: &Array2<u32>) -> Vec<Extent> {
+fn extents(labels: &Array2<u32>, count: usize) -> Vec<Extent> {
+    let rows = labels.nrows() + 1;
+    let strip = rows.div_ceil(rayon::current_num_threads()).max(MIN_ROWS);
+    let strips: Vec<_> = (0..rows).step_by(strip).map(|top| top..(top + strip).min(rows)).collect();
+    let found = strips.into_par_iter().map(|strip| extents_of_strip(labels, strip, count));
+    found.reduce(
+        || vec![Extent::NONE; count],
+        |mut one, other| {
+            one.iter_mut().zip(&other).for_each(|(one, other)| one.join(other));
+            one
+        },
+    )
+}
+
+/// Counts the squares whose lower pixels are in these rows.
+fn extents_of_strip(labels: &Array2<u32>, strip: Range<usize>, count: usize) -> Vec<Extent> {
     let (rows, columns) = labels.dim();
-    let highest = labels.iter().copied().max().unwrap_or(0) as usize;
-    let none = Extent { top: rows, bottom: 0, left: columns, right: 0, euler: 0, quads: 0 };
-    let mut extents = vec![none; highest + 1];
-    let blank = vec![0; columns + 2];
-    let mut above = blank.clone();
-    let mut below = blank.clone();
-    for row in 0..=rows {
-        below.fill(0);
-        if row < rows {
-            let line = labels.row(row);
-            line.iter().zip(&mut below[1..]).for_each(|(&label, to)| *to = label);
-        }
+    let mut extents = vec![Extent::NONE; count];
+    let show = |row: usize, line: &mut [u32]| match (row < rows).then(|| labels.row(row)) {
+        Some(labels) => labels.iter().zip(&mut line[1..]).for_each(|(&label, to)| *to = label),
+        None => line.fill(0),
+    };
+    let [mut above, mut below] = [vec![0; columns + 2], vec![0; columns + 2]];
+    if let Some(row) = strip.start.checked_sub(1) {
+        show(row, &mut above);
+    }
+    for row in strip {
+        show(row, &mut below);
         for column in 0..=columns {
             let quad = [above[column], above[column + 1], below[column], below[column + 1]];
             if quad[0] == quad[1] && quad[2] == quad[3] && quad[0] == quad[2] {
@@ -109,6 +134,16 @@ fn extents(labels: &Array2<u32>) -> Vec<Extent> {
 }
 
 impl Extent {
+    /// That of a label without pixels.
+    const NONE: Self = Self { top: usize::MAX, bottom: 0, left: usize::MAX, right: 0, euler: 0, quads: 0 };
+
+    /// Adds what was seen in other rows.
+    fn join(&mut self, other: &Self) {
+        (self.top, self.bottom) = (self.top.min(other.top), self.bottom.max(other.bottom));
+        (self.left, self.right) = (self.left.min(other.left), self.right.max(other.right));
+        (self.euler, self.quads) = (self.euler + other.euler, self.quads + other.quads);
+    }
+
     /// Counts the square whose lower right pixel is at `[row, column]`.
     fn add(&mut self, quad: [u32; 4], label: u32, [row, column]: [usize; 2]) {
         let [a, b, c, d] = quad.map(|other| other == label);

@@ -50,10 +50,14 @@ pub(super) fn watershed_from_runs(
     assert!((heights.nrows() + 2) * (heights.ncols() + 2) < RANKED as usize / 2, "a plane of a watershed is smaller");
     let (heights, mask) = (heights.as_standard_layout(), mask.as_standard_layout());
     let (rows, columns) = heights.dim();
-    let mut basins = Basins::new(values(&heights), values(&mask), columns);
-    basins.mark(markers);
-    let runs = component_runs(values(&mask), columns, Connectivity::Four);
-    let parts: Vec<Part<'_>> = runs.chunk_by(|a, b| a.0 == b.0).filter_map(|runs| Part::new(runs, &basins)).collect();
+    let marked = || {
+        let mut basins = Basins::new(values(&heights), values(&mask), columns);
+        basins.mark(markers);
+        basins
+    };
+    let (mut basins, runs) = rayon::join(marked, || component_runs(values(&mask), columns, Connectivity::Four));
+    let parts: Vec<_> = runs.chunk_by(|a, b| a.0 == b.0).collect();
+    let parts: Vec<Part<'_>> = parts.into_par_iter().filter_map(|runs| Part::new(runs, &basins)).collect();
     let entries = basins.flood_tied_markers(&parts);
     basins.flood(&parts, entries);
     basins.into_labels(rows)
@@ -254,13 +258,13 @@ impl<'r> Part<'r> {
 
 /// Where the markers lie, ascending, that share their height with another one in a part of several labels.
 fn ties(parts: &[Part<'_>], basins: &Basins<'_>) -> Vec<u32> {
-    let mut tied = Vec::new();
-    for part in parts.iter().filter(|part| part.label.is_none()) {
+    let tied = parts.par_iter().filter(|part| part.label.is_none()).flat_map_iter(|part| {
         let mut seeds: Vec<&Entry> = part.entries(basins, &basins.seeds).collect();
         seeds.sort_unstable_by_key(|seed| seed.key);
-        let groups = seeds.chunk_by(|a, b| a.key == b.key);
-        tied.extend(groups.filter(|group| group.len() > 1).flatten().map(|seed| seed.index));
-    }
+        let groups = seeds.chunk_by(|a, b| a.key == b.key).filter(|group| group.len() > 1);
+        groups.flatten().map(|seed| seed.index).collect::<Vec<_>>()
+    });
+    let mut tied: Vec<u32> = tied.collect();
     tied.sort_unstable();
     tied
 }

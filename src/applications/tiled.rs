@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail, ensure};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use ndarray::{Array4, ArrayD, ArrayView4, Axis, Ix4, Slice};
+use rayon::prelude::*;
 
 use crate::analysis::{Tiling, Untiler};
 use crate::compute;
@@ -156,9 +157,8 @@ pub(super) fn answers(
 fn cut_tiles(tiling: &Tiling, image: ArrayView4<'_, f32>, range: Range<usize>) -> Array4<f32> {
     let [rows, columns] = tiling.tile_shape();
     let mut batch = Array4::zeros((range.len(), rows, columns, image.dim().3));
-    for (index, tile) in range.zip(batch.axis_iter_mut(Axis(0))) {
-        tiling.copy_tile(image, index, tile);
-    }
+    let tiles = batch.axis_iter_mut(Axis(0)).into_par_iter().zip(range);
+    tiles.for_each(|(tile, index)| tiling.copy_tile(image, index, tile));
     batch
 }
 
@@ -209,7 +209,7 @@ impl Joined {
 
     fn add(mut self, range: Range<usize>, outputs: &[ArrayD<f32>]) -> anyhow::Result<Self> {
         let [rows, columns] = self.tile;
-        for (source, untiler) in &mut self.untilers {
+        self.untilers.par_iter_mut().try_for_each(|(source, untiler)| {
             let output = outputs.get(source.output).context("the model's answers differ in their number of outputs")?;
             let (first, end) = source.channels;
             let view = output.view().into_dimensionality::<Ix4>().ok();
@@ -221,7 +221,8 @@ impl Joined {
             for (index, tile) in range.clone().zip(view.axis_iter(Axis(0))) {
                 untiler.add(index, tile.slice_axis(Axis(2), Slice::from(first..end)));
             }
-        }
+            anyhow::Ok(())
+        })?;
         Ok(self)
     }
 }
