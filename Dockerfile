@@ -32,10 +32,11 @@ RUN sed -i '/^\[\[\(bench\|test\)\]\]/,/^$/d' Cargo.toml \
     && rm -r src
 
 FROM dependencies AS build
+ARG REVISION=unknown
 COPY . .
 # Older than the stand-ins' output, the sources would be passed over.
 RUN touch src/main.rs src/lib.rs build.rs \
-    && cargo build --profile dist --locked --bin redis-consumer \
+    && COMMIT="${REVISION}" cargo build --profile dist --locked --bin redis-consumer \
     && cp target/dist/redis-consumer /redis-consumer
 
 # glibc, libgcc, CA certificates and a user of number 65532; nothing else.

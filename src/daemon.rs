@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use prometheus_client::registry::Registry as MetricRegistry;
 use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 use tracing::{Level, info, warn};
@@ -11,11 +12,13 @@ use tracing::{Level, info, warn};
 use crate::cli::LogSettings;
 use crate::consumer::{Build, Clients, Registry};
 use crate::memory::Memory;
+use crate::monitor::deletion_cost::{self, DeletionCostSettings};
+use crate::monitor::{Monitor, MonitorSettings, Watched};
 use crate::queue::{MetadataStore, Queue, QueueSettings, Recovered};
 use crate::serving::{self, MetadataCache, ModelId, ServingSettings};
 use crate::settings::{Entry, Env, Origin, Problems, Reader};
 use crate::storage::{Storage, StorageSettings};
-use crate::worker::{Policy, Worker};
+use crate::worker::{Policy, Worker, WorkerMetrics};
 
 /// Variables of long-gone versions that change nothing today.
 const FORGOTTEN: [&str; 8] =
@@ -33,6 +36,8 @@ pub(crate) struct Configured {
     serving: ServingSettings,
     memory: Memory,
     policy: Policy,
+    monitor: MonitorSettings,
+    deletion_cost: DeletionCostSettings,
 }
 
 /// Reads and checks every setting; nothing is connected yet.
@@ -46,17 +51,33 @@ pub(crate) fn configure(registry: &Registry, env: &Env) -> Result<Configured, Pr
     let build = build(&mut reader);
     let memory = Memory::load(&mut reader);
     let policy = Policy::load(&mut reader);
+    let monitor = MonitorSettings::load(&mut reader);
+    let deletion_cost = DeletionCostSettings::load(&mut reader);
     let log = log_settings(&mut reader);
     let forgotten: Vec<_> = FORGOTTEN.into_iter().filter(|name| env.get(name).is_some()).collect();
     if !forgotten.is_empty() {
         reader.warn(format!("without effect since version 0.5: {}", forgotten.join(", ")));
     }
     let (entries, warnings) = reader.finish()?;
-    Ok(Configured { entries, warnings, log, kind, build, queue, storage, serving, memory, policy })
+    Ok(Configured {
+        entries,
+        warnings,
+        log,
+        kind,
+        build,
+        queue,
+        storage,
+        serving,
+        memory,
+        policy,
+        monitor,
+        deletion_cost,
+    })
 }
 
 /// Consumes jobs until `stop`. Peers may come and go meanwhile.
 pub(crate) async fn consume(configured: Configured, stop: CancellationToken) -> anyhow::Result<()> {
+    let Configured { kind, build, monitor, policy, deletion_cost, .. } = configured;
     let queue = Queue::new(configured.queue);
     let metadata = Arc::new(SharedMetadata(queue.metadata_store()));
     let clients = Clients {
@@ -64,15 +85,40 @@ pub(crate) async fn consume(configured: Configured, stop: CancellationToken) -> 
         serving: serving::Client::new(configured.serving, Some(metadata)),
         memory: configured.memory,
     };
-    let consumer = Arc::from((configured.build)(&clients));
+    let consumer = Arc::from(build(&clients));
     info!(
         version = env!("CARGO_PKG_VERSION"),
-        consumer = configured.kind,
+        consumer = kind,
         queue = queue.name(),
         name = queue.consumer(),
         slots = queue.slots(),
         "started"
     );
+    let Clients { storage, serving, memory } = clients;
+    let metrics = WorkerMetrics::default();
+    let (signs, watched_until) = (metrics.signs.clone(), stop.clone());
+    let watched = Watched {
+        queue: queue.clone(),
+        storage,
+        serving: serving.clone(),
+        memory: memory.clone(),
+        signs,
+        stop: watched_until,
+    };
+    let telling = deletion_cost::tell(deletion_cost, queue.consumer().to_owned(), watched.signs.clone());
+    let registry = registry(kind, &watched, &metrics);
+    let served = Monitor::new(&watched, registry).serve(monitor);
+    let worker = Worker { queue, consumer, serving, memory, policy, metrics, quarantine: RwLock::default() };
+    tokio::select! {
+        worked = work(worker, stop) => worked,
+        served = served => served,
+        told = telling => told,
+    }
+}
+
+/// Consumes until `stop`, beginning with what an earlier process has left.
+async fn work(worker: Worker, stop: CancellationToken) -> anyhow::Result<()> {
+    let queue = &worker.queue;
     match stop.run_until_cancelled(queue.recover()).await {
         Some(Ok(found)) => report_leftovers(&found),
         Some(Err(error)) => return Err(error.into()),
@@ -80,11 +126,22 @@ pub(crate) async fn consume(configured: Configured, stop: CancellationToken) -> 
     }
     let asked = stop.run_until_cancelled(queue.risks()).await;
     asked.transpose()?.unwrap_or_default().iter().for_each(|risk| warn!("{risk}"));
-    let Clients { serving, memory, .. } = clients;
-    let (policy, quarantine) = (configured.policy, RwLock::default());
-    Worker { queue, consumer, serving, memory, policy, quarantine }.run(stop).await?;
+    worker.run(stop).await?;
     info!("stopped");
     Ok(())
+}
+
+/// The counters of all parts, under one prefix.
+fn registry(kind: &'static str, watched: &Watched, metrics: &WorkerMetrics) -> MetricRegistry {
+    let mut all = MetricRegistry::with_prefix("redis_consumer");
+    watched.queue.register_server(&mut all);
+    watched.serving.register(&mut all);
+    watched.storage.register(&mut all);
+    let labels = [("queue".into(), watched.queue.name().to_owned().into()), ("type".into(), kind.into())];
+    let jobs = all.sub_registry_with_labels(labels.into_iter());
+    watched.queue.register_jobs(jobs);
+    metrics.register(jobs);
+    all
 }
 
 fn report_leftovers(found: &Recovered) {

@@ -57,10 +57,19 @@ pub mod compute;
 /// The bound on the memory of all jobs together.
 pub mod memory;
 
+/// What the program counts of itself.
+mod metrics;
+
 /// The error that is the user's to mend.
 pub mod failure;
 
 mod reason;
+
+/// The API of Kubernetes.
+mod kubernetes;
+
+/// What Kubernetes and Prometheus see of the process.
+mod monitor;
 
 /// What `make demo` shows: a model server with a classical model, and a guided run.
 mod demo;

@@ -80,15 +80,26 @@ impl Memory {
         Ok(Reservation { memory: self.clone(), permit: permit.ok(), bytes })
     }
 
+    /// Whether somebody waits for memory.
+    pub(crate) fn has_waiters(&self) -> bool {
+        self.queue.count.load(Ordering::Relaxed) > 0
+    }
+
     /// Waits until nobody else waits for memory: more work would only wait with them.
     pub async fn is_free(&self) {
         loop {
             let served = self.queue.served.notified();
-            if self.queue.count.load(Ordering::Relaxed) == 0 {
+            if !self.has_waiters() {
                 return;
             }
             served.await;
         }
+    }
+
+    /// The bound in bytes, 0 for none, and what of it is set aside.
+    pub(crate) fn usage(&self) -> (u64, u64) {
+        let free = self.units.available_permits() as u64;
+        (self.budget, u64::from(units(self.budget)).saturating_sub(free) * UNIT)
     }
 
     fn check(&self, bytes: u64) -> Result<(), TooLarge> {

@@ -8,14 +8,16 @@ use std::path::{Path, PathBuf};
 const MAY_USE: &[(&str, &[&str])] = &[
     ("settings", &[]),
     ("failure", &[]),
+    ("metrics", &[]),
+    ("kubernetes", &["settings"]),
     ("compute", &[]),
     ("memory", &["failure", "settings"]),
     ("analysis", &["analysis"]),
     ("tracking", &["tracking", "analysis", "failure"]),
     ("images", &["images"]),
-    ("storage", &["storage", "settings", "images"]),
-    ("serving", &["serving", "settings"]),
-    ("queue", &["queue", "settings", "job"]),
+    ("storage", &["storage", "settings", "images", "metrics"]),
+    ("serving", &["serving", "settings", "metrics"]),
+    ("queue", &["queue", "settings", "job", "metrics"]),
     ("job", &["queue", "failure"]),
     ("reason", &["failure", "images", "job", "serving", "storage"]),
     ("applications", &["applications", "tracking", "analysis", "serving", "compute", "failure"]),
@@ -36,7 +38,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "storage",
         ],
     ),
-    ("worker", &["queue", "job", "consumer", "reason", "failure", "serving", "memory", "settings"]),
+    ("worker", &["queue", "job", "consumer", "reason", "failure", "serving", "memory", "settings", "metrics"]),
+    ("monitor", &["monitor", "queue", "job", "worker", "serving", "storage", "memory", "settings", "kubernetes"]),
 ];
 
 /// Modules that wire others together and may use anything.

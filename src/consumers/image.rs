@@ -66,7 +66,7 @@ impl Consumer for Image {
 
 impl Image {
     async fn decode(&self, job: &Job, input: Input) -> anyhow::Result<(Array4<f32>, Reservation)> {
-        let (image, memory) = input.decode(&self.settings.limits).await?;
+        let (image, memory) = input.decode(job, &self.settings.limits).await?;
         let order = match job.dimension_order()? {
             "" => images::default_order(image.shape(), images::Container::of(job.input_file_name()?))?,
             order => order,

@@ -55,10 +55,11 @@ impl Input {
     }
 
     /// The image in the file. Lets the file go.
-    pub(super) async fn decode(self, limits: &Limits) -> anyhow::Result<(ArrayD<f32>, Reservation)> {
+    pub(super) async fn decode(self, job: &Job, limits: &Limits) -> anyhow::Result<(ArrayD<f32>, Reservation)> {
         let Self { file, name, memory } = self;
         let limits = limits.of_decoding();
         let image = compute::run(move || images::decode(&file, &name, &limits)).await?;
+        job.record_pixels(image.len());
         Ok((image, memory))
     }
 }

@@ -76,7 +76,7 @@ impl Consumer for Mesmer {
 
         job.enter(Status::PreProcessing);
         // Without axes of length 1, and a batch axis in front.
-        let (image, _memory) = input.decode(&self.settings.limits).await?;
+        let (image, _memory) = input.decode(job, &self.settings.limits).await?;
         let image = images::squeeze(image).insert_axis(Axis(0));
         let scale = self.scale(job)?;
         let model = Model::load(&self.clients.serving, &self.settings.model).await?;

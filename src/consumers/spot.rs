@@ -72,7 +72,7 @@ impl Consumer for Spot {
         let input = Input::fetch(job, &self.settings.limits, &self.clients).await?;
 
         job.enter(Status::PreProcessing);
-        let (image, _memory) = input.decode(&self.settings.limits).await?;
+        let (image, _memory) = input.decode(job, &self.settings.limits).await?;
         let image = images::spot_batch(image)?;
         let model = Model::load(&self.clients.serving, &self.settings.model).await?;
         job.record_detected(Detected::DimensionOrder(images::detect_dimension_order(image.shape(), 4)));

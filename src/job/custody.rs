@@ -42,7 +42,8 @@ pub(crate) struct Custody {
 struct Progress {
     status: Status,
     entered: Instant,
-    seconds: BTreeMap<&'static str, f64>,
+    seconds: BTreeMap<Status, f64>,
+    pixels: u64,
     stage: Option<Stage>,
     stage_entered: Instant,
     /// Time in this stage that does not count.
@@ -57,6 +58,7 @@ impl Progress {
             status: Status::New,
             entered: now,
             seconds: BTreeMap::new(),
+            pixels: 0,
             stage: None,
             stage_entered: now,
             excused: Duration::ZERO,
@@ -72,15 +74,15 @@ impl Progress {
 
     fn close_status(&mut self) {
         let spent = self.entered.elapsed().as_secs_f64();
-        if let Some(field) = self.status.time_field() {
-            *self.seconds.entry(field).or_default() += spent;
+        if self.status.time_field().is_some() {
+            *self.seconds.entry(self.status).or_default() += spent;
             info!(stage = %self.status, duration_s = spent, "stage ended");
         }
         self.entered = Instant::now();
     }
 
     fn times(&self) -> impl Iterator<Item = (&'static str, String)> {
-        self.seconds.iter().map(|(field, spent)| (*field, seconds(*spent)))
+        self.seconds.iter().filter_map(|(status, spent)| Some((status.time_field()?, seconds(*spent))))
     }
 }
 
@@ -109,6 +111,25 @@ impl Custody {
     /// How often the job has failed in a way that may pass.
     pub(crate) fn attempts(&self) -> u64 {
         self.attempts
+    }
+
+    /// Seconds spent in the stages that have ended.
+    pub(crate) fn stage_seconds(&self) -> Vec<(Status, f64)> {
+        self.progress().seconds.iter().map(|(status, spent)| (*status, *spent)).collect()
+    }
+
+    /// Pixels of the images decoded for the job.
+    pub(crate) fn pixels(&self) -> u64 {
+        self.progress().pixels
+    }
+
+    pub(super) fn decoded(&self, pixels: u64) {
+        self.progress().pixels += pixels;
+    }
+
+    /// Time since the job was claimed.
+    pub(crate) fn age(&self) -> Duration {
+        self.claimed.elapsed()
     }
 
     /// The stage that the job is in and the time that counts against its limit.
@@ -205,7 +226,7 @@ impl Custody {
             ("updated_at", now),
             ("updated_by", self.queue.consumer().to_owned()),
             ("total_jobs", self.children.len().max(1).to_string()),
-            ("total_time", seconds(self.claimed.elapsed().as_secs_f64())),
+            ("total_time", seconds(self.age().as_secs_f64())),
         ]);
         {
             let mut progress = self.progress();

@@ -9,6 +9,7 @@ mod record;
 
 use std::fmt::{self, Display};
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -23,6 +24,8 @@ use crate::queue::{Claim, JobKey, Queue, RawFields};
 
 /// The field that says where a job stands.
 pub(crate) const STATUS: &str = "status";
+/// The field that says when a job was submitted.
+pub(crate) const CREATED_AT: &str = "created_at";
 /// The field that says when a job was last written to.
 pub(crate) const UPDATED_AT: &str = "updated_at";
 /// Fields that only our consumers write: the right to write, and the list that the entry was put into.
@@ -35,7 +38,7 @@ pub(crate) fn is_final(status: Option<&[u8]>) -> bool {
 }
 
 /// Where a job stands, as the frontend shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Status {
     /// Submitted and not yet taken.
     New,
@@ -288,6 +291,11 @@ impl Job {
         Waiting::begin(&self.custody)
     }
 
+    /// Counts the pixels of an image that was decoded for the job.
+    pub fn record_pixels(&self, pixels: usize) {
+        self.custody.decoded(pixels as u64);
+    }
+
     /// Records what was found out about a job that did not say it.
     pub fn record_detected(&self, detected: Detected) {
         self.custody.write(vec![match detected {
@@ -321,6 +329,12 @@ pub enum Detected {
 #[error("Invalid filetype for \"{0}\" job.")]
 pub struct InvalidFileType(String);
 
+/// How long ago a time stamp of a hash was; nothing if it is none.
+pub(crate) fn age_of(stamp: &[u8]) -> Option<Duration> {
+    let stamp: jiff::Timestamp = std::str::from_utf8(stamp).ok()?.parse().ok()?;
+    Some(Duration::try_from(jiff::Timestamp::now().duration_since(stamp)).unwrap_or_default())
+}
+
 /// The time as every writer of a job's hash gives it: UTC with microseconds and offset.
 pub(crate) fn timestamp() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6f+00:00").to_string()
@@ -339,5 +353,8 @@ mod tests {
         let text = timestamp();
         assert_eq!(text.len(), "2023-07-12T16:31:13.123456+00:00".len(), "{text}");
         assert!(text.ends_with("+00:00") && text.parse::<jiff::Timestamp>().is_ok(), "{text}");
+        assert!(age_of(text.as_bytes()).is_some_and(|age| age < Duration::from_secs(60)));
+        assert!(age_of(b"2023-07-12T16:31:13.123Z").is_some_and(|age| age > Duration::from_secs(86400)));
+        assert_eq!(age_of(b"soon"), None);
     }
 }

@@ -16,7 +16,7 @@ use crate::memory::Memory;
 use crate::queue::{JobKey, Queue, QueueSettings, RedisSettings};
 use crate::serving::{self, ServingSettings};
 use crate::settings::{Env, Reader};
-use crate::worker::{Policy, Worker};
+use crate::worker::{Policy, Worker, WorkerMetrics};
 
 /// Jobs whose way into a consumer is timed one by one.
 const PICK_UPS: usize = 500;
@@ -105,6 +105,7 @@ impl Bench {
             serving: serving::Client::new(ServingSettings::load(&mut Reader::new(&env)), None),
             memory: Memory::new(0),
             policy: self.policy,
+            metrics: WorkerMetrics::default(),
             quarantine: RwLock::default(),
         };
         let began = Instant::now();

@@ -14,7 +14,7 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::kubernetes::{Kubernetes, KubernetesSettings};
+use crate::kubernetes::{Kubernetes, KubernetesSettings};
 use crate::queue::{self, Held, Keyspace, RedisSettings, Requeued};
 use crate::settings::Reader;
 

@@ -4,7 +4,6 @@ mod bench;
 mod drain;
 mod fsck;
 mod janitor;
-mod kubernetes;
 
 pub(crate) use self::bench::{BenchArguments, bench};
 pub(crate) use self::drain::drain;

@@ -76,7 +76,7 @@ impl Queue {
                 call.arg(&key.0).arg("");
             }),
         }
-        self.settle("put a job aside", claim, &call).await
+        self.settle("put a job aside", "parked", claim, &call).await
     }
 
     /// Some fields of many jobs, in the same order; nothing for a job that is not there.
@@ -107,8 +107,9 @@ impl Queue {
     pub async fn sweep(&self) -> Result<Vec<JobKey>, Error> {
         let mut call = SWEEP.key(self.auxiliary("parked"));
         call.arg(millis(self.sweep_interval())).arg(SWEEP_LIMIT);
-        let woken: RedisResult<Vec<Vec<u8>>> = self.inner.beating.attempt(&call).await;
-        let woken = woken.map_err(|cause| Error { operation: "look for children that are final", cause })?;
+        let operation = "look for children that are final";
+        let woken: RedisResult<Vec<Vec<u8>>> = self.inner.beating.attempt(operation, &call).await;
+        let woken = woken.map_err(|cause| Error { operation, cause })?;
         Ok(woken.into_iter().map(JobKey).collect())
     }
 

@@ -4,7 +4,8 @@
 //! on a fresh connection after a pause with jitter, without end: an absent Redis is a reason to wait, not to stop.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use redis::{
@@ -15,6 +16,7 @@ use secrecy::ExposeSecret as _;
 use tokio::sync::Mutex;
 use tracing::{info, warn};
 
+use super::metrics::LinkMetrics;
 use super::settings::{Login, RedisSettings, Tls};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -25,30 +27,54 @@ pub(super) struct Link {
     config: AsyncConnectionConfig,
     longest_pause: Duration,
     current: Mutex<Option<MultiplexedConnection>>,
+    was_connected: AtomicBool,
+    metrics: LinkMetrics,
 }
 
 impl Link {
     /// A link that gives up on a reply after `reply_limit`. It connects when it is first used.
-    pub(super) fn new(settings: &RedisSettings, reply_limit: Duration) -> Self {
+    pub(super) fn new(settings: &RedisSettings, reply_limit: Duration, metrics: LinkMetrics) -> Self {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_LIMIT))
             .set_response_timeout(Some(reply_limit));
-        let (server, longest_pause) = (Server::new(settings), settings.reconnect_pause);
-        Self { server, config, longest_pause, current: Mutex::new(None) }
+        let (server, longest_pause) = (Server::new(settings, metrics.clone()), settings.reconnect_pause);
+        Self {
+            server,
+            config,
+            longest_pause,
+            current: Mutex::new(None),
+            was_connected: AtomicBool::new(false),
+            metrics,
+        }
     }
 
     /// Runs a script once; after a failure the next call starts on a fresh connection.
-    pub(super) async fn attempt<T: FromRedisValue>(&self, call: &ScriptInvocation<'_>) -> RedisResult<T> {
-        let mut connection = self.connection().await?;
-        let result = call.invoke_async(&mut connection).await;
+    pub(super) async fn attempt<T: FromRedisValue>(
+        &self,
+        what: &'static str,
+        call: &ScriptInvocation<'_>,
+    ) -> RedisResult<T> {
+        let result = match self.connection().await {
+            Ok(mut connection) => {
+                let began = Instant::now();
+                let result = call.invoke_async(&mut connection).await;
+                self.metrics.script(what, began.elapsed());
+                result
+            }
+            Err(error) => Err(error),
+        };
         self.settle(result).await
     }
 
     /// Runs a script until the server has answered it. Fit only for scripts that may run twice.
-    pub(super) async fn persist<T: FromRedisValue>(&self, what: &str, call: &ScriptInvocation<'_>) -> RedisResult<T> {
+    pub(super) async fn persist<T: FromRedisValue>(
+        &self,
+        what: &'static str,
+        call: &ScriptInvocation<'_>,
+    ) -> RedisResult<T> {
         let mut outage = Outage::new(what, self.longest_pause);
         loop {
-            match self.attempt(call).await {
+            match self.attempt(what, call).await {
                 Err(error) if is_passing(&error) => outage.wait(&error).await,
                 result => return outage.end(result),
             }
@@ -74,11 +100,7 @@ impl Link {
     ) -> RedisResult<T> {
         let mut outage = Outage::new(what, self.longest_pause);
         loop {
-            let result = match self.connection().await {
-                Ok(mut connection) => pipeline.query_async(&mut connection).await,
-                Err(error) => Err(error),
-            };
-            match self.settle(result).await {
+            match self.pipeline(pipeline).await {
                 Err(error) if is_passing(&error) => outage.wait(&error).await,
                 result => return outage.end(result),
             }
@@ -87,8 +109,19 @@ impl Link {
 
     /// Sends a command once.
     pub(super) async fn command<T: FromRedisValue>(&self, command: &redis::Cmd) -> RedisResult<T> {
-        let mut connection = self.connection().await?;
-        let result = command.query_async(&mut connection).await;
+        let result = match self.connection().await {
+            Ok(mut connection) => command.query_async(&mut connection).await,
+            Err(error) => Err(error),
+        };
+        self.settle(result).await
+    }
+
+    /// Sends commands together once.
+    pub(super) async fn pipeline<T: FromRedisValue>(&self, pipeline: &redis::Pipeline) -> RedisResult<T> {
+        let result = match self.connection().await {
+            Ok(mut connection) => pipeline.query_async(&mut connection).await,
+            Err(error) => Err(error),
+        };
         self.settle(result).await
     }
 
@@ -98,12 +131,21 @@ impl Link {
             return Ok(connection.clone());
         }
         let fresh = self.server.connect(&self.config).await?;
+        if self.was_connected.swap(true, Ordering::Relaxed) {
+            self.metrics.reconnected();
+        }
         Ok(current.insert(fresh).clone())
     }
 
     async fn settle<T>(&self, result: RedisResult<T>) -> RedisResult<T> {
-        if result.as_ref().is_err_and(is_passing) {
-            *self.current.lock().await = None;
+        match &result {
+            Ok(_) => self.metrics.answered(),
+            Err(error) => {
+                self.metrics.failed(error);
+                if is_passing(error) {
+                    *self.current.lock().await = None;
+                }
+            }
         }
         result
     }
@@ -116,11 +158,13 @@ struct Server {
     set: String,
     login: Login,
     tls: Option<Tls>,
+    metrics: LinkMetrics,
 }
 
 impl Server {
-    fn new(settings: &RedisSettings) -> Self {
+    fn new(settings: &RedisSettings, metrics: LinkMetrics) -> Self {
         Self {
+            metrics,
             addresses: settings.addresses.clone(),
             set: settings.sentinel_set.clone(),
             login: settings.login.clone(),
@@ -153,13 +197,17 @@ impl Server {
             Ok(masters) => masters,
             Err(error) if is_passing(&error) || error.code() == Some("NOAUTH") => return Err(error),
             // Only a Sentinel knows the command.
-            Err(_) => return Ok(connection),
+            Err(_) => {
+                self.metrics.connected_to(host, port);
+                return Ok(connection);
+            }
         };
         let (host, port) = self.master(&masters)?;
         let mut master = self.open(&host, port, &self.login, config).await?;
         let role: redis::Value = redis::cmd("ROLE").query_async(&mut master).await?;
         match role {
             redis::Value::Array(parts) if parts.first() == Some(&redis::Value::BulkString(b"master".to_vec())) => {
+                self.metrics.connected_to(&host, port);
                 Ok(master)
             }
             _ => Err(absent(format!("{host}:{port} is no master yet"))),

@@ -46,14 +46,15 @@ impl HeldJobs {
         }
     }
 
-    /// Tells whoever works the job that it is somebody else's now.
-    pub(super) fn lose(&self, key: &JobKey, token: &str) {
-        if let Some(held) = self.jobs().get(key)
-            && held.token == token
-        {
+    /// Tells whoever works the job that it is somebody else's now; false if that is known or the job is not held.
+    pub(super) fn lose(&self, key: &JobKey, token: &str) -> bool {
+        let jobs = self.jobs();
+        let held = jobs.get(key).filter(|held| held.token == token && !held.lost.is_cancelled());
+        if let Some(held) = held {
             warn!(job.key = %key, "the job is no longer ours; its result will be dropped");
             held.lost.cancel();
         }
+        held.is_some()
     }
 
     /// Token and slot of every job.

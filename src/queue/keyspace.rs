@@ -7,6 +7,7 @@ use std::time::Duration;
 use redis::{Cmd, FromRedisValue, RedisResult, Script, ScriptInvocation};
 
 use super::connection::Link;
+use super::metrics::LinkMetrics;
 use super::rescue::{self, Recovered};
 use super::settings::RedisSettings;
 use super::{Error, JobKey, REPLY_LIMIT, millis};
@@ -57,7 +58,7 @@ pub enum Requeued {
 impl Keyspace {
     /// A handle that connects when it is first used.
     pub fn new(settings: &RedisSettings) -> Self {
-        Self::over(Arc::new(Link::new(settings, REPLY_LIMIT)))
+        Self::over(Arc::new(Link::new(settings, REPLY_LIMIT, LinkMetrics::default())))
     }
 
     pub(super) fn over(link: Arc<Link>) -> Self {

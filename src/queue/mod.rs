@@ -13,6 +13,7 @@ mod held;
 mod inspect;
 mod keyspace;
 mod metadata;
+mod metrics;
 mod rescue;
 mod settings;
 
@@ -20,7 +21,7 @@ use std::collections::HashMap;
 use std::fmt::{self, Display};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::{RedisError, RedisResult, Script, ScriptInvocation};
 use tokio_util::sync::CancellationToken;
@@ -31,8 +32,10 @@ pub use self::children::{Awaited, NewChild};
 use self::connection::Link;
 pub use self::fsck::{Finding, Invariant};
 use self::held::HeldJobs;
+pub use self::inspect::Backlog;
 pub use self::keyspace::{Held, Keyspace, Requeued};
 pub use self::metadata::MetadataStore;
+use self::metrics::QueueMetrics;
 pub use self::rescue::{Recovered, Restored};
 pub use self::settings::{Login, QueueSettings, RedisSettings, Tls};
 pub(crate) use self::settings::{QueueName, lease};
@@ -144,6 +147,7 @@ struct Inner {
     turn: tokio::sync::Mutex<()>,
     /// How this server is waited at, a [`Wait`].
     wait: AtomicU8,
+    metrics: QueueMetrics,
 }
 
 /// How an idle consumer waits for a job. Later ones are for older servers.
@@ -158,7 +162,8 @@ enum Wait {
 impl Queue {
     /// A handle that connects when it is first used.
     pub fn new(settings: QueueSettings) -> Self {
-        let link = |reply_limit| Link::new(&settings.server, reply_limit);
+        let metrics = QueueMetrics::default();
+        let link = |reply_limit| Link::new(&settings.server, reply_limit, metrics.link.clone());
         let inner = Inner {
             commands: Arc::new(link(REPLY_LIMIT)),
             waiting: link(LONGEST_WAIT + REPLY_LIMIT),
@@ -169,6 +174,7 @@ impl Queue {
             turn: tokio::sync::Mutex::new(()),
             wait: AtomicU8::new(Wait::Look as u8),
             settings,
+            metrics,
         };
         Self { inner: Arc::new(inner) }
     }
@@ -257,7 +263,7 @@ impl Queue {
                 push_fields(&mut call, &fields);
                 match self.persist("write a job's fields", &call).await {
                     Ok(1_u8) => {}
-                    Ok(_) => self.inner.held.lose(&key, &token),
+                    Ok(_) => self.lose(&key, &token),
                     Err(error) => warn!(job.key = %key, error = %error, "fields of the job could not be written"),
                 }
             }
@@ -280,25 +286,36 @@ impl Queue {
         let unwritten = self.inner.held.unwritten(claim);
         push_fields(&mut call, unwritten.iter().filter(|(name, _)| *name != crate::job::STATUS));
         push_fields(&mut call, fields);
-        self.settle("finish a job", claim, &call).await
+        let result = match (dead, status == crate::job::Status::Done.as_str()) {
+            (true, _) => "dead",
+            (false, true) => "done",
+            (false, false) => "failed",
+        };
+        self.settle("finish a job", result, claim, &call).await
     }
 
     /// Lets go of a held job until later, writing some fields.
     pub async fn delay(&self, claim: &Claim, due: Due, fields: &[(&str, String)]) -> Result<Settled, Error> {
         let mut call = self.settling(&DELAY, claim);
-        match due {
-            Due::In(time) => call.arg("in").arg(millis(time)),
-            Due::At(moment) => call.arg("at").arg(moment),
+        let result = match due {
+            Due::In(time) => {
+                call.arg("in").arg(millis(time));
+                "retried"
+            }
+            Due::At(moment) => {
+                call.arg("at").arg(moment);
+                "postponed"
+            }
         };
         push_fields(&mut call, fields);
-        self.settle("put a job off", claim, &call).await
+        self.settle("put a job off", result, claim, &call).await
     }
 
     /// Hands a held job back at the front of the queue, unharmed.
     pub async fn release(&self, claim: &Claim) -> Result<Settled, Error> {
         let mut call = self.settling(&RELEASE, claim);
         call.key(self.name());
-        self.settle("hand a job back", claim, &call).await
+        self.settle("hand a job back", "released", claim, &call).await
     }
 
     /// Stops renewing the lease of a job: if its consumer does not come back, another one takes it.
@@ -315,10 +332,11 @@ impl Queue {
         for (key, (token, slot)) in &held {
             call.arg(&key.0).arg(token).arg(self.processing_list(*slot));
         }
-        let lost: RedisResult<Vec<Vec<u8>>> = self.inner.beating.attempt(&call).await;
-        for key in lost.map_err(|cause| Error { operation: "renew leases", cause })?.into_iter().map(JobKey) {
+        let operation = "renew leases";
+        let lost: RedisResult<Vec<Vec<u8>>> = self.inner.beating.attempt(operation, &call).await;
+        for key in lost.map_err(|cause| Error { operation, cause })?.into_iter().map(JobKey) {
             if let Some((token, _)) = held.get(&key) {
-                self.inner.held.lose(&key, token);
+                self.lose(&key, token);
             }
         }
         Ok(())
@@ -359,8 +377,20 @@ impl Queue {
         let token = format!("{}:{}", self.inner.boot, self.inner.claims.fetch_add(1, Ordering::Relaxed));
         call.arg(self.consumer()).arg(token).arg(millis(self.inner.settings.lease));
         call.arg(crate::job::timestamp()).arg(FETCH_LIMIT);
-        let reply: RedisResult<FetchReply> = self.inner.commands.attempt(&call).await;
-        Ok(self.answered("hand out a job", reply).await?.and_then(|reply| self.accept(slot, reply)))
+        let (operation, began) = ("hand out a job", Instant::now());
+        let reply: RedisResult<FetchReply> = self.inner.commands.attempt(operation, &call).await;
+        let Some(reply) = self.answered(operation, reply).await? else { return Ok(None) };
+        let claimed = self.accept(slot, reply);
+        if claimed.is_some() {
+            self.inner.metrics.picked_up(began);
+        }
+        Ok(claimed)
+    }
+
+    fn lose(&self, key: &JobKey, token: &str) {
+        if self.inner.held.lose(key, token) {
+            self.inner.metrics.lost();
+        }
     }
 
     /// The answer to a command that moves an entry into the list of a slot; none, after a pause, if Redis cannot be asked now.
@@ -368,7 +398,10 @@ impl Queue {
     /// The entry may have been moved all the same: the next claim of the slot begins with it.
     async fn answered<T>(&self, operation: &'static str, reply: RedisResult<T>) -> Result<Option<T>, Error> {
         match reply {
-            Ok(reply) => Ok(Some(reply)),
+            Ok(reply) => {
+                self.inner.metrics.last_fetch.touch();
+                Ok(Some(reply))
+            }
             Err(error) if connection::is_passing(&error) => {
                 warn!(error = %error, "redis does not answer a claim; trying again");
                 let pause = self.inner.settings.server.reconnect_pause.min(LONGEST_WAIT);
@@ -384,6 +417,7 @@ impl Queue {
         for entry in dropped.chunks_exact(2) {
             let (key, why) = (String::from_utf8_lossy(&entry[0]), String::from_utf8_lossy(&entry[1]));
             warn!(job.key = %key, queue = self.name(), "dropped a queue entry: {why}");
+            self.inner.metrics.dropped(&why);
         }
         let (key, token, crashes, fields) = taken?;
         let claim = Claim { key: JobKey(key), crashes, lost: CancellationToken::new(), token, slot };
@@ -429,7 +463,14 @@ impl Queue {
         call
     }
 
-    async fn settle(&self, what: &'static str, claim: &Claim, call: &ScriptInvocation<'_>) -> Result<Settled, Error> {
+    /// Lets go of a job by a script; `result` is what metrics say of it then.
+    async fn settle(
+        &self,
+        what: &'static str,
+        result: &'static str,
+        claim: &Claim,
+        call: &ScriptInvocation<'_>,
+    ) -> Result<Settled, Error> {
         let answer: String = self.persist(what, call).await?;
         let settled = match answer.as_str() {
             "OK" => Settled::Committed,
@@ -438,6 +479,7 @@ impl Queue {
             "DUE" => return Ok(Settled::Due),
             _ => Settled::Lost,
         };
+        self.inner.metrics.settled(result, settled);
         self.inner.held.forget(claim);
         Ok(settled)
     }

@@ -65,6 +65,7 @@ impl Queue {
         for list in self.own_lists().await? {
             recovered.extend(self.recover_list(&list).await?);
         }
+        self.inner.metrics.put_back(&recovered);
         Ok(recovered)
     }
 
@@ -72,16 +73,15 @@ impl Queue {
     ///
     /// Every consumer may do this at any time; one of them does the work.
     pub async fn rescue(&self) -> Result<Recovered, Error> {
-        rescue(&self.inner.beating, self.name(), self.inner.settings.lease, &[]).await
+        self.rescue_from(&[]).await
     }
 
     /// The same for consumers that have lists, and of which nothing else is known: a failover may have lost all trace of them.
     ///
     /// Goes through all keys, so one consumer does it now and then.
     pub async fn rescue_strays(&self) -> Result<Recovered, Error> {
-        let lease = self.inner.settings.lease;
         let keyspace = Keyspace::over(Arc::clone(&self.inner.beating));
-        if !keyspace.take_turn(self.name(), lease * SWEEP_LEASES).await? {
+        if !keyspace.take_turn(self.name(), self.inner.settings.lease * SWEEP_LEASES).await? {
             return Ok(Recovered::default());
         }
         let known = keyspace.consumers(self.name()).await?;
@@ -92,7 +92,13 @@ impl Queue {
         if strays.is_empty() {
             return Ok(Recovered::default());
         }
-        rescue(&self.inner.beating, self.name(), lease, &strays.into_iter().collect::<Vec<_>>()).await
+        self.rescue_from(&strays.into_iter().collect::<Vec<_>>()).await
+    }
+
+    async fn rescue_from(&self, strays: &[String]) -> Result<Recovered, Error> {
+        let found = rescue(&self.inner.beating, self.name(), self.inner.settings.lease, strays).await?;
+        self.inner.metrics.put_back(&found);
+        Ok(found)
     }
 
     async fn recover_list(&self, list: &[u8]) -> Result<Reply, Error> {
@@ -121,8 +127,9 @@ pub(super) async fn rescue(link: &Link, queue: &str, lease: Duration, strays: &[
     strays.iter().for_each(|stray| {
         call.arg(stray);
     });
-    let reply: RedisResult<Reply> = link.attempt(&call).await;
+    let operation = "look for jobs without a consumer";
+    let reply: RedisResult<Reply> = link.attempt(operation, &call).await;
     let mut recovered = Recovered::default();
-    recovered.extend(reply.map_err(|cause| Error { operation: "look for jobs without a consumer", cause })?);
+    recovered.extend(reply.map_err(|cause| Error { operation, cause })?);
     Ok(recovered)
 }

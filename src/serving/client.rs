@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use ndarray::{ArrayD, ArrayViewD};
+use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
 use super::error::Error;
+use super::metrics::ServingMetrics;
 use super::model::{ModelId, SIGNATURE_DEF, Signature};
 use super::pool::Pool;
 use super::proto::tensorflow::TensorProto;
@@ -55,6 +57,7 @@ struct Inner {
     in_flight: Semaphore,
     pool: Arc<Pool>,
     watcher: OnceLock<AbortOnDropHandle<()>>,
+    metrics: ServingMetrics,
 }
 
 impl Client {
@@ -66,6 +69,7 @@ impl Client {
             in_flight: Semaphore::new(settings.max_in_flight.get()),
             pool: Arc::new(Pool::new(settings.clone())),
             watcher: OnceLock::new(),
+            metrics: ServingMetrics::default(),
             settings,
         };
         Self { inner: Arc::new(inner) }
@@ -74,6 +78,16 @@ impl Client {
     /// The settings in force.
     pub fn settings(&self) -> &ServingSettings {
         &self.inner.settings
+    }
+
+    /// Adds the counters of the client to a registry.
+    pub(crate) fn register(&self, all: &mut Registry) {
+        self.inner.metrics.register(all);
+    }
+
+    /// The models whose metadata are known.
+    pub fn known_models(&self) -> Vec<ModelId> {
+        self.inner.known.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 
     /// Whether the last call found no server, and none has been seen since.
@@ -116,11 +130,14 @@ impl Client {
     ) -> Result<Vec<(String, ArrayD<f32>)>, Error> {
         let signature = self.signature(model).await?;
         let _permit = self.inner.in_flight.acquire().await.expect("the semaphore is never closed");
+        let rows = inputs.iter().filter_map(|(_, array)| array.shape().first()).max().copied().unwrap_or(0);
+        self.inner.metrics.sending(model, rows);
         let inputs = encode_inputs(model, &signature, inputs)?;
         let message = PredictRequest { model_spec: Some(spec(model)), inputs, output_filter: Vec::new() };
         let deadline = self.inner.settings.deadline;
         let send = |mut stub: Stub, message| async move { stub.predict(message).await };
-        let response = self.call(model, (deadline, message), send).await?;
+        let note = |code, took| self.inner.metrics.answered(model, code, took);
+        let response = self.call(model, (deadline, message), send, note).await?;
         decode_outputs(model, response.outputs)
     }
 
@@ -147,7 +164,7 @@ impl Client {
         let metadata_field = vec![SIGNATURE_DEF.to_owned()];
         let message = GetModelMetadataRequest { model_spec: Some(spec(model)), metadata_field };
         let send = |mut stub: Stub, message| async move { stub.get_model_metadata(message).await };
-        let response = self.call(model, (METADATA_DEADLINE, message), send).await?;
+        let response = self.call(model, (METADATA_DEADLINE, message), send, |_, _| {}).await?;
         let signature = Signature::from_response(&response)
             .map_err(|source| Error::BadMetadata { model: model.clone(), source })?;
         if let Some(cache) = &self.inner.cache {
@@ -156,12 +173,13 @@ impl Client {
         Ok(signature)
     }
 
-    /// Makes a call as often as it takes.
+    /// Makes a call as often as it takes. `note` hears how each attempt ended and how long it took.
     async fn call<M, T, F>(
         &self,
         model: &ModelId,
         (deadline, message): (Duration, M),
         send: impl Fn(Stub, Request<M>) -> F,
+        note: impl Fn(&'static str, Duration),
     ) -> Result<T, Error>
     where
         M: Clone,
@@ -174,7 +192,9 @@ impl Client {
                 request.set_timeout(deadline + CLOCK_MARGIN);
                 request
             };
+            let began = Instant::now();
             let answer = self.attempt(deadline, |stub| send(stub, request())).await;
+            note(answer.as_ref().err().map_or("OK", Failure::code), began.elapsed());
             self.inner.pool.mark_down(matches!(answer, Err(Failure::Unavailable(_))));
             let failure = match answer {
                 Ok(answer) => return Ok(answer),

@@ -7,6 +7,7 @@ mod error;
 #[cfg(any(test, feature = "testing"))]
 mod faults;
 mod half;
+mod metrics;
 mod model;
 mod pool;
 pub mod proto;

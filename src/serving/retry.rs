@@ -25,6 +25,22 @@ pub(super) enum Failure {
     Final(Code, String),
 }
 
+impl Failure {
+    /// The word for it in metrics, after the codes of gRPC.
+    pub(super) fn code(&self) -> &'static str {
+        match self {
+            Self::Late => "DEADLINE_EXCEEDED",
+            Self::Exhausted(_) => "RESOURCE_EXHAUSTED",
+            Self::Unavailable(_) => "UNAVAILABLE",
+            Self::Final(Code::NotFound, _) => "NOT_FOUND",
+            Self::Final(Code::InvalidArgument, _) => "INVALID_ARGUMENT",
+            Self::Final(Code::FailedPrecondition, _) => "FAILED_PRECONDITION",
+            Self::Final(Code::Internal, _) => "INTERNAL",
+            Self::Final(..) => "OTHER",
+        }
+    }
+}
+
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
         // What a server says has no source; what has one happened on this side: refused, reset, cut off.

@@ -6,6 +6,7 @@
 pub mod archive;
 
 mod location;
+mod metrics;
 mod retry;
 mod settings;
 mod store;
@@ -22,10 +23,12 @@ use futures::stream::BoxStream;
 use object_store::client::HttpError;
 use object_store::path::Path;
 use object_store::{Attribute, Attributes, GetResultPayload, ObjectStore, ObjectStoreExt, PutOptions, PutPayload};
+use prometheus_client::registry::Registry;
 use tokio::time::timeout;
 
 pub use self::location::Bucket;
 use self::location::Location;
+use self::metrics::StorageMetrics;
 use self::retry::{Failure, Retry};
 pub use self::settings::StorageSettings;
 use self::transport::{NoCredentials, Refusal, Silent};
@@ -151,7 +154,11 @@ impl Storage {
         Ok(Self {
             store,
             location: Arc::new(Location::new(settings.bucket.clone(), &store::public_base(settings))),
-            retry: Retry { max_backoff: settings.max_backoff, limit: settings.retry_limit },
+            retry: Retry {
+                max_backoff: settings.max_backoff,
+                limit: settings.retry_limit,
+                metrics: StorageMetrics::default(),
+            },
             stall_timeout: settings.stall_timeout,
             max_download_bytes: settings.max_download_bytes,
         })
@@ -162,7 +169,9 @@ impl Storage {
     /// An object above `MAX_DOWNLOAD_BYTES` is refused before its first byte is read.
     pub async fn download(&self, reference: &str) -> Result<Bytes, Error> {
         let object = self.object(self.location.object_key(reference)?, Direction::Read);
-        self.retry.run(&object, || self.fetch(&object)).await
+        let body = self.retry.run(&object, || self.fetch(&object)).await?;
+        self.retry.metrics.moved(Direction::Read, body.len());
+        Ok(body)
     }
 
     /// The size in bytes of the object that a job's input reference means.
@@ -183,7 +192,22 @@ impl Storage {
     pub async fn upload(&self, key: &str, body: Bytes) -> Result<String, Error> {
         let object = self.object(self.location.new_key(key)?, Direction::Write);
         self.retry.run(&object, || self.send(&object, body.clone())).await?;
+        self.retry.metrics.moved(Direction::Write, body.len());
         Ok(self.location.public_url(object.path.as_ref()))
+    }
+
+    /// Adds the counters of the bucket to a registry.
+    pub(crate) fn register(&self, all: &mut Registry) {
+        self.retry.metrics.register(all);
+    }
+
+    /// Whether the bucket answers at all, be it that there is no such object or that it may not be seen.
+    pub async fn is_reachable(&self) -> bool {
+        let nothing = self.object(Path::from("rc-probe"), Direction::Read);
+        match self.store.head(&nothing.path).await.map_err(|error| nothing.failure(&error)) {
+            Ok(_) | Err(Failure::Final(Error::NotFound { .. } | Error::PermissionDenied { .. })) => true,
+            Err(_) => false,
+        }
     }
 
     /// The public URL of the object with this key, whether it exists or not.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::metrics::StorageMetrics;
 use super::{Error, Object};
 
 /// Why one attempt did not succeed.
@@ -20,12 +21,14 @@ pub(super) enum Failure {
 }
 
 /// How long and how often a store that does not answer is asked again.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Retry {
     /// Ceiling of one pause.
     pub(super) max_backoff: Duration,
     /// No attempt starts later than this after the first; `None` tries for ever.
     pub(super) limit: Option<Duration>,
+    /// Counts the attempts.
+    pub(super) metrics: StorageMetrics,
 }
 
 impl Retry {
@@ -38,7 +41,9 @@ impl Retry {
         let start = Instant::now();
         let mut retries = 0_u32;
         loop {
-            let reason = match attempt().await {
+            let answer = attempt().await;
+            self.metrics.answered(object.direction, &answer);
+            let reason = match answer {
                 Ok(value) => return Ok(value),
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Passing(reason)) => reason,
@@ -72,7 +77,13 @@ mod tests {
     use proptest::prelude::*;
     use std::cell::Cell;
 
-    const QUICK: Retry = Retry { max_backoff: Duration::from_millis(1), limit: None };
+    fn retry(max_backoff: Duration, limit: Option<Duration>) -> Retry {
+        Retry { max_backoff, limit, metrics: StorageMetrics::default() }
+    }
+
+    fn quick() -> Retry {
+        retry(Duration::from_millis(1), None)
+    }
 
     fn object() -> Object {
         Object { path: Path::from("a"), bucket: Bucket::S3("b".to_owned()), direction: Direction::Read }
@@ -81,7 +92,7 @@ mod tests {
     #[tokio::test]
     async fn what_passes_is_repeated_until_it_has_passed() {
         let (object, attempts) = (object(), Cell::new(0));
-        let result = QUICK.run(&object, || async {
+        let result = quick().run(&object, || async {
             attempts.set(attempts.get() + 1);
             if attempts.get() < 5 { Err(Failure::Passing("busy".to_owned())) } else { Ok(attempts.get()) }
         });
@@ -91,7 +102,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_final_is_not_repeated() {
         let (object, attempts) = (object(), Cell::new(0));
-        let result = QUICK.run(&object, || async {
+        let result = quick().run(&object, || async {
             attempts.set(attempts.get() + 1);
             Err::<(), _>(Failure::Final(object.not_found()))
         });
@@ -101,7 +112,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_attempt_that_would_start_after_the_limit_is_not_made() {
-        let retry = Retry { max_backoff: Duration::from_secs(60), limit: Some(Duration::from_millis(900)) };
+        let retry = retry(Duration::from_secs(60), Some(Duration::from_millis(900)));
         let result = retry.run(&object(), || async { Err::<(), _>(Failure::Passing("HTTP 503".to_owned())) }).await;
         let error = result.expect_err("the first pause is longer than the limit");
         assert!(matches!(error, Error::Unavailable { attempts: 1, .. }), "{error:?}");
@@ -112,7 +123,7 @@ mod tests {
         #[test]
         fn pauses_double_up_to_the_ceiling(retries in 0_u32..200, ceiling_ms in 0_u64..100_000) {
             let ceiling = Duration::from_millis(ceiling_ms);
-            let pause = Retry { max_backoff: ceiling, limit: None }.pause(retries);
+            let pause = retry(ceiling, None).pause(retries);
             let base = 2_f64.powi(i32::try_from(retries).expect("small"));
             prop_assert!(pause <= ceiling);
             prop_assert!(pause == ceiling || (base + 0.001..=base + 1.0).contains(&pause.as_secs_f64()));

@@ -11,6 +11,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::metrics::Signs;
 use super::policy::StageLimits;
 use crate::job::Custody;
 use crate::queue::{Queue, Recovered};
@@ -43,12 +44,17 @@ pub(super) struct Guard {
 
 impl Heart {
     /// Starts the thread.
-    pub(super) fn start(queue: Queue, serving: serving::Client, limits: StageLimits) -> anyhow::Result<Self> {
+    pub(super) fn start(
+        queue: Queue,
+        serving: serving::Client,
+        limits: StageLimits,
+        signs: Signs,
+    ) -> anyhow::Result<Self> {
         let heart = Self { stop: CancellationToken::new(), watch: Watch::default() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, watch) = (heart.stop.clone(), heart.watch.clone());
         let beats = async move {
-            let beating = beat(&queue, &serving, &watch, limits);
+            let beating = beat(&queue, &serving, &watch, limits, &signs);
             stop.run_until_cancelled(beating).await;
         };
         std::thread::Builder::new().name("heart".to_owned()).spawn(move || runtime.block_on(beats))?;
@@ -109,7 +115,7 @@ impl Drop for Guard {
     }
 }
 
-async fn beat(queue: &Queue, serving: &serving::Client, watch: &Watch, limits: StageLimits) {
+async fn beat(queue: &Queue, serving: &serving::Client, watch: &Watch, limits: StageLimits, signs: &Signs) {
     let interval = queue.settings().beat_interval();
     let round = queue.settings().lease / 3;
     let mut next_round = Instant::now() + round.mul_f64(fastrand::f64());
@@ -128,6 +134,7 @@ async fn beat(queue: &Queue, serving: &serving::Client, watch: &Watch, limits: S
         let passed = last.elapsed();
         last = Instant::now();
         watch.check(limits, passed, serving.is_down());
+        signs.beat.touch();
     }
 }
 

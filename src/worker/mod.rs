@@ -3,10 +3,11 @@
 //! Everything that is the same for every job is here and in `job`, so that consumers are recipes.
 
 mod heart;
+mod metrics;
 mod policy;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
@@ -14,10 +15,11 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{Instrument as _, error, info, info_span, warn};
 
 use self::heart::{Heart, Watch};
+pub(crate) use self::metrics::{Signs, WorkerMetrics};
 pub(crate) use self::policy::Policy;
 use crate::consumer::{Consumer, Outcome};
 use crate::failure::Class;
-use crate::job::{Custody, Job, Status};
+use crate::job::{self, Custody, Job, Status};
 use crate::memory::Memory;
 use crate::queue::{self, Queue, Settled};
 use crate::reason::{self, Panicked, Poison, StageDeadline};
@@ -38,6 +40,7 @@ pub(crate) struct Worker {
     /// … or jobs wait for memory.
     pub(crate) memory: Memory,
     pub(crate) policy: Policy,
+    pub(crate) metrics: WorkerMetrics,
     /// Read by ordinary jobs, written by suspects.
     pub(crate) quarantine: RwLock<()>,
 }
@@ -57,7 +60,12 @@ impl Worker {
     /// Runs until `stop` is cancelled and every slot has finished its job or handed it back.
     pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let worker = Arc::new(self);
-        let heart = Heart::start(worker.queue.clone(), worker.serving.clone(), worker.policy.limits)?;
+        let heart = Heart::start(
+            worker.queue.clone(),
+            worker.serving.clone(),
+            worker.policy.limits,
+            worker.metrics.signs.clone(),
+        )?;
         let queue = worker.queue.clone();
         let _writer = AbortOnDropHandle::new(tokio::spawn(async move { queue.write_fields().await }));
         let slots = TaskTracker::new();
@@ -66,6 +74,7 @@ impl Worker {
             slots.spawn(Arc::clone(&worker).slot(slot, heart.watch(), stop.clone(), deadline.clone()));
         }
         slots.close();
+        worker.metrics.signs.start();
         stop.cancelled().await;
         let grace = worker.policy.grace;
         info!(grace_s = grace.as_secs_f64(), "stopping: no new jobs, running ones may finish");
@@ -83,6 +92,10 @@ impl Worker {
             match self.queue.claim(slot, &stop).await {
                 Ok(Some((claim, fields))) => {
                     let span = info_span!("job", job.key = %claim.key, queue = self.queue.name(), slot);
+                    let _busy = self.metrics.signs.take_slot();
+                    if let Some(waited) = fields.get(job::CREATED_AT.as_bytes()).and_then(|at| job::age_of(at)) {
+                        self.metrics.waited(waited);
+                    }
                     let job = Job::new(self.queue.clone(), claim, fields);
                     self.work(job, &watch, &deadline).instrument(span).await;
                 }
@@ -108,6 +121,8 @@ impl Worker {
         if crashes >= self.policy.max_crashes {
             let error = Poison { crashes }.into();
             warn!("the job has brought down {crashes} consumers: it is given up");
+            self.metrics.poisoned();
+            self.metrics.failed(Status::New, Class::Crash);
             let reason = reason::text(&error, Status::Started);
             if let Err(error) = custody.disown_children(self.policy.child_lifetime).await {
                 return report(&custody, Err(error));
@@ -130,6 +145,7 @@ impl Worker {
             overdue = watched.overdue() => End::Overdue(overdue),
             () = deadline.cancelled() => End::Stopped,
         };
+        let began = Instant::now();
         let settled = match end {
             End::Consumed(Ok(Outcome::Done(output))) => match custody.disown_children(self.policy.child_lifetime).await
             {
@@ -138,6 +154,7 @@ impl Worker {
             },
             End::Consumed(Ok(Outcome::Wait(children))) => {
                 let parked = custody.park(&children).await;
+                self.metrics.ended(&custody, began.elapsed());
                 return match parked {
                     Ok(Settled::Committed) => info!("the job waits for others that it has created"),
                     parked => report(&custody, parked),
@@ -151,6 +168,7 @@ impl Worker {
                 custody.release().await
             }
         };
+        self.metrics.ended(&custody, began.elapsed());
         report(&custody, settled);
     }
 
@@ -188,10 +206,12 @@ impl Worker {
         let text = format!("{error:#}");
         if class.is_passing() && count < most {
             let after = self.policy.pause(class, count);
+            self.metrics.retried(custody.status(), class);
             warn!(stage = %custody.status(), %class, error = text, after_s = after.as_secs_f64(), "the job is tried again later");
             return custody.retry(&reason, class, after).await;
         }
         warn!(stage = %custody.status(), %class, error = text, "the job failed");
+        self.metrics.failed(custody.status(), class);
         custody.disown_children(self.policy.child_lifetime).await?;
         custody.fail(reason, class, class.is_passing()).await
     }

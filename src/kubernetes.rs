@@ -1,4 +1,4 @@
-//! Which pods are alive, as the API of Kubernetes says.
+//! The API of Kubernetes: which pods are alive, and a word on one of them.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -17,14 +17,14 @@ const TIME_LIMIT: Duration = Duration::from_secs(10);
 
 /// The API server, and which pods to ask it about.
 #[derive(Clone, Debug)]
-pub(super) struct KubernetesSettings {
+pub(crate) struct KubernetesSettings {
     /// Its address; none outside a cluster.
-    pub(super) api: Option<String>,
-    namespace: Option<String>,
+    pub(crate) api: Option<String>,
+    pub(crate) namespace: Option<String>,
 }
 
 impl KubernetesSettings {
-    pub(super) fn load(reader: &mut Reader<'_>) -> Self {
+    pub(crate) fn load(reader: &mut Reader<'_>) -> Self {
         let env = reader.env();
         let host = env.get("KUBERNETES_SERVICE_HOST");
         let port = env.get("KUBERNETES_SERVICE_PORT").unwrap_or("443");
@@ -39,7 +39,7 @@ impl KubernetesSettings {
 }
 
 /// A client of the API.
-pub(super) struct Kubernetes {
+pub(crate) struct Kubernetes {
     client: reqwest::Client,
     pods: String,
 }
@@ -74,7 +74,7 @@ struct PodStatus {
 
 impl Kubernetes {
     /// A client for this address. In a cluster its authority vouches for it.
-    pub(super) fn open(api: &str, settings: &KubernetesSettings) -> anyhow::Result<Self> {
+    pub(crate) fn open(api: &str, settings: &KubernetesSettings) -> anyhow::Result<Self> {
         let mut builder = reqwest::Client::builder().timeout(TIME_LIMIT);
         if let Ok(pem) = std::fs::read(Path::new(SERVICE_ACCOUNT).join("ca.crt")) {
             let authority = reqwest::Certificate::from_pem(&pem).context("the cluster's certificate authority")?;
@@ -92,7 +92,7 @@ impl Kubernetes {
     /// # Errors
     ///
     /// Whatever keeps the list from being complete: it is unknown then who runs, which is not the same as nobody.
-    pub(super) async fn running_pods(&self) -> anyhow::Result<HashSet<String>> {
+    pub(crate) async fn running_pods(&self) -> anyhow::Result<HashSet<String>> {
         let mut running = HashSet::new();
         let mut next = String::new();
         loop {
@@ -106,24 +106,43 @@ impl Kubernetes {
         }
     }
 
+    /// Writes an annotation of a pod.
+    ///
+    /// # Errors
+    ///
+    /// An API that does not answer, or does not let the pod be changed.
+    pub(crate) async fn annotate(&self, pod: &str, name: &str, value: &str) -> anyhow::Result<()> {
+        let patch = serde_json::json!({"metadata": {"annotations": {name: value}}});
+        let request = self.client.patch(format!("{}/{pod}", self.pods)).body(patch.to_string());
+        let request = request.header("content-type", "application/merge-patch+json");
+        self.send(request, "get and patch").await.map(drop)
+    }
+
     async fn page(&self, next: &str) -> anyhow::Result<PodList> {
         let mut url: url::Url = self.pods.parse().context("the address of the Kubernetes API")?;
         url.query_pairs_mut().append_pair("limit", &PAGE.to_string());
         if !next.is_empty() {
             url.query_pairs_mut().append_pair("continue", next);
         }
-        let mut request = self.client.get(url);
+        let response = self.send(self.client.get(url), "get and list").await?;
+        let body = response.bytes().await.map_err(reqwest::Error::without_url).context("the Kubernetes API")?;
+        serde_json::from_slice(&body).context("the Kubernetes API sent no list of pods")
+    }
+
+    /// The answer to a request that the service account needs these rights to pods for.
+    async fn send(&self, mut request: reqwest::RequestBuilder, rights: &str) -> anyhow::Result<reqwest::Response> {
         if let Some(token) = token() {
             request = request.bearer_auth(token.expose_secret());
         }
         let response = request.send().await.map_err(reqwest::Error::without_url).context("the Kubernetes API")?;
         let status = response.status();
-        if !status.is_success() {
-            let hint = if status.as_u16() == 403 { ": let its service account get and list pods" } else { "" };
-            bail!("the Kubernetes API answers {status}{hint}");
+        if status.as_u16() == 403 {
+            bail!("the Kubernetes API answers {status}: let the service account {rights} pods");
         }
-        let body = response.bytes().await.map_err(reqwest::Error::without_url).context("the Kubernetes API")?;
-        serde_json::from_slice(&body).context("the Kubernetes API sent no list of pods")
+        if !status.is_success() {
+            bail!("the Kubernetes API answers {status}");
+        }
+        Ok(response)
     }
 }
 

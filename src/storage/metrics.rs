@@ -1,0 +1,55 @@
+//! What is counted of the bucket.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::registry::Registry;
+
+use super::Direction;
+use super::retry::Failure;
+use crate::metrics::Counters;
+
+/// Counters of a bucket; clones share them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct StorageMetrics {
+    requests: Counters<Answered>,
+    bytes: Counters<Moved>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answered {
+    direction: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Moved {
+    direction: &'static str,
+}
+
+impl StorageMetrics {
+    pub(super) fn register(&self, all: &mut Registry) {
+        all.register("storage_requests", "Attempts to transfer an object or a part of one", self.requests.clone());
+        all.register("storage_bytes", "Bytes of objects that were transferred", self.bytes.clone());
+    }
+
+    /// An attempt has ended.
+    pub(super) fn answered<T>(&self, direction: Direction, answer: &Result<T, Failure>) {
+        let outcome = match answer {
+            Ok(_) => "ok",
+            Err(Failure::Passing(_)) => "passing",
+            Err(Failure::Final(_)) => "final",
+        };
+        self.requests.get_or_create(&Answered { direction: word(direction), outcome }).inc();
+    }
+
+    /// Bytes have gone this way.
+    pub(super) fn moved(&self, direction: Direction, bytes: usize) {
+        self.bytes.get_or_create(&Moved { direction: word(direction) }).inc_by(bytes as u64);
+    }
+}
+
+fn word(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Read => "read",
+        Direction::Write => "write",
+    }
+}
