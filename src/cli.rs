@@ -43,6 +43,8 @@ enum Command {
     Janitor(ops::JanitorArguments),
     /// Put delayed jobs back into their queues, before Python consumers take over.
     Drain,
+    /// Check settings, Redis, bucket and models, and tell what is right and wrong.
+    Check(ops::CheckArguments),
     /// Check that no job is lost and nothing is left over, and mend what is not so.
     Fsck(ops::FsckArguments),
     /// Measure what this program and this Redis can do together.
@@ -73,6 +75,7 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Consumers => list_consumers(&registry).map(done),
         Command::Janitor(arguments) => janitor(arguments).map(done),
         Command::Drain => block_on(ops::drain).map(done),
+        Command::Check(arguments) => block_on(|stop| ops::check(registry, arguments, stop)),
         Command::Fsck(arguments) => block_on(|stop| ops::fsck(arguments, stop)),
         Command::Bench(arguments) => block_on(|stop| ops::bench(arguments, stop)).map(done),
         Command::DemoModelServer(arguments) => block_on(|stop| demo::serve(arguments, stop)).map(done),

@@ -21,6 +21,11 @@ pub trait Consumer: Send + Sync {
         Ok(())
     }
 
+    /// The models that jobs are given to, for `redis-consumer check`.
+    fn models(&self) -> Vec<ModelNeed> {
+        Vec::new()
+    }
+
     /// Does the work of one job and says where the result lies.
     ///
     /// May be called more than once for one job, in this process or another: after a crash, a lost lease or a
@@ -30,6 +35,47 @@ pub trait Consumer: Send + Sync {
     /// stage takes longer than it may, or the grace period of a shutdown ends, the future is dropped at an await and
     /// nothing it did is recorded.
     async fn consume(&self, job: &Job) -> anyhow::Result<Outcome>;
+}
+
+/// A model that a consumer asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelNeed {
+    /// Its name and version.
+    pub model: serving::ModelId,
+    /// What it is given.
+    pub takes: Takes,
+    /// Whether there are jobs that do without it.
+    pub is_optional: bool,
+}
+
+/// What a model is given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// Images `[batch, row, column, channel]`.
+    Image {
+        /// How many channels they have.
+        channels: usize,
+    },
+    /// Tensors of these names.
+    Tensors(&'static [&'static str]),
+}
+
+impl ModelNeed {
+    /// A model that every job needs, and that is given images of so many channels.
+    pub fn of_images(model: &serving::ModelId, channels: usize) -> Self {
+        Self { model: model.clone(), takes: Takes::Image { channels }, is_optional: false }
+    }
+
+    /// A model that every job needs, and that is given tensors of these names.
+    pub fn of_tensors(model: &serving::ModelId, names: &'static [&'static str]) -> Self {
+        Self { model: model.clone(), takes: Takes::Tensors(names), is_optional: false }
+    }
+
+    /// The same for some jobs only.
+    #[must_use]
+    pub fn optional(self) -> Self {
+        Self { is_optional: true, ..self }
+    }
 }
 
 /// How a job ended that did not fail.

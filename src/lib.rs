@@ -80,5 +80,5 @@ mod ops;
 mod cli;
 
 pub use cli::run;
-pub use consumer::{Build, Clients, Consumer, Kind, Outcome, Registry};
+pub use consumer::{Build, Clients, Consumer, Kind, ModelNeed, Outcome, Registry, Takes};
 pub use job::{Job, Output, Status};

@@ -153,23 +153,33 @@ impl Tracker {
     }
 }
 
+/// The inputs of a model that describes cells.
+pub const ENCODER_INPUTS: [&str; 4] =
+    ["encoder_app_input", "encoder_morph_input", "encoder_centroid_input", "encoder_adj_input"];
+
+/// The inputs of a model that compares cells.
+pub const INFERENCE_INPUTS: [&str; 4] =
+    ["current_embeddings", "current_centroids", "future_embeddings", "future_centroids"];
+
 fn encoder_tensors(movie: &Movie, frames: Range<usize>, max_distance: f64) -> Vec<Named<&'static str>> {
     let inputs = movie.encoder_inputs(frames, max_distance);
-    vec![
-        ("encoder_app_input", inputs.appearances.into_dyn()),
-        ("encoder_morph_input", inputs.morphologies.into_dyn()),
-        ("encoder_centroid_input", inputs.centroids.into_dyn()),
-        ("encoder_adj_input", inputs.adjacency.into_dyn()),
-    ]
+    let tensors = [
+        inputs.appearances.into_dyn(),
+        inputs.morphologies.into_dyn(),
+        inputs.centroids.into_dyn(),
+        inputs.adjacency.into_dyn(),
+    ];
+    ENCODER_INPUTS.into_iter().zip(tensors).collect()
 }
 
 fn inference_tensors(inputs: InferenceInputs) -> Vec<Named<&'static str>> {
-    vec![
-        ("current_embeddings", inputs.current_embeddings.into_dyn()),
-        ("current_centroids", inputs.current_centroids.into_dyn()),
-        ("future_embeddings", inputs.future_embeddings.into_dyn()),
-        ("future_centroids", inputs.future_centroids.into_dyn()),
-    ]
+    let tensors = [
+        inputs.current_embeddings.into_dyn(),
+        inputs.current_centroids.into_dyn(),
+        inputs.future_embeddings.into_dyn(),
+        inputs.future_centroids.into_dyn(),
+    ];
+    INFERENCE_INPUTS.into_iter().zip(tensors).collect()
 }
 
 /// The embedding among the encoder's outputs: the second in the order of names, the first being the centroids.

@@ -17,7 +17,7 @@ use super::Entries;
 use super::input::Input;
 use crate::applications::{Model, detect, named};
 use crate::compute;
-use crate::consumer::{Clients, Consumer, Kind, Outcome};
+use crate::consumer::{Clients, Consumer, Kind, ModelNeed, Outcome};
 use crate::images::output::ResultName;
 use crate::images::{self, encode_tiff};
 use crate::job::{Detected, Job, Status};
@@ -45,6 +45,16 @@ struct Image {
 impl Consumer for Image {
     fn check(&self, job: &Job) -> anyhow::Result<()> {
         super::refuse_archives(job)
+    }
+
+    fn models(&self) -> Vec<ModelNeed> {
+        let ImageSettings { nuclear, cytoplasm, phase, scale_detection, detect_label, label_detection_model, .. } =
+            &*self.settings;
+        let mut needs = vec![ModelNeed::of_images(nuclear, 1)];
+        needs.extend([cytoplasm, phase].map(|model| ModelNeed::of_images(model, 1).optional()));
+        let label_detection = detect_label.then_some(label_detection_model);
+        needs.extend(scale_detection.iter().chain(label_detection).map(|model| ModelNeed::of_images(model, 1)));
+        needs
     }
 
     async fn consume(&self, job: &Job) -> anyhow::Result<Outcome> {

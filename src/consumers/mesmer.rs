@@ -13,7 +13,7 @@ use super::limits::Limits;
 use super::{Entries, model};
 use crate::applications::{Application, Compartment, Model};
 use crate::compute;
-use crate::consumer::{Clients, Consumer, Kind, Outcome};
+use crate::consumer::{Clients, Consumer, Kind, ModelNeed, Outcome};
 use crate::failure::InvalidInput;
 use crate::images::output::ResultName;
 use crate::images::{self, encode_tiff};
@@ -66,6 +66,10 @@ struct Mesmer {
 impl Consumer for Mesmer {
     fn check(&self, job: &Job) -> anyhow::Result<()> {
         super::refuse_archives(job)
+    }
+
+    fn models(&self) -> Vec<ModelNeed> {
+        vec![ModelNeed::of_images(&self.settings.model, 2)]
     }
 
     async fn consume(&self, job: &Job) -> anyhow::Result<Outcome> {

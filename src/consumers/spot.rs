@@ -11,7 +11,7 @@ use super::{Entries, model};
 use crate::applications::Model;
 use crate::applications::spots::{Contrast, SpotDetection, SpotPeaks};
 use crate::compute;
-use crate::consumer::{Clients, Consumer, Kind, Outcome};
+use crate::consumer::{Clients, Consumer, Kind, ModelNeed, Outcome};
 use crate::images::output::ResultName;
 use crate::images::{self, encode_tiff, npy, spot_picture};
 use crate::job::{Detected, Job, Status};
@@ -64,6 +64,10 @@ struct Spot {
 impl Consumer for Spot {
     fn check(&self, job: &Job) -> anyhow::Result<()> {
         super::refuse_archives(job)
+    }
+
+    fn models(&self) -> Vec<ModelNeed> {
+        vec![ModelNeed::of_images(&self.settings.model, 1)]
     }
 
     async fn consume(&self, job: &Job) -> anyhow::Result<Outcome> {

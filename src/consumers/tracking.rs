@@ -12,9 +12,9 @@ use ndarray::{Array3, ArrayD, Axis};
 
 use super::model;
 use crate::applications::TensorModel;
-use crate::applications::cell_tracking::{Appearance, Borders, Crop, Tracked, Tracker, isbi_masks};
+use crate::applications::cell_tracking::{self, Appearance, Borders, Crop, Tracked, Tracker, isbi_masks};
 use crate::compute;
-use crate::consumer::{Clients, Consumer, Kind, Outcome};
+use crate::consumer::{Clients, Consumer, Kind, ModelNeed, Outcome};
 use crate::failure::InvalidInput;
 use crate::images::output::ResultName;
 use crate::images::{self, FrameLimits, TrackFile, encode_tiff, movie};
@@ -104,6 +104,13 @@ impl Consumer for Tracking {
         let name = job.input_file_name()?.to_lowercase();
         let known = [".trk", ".trks", ".tif", ".tiff"].iter().any(|suffix| name.ends_with(suffix));
         if known { Ok(()) } else { Err(job.invalid_file_type()) }
+    }
+
+    fn models(&self) -> Vec<ModelNeed> {
+        vec![
+            ModelNeed::of_tensors(&self.settings.encoder, &cell_tracking::ENCODER_INPUTS),
+            ModelNeed::of_tensors(&self.settings.inference, &cell_tracking::INFERENCE_INPUTS),
+        ]
     }
 
     async fn consume(&self, job: &Job) -> anyhow::Result<Outcome> {

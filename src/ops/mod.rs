@@ -1,11 +1,13 @@
 //! Commands for those who run a Kiosk: keeping order, checking, measuring.
 
 mod bench;
+mod check;
 mod drain;
 mod fsck;
 mod janitor;
 
 pub(crate) use self::bench::{BenchArguments, bench};
+pub(crate) use self::check::{CheckArguments, check};
 pub(crate) use self::drain::drain;
 pub(crate) use self::fsck::{FsckArguments, fsck};
 pub(crate) use self::janitor::{JanitorArguments, JanitorSettings, janitor};

@@ -185,6 +185,12 @@ impl LinkMetrics {
         self.reconnects.inc();
     }
 
+    /// `host:port` of the master that was connected to last.
+    pub(super) fn master(&self) -> String {
+        let master = self.master.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        master.map(|(host, port)| format!("{host}:{port}")).unwrap_or_default()
+    }
+
     /// A connection leads to this master.
     pub(super) fn connected_to(&self, host: &str, port: u16) {
         let now = (host.to_owned(), port);

@@ -33,6 +33,7 @@ use self::connection::Link;
 pub use self::fsck::{Finding, Invariant};
 use self::held::HeldJobs;
 pub use self::inspect::Backlog;
+pub(crate) use self::inspect::ServerState;
 pub use self::keyspace::{Held, Keyspace, Requeued};
 pub use self::metadata::MetadataStore;
 use self::metrics::QueueMetrics;
