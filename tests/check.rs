@@ -71,7 +71,7 @@ async fn what_is_wrong_is_told_with_its_remedy() {
         (output.status.code(), lines(&output, part).join("\n"))
     };
     let (status, text) = of("CONCURRENCY", &[("CONCURRENCY", "many")]);
-    assert_eq!(status, Some(2));
+    assert_eq!(status, Some(64));
     assert!(text.contains("wrong `many`"), "{text}");
     let (status, text) = of("redis", &[("REDIS_PORT", "1")]);
     assert_eq!(status, Some(4));

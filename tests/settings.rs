@@ -108,3 +108,12 @@ fn every_mistake_is_named_at_once_with_status_64() {
         assert!(text.contains(name), "{name} is not named in\n{text}");
     }
 }
+
+#[test]
+fn the_reference_of_settings_is_up_to_date() {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_redis-consumer")).args(["settings", "--reference"]).env_clear().output();
+    let printed = String::from_utf8(output.expect("the program starts").stdout).expect("it prints text");
+    let written = include_str!("../docs/settings.md");
+    assert!(printed == written, "make it anew: redis-consumer settings --reference >docs/settings.md");
+}

@@ -12,6 +12,7 @@ use clap::Args;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use crate::cli::WRONG_SETTINGS;
 use crate::consumer::{Clients, ModelNeed, Registry, Takes};
 use crate::daemon::{self, Configured};
 use crate::memory::Memory;
@@ -22,8 +23,6 @@ use crate::storage::{self, Storage, StorageSettings};
 
 /// Something is wrong.
 const FOUND: u8 = 4;
-/// Settings that cannot be used.
-const WRONG_SETTINGS: u8 = 2;
 
 /// Longest time for one question to a peer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -81,7 +80,7 @@ impl Report {
     }
 }
 
-/// Prints what is right and wrong. The status is 4 if anything is wrong, 2 if it is the settings.
+/// Prints what is right and wrong. The status is 4 if anything is wrong, 64 if it is the settings.
 pub(crate) async fn check(
     registry: Registry,
     arguments: CheckArguments,

@@ -2,6 +2,8 @@
 //!
 //! 0 is success, 4 a check that found something, 64 wrong settings or a wrong command line, 1 anything else.
 
+mod reference;
+
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -16,7 +18,7 @@ use crate::demo;
 use crate::ops;
 use crate::settings::{Entry, Env, Origin, Problems, Reader};
 
-const WRONG_SETTINGS: u8 = 64;
+pub(crate) const WRONG_SETTINGS: u8 = 64;
 
 /// How long the runtime waits for computations that were abandoned at shutdown.
 const ABANDON_AFTER: Duration = Duration::from_millis(100);
@@ -36,7 +38,11 @@ enum Command {
     /// Consume jobs until told to stop (what happens without a subcommand).
     Consume,
     /// Show every setting in force and where it came from; nothing is started.
-    Settings,
+    Settings {
+        /// Print all settings with their defaults as Markdown instead.
+        #[arg(long)]
+        reference: bool,
+    },
     /// List the kinds of consumer that `CONSUMER_TYPE` can name.
     Consumers,
     /// Put back the jobs of consumers that are no more, in fleets with Python consumers.
@@ -71,7 +77,8 @@ pub fn run(registry: Registry) -> ExitCode {
     let done = |()| ExitCode::SUCCESS;
     let result = match arguments.command.unwrap_or(Command::Consume) {
         Command::Consume => consume(&registry).map(done),
-        Command::Settings => show_settings(&registry).map(done),
+        Command::Settings { reference: true } => show_reference(&registry).map(done),
+        Command::Settings { reference: false } => show_settings(&registry).map(done),
         Command::Consumers => list_consumers(&registry).map(done),
         Command::Janitor(arguments) => janitor(arguments).map(done),
         Command::Drain => block_on(ops::drain).map(done),
@@ -163,6 +170,10 @@ fn show_settings(registry: &Registry) -> anyhow::Result<()> {
         writeln!(out, "warning: {warning}")?;
     }
     Ok(())
+}
+
+fn show_reference(registry: &Registry) -> anyhow::Result<()> {
+    Ok(write!(std::io::stdout().lock(), "{}", reference::markdown(registry)?)?)
 }
 
 fn list_consumers(registry: &Registry) -> anyhow::Result<()> {
