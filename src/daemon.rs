@@ -18,6 +18,7 @@ use crate::queue::{MetadataStore, Queue, QueueSettings, Recovered};
 use crate::serving::{self, MetadataCache, ModelId, ServingSettings};
 use crate::settings::{Entry, Env, Origin, Problems, Reader};
 use crate::storage::{Storage, StorageSettings};
+use crate::traces::{TraceSettings, Traces};
 use crate::worker::{Policy, Worker, WorkerMetrics};
 
 /// Variables of long-gone versions that change nothing today.
@@ -38,6 +39,17 @@ pub(crate) struct Configured {
     policy: Policy,
     monitor: MonitorSettings,
     deletion_cost: DeletionCostSettings,
+    traces: TraceSettings,
+}
+
+impl Configured {
+    /// From now on logs and traces go where they belong. Wants a runtime.
+    pub(crate) fn start_logs_and_traces(&self) -> anyhow::Result<Traces> {
+        let traces = self.traces.start(&self.queue.consumer)?;
+        self.log.start(&traces);
+        self.warnings.iter().for_each(|warning| warn!("{warning}"));
+        Ok(traces)
+    }
 }
 
 /// Reads and checks every setting; nothing is connected yet.
@@ -53,6 +65,7 @@ pub(crate) fn configure(registry: &Registry, env: &Env) -> Result<Configured, Pr
     let policy = Policy::load(&mut reader);
     let monitor = MonitorSettings::load(&mut reader);
     let deletion_cost = DeletionCostSettings::load(&mut reader);
+    let traces = TraceSettings::load(&mut reader);
     let log = log_settings(&mut reader);
     let forgotten: Vec<_> = FORGOTTEN.into_iter().filter(|name| env.get(name).is_some()).collect();
     if !forgotten.is_empty() {
@@ -72,11 +85,12 @@ pub(crate) fn configure(registry: &Registry, env: &Env) -> Result<Configured, Pr
         policy,
         monitor,
         deletion_cost,
+        traces,
     })
 }
 
 /// Consumes jobs until `stop`. Peers may come and go meanwhile.
-pub(crate) async fn consume(configured: Configured, stop: CancellationToken) -> anyhow::Result<()> {
+pub(crate) async fn consume(configured: Configured, traces: Traces, stop: CancellationToken) -> anyhow::Result<()> {
     let Configured { kind, build, monitor, policy, deletion_cost, .. } = configured;
     let queue = Queue::new(configured.queue);
     let metadata = Arc::new(SharedMetadata(queue.metadata_store()));
@@ -108,7 +122,8 @@ pub(crate) async fn consume(configured: Configured, stop: CancellationToken) -> 
     let telling = deletion_cost::tell(deletion_cost, queue.consumer().to_owned(), watched.signs.clone());
     let registry = registry(kind, &watched, &metrics);
     let served = Monitor::new(&watched, registry).serve(monitor);
-    let worker = Worker { queue, consumer, serving, memory, policy, metrics, quarantine: RwLock::default() };
+    let quarantine = RwLock::default();
+    let worker = Worker { queue, consumer, serving, memory, policy, metrics, traces, quarantine };
     tokio::select! {
         worked = work(worker, stop) => worked,
         served = served => served,

@@ -57,6 +57,9 @@ pub mod compute;
 /// The bound on the memory of all jobs together.
 pub mod memory;
 
+/// Traces of jobs, for a collector.
+mod traces;
+
 /// What the program counts of itself.
 mod metrics;
 

@@ -9,6 +9,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("settings", &[]),
     ("failure", &[]),
     ("metrics", &[]),
+    ("traces", &["settings"]),
     ("kubernetes", &["settings"]),
     ("compute", &[]),
     ("memory", &["failure", "settings"]),
@@ -16,9 +17,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("tracking", &["tracking", "analysis", "failure"]),
     ("images", &["images"]),
     ("storage", &["storage", "settings", "images", "metrics"]),
-    ("serving", &["serving", "settings", "metrics"]),
+    ("serving", &["serving", "settings", "metrics", "traces"]),
     ("queue", &["queue", "settings", "job", "metrics"]),
-    ("job", &["queue", "failure"]),
+    ("job", &["queue", "failure", "traces"]),
     ("reason", &["failure", "images", "job", "serving", "storage"]),
     ("applications", &["applications", "tracking", "analysis", "serving", "compute", "failure"]),
     ("consumer", &["consumer", "consumers", "job", "memory", "serving", "settings", "storage"]),
@@ -38,7 +39,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "storage",
         ],
     ),
-    ("worker", &["queue", "job", "consumer", "reason", "failure", "serving", "memory", "settings", "metrics"]),
+    (
+        "worker",
+        &["queue", "job", "consumer", "reason", "failure", "serving", "memory", "settings", "metrics", "traces"],
+    ),
     ("monitor", &["monitor", "queue", "job", "worker", "serving", "storage", "memory", "settings", "kubernetes"]),
 ];
 

@@ -10,13 +10,16 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{Level, info, warn};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
 
 use crate::consumer::Registry;
 use crate::daemon::{self, Configured};
 use crate::demo;
 use crate::ops;
 use crate::settings::{Entry, Env, Origin, Problems, Reader};
+use crate::traces::Traces;
 
 pub(crate) const WRONG_SETTINGS: u8 = 64;
 
@@ -99,9 +102,12 @@ fn failed(error: &anyhow::Error) -> ExitCode {
 
 fn consume(registry: &Registry) -> anyhow::Result<()> {
     let configured = daemon::configure(registry, &Env::from_process())?;
-    configured.log.start();
-    configured.warnings.iter().for_each(|warning| warn!("{warning}"));
-    block_on(|stop| daemon::consume(configured, stop))
+    block_on(async |stop| {
+        let traces = configured.start_logs_and_traces()?;
+        let consumed = daemon::consume(configured, traces.clone(), stop).await;
+        traces.finish().await;
+        consumed
+    })
 }
 
 fn janitor(arguments: ops::JanitorArguments) -> anyhow::Result<()> {
@@ -110,7 +116,7 @@ fn janitor(arguments: ops::JanitorArguments) -> anyhow::Result<()> {
     let settings = ops::JanitorSettings::load(&mut reader);
     let log = daemon::log_settings(&mut reader);
     let (_, warnings) = reader.finish()?;
-    log.start();
+    log.start(&Traces::default());
     warnings.iter().for_each(|warning| warn!("{warning}"));
     block_on(|stop| ops::janitor(arguments, settings, stop))
 }
@@ -194,16 +200,19 @@ pub(crate) struct LogSettings {
 }
 
 impl LogSettings {
-    /// Sends log lines to standard error from now on.
-    fn start(self) {
-        let filter = format!("warn,redis_consumer={}", self.level.as_str().to_lowercase());
-        let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-        // A second start within one process (tests of a user's binary) keeps the first one's.
-        let _ = if self.json {
-            logs.json().flatten_event(true).try_init()
+    /// Sends log lines to standard error from now on, and spans where traces go.
+    pub(crate) fn start(self, traces: &Traces) {
+        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+        let lines = if self.json {
+            lines.json().flatten_event(true).boxed()
         } else {
-            logs.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init()
+            lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).boxed()
         };
+        let wanted = Targets::new().with_default(Level::WARN).with_target("redis_consumer", self.level);
+        let traced = Targets::new().with_target("redis_consumer", Level::INFO);
+        let subscriber = tracing_subscriber::registry().with(lines.with_filter(wanted));
+        // A second start within one process (tests of a user's binary) keeps the first one's.
+        let _ = subscriber.with(traces.layer().map(|layer| layer.with_filter(traced))).try_init();
     }
 }
 

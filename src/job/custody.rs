@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tracing::info;
+use tracing::{Span, info, info_span};
 
 use super::{Children, Output, Record, Stage, Status, seconds, timestamp};
 use crate::failure::Class;
@@ -49,6 +49,8 @@ struct Progress {
     /// Time in this stage that does not count.
     excused: Duration,
     waiting: u32,
+    /// That of the stage, in traces; nothing happens inside it.
+    span: Span,
 }
 
 impl Progress {
@@ -63,6 +65,7 @@ impl Progress {
             stage_entered: now,
             excused: Duration::ZERO,
             waiting: 0,
+            span: Span::none(),
         }
     }
 
@@ -153,6 +156,7 @@ impl Custody {
         progress.close_status();
         progress.begin(Stage::of(status));
         progress.status = status;
+        progress.span = info_span!("stage", otel.name = %status);
         let mut fields = vec![("status", status.to_string())];
         if status == Status::Started {
             fields.push(("identity_started", self.queue.consumer().to_owned()));
@@ -232,6 +236,7 @@ impl Custody {
             let mut progress = self.progress();
             progress.close_status();
             progress.status = status;
+            progress.span = Span::none();
             fields.extend(progress.times());
         }
         self.queue.finish(&self.claim, status.as_str(), &fields, dead).await

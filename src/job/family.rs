@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Job, Record, STATUS, Status, UPDATED_AT, seconds};
+use super::{Job, Record, STATUS, Status, UPDATED_AT, seconds, trace_context};
 use crate::queue::{Awaited, ChildWait, JobKey, NewChild, RawFields};
+use crate::traces;
 
 /// The input of a child.
 #[derive(Clone, Copy, Debug)]
@@ -184,6 +185,11 @@ impl Job {
             ("original_name", input.original_name),
         ];
         own.extend(input.url.map(|url| ("url", url)));
+        let mut context = traces::context();
+        if context.is_empty() {
+            context = trace_context(&self.fields);
+        }
+        own.extend(context.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         fields.retain(|(name, _)| own.iter().all(|(taken, _)| taken != name));
         fields.extend(own.into_iter().map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())));
         NewChild { queue: queue.to_owned(), name: input.original_name.to_owned(), fields }

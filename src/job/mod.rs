@@ -7,6 +7,7 @@ mod custody;
 mod family;
 mod record;
 
+use std::collections::HashMap;
 use std::fmt::{self, Display};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +32,9 @@ pub(crate) const UPDATED_AT: &str = "updated_at";
 /// Fields that only our consumers write: the right to write, and the list that the entry was put into.
 pub(crate) const TOKEN: &str = "rc_token";
 pub(crate) const OWNER: &str = "rc_owner";
+
+/// The trace that the job belongs to, as W3C Trace Context has it.
+const TRACE_CONTEXT: [&str; 2] = ["traceparent", "tracestate"];
 
 /// Whether a status says that nothing more will be written.
 pub(crate) fn is_final(status: Option<&[u8]>) -> bool {
@@ -328,6 +332,12 @@ pub enum Detected {
 #[derive(Debug, thiserror::Error)]
 #[error("Invalid filetype for \"{0}\" job.")]
 pub struct InvalidFileType(String);
+
+/// The fields of a hash that say which trace the job belongs to.
+pub(crate) fn trace_context(fields: &RawFields) -> HashMap<String, String> {
+    let text = |name: &str| String::from_utf8(fields.get(name.as_bytes())?.clone()).ok();
+    TRACE_CONTEXT.iter().filter_map(|name| Some(((*name).to_owned(), text(name)?))).collect()
+}
 
 /// How long ago a time stamp of a hash was; nothing if it is none.
 pub(crate) fn age_of(stamp: &[u8]) -> Option<Duration> {

@@ -16,6 +16,7 @@ use crate::memory::Memory;
 use crate::queue::{JobKey, Queue, QueueSettings, RedisSettings};
 use crate::serving::{self, ServingSettings};
 use crate::settings::{Env, Reader};
+use crate::traces::Traces;
 use crate::worker::{Policy, Worker, WorkerMetrics};
 
 /// Jobs whose way into a consumer is timed one by one.
@@ -106,6 +107,7 @@ impl Bench {
             memory: Memory::new(0),
             policy: self.policy,
             metrics: WorkerMetrics::default(),
+            traces: Traces::default(),
             quarantine: RwLock::default(),
         };
         let began = Instant::now();

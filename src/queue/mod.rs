@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use redis::{RedisError, RedisResult, Script, ScriptInvocation};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{Instrument as _, info, info_span, warn};
 
 pub(crate) use self::children::Wait as ChildWait;
 pub use self::children::{Awaited, NewChild};
@@ -472,7 +472,15 @@ impl Queue {
         claim: &Claim,
         call: &ScriptInvocation<'_>,
     ) -> Result<Settled, Error> {
-        let answer: String = self.persist(what, call).await?;
+        let span = info_span!(
+            "settle",
+            otel.name = format!("settle {}", self.name()),
+            otel.kind = "client",
+            messaging.system = "redis",
+            messaging.operation.r#type = "settle",
+            messaging.operation.name = result,
+        );
+        let answer: String = self.persist(what, call).instrument(span).await?;
         let settled = match answer.as_str() {
             "OK" => Settled::Committed,
             "GONE" => Settled::Gone,

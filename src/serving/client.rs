@@ -10,8 +10,11 @@ use ndarray::{ArrayD, ArrayViewD};
 use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
+use tonic::metadata::{Ascii, MetadataKey};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span, info_span};
 
 use super::error::Error;
 use super::metrics::ServingMetrics;
@@ -24,6 +27,7 @@ use super::proto::tensorflow::serving::{GetModelMetadataRequest, ModelSpec, Pred
 use super::retry::{Failure, Retry};
 use super::settings::ServingSettings;
 use super::tensor::{decode, encode};
+use crate::traces;
 
 /// Time for one attempt to get metadata.
 const METADATA_DEADLINE: Duration = Duration::from_secs(10);
@@ -190,11 +194,22 @@ impl Client {
             let request = || {
                 let mut request = Request::new(message.clone());
                 request.set_timeout(deadline + CLOCK_MARGIN);
+                for (name, value) in traces::context() {
+                    if let (Ok(name), Ok(value)) = (name.parse::<MetadataKey<Ascii>>(), value.parse()) {
+                        request.metadata_mut().insert(name, value);
+                    }
+                }
                 request
             };
             let began = Instant::now();
-            let answer = self.attempt(deadline, |stub| send(stub, request())).await;
-            note(answer.as_ref().err().map_or("OK", Failure::code), began.elapsed());
+            let span = self.span(model);
+            let answer = self.attempt(deadline, |stub| send(stub, request())).instrument(span.clone()).await;
+            let code = answer.as_ref().err().map_or("OK", Failure::code);
+            span.record("rpc.response.status_code", code);
+            if code != "OK" {
+                span.record("otel.status_code", "ERROR");
+            }
+            note(code, began.elapsed());
             self.inner.pool.mark_down(matches!(answer, Err(Failure::Unavailable(_))));
             let failure = match answer {
                 Ok(answer) => return Ok(answer),
@@ -206,6 +221,23 @@ impl Client {
             tracing::warn!(%model, ?failure, pause_ms = pause.as_millis() as u64, "the model server is asked again");
             tokio::time::sleep(pause).await;
         }
+    }
+
+    /// The span of one attempt.
+    fn span(&self, model: &ModelId) -> Span {
+        let (host, port) = (self.inner.settings.host.as_str(), self.inner.settings.port);
+        info_span!(
+            "call",
+            otel.name = "tensorflow.serving.PredictionService",
+            otel.kind = "client",
+            rpc.system.name = "grpc",
+            server.address = host,
+            server.port = port,
+            ml.model.name = model.name,
+            ml.model.version = model.version,
+            rpc.response.status_code = Empty,
+            otel.status_code = Empty,
+        )
     }
 
     /// Asks one server after the other until one of them is there.

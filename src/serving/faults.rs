@@ -46,6 +46,8 @@ pub struct Seen {
     pub signature: String,
     /// How the request was compressed, if the header said so.
     pub compression: Option<String>,
+    /// Which span of a trace it came of, if the header said so.
+    pub traceparent: Option<String>,
     /// Name, type and shape of each input, sorted by name.
     pub inputs: Vec<(String, DataType, Vec<i64>)>,
 }
@@ -198,7 +200,7 @@ impl Inputs for PredictRequest {
 impl Seen {
     fn new<M: Inputs>(method: Method, request: &Request<M>) -> Self {
         let spec = request.get_ref().spec();
-        let header = request.metadata().get("grpc-encoding").and_then(|value| value.to_str().ok());
+        let header = |name| request.metadata().get(name)?.to_str().ok().map(str::to_owned);
         let version = match spec.and_then(|spec| spec.version_choice.as_ref()) {
             Some(VersionChoice::Version(version)) => Some(*version),
             _ => None,
@@ -208,7 +210,8 @@ impl Seen {
             model: spec.map(|spec| spec.name.clone()).unwrap_or_default(),
             version,
             signature: spec.map(|spec| spec.signature_name.clone()).unwrap_or_default(),
-            compression: header.map(str::to_owned),
+            compression: header("grpc-encoding"),
+            traceparent: header("traceparent"),
             inputs: request.get_ref().inputs(),
         }
     }

@@ -92,7 +92,8 @@ mod tests {
     #[tokio::test]
     async fn what_passes_is_repeated_until_it_has_passed() {
         let (object, attempts) = (object(), Cell::new(0));
-        let result = quick().run(&object, || async {
+        let retry = quick();
+        let result = retry.run(&object, || async {
             attempts.set(attempts.get() + 1);
             if attempts.get() < 5 { Err(Failure::Passing("busy".to_owned())) } else { Ok(attempts.get()) }
         });
@@ -102,7 +103,8 @@ mod tests {
     #[tokio::test]
     async fn what_is_final_is_not_repeated() {
         let (object, attempts) = (object(), Cell::new(0));
-        let result = quick().run(&object, || async {
+        let retry = quick();
+        let result = retry.run(&object, || async {
             attempts.set(attempts.get() + 1);
             Err::<(), _>(Failure::Final(object.not_found()))
         });

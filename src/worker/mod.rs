@@ -7,12 +7,12 @@ mod metrics;
 mod policy;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
-use tracing::{Instrument as _, error, info, info_span, warn};
+use tracing::{Instrument as _, Span, error, info, info_span, warn};
 
 use self::heart::{Heart, Watch};
 pub(crate) use self::metrics::{Signs, WorkerMetrics};
@@ -21,9 +21,10 @@ use crate::consumer::{Consumer, Outcome};
 use crate::failure::Class;
 use crate::job::{self, Custody, Job, Status};
 use crate::memory::Memory;
-use crate::queue::{self, Queue, Settled};
+use crate::queue::{self, Claim, Queue, RawFields, Settled};
 use crate::reason::{self, Panicked, Poison, StageDeadline};
 use crate::serving;
+use crate::traces::{self, Message, Traces};
 
 /// Pause after an error that waiting does not cure, so that it does not fill the log.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(5);
@@ -41,6 +42,7 @@ pub(crate) struct Worker {
     pub(crate) memory: Memory,
     pub(crate) policy: Policy,
     pub(crate) metrics: WorkerMetrics,
+    pub(crate) traces: Traces,
     /// Read by ordinary jobs, written by suspects.
     pub(crate) quarantine: RwLock<()>,
 }
@@ -88,10 +90,11 @@ impl Worker {
 
     async fn slot(self: Arc<Self>, slot: usize, watch: Watch, stop: CancellationToken, deadline: CancellationToken) {
         while stop.run_until_cancelled(self.peers_are_there()).await.is_some() {
+            let asked = SystemTime::now();
             // Never raced against `stop`: a cancelled claim could lose a job that Redis has already moved.
             match self.queue.claim(slot, &stop).await {
                 Ok(Some((claim, fields))) => {
-                    let span = info_span!("job", job.key = %claim.key, queue = self.queue.name(), slot);
+                    let span = self.span(&claim, &fields, slot, asked);
                     let _busy = self.metrics.signs.take_slot();
                     if let Some(waited) = fields.get(job::CREATED_AT.as_bytes()).and_then(|at| job::age_of(at)) {
                         self.metrics.waited(waited);
@@ -106,6 +109,17 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// The span of a job's whole time here, for logs and traces.
+    fn span(&self, claim: &Claim, fields: &RawFields, slot: usize, asked: SystemTime) -> Span {
+        let (queue, key) = (self.queue.name(), claim.key.to_string());
+        let name = format!("process {queue}");
+        let span = info_span!("job", job.key = key, queue, slot, otel.name = name, otel.kind = "consumer");
+        let context = job::trace_context(fields);
+        let message = Message { queue, key: &key, consumer: self.queue.consumer(), slot, context: &context };
+        self.traces.begin(&span, message, asked);
+        span
     }
 
     /// Waits until jobs can be worked: the model server is not known to be down, and no job waits for memory.
@@ -207,11 +221,13 @@ impl Worker {
         if class.is_passing() && count < most {
             let after = self.policy.pause(class, count);
             self.metrics.retried(custody.status(), class);
+            traces::failed(class.as_str(), &reason);
             warn!(stage = %custody.status(), %class, error = text, after_s = after.as_secs_f64(), "the job is tried again later");
             return custody.retry(&reason, class, after).await;
         }
         warn!(stage = %custody.status(), %class, error = text, "the job failed");
         self.metrics.failed(custody.status(), class);
+        traces::failed(class.as_str(), &reason);
         custody.disown_children(self.policy.child_lifetime).await?;
         custody.fail(reason, class, class.is_passing()).await
     }

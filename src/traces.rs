@@ -1,0 +1,184 @@
+//! Traces of jobs, sent to a collector over OTLP if one is set.
+//!
+//! A job's trace goes on from the `traceparent` that its submitter wrote into the hash (W3C Trace Context), through stages,
+//! calls to models and the last step in Redis, to the jobs that it creates. Spans follow the semantic conventions for
+//! messaging, version 1.43 (in development); what these have no word for is named `ml.…` and `image.…`.
+
+use std::collections::HashMap;
+use std::time::SystemTime;
+
+use anyhow::Context as _;
+use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator as _};
+use opentelemetry::trace::{Span as _, SpanKind, Status, TraceContextExt as _, Tracer as _, TracerProvider as _};
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
+use tracing::{Span, Subscriber};
+use tracing_opentelemetry::{OpenTelemetryLayer, OpenTelemetrySpanExt as _};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::settings::Reader;
+
+const SCOPE: &str = "redis-consumer";
+
+/// Where traces go.
+#[derive(Clone, Debug)]
+pub(crate) struct TraceSettings {
+    endpoint: Option<String>,
+    service: String,
+    share: f64,
+    links: bool,
+}
+
+impl TraceSettings {
+    /// Reads `OTEL_EXPORTER_OTLP_ENDPOINT` and the like.
+    pub(crate) fn load(reader: &mut Reader<'_>) -> Self {
+        let doc = "collector of traces (OTLP over gRPC), such as http://collector:4317; none is sent without it";
+        let endpoint = reader.optional("OTEL_EXPORTER_OTLP_ENDPOINT", doc);
+        let service = reader.text("OTEL_SERVICE_NAME", "redis-consumer", "name of the service in traces");
+        let doc = "share of jobs that are traced, 0 to 1, where the submitter has not decided";
+        let share = reader.parsed("OTEL_TRACES_SAMPLER_ARG", 1.0, doc);
+        if !(0.0..=1.0).contains(&share) {
+            reader.problem("OTEL_TRACES_SAMPLER_ARG", format!("`{share}` cannot be used: expected 0 to 1"));
+        }
+        let doc = "begin a trace of its own for each job, linked to the submitter's, instead of going on with that";
+        let links = reader.flag("TRACE_LINKS", false, doc);
+        Self { endpoint, service, share, links }
+    }
+
+    /// Begins to send traces, if there is a collector. Wants a runtime.
+    ///
+    /// # Errors
+    ///
+    /// An address that cannot be one.
+    pub(crate) fn start(&self, instance: &str) -> anyhow::Result<Traces> {
+        let Some(endpoint) = &self.endpoint else { return Ok(Traces { provider: None, links: self.links }) };
+        let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint.as_str()).build();
+        let exporter = exporter.with_context(|| format!("OTEL_EXPORTER_OTLP_ENDPOINT `{endpoint}` cannot be used"))?;
+        let resource = Resource::builder()
+            .with_service_name(self.service.clone())
+            .with_attribute(KeyValue::new("service.instance.id", instance.to_owned()))
+            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
+        let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(self.share)));
+        let provider = SdkTracerProvider::builder()
+            .with_batch_exporter(exporter)
+            .with_sampler(sampler)
+            .with_resource(resource.build())
+            .build();
+        Ok(Traces { provider: Some(provider), links: self.links })
+    }
+}
+
+/// The way to the collector. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Traces {
+    provider: Option<SdkTracerProvider>,
+    links: bool,
+}
+
+/// A job as its spans name it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Message<'a> {
+    pub(crate) queue: &'a str,
+    pub(crate) key: &'a str,
+    pub(crate) consumer: &'a str,
+    pub(crate) slot: usize,
+    /// The submitter's context, as the hash has it.
+    pub(crate) context: &'a HashMap<String, String>,
+}
+
+impl Traces {
+    /// What turns the spans of the program into spans of traces, if there is a collector.
+    pub(crate) fn layer<S>(&self) -> Option<OpenTelemetryLayer<S, SdkTracer>>
+    where
+        S: Subscriber + for<'l> LookupSpan<'l>,
+    {
+        let tracer = self.provider.as_ref()?.tracer(SCOPE);
+        Some(tracing_opentelemetry::layer().with_tracer(tracer).with_location(false).with_threads(false))
+    }
+
+    /// Makes `span` that of a job which was received between `asked` and now.
+    pub(crate) fn begin(&self, span: &Span, message: Message<'_>, asked: SystemTime) {
+        let Some(provider) = &self.provider else { return };
+        let submitter = TraceContextPropagator::new().extract(&Fields(message.context));
+        let from = submitter.span().span_context().clone();
+        if from.is_valid() {
+            if self.links {
+                span.add_link(from);
+            } else {
+                // Fails only on a span that nobody traces.
+                let _ = span.set_parent(submitter);
+            }
+        }
+        let attributes = [
+            KeyValue::new("messaging.system", "redis"),
+            KeyValue::new("messaging.destination.name", message.queue.to_owned()),
+            KeyValue::new("messaging.message.id", message.key.to_owned()),
+            KeyValue::new("messaging.client.id", message.consumer.to_owned()),
+            KeyValue::new("messaging.destination.partition.id", message.slot.to_string()),
+        ];
+        let receive = provider.tracer(SCOPE).span_builder(format!("receive {}", message.queue));
+        let receive = receive
+            .with_kind(SpanKind::Client)
+            .with_start_time(asked)
+            .with_attributes(attributes.iter().cloned().chain(operation("receive", "receive")));
+        provider.tracer(SCOPE).build_with_context(receive, &span.context()).end();
+        for KeyValue { key, value, .. } in attributes.into_iter().chain(operation("process", "process")) {
+            span.set_attribute(key, value);
+        }
+    }
+
+    /// Sends what has not been sent. May take some seconds.
+    pub(crate) async fn finish(self) {
+        if let Some(provider) = self.provider {
+            // A collector that is away is no reason to complain at the end.
+            let _ = tokio::task::spawn_blocking(move || provider.shutdown()).await;
+        }
+    }
+}
+
+fn operation(name: &'static str, kind: &'static str) -> [KeyValue; 2] {
+    [KeyValue::new("messaging.operation.name", name), KeyValue::new("messaging.operation.type", kind)]
+}
+
+/// The current span ends in a failure of this class.
+pub(crate) fn failed(class: &'static str, reason: &str) {
+    let span = Span::current();
+    span.set_attribute("error.type", class);
+    span.set_status(Status::error(reason.lines().last().unwrap_or_default().to_owned()));
+}
+
+/// The fields `traceparent` and `tracestate` for what comes of the current span; none if it is not traced.
+pub(crate) fn context() -> HashMap<String, String> {
+    let mut fields = HashMap::new();
+    TraceContextPropagator::new().inject_context(&current(), &mut Headers(&mut fields));
+    fields
+}
+
+fn current() -> Context {
+    Span::current().context()
+}
+
+struct Fields<'a>(&'a HashMap<String, String>);
+
+impl Extractor for Fields<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(String::as_str)
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(String::as_str).collect()
+    }
+}
+
+struct Headers<'a>(&'a mut HashMap<String, String>);
+
+impl Injector for Headers<'_> {
+    fn set(&mut self, key: &str, value: String) {
+        if !value.is_empty() {
+            self.0.insert(key.to_owned(), value);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Traces of the real program, as a collector gets them.
+
+mod peers;
+
+use std::collections::HashMap;
+use std::io::{Cursor, Write as _};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
+use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use peers::lab::{Lab, eventually};
+use peers::redis::Redis;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status};
+
+const INPUT: &str = "uploads/nuclei.png";
+const FIELDS: [(&str, &str); 3] = [
+    ("dimension_order", "XYC"),
+    ("channels", "0,"),
+    ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+];
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const SUBMITTER: &str = "b7ad6b7169203331";
+
+/// Keeps what it is sent.
+#[derive(Clone, Default)]
+struct Collector(Arc<Mutex<Vec<Span>>>);
+
+#[tonic::async_trait]
+impl TraceService for Collector {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        let scopes = request.into_inner().resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
+        self.0.lock().expect("no poison").extend(scopes.flat_map(|scope| scope.spans));
+        Ok(Response::new(ExportTraceServiceResponse { partial_success: None }))
+    }
+}
+
+impl Collector {
+    async fn start(&self) -> SocketAddr {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let service = TraceServiceServer::new(self.clone());
+        tokio::spawn(Server::builder().serve_with_incoming(service, TcpIncoming::from(listener)));
+        address
+    }
+
+    fn spans(&self) -> Vec<Span> {
+        self.0.lock().expect("no poison").clone()
+    }
+}
+
+async fn lab() -> Lab {
+    let models = vec![peers::boxq::model("nuclear", "NuclearSegmentation:6", [64, 64])];
+    let lab = Lab::with(Redis::start(), models).await;
+    lab.put(INPUT, include_bytes!("fixtures/nuclei/dsb2018_777f7c42.png"));
+    lab
+}
+
+fn hex(id: &[u8]) -> String {
+    id.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn attributes(span: &Span) -> HashMap<String, String> {
+    let text = |value: Value| match value {
+        Value::StringValue(text) => text,
+        other => format!("{other:?}"),
+    };
+    let pairs = span.attributes.iter().filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?.value?)));
+    pairs.map(|(key, value)| (key, text(value))).collect()
+}
+
+fn named<'s>(spans: &'s [Span], name: &str) -> &'s Span {
+    let found: Vec<_> = spans.iter().filter(|span| span.name == name).collect();
+    assert_eq!(found.len(), 1, "one `{name}` among {:?}", spans.iter().map(|span| &span.name).collect::<Vec<_>>());
+    found[0]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_goes_on_with_the_trace_of_its_submitter() {
+    let (lab, collector) = (lab().await, Collector::default());
+    let endpoint = format!("http://{}", collector.start().await);
+    let mut pod = lab.pod("pod-1").set("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint).set("LOG_LEVEL", "ERROR").start();
+    let key = lab.submit(INPUT, &FIELDS);
+    lab.wait_done(&key);
+    pod.terminate();
+    assert!(pod.wait().success());
+
+    let spans = collector.spans();
+    assert!(spans.iter().all(|span| hex(&span.trace_id) == TRACE), "{spans:#?}");
+    let process = named(&spans, "process segmentation");
+    assert_eq!((hex(&process.parent_span_id), process.kind), (SUBMITTER.to_owned(), 5), "a consumer's");
+    let about = attributes(process);
+    let of = |name: &str| about.get(name).map(String::as_str);
+    assert_eq!((of("messaging.system"), of("messaging.operation.type")), (Some("redis"), Some("process")));
+    assert_eq!((of("messaging.message.id"), of("messaging.client.id")), (Some(key.as_str()), Some("pod-1")));
+    for name in
+        ["receive segmentation", "settle segmentation", "started", "pre-processing", "predicting", "saving-results"]
+    {
+        let span = named(&spans, name);
+        assert_eq!(span.parent_span_id, process.span_id, "{name}");
+        assert!(span.start_time_unix_nano <= span.end_time_unix_nano, "{name}");
+    }
+    assert_eq!(attributes(named(&spans, "settle segmentation"))["messaging.operation.name"], "done");
+    let calls: Vec<_> = spans.iter().filter(|span| span.name.starts_with("tensorflow.serving")).collect();
+    assert!(calls.len() >= 2, "the metadata and the prediction");
+    for call in calls {
+        let about = attributes(call);
+        assert_eq!((call.kind, &call.parent_span_id), (3, &process.span_id), "a client's");
+        assert_eq!(
+            (about["ml.model.name"].as_str(), about["rpc.response.status_code"].as_str()),
+            ("NuclearSegmentation", "OK")
+        );
+    }
+    assert!(
+        lab.models.faults().seen().iter().all(|seen| seen.traceparent.as_deref().is_some_and(|it| it.contains(TRACE)))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn children_go_on_with_the_trace_of_their_parent() {
+    let (lab, collector) = (lab().await, Collector::default());
+    let endpoint = format!("http://{}", collector.start().await);
+    let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    archive.start_file("a.png", zip::write::SimpleFileOptions::default()).expect("an entry");
+    archive.write_all(include_bytes!("fixtures/nuclei/dsb2018_777f7c42.png")).expect("its body");
+    lab.put("uploads/one.zip", &archive.finish().expect("an archive").into_inner());
+    let traced = |pod: peers::lab::PodSettings| pod.set("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint);
+    let mut pods = [traced(lab.pod("images")).start(), traced(lab.pod("archives").set("CONSUMER_TYPE", "zip")).start()];
+    let key = "segmentation-zip:one:1";
+    lab.write_job(key, "uploads/one.zip", &FIELDS);
+    let _: u32 = lab.redis.ask(&["LPUSH", "segmentation-zip", key]);
+    lab.wait_done(key);
+    pods.iter().for_each(peers::lab::Pod::terminate);
+    pods.iter_mut().for_each(|pod| assert!(pod.wait().success()));
+
+    let spans = collector.spans();
+    let child = named(&spans, "process segmentation");
+    assert_eq!(hex(&child.trace_id), TRACE);
+    let parents = || spans.iter().filter(|span| span.name == "process segmentation-zip");
+    assert_eq!(parents().count(), 2, "once to unpack, once to collect");
+    assert!(parents().any(|parent| parent.span_id == child.parent_span_id), "the child's span hangs on its parent's");
+    assert!(parents().all(|parent| hex(&parent.parent_span_id) == SUBMITTER));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_show_and_links_are_to_be_had() {
+    let (lab, collector) = (lab().await, Collector::default());
+    let endpoint = format!("http://{}", collector.start().await);
+    let pod = lab.pod("pod-1").set("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint).set("TRACE_LINKS", "true");
+    let mut pod = pod.start();
+    lab.put("uploads/broken.png", b"broken");
+    lab.wait_failed(&lab.submit("uploads/broken.png", &FIELDS));
+    pod.terminate();
+    assert!(pod.wait().success());
+    let spans = collector.spans();
+    let process = named(&spans, "process segmentation");
+    assert_ne!(hex(&process.trace_id), TRACE);
+    assert_eq!(hex(&process.links[0].trace_id), TRACE);
+    assert_eq!(attributes(process)["error.type"], "invalid_input");
+    assert!(
+        process.status.as_ref().is_some_and(|status| status.code == 2 && status.message.starts_with("ValueError: "))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_collector_the_context_is_handed_on_and_an_absent_one_holds_up_nothing() {
+    let lab = lab().await;
+    let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    archive.start_file("a.png", zip::write::SimpleFileOptions::default()).expect("an entry");
+    archive.write_all(include_bytes!("fixtures/nuclei/dsb2018_777f7c42.png")).expect("its body");
+    lab.put("uploads/one.zip", &archive.finish().expect("an archive").into_inner());
+    let _archives = lab.pod("archives").set("CONSUMER_TYPE", "zip").start();
+    let key = "segmentation-zip:one:1";
+    lab.write_job(key, "uploads/one.zip", &FIELDS);
+    let _: u32 = lab.redis.ask(&["LPUSH", "segmentation-zip", key]);
+    eventually("the child is queued", || lab.redis.ask::<u32>(&["LLEN", "segmentation"]) == 1);
+    let child: Vec<String> = lab.redis.list("segmentation");
+    assert_eq!(lab.redis.hash(&child[0])["traceparent"], FIELDS[2].1);
+
+    let mut images = lab.pod("images").set("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1").start();
+    lab.wait_done(key);
+    images.terminate();
+    assert!(images.wait().success());
+}
