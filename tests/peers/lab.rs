@@ -99,10 +99,15 @@ impl Lab {
 
     /// Submits a job as the newest frontend does, and returns its key.
     pub(crate) fn submit(&self, input: &str, fields: &[(&str, &str)]) -> String {
+        self.submit_to("segmentation", input, fields)
+    }
+
+    /// The same to any queue.
+    pub(crate) fn submit_to(&self, queue: &str, input: &str, fields: &[(&str, &str)]) -> String {
         self.jobs.set(self.jobs.get() + 1);
-        let key = format!("segmentation:{input}:00000000-0000-4000-8000-{:012}", self.jobs.get());
+        let key = format!("{queue}:{input}:00000000-0000-4000-8000-{:012}", self.jobs.get());
         self.write_job(&key, input, fields);
-        let _: u32 = self.redis.ask(&["LPUSH", "segmentation", &key]);
+        let _: u32 = self.redis.ask(&["LPUSH", queue, &key]);
         key
     }
 
