@@ -101,6 +101,55 @@ impl Drop for PythonConsumer {
     }
 }
 
+/// A Python consumer's hands while it waits for jobs of its own (1.9): it knows of no set, no script and no lease.
+pub(crate) struct PythonParent {
+    connection: redis::Connection,
+    children: Vec<String>,
+}
+
+impl PythonParent {
+    pub(crate) fn new(connection: redis::Connection) -> Self {
+        Self { connection, children: Vec::new() }
+    }
+
+    /// Creates a child for a file that it has uploaded below `output/`, and queues it.
+    pub(crate) fn create(&mut self, queue: &str, file: &str, fields: &[(&str, &str)]) {
+        let key = format!("{queue}:{file}:{:032x}", self.children.len() + 1);
+        let (object, now) = (format!("output/{file}"), now());
+        let mut hash = vec![
+            ("identity_upload", "pod-python"),
+            ("input_file_name", object.as_str()),
+            ("original_name", file),
+            ("status", "new"),
+            ("created_at", now.as_str()),
+            ("updated_at", now.as_str()),
+            ("url", "https://example.invalid/input"),
+        ];
+        hash.extend(fields);
+        self.connection.hset_multiple::<_, _, _, ()>(&key, &hash).expect("the hash is written");
+        let _: usize = self.connection.lpush(queue, &key).expect("queued");
+        self.children.push(key);
+    }
+
+    /// Polls every child until it is final: the keys of the results, or the reason of the first that has failed.
+    pub(crate) fn wait(&mut self) -> Result<Vec<String>, String> {
+        let children = std::mem::take(&mut self.children);
+        children.iter().map(|child| self.wait_for(child)).collect()
+    }
+
+    fn wait_for(&mut self, child: &str) -> Result<String, String> {
+        for _ in 0..600 {
+            let status: String = self.connection.hget(child, "status").expect("a status");
+            match status.as_str() {
+                "done" => return Ok(self.connection.hget(child, "output_file_name").expect("a result")),
+                "failed" => return Err(self.connection.hget(child, "reason").expect("a reason")),
+                _ => std::thread::sleep(Duration::from_millis(100)),
+            }
+        }
+        panic!("waited in vain for {child}");
+    }
+}
+
 /// One iteration of the Python consumer's loop, command by command.
 fn iteration(
     connection: &mut redis::Connection,
