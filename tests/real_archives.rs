@@ -33,7 +33,7 @@ enum Outcome {
 #[tokio::test(flavor = "multi_thread")]
 async fn real_archives_become_their_images_or_fail_for_a_reason() {
     let lab = Lab::with(Redis::start_in_memory(), Vec::new()).await;
-    let mut zip = lab.pod("pod-zip").set("CONSUMER_TYPE", "zip").start();
+    let mut zip = lab.pod("pod-zip").set("CONSUMER_TYPE", "zip").set("LEASE_TIME", "2").start();
     let (mut waiting, mut failures) = (Vec::new(), Vec::new());
     let mut classes = BTreeMap::<String, [usize; 2]>::new();
     for (name, expected, archive) in archives() {

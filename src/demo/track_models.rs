@@ -18,22 +18,22 @@ const PASSED_ON: [(&str, &str, i64); 2] =
 
 /// How far the centre of a cell may be from where it was, or a daughter's from her mother's, in radii of the cell: there the
 /// odds are even.
-const REACH: [f32; 2] = [1.0, 1.8];
+const REACH: [f32; 2] = [1.0, 2.0];
 
 /// How fast the odds fall beyond, per radius.
 const FALL: f32 = 5.0;
 
 /// Size of a daughter, by her mother's.
-const DAUGHTER_SIZE: f32 = 0.45;
+const DAUGHTER_SIZE: f32 = 0.55;
 
 /// How much an area that does not fit counts, per unit of its logarithm.
 const SIZE_WEIGHT: f32 = 5.0;
 
 /// How much it counts for a daughter.
-const DAUGHTER_SIZE_WEIGHT: f32 = 6.0;
+const DAUGHTER_SIZE_WEIGHT: f32 = 4.0;
 
 /// What speaks for a cell that lies and looks just as it should.
-const CERTAINTY: f32 = 2.0;
+const CERTAINTY: f32 = 3.0;
 
 type Tensors = Vec<(String, ArrayD<f32>)>;
 
