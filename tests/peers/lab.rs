@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use redis_consumer::serving::{Model, ModelServer};
+use redis_consumer::serving::{Method, Model, ModelServer};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -108,6 +108,14 @@ impl Lab {
         let key = format!("{queue}:{input}:00000000-0000-4000-8000-{:012}", self.jobs.get());
         self.write_job(&key, input, fields);
         let _: u32 = self.redis.ask(&["LPUSH", queue, &key]);
+        key
+    }
+
+    /// Submits a job and waits until the model is asked for it.
+    pub(crate) fn submit_to_model(&self, input: &str, fields: &[(&str, &str)]) -> String {
+        let before = self.models.faults().calls(Method::Predict);
+        let key = self.submit(input, fields);
+        eventually("the model is asked", || self.models.faults().calls(Method::Predict) > before);
         key
     }
 
