@@ -5,18 +5,19 @@ mod peers;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use ndarray::{Array2, Axis};
+use ndarray::{Array2, Axis, array};
 use peers::kiosk::{PythonConsumer, PythonParent};
 use peers::lab::{Lab, PodSettings, eventually};
 use peers::redis::Redis;
 use peers::scenes::{movie, spots_and_cells};
 use peers::{boxq, graph_models, spot_model};
-use redis_consumer::images::{self, Limits, encode_tiff};
+use redis_consumer::images::{self, Limits, encode_tiff, npy};
 use redis_consumer::serving::ModelId;
 use redis_consumer::storage::archive::write_zip;
 use serde_json::Value;
 
 const IMAGE: &[u8] = include_bytes!("fixtures/nuclei/dsb2018_777f7c42.png");
+const FIELDS: [(&str, &str); 3] = [("dimension_order", "XYC"), ("channels", "0,"), ("scale", "1")];
 
 async fn lab() -> Lab {
     let models = vec![
@@ -128,6 +129,48 @@ async fn a_movie_is_tracked_from_frames_that_python_consumers_finish() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn images_that_a_python_archive_has_queued_come_with_what_it_sums_up() {
+    let lab = lab().await;
+    let mut parent = PythonParent::new(lab.redis.connection());
+    // A Python archive hands all of its own fields down, also those that say how it fares itself.
+    let own = [("children_upload_time", "0.5"), ("progress", "0"), ("updated_by", "pod-python")];
+    let fields = [&own[..], &FIELDS].concat();
+    for name in ["a.png", "folder/b.png"] {
+        lab.put(&format!("output/{name}"), IMAGE);
+        parent.create("segmentation", name, &fields);
+    }
+    let _images = pod(&lab, "segmentation").start();
+    assert_eq!(parent.wait().expect("both are done").len(), 2);
+    for key in lab.redis.keys("segmentation:*") {
+        let hash = lab.redis.hash(&key);
+        for field in ["download_time", "upload_time", "total_time"] {
+            assert!(hash[field].parse::<f64>().is_ok_and(|seconds| seconds >= 0.0), "{field} in {hash:?}");
+        }
+        assert_eq!((hash["total_jobs"].as_str(), hash["children_upload_time"].as_str()), ("1", "0.5"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spots_are_counted_by_cells_that_python_consumers_find() {
+    let lab = lab().await;
+    lab.put("uploads/image.tif", &spots_and_cells(2));
+    let points = npy::write(&array![[30.5, 31.25], [80.0, 10.0]].view().into_dyn());
+    lab.put("output/spots.zip", &write_zip([("image_0.npy".to_owned(), points)]).expect("it fits in memory"));
+    let cell =
+        Array2::from_shape_fn((96, 96), |(row, column)| f32::from(row.abs_diff(30) < 9 && column.abs_diff(30) < 9));
+    let cell = encode_tiff(cell.view().into_dyn());
+    let cell = write_zip([("image_batch_0_feature_0.tif".to_owned(), cell)]);
+    lab.put("output/cells.zip", &cell.expect("it fits in memory"));
+    let _polaris = pod(&lab, "polaris").start();
+    let _spots = PythonConsumer::start_with_result(lab.redis.connection(), "spot", "output/spots.zip");
+    let _cells = PythonConsumer::start_with_result(lab.redis.connection(), "segmentation", "output/cells.zip");
+    let fields = [("segmentation_type", "cell culture"), ("channels", "0,1,"), ("original_name", "image.tif")];
+    let hash = lab.wait_done(&lab.submit_to("polaris", "uploads/image.tif", &fields));
+    let table = lab.result(&hash).into_iter().find(|(name, _)| name == "image_0.csv").expect("a table").1;
+    assert_eq!(String::from_utf8(table).expect("text"), "x,y,cellID0\r\n31.25,30.5,1\r\n10.0,80.0,0\r\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_child_that_has_vanished_has_failed() {
     let lab = lab().await;
     lab.put("uploads/some.zip", &archive(&["a.png", "b.png"]));
@@ -137,8 +180,7 @@ async fn a_child_that_has_vanished_has_failed() {
         let _: u32 = lab.redis.ask(&["DEL", child]);
     };
     let _zip = pod(&lab, "zip").start();
-    let fields = [("dimension_order", "XYC"), ("channels", "0,"), ("scale", "1")];
-    let key = lab.submit_to("segmentation-zip", "uploads/some.zip", &fields);
+    let key = lab.submit_to("segmentation-zip", "uploads/some.zip", &FIELDS);
     let images = children(&lab, &key);
     vanish(&images[0]);
     let segmentation = pod(&lab, "segmentation").start();

@@ -21,13 +21,22 @@ use redis_consumer::tracking::Lineage;
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn spots_that_move_are_followed() {
+async fn real_movies_are_tracked_as_far_as_their_cells_are_known() {
+    let movies = spots_that_move_are_followed().await
+        + cells_whose_fates_are_known_keep_their_labels().await
+        + frames_of_a_microscope_become_a_tracked_movie().await;
+    println!("real-movies: {movies} movies");
+    assert!(movies > 0, "one movie lies in the project");
+}
+
+/// Gives the number of movies.
+async fn spots_that_move_are_followed() -> usize {
     // They move by several of their radii, so that closeness must count for less than usual.
     let mut parameters = graph_models::defaults();
     parameters["same_dist"] = json!(0.2);
     let studio = Studio::with_closed_forms(parameters).await;
-    let mut movies = 0;
-    for (folder, group) in groups("spots_tracking") {
+    let groups = groups("spots_tracking");
+    for (folder, group) in &groups {
         let name = group["images"].as_str().expect("a movie has a name");
         let points = ["reference_points_t_row_col", "measured_points_t_row_col"].map(|key| group[key].as_array());
         let points = points.into_iter().flatten().next().expect("its spots are known");
@@ -42,15 +51,15 @@ async fn spots_that_move_are_followed() {
         }
         println!("real-movies {name}: {tracks:?}");
         assert!(tracks.len() == 3 && tracks.values().all(|frames| *frames == [0, 1, 2, 3, 4]), "{name}: {tracks:?}");
-        movies += 1;
     }
-    assert!(movies > 0);
+    groups.len()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn cells_whose_fates_are_known_keep_their_labels() {
+/// Gives the number of movies.
+async fn cells_whose_fates_are_known_keep_their_labels() -> usize {
     let studio = Studio::with_demo_models().await;
-    for (folder, group) in groups("tracking") {
+    let groups = groups("tracking");
+    for (folder, group) in &groups {
         let path = |key: &str| folder.join(group[key].as_str().expect("a file"));
         let (movie, truth) = (read(&path("images")), Truth::read(&path("labels"), &path("lineage")));
 
@@ -66,12 +75,14 @@ async fn cells_whose_fates_are_known_keep_their_labels() {
         assert_eq!((judged.found, judged.kept), (judged.cells, judged.steps), "{judged}");
         assert!(judged.divisions == judged.mothers && judged.mothers > 0, "{judged}");
     }
+    groups.len()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn frames_of_a_microscope_become_a_tracked_movie() {
+/// Gives the number of movies.
+async fn frames_of_a_microscope_become_a_tracked_movie() -> usize {
     let studio = Studio::with_closed_forms(graph_models::defaults()).await;
-    for (folder, group) in groups("timelapse_frames") {
+    let groups = groups("timelapse_frames");
+    for (folder, group) in &groups {
         let names = group["frames"].as_array().expect("frames").iter().filter_map(Value::as_str);
         let frames = names.map(|name| {
             let frame = decode(&std::fs::read(folder.join(name)).expect("a frame"));
@@ -85,6 +96,7 @@ async fn frames_of_a_microscope_become_a_tracked_movie() {
         let throughout = result.lineage.0.iter().filter(|track| track.frames.len() == movie.dim().0);
         assert!(throughout.count() >= 3, "some nuclei are seen in every frame");
     }
+    groups.len()
 }
 
 /// Everything that tracks movies: consumers of frames, and models.
@@ -314,9 +326,6 @@ fn groups(kind: &str) -> Vec<(PathBuf, Value)> {
         let index: Value = serde_json::from_slice(&text).expect("the index is JSON");
         let all = index["groups"].as_array().expect("the index has groups").clone();
         groups.extend(all.into_iter().filter(|group| group["type"] == kind).map(|group| (folder.clone(), group)));
-    }
-    if groups.is_empty() {
-        println!("real-movies: there are no movies of the type `{kind}` here");
     }
     groups
 }
