@@ -30,7 +30,7 @@ pub(super) fn write(picture: &mut Array3<u8>, text: &str, [row, column]: [usize;
     }
 }
 
-/// [`write`] with a dark rim, which can be read on any ground.
+/// [`write()`] with a dark rim, which can be read on any ground.
 pub(super) fn write_rimmed(picture: &mut Array3<u8>, text: &str, [row, column]: [usize; 2], colour: Rgb) {
     for offset in 0..9 {
         let at = [row + offset / 3 * SCALE, column + offset % 3 * SCALE];
