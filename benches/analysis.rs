@@ -3,11 +3,10 @@
 //! With `BENCH_INPUTS=<folder>` the inputs are also written there as `.npy`, for
 //! `benches/python/segmentation.py`, which times the Python libraries on them and prints both.
 
-use std::hint::black_box;
+use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
-use criterion::{BenchmarkId, Criterion};
+use criterion::Criterion;
 use ndarray::{Array2, Array4, ArrayView2, Axis};
 use redis_consumer::analysis::{
     Connectivity, DeepWatershed, LocalMaxima, MaximaAlgorithm, MesmerPreprocess, PadMode, Tiling, Untiler, erode_edges,
@@ -16,25 +15,27 @@ use redis_consumer::analysis::{
     watershed,
 };
 
+use redis_consumer::images::npy;
+
+use crate::nuclei::Nuclei;
+use crate::timing::bench;
+
+mod nuclei;
+mod timing;
+
 /// That of the program, since fresh memory takes longer than many a kernel.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const SIZES: [usize; 4] = [256, 512, 1024, 2048];
 
-#[expect(clippy::disallowed_methods, reason = "a benchmark has no settings")]
 fn main() {
-    let folder = std::env::var_os("BENCH_INPUTS");
-    let mut criterion = Criterion::default()
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(200))
-        .measurement_time(Duration::from_millis(1000))
-        .without_plots()
-        .configure_from_args();
+    let folder = timing::folder_for_inputs();
+    let mut criterion = timing::criterion();
     for size in SIZES {
         let scene = Scene::new(size);
         if let Some(folder) = &folder {
-            scene.save(Path::new(folder)).expect("inputs can be written");
+            scene.save(folder).expect("inputs can be written");
         }
         bench_preparation(&mut criterion, &scene);
         bench_resizing(&mut criterion, &scene);
@@ -47,54 +48,30 @@ fn main() {
     criterion.final_summary();
 }
 
-/// An image of nuclei and what a model could say about it.
+/// An image of nuclei of this size.
 struct Scene {
     size: usize,
-    /// `[1, size, size, 2]`, counts of a camera.
     image: Array4<f32>,
-    /// `[size, size]`, high in the middle of each nucleus.
     maxima: Array2<f32>,
-    /// `[size, size]`, high in each nucleus.
     interior: Array2<f32>,
 }
 
 impl Scene {
     fn new(size: usize) -> Self {
-        let mut random = Random(size as u64);
-        let mut image = Array4::from_shape_simple_fn((1, size, size, 2), || 90.0 + 20.0 * random.next());
-        let mut maxima = Array2::from_shape_simple_fn((size, size), || 0.01 * random.next());
-        let mut interior = Array2::from_shape_simple_fn((size, size), || 0.008 * random.next());
-        for _ in 0..size * size / 900 {
-            let centre = [random.next(), random.next()].map(|place| place * size as f32);
-            let (radius, light) = (7.0 + 6.0 * random.next(), 400.0 + 3000.0 * random.next());
-            let reach = radius * 1.5;
-            let range = |at: f32| (at - reach).max(0.0) as usize..((at + reach) as usize + 1).min(size);
-            for row in range(centre[0]) {
-                for column in range(centre[1]) {
-                    let distance = (row as f32 - centre[0]).hypot(column as f32 - centre[1]) / radius;
-                    let inside = 1.0 / (1.0 + (12.0 * (distance - 1.0)).exp());
-                    let texture = 0.9 + 0.1 * random.next();
-                    image[[0, row, column, 0]] += (light * inside * texture).round();
-                    image[[0, row, column, 1]] += (light * (1.4 - distance).max(0.0) * texture).round();
-                    let pixel = [row, column];
-                    maxima[pixel] = maxima[pixel].max((1.0 - distance).max(0.0) * (0.98 + 0.02 * random.next()));
-                    interior[pixel] = interior[pixel].max(inside * (0.97 + 0.03 * random.next()));
-                }
-            }
-        }
-        image.mapv_inplace(f32::floor);
+        let Nuclei { image, maxima, interior } = Nuclei::new(size);
         Self { size, image, maxima, interior }
     }
 
     fn save(&self, folder: &Path) -> std::io::Result<()> {
-        std::fs::create_dir_all(folder)?;
         let size = self.size;
-        let image = self.image.iter().copied();
-        save_npy(&folder.join(format!("image_{size}.npy")), &[1, size, size, 2], image)?;
-        for (name, head) in [("maxima", &self.maxima), ("interior", &self.interior)] {
-            save_npy(&folder.join(format!("{name}_{size}.npy")), &[size, size], head.iter().copied())?;
-        }
-        Ok(())
+        let inputs = [
+            ("image", self.image.view().into_dyn()),
+            ("maxima", self.maxima.view().into_dyn()),
+            ("interior", self.interior.view().into_dyn()),
+        ];
+        inputs
+            .iter()
+            .try_for_each(|(name, values)| fs::write(folder.join(format!("{name}_{size}.npy")), npy::write(values)))
     }
 
     fn nuclear_channel(&self) -> Array4<f32> {
@@ -110,38 +87,6 @@ impl Scene {
         let mask = interior.mapv(|value| value > 0.2);
         watershed(interior.mapv(|value| -value).view(), self.markers().view(), mask.view())
     }
-}
-
-/// Xorshift, so that inputs are the same everywhere.
-struct Random(u64);
-
-impl Random {
-    /// 0 … 1, 1 excluded.
-    fn next(&mut self) -> f32 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 40) as f32 / (1 << 24) as f32
-    }
-}
-
-fn save_npy(path: &Path, shape: &[usize], values: impl Iterator<Item = f32>) -> std::io::Result<()> {
-    let shape: String = shape.iter().map(|length| format!("{length}, ")).collect();
-    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape}), }}");
-    let padding = 63 - (10 + header.len()) % 64;
-    header.extend(std::iter::repeat_n(' ', padding));
-    header.push('\n');
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend((header.len() as u16).to_le_bytes());
-    bytes.extend(header.bytes());
-    bytes.extend(values.flat_map(f32::to_le_bytes));
-    std::fs::write(path, bytes)
-}
-
-fn bench<T>(criterion: &mut Criterion, name: &str, size: usize, mut work: impl FnMut() -> T) {
-    criterion.benchmark_group(name).bench_function(BenchmarkId::from_parameter(size), |bencher| {
-        bencher.iter(|| black_box(work()));
-    });
 }
 
 fn bench_preparation(criterion: &mut Criterion, scene: &Scene) {

@@ -16,10 +16,12 @@ use redis_consumer::analysis::{PadMode, Tiling};
 use redis_consumer::images::{self, Limits, encode_tiff};
 use redis_consumer::serving::{Input, Model, ModelId};
 
+use crate::nuclei::Nuclei;
 use crate::peers::lab::{Lab, Pod};
 use crate::peers::redis::{Monitor, Redis};
 use crate::peers::s3::S3Server;
 
+mod nuclei;
 #[path = "../tests/peers/mod.rs"]
 mod peers;
 
@@ -132,10 +134,10 @@ impl Bench {
     fn pick_up(&self, table: &mut Table) {
         let _pod = self.pod(1);
         self.run_job();
-        let (mut taken, mut random) = (Samples::default(), Random(1));
+        let (mut taken, mut random) = (Samples::default(), fastrand::Rng::with_seed(1));
         for _ in 0..JOBS {
             // A wait inside Redis lasts up to a second: jobs come at any time of it.
-            std::thread::sleep(Duration::from_secs_f32(0.02 + 0.2 * random.next()));
+            std::thread::sleep(Duration::from_secs_f32(0.02 + 0.2 * random.f32()));
             let (life, _) = self.run_job();
             taken.0.push(life.taken - life.pushed);
         }
@@ -260,28 +262,11 @@ struct Scene {
 }
 
 impl Scene {
-    /// About one nucleus per 900 pixels.
     fn new() -> Self {
-        let mut random = Random(SIDE as u64);
-        let mut image = Array2::from_shape_simple_fn((SIDE, SIDE), || 90.0 + 20.0 * random.next());
-        let mut maxima = Array4::from_shape_simple_fn((1, SIDE, SIDE, 1), || 0.01 * random.next());
-        let mut interior = Array4::from_shape_simple_fn((1, SIDE, SIDE, 1), || 0.008 * random.next());
-        for _ in 0..SIDE * SIDE / 900 {
-            let centre = [random.next(), random.next()].map(|place| place * SIDE as f32);
-            let (radius, light) = (7.0 + 6.0 * random.next(), 400.0 + 3000.0 * random.next());
-            let range = |at: f32| (at - 20.0).max(0.0) as usize..((at + 20.0) as usize).min(SIDE);
-            for row in range(centre[0]) {
-                for column in range(centre[1]) {
-                    let distance = (row as f32 - centre[0]).hypot(column as f32 - centre[1]) / radius;
-                    let inside = 1.0 / (1.0 + (12.0 * (distance - 1.0)).exp());
-                    image[[row, column]] += light * inside * (0.9 + 0.1 * random.next());
-                    let pixel = [0, row, column, 0];
-                    maxima[pixel] = maxima[pixel].max((1.0 - distance) * (0.98 + 0.02 * random.next()));
-                    interior[pixel] = interior[pixel].max(inside * (0.97 + 0.03 * random.next()));
-                }
-            }
-        }
-        Self { image: image.mapv(|count| count as u16), heads: [maxima, interior] }
+        let Nuclei { image, maxima, interior } = Nuclei::new(SIDE);
+        let channel = image.index_axis_move(Axis(3), 0).index_axis_move(Axis(0), 0);
+        let heads = [maxima, interior].map(|head| head.insert_axis(Axis(0)).insert_axis(Axis(3)));
+        Self { image: channel.mapv(|count| count as u16), heads }
     }
 
     /// A model that has every answer ready for the tiles of this image, and adds up the time it takes to copy them.
@@ -313,19 +298,6 @@ impl Scene {
             outputs: [0, 1].map(|index| Input::float(&format!("prediction_{index}"), &shape)).into(),
             run: Arc::new(run),
         }
-    }
-}
-
-/// Xorshift, so that inputs are the same everywhere.
-struct Random(u64);
-
-impl Random {
-    /// 0 … 1, 1 excluded.
-    fn next(&mut self) -> f32 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 40) as f32 / (1 << 24) as f32
     }
 }
 

@@ -2,11 +2,11 @@
 //!
 //! With `BENCH_INPUTS=<folder>` the movies are also written there as `.npy`, for `benches/python/tracking.py`.
 
+use std::fs;
 use std::hint::black_box;
 use std::path::Path;
-use std::time::Duration;
 
-use criterion::{BenchmarkId, Criterion};
+use criterion::Criterion;
 use ndarray::{Array2, Array3, Array4, Axis};
 use redis_consumer::analysis::{Contrast, SpotHeads, SpotPeaks, min_max_normalize};
 use redis_consumer::images::npy;
@@ -15,24 +15,22 @@ use redis_consumer::tracking::{
     number_cells,
 };
 
+use crate::timing::bench;
+
+mod timing;
+
 /// Side of a frame, and cells in it.
 const MOVIES: [(usize, usize); 2] = [(512, 100), (1024, 300)];
 
 const FRAMES: usize = 30;
 
-#[expect(clippy::disallowed_methods, reason = "a benchmark has no settings")]
 fn main() {
-    let folder = std::env::var_os("BENCH_INPUTS");
-    let mut criterion = Criterion::default()
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(200))
-        .measurement_time(Duration::from_millis(1000))
-        .without_plots()
-        .configure_from_args();
+    let folder = timing::folder_for_inputs();
+    let mut criterion = timing::criterion();
     for (side, cells) in MOVIES {
         let scene = Scene::new(side, cells);
         if let Some(folder) = &folder {
-            scene.save(Path::new(folder)).expect("inputs can be written");
+            scene.save(folder).expect("inputs can be written");
         }
         bench_features(&mut criterion, &scene);
         bench_movie(&mut criterion, &scene);
@@ -57,21 +55,21 @@ struct Scene {
 
 impl Scene {
     fn new(side: usize, cells: usize) -> Self {
-        let mut random = Random(cells as u64);
-        let mut raw = Array3::from_shape_simple_fn((FRAMES, side, side), || (100.0 + 50.0 * random.next()).floor());
+        let mut random = fastrand::Rng::with_seed(cells as u64);
+        let mut raw = Array3::from_shape_simple_fn((FRAMES, side, side), || (100.0 + 50.0 * random.f32()).floor());
         let mut labels = Array3::zeros((FRAMES, side, side));
         let across = (cells as f32).sqrt().ceil() as usize;
         let pitch = side as f32 / across as f32;
         for cell in 0..cells {
             let mut centre = [cell / across, cell % across].map(|place| (place as f32 + 0.5) * pitch);
-            let radius = pitch * (0.2 + 0.15 * random.next());
+            let radius = pitch * (0.2 + 0.15 * random.f32());
             for frame in 0..FRAMES {
-                centre = centre.map(|at| at + 2.0 * random.next() - 1.0);
+                centre = centre.map(|at| at + 2.0 * random.f32() - 1.0);
                 let range = |at: f32| (at - radius).max(0.0) as usize..((at + radius) as usize + 1).min(side);
                 for row in range(centre[0]) {
                     for column in range(centre[1]) {
                         if (row as f32 - centre[0]).hypot(column as f32 - centre[1]) < radius {
-                            raw[[frame, row, column]] += (1000.0 * random.next()).floor();
+                            raw[[frame, row, column]] += (1000.0 * random.f32()).floor();
                             labels[[frame, row, column]] = cell as i32 + 1;
                         }
                     }
@@ -82,30 +80,10 @@ impl Scene {
     }
 
     fn save(&self, folder: &Path) -> std::io::Result<()> {
-        std::fs::create_dir_all(folder)?;
         let side = self.side;
-        std::fs::write(folder.join(format!("movie_{side}.npy")), npy::write(&self.raw.view().into_dyn()))?;
-        std::fs::write(folder.join(format!("cells_{side}.npy")), npy::write(&self.labels.view().into_dyn()))
+        fs::write(folder.join(format!("movie_{side}.npy")), npy::write(&self.raw.view().into_dyn()))?;
+        fs::write(folder.join(format!("cells_{side}.npy")), npy::write(&self.labels.view().into_dyn()))
     }
-}
-
-/// Xorshift, so that inputs are the same everywhere.
-struct Random(u64);
-
-impl Random {
-    /// 0 … 1, 1 excluded.
-    fn next(&mut self) -> f32 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 40) as f32 / (1 << 24) as f32
-    }
-}
-
-fn bench<T>(criterion: &mut Criterion, name: &str, size: usize, mut work: impl FnMut() -> T) {
-    criterion.benchmark_group(name).bench_function(BenchmarkId::from_parameter(size), |bencher| {
-        bencher.iter(|| black_box(work()));
-    });
 }
 
 fn bench_features(criterion: &mut Criterion, scene: &Scene) {
@@ -161,8 +139,8 @@ fn bench_assignment(criterion: &mut Criterion, side: usize) {
 }
 
 fn bench_spots(criterion: &mut Criterion, side: usize) {
-    let mut random = Random(side as u64);
-    let image = Array4::from_shape_simple_fn((1, side, side, 1), || random.next());
+    let mut random = fastrand::Rng::with_seed(side as u64);
+    let image = Array4::from_shape_simple_fn((1, side, side, 1), || random.f32());
     let scores = image.index_axis(Axis(0), 0).index_axis_move(Axis(2), 0).to_owned();
     for (name, contrast) in [("min_max_normalize", Contrast::Full), ("min_max_normalize, clipped", Contrast::Clipped)] {
         bench(criterion, name, side, || min_max_normalize(image.clone(), contrast));

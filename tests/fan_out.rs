@@ -5,10 +5,11 @@ mod peers;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use ndarray::{Array2, Array3};
+use ndarray::Array2;
 use peers::kiosk::PythonConsumer;
 use peers::lab::{Lab, PodSettings, eventually};
 use peers::redis::Redis;
+use peers::scenes::{movie, spots_and_cells};
 use peers::{boxq, graph_models, spot_model};
 use redis_consumer::images::{self, Limits, encode_tiff};
 use redis_consumer::serving::{Method, ModelId};
@@ -21,6 +22,7 @@ const FIELDS: [(&str, &str); 3] = [("dimension_order", "XYC"), ("channels", "0,"
 async fn lab() -> Lab {
     let models = vec![
         boxq::model("nuclear", "NuclearSegmentation:6", [64, 64]),
+        boxq::model("mesmer", "MultiplexSegmentation:9", [64, 64]),
         graph_models::encoder(&ModelId::new("NuclearTrackingNE", 6)),
         graph_models::inference(&ModelId::new("NuclearTrackingInf", 6), &graph_models::defaults()),
         spot_model::model(&ModelId::new("SpotDetection", 3), &[-1, 64, 64, 1]),
@@ -30,10 +32,7 @@ async fn lab() -> Lab {
 
 /// Submits a job to any queue and gives its key.
 fn submit(lab: &Lab, queue: &str, input: &str, fields: &[(&str, &str)]) -> String {
-    let key = format!("{queue}:{input}:00000000-0000-4000-8000-000000000001");
-    lab.write_job(&key, input, fields);
-    let _: u32 = lab.redis.ask(&["LPUSH", queue, &key]);
-    key
+    lab.submit_to(queue, input, fields)
 }
 
 fn zip_pod(lab: &Lab, name: &str) -> PodSettings {
@@ -212,15 +211,6 @@ async fn ten_thousand_children_come_back() {
     eventually("nothing is left behind", || is_quiet(&lab));
 }
 
-/// Two bright squares on a dark ground, which move apart.
-fn movie(frames: usize) -> Vec<u8> {
-    let movie = Array3::from_shape_fn((frames, 96, 96), |(t, row, column)| {
-        let inside = |at: usize, column_at: usize| row.abs_diff(at) < 8 && column.abs_diff(column_at) < 8;
-        if inside(30 + t, 30) || inside(60 - t, 66) { 200.0_f32 } else { 20.0 }
-    });
-    encode_tiff(movie.view().into_dyn())
-}
-
 fn tracking_pod(lab: &Lab) -> PodSettings {
     let pod = lab.pod("pod-track").set("CONSUMER_TYPE", "caliban").set("QUEUE", "caliban");
     pod.set("SEGMENTATION_QUEUE", "segmentation").set("LEASE_TIME", "2")
@@ -253,6 +243,30 @@ async fn a_movie_is_segmented_by_jobs_of_its_frames_and_tracked() {
     assert!(rows.starts_with("1 0 4 0\n"), "{rows}");
     assert!(result.contains_key("isbi/mask004.tif"));
     eventually("the frames expire", || frames.iter().all(|frame| lab.redis.ask::<i64>(&["TTL", frame]) > 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_progress_of_a_movie_counts_every_frame_twice_and_never_goes_back() {
+    let lab = lab().await;
+    lab.put("uploads/movie.tif", &movie(8));
+    lab.models.faults().delay(Duration::from_millis(250));
+    let _track = tracking_pod(&lab).start();
+    let _images = lab.pod("pod-1").start();
+    let key = submit(&lab, "caliban", "uploads/movie.tif", &[]);
+    let mut seen = vec![0];
+    eventually("it is done", || {
+        let hash = lab.redis.hash(&key);
+        let now: u32 = hash.get("progress").map_or(0, |progress| progress.parse().expect("a whole number"));
+        let before = *seen.last().expect("it begins with 0");
+        assert!(now >= before, "progress goes back from {before} to {now}");
+        if now > before {
+            seen.push(now);
+        }
+        hash["status"] == "done"
+    });
+    assert_eq!(seen.last(), Some(&100));
+    assert!(seen.iter().any(|progress| (1..50).contains(progress)), "frames are segmented: {seen:?}");
+    assert!(seen.iter().any(|progress| (51..100).contains(progress)), "frames are tracked: {seen:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -321,24 +335,14 @@ async fn spots_are_listed_and_drawn() {
 #[tokio::test(flavor = "multi_thread")]
 async fn spots_are_counted_by_the_cells_they_lie_in() {
     let lab = lab().await;
-    let image = Array3::from_shape_fn((96, 96, 2), |(row, column, channel)| match channel {
-        0 if row % 20 == 10 && column % 20 == 10 => 1000.0_f32,
-        0 if (row % 20).abs_diff(10).max((column % 20).abs_diff(10)) == 1 => 800.0,
-        0 => 10.0,
-        _ if row.abs_diff(30) < 9 && column.abs_diff(30) < 9 => 200.0,
-        _ => 20.0,
-    });
-    lab.put("uploads/spot cells.tif", &encode_tiff(image.view().into_dyn()));
+    lab.put("uploads/spot cells.tif", &spots_and_cells(2));
     let pod = |name: &str, kind: &str, queue: &str| lab.pod(name).set("CONSUMER_TYPE", kind).set("QUEUE", queue);
     let _polaris = pod("pod-polaris", "polaris", "polaris").set("POLARIS_SCALE", "1").start();
     let _spot = pod("pod-spot", "spot", "spot").set("POLARIS_THRESHOLD", "0.2").start();
     let _images = lab.pod("pod-1").start();
     let run = |kind: &str, channels: &str| {
-        let key = format!("polaris:{kind} {channels}:1");
         let fields = [("segmentation_type", kind), ("channels", channels), ("original_name", "plate/spot cells.tif")];
-        lab.write_job(&key, "uploads/spot cells.tif", &fields);
-        let _: u32 = lab.redis.ask(&["LPUSH", "polaris", &key]);
-        key
+        submit(&lab, "polaris", "uploads/spot cells.tif", &fields)
     };
     let result = lab.result(&lab.wait_done(&run("cell culture", "0,1,")));
     let names: Vec<_> = result.iter().map(|(name, _)| name.as_str()).collect();
@@ -357,4 +361,41 @@ async fn spots_are_counted_by_the_cells_they_lie_in() {
     assert!(reason.starts_with("ValueError: tissue needs a nuclear and a membrane channel"), "{reason}");
     let reason = lab.wait_failed(&run("cell culture", "0,1,2"));
     assert!(reason.contains("Input image has 2 channels but 3 channels were specified"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spots_in_tissue_are_counted_by_cells_and_nuclei() {
+    let lab = lab().await;
+    lab.put("uploads/tissue.tif", &spots_and_cells(3));
+    let pod = |kind: &str| lab.pod(&format!("pod-{kind}")).set("CONSUMER_TYPE", kind).set("QUEUE", kind);
+    let _polaris = pod("polaris").set("POLARIS_SCALE", "1").start();
+    let _spot = pod("spot").set("POLARIS_THRESHOLD", "0.2").start();
+    let fields = [("segmentation_type", "tissue"), ("channels", "0,1,2"), ("original_name", "plate/tissue.tif")];
+    let key = submit(&lab, "polaris", "uploads/tissue.tif", &fields);
+    eventually("there is a job for the cells", || !lab.redis.list("mesmer").is_empty());
+    let child = lab.redis.hash(&lab.redis.list("mesmer")[0]);
+    assert_eq!((child["channels"].as_str(), child["scale"].as_str()), ("", "1"));
+    let image = images::decode(&lab.object(&child["input_file_name"]), "tissue.tif", &Limits::default());
+    assert_eq!(image.expect("an image").shape(), [96, 96, 2], "nuclei and membranes, stacked last");
+
+    let _mesmer = pod("mesmer").set("MESMER_COMPARTMENT", "both").start();
+    let hash = lab.wait_done(&key);
+    assert_eq!(hash["total_jobs"], "2");
+    let result = lab.result(&hash);
+    let names: Vec<_> = result.iter().map(|(name, _)| name.as_str()).collect();
+    let labels = [0, 1].map(|kind| format!("plate/tissue_batch_0_feature_{kind}.tif"));
+    assert_eq!(names, [&labels[0], &labels[1], "plate/tissue_0.csv"]);
+    let labels = [0, 1].map(|kind| images::decode(&result[kind].1, "labels.tif", &Limits::default()).expect("labels"));
+    let table = String::from_utf8(result[2].1.clone()).expect("text");
+    let mut rows = table.lines();
+    assert_eq!(rows.next(), Some("x,y,cellID0,cellID1"));
+    let mut inside = 0;
+    for row in rows {
+        let values: Vec<f32> = row.split(',').map(|value| value.parse().expect("a number")).collect();
+        let [x, y, cell, nucleus] = values[..] else { panic!("{row}") };
+        let at = [y as usize, x as usize];
+        assert_eq!([cell, nucleus], [labels[0][&at[..]], labels[1][&at[..]]], "{row}");
+        inside += usize::from(cell > 0.0);
+    }
+    assert!(inside > 0 && table.lines().count() > inside + 1, "some spots lie in cells, some do not");
 }

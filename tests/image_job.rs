@@ -5,7 +5,7 @@ mod peers;
 use std::time::{Duration, Instant};
 
 use peers::lab::{Lab, Pod, eventually};
-use peers::redis::Sentinel;
+use peers::redis::{Sentinel, assert_stages_in_order};
 use peers::s3::{Fault, S3Server};
 use redis_consumer::images::{self, Limits};
 use redis_consumer::serving::{DataType, Encoding, Method};
@@ -42,15 +42,7 @@ async fn a_frontends_job_runs_with_the_names_and_directions_of_the_contract() {
     let has = |words: &[&str]| lines.iter().any(|line| words.iter().all(|word| line.contains(word)));
     assert!(has(&["\"RPOPLPUSH\" \"segmentation\" \"processing-segmentation:pod-1\""]), "{lines:#?}");
     assert!(has(&["\"LREM\" \"processing-segmentation:pod-1\" \"1\"", &key]), "{lines:#?}");
-    let position =
-        |word: &str| lines.iter().position(|line| line.contains("HSET") && line.contains(&format!("\"{word}\"")));
-    // A stage that is over within half a second is not written.
-    let statuses: Vec<_> = ["started", "pre-processing", "predicting", "saving-results", "done"]
-        .iter()
-        .filter_map(|s| position(s))
-        .collect();
-    assert!(statuses.is_sorted() && statuses.len() >= 2, "{statuses:?} in {lines:#?}");
-    assert!(position("predicting").is_some() && position("done").is_some(), "{lines:#?}");
+    assert_stages_in_order(&lines);
 
     for field in
         ["output_url", "output_file_name", "created_at", "finished_at", "total_time", "upload_time", "download_time"]
@@ -235,8 +227,7 @@ async fn a_killed_consumers_job_is_taken_up_by_its_successor_of_the_same_name() 
     let lab = lab().await;
     lab.models.faults().hang(Method::Predict, 1);
     let mut pod = lab.pod("pod-1").start();
-    let key = lab.submit(INPUT, &FIELDS);
-    eventually("the model is asked", || lab.models.faults().calls(Method::Predict) > 0);
+    let key = lab.submit_to_model(INPUT, &FIELDS);
     pod.kill();
     assert_eq!(lab.redis.list("processing-segmentation:pod-1"), [key.as_str()]);
 
@@ -251,8 +242,7 @@ async fn on_sigterm_a_job_that_fits_the_grace_is_finished_and_the_exit_is_clean(
     let lab = lab().await;
     lab.models.faults().delay(Duration::from_millis(500));
     let mut pod = lab.pod("pod-1").start();
-    let first = lab.submit(INPUT, &FIELDS);
-    eventually("the first job is at the model", || lab.models.faults().calls(Method::Predict) > 0);
+    let first = lab.submit_to_model(INPUT, &FIELDS);
     let second = lab.submit(INPUT, &FIELDS);
     pod.terminate();
     assert_eq!(pod.wait().code(), Some(0));
@@ -267,8 +257,7 @@ async fn on_sigterm_a_job_that_does_not_fit_goes_back_to_the_front() {
     let lab = lab().await;
     lab.models.faults().hang(Method::Predict, 1);
     let mut pod = lab.pod("pod-1").set("SHUTDOWN_GRACE", "0.3").start();
-    let first = lab.submit(INPUT, &FIELDS);
-    eventually("the first job is at the model", || lab.models.faults().calls(Method::Predict) > 0);
+    let first = lab.submit_to_model(INPUT, &FIELDS);
     let second = lab.submit(INPUT, &FIELDS);
     pod.terminate();
     assert_eq!(pod.wait().code(), Some(0));
@@ -389,8 +378,7 @@ async fn a_job_whose_hash_expires_leaves_nothing_behind() {
     let lab = lab().await;
     lab.models.faults().delay(Duration::from_millis(500));
     let _pod = lab.pod("pod-1").start();
-    let key = lab.submit(INPUT, &FIELDS);
-    eventually("the model is asked", || lab.models.faults().calls(Method::Predict) > 0);
+    let key = lab.submit_to_model(INPUT, &FIELDS);
     let _: u32 = lab.redis.ask(&["DEL", &key]);
     eventually("the entry is dropped", || lab.is_quiet());
     assert_eq!(lab.redis.ask::<u32>(&["EXISTS", &key]), 0, "no stub is written");
@@ -401,8 +389,7 @@ async fn a_job_that_a_janitor_moved_is_not_overwritten() {
     let lab = lab().await;
     lab.models.faults().delay(Duration::from_millis(700));
     let mut pod = lab.pod("pod-1").start();
-    let key = lab.submit(INPUT, &FIELDS);
-    eventually("the model is asked", || lab.models.faults().calls(Method::Predict) > 0);
+    let key = lab.submit_to_model(INPUT, &FIELDS);
     // A Python consumer has it now: the janitor took it out of our list, and that consumer wrote its name.
     let _: u32 = lab.redis.ask(&["LREM", "processing-segmentation:pod-1", "1", &key]);
     let _: u32 = lab.redis.ask(&["LPUSH", "processing-segmentation:python-0", &key]);
@@ -425,9 +412,7 @@ async fn a_restart_of_redis_is_survived_idle_and_in_mid_job() {
     lab.wait_done(&lab.submit(INPUT, &FIELDS));
 
     lab.models.faults().delay(Duration::from_millis(300));
-    let calls = lab.models.faults().calls(Method::Predict);
-    let key = lab.submit(INPUT, &FIELDS);
-    eventually("the model is asked", || lab.models.faults().calls(Method::Predict) > calls);
+    let key = lab.submit_to_model(INPUT, &FIELDS);
     lab.redis.pause();
     tokio::time::sleep(Duration::from_secs(1)).await;
     lab.redis.resume();

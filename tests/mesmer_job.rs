@@ -4,6 +4,7 @@ mod peers;
 
 use ndarray::{Array3, ArrayD, Axis, stack};
 use peers::lab::Lab;
+use peers::redis::assert_stages_in_order;
 use redis_consumer::images::{self, Limits, encode_tiff};
 use redis_consumer::serving::Method;
 
@@ -45,16 +46,8 @@ async fn both_compartments_come_as_two_features_with_the_statuses_of_the_contrac
     let monitor = lab.redis.monitor();
     let hash = lab.wait_done(&lab.submit(INPUT, &[("channels", "0,1")]));
     let lines = monitor.lines(&lab.redis);
-    let position =
-        |word: &str| lines.iter().position(|line| line.contains("HSET") && line.contains(&format!("\"{word}\"")));
-    // A stage that is over within half a second is not written.
-    let statuses: Vec<_> = ["started", "pre-processing", "predicting", "saving-results", "done"]
-        .iter()
-        .filter_map(|s| position(s))
-        .collect();
-    assert!(statuses.is_sorted(), "{statuses:?} in {lines:#?}");
-    assert!(position("predicting").is_some() && position("done").is_some(), "{lines:#?}");
-    assert_eq!(position("post-processing"), None);
+    assert_stages_in_order(&lines);
+    assert!(!lines.iter().any(|line| line.contains("\"post-processing\"")), "{lines:#?}");
     assert_eq!(hash["dim_order"], "YXC");
 
     let entries = lab.result(&hash);

@@ -123,8 +123,7 @@ async fn a_dead_consumers_job_is_rescued_by_another_without_help() {
     let lab = lab().await;
     lab.models.faults().hang(Method::Predict, 1);
     let mut dead = lab.pod("pod-1").set("LEASE_TIME", "2").start();
-    let key = lab.submit(INPUT, &FIELDS);
-    eventually("the model is asked", || lab.models.faults().calls(Method::Predict) > 0);
+    let key = lab.submit_to_model(INPUT, &FIELDS);
     let _other = lab.pod("pod-2").set("LEASE_TIME", "2").start();
     dead.kill();
     let hash = lab.wait_done(&key);
@@ -140,8 +139,7 @@ async fn a_consumer_that_was_stopped_for_longer_than_its_lease_writes_nothing() 
     let lab = lab().await;
     lab.models.faults().delay(Duration::from_secs(2));
     let stopped = lab.pod("pod-1").set("LEASE_TIME", "1.5").start();
-    let key = lab.submit(INPUT, &FIELDS);
-    eventually("the model is asked", || lab.models.faults().calls(Method::Predict) > 0);
+    let key = lab.submit_to_model(INPUT, &FIELDS);
     signal(&stopped, Signal::STOP);
     lab.models.faults().delay(Duration::ZERO);
     let _other = lab.pod("pod-2").set("LEASE_TIME", "1.5").start();
@@ -212,8 +210,7 @@ async fn what_an_older_redis_lacks_is_replaced() {
     lab.models.faults().hang(Method::Predict, 1);
     let mut dead = lab.pod("pod-1").set("LEASE_TIME", "2").start();
     eventually("it is detected", || dead.log().contains("knows no BLMOVE"));
-    let key = lab.submit(INPUT, &FIELDS);
-    eventually("the model is asked", || lab.models.faults().calls(Method::Predict) > 0);
+    let key = lab.submit_to_model(INPUT, &FIELDS);
     let _other = lab.pod("pod-2").set("LEASE_TIME", "2").start();
     // The janitor has moved it already: the rescue has to look through the queue, without LPOS.
     dead.kill();
@@ -301,8 +298,7 @@ async fn the_python_janitor_and_a_python_consumer_take_over_from_ours() {
     let lab = lab().await;
     lab.models.faults().hang(Method::Predict, 1);
     let mut pod = lab.pod("pod-1").start();
-    let key = lab.submit(INPUT, &FIELDS);
-    eventually("the model is asked", || lab.models.faults().calls(Method::Predict) > 0);
+    let key = lab.submit_to_model(INPUT, &FIELDS);
     pod.kill();
     let _: u32 = lab.redis.ask(&["HSET", &key, "updated_at", OLD]);
     let mut connection = lab.redis.connection();

@@ -93,16 +93,34 @@ impl Tracker {
         raw: ArrayD<f32>,
         labels: ArrayD<i32>,
     ) -> anyhow::Result<Tracked> {
+        self.track_and_tell(encoder, inference, (raw, labels), |_| {}).await
+    }
+
+    /// [`Self::track`], which tells the share of the frames that are tracked after each of them: more than 0, and 1 at last.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::track`].
+    pub async fn track_and_tell(
+        &self,
+        encoder: &TensorModel,
+        inference: &TensorModel,
+        (raw, labels): (ArrayD<f32>, ArrayD<i32>),
+        tell: impl Fn(f64) + Send + Sync,
+    ) -> anyhow::Result<Tracked> {
         self.check().map_err(anyhow::Error::msg)?;
         let appearance = self.appearance;
         let movie = Arc::new(compute::run(move || Movie::new(raw, labels, appearance)).await?);
         let mut tracks = Tracks::begin(movie.cell_count(0));
-        if movie.frame_count() > 1 {
+        let frames = movie.frame_count();
+        if frames > 1 {
             let embeddings = Arc::new(self.embed(encoder, &movie).await?);
-            for frame in 1..movie.frame_count() {
+            for frame in 1..frames {
+                tell(frame as f64 / frames as f64);
                 tracks = self.link(inference, (&movie, &embeddings), tracks, frame).await?;
             }
         }
+        tell(1.0);
         compute::run(move || finished(movie, &tracks)).await
     }
 

@@ -23,6 +23,9 @@ use crate::serving::ModelId;
 use crate::settings::Reader;
 use crate::storage::archive::{ArchiveLimits, Images};
 
+/// What of the progress, in per cent, the segmentation of the frames is; the rest is tracking.
+const SEGMENTED: u8 = 50;
+
 /// Frames that are sent or fetched at the same time.
 const TRANSFERS: usize = 4;
 
@@ -115,29 +118,32 @@ impl Consumer for Tracking {
 
     async fn consume(&self, job: &Job) -> anyhow::Result<Outcome> {
         job.enter(Status::Started);
+        job.record_progress(0);
         let reference = job.input_file_name()?.to_owned();
         let file = self.clients.storage.download(&reference).await?;
-        let (raw, labels) = if reference.to_lowercase().ends_with(".trk") || reference.to_lowercase().ends_with(".trks")
-        {
-            let limits = self.settings.decoding;
-            let tracked = compute::run(move || TrackFile::read(&file, &limits)).await?;
-            (tracked.raw, tracked.labels)
-        } else {
-            let movie = self.decode(file, reference).await?;
-            match job.family().await? {
-                Family::Waited(frames) => {
-                    let size = [movie.dim().1, movie.dim().2];
-                    let labels = self.labels(&frames, size).await?;
-                    (movie.insert_axis(Axis(3)).into_dyn(), labels.insert_axis(Axis(3)).into_dyn())
+        let (movie, begun) =
+            if reference.to_lowercase().ends_with(".trk") || reference.to_lowercase().ends_with(".trks") {
+                let limits = self.settings.decoding;
+                let tracked = compute::run(move || TrackFile::read(&file, &limits)).await?;
+                ((tracked.raw, tracked.labels), 0)
+            } else {
+                let movie = self.decode(file, reference).await?;
+                match job.family().await? {
+                    Family::Waited(frames) => {
+                        let size = [movie.dim().1, movie.dim().2];
+                        let labels = self.labels(&frames, size).await?;
+                        let movie = movie.insert_axis(Axis(3)).into_dyn();
+                        ((movie, labels.insert_axis(Axis(3)).into_dyn()), SEGMENTED)
+                    }
+                    _ => return self.segment(job, movie).await,
                 }
-                _ => return self.segment(job, movie).await,
-            }
-        };
+            };
 
         job.enter(Status::Predicting);
         let [encoder, inference] =
             [&self.settings.encoder, &self.settings.inference].map(|id| TensorModel::new(&self.clients.serving, id));
-        let tracked = self.settings.tracker.track(&encoder, &inference, raw, labels).await?;
+        let tell = |share: f64| job.record_progress(u64::from(begun) + (share * f64::from(100 - begun)).round() as u64);
+        let tracked = self.settings.tracker.track_and_tell(&encoder, &inference, movie, tell).await?;
 
         job.enter(Status::SavingResults);
         let (name, isbi) = (ResultName::new(job.original_name()?), self.settings.isbi);
@@ -185,7 +191,7 @@ impl Tracking {
             }
         });
         let children = stream::iter(frames).buffered(TRANSFERS).try_collect().await?;
-        Ok(Outcome::Wait(Children::new(children, Status::Predicting).failing_fast()))
+        Ok(Outcome::Wait(Children::new(children, Status::Predicting).failing_fast().up_to(SEGMENTED)))
     }
 
     /// The labels that the jobs of the frames have found, `[frame, row, column]`.

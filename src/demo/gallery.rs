@@ -1,4 +1,5 @@
-//! Pictures of what each kind of segmentation does to a real image: what goes in, what the model says, what comes out.
+//! Pictures of what each kind of segmentation does to a real image, and tracking to a movie: what goes in, what the model
+//! says, what comes out.
 //!
 //! The images take the way of a job from the decoder to the labels; the models behind the server are the classical ones.
 
@@ -6,11 +7,11 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Context as _;
-use ndarray::{Array2, Array3, ArrayView2, Axis, concatenate, stack};
+use ndarray::{Array2, Array3, Array4, ArrayView2, Axis, concatenate, stack};
 
-use super::overlay;
-use super::{model_server, sample::Sample};
-use crate::applications::{Application, Compartment, Model};
+use super::sample::Sample;
+use super::{glyphs, lineage_tree, model_server, overlay, palette, sample_movie, track_models};
+use crate::applications::{Application, Compartment, Model, TensorModel, Tracked, Tracker};
 use crate::images::{self, Limits};
 use crate::serving::{Client, ModelId, ModelServer, ServingSettings};
 use crate::settings::{Env, Reader};
@@ -21,29 +22,62 @@ const SIDE: f64 = 400.0;
 /// Pixels of white between panels.
 const GAP: usize = 8;
 
+/// Frames of a movie that stand side by side.
+const FRAMES_IN_A_ROW: usize = 4;
+
+/// Tracks that are so many rows apart in the tree have colours that differ: sisters have their mother between them.
+const TOLD_APART: usize = 2;
+
 const DAPI: &[u8] = include_bytes!("../../tests/fixtures/tissue/cytokit_dapi.tif");
 const MEMBRANE: &[u8] = include_bytes!("../../tests/fixtures/tissue/cytokit_membrane.tif");
 
 /// Draws all pictures into a folder.
 pub(super) async fn draw(folder: &Path) -> anyhow::Result<()> {
-    let ids: [ModelId; 2] = ["NuclearSegmentation:6".parse()?, "MultiplexSegmentation:9".parse()?];
-    let [nuclear, mesmer] = &ids;
-    let models = vec![model_server::nuclear(nuclear.clone()), model_server::mesmer(mesmer.clone())];
-    let server = ModelServer::start(0, models).await?;
-    let address = server.address();
-    let env: Env =
-        [("TF_HOST", address.ip().to_string()), ("TF_PORT", address.port().to_string())].into_iter().collect();
-    let client = Client::new(ServingSettings::load(&mut Reader::new(&env)), None);
+    let models = Models::serve().await?;
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
 
     let nuclei = Sample::shipped().plane()?;
-    let picture = rows_of(&client, nuclear, Application::nuclear(), &[nuclei]).await?;
+    let picture = rows_of(&models.client, &models.nuclear, Application::nuclear(), &[nuclei]).await?;
     save(&picture, &folder.join("nuclear.png"))?;
 
-    let picture = rows_of(&client, mesmer, Application::mesmer(Compartment::Both), &tissue()?).await?;
+    let application = Application::mesmer(Compartment::Both);
+    let picture = rows_of(&models.client, &models.mesmer, application, &tissue()?).await?;
     save(&picture, &folder.join("mesmer.png"))?;
-    server.stop().await;
+
+    let movie = sample_movie::sample_movie()?;
+    let tracked = tracked(&models, &movie).await?;
+    save(&movie_and_tree(&movie, &tracked)?, &folder.join("tracking.png"))?;
+    models.server.stop().await;
     Ok(())
+}
+
+/// All classical models behind a server, and the way to them.
+struct Models {
+    server: ModelServer,
+    client: Client,
+    nuclear: ModelId,
+    mesmer: ModelId,
+    encoder: ModelId,
+    inference: ModelId,
+}
+
+impl Models {
+    async fn serve() -> anyhow::Result<Self> {
+        let [nuclear, mesmer, encoder, inference] =
+            ["Nuclear", "Mesmer", "Encoder", "Inference"].map(|name| ModelId::new(name, 1));
+        let models = vec![
+            model_server::nuclear(nuclear.clone()),
+            model_server::mesmer(mesmer.clone()),
+            track_models::encoder(encoder.clone()),
+            track_models::inference(inference.clone()),
+        ];
+        let server = ModelServer::start(0, models).await?;
+        let address = server.address();
+        let env: Env =
+            [("TF_HOST", address.ip().to_string()), ("TF_PORT", address.port().to_string())].into_iter().collect();
+        let client = Client::new(ServingSettings::load(&mut Reader::new(&env)), None);
+        Ok(Self { server, client, nuclear, mesmer, encoder, inference })
+    }
 }
 
 /// The nuclear and the membrane channel of the sample of tissue.
@@ -81,6 +115,63 @@ async fn rows_of(
     joined(&rows, Axis(0))
 }
 
+/// The cells of a movie `[frame, row, column]`: frame by frame the way of a segmentation job, then that of a tracking job.
+async fn tracked(models: &Models, movie: &Array3<f32>) -> anyhow::Result<Tracked> {
+    let (application, model) = (Application::nuclear(), Model::load(&models.client, &models.nuclear).await?);
+    let mut frames = Vec::new();
+    for frame in movie.outer_iter() {
+        let image: Array4<f32> = frame.to_owned().insert_axis(Axis(0)).insert_axis(Axis(3));
+        let prepared = application.prepare(image, application.model_mpp)?;
+        let labels = application.label(application.predict(&model, prepared).await?, frame.dim().into())?;
+        frames.push(labels.index_axis_move(Axis(0), 0).mapv(|label| label as i32));
+    }
+    let views: Vec<_> = frames.iter().map(|frame| frame.view()).collect();
+    let labels = stack(Axis(0), &views)?.into_dyn();
+    let raw = movie.clone().insert_axis(Axis(3)).into_dyn();
+    let [encoder, inference] = [&models.encoder, &models.inference].map(|id| TensorModel::new(&models.client, id));
+    Tracker::default().track(&encoder, &inference, raw, labels).await
+}
+
+/// The frames with each cell outlined in the colour of its track, and the tracks as a tree in the same colours.
+fn movie_and_tree(movie: &Array3<f32>, tracked: &Tracked) -> anyhow::Result<Array3<u8>> {
+    let labels = tracked.labels.mapv(i32::unsigned_abs);
+    let order: Vec<u32> = lineage_tree::order(&tracked.lineage).into_iter().map(i32::unsigned_abs).collect();
+    let near_in_the_tree: Vec<_> =
+        (1..=TOLD_APART).flat_map(|rows| order.iter().copied().zip(order.iter().copied().skip(rows))).collect();
+    let colours = palette::colours(labels.outer_iter(), &near_in_the_tree);
+    let (mut panels, factor) = overlay::draw_movie(movie.view(), labels.view(), &colours, SIDE);
+    for (frame, (panel, labels)) in panels.iter_mut().zip(labels.outer_iter()).enumerate() {
+        for (label, colour) in &colours {
+            if let Some(middle) = middle_of(labels, *label) {
+                let text = label.to_string();
+                let corner = [glyphs::HEIGHT, glyphs::width(&text)];
+                let at = [0, 1].map(|axis| (middle[axis] * factor).saturating_sub(corner[axis] / 2));
+                glyphs::write_rimmed(panel, &text, at, *colour);
+            }
+        }
+        *panel = captioned(panel, &format!("frame {frame}"))?;
+    }
+    let rows = panels.chunks(FRAMES_IN_A_ROW).map(|row| joined(row, Axis(1)));
+    let mut rows = rows.collect::<anyhow::Result<Vec<_>>>()?;
+    let width = rows[0].dim().1;
+    rows.push(lineage_tree::draw(&tracked.lineage, panels.len(), &colours, width));
+    joined(&rows, Axis(0))
+}
+
+/// The mean place of a label, if the image has it.
+fn middle_of(labels: ArrayView2<'_, u32>, label: u32) -> Option<[usize; 2]> {
+    let places = || labels.indexed_iter().filter(|(_, other)| **other == label).map(|(at, _)| at);
+    let (rows, columns) = places().fold((0, 0), |(rows, columns), at| (rows + at.0, columns + at.1));
+    Some([rows.checked_div(places().count())?, columns.checked_div(places().count())?])
+}
+
+/// The picture with a line of text above.
+fn captioned(picture: &Array3<u8>, text: &str) -> anyhow::Result<Array3<u8>> {
+    let mut strip = Array3::from_elem((glyphs::HEIGHT, picture.dim().1, 3), u8::MAX);
+    glyphs::write(&mut strip, text, [0, 0], [0; 3]);
+    joined(&[strip, picture.clone()], Axis(0))
+}
+
 /// Pictures side by side, or one above the other, with white in between.
 fn joined(pictures: &[Array3<u8>], axis: Axis) -> anyhow::Result<Array3<u8>> {
     let mut parts = Vec::new();
@@ -105,13 +196,28 @@ mod tests {
     use super::*;
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn every_kind_of_segmentation_has_a_picture() {
+    async fn every_kind_of_segmentation_has_a_picture_and_tracking_has_one() {
         let folder = tempfile::tempdir().expect("a folder");
         draw(folder.path()).await.expect("pictures");
-        for (name, rows) in [("nuclear.png", 1), ("mesmer.png", 2)] {
+        for (name, rows) in [("nuclear.png", 1), ("mesmer.png", 2), ("tracking.png", 3)] {
             let file = fs::read(folder.path().join(name)).expect("it is drawn");
             let picture = images::decode(&file, name, &Limits::default()).expect("it is a picture");
             assert!(picture.shape()[1] > 4 * 300 && picture.shape()[0] > rows * 300, "{name}: {:?}", picture.shape());
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_movie_is_tracked_as_it_was_staged() {
+        let models = Models::serve().await.expect("a free port");
+        let tracked = tracked(&models, &sample_movie::sample_movie().expect("a movie")).await.expect("tracks");
+        let tracks = &tracked.lineage.0;
+        assert_eq!(tracks.len(), 10);
+        let divisions: Vec<_> =
+            tracks.iter().filter_map(|track| Some((track.frame_div?, track.daughters.len()))).collect();
+        assert_eq!(divisions, [(3, 2), (5, 2)]);
+        let late = tracks.iter().filter(|track| track.parent.is_none() && track.frames[0] > 0);
+        assert_eq!(late.count(), 1, "one enters");
+        let early = tracks.iter().filter(|track| !track.capped && *track.frames.last().expect("seen") < 7);
+        assert_eq!(early.count(), 1, "one leaves");
     }
 }

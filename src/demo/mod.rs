@@ -1,12 +1,14 @@
 //! Stand-ins for what a real deployment brings along, so that the program can be tried on one machine.
 //!
-//! A model server with one classical model, and a guided run of one image through Redis, a bucket in a folder, that
+//! A model server with classical models, and a guided run of one image through Redis, a bucket in a folder, that
 //! server and a consumer. Nothing outside this folder depends on it but the command line.
 
 mod agreement;
 mod basins;
 mod distance;
 mod gallery;
+mod glyphs;
+mod lineage_tree;
 mod model_server;
 mod nuclei_model;
 mod overlay;
@@ -17,6 +19,8 @@ mod report;
 mod result;
 mod run;
 mod sample;
+mod sample_movie;
+mod track_models;
 
 use std::io::{Write as _, stdout};
 use std::net::IpAddr;
@@ -42,6 +46,12 @@ pub(crate) struct ServerArguments {
     /// Name and version under which the stand-in for Mesmer is served.
     #[arg(long, value_name = "NAME:VERSION", default_value = "MultiplexSegmentation:9")]
     mesmer: ModelId,
+    /// Name and version under which the stand-in for the encoder of cells is served.
+    #[arg(long, value_name = "NAME:VERSION", default_value = "NuclearTrackingNE:6")]
+    encoder: ModelId,
+    /// Name and version under which the stand-in for the tracking model is served.
+    #[arg(long, value_name = "NAME:VERSION", default_value = "NuclearTrackingInf:6")]
+    tracking: ModelId,
 }
 
 /// Where pictures go.
@@ -61,21 +71,23 @@ pub(crate) struct DemoArguments {
 
 /// Serves the classical models over the TensorFlow Serving API until `stop`.
 pub(crate) async fn serve(arguments: ServerArguments, stop: CancellationToken) -> anyhow::Result<()> {
-    let ServerArguments { host, port, model, mesmer } = arguments;
-    let models = vec![model_server::nuclear(model.clone()), model_server::mesmer(mesmer.clone())];
+    let ServerArguments { host, port, model, mesmer, encoder, tracking } = arguments;
+    let names = format!("{model}, {mesmer}, {encoder} and {tracking}");
+    let models = vec![
+        model_server::nuclear(model),
+        model_server::mesmer(mesmer),
+        track_models::encoder(encoder),
+        track_models::inference(tracking),
+    ];
     let server = ModelServer::start_at((host, port).into(), models).await;
     let server = server.with_context(|| format!("cannot listen on port {port} of {host}"))?;
-    writeln!(
-        stdout(),
-        "serving {model} and {mesmer} on {}: classical stand-ins, no trained networks",
-        server.address()
-    )?;
+    writeln!(stdout(), "serving {names} on {}: classical stand-ins, no trained networks", server.address())?;
     stop.cancelled().await;
     server.stop().await;
     Ok(())
 }
 
-/// Draws pictures of what each kind of segmentation does.
+/// Draws pictures of what each kind of segmentation does, and tracking.
 pub(crate) async fn gallery(arguments: GalleryArguments, stop: CancellationToken) -> anyhow::Result<()> {
     stop.run_until_cancelled(gallery::draw(&arguments.folder)).await.unwrap_or(Ok(()))
 }

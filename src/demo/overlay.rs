@@ -1,8 +1,10 @@
 //! The picture of a result: the image in gray, and an outline in colour around each cell. Pure.
 
-use ndarray::{Array2, Array3, ArrayView2, Axis, Zip};
+use std::collections::BTreeMap;
 
-use super::palette;
+use ndarray::{Array, Array2, Array3, ArrayView, ArrayView2, ArrayView3, Axis, Dimension, Zip};
+
+use super::palette::{self, Rgb};
 
 /// Width of an outline in pixels of the picture.
 const OUTLINE: isize = 2;
@@ -27,9 +29,37 @@ const WHITE: f32 = 205.0;
 /// If the shapes differ.
 pub(super) fn draw(image: ArrayView2<'_, f32>, labels: ArrayView2<'_, u32>, side: f64) -> Array3<u8> {
     assert_eq!(image.dim(), labels.dim(), "labels belong to an image of their shape");
-    let factor = magnification(image.dim(), side);
-    let colours = palette::colours(labels);
-    let gray = magnify(stretch(image).view(), factor);
+    outlined(stretch(image).view(), labels, &palette::colours([labels], &[]), magnification(image.dim(), side))
+}
+
+/// The pictures of the frames of a movie and its labels, both `[frame, row, column]`, and by which number they are magnified.
+///
+/// As [`draw`], but with the same black and white in all frames, and `colours` for all labels.
+///
+/// # Panics
+///
+/// If the shapes differ, or a label has no colour.
+pub(super) fn draw_movie(
+    movie: ArrayView3<'_, f32>,
+    labels: ArrayView3<'_, u32>,
+    colours: &BTreeMap<u32, Rgb>,
+    side: f64,
+) -> (Vec<Array3<u8>>, usize) {
+    assert_eq!(movie.dim(), labels.dim(), "labels belong to a movie of their shape");
+    let factor = magnification((movie.dim().1, movie.dim().2), side);
+    let stretched = stretch(movie);
+    let frames = stretched.outer_iter().zip(labels.outer_iter());
+    (frames.map(|(frame, labels)| outlined(frame, labels, colours, factor)).collect(), factor)
+}
+
+/// The picture of grays and labels.
+fn outlined(
+    gray: ArrayView2<'_, f32>,
+    labels: ArrayView2<'_, u32>,
+    colours: &BTreeMap<u32, Rgb>,
+    factor: usize,
+) -> Array3<u8> {
+    let gray = magnify(gray, factor);
     let labels = magnify_labels(labels, factor);
     let (rows, columns) = gray.dim();
     let mut picture = Array3::zeros((rows, columns, 3));
@@ -61,11 +91,11 @@ fn magnification((rows, columns): (usize, usize), side: f64) -> usize {
     (side / longest).round().max(1.0) as usize
 }
 
-/// The image between black and white, by the ranks of its values: `[row, column]`, 0 to [`WHITE`].
-fn stretch(image: ArrayView2<'_, f32>) -> Array2<f32> {
+/// The image between black and white, by the ranks of its values: 0 to [`WHITE`].
+fn stretch<D: Dimension>(image: ArrayView<'_, f32, D>) -> Array<f32, D> {
     let mut values: Vec<f32> = image.iter().copied().filter(|value| value.is_finite()).collect();
     values.sort_unstable_by(f32::total_cmp);
-    let Some(last) = values.len().checked_sub(1) else { return Array2::zeros(image.dim()) };
+    let Some(last) = values.len().checked_sub(1) else { return Array::zeros(image.raw_dim()) };
     let ranked = |share: f64| values[(last as f64 * share).round() as usize];
     let (black, white) = (ranked(DARKEST), ranked(1.0 - BRIGHTEST));
     let range = (white - black).max(f32::MIN_POSITIVE);

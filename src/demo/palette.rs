@@ -22,24 +22,33 @@ const NEAR: usize = 12;
 const LIGHTNESS: f64 = 0.77;
 const CHROMA: f64 = 0.21;
 
-/// A colour for each label of `labels` (`[row, column]`, 0 is background) that differs from those of its neighbours.
-pub(super) fn colours(labels: ArrayView2<'_, u32>) -> BTreeMap<u32, Rgb> {
-    hues(&neighbours(labels)).into_iter().map(|(label, hue)| (label, bright(hue))).collect()
+/// A colour for each label of the label images (`[row, column]`, 0 is background) that differs from those of its
+/// neighbours in any of them, and from those that are `beside` it elsewhere.
+pub(super) fn colours<'l>(
+    images: impl IntoIterator<Item = ArrayView2<'l, u32>>,
+    beside: &[(u32, u32)],
+) -> BTreeMap<u32, Rgb> {
+    let mut neighbours = Neighbours::new();
+    images.into_iter().for_each(|labels| add_neighbours(&mut neighbours, labels));
+    beside.iter().for_each(|pair| add_pair(&mut neighbours, *pair));
+    hues(&neighbours).into_iter().map(|(label, hue)| (label, bright(hue))).collect()
 }
 
 /// For each label the labels that lie near it.
-fn neighbours(labels: ArrayView2<'_, u32>) -> BTreeMap<u32, BTreeSet<u32>> {
-    let mut neighbours = BTreeMap::<u32, BTreeSet<u32>>::new();
+type Neighbours = BTreeMap<u32, BTreeSet<u32>>;
+
+fn add_neighbours(neighbours: &mut Neighbours, labels: ArrayView2<'_, u32>) {
     for &label in labels.iter().filter(|label| **label != 0) {
         neighbours.entry(label).or_default();
     }
     for lane in labels.rows().into_iter().chain(labels.columns()) {
-        for (a, b) in meetings(lane) {
-            neighbours.entry(a).or_default().insert(b);
-            neighbours.entry(b).or_default().insert(a);
-        }
+        meetings(lane).into_iter().for_each(|pair| add_pair(neighbours, pair));
     }
-    neighbours
+}
+
+fn add_pair(neighbours: &mut Neighbours, (a, b): (u32, u32)) {
+    neighbours.entry(a).or_default().insert(b);
+    neighbours.entry(b).or_default().insert(a);
 }
 
 /// Pairs of labels that follow each other in a row or column with little between them.
@@ -60,7 +69,7 @@ fn meetings(lane: ArrayView1<'_, u32>) -> Vec<(u32, u32)> {
 
 /// A hue for each label, in degrees: the first of its own sequence that is far from all neighbours which have one
 /// already, else the farthest.
-fn hues(neighbours: &BTreeMap<u32, BTreeSet<u32>>) -> BTreeMap<u32, f64> {
+fn hues(neighbours: &Neighbours) -> BTreeMap<u32, f64> {
     let mut hues = BTreeMap::new();
     for (&label, beside) in neighbours {
         let taken: Vec<f64> = beside.iter().filter_map(|label| hues.get(label).copied()).collect();
@@ -125,6 +134,12 @@ mod tests {
 
     use super::*;
 
+    fn neighbours(labels: ArrayView2<'_, u32>) -> Neighbours {
+        let mut neighbours = Neighbours::new();
+        add_neighbours(&mut neighbours, labels);
+        neighbours
+    }
+
     #[test]
     fn cells_near_each_other_are_neighbours_and_distant_ones_are_not() {
         let mut labels = Array2::zeros((1, 40));
@@ -137,8 +152,9 @@ mod tests {
 
     #[test]
     fn every_label_has_a_colour_and_the_background_none() {
-        let colours = colours(array![[0, 4, 4], [9, 0, 2]].view());
-        assert_eq!(colours.keys().copied().collect::<Vec<_>>(), [2, 4, 9]);
+        let images = [array![[0, 4, 4], [9, 0, 2]], array![[5, 0, 4], [0, 0, 0]]];
+        let colours = colours(images.iter().map(|labels| labels.view()), &[(2, 7)]);
+        assert_eq!(colours.keys().copied().collect::<Vec<_>>(), [2, 4, 5, 7, 9]);
     }
 
     #[test]

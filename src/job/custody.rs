@@ -49,12 +49,14 @@ struct Progress {
     /// Time in this stage that does not count.
     excused: Duration,
     waiting: u32,
+    /// How much of the work is done, in per cent, as far as it was ever told.
+    done: Option<u64>,
     /// That of the stage, in traces; nothing happens inside it.
     span: Span,
 }
 
 impl Progress {
-    fn new() -> Self {
+    fn new(done: Option<u64>) -> Self {
         let now = Instant::now();
         Self {
             status: Status::New,
@@ -65,6 +67,7 @@ impl Progress {
             stage_entered: now,
             excused: Duration::ZERO,
             waiting: 0,
+            done,
             span: Span::none(),
         }
     }
@@ -94,7 +97,8 @@ impl Custody {
         let children = record.children();
         // What waits for children goes on waiting for them, whatever happens.
         let resting = if children.is_empty() { Status::New.to_string() } else { record.status() };
-        let (attempts, progress) = (record.number("rc_attempts"), Mutex::new(Progress::new()));
+        let done = record.text("progress").and_then(|text| text.parse().ok());
+        let (attempts, progress) = (record.number("rc_attempts"), Mutex::new(Progress::new(done)));
         Self { queue, claim, attempts, children, resting, progress, claimed: Instant::now() }
     }
 
@@ -164,6 +168,16 @@ impl Custody {
         fields.extend(progress.times());
         drop(progress);
         self.write(fields);
+    }
+
+    /// So much of the work is done, in per cent; what was told before is never taken back.
+    pub(super) fn advance(&self, percent: u64) {
+        let mut progress = self.progress();
+        if progress.done.is_none_or(|done| done < percent) {
+            progress.done = Some(percent);
+            drop(progress);
+            self.write(vec![("progress", percent.to_string())]);
+        }
     }
 
     /// Ends the job with a result.

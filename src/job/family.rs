@@ -23,12 +23,13 @@ pub struct Children {
     awaited: Awaited,
     status: Status,
     fail_fast: bool,
+    progress: u8,
 }
 
 impl Children {
     /// These, with the job in `status` meanwhile. The job goes on when all are final.
     pub fn new(children: Vec<NewChild>, status: Status) -> Self {
-        Self { awaited: Awaited::New(children), status, fail_fast: false }
+        Self { awaited: Awaited::New(children), status, fail_fast: false, progress: 100 }
     }
 
     /// The same, but the job goes on as soon as one of them has failed.
@@ -37,14 +38,20 @@ impl Children {
         Self { fail_fast: true, ..self }
     }
 
+    /// The same, but they are only a part of the work: so much of it, in per cent, is done when all are final.
+    #[must_use]
+    pub fn up_to(self, progress: u8) -> Self {
+        Self { progress, ..self }
+    }
+
     pub(super) fn wait(&self) -> ChildWait {
-        let Self { awaited, status, fail_fast } = self;
-        ChildWait { awaited: awaited.clone(), status: status.as_str(), fail_fast: *fail_fast }
+        let Self { awaited, status, fail_fast, progress } = self;
+        ChildWait { awaited: awaited.clone(), status: status.as_str(), fail_fast: *fail_fast, progress: *progress }
     }
 
     /// Children that a Python consumer has created for an archive.
     fn adopted(children: Vec<JobKey>) -> Self {
-        Self { awaited: Awaited::Existing(children), status: Status::Waiting, fail_fast: false }
+        Self { awaited: Awaited::Existing(children), status: Status::Waiting, fail_fast: false, progress: 100 }
     }
 }
 
@@ -103,9 +110,9 @@ impl Child {
         }
     }
 
-    /// Whether it has ended without a result.
+    /// Whether it has ended without a result; one that has vanished has.
     pub fn has_failed(&self) -> bool {
-        self.record.has_failed()
+        self.record.has_failed() || self.record.status().is_empty()
     }
 
     /// The queue that its parent put it into.

@@ -300,6 +300,11 @@ impl Job {
         self.custody.decoded(pixels as u64);
     }
 
+    /// Records how much of the work is done, in per cent. It never goes back, not even when the job is run again.
+    pub fn record_progress(&self, percent: u64) {
+        self.custody.advance(percent.min(100));
+    }
+
     /// Records what was found out about a job that did not say it.
     pub fn record_detected(&self, detected: Detected) {
         self.custody.write(vec![match detected {

@@ -54,6 +54,8 @@ pub(crate) struct Wait {
     pub(crate) status: &'static str,
     /// Whether the first failure of a child ends the wait.
     pub(crate) fail_fast: bool,
+    /// The job's progress when all are final, in per cent.
+    pub(crate) progress: u8,
 }
 
 impl Queue {
@@ -63,7 +65,7 @@ impl Queue {
         let mut call = self.settling(&PARK, claim);
         call.key(self.auxiliary("parked")).key(pending(&claim.key));
         call.arg(millis(self.sweep_interval())).arg(wait.status).arg(u8::from(wait.fail_fast));
-        call.arg(crate::job::timestamp()).arg(self.name());
+        call.arg(crate::job::timestamp()).arg(self.name()).arg(wait.progress);
         match &wait.awaited {
             Awaited::New(children) => {
                 let keys: Vec<_> = children.iter().map(|child| child_key(&claim.key, child)).collect();

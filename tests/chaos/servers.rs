@@ -179,9 +179,11 @@ impl Servers {
             *at = at.map(|_| now);
         }
         self.s3.fail_for(Duration::ZERO, Fault::HangUp);
+        // At least once: what is cut off comes back although nothing else is away.
+        self.tick().await;
         while self.models.is_none() || self.master().is_none() {
-            self.tick().await;
             tokio::time::sleep(Duration::from_millis(50)).await;
+            self.tick().await;
         }
     }
 }

@@ -6,7 +6,8 @@ use ndarray::{Array2, Array3, Array4, ArrayD, ArrayView2, Axis, Ix4, stack};
 use redis_consumer::serving::{Input, Model, ModelId};
 
 /// A stand-in for a model that takes tiles of this size: `nuclear`, `nuclear3`, `cytoplasm`, `mesmer`, `scale`
-/// or `label`; `two-heads` is as wrong for Mesmer as a nuclear model with two channels.
+/// or `label`; `blobs` finds what is brighter than noise; `two-heads` is as wrong for Mesmer as a nuclear model with two
+/// channels.
 pub(crate) fn model(kind: &str, id: &str, tile: [usize; 2]) -> Model {
     let kind = kind.to_owned();
     let id: ModelId = id.parse().expect("the test names a model");
@@ -42,6 +43,14 @@ fn heads(kind: &str, tile: &Array3<f32>) -> Vec<ArrayD<f32>> {
         "nuclear" | "cytoplasm" | "two-heads" => {
             let (maxima, interior) = pair(&quantised(0), 150, 300);
             vec![planes(&[maxima]), planes(&[interior])]
+        }
+        "blobs" => {
+            // Normalised noise is a half on average: what matters is above.
+            let smooth = box_sum(quantised(0).view(), 2);
+            let (maxima, interior) = (box_sum(smooth.view(), 2), smooth);
+            const D: i64 = 25 * 255;
+            let maxima = maxima.mapv(|sum| head(sum, 500 * 25 * D / 1000, 25 * D));
+            vec![planes(&[maxima]), planes(&[interior.mapv(|sum| head(sum, 600 * D / 1000, D))])]
         }
         "nuclear3" => {
             let (maxima, interior) = pair(&quantised(0), 150, 300);

@@ -73,15 +73,30 @@ pub(crate) struct PythonConsumer {
 }
 
 impl PythonConsumer {
-    /// Starts one that takes so long for a job.
-    pub(crate) fn start(mut connection: redis::Connection, queue: &str, name: &str, work: Duration) -> Self {
-        let (queue, name) = (queue.to_owned(), name.to_owned());
+    /// Starts one that takes so long for a job, and whose every result is `output/python.zip`.
+    pub(crate) fn start(connection: redis::Connection, queue: &str, name: &str, work: Duration) -> Self {
+        Self::run(Python {
+            connection,
+            queue: queue.to_owned(),
+            name: name.to_owned(),
+            output: "output/python.zip",
+            work,
+        })
+    }
+
+    /// Starts one whose every result is this object.
+    pub(crate) fn start_with_result(connection: redis::Connection, queue: &str, output: &'static str) -> Self {
+        let name = format!("pod-python-{queue}");
+        Self::run(Python { connection, queue: queue.to_owned(), name, output, work: Duration::ZERO })
+    }
+
+    fn run(mut python: Python) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
             let mut done = Vec::new();
             while !stopped.load(Ordering::Relaxed) {
-                done.extend(iteration(&mut connection, &queue, &name, work).expect("redis answers"));
+                done.extend(python.iteration().expect("redis answers"));
             }
             done
         });
@@ -101,47 +116,101 @@ impl Drop for PythonConsumer {
     }
 }
 
-/// One iteration of the Python consumer's loop, command by command.
-fn iteration(
-    connection: &mut redis::Connection,
-    queue: &str,
-    name: &str,
+/// A Python consumer's hands while it waits for jobs of its own (1.9): it knows of no set, no script and no lease.
+pub(crate) struct PythonParent {
+    connection: redis::Connection,
+    children: Vec<String>,
+}
+
+impl PythonParent {
+    pub(crate) fn new(connection: redis::Connection) -> Self {
+        Self { connection, children: Vec::new() }
+    }
+
+    /// Creates a child for a file that it has uploaded below `output/`, and queues it.
+    pub(crate) fn create(&mut self, queue: &str, file: &str, fields: &[(&str, &str)]) {
+        let key = format!("{queue}:{file}:{:032x}", self.children.len() + 1);
+        let (object, now) = (format!("output/{file}"), now());
+        let mut hash = vec![
+            ("identity_upload", "pod-python"),
+            ("input_file_name", object.as_str()),
+            ("original_name", file),
+            ("status", "new"),
+            ("created_at", now.as_str()),
+            ("updated_at", now.as_str()),
+            ("url", "https://example.invalid/input"),
+        ];
+        hash.extend(fields);
+        self.connection.hset_multiple::<_, _, _, ()>(&key, &hash).expect("the hash is written");
+        let _: usize = self.connection.lpush(queue, &key).expect("queued");
+        self.children.push(key);
+    }
+
+    /// Polls every child until it is final: the keys of the results, or the reason of the first that has failed.
+    pub(crate) fn wait(&mut self) -> Result<Vec<String>, String> {
+        let children = std::mem::take(&mut self.children);
+        children.iter().map(|child| self.wait_for(child)).collect()
+    }
+
+    fn wait_for(&mut self, child: &str) -> Result<String, String> {
+        for _ in 0..600 {
+            let status: String = self.connection.hget(child, "status").expect("a status");
+            match status.as_str() {
+                "done" => return Ok(self.connection.hget(child, "output_file_name").expect("a result")),
+                "failed" => return Err(self.connection.hget(child, "reason").expect("a reason")),
+                _ => std::thread::sleep(Duration::from_millis(100)),
+            }
+        }
+        panic!("waited in vain for {child}");
+    }
+}
+
+/// What a Python consumer knows.
+struct Python {
+    connection: redis::Connection,
+    queue: String,
+    name: String,
+    output: &'static str,
     work: Duration,
-) -> redis::RedisResult<Option<String>> {
-    let list = format!("processing-{queue}:{name}");
-    while connection.rpoplpush::<_, _, Option<String>>(&list, queue)?.is_some() {}
-    if connection.llen::<_, usize>(queue)? == 0 {
-        std::thread::sleep(Duration::from_millis(50));
-        return Ok(None);
-    }
-    let Some(job) = connection.rpoplpush::<_, _, Option<String>>(queue, &list)? else { return Ok(None) };
-    let touch = |connection: &mut redis::Connection, status: &str| {
-        let fields = [("status", status.to_owned()), ("updated_at", now()), ("updated_by", name.to_owned())];
-        connection.hset_multiple::<_, _, _, ()>(&job, &fields)
-    };
-    connection.hset_multiple::<_, _, _, ()>(&job, &[("updated_at", now()), ("updated_by", name.to_owned())])?;
-    let _: Option<String> = connection.hget(&job, "input_file_name")?;
-    let hash: std::collections::HashMap<String, String> = connection.hgetall(&job)?;
-    if matches!(hash.get("status").map(String::as_str), Some("done" | "failed")) {
-        let _: usize = connection.lrem(&list, 1, &job)?;
-        return Ok(None);
-    }
-    touch(connection, "started")?;
-    std::thread::sleep(work);
-    touch(connection, "predicting")?;
-    connection.hset_multiple::<_, _, _, ()>(
-        &job,
-        &[
+}
+
+impl Python {
+    /// One iteration of its loop, command by command.
+    fn iteration(&mut self) -> redis::RedisResult<Option<String>> {
+        let Self { connection, queue, name, output, work } = self;
+        let list = format!("processing-{queue}:{name}");
+        while connection.rpoplpush::<_, _, Option<String>>(&list, &*queue)?.is_some() {}
+        if connection.llen::<_, usize>(&*queue)? == 0 {
+            std::thread::sleep(Duration::from_millis(50));
+            return Ok(None);
+        }
+        let Some(job) = connection.rpoplpush::<_, _, Option<String>>(&*queue, &list)? else { return Ok(None) };
+        let touch = |connection: &mut redis::Connection, status: &str| {
+            let fields = [("status", status.to_owned()), ("updated_at", now()), ("updated_by", name.clone())];
+            connection.hset_multiple::<_, _, _, ()>(&job, &fields)
+        };
+        connection.hset_multiple::<_, _, _, ()>(&job, &[("updated_at", now()), ("updated_by", name.clone())])?;
+        let _: Option<String> = connection.hget(&job, "input_file_name")?;
+        let hash: std::collections::HashMap<String, String> = connection.hgetall(&job)?;
+        if matches!(hash.get("status").map(String::as_str), Some("done" | "failed")) {
+            let _: usize = connection.lrem(&list, 1, &job)?;
+            return Ok(None);
+        }
+        touch(connection, "started")?;
+        std::thread::sleep(*work);
+        touch(connection, "predicting")?;
+        let result = [
             ("status", "done".to_owned()),
-            ("output_url", "https://example.invalid/python.zip".to_owned()),
-            ("output_file_name", "output/python.zip".to_owned()),
+            ("output_url", format!("https://example.invalid/{output}")),
+            ("output_file_name", (*output).to_owned()),
             ("finished_at", now()),
             ("updated_at", now()),
-            ("updated_by", name.to_owned()),
+            ("updated_by", name.clone()),
             ("total_jobs", "1".to_owned()),
             ("total_time", "0.1".to_owned()),
-        ],
-    )?;
-    let _: usize = connection.lrem(&list, 1, &job)?;
-    Ok(Some(job))
+        ];
+        connection.hset_multiple::<_, _, _, ()>(&job, &result)?;
+        let _: usize = connection.lrem(&list, 1, &job)?;
+        Ok(Some(job))
+    }
 }

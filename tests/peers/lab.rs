@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use redis_consumer::serving::{Model, ModelServer};
+use redis_consumer::serving::{Method, Model, ModelServer};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -99,10 +99,23 @@ impl Lab {
 
     /// Submits a job as the newest frontend does, and returns its key.
     pub(crate) fn submit(&self, input: &str, fields: &[(&str, &str)]) -> String {
+        self.submit_to("segmentation", input, fields)
+    }
+
+    /// The same to any queue.
+    pub(crate) fn submit_to(&self, queue: &str, input: &str, fields: &[(&str, &str)]) -> String {
         self.jobs.set(self.jobs.get() + 1);
-        let key = format!("segmentation:{input}:00000000-0000-4000-8000-{:012}", self.jobs.get());
+        let key = format!("{queue}:{input}:00000000-0000-4000-8000-{:012}", self.jobs.get());
         self.write_job(&key, input, fields);
-        let _: u32 = self.redis.ask(&["LPUSH", "segmentation", &key]);
+        let _: u32 = self.redis.ask(&["LPUSH", queue, &key]);
+        key
+    }
+
+    /// Submits a job and waits until the model is asked for it.
+    pub(crate) fn submit_to_model(&self, input: &str, fields: &[(&str, &str)]) -> String {
+        let before = self.models.faults().calls(Method::Predict);
+        let key = self.submit(input, fields);
+        eventually("the model is asked", || self.models.faults().calls(Method::Predict) > before);
         key
     }
 

@@ -9,4 +9,5 @@ pub(crate) mod kiosk;
 pub(crate) mod lab;
 pub(crate) mod redis;
 pub(crate) mod s3;
+pub(crate) mod scenes;
 pub(crate) mod spot_model;

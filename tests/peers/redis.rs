@@ -325,6 +325,14 @@ impl Monitor {
     }
 }
 
+/// Holds a record to the order of statuses of an image's job. A stage that is over within half a second is not written.
+pub(crate) fn assert_stages_in_order(lines: &[String]) {
+    let order = ["started", "pre-processing", "predicting", "saving-results", "done"];
+    let of_line = |line: &String| order.iter().position(|status| line.contains(&format!("\"{status}\"")));
+    let written: Vec<_> = lines.iter().filter(|line| line.contains("HSET")).filter_map(of_line).collect();
+    assert!(written.is_sorted() && written.contains(&2) && written.contains(&4), "{written:?} in {lines:#?}");
+}
+
 /// `redis-server`, or what `REDIS_SERVER` names: another version, or Valkey.
 #[expect(clippy::disallowed_methods, reason = "a test's own switch")]
 fn program() -> std::ffi::OsString {

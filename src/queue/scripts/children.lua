@@ -1,7 +1,8 @@
 -- Shared by scripts that learn of the end of a child: how its parent is told. A set says which children are pending, so that
 -- each counts once, however often its end is reported.
 local function wake_if_ready(parent)
-  local record = redis.pcall('HMGET', parent, 'status', 'children_total', 'children_failed', 'children_fail_fast', 'rc_queue')
+  local record = redis.pcall('HMGET', parent, 'status', 'children_total', 'children_failed', 'children_fail_fast', 'rc_queue',
+    'children_progress')
   local pending = 'rc:pending:' .. parent
   if record.err or not record[1] or record[1] == 'done' or record[1] == 'failed' then
     redis.call('DEL', pending)
@@ -9,7 +10,8 @@ local function wake_if_ready(parent)
   end
   local left, total = redis.call('SCARD', pending), tonumber(record[2] or 0) or 0
   if total > 0 then
-    redis.call('HSET', parent, 'progress', math.floor((total - left) * 100 / total + 0.5))
+    local share = tonumber(record[6] or 100) or 100
+    redis.call('HSET', parent, 'progress', math.floor((total - left) * share / total + 0.5))
   end
   local hopeless = record[4] == '1' and (tonumber(record[3] or 0) or 0) > 0
   if (left == 0 or hopeless) and record[5] and redis.call('ZREM', 'rc:parked:' .. record[5], parent) == 1 then

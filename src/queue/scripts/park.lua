@@ -3,7 +3,8 @@
 -- KEYS[5]: parked jobs   KEYS[6]: pending children
 -- ARGV[2]: ms until the children are looked at   ARGV[3]: status of the job meanwhile
 -- ARGV[4]: 1 if the first failure of a child is to end the wait   ARGV[5]: time stamp   ARGV[6]: queue of the job
--- ARGV[7…]: child, its queue, …; no queue for a child that is there already
+-- ARGV[7]: progress of the job when all children are final, per cent
+-- ARGV[8…]: child, its queue, …; no queue for a child that is there already
 -- Returns: OK, GONE, LOST; MOVED (taken out of the list, or finished by others)
 local answer = not_held()
 if answer then return answer end
@@ -11,7 +12,7 @@ if not let_go() then return 'MOVED' end
 
 local children = {}
 redis.call('DEL', KEYS[6])
-for i = 7, #ARGV, 2 do
+for i = 8, #ARGV, 2 do
   local child, queue = ARGV[i], ARGV[i + 1]
   children[#children + 1] = child
   redis.call('SADD', KEYS[6], child)
@@ -23,7 +24,8 @@ for i = 7, #ARGV, 2 do
 end
 redis.call('HSET', job, 'status', ARGV[3], 'rc_queue', ARGV[6], 'updated_at', ARGV[5],
   'children', table.concat(children, ','), 'children:done', '', 'children:failed', '', 'children_fail_fast', ARGV[4],
-  'children_total', #children, 'children_done', 0, 'children_failed', 0, 'progress', 0)
+  'children_total', #children, 'children_done', 0, 'children_failed', 0, 'children_progress', ARGV[7],
+  'progress', 0)
 local time = redis.call('TIME')
 redis.call('ZADD', KEYS[5], time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[2], job)
 return 'OK'
