@@ -80,9 +80,10 @@ pub(crate) async fn consume(configured: Configured, stop: CancellationToken) -> 
     }
     let asked = stop.run_until_cancelled(queue.risks()).await;
     asked.transpose()?.unwrap_or_default().iter().for_each(|risk| warn!("{risk}"));
-    let Clients { serving, memory, .. } = clients;
+    let Clients { storage, serving, memory } = clients;
     let (policy, quarantine) = (configured.policy, RwLock::default());
     Worker { queue, consumer, serving, memory, policy, quarantine }.run(stop).await?;
+    storage.close().await;
     info!("stopped");
     Ok(())
 }

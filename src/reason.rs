@@ -129,6 +129,7 @@ fn of_storage(error: &storage::Error) -> Class {
         // What was never there, or has been cleaned away, does not come back by itself.
         storage::Error::NotFound { .. } | storage::Error::Unusable { .. } => Class::InvalidInput,
         storage::Error::TooLarge { .. } => Class::TooLarge,
+        storage::Error::Replaced { .. } => Class::StorageRead,
         storage::Error::PermissionDenied { direction, .. }
         | storage::Error::Unavailable { direction, .. }
         | storage::Error::Other { direction, .. } => by(direction),
