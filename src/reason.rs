@@ -114,7 +114,7 @@ fn of_track_file(error: &TrackFileError) -> Option<Class> {
 
 fn of_archive(error: &ArchiveError) -> Class {
     match error {
-        ArchiveError::TooMany { .. } | ArchiveError::TooLarge { .. } => Class::TooLarge,
+        ArchiveError::TooMany { .. } | ArchiveError::TooLarge { .. } | ArchiveError::LongList { .. } => Class::TooLarge,
         ArchiveError::Encrypted(_) => Class::Unsupported,
         _ => Class::InvalidInput,
     }
