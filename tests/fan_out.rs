@@ -141,6 +141,21 @@ async fn an_archive_that_cannot_be_worked_fails_with_a_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_archive_waits_for_the_memory_of_a_few_of_its_images() {
+    let lab = lab().await;
+    let entries = |length: usize| (0..9).map(move |n| (format!("{n}.tif"), noise(length, n)));
+    lab.put("uploads/small.zip", &write_zip(entries(200 << 10)).expect("it fits in memory"));
+    lab.put("uploads/large.zip", &write_zip(entries(1 << 20)).expect("it fits in memory"));
+    let _zip = zip_pod(&lab, "pod-zip").set("MEMORY_BUDGET", "3Mi").start();
+    let key = submit(&lab, "segmentation-zip", "uploads/small.zip", &FIELDS);
+    eventually("it waits for its children", || lab.redis.hash(&key)["status"] == "waiting");
+    let key = submit(&lab, "segmentation-zip", "uploads/large.zip", &FIELDS);
+    let reason = lab.wait_failed(&key);
+    assert!(reason.ends_with("bytes of memory, and MEMORY_BUDGET is 3145728"), "{reason}");
+    assert_eq!(lab.redis.hash(&key)["error_class"], "too_large");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_killed_at_any_moment_does_not_double_the_children() {
     let lab = lab().await;
     let names: Vec<_> = (0..60).map(|n| format!("{n:02}.png")).collect();

@@ -437,10 +437,15 @@ async fn every_step_of_an_upload_in_parts_is_tried_again() {
     let body = noise(17 << 20);
     let steps = [("POST", "uploads"), ("PUT", "partNumber=2"), ("PUT", "partNumber=3"), ("POST", "uploadId=")];
     // A store that has begun its answer may still fail.
-    for fault in [Fault::Status(503), Fault::HangUp, Fault::Silence, Fault::Status(200)] {
+    for fault in [Fault::Status(503), Fault::HangUp, Fault::LoseAnswer, Fault::Silence, Fault::Status(200)] {
         for (method, target) in steps {
-            // A part may take as long as its size allows for.
-            if matches!(fault, Fault::Status(200) | Fault::Silence) && method == "PUT" {
+            // A part may take as long as its size allows for, and this server denies access to an upload that it has finished.
+            let fits = match fault {
+                Fault::Status(200) | Fault::Silence => method == "POST",
+                Fault::LoseAnswer => target != "uploadId=",
+                _ => true,
+            };
+            if !fits {
                 continue;
             }
             let mut left = 1;
@@ -456,7 +461,8 @@ async fn every_step_of_an_upload_in_parts_is_tried_again() {
         }
     }
     storage.close().await;
-    assert_eq!(server.open_uploads(), 0);
+    // An upload whose beginning was not heard of cannot be given up.
+    assert_eq!(server.open_uploads(), 1);
 }
 
 #[tokio::test]
@@ -502,7 +508,7 @@ async fn google_gets_large_objects_in_parts() {
         "x-goog-generation: 1\r\n",
         "<CompleteMultipartUploadResult><ETag>e</ETag></CompleteMultipartUploadResult>",
     );
-    let server = Canned::start(vec![begun, part.clone(), part, failed, whole]).await;
+    let server = Canned::start(vec![begun.clone(), part.clone(), part.clone(), failed, whole]).await;
     let emulator = [("STORAGE_BUCKET", "gs://b"), ("STORAGE_EMULATOR_HOST", server.endpoint.as_str())];
     let storage = open(&[emulator[0], emulator[1], ("STORAGE_MAX_BACKOFF", "0.01")]);
     write(&storage, "output/a.zip", &noise(9 << 20)).await.expect("stored");
@@ -514,6 +520,21 @@ async fn google_gets_large_objects_in_parts() {
     assert!(first[1].starts_with(&format!("PUT {object}?partNumber=")), "{first:?}");
     assert_eq!(first[3..], [format!("POST {object}?uploadId=u1"), format!("POST {object}?uploadId=u1")]);
     assert!(heads[1..].iter().all(|head| !head.contains("x-goog-acl")), "{heads:?}");
+
+    // The parts are put together, and the answer is lost.
+    let lost = Answer::Bytes(Vec::new());
+    let forgotten = answer("404 Not Found", "", "<Error><Code>NoSuchUpload</Code></Error>");
+    for (size, is_ours) in [(9 << 20, true), (1 << 20, false)] {
+        let head = "etag: \"1\"\r\nlast-modified: Mon, 01 Jan 2024 00:00:00 GMT\r\nconnection: close\r\n";
+        let there = Answer::Bytes(format!("HTTP/1.1 200 OK\r\ncontent-length: {size}\r\n{head}\r\n").into_bytes());
+        let answers = vec![begun.clone(), part.clone(), part.clone(), lost.clone(), forgotten.clone(), there];
+        let server = Canned::start(answers).await;
+        let emulator = [("STORAGE_BUCKET", "gs://b"), ("STORAGE_EMULATOR_HOST", server.endpoint.as_str())];
+        let storage = open(&[emulator[0], emulator[1], ("STORAGE_MAX_BACKOFF", "0.01")]);
+        let stored = write(&storage, "output/a.zip", &noise(9 << 20)).await;
+        assert_eq!(stored.is_ok(), is_ours, "{stored:?}");
+        assert!(server.heads()[5].starts_with(&format!("HEAD {object} ")), "{:?}", server.heads());
+    }
 }
 
 #[tokio::test]

@@ -306,12 +306,12 @@ impl Object {
     /// What an error of the client means for this object, and whether it may pass.
     fn failure(&self, error: &object_store::Error) -> Failure {
         tracing::debug!(storage.key = %self.path, storage.bucket = %self.bucket, %error, "storage request failed");
-        let causes = || std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+        let causes = || causes(error);
         let root = causes().last().map(ToString::to_string).unwrap_or_default();
         if causes().any(|cause| cause.is::<NoCredentials>()) {
             return Failure::Passing(format!("no credentials: {root}"));
         }
-        if let Some(refusal) = causes().find_map(|cause| cause.downcast_ref::<Refusal>()) {
+        if let Some(refusal) = refusal_in(error) {
             return self.refused(refusal);
         }
         if causes().any(|cause| cause.is::<HttpError>()) {
@@ -383,6 +383,15 @@ impl Object {
         let (key, bucket) = (self.path.to_string(), self.bucket.to_string());
         Error::Unavailable { key, bucket, attempts, elapsed, reason, direction: self.direction }
     }
+}
+
+fn causes(error: &object_store::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source())
+}
+
+/// The answer of the store behind an error, if there was one.
+fn refusal_in(error: &object_store::Error) -> Option<&Refusal> {
+    causes(error).find_map(|cause| cause.downcast_ref())
 }
 
 fn content_type(key: &str) -> &'static str {

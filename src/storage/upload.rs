@@ -8,19 +8,24 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::multipart::{MultipartStore, PartId};
-use object_store::{MultipartId, MultipartUpload, ObjectStore as _, PutMultipartOptions, PutPayload};
+use object_store::{
+    MultipartId, MultipartUpload, ObjectStore as _, ObjectStoreExt as _, PutMultipartOptions, PutPayload,
+};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::Instrument as _;
 
-use super::{Error, Object, Storage};
+use super::{Error, Object, Storage, refusal_in};
 
 /// Bytes of every part but the last. Stores want 5 MiB at least and 10 000 parts at most, some that all are of one size.
 const PART_BYTES: usize = 8 << 20;
 
 /// Parts that are under way at the same time.
 const PARTS_AT_ONCE: usize = 2;
+
+/// How long parts may still take of an upload that is given up.
+const LAST_PARTS: Duration = Duration::from_secs(1);
 
 /// How long a store is asked again and again to forget an upload.
 const CLEANING: Duration = Duration::from_secs(60);
@@ -120,7 +125,12 @@ impl Parts {
         };
         let id = storage.retry.run(object, begin).await?;
         let target = Target { storage: storage.clone(), store: Arc::clone(store), object: object.clone(), id };
-        Ok(Self::Bucket(BucketParts { target: Some(Arc::new(target)), running: JoinSet::new(), done: Vec::new() }))
+        Ok(Self::Bucket(BucketParts {
+            target: Some(Arc::new(target)),
+            running: JoinSet::new(),
+            done: Vec::new(),
+            size: 0,
+        }))
     }
 }
 
@@ -131,6 +141,7 @@ struct BucketParts {
     running: JoinSet<Result<(usize, PartId), Error>>,
     /// By their place in the object.
     done: Vec<Option<PartId>>,
+    size: u64,
 }
 
 /// An upload as the store knows it.
@@ -147,6 +158,7 @@ impl BucketParts {
         if let Some(target) = self.target.clone() {
             let place = self.done.len();
             self.done.push(None);
+            self.size += part.len() as u64;
             self.running.spawn(async move { target.put(place, part).await }.in_current_span());
         }
         Ok(())
@@ -155,7 +167,7 @@ impl BucketParts {
     async fn complete(mut self) -> Result<(), Error> {
         self.leave_running(0).await?;
         if let Some(target) = &self.target {
-            target.complete(self.done.drain(..).flatten().collect()).await?;
+            target.complete(self.done.drain(..).flatten().collect(), self.size).await?;
         }
         self.target = None;
         Ok(())
@@ -185,7 +197,9 @@ impl Drop for BucketParts {
         let mut running = std::mem::take(&mut self.running);
         let tracker = target.storage.cleaning.clone();
         let cleaning = async move {
-            // A part that arrives later would stay.
+            // A part that the store is about to have would stay if it came after the end.
+            let rest = async { while running.join_next().await.is_some() {} };
+            let _ = timeout(LAST_PARTS, rest).await;
             running.shutdown().await;
             target.abort().await;
         };
@@ -203,12 +217,21 @@ impl Target {
         Ok((place, self.storage.retry.run(&self.object, put).await?))
     }
 
-    async fn complete(&self, parts: Vec<PartId>) -> Result<(), Error> {
+    async fn complete(&self, parts: Vec<PartId>, size: u64) -> Result<(), Error> {
         let complete = async || {
             let stored = self.store.complete_multipart(&self.object.path, &self.id, parts.clone()).await;
-            stored.map(drop).map_err(|error| self.object.failure(&error))
+            let Err(error) = stored else { return Ok(()) };
+            let is_forgotten = refusal_in(&error).is_some_and(|refusal| refusal.status == 404);
+            if is_forgotten && self.is_stored(size).await { Ok(()) } else { Err(self.object.failure(&error)) }
         };
         self.storage.retry.run(&self.object, complete).await
+    }
+
+    /// Whether the object is there though the store has forgotten its parts: it has put them together, and its answer was
+    /// lost. Whoever stores under a key stores the same again.
+    async fn is_stored(&self, size: u64) -> bool {
+        let found = self.storage.store.objects.head(&self.object.path).await;
+        found.is_ok_and(|found| found.size == size)
     }
 
     /// Has the store forget the parts, if it can be reached.

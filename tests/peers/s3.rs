@@ -34,6 +34,8 @@ pub(crate) enum Fault {
     Status(u16),
     /// The connection ends without an answer.
     HangUp,
+    /// The same, but what was asked for is done.
+    LoseAnswer,
     /// Nothing, for ever.
     Silence,
 }
@@ -181,6 +183,10 @@ async fn serve(socket: TcpStream, service: S3Service, state: Arc<Mutex<State>>) 
                     answer.map_err(|error| io::Error::other(format!("{error:?}")))
                 }
                 Some(Fault::Status(status)) => Ok(refusal(status)),
+                Some(Fault::LoseAnswer) => {
+                    drop(service.call(request.map(s3s::Body::from)).await);
+                    Err(io::Error::other("hung up on purpose"))
+                }
                 Some(Fault::HangUp) => Err(io::Error::other("hung up on purpose")),
                 Some(Fault::Silence) => std::future::pending().await,
             }
