@@ -15,6 +15,9 @@ use ndarray::{Array2, Array4, ArrayD, Axis};
 use redis_consumer::analysis::{PadMode, Tiling};
 use redis_consumer::images::{self, Limits, encode_tiff};
 use redis_consumer::serving::{Input, Model, ModelId};
+use redis_consumer::settings::{Env, Reader};
+use redis_consumer::storage::archive::write_zip;
+use redis_consumer::storage::{Storage, StorageSettings};
 
 use crate::nuclei::Nuclei;
 use crate::peers::lab::{Lab, Pod};
@@ -32,6 +35,12 @@ const TILE: usize = 256;
 const INPUT: &str = "uploads/nuclei.tif";
 const FIELDS: [(&str, &str); 2] = [("dimension_order", "XY"), ("channels", "0,")];
 
+const ARCHIVE: &str = "uploads/plate.zip";
+/// Images in it.
+const IMAGES: usize = 500;
+/// How often it goes through, one after the other.
+const ARCHIVES: usize = 3;
+
 const STARTS: usize = 10;
 const JOBS: usize = 100;
 const JOBS_OF_TWO_SLOTS: usize = 200;
@@ -48,12 +57,13 @@ const STAGES: [(&str, &str); 4] = [
 type Measure = fn(&Bench, &mut Table);
 
 /// What is measured, by the names that can be given after `--`.
-const MEASUREMENTS: [(&str, Measure); 5] = [
+const MEASUREMENTS: [(&str, Measure); 6] = [
     ("start", Bench::starts),
     ("idle", Bench::idleness),
     ("pick-up", Bench::pick_up),
     ("jobs", Bench::jobs),
     ("throughput", Bench::throughput),
+    ("archives", Bench::archives),
 ];
 
 #[tokio::main]
@@ -94,7 +104,11 @@ impl Bench {
     }
 
     fn pod(&self, concurrency: usize) -> Pod {
-        let settings = self.lab.pod("pod-1").set("CONCURRENCY", &concurrency.to_string());
+        self.pod_of("segmentation", "pod-1", concurrency)
+    }
+
+    fn pod_of(&self, kind: &str, name: &str, concurrency: usize) -> Pod {
+        let settings = self.lab.pod(name).set("CONSUMER_TYPE", kind).set("CONCURRENCY", &concurrency.to_string());
         self.s3.environment().into_iter().fold(settings, |pod, (name, value)| pod.set(&name, &value)).start()
     }
 
@@ -192,6 +206,53 @@ impl Bench {
         table.row("  cores that the consumer had of it", format!("{cores:.2}"), "");
     }
 
+    /// Archives one after the other through two consumers of archives and two of images.
+    fn archives(&self, table: &mut Table) {
+        let zips = ["pod-zip-1", "pod-zip-2"].map(|name| self.pod_of("zip", name, 1));
+        let images = ["pod-1", "pod-2"].map(|name| self.pod_of("segmentation", name, 1));
+        let megabytes = self.put_archive();
+        table.row(format!("an archive of {IMAGES} images"), format!("{megabytes:.0} MB"), "");
+        for number in 1..=ARCHIVES {
+            let cpu = || images.iter().map(cpu_seconds).sum::<f64>();
+            let (began, cpu_before) = (Instant::now(), cpu());
+            let key = format!("segmentation-zip:{ARCHIVE}:{number}");
+            self.lab.write_job(&key, ARCHIVE, &FIELDS);
+            let _: u32 = self.lab.redis.ask(&["LPUSH", "segmentation-zip", &key]);
+            while !matches!(self.lab.redis.hash(&key)["status"].as_str(), "done" | "failed") {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            let hash = self.lab.wait_done(&key);
+            assert_eq!((hash["total_jobs"].parse(), hash["failures"].as_str()), (Ok(IMAGES), ""));
+            let seconds = began.elapsed().as_secs_f64();
+            let cores = (cpu() - cpu_before) / seconds;
+            table.row(format!("{number}. archive, submission to done"), format!("{seconds:.1} s"), "");
+            table.row("  cores that consumers of images had of it", format!("{cores:.2}"), "");
+            for zip in &zips {
+                table.row("  most memory of a consumer of archives so far", memory(zip, "VmHWM"), "");
+            }
+        }
+    }
+
+    /// Puts an archive of images into the bucket; gives its size.
+    fn put_archive(&self) -> f64 {
+        let image = fs::read(self.s3.folder().join(INPUT)).expect("an object");
+        let entries = (0..IMAGES).map(|number| (format!("plate/field {number}.tif"), image.clone()));
+        let archive = write_zip(entries).expect("it fits in memory");
+        let megabytes = archive.len() as f64 * 1e-6;
+        let env: Env = self.s3.environment().into_iter().collect();
+        let mut reader = Reader::new(&env);
+        let settings = StorageSettings::load(&mut reader);
+        reader.finish().expect("good settings");
+        // Through the server, which then knows the digest that it sends with every range.
+        let upload = async move {
+            let storage = Storage::open(&settings).expect("a client");
+            storage.upload(ARCHIVE, archive.into()).await.expect("stored");
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        std::thread::scope(|scope| scope.spawn(|| runtime.block_on(upload)).join().expect("no panic"));
+        megabytes
+    }
+
     fn nuclei(&self, hash: &HashMap<String, String>) -> usize {
         let archive = fs::read(self.s3.folder().join(&hash["output_file_name"])).expect("the job has a result");
         let mut archive = zip::ZipArchive::new(Cursor::new(archive)).expect("the result is an archive");
@@ -245,12 +306,15 @@ fn cpu_seconds(pod: &Pod) -> f64 {
 
 /// Memory of a consumer that is in RAM, the pages of the program itself included.
 fn megabytes(pod: &Pod) -> String {
+    memory(pod, "VmRSS")
+}
+
+/// What the system says of the memory of a consumer under this name.
+fn memory(pod: &Pod, name: &str) -> String {
     let status = fs::read_to_string(format!("/proc/{}/status", pod.id())).expect("the consumer runs");
-    let kibibytes = |name: &str| -> f64 {
-        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("Linux says it");
-        line.trim_matches([':', ' ', '\t', 'k', 'B']).parse().expect("a number")
-    };
-    format!("{:.1} MB", kibibytes("VmRSS") * 1024e-6)
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("Linux says it");
+    let kibibytes: f64 = line.trim_matches([':', ' ', '\t', 'k', 'B']).parse().expect("a number");
+    format!("{:.1} MB", kibibytes * 1024e-6)
 }
 
 /// An image of nuclei, and what a model could say about it.

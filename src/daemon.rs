@@ -113,7 +113,7 @@ pub(crate) async fn consume(configured: Configured, traces: Traces, stop: Cancel
     let (signs, watched_until) = (metrics.signs.clone(), stop.clone());
     let watched = Watched {
         queue: queue.clone(),
-        storage,
+        storage: storage.clone(),
         serving: serving.clone(),
         memory: memory.clone(),
         signs,
@@ -124,11 +124,14 @@ pub(crate) async fn consume(configured: Configured, traces: Traces, stop: Cancel
     let served = Monitor::new(&watched, registry).serve(monitor);
     let quarantine = RwLock::default();
     let worker = Worker { queue, consumer, serving, memory, policy, metrics, traces, quarantine };
-    tokio::select! {
+    let ended = tokio::select! {
         worked = work(worker, stop) => worked,
         served = served => served,
         told = telling => told,
-    }
+    };
+    storage.close().await;
+    info!("stopped");
+    ended
 }
 
 /// Consumes until `stop`, beginning with what an earlier process has left.
@@ -141,9 +144,7 @@ async fn work(worker: Worker, stop: CancellationToken) -> anyhow::Result<()> {
     }
     let asked = stop.run_until_cancelled(queue.risks()).await;
     asked.transpose()?.unwrap_or_default().iter().for_each(|risk| warn!("{risk}"));
-    worker.run(stop).await?;
-    info!("stopped");
-    Ok(())
+    worker.run(stop).await
 }
 
 /// The counters of all parts, under one prefix.

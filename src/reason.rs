@@ -114,7 +114,7 @@ fn of_track_file(error: &TrackFileError) -> Option<Class> {
 
 fn of_archive(error: &ArchiveError) -> Class {
     match error {
-        ArchiveError::TooMany { .. } | ArchiveError::TooLarge { .. } => Class::TooLarge,
+        ArchiveError::TooMany { .. } | ArchiveError::TooLarge { .. } | ArchiveError::LongList { .. } => Class::TooLarge,
         ArchiveError::Encrypted(_) => Class::Unsupported,
         _ => Class::InvalidInput,
     }
@@ -129,6 +129,7 @@ fn of_storage(error: &storage::Error) -> Class {
         // What was never there, or has been cleaned away, does not come back by itself.
         storage::Error::NotFound { .. } | storage::Error::Unusable { .. } => Class::InvalidInput,
         storage::Error::TooLarge { .. } => Class::TooLarge,
+        storage::Error::Replaced { .. } => Class::StorageRead,
         storage::Error::PermissionDenied { direction, .. }
         | storage::Error::Unavailable { direction, .. }
         | storage::Error::Other { direction, .. } => by(direction),

@@ -3,12 +3,15 @@
 mod peers;
 
 use std::collections::HashMap;
+use std::fs;
+use std::io::{Cursor, Read as _};
 use std::time::Duration;
 
 use ndarray::Array2;
 use peers::kiosk::PythonConsumer;
 use peers::lab::{Lab, PodSettings, eventually};
 use peers::redis::Redis;
+use peers::s3::{Fault, S3Server};
 use peers::scenes::{movie, spots_and_cells};
 use peers::{boxq, graph_models, spot_model};
 use redis_consumer::images::{self, Limits, encode_tiff};
@@ -37,6 +40,27 @@ fn submit(lab: &Lab, queue: &str, input: &str, fields: &[(&str, &str)]) -> Strin
 
 fn zip_pod(lab: &Lab, name: &str) -> PodSettings {
     lab.pod(name).set("CONSUMER_TYPE", "zip").set("LEASE_TIME", "2")
+}
+
+/// The same with its bucket on an S3 server, and quick to try again.
+fn zip_pod_on(lab: &Lab, s3: &S3Server) -> PodSettings {
+    let pod = zip_pod(lab, "pod-zip").set("STORAGE_MAX_BACKOFF", "0.01").set("RETRY_BACKOFF", "0.1");
+    s3.environment().into_iter().fold(pod, |pod, (name, value)| pod.set(&name, &value))
+}
+
+/// Puts an object into the bucket of an S3 server in one step.
+fn put_on(s3: &S3Server, key: &str, body: &[u8]) {
+    let path = s3.folder().join(key);
+    fs::create_dir_all(path.parent().expect("it lies in the bucket")).expect("a folder");
+    let new = s3.folder().join("new");
+    fs::write(&new, body).expect("an object");
+    fs::rename(new, path).expect("an object in its place");
+}
+
+/// Content that does not get smaller when it is packed.
+fn noise(length: usize, seed: u64) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    std::iter::repeat_with(|| random.u8(..)).take(length).collect()
 }
 
 fn children(hash: &HashMap<String, String>) -> Vec<String> {
@@ -116,6 +140,21 @@ async fn an_archive_that_cannot_be_worked_fails_with_a_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_archive_waits_for_the_memory_of_a_few_of_its_images() {
+    let lab = lab().await;
+    let entries = |length: usize| (0..9).map(move |n| (format!("{n}.tif"), noise(length, n)));
+    lab.put("uploads/small.zip", &write_zip(entries(200 << 10)).expect("it fits in memory"));
+    lab.put("uploads/large.zip", &write_zip(entries(1 << 20)).expect("it fits in memory"));
+    let _zip = zip_pod(&lab, "pod-zip").set("MEMORY_BUDGET", "3Mi").start();
+    let key = submit(&lab, "segmentation-zip", "uploads/small.zip", &FIELDS);
+    eventually("it waits for its children", || lab.redis.hash(&key)["status"] == "waiting");
+    let key = submit(&lab, "segmentation-zip", "uploads/large.zip", &FIELDS);
+    let reason = lab.wait_failed(&key);
+    assert!(reason.ends_with("bytes of memory, and MEMORY_BUDGET is 3145728"), "{reason}");
+    assert_eq!(lab.redis.hash(&key)["error_class"], "too_large");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_killed_at_any_moment_does_not_double_the_children() {
     let lab = lab().await;
     let names: Vec<_> = (0..60).map(|n| format!("{n:02}.png")).collect();
@@ -163,6 +202,105 @@ async fn children_that_python_consumers_finish_are_found() {
     let names: Vec<_> = lab.result(&hash).into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["python.tif", "python_2.tif"]);
     eventually("nothing is left behind", || is_quiet(&lab));
+}
+
+/// Six children whose results are 3 MiB each.
+async fn six_large_results(lab: &Lab, s3: &S3Server) -> (PythonConsumer, String, Vec<u8>) {
+    let names: Vec<_> = (0..6).map(|n| format!("{n}.png")).collect();
+    put_on(s3, "uploads/some.zip", &archive(&names.iter().map(String::as_str).collect::<Vec<_>>()));
+    let labels = noise(3 << 20, 1);
+    put_on(
+        s3,
+        "output/python.zip",
+        &write_zip([("labels.tif".to_owned(), labels.clone())]).expect("it fits in memory"),
+    );
+    let python = PythonConsumer::start(lab.redis.connection(), "segmentation", "pod-py", Duration::from_millis(5));
+    (python, submit(lab, "segmentation-zip", "uploads/some.zip", &FIELDS), labels)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_result_goes_up_in_parts_whatever_fails_meanwhile() {
+    let (lab, s3) = (lab().await, S3Server::start());
+    let mut left = 2;
+    s3.fail_if(Fault::Status(503), move |seen| {
+        let hit = left > 0 && (seen.is("PUT", "partNumber=2") || seen.is("POST", "uploadId="));
+        left -= usize::from(hit);
+        hit
+    });
+    let _zip = zip_pod_on(&lab, &s3).set("MEMORY_BUDGET", "100Mi").start();
+    let (_python, key, labels) = six_large_results(&lab, &s3).await;
+    let hash = lab.wait_done(&key);
+    assert_eq!((hash["total_jobs"].as_str(), hash["progress"].as_str()), ("6", "100"));
+    let result = fs::read(s3.folder().join(&hash["output_file_name"])).expect("a result");
+    let mut result = zip::ZipArchive::new(Cursor::new(result)).expect("an archive");
+    let names: Vec<_> = result.file_names().map(|name| name.expect("in UTF-8").into_owned()).collect();
+    assert_eq!(names[..2], ["labels.tif", "labels_2.tif"]);
+    assert_eq!(names.len(), 6);
+    for index in 0..6 {
+        let mut content = Vec::new();
+        result.by_index(index).expect("an entry").read_to_end(&mut content).expect("its content");
+        assert!(content == labels, "{index}");
+    }
+    let parts = s3.requests().iter().filter(|seen| seen.is("PUT", "partNumber=")).count();
+    assert!(parts >= 3, "{parts}");
+    assert_eq!(s3.open_uploads(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_that_cannot_be_stored_leaves_no_parts() {
+    let (lab, s3) = (lab().await, S3Server::start());
+    s3.fail_if(Fault::Status(403), |seen| seen.is("PUT", "partNumber=2"));
+    let _zip = zip_pod_on(&lab, &s3).start();
+    let (_python, key, _) = six_large_results(&lab, &s3).await;
+    let reason = lab.wait_failed(&key);
+    assert!(reason.starts_with("StorageError: s3://test-bucket denies access to `output/"), "{reason}");
+    assert_eq!(lab.redis.hash(&key)["error_class"], "storage_write");
+    eventually("nothing is left in the bucket", || s3.open_uploads() == 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_that_must_stop_takes_its_parts_with_it() {
+    let (lab, s3) = (lab().await, S3Server::start());
+    s3.fail_if(Fault::Silence, |seen| seen.is("PUT", "partNumber=2"));
+    let mut zip = zip_pod_on(&lab, &s3).set("SHUTDOWN_GRACE", "0.1").start();
+    let (_python, key, _) = six_large_results(&lab, &s3).await;
+    eventually("a part is under way", || s3.requests().iter().any(|seen| seen.is("PUT", "partNumber=2")));
+    assert!(s3.open_uploads() > 0);
+    zip.terminate();
+    assert!(zip.wait().success());
+    assert_eq!(s3.open_uploads(), 0);
+    s3.heal();
+    let _zip = zip_pod_on(&lab, &s3).start();
+    lab.wait_done(&key);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_is_replaced_while_it_is_read_is_read_again() {
+    let (lab, s3) = (lab().await, S3Server::start());
+    // So large that each image takes a request of its own.
+    let archive = |names: [&str; 3], seed: u64| {
+        let entries: Vec<_> = names.iter().map(|name| ((*name).to_owned(), noise(5 << 20, seed))).collect();
+        write_zip(entries).expect("it fits in memory")
+    };
+    put_on(&s3, "uploads/some.zip", &archive(["a.tif", "b.tif", "c.tif"], 1));
+    let mut fetched = 0;
+    s3.fail_if(Fault::Status(503), move |seen| {
+        fetched += usize::from(seen.is("GET", "some.zip"));
+        fetched > 2
+    });
+    let _zip = zip_pod_on(&lab, &s3).set("MAX_ATTEMPTS", "2").start();
+    let key = submit(&lab, "segmentation-zip", "uploads/some.zip", &FIELDS);
+    let reads = || s3.requests().iter().filter(|seen| seen.is("GET", "some.zip")).count();
+    eventually("it has read the list and one image", || reads() > 2);
+    put_on(&s3, "uploads/some.zip", &archive(["d.tif", "e.tif", "f.tif"], 2));
+    s3.heal();
+    eventually("it waits for its children", || lab.redis.hash(&key)["status"] == "waiting");
+    let hash = lab.redis.hash(&key);
+    let names: Vec<_> = children(&hash).iter().map(|child| lab.redis.hash(child)["original_name"].clone()).collect();
+    assert_eq!(names, ["d.tif", "e.tif", "f.tif"]);
+    let image = &lab.redis.hash(&children(&hash)[0])["input_file_name"];
+    assert!(fs::read(s3.folder().join(image)).expect("an image") == noise(5 << 20, 2));
+    assert_eq!(hash["rc_attempts"], "1");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use canned::{Answer, Canned, answer};
 use redis_consumer::settings::{Env, Reader};
-use redis_consumer::storage::{Error, Storage, StorageSettings};
+use redis_consumer::storage::{Error, Storage, StorageSettings, Upload};
 use s3::{Fault, S3Server};
 
 /// Keys as users make them.
@@ -44,6 +44,25 @@ fn open_env(env: Env) -> Storage {
     let settings = StorageSettings::load(&mut reader);
     reader.finish().expect("usable settings");
     Storage::open(&settings).expect("a client")
+}
+
+/// Bytes that do not repeat for a while.
+fn noise(length: usize) -> Bytes {
+    let mut state = 1_u64;
+    let next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state.to_be_bytes()[0]
+    };
+    std::iter::repeat_with(next).take(length).collect()
+}
+
+/// Puts an object together from many pieces.
+async fn write(storage: &Storage, key: &str, body: &[u8]) -> Result<String, Error> {
+    let mut upload = storage.begin_upload(key)?;
+    for piece in body.chunks(700_001) {
+        upload.write(piece).await?;
+    }
+    upload.finish().await
 }
 
 fn methods(server: &S3Server) -> Vec<String> {
@@ -320,6 +339,227 @@ async fn a_body_that_breaks_off_or_stalls_is_fetched_again() {
     ]);
     assert_eq!(storage.download("a").await.expect("fetched").as_ref(), b"pixels");
     assert!(server.heads().len() >= 3);
+}
+
+#[tokio::test]
+async fn an_object_is_read_piece_by_piece() {
+    let server = S3Server::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("file://{}", folder.path().display());
+    let body = noise(100_000);
+    for storage in [client(&server, &[]), open(&[("STORAGE_BUCKET", &url)])] {
+        storage.upload("uploads/a.zip", body.clone()).await.expect("stored");
+        let mut source = storage.source("uploads/a.zip").await.expect("it is there");
+        assert_eq!(source.size(), 100_000);
+        for range in [99_000..100_000, 0..1, 500..70_000, 0..100_000] {
+            let piece = source.read(range.clone()).await.expect("fetched");
+            assert!(piece == body[range.start as usize..range.end as usize], "{range:?}");
+        }
+        assert!(matches!(storage.source("uploads/gone.zip").await, Err(Error::NotFound { .. })));
+    }
+    let ranges: Vec<_> = server.requests().into_iter().filter_map(|seen| seen.headers.get("range").cloned()).collect();
+    assert_eq!(ranges, ["bytes=99000-99999", "bytes=0-0", "bytes=500-69999", "bytes=0-99999"]);
+}
+
+#[tokio::test]
+async fn pieces_are_asked_for_again_and_limited_as_whole_objects_are() {
+    let server = S3Server::start();
+    let storage = client(&server, &[("STORAGE_STALL_TIMEOUT", "0.3"), ("MAX_DOWNLOAD_BYTES", "10")]);
+    storage.upload("a", Bytes::from_static(b"0123456789")).await.expect("stored");
+    let mut source = storage.source("a").await.expect("it is there");
+    for fault in [Fault::Status(503), Fault::HangUp, Fault::Silence] {
+        server.fail_next(2, fault);
+        assert_eq!(source.read(2..5).await.expect("fetched in the end").as_ref(), b"234", "{fault:?}");
+    }
+    storage.upload("b", Bytes::from_static(b"0123456789a")).await.expect("stored");
+    assert!(matches!(storage.source("b").await, Err(Error::TooLarge { size_bytes: 11, limit_bytes: 10, .. })));
+}
+
+#[tokio::test]
+async fn pieces_of_two_versions_are_never_mixed() {
+    let server = S3Server::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("file://{}", folder.path().display());
+    for storage in [client(&server, &[]), open(&[("STORAGE_BUCKET", &url)])] {
+        for (first, then, piece) in
+            [("first", "other", Some(0..2)), ("first", "1", Some(0..2)), ("first", "longer", None)]
+        {
+            storage.upload("a", Bytes::from(first)).await.expect("stored");
+            let mut source = storage.source("a").await.expect("it is there");
+            if let Some(piece) = piece {
+                assert_eq!(source.read(piece).await.expect("fetched").as_ref(), b"fi");
+            }
+            storage.upload("a", Bytes::from(then)).await.expect("stored");
+            let error = source.read(2..4).await.expect_err("another object has taken its place");
+            assert!(matches!(error, Error::Replaced { .. }), "{error:?}");
+            assert!(error.to_string().contains("was replaced while it was read"), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn large_objects_go_up_in_parts_and_small_ones_at_once() {
+    let server = S3Server::start();
+    let storage = client(&server, &[]);
+    for (size, expected) in
+        [(0, vec!["PUT"]), (8 << 20, vec!["PUT"]), (20_000_000, vec!["POST", "PUT", "PUT", "PUT", "POST"])]
+    {
+        let before = server.requests().len();
+        let body = noise(size);
+        let url = write(&storage, "output/a.zip", &body).await.expect("stored");
+        assert_eq!(url, storage.public_url("output/a.zip"));
+        assert_eq!(methods(&server)[before..], expected, "{size} bytes");
+        assert_eq!(server.requests()[before].headers["content-type"], "application/zip");
+        assert!(storage.download("output/a.zip").await.expect("fetched") == body, "{size} bytes came back changed");
+    }
+    assert_eq!(server.open_uploads(), 0);
+    assert_eq!(Upload::MEMORY, 24 << 20);
+}
+
+#[tokio::test]
+async fn the_access_list_is_that_of_the_object_not_of_its_parts() {
+    let server = S3Server::start();
+    let storage = client(&server, &[("STORAGE_ACL", "publicRead")]);
+    write(&storage, "output/a.zip", &noise(9 << 20)).await.expect("the server accepts the signatures");
+    let lists: Vec<_> = server
+        .requests()
+        .into_iter()
+        .map(|seen| (seen.method, seen.headers.get("x-amz-acl").cloned().unwrap_or_default()))
+        .collect();
+    let lists: Vec<_> = lists.iter().map(|(method, list)| (method.as_str(), list.as_str())).collect();
+    assert_eq!(lists, [("POST", "public-read"), ("PUT", ""), ("PUT", ""), ("POST", "")]);
+}
+
+#[tokio::test]
+async fn every_step_of_an_upload_in_parts_is_tried_again() {
+    let server = S3Server::start();
+    let storage = client(&server, &[("STORAGE_STALL_TIMEOUT", "2")]);
+    let body = noise(17 << 20);
+    let steps = [("POST", "uploads"), ("PUT", "partNumber=2"), ("PUT", "partNumber=3"), ("POST", "uploadId=")];
+    // A store that has begun its answer may still fail.
+    for fault in [Fault::Status(503), Fault::HangUp, Fault::LoseAnswer, Fault::Silence, Fault::Status(200)] {
+        for (method, target) in steps {
+            // A part may take as long as its size allows for, and this server denies access to an upload that it has finished.
+            let fits = match fault {
+                Fault::Status(200) | Fault::Silence => method == "POST",
+                Fault::LoseAnswer => target != "uploadId=",
+                _ => true,
+            };
+            if !fits {
+                continue;
+            }
+            let mut left = 1;
+            server.fail_if(fault, move |seen| {
+                let hit = left > 0 && seen.is(method, target);
+                left -= usize::from(hit);
+                hit
+            });
+            let stored = write(&storage, "output/a.zip", &body).await;
+            stored.unwrap_or_else(|error| panic!("{fault:?} {method} {target}: {error}"));
+            assert!(storage.download("output/a.zip").await.expect("fetched") == body, "{fault:?} {method} {target}");
+            std::fs::remove_file(server.folder().join("output/a.zip")).expect("it was there");
+        }
+    }
+    storage.close().await;
+    // An upload whose beginning was not heard of cannot be given up.
+    assert_eq!(server.open_uploads(), 1);
+}
+
+#[tokio::test]
+async fn an_upload_that_fails_or_is_dropped_leaves_what_was_there() {
+    let server = S3Server::start();
+    let storage = client(&server, &[]);
+    storage.upload("output/a.zip", Bytes::from_static(b"old")).await.expect("stored");
+    let body = noise(17 << 20);
+
+    for (method, target) in [("PUT", "partNumber=2"), ("POST", "uploadId=")] {
+        server.fail_if(Fault::Status(403), move |seen| seen.is(method, target));
+        let error = write(&storage, "output/a.zip", &body).await.expect_err("refused");
+        assert!(matches!(error, Error::PermissionDenied { .. }), "{error:?}");
+    }
+    server.fail_if(Fault::Status(404), |seen| seen.is("PUT", "partNumber=1"));
+    let error = write(&storage, "output/a.zip", &body).await.expect_err("the store has forgotten the upload");
+    assert!(matches!(error, Error::Other { .. }), "{error:?}");
+
+    server.fail_if(Fault::Silence, |seen| seen.is("PUT", "partNumber=2"));
+    let writing = tokio::spawn({
+        let storage = storage.clone();
+        async move { write(&storage, "output/a.zip", &body).await }
+    });
+    while !server.requests().iter().rev().take(2).any(|seen| seen.is("PUT", "partNumber=2")) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(server.open_uploads() > 0, "it is under way");
+    writing.abort();
+    assert!(writing.await.expect_err("it was aborted").is_cancelled());
+    storage.close().await;
+    assert_eq!(server.open_uploads(), 0);
+    assert_eq!(storage.download("output/a.zip").await.expect("fetched").as_ref(), b"old");
+}
+
+#[tokio::test]
+async fn google_gets_large_objects_in_parts() {
+    let begun =
+        answer("200 OK", "", "<InitiateMultipartUploadResult><UploadId>u1</UploadId></InitiateMultipartUploadResult>");
+    let part = answer("200 OK", "etag: \"p\"\r\n", "");
+    let failed = answer("200 OK", "", "<Error><Code>InternalError</Code></Error>");
+    let whole = answer(
+        "200 OK",
+        "x-goog-generation: 1\r\n",
+        "<CompleteMultipartUploadResult><ETag>e</ETag></CompleteMultipartUploadResult>",
+    );
+    let server = Canned::start(vec![begun.clone(), part.clone(), part.clone(), failed, whole]).await;
+    let emulator = [("STORAGE_BUCKET", "gs://b"), ("STORAGE_EMULATOR_HOST", server.endpoint.as_str())];
+    let storage = open(&[emulator[0], emulator[1], ("STORAGE_MAX_BACKOFF", "0.01")]);
+    write(&storage, "output/a.zip", &noise(9 << 20)).await.expect("stored");
+    let heads = server.heads();
+    let first: Vec<_> = heads.iter().map(|head| head.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect();
+    let object = "/b/output%2Fa%2Ezip";
+    assert_eq!(first[0], format!("POST {object}?uploads="));
+    assert!(heads[0].contains("x-goog-acl: public-read") && heads[0].contains("content-type: application/zip"));
+    assert!(first[1].starts_with(&format!("PUT {object}?partNumber=")), "{first:?}");
+    assert_eq!(first[3..], [format!("POST {object}?uploadId=u1"), format!("POST {object}?uploadId=u1")]);
+    assert!(heads[1..].iter().all(|head| !head.contains("x-goog-acl")), "{heads:?}");
+
+    // The parts are put together, and the answer is lost.
+    let lost = Answer::Bytes(Vec::new());
+    let forgotten = answer("404 Not Found", "", "<Error><Code>NoSuchUpload</Code></Error>");
+    for (size, is_ours) in [(9 << 20, true), (1 << 20, false)] {
+        let head = "etag: \"1\"\r\nlast-modified: Mon, 01 Jan 2024 00:00:00 GMT\r\nconnection: close\r\n";
+        let there = Answer::Bytes(format!("HTTP/1.1 200 OK\r\ncontent-length: {size}\r\n{head}\r\n").into_bytes());
+        let answers = vec![begun.clone(), part.clone(), part.clone(), lost.clone(), forgotten.clone(), there];
+        let server = Canned::start(answers).await;
+        let emulator = [("STORAGE_BUCKET", "gs://b"), ("STORAGE_EMULATOR_HOST", server.endpoint.as_str())];
+        let storage = open(&[emulator[0], emulator[1], ("STORAGE_MAX_BACKOFF", "0.01")]);
+        let stored = write(&storage, "output/a.zip", &noise(9 << 20)).await;
+        assert_eq!(stored.is_ok(), is_ours, "{stored:?}");
+        assert!(server.heads()[5].starts_with(&format!("HEAD {object} ")), "{:?}", server.heads());
+    }
+}
+
+#[tokio::test]
+async fn a_folder_shows_a_file_that_is_written_piece_by_piece_when_it_is_whole() {
+    let root = tempfile::tempdir().expect("a folder");
+    let storage = open(&[("STORAGE_BUCKET", &format!("file://{}", root.path().display()))]);
+    let names = || {
+        let entries = std::fs::read_dir(root.path()).expect("a folder");
+        entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("plain")).collect::<Vec<_>>()
+    };
+    let body = noise(20_000_000);
+    write(&storage, "x", &body).await.expect("stored");
+    assert_eq!((std::fs::read(root.path().join("x")).expect("a file") == body, names().len()), (true, 1));
+
+    let mut upload = storage.begin_upload("x").expect("a good key");
+    upload.write(&body).await.expect("written");
+    assert_eq!(names().len(), 2, "the old one, and what is to replace it");
+    assert!(storage.download("x").await.expect("fetched") == body);
+    drop(upload);
+    while names() != ["x"] {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(storage.begin_upload("../x").is_err());
+    let error = write(&storage, "x/y", &body).await.expect_err("x is a file");
+    assert!(!error.to_string().contains(&*root.path().to_string_lossy()), "{error}");
 }
 
 #[tokio::test]

@@ -174,10 +174,11 @@ fn parts(image: &ArrayD<f32>, channels: &[Option<usize>], kind: &str) -> anyhow:
 
 fn unpack(file: &[u8], limits: &images::Limits) -> anyhow::Result<Entries> {
     let limits = ArchiveLimits { entries: usize::MAX, bytes: limits.max_decoded_bytes, ratio: u64::MAX };
-    let mut images = Images::open(Cursor::new(file), limits)?;
+    let mut file = Cursor::new(file);
+    let mut images = Images::open(&mut file, limits)?;
     let mut files = Vec::new();
-    while let Some(file) = images.read_next()? {
-        files.push(file);
+    while let Some(image) = images.read_next(&mut file)? {
+        files.push(image);
     }
     Ok(files)
 }

@@ -221,8 +221,9 @@ impl Tracking {
 fn frame_labels(file: &[u8], limits: &images::Limits) -> anyhow::Result<ArrayD<f32>> {
     let limit = ArchiveLimits { entries: 1, bytes: limits.max_decoded_bytes, ratio: u64::MAX };
     let several = || InvalidInput("the result of a frame is not exactly one image".to_owned());
-    let mut images = Images::open(std::io::Cursor::new(file), limit).map_err(|_| several())?;
-    let (name, content) = images.read_next()?.ok_or_else(several)?;
+    let mut file = std::io::Cursor::new(file);
+    let mut images = Images::open(&mut file, limit).map_err(|_| several())?;
+    let (name, content) = images.read_next(&mut file)?.ok_or_else(several)?;
     Ok(images::decode(&content, &name, limits)?)
 }
 

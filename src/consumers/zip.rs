@@ -1,24 +1,36 @@
 //! An archive of images (`CONSUMER_TYPE` `zip`): each image becomes a job, and their results one archive.
+//!
+//! Neither archive is ever in memory as a whole: the images are fetched and sent on a few at a time, and the results go up
+//! in parts while others come in. One image, or one result, is.
 
-use std::io::Cursor;
+mod unpacker;
+
 use std::time::Instant;
 
 use async_trait::async_trait;
-use futures::stream::{FuturesUnordered, StreamExt as _};
-use futures::{TryStreamExt as _, stream};
+use futures::{StreamExt as _, TryStreamExt as _, future, stream};
 
+use self::unpacker::Unpacker;
 use crate::compute;
 use crate::consumer::{Clients, Consumer, Kind, Outcome};
 use crate::failure::InvalidInput;
 use crate::job::{Child, ChildInput, Children, Family, Job, Output, Stage, Status};
+use crate::memory::Reservation;
 use crate::settings::Reader;
-use crate::storage::archive::{ArchiveLimits, Collector, Images};
+use crate::storage::Upload;
+use crate::storage::archive::{ArchiveLimits, Collector};
 
 /// What archives' queues are called, after the queue of their images.
 const SUFFIX: &str = "-zip";
 
-/// Uploads, and downloads, at the same time: so many files are in memory.
+/// Files that are fetched, or sent, at the same time: so many are in memory …
 const TRANSFERS: usize = 4;
+
+/// … unless they are larger than this together.
+const TRANSFER_BYTES: u64 = 64 << 20;
+
+/// Results whose size is asked for at the same time.
+const LOOKS: usize = 16;
 
 /// Makes a job of each image of an archive, and one archive of their results.
 pub const KIND: Kind = Kind {
@@ -65,28 +77,27 @@ impl Zip {
     async fn expand(&self, job: &Job) -> anyhow::Result<Outcome> {
         job.enter_stage(Stage::Download);
         let began = Instant::now();
-        let archive = Cursor::new(self.clients.storage.download(job.input_file_name()?).await?);
-        let limits = self.limits;
-        let mut images = compute::run(move || Images::open(archive, limits)).await?;
+        let storage = &self.clients.storage;
+        let archive = Unpacker::open(storage, job.input_file_name()?, self.limits).await?;
+        let largest = archive.largest().unpacked;
+        let at_once = at_once(largest);
+        let _memory = self.reserve(job, archive.memory() + at_once as u64 * largest).await?;
 
-        let queue = job.queue_name().strip_suffix(SUFFIX).unwrap_or(job.queue_name()).to_owned();
+        let queue = job.queue_name().strip_suffix(SUFFIX).unwrap_or(job.queue_name());
         let (folder, inheritance) = (format!("output/{}", job.run_id()), job.inheritance());
-        let (mut children, mut uploads) = (Vec::new(), FuturesUnordered::new());
-        loop {
+        let mut children = Vec::new();
+        let images = stream::try_unfold(archive, |archive| {
             // An archive may take long in all; one image may not.
             job.enter_stage(Stage::Upload);
-            let (next, rest) = compute::run(move || (images.read_next(), images)).await;
-            images = rest;
-            let Some((path, body)) = next? else { break };
+            archive.next()
+        });
+        let uploads = images.map_ok(|(path, body)| {
             let key = format!("{folder}/{path}");
             let input = ChildInput { key: &key, original_name: &path, url: None };
-            children.push(job.child(&queue, input, inheritance.clone()));
-            uploads.push(async move { self.clients.storage.upload(&key, body.into()).await });
-            if uploads.len() >= TRANSFERS {
-                uploads.next().await.transpose()?;
-            }
-        }
-        while uploads.next().await.transpose()?.is_some() {}
+            children.push(job.child(queue, input, inheritance.clone()));
+            async move { Ok(storage.upload(&key, body.into()).await.map(drop)?) }
+        });
+        uploads.try_buffer_unordered(at_once).try_collect::<()>().await?;
         if children.is_empty() {
             return Err(InvalidInput("the archive holds no images (files with a suffix)".to_owned()).into());
         }
@@ -99,27 +110,58 @@ impl Zip {
         let began = Instant::now();
         // The parts of an archive are independent: what failed is told, and the rest is a result.
         let done: Vec<_> = children.iter().filter_map(|child| child.result().ok()).collect();
+        let largest = self.largest_result(&done).await?;
+        let at_once = at_once(largest);
+        // Those fetched ahead, the one that is added, and what it adds.
+        let _memory = self.reserve(job, Upload::MEMORY + (at_once as u64 + 2) * largest).await?;
+
+        let storage = &self.clients.storage;
         let downloads = done.into_iter().map(|key| async move {
-            let file = self.clients.storage.download(&key).await?;
+            let file = storage.download(&key).await?;
             anyhow::Ok((key, file))
         });
-        let mut results = stream::iter(downloads).buffered(TRANSFERS);
-        let mut collector = Collector::new(Cursor::new(Vec::new()));
+        let mut results = stream::iter(downloads).buffered(at_once);
+        let key = job.output_key();
+        let (mut collector, mut upload) = (Collector::new(), storage.begin_upload(&key)?);
+        job.enter_stage(Stage::Download);
         while let Some((key, file)) = results.try_next().await? {
-            job.enter_stage(Stage::Download);
-            collector = compute::run(move || {
+            job.enter_stage(Stage::Upload);
+            let (grown, rest) = compute::run(move || {
                 let name = key.rsplit('/').next().unwrap_or(&key);
-                collector.add(&file, name).map(|()| collector)
+                (collector.add(&file, name), collector)
             })
-            .await?;
+            .await;
+            collector = rest;
+            upload.write(&grown?).await?;
+            job.enter_stage(Stage::Download);
         }
-        let archive = compute::run(move || collector.finish()).await?.into_inner();
-
         job.enter_stage(Stage::Upload);
         job.record_collected(children);
-        let key = job.output_key();
-        let url = self.clients.storage.upload(&key, archive.into()).await?;
+        upload.write(&compute::run(move || collector.finish()).await?).await?;
+        let url = upload.finish().await?;
         job.record_cleanup(began.elapsed());
         Ok(Outcome::Done(Output { key, url }))
     }
+
+    /// Bytes of the largest of these results; nothing if it does not matter.
+    async fn largest_result(&self, keys: &[String]) -> anyhow::Result<u64> {
+        let Clients { storage, memory, .. } = &self.clients;
+        if !memory.is_bounded() {
+            return Ok(0);
+        }
+        let sizes = stream::iter(keys.to_vec()).map(|key| async move { storage.size(&key).await });
+        let sizes = sizes.buffer_unordered(LOOKS);
+        Ok(sizes.try_fold(0, |largest, size| future::ok(size.max(largest))).await?)
+    }
+
+    async fn reserve(&self, job: &Job, bytes: u64) -> anyhow::Result<Reservation> {
+        let _waiting = job.waiting();
+        Ok(self.clients.memory.reserve(bytes).await?)
+    }
+}
+
+/// How many files of this size are fetched or sent at the same time.
+fn at_once(largest: u64) -> usize {
+    let fit = usize::try_from(TRANSFER_BYTES / largest.max(1)).unwrap_or(TRANSFERS);
+    fit.clamp(1, TRANSFERS)
 }

@@ -1,4 +1,4 @@
-//! Inputs and results: whole objects in and out of a bucket or a folder.
+//! Inputs and results: objects in and out of a bucket or a folder, as a whole or piece by piece.
 //!
 //! Everything that talks to S3, Google Cloud Storage or a local folder is in here. A transfer survives whatever may
 //! pass, for as long as the settings say, and ends at once when its future is dropped.
@@ -9,8 +9,10 @@ mod location;
 mod metrics;
 mod retry;
 mod settings;
+mod source;
 mod store;
 mod transport;
+mod upload;
 
 use std::fmt;
 use std::io;
@@ -22,16 +24,25 @@ use futures::TryStreamExt;
 use futures::stream::BoxStream;
 use object_store::client::HttpError;
 use object_store::path::Path;
-use object_store::{Attribute, Attributes, GetResultPayload, ObjectStore, ObjectStoreExt, PutOptions, PutPayload};
+use object_store::{
+    Attribute, Attributes, GetOptions, GetResultPayload, ObjectMeta, ObjectStoreExt, PutOptions, PutPayload,
+};
 use prometheus_client::registry::Registry;
 use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 
 pub use self::location::Bucket;
 use self::location::Location;
 use self::metrics::StorageMetrics;
 use self::retry::{Failure, Retry};
 pub use self::settings::StorageSettings;
+pub use self::source::Source;
+use self::store::Store;
 use self::transport::{NoCredentials, Refusal, Silent};
+pub use self::upload::Upload;
+
+/// How long a process that ends waits for uploads that were given up to be cleaned away.
+const CLEANING: Duration = Duration::from_secs(5);
 
 /// Which way an object was to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +88,14 @@ pub enum Error {
         size_bytes: u64,
         /// The largest that is allowed.
         limit_bytes: u64,
+    },
+    /// The object was replaced while it was read piece by piece.
+    #[error("`{key}` in {bucket} was replaced while it was read")]
+    Replaced {
+        /// Key of the object.
+        key: String,
+        /// Where it is.
+        bucket: String,
     },
     /// The text names no object that can be in the bucket.
     #[error("`{reference}` names no object in {bucket}: {reason}")]
@@ -129,11 +148,13 @@ pub enum Error {
 /// The bucket of inputs and results. Clones are cheap and share connections.
 #[derive(Clone)]
 pub struct Storage {
-    store: Arc<dyn ObjectStore>,
+    store: Store,
     location: Arc<Location>,
     retry: Retry,
     stall_timeout: Duration,
     max_download_bytes: u64,
+    /// Uploads that were given up and are being cleaned away.
+    cleaning: TaskTracker,
 }
 
 /// One object and where it is, for requests and messages.
@@ -161,6 +182,7 @@ impl Storage {
             },
             stall_timeout: settings.stall_timeout,
             max_download_bytes: settings.max_download_bytes,
+            cleaning: TaskTracker::new(),
         })
     }
 
@@ -169,9 +191,19 @@ impl Storage {
     /// An object above `MAX_DOWNLOAD_BYTES` is refused before its first byte is read.
     pub async fn download(&self, reference: &str) -> Result<Bytes, Error> {
         let object = self.object(self.location.object_key(reference)?, Direction::Read);
-        let body = self.retry.run(&object, || self.fetch(&object)).await?;
+        let fetched = self.retry.run(&object, || self.fetch(&object, GetOptions::default())).await;
+        let (_, body) = fetched?;
         self.retry.metrics.moved(Direction::Read, body.len());
         Ok(body)
+    }
+
+    /// The same object for reading it piece by piece. Asks for its size.
+    ///
+    /// One above `MAX_DOWNLOAD_BYTES` is refused.
+    pub async fn source(&self, reference: &str) -> Result<Source, Error> {
+        let size = self.size(reference).await?;
+        let object = self.object(self.location.object_key(reference)?, Direction::Read);
+        Ok(Source::new(self.clone(), object, size))
     }
 
     /// The size in bytes of the object that a job's input reference means.
@@ -180,7 +212,7 @@ impl Storage {
     pub async fn size(&self, reference: &str) -> Result<u64, Error> {
         let object = self.object(self.location.object_key(reference)?, Direction::Read);
         let ask = async || {
-            let found = self.store.head(&object.path).await.map_err(|error| object.failure(&error))?;
+            let found = self.store.objects.head(&object.path).await.map_err(|error| object.failure(&error))?;
             self.check_size(&object, found.size).map(|()| found.size)
         };
         self.retry.run(&object, ask).await
@@ -204,9 +236,22 @@ impl Storage {
     /// Whether the bucket answers at all, be it that there is no such object or that it may not be seen.
     pub async fn is_reachable(&self) -> bool {
         let nothing = self.object(Path::from("rc-probe"), Direction::Read);
-        match self.store.head(&nothing.path).await.map_err(|error| nothing.failure(&error)) {
+        match self.store.objects.head(&nothing.path).await.map_err(|error| nothing.failure(&error)) {
             Ok(_) | Err(Failure::Final(Error::NotFound { .. } | Error::PermissionDenied { .. })) => true,
             Err(_) => false,
+        }
+    }
+
+    /// [`Self::upload`] of an object that is written piece by piece. Makes no request.
+    pub fn begin_upload(&self, key: &str) -> Result<Upload, Error> {
+        Ok(Upload::new(self.clone(), self.object(self.location.new_key(key)?, Direction::Write)))
+    }
+
+    /// Waits until uploads that were given up have left nothing in the bucket, but only a few seconds.
+    pub async fn close(&self) {
+        self.cleaning.close();
+        if timeout(CLEANING, self.cleaning.wait()).await.is_err() {
+            tracing::warn!("parts of an upload that was given up may be left in the bucket");
         }
     }
 
@@ -219,14 +264,16 @@ impl Storage {
         Object { path, bucket: self.location.bucket().clone(), direction }
     }
 
-    async fn fetch(&self, object: &Object) -> Result<Bytes, Failure> {
-        let found = self.store.get(&object.path).await.map_err(|error| object.failure(&error))?;
-        let size = found.range.end - found.range.start;
+    /// An object or a part of it, and what the store says of it.
+    async fn fetch(&self, object: &Object, options: GetOptions) -> Result<(ObjectMeta, Bytes), Failure> {
+        let found = self.store.objects.get_opts(&object.path, options).await.map_err(|error| object.failure(&error))?;
+        let (meta, size) = (found.meta.clone(), found.range.end - found.range.start);
         self.check_size(object, size)?;
-        match found.payload {
-            GetResultPayload::Stream(chunks) => self.collect(object, size, chunks).await,
-            GetResultPayload::File(..) => found.bytes().await.map_err(|error| object.failure(&error)),
-        }
+        let body = match found.payload {
+            GetResultPayload::Stream(chunks) => self.collect(object, size, chunks).await?,
+            GetResultPayload::File(..) => found.bytes().await.map_err(|error| object.failure(&error))?,
+        };
+        Ok((meta, body))
     }
 
     fn check_size(&self, object: &Object, size: u64) -> Result<(), Failure> {
@@ -258,13 +305,8 @@ impl Storage {
     }
 
     async fn send(&self, object: &Object, body: Bytes) -> Result<(), Failure> {
-        let mut attributes = Attributes::new();
-        // Folders keep no attributes, and refuse them.
-        if !matches!(object.bucket, Bucket::Folder(_)) {
-            attributes.insert(Attribute::ContentType, content_type(object.path.as_ref()).into());
-        }
-        let options = PutOptions { attributes, ..PutOptions::default() };
-        let stored = self.store.put_opts(&object.path, PutPayload::from_bytes(body), options).await;
+        let options = PutOptions { attributes: object.attributes(), ..PutOptions::default() };
+        let stored = self.store.objects.put_opts(&object.path, PutPayload::from_bytes(body), options).await;
         stored.map(drop).map_err(|error| object.failure(&error))
     }
 }
@@ -277,15 +319,23 @@ impl fmt::Debug for Storage {
 }
 
 impl Object {
+    fn attributes(&self) -> Attributes {
+        match &self.bucket {
+            // Folders keep no attributes, and refuse them.
+            Bucket::Folder(_) => Attributes::new(),
+            _ => Attributes::from_iter([(Attribute::ContentType, content_type(self.path.as_ref()))]),
+        }
+    }
+
     /// What an error of the client means for this object, and whether it may pass.
     fn failure(&self, error: &object_store::Error) -> Failure {
         tracing::debug!(storage.key = %self.path, storage.bucket = %self.bucket, %error, "storage request failed");
-        let causes = || std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+        let causes = || causes(error);
         let root = causes().last().map(ToString::to_string).unwrap_or_default();
         if causes().any(|cause| cause.is::<NoCredentials>()) {
             return Failure::Passing(format!("no credentials: {root}"));
         }
-        if let Some(refusal) = causes().find_map(|cause| cause.downcast_ref::<Refusal>()) {
+        if let Some(refusal) = refusal_in(error) {
             return self.refused(refusal);
         }
         if causes().any(|cause| cause.is::<HttpError>()) {
@@ -295,10 +345,19 @@ impl Object {
         Failure::Final(self.unexpected(error, io.map(io::Error::kind)))
     }
 
+    /// What an error of a folder means, where nothing passes.
+    fn final_failure(&self, error: &object_store::Error) -> Error {
+        match self.failure(error) {
+            Failure::Final(error) => error,
+            Failure::Passing(reason) => self.other(reason),
+        }
+    }
+
     /// What an error means that came of no request: trouble of a folder, or of the client itself.
     fn unexpected(&self, error: &object_store::Error, io: Option<io::ErrorKind>) -> Error {
         match (error, &self.bucket, io) {
             (object_store::Error::NotFound { .. }, Bucket::Folder(_), _) => self.not_found(),
+            (object_store::Error::Precondition { .. }, Bucket::Folder(_), _) => self.replaced(),
             (_, Bucket::Folder(_), Some(kind @ io::ErrorKind::PermissionDenied)) => self.denied(kind.to_string()),
             (_, Bucket::Folder(_), Some(kind)) => self.other(kind.to_string()),
             (_, Bucket::Folder(_), None) => self.other("a folder cannot hold a file of this name".to_owned()),
@@ -309,8 +368,13 @@ impl Object {
     fn refused(&self, refusal: &Refusal) -> Failure {
         let reason = refusal.to_string();
         match (refusal.status, refusal.code.as_deref()) {
-            (408 | 429 | 500 | 502 | 503 | 504, _) => Failure::Passing(reason),
-            (404, code) if code != Some("NoSuchBucket") => Failure::Final(self.not_found()),
+            // A 200 that carries an error is a store that failed halfway.
+            (200 | 408 | 429 | 500 | 502 | 503 | 504, _) => Failure::Passing(reason),
+            (404, code) if self.direction == Direction::Read && code != Some("NoSuchBucket") => {
+                Failure::Final(self.not_found())
+            }
+            // Only ranges can be unsatisfiable, and those asked for were inside the object.
+            (416, _) => Failure::Final(self.replaced()),
             (401 | 403, _) => Failure::Final(self.denied(reason)),
             _ => Failure::Final(self.other(reason)),
         }
@@ -318,6 +382,10 @@ impl Object {
 
     fn not_found(&self) -> Error {
         Error::NotFound { key: self.path.to_string(), bucket: self.bucket.to_string() }
+    }
+
+    fn replaced(&self) -> Error {
+        Error::Replaced { key: self.path.to_string(), bucket: self.bucket.to_string() }
     }
 
     fn denied(&self, reason: String) -> Error {
@@ -339,6 +407,15 @@ impl Object {
         let (key, bucket) = (self.path.to_string(), self.bucket.to_string());
         Error::Unavailable { key, bucket, attempts, elapsed, reason, direction: self.direction }
     }
+}
+
+fn causes(error: &object_store::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source())
+}
+
+/// The answer of the store behind an error, if there was one.
+fn refusal_in(error: &object_store::Error) -> Option<&Refusal> {
+    causes(error).find_map(|cause| cause.downcast_ref())
 }
 
 fn content_type(key: &str) -> &'static str {
@@ -384,6 +461,7 @@ mod tests {
         assert!(matches!(error(404, Some("NoSuchKey")), Error::NotFound { .. }));
         assert!(matches!(error(403, Some("AccessDenied")), Error::PermissionDenied { .. }));
         assert!(matches!(error(401, None), Error::PermissionDenied { .. }));
+        assert!(matches!(error(416, None), Error::Replaced { .. }));
         for status in [301, 400, 405, 409, 412, 501] {
             assert!(matches!(error(status, None), Error::Other { .. }), "{status}");
         }

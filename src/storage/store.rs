@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::AmazonS3Builder;
-use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder};
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::gcp::{GcpCredential, GoogleCloudStorage, GoogleCloudStorageBuilder};
 use object_store::local::LocalFileSystem;
+use object_store::multipart::MultipartStore;
 use object_store::{ClientOptions, HeaderValue, ObjectStore, RetryConfig, StaticCredentialProvider};
 use secrecy::ExposeSecret;
 
@@ -28,19 +29,34 @@ pub(super) fn public_base(settings: &StorageSettings) -> String {
     settings.public_url.clone().or(own).unwrap_or_else(|| settings.bucket.home())
 }
 
+/// A client for a bucket.
+#[derive(Clone)]
+pub(super) struct Store {
+    pub(super) objects: Arc<dyn ObjectStore>,
+    /// The same client, for objects that are put together from parts. Folders have other means.
+    pub(super) parts: Option<Arc<dyn MultipartStore>>,
+}
+
+impl Store {
+    fn cloud(client: impl ObjectStore + MultipartStore) -> Self {
+        let client = Arc::new(client);
+        Self { objects: Arc::clone(&client) as Arc<dyn ObjectStore>, parts: Some(client) }
+    }
+}
+
 /// A client for the bucket of the settings.
-pub(super) fn open(settings: &StorageSettings) -> Result<Arc<dyn ObjectStore>, Boxed> {
+pub(super) fn open(settings: &StorageSettings) -> Result<Store, Boxed> {
     match &settings.bucket {
-        Bucket::S3(name) => amazon(settings, name),
-        Bucket::Google(name) => google(settings, name),
+        Bucket::S3(name) => amazon(settings, name).map(Store::cloud),
+        Bucket::Google(name) => google(settings, name).map(Store::cloud),
         Bucket::Folder(path) => {
             std::fs::create_dir_all(path)?;
-            Ok(Arc::new(LocalFileSystem::new_with_prefix(path)?))
+            Ok(Store { objects: Arc::new(LocalFileSystem::new_with_prefix(path)?), parts: None })
         }
     }
 }
 
-fn amazon(settings: &StorageSettings, bucket: &str) -> Result<Arc<dyn ObjectStore>, Boxed> {
+fn amazon(settings: &StorageSettings, bucket: &str) -> Result<AmazonS3, Boxed> {
     let aws = &settings.aws;
     let amazon = || format!("https://s3.{}.amazonaws.com", aws.region);
     let endpoint = aws.endpoint.clone().unwrap_or_else(amazon);
@@ -54,12 +70,12 @@ fn amazon(settings: &StorageSettings, bucket: &str) -> Result<Arc<dyn ObjectStor
         .with_unsigned_payload(endpoint.starts_with("https:"))
         .with_endpoint(endpoint);
     let store = builder.clone().with_http_connector(connector.clone()).build()?;
-    let Some(acl) = &settings.acl else { return Ok(Arc::new(store)) };
+    let Some(acl) = &settings.acl else { return Ok(store) };
 
     let credentials = Arc::clone(store.credentials());
     let signer = Signer { region: aws.region.clone(), credentials: Arc::clone(&credentials) };
     connector.acl = Some(Acl { header: "x-amz-acl", value: HeaderValue::from_str(acl)?, signer: Some(signer) });
-    Ok(Arc::new(builder.with_credentials(credentials).with_http_connector(connector).build()?))
+    Ok(builder.with_credentials(credentials).with_http_connector(connector).build()?)
 }
 
 fn with_credentials(builder: AmazonS3Builder, aws: &AwsSettings) -> AmazonS3Builder {
@@ -74,7 +90,7 @@ fn with_credentials(builder: AmazonS3Builder, aws: &AwsSettings) -> AmazonS3Buil
     }
 }
 
-fn google(settings: &StorageSettings, bucket: &str) -> Result<Arc<dyn ObjectStore>, Boxed> {
+fn google(settings: &StorageSettings, bucket: &str) -> Result<GoogleCloudStorage, Boxed> {
     let google = &settings.google;
     let endpoint = google.emulator.as_deref().unwrap_or("https://storage.googleapis.com");
     let acl = match &settings.acl {
@@ -94,7 +110,7 @@ fn google(settings: &StorageSettings, bucket: &str) -> Result<Arc<dyn ObjectStor
         (None, Some(path)) => builder.with_application_credentials(path),
         (None, None) => builder,
     };
-    Ok(Arc::new(builder.build()?))
+    Ok(builder.build()?)
 }
 
 /// `host[:port]` of a web address.

@@ -3,9 +3,11 @@
 //! The client's own errors hide the status of an answer and quote its body, which may hold what no user should see. So
 //! every answer but success becomes a [`Refusal`] here, with the status and the error code of the store and no more.
 
+use std::future::Future;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::aws::{AwsAuthorizer, AwsCredentialProvider};
 use object_store::client::{
@@ -19,6 +21,9 @@ const SLOWEST_UPLOAD: u64 = 32 << 10;
 
 /// How much of a refusal's body is looked at for its error code.
 const REFUSAL_BYTES: usize = 16 << 10;
+
+/// The longest answer to a request about an object in parts.
+const ANSWER_BYTES: usize = 1 << 20;
 
 /// An answer that is not a success.
 #[derive(Debug, thiserror::Error)]
@@ -89,10 +94,12 @@ impl HttpService for Transport {
 
 impl Transport {
     async fn ask_store(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        if let Some(acl) = self.connector.acl.as_ref().filter(|_| request.method().as_str() == "PUT") {
+        if let Some(acl) = self.connector.acl.as_ref().filter(|_| creates_object(&request)) {
             acl.put_on(&mut request).await?;
         }
-        self.ask(request).await
+        let is_post = request.method().as_str() == "POST";
+        let response = self.ask(request).await?;
+        if is_post { self.read_answer(response).await } else { Ok(response) }
     }
 
     /// The answer, if it is a success and comes in time.
@@ -104,6 +111,47 @@ impl Transport {
             if response.status().is_success() { Ok(response) } else { Err(refusal(response).await) }
         });
         answer.await.unwrap_or_else(|_| Err(HttpError::new(HttpErrorKind::Timeout, Silent(limit))))
+    }
+
+    /// The answer to a request about an object in parts, its body read.
+    ///
+    /// Putting many parts together may take minutes. S3 begins with a 200 then, sends blanks for as long as it is at work,
+    /// and may still end with an error.
+    async fn read_answer(&self, response: HttpResponse) -> Result<HttpResponse, HttpError> {
+        let (head, body) = response.into_parts();
+        let (mut chunks, mut read) = (body.bytes_stream(), Vec::new());
+        while let Some(chunk) = self.heard(chunks.try_next()).await?? {
+            read.extend_from_slice(&chunk);
+            if read.len() > ANSWER_BYTES {
+                let status = head.status.as_u16();
+                return Err(HttpError::new(HttpErrorKind::Unknown, Refusal { status, code: None }));
+            }
+        }
+        match error_code_in(&read) {
+            Some(code) => {
+                let status = head.status.as_u16();
+                Err(HttpError::new(HttpErrorKind::Unknown, Refusal { status, code: Some(code) }))
+            }
+            None => Ok(HttpResponse::from_parts(head, Bytes::from(read).into())),
+        }
+    }
+
+    async fn heard<T>(&self, next: impl Future<Output = T>) -> Result<T, HttpError> {
+        let patience = self.connector.patience;
+        timeout(patience, next).await.map_err(|_| HttpError::new(HttpErrorKind::Timeout, Silent(patience)))
+    }
+}
+
+/// Whether an access list belongs on the request: with the parts of an object there is one on the request that begins it.
+fn creates_object(request: &HttpRequest) -> bool {
+    let has = |name| {
+        let mut pairs = request.uri().query().unwrap_or_default().split('&');
+        pairs.any(|pair| pair.split('=').next() == Some(name))
+    };
+    match request.method().as_str() {
+        "PUT" => !has("uploadId"),
+        "POST" => has("uploads"),
+        _ => false,
     }
 }
 
@@ -153,7 +201,11 @@ async fn error_code(response: HttpResponse) -> Option<String> {
             break;
         }
     }
-    let text = String::from_utf8_lossy(&body);
+    error_code_in(&body)
+}
+
+fn error_code_in(body: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(body);
     let (_, rest) = text.split_once("<Code>")?;
     let (code, _) = rest.split_once("</Code>")?;
     let is_word = code.len() <= 64 && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -179,6 +231,21 @@ mod tests {
         assert_eq!(code_in("<html>Bad gateway</html>").await, None);
         assert_eq!(code_in("<Code>not a word</Code>").await, None);
         assert_eq!(code_in(&format!("{}<Code>Late</Code>", " ".repeat(REFUSAL_BYTES))).await, None);
+    }
+
+    #[test]
+    fn access_lists_go_where_objects_begin() {
+        let creates = |method: &str, target: &str| {
+            let request = HttpRequest::new(Vec::new().into());
+            let (mut head, body) = request.into_parts();
+            head.method = method.parse().expect("a method");
+            head.uri = target.parse().expect("a target");
+            creates_object(&HttpRequest::from_parts(head, body))
+        };
+        assert!(creates("PUT", "https://h/b/k") && creates("POST", "https://h/b/k?uploads="));
+        assert!(!creates("PUT", "https://h/b/k?partNumber=1&uploadId=x"), "a part");
+        assert!(!creates("POST", "https://h/b/k?uploadId=x"), "its end");
+        assert!(!creates("GET", "https://h/b/k") && !creates("DELETE", "https://h/b/k?uploadId=x"));
     }
 
     #[test]

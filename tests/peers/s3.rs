@@ -34,6 +34,8 @@ pub(crate) enum Fault {
     Status(u16),
     /// The connection ends without an answer.
     HangUp,
+    /// The same, but what was asked for is done.
+    LoseAnswer,
     /// Nothing, for ever.
     Silence,
 }
@@ -60,7 +62,17 @@ pub(crate) struct S3Server {
 struct State {
     next: VecDeque<Fault>,
     until: Option<(Instant, Fault)>,
+    rule: Option<(Rule, Fault)>,
     seen: Vec<Seen>,
+}
+
+type Rule = Box<dyn FnMut(&Seen) -> bool + Send>;
+
+impl Seen {
+    /// Whether it has this method and this in its path or query.
+    pub(crate) fn is(&self, method: &str, target: &str) -> bool {
+        self.method == method && self.target.contains(target)
+    }
 }
 
 impl S3Server {
@@ -116,6 +128,22 @@ impl S3Server {
         self.state.lock().expect("no poison").until = Some((Instant::now() + time, fault));
     }
 
+    /// Requests for which this holds meet this fault, until [`heal`](Self::heal).
+    pub(crate) fn fail_if(&self, fault: Fault, rule: impl FnMut(&Seen) -> bool + Send + 'static) {
+        self.state.lock().expect("no poison").rule = Some((Box::new(rule), fault));
+    }
+
+    /// Ends what [`fail_if`](Self::fail_if) began.
+    pub(crate) fn heal(&self) {
+        self.state.lock().expect("no poison").rule = None;
+    }
+
+    /// Files of uploads in parts that are neither put together nor given up.
+    pub(crate) fn open_uploads(&self) -> usize {
+        let names = std::fs::read_dir(self.root.path()).expect("a folder").flatten().map(|entry| entry.file_name());
+        names.filter(|name| name.to_string_lossy().starts_with(".upload")).count()
+    }
+
     /// Every request so far, those that met a fault included.
     pub(crate) fn requests(&self) -> Vec<Seen> {
         self.state.lock().expect("no poison").seen.clone()
@@ -125,13 +153,15 @@ impl S3Server {
 impl State {
     fn meet(&mut self, request: &Request<Incoming>) -> Option<Fault> {
         let text = |value: &hyper::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-        self.seen.push(Seen {
+        let seen = Seen {
             method: request.method().to_string(),
             target: request.uri().to_string(),
             headers: request.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
-        });
+        };
         let lasting = self.until.filter(|(end, _)| Instant::now() < *end).map(|(_, fault)| fault);
-        self.next.pop_front().or(lasting)
+        let ruled = self.rule.as_mut().and_then(|(rule, fault)| rule(&seen).then_some(*fault));
+        self.seen.push(seen);
+        self.next.pop_front().or(lasting).or(ruled)
     }
 }
 
@@ -153,6 +183,10 @@ async fn serve(socket: TcpStream, service: S3Service, state: Arc<Mutex<State>>) 
                     answer.map_err(|error| io::Error::other(format!("{error:?}")))
                 }
                 Some(Fault::Status(status)) => Ok(refusal(status)),
+                Some(Fault::LoseAnswer) => {
+                    drop(service.call(request.map(s3s::Body::from)).await);
+                    Err(io::Error::other("hung up on purpose"))
+                }
                 Some(Fault::HangUp) => Err(io::Error::other("hung up on purpose")),
                 Some(Fault::Silence) => std::future::pending().await,
             }

@@ -1,0 +1,92 @@
+//! The images of an archive in the bucket, of which a few megabytes are in memory at a time.
+
+use std::ops::Range;
+
+use crate::compute;
+use crate::storage::archive::{ArchiveError, ArchiveLimits, Images, Largest, Window};
+use crate::storage::{Source, Storage};
+
+/// Bytes of the archive that are fetched at once, unless one image takes more.
+const WINDOW: u64 = 8 << 20;
+
+/// The end of an archive, which has to be read first: the list of some thousand entries.
+const END: u64 = 256 << 10;
+
+/// What a local header can be longer than the list of entries let expect.
+const LOCAL_HEADER: u64 = 128 << 10;
+
+/// An archive in the bucket while its images are unpacked.
+pub(super) struct Unpacker {
+    source: Source,
+    window: Window,
+    images: Images,
+}
+
+impl Unpacker {
+    /// Reads the list of entries.
+    ///
+    /// # Errors
+    ///
+    /// As with [`Source::read`] and [`Images::open`], and a list that is longer than the limits let expect.
+    pub(super) async fn open(storage: &Storage, reference: &str, limits: ArchiveLimits) -> anyhow::Result<Self> {
+        let mut source = storage.source(reference).await?;
+        let size = source.size();
+        let mut window = Window::new(size);
+        let end = if size <= WINDOW { size } else { END };
+        fetch(&mut source, &mut window, size - end..size).await?;
+        let mut allowed = limits.list_bytes();
+        loop {
+            let (images, read) = compute::run(move || (Images::open(&mut window, limits), window)).await;
+            window = read;
+            let Some(Range { start, end }) = window.take_missing() else {
+                return Ok(Self { source, window, images: images? });
+            };
+            if allowed == 0 {
+                return Err(ArchiveError::LongList { limit: limits.list_bytes() }.into());
+            }
+            let next = start..end.min(start.saturating_add(allowed));
+            allowed -= next.end - next.start;
+            fetch(&mut source, &mut window, next).await?;
+        }
+    }
+
+    /// The sizes of the largest image, which are never exceeded.
+    pub(super) fn largest(&self) -> Largest {
+        self.images.largest()
+    }
+
+    /// What there is of the archive in memory at most, in bytes.
+    pub(super) fn memory(&self) -> u64 {
+        self.source.size().min(WINDOW.max(self.largest().packed + LOCAL_HEADER))
+    }
+
+    /// Path and content of the next image, and the archive for those after it.
+    ///
+    /// # Errors
+    ///
+    /// As with [`Source::read`] and [`Images::read_next`].
+    pub(super) async fn next(mut self) -> anyhow::Result<Option<((String, Vec<u8>), Self)>> {
+        let upcoming = self.images.upcoming(WINDOW);
+        if !self.window.covers(&upcoming) {
+            self.window.clear();
+            fetch(&mut self.source, &mut self.window, upcoming).await?;
+        }
+        loop {
+            let Self { source, mut window, mut images } = self;
+            let (image, window, images) = compute::run(move || (images.read_next(&mut window), window, images)).await;
+            self = Self { source, window, images };
+            let Some(Range { start, end }) = self.window.take_missing() else {
+                return Ok(image?.map(|image| (image, self)));
+            };
+            fetch(&mut self.source, &mut self.window, start..end.min(start + LOCAL_HEADER)).await?;
+        }
+    }
+}
+
+async fn fetch(source: &mut Source, window: &mut Window, range: Range<u64>) -> anyhow::Result<()> {
+    if !range.is_empty() {
+        let start = range.start;
+        window.insert(start, source.read(range).await?);
+    }
+    Ok(())
+}
