@@ -95,7 +95,7 @@ impl Queue {
 
     /// Runs a script that does nothing, once: the right to do so may be missing.
     pub(crate) async fn try_scripts(&self) -> Result<(), Error> {
-        let mut call = super::SET.key("rc:check");
+        let mut call = super::SET.key(self.auxiliary("check"));
         call.arg("nobody").arg("field").arg("value");
         let operation = "run a script";
         let answer: RedisResult<u8> = self.inner.commands.attempt(operation, &call).await;

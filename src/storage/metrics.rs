@@ -3,29 +3,41 @@
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::registry::Registry;
 
-use super::Direction;
 use super::retry::Failure;
+use super::{Bucket, Direction};
 use crate::metrics::Counters;
 
 /// Counters of a bucket; clones share them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct StorageMetrics {
+    backend: &'static str,
     requests: Counters<Answered>,
     bytes: Counters<Moved>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Answered {
-    direction: &'static str,
+    backend: &'static str,
+    op: &'static str,
     outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Moved {
+    backend: &'static str,
     direction: &'static str,
 }
 
 impl StorageMetrics {
+    pub(super) fn new(bucket: &Bucket) -> Self {
+        let backend = match bucket {
+            Bucket::S3(_) => "s3",
+            Bucket::Google(_) => "gcs",
+            Bucket::Folder(_) => "folder",
+        };
+        Self { backend, requests: Counters::default(), bytes: Counters::default() }
+    }
+
     pub(super) fn register(&self, all: &mut Registry) {
         all.register("storage_requests", "Attempts to transfer an object or a part of one", self.requests.clone());
         all.register("storage_bytes", "Bytes of objects that were transferred", self.bytes.clone());
@@ -38,12 +50,12 @@ impl StorageMetrics {
             Err(Failure::Passing(_)) => "passing",
             Err(Failure::Final(_)) => "final",
         };
-        self.requests.get_or_create(&Answered { direction: word(direction), outcome }).inc();
+        self.requests.get_or_create(&Answered { backend: self.backend, op: word(direction), outcome }).inc();
     }
 
     /// Bytes have gone this way.
     pub(super) fn moved(&self, direction: Direction, bytes: usize) {
-        self.bytes.get_or_create(&Moved { direction: word(direction) }).inc_by(bytes as u64);
+        self.bytes.get_or_create(&Moved { backend: self.backend, direction: word(direction) }).inc_by(bytes as u64);
     }
 }
 

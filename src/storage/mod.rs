@@ -178,7 +178,7 @@ impl Storage {
             retry: Retry {
                 max_backoff: settings.max_backoff,
                 limit: settings.retry_limit,
-                metrics: StorageMetrics::default(),
+                metrics: StorageMetrics::new(&settings.bucket),
             },
             stall_timeout: settings.stall_timeout,
             max_download_bytes: settings.max_download_bytes,

@@ -78,7 +78,7 @@ mod tests {
     use std::cell::Cell;
 
     fn retry(max_backoff: Duration, limit: Option<Duration>) -> Retry {
-        Retry { max_backoff, limit, metrics: StorageMetrics::default() }
+        Retry { max_backoff, limit, metrics: StorageMetrics::new(&object().bucket) }
     }
 
     fn quick() -> Retry {
