@@ -226,6 +226,11 @@ impl Bench {
             let seconds = began.elapsed().as_secs_f64();
             let cores = (cpu() - cpu_before) / seconds;
             table.row(format!("{number}. archive, submission to done"), format!("{seconds:.1} s"), "");
+            for (what, field) in [("making jobs of it", "children_upload_time"), ("collecting results", "cleanup_time")]
+            {
+                let seconds: f64 = hash[field].parse().expect("a number of seconds");
+                table.row(format!("  {what}"), format!("{seconds:.1} s"), "");
+            }
             table.row("  cores that consumers of images had of it", format!("{cores:.2}"), "");
             for zip in &zips {
                 table.row("  most memory of a consumer of archives so far", memory(zip, "VmHWM"), "");
@@ -248,8 +253,7 @@ impl Bench {
             let storage = Storage::open(&settings).expect("a client");
             storage.upload(ARCHIVE, archive.into()).await.expect("stored");
         };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        std::thread::scope(|scope| scope.spawn(|| runtime.block_on(upload)).join().expect("no panic"));
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(upload));
         megabytes
     }
 

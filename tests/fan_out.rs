@@ -204,6 +204,24 @@ async fn children_that_python_consumers_finish_are_found() {
     eventually("nothing is left behind", || is_quiet(&lab));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn images_of_an_archive_share_requests() {
+    let (lab, s3) = (lab().await, S3Server::start());
+    let entries = (0..60).map(|n| (format!("{n}.tif"), noise(200 << 10, n)));
+    put_on(&s3, "uploads/some.zip", &write_zip(entries).expect("it fits in memory"));
+    let _zip = zip_pod_on(&lab, &s3).start();
+    let key = submit(&lab, "segmentation-zip", "uploads/some.zip", &FIELDS);
+    eventually("it waits for its children", || lab.redis.hash(&key)["status"] == "waiting");
+    let children = children(&lab.redis.hash(&key));
+    assert_eq!(children.len(), 60);
+    for (n, child) in (0..).zip(&children) {
+        let image = &lab.redis.hash(child)["input_file_name"];
+        assert!(fs::read(s3.folder().join(image)).expect("an image") == noise(200 << 10, n), "{image}");
+    }
+    let reads = s3.requests().iter().filter(|seen| seen.is("GET", "some.zip")).count();
+    assert_eq!(reads, 3, "its end, and 12 MB in two pieces");
+}
+
 /// Six children whose results are 3 MiB each.
 async fn six_large_results(lab: &Lab, s3: &S3Server) -> (PythonConsumer, String, Vec<u8>) {
     let names: Vec<_> = (0..6).map(|n| format!("{n}.png")).collect();

@@ -10,7 +10,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use hyper::body::Incoming;
+use futures::{StreamExt as _, TryStreamExt as _, future};
+use http_body_util::StreamBody;
+use hyper::body::{Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -179,7 +181,7 @@ async fn serve(socket: TcpStream, service: S3Service, state: Arc<Mutex<State>>) 
         async move {
             match fault {
                 None => {
-                    let answer = service.call(request.map(s3s::Body::from)).await;
+                    let answer = service.call(request.map(s3s::Body::from)).await.map(ended);
                     answer.map_err(|error| io::Error::other(format!("{error:?}")))
                 }
                 Some(Fault::Status(status)) => Ok(refusal(status)),
@@ -196,6 +198,20 @@ async fn serve(socket: TcpStream, service: S3Service, state: Arc<Mutex<State>>) 
     let _ = socket.set_nodelay(true);
     // An error here is a client that left, or a fault.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(socket), answer).await;
+}
+
+/// The same answer, which ends where it says. The store would go on to read its file after the end of a range.
+fn ended(answer: Response<s3s::Body>) -> Response<s3s::Body> {
+    let length = answer.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
+    let Some(mut left): Option<usize> = length else { return answer };
+    answer.map(|body| {
+        let chunks = body.take_while(move |chunk| {
+            let goes_on = left > 0;
+            left = left.saturating_sub(chunk.as_ref().map_or(0, |chunk| chunk.len()));
+            future::ready(goes_on)
+        });
+        s3s::Body::http_body_unsync(StreamBody::new(chunks.map_ok(Frame::data)))
+    })
 }
 
 fn refusal(status: u16) -> Response<s3s::Body> {

@@ -66,10 +66,9 @@ impl Unpacker {
     ///
     /// As with [`Source::read`] and [`Images::read_next`].
     pub(super) async fn next(mut self) -> anyhow::Result<Option<((String, Vec<u8>), Self)>> {
-        let upcoming = self.images.upcoming(WINDOW);
-        if !self.window.covers(&upcoming) {
+        if !self.window.covers(&self.images.upcoming(0)) {
             self.window.clear();
-            fetch(&mut self.source, &mut self.window, upcoming).await?;
+            fetch(&mut self.source, &mut self.window, self.images.upcoming(WINDOW)).await?;
         }
         loop {
             let Self { source, mut window, mut images } = self;

@@ -105,6 +105,7 @@ impl Images {
     }
 
     /// Where the next image lies in the file, and those that follow it closely, as long as they are `most` bytes together.
+    /// With 0 it is the next one alone.
     pub fn upcoming(&self, most: u64) -> Range<u64> {
         let mut images = self.images[self.next..].iter();
         let Some(mut range) = images.next().map(|image| image.range.clone()) else { return 0..0 };
@@ -224,12 +225,12 @@ mod tests {
             };
             fetch(&mut window, missing.start..missing.end.min(missing.start + most));
         };
-        let (mut found, mut held, mut largest) = (Vec::new(), u64::MAX, 0);
+        let (mut found, mut held, mut largest) = (Vec::new(), 0, 0);
+        window.clear();
         loop {
-            let upcoming = images.upcoming(most);
-            if held == u64::MAX || !window.covers(&upcoming) {
+            if !window.covers(&images.upcoming(0)) {
                 window.clear();
-                held = fetch(&mut window, upcoming);
+                held = fetch(&mut window, images.upcoming(most));
             }
             let next = loop {
                 let next = images.read_next(&mut window);
