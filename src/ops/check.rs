@@ -169,21 +169,20 @@ async fn look(configured: Configured, report: &mut Report) {
     if needs.is_empty() {
         return report.ok("models", "this consumer asks none itself");
     }
+    let mut answers = Vec::new();
     for need in &needs {
-        let asked = tokio::time::timeout(PATIENCE, serving.signature(&need.model)).await;
-        let absent = match &asked {
-            Ok(Err(serving::Error::Unavailable { message, .. })) => Some(message.clone()),
-            Ok(_) => None,
-            Err(_) => Some(format!("no answer within {} s", PATIENCE.as_secs())),
+        let absent = match tokio::time::timeout(PATIENCE, serving.signature(&need.model)).await {
+            Ok(Err(serving::Error::Unavailable { message, .. })) => message,
+            Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
+            Ok(answer) => {
+                answers.push(answer.map_err(|error| error.to_string()));
+                continue;
+            }
         };
-        if let Some(reason) = absent {
-            return report.wrong("model server", format!("{server}: {reason}; jobs wait until it is there"));
-        }
-        if let Ok(answer) = asked {
-            judge_model(need, answer.map_err(|error| error.to_string()), report);
-        }
+        return report.wrong("model server", format!("{server}: {absent}; jobs wait until it is there"));
     }
     report.ok("model server", server);
+    needs.iter().zip(answers).for_each(|(need, answer)| judge_model(need, answer, report));
 }
 
 /// The answer, or what is to be said if there is none in time.

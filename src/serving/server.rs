@@ -194,7 +194,12 @@ impl Service {
             Some(VersionChoice::VersionLabel(_)) => None,
         };
         found.ok_or_else(|| {
-            Status::not_found(format!("no model `{}` of version {:?}", wanted.name, wanted.version_choice))
+            let version = match &wanted.version_choice {
+                None => "any version".to_owned(),
+                Some(VersionChoice::Version(version)) => format!("version {version}"),
+                Some(VersionChoice::VersionLabel(label)) => format!("version label `{label}`"),
+            };
+            Status::not_found(format!("there is no model `{}` of {version} here", wanted.name))
         })
     }
 
