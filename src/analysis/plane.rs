@@ -3,7 +3,7 @@
 //! Border: this file knows how planes lie in memory and how an index mirrors at their edge,
 //! not what is done with them.
 
-use ndarray::{Array2, Array3, Array4, Axis, CowArray, Ix2, Zip};
+use ndarray::{Array2, Array3, Array4, ArrayView1, ArrayViewMut1, Axis, CowArray, Ix2, Zip};
 use rayon::prelude::*;
 
 /// Runs `work` on the values of every plane, in row-major order, with the plane's shape.
@@ -17,16 +17,28 @@ pub(super) fn for_each_plane(image: &mut Array4<f32>, work: impl Fn(&mut [f32], 
             return work(values, [rows, columns]);
         }
         let mut planes = Array3::zeros((channels, rows, columns));
-        let lines = Zip::from(planes.axis_iter_mut(Axis(1))).and(item.outer_iter());
-        lines.par_for_each(|mut line, pixels| line.assign(&pixels.t()));
+        let lines = planes.axis_iter_mut(Axis(1)).into_par_iter().zip(item.outer_iter());
+        lines.for_each(|(mut lines, pixels)| {
+            for (line, channel) in lines.outer_iter_mut().zip(pixels.columns()) {
+                copy(channel, line);
+            }
+        });
         planes.outer_iter_mut().into_par_iter().for_each(|mut plane| {
             if let Some(values) = plane.as_slice_mut() {
                 work(values, [rows, columns]);
             }
         });
-        let lines = Zip::from(item.outer_iter_mut()).and(planes.axis_iter(Axis(1)));
-        lines.par_for_each(|mut pixels, line| pixels.assign(&line.t()));
+        let lines = item.outer_iter_mut().into_par_iter().zip(planes.axis_iter(Axis(1)));
+        lines.for_each(|(mut pixels, lines)| {
+            for (channel, line) in pixels.columns_mut().into_iter().zip(lines.outer_iter()) {
+                copy(line, channel);
+            }
+        });
     });
+}
+
+fn copy(from: ArrayView1<'_, f32>, to: ArrayViewMut1<'_, f32>) {
+    Zip::from(to).and(from).for_each(|to, &from| *to = from);
 }
 
 /// The pixels of a plane in standard layout, row by row.
