@@ -3,7 +3,7 @@
 //! Border: this file knows how planes lie in memory and how an index mirrors at their edge,
 //! not what is done with them.
 
-use ndarray::{Array2, Array3, Array4, ArrayView1, ArrayViewMut1, Axis, CowArray, Ix2, Zip};
+use ndarray::{Array2, Array4, CowArray, Ix2};
 use rayon::prelude::*;
 
 /// Runs `work` on the values of every plane, in row-major order, with the plane's shape.
@@ -12,33 +12,31 @@ use rayon::prelude::*;
 /// through a copy.
 pub(super) fn for_each_plane(image: &mut Array4<f32>, work: impl Fn(&mut [f32], [usize; 2]) + Sync) {
     let (_, rows, columns, channels) = image.dim();
-    image.outer_iter_mut().into_par_iter().for_each(|mut item| {
-        if let (1, Some(values)) = (channels, item.as_slice_mut()) {
-            return work(values, [rows, columns]);
+    if image.is_empty() {
+        return;
+    }
+    if !image.is_standard_layout() {
+        *image = image.as_standard_layout().into_owned();
+    }
+    let pixels = image.as_slice_mut().expect("an image in standard layout is one slice");
+    pixels.par_chunks_exact_mut(rows * columns * channels).for_each(|pixels| {
+        if channels == 1 {
+            return work(pixels, [rows, columns]);
         }
-        let mut planes = Array3::zeros((channels, rows, columns));
-        let lines = planes.axis_iter_mut(Axis(1)).into_par_iter().zip(item.outer_iter());
-        lines.for_each(|(mut lines, pixels)| {
-            for (line, channel) in lines.outer_iter_mut().zip(pixels.columns()) {
-                copy(channel, line);
-            }
-        });
-        planes.outer_iter_mut().into_par_iter().for_each(|mut plane| {
-            if let Some(values) = plane.as_slice_mut() {
-                work(values, [rows, columns]);
-            }
-        });
-        let lines = item.outer_iter_mut().into_par_iter().zip(planes.axis_iter(Axis(1)));
-        lines.for_each(|(mut pixels, lines)| {
-            for (channel, line) in pixels.columns_mut().into_iter().zip(lines.outer_iter()) {
-                copy(line, channel);
+        let plane_of = |channel: usize| {
+            let values = pixels.par_chunks_exact(channels).with_min_len(STRIP).map(|pixel| pixel[channel]);
+            let mut values: Vec<f32> = values.collect();
+            work(&mut values, [rows, columns]);
+            values
+        };
+        let planes: Vec<Vec<f32>> = (0..channels).into_par_iter().map(plane_of).collect();
+        pixels.par_chunks_mut(STRIP * channels).enumerate().for_each(|(strip, pixels)| {
+            for (channel, plane) in planes.iter().enumerate() {
+                let values = pixels[channel..].iter_mut().step_by(channels).zip(&plane[strip * STRIP..]);
+                values.for_each(|(to, &value)| *to = value);
             }
         });
     });
-}
-
-fn copy(from: ArrayView1<'_, f32>, to: ArrayViewMut1<'_, f32>) {
-    Zip::from(to).and(from).for_each(|to, &from| *to = from);
 }
 
 /// The pixels of a plane in standard layout, row by row.
