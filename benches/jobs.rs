@@ -6,7 +6,9 @@
 use std::collections::HashMap;
 use std::fmt::{self, Display};
 use std::fs;
-use std::io::{Cursor, Read as _};
+use std::io::{Cursor, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -21,7 +23,7 @@ use redis_consumer::storage::{Storage, StorageSettings};
 
 use crate::nuclei::Nuclei;
 use crate::peers::lab::{Lab, Pod};
-use crate::peers::redis::{Monitor, Redis};
+use crate::peers::redis::{Monitor, Redis, free_port};
 use crate::peers::s3::S3Server;
 
 mod nuclei;
@@ -38,6 +40,13 @@ const FIELDS: [(&str, &str); 2] = [("dimension_order", "XY"), ("channels", "0,")
 const ARCHIVE: &str = "uploads/plate.zip";
 /// Images in it.
 const IMAGES: usize = 500;
+/// Rows and columns of an image far beyond the usual limit.
+const LARGE_SIDE: usize = 10_000;
+const LARGE_INPUT: &str = "uploads/slide.tif";
+/// Jobs that wait while metrics are looked at.
+const WAITING: usize = 100_000;
+const LOOKS: usize = 100;
+
 /// How often it goes through, one after the other.
 const ARCHIVES: usize = 3;
 
@@ -57,13 +66,15 @@ const STAGES: [(&str, &str); 4] = [
 type Measure = fn(&Bench, &mut Table);
 
 /// What is measured, by the names that can be given after `--`.
-const MEASUREMENTS: [(&str, Measure); 6] = [
+const MEASUREMENTS: [(&str, Measure); 8] = [
     ("start", Bench::starts),
     ("idle", Bench::idleness),
     ("pick-up", Bench::pick_up),
     ("jobs", Bench::jobs),
     ("throughput", Bench::throughput),
     ("archives", Bench::archives),
+    ("large", Bench::large),
+    ("metrics", Bench::metrics),
 ];
 
 #[tokio::main]
@@ -236,6 +247,77 @@ impl Bench {
                 table.row("  most memory of a consumer of archives so far", memory(zip, "VmHWM"), "");
             }
         }
+    }
+
+    /// A large image, with the stand-in model of the program itself.
+    fn large(&self, table: &mut Table) {
+        let port = free_port().to_string();
+        let mut server = Command::new(env!("CARGO_BIN_EXE_redis-consumer"))
+            .args(["demo-model-server", "--port", &port])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        let small =
+            images::decode(&fs::read(self.s3.folder().join(INPUT)).expect("an object"), INPUT, &Limits::default());
+        let small = small.expect("it is a TIFF").into_dimensionality::<ndarray::Ix2>().expect("two axes");
+        let shape = (LARGE_SIDE, LARGE_SIDE);
+        let image = Array2::from_shape_fn(shape, |(row, column)| small[[row % SIDE, column % SIDE]] as u16);
+        fs::write(self.s3.folder().join(LARGE_INPUT), encode_tiff(image.view().into_dyn())).expect("an object");
+        drop(image);
+        let pod = self.lab.pod("pod-1").set("CONCURRENCY", "1").set("TF_PORT", &port);
+        let limit = LARGE_SIDE.to_string();
+        let pod = pod.set("MAX_IMAGE_WIDTH", &limit).set("MAX_IMAGE_HEIGHT", &limit);
+        let pod = self.s3.environment().into_iter().fold(pod, |pod, (name, value)| pod.set(&name, &value)).start();
+        let began = Instant::now();
+        let key = self.lab.submit(LARGE_INPUT, &FIELDS);
+        while !matches!(self.lab.redis.hash(&key)["status"].as_str(), "done" | "failed") {
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        self.lab.wait_done(&key);
+        let pixels = (LARGE_SIDE * LARGE_SIDE) as f64;
+        let wanted = format!("< {:.0} MB", pixels * 12e-6 + 200.0);
+        table.row(format!("most memory for {LARGE_SIDE} x {LARGE_SIDE} pixels"), memory(&pod, "VmHWM"), &wanted);
+        table.row(
+            "  submission to done, the stand-in model's time in it",
+            format!("{:.0} s", began.elapsed().as_secs_f64()),
+            "",
+        );
+        let _ = server.kill();
+        let _ = server.wait();
+    }
+
+    /// Looks at the metrics of a consumer whose queue is long.
+    fn metrics(&self, table: &mut Table) {
+        let port = free_port();
+        let keys: Vec<_> = (0..WAITING).map(|number| format!("long:job:{number}")).collect();
+        for keys in keys.chunks(10_000) {
+            let mut push = vec!["LPUSH", "long"];
+            push.extend(keys.iter().map(String::as_str));
+            let _: u32 = self.lab.redis.ask(&push);
+        }
+        // A consumer that cannot claim: its model server is away.
+        let pod = self.lab.pod("pod-1").set("QUEUE", "long").set("TF_PORT", "1").set("CONCURRENCY", "1");
+        let pod = pod.set("METRICS_HOST", "127.0.0.1").set("METRICS_PORT", &port.to_string()).start();
+        std::thread::sleep(Duration::from_secs(2));
+        let (mut taken, mut bytes) = (Samples::default(), 0);
+        let cpu_before = cpu_seconds(&pod);
+        for _ in 0..LOOKS {
+            let began = Instant::now();
+            let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("metrics are served");
+            write!(stream, "GET /metrics HTTP/1.1\r\nHost: pod\r\nConnection: close\r\n\r\n").expect("it listens");
+            let mut answer = Vec::new();
+            bytes = stream.read_to_end(&mut answer).expect("it answers");
+            taken.0.push(began.elapsed().as_secs_f64());
+        }
+        table.times(&format!("a look at the metrics, {WAITING} jobs waiting"), &taken, "");
+        table.row(
+            "  CPU time of the consumer for it",
+            format!("{:.2} ms", (cpu_seconds(&pod) - cpu_before) / LOOKS as f64 * 1e3),
+            "",
+        );
+        table.row("  its answer", format!("{:.1} kB", bytes as f64 * 1e-3), "");
+        let _: u32 = self.lab.redis.ask(&["DEL", "long"]);
     }
 
     /// Puts an archive of images into the bucket; gives its size.

@@ -8,7 +8,7 @@ use crate::kubernetes::{Kubernetes, KubernetesSettings};
 use crate::settings::Reader;
 use crate::worker::Signs;
 
-/// The annotation that the controller of a ReplicaSet reads.
+/// The annotation that the controller of a `ReplicaSet` reads.
 const ANNOTATION: &str = "controller.kubernetes.io/pod-deletion-cost";
 
 /// Least time between two changes; each is a write to the cluster's store.

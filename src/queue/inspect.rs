@@ -27,6 +27,9 @@ pub struct Backlog {
     pub submitted: Option<Vec<u8>>,
 }
 
+/// Lengths of the list and the sets, and the entry that is next.
+type Counts = (u64, u64, u64, u64, u64, Option<Vec<u8>>);
+
 impl Queue {
     /// Adds the counters of jobs to a registry that has the labels of queue and type.
     pub(crate) fn register_jobs(&self, jobs: &mut Registry) {
@@ -66,7 +69,7 @@ impl Queue {
             pipeline.zcard(self.auxiliary(set));
         }
         pipeline.lindex(self.name(), -1);
-        let counts: RedisResult<(u64, u64, u64, u64, u64, Option<Vec<u8>>)> = link.pipeline(&pipeline).await;
+        let counts: RedisResult<Counts> = link.pipeline(&pipeline).await;
         let operation = "count the jobs";
         let (waiting, in_flight, delayed, parked, dead, next) = counts.map_err(|cause| Error { operation, cause })?;
         let submitted = match next {
