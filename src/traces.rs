@@ -23,6 +23,9 @@ use crate::settings::Reader;
 
 const SCOPE: &str = "redis-consumer";
 
+/// The target of spans that are for traces only: log lines do not show them.
+pub(crate) const TARGET: &str = "trace";
+
 /// Where traces go.
 #[derive(Clone, Debug)]
 pub(crate) struct TraceSettings {

@@ -18,7 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("images", &["images"]),
     ("storage", &["storage", "settings", "images", "metrics"]),
     ("serving", &["serving", "settings", "metrics", "traces"]),
-    ("queue", &["queue", "settings", "job", "metrics"]),
+    ("queue", &["queue", "settings", "job", "metrics", "traces"]),
     ("job", &["queue", "failure", "traces"]),
     ("reason", &["failure", "images", "job", "serving", "storage"]),
     ("applications", &["applications", "tracking", "analysis", "serving", "compute", "failure"]),

@@ -19,7 +19,7 @@ use crate::daemon::{self, Configured};
 use crate::demo;
 use crate::ops;
 use crate::settings::{Entry, Env, Origin, Problems, Reader};
-use crate::traces::Traces;
+use crate::traces::{self, Traces};
 
 pub(crate) const WRONG_SETTINGS: u8 = 64;
 
@@ -209,7 +209,7 @@ impl LogSettings {
             lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).boxed()
         };
         let wanted = Targets::new().with_default(Level::WARN).with_target("redis_consumer", self.level);
-        let traced = Targets::new().with_target("redis_consumer", Level::INFO);
+        let traced = Targets::new().with_target(traces::TARGET, Level::INFO);
         let subscriber = tracing_subscriber::registry().with(lines.with_filter(wanted));
         // A second start within one process (tests of a user's binary) keeps the first one's.
         let _ = subscriber.with(traces.layer().map(|layer| layer.with_filter(traced))).try_init();

@@ -9,6 +9,7 @@ use tracing::{Span, info, info_span};
 use super::{Children, Output, Record, Stage, Status, seconds, timestamp};
 use crate::failure::Class;
 use crate::queue::{self, Claim, Due, JobKey, Queue, Settled};
+use crate::traces;
 
 /// A job waits for something that is nobody's fault, such as memory that others use.
 pub struct Waiting(Arc<Custody>);
@@ -160,7 +161,7 @@ impl Custody {
         progress.close_status();
         progress.begin(Stage::of(status));
         progress.status = status;
-        progress.span = info_span!("stage", otel.name = %status);
+        progress.span = info_span!(target: traces::TARGET, "stage", otel.name = %status);
         let mut fields = vec![("status", status.to_string())];
         if status == Status::Started {
             fields.push(("identity_started", self.queue.consumer().to_owned()));

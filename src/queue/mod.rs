@@ -40,6 +40,7 @@ use self::metrics::QueueMetrics;
 pub use self::rescue::{Recovered, Restored};
 pub use self::settings::{Login, QueueSettings, RedisSettings, Tls};
 pub(crate) use self::settings::{QueueName, lease};
+use crate::traces;
 
 /// The longest a blocking wait stays inside Redis.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -473,6 +474,7 @@ impl Queue {
         call: &ScriptInvocation<'_>,
     ) -> Result<Settled, Error> {
         let span = info_span!(
+            target: traces::TARGET,
             "settle",
             otel.name = format!("settle {}", self.name()),
             otel.kind = "client",

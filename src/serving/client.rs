@@ -227,6 +227,7 @@ impl Client {
     fn span(&self, model: &ModelId) -> Span {
         let (host, port) = (self.inner.settings.host.as_str(), self.inner.settings.port);
         info_span!(
+            target: traces::TARGET,
             "call",
             otel.name = "tensorflow.serving.PredictionService",
             otel.kind = "client",

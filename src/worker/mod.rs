@@ -94,13 +94,14 @@ impl Worker {
             // Never raced against `stop`: a cancelled claim could lose a job that Redis has already moved.
             match self.queue.claim(slot, &stop).await {
                 Ok(Some((claim, fields))) => {
-                    let span = self.span(&claim, &fields, slot, asked);
+                    let traced = self.traced(&claim, &fields, slot, asked);
+                    let span = info_span!("job", job.key = %claim.key, queue = self.queue.name(), slot);
                     let _busy = self.metrics.signs.take_slot();
                     if let Some(waited) = fields.get(job::CREATED_AT.as_bytes()).and_then(|at| job::age_of(at)) {
                         self.metrics.waited(waited);
                     }
                     let job = Job::new(self.queue.clone(), claim, fields);
-                    self.work(job, &watch, &deadline).instrument(span).await;
+                    self.work(job, &watch, &deadline).instrument(traced).instrument(span).await;
                 }
                 Ok(None) => {}
                 Err(error) => {
@@ -111,11 +112,11 @@ impl Worker {
         }
     }
 
-    /// The span of a job's whole time here, for logs and traces.
-    fn span(&self, claim: &Claim, fields: &RawFields, slot: usize, asked: SystemTime) -> Span {
+    /// The span of a job's whole time here, for traces.
+    fn traced(&self, claim: &Claim, fields: &RawFields, slot: usize, asked: SystemTime) -> Span {
         let (queue, key) = (self.queue.name(), claim.key.to_string());
         let name = format!("process {queue}");
-        let span = info_span!("job", job.key = key, queue, slot, otel.name = name, otel.kind = "consumer");
+        let span = info_span!(target: traces::TARGET, "process", otel.name = name, otel.kind = "consumer");
         let context = job::trace_context(fields);
         let message = Message { queue, key: &key, consumer: self.queue.consumer(), slot, context: &context };
         self.traces.begin(&span, message, asked);
