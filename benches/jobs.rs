@@ -137,9 +137,9 @@ impl Bench {
             let key = self.lab.submit(INPUT, &FIELDS);
             let before = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970");
             let _pod = self.pod(1);
-            seconds.0.push(Life::read(&mut monitor, &key).started - before.as_secs_f64());
+            seconds.0.push(Life::read(&mut monitor, &key).taken - before.as_secs_f64());
         }
-        table.times("start of the program to first job started", &seconds, "< 300 ms");
+        table.times("start of the program to first job claimed", &seconds, "< 300 ms");
     }
 
     fn idleness(&self, table: &mut Table) {
@@ -354,7 +354,6 @@ impl Bench {
 struct Life {
     pushed: f64,
     taken: f64,
-    started: f64,
     done: f64,
 }
 
@@ -365,7 +364,6 @@ impl Life {
         Self {
             pushed: at(monitor.until(|line| line.contains("\"LPUSH\"") && line.contains(key))),
             taken: at(monitor.until(|line| line.contains("\"RPOPLPUSH\""))),
-            started: at(monitor.until(|line| enters(line, "started"))),
             done: at(monitor.until(|line| enters(line, "done"))),
         }
     }
