@@ -28,7 +28,7 @@ const FOUND: u8 = 4;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is written to the bucket; the same each time, so that it does not become more.
-const PROBE_KEY: &str = "rc-check.txt";
+const PROBE_KEY: &str = "output/rc-check.txt";
 
 #[derive(Args)]
 pub(crate) struct CheckArguments {
