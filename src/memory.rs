@@ -107,7 +107,7 @@ impl Memory {
         if bytes <= budget {
             return Ok(());
         }
-        Err(TooLarge(format!("the image needs about {bytes} bytes of memory, and MEMORY_BUDGET is {budget}")))
+        Err(TooLarge(format!("the job needs about {bytes} bytes of memory, and MEMORY_BUDGET is {budget}")))
     }
 }
 

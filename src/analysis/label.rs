@@ -4,7 +4,6 @@
 //! `region`'s business.
 
 use std::ops::Range;
-
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ndarray::{Array2, ArrayView2};

@@ -11,6 +11,9 @@ use rayon::prelude::*;
 
 use super::plane::{from_values, values};
 
+/// Rows of a strip; with those around it the strip should stay in the cache of a core.
+const STRIP: usize = 64;
+
 /// The disk of `radius` pixels: `[2 * radius + 1, 2 * radius + 1]`, 1 where the squared
 /// distance to the centre is at most `radius` squared, otherwise 0.
 #[must_use]
@@ -52,9 +55,6 @@ pub(super) fn square_maximum(image: &[f32], [rows, columns]: [usize; 2], radius:
     });
     maxima
 }
-
-/// Rows of a strip; with those around it the strip should stay in the cache of a core.
-const STRIP: usize = 64;
 
 fn maximum_of_strip(image: &[f32], [rows, columns]: [usize; 2], radius: usize) -> Vec<f32> {
     let across = column_maximum(&transpose(image, [rows, columns]), [columns, rows], radius);

@@ -37,15 +37,8 @@ impl Link {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_LIMIT))
             .set_response_timeout(Some(reply_limit));
-        let (server, longest_pause) = (Server::new(settings, metrics.clone()), settings.reconnect_pause);
-        Self {
-            server,
-            config,
-            longest_pause,
-            current: Mutex::new(None),
-            was_connected: AtomicBool::new(false),
-            metrics,
-        }
+        let (server, longest_pause) = (Server::new(settings), settings.reconnect_pause);
+        Self { server, config, longest_pause, current: Mutex::default(), was_connected: AtomicBool::default(), metrics }
     }
 
     /// Runs a script once; after a failure the next call starts on a fresh connection.
@@ -54,15 +47,10 @@ impl Link {
         what: &'static str,
         call: &ScriptInvocation<'_>,
     ) -> RedisResult<T> {
-        let result = match self.connection().await {
-            Ok(mut connection) => {
-                let began = Instant::now();
-                let result = call.invoke_async(&mut connection).await;
-                self.metrics.script(what, began.elapsed());
-                result
-            }
-            Err(error) => Err(error),
-        };
+        let mut connection = self.connection().await?;
+        let began = Instant::now();
+        let result = call.invoke_async(&mut connection).await;
+        self.metrics.script(what, began.elapsed());
         self.settle(result).await
     }
 
@@ -109,19 +97,15 @@ impl Link {
 
     /// Sends a command once.
     pub(super) async fn command<T: FromRedisValue>(&self, command: &redis::Cmd) -> RedisResult<T> {
-        let result = match self.connection().await {
-            Ok(mut connection) => command.query_async(&mut connection).await,
-            Err(error) => Err(error),
-        };
+        let mut connection = self.connection().await?;
+        let result = command.query_async(&mut connection).await;
         self.settle(result).await
     }
 
     /// Sends commands together once.
     pub(super) async fn pipeline<T: FromRedisValue>(&self, pipeline: &redis::Pipeline) -> RedisResult<T> {
-        let result = match self.connection().await {
-            Ok(mut connection) => pipeline.query_async(&mut connection).await,
-            Err(error) => Err(error),
-        };
+        let mut connection = self.connection().await?;
+        let result = pipeline.query_async(&mut connection).await;
         self.settle(result).await
     }
 
@@ -130,11 +114,11 @@ impl Link {
         if let Some(connection) = &*current {
             return Ok(connection.clone());
         }
-        let fresh = self.server.connect(&self.config).await?;
-        if self.was_connected.swap(true, Ordering::Relaxed) {
-            self.metrics.reconnected();
-        }
-        Ok(current.insert(fresh).clone())
+        let connected = self.server.connect(&self.config).await;
+        let Master { connection, address } = connected.inspect_err(|error| self.metrics.failed(error))?;
+        let is_again = self.was_connected.swap(true, Ordering::Relaxed);
+        self.metrics.connected(address, is_again);
+        Ok(current.insert(connection).clone())
     }
 
     async fn settle<T>(&self, result: RedisResult<T>) -> RedisResult<T> {
@@ -158,13 +142,17 @@ struct Server {
     set: String,
     login: Login,
     tls: Option<Tls>,
-    metrics: LinkMetrics,
+}
+
+/// A connection to a master, and where that is.
+struct Master {
+    connection: MultiplexedConnection,
+    address: (String, u16),
 }
 
 impl Server {
-    fn new(settings: &RedisSettings, metrics: LinkMetrics) -> Self {
+    fn new(settings: &RedisSettings) -> Self {
         Self {
-            metrics,
             addresses: settings.addresses.clone(),
             set: settings.sentinel_set.clone(),
             login: settings.login.clone(),
@@ -173,11 +161,11 @@ impl Server {
     }
 
     /// Connects by the first address that leads to a master.
-    async fn connect(&self, config: &AsyncConnectionConfig) -> RedisResult<MultiplexedConnection> {
+    async fn connect(&self, config: &AsyncConnectionConfig) -> RedisResult<Master> {
         let mut failure = absent("no address was given".to_owned());
         for (host, port) in &self.addresses {
             match self.connect_by(host, *port, config).await {
-                Ok(connection) => return Ok(connection),
+                Ok(master) => return Ok(master),
                 Err(error) => failure = error,
             }
         }
@@ -185,30 +173,21 @@ impl Server {
     }
 
     /// Connects to this server or, if it is a Sentinel, to the master that it names now.
-    async fn connect_by(
-        &self,
-        host: &str,
-        port: u16,
-        config: &AsyncConnectionConfig,
-    ) -> RedisResult<MultiplexedConnection> {
+    async fn connect_by(&self, host: &str, port: u16, config: &AsyncConnectionConfig) -> RedisResult<Master> {
         let mut connection = self.open_first(host, port, config).await?;
         let masters = redis::cmd("SENTINEL").arg("MASTERS").query_async(&mut connection).await;
         let masters: Vec<HashMap<String, String>> = match masters {
             Ok(masters) => masters,
             Err(error) if is_passing(&error) || error.code() == Some("NOAUTH") => return Err(error),
             // Only a Sentinel knows the command.
-            Err(_) => {
-                self.metrics.connected_to(host, port);
-                return Ok(connection);
-            }
+            Err(_) => return Ok(Master { connection, address: (host.to_owned(), port) }),
         };
         let (host, port) = self.master(&masters)?;
-        let mut master = self.open(&host, port, &self.login, config).await?;
-        let role: redis::Value = redis::cmd("ROLE").query_async(&mut master).await?;
+        let mut connection = self.open(&host, port, &self.login, config).await?;
+        let role: redis::Value = redis::cmd("ROLE").query_async(&mut connection).await?;
         match role {
             redis::Value::Array(parts) if parts.first() == Some(&redis::Value::BulkString(b"master".to_vec())) => {
-                self.metrics.connected_to(&host, port);
-                Ok(master)
+                Ok(Master { connection, address: (host, port) })
             }
             _ => Err(absent(format!("{host}:{port} is no master yet"))),
         }

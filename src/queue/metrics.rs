@@ -10,7 +10,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use redis::{ErrorKind, RedisError};
 
-use super::{Recovered, Settled};
+use super::{Queue, Recovered, Settled};
 use crate::metrics::{Counters, Histograms, Moment, call_seconds};
 
 /// Counters of a queue; clones share them.
@@ -91,6 +91,28 @@ impl Default for LinkMetrics {
         };
         KINDS.iter().for_each(|&kind| drop(metrics.errors.get_or_create(&Kind { kind })));
         metrics
+    }
+}
+
+impl Queue {
+    /// Adds the counters of jobs to a registry that has the labels of queue and type.
+    pub(crate) fn register_jobs(&self, jobs: &mut Registry) {
+        self.inner.metrics.register(jobs);
+    }
+
+    /// Adds the counters of connections to Redis to a registry.
+    pub(crate) fn register_server(&self, all: &mut Registry) {
+        self.inner.metrics.link.register(all);
+    }
+
+    /// When Redis last answered a claim, with a job or without one.
+    pub(crate) fn last_fetch(&self) -> &Moment {
+        &self.inner.metrics.last_fetch
+    }
+
+    /// When Redis last answered anything.
+    pub(crate) fn last_answer(&self) -> &Moment {
+        &self.inner.metrics.link.last_answer
     }
 }
 
@@ -181,22 +203,17 @@ impl LinkMetrics {
         self.errors.get_or_create(&Kind { kind }).inc();
     }
 
-    pub(super) fn reconnected(&self) {
-        self.reconnects.inc();
-    }
-
     /// `host:port` of the master that was connected to last.
     pub(super) fn master(&self) -> String {
         let master = self.master.lock().unwrap_or_else(PoisonError::into_inner).clone();
         master.map(|(host, port)| format!("{host}:{port}")).unwrap_or_default()
     }
 
-    /// A connection leads to this master.
-    pub(super) fn connected_to(&self, host: &str, port: u16) {
-        let now = (host.to_owned(), port);
-        let before = self.master.lock().unwrap_or_else(PoisonError::into_inner).replace(now.clone());
-        if before.is_some_and(|before| before != now) {
-            self.failovers.inc();
-        }
+    /// There is a connection to this master, not for the first time if it `is_again`.
+    pub(super) fn connected(&self, master: (String, u16), is_again: bool) {
+        self.reconnects.inc_by(is_again.into());
+        let mut last = self.master.lock().unwrap_or_else(PoisonError::into_inner);
+        self.failovers.inc_by(last.as_ref().is_some_and(|last| *last != master).into());
+        *last = Some(master);
     }
 }

@@ -6,6 +6,7 @@
 //! write is a script fenced on that token, so that a consumer which lost a job can neither finish nor overwrite it.
 //! Job keys are bytes and never parsed.
 
+mod backlog;
 mod children;
 mod connection;
 mod fsck;
@@ -27,12 +28,12 @@ use redis::{RedisError, RedisResult, Script, ScriptInvocation};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, info, info_span, warn};
 
+pub use self::backlog::Backlog;
 pub(crate) use self::children::Wait as ChildWait;
 pub use self::children::{Awaited, NewChild};
 use self::connection::Link;
 pub use self::fsck::{Finding, Invariant};
 use self::held::HeldJobs;
-pub use self::inspect::Backlog;
 pub(crate) use self::inspect::ServerState;
 pub use self::keyspace::{Held, Keyspace, Requeued};
 pub use self::metadata::MetadataStore;
@@ -299,16 +300,11 @@ impl Queue {
     /// Lets go of a held job until later, writing some fields.
     pub async fn delay(&self, claim: &Claim, due: Due, fields: &[(&str, String)]) -> Result<Settled, Error> {
         let mut call = self.settling(&DELAY, claim);
-        let result = match due {
-            Due::In(time) => {
-                call.arg("in").arg(millis(time));
-                "retried"
-            }
-            Due::At(moment) => {
-                call.arg("at").arg(moment);
-                "postponed"
-            }
+        let (from, wait, result) = match due {
+            Due::In(time) => ("in", millis(time), "retried"),
+            Due::At(moment) => ("at", moment, "postponed"),
         };
+        call.arg(from).arg(wait);
         push_fields(&mut call, fields);
         self.settle("put a job off", result, claim, &call).await
     }
@@ -480,7 +476,7 @@ impl Queue {
             otel.kind = "client",
             messaging.system = "redis",
             messaging.operation.r#type = "settle",
-            messaging.operation.name = result,
+            messaging.operation.name = operation(result),
         );
         let answer: String = self.persist(what, call).instrument(span).await?;
         let settled = match answer.as_str() {
@@ -554,6 +550,16 @@ impl redis::FromRedisValue for FetchReply {
 fn push_fields<'f>(call: &mut ScriptInvocation<'_>, fields: impl IntoIterator<Item = &'f (&'f str, String)>) {
     for (name, value) in fields {
         call.arg(*name).arg(value);
+    }
+}
+
+/// What traces call it when a job is let go of with this result.
+fn operation(result: &str) -> &'static str {
+    match result {
+        "retried" | "postponed" => "retry",
+        "released" => "release",
+        "dead" => "dead_letter",
+        _ => "ack",
     }
 }
 

@@ -106,8 +106,11 @@ impl Upload {
         match parts {
             Parts::Bucket(parts) => parts.put(part).await,
             Parts::Folder(file) => {
+                let size = part.len();
                 let written = file.put_part(PutPayload::from_bytes(part)).await;
-                written.map_err(|error| self.object.final_failure(&error))
+                written.map_err(|error| self.object.final_failure(&error))?;
+                self.storage.retry.metrics.moved(Direction::Write, size);
+                Ok(())
             }
         }
     }
