@@ -9,11 +9,11 @@
 ARG RUST_VERSION=1.95
 ARG DEBIAN=bookworm
 
-# What a build needs. The C compiler is for the cryptography and the allocator.
+# What a build needs: C for the cryptography and the allocator.
 FROM rust:${RUST_VERSION}-slim-${DEBIAN} AS toolchain
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends gcc libc6-dev \
+    && apt-get install --yes --no-install-recommends gcc libc6-dev make \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 ENV CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0

@@ -25,7 +25,7 @@ mod timing;
 
 /// That of the program, since fresh memory takes longer than many a kernel.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const SIZES: [usize; 4] = [256, 512, 1024, 2048];
 

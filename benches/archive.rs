@@ -13,7 +13,7 @@ use redis_consumer::storage::archive::{Collector, write_zip};
 
 /// That of the program, since fresh memory takes longer than many a kernel.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const SIZES: [usize; 3] = [512, 1024, 2048];
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use redis_consumer::Registry;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     redis_consumer::run(Registry::builtin())
