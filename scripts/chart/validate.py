@@ -94,7 +94,7 @@ def check_bad_values(engine, folder):
     """What the schema must refuse."""
     bad = [{"replcas": 1}, {"replicas": "many"}, {"env": {"A B": "c"}}, {"autoscaling": {"mode": "vpa"}}, {"metrics": {"port": 0}},
            {"consumers": [{"janitor": {"enabled": True}}]}, {"consumers": [{"name": "Not_A_Name"}]}, {"env": {"QUEUE": ["a"]}},
-           {"podDisruptionBudget": {"maxUnavailable": "some"}}]
+           {"podDisruptionBudget": {"maxUnavailable": "some"}}, {"nodeSelector": {"consumer": True}}]
     path = os.path.join(folder, "bad.json")
     for values in bad:
         with open(path, "w") as out:
@@ -133,6 +133,9 @@ def check_objects(name, objects):
         given = {e["name"]: e.get("value") for e in container.get("env", [])}
         if "SHUTDOWN_GRACE" in given and float(given["SHUTDOWN_GRACE"]) >= pod.get("terminationGracePeriodSeconds", 30):
             fail(name, f"{deployment}: SHUTDOWN_GRACE is not below the grace of the pod")
+        ports = {str(p["containerPort"]) for p in container.get("ports", [])}
+        if ports and ports != {given.get("METRICS_PORT")}:
+            fail(name, f"{deployment}: METRICS_PORT is {given.get('METRICS_PORT')}, the pod's port {ports}")
         for text in filter(None, given.values()):
             if re.fullmatch(r"[\d.]+e\+\d+", text):
                 fail(name, f"{deployment}: a number became {text}")
@@ -143,6 +146,10 @@ def check_objects(name, objects):
             fail(name, f"{o['kind']} {o['metadata']['name']} scales {target}, which is not there")
         if target and "replicas" in deployments[target]["spec"]:
             fail(name, f"{target} has a number of replicas and an autoscaler")
+        for trigger in spec.get("triggers", []):
+            addresses = trigger["metadata"].get("addresses", trigger["metadata"].get("address"))
+            if not all("." in address for address in addresses.split(",")):
+                fail(name, f"{o['metadata']['name']}: KEDA does not find {addresses} from its own namespace")
         selector = spec.get("selector", spec.get("podSelector"))
         if o["kind"] in ("PodDisruptionBudget", "PodMonitor", "ServiceMonitor", "NetworkPolicy", "Service"):
             selector = selector.get("matchLabels", selector)
