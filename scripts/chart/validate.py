@@ -41,10 +41,13 @@ def missing(name, what):
 
 
 def cases(folder):
-    """Name, path of the values, for the defaults, each file of ci/, and each release of the helmfile examples."""
+    """Name, path of the values: the defaults, each file of ci/, those of docs/install.md, each release of the helmfile examples."""
     yield "defaults", None
     for path in sorted(glob.glob(f"{CHART}/ci/*-values.yaml")):
         yield os.path.basename(path), path
+    with open("docs/install.md") as text, open(os.path.join(folder, "install.yaml"), "w") as out:
+        out.write(re.search(r"```yaml\n(# my-values.yaml\n.*?)```", text.read(), re.DOTALL)[1])
+    yield "docs/install.md", out.name
     for path in sorted(glob.glob("docs/helmfile/*.yaml")):
         text = re.sub(r'{{ *(?:env|requiredEnv) "(\w+)"(?: *\| *default "([^"]*)")? *}}', lambda m: m[2] or m[1], open(path).read())
         if "{{" in text:
