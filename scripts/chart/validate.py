@@ -147,6 +147,9 @@ def check_objects(name, objects):
         target = spec.get("scaleTargetRef", {}).get("name")
         if target and target not in deployments:
             fail(name, f"{o['kind']} {o['metadata']['name']} scales {target}, which is not there")
+        role = o.get("roleRef", {})
+        if role and (role["kind"], role["name"]) not in known:
+            fail(name, f"{o['kind']} {o['metadata']['name']} binds {role['name']}, which is not there")
         if target and "replicas" in deployments[target]["spec"]:
             fail(name, f"{target} has a number of replicas and an autoscaler")
         for trigger in spec.get("triggers", []):
@@ -233,12 +236,7 @@ def check_dashboard():
     say("dashboard", f"{len(ids)} panels, {expressions} expressions")
 
 
-def main():
-    folder = sys.argv[1]
-    engine = helm.find()
-    if not engine:
-        missing("Helm", "the chart")
-        sys.exit(1 if failures else 0)
+def check_chart(engine, folder):
     archive = engine.package(CHART, folder)
     count, custom = 0, []
     for number, (name, values) in enumerate(cases(folder)):
@@ -269,6 +267,14 @@ def main():
         test_alerts(folder)
     else:
         missing("promtool", "rules, and tests of the alerts")
+
+
+def main():
+    engine = helm.find()
+    if engine:
+        check_chart(engine, sys.argv[1])
+    else:
+        missing("Helm", "the chart")
     check_dashboard()
     sys.exit(1 if failures else 0)
 
