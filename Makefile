@@ -44,7 +44,7 @@ lint: ## Format, lints, docs: what CI checks beside the tests
 settings: ## Show every setting in force
 	$(CARGO) run --release --locked --quiet -- settings
 
-chart: ## Check chart, compose file and Dockerfile with the tools that are there
+chart: ## Check chart, compose file and Dockerfile (scripts/chart/tools brings the tools)
 	scripts/check-chart
 
 clean: ## Remove what was built

@@ -1,6 +1,6 @@
 """Looks at what the chart renders to: schemas, names, selectors, graces, PromQL. Run by scripts/check-chart.
 
-usage: validate.py RENDERER FOLDER   (RENDERER is `helm` or the program render)
+usage: validate.py FOLDER [--all]   (FOLDER gets what is rendered; with --all a missing tool is a failure)
 """
 
 import glob
@@ -12,6 +12,8 @@ import shutil
 import subprocess
 import sys
 
+import custom_resources
+import helm
 import yaml
 
 CHART = "charts/redis-consumer"
@@ -32,22 +34,20 @@ def fail(where, what):
     say("FAILED", f"{where}: {what}")
 
 
-def render(renderer, values):
-    files = [values] if values else []
-    if renderer == "helm":
-        flags = [part for path in files for part in ("--values", path)]
-        command = ["helm", "template", "demo", CHART, "--namespace", "deepcell", *flags]
-    else:
-        command = [renderer, CHART, "demo", "deepcell", *files]
-    done = subprocess.run(command, capture_output=True, text=True)
-    return done.stdout if done.returncode == 0 else None, done.stderr.strip()
+def missing(name, what):
+    say(name, f"NOT RUN, it is not installed: {what}")
+    if "--all" in sys.argv:
+        failures.append(name)
 
 
 def cases(folder):
-    """Name, path of the values, for the defaults, each file of ci/, and each release of the helmfile examples."""
+    """Name, path of the values: the defaults, each file of ci/, those of docs/install.md, each release of the helmfile examples."""
     yield "defaults", None
     for path in sorted(glob.glob(f"{CHART}/ci/*-values.yaml")):
         yield os.path.basename(path), path
+    with open("docs/install.md") as text, open(os.path.join(folder, "install.yaml"), "w") as out:
+        out.write(re.search(r"```yaml\n(# my-values.yaml\n.*?)```", text.read(), re.DOTALL)[1])
+    yield "docs/install.md", out.name
     for path in sorted(glob.glob("docs/helmfile/*.yaml")):
         text = re.sub(r'{{ *(?:env|requiredEnv) "(\w+)"(?: *\| *default "([^"]*)")? *}}', lambda m: m[2] or m[1], open(path).read())
         if "{{" in text:
@@ -78,39 +78,38 @@ def mapping(loader, node, deep=False):
 NoDuplicates.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
 
 
-def check_values(name, path):
-    """The values against the chart's own schema, laid over the defaults as helm does it."""
-    import jsonschema
-
-    def lay(base, over):
-        for key, value in over.items():
-            if value is None:
-                base.pop(key, None)
-            elif isinstance(value, dict) and isinstance(base.get(key), dict):
-                lay(base[key], value)
-            else:
-                base[key] = value
-        return base
-
-    schema = json.load(open(f"{CHART}/values.schema.json"))
-    jsonschema.Draft7Validator.check_schema(schema)
-    values = lay(yaml.safe_load(open(f"{CHART}/values.yaml")), yaml.safe_load(open(path)) if path else {})
-    for error in jsonschema.Draft7Validator(schema).iter_errors(values):
-        fail(name, f"values: {'.'.join(map(str, error.path))}: {error.message}")
+def render(engine, archive, name, values):
+    """The objects of a set of values, None if there are none to look at. The packed chart and an upgrade must give the same."""
+    try:
+        engine.lint(CHART, values)
+        text = engine.render(CHART, values)
+        if engine.render(archive, values) != text:
+            fail(name, "the packed chart renders to something else")
+        if engine.render(CHART, values, upgrade=True) != text:
+            fail(name, "an upgrade renders to something else than an installation")
+        return text, [o for o in yaml.load_all(text, NoDuplicates) if o]
+    except (helm.Refused, yaml.YAMLError) as error:
+        fail(name, error)
+        return None, None
 
 
-def check_bad_values():
+def check_bad_values(engine, folder):
     """What the schema must refuse."""
-    import jsonschema
-
-    schema = jsonschema.Draft7Validator(json.load(open(f"{CHART}/values.schema.json")))
     bad = [{"replcas": 1}, {"replicas": "many"}, {"env": {"A B": "c"}}, {"autoscaling": {"mode": "vpa"}}, {"metrics": {"port": 0}},
            {"consumers": [{"janitor": {"enabled": True}}]}, {"consumers": [{"name": "Not_A_Name"}]}, {"env": {"QUEUE": ["a"]}},
-           {"podDisruptionBudget": {"maxUnavailable": "some"}}]
+           {"podDisruptionBudget": {"maxUnavailable": "some"}}, {"nodeSelector": {"consumer": True}}]
+    path = os.path.join(folder, "bad.json")
     for values in bad:
-        if schema.is_valid(values):
-            fail("schema", f"takes {values}")
-    say("values.schema.json", f"refuses {len(bad)} kinds of mistakes")
+        with open(path, "w") as out:
+            json.dump(values, out)
+        try:
+            engine.render(CHART, path)
+            fail("values.schema.json", f"takes {values}")
+        except helm.Refused as error:
+            if "schema" not in str(error):
+                fail("values.schema.json", f"does not refuse {values}: {error}")
+    os.remove(path)
+    say("values.schema.json", f"ok: Helm refuses {len(bad)} kinds of mistakes")
 
 
 def check_objects(name, objects):
@@ -137,6 +136,9 @@ def check_objects(name, objects):
         given = {e["name"]: e.get("value") for e in container.get("env", [])}
         if "SHUTDOWN_GRACE" in given and float(given["SHUTDOWN_GRACE"]) >= pod.get("terminationGracePeriodSeconds", 30):
             fail(name, f"{deployment}: SHUTDOWN_GRACE is not below the grace of the pod")
+        ports = {str(p["containerPort"]) for p in container.get("ports", [])}
+        if ports and ports != {given.get("METRICS_PORT")}:
+            fail(name, f"{deployment}: METRICS_PORT is {given.get('METRICS_PORT')}, the pod's port {ports}")
         for text in filter(None, given.values()):
             if re.fullmatch(r"[\d.]+e\+\d+", text):
                 fail(name, f"{deployment}: a number became {text}")
@@ -145,8 +147,15 @@ def check_objects(name, objects):
         target = spec.get("scaleTargetRef", {}).get("name")
         if target and target not in deployments:
             fail(name, f"{o['kind']} {o['metadata']['name']} scales {target}, which is not there")
+        role = o.get("roleRef", {})
+        if role and (role["kind"], role["name"]) not in known:
+            fail(name, f"{o['kind']} {o['metadata']['name']} binds {role['name']}, which is not there")
         if target and "replicas" in deployments[target]["spec"]:
             fail(name, f"{target} has a number of replicas and an autoscaler")
+        for trigger in spec.get("triggers", []):
+            addresses = trigger["metadata"].get("addresses", trigger["metadata"].get("address"))
+            if not all("." in address for address in addresses.split(",")):
+                fail(name, f"{o['metadata']['name']}: KEDA does not find {addresses} from its own namespace")
         selector = spec.get("selector", spec.get("podSelector"))
         if o["kind"] in ("PodDisruptionBudget", "PodMonitor", "ServiceMonitor", "NetworkPolicy", "Service"):
             selector = selector.get("matchLabels", selector)
@@ -159,7 +168,7 @@ def check_kubernetes(name, objects):
 
     for version in KUBERNETES:
         for o in objects:
-            if "." in o["apiVersion"].split("/")[0] and not o["apiVersion"].split("/")[0].endswith("k8s.io"):
+            if custom_resources.is_custom(o):
                 continue
             try:
                 kubernetes_validate.validate(o, version, strict=True)
@@ -167,21 +176,6 @@ def check_kubernetes(name, objects):
                 fail(name, f"Kubernetes {version}, {o['kind']}: {error.message} at {error.path}")
             except kubernetes_validate.SchemaNotFoundError as error:
                 fail(name, f"Kubernetes {version}: {error}")
-
-
-def check_crds(name, objects, folder):
-    """Objects of KEDA and the Prometheus operator against the schemas of their definitions; gives their kinds."""
-    import jsonschema
-
-    seen = set()
-    for o in objects:
-        version = o["apiVersion"].split("/")[-1]
-        path = os.path.join(folder, f"{o['kind'].lower()}_{version}.json")
-        if os.path.exists(path):
-            seen.add(o["kind"])
-            for error in jsonschema.Draft7Validator(json.load(open(path))).iter_errors(o):
-                fail(name, f"{o['kind']}: {'.'.join(map(str, error.path))}: {error.message}")
-    return seen
 
 
 def check_rules(name, objects, folder):
@@ -237,55 +231,50 @@ def check_dashboard():
             expressions += 1
             if has("promql_parser"):
                 promql("dashboard", re.sub(r"\$__(rate_interval|range)", "5m", target["expr"]))
-    what = "parsed" if has("promql_parser") else "NOT parsed (promql-parser is not installed)"
-    say("dashboard", f"ok: {len(ids)} panels, {expressions} expressions {what}")
+    if not has("promql_parser"):
+        missing("promql-parser", "expressions of the dashboard")
+    say("dashboard", f"{len(ids)} panels, {expressions} expressions")
 
 
-def main():
-    renderer, folder = sys.argv[1:]
-    out = os.path.join(folder, "out")
-    os.makedirs(out, exist_ok=True)
-    crds = os.environ.get("CRD_SCHEMAS", "")
-    kinds, count, number = set(), 0, 0
-    for name, values in cases(folder):
-        if has("jsonschema"):
-            check_values(name, values)
-        text, errors = render(renderer, values)
-        if text is None:
-            fail(name, errors)
+def check_chart(engine, folder):
+    archive = engine.package(CHART, folder)
+    count, custom = 0, []
+    for number, (name, values) in enumerate(cases(folder)):
+        text, objects = render(engine, archive, name, values)
+        if objects is None:
             continue
-        with open(os.path.join(out, f"{number:02}.yaml"), "w") as file:
-            file.write(text)
-        try:
-            objects = [o for o in yaml.load_all(text, NoDuplicates) if o]
-        except yaml.YAMLError as error:
-            fail(name, f"not YAML: {error}")
-            continue
-        number += 1
+        with open(os.path.join(folder, f"rendered-{number:02}.yaml"), "w") as out:
+            out.write(text)
         count += len(objects)
         check_objects(name, objects)
         if has("kubernetes_validate"):
             check_kubernetes(name, objects)
-        if crds and has("jsonschema"):
-            kinds |= check_crds(name, objects, crds)
+        custom += [(name, o) for o in objects if custom_resources.is_custom(o)]
         check_rules(name, objects, folder)
-    say("rendered", f"{number} sets of values, {count} objects: names, selectors, references, graces")
+    say("Helm", f"{engine.about()}: lint --strict, template, package; {number + 1} sets of values, {count} objects")
+    check_bad_values(engine, folder)
     if has("kubernetes_validate"):
         say("kubernetes-validate", f"run strictly against Kubernetes {', '.join(KUBERNETES)}")
     else:
-        say("kubernetes-validate", "NOT RUN, it is not installed: schemas of Kubernetes")
-    if kinds:
-        say("CRD_SCHEMAS", f"run: {', '.join(sorted(kinds))}")
+        missing("kubernetes-validate", "schemas of Kubernetes")
+    if custom_resources.installed():
+        for where, mistake in custom_resources.mistakes(custom):
+            fail(where, mistake)
+        say("@kubernetes-models", f"run: {', '.join(sorted({o['kind'] for _, o in custom}))}; {len(custom)} objects")
     else:
-        say("CRD_SCHEMAS", "NOT RUN, the variable is not set: schemas of KEDA and the Prometheus operator")
+        missing("@kubernetes-models", "types of KEDA and the Prometheus operator")
     if shutil.which("promtool"):
         test_alerts(folder)
     else:
-        say("promtool", "NOT RUN, it is not installed: rules, and tests of the alerts")
-    if has("jsonschema"):
-        check_bad_values()
+        missing("promtool", "rules, and tests of the alerts")
+
+
+def main():
+    engine = helm.find()
+    if engine:
+        check_chart(engine, sys.argv[1])
     else:
-        say("jsonschema", "NOT RUN, it is not installed: values.schema.json")
+        missing("Helm", "the chart")
     check_dashboard()
     sys.exit(1 if failures else 0)
 

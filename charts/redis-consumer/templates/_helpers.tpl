@@ -128,6 +128,23 @@ heritage: {{ .Release.Service }}
 {{ .Values.image.repository }}:{{ include "redis-consumer.text" (.Values.image.tag | default .Chart.AppVersion) }}
 {{- end -}}
 
+{{/* Variables that stand in the Deployment as they are: not those of the Secret, nor those that the chart sets itself. */}}
+{{- define "redis-consumer.plainVariables" -}}
+{{- $plain := deepCopy .Values.env -}}
+{{- if not .Values.existingSecret -}}
+{{- range $name, $value := .Values.secrets }}{{ if $value }}{{ $_ := unset $plain $name }}{{ end }}{{ end -}}
+{{- end -}}
+{{- if .Values.podDeletionCost.enabled -}}
+{{- $plain = omit $plain "POD_DELETION_COST" "POD_NAMESPACE" -}}
+{{- end -}}
+{{- include "redis-consumer.variables" $plain -}}
+{{- end -}}
+
+{{/* Where metrics and probes are served. */}}
+{{- define "redis-consumer.metricsPort" -}}
+{{- int64 ((default dict .Values.env).METRICS_PORT | default .Values.metrics.port) -}}
+{{- end -}}
+
 {{/* How long a pod is given: above SHUTDOWN_GRACE in any case. */}}
 {{- define "redis-consumer.grace" -}}
 {{- $least := add (ceil (float64 (default 0 .Values.env.SHUTDOWN_GRACE)) | int64) 30 -}}
@@ -152,7 +169,7 @@ heritage: {{ .Release.Service }}
 {{- end -}}
 {{- end -}}
 
-{{/* Addresses of Redis or its Sentinels, each with a port. */}}
+{{/* Addresses of Redis or its Sentinels, each with a port. KEDA looks from a namespace of its own, so short names get ours. */}}
 {{- define "redis-consumer.redisAddress" -}}
 {{- $env := .Values.env -}}
 {{- if .Values.autoscaling.keda.address -}}
@@ -161,8 +178,10 @@ heritage: {{ .Release.Service }}
 {{- $port := include "redis-consumer.text" ($env.REDIS_PORT | default 6379) -}}
 {{- $addresses := list -}}
 {{- range splitList "," (default "redis-master" $env.REDIS_HOST) -}}
-{{- $host := trim . -}}
-{{- $addresses = append $addresses (ternary $host (printf "%s:%s" $host $port) (contains ":" $host)) -}}
+{{- $parts := splitList ":" (trim .) -}}
+{{- $host := first $parts -}}
+{{- $full := ternary $host (printf "%s.%s" $host $.Release.Namespace) (contains "." $host) -}}
+{{- $addresses = append $addresses (printf "%s:%s" $full (ternary $port (last $parts) (eq (len $parts) 1))) -}}
 {{- end -}}
 {{- join "," $addresses -}}
 {{- end -}}
