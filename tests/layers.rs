@@ -16,7 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("analysis", &["analysis"]),
     ("tracking", &["tracking", "analysis", "failure"]),
     ("images", &["images"]),
-    ("storage", &["storage", "settings", "images", "metrics"]),
+    ("storage", &["storage", "settings", "images", "metrics", "traces"]),
     ("serving", &["serving", "settings", "metrics", "traces"]),
     ("queue", &["queue", "settings", "job", "metrics", "traces"]),
     ("job", &["queue", "failure", "traces"]),

@@ -211,6 +211,11 @@ async fn a_job_goes_on_with_the_trace_of_its_submitter() {
             ("NuclearSegmentation", "OK")
         );
     }
+    for (name, key) in [("storage read", INPUT), ("storage write", "output/")] {
+        let span = named(&spans, name);
+        assert_eq!((span.kind, &span.parent_span_id), (3, &process.span_id), "{name}");
+        assert!(attributes(span)["storage.key"].starts_with(key), "{name}");
+    }
     assert!(
         lab.models.faults().seen().iter().all(|seen| seen.traceparent.as_deref().is_some_and(|it| it.contains(TRACE)))
     );

@@ -50,18 +50,11 @@ impl StorageMetrics {
             Err(Failure::Passing(_)) => "passing",
             Err(Failure::Final(_)) => "final",
         };
-        self.requests.get_or_create(&Answered { backend: self.backend, op: word(direction), outcome }).inc();
+        self.requests.get_or_create(&Answered { backend: self.backend, op: direction.word(), outcome }).inc();
     }
 
     /// Bytes have gone this way.
     pub(super) fn moved(&self, direction: Direction, bytes: usize) {
-        self.bytes.get_or_create(&Moved { backend: self.backend, direction: word(direction) }).inc_by(bytes as u64);
-    }
-}
-
-fn word(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Read => "read",
-        Direction::Write => "write",
+        self.bytes.get_or_create(&Moved { backend: self.backend, direction: direction.word() }).inc_by(bytes as u64);
     }
 }

@@ -53,6 +53,16 @@ pub enum Direction {
     Write,
 }
 
+impl Direction {
+    /// The word in metrics and traces.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+}
+
 /// Why an object could not be fetched or stored. Messages are fit for users: no secrets, no local paths.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

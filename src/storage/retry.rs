@@ -7,9 +7,12 @@ use std::future::Future;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
+use tracing::field::{self, Empty};
+use tracing::{Instrument as _, Span, info_span};
 
 use super::metrics::StorageMetrics;
-use super::{Error, Object};
+use super::{Bucket, Error, Object};
+use crate::traces;
 
 /// Why one attempt did not succeed.
 #[derive(Debug)]
@@ -41,7 +44,11 @@ impl Retry {
         let start = Instant::now();
         let mut retries = 0_u32;
         loop {
-            let answer = attempt().await;
+            let span = span(object);
+            let answer = attempt().instrument(span.clone()).await;
+            if answer.is_err() {
+                span.record("otel.status_code", "ERROR");
+            }
             self.metrics.answered(object.direction, &answer);
             let reason = match answer {
                 Ok(value) => return Ok(value),
@@ -69,10 +76,29 @@ impl Retry {
     }
 }
 
+/// The span of one attempt; its attributes for S3 are those of the conventions.
+fn span(object: &Object) -> Span {
+    let (s3, other) = match &object.bucket {
+        Bucket::S3(name) => (Some(name), None),
+        bucket => (None, Some(bucket)),
+    };
+    info_span!(
+        target: traces::TARGET,
+        "transfer",
+        otel.name = format!("storage {}", object.direction.word()),
+        otel.kind = "client",
+        aws.s3.bucket = s3,
+        aws.s3.key = s3.map(|_| object.path.as_ref()),
+        storage.bucket = other.map(field::display),
+        storage.key = other.map(|_| object.path.as_ref()),
+        otel.status_code = Empty,
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::{Bucket, Direction};
+    use crate::storage::Direction;
     use object_store::path::Path;
     use proptest::prelude::*;
     use std::cell::Cell;
