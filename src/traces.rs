@@ -88,10 +88,8 @@ impl TraceSettings {
             .with_attribute(KeyValue::new("service.instance.id", client.consumer.clone()))
             .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
             .build();
-        let metrics = match self.metrics {
-            true => Some(Messaging::start(endpoint, resource.clone(), client.attributes())?),
-            false => None,
-        };
+        let metrics = self.metrics.then(|| Messaging::start(endpoint, resource.clone(), client.attributes()));
+        let metrics = metrics.transpose()?;
         let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(self.share)));
         let provider = SdkTracerProvider::builder()
             .with_batch_exporter(exporter)

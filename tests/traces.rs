@@ -86,10 +86,7 @@ impl Service<http::Request<Body>> for Services {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        match request.uri().path().contains(".metrics.") {
-            true => self.metrics.call(request),
-            false => self.traces.call(request),
-        }
+        if request.uri().path().contains(".metrics.") { self.metrics.call(request) } else { self.traces.call(request) }
     }
 }
 
