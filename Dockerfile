@@ -19,7 +19,7 @@ WORKDIR /src
 ENV CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0
 
 # Dependencies are a layer of their own: it stays until a manifest, the lock file or the flags change.
-# An empty program stands in for ours; benches and tests leave the manifest, since their files are not there yet.
+# An empty program stands in for ours; benches and tests leave the manifest, since their files are not sent.
 FROM toolchain AS dependencies
 COPY Cargo.toml Cargo.lock build.rs ./
 COPY .cargo .cargo
@@ -33,9 +33,11 @@ RUN sed -i '/^\[\[\(bench\|test\)\]\]/,/^$/d' Cargo.toml \
 
 FROM dependencies AS build
 ARG REVISION=unknown
-COPY . .
-# Older than the stand-ins' output, the sources would be passed over.
-RUN touch src/main.rs src/lib.rs build.rs \
+# Images of the demo are compiled in.
+COPY tests/fixtures tests/fixtures
+COPY src src
+# Older than the stand-in's output, the sources would be passed over.
+RUN touch src/main.rs src/lib.rs \
     && COMMIT="${REVISION}" cargo build --profile dist --locked --bin redis-consumer \
     && cp target/dist/redis-consumer /redis-consumer \
     && cp /lib/*-linux-gnu/libgcc_s.so.1 /libgcc_s.so.1
