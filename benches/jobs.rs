@@ -8,7 +8,7 @@ use std::fmt::{self, Display};
 use std::fs;
 use std::io::{Cursor, Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -40,6 +40,9 @@ const FIELDS: [(&str, &str); 2] = [("dimension_order", "XY"), ("channels", "0,")
 const ARCHIVE: &str = "uploads/plate.zip";
 /// Images in it.
 const IMAGES: usize = 500;
+/// Rows and columns of images of the usual sizes.
+const SIDES: [usize; 4] = [256, 512, 1024, 2048];
+const JOBS_OF_A_SIZE: usize = 40;
 /// Rows and columns of an image far beyond the usual limit.
 const LARGE_SIDE: usize = 10_000;
 const LARGE_INPUT: &str = "uploads/slide.tif";
@@ -66,13 +69,14 @@ const STAGES: [(&str, &str); 4] = [
 type Measure = fn(&Bench, &mut Table);
 
 /// What is measured, by the names that can be given after `--`.
-const MEASUREMENTS: [(&str, Measure); 8] = [
+const MEASUREMENTS: [(&str, Measure); 9] = [
     ("start", Bench::starts),
     ("idle", Bench::idleness),
     ("pick-up", Bench::pick_up),
     ("jobs", Bench::jobs),
     ("throughput", Bench::throughput),
     ("archives", Bench::archives),
+    ("sizes", Bench::sizes),
     ("large", Bench::large),
     ("metrics", Bench::metrics),
 ];
@@ -249,26 +253,33 @@ impl Bench {
         }
     }
 
+    /// What jobs of images of several sizes take, with the stand-in model of the program itself.
+    fn sizes(&self, table: &mut Table) {
+        let models = StandIn::start();
+        for side in SIDES {
+            let input = format!("uploads/{side}.tif");
+            self.put_image(&input, side);
+            let pod = self.pod_with(&models, 2, side);
+            let run = |count: usize| {
+                let keys: Vec<_> = (0..count).map(|_| self.lab.submit(&input, &FIELDS)).collect();
+                keys.iter().for_each(|key| drop(self.lab.wait_done(key)));
+            };
+            run(2);
+            let cpu_before = cpu_seconds(&pod);
+            run(JOBS_OF_A_SIZE);
+            let cpu = (cpu_seconds(&pod) - cpu_before) / JOBS_OF_A_SIZE as f64;
+            table.row(format!("{side} x {side}: CPU time of a job"), format!("{:.1} ms", cpu * 1e3), "");
+            table.row("  most memory, two at a time", memory(&pod, "VmHWM"), "");
+            std::thread::sleep(Duration::from_secs(30));
+            table.row("  memory half a minute later", megabytes(&pod), "");
+        }
+    }
+
     /// A large image, with the stand-in model of the program itself.
     fn large(&self, table: &mut Table) {
-        let port = free_port().to_string();
-        let mut server = Command::new(env!("CARGO_BIN_EXE_redis-consumer"))
-            .args(["demo-model-server", "--port", &port])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the program starts");
-        let small =
-            images::decode(&fs::read(self.s3.folder().join(INPUT)).expect("an object"), INPUT, &Limits::default());
-        let small = small.expect("it is a TIFF").into_dimensionality::<ndarray::Ix2>().expect("two axes");
-        let shape = (LARGE_SIDE, LARGE_SIDE);
-        let image = Array2::from_shape_fn(shape, |(row, column)| small[[row % SIDE, column % SIDE]] as u16);
-        fs::write(self.s3.folder().join(LARGE_INPUT), encode_tiff(image.view().into_dyn())).expect("an object");
-        drop(image);
-        let pod = self.lab.pod("pod-1").set("CONCURRENCY", "1").set("TF_PORT", &port);
-        let limit = LARGE_SIDE.to_string();
-        let pod = pod.set("MAX_IMAGE_WIDTH", &limit).set("MAX_IMAGE_HEIGHT", &limit);
-        let pod = self.s3.environment().into_iter().fold(pod, |pod, (name, value)| pod.set(&name, &value)).start();
+        let models = StandIn::start();
+        self.put_image(LARGE_INPUT, LARGE_SIDE);
+        let pod = self.pod_with(&models, 1, LARGE_SIDE);
         let began = Instant::now();
         let key = self.lab.submit(LARGE_INPUT, &FIELDS);
         while !matches!(self.lab.redis.hash(&key)["status"].as_str(), "done" | "failed") {
@@ -283,8 +294,22 @@ impl Bench {
             format!("{:.0} s", began.elapsed().as_secs_f64()),
             "",
         );
-        let _ = server.kill();
-        let _ = server.wait();
+    }
+
+    /// A consumer of images up to this size.
+    fn pod_with(&self, models: &StandIn, concurrency: usize, side: usize) -> Pod {
+        let pod = self.lab.pod("pod-1").set("CONCURRENCY", &concurrency.to_string()).set("TF_PORT", &models.port);
+        let pod = pod.set("MAX_IMAGE_WIDTH", &side.to_string()).set("MAX_IMAGE_HEIGHT", &side.to_string());
+        self.s3.environment().into_iter().fold(pod, |pod, (name, value)| pod.set(&name, &value)).start()
+    }
+
+    /// Puts an image of this many rows and columns into the bucket, the usual one over and over.
+    fn put_image(&self, key: &str, side: usize) {
+        let small = fs::read(self.s3.folder().join(INPUT)).expect("an object");
+        let small = images::decode(&small, INPUT, &Limits::default()).expect("it is a TIFF");
+        let small = small.into_dimensionality::<ndarray::Ix2>().expect("two axes");
+        let image = Array2::from_shape_fn((side, side), |(row, column)| small[[row % SIDE, column % SIDE]] as u16);
+        fs::write(self.s3.folder().join(key), encode_tiff(image.view().into_dyn())).expect("an object");
     }
 
     /// Looks at the metrics of a consumer whose queue is long.
@@ -346,6 +371,32 @@ impl Bench {
         archive.by_index(0).expect("an entry").read_to_end(&mut tiff).expect("its body");
         let labels = images::decode(&tiff, "labels.tif", &Limits::default()).expect("the entry is a TIFF");
         labels.iter().fold(0.0_f32, |most, &label| most.max(label)) as usize
+    }
+}
+
+/// The program as a server of its classical models, ended when the value is dropped.
+struct StandIn {
+    server: Child,
+    port: String,
+}
+
+impl StandIn {
+    fn start() -> Self {
+        let port = free_port().to_string();
+        let server = Command::new(env!("CARGO_BIN_EXE_redis-consumer"))
+            .args(["demo-model-server", "--port", &port])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        Self { server, port }
+    }
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
     }
 }
 

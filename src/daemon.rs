@@ -18,7 +18,7 @@ use crate::queue::{MetadataStore, Queue, QueueSettings, Recovered};
 use crate::serving::{self, MetadataCache, ModelId, ServingSettings};
 use crate::settings::{Entry, Env, Origin, Problems, Reader};
 use crate::storage::{Storage, StorageSettings};
-use crate::traces::{TraceSettings, Traces};
+use crate::traces::{self, TraceSettings, Traces};
 use crate::worker::{Policy, Worker, WorkerMetrics};
 
 /// Variables of long-gone versions that change nothing today.
@@ -45,7 +45,8 @@ pub(crate) struct Configured {
 impl Configured {
     /// From now on logs and traces go where they belong. Wants a runtime.
     pub(crate) fn start_logs_and_traces(&self) -> anyhow::Result<Traces> {
-        let traces = self.traces.start(&self.queue.consumer)?;
+        let (queue, consumer) = (self.queue.queue.clone(), self.queue.consumer.clone());
+        let traces = self.traces.start(traces::Client { queue, consumer, kind: self.kind })?;
         self.log.start(&traces);
         self.warnings.iter().for_each(|warning| warn!("{warning}"));
         Ok(traces)

@@ -1,11 +1,13 @@
-//! Traces of jobs, sent to a collector over OTLP if one is set.
+//! Traces of jobs, and metrics of messages, sent to a collector over OTLP if one is set.
 //!
 //! A job's trace goes on from the `traceparent` that its submitter wrote into the hash (W3C Trace Context), through stages,
 //! calls to models and the last step in Redis, to the jobs that it creates. Spans follow the semantic conventions for
 //! messaging, version 1.43 (in development); what these have no word for is named `ml.…` and `image.…`.
 
+mod messaging;
+
 use std::collections::HashMap;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator as _};
@@ -19,12 +21,16 @@ use tracing::{Span, Subscriber};
 use tracing_opentelemetry::{OpenTelemetryLayer, OpenTelemetrySpanExt as _};
 use tracing_subscriber::registry::LookupSpan;
 
+use self::messaging::Messaging;
 use crate::settings::Reader;
 
 const SCOPE: &str = "redis-consumer";
 
 /// The target of spans that are for traces only: log lines do not show them.
 pub(crate) const TARGET: &str = "trace";
+
+/// Links that a span may have.
+const MOST_LINKS: usize = 128;
 
 /// Where traces go.
 #[derive(Clone, Debug)]
@@ -33,6 +39,17 @@ pub(crate) struct TraceSettings {
     service: String,
     share: f64,
     links: bool,
+    metrics: bool,
+}
+
+/// Who works, as spans and metrics name it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Client {
+    pub(crate) queue: String,
+    /// Its name.
+    pub(crate) consumer: String,
+    /// The kind of its jobs.
+    pub(crate) kind: &'static str,
 }
 
 impl TraceSettings {
@@ -48,7 +65,12 @@ impl TraceSettings {
         }
         let doc = "begin a trace of its own for each job, linked to the submitter's, instead of going on with that";
         let links = reader.flag("TRACE_LINKS", false, doc);
-        Self { endpoint, service, share, links }
+        let doc = "otlp sends metrics of messages to the collector, too; there are more for Prometheus";
+        let metrics = reader.text("OTEL_METRICS_EXPORTER", "none", doc);
+        if !["none", "otlp"].contains(&metrics.as_str()) {
+            reader.problem("OTEL_METRICS_EXPORTER", format!("`{metrics}` cannot be used: expected none or otlp"));
+        }
+        Self { endpoint, service, share, links, metrics: metrics == "otlp" }
     }
 
     /// Begins to send traces, if there is a collector. Wants a runtime.
@@ -56,21 +78,37 @@ impl TraceSettings {
     /// # Errors
     ///
     /// An address that cannot be one.
-    pub(crate) fn start(&self, instance: &str) -> anyhow::Result<Traces> {
-        let Some(endpoint) = &self.endpoint else { return Ok(Traces { provider: None, links: self.links }) };
+    pub(crate) fn start(&self, client: Client) -> anyhow::Result<Traces> {
+        let links = self.links;
+        let Some(endpoint) = &self.endpoint else { return Ok(Traces { links, client, ..Traces::default() }) };
         let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint.as_str()).build();
         let exporter = exporter.with_context(|| format!("OTEL_EXPORTER_OTLP_ENDPOINT `{endpoint}` cannot be used"))?;
         let resource = Resource::builder()
             .with_service_name(self.service.clone())
-            .with_attribute(KeyValue::new("service.instance.id", instance.to_owned()))
-            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
+            .with_attribute(KeyValue::new("service.instance.id", client.consumer.clone()))
+            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+            .build();
+        let metrics = match self.metrics {
+            true => Some(Messaging::start(endpoint, resource.clone(), client.attributes())?),
+            false => None,
+        };
         let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(self.share)));
         let provider = SdkTracerProvider::builder()
             .with_batch_exporter(exporter)
             .with_sampler(sampler)
-            .with_resource(resource.build())
+            .with_resource(resource)
             .build();
-        Ok(Traces { provider: Some(provider), links: self.links })
+        Ok(Traces { provider: Some(provider), metrics, links, client })
+    }
+}
+
+impl Client {
+    fn attributes(&self) -> Vec<KeyValue> {
+        vec![
+            KeyValue::new("messaging.system", "redis"),
+            KeyValue::new("messaging.destination.name", self.queue.clone()),
+            KeyValue::new("messaging.consumer.group.name", self.kind),
+        ]
     }
 }
 
@@ -78,16 +116,18 @@ impl TraceSettings {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Traces {
     provider: Option<SdkTracerProvider>,
+    metrics: Option<Messaging>,
     links: bool,
+    client: Client,
 }
 
 /// A job as its spans name it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Message<'a> {
-    pub(crate) queue: &'a str,
     pub(crate) key: &'a str,
-    pub(crate) consumer: &'a str,
     pub(crate) slot: usize,
+    /// Host and port of the Redis that it came from, if that is known.
+    pub(crate) server: &'a Option<(String, u16)>,
     /// The submitter's context, as the hash has it.
     pub(crate) context: &'a HashMap<String, String>,
 }
@@ -105,6 +145,9 @@ impl Traces {
     /// Makes `span` that of a job which was received between `asked` and now.
     pub(crate) fn begin(&self, span: &Span, message: Message<'_>, asked: SystemTime) {
         let Some(provider) = &self.provider else { return };
+        if let Some(metrics) = &self.metrics {
+            metrics.received(asked.elapsed().unwrap_or_default());
+        }
         let submitter = TraceContextPropagator::new().extract(&Fields(message.context));
         let from = submitter.span().span_context().clone();
         if from.is_valid() {
@@ -115,35 +158,51 @@ impl Traces {
                 let _ = span.set_parent(submitter);
             }
         }
-        let attributes = [
-            KeyValue::new("messaging.system", "redis"),
-            KeyValue::new("messaging.destination.name", message.queue.to_owned()),
+        let mut attributes = self.client.attributes();
+        attributes.extend([
             KeyValue::new("messaging.message.id", message.key.to_owned()),
-            KeyValue::new("messaging.client.id", message.consumer.to_owned()),
+            KeyValue::new("messaging.client.id", self.client.consumer.clone()),
             KeyValue::new("messaging.destination.partition.id", message.slot.to_string()),
-        ];
-        let receive = provider.tracer(SCOPE).span_builder(format!("receive {}", message.queue));
+        ]);
+        let server = message.server.iter().flat_map(|(host, port)| {
+            [KeyValue::new("server.address", host.clone()), KeyValue::new("server.port", i64::from(*port))]
+        });
+        attributes.extend(server);
+        let receive = provider.tracer(SCOPE).span_builder(format!("receive {}", self.client.queue));
         let receive = receive
             .with_kind(SpanKind::Client)
             .with_start_time(asked)
-            .with_attributes(attributes.iter().cloned().chain(operation("receive", "receive")));
+            .with_attributes(attributes.iter().cloned().chain(operation("receive")));
         provider.tracer(SCOPE).build_with_context(receive, &span.context()).end();
-        for KeyValue { key, value, .. } in attributes.into_iter().chain(operation("process", "process")) {
+        for KeyValue { key, value, .. } in attributes.into_iter().chain(operation("process")) {
             span.set_attribute(key, value);
+        }
+    }
+
+    /// Measures a job that was let go of: the work on it, which has failed in this class if it has, and the last step.
+    pub(crate) fn measure(&self, work: Duration, failure: Option<&'static str>, commit: Duration) {
+        if let Some(metrics) = &self.metrics {
+            metrics.processed(work, failure);
+            metrics.settled(commit);
         }
     }
 
     /// Sends what has not been sent. May take some seconds.
     pub(crate) async fn finish(self) {
-        if let Some(provider) = self.provider {
-            // A collector that is away is no reason to complain at the end.
-            let _ = tokio::task::spawn_blocking(move || provider.shutdown()).await;
-        }
+        let Self { provider: Some(provider), metrics, .. } = self else { return };
+        let sent = tokio::task::spawn_blocking(move || {
+            if let Some(metrics) = metrics {
+                metrics.finish();
+            }
+            provider.shutdown()
+        });
+        // A collector that is away is no reason to complain at the end.
+        let _ = sent.await;
     }
 }
 
-fn operation(name: &'static str, kind: &'static str) -> [KeyValue; 2] {
-    [KeyValue::new("messaging.operation.name", name), KeyValue::new("messaging.operation.type", kind)]
+fn operation(name: &'static str) -> [KeyValue; 2] {
+    [KeyValue::new("messaging.operation.name", name), KeyValue::new("messaging.operation.type", name)]
 }
 
 /// The current span ends in a failure of this class.
@@ -151,6 +210,19 @@ pub(crate) fn failed(class: &'static str, reason: &str) {
     let span = Span::current();
     span.set_attribute("error.type", class);
     span.set_status(Status::error(reason.lines().last().unwrap_or_default().to_owned()));
+}
+
+/// Links the current span with those that these values of `traceparent` name, as many as spans may have.
+pub(crate) fn link(contexts: impl Iterator<Item = String>) {
+    let span = Span::current();
+    for context in contexts.take(MOST_LINKS) {
+        let fields = HashMap::from([("traceparent".to_owned(), context)]);
+        let linked = TraceContextPropagator::new().extract(&Fields(&fields));
+        let context = linked.span().span_context().clone();
+        if context.is_valid() {
+            span.add_link(context);
+        }
+    }
 }
 
 /// The fields `traceparent` and `tracestate` for what comes of the current span; none if it is not traced.

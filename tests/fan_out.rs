@@ -109,8 +109,9 @@ async fn an_archive_becomes_jobs_and_their_results_one_archive() {
     assert_eq!(failures.len(), 1);
     assert_eq!(failures[0].0, children[3]);
     assert!(failures[0].1.starts_with("ValueError: "), "{failures:?}");
-    assert_eq!(hash["total_time"].split(',').count(), 1);
-    assert_eq!(hash["upload_time"].split(',').count(), 3, "one for each child that is done");
+    for field in ["download_time", "prediction_time", "upload_time", "total_time"] {
+        assert_eq!(hash[field].split(',').count(), 3, "one for each child that is done: {field}");
+    }
     for field in ["children_upload_time", "cleanup_time", "finished_at", "output_url"] {
         assert!(hash.get(field).is_some_and(|value| !value.is_empty()), "{field} in {hash:?}");
     }
@@ -389,6 +390,8 @@ async fn a_movie_is_segmented_by_jobs_of_its_frames_and_tracked() {
     let _images = lab.pod("pod-1").start();
     let hash = lab.wait_done(&key);
     assert_eq!((hash["total_jobs"].as_str(), hash["progress"].as_str()), ("5", "100"));
+    let seconds = |hash: &HashMap<String, String>| hash["total_time"].parse::<f64>().expect("seconds");
+    assert!(frames.iter().all(|frame| seconds(&hash) > seconds(&lab.redis.hash(frame))), "the frames' time counts");
     let result: HashMap<String, Vec<u8>> = lab.result(&hash).into_iter().collect();
     let labels = &result["some folder/movie_feature_0.tif"];
     let labels = images::decode(labels, "labels.tif", &Limits::default()).expect("a movie of labels");

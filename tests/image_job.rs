@@ -130,7 +130,7 @@ async fn jobs_share_the_memory_that_there_is() {
 
     let _pod = lab.pod("pod-1").set("MEMORY_BUDGET", "10Mi").start();
     let reason = lab.wait_failed(&lab.submit(INPUT, &FIELDS));
-    assert!(reason.starts_with("ValueError: the image needs about "), "{reason}");
+    assert!(reason.starts_with("ValueError: the job needs about "), "{reason}");
     assert!(reason.ends_with("bytes of memory, and MEMORY_BUDGET is 10485760"), "{reason}");
     let beyond = [FIELDS[0], FIELDS[1], ("scale", "inf")];
     let reason = lab.wait_failed(&lab.submit(INPUT, &beyond));

@@ -81,10 +81,12 @@ async fn jobs_are_counted_by_how_they_ended() {
     for (result, count) in [("done", 3.0), ("failed", 1.0), ("duplicate", 1.0), ("invalid", 1.0)] {
         assert_eq!(of(&format!("jobs_total{{{labels},result=\"{result}\"}}")), count, "{result}");
     }
-    assert_eq!(of(&format!("job_failures_total{{{labels},stage=\"preprocess\",reason=\"invalid_input\"}}")), 1.0);
-    for stage in ["download", "preprocess", "predict", "upload", "commit"] {
+    assert_eq!(of(&format!("job_failures_total{{{labels},stage=\"decode\",reason=\"invalid_input\"}}")), 1.0);
+    let stages = ["download", "decode", "preprocess", "predict", "postprocess", "encode", "zip", "upload", "commit"];
+    for stage in stages {
         let count = of(&format!("stage_duration_seconds_count{{{labels},stage=\"{stage}\"}}"));
-        assert_eq!(count, if ["download", "preprocess", "commit"].contains(&stage) { 4.0 } else { 3.0 }, "{stage}");
+        let of_all = ["download", "decode", "preprocess", "commit"].contains(&stage);
+        assert_eq!(count, if of_all { 4.0 } else { 3.0 }, "{stage}");
     }
     assert_eq!(of(&format!("job_duration_seconds_count{{{labels},result=\"done\"}}")), 3.0);
     assert_eq!(of(&format!("queue_wait_seconds_count{{{labels}}}")), 4.0);

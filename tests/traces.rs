@@ -1,18 +1,30 @@
-//! Traces of the real program, as a collector gets them.
+//! Traces of the real program, and its metrics of messages, as a collector gets them.
 
 mod peers;
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::io::{Cursor, Write as _};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
+    MetricsService, MetricsServiceServer,
+};
+use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::metrics::v1::Metric;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use peers::lab::{Lab, eventually};
 use peers::redis::Redis;
+use tonic::body::Body;
+use tonic::codegen::{BoxFuture, Service};
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
@@ -28,7 +40,10 @@ const SUBMITTER: &str = "b7ad6b7169203331";
 
 /// Keeps what it is sent.
 #[derive(Clone, Default)]
-struct Collector(Arc<Mutex<Vec<Span>>>);
+struct Collector {
+    spans: Arc<Mutex<Vec<Span>>>,
+    metrics: Arc<Mutex<Vec<Metric>>>,
+}
 
 #[tonic::async_trait]
 impl TraceService for Collector {
@@ -37,8 +52,44 @@ impl TraceService for Collector {
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
         let scopes = request.into_inner().resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
-        self.0.lock().expect("no poison").extend(scopes.flat_map(|scope| scope.spans));
+        self.spans.lock().expect("no poison").extend(scopes.flat_map(|scope| scope.spans));
         Ok(Response::new(ExportTraceServiceResponse { partial_success: None }))
+    }
+}
+
+#[tonic::async_trait]
+impl MetricsService for Collector {
+    async fn export(
+        &self,
+        request: Request<ExportMetricsServiceRequest>,
+    ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
+        let scopes = request.into_inner().resource_metrics.into_iter().flat_map(|resource| resource.scope_metrics);
+        self.metrics.lock().expect("no poison").extend(scopes.flat_map(|scope| scope.metrics));
+        Ok(Response::new(ExportMetricsServiceResponse { partial_success: None }))
+    }
+}
+
+/// What a collector serves on its one port.
+#[derive(Clone)]
+struct Services {
+    traces: TraceServiceServer<Collector>,
+    metrics: MetricsServiceServer<Collector>,
+}
+
+impl Service<http::Request<Body>> for Services {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Infallible>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        match request.uri().path().contains(".metrics.") {
+            true => self.metrics.call(request),
+            false => self.traces.call(request),
+        }
     }
 }
 
@@ -46,13 +97,38 @@ impl Collector {
     async fn start(&self) -> SocketAddr {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let service = TraceServiceServer::new(self.clone());
-        tokio::spawn(Server::builder().serve_with_incoming(service, TcpIncoming::from(listener)));
+        let services = Services {
+            traces: TraceServiceServer::new(self.clone()),
+            metrics: MetricsServiceServer::new(self.clone()),
+        };
+        tokio::spawn(Server::builder().serve_with_incoming(services, TcpIncoming::from(listener)));
         address
     }
 
     fn spans(&self) -> Vec<Span> {
-        self.0.lock().expect("no poison").clone()
+        self.spans.lock().expect("no poison").clone()
+    }
+
+    /// The measurements of a metric that was sent last: attributes and how many there were.
+    fn counts(&self, name: &str) -> Vec<(HashMap<String, String>, u64)> {
+        let metrics = self.metrics.lock().expect("no poison");
+        let metric = metrics.iter().rfind(|metric| metric.name == name).unwrap_or_else(|| panic!("{name} was sent"));
+        match metric.data.clone().expect("there is data") {
+            Data::Histogram(data) => {
+                data.data_points.iter().map(|point| (texts(&point.attributes), point.count)).collect()
+            }
+            Data::Sum(data) => {
+                data.data_points.iter().map(|point| (texts(&point.attributes), sum(point.value))).collect()
+            }
+            other => panic!("{name} is {other:?}"),
+        }
+    }
+}
+
+fn sum(value: Option<number_data_point::Value>) -> u64 {
+    match value {
+        Some(number_data_point::Value::AsInt(count)) => u64::try_from(count).expect("it only grows"),
+        other => panic!("a count is {other:?}"),
     }
 }
 
@@ -68,11 +144,15 @@ fn hex(id: &[u8]) -> String {
 }
 
 fn attributes(span: &Span) -> HashMap<String, String> {
+    texts(&span.attributes)
+}
+
+fn texts(attributes: &[KeyValue]) -> HashMap<String, String> {
     let text = |value: Value| match value {
         Value::StringValue(text) => text,
         other => format!("{other:?}"),
     };
-    let pairs = span.attributes.iter().filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?.value?)));
+    let pairs = attributes.iter().filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?.value?)));
     pairs.map(|(key, value)| (key, text(value))).collect()
 }
 
@@ -86,11 +166,15 @@ fn named<'s>(spans: &'s [Span], name: &str) -> &'s Span {
 async fn a_job_goes_on_with_the_trace_of_its_submitter() {
     let (lab, collector) = (lab().await, Collector::default());
     let endpoint = format!("http://{}", collector.start().await);
-    let mut pod = lab.pod("pod-1").set("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint).set("LOG_LEVEL", "ERROR").start();
+    let mut pod = lab.pod("pod-1").set("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint).set("LOG_LEVEL", "INFO").start();
     let key = lab.submit(INPUT, &FIELDS);
     lab.wait_done(&key);
     pod.terminate();
     assert!(pod.wait().success());
+    let log = pod.log();
+    let told: Vec<_> = log.lines().filter(|line| line.contains("stage ended")).collect();
+    assert_eq!(told.len(), 4, "{log}");
+    assert!(told.iter().all(|line| line.contains(&key) && !line.contains("otel")), "{log}");
 
     let spans = collector.spans();
     assert!(spans.iter().all(|span| hex(&span.trace_id) == TRACE), "{spans:#?}");
@@ -100,14 +184,23 @@ async fn a_job_goes_on_with_the_trace_of_its_submitter() {
     let of = |name: &str| about.get(name).map(String::as_str);
     assert_eq!((of("messaging.system"), of("messaging.operation.type")), (Some("redis"), Some("process")));
     assert_eq!((of("messaging.message.id"), of("messaging.client.id")), (Some(key.as_str()), Some("pod-1")));
-    for name in
-        ["receive segmentation", "settle segmentation", "started", "pre-processing", "predicting", "saving-results"]
-    {
-        let span = named(&spans, name);
-        assert_eq!(span.parent_span_id, process.span_id, "{name}");
-        assert!(span.start_time_unix_nano <= span.end_time_unix_nano, "{name}");
+    assert_eq!(of("messaging.consumer.group.name"), Some("image"));
+    let stages = ["download", "decode", "preprocess", "predict", "postprocess", "encode", "zip", "upload"];
+    for name in ["receive segmentation", "settle segmentation"].into_iter().chain(stages) {
+        let found: Vec<_> = spans.iter().filter(|span| span.name == name).collect();
+        assert!(!found.is_empty(), "{name} among {:?}", spans.iter().map(|span| &span.name).collect::<Vec<_>>());
+        for span in found {
+            assert_eq!(span.parent_span_id, process.span_id, "{name}");
+            assert!(span.start_time_unix_nano <= span.end_time_unix_nano, "{name}");
+        }
     }
-    assert_eq!(attributes(named(&spans, "settle segmentation"))["messaging.operation.name"], "done");
+    let settled = attributes(named(&spans, "settle segmentation"));
+    assert_eq!(settled["messaging.operation.name"], "ack");
+    for about in [&about, &settled, &attributes(named(&spans, "receive segmentation"))] {
+        assert_eq!(about["server.address"], "127.0.0.1");
+        assert!(about["server.port"].contains(&lab.redis.port().to_string()), "{about:?}");
+    }
+    assert!(collector.metrics.lock().expect("no poison").is_empty(), "nobody asked for them");
     let calls: Vec<_> = spans.iter().filter(|span| span.name.starts_with("tensorflow.serving")).collect();
     assert!(calls.len() >= 2, "the metadata and the prediction");
     for call in calls {
@@ -147,6 +240,36 @@ async fn children_go_on_with_the_trace_of_their_parent() {
     assert_eq!(parents().count(), 2, "once to unpack, once to collect");
     assert!(parents().any(|parent| parent.span_id == child.parent_span_id), "the child's span hangs on its parent's");
     assert!(parents().all(|parent| hex(&parent.parent_span_id) == SUBMITTER));
+    let linked: Vec<_> = parents().flat_map(|parent| &parent.links).map(|link| &link.span_id).collect();
+    assert_eq!(linked, [&child.span_id], "the parent that collects points to the child's work");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_of_messages_are_sent_if_asked_for() {
+    let (lab, collector) = (lab().await, Collector::default());
+    let endpoint = format!("http://{}", collector.start().await);
+    let pod = lab.pod("pod-1").set("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint).set("OTEL_METRICS_EXPORTER", "otlp");
+    let mut pod = pod.start();
+    lab.put("uploads/broken.png", b"broken");
+    lab.wait_done(&lab.submit(INPUT, &FIELDS));
+    lab.wait_failed(&lab.submit("uploads/broken.png", &FIELDS));
+    pod.terminate();
+    assert!(pod.wait().success());
+
+    let consumed = collector.counts("messaging.client.consumed.messages");
+    assert_eq!(consumed.iter().map(|(_, count)| count).sum::<u64>(), 2);
+    let of = |name: &str| consumed[0].0[name].clone();
+    assert_eq!((of("messaging.system"), of("messaging.destination.name")), ("redis".into(), "segmentation".into()));
+    assert_eq!(of("messaging.consumer.group.name"), "image");
+    let processed = collector.counts("messaging.process.duration");
+    let by_error = |error: Option<&str>| {
+        let found = processed.iter().find(|(about, _)| about.get("error.type").map(String::as_str) == error);
+        found.map(|(_, count)| *count)
+    };
+    assert_eq!((by_error(None), by_error(Some("invalid_input"))), (Some(1), Some(1)), "{processed:?}");
+    let operations = collector.counts("messaging.client.operation.duration");
+    let count = |kind: &str| operations.iter().find(|(about, _)| about["messaging.operation.type"] == kind);
+    assert_eq!((count("receive").map(|found| found.1), count("settle").map(|found| found.1)), (Some(2), Some(2)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@
 
 mod reference;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -96,6 +96,10 @@ pub fn run(registry: Registry) -> ExitCode {
 }
 
 fn failed(error: &anyhow::Error) -> ExitCode {
+    // Who reads our output, such as `head`, has seen enough.
+    if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+        return ExitCode::SUCCESS;
+    }
     let _ = writeln!(std::io::stderr(), "redis-consumer: {error:#}");
     if error.is::<Problems>() { ExitCode::from(WRONG_SETTINGS) } else { ExitCode::FAILURE }
 }

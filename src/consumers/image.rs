@@ -20,7 +20,7 @@ use crate::compute;
 use crate::consumer::{Clients, Consumer, Kind, ModelNeed, Outcome};
 use crate::images::output::ResultName;
 use crate::images::{self, encode_tiff};
-use crate::job::{Detected, Job, Status};
+use crate::job::{Detected, Job, Stage, Status};
 use crate::memory::Reservation;
 use crate::serving;
 
@@ -98,6 +98,7 @@ impl Image {
             job.enter(Status::Predicting);
             let labels = super::segment(job, pass.application, &model, input, scale).await?;
             let name = name.clone();
+            job.enter_stage(Stage::Encode);
             features.push(compute::run(move || encode_labels(&name, c, labels)).await);
         }
         Ok(by_batch_item(features))

@@ -8,7 +8,7 @@ use super::limits::Limits;
 use crate::compute;
 use crate::consumer::Clients;
 use crate::images;
-use crate::job::Job;
+use crate::job::{Job, Stage};
 use crate::memory::Reservation;
 
 /// Bytes at the peak of a segmentation for each byte of the decoded image: the heads, or what the watershed needs, beside
@@ -58,8 +58,10 @@ impl Input {
     pub(super) async fn decode(self, job: &Job, limits: &Limits) -> anyhow::Result<(ArrayD<f32>, Reservation)> {
         let Self { file, name, memory } = self;
         let limits = limits.of_decoding();
+        job.enter_stage(Stage::Decode);
         let image = compute::run(move || images::decode(&file, &name, &limits)).await?;
         job.record_pixels(image.len());
+        job.enter_stage(Stage::Preprocess);
         Ok((image, memory))
     }
 }

@@ -17,7 +17,7 @@ use crate::consumer::{Clients, Consumer, Kind, ModelNeed, Outcome};
 use crate::failure::InvalidInput;
 use crate::images::output::ResultName;
 use crate::images::{self, encode_tiff};
-use crate::job::{Detected, Job, Status};
+use crate::job::{Detected, Job, Stage, Status};
 use crate::serving::ModelId;
 use crate::settings::Reader;
 
@@ -94,6 +94,7 @@ impl Consumer for Mesmer {
 
         job.enter(Status::SavingResults);
         let name = ResultName::new(job.original_name()?);
+        job.enter_stage(Stage::Encode);
         let entries = compute::run(move || encode_labels(&name, &labels)).await;
         super::store(job, &self.clients.storage, entries).await
     }

@@ -77,7 +77,9 @@ async fn segment(
     let original = [image.dim().1, image.dim().2];
     let application = Arc::new(application);
     let this = Arc::clone(&application);
+    job.enter_stage(Stage::Preprocess);
     let prepared = compute::run(move || this.prepare(image, scale * this.model_mpp)).await?;
+    job.enter_stage(Stage::Predict);
     let heads = application.predict(model, prepared).await?;
     job.enter_stage(Stage::PostProcess);
     compute::run(move || application.label(heads, original)).await
@@ -85,7 +87,9 @@ async fn segment(
 
 /// Packs the files of a result and stores them where the job's result belongs.
 async fn store(job: &Job, storage: &Storage, entries: Entries) -> anyhow::Result<Outcome> {
+    job.enter_stage(Stage::Zip);
     let archive = compute::run(move || archive::write_zip(entries)).await?;
+    job.enter_stage(Stage::Upload);
     let key = job.output_key();
     let url = storage.upload(&key, archive.into()).await?;
     Ok(Outcome::Done(Output { key, url }))

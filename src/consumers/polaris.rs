@@ -16,7 +16,7 @@ use crate::consumer::{Clients, Consumer, Kind, Outcome};
 use crate::failure::InvalidInput;
 use crate::images::output::ResultName;
 use crate::images::{self, encode_tiff, npy, spot_table};
-use crate::job::{Child, ChildInput, Children, Family, Job, NewChild, Status};
+use crate::job::{Child, ChildInput, Children, Family, Job, NewChild, Stage, Status};
 use crate::settings::Reader;
 use crate::storage::archive::{ArchiveLimits, Images};
 
@@ -84,9 +84,11 @@ impl Consumer for Polaris {
         let reference = job.input_file_name()?.to_owned();
         let file = self.clients.storage.download(&reference).await?;
         let limits = self.settings.decoding;
+        job.enter_stage(Stage::Decode);
         let image = compute::run(move || images::decode(&file, &reference, &limits)).await?;
         let (channels, kind) = (job.channel_positions()?, job.segmentation_type()?.to_owned());
         let parts = compute::run(move || parts(&image, &channels, &kind)).await?;
+        job.enter_stage(Stage::Upload);
         let mut children = Vec::new();
         for part in parts {
             children.push(self.child(job, part).await?);
@@ -117,6 +119,7 @@ impl Polaris {
                 bail!("Analysis failed for image with hash: {} for this reason: {}", child.key, failed.reason);
             }
         }
+        job.enter_stage(Stage::Download);
         let limits = self.settings.decoding;
         let found: Vec<_> = children.iter().filter_map(|child| Some((child.queue(), child.result().ok()?))).collect();
         let downloads = found.into_iter().map(|(queue, key)| async move {
@@ -129,6 +132,7 @@ impl Polaris {
 
         job.enter(Status::SavingResults);
         let name = ResultName::new(job.original_name()?);
+        job.enter_stage(Stage::Encode);
         let entries = compute::run(move || entries(&name, results, &limits)).await?;
         super::store(job, &self.clients.storage, entries).await
     }

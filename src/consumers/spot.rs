@@ -14,7 +14,7 @@ use crate::compute;
 use crate::consumer::{Clients, Consumer, Kind, ModelNeed, Outcome};
 use crate::images::output::ResultName;
 use crate::images::{self, encode_tiff, npy, spot_picture};
-use crate::job::{Detected, Job, Status};
+use crate::job::{Detected, Job, Stage, Status};
 use crate::serving::ModelId;
 use crate::settings::Reader;
 
@@ -87,6 +87,7 @@ impl Consumer for Spot {
 
         job.enter(Status::SavingResults);
         let name = ResultName::new(job.original_name()?);
+        job.enter_stage(Stage::Encode);
         let entries = compute::run(move || entries(&name, &image, spots)).await?;
         super::store(job, &self.clients.storage, entries).await
     }

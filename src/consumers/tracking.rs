@@ -18,7 +18,7 @@ use crate::consumer::{Clients, Consumer, Kind, ModelNeed, Outcome};
 use crate::failure::InvalidInput;
 use crate::images::output::ResultName;
 use crate::images::{self, FrameLimits, TrackFile, encode_tiff, movie};
-use crate::job::{Child, ChildInput, Children, Family, Job, Status};
+use crate::job::{Child, ChildInput, Children, Family, Job, Stage, Status};
 use crate::serving::ModelId;
 use crate::settings::Reader;
 use crate::storage::archive::{ArchiveLimits, Images};
@@ -121,6 +121,7 @@ impl Consumer for Tracking {
         job.record_progress(0);
         let reference = job.input_file_name()?.to_owned();
         let file = self.clients.storage.download(&reference).await?;
+        job.enter_stage(Stage::Decode);
         let (movie, begun) =
             if reference.to_lowercase().ends_with(".trk") || reference.to_lowercase().ends_with(".trks") {
                 let limits = self.settings.decoding;
@@ -130,6 +131,7 @@ impl Consumer for Tracking {
                 let movie = self.decode(file, reference).await?;
                 match job.family().await? {
                     Family::Waited(frames) => {
+                        job.enter_stage(Stage::Download);
                         let size = [movie.dim().1, movie.dim().2];
                         let labels = self.labels(&frames, size).await?;
                         let movie = movie.insert_axis(Axis(3)).into_dyn();
@@ -147,6 +149,7 @@ impl Consumer for Tracking {
 
         job.enter(Status::SavingResults);
         let (name, isbi) = (ResultName::new(job.original_name()?), self.settings.isbi);
+        job.enter_stage(Stage::Encode);
         let entries = compute::run(move || entries(&name, &tracked, isbi)).await?;
         super::store(job, &self.clients.storage, entries).await
     }
@@ -164,6 +167,7 @@ impl Tracking {
 
     /// Has each frame segmented by a job of its own.
     async fn segment(&self, job: &Job, movie: Array3<f32>) -> anyhow::Result<Outcome> {
+        job.enter_stage(Stage::Upload);
         let prefix = format!("{}-{}", job.run_id(), job.original_name()?.replace(['/', '\\'], "_"));
         let movie = Arc::new(movie);
         let scale = job.scale()?.map(|scale| scale.to_string()).unwrap_or_default();

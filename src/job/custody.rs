@@ -6,10 +6,16 @@ use std::time::{Duration, Instant};
 
 use tracing::{Span, info, info_span};
 
-use super::{Children, Output, Record, Stage, Status, seconds, timestamp};
+use super::{BEGUN, Children, Output, Record, Stage, Status, TRACE, seconds, timestamp};
 use crate::failure::Class;
 use crate::queue::{self, Claim, Due, JobKey, Queue, Settled};
 use crate::traces;
+
+/// A stage that is left sooner than this was none: traces show the next in its place.
+const AT_ONCE: Duration = Duration::from_micros(100);
+
+/// Spans of stages that a job has in traces; an archive of thousands of images changes its stage with each of them.
+const SPANS: usize = 100;
 
 /// A job waits for something that is nobody's fault, such as memory that others use.
 pub struct Waiting(Arc<Custody>);
@@ -37,6 +43,8 @@ pub(crate) struct Custody {
     resting: String,
     progress: Mutex<Progress>,
     claimed: Instant,
+    /// When it was taken first, in milliseconds since 1970, if it has waited for its children since.
+    begun: Option<u64>,
 }
 
 /// Where a job stands and since when.
@@ -44,9 +52,12 @@ struct Progress {
     status: Status,
     entered: Instant,
     seconds: BTreeMap<Status, f64>,
+    /// Whether the record tells the times of the job's children in place of its own.
+    tells_of_children: bool,
     pixels: u64,
     stage: Option<Stage>,
     stage_entered: Instant,
+    stage_seconds: BTreeMap<Stage, f64>,
     /// Time in this stage that does not count.
     excused: Duration,
     waiting: u32,
@@ -54,6 +65,9 @@ struct Progress {
     done: Option<u64>,
     /// That of the stage, in traces; nothing happens inside it.
     span: Span,
+    spans_left: usize,
+    /// What became of the work, if it has failed.
+    failure: Option<Class>,
 }
 
 impl Progress {
@@ -63,20 +77,42 @@ impl Progress {
             status: Status::New,
             entered: now,
             seconds: BTreeMap::new(),
+            tells_of_children: false,
             pixels: 0,
             stage: None,
             stage_entered: now,
+            stage_seconds: BTreeMap::new(),
             excused: Duration::ZERO,
             waiting: 0,
             done,
             span: Span::none(),
+            spans_left: SPANS,
+            failure: None,
         }
     }
 
-    fn begin(&mut self, stage: Option<Stage>) {
+    fn begin_stage(&mut self, stage: Option<Stage>) {
+        let spent = self.close_stage();
         self.stage = stage;
-        self.stage_entered = Instant::now();
         self.excused = Duration::ZERO;
+        let Some(stage) = stage else { return self.span = Span::none() };
+        if spent.is_some_and(|spent| spent < AT_ONCE) {
+            self.span.record("otel.name", stage.as_str());
+            return;
+        }
+        self.span = Span::none();
+        if self.spans_left > 0 {
+            self.spans_left -= 1;
+            self.span = info_span!(target: traces::TARGET, "stage", otel.name = stage.as_str());
+        }
+    }
+
+    /// Counts the time of the stage so far, and tells it.
+    fn close_stage(&mut self) -> Option<Duration> {
+        let spent = self.stage_entered.elapsed();
+        self.stage_entered = Instant::now();
+        *self.stage_seconds.entry(self.stage?).or_default() += spent.as_secs_f64();
+        Some(spent)
     }
 
     fn close_status(&mut self) {
@@ -100,12 +136,20 @@ impl Custody {
         let resting = if children.is_empty() { Status::New.to_string() } else { record.status() };
         let done = record.text("progress").and_then(|text| text.parse().ok());
         let (attempts, progress) = (record.number("rc_attempts"), Mutex::new(Progress::new(done)));
-        Self { queue, claim, attempts, children, resting, progress, claimed: Instant::now() }
+        let begun = record.text(BEGUN).and_then(|text| text.parse().ok());
+        Self { queue, claim, attempts, children, resting, progress, claimed: Instant::now(), begun }
     }
 
     /// A stage begins that has no status of its own.
     pub(super) fn begin(&self, stage: Stage) {
-        self.progress().begin(Some(stage));
+        self.progress().begin_stage(Some(stage));
+    }
+
+    /// The consumer has ended its work, in whatever way.
+    pub(crate) fn end_work(&self) {
+        let mut progress = self.progress();
+        progress.close_stage();
+        progress.span = Span::none();
     }
 
     pub(crate) fn claim(&self) -> &Claim {
@@ -122,8 +166,8 @@ impl Custody {
     }
 
     /// Seconds spent in the stages that have ended.
-    pub(crate) fn stage_seconds(&self) -> Vec<(Status, f64)> {
-        self.progress().seconds.iter().map(|(status, spent)| (*status, *spent)).collect()
+    pub(crate) fn stage_seconds(&self) -> Vec<(Stage, f64)> {
+        self.progress().stage_seconds.iter().map(|(stage, spent)| (*stage, *spent)).collect()
     }
 
     /// Pixels of the images decoded for the job.
@@ -133,6 +177,11 @@ impl Custody {
 
     pub(super) fn decoded(&self, pixels: u64) {
         self.progress().pixels += pixels;
+    }
+
+    /// What became of the work on the job, if it has failed.
+    pub(crate) fn failure(&self) -> Option<Class> {
+        self.progress().failure
     }
 
     /// Time since the job was claimed.
@@ -159,9 +208,8 @@ impl Custody {
     pub(crate) fn enter(&self, status: Status) {
         let mut progress = self.progress();
         progress.close_status();
-        progress.begin(Stage::of(status));
+        progress.begin_stage(Stage::of(status));
         progress.status = status;
-        progress.span = info_span!(target: traces::TARGET, "stage", otel.name = %status);
         let mut fields = vec![("status", status.to_string())];
         if status == Status::Started {
             fields.push(("identity_started", self.queue.consumer().to_owned()));
@@ -189,11 +237,13 @@ impl Custody {
 
     /// Ends the job without a result. One that is `dead` is given up though nothing is known to be wrong with it.
     pub(crate) async fn fail(&self, reason: String, class: Class, dead: bool) -> Result<Settled, queue::Error> {
+        self.progress().failure = Some(class);
         self.settle(Status::Failed, vec![("reason", reason), ("error_class", class.to_string())], dead).await
     }
 
     /// Has the job tried again later. What failed counts as one more attempt or, if the consumer died, one more death.
     pub(crate) async fn retry(&self, reason: &str, class: Class, after: Duration) -> Result<Settled, queue::Error> {
+        self.progress().failure = Some(class);
         let counted = match class {
             Class::Crash => ("rc_crashes", self.claim.crashes + 1),
             _ => ("rc_attempts", self.attempts + 1),
@@ -220,6 +270,8 @@ impl Custody {
 
     /// Puts the job aside until its children are final.
     pub(crate) async fn park(&self, children: &Children) -> Result<Settled, queue::Error> {
+        let begun = self.begun.unwrap_or_else(|| millis_since_1970().saturating_sub(millis(self.age())));
+        self.write(vec![(BEGUN, begun.to_string())]);
         self.queue.park(&self.claim, &children.wait()).await
     }
 
@@ -245,16 +297,30 @@ impl Custody {
             ("updated_at", now),
             ("updated_by", self.queue.consumer().to_owned()),
             ("total_jobs", self.children.len().max(1).to_string()),
-            ("total_time", seconds(self.age().as_secs_f64())),
         ]);
+        fields.extend(traces::context().remove("traceparent").map(|context| (TRACE, context)));
         {
             let mut progress = self.progress();
             progress.close_status();
             progress.status = status;
-            progress.span = Span::none();
+            if !progress.tells_of_children {
+                fields.push(("total_time", seconds(self.total_time().as_secs_f64())));
+            }
             fields.extend(progress.times());
         }
         self.queue.finish(&self.claim, status.as_str(), &fields, dead).await
+    }
+
+    /// Time since the job was first claimed, what its children took included.
+    fn total_time(&self) -> Duration {
+        let waited = self.begun.map(|begun| Duration::from_millis(millis_since_1970().saturating_sub(begun)));
+        waited.unwrap_or_default().max(self.age())
+    }
+
+    /// Writes fields that tell the times of the children in place of the job's own.
+    pub(super) fn tell_of_children(&self, fields: Vec<(&'static str, String)>) {
+        self.progress().tells_of_children = true;
+        self.write(fields);
     }
 
     pub(super) fn write(&self, mut fields: Vec<(&'static str, String)>) {
@@ -266,4 +332,12 @@ impl Custody {
     fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn millis_since_1970() -> u64 {
+    jiff::Timestamp::now().as_millisecond().unsigned_abs()
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Job, Record, STATUS, Status, UPDATED_AT, seconds, trace_context};
+use super::{Job, Record, STATUS, Status, TRACE, UPDATED_AT, seconds, trace_context};
 use crate::queue::{Awaited, ChildWait, JobKey, NewChild, RawFields};
 use crate::traces;
 
@@ -77,19 +77,12 @@ pub struct Child {
 /// The field that says which queue a parent chose for a child: the role that it plays, whatever its key looks like.
 pub(crate) const CHILD_QUEUE: &str = "rc_child_queue";
 
-/// Fields of children that their parents read, beside status and reason.
-const OF_CHILDREN: [&str; 10] = [
-    CHILD_QUEUE,
-    STATUS,
-    "reason",
-    "output_file_name",
-    "prediction_time",
-    "postprocess_time",
-    "upload_time",
-    "download_time",
-    "total_time",
-    "predict_retries",
-];
+/// Fields of children that their parents read.
+const OF_CHILDREN: [&str; 5] = [CHILD_QUEUE, TRACE, STATUS, "reason", "output_file_name"];
+
+/// Those that the record of an archive has of all its images.
+const SUMMED_UP: [&str; 6] =
+    ["prediction_time", "postprocess_time", "upload_time", "download_time", "total_time", "predict_retries"];
 
 impl Child {
     /// The key of its result.
@@ -145,9 +138,11 @@ impl Job {
         if !self.fields.contains_key(b"children_total".as_slice()) {
             return Ok(Family::Foreign(Children::adopted(keys.clone())));
         }
-        let records = self.custody.queue.read_many(keys, &OF_CHILDREN).await?;
+        let records = self.custody.queue.read_many(keys, &[&OF_CHILDREN[..], &SUMMED_UP].concat()).await?;
         let child = |(key, fields): (&JobKey, RawFields)| Child { key: key.clone(), record: Record(fields) };
-        Ok(Family::Waited(keys.iter().zip(records).map(child).collect()))
+        let children: Vec<_> = keys.iter().zip(records).map(child).collect();
+        traces::link(children.iter().filter_map(|child| child.record.text(TRACE)));
+        Ok(Family::Waited(children))
     }
 
     /// The fields that a child takes over from the job: all but those that say how the job itself fares.
@@ -206,7 +201,7 @@ impl Job {
     pub fn record_collected(&self, children: &[Child]) {
         let done = || children.iter().filter(|child| child.record.is_done());
         let mut fields = Vec::new();
-        for field in &OF_CHILDREN[4..] {
+        for field in &SUMMED_UP {
             let values: Vec<_> =
                 done().filter_map(|child| child.record.text(field)).filter(|text| !text.is_empty()).collect();
             if !values.is_empty() {
@@ -223,7 +218,7 @@ impl Job {
             failures.append_pair(&child.key.to_string(), &reason);
         }
         fields.push(("failures", failures.finish()));
-        self.custody.write(fields);
+        self.custody.tell_of_children(fields);
     }
 
     /// Records how long the upload of an archive's images took.

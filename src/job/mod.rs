@@ -33,6 +33,11 @@ pub(crate) const UPDATED_AT: &str = "updated_at";
 pub(crate) const TOKEN: &str = "rc_token";
 pub(crate) const OWNER: &str = "rc_owner";
 
+/// The field that says which span of a trace was that of the job's work, for the job that waits for it.
+pub(crate) const TRACE: &str = "rc_trace";
+/// The field that says when a job that waits for others was taken first, in milliseconds since 1970.
+const BEGUN: &str = "rc_begun";
+
 /// The trace that the job belongs to, as W3C Trace Context has it.
 const TRACE_CONTEXT: [&str; 2] = ["traceparent", "tracestate"];
 
@@ -108,16 +113,24 @@ pub struct Output {
     pub url: String,
 }
 
-/// A part of the work that has a time limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A part of the work that is timed and has a time limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     /// Fetching the input.
     Download,
-    /// Preparing pixels and asking the model.
+    /// Turning the file into an image.
+    Decode,
+    /// Preparing pixels.
+    Preprocess,
+    /// Asking the model.
     Predict,
     /// Turning the model's answers into objects.
     PostProcess,
-    /// Packing and storing the result.
+    /// Turning objects into files.
+    Encode,
+    /// Packing the files.
+    Zip,
+    /// Storing the result.
     Upload,
 }
 
@@ -126,10 +139,25 @@ impl Stage {
     fn of(status: Status) -> Option<Self> {
         match status {
             Status::Started => Some(Self::Download),
-            Status::PreProcessing | Status::Predicting => Some(Self::Predict),
+            Status::PreProcessing => Some(Self::Preprocess),
+            Status::Predicting => Some(Self::Predict),
             Status::PostProcessing => Some(Self::PostProcess),
             Status::SavingResults => Some(Self::Upload),
             Status::New | Status::Waiting | Status::Done | Status::Failed => None,
+        }
+    }
+
+    /// The word in metrics and traces.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Download => "download",
+            Self::Decode => "decode",
+            Self::Preprocess => "preprocess",
+            Self::Predict => "predict",
+            Self::PostProcess => "postprocess",
+            Self::Encode => "encode",
+            Self::Zip => "zip",
+            Self::Upload => "upload",
         }
     }
 }
@@ -285,7 +313,7 @@ impl Job {
         self.custody.enter(status);
     }
 
-    /// Goes on to a stage that has no status of its own, but a time limit.
+    /// Goes on to a stage that the status does not tell, with a time limit of its own.
     pub fn enter_stage(&self, stage: Stage) {
         self.custody.begin(stage);
     }

@@ -2,6 +2,7 @@
 //!
 //! `/livez` says whether a restart would help: never because Redis, the bucket or the model server is away.
 
+use std::fmt::{self, Display};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -18,6 +19,57 @@ const ANSWER: Duration = Duration::from_secs(180);
 
 /// Longest time for a look past our own connections.
 const LOOK: Duration = Duration::from_secs(2);
+
+/// How long ago it was that a working process did what it does again and again.
+#[derive(Clone, Copy, Debug)]
+struct Silence {
+    /// The watch over running jobs went round.
+    beat: Option<Duration>,
+    /// Redis answered anything.
+    answer: Option<Duration>,
+    /// Redis answered a claim.
+    fetch: Option<Duration>,
+    /// A slot was let go.
+    freed: Option<Duration>,
+    /// Whether slots are free and nothing keeps them from claiming.
+    may_fetch: bool,
+}
+
+/// What has not come for too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Missing {
+    Beat,
+    /// Unless Redis is away.
+    Answer,
+    /// Unless Redis is away or empty.
+    Fetch,
+}
+
+impl Silence {
+    fn missing(self) -> Option<Missing> {
+        let longer = |age: Option<Duration>, limit| age.is_none_or(|age| age > limit);
+        if longer(self.beat, BEAT) {
+            return Some(Missing::Beat);
+        }
+        if longer(self.answer, ANSWER) {
+            return Some(Missing::Answer);
+        }
+        // While all slots were busy nobody had to ask.
+        let was_free = longer(self.freed, FETCH);
+        (self.may_fetch && was_free && longer(self.fetch, FETCH)).then_some(Missing::Fetch)
+    }
+}
+
+impl Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (beat, answer, fetch) = (BEAT.as_secs(), ANSWER.as_secs(), FETCH.as_secs());
+        match self {
+            Self::Beat => write!(f, "the watch over running jobs has not gone round for {beat} s"),
+            Self::Answer => write!(f, "redis answers, but not on our connections, for {answer} s"),
+            Self::Fetch => write!(f, "there are jobs and free slots, and none was asked for in {fetch} s"),
+        }
+    }
+}
 
 pub(super) struct Probes {
     watched: Watched,
@@ -36,26 +88,23 @@ impl Probes {
         if !signs.has_started() || stop.is_cancelled() {
             return Ok(());
         }
-        let silent = |age: Option<Duration>, limit| age.is_none_or(|age| age > limit);
-        if silent(signs.beat.age(), BEAT) {
-            return Err(format!("the watch over running jobs has not gone round for {} s", BEAT.as_secs()));
-        }
-        let is_cut_off = silent(queue.last_answer().age(), ANSWER);
-        let may_fetch = signs.busy() < queue.slots() && !serving.is_down() && !memory.has_waiters();
-        let was_busy = signs.freed.age().is_some_and(|age| age < FETCH);
-        let is_idle = may_fetch && !was_busy && silent(queue.last_fetch().age(), FETCH);
-        if !is_cut_off && !is_idle {
-            return Ok(());
+        let silence = Silence {
+            beat: signs.beat.age(),
+            answer: queue.last_answer().age(),
+            fetch: queue.last_fetch().age(),
+            freed: signs.freed.age(),
+            may_fetch: signs.busy() < queue.slots() && !serving.is_down() && !memory.has_waiters(),
+        };
+        let Some(missing) = silence.missing() else { return Ok(()) };
+        if missing == Missing::Beat {
+            return Err(missing.to_string());
         }
         // Now it matters whether it is Redis that does not answer.
         let Ok(Ok(backlog)) = tokio::time::timeout(LOOK, queue.backlog_afresh(LOOK)).await else { return Ok(()) };
-        if is_cut_off {
-            return Err(format!("redis answers, but not on our connections, for {} s", ANSWER.as_secs()));
+        match missing {
+            Missing::Fetch if backlog.waiting == 0 => Ok(()),
+            _ => Err(missing.to_string()),
         }
-        if backlog.waiting > 0 {
-            return Err(format!("there are jobs and free slots, and none was asked for in {} s", FETCH.as_secs()));
-        }
-        Ok(())
     }
 
     /// Whether Redis and the bucket have been reached, and the process is not about to end.
@@ -74,5 +123,45 @@ impl Probes {
             self.has_bucket.store(true, Ordering::Relaxed);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Option<Duration> = Some(Duration::from_secs(1));
+    const LONG_AGO: Option<Duration> = Some(Duration::from_secs(3600));
+    const WELL: Silence = Silence { beat: NOW, answer: NOW, fetch: NOW, freed: LONG_AGO, may_fetch: true };
+
+    #[test]
+    fn each_kind_of_silence_is_noticed_and_no_other() {
+        let cases = [
+            (WELL, None),
+            (Silence { beat: LONG_AGO, ..WELL }, Some(Missing::Beat)),
+            (Silence { beat: None, answer: None, ..WELL }, Some(Missing::Beat)),
+            (Silence { answer: LONG_AGO, ..WELL }, Some(Missing::Answer)),
+            (Silence { fetch: LONG_AGO, ..WELL }, Some(Missing::Fetch)),
+            (Silence { fetch: None, freed: None, ..WELL }, Some(Missing::Fetch)),
+        ];
+        for (silence, missing) in cases {
+            assert_eq!(silence.missing(), missing, "{silence:?}");
+        }
+    }
+
+    #[test]
+    fn slots_that_are_busy_or_held_back_or_just_free_need_not_ask() {
+        let silent = Silence { fetch: LONG_AGO, ..WELL };
+        assert_eq!(Silence { may_fetch: false, ..silent }.missing(), None);
+        assert_eq!(Silence { freed: NOW, ..silent }.missing(), None);
+    }
+
+    #[test]
+    fn limits_are_those_of_the_documents() {
+        let after = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!(Silence { beat: after(60), answer: after(180), fetch: after(120), ..WELL }.missing(), None);
+        assert_eq!(Silence { beat: after(61), ..WELL }.missing(), Some(Missing::Beat));
+        assert_eq!(Silence { answer: after(181), ..WELL }.missing(), Some(Missing::Answer));
+        assert_eq!(Silence { fetch: after(121), ..WELL }.missing(), Some(Missing::Fetch));
     }
 }

@@ -32,7 +32,7 @@ impl Queue {
 
     fn state(&self, info: &InfoDict) -> ServerState {
         ServerState {
-            address: self.inner.metrics.link.master(),
+            address: self.server_address().map(|(host, port)| format!("{host}:{port}")).unwrap_or_default(),
             version: info.get("redis_version").unwrap_or_default(),
             role: info.get("role").unwrap_or_default(),
             eviction: info.get("maxmemory_policy").unwrap_or_default(),

@@ -110,6 +110,11 @@ impl Queue {
         &self.inner.metrics.last_fetch
     }
 
+    /// Host and port of the master that was connected to last.
+    pub(crate) fn server_address(&self) -> Option<(String, u16)> {
+        self.inner.metrics.link.master()
+    }
+
     /// When Redis last answered anything.
     pub(crate) fn last_answer(&self) -> &Moment {
         &self.inner.metrics.link.last_answer
@@ -203,10 +208,9 @@ impl LinkMetrics {
         self.errors.get_or_create(&Kind { kind }).inc();
     }
 
-    /// `host:port` of the master that was connected to last.
-    pub(super) fn master(&self) -> String {
-        let master = self.master.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        master.map(|(host, port)| format!("{host}:{port}")).unwrap_or_default()
+    /// Host and port of the master that was connected to last.
+    pub(super) fn master(&self) -> Option<(String, u16)> {
+        self.master.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// There is a connection to this master, not for the first time if it `is_again`.

@@ -469,6 +469,7 @@ impl Queue {
         claim: &Claim,
         call: &ScriptInvocation<'_>,
     ) -> Result<Settled, Error> {
+        let (host, port) = self.server_address().unzip();
         let span = info_span!(
             target: traces::TARGET,
             "settle",
@@ -477,6 +478,8 @@ impl Queue {
             messaging.system = "redis",
             messaging.operation.r#type = "settle",
             messaging.operation.name = operation(result),
+            server.address = host,
+            server.port = port,
         );
         let answer: String = self.persist(what, call).instrument(span).await?;
         let settled = match answer.as_str() {

@@ -47,6 +47,13 @@ struct Failed {
     reason: &'static str,
 }
 
+impl Failed {
+    /// A failure in the stage that the job is in; `check` before the first.
+    fn new(custody: &Custody, class: Class) -> Self {
+        Self { stage: custody.stage().map_or("check", |(stage, _)| stage.as_str()), reason: class.as_str() }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Ended {
     result: &'static str,
@@ -92,12 +99,12 @@ impl WorkerMetrics {
         self.poison_pills.inc();
     }
 
-    pub(super) fn failed(&self, stage: Status, class: Class) {
-        self.failures.get_or_create(&Failed { stage: stage_word(stage), reason: class.as_str() }).inc();
+    pub(super) fn failed(&self, custody: &Custody, class: Class) {
+        self.failures.get_or_create(&Failed::new(custody, class)).inc();
     }
 
-    pub(super) fn retried(&self, stage: Status, class: Class) {
-        self.retries.get_or_create(&Failed { stage: stage_word(stage), reason: class.as_str() }).inc();
+    pub(super) fn retried(&self, custody: &Custody, class: Class) {
+        self.retries.get_or_create(&Failed::new(custody, class)).inc();
     }
 
     /// A job is over, at least for this process; the last step took `commit`.
@@ -109,7 +116,7 @@ impl WorkerMetrics {
         };
         self.durations.get_or_create(&Ended { result }).observe(custody.age().as_secs_f64());
         let commit = ("commit", commit.as_secs_f64());
-        let stages = custody.stage_seconds().into_iter().map(|(stage, seconds)| (stage_word(stage), seconds));
+        let stages = custody.stage_seconds().into_iter().map(|(stage, seconds)| (stage.as_str(), seconds));
         for (stage, seconds) in stages.chain([commit]) {
             self.stages.get_or_create(&InStage { stage }).observe(seconds);
         }
@@ -151,17 +158,5 @@ impl Drop for Busy {
     fn drop(&mut self) {
         self.0.freed.touch();
         self.0.busy.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-fn stage_word(status: Status) -> &'static str {
-    match status {
-        Status::New => "check",
-        Status::Started => "download",
-        Status::PreProcessing => "preprocess",
-        Status::Predicting => "predict",
-        Status::PostProcessing => "postprocess",
-        Status::SavingResults => "upload",
-        Status::Waiting | Status::Done | Status::Failed => "commit",
     }
 }

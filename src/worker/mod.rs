@@ -47,6 +47,19 @@ pub(crate) struct Worker {
     pub(crate) quarantine: RwLock<()>,
 }
 
+/// The spans of a job: one for log lines and, inside it, one for traces.
+struct Spans {
+    log: Span,
+    trace: Span,
+}
+
+impl Spans {
+    /// Runs inside both; what is spawned knows only the inner one of itself.
+    fn around<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
+        work.instrument(self.trace.clone()).instrument(self.log.clone())
+    }
+}
+
 /// Why the worker stops caring for a job.
 enum End {
     Consumed(anyhow::Result<Outcome>),
@@ -94,14 +107,14 @@ impl Worker {
             // Never raced against `stop`: a cancelled claim could lose a job that Redis has already moved.
             match self.queue.claim(slot, &stop).await {
                 Ok(Some((claim, fields))) => {
-                    let traced = self.traced(&claim, &fields, slot, asked);
-                    let span = info_span!("job", job.key = %claim.key, queue = self.queue.name(), slot);
+                    let log = info_span!("job", job.key = %claim.key, queue = self.queue.name(), slot);
+                    let spans = Spans { log, trace: self.traced(&claim, &fields, slot, asked) };
                     let _busy = self.metrics.signs.take_slot();
                     if let Some(waited) = fields.get(job::CREATED_AT.as_bytes()).and_then(|at| job::age_of(at)) {
                         self.metrics.waited(waited);
                     }
                     let job = Job::new(self.queue.clone(), claim, fields);
-                    self.work(job, &watch, &deadline).instrument(traced).instrument(span).await;
+                    spans.around(self.work(job, &spans, &watch, &deadline)).await;
                 }
                 Ok(None) => {}
                 Err(error) => {
@@ -114,11 +127,11 @@ impl Worker {
 
     /// The span of a job's whole time here, for traces.
     fn traced(&self, claim: &Claim, fields: &RawFields, slot: usize, asked: SystemTime) -> Span {
-        let (queue, key) = (self.queue.name(), claim.key.to_string());
-        let name = format!("process {queue}");
+        let (key, server) = (claim.key.to_string(), self.queue.server_address());
+        let name = format!("process {}", self.queue.name());
         let span = info_span!(target: traces::TARGET, "process", otel.name = name, otel.kind = "consumer");
         let context = job::trace_context(fields);
-        let message = Message { queue, key: &key, consumer: self.queue.consumer(), slot, context: &context };
+        let message = Message { key: &key, slot, server: &server, context: &context };
         self.traces.begin(&span, message, asked);
         span
     }
@@ -129,7 +142,7 @@ impl Worker {
         self.memory.is_free().await;
     }
 
-    async fn work(&self, job: Job, watch: &Watch, deadline: &CancellationToken) {
+    async fn work(&self, job: Job, spans: &Spans, watch: &Watch, deadline: &CancellationToken) {
         let custody = job.custody();
         let (crashes, attempts) = (custody.claim().crashes, custody.attempts());
         info!(crashes, attempts, "claimed a job");
@@ -137,7 +150,7 @@ impl Worker {
             let error = Poison { crashes }.into();
             warn!("the job has brought down {crashes} consumers: it is given up");
             self.metrics.poisoned();
-            self.metrics.failed(Status::New, Class::Crash);
+            self.metrics.failed(&custody, Class::Crash);
             let reason = reason::text(&error, Status::Started);
             if let Err(error) = custody.disown_children(self.policy.child_lifetime).await {
                 return report(&custody, Err(error));
@@ -155,11 +168,12 @@ impl Worker {
         }
         let watched = watch.begin(Arc::clone(&custody));
         let end = tokio::select! {
-            consumed = self.consume(job) => End::Consumed(consumed),
+            consumed = self.consume(job, spans) => End::Consumed(consumed),
             () = custody.claim().lost.cancelled() => End::Lost,
             overdue = watched.overdue() => End::Overdue(overdue),
             () = deadline.cancelled() => End::Stopped,
         };
+        custody.end_work();
         let began = Instant::now();
         let settled = match end {
             End::Consumed(Ok(Outcome::Done(output))) => match custody.disown_children(self.policy.child_lifetime).await
@@ -169,7 +183,7 @@ impl Worker {
             },
             End::Consumed(Ok(Outcome::Wait(children))) => {
                 let parked = custody.park(&children).await;
-                self.metrics.ended(&custody, began.elapsed());
+                self.ended(&custody, began.elapsed());
                 return match parked {
                     Ok(Settled::Committed) => info!("the job waits for others that it has created"),
                     parked => report(&custody, parked),
@@ -183,12 +197,18 @@ impl Worker {
                 custody.release().await
             }
         };
-        self.metrics.ended(&custody, began.elapsed());
+        self.ended(&custody, began.elapsed());
         report(&custody, settled);
     }
 
+    /// Counts a job that was let go of; the last step took `commit`.
+    fn ended(&self, custody: &Custody, commit: Duration) {
+        self.metrics.ended(custody, commit);
+        self.traces.measure(custody.age(), custody.failure().map(Class::as_str), commit);
+    }
+
     /// Lets the consumer work in a task of its own, so that even one that never yields holds up nothing but itself.
-    async fn consume(&self, job: Job) -> anyhow::Result<Outcome> {
+    async fn consume(&self, job: Job, spans: &Spans) -> anyhow::Result<Outcome> {
         let _shared;
         let _alone;
         if job.custody().claim().crashes < SUSPECT {
@@ -202,7 +222,7 @@ impl Worker {
             consumer.check(&job)?;
             consumer.consume(&job).await
         };
-        let task = AbortOnDropHandle::new(tokio::spawn(task.in_current_span()));
+        let task = AbortOnDropHandle::new(tokio::spawn(spans.around(task)));
         task.await.unwrap_or_else(|end| match end.try_into_panic() {
             Ok(panic) => Err(Panicked(panic_message(panic.as_ref())).into()),
             // Only a runtime that is shutting down cancels tasks, and then nobody waits for the outcome.
@@ -221,13 +241,13 @@ impl Worker {
         let text = format!("{error:#}");
         if class.is_passing() && count < most {
             let after = self.policy.pause(class, count);
-            self.metrics.retried(custody.status(), class);
+            self.metrics.retried(custody, class);
             traces::failed(class.as_str(), &reason);
             warn!(stage = %custody.status(), %class, error = text, after_s = after.as_secs_f64(), "the job is tried again later");
             return custody.retry(&reason, class, after).await;
         }
         warn!(stage = %custody.status(), %class, error = text, "the job failed");
-        self.metrics.failed(custody.status(), class);
+        self.metrics.failed(custody, class);
         traces::failed(class.as_str(), &reason);
         custody.disown_children(self.policy.child_lifetime).await?;
         custody.fail(reason, class, class.is_passing()).await

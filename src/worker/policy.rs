@@ -78,9 +78,9 @@ impl StageLimits {
     pub(crate) fn of(&self, stage: Stage) -> Option<Duration> {
         match stage {
             Stage::Download => self.download,
-            Stage::Predict => self.predict,
+            Stage::Decode | Stage::Preprocess | Stage::Predict => self.predict,
             Stage::PostProcess => self.post_process,
-            Stage::Upload => self.upload,
+            Stage::Encode | Stage::Zip | Stage::Upload => self.upload,
         }
     }
 }

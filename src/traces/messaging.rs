@@ -1,0 +1,82 @@
+//! Metrics of messages for the collector, by the conventions of OpenTelemetry (1.43, in development).
+//!
+//! Those for Prometheus say more; these are for those who have a collector and nothing else.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider as _};
+use opentelemetry_otlp::{MetricExporter, WithExportConfig as _};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+
+use super::{SCOPE, operation};
+
+/// Bounds of seconds that the conventions name, and more for jobs that take minutes.
+const SECONDS: [f64; 18] =
+    [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0, 60.0, 300.0, 1800.0];
+
+/// The instruments. Clones share them.
+#[derive(Clone, Debug)]
+pub(super) struct Messaging {
+    provider: SdkMeterProvider,
+    consumed: Counter<u64>,
+    operations: Histogram<f64>,
+    processing: Histogram<f64>,
+    /// Attributes of every measurement.
+    about: Vec<KeyValue>,
+}
+
+impl Messaging {
+    /// Begins to send metrics, once a minute. Wants a runtime.
+    ///
+    /// # Errors
+    ///
+    /// An address that cannot be one.
+    pub(super) fn start(endpoint: &str, resource: Resource, about: Vec<KeyValue>) -> anyhow::Result<Self> {
+        let exporter = MetricExporter::builder().with_tonic().with_endpoint(endpoint).build();
+        let exporter = exporter.with_context(|| format!("OTEL_EXPORTER_OTLP_ENDPOINT `{endpoint}` cannot be used"))?;
+        let provider = SdkMeterProvider::builder().with_periodic_exporter(exporter).with_resource(resource).build();
+        let meter = provider.meter(SCOPE);
+        Ok(Self {
+            consumed: meter.u64_counter("messaging.client.consumed.messages").with_unit("{message}").build(),
+            operations: seconds(&meter, "messaging.client.operation.duration"),
+            processing: seconds(&meter, "messaging.process.duration"),
+            provider,
+            about,
+        })
+    }
+
+    /// A job was asked for and came.
+    pub(super) fn received(&self, time: Duration) {
+        let about = self.about("receive", None);
+        self.consumed.add(1, &about);
+        self.operations.record(time.as_secs_f64(), &about);
+    }
+
+    /// The work on a job has ended, in an `error` of this class if it has failed.
+    pub(super) fn processed(&self, time: Duration, error: Option<&'static str>) {
+        self.processing.record(time.as_secs_f64(), &self.about("process", error));
+    }
+
+    /// A job was let go of.
+    pub(super) fn settled(&self, time: Duration) {
+        self.operations.record(time.as_secs_f64(), &self.about("settle", None));
+    }
+
+    /// Sends what has not been sent.
+    pub(super) fn finish(&self) {
+        // A collector that is away is no reason to complain at the end.
+        let _ = self.provider.shutdown();
+    }
+
+    fn about(&self, kind: &'static str, error: Option<&'static str>) -> Vec<KeyValue> {
+        let error = error.map(|class| KeyValue::new("error.type", class));
+        self.about.iter().cloned().chain(operation(kind)).chain(error).collect()
+    }
+}
+
+fn seconds(meter: &Meter, name: &'static str) -> Histogram<f64> {
+    meter.f64_histogram(name).with_unit("s").with_boundaries(SECONDS.to_vec()).build()
+}
