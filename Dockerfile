@@ -2,6 +2,7 @@
 # The program on a runtime without a shell or a package manager, as a user without rights.
 #
 #   docker build -t redis-consumer .
+#   docker build --build-arg VERSION=0.1.0 --build-arg REVISION="$(git rev-parse HEAD)" -t redis-consumer:0.1.0 .
 #   docker buildx build --platform linux/amd64,linux/arm64 -t redis-consumer .
 #
 # Each platform is compiled on itself: natively, or by emulation, which takes much longer. Nothing is cross-compiled.
@@ -9,7 +10,7 @@
 ARG RUST_VERSION=1.95
 ARG DEBIAN=bookworm
 
-# What a build needs: C for the cryptography and the allocator.
+# What a build needs: C for the cryptography and the allocator, which on arm64 is made for kernels of any page size.
 FROM rust:${RUST_VERSION}-slim-${DEBIAN} AS toolchain
 # hadolint ignore=DL3008
 RUN apt-get update \
