@@ -2,6 +2,7 @@
 # The program on a runtime without a shell or a package manager, as a user without rights.
 #
 #   docker build -t redis-consumer .
+#   docker build --build-arg VERSION=0.1.0 --build-arg REVISION="$(git rev-parse HEAD)" -t redis-consumer:0.1.0 .
 #   docker buildx build --platform linux/amd64,linux/arm64 -t redis-consumer .
 #
 # Each platform is compiled on itself: natively, or by emulation, which takes much longer. Nothing is cross-compiled.
@@ -9,7 +10,7 @@
 ARG RUST_VERSION=1.95
 ARG DEBIAN=bookworm
 
-# What a build needs: C for the cryptography and the allocator.
+# What a build needs: C for the cryptography and the allocator, which on arm64 is made for kernels of any page size.
 FROM rust:${RUST_VERSION}-slim-${DEBIAN} AS toolchain
 # hadolint ignore=DL3008
 RUN apt-get update \
@@ -19,7 +20,7 @@ WORKDIR /src
 ENV CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0
 
 # Dependencies are a layer of their own: it stays until a manifest, the lock file or the flags change.
-# An empty program stands in for ours; benches and tests leave the manifest, since their files are not there yet.
+# An empty program stands in for ours; benches and tests leave the manifest, since their files are not sent.
 FROM toolchain AS dependencies
 COPY Cargo.toml Cargo.lock build.rs ./
 COPY .cargo .cargo
@@ -33,9 +34,11 @@ RUN sed -i '/^\[\[\(bench\|test\)\]\]/,/^$/d' Cargo.toml \
 
 FROM dependencies AS build
 ARG REVISION=unknown
-COPY . .
-# Older than the stand-ins' output, the sources would be passed over.
-RUN touch src/main.rs src/lib.rs build.rs \
+# Images of the demo are compiled in.
+COPY tests/fixtures tests/fixtures
+COPY src src
+# Older than the stand-in's output, the sources would be passed over.
+RUN touch src/main.rs src/lib.rs \
     && COMMIT="${REVISION}" cargo build --profile dist --locked --bin redis-consumer \
     && cp target/dist/redis-consumer /redis-consumer \
     && cp /lib/*-linux-gnu/libgcc_s.so.1 /libgcc_s.so.1
