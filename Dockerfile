@@ -44,7 +44,7 @@ RUN touch src/main.rs src/lib.rs \
     && cp /lib/*-linux-gnu/libgcc_s.so.1 /libgcc_s.so.1
 
 # glibc, CA certificates and a user of number 65532; of what the other base images add, libgcc is all that is needed.
-FROM gcr.io/distroless/base-nossl-debian12:nonroot AS runtime
+FROM gcr.io/distroless/base-nossl-debian13:nonroot AS runtime
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 ARG CREATED=unknown
@@ -56,7 +56,7 @@ LABEL org.opencontainers.image.title="redis-consumer" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.created="${CREATED}" \
       org.opencontainers.image.source="${SOURCE}" \
-      org.opencontainers.image.base.name="gcr.io/distroless/base-nossl-debian12:nonroot"
+      org.opencontainers.image.base.name="gcr.io/distroless/base-nossl-debian13:nonroot"
 COPY --from=build /libgcc_s.so.1 /usr/lib/libgcc_s.so.1
 COPY --from=build /redis-consumer /usr/local/bin/redis-consumer
 COPY LICENSE LICENSE-APACHE LICENSE-MIT /usr/share/doc/redis-consumer/
