@@ -8,7 +8,7 @@ use tracing::{Span, info, info_span};
 
 use super::{BEGUN, Children, Output, Record, Stage, Status, TRACE, seconds, timestamp};
 use crate::failure::Class;
-use crate::queue::{self, Claim, Due, JobKey, Queue, Settled};
+use crate::queue::{self, Claim, Due, JobKey, Queue, Settled, millis};
 use crate::traces;
 
 /// A stage that is left sooner than this was none: traces show the next in its place.
@@ -332,10 +332,6 @@ impl Custody {
     fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn millis_since_1970() -> u64 {
