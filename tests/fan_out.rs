@@ -10,6 +10,7 @@ use std::time::Duration;
 use ndarray::Array2;
 use peers::kiosk::PythonConsumer;
 use peers::lab::{Lab, PodSettings, eventually};
+use peers::proxy::Proxy;
 use peers::redis::Redis;
 use peers::s3::{Fault, S3Server};
 use peers::scenes::{movie, spots_and_cells};
@@ -44,7 +45,11 @@ fn zip_pod(lab: &Lab, name: &str) -> PodSettings {
 
 /// The same with its bucket on an S3 server, and quick to try again.
 fn zip_pod_on(lab: &Lab, s3: &S3Server) -> PodSettings {
-    let pod = zip_pod(lab, "pod-zip").set("STORAGE_MAX_BACKOFF", "0.01").set("RETRY_BACKOFF", "0.1");
+    on(s3, zip_pod(lab, "pod-zip"))
+}
+
+fn on(s3: &S3Server, pod: PodSettings) -> PodSettings {
+    let pod = pod.set("STORAGE_MAX_BACKOFF", "0.01").set("RETRY_BACKOFF", "0.1");
     s3.environment().into_iter().fold(pod, |pod, (name, value)| pod.set(&name, &value))
 }
 
@@ -188,6 +193,36 @@ async fn a_consumer_killed_at_any_moment_does_not_double_the_children() {
     let hash = lab.redis.hash(&key);
     assert_eq!((hash["failures"].as_str(), hash["total_jobs"].as_str()), ("", "60"));
     assert_eq!(lab.result(&hash).len(), 60);
+    eventually("nothing is left behind", || is_quiet(&lab));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_that_was_cut_off_while_it_expanded_an_archive_leaves_the_children_of_its_successor_alone() {
+    let (lab, s3) = (lab().await, S3Server::start());
+    let names: Vec<_> = (0..30).map(|n| format!("{n:02}.png")).collect();
+    put_on(&s3, "uploads/some.zip", &archive(&names.iter().map(String::as_str).collect::<Vec<_>>()));
+    put_on(&s3, "output/python.zip", &archive(&["python.tif"]));
+    // The first consumer cannot store the last image until its way to Redis is cut.
+    s3.fail_if(Fault::Status(503), |seen| seen.is("PUT", "29.png"));
+    let way = Proxy::start(([127, 0, 0, 1], lab.redis.port()).into()).await;
+    let first = on(&s3, zip_pod(&lab, "pod-first")).set("REDIS_PORT", &way.port.to_string()).start();
+    let key = submit(&lab, "segmentation-zip", "uploads/some.zip", &FIELDS);
+    eventually("it stores images", || s3.requests().iter().any(|seen| seen.is("PUT", "29.png")));
+    way.close();
+    s3.heal();
+    let _second = zip_pod_on(&lab, &s3).start();
+    eventually("the second one waits for the children", || lab.redis.hash(&key)["status"] == "waiting");
+    let python = PythonConsumer::start(lab.redis.connection(), "segmentation", "pod-py", Duration::from_millis(100));
+    eventually("some are done", || lab.redis.hash(&key)["children_done"].parse::<u32>().is_ok_and(|done| done > 9));
+    way.open();
+    eventually("the first one gives up", || first.log().contains("its result is dropped"));
+    for child in children(&lab.redis.hash(&key)) {
+        assert!(lab.redis.hash(&child).contains_key("status"), "{child} was wiped");
+        assert_eq!(lab.redis.ask::<i64>(&["TTL", &child]), -1, "{child} expires");
+    }
+    let hash = lab.wait_done(&key);
+    assert_eq!((hash["failures"].as_str(), hash["total_jobs"].as_str()), ("", "30"));
+    assert_eq!(python.stop().len(), 30, "each was worked once");
     eventually("nothing is left behind", || is_quiet(&lab));
 }
 

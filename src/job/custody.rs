@@ -277,7 +277,7 @@ impl Custody {
 
     /// Lets the children of the job go, if it has any: they expire, and those that nobody has begun end.
     pub(crate) async fn disown_children(&self, lifetime: Duration) -> Result<(), queue::Error> {
-        self.queue.disown(&self.claim.key, &self.children, lifetime).await
+        self.queue.disown(&self.claim, &self.children, lifetime).await
     }
 
     /// Leaves the job to its fate: its lease is no longer renewed.

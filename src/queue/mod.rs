@@ -245,16 +245,16 @@ impl Queue {
         self.inner.held.write_later(claim, fields);
     }
 
-    /// Writes what [`Self::set`] was given for a job and is not written yet.
-    async fn write_now(&self, claim: &Claim) -> Result<(), Error> {
+    /// Writes what [`Self::set`] was given for a job and is not written yet. False if the job is no longer held.
+    async fn write_now(&self, claim: &Claim) -> Result<bool, Error> {
         let fields = self.inner.held.unwritten(claim);
         if fields.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let mut call = SET.key(&claim.key.0);
         call.arg(&claim.token);
         push_fields(&mut call, &fields);
-        self.persist::<u8>("write a job's fields", &call).await.map(drop)
+        Ok(self.persist::<u8>("write a job's fields", &call).await? == 1)
     }
 
     /// Writes what [`Self::set`] was given, for as long as it is polled.

@@ -7,6 +7,7 @@ pub(crate) mod canned;
 pub(crate) mod graph_models;
 pub(crate) mod kiosk;
 pub(crate) mod lab;
+pub(crate) mod proxy;
 pub(crate) mod redis;
 pub(crate) mod s3;
 pub(crate) mod scenes;
