@@ -227,6 +227,24 @@ async fn a_consumer_that_was_cut_off_while_it_expanded_an_archive_leaves_the_chi
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_redis_refuses_to_settle_is_given_up_in_the_end_and_holds_up_no_other() {
+    let lab = lab().await;
+    let user = ["ACL", "SETUSER", "without-del", "on", ">secret", "~*", "&*", "+@all", "-del"];
+    let _: String = lab.redis.ask(&user);
+    lab.put("uploads/some.zip", &archive(&["a.png", "b.png"]));
+    lab.put("uploads/broken.zip", b"no archive");
+    let zip = zip_pod(&lab, "pod-zip").set("REDIS_USERNAME", "without-del").set("REDIS_PASSWORD", "secret");
+    let _zip = zip.set("MAX_CRASHES", "2").start();
+    let key = submit(&lab, "segmentation-zip", "uploads/some.zip", &FIELDS);
+    let other = submit(&lab, "segmentation-zip", "uploads/broken.zip", &FIELDS);
+    lab.wait_failed(&other);
+    let hash = lab.wait(&key);
+    assert_eq!((hash["status"].as_str(), hash["error_class"].as_str()), ("failed", "crash"));
+    assert_eq!((hash["rc_crashes"].as_str(), hash["rc_claims"].as_str()), ("2", "3"));
+    assert_eq!(lab.redis.ask::<Vec<String>>(&["ZRANGE", "rc:dead:segmentation-zip", "0", "-1"]), [key]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn children_that_python_consumers_finish_are_found() {
     let lab = lab().await;
     lab.put("uploads/some.zip", &archive(&["a.png", "b.png"]));

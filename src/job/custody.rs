@@ -236,9 +236,9 @@ impl Custody {
     }
 
     /// Ends the job without a result. One that is `dead` is given up though nothing is known to be wrong with it.
-    pub(crate) async fn fail(&self, reason: String, class: Class, dead: bool) -> Result<Settled, queue::Error> {
+    pub(crate) async fn fail(&self, reason: &str, class: Class, dead: bool) -> Result<Settled, queue::Error> {
         self.progress().failure = Some(class);
-        self.settle(Status::Failed, vec![("reason", reason), ("error_class", class.to_string())], dead).await
+        self.settle(Status::Failed, vec![("reason", reason.to_owned()), ("error_class", class.to_string())], dead).await
     }
 
     /// Has the job tried again later. What failed counts as one more attempt or, if the consumer died, one more death.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use redis::{RedisResult, Script};
+use redis::{RedisResult, Script, ScriptInvocation};
 
 use super::connection::Link;
 use super::settings::MOST_SLOTS;
@@ -37,7 +37,7 @@ pub struct Recovered {
 pub struct Restored {
     /// The key of the job's hash.
     pub key: JobKey,
-    /// How its consumer was missed: `restart`, `lease` or `worker`.
+    /// How its consumer was missed: `restart`, `lease`, `worker` or `unsettled`.
     pub cause: String,
     /// How often a consumer has died while it worked the job.
     pub crashes: u64,
@@ -46,6 +46,13 @@ pub struct Restored {
 type Reply = (Vec<Vec<u8>>, Vec<Vec<u8>>);
 
 impl Recovered {
+    /// Jobs that were put back, as scripts list them.
+    pub(super) fn of(restored: Vec<Vec<u8>>) -> Self {
+        let mut recovered = Self::default();
+        recovered.extend((restored, Vec::new()));
+        recovered
+    }
+
     fn extend(&mut self, (restored, dropped): Reply) {
         let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
         self.restored.extend(restored.chunks_exact(3).map(|parts| Restored {
@@ -104,7 +111,7 @@ impl Queue {
     async fn recover_list(&self, list: &[u8]) -> Result<Reply, Error> {
         let mut call = RECOVER.key(self.name());
         call.key(self.auxiliary("lease")).key(self.auxiliary("delayed")).key(list);
-        call.arg(millis(CRASH_BACKOFF)).arg(millis(LONGEST_CRASH_BACKOFF));
+        crash_backoff(&mut call);
         self.persist("recover leftovers", &call).await
     }
 
@@ -116,12 +123,17 @@ impl Queue {
     }
 }
 
+/// The arguments of scripts that put jobs back.
+pub(super) fn crash_backoff(call: &mut ScriptInvocation<'_>) {
+    call.arg(millis(CRASH_BACKOFF)).arg(millis(LONGEST_CRASH_BACKOFF));
+}
+
 /// One round over the leases and silent consumers of a queue.
 pub(super) async fn rescue(link: &Link, queue: &str, lease: Duration, strays: &[String]) -> Result<Recovered, Error> {
     let auxiliary = |what: &str| format!("rc:{what}:{queue}");
     let mut call = RESCUE.key(queue);
     call.key(auxiliary("lease")).key(auxiliary("delayed")).key(auxiliary("workers")).key(auxiliary("rlock"));
-    call.arg(millis(CRASH_BACKOFF)).arg(millis(LONGEST_CRASH_BACKOFF));
+    crash_backoff(&mut call);
     call.arg(millis(lease / 6).max(1)).arg(ROUND_LIMIT).arg(millis(lease));
     call.arg(format!("processing-{queue}:")).arg(MOST_SLOTS);
     strays.iter().for_each(|stray| {
