@@ -122,7 +122,7 @@ impl Queue {
         let mut call = SWEEP.key(self.auxiliary("parked"));
         call.arg(millis(self.sweep_interval())).arg(SWEEP_LIMIT);
         let operation = "look for children that are final";
-        let woken: RedisResult<Vec<Vec<u8>>> = self.inner.beating.attempt(operation, &call).await;
+        let woken: RedisResult<Vec<Vec<u8>>> = self.inner.commands.attempt(operation, &call).await;
         let woken = woken.map_err(|cause| Error { operation, cause })?;
         Ok(woken.into_iter().map(JobKey).collect())
     }

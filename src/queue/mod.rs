@@ -35,6 +35,7 @@ use self::connection::Link;
 pub use self::fsck::{Finding, Invariant};
 use self::held::HeldJobs;
 pub(crate) use self::inspect::ServerState;
+use self::keyspace::Patience;
 pub use self::keyspace::{Held, Keyspace, Requeued};
 pub use self::metadata::MetadataStore;
 use self::metrics::QueueMetrics;
@@ -205,7 +206,7 @@ impl Queue {
 
     /// All queues of the same server, over the same connection.
     pub fn keyspace(&self) -> Keyspace {
-        Keyspace::over(Arc::clone(&self.inner.commands))
+        Keyspace::over(Arc::clone(&self.inner.commands), Patience::Endless)
     }
 
     /// A store for model metadata on the same server.

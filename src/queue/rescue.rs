@@ -7,6 +7,7 @@ use std::time::Duration;
 use redis::{RedisResult, Script, ScriptInvocation};
 
 use super::connection::Link;
+use super::keyspace::Patience;
 use super::settings::MOST_SLOTS;
 use super::{Error, JobKey, Keyspace, Queue, millis};
 
@@ -78,7 +79,7 @@ impl Queue {
 
     /// Looks once for jobs whose consumer has stopped renewing its lease, and puts them back.
     ///
-    /// Every consumer may do this at any time; one of them does the work.
+    /// Every consumer may do this at any time; one of them does the work. A Redis that is away is not waited for.
     pub async fn rescue(&self) -> Result<Recovered, Error> {
         self.rescue_from(&[]).await
     }
@@ -87,7 +88,7 @@ impl Queue {
     ///
     /// Goes through all keys, so one consumer does it now and then.
     pub async fn rescue_strays(&self) -> Result<Recovered, Error> {
-        let keyspace = Keyspace::over(Arc::clone(&self.inner.beating));
+        let keyspace = Keyspace::over(Arc::clone(&self.inner.commands), Patience::None);
         if !keyspace.take_turn(self.name(), self.inner.settings.lease * SWEEP_LEASES).await? {
             return Ok(Recovered::default());
         }
@@ -103,7 +104,7 @@ impl Queue {
     }
 
     async fn rescue_from(&self, strays: &[String]) -> Result<Recovered, Error> {
-        let found = rescue(&self.inner.beating, self.name(), self.inner.settings.lease, strays).await?;
+        let found = rescue(&self.inner.commands, self.name(), self.inner.settings.lease, strays).await?;
         self.inner.metrics.put_back(&found);
         Ok(found)
     }

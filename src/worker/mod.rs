@@ -5,6 +5,7 @@
 mod heart;
 mod metrics;
 mod policy;
+mod rounds;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -107,6 +108,7 @@ impl Worker {
         )?;
         let queue = worker.queue.clone();
         let _writer = AbortOnDropHandle::new(tokio::spawn(async move { queue.write_fields().await }));
+        let _rounds = AbortOnDropHandle::new(tokio::spawn(rounds::go_round(worker.queue.clone())));
         let slots = TaskTracker::new();
         let deadline = CancellationToken::new();
         for slot in 0..worker.queue.slots() {
