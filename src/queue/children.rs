@@ -20,10 +20,18 @@ const SWEEP_LIMIT: usize = 1000;
 /// Hashes written or read in one round trip.
 const CHUNK: usize = 500;
 
-static PARK: LazyLock<Script> =
-    LazyLock::new(|| Script::new(concat!(include_str!("scripts/let_go.lua"), include_str!("scripts/park.lua"))));
-static SWEEP: LazyLock<Script> =
-    LazyLock::new(|| Script::new(concat!(include_str!("scripts/children.lua"), include_str!("scripts/sweep.lua"))));
+static PARK: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("scripts/let_go.lua"),
+        include_str!("scripts/park.lua")
+    ))
+});
+static SWEEP: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("scripts/children.lua"),
+        include_str!("scripts/sweep.lua")
+    ))
+});
 static DRAFT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/draft.lua")));
 static DISOWN: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/disown.lua")));
 
@@ -69,11 +77,18 @@ impl Queue {
         }
         let mut call = self.settling(&PARK, claim);
         call.key(self.auxiliary("parked")).key(pending(&claim.key));
-        call.arg(millis(self.sweep_interval())).arg(wait.status).arg(u8::from(wait.fail_fast));
-        call.arg(crate::job::timestamp()).arg(self.name()).arg(wait.progress);
+        call.arg(millis(self.sweep_interval()))
+            .arg(wait.status)
+            .arg(u8::from(wait.fail_fast));
+        call.arg(crate::job::timestamp())
+            .arg(self.name())
+            .arg(wait.progress);
         match &wait.awaited {
             Awaited::New(children) => {
-                let keys: Vec<_> = children.iter().map(|child| child_key(&claim.key, child)).collect();
+                let keys: Vec<_> = children
+                    .iter()
+                    .map(|child| child_key(&claim.key, child))
+                    .collect();
                 if !self.draft(claim, children, &keys).await? {
                     return self.release(claim).await;
                 }
@@ -89,12 +104,21 @@ impl Queue {
     }
 
     /// Some fields of many jobs, in the same order; nothing for a job that is not there.
-    pub(crate) async fn read_many(&self, keys: &[JobKey], names: &[&str]) -> Result<Vec<RawFields>, Error> {
+    pub(crate) async fn read_many(
+        &self,
+        keys: &[JobKey],
+        names: &[&str],
+    ) -> Result<Vec<RawFields>, Error> {
         let raw: Vec<_> = keys.iter().map(|key| key.0.clone()).collect();
-        let found = self.keyspace().ask_each::<Vec<Option<Vec<u8>>>>(&raw, |key| Cmd::hmget(key, names)).await?;
+        let found = self
+            .keyspace()
+            .ask_each::<Vec<Option<Vec<u8>>>>(&raw, |key| Cmd::hmget(key, names))
+            .await?;
         let named = |values: Option<Vec<Option<Vec<u8>>>>| {
             let values = names.iter().zip(values.unwrap_or_default());
-            values.filter_map(|(name, value)| Some((name.as_bytes().to_vec(), value?))).collect()
+            values
+                .filter_map(|(name, value)| Some((name.as_bytes().to_vec(), value?)))
+                .collect()
         };
         Ok(found.into_iter().map(named).collect())
     }
@@ -102,11 +126,18 @@ impl Queue {
     /// Lets the children of a held job that is to end expire; those that nobody has begun are not worked any more.
     ///
     /// Nothing happens to them if the job is somebody else's.
-    pub(crate) async fn disown(&self, claim: &Claim, children: &[JobKey], lifetime: Duration) -> Result<(), Error> {
+    pub(crate) async fn disown(
+        &self,
+        claim: &Claim,
+        children: &[JobKey],
+        lifetime: Duration,
+    ) -> Result<(), Error> {
         for chunk in children.chunks(CHUNK) {
             let mut call = DISOWN.key(&claim.key.0);
             call.key(pending(&claim.key));
-            call.arg(&claim.token).arg(lifetime.as_secs().max(1)).arg(crate::job::timestamp());
+            call.arg(&claim.token)
+                .arg(lifetime.as_secs().max(1))
+                .arg(crate::job::timestamp());
             chunk.iter().for_each(|child| {
                 call.arg(&child.0);
             });
@@ -132,7 +163,12 @@ impl Queue {
     }
 
     /// Writes the hashes of children that nobody sees yet. False if the job is no longer held.
-    async fn draft(&self, claim: &Claim, children: &[NewChild], keys: &[JobKey]) -> Result<bool, Error> {
+    async fn draft(
+        &self,
+        claim: &Claim,
+        children: &[NewChild],
+        keys: &[JobKey],
+    ) -> Result<bool, Error> {
         for (children, keys) in children.chunks(CHUNK).zip(keys.chunks(CHUNK)) {
             let mut call = DRAFT.key(&claim.key.0);
             call.arg(&claim.token).arg(DRAFT_SECONDS);
@@ -141,7 +177,10 @@ impl Queue {
                 child.fields.iter().for_each(|(name, value)| {
                     call.arg(name).arg(value);
                 });
-                call.arg("parent").arg(&claim.key.0).arg(crate::job::CHILD_QUEUE).arg(&child.queue);
+                call.arg("parent")
+                    .arg(&claim.key.0)
+                    .arg(crate::job::CHILD_QUEUE)
+                    .arg(&child.queue);
             }
             if self.persist::<u8>("write children", &call).await? == 0 {
                 return Ok(false);
@@ -158,12 +197,20 @@ fn pending(parent: &JobKey) -> Vec<u8> {
 /// `<queue>:<name>:<32 hex digits>`, the same for the same parent. Lists of keys are joined by commas.
 fn child_key(parent: &JobKey, child: &NewChild) -> JobKey {
     let mut digest = Sha256::new();
-    for part in [parent.0.as_slice(), child.queue.as_bytes(), child.name.as_bytes()] {
+    for part in [
+        parent.0.as_slice(),
+        child.queue.as_bytes(),
+        child.name.as_bytes(),
+    ] {
         digest.update((part.len() as u64).to_le_bytes());
         digest.update(part);
     }
     let mut key = format!("{}:{}:", child.queue, child.name.replace(',', "_"));
-    digest.finalize().iter().take(16).for_each(|byte| write!(key, "{byte:02x}").unwrap_or_default());
+    digest
+        .finalize()
+        .iter()
+        .take(16)
+        .for_each(|byte| write!(key, "{byte:02x}").unwrap_or_default());
     JobKey(key.into_bytes())
 }
 
@@ -172,7 +219,11 @@ mod tests {
     use super::*;
 
     fn child(name: &str) -> NewChild {
-        NewChild { queue: "segmentation".to_owned(), name: name.to_owned(), fields: Vec::new() }
+        NewChild {
+            queue: "segmentation".to_owned(),
+            name: name.to_owned(),
+            fields: Vec::new(),
+        }
     }
 
     #[test]
@@ -180,8 +231,18 @@ mod tests {
         let parent = JobKey(b"q-zip:a.zip:1".to_vec());
         let key = child_key(&parent, &child("a,b.tif"));
         assert_eq!(key, child_key(&parent, &child("a,b.tif")));
-        assert_ne!(key, child_key(&parent, &child("a_b.tif")), "names that look alike stay apart");
-        assert_ne!(key, child_key(&JobKey(b"another".to_vec()), &child("a,b.tif")));
-        assert!(key.to_string().starts_with("segmentation:a_b.tif:"), "{key}");
+        assert_ne!(
+            key,
+            child_key(&parent, &child("a_b.tif")),
+            "names that look alike stay apart"
+        );
+        assert_ne!(
+            key,
+            child_key(&JobKey(b"another".to_vec()), &child("a,b.tif"))
+        );
+        assert!(
+            key.to_string().starts_with("segmentation:a_b.tif:"),
+            "{key}"
+        );
     }
 }

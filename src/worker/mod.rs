@@ -60,7 +60,8 @@ struct Spans {
 impl Spans {
     /// Runs inside both; what is spawned knows only the inner one of itself.
     fn around<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
-        work.instrument(self.trace.clone()).instrument(self.log.clone())
+        work.instrument(self.trace.clone())
+            .instrument(self.log.clone())
     }
 }
 
@@ -107,18 +108,27 @@ impl Worker {
             worker.metrics.signs.clone(),
         )?;
         let queue = worker.queue.clone();
-        let _writer = AbortOnDropHandle::new(tokio::spawn(async move { queue.write_fields().await }));
+        let _writer =
+            AbortOnDropHandle::new(tokio::spawn(async move { queue.write_fields().await }));
         let _rounds = AbortOnDropHandle::new(tokio::spawn(rounds::go_round(worker.queue.clone())));
         let slots = TaskTracker::new();
         let deadline = CancellationToken::new();
         for slot in 0..worker.queue.slots() {
-            slots.spawn(Arc::clone(&worker).slot(slot, heart.watch(), stop.clone(), deadline.clone()));
+            slots.spawn(Arc::clone(&worker).slot(
+                slot,
+                heart.watch(),
+                stop.clone(),
+                deadline.clone(),
+            ));
         }
         slots.close();
         worker.metrics.signs.start();
         stop.cancelled().await;
         let grace = worker.policy.grace;
-        info!(grace_s = grace.as_secs_f64(), "stopping: no new jobs, running ones may finish");
+        info!(
+            grace_s = grace.as_secs_f64(),
+            "stopping: no new jobs, running ones may finish"
+        );
         if tokio::time::timeout(grace, slots.wait()).await.is_err() {
             deadline.cancel();
             slots.wait().await;
@@ -127,25 +137,45 @@ impl Worker {
         Ok(())
     }
 
-    async fn slot(self: Arc<Self>, slot: usize, watch: Watch, stop: CancellationToken, deadline: CancellationToken) {
-        while stop.run_until_cancelled(self.peers_are_there()).await.is_some() {
+    async fn slot(
+        self: Arc<Self>,
+        slot: usize,
+        watch: Watch,
+        stop: CancellationToken,
+        deadline: CancellationToken,
+    ) {
+        while stop
+            .run_until_cancelled(self.peers_are_there())
+            .await
+            .is_some()
+        {
             let asked = SystemTime::now();
             // Never raced against `stop`: a cancelled claim could lose a job that Redis has already moved.
             match self.queue.claim(slot, &stop).await {
                 Ok(Some((claim, fields))) => {
-                    let log = info_span!("job", job.key = %claim.key, queue = self.queue.name(), slot);
-                    let spans = Spans { log, trace: self.traced(&claim, &fields, slot, asked) };
+                    let log =
+                        info_span!("job", job.key = %claim.key, queue = self.queue.name(), slot);
+                    let spans = Spans {
+                        log,
+                        trace: self.traced(&claim, &fields, slot, asked),
+                    };
                     let _busy = self.metrics.signs.take_slot();
-                    if let Some(waited) = fields.get(job::CREATED_AT.as_bytes()).and_then(|at| job::age_of(at)) {
+                    if let Some(waited) = fields
+                        .get(job::CREATED_AT.as_bytes())
+                        .and_then(|at| job::age_of(at))
+                    {
                         self.metrics.waited(waited);
                     }
                     let job = Job::new(self.queue.clone(), claim, fields);
-                    spans.around(self.work(job, &spans, &watch, &deadline)).await;
+                    spans
+                        .around(self.work(job, &spans, &watch, &deadline))
+                        .await;
                 }
                 Ok(None) => {}
                 Err(error) => {
                     error!(error = %error, "cannot claim jobs; trying again");
-                    stop.run_until_cancelled(tokio::time::sleep(PAUSE_AFTER_ERROR)).await;
+                    stop.run_until_cancelled(tokio::time::sleep(PAUSE_AFTER_ERROR))
+                        .await;
                 }
             }
         }
@@ -155,9 +185,15 @@ impl Worker {
     fn traced(&self, claim: &Claim, fields: &RawFields, slot: usize, asked: SystemTime) -> Span {
         let (key, server) = (claim.key.to_string(), self.queue.server_address());
         let name = format!("process {}", self.queue.name());
-        let span = info_span!(target: traces::TARGET, "process", otel.name = name, otel.kind = "consumer");
+        let span =
+            info_span!(target: traces::TARGET, "process", otel.name = name, otel.kind = "consumer");
         let context = job::trace_context(fields);
-        let message = Message { key: &key, slot, server: &server, context: &context };
+        let message = Message {
+            key: &key,
+            slot,
+            server: &server,
+            context: &context,
+        };
         self.traces.begin(&span, message, asked);
         span
     }
@@ -173,17 +209,30 @@ impl Worker {
         let (crashes, attempts) = (custody.claim().crashes, custody.attempts());
         info!(crashes, attempts, "claimed a job");
         if crashes >= self.policy.max_crashes {
-            return report(&custody, self.settle(&custody, &self.poison(&custody), deadline).await);
+            return report(
+                &custody,
+                self.settle(&custody, &self.poison(&custody), deadline)
+                    .await,
+            );
         }
         match job.not_before() {
             Ok(None) => {}
-            Ok(Some(moment)) => match self.settle(&custody, &Settlement::Postpone(moment), deadline).await {
+            Ok(Some(moment)) => match self
+                .settle(&custody, &Settlement::Postpone(moment), deadline)
+                .await
+            {
                 Ok(Settled::Due) => {}
-                Ok(Settled::Committed) => return info!(until_ms = moment, "the job's time has not come"),
+                Ok(Settled::Committed) => {
+                    return info!(until_ms = moment, "the job's time has not come");
+                }
                 settled => return report(&custody, settled),
             },
             Err(error) => {
-                return report(&custody, self.settle(&custody, &self.failure(&custody, &error), deadline).await);
+                return report(
+                    &custody,
+                    self.settle(&custody, &self.failure(&custody, &error), deadline)
+                        .await,
+                );
             }
         }
         let watched = watch.begin(Arc::clone(&custody));
@@ -209,7 +258,9 @@ impl Worker {
         let settled = self.settle(&custody, &settlement, deadline).await;
         self.ended(&custody, began.elapsed());
         match (&settlement, settled) {
-            (Settlement::Wait(_), Ok(Settled::Committed)) => info!("the job waits for others that it has created"),
+            (Settlement::Wait(_), Ok(Settled::Committed)) => {
+                info!("the job waits for others that it has created")
+            }
             (_, settled) => report(&custody, settled),
         }
     }
@@ -227,7 +278,9 @@ impl Worker {
             match self.try_to_settle(custody, settlement).await {
                 Err(error) if !deadline.is_cancelled() => {
                     warn!(error = %error, "redis refuses to settle the job; trying again");
-                    deadline.run_until_cancelled(tokio::time::sleep(pause)).await;
+                    deadline
+                        .run_until_cancelled(tokio::time::sleep(pause))
+                        .await;
                     pause *= 2;
                 }
                 settled => return settled,
@@ -236,15 +289,27 @@ impl Worker {
         self.try_to_settle(custody, settlement).await
     }
 
-    async fn try_to_settle(&self, custody: &Custody, settlement: &Settlement) -> Result<Settled, queue::Error> {
+    async fn try_to_settle(
+        &self,
+        custody: &Custody,
+        settlement: &Settlement,
+    ) -> Result<Settled, queue::Error> {
         match settlement {
             Settlement::Done(output) => {
                 self.let_children_go(custody).await;
                 custody.finish(output).await
             }
             Settlement::Wait(children) => custody.park(children).await,
-            Settlement::Retry { reason, class, after } => custody.retry(reason, *class, *after).await,
-            Settlement::Fail { reason, class, dead } => {
+            Settlement::Retry {
+                reason,
+                class,
+                after,
+            } => custody.retry(reason, *class, *after).await,
+            Settlement::Fail {
+                reason,
+                class,
+                dead,
+            } => {
                 self.let_children_go(custody).await;
                 custody.fail(reason, *class, *dead).await
             }
@@ -263,7 +328,8 @@ impl Worker {
     /// Counts a job that was let go of; the last step took `commit`.
     fn ended(&self, custody: &Custody, commit: Duration) {
         self.metrics.ended(custody, commit);
-        self.traces.measure(custody.age(), custody.failure().map(Class::as_str), commit);
+        self.traces
+            .measure(custody.age(), custody.failure().map(Class::as_str), commit);
     }
 
     /// Lets the consumer work in a task of its own, so that even one that never yields holds up nothing but itself.
@@ -296,7 +362,11 @@ impl Worker {
         self.metrics.poisoned();
         self.metrics.failed(custody, Class::Crash);
         let reason = reason::text(&Poison { crashes }.into(), Status::Started);
-        Settlement::Fail { reason, class: Class::Crash, dead: true }
+        Settlement::Fail {
+            reason,
+            class: Class::Crash,
+            dead: true,
+        }
     }
 
     /// Has the job tried again if that may help and is not spent, else fails it.
@@ -313,19 +383,33 @@ impl Worker {
             let after = self.policy.pause(class, count);
             self.metrics.retried(custody, class);
             warn!(stage = %custody.status(), %class, error = text, after_s = after.as_secs_f64(), "the job is tried again later");
-            return Settlement::Retry { reason, class, after };
+            return Settlement::Retry {
+                reason,
+                class,
+                after,
+            };
         }
         warn!(stage = %custody.status(), %class, error = text, "the job failed");
         self.metrics.failed(custody, class);
-        Settlement::Fail { reason, class, dead: class.is_passing() }
+        Settlement::Fail {
+            reason,
+            class,
+            dead: class.is_passing(),
+        }
     }
 }
 
 fn report(custody: &Custody, settled: Result<Settled, queue::Error>) {
     match settled {
-        Ok(Settled::Committed | Settled::Due) => info!(status = %custody.status(), "the job is settled"),
-        Ok(Settled::Gone) => warn!("the job's hash has vanished (expired or deleted): its result is dropped"),
-        Ok(Settled::Moved | Settled::Lost) => warn!("the job went to another consumer: its result is dropped"),
+        Ok(Settled::Committed | Settled::Due) => {
+            info!(status = %custody.status(), "the job is settled")
+        }
+        Ok(Settled::Gone) => {
+            warn!("the job's hash has vanished (expired or deleted): its result is dropped")
+        }
+        Ok(Settled::Moved | Settled::Lost) => {
+            warn!("the job went to another consumer: its result is dropped")
+        }
         Err(error) => {
             custody.abandon();
             error!(error = %error, "could not settle the job: that counts as a death of its consumer");
@@ -335,5 +419,6 @@ fn report(custody: &Custody, settled: Result<Settled, queue::Error>) {
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
 }

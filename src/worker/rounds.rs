@@ -19,7 +19,9 @@ pub(super) async fn go_round(queue: Queue) {
 
 async fn round(queue: &Queue) {
     match queue.sweep().await {
-        Ok(woken) => woken.iter().for_each(|key| info!(job.key = %key, "the job's children are final: it goes on")),
+        Ok(woken) => woken
+            .iter()
+            .for_each(|key| info!(job.key = %key, "the job's children are final: it goes on")),
         Err(error) => warn!(error = %error, "could not look for children that are final"),
     }
     for found in [queue.rescue().await, queue.rescue_strays().await] {
