@@ -5,8 +5,8 @@ use std::time::Duration;
 use tracing::warn;
 
 use crate::kubernetes::{Kubernetes, KubernetesSettings};
+use crate::queue::Queue;
 use crate::settings::Reader;
-use crate::worker::Signs;
 
 /// The annotation that the controller of a `ReplicaSet` reads.
 const ANNOTATION: &str = "controller.kubernetes.io/pod-deletion-cost";
@@ -48,7 +48,7 @@ impl DeletionCostSettings {
 pub(crate) async fn tell(
     settings: DeletionCostSettings,
     pod: String,
-    signs: Signs,
+    queue: Queue,
 ) -> anyhow::Result<()> {
     let Some((api, settings)) = settings.kubernetes else {
         return std::future::pending().await;
@@ -56,7 +56,7 @@ pub(crate) async fn tell(
     let kubernetes = Kubernetes::open(&api, &settings)?;
     let (mut told, mut in_trouble) = (None, false);
     loop {
-        let cost = cost(&signs);
+        let cost = cost(&queue);
         if told == Some(cost) {
             tokio::time::sleep(LOOK).await;
             continue;
@@ -79,8 +79,8 @@ pub(crate) async fn tell(
     }
 }
 
-fn cost(signs: &Signs) -> u64 {
-    signs
+fn cost(queue: &Queue) -> u64 {
+    queue
         .busy_for()
         .map_or(0, |time| BUSY + time.as_secs() / 60)
 }

@@ -11,8 +11,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::Watched;
-use crate::job;
-use crate::queue::Backlog;
+use crate::queue::QueueStats;
+use crate::wire;
 
 /// Longest time that a look at Redis may take.
 const LOOK: Duration = Duration::from_secs(1);
@@ -121,7 +121,7 @@ impl Gauges {
 
     /// All metrics as text, the gauges as they are now.
     pub(super) async fn text(&self) -> String {
-        let backlog = tokio::time::timeout(LOOK, self.watched.queue.backlog()).await;
+        let backlog = tokio::time::timeout(LOOK, self.watched.queue.stats()).await;
         self.set(backlog.ok().and_then(Result::ok));
         let mut text = String::new();
         // A string takes all that is written.
@@ -129,12 +129,12 @@ impl Gauges {
         text
     }
 
-    fn set(&self, backlog: Option<Backlog>) {
+    fn set(&self, backlog: Option<QueueStats>) {
         let Watched {
             queue,
             serving,
             memory,
-            signs,
+            health,
             stop,
             ..
         } = &self.watched;
@@ -150,7 +150,7 @@ impl Gauges {
                 self.oldest.clear();
             }
             Some(backlog) => {
-                let Backlog {
+                let QueueStats {
                     waiting,
                     in_flight,
                     delayed,
@@ -169,14 +169,14 @@ impl Gauges {
                     self.jobs.get_or_create(&state(name)).set(count as i64);
                 }
                 let age = submitted
-                    .and_then(|submitted| job::age_of(&submitted))
+                    .and_then(|submitted| wire::age_of(&submitted))
                     .unwrap_or_default();
                 self.oldest
                     .get_or_create(&state("waiting"))
                     .set(age.as_secs_f64());
             }
         }
-        let (slots, busy) = (queue.slots() as i64, signs.busy() as i64);
+        let (slots, busy) = (queue.slots() as i64, queue.busy_slots() as i64);
         self.slots.get_or_create(&state("busy")).set(busy);
         self.slots
             .get_or_create(&state("free"))
@@ -184,8 +184,8 @@ impl Gauges {
         let (budget, inflight) = memory.usage();
         self.memory_budget.set(budget as i64);
         self.memory_inflight.set(inflight as i64);
-        self.last_fetch.set(queue.last_fetch().unix_seconds());
-        self.last_beat.set(signs.beat.unix_seconds());
+        self.last_fetch.set(queue.last_claim().unix_seconds());
+        self.last_beat.set(health.heartbeat.unix_seconds());
         for model in serving.known_models() {
             let of = OfModel {
                 model: model.name,

@@ -27,7 +27,7 @@ use crate::queue::Queue;
 use crate::serving;
 use crate::settings::Reader;
 use crate::storage::Storage;
-use crate::worker::Signs;
+use crate::worker::Health;
 
 /// Where metrics and probes are served.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +42,7 @@ pub(crate) struct Watched {
     pub(crate) storage: Storage,
     pub(crate) serving: serving::Client,
     pub(crate) memory: Memory,
-    pub(crate) signs: Signs,
+    pub(crate) health: Health,
     /// Cancelled when the process is to end.
     pub(crate) stop: CancellationToken,
 }

@@ -100,19 +100,21 @@ impl Probes {
             queue,
             serving,
             memory,
-            signs,
+            health,
             stop,
             ..
         } = &self.watched;
-        if !signs.has_started() || stop.is_cancelled() {
+        if !health.has_started() || stop.is_cancelled() {
             return Ok(());
         }
         let silence = Silence {
-            beat: signs.beat.age(),
+            beat: health.heartbeat.age(),
             answer: queue.last_answer().age(),
-            fetch: queue.last_fetch().age(),
-            freed: signs.freed.age(),
-            may_fetch: signs.busy() < queue.slots() && !serving.is_down() && !memory.has_waiters(),
+            fetch: queue.last_claim().age(),
+            freed: queue.last_freed().age(),
+            may_fetch: queue.busy_slots() < queue.slots()
+                && !serving.is_down()
+                && !memory.has_waiters(),
         };
         let Some(missing) = silence.missing() else {
             return Ok(());
@@ -121,7 +123,7 @@ impl Probes {
             return Err(missing.to_string());
         }
         // Now it matters whether it is Redis that does not answer.
-        let Ok(Ok(backlog)) = tokio::time::timeout(LOOK, queue.backlog_afresh(LOOK)).await else {
+        let Ok(Ok(backlog)) = tokio::time::timeout(LOOK, queue.stats_afresh(LOOK)).await else {
             return Ok(());
         };
         match missing {
@@ -135,7 +137,7 @@ impl Probes {
         if self.watched.stop.is_cancelled() {
             return Err("the process is to end".to_owned());
         }
-        if !self.watched.signs.has_started() {
+        if !self.watched.health.has_started() {
             return Err("redis has not been reached yet".to_owned());
         }
         if !self.has_bucket.load(Ordering::Relaxed) {
