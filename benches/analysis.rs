@@ -9,10 +9,10 @@ use std::path::Path;
 use criterion::Criterion;
 use ndarray::{Array2, Array4, ArrayView2, Axis};
 use redis_consumer::analysis::{
-    Connectivity, DeepWatershed, LocalMaxima, MaximaAlgorithm, MesmerPreprocess, PadMode, Tiling, Untiler, erode_edges,
-    fill_holes, gaussian_filter, h_maxima, histogram_normalization, label, mesmer_preprocess, normalize,
-    peak_local_max, percentile_threshold, relabel_sequential, remove_small_objects, resize_image, resize_labels,
-    watershed,
+    Connectivity, DeepWatershed, LocalMaxima, MaximaAlgorithm, MesmerPreprocess, PadMode, Tiling,
+    Untiler, erode_edges, fill_holes, gaussian_filter, h_maxima, histogram_normalization, label,
+    mesmer_preprocess, normalize, peak_local_max, percentile_threshold, relabel_sequential,
+    remove_small_objects, resize_image, resize_labels, watershed,
 };
 
 use redis_consumer::images::npy;
@@ -58,8 +58,17 @@ struct Scene {
 
 impl Scene {
     fn new(size: usize) -> Self {
-        let Nuclei { image, maxima, interior } = Nuclei::new(size);
-        Self { size, image, maxima, interior }
+        let Nuclei {
+            image,
+            maxima,
+            interior,
+        } = Nuclei::new(size);
+        Self {
+            size,
+            image,
+            maxima,
+            interior,
+        }
     }
 
     fn save(&self, folder: &Path) -> std::io::Result<()> {
@@ -69,31 +78,50 @@ impl Scene {
             ("maxima", self.maxima.view().into_dyn()),
             ("interior", self.interior.view().into_dyn()),
         ];
-        inputs
-            .iter()
-            .try_for_each(|(name, values)| fs::write(folder.join(format!("{name}_{size}.npy")), npy::write(values)))
+        inputs.iter().try_for_each(|(name, values)| {
+            fs::write(
+                folder.join(format!("{name}_{size}.npy")),
+                npy::write(values),
+            )
+        })
     }
 
     fn nuclear_channel(&self) -> Array4<f32> {
-        self.image.slice_axis(Axis(3), (0..1).into()).as_standard_layout().into_owned()
+        self.image
+            .slice_axis(Axis(3), (0..1).into())
+            .as_standard_layout()
+            .into_owned()
     }
 
     fn markers(&self) -> Array2<u32> {
-        label(h_maxima(self.maxima.view(), 0.1, 10).view(), Connectivity::Eight)
+        label(
+            h_maxima(self.maxima.view(), 0.1, 10).view(),
+            Connectivity::Eight,
+        )
     }
 
     fn labels(&self) -> Array2<u32> {
         let interior = gaussian_filter(self.interior.view(), 1.0);
         let mask = interior.mapv(|value| value > 0.2);
-        watershed(interior.mapv(|value| -value).view(), self.markers().view(), mask.view())
+        watershed(
+            interior.mapv(|value| -value).view(),
+            self.markers().view(),
+            mask.view(),
+        )
     }
 }
 
 fn bench_preparation(criterion: &mut Criterion, scene: &Scene) {
     let (size, image, nuclear) = (scene.size, &scene.image, scene.nuclear_channel());
-    bench(criterion, "histogram_normalization", size, || histogram_normalization(nuclear.clone(), None));
-    bench(criterion, "percentile_threshold", size, || percentile_threshold(image.clone(), 99.9));
-    bench(criterion, "mesmer_preprocess", size, || mesmer_preprocess(image.clone(), &MesmerPreprocess::default()));
+    bench(criterion, "histogram_normalization", size, || {
+        histogram_normalization(nuclear.clone(), None)
+    });
+    bench(criterion, "percentile_threshold", size, || {
+        percentile_threshold(image.clone(), 99.9)
+    });
+    bench(criterion, "mesmer_preprocess", size, || {
+        mesmer_preprocess(image.clone(), &MesmerPreprocess::default())
+    });
     bench(criterion, "normalize", size, || normalize(nuclear.clone()));
 }
 
@@ -102,16 +130,26 @@ fn bench_resizing(criterion: &mut Criterion, scene: &Scene) {
     let labels = scene.labels().insert_axis(Axis(0)).insert_axis(Axis(3));
     for (name, factor) in [("x1.3", 1.3), ("x0.7", 0.7)] {
         let target = [(size as f64 * factor) as usize; 2];
-        bench(criterion, &format!("resize_image_1 {name}"), size, || resize_image(nuclear.view(), target));
-        bench(criterion, &format!("resize_image_2 {name}"), size, || resize_image(image.view(), target));
-        bench(criterion, &format!("resize_labels_1 {name}"), size, || resize_labels(labels.view(), target));
+        bench(criterion, &format!("resize_image_1 {name}"), size, || {
+            resize_image(nuclear.view(), target)
+        });
+        bench(criterion, &format!("resize_image_2 {name}"), size, || {
+            resize_image(image.view(), target)
+        });
+        bench(criterion, &format!("resize_labels_1 {name}"), size, || {
+            resize_labels(labels.view(), target)
+        });
     }
 }
 
 fn bench_tiling(criterion: &mut Criterion, scene: &Scene) {
     let (size, image, nuclear) = (scene.size, &scene.image, scene.nuclear_channel());
-    bench(criterion, "tile and untile, 1 channel", size, || tile_and_untile(&nuclear));
-    bench(criterion, "tile and untile, 2 channels", size, || tile_and_untile(image));
+    bench(criterion, "tile and untile, 1 channel", size, || {
+        tile_and_untile(&nuclear)
+    });
+    bench(criterion, "tile and untile, 2 channels", size, || {
+        tile_and_untile(image)
+    });
 }
 
 /// Everything a job does with pixels but decode and encode them, with heads that are there in place of a model.
@@ -126,11 +164,18 @@ fn bench_chains(criterion: &mut Criterion, scene: &Scene) {
         options.segment(maxima, interior).expect("heads are sound")
     };
     bench(criterion, "nuclear chain", size, || {
-        (histogram_normalization(nuclear.clone(), None), segment(&DeepWatershed::nuclear()))
+        (
+            histogram_normalization(nuclear.clone(), None),
+            segment(&DeepWatershed::nuclear()),
+        )
     });
     bench(criterion, "mesmer chain, both", size, || {
         let prepared = mesmer_preprocess(image.clone(), &MesmerPreprocess::default());
-        (prepared, segment(&DeepWatershed::mesmer_whole_cell()), segment(&DeepWatershed::mesmer_nuclear()))
+        (
+            prepared,
+            segment(&DeepWatershed::mesmer_whole_cell()),
+            segment(&DeepWatershed::mesmer_nuclear()),
+        )
     });
     bench(criterion, "copy of a plane", size, || nuclear.clone());
 }
@@ -149,27 +194,56 @@ fn tile_and_untile(image: &Array4<f32>) -> Array4<f32> {
 
 fn bench_primitives(criterion: &mut Criterion, scene: &Scene) {
     let (size, maxima, interior) = (scene.size, scene.maxima.view(), scene.interior.view());
-    bench(criterion, "gaussian_filter sigma 1", size, || gaussian_filter(interior, 1.0));
-    bench(criterion, "gaussian_filter sigma 2", size, || gaussian_filter(interior, 2.0));
-    bench(criterion, "h_maxima radius 10", size, || h_maxima(maxima, 0.1, 10));
-    bench(criterion, "h_maxima radius 2", size, || h_maxima(maxima, 0.1, 2));
-    let options = LocalMaxima { min_distance: 10, threshold: 0.1, border: 0 };
-    bench(criterion, "peak_local_max distance 10", size, || peak_local_max(maxima, &options));
+    bench(criterion, "gaussian_filter sigma 1", size, || {
+        gaussian_filter(interior, 1.0)
+    });
+    bench(criterion, "gaussian_filter sigma 2", size, || {
+        gaussian_filter(interior, 2.0)
+    });
+    bench(criterion, "h_maxima radius 10", size, || {
+        h_maxima(maxima, 0.1, 10)
+    });
+    bench(criterion, "h_maxima radius 2", size, || {
+        h_maxima(maxima, 0.1, 2)
+    });
+    let options = LocalMaxima {
+        min_distance: 10,
+        threshold: 0.1,
+        border: 0,
+    };
+    bench(criterion, "peak_local_max distance 10", size, || {
+        peak_local_max(maxima, &options)
+    });
     let peaks = h_maxima(maxima, 0.1, 10);
-    bench(criterion, "label", size, || label(peaks.view(), Connectivity::Eight));
+    bench(criterion, "label", size, || {
+        label(peaks.view(), Connectivity::Eight)
+    });
     let smooth = gaussian_filter(interior, 1.0);
-    let (heights, mask) = (smooth.mapv(|value| -value), smooth.mapv(|value| value > 0.01));
+    let (heights, mask) = (
+        smooth.mapv(|value| -value),
+        smooth.mapv(|value| value > 0.01),
+    );
     let markers = scene.markers();
-    bench(criterion, "watershed", size, || watershed(heights.view(), markers.view(), mask.view()));
+    bench(criterion, "watershed", size, || {
+        watershed(heights.view(), markers.view(), mask.view())
+    });
 }
 
 fn bench_regions(criterion: &mut Criterion, scene: &Scene) {
     let (size, labels) = (scene.size, scene.labels());
-    bench(criterion, "remove_small_objects 15", size, || changed(labels.view(), |l| remove_small_objects(l, 15)));
-    bench(criterion, "fill_holes 15", size, || changed(labels.view(), |l| fill_holes(l, 15)));
-    bench(criterion, "erode_edges 1", size, || changed(labels.view(), |l| erode_edges(l, 1)));
+    bench(criterion, "remove_small_objects 15", size, || {
+        changed(labels.view(), |l| remove_small_objects(l, 15))
+    });
+    bench(criterion, "fill_holes 15", size, || {
+        changed(labels.view(), |l| fill_holes(l, 15))
+    });
+    bench(criterion, "erode_edges 1", size, || {
+        changed(labels.view(), |l| erode_edges(l, 1))
+    });
     let sparse = labels.mapv(|label| label * 2);
-    bench(criterion, "relabel_sequential", size, || relabel_sequential(sparse.clone()));
+    bench(criterion, "relabel_sequential", size, || {
+        relabel_sequential(sparse.clone())
+    });
 }
 
 fn changed(labels: ArrayView2<'_, u32>, change: impl Fn(&mut Array2<u32>)) -> Array2<u32> {
@@ -181,15 +255,23 @@ fn changed(labels: ArrayView2<'_, u32>, change: impl Fn(&mut Array2<u32>)) -> Ar
 fn bench_segmentation(criterion: &mut Criterion, scene: &Scene) {
     let maxima = scene.maxima.clone().insert_axis(Axis(0));
     let interior = scene.interior.clone().insert_axis(Axis(0));
-    let peaks = DeepWatershed { maxima_algorithm: MaximaAlgorithm::PeakLocalMax, ..DeepWatershed::nuclear() };
+    let peaks = DeepWatershed {
+        maxima_algorithm: MaximaAlgorithm::PeakLocalMax,
+        ..DeepWatershed::nuclear()
+    };
     let variants = [
         ("deep_watershed nuclear", DeepWatershed::nuclear()),
         ("deep_watershed peak_local_max", peaks),
-        ("deep_watershed mesmer nuclear", DeepWatershed::mesmer_nuclear()),
+        (
+            "deep_watershed mesmer nuclear",
+            DeepWatershed::mesmer_nuclear(),
+        ),
     ];
     for (name, options) in variants {
         bench(criterion, name, scene.size, || {
-            options.segment(maxima.clone(), interior.clone()).expect("heads are sound")
+            options
+                .segment(maxima.clone(), interior.clone())
+                .expect("heads are sound")
         });
     }
 }

@@ -45,20 +45,42 @@ fn save(folder: &Path, size: usize, labels: &[u8]) -> std::io::Result<()> {
 }
 
 fn bench(criterion: &mut Criterion, size: usize, labels: &[u8]) {
-    let pack = |name: &str| write_zip([(format!("{name}_batch_0_feature_0.tif"), labels.to_vec())]).expect("it fits");
-    criterion.bench_with_input(BenchmarkId::new("pack a result", size), &labels, |bench, labels| {
-        bench.iter(|| write_zip([("field_batch_0_feature_0.tif".to_owned(), black_box(labels).to_vec())]));
-    });
-    let results: Vec<_> = (0..RESULTS).map(|number| pack(&format!("field {number}"))).collect();
-    criterion.bench_with_input(BenchmarkId::new("collect 100 results", size), &results, |bench, results| {
-        bench.iter(|| collect(black_box(results)));
-    });
+    let pack = |name: &str| {
+        write_zip([(format!("{name}_batch_0_feature_0.tif"), labels.to_vec())]).expect("it fits")
+    };
+    criterion.bench_with_input(
+        BenchmarkId::new("pack a result", size),
+        &labels,
+        |bench, labels| {
+            bench.iter(|| {
+                write_zip([(
+                    "field_batch_0_feature_0.tif".to_owned(),
+                    black_box(labels).to_vec(),
+                )])
+            });
+        },
+    );
+    let results: Vec<_> = (0..RESULTS)
+        .map(|number| pack(&format!("field {number}")))
+        .collect();
+    criterion.bench_with_input(
+        BenchmarkId::new("collect 100 results", size),
+        &results,
+        |bench, results| {
+            bench.iter(|| collect(black_box(results)));
+        },
+    );
 }
 
 /// The archive of all results, as pieces that leave at once.
 fn collect(results: &[Vec<u8>]) -> usize {
     let mut collector = Collector::new();
-    let grown = |result: &Vec<u8>| collector.add(result, "result.zip").expect("an archive").len();
+    let grown = |result: &Vec<u8>| {
+        collector
+            .add(result, "result.zip")
+            .expect("an archive")
+            .len()
+    };
     let grown: usize = results.iter().map(grown).sum();
     grown + collector.finish().expect("it fits").len()
 }
@@ -70,7 +92,8 @@ fn labels(size: usize) -> Array2<f32> {
     for label in 1..=size * size / 900 {
         let centre = [random.next(), random.next()].map(|place| place * size as f32);
         let radius = 7.0 + 6.0 * random.next();
-        let range = |at: f32| (at - radius).max(0.0) as usize..((at + radius) as usize + 1).min(size);
+        let range =
+            |at: f32| (at - radius).max(0.0) as usize..((at + radius) as usize + 1).min(size);
         for row in range(centre[0]) {
             for column in range(centre[1]) {
                 if (row as f32 - centre[0]).hypot(column as f32 - centre[1]) < radius {

@@ -62,7 +62,10 @@ const IDLE_TIME: Duration = Duration::from_secs(20);
 const STAGES: [(&str, &str); 4] = [
     ("download_time", "  reading the job, download"),
     ("preprocess_time", "  decoding, metadata of the model"),
-    ("prediction_time", "  preparation, the model, watershed, encoding"),
+    (
+        "prediction_time",
+        "  preparation, the model, watershed, encoding",
+    ),
     ("upload_time", "  archive, upload"),
 ];
 
@@ -88,7 +91,10 @@ async fn main() {
     if arguments.iter().all(|argument| argument != "--bench") {
         return;
     }
-    let names: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    let names: Vec<_> = arguments
+        .iter()
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
     let bench = Bench::open().await;
     let mut table = Table::default();
     for (name, measure) in MEASUREMENTS {
@@ -97,7 +103,9 @@ async fn main() {
         }
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    println!("{cores} cores for all; images of {SIDE} x {SIDE} pixels, tiles of {TILE} x {TILE}\n\n{table}");
+    println!(
+        "{cores} cores for all; images of {SIDE} x {SIDE} pixels, tiles of {TILE} x {TILE}\n\n{table}"
+    );
 }
 
 /// The peers, and the time that the model has taken for itself.
@@ -114,8 +122,16 @@ impl Bench {
         let model = scene.model(Arc::clone(&model_nanos));
         let s3 = S3Server::start();
         fs::create_dir_all(s3.folder().join("uploads")).expect("a folder");
-        fs::write(s3.folder().join(INPUT), encode_tiff(scene.image.view().into_dyn())).expect("an object");
-        Self { lab: Lab::with(Redis::start_in_memory(), vec![model]).await, s3, model_nanos }
+        fs::write(
+            s3.folder().join(INPUT),
+            encode_tiff(scene.image.view().into_dyn()),
+        )
+        .expect("an object");
+        Self {
+            lab: Lab::with(Redis::start_in_memory(), vec![model]).await,
+            s3,
+            model_nanos,
+        }
     }
 
     fn pod(&self, concurrency: usize) -> Pod {
@@ -123,8 +139,16 @@ impl Bench {
     }
 
     fn pod_of(&self, kind: &str, name: &str, concurrency: usize) -> Pod {
-        let settings = self.lab.pod(name).set("CONSUMER_TYPE", kind).set("CONCURRENCY", &concurrency.to_string());
-        self.s3.environment().into_iter().fold(settings, |pod, (name, value)| pod.set(&name, &value)).start()
+        let settings = self
+            .lab
+            .pod(name)
+            .set("CONSUMER_TYPE", kind)
+            .set("CONCURRENCY", &concurrency.to_string());
+        self.s3
+            .environment()
+            .into_iter()
+            .fold(settings, |pod, (name, value)| pod.set(&name, &value))
+            .start()
     }
 
     /// A job from its submission to its end.
@@ -139,11 +163,19 @@ impl Bench {
         for _ in 0..STARTS {
             let mut monitor = self.lab.redis.monitor();
             let key = self.lab.submit(INPUT, &FIELDS);
-            let before = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970");
+            let before = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .expect("it is later than 1970");
             let _pod = self.pod(1);
-            seconds.0.push(Life::read(&mut monitor, &key).taken - before.as_secs_f64());
+            seconds
+                .0
+                .push(Life::read(&mut monitor, &key).taken - before.as_secs_f64());
         }
-        table.times("start of the program to first job claimed", &seconds, "< 300 ms");
+        table.times(
+            "start of the program to first job claimed",
+            &seconds,
+            "< 300 ms",
+        );
     }
 
     fn idleness(&self, table: &mut Table) {
@@ -154,7 +186,11 @@ impl Bench {
         let cpu_before = cpu_seconds(&pod);
         std::thread::sleep(IDLE_TIME);
         let cpu = (cpu_seconds(&pod) - cpu_before) / IDLE_TIME.as_secs_f64();
-        let commands = monitor.lines(&self.lab.redis).iter().filter(|line| !line.contains("lua]")).count();
+        let commands = monitor
+            .lines(&self.lab.redis)
+            .iter()
+            .filter(|line| !line.contains("lua]"))
+            .count();
         let rate = commands as f64 / IDLE_TIME.as_secs_f64();
         table.row("idle: commands to Redis", format!("{rate:.2} /s"), "");
         table.row("idle: CPU time", format!("{:.2} ms/s", cpu * 1e3), "");
@@ -170,7 +206,11 @@ impl Bench {
             let (life, _) = self.run_job();
             taken.0.push(life.taken - life.pushed);
         }
-        table.times("submission to pick-up by an idle consumer", &taken, "< 5 ms");
+        table.times(
+            "submission to pick-up by an idle consumer",
+            &taken,
+            "< 5 ms",
+        );
     }
 
     fn jobs(&self, table: &mut Table) {
@@ -186,17 +226,31 @@ impl Bench {
             whole.0.push(life.done - life.pushed - model_seconds);
             model.0.push(model_seconds);
             for ((field, _), samples) in STAGES.iter().zip(&mut stages) {
-                samples.0.push(hash[*field].parse().expect("a number of seconds"));
+                samples
+                    .0
+                    .push(hash[*field].parse().expect("a number of seconds"));
             }
         }
         let cpu = (cpu_seconds(&pod) - cpu_before) / JOBS as f64;
-        table.times("submission to done, the model's time taken off", &whole, "< 60 ms");
+        table.times(
+            "submission to done, the model's time taken off",
+            &whole,
+            "< 60 ms",
+        );
         for ((_, what), samples) in STAGES.iter().zip(&stages) {
             table.times(what, samples, "");
         }
         table.times("  the model (taken off above)", &model, "");
-        table.row("CPU time of a job", format!("{:.1} ms", cpu * 1e3), "<= 30 ms");
-        table.row(format!("memory, right after {JOBS} jobs"), megabytes(&pod), "");
+        table.row(
+            "CPU time of a job",
+            format!("{:.1} ms", cpu * 1e3),
+            "<= 30 ms",
+        );
+        table.row(
+            format!("memory, right after {JOBS} jobs"),
+            megabytes(&pod),
+            "",
+        );
         std::thread::sleep(Duration::from_secs(10));
         table.row("memory, 10 s later", megabytes(&pod), "");
         table.row("nuclei found in each", self.nuclei(&hash).to_string(), "");
@@ -205,20 +259,34 @@ impl Bench {
     fn throughput(&self, table: &mut Table) {
         let pod = self.pod(2);
         self.run_job();
-        let keys: Vec<_> = (0..JOBS_OF_TWO_SLOTS).map(|number| format!("segmentation:throughput:{number}")).collect();
-        keys.iter().for_each(|key| self.lab.write_job(key, INPUT, &FIELDS));
+        let keys: Vec<_> = (0..JOBS_OF_TWO_SLOTS)
+            .map(|number| format!("segmentation:throughput:{number}"))
+            .collect();
+        keys.iter()
+            .for_each(|key| self.lab.write_job(key, INPUT, &FIELDS));
         let mut monitor = self.lab.redis.monitor();
         let cpu_before = cpu_seconds(&pod);
         let mut push = vec!["LPUSH", "segmentation"];
         push.extend(keys.iter().map(String::as_str));
         let _: u32 = self.lab.redis.ask(&push);
         let pushed = stamp(&monitor.until(|line| line.contains("\"LPUSH\"")));
-        let ends: Vec<_> = keys.iter().map(|_| stamp(&monitor.until(|line| enters(line, "done")))).collect();
+        let ends: Vec<_> = keys
+            .iter()
+            .map(|_| stamp(&monitor.until(|line| enters(line, "done"))))
+            .collect();
         let seconds = ends.last().expect("there are jobs") - pushed;
         let cores = (cpu_seconds(&pod) - cpu_before) / seconds;
         let rate = JOBS_OF_TWO_SLOTS as f64 / seconds;
-        table.row(format!("{JOBS_OF_TWO_SLOTS} jobs in two slots"), format!("{rate:.1} jobs/s"), "");
-        table.row("  cores that the consumer had of it", format!("{cores:.2}"), "");
+        table.row(
+            format!("{JOBS_OF_TWO_SLOTS} jobs in two slots"),
+            format!("{rate:.1} jobs/s"),
+            "",
+        );
+        table.row(
+            "  cores that the consumer had of it",
+            format!("{cores:.2}"),
+            "",
+        );
     }
 
     /// Archives one after the other through two consumers of archives and two of images.
@@ -226,29 +294,53 @@ impl Bench {
         let zips = ["pod-zip-1", "pod-zip-2"].map(|name| self.pod_of("zip", name, 1));
         let images = ["pod-1", "pod-2"].map(|name| self.pod_of("segmentation", name, 1));
         let megabytes = self.put_archive();
-        table.row(format!("an archive of {IMAGES} images"), format!("{megabytes:.0} MB"), "");
+        table.row(
+            format!("an archive of {IMAGES} images"),
+            format!("{megabytes:.0} MB"),
+            "",
+        );
         for number in 1..=ARCHIVES {
             let cpu = || images.iter().map(cpu_seconds).sum::<f64>();
             let (began, cpu_before) = (Instant::now(), cpu());
             let key = format!("segmentation-zip:{ARCHIVE}:{number}");
             self.lab.write_job(&key, ARCHIVE, &FIELDS);
             let _: u32 = self.lab.redis.ask(&["LPUSH", "segmentation-zip", &key]);
-            while !matches!(self.lab.redis.hash(&key)["status"].as_str(), "done" | "failed") {
+            while !matches!(
+                self.lab.redis.hash(&key)["status"].as_str(),
+                "done" | "failed"
+            ) {
                 std::thread::sleep(Duration::from_millis(50));
             }
             let hash = self.lab.wait_done(&key);
-            assert_eq!((hash["total_jobs"].parse(), hash["failures"].as_str()), (Ok(IMAGES), ""));
+            assert_eq!(
+                (hash["total_jobs"].parse(), hash["failures"].as_str()),
+                (Ok(IMAGES), "")
+            );
             let seconds = began.elapsed().as_secs_f64();
             let cores = (cpu() - cpu_before) / seconds;
-            table.row(format!("{number}. archive, submission to done"), format!("{seconds:.1} s"), "");
-            for (what, field) in [("making jobs of it", "children_upload_time"), ("collecting results", "cleanup_time")]
-            {
+            table.row(
+                format!("{number}. archive, submission to done"),
+                format!("{seconds:.1} s"),
+                "",
+            );
+            for (what, field) in [
+                ("making jobs of it", "children_upload_time"),
+                ("collecting results", "cleanup_time"),
+            ] {
                 let seconds: f64 = hash[field].parse().expect("a number of seconds");
                 table.row(format!("  {what}"), format!("{seconds:.1} s"), "");
             }
-            table.row("  cores that consumers of images had of it", format!("{cores:.2}"), "");
+            table.row(
+                "  cores that consumers of images had of it",
+                format!("{cores:.2}"),
+                "",
+            );
             for zip in &zips {
-                table.row("  most memory of a consumer of archives so far", memory(zip, "VmHWM"), "");
+                table.row(
+                    "  most memory of a consumer of archives so far",
+                    memory(zip, "VmHWM"),
+                    "",
+                );
             }
         }
     }
@@ -261,14 +353,20 @@ impl Bench {
             self.put_image(&input, side);
             let pod = self.pod_with(&models, 2, side);
             let run = |count: usize| {
-                let keys: Vec<_> = (0..count).map(|_| self.lab.submit(&input, &FIELDS)).collect();
+                let keys: Vec<_> = (0..count)
+                    .map(|_| self.lab.submit(&input, &FIELDS))
+                    .collect();
                 keys.iter().for_each(|key| drop(self.lab.wait_done(key)));
             };
             run(2);
             let cpu_before = cpu_seconds(&pod);
             run(JOBS_OF_A_SIZE);
             let cpu = (cpu_seconds(&pod) - cpu_before) / JOBS_OF_A_SIZE as f64;
-            table.row(format!("{side} x {side}: CPU time of a job"), format!("{:.1} ms", cpu * 1e3), "");
+            table.row(
+                format!("{side} x {side}: CPU time of a job"),
+                format!("{:.1} ms", cpu * 1e3),
+                "",
+            );
             table.row("  most memory, two at a time", memory(&pod, "VmHWM"), "");
             std::thread::sleep(Duration::from_secs(30));
             table.row("  memory half a minute later", megabytes(&pod), "");
@@ -282,13 +380,20 @@ impl Bench {
         let pod = self.pod_with(&models, 1, LARGE_SIDE);
         let began = Instant::now();
         let key = self.lab.submit(LARGE_INPUT, &FIELDS);
-        while !matches!(self.lab.redis.hash(&key)["status"].as_str(), "done" | "failed") {
+        while !matches!(
+            self.lab.redis.hash(&key)["status"].as_str(),
+            "done" | "failed"
+        ) {
             std::thread::sleep(Duration::from_millis(200));
         }
         self.lab.wait_done(&key);
         let pixels = (LARGE_SIDE * LARGE_SIDE) as f64;
         let wanted = format!("< {:.0} MB", pixels * 12e-6 + 200.0);
-        table.row(format!("most memory for {LARGE_SIDE} x {LARGE_SIDE} pixels"), memory(&pod, "VmHWM"), &wanted);
+        table.row(
+            format!("most memory for {LARGE_SIDE} x {LARGE_SIDE} pixels"),
+            memory(&pod, "VmHWM"),
+            &wanted,
+        );
         table.row(
             "  submission to done, the stand-in model's time in it",
             format!("{:.0} s", began.elapsed().as_secs_f64()),
@@ -298,47 +403,86 @@ impl Bench {
 
     /// A consumer of images up to this size.
     fn pod_with(&self, models: &StandIn, concurrency: usize, side: usize) -> Pod {
-        let pod = self.lab.pod("pod-1").set("CONCURRENCY", &concurrency.to_string()).set("TF_PORT", &models.port);
-        let pod = pod.set("MAX_IMAGE_WIDTH", &side.to_string()).set("MAX_IMAGE_HEIGHT", &side.to_string());
-        self.s3.environment().into_iter().fold(pod, |pod, (name, value)| pod.set(&name, &value)).start()
+        let pod = self
+            .lab
+            .pod("pod-1")
+            .set("CONCURRENCY", &concurrency.to_string())
+            .set("TF_PORT", &models.port);
+        let pod = pod
+            .set("MAX_IMAGE_WIDTH", &side.to_string())
+            .set("MAX_IMAGE_HEIGHT", &side.to_string());
+        self.s3
+            .environment()
+            .into_iter()
+            .fold(pod, |pod, (name, value)| pod.set(&name, &value))
+            .start()
     }
 
     /// Puts an image of this many rows and columns into the bucket, the usual one over and over.
     fn put_image(&self, key: &str, side: usize) {
         let small = fs::read(self.s3.folder().join(INPUT)).expect("an object");
         let small = images::decode(&small, INPUT, &Limits::default()).expect("it is a TIFF");
-        let small = small.into_dimensionality::<ndarray::Ix2>().expect("two axes");
-        let image = Array2::from_shape_fn((side, side), |(row, column)| small[[row % SIDE, column % SIDE]] as u16);
-        fs::write(self.s3.folder().join(key), encode_tiff(image.view().into_dyn())).expect("an object");
+        let small = small
+            .into_dimensionality::<ndarray::Ix2>()
+            .expect("two axes");
+        let image = Array2::from_shape_fn((side, side), |(row, column)| {
+            small[[row % SIDE, column % SIDE]] as u16
+        });
+        fs::write(
+            self.s3.folder().join(key),
+            encode_tiff(image.view().into_dyn()),
+        )
+        .expect("an object");
     }
 
     /// Looks at the metrics of a consumer whose queue is long.
     fn metrics(&self, table: &mut Table) {
         let port = free_port();
-        let keys: Vec<_> = (0..WAITING).map(|number| format!("long:job:{number}")).collect();
+        let keys: Vec<_> = (0..WAITING)
+            .map(|number| format!("long:job:{number}"))
+            .collect();
         for keys in keys.chunks(10_000) {
             let mut push = vec!["LPUSH", "long"];
             push.extend(keys.iter().map(String::as_str));
             let _: u32 = self.lab.redis.ask(&push);
         }
         // A consumer that cannot claim: its model server is away.
-        let pod = self.lab.pod("pod-1").set("QUEUE", "long").set("TF_PORT", "1").set("CONCURRENCY", "1");
-        let pod = pod.set("METRICS_HOST", "127.0.0.1").set("METRICS_PORT", &port.to_string()).start();
+        let pod = self
+            .lab
+            .pod("pod-1")
+            .set("QUEUE", "long")
+            .set("TF_PORT", "1")
+            .set("CONCURRENCY", "1");
+        let pod = pod
+            .set("METRICS_HOST", "127.0.0.1")
+            .set("METRICS_PORT", &port.to_string())
+            .start();
         std::thread::sleep(Duration::from_secs(2));
         let (mut taken, mut bytes) = (Samples::default(), 0);
         let cpu_before = cpu_seconds(&pod);
         for _ in 0..LOOKS {
             let began = Instant::now();
             let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("metrics are served");
-            write!(stream, "GET /metrics HTTP/1.1\r\nHost: pod\r\nConnection: close\r\n\r\n").expect("it listens");
+            write!(
+                stream,
+                "GET /metrics HTTP/1.1\r\nHost: pod\r\nConnection: close\r\n\r\n"
+            )
+            .expect("it listens");
             let mut answer = Vec::new();
             bytes = stream.read_to_end(&mut answer).expect("it answers");
             taken.0.push(began.elapsed().as_secs_f64());
         }
-        table.times(&format!("a look at the metrics, {WAITING} jobs waiting"), &taken, "");
+        table.times(
+            &format!("a look at the metrics, {WAITING} jobs waiting"),
+            &taken,
+            "",
+        );
         table.row(
             "  CPU time of the consumer for it",
-            format!("{:.2} ms", (cpu_seconds(&pod) - cpu_before) / LOOKS as f64 * 1e3),
+            format!(
+                "{:.2} ms",
+                (cpu_seconds(&pod) - cpu_before) / LOOKS as f64 * 1e3
+            ),
             "",
         );
         table.row("  its answer", format!("{:.1} kB", bytes as f64 * 1e-3), "");
@@ -348,7 +492,8 @@ impl Bench {
     /// Puts an archive of images into the bucket; gives its size.
     fn put_archive(&self) -> f64 {
         let image = fs::read(self.s3.folder().join(INPUT)).expect("an object");
-        let entries = (0..IMAGES).map(|number| (format!("plate/field {number}.tif"), image.clone()));
+        let entries =
+            (0..IMAGES).map(|number| (format!("plate/field {number}.tif"), image.clone()));
         let archive = write_zip(entries).expect("it fits in memory");
         let megabytes = archive.len() as f64 * 1e-6;
         let env: Env = self.s3.environment().into_iter().collect();
@@ -358,18 +503,28 @@ impl Bench {
         // Through the server, which then knows the digest that it sends with every range.
         let upload = async move {
             let storage = Storage::open(&settings).expect("a client");
-            storage.upload(ARCHIVE, archive.into()).await.expect("stored");
+            storage
+                .upload(ARCHIVE, archive.into())
+                .await
+                .expect("stored");
         };
         tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(upload));
         megabytes
     }
 
     fn nuclei(&self, hash: &HashMap<String, String>) -> usize {
-        let archive = fs::read(self.s3.folder().join(&hash["output_file_name"])).expect("the job has a result");
-        let mut archive = zip::ZipArchive::new(Cursor::new(archive)).expect("the result is an archive");
+        let archive = fs::read(self.s3.folder().join(&hash["output_file_name"]))
+            .expect("the job has a result");
+        let mut archive =
+            zip::ZipArchive::new(Cursor::new(archive)).expect("the result is an archive");
         let mut tiff = Vec::new();
-        archive.by_index(0).expect("an entry").read_to_end(&mut tiff).expect("its body");
-        let labels = images::decode(&tiff, "labels.tif", &Limits::default()).expect("the entry is a TIFF");
+        archive
+            .by_index(0)
+            .expect("an entry")
+            .read_to_end(&mut tiff)
+            .expect("its body");
+        let labels =
+            images::decode(&tiff, "labels.tif", &Limits::default()).expect("the entry is a TIFF");
         labels.iter().fold(0.0_f32, |most, &label| most.max(label)) as usize
     }
 }
@@ -427,7 +582,11 @@ fn enters(line: &str, status: &str) -> bool {
 
 /// The time in front of a line of the record, such as `+1700000000.123456 [0 lua] "HSET"`.
 fn stamp(line: &str) -> f64 {
-    let time = line.trim_start_matches('+').split(' ').next().and_then(|time| time.parse().ok());
+    let time = line
+        .trim_start_matches('+')
+        .split(' ')
+        .next()
+        .and_then(|time| time.parse().ok());
     time.unwrap_or_else(|| panic!("no time in {line}"))
 }
 
@@ -435,7 +594,12 @@ fn stamp(line: &str) -> f64 {
 fn cpu_seconds(pod: &Pod) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pod.id())).expect("the consumer runs");
     let (_, after_name) = stat.rsplit_once(") ").expect("the name is in brackets");
-    let ticks: u64 = after_name.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
+    let ticks: u64 = after_name
+        .split(' ')
+        .skip(11)
+        .take(2)
+        .map(|ticks| ticks.parse::<u64>().expect("a number"))
+        .sum();
     ticks as f64 / 100.0
 }
 
@@ -446,9 +610,16 @@ fn megabytes(pod: &Pod) -> String {
 
 /// What the system says of the memory of a consumer under this name.
 fn memory(pod: &Pod, name: &str) -> String {
-    let status = fs::read_to_string(format!("/proc/{}/status", pod.id())).expect("the consumer runs");
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("Linux says it");
-    let kibibytes: f64 = line.trim_matches([':', ' ', '\t', 'k', 'B']).parse().expect("a number");
+    let status =
+        fs::read_to_string(format!("/proc/{}/status", pod.id())).expect("the consumer runs");
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix(name))
+        .expect("Linux says it");
+    let kibibytes: f64 = line
+        .trim_matches([':', ' ', '\t', 'k', 'B'])
+        .parse()
+        .expect("a number");
     format!("{:.1} MB", kibibytes * 1024e-6)
 }
 
@@ -462,10 +633,19 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let Nuclei { image, maxima, interior } = Nuclei::new(SIDE);
-        let channel = image.index_axis_move(Axis(3), 0).index_axis_move(Axis(0), 0);
+        let Nuclei {
+            image,
+            maxima,
+            interior,
+        } = Nuclei::new(SIDE);
+        let channel = image
+            .index_axis_move(Axis(3), 0)
+            .index_axis_move(Axis(0), 0);
         let heads = [maxima, interior].map(|head| head.insert_axis(Axis(0)).insert_axis(Axis(3)));
-        Self { image: channel.mapv(|count| count as u16), heads }
+        Self {
+            image: channel.mapv(|count| count as u16),
+            heads,
+        }
     }
 
     /// A model that has every answer ready for the tiles of this image, and adds up the time it takes to copy them.
@@ -494,7 +674,9 @@ impl Scene {
         Model {
             id: ModelId::new("NuclearSegmentation", 6),
             inputs: vec![Input::float("image", &shape)],
-            outputs: [0, 1].map(|index| Input::float(&format!("prediction_{index}"), &shape)).into(),
+            outputs: [0, 1]
+                .map(|index| Input::float(&format!("prediction_{index}"), &shape))
+                .into(),
             run: Arc::new(run),
         }
     }
@@ -519,12 +701,14 @@ struct Table(Vec<[String; 4]>);
 
 impl Table {
     fn row(&mut self, what: impl Into<String>, found: String, wanted: &str) {
-        self.0.push([what.into(), found, String::new(), wanted.to_owned()]);
+        self.0
+            .push([what.into(), found, String::new(), wanted.to_owned()]);
     }
 
     fn times(&mut self, what: &str, samples: &Samples, wanted: &str) {
         let shown = |share| format!("{:.2} ms", samples.quantile(share) * 1e3);
-        self.0.push([what.to_owned(), shown(0.5), shown(0.99), wanted.to_owned()]);
+        self.0
+            .push([what.to_owned(), shown(0.5), shown(0.99), wanted.to_owned()]);
     }
 }
 

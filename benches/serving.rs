@@ -11,17 +11,29 @@ use redis_consumer::serving::{DataType, decode, encode};
 
 /// A usual request: `[16, 256, 256, 1]`.
 fn tiles() -> ArrayD<f32> {
-    ArrayD::from_shape_fn(vec![16, 256, 256, 1], |at| ((at[0] * 31 + at[1] * 17 + at[2] * 7) % 255) as f32 / 255.0)
+    ArrayD::from_shape_fn(vec![16, 256, 256, 1], |at| {
+        ((at[0] * 31 + at[1] * 17 + at[2] * 7) % 255) as f32 / 255.0
+    })
 }
 
 fn response(tensor: TensorProto) -> Vec<u8> {
     let outputs = [("prediction".to_owned(), tensor)].into();
-    PredictResponse { outputs, model_spec: None }.encode_to_vec()
+    PredictResponse {
+        outputs,
+        model_spec: None,
+    }
+    .encode_to_vec()
 }
 
 fn read(message: &[u8]) -> ArrayD<f32> {
     let mut response = PredictResponse::decode(message).expect("our own message");
-    decode(response.outputs.remove("prediction").expect("the only output")).expect("a good tensor")
+    decode(
+        response
+            .outputs
+            .remove("prediction")
+            .expect("the only output"),
+    )
+    .expect("a good tensor")
 }
 
 fn tensors(criterion: &mut Criterion) {
@@ -29,13 +41,22 @@ fn tensors(criterion: &mut Criterion) {
     let bytes = (tiles.len() * size_of::<f32>()) as u64;
     let mut group = criterion.benchmark_group("tensor 16x256x256x1");
     group.throughput(Throughput::Bytes(bytes));
-    group.bench_function("memory copy", |bench| bench.iter(|| black_box(tiles.clone())));
-    group.bench_function("encode", |bench| bench.iter(|| encode(&black_box(&tiles).view(), DataType::DtFloat)));
+    group.bench_function("memory copy", |bench| {
+        bench.iter(|| black_box(tiles.clone()))
+    });
+    group.bench_function("encode", |bench| {
+        bench.iter(|| encode(&black_box(&tiles).view(), DataType::DtFloat))
+    });
     group.bench_function("encode and serialise", |bench| {
         bench.iter(|| {
             let tensor = encode(&black_box(&tiles).view(), DataType::DtFloat).expect("numeric");
             let inputs = [("image".to_owned(), tensor)].into();
-            PredictRequest { model_spec: None, inputs, output_filter: Vec::new() }.encode_to_vec()
+            PredictRequest {
+                model_spec: None,
+                inputs,
+                output_filter: Vec::new(),
+            }
+            .encode_to_vec()
         });
     });
     let content = encode(&tiles.view(), DataType::DtFloat).expect("numeric");
@@ -49,7 +70,9 @@ fn tensors(criterion: &mut Criterion) {
             bench.iter_batched(|| tensor.clone(), decode, BatchSize::LargeInput);
         });
         let message = response(tensor);
-        group.bench_function(format!("parse and {name}"), |bench| bench.iter(|| read(black_box(&message))));
+        group.bench_function(format!("parse and {name}"), |bench| {
+            bench.iter(|| read(black_box(&message)))
+        });
     }
     group.finish();
 }

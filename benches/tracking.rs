@@ -11,8 +11,8 @@ use ndarray::{Array2, Array3, Array4, Axis};
 use redis_consumer::analysis::{Contrast, SpotHeads, SpotPeaks, min_max_normalize};
 use redis_consumer::images::npy;
 use redis_consumer::tracking::{
-    Appearance, Borders, Crop, InferenceInputs, Lineage, Movie, Tracks, frame_features, linear_sum_assignment,
-    number_cells,
+    Appearance, Borders, Crop, InferenceInputs, Lineage, Movie, Tracks, frame_features,
+    linear_sum_assignment, number_cells,
 };
 
 use crate::timing::bench;
@@ -56,16 +56,21 @@ struct Scene {
 impl Scene {
     fn new(side: usize, cells: usize) -> Self {
         let mut random = fastrand::Rng::with_seed(cells as u64);
-        let mut raw = Array3::from_shape_simple_fn((FRAMES, side, side), || (100.0 + 50.0 * random.f32()).floor());
+        let mut raw = Array3::from_shape_simple_fn((FRAMES, side, side), || {
+            (100.0 + 50.0 * random.f32()).floor()
+        });
         let mut labels = Array3::zeros((FRAMES, side, side));
         let across = (cells as f32).sqrt().ceil() as usize;
         let pitch = side as f32 / across as f32;
         for cell in 0..cells {
-            let mut centre = [cell / across, cell % across].map(|place| (place as f32 + 0.5) * pitch);
+            let mut centre =
+                [cell / across, cell % across].map(|place| (place as f32 + 0.5) * pitch);
             let radius = pitch * (0.2 + 0.15 * random.f32());
             for frame in 0..FRAMES {
                 centre = centre.map(|at| at + 2.0 * random.f32() - 1.0);
-                let range = |at: f32| (at - radius).max(0.0) as usize..((at + radius) as usize + 1).min(side);
+                let range = |at: f32| {
+                    (at - radius).max(0.0) as usize..((at + radius) as usize + 1).min(side)
+                };
                 for row in range(centre[0]) {
                     for column in range(centre[1]) {
                         if (row as f32 - centre[0]).hypot(column as f32 - centre[1]) < radius {
@@ -81,20 +86,36 @@ impl Scene {
 
     fn save(&self, folder: &Path) -> std::io::Result<()> {
         let side = self.side;
-        fs::write(folder.join(format!("movie_{side}.npy")), npy::write(&self.raw.view().into_dyn()))?;
-        fs::write(folder.join(format!("cells_{side}.npy")), npy::write(&self.labels.view().into_dyn()))
+        fs::write(
+            folder.join(format!("movie_{side}.npy")),
+            npy::write(&self.raw.view().into_dyn()),
+        )?;
+        fs::write(
+            folder.join(format!("cells_{side}.npy")),
+            npy::write(&self.labels.view().into_dyn()),
+        )
     }
 }
 
 fn bench_features(criterion: &mut Criterion, scene: &Scene) {
-    let fixed = Appearance { side: 16, crop: Crop::Fixed, norm: true };
-    for (name, appearance) in
-        [("features of a frame, resize 32", Appearance::default()), ("features of a frame, fixed 16", fixed)]
-    {
+    let fixed = Appearance {
+        side: 16,
+        crop: Crop::Fixed,
+        norm: true,
+    };
+    for (name, appearance) in [
+        ("features of a frame, resize 32", Appearance::default()),
+        ("features of a frame, fixed 16", fixed),
+    ] {
         bench(criterion, name, scene.side, || {
             let mut labels = scene.labels.index_axis(Axis(0), 0).to_owned();
             let cells = number_cells(labels.view_mut()).expect("no label is negative");
-            frame_features(scene.raw.index_axis(Axis(0), 0), labels.view(), &cells, &appearance)
+            frame_features(
+                scene.raw.index_axis(Axis(0), 0),
+                labels.view(),
+                &cells,
+                &appearance,
+            )
         });
     }
 }
@@ -104,7 +125,8 @@ fn bench_movie(criterion: &mut Criterion, scene: &Scene) {
     let raw = scene.raw.clone().insert_axis(Axis(3)).into_dyn();
     let labels = scene.labels.clone().insert_axis(Axis(3)).into_dyn();
     bench(criterion, "tracking of 30 frames", scene.side, || {
-        let movie = Movie::new(raw.clone(), labels.clone(), Appearance::default()).expect("a movie");
+        let movie =
+            Movie::new(raw.clone(), labels.clone(), Appearance::default()).expect("a movie");
         black_box(movie.encoder_inputs(0..FRAMES, 50.0));
         let embeddings = Array3::zeros((FRAMES, movie.most_cells(), 64));
         let mut tracks = Tracks::begin(movie.cell_count(0));
@@ -135,16 +157,32 @@ fn bench_assignment(criterion: &mut Criterion, side: usize) {
     let cost = Array2::from_shape_fn((side, side), |(i, j)| {
         ((i * 7919 + j * 104_729 + i * j * 31 + (i ^ j) * 17) % 100_003) as f64 / 100_003.0
     });
-    bench(criterion, "linear_sum_assignment", side, || linear_sum_assignment(cost.view()).expect("costs are finite"));
+    bench(criterion, "linear_sum_assignment", side, || {
+        linear_sum_assignment(cost.view()).expect("costs are finite")
+    });
 }
 
 fn bench_spots(criterion: &mut Criterion, side: usize) {
     let mut random = fastrand::Rng::with_seed(side as u64);
     let image = Array4::from_shape_simple_fn((1, side, side, 1), || random.f32());
-    let scores = image.index_axis(Axis(0), 0).index_axis_move(Axis(2), 0).to_owned();
-    for (name, contrast) in [("min_max_normalize", Contrast::Full), ("min_max_normalize, clipped", Contrast::Clipped)] {
-        bench(criterion, name, side, || min_max_normalize(image.clone(), contrast));
+    let scores = image
+        .index_axis(Axis(0), 0)
+        .index_axis_move(Axis(2), 0)
+        .to_owned();
+    for (name, contrast) in [
+        ("min_max_normalize", Contrast::Full),
+        ("min_max_normalize, clipped", Contrast::Clipped),
+    ] {
+        bench(criterion, name, side, || {
+            min_max_normalize(image.clone(), contrast)
+        });
     }
-    let heads = SpotHeads { scores: scores.view(), row_offsets: scores.view(), column_offsets: scores.view() };
-    bench(criterion, "spots", side, || SpotPeaks::default().find(&heads));
+    let heads = SpotHeads {
+        scores: scores.view(),
+        row_offsets: scores.view(),
+        column_offsets: scores.view(),
+    };
+    bench(criterion, "spots", side, || {
+        SpotPeaks::default().find(&heads)
+    });
 }

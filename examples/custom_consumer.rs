@@ -15,8 +15,17 @@ const KIND: Kind = Kind {
     about: "measures which share of an image's pixels is overexposed",
     queue_suffix: "",
     configure: |reader| {
-        let limit = reader.parsed("EXPOSURE_LIMIT", 65535.0, "smallest value of an overexposed pixel");
-        Box::new(move |clients| Box::new(Exposure { limit, storage: clients.storage.clone() }))
+        let limit = reader.parsed(
+            "EXPOSURE_LIMIT",
+            65535.0,
+            "smallest value of an overexposed pixel",
+        );
+        Box::new(move |clients| {
+            Box::new(Exposure {
+                limit,
+                storage: clients.storage.clone(),
+            })
+        })
     },
 };
 
@@ -37,7 +46,8 @@ impl Consumer for Exposure {
         let share = compute::run(move || overexposed(&file, &name, limit)).await?;
 
         job.enter(Status::SavingResults);
-        let archive = archive::write_zip([("exposure.txt".to_owned(), format!("{share}\n").into_bytes())])?;
+        let archive =
+            archive::write_zip([("exposure.txt".to_owned(), format!("{share}\n").into_bytes())])?;
         let key = job.output_key();
         let url = self.storage.upload(&key, archive.into()).await?;
         Ok(Outcome::Done(Output { key, url }))

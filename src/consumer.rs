@@ -63,18 +63,29 @@ pub enum Takes {
 impl ModelNeed {
     /// A model that every job needs, and that is given images of so many channels.
     pub fn of_images(model: &serving::ModelId, channels: usize) -> Self {
-        Self { model: model.clone(), takes: Takes::Image { channels }, is_optional: false }
+        Self {
+            model: model.clone(),
+            takes: Takes::Image { channels },
+            is_optional: false,
+        }
     }
 
     /// A model that every job needs, and that is given tensors of these names.
     pub fn of_tensors(model: &serving::ModelId, names: &'static [&'static str]) -> Self {
-        Self { model: model.clone(), takes: Takes::Tensors(names), is_optional: false }
+        Self {
+            model: model.clone(),
+            takes: Takes::Tensors(names),
+            is_optional: false,
+        }
     }
 
     /// The same for some jobs only.
     #[must_use]
     pub fn optional(self) -> Self {
-        Self { is_optional: true, ..self }
+        Self {
+            is_optional: true,
+            ..self
+        }
     }
 }
 
@@ -142,7 +153,10 @@ impl Registry {
     /// The kind of this name or alias, in any case.
     pub fn find(&self, name: &str) -> Option<Kind> {
         let is = |word: &str| word.eq_ignore_ascii_case(name);
-        self.0.iter().copied().find(|kind| is(kind.name) || kind.aliases.iter().copied().any(is))
+        self.0
+            .iter()
+            .copied()
+            .find(|kind| is(kind.name) || kind.aliases.iter().copied().any(is))
     }
 }
 
@@ -156,7 +170,10 @@ mod tests {
     #[test]
     fn names_and_aliases_are_unique() {
         let registry = Registry::builtin();
-        let words = registry.kinds().iter().flat_map(|kind| kind.aliases.iter().chain([&kind.name]));
+        let words = registry
+            .kinds()
+            .iter()
+            .flat_map(|kind| kind.aliases.iter().chain([&kind.name]));
         let mut seen = HashSet::new();
         for word in words {
             assert!(seen.insert(word), "`{word}` names two kinds");
@@ -168,7 +185,10 @@ mod tests {
         let registry = Registry::builtin();
         for kind in registry.kinds() {
             for word in kind.aliases.iter().chain([&kind.name]) {
-                assert_eq!(registry.find(&word.to_uppercase()).map(|found| found.name), Some(kind.name));
+                assert_eq!(
+                    registry.find(&word.to_uppercase()).map(|found| found.name),
+                    Some(kind.name)
+                );
             }
         }
     }
@@ -179,7 +199,11 @@ mod tests {
         for kind in Registry::builtin().kinds() {
             let mut reader = Reader::new(&env);
             let _build = (kind.configure)(&mut reader);
-            assert!(reader.finish().is_ok(), "the defaults of `{}` are wrong", kind.name);
+            assert!(
+                reader.finish().is_ok(),
+                "the defaults of `{}` are wrong",
+                kind.name
+            );
         }
     }
 }

@@ -22,8 +22,16 @@ use crate::traces::{self, TraceSettings, Traces};
 use crate::worker::{Policy, Worker, WorkerMetrics};
 
 /// Variables of long-gone versions that change nothing today.
-const FORGOTTEN: [&str; 8] =
-    ["HASH_PREFIX", "CUTS", "DP_HOST", "DP_PORT", "STATUS", "MODEL_NAME", "MODEL_VERSION", "POSTPROCESS_FUNCTION"];
+const FORGOTTEN: [&str; 8] = [
+    "HASH_PREFIX",
+    "CUTS",
+    "DP_HOST",
+    "DP_PORT",
+    "STATUS",
+    "MODEL_NAME",
+    "MODEL_VERSION",
+    "POSTPROCESS_FUNCTION",
+];
 
 /// Everything read from the environment and found right.
 pub(crate) struct Configured {
@@ -46,7 +54,11 @@ impl Configured {
     /// From now on logs and traces go where they belong. Wants a runtime.
     pub(crate) fn start_logs_and_traces(&self) -> anyhow::Result<Traces> {
         let (queue, consumer) = (self.queue.queue.clone(), self.queue.consumer.clone());
-        let traces = self.traces.start(traces::Client { queue, consumer, kind: self.kind })?;
+        let traces = self.traces.start(traces::Client {
+            queue,
+            consumer,
+            kind: self.kind,
+        })?;
         self.log.start(&traces);
         self.warnings.iter().for_each(|warning| warn!("{warning}"));
         Ok(traces)
@@ -68,9 +80,15 @@ pub(crate) fn configure(registry: &Registry, env: &Env) -> Result<Configured, Pr
     let deletion_cost = DeletionCostSettings::load(&mut reader);
     let traces = TraceSettings::load(&mut reader);
     let log = log_settings(&mut reader);
-    let forgotten: Vec<_> = FORGOTTEN.into_iter().filter(|name| env.get(name).is_some()).collect();
+    let forgotten: Vec<_> = FORGOTTEN
+        .into_iter()
+        .filter(|name| env.get(name).is_some())
+        .collect();
     if !forgotten.is_empty() {
-        reader.warn(format!("without effect since version 0.5: {}", forgotten.join(", ")));
+        reader.warn(format!(
+            "without effect since version 0.5: {}",
+            forgotten.join(", ")
+        ));
     }
     let (entries, warnings) = reader.finish()?;
     Ok(Configured {
@@ -91,8 +109,19 @@ pub(crate) fn configure(registry: &Registry, env: &Env) -> Result<Configured, Pr
 }
 
 /// Consumes jobs until `stop`. Peers may come and go meanwhile.
-pub(crate) async fn consume(configured: Configured, traces: Traces, stop: CancellationToken) -> anyhow::Result<()> {
-    let Configured { kind, build, monitor, policy, deletion_cost, .. } = configured;
+pub(crate) async fn consume(
+    configured: Configured,
+    traces: Traces,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let Configured {
+        kind,
+        build,
+        monitor,
+        policy,
+        deletion_cost,
+        ..
+    } = configured;
     let queue = Queue::new(configured.queue);
     let metadata = Arc::new(SharedMetadata(queue.metadata_store()));
     let clients = Clients {
@@ -109,7 +138,11 @@ pub(crate) async fn consume(configured: Configured, traces: Traces, stop: Cancel
         slots = queue.slots(),
         "started"
     );
-    let Clients { storage, serving, memory } = clients;
+    let Clients {
+        storage,
+        serving,
+        memory,
+    } = clients;
     let metrics = WorkerMetrics::default();
     let (signs, watched_until) = (metrics.signs.clone(), stop.clone());
     let watched = Watched {
@@ -120,11 +153,24 @@ pub(crate) async fn consume(configured: Configured, traces: Traces, stop: Cancel
         signs,
         stop: watched_until,
     };
-    let telling = deletion_cost::tell(deletion_cost, queue.consumer().to_owned(), watched.signs.clone());
+    let telling = deletion_cost::tell(
+        deletion_cost,
+        queue.consumer().to_owned(),
+        watched.signs.clone(),
+    );
     let registry = registry(kind, &watched, &metrics);
     let served = Monitor::new(&watched, registry).serve(monitor);
     let quarantine = RwLock::default();
-    let worker = Worker { queue, consumer, serving, memory, policy, metrics, traces, quarantine };
+    let worker = Worker {
+        queue,
+        consumer,
+        serving,
+        memory,
+        policy,
+        metrics,
+        traces,
+        quarantine,
+    };
     let ended = tokio::select! {
         worked = work(worker, stop) => worked,
         served = served => served,
@@ -144,7 +190,11 @@ async fn work(worker: Worker, stop: CancellationToken) -> anyhow::Result<()> {
         None => return Ok(()),
     }
     let asked = stop.run_until_cancelled(queue.risks()).await;
-    asked.transpose()?.unwrap_or_default().iter().for_each(|risk| warn!("{risk}"));
+    asked
+        .transpose()?
+        .unwrap_or_default()
+        .iter()
+        .for_each(|risk| warn!("{risk}"));
     worker.run(stop).await
 }
 
@@ -154,7 +204,10 @@ fn registry(kind: &'static str, watched: &Watched, metrics: &WorkerMetrics) -> M
     watched.queue.register_server(&mut all);
     watched.serving.register(&mut all);
     watched.storage.register(&mut all);
-    let labels = [("queue".into(), watched.queue.name().to_owned().into()), ("type".into(), kind.into())];
+    let labels = [
+        ("queue".into(), watched.queue.name().to_owned().into()),
+        ("type".into(), kind.into()),
+    ];
     let jobs = all.sub_registry_with_labels(labels.into_iter());
     watched.queue.register_jobs(jobs);
     metrics.register(jobs);
@@ -177,13 +230,27 @@ fn report_leftovers(found: &Recovered) {
 type Chosen = (&'static str, fn(&mut Reader<'_>) -> Build, &'static str);
 
 fn consumer(registry: &Registry, reader: &mut Reader<'_>) -> Chosen {
-    let name = reader.text("CONSUMER_TYPE", "image", "kind of job this process works; see `redis-consumer consumers`");
+    let name = reader.text(
+        "CONSUMER_TYPE",
+        "image",
+        "kind of job this process works; see `redis-consumer consumers`",
+    );
     if let Some(kind) = registry.find(&name) {
         return (kind.name, kind.configure, kind.queue_suffix);
     }
-    let known: Vec<_> =
-        registry.kinds().iter().flat_map(|kind| kind.aliases.iter().chain([&kind.name])).copied().collect();
-    reader.problem("CONSUMER_TYPE", format!("`{name}` is not known: expected one of {}", known.join(", ")));
+    let known: Vec<_> = registry
+        .kinds()
+        .iter()
+        .flat_map(|kind| kind.aliases.iter().chain([&kind.name]))
+        .copied()
+        .collect();
+    reader.problem(
+        "CONSUMER_TYPE",
+        format!(
+            "`{name}` is not known: expected one of {}",
+            known.join(", ")
+        ),
+    );
     let any = registry.kinds()[0];
     (any.name, any.configure, any.queue_suffix)
 }
@@ -195,7 +262,10 @@ pub(crate) fn log_settings(reader: &mut Reader<'_>) -> LogSettings {
         (Some(word), _) => (Some("LOG_LEVEL"), word.to_uppercase()),
         (None, true) => {
             let debug = Reader::new(env).flag("DEBUG", false, "");
-            (Some("DEBUG"), if debug { "DEBUG" } else { "INFO" }.to_owned())
+            (
+                Some("DEBUG"),
+                if debug { "DEBUG" } else { "INFO" }.to_owned(),
+            )
         }
         (None, false) => (None, "DEBUG".to_owned()),
     };
@@ -207,12 +277,23 @@ pub(crate) fn log_settings(reader: &mut Reader<'_>) -> LogSettings {
     };
     let origin = variable.map_or(Origin::Default, |name| Origin::Variable(name.to_owned()));
     let doc = "how much is logged: ERROR, WARN, INFO or DEBUG";
-    reader.derived(Entry { name: "LOG_LEVEL", value: level.to_string(), origin, doc });
+    reader.derived(Entry {
+        name: "LOG_LEVEL",
+        value: level.to_string(),
+        origin,
+        doc,
+    });
     let format = reader.text("LOG_FORMAT", "human", "form of log lines: human or json");
     if !["human", "json"].contains(&format.as_str()) {
-        reader.problem("LOG_FORMAT", format!("`{format}` cannot be used: expected human or json"));
+        reader.problem(
+            "LOG_FORMAT",
+            format!("`{format}` cannot be used: expected human or json"),
+        );
     }
-    LogSettings { level, json: format == "json" }
+    LogSettings {
+        level,
+        json: format == "json",
+    }
 }
 
 /// The metadata cache in Redis, as the model server's client knows it.

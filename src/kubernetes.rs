@@ -28,13 +28,24 @@ impl KubernetesSettings {
         let env = reader.env();
         let host = env.get("KUBERNETES_SERVICE_HOST");
         let port = env.get("KUBERNETES_SERVICE_PORT").unwrap_or("443");
-        let host = host.map(|host| if host.contains(':') { format!("[{host}]") } else { host.to_owned() });
+        let host = host.map(|host| {
+            if host.contains(':') {
+                format!("[{host}]")
+            } else {
+                host.to_owned()
+            }
+        });
         let in_cluster = host.map(|host| format!("https://{host}:{port}"));
-        let doc =
-            "address of the Kubernetes API (default: the cluster's own); `kubectl proxy` is http://127.0.0.1:8001";
+        let doc = "address of the Kubernetes API (default: the cluster's own); `kubectl proxy` is http://127.0.0.1:8001";
         let api = reader.optional("KUBERNETES_API", doc).or(in_cluster);
-        let namespace = reader.optional("POD_NAMESPACE", "look only at pods of this namespace; else at all");
-        Self { api: api.map(|api| api.trim_end_matches('/').to_owned()), namespace }
+        let namespace = reader.optional(
+            "POD_NAMESPACE",
+            "look only at pods of this namespace; else at all",
+        );
+        Self {
+            api: api.map(|api| api.trim_end_matches('/').to_owned()),
+            namespace,
+        }
     }
 }
 
@@ -77,14 +88,18 @@ impl Kubernetes {
     pub(crate) fn open(api: &str, settings: &KubernetesSettings) -> anyhow::Result<Self> {
         let mut builder = reqwest::Client::builder().timeout(TIME_LIMIT);
         if let Ok(pem) = std::fs::read(Path::new(SERVICE_ACCOUNT).join("ca.crt")) {
-            let authority = reqwest::Certificate::from_pem(&pem).context("the cluster's certificate authority")?;
+            let authority = reqwest::Certificate::from_pem(&pem)
+                .context("the cluster's certificate authority")?;
             builder = builder.tls_certs_merge([authority]);
         }
         let pods = match &settings.namespace {
             Some(namespace) => format!("{api}/api/v1/namespaces/{namespace}/pods"),
             None => format!("{api}/api/v1/pods"),
         };
-        Ok(Self { client: builder.build()?, pods })
+        Ok(Self {
+            client: builder.build()?,
+            pods,
+        })
     }
 
     /// The names of all pods that run.
@@ -97,7 +112,10 @@ impl Kubernetes {
         let mut next = String::new();
         loop {
             let page = self.page(&next).await?;
-            let alive = page.items.into_iter().filter(|pod| pod.status.phase.as_deref() == Some("Running"));
+            let alive = page
+                .items
+                .into_iter()
+                .filter(|pod| pod.status.phase.as_deref() == Some("Running"));
             running.extend(alive.map(|pod| pod.metadata.name));
             match page.metadata.next.filter(|next| !next.is_empty()) {
                 Some(token) => next = token,
@@ -113,28 +131,47 @@ impl Kubernetes {
     /// An API that does not answer, or does not let the pod be changed.
     pub(crate) async fn annotate(&self, pod: &str, name: &str, value: &str) -> anyhow::Result<()> {
         let patch = serde_json::json!({"metadata": {"annotations": {name: value}}});
-        let request = self.client.patch(format!("{}/{pod}", self.pods)).body(patch.to_string());
+        let request = self
+            .client
+            .patch(format!("{}/{pod}", self.pods))
+            .body(patch.to_string());
         let request = request.header("content-type", "application/merge-patch+json");
         self.send(request, "get and patch").await.map(drop)
     }
 
     async fn page(&self, next: &str) -> anyhow::Result<PodList> {
-        let mut url: url::Url = self.pods.parse().context("the address of the Kubernetes API")?;
-        url.query_pairs_mut().append_pair("limit", &PAGE.to_string());
+        let mut url: url::Url = self
+            .pods
+            .parse()
+            .context("the address of the Kubernetes API")?;
+        url.query_pairs_mut()
+            .append_pair("limit", &PAGE.to_string());
         if !next.is_empty() {
             url.query_pairs_mut().append_pair("continue", next);
         }
         let response = self.send(self.client.get(url), "get and list").await?;
-        let body = response.bytes().await.map_err(reqwest::Error::without_url).context("the Kubernetes API")?;
+        let body = response
+            .bytes()
+            .await
+            .map_err(reqwest::Error::without_url)
+            .context("the Kubernetes API")?;
         serde_json::from_slice(&body).context("the Kubernetes API sent no list of pods")
     }
 
     /// The answer to a request that the service account needs these rights to pods for.
-    async fn send(&self, mut request: reqwest::RequestBuilder, rights: &str) -> anyhow::Result<reqwest::Response> {
+    async fn send(
+        &self,
+        mut request: reqwest::RequestBuilder,
+        rights: &str,
+    ) -> anyhow::Result<reqwest::Response> {
         if let Some(token) = token() {
             request = request.bearer_auth(token.expose_secret());
         }
-        let response = request.send().await.map_err(reqwest::Error::without_url).context("the Kubernetes API")?;
+        let response = request
+            .send()
+            .await
+            .map_err(reqwest::Error::without_url)
+            .context("the Kubernetes API")?;
         let status = response.status();
         if status.as_u16() == 403 {
             bail!("the Kubernetes API answers {status}: let the service account {rights} pods");

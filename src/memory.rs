@@ -51,13 +51,18 @@ impl Memory {
     /// Reads `MEMORY_BUDGET`.
     pub fn load(reader: &mut Reader<'_>) -> Self {
         let default = container_limit().map_or(0, |limit| limit / 100 * SHARE);
-        let doc = "memory for all jobs at once (default: 80 % of the container's limit); 0 is no limit";
+        let doc =
+            "memory for all jobs at once (default: 80 % of the container's limit); 0 is no limit";
         Self::new(reader.bytes("MEMORY_BUDGET", default, doc))
     }
 
     /// This many bytes; 0 is no bound.
     pub fn new(budget: u64) -> Self {
-        Self { units: Arc::new(Semaphore::new(units(budget) as usize)), budget, queue: Arc::default() }
+        Self {
+            units: Arc::new(Semaphore::new(units(budget) as usize)),
+            budget,
+            queue: Arc::default(),
+        }
     }
 
     /// Whether there is a bound.
@@ -72,12 +77,22 @@ impl Memory {
     /// More bytes than there are in all.
     pub async fn reserve(&self, bytes: u64) -> Result<Reservation, TooLarge> {
         if !self.is_bounded() {
-            return Ok(Reservation { memory: self.clone(), permit: None, bytes });
+            return Ok(Reservation {
+                memory: self.clone(),
+                permit: None,
+                bytes,
+            });
         }
         self.check(bytes)?;
         let _place = Place::new(&self.queue);
-        let permit = Arc::clone(&self.units).acquire_many_owned(units(bytes)).await;
-        Ok(Reservation { memory: self.clone(), permit: permit.ok(), bytes })
+        let permit = Arc::clone(&self.units)
+            .acquire_many_owned(units(bytes))
+            .await;
+        Ok(Reservation {
+            memory: self.clone(),
+            permit: permit.ok(),
+            bytes,
+        })
     }
 
     /// Whether somebody waits for memory.
@@ -99,7 +114,10 @@ impl Memory {
     /// The bound in bytes, 0 for none, and what of it is set aside.
     pub(crate) fn usage(&self) -> (u64, u64) {
         let free = self.units.available_permits() as u64;
-        (self.budget, u64::from(units(self.budget)).saturating_sub(free) * UNIT)
+        (
+            self.budget,
+            u64::from(units(self.budget)).saturating_sub(free) * UNIT,
+        )
     }
 
     fn check(&self, bytes: u64) -> Result<(), TooLarge> {
@@ -107,7 +125,9 @@ impl Memory {
         if bytes <= budget {
             return Ok(());
         }
-        Err(TooLarge(format!("the job needs about {bytes} bytes of memory, and MEMORY_BUDGET is {budget}")))
+        Err(TooLarge(format!(
+            "the job needs about {bytes} bytes of memory, and MEMORY_BUDGET is {budget}"
+        )))
     }
 }
 
@@ -130,7 +150,9 @@ impl Reservation {
         }
         self.memory.check(bytes)?;
         let more = units(bytes).saturating_sub(units(self.bytes));
-        let Ok(more) = Arc::clone(&self.memory.units).try_acquire_many_owned(more) else { return Ok(false) };
+        let Ok(more) = Arc::clone(&self.memory.units).try_acquire_many_owned(more) else {
+            return Ok(false);
+        };
         match &mut self.permit {
             Some(permit) => permit.merge(more),
             None => self.permit = Some(more),
@@ -146,8 +168,17 @@ fn units(bytes: u64) -> u32 {
 
 /// The memory that the container may take, if that is limited.
 fn container_limit() -> Option<u64> {
-    let files = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
-    let limit = files.iter().find_map(|file| std::fs::read_to_string(file).ok()?.trim().parse::<u64>().ok())?;
+    let files = [
+        "/sys/fs/cgroup/memory.max",
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+    ];
+    let limit = files.iter().find_map(|file| {
+        std::fs::read_to_string(file)
+            .ok()?
+            .trim()
+            .parse::<u64>()
+            .ok()
+    })?;
     // Version 1 says "none" with a number that no machine has.
     (limit < 1 << 50).then_some(limit)
 }
@@ -170,8 +201,14 @@ mod tests {
             async move { memory.reserve(UNIT).await.expect("it fits").bytes }
         });
         tokio::task::yield_now().await;
-        assert!(!waiting.is_finished() && !late.is_finished(), "a small one does not overtake");
-        assert!(!first.grow(7 * UNIT).expect("it fits"), "others wait for what is free");
+        assert!(
+            !waiting.is_finished() && !late.is_finished(),
+            "a small one does not overtake"
+        );
+        assert!(
+            !first.grow(7 * UNIT).expect("it fits"),
+            "others wait for what is free"
+        );
         let free = tokio::spawn({
             let memory = memory.clone();
             async move { memory.is_free().await }
@@ -187,8 +224,15 @@ mod tests {
     #[tokio::test]
     async fn what_never_fits_is_refused_at_once() {
         let memory = Memory::new(UNIT);
-        let error = memory.reserve(2 * UNIT).await.err().expect("it is too much");
-        assert!(error.to_string().contains("MEMORY_BUDGET is 65536"), "{error}");
+        let error = memory
+            .reserve(2 * UNIT)
+            .await
+            .err()
+            .expect("it is too much");
+        assert!(
+            error.to_string().contains("MEMORY_BUDGET is 65536"),
+            "{error}"
+        );
         let mut reservation = memory.reserve(UNIT).await.expect("it fits");
         assert!(reservation.grow(3 * UNIT).is_err());
     }

@@ -21,14 +21,16 @@ pub(crate) type Histograms<L> = Family<L, Histogram>;
 /// Seconds of work on a job: 5 ms to an hour.
 pub(crate) fn work_seconds() -> Histogram {
     Histogram::new([
-        0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0,
+        0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
+        600.0, 1800.0, 3600.0,
     ])
 }
 
 /// Seconds of one call over the network: 0.25 ms to a minute.
 pub(crate) fn call_seconds() -> Histogram {
     Histogram::new([
-        0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+        0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+        10.0, 30.0, 60.0,
     ])
 }
 
@@ -49,13 +51,20 @@ impl Moment {
     /// How long ago that was, if it has happened.
     pub(crate) fn age(&self) -> Option<Duration> {
         let touched = self.0.load(Ordering::Relaxed).checked_sub(1)?;
-        Some(START.elapsed().saturating_sub(Duration::from_millis(touched)))
+        Some(
+            START
+                .elapsed()
+                .saturating_sub(Duration::from_millis(touched)),
+        )
     }
 
     /// Seconds since 1970; 0 for never.
     pub(crate) fn unix_seconds(&self) -> f64 {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.age().map_or(0.0, |age| now.saturating_sub(age).as_secs_f64())
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        self.age()
+            .map_or(0.0, |age| now.saturating_sub(age).as_secs_f64())
     }
 }
 
@@ -68,7 +77,11 @@ mod tests {
         let moment = Moment::default();
         assert_eq!((moment.age(), moment.unix_seconds()), (None, 0.0));
         moment.clone().touch();
-        assert!(moment.age().is_some_and(|age| age < Duration::from_secs(60)));
+        assert!(
+            moment
+                .age()
+                .is_some_and(|age| age < Duration::from_secs(60))
+        );
         assert!(moment.unix_seconds() > 1.6e9);
     }
 }

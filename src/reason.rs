@@ -40,7 +40,10 @@ pub(crate) fn text(error: &anyhow::Error, stage: Status) -> String {
     if let Some(refusal) = error.downcast_ref::<InvalidFileType>() {
         return refusal.to_string();
     }
-    let message = format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ");
+    let message = format!("{error:#}")
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
     let message: String = message.chars().take(LONGEST_REASON).collect();
     format!("while {}\n{}: {message}", stage.as_str(), kind(error))
 }
@@ -65,13 +68,18 @@ fn kind(error: &anyhow::Error) -> &'static str {
 
 fn class_of(cause: &(dyn std::error::Error + 'static)) -> Option<Class> {
     let plain = [
-        (cause.is::<InvalidInput>() || cause.is::<InvalidFileType>(), Class::InvalidInput),
+        (
+            cause.is::<InvalidInput>() || cause.is::<InvalidFileType>(),
+            Class::InvalidInput,
+        ),
         (cause.is::<Unsupported>(), Class::Unsupported),
         (cause.is::<TooLarge>(), Class::TooLarge),
         (cause.is::<StageDeadline>(), Class::Deadline),
         (cause.is::<Panicked>() || cause.is::<Poison>(), Class::Crash),
     ];
-    let plain = plain.into_iter().find_map(|(is, class)| is.then_some(class));
+    let plain = plain
+        .into_iter()
+        .find_map(|(is, class)| is.then_some(class));
     plain
         .or_else(|| cause.downcast_ref().map(of_image))
         .or_else(|| cause.downcast_ref().map(of_axes))
@@ -114,7 +122,9 @@ fn of_track_file(error: &TrackFileError) -> Option<Class> {
 
 fn of_archive(error: &ArchiveError) -> Class {
     match error {
-        ArchiveError::TooMany { .. } | ArchiveError::TooLarge { .. } | ArchiveError::LongList { .. } => Class::TooLarge,
+        ArchiveError::TooMany { .. }
+        | ArchiveError::TooLarge { .. }
+        | ArchiveError::LongList { .. } => Class::TooLarge,
         ArchiveError::Encrypted(_) => Class::Unsupported,
         _ => Class::InvalidInput,
     }
@@ -140,7 +150,9 @@ fn of_storage(error: &storage::Error) -> Class {
 fn of_serving(error: &serving::Error) -> Class {
     match error {
         serving::Error::ModelMissing { .. } => Class::ModelMissing,
-        serving::Error::Exhausted { .. } | serving::Error::Unavailable { .. } => Class::ModelUnavailable,
+        serving::Error::Exhausted { .. } | serving::Error::Unavailable { .. } => {
+            Class::ModelUnavailable
+        }
         serving::Error::Deadline { .. } => Class::Deadline,
         _ => Class::Internal,
     }
@@ -163,10 +175,16 @@ mod tests {
 
     #[test]
     fn the_class_is_that_of_the_cause_however_deep() {
-        let error = Err::<(), _>(away()).context("frame 3").context("tracking").unwrap_err();
+        let error = Err::<(), _>(away())
+            .context("frame 3")
+            .context("tracking")
+            .unwrap_err();
         assert_eq!(class(&error), Class::ModelUnavailable);
         assert_eq!(class(&anyhow::anyhow!("odd")), Class::Internal);
-        assert_eq!(class(&images::Error::Unsupported("palettes".to_owned()).into()), Class::Unsupported);
+        assert_eq!(
+            class(&images::Error::Unsupported("palettes".to_owned()).into()),
+            Class::Unsupported
+        );
         assert_eq!(class(&Panicked("oh".to_owned()).into()), Class::Crash);
     }
 
@@ -179,15 +197,30 @@ mod tests {
             direction,
         };
         assert_eq!(class(&refused(Direction::Read).into()), Class::StorageRead);
-        assert_eq!(class(&refused(Direction::Write).into()), Class::StorageWrite);
+        assert_eq!(
+            class(&refused(Direction::Write).into()),
+            Class::StorageWrite
+        );
     }
 
     #[test]
     fn the_last_line_stands_alone() {
         let reason = text(&away().into(), Status::Predicting);
         assert_eq!(reason.lines().next(), Some("while predicting"));
-        assert!(reason.lines().last().is_some_and(|line| line.starts_with("ModelServerError: ")), "{reason}");
-        let late = StageDeadline { stage: Status::Started, limit: Duration::from_secs(5) };
-        assert!(text(&late.into(), Status::Started).ends_with("TimeoutError: the job was still started after 5 s"));
+        assert!(
+            reason
+                .lines()
+                .last()
+                .is_some_and(|line| line.starts_with("ModelServerError: ")),
+            "{reason}"
+        );
+        let late = StageDeadline {
+            stage: Status::Started,
+            limit: Duration::from_secs(5),
+        };
+        assert!(
+            text(&late.into(), Status::Started)
+                .ends_with("TimeoutError: the job was still started after 5 s")
+        );
     }
 }

@@ -12,7 +12,14 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 /// Words that deployments use for "not set" (contract section 2).
-const PLACEHOLDERS: [&str; 6] = ["na", "specify_me", "change_me", "overwrite_this", "invalid_value", "default-bucket"];
+const PLACEHOLDERS: [&str; 6] = [
+    "na",
+    "specify_me",
+    "change_me",
+    "overwrite_this",
+    "invalid_value",
+    "default-bucket",
+];
 
 /// A snapshot of environment variables.
 #[derive(Clone, Default)]
@@ -20,16 +27,25 @@ pub struct Env(BTreeMap<String, String>);
 
 impl Env {
     /// The environment of this process. Bytes that are no UTF-8 show up as `�`.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that may read it")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that may read it"
+    )]
     pub fn from_process() -> Self {
         let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
-        Self(std::env::vars_os().map(|(name, value)| (lossy(name), lossy(value))).collect())
+        Self(
+            std::env::vars_os()
+                .map(|(name, value)| (lossy(name), lossy(value)))
+                .collect(),
+        )
     }
 
     /// The value of a variable, unless it is empty or a placeholder such as `NA`.
     pub fn get(&self, name: &str) -> Option<&str> {
         let value = self.0.get(name)?.trim();
-        let placeholder = PLACEHOLDERS.iter().any(|word| value.eq_ignore_ascii_case(word));
+        let placeholder = PLACEHOLDERS
+            .iter()
+            .any(|word| value.eq_ignore_ascii_case(word));
         (!value.is_empty() && !placeholder).then_some(value)
     }
 
@@ -41,7 +57,12 @@ impl Env {
 
 impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Env {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
-        Self(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+        Self(
+            pairs
+                .into_iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+        )
     }
 }
 
@@ -92,7 +113,11 @@ pub struct Problems(pub Vec<Problem>);
 
 impl Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines: Vec<_> = self.0.iter().map(|problem| format!("  {problem}")).collect();
+        let lines: Vec<_> = self
+            .0
+            .iter()
+            .map(|problem| format!("  {problem}"))
+            .collect();
         write!(f, "wrong settings:\n{}", lines.join("\n"))
     }
 }
@@ -110,7 +135,12 @@ pub struct Reader<'e> {
 impl<'e> Reader<'e> {
     /// A reader of this environment.
     pub fn new(env: &'e Env) -> Self {
-        Self { env, entries: Vec::new(), problems: Vec::new(), warnings: Vec::new() }
+        Self {
+            env,
+            entries: Vec::new(),
+            problems: Vec::new(),
+            warnings: Vec::new(),
+        }
     }
 
     /// The environment itself, for rules that span several variables.
@@ -135,7 +165,11 @@ impl<'e> Reader<'e> {
     /// A text that must never be shown.
     pub fn secret(&mut self, name: &'static str, doc: &'static str) -> Option<SecretString> {
         let value = self.env.get(name).map(SecretString::from);
-        let shown = if value.is_some() { "********" } else { "(not set)" };
+        let shown = if value.is_some() {
+            "********"
+        } else {
+            "(not set)"
+        };
         self.record(name, shown.to_owned(), value.is_some(), doc);
         value
     }
@@ -157,12 +191,23 @@ impl<'e> Reader<'e> {
         T: FromStr + Display + Clone,
         T::Err: Display,
     {
-        let set = names.iter().copied().find(|name| self.env.get(name).is_some());
-        let value =
-            set.and_then(|name| self.attempt(name, |text| text.parse::<T>().map_err(|error| error.to_string())));
+        let set = names
+            .iter()
+            .copied()
+            .find(|name| self.env.get(name).is_some());
+        let value = set.and_then(|name| {
+            self.attempt(name, |text| {
+                text.parse::<T>().map_err(|error| error.to_string())
+            })
+        });
         let origin = set.map_or(Origin::Default, |name| Origin::Variable(name.to_owned()));
         let value = value.unwrap_or(default);
-        self.entries.push(Entry { name: names[0], value: value.to_string(), origin, doc });
+        self.entries.push(Entry {
+            name: names[0],
+            value: value.to_string(),
+            origin,
+            doc,
+        });
         value
     }
 
@@ -195,7 +240,10 @@ impl<'e> Reader<'e> {
 
     /// Reports that a variable cannot be used.
     pub fn problem(&mut self, name: impl Into<String>, message: impl Into<String>) {
-        self.problems.push(Problem { name: name.into(), message: message.into() });
+        self.problems.push(Problem {
+            name: name.into(),
+            message: message.into(),
+        });
     }
 
     /// Notes something the operator should know though the program can go on.
@@ -205,15 +253,31 @@ impl<'e> Reader<'e> {
 
     /// Every value read and every warning, or every mistake.
     pub fn finish(self) -> Result<(Vec<Entry>, Vec<String>), Problems> {
-        if self.problems.is_empty() { Ok((self.entries, self.warnings)) } else { Err(Problems(self.problems)) }
+        if self.problems.is_empty() {
+            Ok((self.entries, self.warnings))
+        } else {
+            Err(Problems(self.problems))
+        }
     }
 
-    fn attempt<T>(&mut self, name: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+    fn attempt<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
         let text = self.env.get(name)?;
-        parse(text).map_err(|message| self.problem(name, format!("`{text}` cannot be used: {message}"))).ok()
+        parse(text)
+            .map_err(|message| self.problem(name, format!("`{text}` cannot be used: {message}")))
+            .ok()
     }
 
-    fn keep<T: Display + Clone>(&mut self, name: &'static str, value: Option<&T>, default: T, doc: &'static str) -> T {
+    fn keep<T: Display + Clone>(
+        &mut self,
+        name: &'static str,
+        value: Option<&T>,
+        default: T,
+        doc: &'static str,
+    ) -> T {
         let is_set = value.is_some();
         let value = value.cloned().unwrap_or(default);
         self.record(name, value.to_string(), is_set, doc);
@@ -221,8 +285,17 @@ impl<'e> Reader<'e> {
     }
 
     fn record(&mut self, name: &'static str, value: String, is_set: bool, doc: &'static str) {
-        let origin = if is_set { Origin::Variable(name.to_owned()) } else { Origin::Default };
-        self.entries.push(Entry { name, value, origin, doc });
+        let origin = if is_set {
+            Origin::Variable(name.to_owned())
+        } else {
+            Origin::Default
+        };
+        self.entries.push(Entry {
+            name,
+            value,
+            origin,
+            doc,
+        });
     }
 }
 
@@ -235,16 +308,24 @@ fn parse_flag(text: &str) -> Result<bool, String> {
 }
 
 fn parse_seconds(text: &str) -> Result<f64, String> {
-    let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds".to_owned())?;
+    let seconds: f64 = text
+        .parse()
+        .map_err(|_| "expected a number of seconds".to_owned())?;
     if !seconds.is_finite() || seconds > 1e9 {
         return Err("expected a finite number of seconds".to_owned());
     }
-    if seconds < 0.0 { Err("a pause cannot be negative".to_owned()) } else { Ok(seconds) }
+    if seconds < 0.0 {
+        Err("a pause cannot be negative".to_owned())
+    } else {
+        Ok(seconds)
+    }
 }
 
 fn parse_bytes(text: &str) -> Result<u64, String> {
     let expected = || "expected bytes such as 1048576, 500M or 2Gi".to_owned();
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let factor: u64 = match unit {
         "" => 1,
@@ -256,7 +337,11 @@ fn parse_bytes(text: &str) -> Result<u64, String> {
         "Gi" => 1 << 30,
         _ => return Err(expected()),
     };
-    number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor)).ok_or_else(expected)
+    number
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(factor))
+        .ok_or_else(expected)
 }
 
 #[cfg(test)]
@@ -269,7 +354,13 @@ mod tests {
 
     #[test]
     fn placeholders_and_empty_values_mean_unset() {
-        let env = env(&[("A", "NA"), ("B", "specify_me"), ("C", ""), ("D", "Default-Bucket"), ("E", " kept ")]);
+        let env = env(&[
+            ("A", "NA"),
+            ("B", "specify_me"),
+            ("C", ""),
+            ("D", "Default-Bucket"),
+            ("E", " kept "),
+        ]);
         for name in ["A", "B", "C", "D"] {
             assert_eq!(env.get(name), None, "{name}");
         }
@@ -278,11 +369,21 @@ mod tests {
 
     #[test]
     fn booleans_are_as_lenient_as_pythons() {
-        for (text, expected) in
-            [("1", true), ("YES", true), ("t", true), ("On", true), ("0", false), ("F", false), ("", false)]
-        {
+        for (text, expected) in [
+            ("1", true),
+            ("YES", true),
+            ("t", true),
+            ("On", true),
+            ("0", false),
+            ("F", false),
+            ("", false),
+        ] {
             let env = env(&[("X", text)]);
-            assert_eq!(Reader::new(&env).flag("X", !expected, ""), expected, "{text:?}");
+            assert_eq!(
+                Reader::new(&env).flag("X", !expected, ""),
+                expected,
+                "{text:?}"
+            );
         }
     }
 
@@ -294,7 +395,11 @@ mod tests {
         reader.seconds("S", 1.0, "");
         reader.flag("B", false, "");
         let problems = reader.finish().expect_err("three variables are wrong");
-        let names: Vec<_> = problems.0.iter().map(|problem| problem.name.as_str()).collect();
+        let names: Vec<_> = problems
+            .0
+            .iter()
+            .map(|problem| problem.name.as_str())
+            .collect();
         assert_eq!(names, ["N", "S", "B"]);
     }
 
@@ -304,7 +409,10 @@ mod tests {
         let mut reader = Reader::new(&env);
         assert_eq!(reader.first_of(&["NEW", "OLD"], 1_u32, ""), 2);
         let (entries, _) = reader.finish().expect("nothing is wrong");
-        assert_eq!((entries[0].name, &entries[0].origin), ("NEW", &Origin::Variable("OLD".to_owned())));
+        assert_eq!(
+            (entries[0].name, &entries[0].origin),
+            ("NEW", &Origin::Variable("OLD".to_owned()))
+        );
     }
 
     #[test]

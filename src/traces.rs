@@ -11,7 +11,9 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator as _};
-use opentelemetry::trace::{Span as _, SpanKind, Status, TraceContextExt as _, Tracer as _, TracerProvider as _};
+use opentelemetry::trace::{
+    Span as _, SpanKind, Status, TraceContextExt as _, Tracer as _, TracerProvider as _,
+};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
@@ -57,20 +59,37 @@ impl TraceSettings {
     pub(crate) fn load(reader: &mut Reader<'_>) -> Self {
         let doc = "collector of traces (OTLP over gRPC), such as http://collector:4317; none is sent without it";
         let endpoint = reader.optional("OTEL_EXPORTER_OTLP_ENDPOINT", doc);
-        let service = reader.text("OTEL_SERVICE_NAME", "redis-consumer", "name of the service in traces");
+        let service = reader.text(
+            "OTEL_SERVICE_NAME",
+            "redis-consumer",
+            "name of the service in traces",
+        );
         let doc = "share of jobs that are traced, 0 to 1, where the submitter has not decided";
         let share = reader.parsed("OTEL_TRACES_SAMPLER_ARG", 1.0, doc);
         if !(0.0..=1.0).contains(&share) {
-            reader.problem("OTEL_TRACES_SAMPLER_ARG", format!("`{share}` cannot be used: expected 0 to 1"));
+            reader.problem(
+                "OTEL_TRACES_SAMPLER_ARG",
+                format!("`{share}` cannot be used: expected 0 to 1"),
+            );
         }
         let doc = "begin a trace of its own for each job, linked to the submitter's, instead of going on with that";
         let links = reader.flag("TRACE_LINKS", false, doc);
-        let doc = "otlp sends metrics of messages to the collector, too; there are more for Prometheus";
+        let doc =
+            "otlp sends metrics of messages to the collector, too; there are more for Prometheus";
         let metrics = reader.text("OTEL_METRICS_EXPORTER", "none", doc);
         if !["none", "otlp"].contains(&metrics.as_str()) {
-            reader.problem("OTEL_METRICS_EXPORTER", format!("`{metrics}` cannot be used: expected none or otlp"));
+            reader.problem(
+                "OTEL_METRICS_EXPORTER",
+                format!("`{metrics}` cannot be used: expected none or otlp"),
+            );
         }
-        Self { endpoint, service, share, links, metrics: metrics == "otlp" }
+        Self {
+            endpoint,
+            service,
+            share,
+            links,
+            metrics: metrics == "otlp",
+        }
     }
 
     /// Begins to send traces, if there is a collector. Wants a runtime.
@@ -80,15 +99,30 @@ impl TraceSettings {
     /// An address that cannot be one.
     pub(crate) fn start(&self, client: Client) -> anyhow::Result<Traces> {
         let links = self.links;
-        let Some(endpoint) = &self.endpoint else { return Ok(Traces { links, client, ..Traces::default() }) };
-        let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint.as_str()).build();
-        let exporter = exporter.with_context(|| format!("OTEL_EXPORTER_OTLP_ENDPOINT `{endpoint}` cannot be used"))?;
+        let Some(endpoint) = &self.endpoint else {
+            return Ok(Traces {
+                links,
+                client,
+                ..Traces::default()
+            });
+        };
+        let exporter = SpanExporter::builder()
+            .with_tonic()
+            .with_endpoint(endpoint.as_str())
+            .build();
+        let exporter = exporter
+            .with_context(|| format!("OTEL_EXPORTER_OTLP_ENDPOINT `{endpoint}` cannot be used"))?;
         let resource = Resource::builder()
             .with_service_name(self.service.clone())
-            .with_attribute(KeyValue::new("service.instance.id", client.consumer.clone()))
+            .with_attribute(KeyValue::new(
+                "service.instance.id",
+                client.consumer.clone(),
+            ))
             .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
             .build();
-        let metrics = self.metrics.then(|| Messaging::start(endpoint, resource.clone(), client.attributes()));
+        let metrics = self
+            .metrics
+            .then(|| Messaging::start(endpoint, resource.clone(), client.attributes()));
         let metrics = metrics.transpose()?;
         let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(self.share)));
         let provider = SdkTracerProvider::builder()
@@ -96,7 +130,12 @@ impl TraceSettings {
             .with_sampler(sampler)
             .with_resource(resource)
             .build();
-        Ok(Traces { provider: Some(provider), metrics, links, client })
+        Ok(Traces {
+            provider: Some(provider),
+            metrics,
+            links,
+            client,
+        })
     }
 }
 
@@ -137,12 +176,19 @@ impl Traces {
         S: Subscriber + for<'l> LookupSpan<'l>,
     {
         let tracer = self.provider.as_ref()?.tracer(SCOPE);
-        Some(tracing_opentelemetry::layer().with_tracer(tracer).with_location(false).with_threads(false))
+        Some(
+            tracing_opentelemetry::layer()
+                .with_tracer(tracer)
+                .with_location(false)
+                .with_threads(false),
+        )
     }
 
     /// Makes `span` that of a job which was received between `asked` and now.
     pub(crate) fn begin(&self, span: &Span, message: Message<'_>, asked: SystemTime) {
-        let Some(provider) = &self.provider else { return };
+        let Some(provider) = &self.provider else {
+            return;
+        };
         if let Some(metrics) = &self.metrics {
             metrics.received(asked.elapsed().unwrap_or_default());
         }
@@ -160,18 +206,29 @@ impl Traces {
         attributes.extend([
             KeyValue::new("messaging.message.id", message.key.to_owned()),
             KeyValue::new("messaging.client.id", self.client.consumer.clone()),
-            KeyValue::new("messaging.destination.partition.id", message.slot.to_string()),
+            KeyValue::new(
+                "messaging.destination.partition.id",
+                message.slot.to_string(),
+            ),
         ]);
         let server = message.server.iter().flat_map(|(host, port)| {
-            [KeyValue::new("server.address", host.clone()), KeyValue::new("server.port", i64::from(*port))]
+            [
+                KeyValue::new("server.address", host.clone()),
+                KeyValue::new("server.port", i64::from(*port)),
+            ]
         });
         attributes.extend(server);
-        let receive = provider.tracer(SCOPE).span_builder(format!("receive {}", self.client.queue));
+        let receive = provider
+            .tracer(SCOPE)
+            .span_builder(format!("receive {}", self.client.queue));
         let receive = receive
             .with_kind(SpanKind::Client)
             .with_start_time(asked)
             .with_attributes(attributes.iter().cloned().chain(operation("receive")));
-        provider.tracer(SCOPE).build_with_context(receive, &span.context()).end();
+        provider
+            .tracer(SCOPE)
+            .build_with_context(receive, &span.context())
+            .end();
         for KeyValue { key, value, .. } in attributes.into_iter().chain(operation("process")) {
             span.set_attribute(key, value);
         }
@@ -187,7 +244,14 @@ impl Traces {
 
     /// Sends what has not been sent. May take some seconds.
     pub(crate) async fn finish(self) {
-        let Self { provider: Some(provider), metrics, .. } = self else { return };
+        let Self {
+            provider: Some(provider),
+            metrics,
+            ..
+        } = self
+        else {
+            return;
+        };
         let sent = tokio::task::spawn_blocking(move || {
             if let Some(metrics) = metrics {
                 metrics.finish();
@@ -200,14 +264,19 @@ impl Traces {
 }
 
 fn operation(name: &'static str) -> [KeyValue; 2] {
-    [KeyValue::new("messaging.operation.name", name), KeyValue::new("messaging.operation.type", name)]
+    [
+        KeyValue::new("messaging.operation.name", name),
+        KeyValue::new("messaging.operation.type", name),
+    ]
 }
 
 /// The current span ends in a failure of this class.
 pub(crate) fn failed(class: &'static str, reason: &str) {
     let span = Span::current();
     span.set_attribute("error.type", class);
-    span.set_status(Status::error(reason.lines().last().unwrap_or_default().to_owned()));
+    span.set_status(Status::error(
+        reason.lines().last().unwrap_or_default().to_owned(),
+    ));
 }
 
 /// Links the current span with those that these values of `traceparent` name, as many as spans may have.

@@ -37,11 +37,21 @@ fn check(lab: &Lab, arguments: &[&str], changes: &[(&str, &str)]) -> Output {
 /// The lines of a part of the report, as `verdict text`.
 fn lines(output: &Output, part: &str) -> Vec<String> {
     let text = String::from_utf8_lossy(&output.stdout);
-    let found = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let found = found.filter(|line| line["part"].as_str().is_some_and(|name| name.starts_with(part)));
+    let found = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let found = found.filter(|line| {
+        line["part"]
+            .as_str()
+            .is_some_and(|name| name.starts_with(part))
+    });
     found
         .map(|line| {
-            format!("{} {}", line["verdict"].as_str().expect("it is text"), line["text"].as_str().expect("it is text"))
+            format!(
+                "{} {}",
+                line["verdict"].as_str().expect("it is text"),
+                line["text"].as_str().expect("it is text")
+            )
         })
         .collect()
 }
@@ -52,13 +62,24 @@ async fn a_sound_installation_is_found_sound() {
     let output = check(&lab, &[], &[("QUEUE", "segmentation")]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(0), "{text}");
-    for part in
-        ["consumer `image`, queue `segmentation`", "master", "0 waiting", "may be run", "was written", "read again"]
-    {
+    for part in [
+        "consumer `image`, queue `segmentation`",
+        "master",
+        "0 waiting",
+        "may be run",
+        "was written",
+        "read again",
+    ] {
         assert!(text.contains(part), "`{part}` is not in\n{text}");
     }
-    assert!(text.contains("ok     model NuclearSegmentation:6"), "{text}");
-    assert!(text.contains("warn   model PhaseCytoSegmentation:0"), "jobs may do without it\n{text}");
+    assert!(
+        text.contains("ok     model NuclearSegmentation:6"),
+        "{text}"
+    );
+    assert!(
+        text.contains("warn   model PhaseCytoSegmentation:0"),
+        "jobs may do without it\n{text}"
+    );
     assert!(text.ends_with("to think about\n"), "{text}");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
@@ -78,15 +99,35 @@ async fn what_is_wrong_is_told_with_its_remedy() {
     assert!(text.starts_with("wrong 127.0.0.1:1: "), "{text}");
     let (status, text) = of("model", &[("TF_PORT", "1")]);
     assert_eq!(status, Some(4));
-    assert!(text.starts_with("wrong 127.0.0.1:1: ") && text.ends_with("jobs wait until it is there"), "{text}");
+    assert!(
+        text.starts_with("wrong 127.0.0.1:1: ") && text.ends_with("jobs wait until it is there"),
+        "{text}"
+    );
     let (status, text) = of("model", &[("NUCLEAR_MODEL", "Nowhere:3")]);
     assert_eq!(status, Some(4));
-    assert!(text.contains("wrong ") && text.contains("Nowhere:3"), "{text}");
-    let (status, text) = of("model", &[("CONSUMER_TYPE", "mesmer"), ("MESMER_MODEL", "NuclearSegmentation:6")]);
+    assert!(
+        text.contains("wrong ") && text.contains("Nowhere:3"),
+        "{text}"
+    );
+    let (status, text) = of(
+        "model",
+        &[
+            ("CONSUMER_TYPE", "mesmer"),
+            ("MESMER_MODEL", "NuclearSegmentation:6"),
+        ],
+    );
     assert_eq!(status, Some(4));
-    assert!(text.ends_with("\nwrong it takes images of 1 channels, and is given 2"), "{text}");
-    let (status, text) =
-        of("model", &[("CONSUMER_TYPE", "tracking"), ("NEIGHBORHOOD_ENCODER", "NuclearSegmentation:6")]);
+    assert!(
+        text.ends_with("\nwrong it takes images of 1 channels, and is given 2"),
+        "{text}"
+    );
+    let (status, text) = of(
+        "model",
+        &[
+            ("CONSUMER_TYPE", "tracking"),
+            ("NEIGHBORHOOD_ENCODER", "NuclearSegmentation:6"),
+        ],
+    );
     assert_eq!(status, Some(4));
     assert!(text.contains("and is given encoder_app_input, "), "{text}");
     let (status, text) = of(
@@ -108,31 +149,54 @@ async fn a_bucket_is_written_read_and_fetched_as_users_do() {
     let lab = lab().await;
     let bucket = S3Server::start();
     let settings = bucket.environment();
-    let settings: Vec<_> = settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let settings: Vec<_> = settings
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
     let output = check(&lab, &["--json"], &settings);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(lines(&output, "bucket").len(), 2);
     let [found] = lines(&output, "results").try_into().expect("one line");
-    assert!(found.starts_with("warning http://") && found.contains("403") && found.contains("STORAGE_ACL"), "{found}");
+    assert!(
+        found.starts_with("warning http://")
+            && found.contains("403")
+            && found.contains("STORAGE_ACL"),
+        "{found}"
+    );
     bucket.fail_next(1, Fault::Status(403));
     let output = check(&lab, &["--json"], &settings);
     assert_eq!(output.status.code(), Some(4), "{output:?}");
-    assert!(lines(&output, "bucket")[0].starts_with("wrong writing: "), "{output:?}");
+    assert!(
+        lines(&output, "bucket")[0].starts_with("wrong writing: "),
+        "{output:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_loses_jobs_is_told() {
     let lab = lab().await;
-    let _: String = lab.redis.ask(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    let _: String = lab
+        .redis
+        .ask(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
     let output = check(&lab, &["--json"], &[]);
     assert_eq!(output.status.code(), Some(0));
-    assert!(lines(&output, "redis").iter().any(|line| line.starts_with("warning maxmemory-policy")), "{output:?}");
+    assert!(
+        lines(&output, "redis")
+            .iter()
+            .any(|line| line.starts_with("warning maxmemory-policy")),
+        "{output:?}"
+    );
 
     let replica = Replica::start(&lab.redis);
     replica.catch_up(&lab.redis);
     let port = replica.redis.port().to_string();
     let output = check(&lab, &["--json"], &[("REDIS_PORT", &port)]);
     assert_eq!(output.status.code(), Some(4));
-    assert!(lines(&output, "redis").iter().any(|line| line.contains("it takes no writes")), "{output:?}");
+    assert!(
+        lines(&output, "redis")
+            .iter()
+            .any(|line| line.contains("it takes no writes")),
+        "{output:?}"
+    );
     eventually("nothing was left", || lab.redis.keys("rc:*").is_empty());
 }

@@ -20,14 +20,21 @@ use redis_consumer::storage::archive::write_zip;
 use serde_json::Value;
 
 const IMAGE: &[u8] = include_bytes!("fixtures/nuclei/dsb2018_777f7c42.png");
-const FIELDS: [(&str, &str); 3] = [("dimension_order", "XYC"), ("channels", "0,"), ("scale", "1")];
+const FIELDS: [(&str, &str); 3] = [
+    ("dimension_order", "XYC"),
+    ("channels", "0,"),
+    ("scale", "1"),
+];
 
 async fn lab() -> Lab {
     let models = vec![
         boxq::model("nuclear", "NuclearSegmentation:6", [64, 64]),
         boxq::model("mesmer", "MultiplexSegmentation:9", [64, 64]),
         graph_models::encoder(&ModelId::new("NuclearTrackingNE", 6)),
-        graph_models::inference(&ModelId::new("NuclearTrackingInf", 6), &graph_models::defaults()),
+        graph_models::inference(
+            &ModelId::new("NuclearTrackingInf", 6),
+            &graph_models::defaults(),
+        ),
         spot_model::model(&ModelId::new("SpotDetection", 3), &[-1, 64, 64, 1]),
     ];
     Lab::with(Redis::start(), models).await
@@ -39,13 +46,19 @@ fn submit(lab: &Lab, queue: &str, input: &str, fields: &[(&str, &str)]) -> Strin
 }
 
 fn zip_pod(lab: &Lab, name: &str) -> PodSettings {
-    lab.pod(name).set("CONSUMER_TYPE", "zip").set("LEASE_TIME", "2")
+    lab.pod(name)
+        .set("CONSUMER_TYPE", "zip")
+        .set("LEASE_TIME", "2")
 }
 
 /// The same with its bucket on an S3 server, and quick to try again.
 fn zip_pod_on(lab: &Lab, s3: &S3Server) -> PodSettings {
-    let pod = zip_pod(lab, "pod-zip").set("STORAGE_MAX_BACKOFF", "0.01").set("RETRY_BACKOFF", "0.1");
-    s3.environment().into_iter().fold(pod, |pod, (name, value)| pod.set(&name, &value))
+    let pod = zip_pod(lab, "pod-zip")
+        .set("STORAGE_MAX_BACKOFF", "0.01")
+        .set("RETRY_BACKOFF", "0.1");
+    s3.environment()
+        .into_iter()
+        .fold(pod, |pod, (name, value)| pod.set(&name, &value))
 }
 
 /// Puts an object into the bucket of an S3 server in one step.
@@ -60,7 +73,9 @@ fn put_on(s3: &S3Server, key: &str, body: &[u8]) {
 /// Content that does not get smaller when it is packed.
 fn noise(length: usize, seed: u64) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(seed);
-    std::iter::repeat_with(|| random.u8(..)).take(length).collect()
+    std::iter::repeat_with(|| random.u8(..))
+        .take(length)
+        .collect()
 }
 
 fn children(hash: &HashMap<String, String>) -> Vec<String> {
@@ -68,56 +83,125 @@ fn children(hash: &HashMap<String, String>) -> Vec<String> {
 }
 
 fn is_quiet(lab: &Lab) -> bool {
-    let left =
-        ["segmentation-zip", "rc:lease:segmentation-zip", "rc:parked:segmentation-zip", "rc:delayed:segmentation-zip"];
+    let left = [
+        "segmentation-zip",
+        "rc:lease:segmentation-zip",
+        "rc:parked:segmentation-zip",
+        "rc:delayed:segmentation-zip",
+    ];
     lab.is_quiet()
-        && left.iter().all(|key| lab.redis.ask::<u32>(&["EXISTS", key]) == 0)
+        && left
+            .iter()
+            .all(|key| lab.redis.ask::<u32>(&["EXISTS", key]) == 0)
         && lab.redis.keys("rc:pending:*").is_empty()
 }
 
 fn archive(names: &[&str]) -> Vec<u8> {
-    write_zip(names.iter().map(|name| ((*name).to_owned(), IMAGE.to_vec()))).expect("it fits in memory")
+    write_zip(
+        names
+            .iter()
+            .map(|name| ((*name).to_owned(), IMAGE.to_vec())),
+    )
+    .expect("it fits in memory")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_becomes_jobs_and_their_results_one_archive() {
     let lab = lab().await;
-    let mut entries: Vec<_> = ["b/one, two.png", "__MACOSX/b/._one.png", ".DS_Store", "a.png", "plain", "b/c/d.png"]
-        .map(|name| (name.to_owned(), IMAGE.to_vec()))
-        .into();
+    let mut entries: Vec<_> = [
+        "b/one, two.png",
+        "__MACOSX/b/._one.png",
+        ".DS_Store",
+        "a.png",
+        "plain",
+        "b/c/d.png",
+    ]
+    .map(|name| (name.to_owned(), IMAGE.to_vec()))
+    .into();
     entries.push(("broken.tif".to_owned(), b"II*\0no image".to_vec()));
-    lab.put("uploads/some.zip", &write_zip(entries).expect("it fits in memory"));
+    lab.put(
+        "uploads/some.zip",
+        &write_zip(entries).expect("it fits in memory"),
+    );
     let _zip = zip_pod(&lab, "pod-zip").start();
     let key = submit(&lab, "segmentation-zip", "uploads/some.zip", &FIELDS);
-    eventually("it waits for its children", || lab.redis.hash(&key)["status"] == "waiting");
-    assert!(lab.redis.keys("processing-*").is_empty(), "a job that waits occupies no slot");
+    eventually("it waits for its children", || {
+        lab.redis.hash(&key)["status"] == "waiting"
+    });
+    assert!(
+        lab.redis.keys("processing-*").is_empty(),
+        "a job that waits occupies no slot"
+    );
     let waiting = lab.redis.hash(&key);
     let children = children(&waiting);
     assert_eq!((children.len(), waiting["progress"].as_str()), (4, "0"));
     assert_eq!(lab.redis.list("segmentation").len(), 4);
     let first = lab.redis.hash(&children[0]);
-    assert!(children[0].starts_with("segmentation:b/one_ two.png:"), "{children:?}");
-    assert_eq!((first["original_name"].as_str(), first["status"].as_str()), ("b/one, two.png", "new"));
-    assert_eq!((first["channels"].as_str(), first["dimension_order"].as_str()), ("0,", "XYC"));
-    assert!(!first.contains_key("children") && !first.contains_key("output_url"), "{first:?}");
+    assert!(
+        children[0].starts_with("segmentation:b/one_ two.png:"),
+        "{children:?}"
+    );
+    assert_eq!(
+        (first["original_name"].as_str(), first["status"].as_str()),
+        ("b/one, two.png", "new")
+    );
+    assert_eq!(
+        (
+            first["channels"].as_str(),
+            first["dimension_order"].as_str()
+        ),
+        ("0,", "XYC")
+    );
+    assert!(
+        !first.contains_key("children") && !first.contains_key("output_url"),
+        "{first:?}"
+    );
 
     let _images = lab.pod("pod-1").start();
     let hash = lab.wait_done(&key);
-    assert_eq!((hash["total_jobs"].as_str(), hash["progress"].as_str()), ("4", "100"));
-    let failures: Vec<(String, String)> =
-        url::form_urlencoded::parse(hash["failures"].as_bytes()).into_owned().collect();
+    assert_eq!(
+        (hash["total_jobs"].as_str(), hash["progress"].as_str()),
+        ("4", "100")
+    );
+    let failures: Vec<(String, String)> = url::form_urlencoded::parse(hash["failures"].as_bytes())
+        .into_owned()
+        .collect();
     assert_eq!(failures.len(), 1);
     assert_eq!(failures[0].0, children[3]);
     assert!(failures[0].1.starts_with("ValueError: "), "{failures:?}");
-    for field in ["download_time", "prediction_time", "upload_time", "total_time"] {
-        assert_eq!(hash[field].split(',').count(), 3, "one for each child that is done: {field}");
+    for field in [
+        "download_time",
+        "prediction_time",
+        "upload_time",
+        "total_time",
+    ] {
+        assert_eq!(
+            hash[field].split(',').count(),
+            3,
+            "one for each child that is done: {field}"
+        );
     }
-    for field in ["children_upload_time", "cleanup_time", "finished_at", "output_url"] {
-        assert!(hash.get(field).is_some_and(|value| !value.is_empty()), "{field} in {hash:?}");
+    for field in [
+        "children_upload_time",
+        "cleanup_time",
+        "finished_at",
+        "output_url",
+    ] {
+        assert!(
+            hash.get(field).is_some_and(|value| !value.is_empty()),
+            "{field} in {hash:?}"
+        );
     }
-    let names: Vec<_> = lab.result(&hash).into_iter().map(|(name, _)| name).collect();
+    let names: Vec<_> = lab
+        .result(&hash)
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
     let feature = "_batch_0_feature_0.tif";
-    assert_eq!(names, ["b/one, two", "a", "b/c/d"].map(|name| format!("{name}{feature}")));
+    assert_eq!(
+        names,
+        ["b/one, two", "a", "b/c/d"].map(|name| format!("{name}{feature}"))
+    );
     for child in &children {
         let lifetime: i64 = lab.redis.ask(&["TTL", child]);
         assert!((3500..=3600).contains(&lifetime), "{lifetime}");
@@ -131,12 +215,26 @@ async fn an_archive_that_cannot_be_worked_fails_with_a_reason() {
     lab.put("uploads/empty.zip", &archive(&["__MACOSX/a.png", "plain"]));
     lab.put("uploads/broken.zip", b"no archive");
     lab.put("uploads/many.zip", &archive(&["1.png", "2.png", "3.png"]));
-    let _zip = zip_pod(&lab, "pod-zip").set("MAX_ARCHIVE_ENTRIES", "2").start();
+    let _zip = zip_pod(&lab, "pod-zip")
+        .set("MAX_ARCHIVE_ENTRIES", "2")
+        .start();
     let reason = |name: &str| lab.wait_failed(&submit(&lab, "segmentation-zip", name, &[]));
-    assert_eq!(reason("uploads/empty.zip"), "ValueError: the archive holds no images (files with a suffix)");
-    assert_eq!(reason("uploads/broken.zip"), "ValueError: File is not a zip file");
-    assert_eq!(reason("uploads/many.zip"), "ValueError: the archive holds 3 images, and 2 are allowed");
-    assert_eq!(reason("uploads/a.png"), "Invalid filetype for \"segmentation-zip\" job.");
+    assert_eq!(
+        reason("uploads/empty.zip"),
+        "ValueError: the archive holds no images (files with a suffix)"
+    );
+    assert_eq!(
+        reason("uploads/broken.zip"),
+        "ValueError: File is not a zip file"
+    );
+    assert_eq!(
+        reason("uploads/many.zip"),
+        "ValueError: the archive holds 3 images, and 2 are allowed"
+    );
+    assert_eq!(
+        reason("uploads/a.png"),
+        "Invalid filetype for \"segmentation-zip\" job."
+    );
     assert!(lab.redis.list("segmentation").is_empty());
 }
 
@@ -144,14 +242,25 @@ async fn an_archive_that_cannot_be_worked_fails_with_a_reason() {
 async fn an_archive_waits_for_the_memory_of_a_few_of_its_images() {
     let lab = lab().await;
     let entries = |length: usize| (0..9).map(move |n| (format!("{n}.tif"), noise(length, n)));
-    lab.put("uploads/small.zip", &write_zip(entries(200 << 10)).expect("it fits in memory"));
-    lab.put("uploads/large.zip", &write_zip(entries(1 << 20)).expect("it fits in memory"));
+    lab.put(
+        "uploads/small.zip",
+        &write_zip(entries(200 << 10)).expect("it fits in memory"),
+    );
+    lab.put(
+        "uploads/large.zip",
+        &write_zip(entries(1 << 20)).expect("it fits in memory"),
+    );
     let _zip = zip_pod(&lab, "pod-zip").set("MEMORY_BUDGET", "3Mi").start();
     let key = submit(&lab, "segmentation-zip", "uploads/small.zip", &FIELDS);
-    eventually("it waits for its children", || lab.redis.hash(&key)["status"] == "waiting");
+    eventually("it waits for its children", || {
+        lab.redis.hash(&key)["status"] == "waiting"
+    });
     let key = submit(&lab, "segmentation-zip", "uploads/large.zip", &FIELDS);
     let reason = lab.wait_failed(&key);
-    assert!(reason.ends_with("bytes of memory, and MEMORY_BUDGET is 3145728"), "{reason}");
+    assert!(
+        reason.ends_with("bytes of memory, and MEMORY_BUDGET is 3145728"),
+        "{reason}"
+    );
     assert_eq!(lab.redis.hash(&key)["error_class"], "too_large");
 }
 
@@ -159,7 +268,10 @@ async fn an_archive_waits_for_the_memory_of_a_few_of_its_images() {
 async fn a_consumer_killed_at_any_moment_does_not_double_the_children() {
     let lab = lab().await;
     let names: Vec<_> = (0..60).map(|n| format!("{n:02}.png")).collect();
-    lab.put("uploads/some.zip", &archive(&names.iter().map(String::as_str).collect::<Vec<_>>()));
+    lab.put(
+        "uploads/some.zip",
+        &archive(&names.iter().map(String::as_str).collect::<Vec<_>>()),
+    );
     let key = submit(&lab, "segmentation-zip", "uploads/some.zip", &FIELDS);
     for pause in [5, 10, 20, 30, 40] {
         let mut zip = zip_pod(&lab, "pod-zip").set("MAX_CRASHES", "9").start();
@@ -167,26 +279,42 @@ async fn a_consumer_killed_at_any_moment_does_not_double_the_children() {
         zip.kill();
     }
     let _zip = zip_pod(&lab, "pod-zip").set("MAX_CRASHES", "9").start();
-    eventually("it waits for its children", || lab.redis.hash(&key)["status"] == "waiting");
+    eventually("it waits for its children", || {
+        lab.redis.hash(&key)["status"] == "waiting"
+    });
     let mut queued = lab.redis.list("segmentation");
     queued.reverse();
     assert_eq!(queued, children(&lab.redis.hash(&key)));
     assert_eq!(lab.redis.keys("segmentation:*").len(), 60);
 
-    let mut images = lab.pod("pod-1").set("CONCURRENCY", "2").set("LEASE_TIME", "2").start();
+    let mut images = lab
+        .pod("pod-1")
+        .set("CONCURRENCY", "2")
+        .set("LEASE_TIME", "2")
+        .start();
     eventually("some are done", || lab.redis.hash(&key)["progress"] != "0");
     images.kill();
-    let _images = lab.pod("pod-2").set("CONCURRENCY", "2").set("LEASE_TIME", "2").start();
+    let _images = lab
+        .pod("pod-2")
+        .set("CONCURRENCY", "2")
+        .set("LEASE_TIME", "2")
+        .start();
     let mut progress = 0;
     eventually("it is done", || {
         let hash = lab.redis.hash(&key);
         let now = hash["progress"].parse().expect("a number");
-        assert!(now >= progress, "progress goes back from {progress} to {now}");
+        assert!(
+            now >= progress,
+            "progress goes back from {progress} to {now}"
+        );
         progress = now;
         hash["status"] == "done"
     });
     let hash = lab.redis.hash(&key);
-    assert_eq!((hash["failures"].as_str(), hash["total_jobs"].as_str()), ("", "60"));
+    assert_eq!(
+        (hash["failures"].as_str(), hash["total_jobs"].as_str()),
+        ("", "60")
+    );
     assert_eq!(lab.result(&hash).len(), 60);
     eventually("nothing is left behind", || is_quiet(&lab));
 }
@@ -197,10 +325,24 @@ async fn children_that_python_consumers_finish_are_found() {
     lab.put("uploads/some.zip", &archive(&["a.png", "b.png"]));
     lab.put("output/python.zip", &archive(&["python.tif"]));
     let _zip = zip_pod(&lab, "pod-zip").start();
-    let python = PythonConsumer::start(lab.redis.connection(), "segmentation", "pod-py", Duration::from_millis(50));
-    let hash = lab.wait_done(&submit(&lab, "segmentation-zip", "uploads/some.zip", &FIELDS));
+    let python = PythonConsumer::start(
+        lab.redis.connection(),
+        "segmentation",
+        "pod-py",
+        Duration::from_millis(50),
+    );
+    let hash = lab.wait_done(&submit(
+        &lab,
+        "segmentation-zip",
+        "uploads/some.zip",
+        &FIELDS,
+    ));
     assert_eq!(python.stop().len(), 2);
-    let names: Vec<_> = lab.result(&hash).into_iter().map(|(name, _)| name).collect();
+    let names: Vec<_> = lab
+        .result(&hash)
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
     assert_eq!(names, ["python.tif", "python_2.tif"]);
     eventually("nothing is left behind", || is_quiet(&lab));
 }
@@ -209,32 +351,58 @@ async fn children_that_python_consumers_finish_are_found() {
 async fn images_of_an_archive_share_requests() {
     let (lab, s3) = (lab().await, S3Server::start());
     let entries = (0..60).map(|n| (format!("{n}.tif"), noise(200 << 10, n)));
-    put_on(&s3, "uploads/some.zip", &write_zip(entries).expect("it fits in memory"));
+    put_on(
+        &s3,
+        "uploads/some.zip",
+        &write_zip(entries).expect("it fits in memory"),
+    );
     let _zip = zip_pod_on(&lab, &s3).start();
     let key = submit(&lab, "segmentation-zip", "uploads/some.zip", &FIELDS);
-    eventually("it waits for its children", || lab.redis.hash(&key)["status"] == "waiting");
+    eventually("it waits for its children", || {
+        lab.redis.hash(&key)["status"] == "waiting"
+    });
     let children = children(&lab.redis.hash(&key));
     assert_eq!(children.len(), 60);
     for (n, child) in (0..).zip(&children) {
         let image = &lab.redis.hash(child)["input_file_name"];
-        assert!(fs::read(s3.folder().join(image)).expect("an image") == noise(200 << 10, n), "{image}");
+        assert!(
+            fs::read(s3.folder().join(image)).expect("an image") == noise(200 << 10, n),
+            "{image}"
+        );
     }
-    let reads = s3.requests().iter().filter(|seen| seen.is("GET", "some.zip")).count();
+    let reads = s3
+        .requests()
+        .iter()
+        .filter(|seen| seen.is("GET", "some.zip"))
+        .count();
     assert_eq!(reads, 3, "its end, and 12 MB in two pieces");
 }
 
 /// Six children whose results are 3 MiB each.
 async fn six_large_results(lab: &Lab, s3: &S3Server) -> (PythonConsumer, String, Vec<u8>) {
     let names: Vec<_> = (0..6).map(|n| format!("{n}.png")).collect();
-    put_on(s3, "uploads/some.zip", &archive(&names.iter().map(String::as_str).collect::<Vec<_>>()));
+    put_on(
+        s3,
+        "uploads/some.zip",
+        &archive(&names.iter().map(String::as_str).collect::<Vec<_>>()),
+    );
     let labels = noise(3 << 20, 1);
     put_on(
         s3,
         "output/python.zip",
         &write_zip([("labels.tif".to_owned(), labels.clone())]).expect("it fits in memory"),
     );
-    let python = PythonConsumer::start(lab.redis.connection(), "segmentation", "pod-py", Duration::from_millis(5));
-    (python, submit(lab, "segmentation-zip", "uploads/some.zip", &FIELDS), labels)
+    let python = PythonConsumer::start(
+        lab.redis.connection(),
+        "segmentation",
+        "pod-py",
+        Duration::from_millis(5),
+    );
+    (
+        python,
+        submit(lab, "segmentation-zip", "uploads/some.zip", &FIELDS),
+        labels,
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -249,18 +417,32 @@ async fn a_large_result_goes_up_in_parts_whatever_fails_meanwhile() {
     let _zip = zip_pod_on(&lab, &s3).set("MEMORY_BUDGET", "100Mi").start();
     let (_python, key, labels) = six_large_results(&lab, &s3).await;
     let hash = lab.wait_done(&key);
-    assert_eq!((hash["total_jobs"].as_str(), hash["progress"].as_str()), ("6", "100"));
+    assert_eq!(
+        (hash["total_jobs"].as_str(), hash["progress"].as_str()),
+        ("6", "100")
+    );
     let result = fs::read(s3.folder().join(&hash["output_file_name"])).expect("a result");
     let mut result = zip::ZipArchive::new(Cursor::new(result)).expect("an archive");
-    let names: Vec<_> = result.file_names().map(|name| name.expect("in UTF-8").into_owned()).collect();
+    let names: Vec<_> = result
+        .file_names()
+        .map(|name| name.expect("in UTF-8").into_owned())
+        .collect();
     assert_eq!(names[..2], ["labels.tif", "labels_2.tif"]);
     assert_eq!(names.len(), 6);
     for index in 0..6 {
         let mut content = Vec::new();
-        result.by_index(index).expect("an entry").read_to_end(&mut content).expect("its content");
+        result
+            .by_index(index)
+            .expect("an entry")
+            .read_to_end(&mut content)
+            .expect("its content");
         assert!(content == labels, "{index}");
     }
-    let parts = s3.requests().iter().filter(|seen| seen.is("PUT", "partNumber=")).count();
+    let parts = s3
+        .requests()
+        .iter()
+        .filter(|seen| seen.is("PUT", "partNumber="))
+        .count();
     assert!(parts >= 3, "{parts}");
     assert_eq!(s3.open_uploads(), 0);
 }
@@ -272,7 +454,10 @@ async fn a_result_that_cannot_be_stored_leaves_no_parts() {
     let _zip = zip_pod_on(&lab, &s3).start();
     let (_python, key, _) = six_large_results(&lab, &s3).await;
     let reason = lab.wait_failed(&key);
-    assert!(reason.starts_with("StorageError: s3://test-bucket denies access to `output/"), "{reason}");
+    assert!(
+        reason.starts_with("StorageError: s3://test-bucket denies access to `output/"),
+        "{reason}"
+    );
     assert_eq!(lab.redis.hash(&key)["error_class"], "storage_write");
     eventually("nothing is left in the bucket", || s3.open_uploads() == 0);
 }
@@ -283,7 +468,11 @@ async fn a_consumer_that_must_stop_takes_its_parts_with_it() {
     s3.fail_if(Fault::Silence, |seen| seen.is("PUT", "partNumber=2"));
     let mut zip = zip_pod_on(&lab, &s3).set("SHUTDOWN_GRACE", "0.1").start();
     let (_python, key, _) = six_large_results(&lab, &s3).await;
-    eventually("a part is under way", || s3.requests().iter().any(|seen| seen.is("PUT", "partNumber=2")));
+    eventually("a part is under way", || {
+        s3.requests()
+            .iter()
+            .any(|seen| seen.is("PUT", "partNumber=2"))
+    });
     assert!(s3.open_uploads() > 0);
     zip.terminate();
     assert!(zip.wait().success());
@@ -298,10 +487,17 @@ async fn an_archive_that_is_replaced_while_it_is_read_is_read_again() {
     let (lab, s3) = (lab().await, S3Server::start());
     // So large that each image takes a request of its own.
     let archive = |names: [&str; 3], seed: u64| {
-        let entries: Vec<_> = names.iter().map(|name| ((*name).to_owned(), noise(5 << 20, seed))).collect();
+        let entries: Vec<_> = names
+            .iter()
+            .map(|name| ((*name).to_owned(), noise(5 << 20, seed)))
+            .collect();
         write_zip(entries).expect("it fits in memory")
     };
-    put_on(&s3, "uploads/some.zip", &archive(["a.tif", "b.tif", "c.tif"], 1));
+    put_on(
+        &s3,
+        "uploads/some.zip",
+        &archive(["a.tif", "b.tif", "c.tif"], 1),
+    );
     let mut fetched = 0;
     s3.fail_if(Fault::Status(503), move |seen| {
         fetched += usize::from(seen.is("GET", "some.zip"));
@@ -309,13 +505,27 @@ async fn an_archive_that_is_replaced_while_it_is_read_is_read_again() {
     });
     let _zip = zip_pod_on(&lab, &s3).set("MAX_ATTEMPTS", "2").start();
     let key = submit(&lab, "segmentation-zip", "uploads/some.zip", &FIELDS);
-    let reads = || s3.requests().iter().filter(|seen| seen.is("GET", "some.zip")).count();
+    let reads = || {
+        s3.requests()
+            .iter()
+            .filter(|seen| seen.is("GET", "some.zip"))
+            .count()
+    };
     eventually("it has read the list and one image", || reads() > 2);
-    put_on(&s3, "uploads/some.zip", &archive(["d.tif", "e.tif", "f.tif"], 2));
+    put_on(
+        &s3,
+        "uploads/some.zip",
+        &archive(["d.tif", "e.tif", "f.tif"], 2),
+    );
     s3.heal();
-    eventually("it waits for its children", || lab.redis.hash(&key)["status"] == "waiting");
+    eventually("it waits for its children", || {
+        lab.redis.hash(&key)["status"] == "waiting"
+    });
     let hash = lab.redis.hash(&key);
-    let names: Vec<_> = children(&hash).iter().map(|child| lab.redis.hash(child)["original_name"].clone()).collect();
+    let names: Vec<_> = children(&hash)
+        .iter()
+        .map(|child| lab.redis.hash(child)["original_name"].clone())
+        .collect();
     assert_eq!(names, ["d.tif", "e.tif", "f.tif"]);
     let image = &lab.redis.hash(&children(&hash)[0])["input_file_name"];
     assert!(fs::read(s3.folder().join(image)).expect("an image") == noise(5 << 20, 2));
@@ -328,16 +538,33 @@ async fn an_archive_that_a_python_consumer_has_expanded_is_taken_over() {
     lab.put("uploads/a.png", IMAGE);
     let (one, two) = ("segmentation:a.png:1", "segmentation:a.png:2");
     lab.write_job(one, "uploads/a.png", &FIELDS);
-    lab.write_job(two, "uploads/a.png", &[("status", "failed"), ("reason", "Traceback\nValueError: no")]);
+    lab.write_job(
+        two,
+        "uploads/a.png",
+        &[
+            ("status", "failed"),
+            ("reason", "Traceback\nValueError: no"),
+        ],
+    );
     let _: u32 = lab.redis.ask(&["LPUSH", "segmentation", one]);
     let children = format!("{one},{two}");
-    let parent =
-        [("status", "waiting"), ("children", children.as_str()), ("children:done", ""), ("children:failed", two)];
+    let parent = [
+        ("status", "waiting"),
+        ("children", children.as_str()),
+        ("children:done", ""),
+        ("children:failed", two),
+    ];
     let _zip = zip_pod(&lab, "pod-zip").start();
     let _images = lab.pod("pod-1").start();
-    let hash = lab.wait_done(&submit(&lab, "segmentation-zip", "uploads/some.zip", &parent));
-    let failures: Vec<(String, String)> =
-        url::form_urlencoded::parse(hash["failures"].as_bytes()).into_owned().collect();
+    let hash = lab.wait_done(&submit(
+        &lab,
+        "segmentation-zip",
+        "uploads/some.zip",
+        &parent,
+    ));
+    let failures: Vec<(String, String)> = url::form_urlencoded::parse(hash["failures"].as_bytes())
+        .into_owned()
+        .collect();
     assert_eq!(failures, [(two.to_owned(), "ValueError: no".to_owned())]);
     assert_eq!(lab.result(&hash).len(), 1);
 }
@@ -346,9 +573,16 @@ async fn an_archive_that_a_python_consumer_has_expanded_is_taken_over() {
 async fn ten_thousand_children_come_back() {
     let lab = lab().await;
     let entries = (0..10_000).map(|n| (format!("{n}.png"), b"no picture".to_vec()));
-    lab.put("uploads/some.zip", &write_zip(entries).expect("it fits in memory"));
+    lab.put(
+        "uploads/some.zip",
+        &write_zip(entries).expect("it fits in memory"),
+    );
     let _zip = zip_pod(&lab, "pod-zip").start();
-    let _images = lab.pod("pod-1").set("CONCURRENCY", "4").set("LOG_LEVEL", "ERROR").start();
+    let _images = lab
+        .pod("pod-1")
+        .set("CONCURRENCY", "4")
+        .set("LOG_LEVEL", "ERROR")
+        .start();
     let key = submit(&lab, "segmentation-zip", "uploads/some.zip", &FIELDS);
     for _ in 0..5 {
         if matches!(lab.redis.hash(&key)["status"].as_str(), "done" | "failed") {
@@ -364,13 +598,20 @@ async fn ten_thousand_children_come_back() {
     }
     let hash = lab.wait_done(&key);
     assert_eq!(hash["total_jobs"], "10000");
-    assert_eq!(url::form_urlencoded::parse(hash["failures"].as_bytes()).count(), 10_000);
+    assert_eq!(
+        url::form_urlencoded::parse(hash["failures"].as_bytes()).count(),
+        10_000
+    );
     eventually("nothing is left behind", || is_quiet(&lab));
 }
 
 fn tracking_pod(lab: &Lab) -> PodSettings {
-    let pod = lab.pod("pod-track").set("CONSUMER_TYPE", "caliban").set("QUEUE", "caliban");
-    pod.set("SEGMENTATION_QUEUE", "segmentation").set("LEASE_TIME", "2")
+    let pod = lab
+        .pod("pod-track")
+        .set("CONSUMER_TYPE", "caliban")
+        .set("QUEUE", "caliban");
+    pod.set("SEGMENTATION_QUEUE", "segmentation")
+        .set("LEASE_TIME", "2")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -378,30 +619,71 @@ async fn a_movie_is_segmented_by_jobs_of_its_frames_and_tracked() {
     let lab = lab().await;
     lab.put("uploads/movie.tif", &movie(5));
     let _track = tracking_pod(&lab).set("ISBI_OUTPUT", "true").start();
-    let key = submit(&lab, "caliban", "uploads/movie.tif", &[("original_name", "some folder/movie.tif")]);
-    eventually("it waits for its frames", || lab.redis.hash(&key).contains_key("children_total"));
+    let key = submit(
+        &lab,
+        "caliban",
+        "uploads/movie.tif",
+        &[("original_name", "some folder/movie.tif")],
+    );
+    eventually("it waits for its frames", || {
+        lab.redis.hash(&key).contains_key("children_total")
+    });
     let frames = children(&lab.redis.hash(&key));
     assert_eq!(frames.len(), 5);
     let frame = lab.redis.hash(&frames[4]);
-    assert!(frame["original_name"].ends_with("-some folder_movie.tif-tracking-frame-4.tif"), "{frame:?}");
-    assert_eq!((frame["channels"].as_str(), frame["dimension_order"].as_str()), ("0,,", "XY"));
-    assert_eq!((frame["model_name"].as_str(), frame["identity_upload"].as_str()), ("", "pod-track"));
+    assert!(
+        frame["original_name"].ends_with("-some folder_movie.tif-tracking-frame-4.tif"),
+        "{frame:?}"
+    );
+    assert_eq!(
+        (
+            frame["channels"].as_str(),
+            frame["dimension_order"].as_str()
+        ),
+        ("0,,", "XY")
+    );
+    assert_eq!(
+        (
+            frame["model_name"].as_str(),
+            frame["identity_upload"].as_str()
+        ),
+        ("", "pod-track")
+    );
 
     let _images = lab.pod("pod-1").start();
     let hash = lab.wait_done(&key);
-    assert_eq!((hash["total_jobs"].as_str(), hash["progress"].as_str()), ("5", "100"));
-    let seconds = |hash: &HashMap<String, String>| hash["total_time"].parse::<f64>().expect("seconds");
-    assert!(frames.iter().all(|frame| seconds(&hash) > seconds(&lab.redis.hash(frame))), "the frames' time counts");
+    assert_eq!(
+        (hash["total_jobs"].as_str(), hash["progress"].as_str()),
+        ("5", "100")
+    );
+    let seconds =
+        |hash: &HashMap<String, String>| hash["total_time"].parse::<f64>().expect("seconds");
+    assert!(
+        frames
+            .iter()
+            .all(|frame| seconds(&hash) > seconds(&lab.redis.hash(frame))),
+        "the frames' time counts"
+    );
     let result: HashMap<String, Vec<u8>> = lab.result(&hash).into_iter().collect();
     let labels = &result["some folder/movie_feature_0.tif"];
-    let labels = images::decode(labels, "labels.tif", &Limits::default()).expect("a movie of labels");
+    let labels =
+        images::decode(labels, "labels.tif", &Limits::default()).expect("a movie of labels");
     assert_eq!(labels.shape(), [5, 96, 96]);
     let lineage: Value = serde_json::from_slice(&result["lineage.json"]).expect("a lineage");
-    assert!(lineage["1"]["frames"].as_array().is_some_and(|frames| frames.len() == 5), "{lineage}");
+    assert!(
+        lineage["1"]["frames"]
+            .as_array()
+            .is_some_and(|frames| frames.len() == 5),
+        "{lineage}"
+    );
     let rows = String::from_utf8(result["isbi/res_track.txt"].clone()).expect("text");
     assert!(rows.starts_with("1 0 4 0\n"), "{rows}");
     assert!(result.contains_key("isbi/mask004.tif"));
-    eventually("the frames expire", || frames.iter().all(|frame| lab.redis.ask::<i64>(&["TTL", frame]) > 0));
+    eventually("the frames expire", || {
+        frames
+            .iter()
+            .all(|frame| lab.redis.ask::<i64>(&["TTL", frame]) > 0)
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -415,7 +697,9 @@ async fn the_progress_of_a_movie_counts_every_frame_twice_and_never_goes_back() 
     let mut seen = vec![0];
     eventually("it is done", || {
         let hash = lab.redis.hash(&key);
-        let now: u32 = hash.get("progress").map_or(0, |progress| progress.parse().expect("a whole number"));
+        let now: u32 = hash
+            .get("progress")
+            .map_or(0, |progress| progress.parse().expect("a whole number"));
         let before = *seen.last().expect("it begins with 0");
         assert!(now >= before, "progress goes back from {before} to {now}");
         if now > before {
@@ -424,8 +708,14 @@ async fn the_progress_of_a_movie_counts_every_frame_twice_and_never_goes_back() 
         hash["status"] == "done"
     });
     assert_eq!(seen.last(), Some(&100));
-    assert!(seen.iter().any(|progress| (1..50).contains(progress)), "frames are segmented: {seen:?}");
-    assert!(seen.iter().any(|progress| (51..100).contains(progress)), "frames are tracked: {seen:?}");
+    assert!(
+        seen.iter().any(|progress| (1..50).contains(progress)),
+        "frames are segmented: {seen:?}"
+    );
+    assert!(
+        seen.iter().any(|progress| (51..100).contains(progress)),
+        "frames are tracked: {seen:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -433,10 +723,14 @@ async fn a_movie_fails_with_its_first_frame_that_does() {
     let lab = lab().await;
     lab.put("uploads/movie.tif", &movie(20));
     lab.models.faults().delay(Duration::from_millis(150));
-    lab.models.faults().fail(Method::Predict, tonic::Code::InvalidArgument, 1);
+    lab.models
+        .faults()
+        .fail(Method::Predict, tonic::Code::InvalidArgument, 1);
     let _track = tracking_pod(&lab).start();
     let key = submit(&lab, "caliban", "uploads/movie.tif", &[]);
-    eventually("it waits for its frames", || lab.redis.hash(&key).contains_key("children_total"));
+    eventually("it waits for its frames", || {
+        lab.redis.hash(&key).contains_key("children_total")
+    });
     let images = lab.pod("pod-1").start();
     let reason = lab.wait_failed(&key);
     let start = "RuntimeError: Tracking failed during segmentation on frame 0. Segmentation Error: ModelServerError: ";
@@ -445,23 +739,39 @@ async fn a_movie_fails_with_its_first_frame_that_does() {
     let frames = children(&lab.redis.hash(&key));
     eventually("no frame that has not begun is worked any more", || {
         let hashes = frames.iter().map(|frame| lab.redis.hash(frame));
-        hashes.filter(|hash| hash["status"] == "new" && !hash.contains_key("rc_token")).count() == 0
+        hashes
+            .filter(|hash| hash["status"] == "new" && !hash.contains_key("rc_token"))
+            .count()
+            == 0
     });
-    let reasons = frames.iter().filter_map(|frame| lab.redis.hash(frame).remove("reason"));
-    let cancelled = reasons.filter(|reason| reason.contains("has ended")).count();
+    let reasons = frames
+        .iter()
+        .filter_map(|frame| lab.redis.hash(frame).remove("reason"));
+    let cancelled = reasons
+        .filter(|reason| reason.contains("has ended"))
+        .count();
     assert!(cancelled >= 10, "{cancelled}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_movie_is_refused() {
     let lab = lab().await;
-    lab.put("uploads/image.tif", &encode_tiff(Array2::<f32>::zeros((40, 40)).view().into_dyn()));
+    lab.put(
+        "uploads/image.tif",
+        &encode_tiff(Array2::<f32>::zeros((40, 40)).view().into_dyn()),
+    );
     lab.put("uploads/long.TIF", &movie(7));
     let _track = tracking_pod(&lab).set("MAX_IMAGE_FRAMES", "6").start();
     let reason = |name: &str| lab.wait_failed(&submit(&lab, "caliban", name, &[]));
-    assert_eq!(reason("uploads/a.png"), "Invalid filetype for \"caliban\" job.");
+    assert_eq!(
+        reason("uploads/a.png"),
+        "Invalid filetype for \"caliban\" job."
+    );
     assert!(reason("uploads/image.tif").contains("(40, 40), which is not 3 dimensions"));
-    assert!(reason("uploads/long.TIF").contains("7 frames but the maximum number of allowed frames is 6"));
+    assert!(
+        reason("uploads/long.TIF")
+            .contains("7 frames but the maximum number of allowed frames is 6")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -475,67 +785,132 @@ async fn spots_are_listed_and_drawn() {
         }
     });
     lab.put("uploads/spots.tif", &encode_tiff(image.view().into_dyn()));
-    lab.put("uploads/flat.tif", &encode_tiff(Array2::<f32>::ones((80, 80)).view().into_dyn()));
-    let _pod =
-        lab.pod("pod-spot").set("CONSUMER_TYPE", "spot").set("QUEUE", "spot").set("POLARIS_THRESHOLD", "0.2").start();
+    lab.put(
+        "uploads/flat.tif",
+        &encode_tiff(Array2::<f32>::ones((80, 80)).view().into_dyn()),
+    );
+    let _pod = lab
+        .pod("pod-spot")
+        .set("CONSUMER_TYPE", "spot")
+        .set("QUEUE", "spot")
+        .set("POLARIS_THRESHOLD", "0.2")
+        .start();
     let spots = |name: &str| {
-        let hash =
-            lab.wait_done(&submit(&lab, "spot", name, &[("original_name", "plate/spots.tif"), ("channels", "")]));
+        let hash = lab.wait_done(&submit(
+            &lab,
+            "spot",
+            name,
+            &[("original_name", "plate/spots.tif"), ("channels", "")],
+        ));
         assert_eq!(hash["dim_order"], "YXC");
         let result = lab.result(&hash);
         let names: Vec<_> = result.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["plate/spots_0.tif", "plate/spots_0.npy"]);
-        images::npy::read_f64(&result[1].1, &Limits::default()).expect("points").shape().to_vec()
+        images::npy::read_f64(&result[1].1, &Limits::default())
+            .expect("points")
+            .shape()
+            .to_vec()
     };
     assert_eq!(spots("uploads/spots.tif"), [16, 2]);
-    assert_eq!(spots("uploads/flat.tif"), [0, 2], "an image without spots is a result");
+    assert_eq!(
+        spots("uploads/flat.tif"),
+        [0, 2],
+        "an image without spots is a result"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn spots_are_counted_by_the_cells_they_lie_in() {
     let lab = lab().await;
     lab.put("uploads/spot cells.tif", &spots_and_cells(2));
-    let pod = |name: &str, kind: &str, queue: &str| lab.pod(name).set("CONSUMER_TYPE", kind).set("QUEUE", queue);
-    let _polaris = pod("pod-polaris", "polaris", "polaris").set("POLARIS_SCALE", "1").start();
-    let _spot = pod("pod-spot", "spot", "spot").set("POLARIS_THRESHOLD", "0.2").start();
+    let pod = |name: &str, kind: &str, queue: &str| {
+        lab.pod(name).set("CONSUMER_TYPE", kind).set("QUEUE", queue)
+    };
+    let _polaris = pod("pod-polaris", "polaris", "polaris")
+        .set("POLARIS_SCALE", "1")
+        .start();
+    let _spot = pod("pod-spot", "spot", "spot")
+        .set("POLARIS_THRESHOLD", "0.2")
+        .start();
     let _images = lab.pod("pod-1").start();
     let run = |kind: &str, channels: &str| {
-        let fields = [("segmentation_type", kind), ("channels", channels), ("original_name", "plate/spot cells.tif")];
+        let fields = [
+            ("segmentation_type", kind),
+            ("channels", channels),
+            ("original_name", "plate/spot cells.tif"),
+        ];
         submit(&lab, "polaris", "uploads/spot cells.tif", &fields)
     };
     let result = lab.result(&lab.wait_done(&run("cell culture", "0,1,")));
     let names: Vec<_> = result.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["plate/spot cells_batch_0_feature_0.tif", "plate/spot cells_0.csv"]);
+    assert_eq!(
+        names,
+        [
+            "plate/spot cells_batch_0_feature_0.tif",
+            "plate/spot cells_0.csv"
+        ]
+    );
     let table = String::from_utf8(result[1].1.clone()).expect("text");
     let rows: Vec<_> = table.lines().collect();
     assert_eq!((rows[0], rows.len()), ("x,y,cellID0", 26));
     assert!(
-        rows[1..].iter().any(|row| row.ends_with(",1")) && rows[1..].iter().any(|row| row.ends_with(",0")),
+        rows[1..].iter().any(|row| row.ends_with(",1"))
+            && rows[1..].iter().any(|row| row.ends_with(",0")),
         "{table}"
     );
 
     let result = lab.result(&lab.wait_done(&run("none", "0,,")));
-    assert!(result.len() == 1 && result[0].1.starts_with(b"x,y\r\n"), "{result:?}");
+    assert!(
+        result.len() == 1 && result[0].1.starts_with(b"x,y\r\n"),
+        "{result:?}"
+    );
     let reason = lab.wait_failed(&run("tissue", "0,1,"));
-    assert!(reason.starts_with("ValueError: tissue needs a nuclear and a membrane channel"), "{reason}");
+    assert!(
+        reason.starts_with("ValueError: tissue needs a nuclear and a membrane channel"),
+        "{reason}"
+    );
     let reason = lab.wait_failed(&run("cell culture", "0,1,2"));
-    assert!(reason.contains("Input image has 2 channels but 3 channels were specified"), "{reason}");
+    assert!(
+        reason.contains("Input image has 2 channels but 3 channels were specified"),
+        "{reason}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn spots_in_tissue_are_counted_by_cells_and_nuclei() {
     let lab = lab().await;
     lab.put("uploads/tissue.tif", &spots_and_cells(3));
-    let pod = |kind: &str| lab.pod(&format!("pod-{kind}")).set("CONSUMER_TYPE", kind).set("QUEUE", kind);
+    let pod = |kind: &str| {
+        lab.pod(&format!("pod-{kind}"))
+            .set("CONSUMER_TYPE", kind)
+            .set("QUEUE", kind)
+    };
     let _polaris = pod("polaris").set("POLARIS_SCALE", "1").start();
     let _spot = pod("spot").set("POLARIS_THRESHOLD", "0.2").start();
-    let fields = [("segmentation_type", "tissue"), ("channels", "0,1,2"), ("original_name", "plate/tissue.tif")];
+    let fields = [
+        ("segmentation_type", "tissue"),
+        ("channels", "0,1,2"),
+        ("original_name", "plate/tissue.tif"),
+    ];
     let key = submit(&lab, "polaris", "uploads/tissue.tif", &fields);
-    eventually("there is a job for the cells", || !lab.redis.list("mesmer").is_empty());
+    eventually("there is a job for the cells", || {
+        !lab.redis.list("mesmer").is_empty()
+    });
     let child = lab.redis.hash(&lab.redis.list("mesmer")[0]);
-    assert_eq!((child["channels"].as_str(), child["scale"].as_str()), ("", "1"));
-    let image = images::decode(&lab.object(&child["input_file_name"]), "tissue.tif", &Limits::default());
-    assert_eq!(image.expect("an image").shape(), [96, 96, 2], "nuclei and membranes, stacked last");
+    assert_eq!(
+        (child["channels"].as_str(), child["scale"].as_str()),
+        ("", "1")
+    );
+    let image = images::decode(
+        &lab.object(&child["input_file_name"]),
+        "tissue.tif",
+        &Limits::default(),
+    );
+    assert_eq!(
+        image.expect("an image").shape(),
+        [96, 96, 2],
+        "nuclei and membranes, stacked last"
+    );
 
     let _mesmer = pod("mesmer").set("MESMER_COMPARTMENT", "both").start();
     let hash = lab.wait_done(&key);
@@ -544,17 +919,31 @@ async fn spots_in_tissue_are_counted_by_cells_and_nuclei() {
     let names: Vec<_> = result.iter().map(|(name, _)| name.as_str()).collect();
     let labels = [0, 1].map(|kind| format!("plate/tissue_batch_0_feature_{kind}.tif"));
     assert_eq!(names, [&labels[0], &labels[1], "plate/tissue_0.csv"]);
-    let labels = [0, 1].map(|kind| images::decode(&result[kind].1, "labels.tif", &Limits::default()).expect("labels"));
+    let labels = [0, 1].map(|kind| {
+        images::decode(&result[kind].1, "labels.tif", &Limits::default()).expect("labels")
+    });
     let table = String::from_utf8(result[2].1.clone()).expect("text");
     let mut rows = table.lines();
     assert_eq!(rows.next(), Some("x,y,cellID0,cellID1"));
     let mut inside = 0;
     for row in rows {
-        let values: Vec<f32> = row.split(',').map(|value| value.parse().expect("a number")).collect();
-        let [x, y, cell, nucleus] = values[..] else { panic!("{row}") };
+        let values: Vec<f32> = row
+            .split(',')
+            .map(|value| value.parse().expect("a number"))
+            .collect();
+        let [x, y, cell, nucleus] = values[..] else {
+            panic!("{row}")
+        };
         let at = [y as usize, x as usize];
-        assert_eq!([cell, nucleus], [labels[0][&at[..]], labels[1][&at[..]]], "{row}");
+        assert_eq!(
+            [cell, nucleus],
+            [labels[0][&at[..]], labels[1][&at[..]]],
+            "{row}"
+        );
         inside += usize::from(cell > 0.0);
     }
-    assert!(inside > 0 && table.lines().count() > inside + 1, "some spots lie in cells, some do not");
+    assert!(
+        inside > 0 && table.lines().count() > inside + 1,
+        "some spots lie in cells, some do not"
+    );
 }

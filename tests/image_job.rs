@@ -24,7 +24,8 @@ async fn lab() -> Lab {
 }
 
 fn cells(tiff: &[u8]) -> usize {
-    let labels = images::decode(tiff, "labels.tif", &Limits::default()).expect("the result is a TIFF");
+    let labels =
+        images::decode(tiff, "labels.tif", &Limits::default()).expect("the result is a TIFF");
     labels.iter().fold(0.0_f32, |most, &label| most.max(label)) as usize
 }
 
@@ -39,18 +40,49 @@ async fn a_frontends_job_runs_with_the_names_and_directions_of_the_contract() {
     eventually("the processing list is gone", || lab.is_quiet());
     let lines = monitor.lines(&lab.redis);
 
-    let has = |words: &[&str]| lines.iter().any(|line| words.iter().all(|word| line.contains(word)));
-    assert!(has(&["\"RPOPLPUSH\" \"segmentation\" \"processing-segmentation:pod-1\""]), "{lines:#?}");
-    assert!(has(&["\"LREM\" \"processing-segmentation:pod-1\" \"1\"", &key]), "{lines:#?}");
+    let has = |words: &[&str]| {
+        lines
+            .iter()
+            .any(|line| words.iter().all(|word| line.contains(word)))
+    };
+    assert!(
+        has(&["\"RPOPLPUSH\" \"segmentation\" \"processing-segmentation:pod-1\""]),
+        "{lines:#?}"
+    );
+    assert!(
+        has(&["\"LREM\" \"processing-segmentation:pod-1\" \"1\"", &key]),
+        "{lines:#?}"
+    );
     assert_stages_in_order(&lines);
 
-    for field in
-        ["output_url", "output_file_name", "created_at", "finished_at", "total_time", "upload_time", "download_time"]
-    {
-        assert!(hash.get(field).is_some_and(|value| !value.is_empty()), "{field} in {hash:?}");
+    for field in [
+        "output_url",
+        "output_file_name",
+        "created_at",
+        "finished_at",
+        "total_time",
+        "upload_time",
+        "download_time",
+    ] {
+        assert!(
+            hash.get(field).is_some_and(|value| !value.is_empty()),
+            "{field} in {hash:?}"
+        );
     }
-    assert_eq!((hash["total_jobs"].as_str(), hash["identity_started"].as_str()), ("1", "pod-1"));
-    assert_eq!((hash["updated_by"].as_str(), hash["identity_upload"].as_str()), ("pod-1", "frontend-0"));
+    assert_eq!(
+        (
+            hash["total_jobs"].as_str(),
+            hash["identity_started"].as_str()
+        ),
+        ("1", "pod-1")
+    );
+    assert_eq!(
+        (
+            hash["updated_by"].as_str(),
+            hash["identity_upload"].as_str()
+        ),
+        ("pod-1", "frontend-0")
+    );
     assert!(hash["updated_at"].ends_with("+00:00") && hash["finished_at"].ends_with("+00:00"));
     assert!(!hash.contains_key("rc_token"), "{hash:?}");
 
@@ -64,16 +96,43 @@ async fn a_frontends_job_runs_with_the_names_and_directions_of_the_contract() {
 async fn channels_choose_models_and_image_channels_by_position_and_number() {
     let lab = lab().await;
     let _pod = lab.pod("pod-1").start();
-    let hash = lab.wait_done(&lab.submit(INPUT, &[("dimension_order", "XYC"), ("channels", "2,,1")]));
-    let names: Vec<_> = lab.result(&hash).into_iter().map(|(name, _)| name).collect();
-    assert_eq!(names, ["uploads/nuclei_batch_0_feature_0.tif", "uploads/nuclei_batch_0_feature_1.tif"]);
-    let models: Vec<_> = lab.models.faults().seen().into_iter().filter(|seen| seen.method == Method::Predict).collect();
-    assert!(models.iter().any(|seen| seen.model == "NuclearSegmentation" && seen.version == Some(6)));
+    let hash =
+        lab.wait_done(&lab.submit(INPUT, &[("dimension_order", "XYC"), ("channels", "2,,1")]));
+    let names: Vec<_> = lab
+        .result(&hash)
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "uploads/nuclei_batch_0_feature_0.tif",
+            "uploads/nuclei_batch_0_feature_1.tif"
+        ]
+    );
+    let models: Vec<_> = lab
+        .models
+        .faults()
+        .seen()
+        .into_iter()
+        .filter(|seen| seen.method == Method::Predict)
+        .collect();
     assert!(
-        models.iter().any(|seen| seen.model == "PhaseCytoSegmentation" && seen.version == Some(0)),
+        models
+            .iter()
+            .any(|seen| seen.model == "NuclearSegmentation" && seen.version == Some(6))
+    );
+    assert!(
+        models
+            .iter()
+            .any(|seen| seen.model == "PhaseCytoSegmentation" && seen.version == Some(0)),
         "version 0 is explicit"
     );
-    assert!(models.iter().all(|seen| seen.model != "CytoplasmSegmentation"));
+    assert!(
+        models
+            .iter()
+            .all(|seen| seen.model != "CytoplasmSegmentation")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,7 +140,9 @@ async fn the_metadata_cache_holds_what_python_consumers_read() {
     let lab = lab().await;
     let _pod = lab.pod("pod-1").start();
     lab.wait_done(&lab.submit(INPUT, &FIELDS));
-    let cached: String = lab.redis.ask(&["HGET", "NuclearSegmentation:6", "metadata"]);
+    let cached: String = lab
+        .redis
+        .ask(&["HGET", "NuclearSegmentation:6", "metadata"]);
     let cached: serde_json::Value = serde_json::from_str(&cached).expect("it is JSON");
     assert_eq!(cached["image"]["dtype"], "DT_FLOAT");
     assert_eq!(cached["image"]["tensorShape"]["dim"][1]["size"], "64");
@@ -107,31 +168,56 @@ async fn a_job_that_names_its_model_runs_that_model_and_its_functions() {
     };
     let hash = lab.wait_done(&older("histogram_normalization", "deep_watershed"));
     let entries = lab.result(&hash);
-    assert_eq!(entries.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["uploads/gray_feature_0.tif"]);
+    assert_eq!(
+        entries
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect::<Vec<_>>(),
+        ["uploads/gray_feature_0.tif"]
+    );
     assert!(cells(&entries[0].1) > 10);
-    assert!(hash.contains_key("preprocess_time") && hash.contains_key("postprocess_time"), "{hash:?}");
+    assert!(
+        hash.contains_key("preprocess_time") && hash.contains_key("postprocess_time"),
+        "{hash:?}"
+    );
 
     let raw = lab.result(&lab.wait_done(&older("", "none")));
     assert_eq!(raw.len(), 2, "one feature for each output of the model");
 
     let reason = lab.wait_failed(&older("", "retinanet"));
-    assert!(reason.starts_with("ValueError: ") && reason.contains("`retinanet` is not offered"), "{reason}");
+    assert!(
+        reason.starts_with("ValueError: ") && reason.contains("`retinanet` is not offered"),
+        "{reason}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_share_the_memory_that_there_is() {
     let lab = lab().await;
     lab.models.faults().delay(Duration::from_millis(100));
-    let pod = lab.pod("pod-1").set("CONCURRENCY", "2").set("MEMORY_BUDGET", "30Mi").start();
+    let pod = lab
+        .pod("pod-1")
+        .set("CONCURRENCY", "2")
+        .set("MEMORY_BUDGET", "30Mi")
+        .start();
     let jobs = [0; 3].map(|_| lab.submit(INPUT, &FIELDS));
     jobs.iter().for_each(|key| drop(lab.wait_done(key)));
-    assert!(pod.log().contains("waiting for memory"), "two jobs at once are too many");
+    assert!(
+        pod.log().contains("waiting for memory"),
+        "two jobs at once are too many"
+    );
     drop(pod);
 
     let _pod = lab.pod("pod-1").set("MEMORY_BUDGET", "10Mi").start();
     let reason = lab.wait_failed(&lab.submit(INPUT, &FIELDS));
-    assert!(reason.starts_with("ValueError: the job needs about "), "{reason}");
-    assert!(reason.ends_with("bytes of memory, and MEMORY_BUDGET is 10485760"), "{reason}");
+    assert!(
+        reason.starts_with("ValueError: the job needs about "),
+        "{reason}"
+    );
+    assert!(
+        reason.ends_with("bytes of memory, and MEMORY_BUDGET is 10485760"),
+        "{reason}"
+    );
     let beyond = [FIELDS[0], FIELDS[1], ("scale", "inf")];
     let reason = lab.wait_failed(&lab.submit(INPUT, &beyond));
     assert_eq!(reason, "ValueError: scale inf is not between 0.1 and 10");
@@ -141,7 +227,12 @@ async fn jobs_share_the_memory_that_there_is() {
 async fn the_environment_can_overrule_models_of_jobs() {
     let lab = lab().await;
     let _pod = lab.pod("pod-1").set("MODEL_SELECTION", "env").start();
-    let named = [("channels", ""), ("dimension_order", ""), ("model_name", "Missing"), ("model_version", "3")];
+    let named = [
+        ("channels", ""),
+        ("dimension_order", ""),
+        ("model_name", "Missing"),
+        ("model_version", "3"),
+    ];
     lab.wait_done(&lab.submit(INPUT, &named));
 }
 
@@ -149,7 +240,10 @@ async fn the_environment_can_overrule_models_of_jobs() {
 async fn a_batch_clients_job_without_channels_and_order_is_worked() {
     let lab = lab().await;
     let _pod = lab.pod("pod-1").start();
-    let hash = lab.wait_done(&lab.submit(INPUT, &[("channels", ""), ("dimension_order", ""), ("scale", "")]));
+    let hash = lab.wait_done(&lab.submit(
+        INPUT,
+        &[("channels", ""), ("dimension_order", ""), ("scale", "")],
+    ));
     assert_eq!(lab.result(&hash).len(), 1);
     assert_eq!(hash["scale"], "1", "the scale that was used is recorded");
 }
@@ -157,11 +251,21 @@ async fn a_batch_clients_job_without_channels_and_order_is_worked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn detectors_are_asked_only_if_they_are_on() {
     let lab = lab().await;
-    let _pod = lab.pod("pod-1").set("SCALE_DETECT_ENABLED", "true").set("MIN_SCALE", "0.01").start();
+    let _pod = lab
+        .pod("pod-1")
+        .set("SCALE_DETECT_ENABLED", "true")
+        .set("MIN_SCALE", "0.01")
+        .start();
     let hash = lab.wait_done(&lab.submit(INPUT, &[("scale", ""), ("dimension_order", "XYC")]));
     let scale: f64 = hash["scale"].parse().expect("a number");
     assert!(scale > 0.0 && scale != 1.0, "{scale}");
-    assert!(lab.models.faults().seen().iter().any(|seen| seen.model == "ScaleDetection"));
+    assert!(
+        lab.models
+            .faults()
+            .seen()
+            .iter()
+            .any(|seen| seen.model == "ScaleDetection")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -172,25 +276,70 @@ async fn wrong_input_fails_with_a_reason_that_stands_alone() {
     lab.put("uploads/text.tif", b"this is no image");
     let failed = |input: &str, fields: &[(&str, &str)]| lab.wait_failed(&lab.submit(input, fields));
 
-    assert_eq!(failed("uploads/cells.ZIP", &FIELDS), "Invalid filetype for \"segmentation\" job.");
+    assert_eq!(
+        failed("uploads/cells.ZIP", &FIELDS),
+        "Invalid filetype for \"segmentation\" job."
+    );
     type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
     let cases: [Case<'_>; 12] = [
         ("uploads/broken.png", &FIELDS, "ValueError"),
-        ("uploads/text.tif", &[("dimension_order", "XY")], "ValueError"),
+        (
+            "uploads/text.tif",
+            &[("dimension_order", "XY")],
+            "ValueError",
+        ),
         ("uploads/missing.png", &FIELDS, "not in"),
         (INPUT, &[("input_file_name", "")], "names no input file"),
-        (INPUT, &[("dimension_order", "BXYC")], "image has 3 axes but dimension order `BXYC` names 4"),
-        (INPUT, &[("dimension_order", "XYC"), ("channels", "9")], "channel 9"),
-        (INPUT, &[("dimension_order", "XYC"), ("channels", "x")], "no channel number"),
-        (INPUT, &[("dimension_order", "XYC"), ("channels", ",,")], "selects no channel"),
-        (INPUT, &[("dimension_order", "XYC"), ("channels", "0,1,2,3")], "3 models"),
-        (INPUT, &[("dimension_order", "XYC"), ("scale", "many")], "scale `many` is not a number"),
-        (INPUT, &[("dimension_order", "XYC"), ("scale", "11")], "between 0.1 and 10"),
-        (INPUT, &[("dimension_order", "XYC"), ("input_file_name", "s3://other/key.png")], "StorageError"),
+        (
+            INPUT,
+            &[("dimension_order", "BXYC")],
+            "image has 3 axes but dimension order `BXYC` names 4",
+        ),
+        (
+            INPUT,
+            &[("dimension_order", "XYC"), ("channels", "9")],
+            "channel 9",
+        ),
+        (
+            INPUT,
+            &[("dimension_order", "XYC"), ("channels", "x")],
+            "no channel number",
+        ),
+        (
+            INPUT,
+            &[("dimension_order", "XYC"), ("channels", ",,")],
+            "selects no channel",
+        ),
+        (
+            INPUT,
+            &[("dimension_order", "XYC"), ("channels", "0,1,2,3")],
+            "3 models",
+        ),
+        (
+            INPUT,
+            &[("dimension_order", "XYC"), ("scale", "many")],
+            "scale `many` is not a number",
+        ),
+        (
+            INPUT,
+            &[("dimension_order", "XYC"), ("scale", "11")],
+            "between 0.1 and 10",
+        ),
+        (
+            INPUT,
+            &[
+                ("dimension_order", "XYC"),
+                ("input_file_name", "s3://other/key.png"),
+            ],
+            "StorageError",
+        ),
     ];
     for (input, fields, expected) in cases {
         let reason = failed(input, fields);
-        assert!(reason.contains(expected) && reason.contains(": "), "{fields:?}: {reason}");
+        assert!(
+            reason.contains(expected) && reason.contains(": "),
+            "{fields:?}: {reason}"
+        );
     }
     eventually("nothing is left behind", || lab.is_quiet());
 }
@@ -200,7 +349,10 @@ async fn images_over_the_limit_are_refused() {
     let lab = lab().await;
     let _pod = lab.pod("pod-1").set("MAX_IMAGE_WIDTH", "359").start();
     let reason = lab.wait_failed(&lab.submit(INPUT, &FIELDS));
-    assert!(reason.contains("360 wide") && reason.contains("359"), "{reason}");
+    assert!(
+        reason.contains("360 wide") && reason.contains("359"),
+        "{reason}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -215,8 +367,11 @@ async fn slots_work_side_by_side_with_a_list_each() {
         lists.len() == 3
     });
     lists.sort();
-    let expected =
-        ["processing-segmentation:pod-1", "processing-segmentation:slot1:pod-1", "processing-segmentation:slot2:pod-1"];
+    let expected = [
+        "processing-segmentation:pod-1",
+        "processing-segmentation:slot1:pod-1",
+        "processing-segmentation:slot2:pod-1",
+    ];
     assert_eq!(lists, expected);
     keys.iter().for_each(|key| drop(lab.wait_done(key)));
     eventually("nothing is left behind", || lab.is_quiet());
@@ -229,7 +384,10 @@ async fn a_killed_consumers_job_is_taken_up_by_its_successor_of_the_same_name() 
     let mut pod = lab.pod("pod-1").start();
     let key = lab.submit_to_model(INPUT, &FIELDS);
     pod.kill();
-    assert_eq!(lab.redis.list("processing-segmentation:pod-1"), [key.as_str()]);
+    assert_eq!(
+        lab.redis.list("processing-segmentation:pod-1"),
+        [key.as_str()]
+    );
 
     let _pod = lab.pod("pod-1").start();
     let hash = lab.wait_done(&key);
@@ -261,27 +419,49 @@ async fn on_sigterm_a_job_that_does_not_fit_goes_back_to_the_front() {
     let second = lab.submit(INPUT, &FIELDS);
     pod.terminate();
     assert_eq!(pod.wait().code(), Some(0));
-    assert_eq!(lab.redis.list("segmentation"), [second, first.clone()], "the right end is served next");
+    assert_eq!(
+        lab.redis.list("segmentation"),
+        [second, first.clone()],
+        "the right end is served next"
+    );
     assert!(lab.redis.keys("processing-*").is_empty());
-    assert_eq!(lab.redis.ask::<u32>(&["EXISTS", "rc:lease:segmentation"]), 0);
+    assert_eq!(
+        lab.redis.ask::<u32>(&["EXISTS", "rc:lease:segmentation"]),
+        0
+    );
 
     let _pod = lab.pod("pod-2").start();
-    assert!(!lab.wait_done(&first).contains_key("rc_crashes"), "nothing is counted against it");
+    assert!(
+        !lab.wait_done(&first).contains_key("rc_crashes"),
+        "nothing is counted against it"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_retryable_answer_of_the_model_server_is_retried() {
     let lab = lab().await;
     let _pod = lab.pod("pod-1").start();
-    for code in [Code::Unavailable, Code::ResourceExhausted, Code::DeadlineExceeded] {
+    for code in [
+        Code::Unavailable,
+        Code::ResourceExhausted,
+        Code::DeadlineExceeded,
+    ] {
         let before = lab.models.faults().calls(Method::Predict);
         lab.models.faults().fail(Method::Predict, code, 2);
         lab.wait_done(&lab.submit(INPUT, &FIELDS));
-        assert!(lab.models.faults().calls(Method::Predict) >= before + 3, "{code:?}");
+        assert!(
+            lab.models.faults().calls(Method::Predict) >= before + 3,
+            "{code:?}"
+        );
     }
-    lab.models.faults().fail(Method::Predict, Code::InvalidArgument, 1);
+    lab.models
+        .faults()
+        .fail(Method::Predict, Code::InvalidArgument, 1);
     let reason = lab.wait_failed(&lab.submit(INPUT, &FIELDS));
-    assert!(reason.starts_with("ModelServerError: ") && reason.contains("NuclearSegmentation:6"), "{reason}");
+    assert!(
+        reason.starts_with("ModelServerError: ") && reason.contains("NuclearSegmentation:6"),
+        "{reason}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -316,13 +496,21 @@ async fn a_model_server_that_comes_up_late_is_waited_for_with_a_heartbeat() {
     let port = peers::redis::free_port();
     let _pod = lab.pod("pod-1").set("TF_PORT", &port.to_string()).start();
     let key = lab.submit(INPUT, &FIELDS);
-    let updated = || lab.redis.hash(&key).get("updated_at").cloned().unwrap_or_default();
+    let updated = || {
+        lab.redis
+            .hash(&key)
+            .get("updated_at")
+            .cloned()
+            .unwrap_or_default()
+    };
     eventually("the job waits", || lab.redis.hash(&key)["status"] != "new");
     let first = updated();
     tokio::time::sleep(Duration::from_secs(6)).await;
     assert!(updated() > first, "the heartbeat refreshes updated_at");
     let model = peers::boxq::model("nuclear", "NuclearSegmentation:6", [64, 64]);
-    let _server = redis_consumer::serving::ModelServer::start(port, vec![model]).await.expect("the port is free");
+    let _server = redis_consumer::serving::ModelServer::start(port, vec![model])
+        .await
+        .expect("the port is free");
     lab.wait_done(&key);
 }
 
@@ -339,9 +527,17 @@ async fn no_queue_entry_however_malformed_stops_the_consumer() {
     let not_utf8 = b"segmentation:\xff\xfe:1".to_vec();
     let _: u32 = lab.redis.ask_bytes(
         "HSET",
-        &[not_utf8.clone(), b"status".to_vec(), b"new".to_vec(), b"input_file_name".to_vec(), INPUT.into()],
+        &[
+            not_utf8.clone(),
+            b"status".to_vec(),
+            b"new".to_vec(),
+            b"input_file_name".to_vec(),
+            INPUT.into(),
+        ],
     );
-    let _: u32 = lab.redis.ask_bytes("LPUSH", &[b"segmentation".to_vec(), not_utf8.clone()]);
+    let _: u32 = lab
+        .redis
+        .ask_bytes("LPUSH", &[b"segmentation".to_vec(), not_utf8.clone()]);
     lab.wait_done(&lab.submit(INPUT, &FIELDS));
     eventually("nothing is left behind", || lab.is_quiet());
     let status: String = lab.redis.ask_bytes("HGET", &[not_utf8, b"status".to_vec()]);
@@ -381,7 +577,11 @@ async fn a_job_whose_hash_expires_leaves_nothing_behind() {
     let key = lab.submit_to_model(INPUT, &FIELDS);
     let _: u32 = lab.redis.ask(&["DEL", &key]);
     eventually("the entry is dropped", || lab.is_quiet());
-    assert_eq!(lab.redis.ask::<u32>(&["EXISTS", &key]), 0, "no stub is written");
+    assert_eq!(
+        lab.redis.ask::<u32>(&["EXISTS", &key]),
+        0,
+        "no stub is written"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -391,12 +591,28 @@ async fn a_job_that_a_janitor_moved_is_not_overwritten() {
     let mut pod = lab.pod("pod-1").start();
     let key = lab.submit_to_model(INPUT, &FIELDS);
     // A Python consumer has it now: the janitor took it out of our list, and that consumer wrote its name.
-    let _: u32 = lab.redis.ask(&["LREM", "processing-segmentation:pod-1", "1", &key]);
-    let _: u32 = lab.redis.ask(&["LPUSH", "processing-segmentation:python-0", &key]);
-    let _: u32 = lab.redis.ask(&["HSET", &key, "status", "started", "identity_started", "python-0"]);
-    eventually("our result is dropped", || pod.log().contains("its result is dropped"));
+    let _: u32 = lab
+        .redis
+        .ask(&["LREM", "processing-segmentation:pod-1", "1", &key]);
+    let _: u32 = lab
+        .redis
+        .ask(&["LPUSH", "processing-segmentation:python-0", &key]);
+    let _: u32 = lab.redis.ask(&[
+        "HSET",
+        &key,
+        "status",
+        "started",
+        "identity_started",
+        "python-0",
+    ]);
+    eventually("our result is dropped", || {
+        pod.log().contains("its result is dropped")
+    });
     let hash = lab.redis.hash(&key);
-    assert!(!hash.contains_key("output_url") && hash["identity_started"] == "python-0", "{hash:?}");
+    assert!(
+        !hash.contains_key("output_url") && hash["identity_started"] == "python-0",
+        "{hash:?}"
+    );
     assert_eq!(lab.redis.list("processing-segmentation:python-0"), [key]);
     assert!(pod.is_running());
 }
@@ -436,7 +652,10 @@ async fn a_consumer_may_start_before_redis_does() {
 async fn the_address_may_be_a_sentinels_as_kiosks_have_it() {
     let mut lab = lab().await;
     let sentinel = Sentinel::start(&lab.redis, "kiosk");
-    let mut pod = lab.pod("pod-1").set("REDIS_PORT", &sentinel.port.to_string()).start();
+    let mut pod = lab
+        .pod("pod-1")
+        .set("REDIS_PORT", &sentinel.port.to_string())
+        .start();
     lab.wait_done(&lab.submit(INPUT, &FIELDS));
     lab.redis.pause();
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -452,34 +671,58 @@ async fn an_idle_consumer_picks_a_job_up_at_once_and_asks_redis_little() {
     lab.wait_done(&lab.submit(INPUT, &FIELDS));
     let monitor = lab.redis.monitor();
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let sent = monitor.lines(&lab.redis).into_iter().filter(|line| !line.contains("lua]")).count();
+    let sent = monitor
+        .lines(&lab.redis)
+        .into_iter()
+        .filter(|line| !line.contains("lua]"))
+        .count();
     assert!(sent <= 12, "{sent} commands in three idle seconds");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn leftovers_of_a_python_consumer_of_the_same_name_are_put_back() {
     let lab = lab().await;
-    lab.write_job("left", INPUT, &[("dimension_order", "XYC"), ("status", "predicting")]);
-    let _: u32 = lab.redis.ask(&["LPUSH", "processing-segmentation:pod-1", "left"]);
+    lab.write_job(
+        "left",
+        INPUT,
+        &[("dimension_order", "XYC"), ("status", "predicting")],
+    );
+    let _: u32 = lab
+        .redis
+        .ask(&["LPUSH", "processing-segmentation:pod-1", "left"]);
     lab.write_job("foreign", INPUT, &FIELDS);
-    let _: u32 = lab.redis.ask(&["LPUSH", "processing-segmentation:pod-10", "foreign"]);
+    let _: u32 = lab
+        .redis
+        .ask(&["LPUSH", "processing-segmentation:pod-10", "foreign"]);
     let _pod = lab.pod("pod-1").start();
     lab.wait_done("left");
-    assert_eq!(lab.redis.list("processing-segmentation:pod-10"), ["foreign"], "another pod's list is not ours");
+    assert_eq!(
+        lab.redis.list("processing-segmentation:pod-10"),
+        ["foreign"],
+        "another pod's list is not ours"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn secrets_stay_out_of_logs_and_reasons() {
     let lab = lab().await;
-    let pod = lab.pod("pod-1").set("AWS_ACCESS_KEY_ID", "key").set("AWS_SECRET_ACCESS_KEY", "hunter2-secret").start();
+    let pod = lab
+        .pod("pod-1")
+        .set("AWS_ACCESS_KEY_ID", "key")
+        .set("AWS_SECRET_ACCESS_KEY", "hunter2-secret")
+        .start();
     let reason = lab.wait_failed(&lab.submit("uploads/missing.png", &FIELDS));
-    assert!(!reason.contains("hunter2") && !reason.contains("/tmp"), "{reason}");
+    assert!(
+        !reason.contains("hunter2") && !reason.contains("/tmp"),
+        "{reason}"
+    );
     assert!(!pod.log().contains("hunter2"));
 }
 
 /// A gray TIFF of the picture's first channel.
 fn gray() -> Vec<u8> {
-    let image = images::decode(IMAGE, "nuclei.png", &Limits::default()).expect("the fixture is an image");
+    let image =
+        images::decode(IMAGE, "nuclei.png", &Limits::default()).expect("the fixture is an image");
     let plane = image.index_axis(ndarray::Axis(2), 0).to_owned();
     images::encode_tiff(plane.view().into_dyn())
 }
@@ -496,7 +739,12 @@ fn the_start_is_quick_to_refuse_wrong_settings() {
         .expect("the program starts");
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(64), "{text}");
-    for name in ["REDIS_PORT", "GRPC_TIMEOUT", "CONSUMER_TYPE", "STORAGE_BUCKET"] {
+    for name in [
+        "REDIS_PORT",
+        "GRPC_TIMEOUT",
+        "CONSUMER_TYPE",
+        "STORAGE_BUCKET",
+    ] {
         assert!(text.contains(name), "{name} in {text}");
     }
     assert!(started.elapsed() < Duration::from_secs(20));
@@ -504,7 +752,12 @@ fn the_start_is_quick_to_refuse_wrong_settings() {
 
 /// A consumer whose bucket is on an S3 server.
 fn pod_on_s3(lab: &Lab, s3: &S3Server) -> Pod {
-    let settings = s3.environment().into_iter().fold(lab.pod("pod-1"), |pod, (name, value)| pod.set(&name, &value));
+    let settings = s3
+        .environment()
+        .into_iter()
+        .fold(lab.pod("pod-1"), |pod, (name, value)| {
+            pod.set(&name, &value)
+        });
     settings.set("STORAGE_MAX_BACKOFF", "1").start()
 }
 
@@ -516,7 +769,10 @@ async fn a_result_on_s3_lies_where_the_hash_says() {
     std::fs::write(s3.folder().join(INPUT), IMAGE).expect("an object");
     let _pod = pod_on_s3(&lab, &s3);
     let hash = lab.wait_done(&lab.submit(INPUT, &FIELDS));
-    assert!(s3.folder().join(&hash["output_file_name"]).exists(), "{hash:?}");
+    assert!(
+        s3.folder().join(&hash["output_file_name"]).exists(),
+        "{hash:?}"
+    );
     assert!(hash["output_url"].ends_with(&hash["output_file_name"]));
 }
 
@@ -537,7 +793,13 @@ async fn a_store_that_answers_503_for_a_while_costs_time_and_nothing_else() {
             stamps.insert(hash["updated_at"].clone());
             hash["status"] == "done"
         });
-        assert!(submitted.elapsed() >= outage, "it was done during the outage");
-        assert!(outage < Duration::from_secs(10) || stamps.len() > 5, "the heartbeat goes on: {stamps:?}");
+        assert!(
+            submitted.elapsed() >= outage,
+            "it was done during the outage"
+        );
+        assert!(
+            outage < Duration::from_secs(10) || stamps.len() > 5,
+            "the heartbeat goes on: {stamps:?}"
+        );
     }
 }

@@ -16,13 +16,40 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("analysis", &["analysis"]),
     ("tracking", &["tracking", "analysis", "failure"]),
     ("images", &["images"]),
-    ("storage", &["storage", "settings", "images", "metrics", "traces"]),
+    (
+        "storage",
+        &["storage", "settings", "images", "metrics", "traces"],
+    ),
     ("serving", &["serving", "settings", "metrics", "traces"]),
     ("queue", &["queue", "settings", "job", "metrics", "traces"]),
     ("job", &["queue", "failure", "traces"]),
-    ("reason", &["failure", "images", "job", "serving", "storage"]),
-    ("applications", &["applications", "tracking", "analysis", "serving", "compute", "failure"]),
-    ("consumer", &["consumer", "consumers", "job", "memory", "serving", "settings", "storage"]),
+    (
+        "reason",
+        &["failure", "images", "job", "serving", "storage"],
+    ),
+    (
+        "applications",
+        &[
+            "applications",
+            "tracking",
+            "analysis",
+            "serving",
+            "compute",
+            "failure",
+        ],
+    ),
+    (
+        "consumer",
+        &[
+            "consumer",
+            "consumers",
+            "job",
+            "memory",
+            "serving",
+            "settings",
+            "storage",
+        ],
+    ),
     (
         "consumers",
         &[
@@ -41,9 +68,25 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "worker",
-        &["queue", "job", "consumer", "reason", "failure", "serving", "memory", "settings", "metrics", "traces"],
+        &[
+            "queue", "job", "consumer", "reason", "failure", "serving", "memory", "settings",
+            "metrics", "traces",
+        ],
     ),
-    ("monitor", &["monitor", "queue", "job", "worker", "serving", "storage", "memory", "settings", "kubernetes"]),
+    (
+        "monitor",
+        &[
+            "monitor",
+            "queue",
+            "job",
+            "worker",
+            "serving",
+            "storage",
+            "memory",
+            "settings",
+            "kubernetes",
+        ],
+    ),
 ];
 
 /// Modules that wire others together and may use anything.
@@ -60,11 +103,17 @@ fn every_module_uses_only_what_the_table_allows() {
             continue;
         }
         let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == module) else {
-            panic!("`{module}` ({}) is not in the table: say here what it may use", file.display());
+            panic!(
+                "`{module}` ({}) is not in the table: say here what it may use",
+                file.display()
+            );
         };
         for used in crate_modules(&text) {
             if !allowed.contains(&used.as_str()) {
-                wrong.push(format!("{}: `{module}` must not use `{used}`", file.display()));
+                wrong.push(format!(
+                    "{}: `{module}` must not use `{used}`",
+                    file.display()
+                ));
             }
         }
     }
@@ -73,9 +122,16 @@ fn every_module_uses_only_what_the_table_allows() {
 
 #[test]
 fn pure_modules_know_no_runtime() {
-    for (module, text, file) in sources().into_iter().filter(|(module, ..)| PURE.contains(&module.as_str())) {
+    for (module, text, file) in sources()
+        .into_iter()
+        .filter(|(module, ..)| PURE.contains(&module.as_str()))
+    {
         for word in ["tokio", "async fn", "async move", "std::env", "std::net"] {
-            assert!(!text.contains(word), "{}: `{module}` must not contain `{word}`", file.display());
+            assert!(
+                !text.contains(word),
+                "{}: `{module}` must not contain `{word}`",
+                file.display()
+            );
         }
     }
 }
@@ -83,11 +139,19 @@ fn pure_modules_know_no_runtime() {
 #[test]
 fn words_of_the_wire_stand_in_one_folder() {
     for (_, text, file) in sources() {
-        for word in
-            ["\"input_file_name\"", "\"pre-processing\"", "\"saving-results\"", "\"updated_at\"", "\"output_url\""]
-        {
+        for word in [
+            "\"input_file_name\"",
+            "\"pre-processing\"",
+            "\"saving-results\"",
+            "\"updated_at\"",
+            "\"output_url\"",
+        ] {
             let home = file.parent().is_some_and(|folder| folder.ends_with("job"));
-            assert!(home || !text.contains(word), "{}: {word} belongs to job/", file.display());
+            assert!(
+                home || !text.contains(word),
+                "{}: {word} belongs to job/",
+                file.display()
+            );
         }
     }
 }
@@ -104,23 +168,40 @@ fn sources() -> Vec<(String, String, PathBuf)> {
                 folders.push(path);
             } else if path.extension().is_some_and(|suffix| suffix == "rs") {
                 let inside = path.strip_prefix(&root).expect("it lies below src");
-                let top = inside.iter().next().expect("a file has a name").to_string_lossy();
+                let top = inside
+                    .iter()
+                    .next()
+                    .expect("a file has a name")
+                    .to_string_lossy();
                 let text = fs::read_to_string(&path).expect("sources are text");
-                let without_tests = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().to_owned();
+                let without_tests = text
+                    .split("#[cfg(test)]\nmod tests")
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned();
                 found.push((top.trim_end_matches(".rs").to_owned(), without_tests, path));
             }
         }
     }
-    assert!(found.len() > 20, "only {} source files were found", found.len());
+    assert!(
+        found.len() > 20,
+        "only {} source files were found",
+        found.len()
+    );
     found
 }
 
 fn crate_modules(text: &str) -> BTreeSet<String> {
-    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let code = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
     let mut modules = BTreeSet::new();
     for line in code {
         for rest in line.split("crate::").skip(1) {
-            let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let name: String = rest
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect();
             modules.insert(name);
         }
     }

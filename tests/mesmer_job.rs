@@ -17,7 +17,10 @@ fn tissue() -> Array3<f32> {
     let nuclei = nuclei.index_axis_move(Axis(2), 0);
     let rolled = stack(Axis(0), &[nuclei.view(), nuclei.view()]).expect("two copies");
     let membranes = rolled.fold_axis(Axis(0), 20.0, |most, &value| value.max(*most));
-    stack(Axis(2), &[nuclei.view(), membranes.view()]).expect("two channels").into_dimensionality().expect("three axes")
+    stack(Axis(2), &[nuclei.view(), membranes.view()])
+        .expect("two channels")
+        .into_dimensionality()
+        .expect("three axes")
 }
 
 async fn lab(image: ArrayD<f32>) -> Lab {
@@ -31,7 +34,9 @@ fn labels(tiff: &[u8]) -> ArrayD<f32> {
 }
 
 fn cells(tiff: &[u8]) -> usize {
-    labels(tiff).iter().fold(0.0_f32, |most, &label| most.max(label)) as usize
+    labels(tiff)
+        .iter()
+        .fold(0.0_f32, |most, &label| most.max(label)) as usize
 }
 
 fn pod(lab: &Lab) -> peers::lab::PodSettings {
@@ -41,18 +46,31 @@ fn pod(lab: &Lab) -> peers::lab::PodSettings {
 #[tokio::test(flavor = "multi_thread")]
 async fn both_compartments_come_as_two_features_with_the_statuses_of_the_contract() {
     let lab = lab(tissue().into_dyn()).await;
-    lab.models.faults().delay(std::time::Duration::from_millis(700));
+    lab.models
+        .faults()
+        .delay(std::time::Duration::from_millis(700));
     let _pod = pod(&lab).set("MESMER_COMPARTMENT", "both").start();
     let monitor = lab.redis.monitor();
     let hash = lab.wait_done(&lab.submit(INPUT, &[("channels", "0,1")]));
     let lines = monitor.lines(&lab.redis);
     assert_stages_in_order(&lines);
-    assert!(!lines.iter().any(|line| line.contains("\"post-processing\"")), "{lines:#?}");
+    assert!(
+        !lines
+            .iter()
+            .any(|line| line.contains("\"post-processing\"")),
+        "{lines:#?}"
+    );
     assert_eq!(hash["dim_order"], "YXC");
 
     let entries = lab.result(&hash);
     let names: Vec<_> = entries.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["uploads/tissue_feature_0.tif", "uploads/tissue_feature_1.tif"]);
+    assert_eq!(
+        names,
+        [
+            "uploads/tissue_feature_0.tif",
+            "uploads/tissue_feature_1.tif"
+        ]
+    );
     let (rows, columns, _) = tissue().dim();
     assert_eq!(labels(&entries[0].1).shape(), [1, rows, columns]);
     assert!(cells(&entries[0].1) > 10 && cells(&entries[1].1) > 10);
@@ -61,16 +79,29 @@ async fn both_compartments_come_as_two_features_with_the_statuses_of_the_contrac
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_job_chooses_compartment_and_channels_over_the_environment() {
-    let lab = lab(tissue().permuted_axes([2, 0, 1]).as_standard_layout().into_owned().into_dyn()).await;
+    let lab = lab(tissue()
+        .permuted_axes([2, 0, 1])
+        .as_standard_layout()
+        .into_owned()
+        .into_dyn())
+    .await;
     let _pod = pod(&lab).set("MESMER_COMPARTMENT", "both").start();
     let first = lab.wait_done(&lab.submit(INPUT, &[("channels", ""), ("compartment", "nuclear")]));
-    let swapped = lab.wait_done(&lab.submit(INPUT, &[("channels", "1,0"), ("compartment", "nuclear")]));
+    let swapped =
+        lab.wait_done(&lab.submit(INPUT, &[("channels", "1,0"), ("compartment", "nuclear")]));
     assert_eq!(first["dim_order"], "CYX");
     let (first, swapped) = (lab.result(&first), lab.result(&swapped));
     assert_eq!((first.len(), swapped.len()), (1, 1), "one compartment each");
-    assert_ne!(first[0].1, swapped[0].1, "the nuclear channel is another one");
+    assert_ne!(
+        first[0].1, swapped[0].1,
+        "the nuclear channel is another one"
+    );
     let seen = lab.models.faults().seen();
-    assert!(seen.iter().filter(|seen| seen.method == Method::Predict).all(|seen| seen.inputs[0].2[3] == 2));
+    assert!(
+        seen.iter()
+            .filter(|seen| seen.method == Method::Predict)
+            .all(|seen| seen.inputs[0].2[3] == 2)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -89,22 +120,40 @@ async fn what_cannot_be_worked_fails_with_a_reason_that_says_what_to_mend() {
     let _pod = pod(&lab).set("MAX_IMAGE_WIDTH", "4096").start();
     let reason = |fields: &[(&str, &str)]| lab.wait_failed(&lab.submit(INPUT, fields));
     let wrong = reason(&[("channels", ""), ("compartment", "membrane")]);
-    assert_eq!(wrong, "ValueError: compartment `membrane`: expected whole-cell, nuclear or both");
+    assert_eq!(
+        wrong,
+        "ValueError: compartment `membrane`: expected whole-cell, nuclear or both"
+    );
     let wrong = reason(&[("channels", "0")]);
-    assert_eq!(wrong, "ValueError: image has 1 channels but the model takes 2");
+    assert_eq!(
+        wrong,
+        "ValueError: image has 1 channels but the model takes 2"
+    );
     let wrong = reason(&[("channels", "0,7")]);
-    assert!(wrong.contains("channel 7 was selected but the image has 2"), "{wrong}");
+    assert!(
+        wrong.contains("channel 7 was selected but the image has 2"),
+        "{wrong}"
+    );
     let wrong = reason(&[("channels", "0;1")]);
     assert!(wrong.contains("`0;1` is no channel number"), "{wrong}");
     let wrong = reason(&[("channels", ""), ("scale", "100")]);
     assert!(wrong.contains("scale 100 is not between"), "{wrong}");
 
-    lab.put("uploads/gray.tif", &encode_tiff(tissue().index_axis(Axis(2), 0).into_dyn()));
+    lab.put(
+        "uploads/gray.tif",
+        &encode_tiff(tissue().index_axis(Axis(2), 0).into_dyn()),
+    );
     let wrong = lab.wait_failed(&lab.submit("uploads/gray.tif", &[("channels", "")]));
-    assert_eq!(wrong, "ValueError: image has 3 axes, batch included, but the model takes 4");
+    assert_eq!(
+        wrong,
+        "ValueError: image has 3 axes, batch included, but the model takes 4"
+    );
     lab.put("uploads/tissue.zip", b"PK");
     let wrong = lab.wait_failed(&lab.submit("uploads/tissue.zip", &[]));
-    assert!(wrong.contains("Invalid filetype for \"segmentation\" job."), "{wrong}");
+    assert!(
+        wrong.contains("Invalid filetype for \"segmentation\" job."),
+        "{wrong}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,5 +162,8 @@ async fn a_model_with_other_outputs_is_refused() {
     lab.put("uploads/gray.tif", &encode_tiff(tissue().into_dyn().view()));
     let _pod = pod(&lab).set("MESMER_MODEL", "TwoHeads:1").start();
     let reason = lab.wait_failed(&lab.submit(INPUT, &[("channels", "")]));
-    assert!(reason.contains("answered 2 outputs, this analysis needs one with 4"), "{reason}");
+    assert!(
+        reason.contains("answered 2 outputs, this analysis needs one with 4"),
+        "{reason}"
+    );
 }

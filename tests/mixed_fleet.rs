@@ -17,13 +17,20 @@ use redis_consumer::storage::archive::write_zip;
 use serde_json::Value;
 
 const IMAGE: &[u8] = include_bytes!("fixtures/nuclei/dsb2018_777f7c42.png");
-const FIELDS: [(&str, &str); 3] = [("dimension_order", "XYC"), ("channels", "0,"), ("scale", "1")];
+const FIELDS: [(&str, &str); 3] = [
+    ("dimension_order", "XYC"),
+    ("channels", "0,"),
+    ("scale", "1"),
+];
 
 async fn lab() -> Lab {
     let models = vec![
         boxq::model("nuclear", "NuclearSegmentation:6", [64, 64]),
         graph_models::encoder(&ModelId::new("NuclearTrackingNE", 6)),
-        graph_models::inference(&ModelId::new("NuclearTrackingInf", 6), &graph_models::defaults()),
+        graph_models::inference(
+            &ModelId::new("NuclearTrackingInf", 6),
+            &graph_models::defaults(),
+        ),
         spot_model::model(&ModelId::new("SpotDetection", 3), &[-1, 64, 64, 1]),
     ];
     Lab::with(Redis::start(), models).await
@@ -31,24 +38,44 @@ async fn lab() -> Lab {
 
 /// A consumer that takes jobs of its kind from the queue of the same name, and looks after children often.
 fn pod(lab: &Lab, kind: &str) -> PodSettings {
-    let pod = lab.pod(&format!("pod-{kind}")).set("CONSUMER_TYPE", kind).set("LEASE_TIME", "2");
+    let pod = lab
+        .pod(&format!("pod-{kind}"))
+        .set("CONSUMER_TYPE", kind)
+        .set("LEASE_TIME", "2");
     let pod = pod.set("SEGMENTATION_QUEUE", "segmentation");
-    if kind == "zip" { pod } else { pod.set("QUEUE", kind) }
+    if kind == "zip" {
+        pod
+    } else {
+        pod.set("QUEUE", kind)
+    }
 }
 
 fn archive(names: &[&str]) -> Vec<u8> {
-    write_zip(names.iter().map(|name| ((*name).to_owned(), IMAGE.to_vec()))).expect("it fits in memory")
+    write_zip(
+        names
+            .iter()
+            .map(|name| ((*name).to_owned(), IMAGE.to_vec())),
+    )
+    .expect("it fits in memory")
 }
 
 /// The children of a job that waits for them.
 fn children(lab: &Lab, parent: &str) -> Vec<String> {
-    eventually("it waits for its children", || lab.redis.hash(parent).contains_key("children_total"));
-    lab.redis.hash(parent)["children"].split(',').map(str::to_owned).collect()
+    eventually("it waits for its children", || {
+        lab.redis.hash(parent).contains_key("children_total")
+    });
+    lab.redis.hash(parent)["children"]
+        .split(',')
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The entries of the result that a key names.
 fn result(lab: &Lab, key: &str) -> Vec<(String, Vec<u8>)> {
-    lab.result(&HashMap::from([("output_file_name".to_owned(), key.to_owned())]))
+    lab.result(&HashMap::from([(
+        "output_file_name".to_owned(),
+        key.to_owned(),
+    )]))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,11 +85,16 @@ async fn frames_that_a_python_parent_has_queued_are_segmented() {
     let mut parent = PythonParent::new(lab.redis.connection());
     // As the newest parents do, and as those up to 0.8.4 did.
     let newest = [("channels", "0,,"), ("dimension_order", "XY")];
-    let oldest = [("model_name", "NuclearSegmentation"), ("model_version", "6"), ("scale", "1")];
+    let oldest = [
+        ("model_name", "NuclearSegmentation"),
+        ("model_version", "6"),
+        ("scale", "1"),
+    ];
     let oldest = [&oldest[..], &[("postprocess_function", "deep_watershed")]].concat();
     for fields in [&newest[..], &oldest] {
         for (frame, image) in frames.outer_iter().enumerate() {
-            let file = format!("0123456789abcdef0123456789abcdef-movie.tif-tracking-frame-{frame}.tif");
+            let file =
+                format!("0123456789abcdef0123456789abcdef-movie.tif-tracking-frame-{frame}.tif");
             lab.put(&format!("output/{file}"), &encode_tiff(image));
             parent.create("segmentation", &file, fields);
         }
@@ -71,37 +103,64 @@ async fn frames_that_a_python_parent_has_queued_are_segmented() {
     for key in parent.wait().expect("all are done") {
         let entries = result(&lab, &key);
         assert_eq!(entries.len(), 1, "{key} has exactly one file");
-        let labels = images::squeeze(images::decode(&entries[0].1, "labels.tif", &Limits::default()).expect("labels"));
+        let labels = images::squeeze(
+            images::decode(&entries[0].1, "labels.tif", &Limits::default()).expect("labels"),
+        );
         assert_eq!(labels.shape(), [96, 96]);
         let squares = [labels[&[31, 30][..]], labels[&[59, 66][..]]];
-        assert!(squares[0] > 0.0 && squares[1] > 0.0 && squares[0] != squares[1], "{squares:?}");
+        assert!(
+            squares[0] > 0.0 && squares[1] > 0.0 && squares[0] != squares[1],
+            "{squares:?}"
+        );
     }
 
     lab.put("output/broken.tif", b"II*\0no image");
     parent.create("segmentation", "broken.tif", &newest);
     let reason = parent.wait().expect_err("it cannot be read");
-    assert!(reason.lines().last().is_some_and(|line| line.starts_with("ValueError: ")), "{reason}");
+    assert!(
+        reason
+            .lines()
+            .last()
+            .is_some_and(|line| line.starts_with("ValueError: ")),
+        "{reason}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn parts_that_a_python_polaris_has_queued_are_worked() {
     let lab = lab().await;
-    let image = images::decode(&spots_and_cells(2), "image.tif", &Limits::default()).expect("an image");
+    let image =
+        images::decode(&spots_and_cells(2), "image.tif", &Limits::default()).expect("an image");
     let plane = |channel| image.index_axis(Axis(2), channel).to_owned();
     let mut parent = PythonParent::new(lab.redis.connection());
     let of_all = [("scale", "1"), ("dimension_order", "BXY")];
-    let parts = [("spot", "", plane(0)), ("segmentation", "0,", plane(1).insert_axis(Axis(0)))];
+    let parts = [
+        ("spot", "", plane(0)),
+        ("segmentation", "0,", plane(1).insert_axis(Axis(0))),
+    ];
     for (queue, channels, image) in parts {
         let file = format!("0123456789abcdef0123456789abcdef-image.tif-{queue}-image.tif");
         lab.put(&format!("output/{file}"), &encode_tiff(image.view()));
-        parent.create(queue, &file, &[&of_all[..], &[("channels", channels)]].concat());
+        parent.create(
+            queue,
+            &file,
+            &[&of_all[..], &[("channels", channels)]].concat(),
+        );
     }
     let _spot = pod(&lab, "spot").set("POLARIS_THRESHOLD", "0.2").start();
     let _images = pod(&lab, "segmentation").start();
     let results = parent.wait().expect("both are done");
-    let names: Vec<_> = results.iter().flat_map(|key| result(&lab, key)).map(|(name, _)| name).collect();
+    let names: Vec<_> = results
+        .iter()
+        .flat_map(|key| result(&lab, key))
+        .map(|(name, _)| name)
+        .collect();
     let start = "0123456789abcdef0123456789abcdef-image.tif";
-    let endings = ["spot-image_0.tif", "spot-image_0.npy", "segmentation-image_batch_0_feature_0.tif"];
+    let endings = [
+        "spot-image_0.tif",
+        "spot-image_0.npy",
+        "segmentation-image_batch_0_feature_0.tif",
+    ];
     assert_eq!(names, endings.map(|ending| format!("{start}-{ending}")));
 }
 
@@ -116,15 +175,33 @@ async fn a_movie_is_tracked_from_frames_that_python_consumers_finish() {
     });
     let labels = encode_tiff(labels.view().into_dyn());
     let entries = vec![("frame_batch_0_feature_0.tif".to_owned(), labels)];
-    lab.put("output/python.zip", &write_zip(entries).expect("it fits in memory"));
+    lab.put(
+        "output/python.zip",
+        &write_zip(entries).expect("it fits in memory"),
+    );
     let _tracking = pod(&lab, "tracking").start();
-    let python = PythonConsumer::start(lab.redis.connection(), "segmentation", "pod-py", Duration::from_millis(20));
+    let python = PythonConsumer::start(
+        lab.redis.connection(),
+        "segmentation",
+        "pod-py",
+        Duration::from_millis(20),
+    );
     let hash = lab.wait_done(&lab.submit_to("tracking", "uploads/movie.tif", &[]));
     assert_eq!(python.stop().len(), 4);
-    assert_eq!((hash["total_jobs"].as_str(), hash["progress"].as_str()), ("4", "100"));
-    let lineage = lab.result(&hash).into_iter().find(|(name, _)| name == "lineage.json").expect("a lineage");
+    assert_eq!(
+        (hash["total_jobs"].as_str(), hash["progress"].as_str()),
+        ("4", "100")
+    );
+    let lineage = lab
+        .result(&hash)
+        .into_iter()
+        .find(|(name, _)| name == "lineage.json")
+        .expect("a lineage");
     let lineage: Value = serde_json::from_slice(&lineage.1).expect("JSON");
-    let frames: Vec<_> = ["1", "2"].iter().map(|track| lineage[*track]["frames"].to_string()).collect();
+    let frames: Vec<_> = ["1", "2"]
+        .iter()
+        .map(|track| lineage[*track]["frames"].to_string())
+        .collect();
     assert_eq!(frames, ["[0,1,2,3]", "[0,1,2,3]"], "{lineage}");
 }
 
@@ -133,7 +210,11 @@ async fn images_that_a_python_archive_has_queued_come_with_what_it_sums_up() {
     let lab = lab().await;
     let mut parent = PythonParent::new(lab.redis.connection());
     // A Python archive hands all of its own fields down, also those that say how it fares itself.
-    let own = [("children_upload_time", "0.5"), ("progress", "0"), ("updated_by", "pod-python")];
+    let own = [
+        ("children_upload_time", "0.5"),
+        ("progress", "0"),
+        ("updated_by", "pod-python"),
+    ];
     let fields = [&own[..], &FIELDS].concat();
     for name in ["a.png", "folder/b.png"] {
         lab.put(&format!("output/{name}"), IMAGE);
@@ -144,9 +225,20 @@ async fn images_that_a_python_archive_has_queued_come_with_what_it_sums_up() {
     for key in lab.redis.keys("segmentation:*") {
         let hash = lab.redis.hash(&key);
         for field in ["download_time", "upload_time", "total_time"] {
-            assert!(hash[field].parse::<f64>().is_ok_and(|seconds| seconds >= 0.0), "{field} in {hash:?}");
+            assert!(
+                hash[field]
+                    .parse::<f64>()
+                    .is_ok_and(|seconds| seconds >= 0.0),
+                "{field} in {hash:?}"
+            );
         }
-        assert_eq!((hash["total_jobs"].as_str(), hash["children_upload_time"].as_str()), ("1", "0.5"));
+        assert_eq!(
+            (
+                hash["total_jobs"].as_str(),
+                hash["children_upload_time"].as_str()
+            ),
+            ("1", "0.5")
+        );
     }
 }
 
@@ -155,19 +247,40 @@ async fn spots_are_counted_by_cells_that_python_consumers_find() {
     let lab = lab().await;
     lab.put("uploads/image.tif", &spots_and_cells(2));
     let points = npy::write(&array![[30.5, 31.25], [80.0, 10.0]].view().into_dyn());
-    lab.put("output/spots.zip", &write_zip([("image_0.npy".to_owned(), points)]).expect("it fits in memory"));
-    let cell =
-        Array2::from_shape_fn((96, 96), |(row, column)| f32::from(row.abs_diff(30) < 9 && column.abs_diff(30) < 9));
+    lab.put(
+        "output/spots.zip",
+        &write_zip([("image_0.npy".to_owned(), points)]).expect("it fits in memory"),
+    );
+    let cell = Array2::from_shape_fn((96, 96), |(row, column)| {
+        f32::from(row.abs_diff(30) < 9 && column.abs_diff(30) < 9)
+    });
     let cell = encode_tiff(cell.view().into_dyn());
     let cell = write_zip([("image_batch_0_feature_0.tif".to_owned(), cell)]);
     lab.put("output/cells.zip", &cell.expect("it fits in memory"));
     let _polaris = pod(&lab, "polaris").start();
-    let _spots = PythonConsumer::start_with_result(lab.redis.connection(), "spot", "output/spots.zip");
-    let _cells = PythonConsumer::start_with_result(lab.redis.connection(), "segmentation", "output/cells.zip");
-    let fields = [("segmentation_type", "cell culture"), ("channels", "0,1,"), ("original_name", "image.tif")];
+    let _spots =
+        PythonConsumer::start_with_result(lab.redis.connection(), "spot", "output/spots.zip");
+    let _cells = PythonConsumer::start_with_result(
+        lab.redis.connection(),
+        "segmentation",
+        "output/cells.zip",
+    );
+    let fields = [
+        ("segmentation_type", "cell culture"),
+        ("channels", "0,1,"),
+        ("original_name", "image.tif"),
+    ];
     let hash = lab.wait_done(&lab.submit_to("polaris", "uploads/image.tif", &fields));
-    let table = lab.result(&hash).into_iter().find(|(name, _)| name == "image_0.csv").expect("a table").1;
-    assert_eq!(String::from_utf8(table).expect("text"), "x,y,cellID0\r\n31.25,30.5,1\r\n10.0,80.0,0\r\n");
+    let table = lab
+        .result(&hash)
+        .into_iter()
+        .find(|(name, _)| name == "image_0.csv")
+        .expect("a table")
+        .1;
+    assert_eq!(
+        String::from_utf8(table).expect("text"),
+        "x,y,cellID0\r\n31.25,30.5,1\r\n10.0,80.0,0\r\n"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -185,9 +298,16 @@ async fn a_child_that_has_vanished_has_failed() {
     vanish(&images[0]);
     let segmentation = pod(&lab, "segmentation").start();
     let hash = lab.wait_done(&key);
-    let failures: Vec<(String, String)> =
-        url::form_urlencoded::parse(hash["failures"].as_bytes()).into_owned().collect();
-    assert_eq!(failures, [(images[0].clone(), "it has vanished (expired or deleted)".to_owned())]);
+    let failures: Vec<(String, String)> = url::form_urlencoded::parse(hash["failures"].as_bytes())
+        .into_owned()
+        .collect();
+    assert_eq!(
+        failures,
+        [(
+            images[0].clone(),
+            "it has vanished (expired or deleted)".to_owned()
+        )]
+    );
     assert_eq!(lab.result(&hash).len(), 1, "the other is in the result");
     drop(segmentation);
 
@@ -206,18 +326,40 @@ async fn a_status_that_nobody_knows_holds_nothing_up() {
     lab.put("output/python.zip", &archive(&["result.png"]));
     let _zip = pod(&lab, "zip").start();
     // An archive begins anew, whatever its status was.
-    let key = lab.submit_to("segmentation-zip", "uploads/some.zip", &[("status", "on-hold")]);
-    let [child] = &children(&lab, &key)[..] else { panic!("one image, one child") };
+    let key = lab.submit_to(
+        "segmentation-zip",
+        "uploads/some.zip",
+        &[("status", "on-hold")],
+    );
+    let [child] = &children(&lab, &key)[..] else {
+        panic!("one image, one child")
+    };
     // Old consumers write words of their own while they work.
     let word = "retry-predicting - 3 - UNAVAILABLE";
     let _: u32 = lab.redis.ask(&["LREM", "segmentation", "1", child]);
     let _: u32 = lab.redis.ask(&["HSET", child, "status", word]);
     let mut monitor = lab.redis.monitor();
     for _ in 0..2 {
-        monitor.until(|line| line.contains("HGET") && line.contains(child.as_str()) && line.contains("lua"));
+        monitor.until(|line| {
+            line.contains("HGET") && line.contains(child.as_str()) && line.contains("lua")
+        });
     }
-    assert_eq!(lab.redis.hash(&key)["status"], "waiting", "the child is not final");
-    let _: u32 = lab.redis.ask(&["HSET", child, "output_file_name", "output/python.zip", "status", "done"]);
+    assert_eq!(
+        lab.redis.hash(&key)["status"],
+        "waiting",
+        "the child is not final"
+    );
+    let _: u32 = lab.redis.ask(&[
+        "HSET",
+        child,
+        "output_file_name",
+        "output/python.zip",
+        "status",
+        "done",
+    ]);
     let hash = lab.wait_done(&key);
-    assert_eq!((hash["failures"].as_str(), hash["total_jobs"].as_str()), ("", "1"));
+    assert_eq!(
+        (hash["failures"].as_str(), hash["total_jobs"].as_str()),
+        ("", "1")
+    );
 }

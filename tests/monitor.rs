@@ -18,22 +18,39 @@ const INPUT: &str = "uploads/nuclei.png";
 const FIELDS: [(&str, &str); 2] = [("dimension_order", "XYC"), ("channels", "0,")];
 
 async fn lab() -> Lab {
-    let models = vec![peers::boxq::model("nuclear", "NuclearSegmentation:6", [64, 64])];
+    let models = vec![peers::boxq::model(
+        "nuclear",
+        "NuclearSegmentation:6",
+        [64, 64],
+    )];
     let lab = Lab::with(Redis::start(), models).await;
-    lab.put(INPUT, include_bytes!("fixtures/nuclei/dsb2018_777f7c42.png"));
+    lab.put(
+        INPUT,
+        include_bytes!("fixtures/nuclei/dsb2018_777f7c42.png"),
+    );
     lab
 }
 
 fn watched(pod: PodSettings) -> (u16, PodSettings) {
     let port = free_port();
-    (port, pod.set("METRICS_PORT", &port.to_string()).set("METRICS_HOST", "127.0.0.1"))
+    (
+        port,
+        pod.set("METRICS_PORT", &port.to_string())
+            .set("METRICS_HOST", "127.0.0.1"),
+    )
 }
 
 /// Status and body of a page; nothing if nobody answers.
 fn get(port: u16, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: pod\r\nConnection: close\r\n\r\n").ok()?;
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .ok()?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: pod\r\nConnection: close\r\n\r\n"
+    )
+    .ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     let status = answer.split(' ').nth(1)?.parse().ok()?;
@@ -50,11 +67,14 @@ fn metrics(port: u16) -> BTreeMap<String, f64> {
     let (status, text) = get(port, "/metrics").expect("metrics are served");
     assert_eq!(status, 200);
     assert!(text.ends_with("# EOF\n"), "{text}");
-    let samples = text.lines().filter(|line| !line.starts_with('#')).map(|line| {
-        let (name, value) = line.rsplit_once(' ').expect("a sample has a value");
-        let name = name.strip_prefix("redis_consumer_").expect("one prefix");
-        (name.to_owned(), value.parse().expect("a number"))
-    });
+    let samples = text
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| {
+            let (name, value) = line.rsplit_once(' ').expect("a sample has a value");
+            let name = name.strip_prefix("redis_consumer_").expect("one prefix");
+            (name.to_owned(), value.parse().expect("a number"))
+        });
     samples.collect()
 }
 
@@ -70,39 +90,100 @@ async fn jobs_are_counted_by_how_they_ended() {
     let again = lab.submit(INPUT, &FIELDS);
     lab.wait_done(&again);
     let _: u32 = lab.redis.ask(&["LPUSH", "segmentation", &again]);
-    let _: u32 = lab.redis.ask(&["LPUSH", "segmentation", "segmentation:gone:1"]);
+    let _: u32 = lab
+        .redis
+        .ask(&["LPUSH", "segmentation", "segmentation:gone:1"]);
     eventually("the queue is empty", || lab.is_quiet());
 
-    let is_settled = || metrics(port).get(r#"slots{queue="segmentation",state="busy"}"#) == Some(&0.0);
+    let is_settled =
+        || metrics(port).get(r#"slots{queue="segmentation",state="busy"}"#) == Some(&0.0);
     eventually("the slot is free", is_settled);
     let found = metrics(port);
-    let of = |name: &str| *found.get(name).unwrap_or_else(|| panic!("no {name} in {found:#?}"));
+    let of = |name: &str| {
+        *found
+            .get(name)
+            .unwrap_or_else(|| panic!("no {name} in {found:#?}"))
+    };
     let labels = r#"queue="segmentation",type="image""#;
-    for (result, count) in [("done", 3.0), ("failed", 1.0), ("duplicate", 1.0), ("invalid", 1.0)] {
-        assert_eq!(of(&format!("jobs_total{{{labels},result=\"{result}\"}}")), count, "{result}");
+    for (result, count) in [
+        ("done", 3.0),
+        ("failed", 1.0),
+        ("duplicate", 1.0),
+        ("invalid", 1.0),
+    ] {
+        assert_eq!(
+            of(&format!("jobs_total{{{labels},result=\"{result}\"}}")),
+            count,
+            "{result}"
+        );
     }
-    assert_eq!(of(&format!("job_failures_total{{{labels},stage=\"decode\",reason=\"invalid_input\"}}")), 1.0);
-    let stages = ["download", "decode", "preprocess", "predict", "postprocess", "encode", "zip", "upload", "commit"];
+    assert_eq!(
+        of(&format!(
+            "job_failures_total{{{labels},stage=\"decode\",reason=\"invalid_input\"}}"
+        )),
+        1.0
+    );
+    let stages = [
+        "download",
+        "decode",
+        "preprocess",
+        "predict",
+        "postprocess",
+        "encode",
+        "zip",
+        "upload",
+        "commit",
+    ];
     for stage in stages {
-        let count = of(&format!("stage_duration_seconds_count{{{labels},stage=\"{stage}\"}}"));
+        let count = of(&format!(
+            "stage_duration_seconds_count{{{labels},stage=\"{stage}\"}}"
+        ));
         let of_all = ["download", "decode", "preprocess", "commit"].contains(&stage);
         assert_eq!(count, if of_all { 4.0 } else { 3.0 }, "{stage}");
     }
-    assert_eq!(of(&format!("job_duration_seconds_count{{{labels},result=\"done\"}}")), 3.0);
+    assert_eq!(
+        of(&format!(
+            "job_duration_seconds_count{{{labels},result=\"done\"}}"
+        )),
+        3.0
+    );
     assert_eq!(of(&format!("queue_wait_seconds_count{{{labels}}}")), 4.0);
     assert_eq!(of(&format!("pickup_seconds_count{{{labels}}}")), 4.0);
-    assert_eq!(of(&format!("pixels_total{{{labels}}}")) % 3.0, 0.0, "three images of the same size");
+    assert_eq!(
+        of(&format!("pixels_total{{{labels}}}")) % 3.0,
+        0.0,
+        "three images of the same size"
+    );
     let model = r#"model="NuclearSegmentation",version="6""#;
     let requests = of(&format!("predict_requests_total{{{model},code=\"OK\"}}"));
     assert!(requests >= 3.0);
-    assert_eq!(of(&format!("predict_batch_size_count{{{model}}}")), requests);
+    assert_eq!(
+        of(&format!("predict_batch_size_count{{{model}}}")),
+        requests
+    );
     assert!(of(&format!("tiles_total{{{model}}}")) >= requests);
-    assert_eq!((of("redis_up"), of(&format!("model_server_up{{{model}}}")), of("shutting_down")), (1.0, 1.0, 0.0));
-    assert_eq!((of("memory_budget_bytes"), of("memory_inflight_bytes")), (1_073_741_824.0, 0.0));
-    assert!(of("last_fetch_timestamp_seconds") > 1.7e9 && of("last_beat_timestamp_seconds") > 1.7e9);
+    assert_eq!(
+        (
+            of("redis_up"),
+            of(&format!("model_server_up{{{model}}}")),
+            of("shutting_down")
+        ),
+        (1.0, 1.0, 0.0)
+    );
+    assert_eq!(
+        (of("memory_budget_bytes"), of("memory_inflight_bytes")),
+        (1_073_741_824.0, 0.0)
+    );
+    assert!(
+        of("last_fetch_timestamp_seconds") > 1.7e9 && of("last_beat_timestamp_seconds") > 1.7e9
+    );
     assert!(of("redis_script_duration_seconds_count{script=\"finish a job\"}") >= 4.0);
     let version = env!("CARGO_PKG_VERSION");
-    assert!(found.keys().any(|name| name.starts_with(&format!("build_info{{version=\"{version}\""))));
+    assert!(
+        found
+            .keys()
+            .any(|name| name.starts_with(&format!("build_info{{version=\"{version}\"")))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,18 +192,46 @@ async fn the_backlog_is_counted_and_its_age_is_told() {
     let (port, pod) = watched(lab.pod("pod-1"));
     let _pod = pod.start();
     eventually("it is ready", || status(port, "/readyz") == Some(200));
-    let of = |name: &str, state: &str| metrics(port)[&format!("{name}{{queue=\"segmentation\",state=\"{state}\"}}")];
-    assert_eq!((of("queue_jobs", "waiting"), of("oldest_job_age_seconds", "waiting")), (0.0, 0.0));
+    let of = |name: &str, state: &str| {
+        metrics(port)[&format!("{name}{{queue=\"segmentation\",state=\"{state}\"}}")]
+    };
+    assert_eq!(
+        (
+            of("queue_jobs", "waiting"),
+            of("oldest_job_age_seconds", "waiting")
+        ),
+        (0.0, 0.0)
+    );
 
     lab.models.faults().delay(Duration::from_secs(2));
-    let keys = [lab.submit(INPUT, &FIELDS), lab.submit(INPUT, &FIELDS), lab.submit(INPUT, &FIELDS)];
-    let _: u32 = lab.redis.ask(&["ZADD", "rc:delayed:segmentation", "9999999999999", "segmentation:later:1"]);
-    eventually("one of three is worked", || of("queue_jobs", "in_flight") == 1.0);
-    assert_eq!((of("queue_jobs", "waiting"), of("queue_jobs", "delayed")), (2.0, 1.0));
-    assert!(of("oldest_job_age_seconds", "waiting") > 1e7, "they were submitted years ago");
+    let keys = [
+        lab.submit(INPUT, &FIELDS),
+        lab.submit(INPUT, &FIELDS),
+        lab.submit(INPUT, &FIELDS),
+    ];
+    let _: u32 = lab.redis.ask(&[
+        "ZADD",
+        "rc:delayed:segmentation",
+        "9999999999999",
+        "segmentation:later:1",
+    ]);
+    eventually("one of three is worked", || {
+        of("queue_jobs", "in_flight") == 1.0
+    });
+    assert_eq!(
+        (of("queue_jobs", "waiting"), of("queue_jobs", "delayed")),
+        (2.0, 1.0)
+    );
+    assert!(
+        of("oldest_job_age_seconds", "waiting") > 1e7,
+        "they were submitted years ago"
+    );
     lab.models.faults().delay(Duration::ZERO);
     keys.iter().for_each(|key| drop(lab.wait_done(key)));
-    assert_eq!((of("queue_jobs", "waiting"), of("queue_jobs", "dead")), (0.0, 0.0));
+    assert_eq!(
+        (of("queue_jobs", "waiting"), of("queue_jobs", "dead")),
+        (0.0, 0.0)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -131,14 +240,20 @@ async fn absent_peers_do_not_make_a_pod_unhealthy_and_a_stop_makes_it_unready() 
     let (port, pod) = watched(lab.pod("pod-1").set("SHUTDOWN_GRACE", "60"));
     let mut pod = pod.start();
     eventually("it is ready", || status(port, "/readyz") == Some(200));
-    assert_eq!((status(port, "/livez"), status(port, "/startupz")), (Some(200), Some(200)));
+    assert_eq!(
+        (status(port, "/livez"), status(port, "/startupz")),
+        (Some(200), Some(200))
+    );
     assert_eq!(status(port, "/nothing"), Some(404));
 
     lab.redis.kill();
     assert_eq!(status(port, "/livez"), Some(200));
     let found = metrics(port);
     assert_eq!(found["redis_up"], 0.0);
-    assert!(!found.keys().any(|name| name.starts_with("queue_jobs")), "what is not known is not told");
+    assert!(
+        !found.keys().any(|name| name.starts_with("queue_jobs")),
+        "what is not known is not told"
+    );
     lab.redis.resume();
     eventually("redis is seen again", || metrics(port)["redis_up"] == 1.0);
     assert!(metrics(port)["redis_reconnects_total"] >= 1.0);
@@ -163,9 +278,16 @@ async fn a_pod_without_redis_is_not_ready_and_an_address_in_use_is_an_error() {
     let (port, pod) = watched(lab.pod("pod-1"));
     let _pod: Pod = pod.start();
     eventually("it serves", || status(port, "/startupz") == Some(200));
-    assert_eq!((status(port, "/readyz"), status(port, "/livez")), (Some(503), Some(200)));
+    assert_eq!(
+        (status(port, "/readyz"), status(port, "/livez")),
+        (Some(503), Some(200))
+    );
 
-    let mut second = lab.pod("pod-2").set("METRICS_PORT", &port.to_string()).set("METRICS_HOST", "127.0.0.1").start();
+    let mut second = lab
+        .pod("pod-2")
+        .set("METRICS_PORT", &port.to_string())
+        .set("METRICS_HOST", "127.0.0.1")
+        .start();
     assert!(!second.wait().success());
     assert!(second.log().contains("METRICS_PORT"), "{}", second.log());
 }
@@ -174,11 +296,21 @@ async fn a_pod_without_redis_is_not_ready_and_an_address_in_use_is_an_error() {
 async fn kubernetes_is_told_whether_the_pod_is_busy() {
     let lab = lab().await;
     let api = Canned::start(vec![answer("403 Forbidden", "", "{}")]).await;
-    let pod = lab.pod("pod-1").set("POD_DELETION_COST", "true").set("POD_NAMESPACE", "deepcell");
+    let pod = lab
+        .pod("pod-1")
+        .set("POD_DELETION_COST", "true")
+        .set("POD_NAMESPACE", "deepcell");
     let pod = pod.set("KUBERNETES_API", &api.endpoint).start();
     eventually("it was told", || !api.heads().is_empty());
-    assert!(api.heads()[0].starts_with("PATCH /api/v1/namespaces/deepcell/pods/pod-1 "), "{:?}", api.heads());
-    eventually("a refusal is explained", || pod.log().contains("let the service account get and patch pods"));
+    assert!(
+        api.heads()[0].starts_with("PATCH /api/v1/namespaces/deepcell/pods/pod-1 "),
+        "{:?}",
+        api.heads()
+    );
+    eventually("a refusal is explained", || {
+        pod.log()
+            .contains("let the service account get and patch pods")
+    });
     lab.wait_done(&lab.submit(INPUT, &FIELDS));
 }
 
@@ -186,11 +318,17 @@ async fn kubernetes_is_told_whether_the_pod_is_busy() {
 #[tokio::test(flavor = "multi_thread")]
 async fn dashboards_alerts_and_documents_ask_for_what_is_served() {
     let lab = lab().await;
-    let pod = lab.pod("pod-1").set("MAX_ATTEMPTS", "5").set("MAX_RETRY", "1").set("GRPC_BACKOFF", "0");
+    let pod = lab
+        .pod("pod-1")
+        .set("MAX_ATTEMPTS", "5")
+        .set("MAX_RETRY", "1")
+        .set("GRPC_BACKOFF", "0");
     let (port, pod) = watched(pod.set("RETRY_BACKOFF", "0.2"));
     let _pod = pod.start();
     // Counters with open labels are there once something was counted.
-    lab.models.faults().fail(Method::Predict, Code::ResourceExhausted, 6);
+    lab.models
+        .faults()
+        .fail(Method::Predict, Code::ResourceExhausted, 6);
     lab.wait_done(&lab.submit(INPUT, &FIELDS));
     lab.put("uploads/broken.png", b"broken");
     lab.wait_failed(&lab.submit("uploads/broken.png", &FIELDS));
@@ -216,15 +354,22 @@ async fn dashboards_alerts_and_documents_ask_for_what_is_served() {
         let text = std::fs::read_to_string(root.join(file)).expect("it is there");
         let mut asked = BTreeSet::new();
         for (start, _) in text.match_indices("redis_consumer_") {
-            let name: String = text[start..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            let name: String = text[start..]
+                .chars()
+                .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
+                .collect();
             asked.insert(name);
         }
         assert!(asked.len() > 5, "{file} asks for metrics");
         let missing: Vec<_> = asked.difference(&served).collect();
-        assert!(missing.is_empty(), "{file} asks for {missing:?}, served are {served:#?}");
+        assert!(
+            missing.is_empty(),
+            "{file} asks for {missing:?}, served are {served:#?}"
+        );
         if file.ends_with(".md") {
-            let listed =
-                |name: &&String| !name.ends_with("_bucket") && !name.ends_with("_sum") && !name.ends_with("_count");
+            let listed = |name: &&String| {
+                !name.ends_with("_bucket") && !name.ends_with("_sum") && !name.ends_with("_count")
+            };
             let unsaid: Vec<_> = served.difference(&asked).filter(listed).collect();
             assert!(unsaid.is_empty(), "{file} does not mention {unsaid:?}");
         }

@@ -72,7 +72,9 @@ struct Asker {
 
 impl Asker {
     fn ask<T: FromRedisValue>(&self, command: &[&str]) -> T {
-        let answer = redis::cmd(command[0]).arg(&command[1..]).query(&mut self.connection.borrow_mut());
+        let answer = redis::cmd(command[0])
+            .arg(&command[1..])
+            .query(&mut self.connection.borrow_mut());
         answer.unwrap_or_else(|error| panic!("{command:?}: {error}"))
     }
 
@@ -109,11 +111,19 @@ fn key(job: usize) -> String {
 impl<'r> Model<'r> {
     fn new(redis: &'r Asker) -> Self {
         let _: String = redis.ask(&["FLUSHALL"]);
-        let consumers = (0..CONSUMERS).map(|n| Consumer { queue: queue(redis, n), claims: [const { None }; SLOTS] });
+        let consumers = (0..CONSUMERS).map(|n| Consumer {
+            queue: queue(redis, n),
+            claims: [const { None }; SLOTS],
+        });
         let stop = CancellationToken::new();
         // Claims do not wait for jobs that are not there.
         stop.cancel();
-        Self { redis, consumers: consumers.collect(), committed: HashMap::new(), stop }
+        Self {
+            redis,
+            consumers: consumers.collect(),
+            committed: HashMap::new(),
+            stop,
+        }
     }
 
     async fn take(&mut self, step: &Step) -> Result<(), TestCaseError> {
@@ -123,7 +133,14 @@ impl<'r> Model<'r> {
                 let key = key(job);
                 if redis.ask::<u32>(&["EXISTS", &key]) == 0 {
                     self.committed.remove(&key);
-                    let _: u32 = redis.ask(&["HSET", &key, "status", "new", "updated_at", "2023-07-12T16:31:13.123Z"]);
+                    let _: u32 = redis.ask(&[
+                        "HSET",
+                        &key,
+                        "status",
+                        "new",
+                        "updated_at",
+                        "2023-07-12T16:31:13.123Z",
+                    ]);
                     let _: u32 = redis.ask(&["LPUSH", QUEUE, &key]);
                 }
             }
@@ -133,36 +150,73 @@ impl<'r> Model<'r> {
             Step::Claim(consumer, slot) => {
                 let consumer = &mut self.consumers[consumer];
                 if consumer.claims[slot].is_none() {
-                    let claimed = consumer.queue.claim(slot, &self.stop).await.expect("redis answers");
+                    let claimed = consumer
+                        .queue
+                        .claim(slot, &self.stop)
+                        .await
+                        .expect("redis answers");
                     consumer.claims[slot] = claimed.map(|(claim, _)| claim);
                 }
             }
-            Step::Beat(consumer) => self.consumers[consumer].queue.beat().await.expect("redis answers"),
+            Step::Beat(consumer) => self.consumers[consumer]
+                .queue
+                .beat()
+                .await
+                .expect("redis answers"),
             Step::Finish(consumer, slot, dead) => {
-                let Some(claim) = self.consumers[consumer].claims[slot].take() else { return Ok(()) };
+                let Some(claim) = self.consumers[consumer].claims[slot].take() else {
+                    return Ok(());
+                };
                 let status = if dead { "failed" } else { "done" };
                 let by = format!("{consumer} {slot} {claim:?}");
                 let fields = [("by", by.clone())];
                 let queue = &self.consumers[consumer].queue;
-                let settled = queue.finish(&claim, status, &fields, dead).await.expect("redis answers");
+                let settled = queue
+                    .finish(&claim, status, &fields, dead)
+                    .await
+                    .expect("redis answers");
                 if settled == Settled::Committed {
                     let before = self.committed.insert(claim.key.to_string(), by);
-                    prop_assert!(before.is_none(), "{} was finished twice: {before:?}", claim.key);
-                    let again = queue.finish(&claim, status, &fields, dead).await.expect("redis answers");
-                    prop_assert_eq!(again, Settled::Committed, "a repeated commit is the same commit");
+                    prop_assert!(
+                        before.is_none(),
+                        "{} was finished twice: {before:?}",
+                        claim.key
+                    );
+                    let again = queue
+                        .finish(&claim, status, &fields, dead)
+                        .await
+                        .expect("redis answers");
+                    prop_assert_eq!(
+                        again,
+                        Settled::Committed,
+                        "a repeated commit is the same commit"
+                    );
                 }
             }
-            Step::Retry(consumer, slot) => self.let_go(consumer, slot, Due::In(Duration::from_secs(60))).await,
-            Step::Postpone(consumer, slot) => self.let_go(consumer, slot, Due::At(4_000_000_000_000)).await,
+            Step::Retry(consumer, slot) => {
+                self.let_go(consumer, slot, Due::In(Duration::from_secs(60)))
+                    .await
+            }
+            Step::Postpone(consumer, slot) => {
+                self.let_go(consumer, slot, Due::At(4_000_000_000_000))
+                    .await
+            }
             Step::Release(consumer, slot) => {
                 if let Some(claim) = self.consumers[consumer].claims[slot].take() {
-                    self.consumers[consumer].queue.release(&claim).await.expect("redis answers");
+                    self.consumers[consumer]
+                        .queue
+                        .release(&claim)
+                        .await
+                        .expect("redis answers");
                 }
             }
             Step::Restart(consumer) => {
                 let fresh = queue(redis, consumer);
                 fresh.recover().await.expect("redis answers");
-                self.consumers[consumer] = Consumer { queue: fresh, claims: [const { None }; SLOTS] };
+                self.consumers[consumer] = Consumer {
+                    queue: fresh,
+                    claims: [const { None }; SLOTS],
+                };
             }
             Step::Vanish(job) => {
                 let _: u32 = redis.ask(&["DEL", &key(job)]);
@@ -170,7 +224,11 @@ impl<'r> Model<'r> {
             }
             Step::Rescue(consumer) => {
                 let _: u32 = redis.ask(&["DEL", "rc:rlock:q"]);
-                self.consumers[consumer].queue.rescue().await.expect("redis answers");
+                self.consumers[consumer]
+                    .queue
+                    .rescue()
+                    .await
+                    .expect("redis answers");
             }
             Step::LeasesEnd => self.set_scores("rc:lease:q"),
             Step::DelaysEnd => self.set_scores("rc:delayed:q"),
@@ -205,7 +263,11 @@ impl<'r> Model<'r> {
     async fn let_go(&mut self, consumer: usize, slot: usize, due: Due) {
         if let Some(claim) = self.consumers[consumer].claims[slot].take() {
             let fields = [("status", "new".to_owned())];
-            self.consumers[consumer].queue.delay(&claim, due, &fields).await.expect("redis answers");
+            self.consumers[consumer]
+                .queue
+                .delay(&claim, due, &fields)
+                .await
+                .expect("redis answers");
         }
     }
 
@@ -218,7 +280,12 @@ impl<'r> Model<'r> {
     fn check(&self) -> Result<(), TestCaseError> {
         let redis = self.redis;
         let mut kept: HashSet<String> = redis.list(QUEUE).into_iter().collect();
-        kept.extend(redis.keys("processing-q:*").iter().flat_map(|list| redis.list(list)));
+        kept.extend(
+            redis
+                .keys("processing-q:*")
+                .iter()
+                .flat_map(|list| redis.list(list)),
+        );
         kept.extend(redis.ask::<Vec<String>>(&["ZRANGE", "rc:delayed:q", "0", "-1"]));
         for job in (0..JOBS).map(key) {
             let hash = redis.hash(&job);
@@ -227,11 +294,22 @@ impl<'r> Model<'r> {
                 continue;
             };
             let is_final = status == "done" || status == "failed";
-            prop_assert!(is_final || kept.contains(&job), "I1: {job} is lost: {hash:?}");
-            let claims = self.consumers.iter().flat_map(|consumer| consumer.claims.iter().flatten());
-            let tokens: Vec<_> = claims.filter(|claim| claim.key.to_string() == job).map(Claim::token).collect();
-            let holders =
-                tokens.iter().filter(|token| hash.get("rc_token").is_some_and(|held| held == **token)).count();
+            prop_assert!(
+                is_final || kept.contains(&job),
+                "I1: {job} is lost: {hash:?}"
+            );
+            let claims = self
+                .consumers
+                .iter()
+                .flat_map(|consumer| consumer.claims.iter().flatten());
+            let tokens: Vec<_> = claims
+                .filter(|claim| claim.key.to_string() == job)
+                .map(Claim::token)
+                .collect();
+            let holders = tokens
+                .iter()
+                .filter(|token| hash.get("rc_token").is_some_and(|held| held == **token))
+                .count();
             prop_assert!(holders <= 1, "I2: {job} has {holders} holders");
             if let Some(by) = self.committed.get(&job) {
                 prop_assert_eq!(hash.get("by"), Some(by), "I3: a final status was changed");
@@ -245,11 +323,18 @@ impl<'r> Model<'r> {
         for round in 0.. {
             prop_assert!(round < 20, "it does not come to an end");
             self.take(&Step::PythonFinishes).await?;
-            let slots: Vec<_> = (0..CONSUMERS).flat_map(|c| (0..SLOTS).map(move |s| (c, s))).collect();
+            let slots: Vec<_> = (0..CONSUMERS)
+                .flat_map(|c| (0..SLOTS).map(move |s| (c, s)))
+                .collect();
             for &(consumer, slot) in &slots {
                 self.take(&Step::Finish(consumer, slot, false)).await?;
             }
-            for step in [Step::LeasesEnd, Step::DelaysEnd, Step::Rescue(0), Step::DelaysEnd] {
+            for step in [
+                Step::LeasesEnd,
+                Step::DelaysEnd,
+                Step::Rescue(0),
+                Step::DelaysEnd,
+            ] {
                 self.take(&step).await?;
                 self.check()?;
             }
@@ -257,19 +342,31 @@ impl<'r> Model<'r> {
                 self.take(&Step::Claim(consumer, slot)).await?;
                 self.check()?;
             }
-            let idle = self.consumers.iter().all(|consumer| consumer.claims.iter().all(Option::is_none));
-            let left =
-                ["q", "rc:lease:q", "rc:delayed:q"].iter().any(|key| self.redis.ask::<u32>(&["EXISTS", key]) == 1);
+            let idle = self
+                .consumers
+                .iter()
+                .all(|consumer| consumer.claims.iter().all(Option::is_none));
+            let left = ["q", "rc:lease:q", "rc:delayed:q"]
+                .iter()
+                .any(|key| self.redis.ask::<u32>(&["EXISTS", key]) == 1);
             if idle && !left {
                 break;
             }
         }
         let lists = self.redis.keys("processing-q:*");
-        let left: Vec<_> = lists.iter().map(|list| (list, self.redis.list(list))).collect();
+        let left: Vec<_> = lists
+            .iter()
+            .map(|list| (list, self.redis.list(list)))
+            .collect();
         prop_assert!(left.is_empty(), "I6: {left:?}");
-        let unfinished = (0..JOBS).map(key).filter_map(|job| self.redis.hash(&job).remove("status"));
+        let unfinished = (0..JOBS)
+            .map(key)
+            .filter_map(|job| self.redis.hash(&job).remove("status"));
         for status in unfinished {
-            prop_assert!(status == "done" || status == "failed", "a job is still {status}");
+            prop_assert!(
+                status == "done" || status == "failed",
+                "a job is still {status}"
+            );
         }
         Ok(())
     }
@@ -278,17 +375,34 @@ impl<'r> Model<'r> {
 fn queue(redis: &Asker, consumer: usize) -> Queue {
     let server = RedisSettings::plain("127.0.0.1", redis.server.port());
     let settings = QueueSettings::new(server, QUEUE, &format!("pod-{consumer}"));
-    Queue::new(QueueSettings { slots: SLOTS, idle_wait: Duration::ZERO, ..settings })
+    Queue::new(QueueSettings {
+        slots: SLOTS,
+        idle_wait: Duration::ZERO,
+        ..settings
+    })
 }
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a test's own switch")]
 fn no_interleaving_breaks_an_invariant() {
     let server = Redis::start_in_memory();
-    let redis = Asker { connection: RefCell::new(server.connection()), server };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(150);
-    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
+    let redis = Asker {
+        connection: RefCell::new(server.connection()),
+        server,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let cases = std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(150);
+    let mut runner = TestRunner::new(Config {
+        cases,
+        failure_persistence: None,
+        ..Config::default()
+    });
     let result = runner.run(&prop::collection::vec(step(), 1..60), |steps| {
         runtime.block_on(async {
             let mut model = Model::new(&redis);

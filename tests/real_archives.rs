@@ -33,7 +33,11 @@ enum Outcome {
 #[tokio::test(flavor = "multi_thread")]
 async fn real_archives_become_their_images_or_fail_for_a_reason() {
     let lab = Lab::with(Redis::start_in_memory(), Vec::new()).await;
-    let mut zip = lab.pod("pod-zip").set("CONSUMER_TYPE", "zip").set("LEASE_TIME", "2").start();
+    let mut zip = lab
+        .pod("pod-zip")
+        .set("CONSUMER_TYPE", "zip")
+        .set("LEASE_TIME", "2")
+        .start();
     let (mut waiting, mut failures) = (Vec::new(), Vec::new());
     let mut classes = BTreeMap::<String, [usize; 2]>::new();
     for (name, expected, archive) in archives() {
@@ -43,7 +47,14 @@ async fn real_archives_become_their_images_or_fail_for_a_reason() {
         let children_before = lab.redis.keys("segmentation:*").len();
         let _: u32 = lab.redis.ask(&["LPUSH", "segmentation-zip", &key]);
         let outcome = outcome(&lab, &key);
-        let class = classes.entry(expected["expectation"].as_str().unwrap_or_default().to_owned()).or_default();
+        let class = classes
+            .entry(
+                expected["expectation"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned(),
+            )
+            .or_default();
         let children = match &outcome {
             Outcome::Refused(reason) => {
                 println!("refused {name}: {reason}");
@@ -56,7 +67,11 @@ async fn real_archives_become_their_images_or_fail_for_a_reason() {
                 children.len()
             }
         };
-        assert_eq!(lab.redis.keys("segmentation:*").len(), children_before + children, "{name} leaves no child behind");
+        assert_eq!(
+            lab.redis.keys("segmentation:*").len(),
+            children_before + children,
+            "{name} leaves no child behind"
+        );
         if let Err(problem) = verdict(&expected, &outcome) {
             failures.push(format!("{name}: {problem}"));
         }
@@ -65,20 +80,41 @@ async fn real_archives_become_their_images_or_fail_for_a_reason() {
         println!("real-archives {expectation}: {expanded} expanded, {refused} refused");
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
-    assert!(classes["list_matches"].iter().all(|count| *count > 0), "some are expanded and some are refused");
+    assert!(
+        classes["list_matches"].iter().all(|count| *count > 0),
+        "some are expanded and some are refused"
+    );
 
     // Whatever the names, the archive ends with its last child.
     lab.put("output/python.zip", b"a result");
-    let python = PythonConsumer::start(lab.redis.connection(), "segmentation", "pod-py", Duration::ZERO);
+    let python = PythonConsumer::start(
+        lab.redis.connection(),
+        "segmentation",
+        "pod-py",
+        Duration::ZERO,
+    );
     for (key, children) in waiting {
         let hash = lab.wait_done(&key);
-        assert_eq!((hash["total_jobs"].parse(), hash["failures"].as_str()), (Ok(children), ""), "{key}");
+        assert_eq!(
+            (hash["total_jobs"].parse(), hash["failures"].as_str()),
+            (Ok(children), ""),
+            "{key}"
+        );
     }
     drop(python);
     assert!(zip.is_running(), "none of them ends the consumer");
     let status = fs::read_to_string(format!("/proc/{}/status", zip.id())).expect("it runs");
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
-    assert!(peak.is_some_and(|peak: u64| peak < MOST_MEMORY_KIB), "it took {peak:?} KiB");
+    let peak = status.lines().find_map(|line| {
+        line.strip_prefix("VmHWM:")?
+            .trim()
+            .strip_suffix(" kB")?
+            .parse()
+            .ok()
+    });
+    assert!(
+        peak.is_some_and(|peak: u64| peak < MOST_MEMORY_KIB),
+        "it took {peak:?} KiB"
+    );
 }
 
 /// Name, expectation and content of every archive.
@@ -89,7 +125,8 @@ fn archives() -> Vec<(String, Value, Vec<u8>)> {
         let index: Value = serde_json::from_slice(&text).expect("the index is JSON");
         for (name, entry) in index["files"].as_object().expect("the index lists files") {
             if entry["expected"]["kind"] == "zip" {
-                let content = fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+                let content =
+                    fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
                 let unique = format!("{}-{}", archives.len(), name.replace('/', "-"));
                 archives.push((unique, entry["expected"].clone(), content));
             }
@@ -98,12 +135,18 @@ fn archives() -> Vec<(String, Value, Vec<u8>)> {
     archives
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test is told by its environment where the files are")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test is told by its environment where the files are"
+)]
 fn folders() -> Vec<PathBuf> {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let data = std::env::var_os("DATA_DIR").map_or_else(|| project.join("../shared/data"), PathBuf::from);
+    let data =
+        std::env::var_os("DATA_DIR").map_or_else(|| project.join("../shared/data"), PathBuf::from);
     let all = [project.join("tests/fixtures/archives"), data];
-    all.into_iter().filter(|folder| folder.join("expected.json").is_file()).collect()
+    all.into_iter()
+        .filter(|folder| folder.join("expected.json").is_file())
+        .collect()
 }
 
 /// Waits until the archive has children or has failed.
@@ -120,10 +163,22 @@ fn outcome(lab: &Lab, key: &str) -> Outcome {
     let children = hash["children"].split(',').map(|child| {
         let child = lab.redis.hash(child);
         let (path, object) = (&child["original_name"], &child["input_file_name"]);
-        let under = object.strip_suffix(path).unwrap_or_else(|| panic!("{object} for {path}"));
-        let run = under.strip_prefix("output/").and_then(|under| under.strip_suffix('/')).unwrap_or_default();
-        assert!(run.len() == 32 && run.bytes().all(|byte| byte.is_ascii_hexdigit()), "{object}");
-        assert_eq!(folder.get_or_insert(under.to_owned()), under, "one folder for an archive");
+        let under = object
+            .strip_suffix(path)
+            .unwrap_or_else(|| panic!("{object} for {path}"));
+        let run = under
+            .strip_prefix("output/")
+            .and_then(|under| under.strip_suffix('/'))
+            .unwrap_or_default();
+        assert!(
+            run.len() == 32 && run.bytes().all(|byte| byte.is_ascii_hexdigit()),
+            "{object}"
+        );
+        assert_eq!(
+            folder.get_or_insert(under.to_owned()),
+            under,
+            "one folder for an archive"
+        );
         assert_eq!(child["status"], "new");
         (path.clone(), hex(&sha2::Sha256::digest(lab.object(object))))
     });
@@ -141,11 +196,15 @@ fn verdict(expected: &Value, outcome: &Outcome) -> Result<(), String> {
     let must_match = expected["expectation"] == "list_matches";
     let cause = cause_of_refusal(expected, &images);
     match (outcome, cause) {
-        (Outcome::Refused(reason), _) if !reason.starts_with("ValueError: ") => Err(format!("`{reason}` is no reason")),
+        (Outcome::Refused(reason), _) if !reason.starts_with("ValueError: ") => {
+            Err(format!("`{reason}` is no reason"))
+        }
         // What is damaged may be refused before an entry is looked at.
         (Outcome::Refused(_), _) if !must_match => Ok(()),
         (Outcome::Refused(reason), Some(cause)) if reason.contains(&cause) => Ok(()),
-        (Outcome::Refused(reason), cause) => Err(format!("refused for `{reason}`, wanted is {cause:?}")),
+        (Outcome::Refused(reason), cause) => {
+            Err(format!("refused for `{reason}`, wanted is {cause:?}"))
+        }
         (Outcome::Expanded(_), Some(cause)) => Err(format!("expanded in spite of `{cause}`")),
         (Outcome::Expanded(children), None) => agrees(&images, children),
     }
@@ -154,7 +213,11 @@ fn verdict(expected: &Value, outcome: &Outcome) -> Result<(), String> {
 /// A file with a suffix that is no resource fork of macOS.
 fn is_image(entry: &Value) -> bool {
     let name = entry["name"].as_str().unwrap_or_default();
-    let base = name.rsplit(['/', '\\']).next().unwrap_or_default().trim_start_matches('.');
+    let base = name
+        .rsplit(['/', '\\'])
+        .next()
+        .unwrap_or_default()
+        .trim_start_matches('.');
     let is_file = entry["is_dir"] != true && entry["symlink"] != true;
     is_file && base.contains('.') && !name.contains("__MACOSX")
 }
@@ -168,30 +231,48 @@ fn cause_of_refusal(expected: &Value, images: &[&Value]) -> Option<String> {
         return Some("holds no images".to_owned());
     }
     let unreadable = images.iter().find(|image| {
-        let is_read = image["method"].as_u64().is_some_and(|method| METHODS.contains(&method));
+        let is_read = image["method"]
+            .as_u64()
+            .is_some_and(|method| METHODS.contains(&method));
         image["encrypted"] == true || image.get("content_error").is_some() || !is_read
     })?;
     let name = unreadable["name"].as_str().unwrap_or_default();
-    let rest = if unreadable["encrypted"] == true { "is encrypted" } else { "cannot be unpacked" };
+    let rest = if unreadable["encrypted"] == true {
+        "is encrypted"
+    } else {
+        "cannot be unpacked"
+    };
     Some(format!("`{name}` in the archive {rest}"))
 }
 
 fn agrees(images: &[&Value], children: &[(String, String)]) -> Result<(), String> {
     if images.len() != children.len() {
-        return Err(format!("{} children for {} images", children.len(), images.len()));
+        return Err(format!(
+            "{} children for {} images",
+            children.len(),
+            images.len()
+        ));
     }
     for (image, (path, digest)) in images.iter().zip(children) {
         let name = image["name"].as_str().unwrap_or_default();
-        let parts = name.split(['/', '\\']).filter(|part| !matches!(*part, "" | "." | ".."));
+        let parts = name
+            .split(['/', '\\'])
+            .filter(|part| !matches!(*part, "" | "." | ".."));
         let wanted = parts.collect::<Vec<_>>().join("/");
         // Readers do not agree on names that are neither ASCII nor marked as UTF-8.
         if *path != wanted && (name.is_ascii() || image["utf8_flag"] == true) {
             return Err(format!("`{path}` instead of `{wanted}`"));
         }
-        if path.starts_with('/') || path.contains(['\\', '\0']) || path.split('/').any(|part| part == "..") {
+        if path.starts_with('/')
+            || path.contains(['\\', '\0'])
+            || path.split('/').any(|part| part == "..")
+        {
             return Err(format!("`{path}` leaves its folder"));
         }
-        if image.get("content_sha256").is_some_and(|wanted| wanted != digest) {
+        if image
+            .get("content_sha256")
+            .is_some_and(|wanted| wanted != digest)
+        {
             return Err(format!("`{path}` has other bytes"));
         }
     }

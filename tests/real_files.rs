@@ -15,17 +15,24 @@ use serde_json::Value;
 use sha2::Digest;
 
 /// Memory that one file may ask for here: enough for the largest sound one, little enough to notice a lie.
-const LIMITS: Limits = Limits { max_decoded_bytes: 512 << 20 };
+const LIMITS: Limits = Limits {
+    max_decoded_bytes: 512 << 20,
+};
 
 #[test]
 fn real_files_are_read_as_reference_readers_read_them() {
     let mut classes: BTreeMap<String, Class> = BTreeMap::new();
     for_each_file(|name, expected, content| {
         if let Some(expectation) = expected["expectation"].as_str() {
-            classes.entry(expectation.to_owned()).or_default().note(name, verdict(name, content, expected));
+            classes
+                .entry(expectation.to_owned())
+                .or_default()
+                .note(name, verdict(name, content, expected));
         }
     });
-    classes.iter().for_each(|(expectation, class)| class.print(expectation));
+    classes
+        .iter()
+        .for_each(|(expectation, class)| class.print(expectation));
     let failed: usize = classes.values().map(|class| class.failures.len()).sum();
     assert_eq!(failed, 0, "{failed} real files are read in another way");
 }
@@ -35,15 +42,21 @@ fn real_files_take_the_memory_that_their_headers_announce() {
     for_each_file(|name, _, content| {
         if let Ok(image) = images::decode(content, name, &LIMITS) {
             let bytes = (image.len() * size_of::<f32>()) as u64;
-            let announced = images::decoded_bytes(content, name).unwrap_or_else(|| panic!("{name}: no size"));
-            assert!((bytes..=4 * bytes).contains(&announced), "{name}: {bytes} bytes, {announced} announced");
+            let announced =
+                images::decoded_bytes(content, name).unwrap_or_else(|| panic!("{name}: no size"));
+            assert!(
+                (bytes..=4 * bytes).contains(&announced),
+                "{name}: {bytes} bytes, {announced} announced"
+            );
         }
     });
 }
 
 #[test]
 fn damaged_real_files_are_refused_or_read_but_never_panic() {
-    let limits = Limits { max_decoded_bytes: 8 << 20 };
+    let limits = Limits {
+        max_decoded_bytes: 8 << 20,
+    };
     let mut state = 1_u64;
     for_each_file(|name, _, content| {
         for round in 0..4 {
@@ -65,7 +78,8 @@ fn for_each_file(mut show: impl FnMut(&str, &Value, &[u8])) {
     let text = std::fs::read(folder.join("expected.json")).expect("the folder has an index");
     let index: Value = serde_json::from_slice(&text).expect("the index is JSON");
     for (name, entry) in index["files"].as_object().expect("the index lists files") {
-        let content = std::fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let content =
+            std::fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
         show(name, &entry["expected"], &content);
     }
 }
@@ -74,7 +88,9 @@ fn for_each_file(mut show: impl FnMut(&str, &Value, &[u8])) {
 fn damaged(content: &[u8], round: usize, state: &mut u64) -> Vec<u8> {
     let mut random = |below: usize| {
         // Numbers as good as needed here, and the same on every run.
-        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        *state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (*state >> 33) as usize % below.max(1)
     };
     let mut damaged = content.to_vec();
@@ -83,7 +99,11 @@ fn damaged(content: &[u8], round: usize, state: &mut u64) -> Vec<u8> {
         return damaged;
     }
     for _ in 0..round {
-        let reach = if random(4) == 0 { content.len() } else { content.len().min(1024) };
+        let reach = if random(4) == 0 {
+            content.len()
+        } else {
+            content.len().min(1024)
+        };
         let at = random(reach);
         if let Some(byte) = damaged.get_mut(at) {
             *byte = random(256) as u8;
@@ -92,7 +112,10 @@ fn damaged(content: &[u8], round: usize, state: &mut u64) -> Vec<u8> {
     damaged
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test is told by its environment where the files are")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test is told by its environment where the files are"
+)]
 fn folder() -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
     let folder = std::env::var_os("DATA_DIR").map_or(beside, PathBuf::from);
@@ -121,7 +144,9 @@ impl Class {
     }
 
     fn print(&self, expectation: &str) {
-        self.failures.iter().for_each(|failure| println!("failed {failure}"));
+        self.failures
+            .iter()
+            .for_each(|failure| println!("failed {failure}"));
         let (passed, failed, skipped) = (self.passed, self.failures.len(), self.skipped);
         println!("real-files {expectation}: {passed} passed, {failed} failed, {skipped} skipped");
     }
@@ -142,10 +167,16 @@ fn verdict(name: &str, content: &[u8], expected: &Value) -> Verdict {
         Some("zip") => listing_agrees(content, expected),
         _ => Err(Mismatch::Unknown),
     };
-    let Ok(outcome) = catch_unwind(read) else { return Verdict::Failed("panics".to_owned()) };
-    let may_fail = expected["expectation"].as_str().is_some_and(|text| text.contains("clean_error"));
-    let may_be_anything =
-        matches!(expected["expectation"].as_str(), Some("no_crash" | "decoders_disagree" | "refuse_or_contain"));
+    let Ok(outcome) = catch_unwind(read) else {
+        return Verdict::Failed("panics".to_owned());
+    };
+    let may_fail = expected["expectation"]
+        .as_str()
+        .is_some_and(|text| text.contains("clean_error"));
+    let may_be_anything = matches!(
+        expected["expectation"].as_str(),
+        Some("no_crash" | "decoders_disagree" | "refuse_or_contain")
+    );
     match outcome {
         Ok(()) => Verdict::Passed,
         Err(Mismatch::Unknown) => Verdict::Skipped,
@@ -175,15 +206,24 @@ fn refused(error: impl std::fmt::Display) -> Mismatch {
 
 fn image_agrees(name: &str, content: &[u8], expected: &Value) -> Result<(), Mismatch> {
     let image = images::decode(content, name, &LIMITS).map_err(refused)?;
-    let seen = ["array", "pillow_raw"].into_iter().find_map(|key| expected.get(key));
+    let seen = ["array", "pillow_raw"]
+        .into_iter()
+        .find_map(|key| expected.get(key));
     let seen = seen.ok_or_else(|| Mismatch::Differs("reference readers refuse it".to_owned()))?;
-    let is_lossy = expected["expectation"].as_str().is_some_and(|text| text.contains("approx"));
+    let is_lossy = expected["expectation"]
+        .as_str()
+        .is_some_and(|text| text.contains("approx"));
     let mut shape = image.shape().to_vec();
     // Image libraries show gray without the channel axis that every image has here.
     if expected["kind"] == "image" && shape.last() == Some(&1) {
         shape.pop();
     }
-    agrees(&image.mapv(f64::from), &shape, seen, if is_lossy { 1.0 } else { 0.0 })
+    agrees(
+        &image.mapv(f64::from),
+        &shape,
+        seen,
+        if is_lossy { 1.0 } else { 0.0 },
+    )
 }
 
 /// The arrays of an `.npz` archive.
@@ -191,7 +231,10 @@ fn arrays_agree(content: &[u8], expected: &Value) -> Result<(), Mismatch> {
     let mut zip = zip::ZipArchive::new(std::io::Cursor::new(content)).map_err(refused)?;
     for (name, seen) in expected["arrays"].as_object().into_iter().flatten() {
         let mut file = Vec::new();
-        zip.by_name(&format!("{name}.npy")).map_err(refused)?.read_to_end(&mut file).map_err(refused)?;
+        zip.by_name(&format!("{name}.npy"))
+            .map_err(refused)?
+            .read_to_end(&mut file)
+            .map_err(refused)?;
         let array = npy::read_f64(&file, &LIMITS).map_err(refused)?;
         agrees(&array, array.shape(), seen, 0.0)?;
     }
@@ -202,12 +245,22 @@ fn arrays_agree(content: &[u8], expected: &Value) -> Result<(), Mismatch> {
 /// that f32 does not hold, within its rounding.
 fn agrees(image: &ArrayD<f64>, shape: &[usize], seen: &Value, counts: f64) -> Result<(), Mismatch> {
     if Value::from(shape) != seen["shape"] {
-        return Err(Mismatch::Differs(format!("shape {shape:?} instead of {}", seen["shape"])));
+        return Err(Mismatch::Differs(format!(
+            "shape {shape:?} instead of {}",
+            seen["shape"]
+        )));
     }
     let dtype = seen["dtype"].as_str().unwrap_or_default();
     // Image libraries keep 1-bit images as bytes of 0 and 255, and their digest was taken of those.
-    let candidates = if dtype == "bool" { vec![image.clone(), image * 255.0] } else { vec![image.clone()] };
-    if candidates.iter().any(|image| digest(image, dtype).as_deref() == seen["sha256_le"].as_str()) {
+    let candidates = if dtype == "bool" {
+        vec![image.clone(), image * 255.0]
+    } else {
+        vec![image.clone()]
+    };
+    if candidates
+        .iter()
+        .any(|image| digest(image, dtype).as_deref() == seen["sha256_le"].as_str())
+    {
         return Ok(());
     }
     let is_wide = matches!(dtype, "uint32" | "int32" | "uint64" | "int64" | "float64");
@@ -215,13 +268,25 @@ fn agrees(image: &ArrayD<f64>, shape: &[usize], seen: &Value, counts: f64) -> Re
         return Err(Mismatch::Differs("other values".to_owned()));
     }
     let (mut least, mut most, mut sum) = (f64::INFINITY, f64::NEG_INFINITY, 0.0);
-    image.iter().for_each(|&value| (least, most, sum) = (least.min(value), most.max(value), sum + value));
-    let found = [("min", least), ("max", most), ("mean", sum / image.len() as f64)];
+    image
+        .iter()
+        .for_each(|&value| (least, most, sum) = (least.min(value), most.max(value), sum + value));
+    let found = [
+        ("min", least),
+        ("max", most),
+        ("mean", sum / image.len() as f64),
+    ];
     for (what, found) in found {
         let wanted = seen[what].as_f64().unwrap_or(f64::NAN);
         let allowed = if what == "mean" { counts } else { counts * 8.0 } + wanted.abs() * 1e-6;
-        if (found - wanted).abs().partial_cmp(&allowed).is_none_or(std::cmp::Ordering::is_gt) {
-            return Err(Mismatch::Differs(format!("{what} {found} instead of {wanted}")));
+        if (found - wanted)
+            .abs()
+            .partial_cmp(&allowed)
+            .is_none_or(std::cmp::Ordering::is_gt)
+        {
+            return Err(Mismatch::Differs(format!(
+                "{what} {found} instead of {wanted}"
+            )));
         }
     }
     Ok(())
@@ -246,7 +311,12 @@ fn digest(image: &ArrayD<f64>, dtype: &str) -> Option<String> {
         "float64" => all(image, f64::to_le_bytes),
         _ => return None,
     };
-    Some(sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+    Some(
+        sha2::Sha256::digest(bytes)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect(),
+    )
 }
 
 /// Half precision of a value that is one.
@@ -264,21 +334,28 @@ fn half(value: f32) -> u16 {
 /// The images among the entries that a reference reader lists.
 fn listing_agrees(content: &[u8], expected: &Value) -> Result<(), Mismatch> {
     let found = archive::image_entries(content).map_err(refused)?;
-    if let Some(path) = found.iter().find(|path| Path::new(path).is_absolute() || path.split('/').any(|it| it == ".."))
+    if let Some(path) = found
+        .iter()
+        .find(|path| Path::new(path).is_absolute() || path.split('/').any(|it| it == ".."))
     {
         return Err(Mismatch::Unsafe(format!("`{path}` leaves the folder")));
     }
     let entries = expected["entries"].as_array().into_iter().flatten();
     let files = entries.filter(|entry| entry["is_dir"] != true);
-    let names = files.filter_map(|entry| Some((entry["name"].as_str()?, entry["utf8_flag"] == true)));
-    let images = names.filter(|(name, _)| Path::new(name).extension().is_some() && !name.contains("__MACOSX"));
+    let names =
+        files.filter_map(|entry| Some((entry["name"].as_str()?, entry["utf8_flag"] == true)));
+    let images = names
+        .filter(|(name, _)| Path::new(name).extension().is_some() && !name.contains("__MACOSX"));
     let wanted: Vec<(&str, bool)> = images.collect();
     // Readers do not agree on names that are neither ASCII nor marked as UTF-8.
-    let agrees =
-        |(found, (wanted, is_utf8)): (&String, &(&str, bool))| found == wanted || (!is_utf8 && !wanted.is_ascii());
+    let agrees = |(found, (wanted, is_utf8)): (&String, &(&str, bool))| {
+        found == wanted || (!is_utf8 && !wanted.is_ascii())
+    };
     if found.len() == wanted.len() && found.iter().zip(&wanted).all(agrees) {
         Ok(())
     } else {
-        Err(Mismatch::Differs(format!("{found:?} instead of {wanted:?}")))
+        Err(Mismatch::Differs(format!(
+            "{found:?} instead of {wanted:?}"
+        )))
     }
 }

@@ -13,30 +13,67 @@ const INPUT: &str = "uploads/nuclei.png";
 const FIELDS: [(&str, &str); 2] = [("dimension_order", "XYC"), ("channels", "0,")];
 
 async fn lab(redis: Redis) -> Lab {
-    let lab = Lab::with(redis, vec![boxq::model("nuclear", "NuclearSegmentation:6", [64, 64])]).await;
-    lab.put(INPUT, include_bytes!("fixtures/nuclei/dsb2018_777f7c42.png"));
+    let lab = Lab::with(
+        redis,
+        vec![boxq::model("nuclear", "NuclearSegmentation:6", [64, 64])],
+    )
+    .await;
+    lab.put(
+        INPUT,
+        include_bytes!("fixtures/nuclei/dsb2018_777f7c42.png"),
+    );
     lab
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_of_the_access_list_works_in_a_database_of_its_own() {
-    let arguments =
-        ["--requirepass", "open-sesame", "--user", "worker", "on", ">w0rk-pass", "~*", "&*", "+@all", "-@dangerous"];
-    let owner = RedisConnectionInfo::default().set_password("open-sesame").set_db(3);
+    let arguments = [
+        "--requirepass",
+        "open-sesame",
+        "--user",
+        "worker",
+        "on",
+        ">w0rk-pass",
+        "~*",
+        "&*",
+        "+@all",
+        "-@dangerous",
+    ];
+    let owner = RedisConnectionInfo::default()
+        .set_password("open-sesame")
+        .set_db(3);
     let lab = lab(Redis::start_with(&arguments, owner)).await;
-    let pod = lab.pod("pod-1").set("REDIS_USERNAME", "worker").set("REDIS_PASSWORD", "w0rk-pass").set("REDIS_DB", "3");
+    let pod = lab
+        .pod("pod-1")
+        .set("REDIS_USERNAME", "worker")
+        .set("REDIS_PASSWORD", "w0rk-pass")
+        .set("REDIS_DB", "3");
     let pod = pod.start();
     lab.wait_done(&lab.submit(INPUT, &FIELDS));
-    assert!(!pod.log().contains("w0rk-pass"), "a password has no place in logs");
+    assert!(
+        !pod.log().contains("w0rk-pass"),
+        "a password has no place in logs"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sentinel_that_asks_for_no_password_leads_to_a_master_that_does() {
-    let owner = RedisConnectionInfo::default().set_password("open-sesame").set_db(2);
+    let owner = RedisConnectionInfo::default()
+        .set_password("open-sesame")
+        .set_db(2);
     let lab = lab(Redis::start_with(&["--requirepass", "open-sesame"], owner)).await;
-    let sentinel = Sentinel::start_with(&lab.redis, "kiosk", "sentinel auth-pass kiosk open-sesame\n");
-    let pod = lab.pod("pod-1").set("REDIS_PORT", &sentinel.port.to_string());
-    let _pod = pod.set("REDIS_PASSWORD", "open-sesame").set("REDIS_DB", "2").start();
+    let sentinel = Sentinel::start_with(
+        &lab.redis,
+        "kiosk",
+        "sentinel auth-pass kiosk open-sesame\n",
+    );
+    let pod = lab
+        .pod("pod-1")
+        .set("REDIS_PORT", &sentinel.port.to_string());
+    let _pod = pod
+        .set("REDIS_PASSWORD", "open-sesame")
+        .set("REDIS_DB", "2")
+        .start();
     lab.wait_done(&lab.submit(INPUT, &FIELDS));
 }
 
@@ -44,18 +81,25 @@ async fn a_sentinel_that_asks_for_no_password_leads_to_a_master_that_does() {
 async fn a_wrong_password_ends_the_process_with_a_reason() {
     let owner = RedisConnectionInfo::default().set_password("open-sesame");
     let lab = lab(Redis::start_with(&["--requirepass", "open-sesame"], owner)).await;
-    for (password, reason) in [("guess", "authentication failed"), ("", "Authentication required")] {
+    for (password, reason) in [
+        ("guess", "authentication failed"),
+        ("", "Authentication required"),
+    ] {
         let mut pod = lab.pod("pod-1").set("REDIS_PASSWORD", password).start();
         assert_eq!(pod.wait().code(), Some(1));
         let log = pod.log().to_lowercase();
-        assert!(log.contains(&reason.to_lowercase()) && !log.contains("guess"), "{log}");
+        assert!(
+            log.contains(&reason.to_lowercase()) && !log.contains("guess"),
+            "{log}"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_connection_may_be_encrypted_with_an_authority_of_ones_own() {
     let folder = tempfile::tempdir().expect("a folder");
-    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]);
+    let made =
+        rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]);
     let made = made.expect("a certificate");
     let file = |name: &str, text: String| {
         let path = folder.path().join(name);
@@ -77,11 +121,21 @@ async fn the_connection_may_be_encrypted_with_an_authority_of_ones_own() {
         "--tls-auth-clients",
         "no",
     ];
-    let lab = lab(Redis::start_with(&arguments, RedisConnectionInfo::default())).await;
-    let pod = |name: &str| lab.pod(name).set("REDIS_PORT", &port).set("REDIS_TLS", "true");
+    let lab = lab(Redis::start_with(
+        &arguments,
+        RedisConnectionInfo::default(),
+    ))
+    .await;
+    let pod = |name: &str| {
+        lab.pod(name)
+            .set("REDIS_PORT", &port)
+            .set("REDIS_TLS", "true")
+    };
 
     let mut stranger = pod("pod-1").start();
-    eventually("the certificate is refused", || stranger.log().contains("redis does not answer"));
+    eventually("the certificate is refused", || {
+        stranger.log().contains("redis does not answer")
+    });
     assert!(stranger.is_running());
     drop(stranger);
 

@@ -24,14 +24,25 @@ async fn lab() -> Lab {
 }
 
 async fn with(redis: Redis) -> Lab {
-    let models = vec![peers::boxq::model("nuclear", "NuclearSegmentation:6", [64, 64])];
+    let models = vec![peers::boxq::model(
+        "nuclear",
+        "NuclearSegmentation:6",
+        [64, 64],
+    )];
     let lab = Lab::with(redis, models).await;
-    lab.put(INPUT, include_bytes!("fixtures/nuclei/dsb2018_777f7c42.png"));
+    lab.put(
+        INPUT,
+        include_bytes!("fixtures/nuclei/dsb2018_777f7c42.png"),
+    );
     lab
 }
 
 fn signal(pod: &Pod, signal: Signal) {
-    kill_process(Pid::from_raw(pod.id().cast_signed()).expect("a process"), signal).expect("it runs");
+    kill_process(
+        Pid::from_raw(pod.id().cast_signed()).expect("a process"),
+        signal,
+    )
+    .expect("it runs");
 }
 
 fn number(lab: &Lab, command: &[&str]) -> i64 {
@@ -57,19 +68,37 @@ fn printed(output: &Output) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_may_pass_is_tried_again_later_and_what_is_wrong_is_not() {
     let lab = lab().await;
-    let pod = lab.pod("pod-1").set("MAX_ATTEMPTS", "5").set("RETRY_BACKOFF", "0.2").set("MAX_RETRY", "1");
+    let pod = lab
+        .pod("pod-1")
+        .set("MAX_ATTEMPTS", "5")
+        .set("RETRY_BACKOFF", "0.2")
+        .set("MAX_RETRY", "1");
     let _pod = pod.set("GRPC_BACKOFF", "0").start();
-    lab.models.faults().fail(Method::Predict, Code::ResourceExhausted, 6);
+    lab.models
+        .faults()
+        .fail(Method::Predict, Code::ResourceExhausted, 6);
     let hash = lab.wait_done(&lab.submit(INPUT, &FIELDS));
-    assert!(["1", "2", "3"].contains(&hash["rc_attempts"].as_str()), "{hash:?}");
-    assert!(hash["rc_last_error"].starts_with("model_unavailable: ModelServerError: "), "{hash:?}");
-    assert_eq!((hash.get("rc_crashes"), hash.get("error_class")), (None, None));
+    assert!(
+        ["1", "2", "3"].contains(&hash["rc_attempts"].as_str()),
+        "{hash:?}"
+    );
+    assert!(
+        hash["rc_last_error"].starts_with("model_unavailable: ModelServerError: "),
+        "{hash:?}"
+    );
+    assert_eq!(
+        (hash.get("rc_crashes"), hash.get("error_class")),
+        (None, None)
+    );
 
     lab.put("uploads/broken.png", b"\x89PNG\r\n\x1a\nbroken");
     let key = lab.submit("uploads/broken.png", &FIELDS);
     assert!(lab.wait_failed(&key).starts_with("ValueError: "));
     let hash = lab.redis.hash(&key);
-    assert_eq!((hash["error_class"].as_str(), hash.get("rc_attempts")), ("invalid_input", None));
+    assert_eq!(
+        (hash["error_class"].as_str(), hash.get("rc_attempts")),
+        ("invalid_input", None)
+    );
     eventually("nothing is left behind", || lab.is_quiet());
     assert_eq!(number(&lab, &["EXISTS", "rc:dead:segmentation"]), 0);
 }
@@ -77,26 +106,43 @@ async fn what_may_pass_is_tried_again_later_and_what_is_wrong_is_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_whose_attempts_are_spent_fails_and_is_kept_in_mind() {
     let lab = lab().await;
-    let pod = lab.pod("pod-1").set("MAX_ATTEMPTS", "2").set("RETRY_BACKOFF", "0.1").set("MAX_RETRY", "1");
+    let pod = lab
+        .pod("pod-1")
+        .set("MAX_ATTEMPTS", "2")
+        .set("RETRY_BACKOFF", "0.1")
+        .set("MAX_RETRY", "1");
     let _pod = pod.set("GRPC_BACKOFF", "0").start();
-    lab.models.faults().fail(Method::Predict, Code::ResourceExhausted, 1000);
+    lab.models
+        .faults()
+        .fail(Method::Predict, Code::ResourceExhausted, 1000);
     let key = lab.submit(INPUT, &FIELDS);
     let reason = lab.wait_failed(&key);
     assert!(reason.contains("overloaded after 2 attempts"), "{reason}");
     assert_eq!(lab.redis.hash(&key)["error_class"], "model_unavailable");
-    assert_eq!(lab.redis.ask::<Vec<String>>(&["ZRANGE", "rc:dead:segmentation", "0", "-1"]), [key]);
+    assert_eq!(
+        lab.redis
+            .ask::<Vec<String>>(&["ZRANGE", "rc:dead:segmentation", "0", "-1"]),
+        [key]
+    );
     eventually("nothing else is left behind", || lab.is_quiet());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stage_that_takes_too_long_is_given_up_and_the_slot_goes_on() {
     let lab = lab().await;
-    let pod = lab.pod("pod-1").set("PREDICT_TIMEOUT", "1").set("LEASE_TIME", "3").set("GRPC_TIMEOUT", "300");
+    let pod = lab
+        .pod("pod-1")
+        .set("PREDICT_TIMEOUT", "1")
+        .set("LEASE_TIME", "3")
+        .set("GRPC_TIMEOUT", "300");
     let _pod = pod.start();
     lab.models.faults().hang(Method::Predict, 1);
     let late = lab.submit(INPUT, &FIELDS);
     let reason = lab.wait_failed(&late);
-    assert_eq!(reason, "TimeoutError: the job was still predicting after 1 s");
+    assert_eq!(
+        reason,
+        "TimeoutError: the job was still predicting after 1 s"
+    );
     assert_eq!(lab.redis.hash(&late)["error_class"], "deadline");
     lab.wait_done(&lab.submit(INPUT, &FIELDS));
 }
@@ -106,16 +152,28 @@ async fn a_job_is_not_worked_before_its_time() {
     let lab = lab().await;
     let _pod = lab.pod("pod-1").start();
     let due = jiff::Timestamp::now() + jiff::SignedDuration::from_millis(1500);
-    let later = lab.submit(INPUT, &[FIELDS[0], FIELDS[1], ("not_before", &due.to_string())]);
-    let past = lab.submit(INPUT, &[FIELDS[0], FIELDS[1], ("not_before", "1700000000.5")]);
+    let later = lab.submit(
+        INPUT,
+        &[FIELDS[0], FIELDS[1], ("not_before", &due.to_string())],
+    );
+    let past = lab.submit(
+        INPUT,
+        &[FIELDS[0], FIELDS[1], ("not_before", "1700000000.5")],
+    );
     lab.wait_done(&past);
     assert_eq!(lab.redis.hash(&later)["status"], "new");
     let hash = lab.wait_done(&later);
     let finished: jiff::Timestamp = hash["finished_at"].parse().expect("a time stamp");
     assert!(finished >= due, "{finished} is before {due}");
-    assert_eq!((hash.get("rc_attempts"), hash.get("rc_crashes")), (None, None));
+    assert_eq!(
+        (hash.get("rc_attempts"), hash.get("rc_crashes")),
+        (None, None)
+    );
     let reason = lab.wait_failed(&lab.submit(INPUT, &[("not_before", "tomorrow")]));
-    assert_eq!(reason, "ValueError: not_before `tomorrow` is neither a time stamp nor seconds since 1970");
+    assert_eq!(
+        reason,
+        "ValueError: not_before `tomorrow` is neither a time stamp nor seconds since 1970"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,10 +185,15 @@ async fn a_dead_consumers_job_is_rescued_by_another_without_help() {
     let _other = lab.pod("pod-2").set("LEASE_TIME", "2").start();
     dead.kill();
     let hash = lab.wait_done(&key);
-    assert_eq!((hash["rc_crashes"].as_str(), hash["updated_by"].as_str()), ("1", "pod-2"));
+    assert_eq!(
+        (hash["rc_crashes"].as_str(), hash["updated_by"].as_str()),
+        ("1", "pod-2")
+    );
     eventually("nothing is left behind", || lab.is_quiet());
     eventually("the dead consumer is forgotten", || {
-        lab.redis.ask::<Vec<String>>(&["ZRANGE", "rc:workers:segmentation", "0", "-1"]) == ["pod-2"]
+        lab.redis
+            .ask::<Vec<String>>(&["ZRANGE", "rc:workers:segmentation", "0", "-1"])
+            == ["pod-2"]
     });
 }
 
@@ -146,7 +209,9 @@ async fn a_consumer_that_was_stopped_for_longer_than_its_lease_writes_nothing() 
     let hash = lab.wait_done(&key);
     assert_eq!(hash["updated_by"], "pod-2");
     signal(&stopped, Signal::CONT);
-    eventually("it learns that the job is gone", || stopped.log().contains("went to another consumer"));
+    eventually("it learns that the job is gone", || {
+        stopped.log().contains("went to another consumer")
+    });
     assert_eq!(lab.redis.hash(&key), hash, "nothing has changed");
     eventually("nothing is left behind", || lab.is_quiet());
 }
@@ -155,35 +220,59 @@ async fn a_consumer_that_was_stopped_for_longer_than_its_lease_writes_nothing() 
 async fn no_job_is_taken_while_the_model_server_is_away() {
     let lab = lab().await;
     let port = free_port();
-    let mut pod = lab.pod("pod-1").set("TF_PORT", &port.to_string()).set("CONCURRENCY", "3").start();
+    let mut pod = lab
+        .pod("pod-1")
+        .set("TF_PORT", &port.to_string())
+        .set("CONCURRENCY", "3")
+        .start();
     let first = lab.submit(INPUT, &FIELDS);
-    eventually("the server is missed", || pod.log().contains("no model server is there"));
+    eventually("the server is missed", || {
+        pod.log().contains("no model server is there")
+    });
     let others: Vec<_> = (0..5).map(|_| lab.submit(INPUT, &FIELDS)).collect();
     tokio::time::sleep(Duration::from_secs(3)).await;
     let taken = lab.redis.keys("processing-*").len();
-    assert!(taken <= 3 && lab.redis.list("segmentation").len() >= 3, "{taken} are taken");
+    assert!(
+        taken <= 3 && lab.redis.list("segmentation").len() >= 3,
+        "{taken} are taken"
+    );
     let model = peers::boxq::model("nuclear", "NuclearSegmentation:6", [64, 64]);
-    let server = ModelServer::start(port, vec![model.clone()]).await.expect("the port is free");
+    let server = ModelServer::start(port, vec![model.clone()])
+        .await
+        .expect("the port is free");
     for key in others.iter().chain([&first]) {
         lab.wait_done(key);
     }
     drop(server);
 
     let waits = lab.submit(INPUT, &FIELDS);
-    eventually("it waits again", || pod.log().matches("no model server is there").count() >= 2);
+    eventually("it waits again", || {
+        pod.log().matches("no model server is there").count() >= 2
+    });
     pod.terminate();
     eventually("it ends", || !pod.is_running());
-    assert_eq!(lab.redis.list("segmentation"), [waits], "what waits is handed back");
+    assert_eq!(
+        lab.redis.list("segmentation"),
+        [waits],
+        "what waits is handed back"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_has_three_connections_at_most() {
     let lab = lab().await;
-    let _pod = lab.pod("pod-1").set("CONCURRENCY", "4").set("LEASE_TIME", "1.5").start();
+    let _pod = lab
+        .pod("pod-1")
+        .set("CONCURRENCY", "4")
+        .set("LEASE_TIME", "1.5")
+        .start();
     let keys: Vec<_> = (0..12).map(|_| lab.submit(INPUT, &FIELDS)).collect();
     for key in &keys {
         let clients: String = lab.redis.ask(&["CLIENT", "LIST", "TYPE", "normal"]);
-        let count = clients.lines().filter(|line| !line.contains("cmd=client")).count();
+        let count = clients
+            .lines()
+            .filter(|line| !line.contains("cmd=client"))
+            .count();
         assert!(count <= 3, "{clients}");
         lab.wait_done(key);
     }
@@ -192,21 +281,49 @@ async fn a_consumer_has_three_connections_at_most() {
 #[tokio::test(flavor = "multi_thread")]
 async fn risky_settings_of_redis_are_named_at_the_start() {
     let arguments = ["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"];
-    let lab = with(Redis::start_with(&arguments, RedisConnectionInfo::default())).await;
+    let lab = with(Redis::start_with(
+        &arguments,
+        RedisConnectionInfo::default(),
+    ))
+    .await;
     let pod = lab.pod("pod-1").start();
-    eventually("it is warned", || pod.log().contains("maxmemory-policy of Redis is `allkeys-lru`"));
-    eventually("it is warned", || pod.log().contains("keeps no append-only file"));
+    eventually("it is warned", || {
+        pod.log()
+            .contains("maxmemory-policy of Redis is `allkeys-lru`")
+    });
+    eventually("it is warned", || {
+        pod.log().contains("keeps no append-only file")
+    });
     let safe = Lab::open().await;
     let pod = safe.pod("pod-1").start();
-    eventually("it is ready", || safe.redis.ask::<u32>(&["EXISTS", "rc:workers:segmentation"]) == 1);
-    assert!(!pod.log().contains("maxmemory") && !pod.log().contains("append-only"), "{}", pod.log());
+    eventually("it is ready", || {
+        safe.redis
+            .ask::<u32>(&["EXISTS", "rc:workers:segmentation"])
+            == 1
+    });
+    assert!(
+        !pod.log().contains("maxmemory") && !pod.log().contains("append-only"),
+        "{}",
+        pod.log()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_older_redis_lacks_is_replaced() {
     // Redis 5 has neither; 6.0 has no BLMOVE.
-    let arguments = ["--rename-command", "BLMOVE", "", "--rename-command", "LPOS", ""];
-    let lab = with(Redis::start_with(&arguments, RedisConnectionInfo::default())).await;
+    let arguments = [
+        "--rename-command",
+        "BLMOVE",
+        "",
+        "--rename-command",
+        "LPOS",
+        "",
+    ];
+    let lab = with(Redis::start_with(
+        &arguments,
+        RedisConnectionInfo::default(),
+    ))
+    .await;
     lab.models.faults().hang(Method::Predict, 1);
     let mut dead = lab.pod("pod-1").set("LEASE_TIME", "2").start();
     eventually("it is detected", || dead.log().contains("knows no BLMOVE"));
@@ -214,7 +331,9 @@ async fn what_an_older_redis_lacks_is_replaced() {
     let _other = lab.pod("pod-2").set("LEASE_TIME", "2").start();
     // The janitor has moved it already: the rescue has to look through the queue, without LPOS.
     dead.kill();
-    let _: u32 = lab.redis.ask(&["LREM", "processing-segmentation:pod-1", "1", &key]);
+    let _: u32 = lab
+        .redis
+        .ask(&["LREM", "processing-segmentation:pod-1", "1", &key]);
     let _: u32 = lab.redis.ask(&["LPUSH", "segmentation", &key]);
     lab.wait_done(&key);
     for _ in 0..5 {
@@ -230,18 +349,29 @@ async fn a_failover_is_followed_through_any_sentinel_that_answers() {
     let sentinel = Sentinel::start(&lab.redis, "mymaster");
     let dead = free_port();
     let addresses = format!("127.0.0.1:{dead},127.0.0.1:{}", sentinel.port);
-    let pod = lab.pod("pod-1").set("REDIS_HOST", &addresses).set("REDIS_PORT", "1");
+    let pod = lab
+        .pod("pod-1")
+        .set("REDIS_HOST", &addresses)
+        .set("REDIS_PORT", "1");
     let _pod = pod.start();
     lab.wait_done(&lab.submit(INPUT, &FIELDS));
     replica.catch_up(&lab.redis);
-    eventually("the Sentinel knows the replica", || sentinel.knows_a_replica("mymaster"));
+    eventually("the Sentinel knows the replica", || {
+        sentinel.knows_a_replica("mymaster")
+    });
     sentinel.fail_over("mymaster");
-    eventually("the replica is master", || replica.redis.ask::<Vec<redis::Value>>(&["ROLE"]).len() == 3);
+    eventually("the replica is master", || {
+        replica.redis.ask::<Vec<redis::Value>>(&["ROLE"]).len() == 3
+    });
     let key = "segmentation:after:1";
     lab.write_job_at(&replica.redis, key, INPUT, &FIELDS);
     let _: u32 = replica.redis.ask(&["LPUSH", "segmentation", key]);
     eventually("the job is done on the new master", || {
-        replica.redis.hash(key).get("status").is_some_and(|status| status == "done")
+        replica
+            .redis
+            .hash(key)
+            .get("status")
+            .is_some_and(|status| status == "done")
     });
 }
 
@@ -249,26 +379,45 @@ async fn a_failover_is_followed_through_any_sentinel_that_answers() {
 async fn python_consumers_ours_and_the_python_janitor_share_a_queue() {
     let lab = lab().await;
     let ours = lab.pod("pod-1").set("CONCURRENCY", "2").start();
-    let python = PythonConsumer::start(lab.redis.connection(), "segmentation", "pod-2", Duration::from_millis(30));
+    let python = PythonConsumer::start(
+        lab.redis.connection(),
+        "segmentation",
+        "pod-2",
+        Duration::from_millis(30),
+    );
     let keys: Vec<_> = (0..60).map(|_| lab.submit(INPUT, &FIELDS)).collect();
     let mut connection = lab.redis.connection();
     let running = HashSet::from(["pod-1".to_owned(), "pod-2".to_owned()]);
     let started = Instant::now();
-    while keys.iter().any(|key| lab.redis.hash(key)["status"] != "done") {
+    while keys
+        .iter()
+        .any(|key| lab.redis.hash(key)["status"] != "done")
+    {
         kiosk::janitor_round(&mut connection, "segmentation", &running);
         let lists = lab.redis.keys("processing-segmentation:*");
         assert!(lists.len() <= 3, "{lists:?}");
         for list in lists {
-            assert!(lab.redis.list(&list).len() <= 1, "one entry a list: the autoscaler counts lists");
+            assert!(
+                lab.redis.list(&list).len() <= 1,
+                "one entry a list: the autoscaler counts lists"
+            );
         }
         assert!(started.elapsed() < PATIENCE, "waited in vain");
         std::thread::sleep(Duration::from_millis(20));
     }
     let by_python = python.stop();
-    assert!(!by_python.is_empty() && by_python.len() < keys.len(), "both have worked: {}", by_python.len());
+    assert!(
+        !by_python.is_empty() && by_python.len() < keys.len(),
+        "both have worked: {}",
+        by_python.len()
+    );
     for key in &keys {
         let hash = lab.redis.hash(key);
-        let by = if by_python.contains(key) { "pod-2" } else { "pod-1" };
+        let by = if by_python.contains(key) {
+            "pod-2"
+        } else {
+            "pod-1"
+        };
         assert_eq!(hash["updated_by"], by);
     }
     eventually("nothing is left behind", || lab.is_quiet());
@@ -283,12 +432,21 @@ async fn autoscaler_and_exporter_count_busy_slots_as_they_count_python_consumers
     let mut connection = lab.redis.connection();
     let mut keys = Vec::new();
     for busy in 0..=3 {
-        eventually("so many are at work", || lab.redis.keys("processing-*").len() == busy);
-        assert_eq!(kiosk::autoscaler_count(&mut connection, "segmentation"), busy);
+        eventually("so many are at work", || {
+            lab.redis.keys("processing-*").len() == busy
+        });
+        assert_eq!(
+            kiosk::autoscaler_count(&mut connection, "segmentation"),
+            busy
+        );
         assert_eq!(kiosk::exporter_count(&mut connection, "segmentation"), busy);
         keys.push(lab.submit(INPUT, &FIELDS));
     }
-    assert_eq!(kiosk::autoscaler_count(&mut connection, "segmentation"), 4, "three at work and one waits");
+    assert_eq!(
+        kiosk::autoscaler_count(&mut connection, "segmentation"),
+        4,
+        "three at work and one waits"
+    );
     assert_eq!(kiosk::exporter_count(&mut connection, "segmentation"), 4);
     keys.iter().for_each(|key| drop(lab.wait_done(key)));
 }
@@ -302,13 +460,23 @@ async fn the_python_janitor_and_a_python_consumer_take_over_from_ours() {
     pod.kill();
     let _: u32 = lab.redis.ask(&["HSET", &key, "updated_at", OLD]);
     let mut connection = lab.redis.connection();
-    assert_eq!(kiosk::janitor_round(&mut connection, "segmentation", &HashSet::new()), 1);
-    let python = PythonConsumer::start(lab.redis.connection(), "segmentation", "pod-2", Duration::ZERO);
+    assert_eq!(
+        kiosk::janitor_round(&mut connection, "segmentation", &HashSet::new()),
+        1
+    );
+    let python = PythonConsumer::start(
+        lab.redis.connection(),
+        "segmentation",
+        "pod-2",
+        Duration::ZERO,
+    );
     assert_eq!(lab.wait_done(&key)["updated_by"], "pod-2");
     assert_eq!(python.stop(), std::slice::from_ref(&key));
     // Ours comes back and finds the lease of a job that is over.
     let _pod = lab.pod("pod-3").set("LEASE_TIME", "1.5").start();
-    let _: u32 = lab.redis.ask(&["ZADD", "rc:lease:segmentation", "XX", "1", &key]);
+    let _: u32 = lab
+        .redis
+        .ask(&["ZADD", "rc:lease:segmentation", "XX", "1", &key]);
     eventually("nothing is left behind", || lab.is_quiet());
     assert_eq!(lab.redis.hash(&key)["updated_by"], "pod-2");
 }
@@ -318,17 +486,30 @@ fn pods(names: &[&str]) -> String {
         .iter()
         .map(|name| format!(r#"{{"metadata":{{"name":"{name}"}},"status":{{"phase":"Running"}}}}"#))
         .collect();
-    format!(r#"{{"kind":"PodList","metadata":{{"continue":""}},"items":[{}]}}"#, items.join(","))
+    format!(
+        r#"{{"kind":"PodList","metadata":{{"continue":""}},"items":[{}]}}"#,
+        items.join(",")
+    )
 }
 
 /// An entry in the list of a consumer, as a Python one leaves it.
 fn strand(lab: &Lab, name: &str, pod: &str, fields: &[(&str, &str)]) -> String {
     let key = format!("segmentation:{name}:1");
-    lab.write_job(&key, INPUT, &[("status", "predicting"), ("updated_at", OLD), ("updated_by", pod)]);
+    lab.write_job(
+        &key,
+        INPUT,
+        &[
+            ("status", "predicting"),
+            ("updated_at", OLD),
+            ("updated_by", pod),
+        ],
+    );
     for (field, value) in fields {
         let _: u32 = lab.redis.ask(&["HSET", &key, field, value]);
     }
-    let _: u32 = lab.redis.ask(&["LPUSH", &format!("processing-segmentation:{pod}"), &key]);
+    let _: u32 = lab
+        .redis
+        .ask(&["LPUSH", &format!("processing-segmentation:{pod}"), &key]);
     key
 }
 
@@ -341,29 +522,63 @@ async fn our_janitor_requeues_what_dead_pods_have_left_and_nothing_else() {
     let fresh = strand(&lab, "fresh", "pod-dead-2", &[("updated_at", &young)]);
     let finished = strand(&lab, "finished", "pod-dead-3", &[("status", "done")]);
     let leased = strand(&lab, "leased", "pod-dead-4", &[]);
-    let _: u32 = lab.redis.ask(&["ZADD", "rc:lease:segmentation", "99999999999999", &leased]);
-    let _: u32 = lab.redis.ask(&["LPUSH", "processing-segmentation:pod-dead-5", "segmentation:vanished:1"]);
+    let _: u32 = lab
+        .redis
+        .ask(&["ZADD", "rc:lease:segmentation", "99999999999999", &leased]);
+    let _: u32 = lab.redis.ask(&[
+        "LPUSH",
+        "processing-segmentation:pod-dead-5",
+        "segmentation:vanished:1",
+    ]);
 
     let broken = Canned::start(vec![answer("500 Internal Server Error", "", "")]).await;
-    let variables = |api: &str| [("QUEUES", "segmentation"), ("KUBERNETES_API", api)].map(|(a, b)| (a, b.to_owned()));
+    let variables = |api: &str| {
+        [("QUEUES", "segmentation"), ("KUBERNETES_API", api)].map(|(a, b)| (a, b.to_owned()))
+    };
     let janitor = |api: &str| {
         let variables = variables(api);
-        let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let variables: Vec<_> = variables
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
         run(&lab, &["janitor", "--once"], &variables)
     };
     let output = janitor(&broken.endpoint);
     assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("nothing is moved"), "{output:?}");
-    assert!(lab.redis.list("segmentation").is_empty(), "an error is not an empty cluster");
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("nothing is moved"),
+        "{output:?}"
+    );
+    assert!(
+        lab.redis.list("segmentation").is_empty(),
+        "an error is not an empty cluster"
+    );
 
     let page = pods(&["another"]).replace(r#""continue":"""#, r#""continue":"more""#);
-    let api = Canned::start(vec![answer("200 OK", "", &page), answer("200 OK", "", &pods(&["pod-alive"]))]).await;
+    let api = Canned::start(vec![
+        answer("200 OK", "", &page),
+        answer("200 OK", "", &pods(&["pod-alive"])),
+    ])
+    .await;
     let output = janitor(&api.endpoint);
-    assert_eq!(printed(&output), "1 requeued, 2 dropped, 3 left with their consumers\n", "{output:?}");
-    assert!(api.heads()[1].starts_with("GET /api/v1/pods?limit=500&continue=more "), "{:?}", api.heads());
+    assert_eq!(
+        printed(&output),
+        "1 requeued, 2 dropped, 3 left with their consumers\n",
+        "{output:?}"
+    );
+    assert!(
+        api.heads()[1].starts_with("GET /api/v1/pods?limit=500&continue=more "),
+        "{:?}",
+        api.heads()
+    );
     assert_eq!(lab.redis.list("segmentation"), [dead]);
-    let lists = lab.redis.keys("processing-*").into_iter().collect::<HashSet<_>>();
-    let kept = ["pod-alive", "pod-dead-2", "pod-dead-4"].map(|pod| format!("processing-segmentation:{pod}"));
+    let lists = lab
+        .redis
+        .keys("processing-*")
+        .into_iter()
+        .collect::<HashSet<_>>();
+    let kept = ["pod-alive", "pod-dead-2", "pod-dead-4"]
+        .map(|pod| format!("processing-segmentation:{pod}"));
     assert_eq!(lists, HashSet::from(kept));
     assert_eq!(lab.redis.hash(&finished)["status"], "done");
     for key in [alive, fresh] {
@@ -375,17 +590,40 @@ async fn our_janitor_requeues_what_dead_pods_have_left_and_nothing_else() {
 async fn without_kubernetes_the_janitor_goes_by_leases() {
     let lab = lab().await;
     let python = strand(&lab, "python", "pod-1", &[]);
-    let ours = strand(&lab, "ours", "pod-2", &[("rc_owner", "processing-segmentation:pod-2"), ("rc_token", "t:1")]);
-    let _: u32 = lab.redis.ask(&["ZADD", "rc:lease:segmentation", "1", &ours]);
+    let ours = strand(
+        &lab,
+        "ours",
+        "pod-2",
+        &[
+            ("rc_owner", "processing-segmentation:pod-2"),
+            ("rc_token", "t:1"),
+        ],
+    );
+    let _: u32 = lab
+        .redis
+        .ask(&["ZADD", "rc:lease:segmentation", "1", &ours]);
     let output = run(&lab, &["janitor", "--once"], &[("QUEUE", "segmentation")]);
-    assert_eq!(printed(&output), "1 requeued, 0 dropped, 1 left with their consumers\n", "{output:?}");
+    assert_eq!(
+        printed(&output),
+        "1 requeued, 0 dropped, 1 left with their consumers\n",
+        "{output:?}"
+    );
     assert_eq!(lab.redis.list("segmentation"), std::slice::from_ref(&ours));
     assert_eq!(lab.redis.hash(&ours)["rc_crashes"], "1");
     assert_eq!(lab.redis.list("processing-segmentation:pod-1"), [python]);
 
     let _: u32 = lab.redis.ask(&["DEL", "segmentation"]);
-    let stale = strand(&lab, "stale", "pod-3", &[("rc_owner", "processing-segmentation:pod-3")]);
-    let output = run(&lab, &["janitor", "--once"], &[("QUEUE", "segmentation"), ("STALE_TIME", "60")]);
+    let stale = strand(
+        &lab,
+        "stale",
+        "pod-3",
+        &[("rc_owner", "processing-segmentation:pod-3")],
+    );
+    let output = run(
+        &lab,
+        &["janitor", "--once"],
+        &[("QUEUE", "segmentation"), ("STALE_TIME", "60")],
+    );
     assert!(printed(&output).starts_with("1 requeued"), "{output:?}");
     assert_eq!(lab.redis.list("segmentation"), [stale]);
 }
@@ -394,10 +632,16 @@ async fn without_kubernetes_the_janitor_goes_by_leases() {
 async fn drain_leaves_nothing_that_python_consumers_would_not_find() {
     let lab = lab().await;
     lab.write_job("segmentation:later:1", INPUT, &FIELDS);
-    let _: u32 = lab.redis.ask(&["ZADD", "rc:delayed:segmentation", "99999999999999", "segmentation:later:1"]);
+    let _: u32 = lab.redis.ask(&[
+        "ZADD",
+        "rc:delayed:segmentation",
+        "99999999999999",
+        "segmentation:later:1",
+    ]);
     let output = run(&lab, &["drain"], &[("QUEUE", "segmentation")]);
     assert!(
-        printed(&output).contains("segmentation: 1 delayed and 0 waiting jobs are back in the queue"),
+        printed(&output)
+            .contains("segmentation: 1 delayed and 0 waiting jobs are back in the queue"),
         "{output:?}"
     );
     assert_eq!(lab.redis.list("segmentation"), ["segmentation:later:1"]);
@@ -408,14 +652,33 @@ async fn fsck_finds_what_is_wrong_and_mends_it() {
     let lab = lab().await;
     let good = lab.submit(INPUT, &FIELDS);
     let output = run(&lab, &["fsck"], &[]);
-    assert_eq!((output.status.code(), printed(&output).as_str()), (Some(0), "clean\n"));
+    assert_eq!(
+        (output.status.code(), printed(&output).as_str()),
+        (Some(0), "clean\n")
+    );
 
     lab.write_job("segmentation:lost:1", INPUT, &[("status", "predicting")]);
-    lab.write_job("segmentation:claimed:1", INPUT, &[("status", "done"), ("rc_token", "t:1")]);
+    lab.write_job(
+        "segmentation:claimed:1",
+        INPUT,
+        &[("status", "done"), ("rc_token", "t:1")],
+    );
     let over = strand(&lab, "over", "pod-1", &[("status", "failed")]);
-    let _: u32 = lab.redis.ask(&["ZADD", "rc:delayed:segmentation", "5", "segmentation:gone:1"]);
-    let forgotten = strand(&lab, "forgotten", "pod-2", &[("rc_owner", "processing-segmentation:pod-2")]);
-    let _: u32 = lab.redis.ask(&["ZADD", "rc:lease:segmentation", "5", &forgotten]);
+    let _: u32 = lab.redis.ask(&[
+        "ZADD",
+        "rc:delayed:segmentation",
+        "5",
+        "segmentation:gone:1",
+    ]);
+    let forgotten = strand(
+        &lab,
+        "forgotten",
+        "pod-2",
+        &[("rc_owner", "processing-segmentation:pod-2")],
+    );
+    let _: u32 = lab
+        .redis
+        .ask(&["ZADD", "rc:lease:segmentation", "5", &forgotten]);
     let _: u32 = lab.redis.ask(&["HSET", "stub", "updated_at", OLD]);
 
     let output = run(&lab, &["fsck"], &[]);
@@ -434,11 +697,21 @@ async fn fsck_finds_what_is_wrong_and_mends_it() {
     assert!(!text.contains(&good));
 
     let output = run(&lab, &["fsck", "--repair"], &[]);
-    assert_eq!(output.status.code(), Some(4), "a stub is for a person to decide: {output:?}");
-    assert!(printed(&output).ends_with("6 found, 1 left\n"), "{output:?}");
+    assert_eq!(
+        output.status.code(),
+        Some(4),
+        "a stub is for a person to decide: {output:?}"
+    );
+    assert!(
+        printed(&output).ends_with("6 found, 1 left\n"),
+        "{output:?}"
+    );
     let _: u32 = lab.redis.ask(&["DEL", "stub"]);
     let output = run(&lab, &["fsck", "--json"], &[]);
-    assert_eq!((output.status.code(), printed(&output).as_str()), (Some(0), ""));
+    assert_eq!(
+        (output.status.code(), printed(&output).as_str()),
+        (Some(0), "")
+    );
     let _pod = lab.pod("pod-9").start();
     for key in [good.as_str(), "segmentation:lost:1", &forgotten] {
         lab.wait_done(key);
@@ -450,7 +723,21 @@ async fn the_bench_of_the_queue_measures_and_leaves_nothing() {
     let lab = with(Redis::start_in_memory()).await;
     let output = run(&lab, &["bench", "queue", "--jobs", "2000", "--json"], &[]);
     let found: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert!(found["jobs_per_second"].as_f64().is_some_and(|rate| rate > 100.0), "{found}");
-    assert!(found["round_trips_per_job"].as_f64().is_some_and(|trips| trips < 2.2), "{found}");
-    assert!(lab.redis.keys("*bench*").is_empty(), "{:?}", lab.redis.keys("*bench*"));
+    assert!(
+        found["jobs_per_second"]
+            .as_f64()
+            .is_some_and(|rate| rate > 100.0),
+        "{found}"
+    );
+    assert!(
+        found["round_trips_per_job"]
+            .as_f64()
+            .is_some_and(|trips| trips < 2.2),
+        "{found}"
+    );
+    assert!(
+        lab.redis.keys("*bench*").is_empty(),
+        "{:?}",
+        lab.redis.keys("*bench*")
+    );
 }

@@ -22,7 +22,9 @@ struct Cell {
 /// The value of the cell that a pixel is nearest to, 1 in its middle and 0 at its edge.
 fn image(cells: &[Cell], [rows, columns]: [usize; 2]) -> Array2<f32> {
     Array2::from_shape_fn((rows, columns), |(row, column)| {
-        let height = |cell: &Cell| 1.0 - (row as f32 - cell.row).hypot(column as f32 - cell.column) / cell.radius;
+        let height = |cell: &Cell| {
+            1.0 - (row as f32 - cell.row).hypot(column as f32 - cell.column) / cell.radius
+        };
         cells.iter().map(height).fold(0.0, f32::max)
     })
 }
@@ -47,7 +49,9 @@ fn blind_heads(tiles: &Array4<f32>) -> [Array4<f32>; 2] {
 fn whole(image: &Array2<f32>) -> Array2<u32> {
     let [maxima, interior] = heads(&image.clone().insert_axis(Axis(0)).insert_axis(Axis(3)));
     let plane = |head: Array4<f32>| head.index_axis_move(Axis(3), 0);
-    let labels = DeepWatershed::nuclear().segment(plane(maxima), plane(interior)).expect("heads are sound");
+    let labels = DeepWatershed::nuclear()
+        .segment(plane(maxima), plane(interior))
+        .expect("heads are sound");
     labels.index_axis_move(Axis(0), 0)
 }
 
@@ -63,7 +67,9 @@ fn tiled(image: &Array2<f32>, pad: PadMode) -> Array2<u32> {
         }
     }
     let [maxima, interior] = untilers.map(|untiler| untiler.finish().index_axis_move(Axis(3), 0));
-    let labels = DeepWatershed::nuclear().segment(maxima, interior).expect("heads are sound");
+    let labels = DeepWatershed::nuclear()
+        .segment(maxima, interior)
+        .expect("heads are sound");
     labels.index_axis_move(Axis(0), 0)
 }
 
@@ -75,27 +81,44 @@ const FAINT: usize = 5;
 fn assert_same_cells(tiled: &Array2<u32>, whole: &Array2<u32>, cells: &[Cell]) {
     let count = |labels: &Array2<u32>| labels.iter().copied().max().unwrap_or(0);
     assert_eq!(count(tiled), count(whole), "number of cells");
-    let differing = Zip::from(tiled).and(whole).fold(0, |n, a, b| n + usize::from((*a == 0) != (*b == 0)));
-    assert!(differing <= FAINT * cells.len(), "{differing} pixels differ on the edges of {} cells", cells.len());
+    let differing = Zip::from(tiled)
+        .and(whole)
+        .fold(0, |n, a, b| n + usize::from((*a == 0) != (*b == 0)));
+    assert!(
+        differing <= FAINT * cells.len(),
+        "{differing} pixels differ on the edges of {} cells",
+        cells.len()
+    );
     for cell in cells {
         let middle = [cell.row as usize, cell.column as usize];
         let (a, b) = (tiled[middle], whole[middle]);
-        let area = |labels: &Array2<u32>, label: u32| labels.iter().filter(|&&other| other == label).count();
+        let area = |labels: &Array2<u32>, label: u32| {
+            labels.iter().filter(|&&other| other == label).count()
+        };
         let (a, b) = (area(tiled, a), area(whole, b));
-        assert!(a.abs_diff(b) <= FAINT, "the cell at {middle:?} has {a} pixels, not {b}");
+        assert!(
+            a.abs_diff(b) <= FAINT,
+            "the cell at {middle:?} has {a} pixels, not {b}"
+        );
     }
 }
 
 /// Cells that do not touch, most of them across a border of tiles.
 fn cells(size: usize) -> impl Strategy<Value = Vec<Cell>> {
-    let near_border = (0..size / 48, -6.0..6.0_f32).prop_map(move |(tile, off)| (tile * 48) as f32 + off);
+    let near_border =
+        (0..size / 48, -6.0..6.0_f32).prop_map(move |(tile, off)| (tile * 48) as f32 + off);
     let place = prop_oneof![3 => near_border, 1 => 0.0..size as f32];
-    let cell = (place.clone(), place, 6.0..11.0_f32).prop_map(|(row, column, radius)| Cell { row, column, radius });
+    let cell = (place.clone(), place, 6.0..11.0_f32).prop_map(|(row, column, radius)| Cell {
+        row,
+        column,
+        radius,
+    });
     prop::collection::vec(cell, 1..30).prop_map(move |cells| {
         let mut kept: Vec<Cell> = Vec::new();
         for cell in cells {
             let inside = |place: f32| place >= 2.0 && place < size as f32 - 2.0;
-            let apart = |other: &Cell| (other.row - cell.row).hypot(other.column - cell.column) > 26.0;
+            let apart =
+                |other: &Cell| (other.row - cell.row).hypot(other.column - cell.column) > 26.0;
             if inside(cell.row) && inside(cell.column) && kept.iter().all(apart) {
                 kept.push(cell);
             }
@@ -120,33 +143,64 @@ proptest! {
 async fn cells_are_whole_after_the_way_through_the_model_server() {
     let shape = [-1, TILE as i64, TILE as i64, 1];
     let run = |inputs: &[(String, ArrayD<f32>)]| {
-        let pixels = inputs[0].1.clone().into_dimensionality::<Ix4>().map_err(|error| error.to_string())?;
-        let named = ["prediction_0", "prediction_1"].map(str::to_owned).into_iter();
-        Ok(named.zip(blind_heads(&pixels)).map(|(name, head)| (name, head.into_dyn())).collect())
+        let pixels = inputs[0]
+            .1
+            .clone()
+            .into_dimensionality::<Ix4>()
+            .map_err(|error| error.to_string())?;
+        let named = ["prediction_0", "prediction_1"]
+            .map(str::to_owned)
+            .into_iter();
+        Ok(named
+            .zip(blind_heads(&pixels))
+            .map(|(name, head)| (name, head.into_dyn()))
+            .collect())
     };
     let model = serving::Model {
         id: "Pixels:1".parse().expect("a model's name"),
         inputs: vec![Input::float("image", &shape)],
-        outputs: [0, 1].map(|index| Input::float(&format!("prediction_{index}"), &shape)).into(),
+        outputs: [0, 1]
+            .map(|index| Input::float(&format!("prediction_{index}"), &shape))
+            .into(),
         run: Arc::new(run),
     };
     let server = ModelServer::start(0, vec![model]).await.expect("a port");
     let address = server.address();
-    let env: Env =
-        [("TF_HOST", address.ip().to_string()), ("TF_PORT", address.port().to_string())].into_iter().collect();
+    let env: Env = [
+        ("TF_HOST", address.ip().to_string()),
+        ("TF_PORT", address.port().to_string()),
+    ]
+    .into_iter()
+    .collect();
     let client = Client::new(ServingSettings::load(&mut Reader::new(&env)), None);
-    let model = Model::load(&client, &"Pixels:1".parse().expect("a model's name")).await.expect("it is served");
+    let model = Model::load(&client, &"Pixels:1".parse().expect("a model's name"))
+        .await
+        .expect("it is served");
 
     let on_grid = |index: usize| 48.0 * (index + 1) as f32;
-    let cells: Vec<Cell> =
-        (0..25).map(|i| Cell { row: on_grid(i / 5), column: on_grid(i % 5), radius: 10.0 }).collect();
+    let cells: Vec<Cell> = (0..25)
+        .map(|i| Cell {
+            row: on_grid(i / 5),
+            column: on_grid(i % 5),
+            radius: 10.0,
+        })
+        .collect();
     let image = image(&cells, [300, 300]);
     let whole = whole(&image);
-    let batch = stack(Axis(0), &[image.view()]).expect("one image").insert_axis(Axis(3));
+    let batch = stack(Axis(0), &[image.view()])
+        .expect("one image")
+        .insert_axis(Axis(3));
     let application = Application::nuclear();
-    let heads = application.predict(&model, batch).await.expect("the model answers");
-    let labels = application.label(heads, [300, 300]).expect("heads are sound");
-    let labels = labels.index_axis_move(Axis(3), 0).index_axis_move(Axis(0), 0);
+    let heads = application
+        .predict(&model, batch)
+        .await
+        .expect("the model answers");
+    let labels = application
+        .label(heads, [300, 300])
+        .expect("heads are sound");
+    let labels = labels
+        .index_axis_move(Axis(3), 0)
+        .index_axis_move(Axis(0), 0);
     assert_eq!(labels.iter().copied().max(), Some(25));
     assert_same_cells(&labels, &whole, &cells);
 }

@@ -9,8 +9,8 @@ use redis_consumer::applications;
 use redis_consumer::serving::proto::tensorflow::serving::prediction_service_client::PredictionServiceClient;
 use redis_consumer::serving::proto::tensorflow::serving::{ModelSpec, PredictRequest};
 use redis_consumer::serving::{
-    Client, DataType, Encoding, Error, Input, MetadataCache, Method, Model, ModelId, ModelServer, ServingSettings,
-    Signature, encode,
+    Client, DataType, Encoding, Error, Input, MetadataCache, Method, Model, ModelId, ModelServer,
+    ServingSettings, Signature, encode,
 };
 use redis_consumer::settings::{Env, Reader};
 use tonic::Code;
@@ -25,10 +25,16 @@ fn of_sides(id: ModelId, sides: i64) -> Model {
     Model {
         id,
         inputs: vec![Input::float("image", &shape)],
-        outputs: vec![Input::float("a_half", &shape), Input::float("b_same", &shape)],
+        outputs: vec![
+            Input::float("a_half", &shape),
+            Input::float("b_same", &shape),
+        ],
         run: Arc::new(|inputs| {
             let image = &inputs[0].1;
-            Ok(vec![("b_same".to_owned(), image.clone()), ("a_half".to_owned(), image / 2.0)])
+            Ok(vec![
+                ("b_same".to_owned(), image.clone()),
+                ("a_half".to_owned(), image / 2.0),
+            ])
         }),
     }
 }
@@ -38,12 +44,19 @@ fn model() -> ModelId {
 }
 
 async fn server() -> ModelServer {
-    ModelServer::start(0, vec![halves(model())]).await.expect("a free port")
+    ModelServer::start(0, vec![halves(model())])
+        .await
+        .expect("a free port")
 }
 
 fn settings(host: &str, port: u16, more: &[(&str, &str)]) -> ServingSettings {
     let port = port.to_string();
-    let usual = [("TF_HOST", host), ("TF_PORT", &port), ("GRPC_BACKOFF", "0.02"), ("GRPC_TIMEOUT", "10")];
+    let usual = [
+        ("TF_HOST", host),
+        ("TF_PORT", &port),
+        ("GRPC_BACKOFF", "0.02"),
+        ("GRPC_TIMEOUT", "10"),
+    ];
     let env: Env = usual.iter().chain(more).copied().collect();
     let mut reader = Reader::new(&env);
     let settings = ServingSettings::load(&mut reader);
@@ -56,7 +69,9 @@ fn client(server: &ModelServer, more: &[(&str, &str)]) -> Client {
 }
 
 fn image() -> ArrayD<f32> {
-    Array4::from_shape_vec((1, 2, 2, 1), vec![0.0, 2.0, 4.0, 4.0]).expect("four pixels").into_dyn()
+    Array4::from_shape_vec((1, 2, 2, 1), vec![0.0, 2.0, 4.0, 4.0])
+        .expect("four pixels")
+        .into_dyn()
 }
 
 async fn predict(client: &Client) -> Result<Vec<(String, ArrayD<f32>)>, Error> {
@@ -87,15 +102,23 @@ async fn a_model_runs_and_its_outputs_are_sorted_by_name() {
     let seen = server.faults().seen();
     let methods: Vec<_> = seen.iter().map(|seen| seen.method).collect();
     assert_eq!(methods, [Method::Metadata, Method::Predict]);
-    assert_eq!(seen[1].inputs, [("image".to_owned(), DataType::DtFloat, vec![1, 2, 2, 1])]);
+    assert_eq!(
+        seen[1].inputs,
+        [("image".to_owned(), DataType::DtFloat, vec![1, 2, 2, 1])]
+    );
     assert_eq!(seen[1].signature, "");
 }
 
 #[tokio::test]
 async fn late_and_overloaded_attempts_are_counted_exactly() {
     for (code, is_expected) in [
-        (Code::DeadlineExceeded, (|error| matches!(error, Error::Deadline { attempts: 3, .. })) as fn(&Error) -> bool),
-        (Code::ResourceExhausted, |error| matches!(error, Error::Exhausted { attempts: 3, .. })),
+        (
+            Code::DeadlineExceeded,
+            (|error| matches!(error, Error::Deadline { attempts: 3, .. })) as fn(&Error) -> bool,
+        ),
+        (Code::ResourceExhausted, |error| {
+            matches!(error, Error::Exhausted { attempts: 3, .. })
+        }),
     ] {
         let server = server().await;
         let client = client(&server, &[("MAX_RETRY", "2")]);
@@ -112,17 +135,28 @@ async fn late_and_overloaded_attempts_are_counted_exactly() {
 async fn an_unavailable_server_is_asked_again_without_counting() {
     let server = server().await;
     server.faults().fail(Method::Predict, Code::Unavailable, 8);
-    is_right(&predict(&client(&server, &[("MAX_RETRY", "1")])).await.expect("the ninth attempt"));
+    is_right(
+        &predict(&client(&server, &[("MAX_RETRY", "1")]))
+            .await
+            .expect("the ninth attempt"),
+    );
     assert_eq!(server.faults().calls(Method::Predict), 9);
 }
 
 #[tokio::test]
 async fn metadata_are_asked_for_as_patiently() {
     let server = server().await;
-    for code in [Code::Unavailable, Code::DeadlineExceeded, Code::ResourceExhausted] {
+    for code in [
+        Code::Unavailable,
+        Code::DeadlineExceeded,
+        Code::ResourceExhausted,
+    ] {
         server.faults().fail(Method::Metadata, code, 1);
     }
-    let signature = client(&server, &[]).signature(&model()).await.expect("the fourth attempt");
+    let signature = client(&server, &[])
+        .signature(&model())
+        .await
+        .expect("the fourth attempt");
     assert_eq!(signature.inputs, [Input::float("image", &[-1, 2, 2, 1])]);
     assert_eq!(server.faults().calls(Method::Metadata), 4);
 }
@@ -131,23 +165,42 @@ async fn metadata_are_asked_for_as_patiently() {
 async fn every_other_verdict_is_final() {
     let server = server().await;
     let client = client(&server, &[]);
-    for code in [Code::InvalidArgument, Code::FailedPrecondition, Code::Internal, Code::Unknown, Code::PermissionDenied]
-    {
+    for code in [
+        Code::InvalidArgument,
+        Code::FailedPrecondition,
+        Code::Internal,
+        Code::Unknown,
+        Code::PermissionDenied,
+    ] {
         server.faults().fail(Method::Predict, code, 1);
         let error = predict(&client).await.expect_err("a final verdict");
-        assert!(matches!(&error, Error::Refused { code: found, .. } if *found == code), "{error:?}");
+        assert!(
+            matches!(&error, Error::Refused { code: found, .. } if *found == code),
+            "{error:?}"
+        );
     }
     server.faults().fail(Method::Predict, Code::NotFound, 1);
-    assert!(matches!(predict(&client).await, Err(Error::ModelMissing { .. })));
+    assert!(matches!(
+        predict(&client).await,
+        Err(Error::ModelMissing { .. })
+    ));
     assert_eq!(server.faults().calls(Method::Predict), 6);
 }
 
 #[tokio::test]
 async fn a_missing_model_is_named_in_the_error() {
     let server = server().await;
-    let error = client(&server, &[]).signature(&ModelId::new("Nowhere", 1)).await.expect_err("no such model");
+    let error = client(&server, &[])
+        .signature(&ModelId::new("Nowhere", 1))
+        .await
+        .expect_err("no such model");
     assert!(matches!(error, Error::ModelMissing { .. }), "{error:?}");
-    assert!(error.to_string().starts_with("model `Nowhere:1` is not on the server"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .starts_with("model `Nowhere:1` is not on the server"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -155,22 +208,49 @@ async fn version_0_is_sent_and_is_not_the_latest() {
     let mut twice = halves(ModelId::new("Halves", 7));
     twice.run = Arc::new(|_| Err("the latest version was taken".to_owned()));
     let oldest = ModelId::new("Halves", 0);
-    let server = ModelServer::start(0, vec![halves(oldest.clone()), twice]).await.expect("a free port");
-    let outputs = client(&server, &[]).predict(&oldest, &[("image", image().view())]).await.expect("version 0");
+    let server = ModelServer::start(0, vec![halves(oldest.clone()), twice])
+        .await
+        .expect("a free port");
+    let outputs = client(&server, &[])
+        .predict(&oldest, &[("image", image().view())])
+        .await
+        .expect("version 0");
     is_right(&outputs);
-    assert!(server.faults().seen().iter().all(|seen| seen.version == Some(0)));
+    assert!(
+        server
+            .faults()
+            .seen()
+            .iter()
+            .all(|seen| seen.version == Some(0))
+    );
 }
 
 #[tokio::test]
 async fn a_request_without_version_gets_the_latest() {
     let ids = [1, 3, 2].map(|version| ModelId::new("Halves", version));
-    let server = ModelServer::start(0, ids.map(halves).into()).await.expect("a free port");
-    let mut stub = PredictionServiceClient::connect(format!("http://{}", server.address())).await.expect("it listens");
-    let model_spec = Some(ModelSpec { name: "Halves".to_owned(), ..ModelSpec::default() });
+    let server = ModelServer::start(0, ids.map(halves).into())
+        .await
+        .expect("a free port");
+    let mut stub = PredictionServiceClient::connect(format!("http://{}", server.address()))
+        .await
+        .expect("it listens");
+    let model_spec = Some(ModelSpec {
+        name: "Halves".to_owned(),
+        ..ModelSpec::default()
+    });
     let tensor = encode(&image().view(), DataType::DtFloat).expect("numeric");
-    let request =
-        PredictRequest { model_spec, inputs: [("image".to_owned(), tensor)].into(), output_filter: Vec::new() };
-    let used = stub.predict(request).await.expect("a prediction").into_inner().model_spec.expect("the model used");
+    let request = PredictRequest {
+        model_spec,
+        inputs: [("image".to_owned(), tensor)].into(),
+        output_filter: Vec::new(),
+    };
+    let used = stub
+        .predict(request)
+        .await
+        .expect("a prediction")
+        .into_inner()
+        .model_spec
+        .expect("the model used");
     assert_eq!(format!("{:?}", used.version_choice), "Some(Version(3))");
 }
 
@@ -192,9 +272,17 @@ async fn answers_are_read_in_every_encoding() {
         DataType::DtUint32,
         DataType::DtUint64,
     ] {
-        for encoding in [Encoding::Content(dtype), Encoding::Listed(dtype), Encoding::Shortened(dtype)] {
+        for encoding in [
+            Encoding::Content(dtype),
+            Encoding::Listed(dtype),
+            Encoding::Shortened(dtype),
+        ] {
             server.faults().answer_as(encoding);
-            is_right(&predict(&client).await.unwrap_or_else(|error| panic!("{encoding:?}: {error}")));
+            is_right(
+                &predict(&client)
+                    .await
+                    .unwrap_or_else(|error| panic!("{encoding:?}: {error}")),
+            );
         }
     }
 }
@@ -202,17 +290,26 @@ async fn answers_are_read_in_every_encoding() {
 #[tokio::test]
 async fn one_value_may_stand_for_a_whole_tensor() {
     let server = server().await;
-    server.faults().answer_as(Encoding::Shortened(DataType::DtFloat));
+    server
+        .faults()
+        .answer_as(Encoding::Shortened(DataType::DtFloat));
     let flat = ArrayD::from_elem(vec![3, 2, 2, 1], 0.5);
-    let outputs = client(&server, &[]).predict(&model(), &[("image", flat.view())]).await.expect("a prediction");
+    let outputs = client(&server, &[])
+        .predict(&model(), &[("image", flat.view())])
+        .await
+        .expect("a prediction");
     assert_eq!(outputs[1].1, flat);
 }
 
 #[tokio::test]
 async fn an_answer_that_holds_no_numbers_is_an_error_that_names_the_tensor() {
     let server = server().await;
-    server.faults().answer_as(Encoding::Listed(DataType::DtString));
-    let error = predict(&client(&server, &[])).await.expect_err("text is no picture");
+    server
+        .faults()
+        .answer_as(Encoding::Listed(DataType::DtString));
+    let error = predict(&client(&server, &[]))
+        .await
+        .expect_err("text is no picture");
     assert!(
         matches!(&error, Error::BadTensor { tensor, .. } if tensor.ends_with('e') || tensor.ends_with('f')),
         "{error:?}"
@@ -224,8 +321,15 @@ async fn inputs_that_the_model_does_not_have_are_never_sent() {
     let server = server().await;
     let client = client(&server, &[]);
     let image = image();
-    for inputs in [&[][..], &[("picture", image.view())], &[("image", image.view()), ("image", image.view())]] {
-        let error = client.predict(&model(), inputs).await.expect_err("not what the model takes");
+    for inputs in [
+        &[][..],
+        &[("picture", image.view())],
+        &[("image", image.view()), ("image", image.view())],
+    ] {
+        let error = client
+            .predict(&model(), inputs)
+            .await
+            .expect_err("not what the model takes");
         assert!(matches!(error, Error::BadInputs { .. }), "{error:?}");
     }
     assert_eq!(server.faults().calls(Method::Predict), 0);
@@ -235,7 +339,9 @@ async fn inputs_that_the_model_does_not_have_are_never_sent() {
 async fn inputs_go_out_in_the_type_that_the_model_wants() {
     let mut half = halves(model());
     half.inputs[0].dtype = DataType::DtHalf;
-    let server = ModelServer::start(0, vec![half]).await.expect("a free port");
+    let server = ModelServer::start(0, vec![half])
+        .await
+        .expect("a free port");
     is_right(&predict(&client(&server, &[])).await.expect("a prediction"));
     assert_eq!(server.faults().seen()[1].inputs[0].1, DataType::DtHalf);
 }
@@ -254,7 +360,10 @@ impl MetadataCache for Shared {
     }
 
     async fn put(&self, model: &ModelId, json: &str, ttl: Duration) {
-        self.put.lock().expect("no panic").push((model.clone(), json.to_owned(), ttl));
+        self.put
+            .lock()
+            .expect("no panic")
+            .push((model.clone(), json.to_owned(), ttl));
     }
 }
 
@@ -262,8 +371,14 @@ impl MetadataCache for Shared {
 async fn shared_metadata_are_trusted_without_asking_the_server() {
     let server = server().await;
     let kept = Some(Signature::new(vec![Input::float("image", &[-1, 2, 2, 1])]).to_json());
-    let cache = Arc::new(Shared { kept, ..Shared::default() });
-    let client = Client::new(settings("127.0.0.1", server.address().port(), &[]), Some(cache.clone()));
+    let cache = Arc::new(Shared {
+        kept,
+        ..Shared::default()
+    });
+    let client = Client::new(
+        settings("127.0.0.1", server.address().port(), &[]),
+        Some(cache.clone()),
+    );
     is_right(&predict(&client).await.expect("a prediction"));
     assert_eq!(server.faults().calls(Method::Metadata), 0);
     assert!(cache.put.lock().expect("no panic").is_empty());
@@ -273,18 +388,34 @@ async fn shared_metadata_are_trusted_without_asking_the_server() {
 async fn metadata_of_the_server_are_shared_and_a_spoilt_cache_is_passed_over() {
     let server = server().await;
     for kept in [None, Some("{".to_owned())] {
-        let cache = Arc::new(Shared { kept, ..Shared::default() });
-        let settings = settings("127.0.0.1", server.address().port(), &[("METADATA_EXPIRE_TIME", "7")]);
-        Client::new(settings, Some(cache.clone())).signature(&model()).await.expect("the server's");
+        let cache = Arc::new(Shared {
+            kept,
+            ..Shared::default()
+        });
+        let settings = settings(
+            "127.0.0.1",
+            server.address().port(),
+            &[("METADATA_EXPIRE_TIME", "7")],
+        );
+        Client::new(settings, Some(cache.clone()))
+            .signature(&model())
+            .await
+            .expect("the server's");
         let json = Signature::new(vec![Input::float("image", &[-1, 2, 2, 1])]).to_json();
-        assert_eq!(*cache.put.lock().expect("no panic"), [(model(), json, Duration::from_secs(7))]);
+        assert_eq!(
+            *cache.put.lock().expect("no panic"),
+            [(model(), json, Duration::from_secs(7))]
+        );
     }
 }
 
 #[tokio::test]
 async fn metadata_are_remembered_until_they_expire() {
     let server = server().await;
-    let (long, short) = (client(&server, &[]), client(&server, &[("METADATA_EXPIRE_TIME", "0")]));
+    let (long, short) = (
+        client(&server, &[]),
+        client(&server, &[("METADATA_EXPIRE_TIME", "0")]),
+    );
     for _ in 0..3 {
         predict(&long.clone()).await.expect("a prediction");
     }
@@ -298,11 +429,19 @@ async fn metadata_are_remembered_until_they_expire() {
 #[tokio::test]
 async fn messages_may_be_larger_than_4_mib_both_ways() {
     let large = of_sides(model(), 256);
-    let server = ModelServer::start(0, vec![large]).await.expect("a free port");
+    let server = ModelServer::start(0, vec![large])
+        .await
+        .expect("a free port");
     let tiles = ArrayD::from_shape_fn(vec![20, 256, 256, 1], |at| (at[0] + at[1] + at[2]) as f32);
-    for encoding in [Encoding::Content(DataType::DtFloat), Encoding::Listed(DataType::DtFloat)] {
+    for encoding in [
+        Encoding::Content(DataType::DtFloat),
+        Encoding::Listed(DataType::DtFloat),
+    ] {
         server.faults().answer_as(encoding);
-        let outputs = client(&server, &[]).predict(&model(), &[("image", tiles.view())]).await.expect("a prediction");
+        let outputs = client(&server, &[])
+            .predict(&model(), &[("image", tiles.view())])
+            .await
+            .expect("a prediction");
         assert!(outputs[1].1 == tiles, "{encoding:?}");
     }
 }
@@ -310,9 +449,18 @@ async fn messages_may_be_larger_than_4_mib_both_ways() {
 #[tokio::test]
 async fn requests_are_compressed_only_on_demand() {
     let server = server().await;
-    is_right(&predict(&client(&server, &[("TF_GZIP", "true")])).await.expect("a prediction"));
+    is_right(
+        &predict(&client(&server, &[("TF_GZIP", "true")]))
+            .await
+            .expect("a prediction"),
+    );
     is_right(&predict(&client(&server, &[])).await.expect("a prediction"));
-    let seen: Vec<_> = server.faults().seen().into_iter().map(|seen| seen.compression).collect();
+    let seen: Vec<_> = server
+        .faults()
+        .seen()
+        .into_iter()
+        .map(|seen| seen.compression)
+        .collect();
     let gzip = Some("gzip".to_owned());
     assert_eq!(seen, [gzip.clone(), gzip, None, None]);
 }
@@ -333,7 +481,9 @@ async fn a_server_that_comes_up_late_is_waited_for() {
     let waiting = tokio::spawn(async move { predict(&client).await });
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(!waiting.is_finished());
-    let _second = ModelServer::start(port, vec![halves(model())]).await.expect("the port is free again");
+    let _second = ModelServer::start(port, vec![halves(model())])
+        .await
+        .expect("the port is free again");
     is_right(&waiting.await.expect("no panic").expect("a prediction"));
 }
 
@@ -344,7 +494,9 @@ async fn a_server_that_restarts_is_found_again() {
     let client = client(&first, &[]);
     is_right(&predict(&client).await.expect("a prediction"));
     first.stop().await;
-    let _second = ModelServer::start(port, vec![halves(model())]).await.expect("the port is free again");
+    let _second = ModelServer::start(port, vec![halves(model())])
+        .await
+        .expect("the port is free again");
     is_right(&predict(&client).await.expect("a prediction"));
 }
 
@@ -354,7 +506,14 @@ async fn patience_with_an_absent_server_ends() {
     let port = gone.address().port();
     gone.stop().await;
     for host in ["127.0.0.1", "no-such-host.invalid"] {
-        let client = Client::new(settings(host, port, &[("TF_UNAVAILABLE_TIMEOUT", "0.2"), ("MAX_RETRY", "1")]), None);
+        let client = Client::new(
+            settings(
+                host,
+                port,
+                &[("TF_UNAVAILABLE_TIMEOUT", "0.2"), ("MAX_RETRY", "1")],
+            ),
+            None,
+        );
         let error = predict(&client).await.expect_err("nobody is there");
         assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
     }
@@ -362,10 +521,15 @@ async fn patience_with_an_absent_server_ends() {
 
 #[tokio::test]
 async fn a_line_that_breaks_counts_as_an_absent_server() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a free port");
     let port = listener.local_addr().expect("bound").port();
     let hangs_up = tokio::spawn(async move { while listener.accept().await.is_ok() {} });
-    let client = Client::new(settings("127.0.0.1", port, &[("TF_UNAVAILABLE_TIMEOUT", "0.1")]), None);
+    let client = Client::new(
+        settings("127.0.0.1", port, &[("TF_UNAVAILABLE_TIMEOUT", "0.1")]),
+        None,
+    );
     let error = predict(&client).await.expect_err("it always hangs up");
     assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
     hangs_up.abort();
@@ -376,8 +540,13 @@ async fn a_server_that_never_answers_misses_the_deadline() {
     let server = server().await;
     let client = client(&server, &[("GRPC_TIMEOUT", "0.2"), ("MAX_RETRY", "1")]);
     server.faults().hang(Method::Predict, 2);
-    let error = predict(&client).await.expect_err("two attempts without an answer");
-    assert!(matches!(error, Error::Deadline { attempts: 2, .. }), "{error:?}");
+    let error = predict(&client)
+        .await
+        .expect_err("two attempts without an answer");
+    assert!(
+        matches!(error, Error::Deadline { attempts: 2, .. }),
+        "{error:?}"
+    );
     is_right(&predict(&client).await.expect("it answers again"));
 }
 
@@ -385,7 +554,11 @@ async fn a_server_that_never_answers_misses_the_deadline() {
 async fn a_slow_answer_before_the_deadline_is_fine() {
     let server = server().await;
     server.faults().delay(Duration::from_millis(300));
-    is_right(&predict(&client(&server, &[])).await.expect("a slow prediction"));
+    is_right(
+        &predict(&client(&server, &[]))
+            .await
+            .expect("a slow prediction"),
+    );
     assert_eq!(server.faults().calls(Method::Predict), 1);
 }
 
@@ -442,13 +615,30 @@ async fn nothing_runs_on_once_the_last_client_is_dropped() {
 
 #[tokio::test]
 async fn a_model_that_complains_or_panics_is_an_error_and_no_more() {
-    let complains = Model { run: Arc::new(|_| Err("too dark".to_owned())), ..halves(ModelId::new("Complains", 1)) };
-    let panics = Model { run: Arc::new(|_| panic!("a bug")), ..halves(ModelId::new("Panics", 1)) };
-    let server = ModelServer::start(0, vec![complains, panics, halves(model())]).await.expect("a free port");
+    let complains = Model {
+        run: Arc::new(|_| Err("too dark".to_owned())),
+        ..halves(ModelId::new("Complains", 1))
+    };
+    let panics = Model {
+        run: Arc::new(|_| panic!("a bug")),
+        ..halves(ModelId::new("Panics", 1))
+    };
+    let server = ModelServer::start(0, vec![complains, panics, halves(model())])
+        .await
+        .expect("a free port");
     let client = client(&server, &[]);
-    for (name, expected) in [("Complains", Code::InvalidArgument), ("Panics", Code::Internal)] {
-        let error = client.predict(&ModelId::new(name, 1), &[("image", image().view())]).await.expect_err("it fails");
-        assert!(matches!(&error, Error::Refused { code, .. } if *code == expected), "{error:?}");
+    for (name, expected) in [
+        ("Complains", Code::InvalidArgument),
+        ("Panics", Code::Internal),
+    ] {
+        let error = client
+            .predict(&ModelId::new(name, 1), &[("image", image().view())])
+            .await
+            .expect_err("it fails");
+        assert!(
+            matches!(&error, Error::Refused { code, .. } if *code == expected),
+            "{error:?}"
+        );
     }
     is_right(&predict(&client).await.expect("the others go on"));
 }
@@ -458,8 +648,20 @@ async fn an_image_of_the_wrong_size_is_refused_by_the_server() {
     let server = server().await;
     let wrong: ArrayD<f32> = ArrayD::zeros(vec![1, 3, 2, 1]);
     let views: [(&str, ArrayViewD<'_, f32>); 1] = [("image", wrong.view())];
-    let error = client(&server, &[]).predict(&model(), &views).await.expect_err("three rows");
-    assert!(matches!(error, Error::Refused { code: Code::InvalidArgument, .. }), "{error:?}");
+    let error = client(&server, &[])
+        .predict(&model(), &views)
+        .await
+        .expect_err("three rows");
+    assert!(
+        matches!(
+            error,
+            Error::Refused {
+                code: Code::InvalidArgument,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
@@ -467,10 +669,22 @@ async fn of_several_inputs_the_one_of_the_settings_takes_the_image() {
     let mut two = halves(model());
     two.inputs.push(Input::float("mask", &[-1, 4, 4, 2]));
     let server = ModelServer::start(0, vec![two]).await.expect("a free port");
-    let refused = applications::Model::load(&client(&server, &[]), &model()).await.err().expect("which one?");
-    assert_eq!(refused.to_string(), "model `Halves:3` takes 2 inputs, an image model takes one");
-    let named = applications::Model::load(&client(&server, &[("TF_TENSOR_NAME", "mask")]), &model()).await;
-    assert_eq!(named.expect("it has this input").input_shape(), [-1, 4, 4, 2]);
-    let other = applications::Model::load(&client(&server, &[("TF_TENSOR_NAME", "image0")]), &model()).await;
+    let refused = applications::Model::load(&client(&server, &[]), &model())
+        .await
+        .err()
+        .expect("which one?");
+    assert_eq!(
+        refused.to_string(),
+        "model `Halves:3` takes 2 inputs, an image model takes one"
+    );
+    let named =
+        applications::Model::load(&client(&server, &[("TF_TENSOR_NAME", "mask")]), &model()).await;
+    assert_eq!(
+        named.expect("it has this input").input_shape(),
+        [-1, 4, 4, 2]
+    );
+    let other =
+        applications::Model::load(&client(&server, &[("TF_TENSOR_NAME", "image0")]), &model())
+            .await;
     assert!(other.is_err(), "there is no input of that name");
 }

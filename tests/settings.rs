@@ -4,12 +4,21 @@ use std::process::{Command, Output};
 
 fn settings(pairs: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_redis-consumer"));
-    command.arg("settings").env_clear().envs(pairs.iter().copied()).output().expect("the program starts")
+    command
+        .arg("settings")
+        .env_clear()
+        .envs(pairs.iter().copied())
+        .output()
+        .expect("the program starts")
 }
 
 fn shown(pairs: &[(&str, &str)]) -> String {
     let output = settings(pairs);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).expect("it prints text")
 }
 
@@ -51,12 +60,32 @@ fn the_environment_of_console_1_1_starts_unchanged() {
         ("NUCLEAR_POSTPROCESS", "retinanet"),
         ("PHASE_POSTPROCESS", "retinanet-semantic"),
     ]);
-    assert!(line(&table, "STORAGE_BUCKET").contains("gs://kiosk-data"), "{table}");
-    assert!(line(&table, "QUEUE").contains(" predict "), "queues are lower case: {table}");
-    assert!(line(&table, "LOG_LEVEL").contains("INFO") && line(&table, "LOG_LEVEL").contains("DEBUG"), "{table}");
-    assert!(line(&table, "AWS_ACCESS_KEY_ID").contains("(not set)"), "placeholders mean unset: {table}");
-    let warning = table.lines().find(|line| line.starts_with("warning: without effect")).expect("one warning");
-    assert!(["HASH_PREFIX", "DP_HOST", "CUTS"].iter().all(|name| warning.contains(name)), "{warning}");
+    assert!(
+        line(&table, "STORAGE_BUCKET").contains("gs://kiosk-data"),
+        "{table}"
+    );
+    assert!(
+        line(&table, "QUEUE").contains(" predict "),
+        "queues are lower case: {table}"
+    );
+    assert!(
+        line(&table, "LOG_LEVEL").contains("INFO") && line(&table, "LOG_LEVEL").contains("DEBUG"),
+        "{table}"
+    );
+    assert!(
+        line(&table, "AWS_ACCESS_KEY_ID").contains("(not set)"),
+        "placeholders mean unset: {table}"
+    );
+    let warning = table
+        .lines()
+        .find(|line| line.starts_with("warning: without effect"))
+        .expect("one warning");
+    assert!(
+        ["HASH_PREFIX", "DP_HOST", "CUTS"]
+            .iter()
+            .all(|name| warning.contains(name)),
+        "{warning}"
+    );
 }
 
 #[test]
@@ -75,9 +104,18 @@ fn the_environment_of_the_newest_console_starts_unchanged() {
         ("NUCLEAR_MODEL", "NuclearSegmentation:75"),
         ("EMPTY_QUEUE_TIMEOUT", "5"),
     ]);
-    assert!(line(&table, "STORAGE_BUCKET").contains("s3://kiosk-data"), "{table}");
-    assert!(line(&table, "NUCLEAR_MODEL").contains("NuclearSegmentation:75"), "{table}");
-    assert!(!table.contains("nobody-sees") && !table.contains("AKIAEXAMPLE"), "secrets are masked: {table}");
+    assert!(
+        line(&table, "STORAGE_BUCKET").contains("s3://kiosk-data"),
+        "{table}"
+    );
+    assert!(
+        line(&table, "NUCLEAR_MODEL").contains("NuclearSegmentation:75"),
+        "{table}"
+    );
+    assert!(
+        !table.contains("nobody-sees") && !table.contains("AKIAEXAMPLE"),
+        "secrets are masked: {table}"
+    );
 }
 
 #[test]
@@ -111,9 +149,15 @@ fn every_mistake_is_named_at_once_with_status_64() {
 
 #[test]
 fn the_reference_of_settings_is_up_to_date() {
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_redis-consumer")).args(["settings", "--reference"]).env_clear().output();
-    let printed = String::from_utf8(output.expect("the program starts").stdout).expect("it prints text");
+    let output = Command::new(env!("CARGO_BIN_EXE_redis-consumer"))
+        .args(["settings", "--reference"])
+        .env_clear()
+        .output();
+    let printed =
+        String::from_utf8(output.expect("the program starts").stdout).expect("it prints text");
     let written = include_str!("../docs/settings.md");
-    assert!(printed == written, "make it anew: redis-consumer settings --reference >docs/settings.md");
+    assert!(
+        printed == written,
+        "make it anew: redis-consumer settings --reference >docs/settings.md"
+    );
 }

@@ -24,8 +24,15 @@ pub(crate) fn folder_for_inputs() -> Option<PathBuf> {
     Some(folder)
 }
 
-pub(crate) fn bench<T>(criterion: &mut Criterion, name: &str, size: usize, mut work: impl FnMut() -> T) {
-    criterion.benchmark_group(name).bench_function(BenchmarkId::from_parameter(size), |bencher| {
-        bencher.iter(|| black_box(work()));
-    });
+pub(crate) fn bench<T>(
+    criterion: &mut Criterion,
+    name: &str,
+    size: usize,
+    mut work: impl FnMut() -> T,
+) {
+    criterion
+        .benchmark_group(name)
+        .bench_function(BenchmarkId::from_parameter(size), |bencher| {
+            bencher.iter(|| black_box(work()));
+        });
 }

@@ -40,12 +40,22 @@ pub fn equalize_adapthist(image: ArrayView2<'_, f32>, kernel: Option<usize>) -> 
     let shape = image.dim().into();
     let mut values: Vec<f32> = image.iter().copied().collect();
     let range = range(&values);
-    equalize(&mut values, &Tiles::new(shape, kernel), range, Stretch::NONE);
+    equalize(
+        &mut values,
+        &Tiles::new(shape, kernel),
+        range,
+        Stretch::NONE,
+    );
     from_values(shape, values)
 }
 
 /// [`equalize_adapthist`] in place, of values in `low` … `high` that `stretch` takes to 0 … 1.
-pub(super) fn equalize(values: &mut [f32], tiles: &Tiles, (low, high): (f32, f32), stretch: Stretch) {
+pub(super) fn equalize(
+    values: &mut [f32],
+    tiles: &Tiles,
+    (low, high): (f32, f32),
+    stretch: Stretch,
+) {
     let to_grey = |value| to_16bit(stretch.apply(value));
     let bin_of = bins_of_16bit(to_grey(low), to_grey(high));
     let mut bins = vec![0; values.len()];
@@ -54,8 +64,12 @@ pub(super) fn equalize(values: &mut [f32], tiles: &Tiles, (low, high): (f32, f32
         || [0; STRIP],
         |grey, (bins, values)| {
             // Apart, as the look-up would keep the arithmetic from being done for several values at once.
-            grey.iter_mut().zip(values).for_each(|(grey, &value)| *grey = to_grey(value));
-            bins.iter_mut().zip(&*grey).for_each(|(bin, &grey)| *bin = bin_of[usize::from(grey)]);
+            grey.iter_mut()
+                .zip(values)
+                .for_each(|(grey, &value)| *grey = to_grey(value));
+            bins.iter_mut()
+                .zip(&*grey)
+                .for_each(|(bin, &grey)| *bin = bin_of[usize::from(grey)]);
         },
     );
     let range = tiles.equalize(&bins, values);
@@ -80,12 +94,18 @@ pub fn to_14bit(image: ArrayView2<'_, f32>) -> Array2<u16> {
 /// If a side of the kernel is zero.
 #[must_use]
 pub fn clahe_14bit(image: ArrayView2<'_, u16>, kernel: [usize; 2]) -> Array2<u16> {
-    assert!(kernel[0] > 0 && kernel[1] > 0, "a tile has at least one pixel");
+    assert!(
+        kernel[0] > 0 && kernel[1] > 0,
+        "a tile has at least one pixel"
+    );
     let shape = image.dim().into();
     let bins: Vec<u8> = image.iter().copied().map(bin).collect();
     let mut equalized = vec![0.0; bins.len()];
     Tiles::of(shape, kernel).equalize(&bins, &mut equalized);
-    from_values(shape, equalized.into_iter().map(|grey| grey as u16).collect())
+    from_values(
+        shape,
+        equalized.into_iter().map(|grey| grey as u16).collect(),
+    )
 }
 
 /// Cuts a histogram at `limit` and spreads the excess over its bins.
@@ -160,7 +180,10 @@ fn bins_of_16bit(low: u16, high: u16) -> Box<[u8; 1 << 16]> {
     let mut bins = Box::new([0; 1 << 16]);
     let greys = low..=u16::MAX;
     let stretched = greys.map(|grey| bin(stretch_14bit(grey.min(high), low, high)));
-    bins[usize::from(low)..].iter_mut().zip(stretched).for_each(|(to, bin)| *to = bin);
+    bins[usize::from(low)..]
+        .iter_mut()
+        .zip(stretched)
+        .for_each(|(to, bin)| *to = bin);
     bins
 }
 
@@ -200,7 +223,11 @@ impl Tiles {
 
     fn of(shape: [usize; 2], kernel: [usize; 2]) -> Self {
         let counts = [shape[0].div_ceil(kernel[0]), shape[1].div_ceil(kernel[1])];
-        Self { shape, kernel, counts }
+        Self {
+            shape,
+            kernel,
+            counts,
+        }
     }
 
     /// Writes the equalised grey values of `bins` into `out`, and gives back their range.
@@ -220,10 +247,15 @@ impl Tiles {
             let line = &bins[mirror(row as isize, self.shape[0]) * width..][..width];
             let (blocks, rest) = line[left..width.min(left + side)].as_chunks::<4>();
             for block in blocks {
-                lanes.iter_mut().zip(block).for_each(|(lane, &bin)| lane[usize::from(bin)] += 1);
+                lanes
+                    .iter_mut()
+                    .zip(block)
+                    .for_each(|(lane, &bin)| lane[usize::from(bin)] += 1);
             }
             let outside = (width..left + side).map(|column| &line[mirror(column as isize, width)]);
-            rest.iter().chain(outside).for_each(|&bin| lanes[0][usize::from(bin)] += 1);
+            rest.iter()
+                .chain(outside)
+                .for_each(|&bin| lanes[0][usize::from(bin)] += 1);
         }
         std::array::from_fn(|bin| lanes.iter().map(|lane| lane[bin]).sum())
     }
@@ -246,24 +278,38 @@ impl Tiles {
         let mut strips = Vec::new();
         let mut first = 0;
         while first < rows {
-            let last = (first + height - (first + height / 2) % height).min(first + STRIP_ROWS).min(rows);
-            let strip = out.split_off_mut(..(last - first) * width).unwrap_or_default();
+            let last = (first + height - (first + height / 2) % height)
+                .min(first + STRIP_ROWS)
+                .min(rows);
+            let strip = out
+                .split_off_mut(..(last - first) * width)
+                .unwrap_or_default();
             strips.push((first, strip));
             first = last;
         }
-        let ranges = strips.into_par_iter().map(|(first, strip)| self.interpolate_rows(bins, maps, (first, strip)));
+        let ranges = strips
+            .into_par_iter()
+            .map(|(first, strip)| self.interpolate_rows(bins, maps, (first, strip)));
         ranges.reduce(|| NO_RANGE, wider)
     }
 
     /// The rows from `first` on, which all lie between the same two rows of tiles.
-    fn interpolate_rows(&self, bins: &[u8], maps: &[Map], (first, out): (usize, &mut [f32])) -> (f32, f32) {
+    fn interpolate_rows(
+        &self,
+        bins: &[u8],
+        maps: &[Map],
+        (first, out): (usize, &mut [f32]),
+    ) -> (f32, f32) {
         let ([_, width], [height, side]) = (self.shape, self.kernel);
         let bins = &bins[first * width..first * width + out.len()];
         let mut range = NO_RANGE;
         let mut left = 0;
         while left < width {
             let right = (left + side - (left + side / 2) % side).min(width);
-            let quad = self.quad(maps, [(first + height / 2) / height, (left + side / 2) / side]);
+            let quad = self.quad(
+                maps,
+                [(first + height / 2) / height, (left + side / 2) / side],
+            );
             let weights: Vec<_> = (left..right).map(|column| share(column, side)).collect();
             let rows = bins.chunks_exact(width).zip(out.chunks_exact_mut(width));
             for (row, (bins, out)) in rows.enumerate() {
@@ -281,13 +327,18 @@ impl Tiles {
     fn quad(&self, maps: &[Map], block: [usize; 2]) -> Vec<[f64; 4]> {
         let near = |axis: usize| {
             let last = self.counts[axis] - 1;
-            [block[axis].saturating_sub(1).min(last), block[axis].min(last)]
+            [
+                block[axis].saturating_sub(1).min(last),
+                block[axis].min(last),
+            ]
         };
         let ([above, below], [left, right]) = (near(0), near(1));
         let map = |row: usize, column: usize| &maps[row * self.counts[1] + column];
         let (a, b) = (map(above, left), map(above, right));
         let (c, d) = (map(below, left), map(below, right));
-        (0..BINS).map(|bin| [a[bin], b[bin], c[bin], d[bin]]).collect()
+        (0..BINS)
+            .map(|bin| [a[bin], b[bin], c[bin], d[bin]])
+            .collect()
     }
 }
 
@@ -298,7 +349,12 @@ fn share(position: usize, side: usize) -> [f64; 2] {
     [1.0 - behind, behind]
 }
 
-fn mix(quad: &[[f64; 4]], [above, below]: [f64; 2], weights: &[[f64; 2]], (bins, out): (&[u8], &mut [f32])) {
+fn mix(
+    quad: &[[f64; 4]],
+    [above, below]: [f64; 2],
+    weights: &[[f64; 2]],
+    (bins, out): (&[u8], &mut [f32]),
+) {
     let Some(quad) = quad.first_chunk::<BINS>() else {
         return;
     };
@@ -315,7 +371,11 @@ fn mix(quad: &[[f64; 4]], [above, below]: [f64; 2], weights: &[[f64; 2]], (bins,
 fn trunc(value: f32) -> f32 {
     const SHIFT: f32 = 8_388_608.0;
     let rounded = (value + SHIFT) - SHIFT;
-    if rounded > value { rounded - 1.0 } else { rounded }
+    if rounded > value {
+        rounded - 1.0
+    } else {
+        rounded
+    }
 }
 
 #[cfg(test)]
@@ -350,7 +410,10 @@ mod tests {
 
     #[test]
     fn grey_values_round_ties_to_even() {
-        assert_eq!([0.5, 1.5, 2.5, 65534.5, 65535.0].map(rint), [0, 2, 2, 65534, 65535]);
+        assert_eq!(
+            [0.5, 1.5, 2.5, 65534.5, 65535.0].map(rint),
+            [0, 2, 2, 65534, 65535]
+        );
     }
 
     #[test]

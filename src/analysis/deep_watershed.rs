@@ -125,7 +125,10 @@ impl DeepWatershed {
     /// For the whole-cell heads of Mesmer.
     #[must_use]
     pub fn mesmer_whole_cell() -> Self {
-        Self { maxima_threshold: 0.075, ..Self::mesmer_nuclear() }
+        Self {
+            maxima_threshold: 0.075,
+            ..Self::mesmer_nuclear()
+        }
     }
 
     /// For the nuclear heads of Mesmer.
@@ -154,7 +157,9 @@ impl DeepWatershed {
         self.check(&maxima.view(), &interior.view())?;
         if maxima.dim().0 == 1 {
             let plane = |head: Array3<f32>| head.index_axis_move(Axis(0), 0);
-            return Ok(self.segment_plane(plane(maxima), plane(interior)).insert_axis(Axis(0)));
+            return Ok(self
+                .segment_plane(plane(maxima), plane(interior))
+                .insert_axis(Axis(0)));
         }
         let mut labels = Array3::zeros(maxima.dim());
         Zip::from(labels.outer_iter_mut())
@@ -174,7 +179,10 @@ impl DeepWatershed {
         }
         for (head, values) in [("maxima", maxima), ("interior", interior)] {
             // Without a way out within a row, this takes several values at a time.
-            let is_nan = |row: ArrayView2<'_, f32>| row.iter().fold(false, |found, value| found | value.is_nan());
+            let is_nan = |row: ArrayView2<'_, f32>| {
+                row.iter()
+                    .fold(false, |found, value| found | value.is_nan())
+            };
             if values.axis_iter(Axis(1)).into_par_iter().any(is_nan) {
                 return Err(DeepWatershedError::NotANumber { head });
             }
@@ -225,7 +233,14 @@ impl DeepWatershed {
             ExcludeBorder::Pixels(pixels) => pixels,
         };
         let (min_distance, threshold) = (self.radius, self.maxima_threshold);
-        let peaks = peak_local_max(image, &LocalMaxima { min_distance, threshold, border });
+        let peaks = peak_local_max(
+            image,
+            &LocalMaxima {
+                min_distance,
+                threshold,
+                border,
+            },
+        );
         let mut mask = Array2::default(image.dim());
         peaks.into_iter().for_each(|peak| mask[peak] = true);
         mask
@@ -233,7 +248,11 @@ impl DeepWatershed {
 }
 
 fn smoothed(image: Array2<f32>, sigma: f64) -> Array2<f32> {
-    if sigma > 0.0 { gaussian_filter(image.view(), sigma) } else { image }
+    if sigma > 0.0 {
+        gaussian_filter(image.view(), sigma)
+    } else {
+        image
+    }
 }
 
 #[cfg(test)]
@@ -247,7 +266,8 @@ mod tests {
         };
         let head = |radius| {
             Array3::from_shape_fn((2, 40, 60), |(_, row, column)| {
-                bump(row, column, (18.0, 15.0), radius) + 0.9 * bump(row, column, (20.0, 42.0), radius)
+                bump(row, column, (18.0, 15.0), radius)
+                    + 0.9 * bump(row, column, (20.0, 42.0), radius)
             })
         };
         (head(8.0), head(12.0))
@@ -256,7 +276,9 @@ mod tests {
     #[test]
     fn every_batch_item_counts_from_one() {
         let (maxima, interior) = heads();
-        let labels = DeepWatershed::nuclear().segment(maxima.clone(), interior.clone()).unwrap();
+        let labels = DeepWatershed::nuclear()
+            .segment(maxima.clone(), interior.clone())
+            .unwrap();
         for item in labels.outer_iter() {
             assert_eq!((item[[18, 15]], item[[20, 42]], item[[0, 0]]), (1, 2, 0));
         }
@@ -265,9 +287,17 @@ mod tests {
     #[test]
     fn both_ways_to_find_markers_see_two_bumps() {
         let (maxima, interior) = heads();
-        let options = DeepWatershed { maxima_algorithm: MaximaAlgorithm::PeakLocalMax, ..DeepWatershed::nuclear() };
+        let options = DeepWatershed {
+            maxima_algorithm: MaximaAlgorithm::PeakLocalMax,
+            ..DeepWatershed::nuclear()
+        };
         let peaks = options.segment(maxima.clone(), interior.clone()).unwrap();
-        assert_eq!(peaks, DeepWatershed::nuclear().segment(maxima.clone(), interior.clone()).unwrap());
+        assert_eq!(
+            peaks,
+            DeepWatershed::nuclear()
+                .segment(maxima.clone(), interior.clone())
+                .unwrap()
+        );
     }
 
     #[test]
@@ -288,19 +318,36 @@ mod tests {
         let mut broken = interior.clone();
         broken[[1, 2, 3]] = f32::NAN;
         let refused = DeepWatershed::nuclear().segment(maxima.clone(), broken.clone());
-        assert_eq!(refused, Err(DeepWatershedError::NotANumber { head: "interior" }));
+        assert_eq!(
+            refused,
+            Err(DeepWatershedError::NotANumber { head: "interior" })
+        );
         let refused = DeepWatershed::nuclear().segment(broken, interior);
-        assert_eq!(refused.unwrap_err().to_string(), "maxima head holds a value that is not a number");
+        assert_eq!(
+            refused.unwrap_err().to_string(),
+            "maxima head holds a value that is not a number"
+        );
     }
 
     #[test]
     fn heads_of_different_sizes_and_flat_maxima_are_refused() {
         let (maxima, interior) = heads();
         let (_, half) = interior.view().split_at(Axis(0), 1);
-        let refused = DeepWatershed::nuclear().segment(maxima.clone(), half.to_owned()).unwrap_err();
-        assert_eq!(refused.to_string(), "maxima head has shape [2, 40, 60], interior head [1, 40, 60]");
-        let flat = DeepWatershed { maxima_threshold: 0.0, ..DeepWatershed::nuclear() };
+        let refused = DeepWatershed::nuclear()
+            .segment(maxima.clone(), half.to_owned())
+            .unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "maxima head has shape [2, 40, 60], interior head [1, 40, 60]"
+        );
+        let flat = DeepWatershed {
+            maxima_threshold: 0.0,
+            ..DeepWatershed::nuclear()
+        };
         let refused = flat.segment(maxima.clone(), interior.clone()).unwrap_err();
-        assert_eq!(refused, DeepWatershedError::MaximaThreshold { threshold: 0.0 });
+        assert_eq!(
+            refused,
+            DeepWatershedError::MaximaThreshold { threshold: 0.0 }
+        );
     }
 }

@@ -26,14 +26,21 @@ pub(super) enum Border {
 pub fn gaussian_filter(image: ArrayView2<'_, f32>, sigma: f64) -> Array2<f32> {
     let image = image.as_standard_layout();
     let (rows, columns) = image.dim();
-    let smoothing = Smoothing::new(values(&image), [rows, columns, 1], [sigma; 2], Border::Mirror);
+    let smoothing = Smoothing::new(
+        values(&image),
+        [rows, columns, 1],
+        [sigma; 2],
+        Border::Mirror,
+    );
     let mut smooth = vec![0.0; image.len()];
     let rows_of_smooth = smooth.par_chunks_mut(columns.max(1)).enumerate();
     rows_of_smooth.for_each_init(
         || smoothing.buffers(),
         |buffers, (row, out)| {
             let sums = smoothing.row(row, buffers);
-            out.iter_mut().zip(sums).for_each(|(to, &sum)| *to = sum as f32);
+            out.iter_mut()
+                .zip(sums)
+                .for_each(|(to, &sum)| *to = sum as f32);
         },
     );
     from_values([rows, columns], smooth)
@@ -50,25 +57,53 @@ pub(super) struct Smoothing<'a> {
 
 impl<'a> Smoothing<'a> {
     /// With one sigma for rows and one for columns.
-    pub(super) fn new(image: &'a [f32], shape: [usize; 3], sigmas: [f64; 2], border: Border) -> Self {
-        Self { image, shape, down: half_kernel(sigmas[0]), across: half_kernel(sigmas[1]), border }
+    pub(super) fn new(
+        image: &'a [f32],
+        shape: [usize; 3],
+        sigmas: [f64; 2],
+        border: Border,
+    ) -> Self {
+        Self {
+            image,
+            shape,
+            down: half_kernel(sigmas[0]),
+            across: half_kernel(sigmas[1]),
+            border,
+        }
     }
 
     /// What [`Self::row`] works in: a row with both margins, and its sums.
     pub(super) fn buffers(&self) -> (Vec<f64>, Vec<f64>) {
         let [_, columns, channels] = self.shape;
         let margin = (self.across.len() - 1) * channels;
-        (vec![0.0; columns * channels + 2 * margin], vec![0.0; columns * channels])
+        (
+            vec![0.0; columns * channels + 2 * margin],
+            vec![0.0; columns * channels],
+        )
     }
 
     /// One row, whose values are still to be rounded to `f32`.
-    pub(super) fn row<'b>(&self, row: usize, (padded, sums): &'b mut (Vec<f64>, Vec<f64>)) -> &'b [f64] {
+    pub(super) fn row<'b>(
+        &self,
+        row: usize,
+        (padded, sums): &'b mut (Vec<f64>, Vec<f64>),
+    ) -> &'b [f64] {
         let [rows, columns, channels] = self.shape;
         let (width, margin) = (columns * channels, (self.across.len() - 1) * channels);
-        let source = |offset| source_row(self.image, [rows, width], self.border, row as isize + offset);
+        let source = |offset| {
+            source_row(
+                self.image,
+                [rows, width],
+                self.border,
+                row as isize + offset,
+            )
+        };
         add_rows(sums, &self.down, source);
         let middle = &mut padded[margin..margin + width];
-        middle.iter_mut().zip(&*sums).for_each(|(to, &sum)| *to = f64::from(sum as f32));
+        middle
+            .iter_mut()
+            .zip(&*sums)
+            .for_each(|(to, &sum)| *to = f64::from(sum as f32));
         extend(padded, [columns, channels], self.border);
         add_columns(sums, padded, &self.across, channels);
         sums
@@ -94,14 +129,22 @@ fn pairwise_sum(values: &[f64]) -> f64 {
     let (blocks, rest) = values.as_chunks::<8>();
     let mut lanes = [0.0; 8];
     for block in blocks {
-        lanes.iter_mut().zip(block).for_each(|(lane, value)| *lane += value);
+        lanes
+            .iter_mut()
+            .zip(block)
+            .for_each(|(lane, value)| *lane += value);
     }
     let [a, b, c, d, e, f, g, h] = lanes;
     let tree = ((a + b) + (c + d)) + ((e + f) + (g + h));
     rest.iter().fold(tree, |sum, value| sum + value)
 }
 
-fn source_row(image: &[f32], [rows, width]: [usize; 2], border: Border, row: isize) -> Option<&[f32]> {
+fn source_row(
+    image: &[f32],
+    [rows, width]: [usize; 2],
+    border: Border,
+    row: isize,
+) -> Option<&[f32]> {
     let inside = usize::try_from(row).ok().filter(|&row| row < rows);
     let row = match border {
         Border::Mirror => half_sample(row, rows),
@@ -114,7 +157,9 @@ fn source_row(image: &[f32], [rows, width]: [usize; 2], border: Border, row: isi
 fn add_rows<'a>(sums: &mut [f64], weights: &[f64], row: impl Fn(isize) -> Option<&'a [f32]>) {
     let centre = row(0).unwrap_or_default();
     let first = weights[0];
-    let mut offsets = (1..weights.len()).rev().map(|k| (row(-(k as isize)), row(k as isize), weights[k]));
+    let mut offsets = (1..weights.len())
+        .rev()
+        .map(|k| (row(-(k as isize)), row(k as isize), weights[k]));
     match offsets.next() {
         // Three rows at once: there are often no more.
         Some((Some(above), Some(below), weight)) => {
@@ -123,7 +168,9 @@ fn add_rows<'a>(sums: &mut [f64], weights: &[f64], row: impl Fn(isize) -> Option
             }
         }
         outermost => {
-            sums.iter_mut().zip(centre).for_each(|(sum, &x)| *sum = f64::from(x) * first);
+            sums.iter_mut()
+                .zip(centre)
+                .for_each(|(sum, &x)| *sum = f64::from(x) * first);
             outermost.into_iter().for_each(|rows| add_pair(sums, rows));
         }
     }
@@ -138,7 +185,9 @@ fn add_pair(sums: &mut [f64], (above, below, weight): (Option<&[f32]>, Option<&[
             }
         }
         (Some(one), None) | (None, Some(one)) => {
-            sums.iter_mut().zip(one).for_each(|(sum, &x)| *sum += f64::from(x) * weight);
+            sums.iter_mut()
+                .zip(one)
+                .for_each(|(sum, &x)| *sum += f64::from(x) * weight);
         }
         (None, None) => {}
     }
@@ -166,15 +215,29 @@ fn extend(padded: &mut [f64], [columns, channels]: [usize; 2], border: Border) {
 fn add_columns(sums: &mut [f64], padded: &[f64], weights: &[f64], channels: usize) {
     let margin = (weights.len() - 1) * channels;
     let first = weights[0];
-    let pair = |k: usize| (&padded[margin - k * channels..], &padded[margin + k * channels..], weights[k]);
+    let pair = |k: usize| {
+        (
+            &padded[margin - k * channels..],
+            &padded[margin + k * channels..],
+            weights[k],
+        )
+    };
     let mut pairs = (1..weights.len()).rev().map(pair);
     match pairs.next() {
         Some((before, after, weight)) => {
-            for (((sum, &x), &a), &b) in sums.iter_mut().zip(&padded[margin..]).zip(before).zip(after) {
+            for (((sum, &x), &a), &b) in sums
+                .iter_mut()
+                .zip(&padded[margin..])
+                .zip(before)
+                .zip(after)
+            {
                 *sum = x * first + (a + b) * weight;
             }
         }
-        None => sums.iter_mut().zip(padded).for_each(|(sum, &x)| *sum = x * first),
+        None => sums
+            .iter_mut()
+            .zip(padded)
+            .for_each(|(sum, &x)| *sum = x * first),
     }
     for (before, after, weight) in pairs {
         for ((sum, &a), &b) in sums.iter_mut().zip(before).zip(after) {
@@ -193,12 +256,16 @@ mod tests {
     /// One axis, straight from the definition.
     fn slow(image: &Array2<f32>, sigma: f64) -> Array2<f32> {
         let radius = (4.0 * sigma + 0.5) as isize;
-        let weights: Vec<f64> = (-radius..=radius).map(|k| (-0.5 / (sigma * sigma) * (k * k) as f64).exp()).collect();
+        let weights: Vec<f64> = (-radius..=radius)
+            .map(|k| (-0.5 / (sigma * sigma) * (k * k) as f64).exp())
+            .collect();
         let sum: f64 = weights.iter().sum();
         let rows = image.nrows();
         Array2::from_shape_fn(image.dim(), |(row, column)| {
             let sample = |k: isize| f64::from(image[[half_sample(row as isize + k, rows), column]]);
-            (-radius..=radius).map(|k| sample(k) * weights[(k + radius) as usize] / sum).sum::<f64>() as f32
+            (-radius..=radius)
+                .map(|k| sample(k) * weights[(k + radius) as usize] / sum)
+                .sum::<f64>() as f32
         })
     }
 
@@ -223,14 +290,23 @@ mod tests {
         ];
         let weights = half_kernel(1.0);
         assert_eq!(weights.len(), expected.len());
-        assert!(weights.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-16));
+        assert!(
+            weights
+                .iter()
+                .zip(expected)
+                .all(|(a, b)| (a - b).abs() < 1e-16)
+        );
     }
 
     #[test]
     fn zeros_outside_darken_the_edge() {
         let smoothing = Smoothing::new(&[1.0; 4], [2, 2, 1], [1.0, 0.0], Border::Zero);
         for row in 0..2 {
-            let smooth = smoothing.row(row, &mut smoothing.buffers()).iter().map(|&sum| sum as f32).collect::<Vec<_>>();
+            let smooth = smoothing
+                .row(row, &mut smoothing.buffers())
+                .iter()
+                .map(|&sum| sum as f32)
+                .collect::<Vec<_>>();
             assert_eq!(smooth, [0.398_943_47 + 0.241_971_45; 2]);
         }
     }

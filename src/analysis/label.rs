@@ -34,7 +34,10 @@ where
 {
     let image = image.as_standard_layout();
     let (rows, columns) = image.dim();
-    from_values([rows, columns], label_values(values(&image), columns, connectivity))
+    from_values(
+        [rows, columns],
+        label_values(values(&image), columns, connectivity),
+    )
 }
 
 /// Renumbers a label image `[row, column]`: the labels it holds become 1 … n in ascending
@@ -64,13 +67,20 @@ where
 
 /// The runs of foreground pixels of a plane with `columns` columns, component after component, each with the number that
 /// [`label`] gives its component.
-pub(super) fn component_runs(image: &[bool], columns: usize, connectivity: Connectivity) -> Vec<(u32, Range<usize>)> {
+pub(super) fn component_runs(
+    image: &[bool],
+    columns: usize,
+    connectivity: Connectivity,
+) -> Vec<(u32, Range<usize>)> {
     if image.is_empty() {
         return Vec::new();
     }
     let runs = Runs::new(image, columns, connectivity);
     let numbers = runs.numbers();
-    let mut numbered: Vec<_> = numbers.into_iter().zip(runs.runs.iter().map(|run| run.start..run.end)).collect();
+    let mut numbered: Vec<_> = numbers
+        .into_iter()
+        .zip(runs.runs.iter().map(|run| run.start..run.end))
+        .collect();
     numbered.sort_by_key(|(number, _)| *number);
     numbered
 }
@@ -81,7 +91,9 @@ pub(super) fn relabel(labels: &mut [u32]) {
     if highest > labels.len().max(1 << 16) {
         return relabel_sparse(labels);
     }
-    let present: Vec<AtomicBool> = std::iter::repeat_with(AtomicBool::default).take(highest + 1).collect();
+    let present: Vec<AtomicBool> = std::iter::repeat_with(AtomicBool::default)
+        .take(highest + 1)
+        .collect();
     labels.par_chunks(STRIP).for_each(|labels| {
         let runs = labels.chunk_by(|a, b| a == b);
         runs.for_each(|run| present[run[0] as usize].store(true, Ordering::Relaxed));
@@ -94,13 +106,20 @@ pub(super) fn relabel(labels: &mut [u32]) {
     };
     let numbers: Vec<u32> = present.into_iter().enumerate().map(number).collect();
     if count as usize != highest {
-        labels.par_iter_mut().with_min_len(STRIP).for_each(|label| *label = numbers[*label as usize]);
+        labels
+            .par_iter_mut()
+            .with_min_len(STRIP)
+            .for_each(|label| *label = numbers[*label as usize]);
     }
 }
 
 /// The highest label, 0 if there is none.
 pub(super) fn highest(labels: &[u32]) -> u32 {
-    labels.par_chunks(STRIP).map(|labels| labels.iter().copied().fold(0, u32::max)).max().unwrap_or(0)
+    labels
+        .par_chunks(STRIP)
+        .map(|labels| labels.iter().copied().fold(0, u32::max))
+        .max()
+        .unwrap_or(0)
 }
 
 /// [`relabel`] for labels too high to have a table.
@@ -135,10 +154,18 @@ struct Runs<T> {
 
 impl<T: Copy + Default + PartialEq + Send + Sync> Runs<T> {
     fn new(image: &[T], columns: usize, connectivity: Connectivity) -> Self {
-        let rows = image.par_chunks_exact(columns).with_min_len(ROWS).enumerate();
-        let rows: Vec<Vec<Run<T>>> = rows.map(|(row, pixels)| Self::of_row(pixels, row * columns)).collect();
+        let rows = image
+            .par_chunks_exact(columns)
+            .with_min_len(ROWS)
+            .enumerate();
+        let rows: Vec<Vec<Run<T>>> = rows
+            .map(|(row, pixels)| Self::of_row(pixels, row * columns))
+            .collect();
         let count = rows.iter().map(Vec::len).sum();
-        let mut this = Self { runs: Vec::with_capacity(count), parents: (0..count as u32).collect() };
+        let mut this = Self {
+            runs: Vec::with_capacity(count),
+            parents: (0..count as u32).collect(),
+        };
         let reach = usize::from(connectivity == Connectivity::Eight);
         let mut above = 0;
         for row in rows {
@@ -156,7 +183,11 @@ impl<T: Copy + Default + PartialEq + Send + Sync> Runs<T> {
         for run in pixels.chunk_by(|a, b| a == b) {
             let end = start + run.len();
             if run[0] != T::default() {
-                runs.push(Run { start, end, value: run[0] });
+                runs.push(Run {
+                    start,
+                    end,
+                    value: run[0],
+                });
             }
             start = end;
         }
@@ -270,7 +301,13 @@ mod tests {
     #[test]
     fn corners_connect_eight_neighbours_only() {
         let image = array![[true, false], [false, true]];
-        assert_eq!(label(image.view(), Connectivity::Four), array![[1, 0], [0, 2]]);
-        assert_eq!(label(image.view(), Connectivity::Eight), array![[1, 0], [0, 1]]);
+        assert_eq!(
+            label(image.view(), Connectivity::Four),
+            array![[1, 0], [0, 2]]
+        );
+        assert_eq!(
+            label(image.view(), Connectivity::Eight),
+            array![[1, 0], [0, 1]]
+        );
     }
 }

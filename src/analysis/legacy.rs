@@ -59,7 +59,11 @@ impl LegacyDeepWatershed {
     ///
     /// # Errors
     /// If the shapes differ or a head holds a NaN.
-    pub fn segment(&self, maxima: ArrayView3<'_, f32>, interior: ArrayView3<'_, f32>) -> Result<Array3<u32>> {
+    pub fn segment(
+        &self,
+        maxima: ArrayView3<'_, f32>,
+        interior: ArrayView3<'_, f32>,
+    ) -> Result<Array3<u32>> {
         if maxima.dim() != interior.dim() {
             let (maxima, interior) = (maxima.dim().into(), interior.dim().into());
             return Err(DeepWatershedError::ShapeMismatch { maxima, interior });
@@ -77,7 +81,11 @@ impl LegacyDeepWatershed {
         Ok(labels)
     }
 
-    fn segment_plane(&self, maxima: ArrayView2<'_, f32>, interior: ArrayView2<'_, f32>) -> Array2<u32> {
+    fn segment_plane(
+        &self,
+        maxima: ArrayView2<'_, f32>,
+        interior: ArrayView2<'_, f32>,
+    ) -> Array2<u32> {
         let mut peaks = peaks_016(maxima, self.min_distance, self.detection_threshold);
         if self.exclude_border {
             clear_border(&mut peaks, self.min_distance);
@@ -98,7 +106,10 @@ impl LegacyDeepWatershed {
 #[must_use]
 pub fn pixelwise(interior: ArrayView2<'_, f32>, threshold: f64, min_size: usize) -> Array2<u32> {
     let threshold = threshold as f32;
-    let mut labels = label(interior.mapv(|value| value > threshold).view(), Connectivity::Four);
+    let mut labels = label(
+        interior.mapv(|value| value > threshold).view(),
+        Connectivity::Four,
+    );
     remove_small_objects(&mut labels, min_size);
     labels
 }
@@ -129,7 +140,12 @@ impl ClassWatershed {
     /// The parameters of the consumers.
     #[must_use]
     pub fn new(era: Era) -> Self {
-        Self { min_distance: 10, threshold: 0.05, min_size: 50, era }
+        Self {
+            min_distance: 10,
+            threshold: 0.05,
+            min_size: 50,
+            era,
+        }
     }
 
     /// Segments class scores `[row, column, class]` into labels `[row, column]`, which are not
@@ -145,10 +161,18 @@ impl ClassWatershed {
         let Some([top, bottom, left, right]) = bounding_box(inside.view()) else {
             return Array2::zeros((rows, columns));
         };
-        let outside = if self.era == Era::SkImage016 { 0.0 } else { f32::MIN };
+        let outside = if self.era == Era::SkImage016 {
+            0.0
+        } else {
+            f32::MIN
+        };
         let window = Array2::from_shape_fn((bottom - top, right - left), |(row, column)| {
             let pixel = [top + row, left + column];
-            if inside[pixel] { scores[[pixel[0], pixel[1], classes - 1]] } else { outside }
+            if inside[pixel] {
+                scores[[pixel[0], pixel[1], classes - 1]]
+            } else {
+                outside
+            }
         });
         let mut peaks = Array2::default((rows, columns));
         for [row, column] in self.peaks(window.view()) {
@@ -164,7 +188,14 @@ impl ClassWatershed {
     fn peaks(&self, window: ArrayView2<'_, f32>) -> Vec<[usize; 2]> {
         let (min_distance, threshold) = (self.min_distance, self.threshold);
         if self.era == Era::SkImage021 {
-            return peak_local_max(window, &LocalMaxima { min_distance, threshold, border: 0 });
+            return peak_local_max(
+                window,
+                &LocalMaxima {
+                    min_distance,
+                    threshold,
+                    border: 0,
+                },
+            );
         }
         let peaks = peaks_016(window, min_distance, threshold);
         let peaks = peaks.indexed_iter().filter(|(_, is_peak)| **is_peak);
@@ -180,8 +211,12 @@ impl ClassWatershed {
 pub fn mibi(scores: ArrayView3<'_, f32>) -> Array2<u32> {
     const THRESHOLD: f32 = 0.25;
     const MIN_SIZE: usize = 50;
-    let edge = scores.index_axis(Axis(2), 0).mapv(|value| value >= THRESHOLD);
-    let inner = scores.index_axis(Axis(2), 1).mapv(|value| value >= THRESHOLD);
+    let edge = scores
+        .index_axis(Axis(2), 0)
+        .mapv(|value| value >= THRESHOLD);
+    let inner = scores
+        .index_axis(Axis(2), 1)
+        .mapv(|value| value >= THRESHOLD);
     let seeds = Array2::from_shape_fn(inner.dim(), |pixel| inner[pixel] && !edge[pixel]);
     let mut seeds = label(seeds.view(), Connectivity::Four);
     remove_small_objects(&mut seeds, MIN_SIZE);
@@ -210,7 +245,8 @@ fn peaks_016(image: ArrayView2<'_, f32>, distance: usize, threshold: f64) -> Arr
     let maxima = square_maximum(image, [rows, columns], distance);
     let is_peak = |(index, (&value, &maximum)): (usize, (&f32, &f32))| {
         let (row, column) = (index / columns, index % columns);
-        let inside = row.min(column) >= distance && row + distance < rows && column + distance < columns;
+        let inside =
+            row.min(column) >= distance && row + distance < rows && column + distance < columns;
         let maximum = if inside { maximum } else { maximum.max(0.0) };
         varies && value == maximum && value > threshold
     };
@@ -240,7 +276,12 @@ fn bounding_box(mask: ArrayView2<'_, bool>) -> Option<[usize; 4]> {
     let inside = mask.indexed_iter().filter(|(_, inside)| **inside);
     inside.fold(None, |extent, ((row, column), _)| {
         let [top, bottom, left, right] = extent.unwrap_or([row, row + 1, column, column + 1]);
-        Some([top, bottom.max(row + 1), left.min(column), right.max(column + 1)])
+        Some([
+            top,
+            bottom.max(row + 1),
+            left.min(column),
+            right.max(column + 1),
+        ])
     })
 }
 

@@ -63,12 +63,15 @@ pub use gaussian::gaussian_filter;
 pub use label::{Connectivity, label, relabel_sequential};
 pub use morphology::{dilation_square, disk, reconstruction};
 pub use normalize::{
-    MesmerPreprocess, histogram_normalization, mesmer_preprocess, normalize, percentile_threshold, rescale_unit,
+    MesmerPreprocess, histogram_normalization, mesmer_preprocess, normalize, percentile_threshold,
+    rescale_unit,
 };
 pub use peaks::{LocalMaxima, h_maxima, peak_local_max};
 pub use plane::finite_range;
 pub use region::{erode_edges, fill_holes, remove_small_objects};
 pub use resize::{resize_image, resize_labels, resize_nearest, resized_shape};
-pub use spots::{Contrast, OutsideImage, SpotHeads, SpotPeaks, labels_at, min_max_normalize, points_by_label};
+pub use spots::{
+    Contrast, OutsideImage, SpotHeads, SpotPeaks, labels_at, min_max_normalize, points_by_label,
+};
 pub use tile::{PadMode, Tiling, Untiler};
 pub use watershed::watershed;

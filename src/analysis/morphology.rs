@@ -27,7 +27,9 @@ pub fn disk(radius: usize) -> Array2<u8> {
 
 /// Half the width of a disk's rows, without the middle pixel, from its middle row outwards.
 pub(super) fn disk_half_widths(radius: usize) -> Vec<usize> {
-    (0..=radius).map(|row| (radius * radius - row * row).isqrt()).collect()
+    (0..=radius)
+        .map(|row| (radius * radius - row * row).isqrt())
+        .collect()
 }
 
 /// Replaces every pixel of a plane `[row, column]` by the maximum of the square of
@@ -36,29 +38,47 @@ pub(super) fn disk_half_widths(radius: usize) -> Vec<usize> {
 pub fn dilation_square(image: ArrayView2<'_, f32>, radius: usize) -> Array2<f32> {
     let image = image.as_standard_layout();
     let (rows, columns) = image.dim();
-    from_values([rows, columns], square_maximum(values(&image), [rows, columns], radius))
+    from_values(
+        [rows, columns],
+        square_maximum(values(&image), [rows, columns], radius),
+    )
 }
 
 /// [`dilation_square`] of the pixels of a plane, row by row.
-pub(super) fn square_maximum(image: &[f32], [rows, columns]: [usize; 2], radius: usize) -> Vec<f32> {
+pub(super) fn square_maximum(
+    image: &[f32],
+    [rows, columns]: [usize; 2],
+    radius: usize,
+) -> Vec<f32> {
     if radius == 0 || image.is_empty() {
         return image.to_vec();
     }
     let height = STRIP.max(2 * radius);
     let mut maxima = vec![0.0; image.len()];
-    maxima.par_chunks_mut(height * columns).enumerate().for_each(|(strip, maxima)| {
-        let first = strip * height;
-        let window = first.saturating_sub(radius)..(first + height + radius).min(rows);
-        let shape = [window.len(), columns];
-        let whole = maximum_of_strip(&image[window.start * columns..window.end * columns], shape, radius);
-        maxima.copy_from_slice(&whole[(first - window.start) * columns..][..maxima.len()]);
-    });
+    maxima
+        .par_chunks_mut(height * columns)
+        .enumerate()
+        .for_each(|(strip, maxima)| {
+            let first = strip * height;
+            let window = first.saturating_sub(radius)..(first + height + radius).min(rows);
+            let shape = [window.len(), columns];
+            let whole = maximum_of_strip(
+                &image[window.start * columns..window.end * columns],
+                shape,
+                radius,
+            );
+            maxima.copy_from_slice(&whole[(first - window.start) * columns..][..maxima.len()]);
+        });
     maxima
 }
 
 fn maximum_of_strip(image: &[f32], [rows, columns]: [usize; 2], radius: usize) -> Vec<f32> {
     let across = column_maximum(&transpose(image, [rows, columns]), [columns, rows], radius);
-    column_maximum(&transpose(&across, [columns, rows]), [rows, columns], radius)
+    column_maximum(
+        &transpose(&across, [columns, rows]),
+        [rows, columns],
+        radius,
+    )
 }
 
 /// Maximum over `radius` rows above and below, by doubling windows: the maximum over `2 * k`
@@ -108,14 +128,22 @@ fn transpose(image: &[f32], [rows, columns]: [usize; 2]) -> Vec<f32> {
 /// # Panics
 /// If the shapes differ.
 #[must_use]
-pub fn reconstruction(seed: ArrayView2<'_, f32>, mask: ArrayView2<'_, f32>, radius: usize) -> Array2<f32> {
+pub fn reconstruction(
+    seed: ArrayView2<'_, f32>,
+    mask: ArrayView2<'_, f32>,
+    radius: usize,
+) -> Array2<f32> {
     assert_eq!(seed.dim(), mask.dim(), "seed and mask of a reconstruction");
     let (rows, columns) = seed.dim();
     let mut result = seed.to_owned();
     let level = |(position, &level): ((usize, usize), &f32)| Front { level, position };
     let mut front: BinaryHeap<Front> = seed.indexed_iter().map(level).collect();
     let widths = disk_half_widths(radius);
-    while let Some(Front { level, position: (row, column) }) = front.pop() {
+    while let Some(Front {
+        level,
+        position: (row, column),
+    }) = front.pop()
+    {
         if level < result[[row, column]] {
             continue;
         }
@@ -125,7 +153,10 @@ pub fn reconstruction(seed: ArrayView2<'_, f32>, mask: ArrayView2<'_, f32>, radi
                 let reached = level.min(mask[[y, x]]);
                 if reached > result[[y, x]] {
                     result[[y, x]] = reached;
-                    front.push(Front { level: reached, position: (y, x) });
+                    front.push(Front {
+                        level: reached,
+                        position: (y, x),
+                    });
                 }
             }
         }
@@ -169,7 +200,9 @@ mod tests {
 
     fn slow_dilation(image: &Array2<f32>, radius: usize) -> Array2<f32> {
         Array2::from_shape_fn(image.dim(), |(row, column)| {
-            let near = image.indexed_iter().filter(|((y, x), _)| y.abs_diff(row).max(x.abs_diff(column)) <= radius);
+            let near = image
+                .indexed_iter()
+                .filter(|((y, x), _)| y.abs_diff(row).max(x.abs_diff(column)) <= radius);
             near.fold(f32::NEG_INFINITY, |most, (_, &value)| most.max(value))
         })
     }
@@ -179,10 +212,11 @@ mod tests {
         let mut result = seed.clone();
         loop {
             let next = Array2::from_shape_fn(result.dim(), |(row, column)| {
-                let near = result
-                    .indexed_iter()
-                    .filter(|((y, x), _)| y.abs_diff(row).pow(2) + x.abs_diff(column).pow(2) <= radius.pow(2));
-                near.fold(f32::NEG_INFINITY, |most, (_, &value)| most.max(value)).min(mask[[row, column]])
+                let near = result.indexed_iter().filter(|((y, x), _)| {
+                    y.abs_diff(row).pow(2) + x.abs_diff(column).pow(2) <= radius.pow(2)
+                });
+                near.fold(f32::NEG_INFINITY, |most, (_, &value)| most.max(value))
+                    .min(mask[[row, column]])
             });
             if next == result {
                 return result;
@@ -207,7 +241,13 @@ mod tests {
 
     #[test]
     fn a_disk_of_two_pixels_has_thirteen() {
-        let expected = array![[0, 0, 1, 0, 0], [0, 1, 1, 1, 0], [1, 1, 1, 1, 1], [0, 1, 1, 1, 0], [0, 0, 1, 0, 0]];
+        let expected = array![
+            [0, 0, 1, 0, 0],
+            [0, 1, 1, 1, 0],
+            [1, 1, 1, 1, 1],
+            [0, 1, 1, 1, 0],
+            [0, 0, 1, 0, 0]
+        ];
         assert_eq!(disk(2), expected);
         assert_eq!(disk(0), array![[1]]);
     }

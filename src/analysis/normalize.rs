@@ -25,7 +25,9 @@ pub fn rescale_unit(image: ArrayView2<'_, f32>) -> Array2<f32> {
 /// values are all equal becomes zero.
 #[must_use]
 pub fn histogram_normalization(mut image: Array4<f32>, kernel: Option<usize>) -> Array4<f32> {
-    for_each_plane(&mut image, |values, shape| equalize_counts(values, shape, kernel));
+    for_each_plane(&mut image, |values, shape| {
+        equalize_counts(values, shape, kernel)
+    });
     image
 }
 
@@ -56,7 +58,12 @@ pub struct MesmerPreprocess {
 
 impl Default for MesmerPreprocess {
     fn default() -> Self {
-        Self { threshold: true, percentile: 99.9, normalize: true, kernel: Some(128) }
+        Self {
+            threshold: true,
+            percentile: 99.9,
+            normalize: true,
+            kernel: Some(128),
+        }
     }
 }
 
@@ -92,7 +99,12 @@ fn equalize_counts(values: &mut [f32], shape: [usize; 2], kernel: Option<usize>)
     if low >= high {
         return values.fill(0.0);
     }
-    equalize(values, &Tiles::new(shape, kernel), (low, high), Stretch::new(low, high));
+    equalize(
+        values,
+        &Tiles::new(shape, kernel),
+        (low, high),
+        Stretch::new(low, high),
+    );
 }
 
 /// Shift and scale of values, all arithmetic in `f32`.
@@ -104,11 +116,17 @@ pub(super) struct Stretch {
 
 impl Stretch {
     /// Leaves values as they are.
-    pub(super) const NONE: Self = Self { low: 0.0, width: 1.0 };
+    pub(super) const NONE: Self = Self {
+        low: 0.0,
+        width: 1.0,
+    };
 
     /// Takes `low` to 0 and `high` to 1.
     fn new(low: f32, high: f32) -> Self {
-        Self { low, width: (f64::from(high) - f64::from(low)) as f32 }
+        Self {
+            low,
+            width: (f64::from(high) - f64::from(low)) as f32,
+        }
     }
 
     pub(super) fn apply(self, value: f32) -> f32 {
@@ -121,9 +139,13 @@ pub(super) fn rescale_from((low, high): (f32, f32), values: &mut [f32]) {
     let stretch = Stretch::new(low, high);
     values.par_chunks_mut(STRIP).for_each(|values| {
         if low == high {
-            return values.iter_mut().for_each(|value| *value = value.clamp(0.0, 1.0));
+            return values
+                .iter_mut()
+                .for_each(|value| *value = value.clamp(0.0, 1.0));
         }
-        values.iter_mut().for_each(|value| *value = stretch.apply(*value));
+        values
+            .iter_mut()
+            .for_each(|value| *value = stretch.apply(*value));
     });
 }
 
@@ -133,7 +155,9 @@ pub(super) fn standardize(values: &mut [f32], epsilon: f32) {
     let mean = sum(values, f64::from) / count;
     let deviation = (sum(values, |value| (f64::from(value) - mean).powi(2)) / count).sqrt();
     let (mean, divisor) = (mean as f32, deviation as f32 + epsilon);
-    values.iter_mut().for_each(|value| *value = (*value - mean) / divisor);
+    values
+        .iter_mut()
+        .for_each(|value| *value = (*value - mean) / divisor);
 }
 
 /// Sum of `term` over all values, in eight lanes.
@@ -141,9 +165,15 @@ fn sum(values: &[f32], term: impl Fn(f32) -> f64) -> f64 {
     let mut lanes = [0.0; 8];
     let (blocks, rest) = values.as_chunks::<8>();
     for block in blocks {
-        lanes.iter_mut().zip(block).for_each(|(lane, &value)| *lane += term(value));
+        lanes
+            .iter_mut()
+            .zip(block)
+            .for_each(|(lane, &value)| *lane += term(value));
     }
-    lanes.into_iter().chain(rest.iter().map(|&value| term(value))).sum()
+    lanes
+        .into_iter()
+        .chain(rest.iter().map(|&value| term(value)))
+        .sum()
 }
 
 fn cap(values: &mut [f32], percentile: f64) {
@@ -151,14 +181,23 @@ fn cap(values: &mut [f32], percentile: f64) {
         return;
     };
     values.par_chunks_mut(STRIP).for_each(|values| {
-        values.iter_mut().for_each(|value| *value = if *value > limit { limit } else { *value });
+        values
+            .iter_mut()
+            .for_each(|value| *value = if *value > limit { limit } else { *value });
     });
 }
 
 /// Percentile of the values that are not zero, if there are any.
 fn percentile_of_lit(values: &[f32], percentile: f64) -> Option<f32> {
-    let counts = values.par_chunks(1 << 20).map(count_lit).reduce(|| vec![0; 1 << 16], add);
-    let last = counts.iter().map(|&count| count as usize).sum::<usize>().checked_sub(1)?;
+    let counts = values
+        .par_chunks(1 << 20)
+        .map(count_lit)
+        .reduce(|| vec![0; 1 << 16], add);
+    let last = counts
+        .iter()
+        .map(|&count| count as usize)
+        .sum::<usize>()
+        .checked_sub(1)?;
     let position = (percentile / 100.0) * last as f64;
     let index = (position as usize).min(last);
     let (first, before) = class_of_rank(&counts, index);
@@ -167,13 +206,22 @@ fn percentile_of_lit(values: &[f32], percentile: f64) -> Option<f32> {
     // Most blocks have none, which takes fewer instructions to see for a block than for each value.
     let has_near = |block: &&[f32]| block.iter().fold(false, |any, value| any | is_near(value));
     let blocks = values.par_chunks(64).filter(has_near);
-    let mut near: Vec<f32> = blocks.flat_map_iter(|block| block.iter().copied().filter(is_near)).collect();
+    let mut near: Vec<f32> = blocks
+        .flat_map_iter(|block| block.iter().copied().filter(is_near))
+        .collect();
     let fraction = position - position.floor();
     let (_, &mut below, larger) = near.select_nth_unstable_by(index - before, f32::total_cmp);
-    let above = larger.iter().copied().min_by(f32::total_cmp).unwrap_or(below);
+    let above = larger
+        .iter()
+        .copied()
+        .min_by(f32::total_cmp)
+        .unwrap_or(below);
     let step = f64::from(above - below);
-    let limit =
-        if fraction < 0.5 { f64::from(below) + step * fraction } else { f64::from(above) - step * (1.0 - fraction) };
+    let limit = if fraction < 0.5 {
+        f64::from(below) + step * fraction
+    } else {
+        f64::from(above) - step * (1.0 - fraction)
+    };
     Some(limit as f32)
 }
 
@@ -181,7 +229,8 @@ fn percentile_of_lit(values: &[f32], percentile: f64) -> Option<f32> {
 fn count_lit(values: &[f32]) -> Vec<u32> {
     // Two tables to take turns: to count a class twice in a row would be to wait for memory.
     let [mut even, mut odd] = [vec![0; 1 << 16], vec![0; 1 << 16]];
-    let count = |counts: &mut [u32], value: f32| counts[class(value) as usize] += u32::from(value != 0.0);
+    let count =
+        |counts: &mut [u32], value: f32| counts[class(value) as usize] += u32::from(value != 0.0);
     let (pairs, rest) = values.as_chunks::<2>();
     for &[one, other] in pairs {
         count(&mut even, one);
@@ -192,14 +241,21 @@ fn count_lit(values: &[f32]) -> Vec<u32> {
 }
 
 fn add(mut counts: Vec<u32>, others: Vec<u32>) -> Vec<u32> {
-    counts.iter_mut().zip(others).for_each(|(count, other)| *count += other);
+    counts
+        .iter_mut()
+        .zip(others)
+        .for_each(|(count, other)| *count += other);
     counts
 }
 
 /// The upper half of a value's bits, in the order of the values.
 fn class(value: f32) -> u32 {
     let bits = value.to_bits() >> 16;
-    if bits >> 15 == 0 { bits | 1 << 15 } else { !bits & 0xffff }
+    if bits >> 15 == 0 {
+        bits | 1 << 15
+    } else {
+        !bits & 0xffff
+    }
 }
 
 /// The class of the value with `rank` values before it, and how many lie in lower classes.
@@ -225,7 +281,10 @@ mod tests {
         let mut sorted = values.to_vec();
         sorted.sort_by(f32::total_cmp);
         let position = percentile / 100.0 * (sorted.len() - 1) as f64;
-        let (below, above) = (sorted[position.floor() as usize], sorted[position.ceil() as usize]);
+        let (below, above) = (
+            sorted[position.floor() as usize],
+            sorted[position.ceil() as usize],
+        );
         (f64::from(below) + f64::from(above - below) * position.fract()) as f32
     }
 
@@ -253,13 +312,21 @@ mod tests {
         let mut image = Array4::zeros((1, 10, 10, 1));
         (image[[0, 0, 0, 0]], image[[0, 5, 5, 0]]) = (1.0, 3.0);
         let capped = percentile_threshold(image, 50.0);
-        assert_eq!((capped[[0, 0, 0, 0]], capped[[0, 5, 5, 0]], capped.sum()), (1.0, 2.0, 3.0));
+        assert_eq!(
+            (capped[[0, 0, 0, 0]], capped[[0, 5, 5, 0]], capped.sum()),
+            (1.0, 2.0, 3.0)
+        );
     }
 
     #[test]
     fn steps_of_the_mesmer_preparation_can_be_left_out() {
-        let image = Array4::from_shape_fn((1, 3, 3, 1), |(_, row, column, _)| (row * column) as f32);
-        let options = MesmerPreprocess { threshold: false, normalize: false, ..MesmerPreprocess::default() };
+        let image =
+            Array4::from_shape_fn((1, 3, 3, 1), |(_, row, column, _)| (row * column) as f32);
+        let options = MesmerPreprocess {
+            threshold: false,
+            normalize: false,
+            ..MesmerPreprocess::default()
+        };
         assert_eq!(mesmer_preprocess(image.clone(), &options), image);
     }
 }

@@ -38,7 +38,10 @@ pub fn h_maxima(image: ArrayView2<'_, f32>, h: f64, radius: usize) -> Array2<boo
     }
     let levels = Levels { image, h: h as f32 };
     let mask = if radius == 0 {
-        image.iter().map(|&value| !levels.absorbed(value, levels.seed(value))).collect()
+        image
+            .iter()
+            .map(|&value| !levels.absorbed(value, levels.seed(value)))
+            .collect()
     } else {
         maxima(levels, [rows, columns], radius)
     };
@@ -77,8 +80,13 @@ const STRIP: [usize; 2] = [96, 512];
 const MARGIN: usize = 48;
 
 fn maxima(levels: Levels<'_>, [rows, columns]: [usize; 2], radius: usize) -> Vec<bool> {
-    let height = rows.div_ceil(rayon::current_num_threads()).clamp(STRIP[0], STRIP[1]);
-    let strips: Vec<_> = (0..rows).step_by(height).map(|top| top..(top + height).min(rows)).collect();
+    let height = rows
+        .div_ceil(rayon::current_num_threads())
+        .clamp(STRIP[0], STRIP[1]);
+    let strips: Vec<_> = (0..rows)
+        .step_by(height)
+        .map(|top| top..(top + height).min(rows))
+        .collect();
     let found = strips.into_par_iter().map(|strip| {
         let margin = MARGIN + radius;
         let window = strip.start.saturating_sub(margin)..(strip.end + margin).min(rows);
@@ -92,7 +100,11 @@ fn maxima(levels: Levels<'_>, [rows, columns]: [usize; 2], radius: usize) -> Vec
         undecided.append(&mut found.undecided);
     }
     if !undecided.is_empty() {
-        maxima.extend(Floods::new(levels, [rows, columns], 0..rows, radius).search(undecided).maxima);
+        maxima.extend(
+            Floods::new(levels, [rows, columns], 0..rows, radius)
+                .search(undecided)
+                .maxima,
+        );
     }
     plateaus(levels.image, [rows, columns], maxima)
 }
@@ -145,7 +157,12 @@ enum Fate {
 }
 
 impl<'a> Floods<'a> {
-    fn new(whole: Levels<'a>, [rows, columns]: [usize; 2], window: Range<usize>, radius: usize) -> Self {
+    fn new(
+        whole: Levels<'a>,
+        [rows, columns]: [usize; 2],
+        window: Range<usize>,
+        radius: usize,
+    ) -> Self {
         let words = columns.div_ceil(64);
         let image = &whole.image[window.start * columns..window.end * columns];
         Self {
@@ -166,8 +183,14 @@ impl<'a> Floods<'a> {
 
     /// Floods from these pixels of the plane, highest first.
     fn search(mut self, origins: Vec<u32>) -> Found {
-        let mut found = Found { maxima: Vec::new(), undecided: Vec::new() };
-        let mut ranked: Vec<u64> = origins.into_iter().map(|origin| self.rank(origin)).collect();
+        let mut found = Found {
+            maxima: Vec::new(),
+            undecided: Vec::new(),
+        };
+        let mut ranked: Vec<u64> = origins
+            .into_iter()
+            .map(|origin| self.rank(origin))
+            .collect();
         ranked.sort_unstable();
         for origin in ranked {
             let origin = origin as u32;
@@ -183,7 +206,11 @@ impl<'a> Floods<'a> {
     /// Orders pixels by descending value; the lower half is the pixel.
     fn rank(&self, index: u32) -> u64 {
         let bits = self.whole.image[index as usize].to_bits();
-        let descending = if bits >> 31 == 0 { !(bits | 1 << 31) } else { bits };
+        let descending = if bits >> 31 == 0 {
+            !(bits | 1 << 31)
+        } else {
+            bits
+        };
         u64::from(descending) << 32 | u64::from(index)
     }
 
@@ -198,17 +225,36 @@ impl<'a> Floods<'a> {
         let mut stands_out = vec![false; columns];
         let mut origins = Vec::new();
         for y in strip {
-            let (above, here, below) = (row(y.saturating_sub(1)), row(y), row((y + 1).min(rows - 1)));
+            let (above, here, below) =
+                (row(y.saturating_sub(1)), row(y), row((y + 1).min(rows - 1)));
             for (((to, &a), &b), &c) in upright[1..].iter_mut().zip(above).zip(here).zip(below) {
                 *to = higher(higher(a, b), c);
             }
             middle[1..=columns].copy_from_slice(here);
-            let sides = if touches_diagonally { &upright } else { &middle };
-            let beside = sides.iter().zip(&sides[2..]).map(|(&left, &right)| higher(left, right));
-            for (((to, &value), &upright), beside) in stands_out.iter_mut().zip(here).zip(&upright[1..]).zip(beside) {
-                *to = !self.levels.absorbed(value, self.levels.seed(higher(upright, beside)));
+            let sides = if touches_diagonally {
+                &upright
+            } else {
+                &middle
+            };
+            let beside = sides
+                .iter()
+                .zip(&sides[2..])
+                .map(|(&left, &right)| higher(left, right));
+            for (((to, &value), &upright), beside) in stands_out
+                .iter_mut()
+                .zip(here)
+                .zip(&upright[1..])
+                .zip(beside)
+            {
+                *to = !self
+                    .levels
+                    .absorbed(value, self.levels.seed(higher(upright, beside)));
             }
-            for (x, _) in stands_out.iter().enumerate().filter(|(_, stands_out)| **stands_out) {
+            for (x, _) in stands_out
+                .iter()
+                .enumerate()
+                .filter(|(_, stands_out)| **stands_out)
+            {
                 let repeats = (y > 0 && above[x] == here[x]) || (x > 0 && here[x - 1] == here[x]);
                 if !repeats {
                     origins.push((y * columns + x) as u32);
@@ -258,12 +304,16 @@ impl<'a> Floods<'a> {
             return Fate::Absorbed;
         }
         self.owners[origin] = self.fates.len() as u32 + 1;
-        self.open[origin / columns * self.words + origin % columns / 64] &= !(1 << (origin % columns % 64));
+        self.open[origin / columns * self.words + origin % columns / 64] &=
+            !(1 << (origin % columns % 64));
         self.reached.push(origin as u32);
         let mut next = 0;
         while let Some(&centre) = self.reached.get(next) {
             next += 1;
-            let (row, column) = ((centre / columns as u32) as usize, (centre % columns as u32) as usize);
+            let (row, column) = (
+                (centre / columns as u32) as usize,
+                (centre % columns as u32) as usize,
+            );
             let reach = self.widths.len() - 1;
             let leaves = [row < reach, row + reach >= rows];
             if (leaves[0] && self.open_ends[0]) || (leaves[1] && self.open_ends[1]) {
@@ -271,7 +321,10 @@ impl<'a> Floods<'a> {
             }
             for offset in 0..self.widths.len() {
                 let width = self.widths[offset];
-                let (first, last) = (column.saturating_sub(width), (column + width).min(columns - 1));
+                let (first, last) = (
+                    column.saturating_sub(width),
+                    (column + width).min(columns - 1),
+                );
                 let above = row.checked_sub(offset);
                 let below = (offset > 0 && row + offset < rows).then_some(row + offset);
                 for y in above.into_iter().chain(below) {
@@ -291,8 +344,16 @@ impl<'a> Floods<'a> {
         let flood = self.fates.len() as u32 + 1;
         let mut highest = f32::NEG_INFINITY;
         for word in first / 64..=last / 64 {
-            let from = if word == first / 64 { u64::MAX << (first % 64) } else { u64::MAX };
-            let to = if word == last / 64 { u64::MAX >> (63 - last % 64) } else { u64::MAX };
+            let from = if word == first / 64 {
+                u64::MAX << (first % 64)
+            } else {
+                u64::MAX
+            };
+            let to = if word == last / 64 {
+                u64::MAX >> (63 - last % 64)
+            } else {
+                u64::MAX
+            };
             let mut bits = self.open[y * self.words + word] & from & to;
             self.open[y * self.words + word] &= !bits;
             while bits != 0 {
@@ -324,8 +385,14 @@ fn plateaus(image: &[f32], [rows, columns]: [usize; 2], mut pixels: Vec<u32>) ->
     while let Some(pixel) = pixels.pop() {
         let pixel = pixel as usize;
         let (row, column) = (pixel / columns, pixel % columns);
-        let beside = [(column > 0).then(|| pixel - 1), (column + 1 < columns).then_some(pixel + 1)];
-        let across = [(row > 0).then(|| pixel - columns), (row + 1 < rows).then_some(pixel + columns)];
+        let beside = [
+            (column > 0).then(|| pixel - 1),
+            (column + 1 < columns).then_some(pixel + 1),
+        ];
+        let across = [
+            (row > 0).then(|| pixel - columns),
+            (row + 1 < rows).then_some(pixel + columns),
+        ];
         for neighbour in beside.into_iter().chain(across).flatten() {
             if image[neighbour] == image[pixel] && !mask[neighbour] {
                 mask[neighbour] = true;
@@ -377,10 +444,15 @@ pub fn peak_local_max(image: ArrayView2<'_, f32>, options: &LocalMaxima) -> Vec<
     };
     let threshold = options.threshold as f32;
     let is_peak = |index: &usize| image[*index] == maxima[*index] && image[*index] > threshold;
-    let candidates = (0..image.len()).into_par_iter().filter(is_peak).filter(|&index| inside(index));
+    let candidates = (0..image.len())
+        .into_par_iter()
+        .filter(is_peak)
+        .filter(|&index| inside(index));
     let candidates: Vec<usize> = candidates.collect();
     let heights: Vec<f32> = candidates.iter().map(|&index| -image[index]).collect();
-    let ordered = unstable_order(&heights).into_iter().map(|position| candidates[position]);
+    let ordered = unstable_order(&heights)
+        .into_iter()
+        .map(|position| candidates[position]);
     spaced(ordered, [rows, columns], distance)
 }
 
@@ -420,7 +492,11 @@ fn unstable_order(keys: &[f32]) -> Vec<usize> {
         while right - left >= 16 {
             let pivot = partition(&mut order, keys, left, right);
             let (lower, upper) = ((left, pivot.saturating_sub(1)), (pivot + 1, right));
-            let (now, later) = if pivot - left < right - pivot { (lower, upper) } else { (upper, lower) };
+            let (now, later) = if pivot - left < right - pivot {
+                (lower, upper)
+            } else {
+                (upper, lower)
+            };
             postponed.push(later);
             (left, right) = now;
         }
@@ -483,7 +559,9 @@ mod tests {
 
     /// The definition, with the whole reconstruction.
     fn slow(image: &Array2<f32>, h: f64, radius: usize) -> Array2<bool> {
-        let (low, high) = image.iter().fold((f32::MAX, f32::MIN), |(low, high), &v| (low.min(v), high.max(v)));
+        let (low, high) = image.iter().fold((f32::MAX, f32::MIN), |(low, high), &v| {
+            (low.min(v), high.max(v))
+        });
         if h > f64::from(high - low) {
             return Array2::default(image.dim());
         }
@@ -494,7 +572,14 @@ mod tests {
     }
 
     fn height() -> impl Strategy<Value = f64> {
-        prop_oneof![Just(0.05), Just(0.1), Just(0.2), Just(0.4), 1e-7..1e-5, 0.01..1.5]
+        prop_oneof![
+            Just(0.05),
+            Just(0.1),
+            Just(0.2),
+            Just(0.4),
+            1e-7..1e-5,
+            0.01..1.5
+        ]
     }
 
     proptest! {
@@ -567,7 +652,11 @@ mod tests {
     #[test]
     fn a_peak_within_reach_of_a_higher_one_is_absorbed_across_a_valley() {
         let image = array![[0.0, 0.8, 0.0, 0.9, 0.0_f32]];
-        let maxima = |radius| h_maxima(image.view(), 0.1, radius).into_raw_vec_and_offset().0;
+        let maxima = |radius| {
+            h_maxima(image.view(), 0.1, radius)
+                .into_raw_vec_and_offset()
+                .0
+        };
         assert_eq!(maxima(1), [false, true, false, true, false]);
         assert_eq!(maxima(2), [false, false, false, true, false]);
     }
@@ -575,6 +664,16 @@ mod tests {
     #[test]
     fn a_plane_of_one_value_has_no_peaks() {
         let image = Array2::from_elem((4, 4), 0.5);
-        assert!(peak_local_max(image.view(), &LocalMaxima { min_distance: 1, threshold: 0.1, border: 0 }).is_empty());
+        assert!(
+            peak_local_max(
+                image.view(),
+                &LocalMaxima {
+                    min_distance: 1,
+                    threshold: 0.1,
+                    border: 0
+                }
+            )
+            .is_empty()
+        );
     }
 }

@@ -10,7 +10,10 @@ use rayon::prelude::*;
 ///
 /// Planes run in parallel; a plane of a one-channel image is handed over in place, others
 /// through a copy.
-pub(super) fn for_each_plane(image: &mut Array4<f32>, work: impl Fn(&mut [f32], [usize; 2]) + Sync) {
+pub(super) fn for_each_plane(
+    image: &mut Array4<f32>,
+    work: impl Fn(&mut [f32], [usize; 2]) + Sync,
+) {
     let (_, rows, columns, channels) = image.dim();
     if image.is_empty() {
         return;
@@ -18,30 +21,45 @@ pub(super) fn for_each_plane(image: &mut Array4<f32>, work: impl Fn(&mut [f32], 
     if !image.is_standard_layout() {
         *image = image.as_standard_layout().into_owned();
     }
-    let pixels = image.as_slice_mut().expect("an image in standard layout is one slice");
-    pixels.par_chunks_exact_mut(rows * columns * channels).for_each(|pixels| {
-        if channels == 1 {
-            return work(pixels, [rows, columns]);
-        }
-        let plane_of = |channel: usize| {
-            let values = pixels.par_chunks_exact(channels).with_min_len(STRIP).map(|pixel| pixel[channel]);
-            let mut values: Vec<f32> = values.collect();
-            work(&mut values, [rows, columns]);
-            values
-        };
-        let planes: Vec<Vec<f32>> = (0..channels).into_par_iter().map(plane_of).collect();
-        pixels.par_chunks_mut(STRIP * channels).enumerate().for_each(|(strip, pixels)| {
-            for (channel, plane) in planes.iter().enumerate() {
-                let values = pixels[channel..].iter_mut().step_by(channels).zip(&plane[strip * STRIP..]);
-                values.for_each(|(to, &value)| *to = value);
+    let pixels = image
+        .as_slice_mut()
+        .expect("an image in standard layout is one slice");
+    pixels
+        .par_chunks_exact_mut(rows * columns * channels)
+        .for_each(|pixels| {
+            if channels == 1 {
+                return work(pixels, [rows, columns]);
             }
+            let plane_of = |channel: usize| {
+                let values = pixels
+                    .par_chunks_exact(channels)
+                    .with_min_len(STRIP)
+                    .map(|pixel| pixel[channel]);
+                let mut values: Vec<f32> = values.collect();
+                work(&mut values, [rows, columns]);
+                values
+            };
+            let planes: Vec<Vec<f32>> = (0..channels).into_par_iter().map(plane_of).collect();
+            pixels
+                .par_chunks_mut(STRIP * channels)
+                .enumerate()
+                .for_each(|(strip, pixels)| {
+                    for (channel, plane) in planes.iter().enumerate() {
+                        let values = pixels[channel..]
+                            .iter_mut()
+                            .step_by(channels)
+                            .zip(&plane[strip * STRIP..]);
+                        values.for_each(|(to, &value)| *to = value);
+                    }
+                });
         });
-    });
 }
 
 /// The pixels of a plane in standard layout, row by row.
 pub(super) fn values<'a, T>(plane: &'a CowArray<'_, T, Ix2>) -> &'a [T] {
-    plane.as_slice().expect("a plane in standard layout is one slice")
+    plane
+        .as_slice()
+        .expect("a plane in standard layout is one slice")
 }
 
 /// The pixels of a plane, row by row, put in that order if they are in another.
@@ -49,7 +67,9 @@ pub(super) fn values_mut<T: Clone>(plane: &mut Array2<T>) -> &mut [T] {
     if !plane.is_standard_layout() {
         *plane = plane.as_standard_layout().into_owned();
     }
-    plane.as_slice_mut().expect("a plane in standard layout is one slice")
+    plane
+        .as_slice_mut()
+        .expect("a plane in standard layout is one slice")
 }
 
 /// The plane of these pixels, given row by row.
@@ -82,7 +102,10 @@ pub(super) const NO_RANGE: (f32, f32) = (f32::INFINITY, f32::NEG_INFINITY);
 
 /// Smallest and largest of `values`; [`NO_RANGE`] if there are none.
 pub(super) fn range(values: &[f32]) -> (f32, f32) {
-    values.par_chunks(STRIP).map(range_of_strip).reduce(|| NO_RANGE, wider)
+    values
+        .par_chunks(STRIP)
+        .map(range_of_strip)
+        .reduce(|| NO_RANGE, wider)
 }
 
 /// [`range`] of a few values, on this thread.
@@ -97,9 +120,15 @@ fn extreme(values: &[f32], none: f32, choose: impl Fn(f32, f32) -> f32) -> f32 {
     let mut lanes = [none; 8];
     let (blocks, rest) = values.as_chunks::<8>();
     for block in blocks {
-        lanes.iter_mut().zip(block).for_each(|(lane, &value)| *lane = choose(value, *lane));
+        lanes
+            .iter_mut()
+            .zip(block)
+            .for_each(|(lane, &value)| *lane = choose(value, *lane));
     }
-    lanes.iter().chain(rest).fold(none, |extreme, &value| choose(value, extreme))
+    lanes
+        .iter()
+        .chain(rest)
+        .fold(none, |extreme, &value| choose(value, extreme))
 }
 
 /// The range of what lies in either range.
@@ -114,7 +143,9 @@ pub fn finite_range(values: &[f32]) -> Option<(f32, f32)> {
     let mut odd = [0_u32; 8];
     for block in blocks {
         // The exponent of what is not finite has all bits set.
-        odd.iter_mut().zip(block).for_each(|(odd, value)| *odd |= u32::from(value.to_bits() << 1 >= 0xff00_0000));
+        odd.iter_mut()
+            .zip(block)
+            .for_each(|(odd, value)| *odd |= u32::from(value.to_bits() << 1 >= 0xff00_0000));
     }
     let finite = odd == [0; 8] && rest.iter().all(|value| value.is_finite());
     finite.then(|| range(values))
@@ -142,7 +173,9 @@ mod tests {
 
     #[test]
     fn planes_of_interleaved_channels_are_whole() {
-        let mut image = Array4::from_shape_fn((2, 2, 3, 2), |(b, r, c, k)| (b * 100 + r * 10 + c + k * 1000) as f32);
+        let mut image = Array4::from_shape_fn((2, 2, 3, 2), |(b, r, c, k)| {
+            (b * 100 + r * 10 + c + k * 1000) as f32
+        });
         let expected = image.mapv(|value| -value);
 
         for_each_plane(&mut image, |values, shape| {

@@ -23,17 +23,19 @@ pub fn erode_edges(labels: &mut Array2<u32>, width: usize) {
     for _ in 0..width {
         let new = values_mut(labels);
         let old = new.to_vec();
-        new.par_chunks_mut(columns.max(1)).enumerate().for_each(|(row, new)| {
-            let line = row * columns;
-            for (index, new) in (line..).zip(new) {
-                let value = old[index];
-                let inner = (row == 0 || old[index - columns] == value)
-                    && (row + 1 == rows || old[index + columns] == value)
-                    && (index == line || old[index - 1] == value)
-                    && (index + 1 == line + columns || old[index + 1] == value);
-                *new = if inner { value } else { 0 };
-            }
-        });
+        new.par_chunks_mut(columns.max(1))
+            .enumerate()
+            .for_each(|(row, new)| {
+                let line = row * columns;
+                for (index, new) in (line..).zip(new) {
+                    let value = old[index];
+                    let inner = (row == 0 || old[index - columns] == value)
+                        && (row + 1 == rows || old[index + columns] == value)
+                        && (index == line || old[index - 1] == value)
+                        && (index + 1 == line + columns || old[index + 1] == value);
+                    *new = if inner { value } else { 0 };
+                }
+            });
     }
 }
 
@@ -42,15 +44,26 @@ pub fn erode_edges(labels: &mut Array2<u32>, width: usize) {
 pub fn remove_small_objects(labels: &mut Array2<u32>, min_size: usize) {
     let labels = values_mut(labels);
     let labels_and_zero = highest(labels) as usize + 1;
-    let sizes: Vec<AtomicUsize> = std::iter::repeat_with(AtomicUsize::default).take(labels_and_zero).collect();
+    let sizes: Vec<AtomicUsize> = std::iter::repeat_with(AtomicUsize::default)
+        .take(labels_and_zero)
+        .collect();
     labels.par_chunks(STRIP).for_each(|labels| {
         for run in labels.chunk_by(|a, b| a == b) {
             sizes[run[0] as usize].fetch_add(run.len(), Ordering::Relaxed);
         }
     });
-    let kept = |(label, size): (u32, AtomicUsize)| if size.into_inner() < min_size { 0 } else { label };
+    let kept = |(label, size): (u32, AtomicUsize)| {
+        if size.into_inner() < min_size {
+            0
+        } else {
+            label
+        }
+    };
     let kept: Vec<u32> = (0..).zip(sizes).map(kept).collect();
-    labels.par_iter_mut().with_min_len(STRIP).for_each(|label| *label = kept[*label as usize]);
+    labels
+        .par_iter_mut()
+        .with_min_len(STRIP)
+        .for_each(|label| *label = kept[*label as usize]);
 }
 
 /// Fills the holes of every label of `[row, column]` that have fewer than `size` pixels.
@@ -67,9 +80,23 @@ pub fn fill_holes(labels: &mut Array2<u32>, size: usize) {
         .filter(|(extent, label)| *label > 0 && extent.quads > 0 && extent.euler < 4)
         .map(|(extent, label)| (label, extent))
         .collect();
-    for (label, Extent { top, bottom, left, right, .. }) in hollow {
+    for (
+        label,
+        Extent {
+            top,
+            bottom,
+            left,
+            right,
+            ..
+        },
+    ) in hollow
+    {
         let rows = labels.slice_axis_mut(Axis(0), (top..bottom).into());
-        fill_window(rows.slice_axis_move(Axis(1), (left..right).into()), label, size);
+        fill_window(
+            rows.slice_axis_move(Axis(1), (left..right).into()),
+            label,
+            size,
+        );
     }
 }
 
@@ -92,12 +119,19 @@ struct Extent {
 fn extents(labels: &Array2<u32>, count: usize) -> Vec<Extent> {
     let rows = labels.nrows() + 1;
     let strip = rows.div_ceil(rayon::current_num_threads()).max(MIN_ROWS);
-    let strips: Vec<_> = (0..rows).step_by(strip).map(|top| top..(top + strip).min(rows)).collect();
-    let found = strips.into_par_iter().map(|strip| extents_of_strip(labels, strip, count));
+    let strips: Vec<_> = (0..rows)
+        .step_by(strip)
+        .map(|top| top..(top + strip).min(rows))
+        .collect();
+    let found = strips
+        .into_par_iter()
+        .map(|strip| extents_of_strip(labels, strip, count));
     found.reduce(
         || vec![Extent::NONE; count],
         |mut one, other| {
-            one.iter_mut().zip(&other).for_each(|(one, other)| one.join(other));
+            one.iter_mut()
+                .zip(&other)
+                .for_each(|(one, other)| one.join(other));
             one
         },
     )
@@ -108,7 +142,10 @@ fn extents_of_strip(labels: &Array2<u32>, strip: Range<usize>, count: usize) -> 
     let (rows, columns) = labels.dim();
     let mut extents = vec![Extent::NONE; count];
     let show = |row: usize, line: &mut [u32]| match (row < rows).then(|| labels.row(row)) {
-        Some(labels) => labels.iter().zip(&mut line[1..]).for_each(|(&label, to)| *to = label),
+        Some(labels) => labels
+            .iter()
+            .zip(&mut line[1..])
+            .for_each(|(&label, to)| *to = label),
         None => line.fill(0),
     };
     let [mut above, mut below] = [vec![0; columns + 2], vec![0; columns + 2]];
@@ -118,7 +155,12 @@ fn extents_of_strip(labels: &Array2<u32>, strip: Range<usize>, count: usize) -> 
     for row in strip {
         show(row, &mut below);
         for column in 0..=columns {
-            let quad = [above[column], above[column + 1], below[column], below[column + 1]];
+            let quad = [
+                above[column],
+                above[column + 1],
+                below[column],
+                below[column + 1],
+            ];
             if quad[0] == quad[1] && quad[2] == quad[3] && quad[0] == quad[2] {
                 continue;
             }
@@ -135,7 +177,14 @@ fn extents_of_strip(labels: &Array2<u32>, strip: Range<usize>, count: usize) -> 
 
 impl Extent {
     /// That of a label without pixels.
-    const NONE: Self = Self { top: usize::MAX, bottom: 0, left: usize::MAX, right: 0, euler: 0, quads: 0 };
+    const NONE: Self = Self {
+        top: usize::MAX,
+        bottom: 0,
+        left: usize::MAX,
+        right: 0,
+        euler: 0,
+        quads: 0,
+    };
 
     /// Adds what was seen in other rows.
     fn join(&mut self, other: &Self) {
@@ -193,14 +242,23 @@ mod tests {
     use crate::analysis::strategies;
 
     fn components(mask: &Array2<bool>, connectivity: Connectivity) -> i64 {
-        i64::from(label(mask.view(), connectivity).iter().copied().max().unwrap_or(0))
+        i64::from(
+            label(mask.view(), connectivity)
+                .iter()
+                .copied()
+                .max()
+                .unwrap_or(0),
+        )
     }
 
     /// Objects less holes, where the outside is one background component around the object.
     fn euler_number(labels: &Array2<u32>, number: u32) -> i64 {
         let (rows, columns) = labels.dim();
         let outside = Array2::from_shape_fn((rows + 2, columns + 2), |(row, column)| {
-            let label = row.checked_sub(1).zip(column.checked_sub(1)).and_then(|pixel| labels.get(pixel));
+            let label = row
+                .checked_sub(1)
+                .zip(column.checked_sub(1))
+                .and_then(|pixel| labels.get(pixel));
             label != Some(&number)
         });
         let object = labels.mapv(|label| label == number);
@@ -210,15 +268,25 @@ mod tests {
     fn slow_fill(labels: &Array2<u32>, size: usize) -> Array2<u32> {
         let mut filled = labels.clone();
         for number in 1..=3 {
-            let pixels = || labels.indexed_iter().filter(|(_, label)| **label == number).map(|(pixel, _)| pixel);
+            let pixels = || {
+                labels
+                    .indexed_iter()
+                    .filter(|(_, label)| **label == number)
+                    .map(|(pixel, _)| pixel)
+            };
             if pixels().count() == 0 || euler_number(labels, number) >= 1 {
                 continue;
             }
-            let rows = pixels().map(|p| p.0).min().unwrap()..pixels().map(|p| p.0).max().unwrap() + 1;
-            let columns = pixels().map(|p| p.1).min().unwrap()..pixels().map(|p| p.1).max().unwrap() + 1;
+            let rows =
+                pixels().map(|p| p.0).min().unwrap()..pixels().map(|p| p.0).max().unwrap() + 1;
+            let columns =
+                pixels().map(|p| p.1).min().unwrap()..pixels().map(|p| p.1).max().unwrap() + 1;
             let window = filled.slice_axis_mut(Axis(0), rows.into());
             let mut window = window.slice_axis_move(Axis(1), columns.into());
-            let parts = label(window.mapv(|label| label != number).view(), Connectivity::Four);
+            let parts = label(
+                window.mapv(|label| label != number).view(),
+                Connectivity::Four,
+            );
             for (pixel, part) in window.iter_mut().zip(&parts) {
                 if *part > 0 && parts.iter().filter(|other| *other == part).count() < size {
                     *pixel = number;

@@ -36,7 +36,11 @@ pub fn resized_shape(size: [usize; 2], image_mpp: f64, model_mpp: f64) -> Option
 /// If the image or the target has no pixels.
 #[must_use]
 pub fn resize_image(image: ArrayView4<'_, f32>, size: [usize; 2]) -> Array4<f32> {
-    let resize = if image.dim().3 == 1 { bilinear } else { antialiased };
+    let resize = if image.dim().3 == 1 {
+        bilinear
+    } else {
+        antialiased
+    };
     resize_items(image, size, resize)
 }
 
@@ -49,8 +53,14 @@ pub fn resize_image(image: ArrayView4<'_, f32>, size: [usize; 2]) -> Array4<f32>
 /// If the image or the target has no pixels.
 #[must_use]
 pub fn resize_labels(labels: ArrayView4<'_, u32>, size: [usize; 2]) -> Array4<u32> {
-    let source = if labels.dim().3 == 1 { corner_aligned } else { centre_aligned };
-    resize_items(labels, size, |from, shape, to| pick(from, shape, to, source))
+    let source = if labels.dim().3 == 1 {
+        corner_aligned
+    } else {
+        centre_aligned
+    };
+    resize_items(labels, size, |from, shape, to| {
+        pick(from, shape, to, source)
+    })
 }
 
 /// Resizes an image `[batch, row, column, channel]` to `size` rows and columns, every pixel
@@ -60,7 +70,9 @@ pub fn resize_labels(labels: ArrayView4<'_, u32>, size: [usize; 2]) -> Array4<u3
 /// If the image or the target has no pixels.
 #[must_use]
 pub fn resize_nearest(image: ArrayView4<'_, f32>, size: [usize; 2]) -> Array4<f32> {
-    resize_items(image, size, |from, shape, to| pick(from, shape, to, centre_aligned))
+    resize_items(image, size, |from, shape, to| {
+        pick(from, shape, to, centre_aligned)
+    })
 }
 
 /// Shape of one item, rows, columns and channels, and the rows and columns it shall get.
@@ -77,8 +89,15 @@ fn resize_items<T: Copy + Default + Send + Sync>(
     resize: impl Fn(&[T], Shape, &mut [T]),
 ) -> Array4<T> {
     let (batches, rows, columns, channels) = image.dim();
-    assert!(rows * columns > 0 && size[0] * size[1] > 0, "an image to resize has pixels");
-    let shape = Shape { from: [rows, columns], to: size, channels };
+    assert!(
+        rows * columns > 0 && size[0] * size[1] > 0,
+        "an image to resize has pixels"
+    );
+    let shape = Shape {
+        from: [rows, columns],
+        to: size,
+        channels,
+    };
     let image = image.as_standard_layout();
     let mut resized = Array4::from_elem((batches, size[0], size[1], channels), T::default());
     for (from, mut to) in image.axis_iter(Axis(0)).zip(resized.axis_iter_mut(Axis(0))) {
@@ -105,7 +124,10 @@ fn bilinear(image: &[f32], shape: Shape, resized: &mut [f32]) {
     let stretched = |row: usize| -> Vec<f32> {
         let row = &image[row * columns..(row + 1) * columns];
         let next = |index: usize| row[(index + 1).min(columns - 1)];
-        across.iter().map(|&(index, share)| lerp(row[index], next(index), share)).collect()
+        across
+            .iter()
+            .map(|&(index, share)| lerp(row[index], next(index), share))
+            .collect()
     };
     let fill = |(block, down): (&mut [f32], &[Between])| {
         let mut cache = RowCache::new(stretched);
@@ -120,7 +142,10 @@ fn bilinear(image: &[f32], shape: Shape, resized: &mut [f32]) {
     if down.len() <= BLOCK {
         return fill((resized, &down));
     }
-    resized.par_chunks_mut(BLOCK * shape.to[1]).zip(down.par_chunks(BLOCK)).for_each(fill);
+    resized
+        .par_chunks_mut(BLOCK * shape.to[1])
+        .zip(down.par_chunks(BLOCK))
+        .for_each(fill);
 }
 
 /// Rows of the result that one task makes.
@@ -154,7 +179,10 @@ struct RowCache<T, F> {
 
 impl<T, F: FnMut(usize) -> Vec<T>> RowCache<T, F> {
     fn new(make: F) -> Self {
-        Self { make, rows: [(usize::MAX, Vec::new()), (usize::MAX, Vec::new())] }
+        Self {
+            make,
+            rows: [(usize::MAX, Vec::new()), (usize::MAX, Vec::new())],
+        }
     }
 
     fn pair(&mut self, upper: usize, lower: usize) -> (&[T], &[T]) {
@@ -200,7 +228,9 @@ fn sample_channels<const CHANNELS: usize>(
     let down = between_padded(shape.from[0], shape.to[0]);
     let source = Source::<CHANNELS>::new(image, shape);
     let width = shape.to[1] * CHANNELS;
-    let blocks = resized.par_chunks_mut(BLOCK * width).zip(down.par_chunks(BLOCK));
+    let blocks = resized
+        .par_chunks_mut(BLOCK * width)
+        .zip(down.par_chunks(BLOCK));
     let ranges = blocks.map(|(block, down)| {
         let mut buffers = source.buffers();
         let mut cache = RowCache::new(|index| source.padded_row(index, &mut buffers));
@@ -209,7 +239,8 @@ fn sample_channels<const CHANNELS: usize>(
             let (upper, lower) = cache.pair(index, index + 1);
             mix([upper, lower], share, &across, out.as_chunks_mut().0);
             range = wider(range, range_of_strip(out));
-            out.iter_mut().for_each(|value| *value = value.max(low).min(high));
+            out.iter_mut()
+                .for_each(|value| *value = value.max(low).min(high));
         }
         range
     });
@@ -228,12 +259,20 @@ impl<'a, const CHANNELS: usize> Source<'a, CHANNELS> {
         let sigma = |axis: usize| ((from[axis] as f64 / to[axis] as f64 - 1.0) / 2.0).max(0.0);
         let sigmas = [sigma(0), sigma(1)];
         let shape = [from[0], from[1], channels];
-        let smoothing = (sigmas != [0.0; 2]).then(|| Smoothing::new(image, shape, sigmas, Border::Zero));
-        Self { pixels: image.as_chunks().0, size: from, smoothing }
+        let smoothing =
+            (sigmas != [0.0; 2]).then(|| Smoothing::new(image, shape, sigmas, Border::Zero));
+        Self {
+            pixels: image.as_chunks().0,
+            size: from,
+            smoothing,
+        }
     }
 
     fn buffers(&self) -> (Vec<f64>, Vec<f64>) {
-        self.smoothing.as_ref().map(Smoothing::buffers).unwrap_or_default()
+        self.smoothing
+            .as_ref()
+            .map(Smoothing::buffers)
+            .unwrap_or_default()
     }
 
     /// Row `index - 1` between two pixels of zeros.
@@ -246,10 +285,14 @@ impl<'a, const CHANNELS: usize> Source<'a, CHANNELS> {
         let inner = padded[1..=columns].iter_mut();
         if let Some(smoothing) = &self.smoothing {
             let (sums, _) = smoothing.row(row, buffers).as_chunks::<CHANNELS>();
-            inner.zip(sums).for_each(|(to, sums)| *to = sums.map(|sum| f64::from(sum as f32)));
+            inner
+                .zip(sums)
+                .for_each(|(to, sums)| *to = sums.map(|sum| f64::from(sum as f32)));
         } else {
             let pixels = &self.pixels[row * columns..(row + 1) * columns];
-            inner.zip(pixels).for_each(|(to, pixel)| *to = pixel.map(f64::from));
+            inner
+                .zip(pixels)
+                .for_each(|(to, pixel)| *to = pixel.map(f64::from));
         }
         padded
     }
@@ -265,20 +308,33 @@ fn mix<const CHANNELS: usize>(
     for (out, &(column, share)) in out.iter_mut().zip(across) {
         let weigh = |row: &[[f64; CHANNELS]], down: f64| {
             let [left, right] = [row[column], row[column + 1]];
-            [left.map(|value| (value * down) * (1.0 - share)), right.map(|value| (value * down) * share)]
+            [
+                left.map(|value| (value * down) * (1.0 - share)),
+                right.map(|value| (value * down) * share),
+            ]
         };
         let ([a, b], [c, d]) = (weigh(upper, 1.0 - down), weigh(lower, down));
         let sums: [f64; CHANNELS] = std::array::from_fn(|k| ((a[k] + b[k]) + c[k]) + d[k]);
-        out.iter_mut().zip(sums).for_each(|(out, sum)| *out = sum as f32);
+        out.iter_mut()
+            .zip(sums)
+            .for_each(|(out, sum)| *out = sum as f32);
     }
 }
 
 /// [`sample_channels`] for any number of channels, one after the other.
 fn sample_any(image: &[f32], shape: Shape, clip: (f32, f32), resized: &mut [f32]) -> (f32, f32) {
-    let one = Shape { channels: 1, ..shape };
+    let one = Shape {
+        channels: 1,
+        ..shape
+    };
     let mut range = NO_RANGE;
     for channel in 0..shape.channels {
-        let plane: Vec<f32> = image.iter().skip(channel).step_by(shape.channels).copied().collect();
+        let plane: Vec<f32> = image
+            .iter()
+            .skip(channel)
+            .step_by(shape.channels)
+            .copied()
+            .collect();
         let mut out = vec![0.0; shape.to[0] * shape.to[1]];
         range = wider(range, sample_channels::<1>(&plane, one, clip, &mut out));
         let to = resized.iter_mut().skip(channel).step_by(shape.channels);
@@ -298,13 +354,21 @@ fn between_padded(from: usize, to: usize) -> Vec<(usize, f64)> {
 }
 
 fn pick<T: Copy>(from: &[T], shape: Shape, to: &mut [T], source: fn(usize, usize, usize) -> usize) {
-    let Shape { from: [rows, columns], to: [new_rows, new_columns], channels } = shape;
-    let across: Vec<usize> = (0..new_columns).map(|k| source(k, columns, new_columns)).collect();
+    let Shape {
+        from: [rows, columns],
+        to: [new_rows, new_columns],
+        channels,
+    } = shape;
+    let across: Vec<usize> = (0..new_columns)
+        .map(|k| source(k, columns, new_columns))
+        .collect();
     for (k, out) in to.chunks_exact_mut(new_columns * channels).enumerate() {
         let row = source(k, rows, new_rows) * columns * channels;
         let row = &from[row..row + columns * channels];
         if channels == 1 {
-            out.iter_mut().zip(&across).for_each(|(out, &column)| *out = row[column]);
+            out.iter_mut()
+                .zip(&across)
+                .for_each(|(out, &column)| *out = row[column]);
             continue;
         }
         for (out, &column) in out.chunks_exact_mut(channels).zip(&across) {
@@ -329,7 +393,9 @@ mod tests {
     use super::*;
 
     fn image(shape: (usize, usize, usize, usize)) -> Array4<f32> {
-        Array4::from_shape_fn(shape, |(b, row, column, k)| ((b + 3 * row + 7 * column * (k + 1)) % 17) as f32)
+        Array4::from_shape_fn(shape, |(b, row, column, k)| {
+            ((b + 3 * row + 7 * column * (k + 1)) % 17) as f32
+        })
     }
 
     /// The sample at `[row, column]`, one multiplication after the other, zeros outside.
@@ -338,7 +404,10 @@ mod tests {
         let value = |y: f64, x: f64| {
             let inside = y >= 0.0 && x >= 0.0;
             let pixel = (0, y as usize, x as usize, channel);
-            image.get(pixel).filter(|_| inside).map_or(0.0, |&value| f64::from(value))
+            image
+                .get(pixel)
+                .filter(|_| inside)
+                .map_or(0.0, |&value| f64::from(value))
         };
         let (down, across) = (row - top, column - left);
         let sum = (value(top, left) * (1.0 - down)) * (1.0 - across)
@@ -384,7 +453,8 @@ mod tests {
     #[test]
     fn one_channel_and_two_take_labels_from_different_pixels() {
         let labels = Array4::from_shape_fn((1, 1, 4, 1), |(_, _, column, _)| column as u32);
-        let twice = ndarray::concatenate(Axis(3), &[labels.view(), labels.view()]).expect("shapes match");
+        let twice =
+            ndarray::concatenate(Axis(3), &[labels.view(), labels.view()]).expect("shapes match");
         let from_corner = resize_labels(labels.view(), [1, 2]);
         let from_centre = resize_labels(twice.view(), [1, 2]);
         assert_eq!(from_corner.into_raw_vec_and_offset().0, [0, 2]);

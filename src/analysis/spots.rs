@@ -39,7 +39,9 @@ pub fn min_max_normalize(mut image: Array4<f32>, contrast: Contrast) -> Array4<f
         }
         let (low, high) = range(values);
         let width = high - low;
-        values.iter_mut().for_each(|value| *value = (*value - low) / width);
+        values
+            .iter_mut()
+            .for_each(|value| *value = (*value - low) / width);
     });
     image
 }
@@ -48,15 +50,25 @@ pub fn min_max_normalize(mut image: Array4<f32>, contrast: Contrast) -> Array4<f
 fn percent_points(values: &[f32]) -> [f32; 2] {
     let mut sorted = values.to_vec();
     CLIPPED_AT.map(|percent| {
-        let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
+        let Some(last) = sorted.len().checked_sub(1) else {
+            return 0.0;
+        };
         let position = last as f64 * (percent / 100.0);
         let below = position.floor();
         let share = position - below;
         let (_, &mut lower, upper) = sorted.select_nth_unstable_by(below as usize, f32::total_cmp);
-        let upper = upper.iter().copied().min_by(f32::total_cmp).unwrap_or(lower);
+        let upper = upper
+            .iter()
+            .copied()
+            .min_by(f32::total_cmp)
+            .unwrap_or(lower);
         let (lower, upper) = (f64::from(lower), f64::from(upper));
         let step = upper - lower;
-        (if share < 0.5 { lower + step * share } else { upper - step * (1.0 - share) }) as f32
+        (if share < 0.5 {
+            lower + step * share
+        } else {
+            upper - step * (1.0 - share)
+        }) as f32
     })
 }
 
@@ -82,7 +94,10 @@ pub struct SpotPeaks {
 
 impl Default for SpotPeaks {
     fn default() -> Self {
-        Self { threshold: 0.95, min_distance: 1 }
+        Self {
+            threshold: 0.95,
+            min_distance: 1,
+        }
     }
 }
 
@@ -97,8 +112,16 @@ impl SpotPeaks {
     /// If the heads have different shapes.
     #[must_use]
     pub fn find(&self, heads: &SpotHeads<'_>) -> Vec<[f64; 2]> {
-        assert_eq!(heads.scores.dim(), heads.row_offsets.dim(), "scores and row offsets");
-        assert_eq!(heads.scores.dim(), heads.column_offsets.dim(), "scores and column offsets");
+        assert_eq!(
+            heads.scores.dim(),
+            heads.row_offsets.dim(),
+            "scores and row offsets"
+        );
+        assert_eq!(
+            heads.scores.dim(),
+            heads.column_offsets.dim(),
+            "scores and column offsets"
+        );
         let scores = heads.scores.as_standard_layout();
         let (rows, columns) = scores.dim();
         let scores = values(&scores);
@@ -116,17 +139,26 @@ impl SpotPeaks {
         let mut peaks = Vec::new();
         for row in reach..rows.saturating_sub(reach) {
             for column in reach..columns.saturating_sub(reach) {
-                if f64::from(scores[row * columns + column]) > self.threshold && is_highest(row, column) {
+                if f64::from(scores[row * columns + column]) > self.threshold
+                    && is_highest(row, column)
+                {
                     peaks.push(row * columns + column);
                 }
             }
         }
         peaks.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
         let point = |[row, column]: [usize; 2]| {
-            let offsets = [heads.row_offsets[[row, column]], heads.column_offsets[[row, column]]].map(f64::from);
+            let offsets = [
+                heads.row_offsets[[row, column]],
+                heads.column_offsets[[row, column]],
+            ]
+            .map(f64::from);
             [row as f64 + offsets[0], column as f64 + offsets[1]]
         };
-        spaced(peaks.into_iter(), [rows, columns], self.min_distance).into_iter().map(point).collect()
+        spaced(peaks.into_iter(), [rows, columns], self.min_distance)
+            .into_iter()
+            .map(point)
+            .collect()
     }
 }
 
@@ -149,7 +181,10 @@ pub struct OutsideImage {
 /// # Errors
 ///
 /// [`OutsideImage`] for a point beyond the image, or one that is no number.
-pub fn labels_at<T: Copy>(points: &[[f64; 2]], labels: ArrayView2<'_, T>) -> Result<Vec<T>, OutsideImage> {
+pub fn labels_at<T: Copy>(
+    points: &[[f64; 2]],
+    labels: ArrayView2<'_, T>,
+) -> Result<Vec<T>, OutsideImage> {
     let (rows, columns) = labels.dim();
     let label = |[row, column]: &[f64; 2]| {
         let place = [
@@ -165,8 +200,16 @@ pub fn labels_at<T: Copy>(points: &[[f64; 2]], labels: ArrayView2<'_, T>) -> Res
 /// The index of a position on an axis of `size` pixels, or the position cut off where there is none.
 fn pixel(position: f64, size: usize) -> Result<usize, f64> {
     let index = position.trunc();
-    let from_start = if index < 0.0 { index + size as f64 } else { index };
-    if from_start >= 0.0 && from_start < size as f64 { Ok(from_start as usize) } else { Err(index) }
+    let from_start = if index < 0.0 {
+        index + size as f64
+    } else {
+        index
+    };
+    if from_start >= 0.0 && from_start < size as f64 {
+        Ok(from_start as usize)
+    } else {
+        Err(index)
+    }
 }
 
 /// Labels, each with its points.
@@ -251,7 +294,10 @@ mod tests {
         let points = [[0.9, 1.2], [-0.9, 0.0], [-1.5, -2.0]];
         assert_eq!(labels_at(&points, labels.view()), Ok(vec![2, 1, 3]));
         let error = labels_at(&[[0.0, 2.3]], labels.view()).expect_err("beyond the last column");
-        assert_eq!(error.to_string(), "index 2 is out of bounds for axis 2 with size 2");
+        assert_eq!(
+            error.to_string(),
+            "index 2 is out of bounds for axis 2 with size 2"
+        );
         assert!(labels_at(&[[f64::NAN, 0.0]], labels.view()).is_err());
         assert!(labels_at(&[[-3.0, 0.0]], labels.view()).is_err());
     }
@@ -261,6 +307,9 @@ mod tests {
         let labels = array![[0, 9]];
         let points = [[0.0, 1.0], [0.0, 0.0], [0.0, 1.5]];
         let groups = points_by_label(&points, labels.view()).expect("all inside");
-        assert_eq!(groups, [(9, vec![[0.0, 1.0], [0.0, 1.5]]), (0, vec![[0.0, 0.0]])]);
+        assert_eq!(
+            groups,
+            [(9, vec![[0.0, 1.0], [0.0, 1.5]]), (0, vec![[0.0, 0.0]])]
+        );
     }
 }

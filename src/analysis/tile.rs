@@ -70,13 +70,22 @@ impl Tiling {
     /// # Panics
     /// If the image has no pixels, a side of the tile is zero or the ratio is not positive.
     #[must_use]
-    pub fn with_stride_ratio(image_shape: [usize; 4], tile: [usize; 2], pad: PadMode, stride_ratio: f64) -> Self {
+    pub fn with_stride_ratio(
+        image_shape: [usize; 4],
+        tile: [usize; 2],
+        pad: PadMode,
+        stride_ratio: f64,
+    ) -> Self {
         let [_, rows, columns, _] = image_shape;
         assert!(rows > 0 && columns > 0, "an image to tile has pixels");
         assert!(tile[0] > 0 && tile[1] > 0, "a tile has pixels");
         assert!(stride_ratio > 0.0, "tiles advance");
         let axis = |length, tile| AxisTiling::new(length, tile, pad, stride_ratio);
-        Self { image_shape, stride_ratio, axes: [axis(rows, tile[0]), axis(columns, tile[1])] }
+        Self {
+            image_shape,
+            stride_ratio,
+            axes: [axis(rows, tile[0]), axis(columns, tile[1])],
+        }
     }
 
     /// Number of tiles.
@@ -141,9 +150,18 @@ impl Tiling {
     ///
     /// # Panics
     /// If the image or `out` has not the shape this tiling was made for.
-    pub fn copy_tile(&self, image: ArrayView4<'_, f32>, index: usize, mut out: ArrayViewMut3<'_, f32>) {
+    pub fn copy_tile(
+        &self,
+        image: ArrayView4<'_, f32>,
+        index: usize,
+        mut out: ArrayViewMut3<'_, f32>,
+    ) {
         let (batches, rows, columns, _) = image.dim();
-        assert_eq!([batches, rows, columns], self.image_shape[..3], "image to be tiled");
+        assert_eq!(
+            [batches, rows, columns],
+            self.image_shape[..3],
+            "image to be tiled"
+        );
         let item = image.index_axis(Axis(0), self.batch_item(index));
         let [top, left] = self.origin(index);
         let [down, across] = &self.axes;
@@ -177,14 +195,28 @@ impl AxisTiling {
         if length < tile {
             let missing = tile - length;
             let pad = [missing / 2, missing - missing / 2];
-            return Self { length, tile, stride: tile, count: 1, pad, mode: PadMode::Reflect };
+            return Self {
+                length,
+                tile,
+                stride: tile,
+                count: 1,
+                pad,
+                mode: PadMode::Reflect,
+            };
         }
         let half = (stride_ratio * tile as f64 / 2.0).ceil() as usize;
         let stride = (2 * half).min(tile);
         let beyond_first = (length - tile) as f64 / stride as f64;
         let count = ((beyond_first + 1.0).ceil() as usize).max(1);
         let excess = tile + stride * (count - 1) - length;
-        Self { length, tile, stride, count, pad: [excess.div_ceil(2), excess / 2], mode }
+        Self {
+            length,
+            tile,
+            stride,
+            count,
+            pad: [excess.div_ceil(2), excess / 2],
+            mode,
+        }
     }
 
     fn padded(&self) -> usize {
@@ -195,7 +227,10 @@ impl AxisTiling {
         let overlap = self.tile - self.stride;
         let first = position == 0;
         let last = position + 1 == self.count;
-        [if first { 0 } else { overlap }, if last && !first { 0 } else { overlap }]
+        [
+            if first { 0 } else { overlap },
+            if last && !first { 0 } else { overlap },
+        ]
     }
 
     /// Index in the image of a position in the padded image, if it shows the image.
@@ -203,7 +238,9 @@ impl AxisTiling {
         let index = position as isize - self.pad[0] as isize;
         match self.mode {
             PadMode::Reflect => Some(mirror(index, self.length)),
-            PadMode::Constant => usize::try_from(index).ok().filter(|&index| index < self.length),
+            PadMode::Constant => usize::try_from(index)
+                .ok()
+                .filter(|&index| index < self.length),
         }
     }
 
@@ -229,7 +266,9 @@ impl AxisTiling {
     /// The part of a tile that starts at `start` which shows the image and not its padding.
     fn visible(&self, start: usize) -> std::ops::Range<usize> {
         let first = self.pad[0].saturating_sub(start).min(self.tile);
-        let end = (self.pad[0] + self.length).saturating_sub(start).min(self.tile);
+        let end = (self.pad[0] + self.length)
+            .saturating_sub(start)
+            .min(self.tile);
         first..end.max(first)
     }
 }
@@ -269,10 +308,18 @@ impl Untiler {
         let [batches, rows, columns, _] = tiling.image_shape;
         let blend = tiling.blends().then(|| Blend {
             band: vec![0.0; tiling.axes[0].tile * columns * channels],
-            windows: [Windows::new(&tiling.axes[0], 1), Windows::new(&tiling.axes[1], channels)],
+            windows: [
+                Windows::new(&tiling.axes[0], 1),
+                Windows::new(&tiling.axes[1], channels),
+            ],
         });
         let image = Array4::zeros((batches, rows, columns, channels));
-        Self { tiling: tiling.clone(), image, next: 0, blend }
+        Self {
+            tiling: tiling.clone(),
+            image,
+            next: 0,
+            blend,
+        }
     }
 
     /// Takes the answer `[row, column, channel]` to the next tile.
@@ -282,7 +329,11 @@ impl Untiler {
     pub fn add(&mut self, index: usize, tile: ArrayView3<'_, f32>) {
         let [rows, columns] = self.tiling.tile_shape();
         assert_eq!(index, self.next, "tiles come in order");
-        assert_eq!(tile.dim(), (rows, columns, self.image.dim().3), "answer to a tile");
+        assert_eq!(
+            tile.dim(),
+            (rows, columns, self.image.dim().3),
+            "answer to a tile"
+        );
         self.next += 1;
         if self.blend.is_none() {
             return self.overwrite(index, tile);
@@ -308,8 +359,13 @@ impl Untiler {
         let [top, left] = self.tiling.origin(index);
         let [down, across] = &self.tiling.axes;
         let (rows, columns) = (down.visible(top), across.visible(left));
-        let (top, left) = (top + rows.start - down.pad[0], left + columns.start - across.pad[0]);
-        let mut item = self.image.index_axis_mut(Axis(0), self.tiling.batch_item(index));
+        let (top, left) = (
+            top + rows.start - down.pad[0],
+            left + columns.start - across.pad[0],
+        );
+        let mut item = self
+            .image
+            .index_axis_mut(Axis(0), self.tiling.batch_item(index));
         let tile = tile.slice_axis_move(Axis(0), rows.into());
         for (line, tile) in item.outer_iter_mut().skip(top).zip(tile.outer_iter()) {
             line.slice_axis_move(Axis(0), (left..left + columns.len()).into())
@@ -358,7 +414,9 @@ impl Untiler {
             let line = &band[row * width..(row + 1) * width];
             let mut out = item.index_axis_mut(Axis(0), top + row - down.pad[0]);
             if let Some(out) = out.as_slice_mut() {
-                out.iter_mut().zip(line).for_each(|(to, &sum)| *to = sum as f32);
+                out.iter_mut()
+                    .zip(line)
+                    .for_each(|(to, &sum)| *to = sum as f32);
             }
         }
         band.copy_within(done * width.., 0);
@@ -373,16 +431,26 @@ impl Windows {
         let overlap = axis.tile - axis.stride;
         let window = |overlaps| {
             let weights = spline_window(axis.tile, overlaps).into_iter();
-            weights.flat_map(|weight| std::iter::repeat_n(weight, channels)).collect()
+            weights
+                .flat_map(|weight| std::iter::repeat_n(weight, channels))
+                .collect()
         };
-        Self { first: window([0, overlap]), inner: window([overlap, overlap]), last: window([overlap, 0]) }
+        Self {
+            first: window([0, overlap]),
+            inner: window([overlap, overlap]),
+            last: window([overlap, 0]),
+        }
     }
 
     fn of(&self, position: usize, count: usize) -> &[f64] {
         if position == 0 {
             return &self.first;
         }
-        if position + 1 == count { &self.last } else { &self.inner }
+        if position + 1 == count {
+            &self.last
+        } else {
+            &self.inner
+        }
     }
 }
 
@@ -405,8 +473,16 @@ fn ramp(overlap: usize) -> Vec<f64> {
         let rise = k.min(width - 1 - k);
         let triangle = (2.0 * (rise as f64 + 1.0) - 1.0) / width as f64;
         let middle = k >= quarter && k < width - quarter;
-        let outer = if quarter > 0 && middle { 0.0 } else { (2.0 * triangle).abs().powi(2) / 2.0 };
-        let inner = if quarter > 0 && middle { 1.0 - (2.0 * (triangle - 1.0)).abs().powi(2) / 2.0 } else { 0.0 };
+        let outer = if quarter > 0 && middle {
+            0.0
+        } else {
+            (2.0 * triangle).abs().powi(2) / 2.0
+        };
+        let inner = if quarter > 0 && middle {
+            1.0 - (2.0 * (triangle - 1.0)).abs().powi(2) / 2.0
+        } else {
+            0.0
+        };
         inner + outer
     };
     let mut ramp: Vec<f64> = (0..width).map(value).collect();
@@ -495,8 +571,9 @@ mod tests {
             }
         }
         let [[above, _], [before, _]] = tiling.padding();
-        let expected =
-            Array4::from_shape_fn((1, 150, 130, 1), |(_, row, column, _)| sums[[above + row, before + column]] as f32);
+        let expected = Array4::from_shape_fn((1, 150, 130, 1), |(_, row, column, _)| {
+            sums[[above + row, before + column]] as f32
+        });
         assert_eq!(untiler.finish(), expected);
     }
 

@@ -31,10 +31,16 @@ pub fn watershed(
     markers: ArrayView2<'_, u32>,
     mask: ArrayView2<'_, bool>,
 ) -> Array2<u32> {
-    assert_eq!(heights.dim(), markers.dim(), "heights and markers of a watershed");
+    assert_eq!(
+        heights.dim(),
+        markers.dim(),
+        "heights and markers of a watershed"
+    );
     let mut runs = Vec::new();
     for (row, markers) in markers.outer_iter().enumerate() {
-        let pixels = (row * markers.len()..).zip(markers).filter(|(_, marker)| **marker != 0);
+        let pixels = (row * markers.len()..)
+            .zip(markers)
+            .filter(|(_, marker)| **marker != 0);
         runs.extend(pixels.map(|(pixel, &marker)| (marker, pixel..pixel + 1)));
     }
     watershed_from_runs(heights, runs, mask)
@@ -47,7 +53,10 @@ pub(super) fn watershed_from_runs(
     mask: ArrayView2<'_, bool>,
 ) -> Array2<u32> {
     assert_eq!(heights.dim(), mask.dim(), "heights and mask of a watershed");
-    assert!((heights.nrows() + 2) * (heights.ncols() + 2) < RANKED as usize / 2, "a plane of a watershed is smaller");
+    assert!(
+        (heights.nrows() + 2) * (heights.ncols() + 2) < RANKED as usize / 2,
+        "a plane of a watershed is smaller"
+    );
     let (heights, mask) = (heights.as_standard_layout(), mask.as_standard_layout());
     let (rows, columns) = heights.dim();
     let marked = || {
@@ -55,9 +64,14 @@ pub(super) fn watershed_from_runs(
         basins.mark(markers);
         basins
     };
-    let (mut basins, runs) = rayon::join(marked, || component_runs(values(&mask), columns, Connectivity::Four));
+    let (mut basins, runs) = rayon::join(marked, || {
+        component_runs(values(&mask), columns, Connectivity::Four)
+    });
     let parts: Vec<_> = runs.chunk_by(|a, b| a.0 == b.0).collect();
-    let parts: Vec<Part<'_>> = parts.into_par_iter().filter_map(|runs| Part::new(runs, &basins)).collect();
+    let parts: Vec<Part<'_>> = parts
+        .into_par_iter()
+        .filter_map(|runs| Part::new(runs, &basins))
+        .collect();
     let entries = basins.flood_tied_markers(&parts);
     basins.flood(&parts, entries);
     basins.into_labels(rows)
@@ -97,14 +111,23 @@ impl<'a> Basins<'a> {
     fn new(heights: &'a [f32], mask: &[bool], columns: usize) -> Self {
         let width = columns + 2;
         let outside = |count: usize| std::iter::repeat_with(|| AtomicU32::new(OUTSIDE)).take(count);
-        let mut cells: Vec<AtomicU32> = Vec::with_capacity((heights.len() / columns.max(1) + 2) * width);
+        let mut cells: Vec<AtomicU32> =
+            Vec::with_capacity((heights.len() / columns.max(1) + 2) * width);
         cells.extend(outside(width + 1));
         for row in mask.chunks_exact(columns) {
-            cells.extend(row.iter().map(|&inside| AtomicU32::new(if inside { 0 } else { OUTSIDE })));
+            cells.extend(
+                row.iter()
+                    .map(|&inside| AtomicU32::new(if inside { 0 } else { OUTSIDE })),
+            );
             cells.extend(outside(2));
         }
         cells.extend(outside(width - 1));
-        Self { heights, columns, cells, seeds: Vec::new() }
+        Self {
+            heights,
+            columns,
+            cells,
+            seeds: Vec::new(),
+        }
     }
 
     /// Labels the pixels of these runs that are in the mask.
@@ -115,7 +138,10 @@ impl<'a> Basins<'a> {
             for (index, &height) in self.indices(&run).zip(&self.heights[run]) {
                 if self.cell(index) == 0 {
                     self.set(index, label);
-                    self.seeds.push(Entry { key: key(height, 0), index });
+                    self.seeds.push(Entry {
+                        key: key(height, 0),
+                        index,
+                    });
                 }
             }
         }
@@ -141,7 +167,10 @@ impl<'a> Basins<'a> {
     }
 
     fn height(&self, index: u32) -> f32 {
-        let (row, column) = (index as usize / (self.columns + 2) - 1, index as usize % (self.columns + 2) - 1);
+        let (row, column) = (
+            index as usize / (self.columns + 2) - 1,
+            index as usize % (self.columns + 2) - 1,
+        );
         self.heights[row * self.columns + column]
     }
 
@@ -154,7 +183,8 @@ impl<'a> Basins<'a> {
         if waiting == 0 {
             return seeds;
         }
-        let is_tied = |entry: &Entry| entry.key as u32 == 0 && tied.binary_search(&entry.index).is_ok();
+        let is_tied =
+            |entry: &Entry| entry.key as u32 == 0 && tied.binary_search(&entry.index).is_ok();
         let mut heap = Vec::new();
         seeds.into_iter().for_each(|seed| push(&mut heap, seed));
         let mut age = 0;
@@ -165,7 +195,13 @@ impl<'a> Basins<'a> {
                 if self.cell(neighbour) == 0 {
                     self.set(neighbour, self.cell(entry.index));
                     age += 1;
-                    push(&mut heap, Entry { key: key(self.height(neighbour), age), index: neighbour });
+                    push(
+                        &mut heap,
+                        Entry {
+                            key: key(self.height(neighbour), age),
+                            index: neighbour,
+                        },
+                    );
                 }
             }
         }
@@ -175,13 +211,15 @@ impl<'a> Basins<'a> {
     /// Floods all parts from these entries.
     fn flood(&self, parts: &[Part<'_>], mut entries: Vec<Entry>) {
         entries.sort_unstable_by_key(|entry| entry.index);
-        parts.par_iter().for_each_init(RankQueue::default, |queue, part| match part.label {
-            Some(label) => {
-                let pixels = part.runs.iter().flat_map(|(_, run)| self.indices(run));
-                pixels.for_each(|index| self.set(index, label));
-            }
-            None => self.flood_part(part, &entries, queue),
-        });
+        parts
+            .par_iter()
+            .for_each_init(RankQueue::default, |queue, part| match part.label {
+                Some(label) => {
+                    let pixels = part.runs.iter().flat_map(|(_, run)| self.indices(run));
+                    pixels.for_each(|index| self.set(index, label));
+                }
+                None => self.flood_part(part, &entries, queue),
+            });
     }
 
     fn flood_part(&self, part: &Part<'_>, entries: &[Entry], queue: &mut RankQueue) {
@@ -196,7 +234,9 @@ impl<'a> Basins<'a> {
         });
         let mut waiting: Vec<Entry> = part.entries(self, entries).copied().collect();
         waiting.sort_unstable_by_key(|entry| entry.key);
-        waiting.iter().for_each(|entry| queue.push(queue.rank_of(entry.key), entry.index));
+        waiting
+            .iter()
+            .for_each(|entry| queue.push(queue.rank_of(entry.key), entry.index));
         while let Some(from) = queue.pop() {
             let label = self.cell(from);
             for neighbour in self.neighbours(from) {
@@ -220,11 +260,15 @@ impl<'a> Basins<'a> {
         for row in 0..rows {
             for column in 0..self.columns {
                 let label = *self.cells[(row + 1) * (self.columns + 2) + column + 1].get_mut();
-                self.cells[row * self.columns + column] = AtomicU32::new(if label == OUTSIDE { 0 } else { label });
+                self.cells[row * self.columns + column] =
+                    AtomicU32::new(if label == OUTSIDE { 0 } else { label });
             }
         }
         self.cells.truncate(rows * self.columns);
-        from_values([rows, self.columns], self.cells.into_iter().map(AtomicU32::into_inner).collect())
+        from_values(
+            [rows, self.columns],
+            self.cells.into_iter().map(AtomicU32::into_inner).collect(),
+        )
     }
 }
 
@@ -240,30 +284,46 @@ impl<'r> Part<'r> {
     /// The part of these runs, if it is marked.
     fn new(runs: &'r [(u32, Range<usize>)], basins: &Basins<'_>) -> Option<Self> {
         let part = Self { runs, label: None };
-        let mut labels = part.entries(basins, &basins.seeds).map(|seed| basins.cell(seed.index));
+        let mut labels = part
+            .entries(basins, &basins.seeds)
+            .map(|seed| basins.cell(seed.index));
         let first = labels.next()?;
         let is_contested = labels.any(|label| label != first);
-        Some(Self { runs, label: (!is_contested).then_some(first) })
+        Some(Self {
+            runs,
+            label: (!is_contested).then_some(first),
+        })
     }
 
     /// Those of the entries, sorted by index, that lie in this part.
-    fn entries<'e>(&self, basins: &Basins<'_>, entries: &'e [Entry]) -> impl Iterator<Item = &'e Entry> {
+    fn entries<'e>(
+        &self,
+        basins: &Basins<'_>,
+        entries: &'e [Entry],
+    ) -> impl Iterator<Item = &'e Entry> {
         self.runs.iter().flat_map(move |(_, run)| {
             let indices = basins.indices(run);
             let first = entries.partition_point(|entry| entry.index < indices.start);
-            entries[first..].iter().take_while(move |entry| entry.index < indices.end)
+            entries[first..]
+                .iter()
+                .take_while(move |entry| entry.index < indices.end)
         })
     }
 }
 
 /// Where the markers lie, ascending, that share their height with another one in a part of several labels.
 fn ties(parts: &[Part<'_>], basins: &Basins<'_>) -> Vec<u32> {
-    let tied = parts.par_iter().filter(|part| part.label.is_none()).flat_map_iter(|part| {
-        let mut seeds: Vec<&Entry> = part.entries(basins, &basins.seeds).collect();
-        seeds.sort_unstable_by_key(|seed| seed.key);
-        let groups = seeds.chunk_by(|a, b| a.key == b.key).filter(|group| group.len() > 1);
-        groups.flatten().map(|seed| seed.index).collect::<Vec<_>>()
-    });
+    let tied = parts
+        .par_iter()
+        .filter(|part| part.label.is_none())
+        .flat_map_iter(|part| {
+            let mut seeds: Vec<&Entry> = part.entries(basins, &basins.seeds).collect();
+            seeds.sort_unstable_by_key(|seed| seed.key);
+            let groups = seeds
+                .chunk_by(|a, b| a.key == b.key)
+                .filter(|group| group.len() > 1);
+            groups.flatten().map(|seed| seed.index).collect::<Vec<_>>()
+        });
     let mut tied: Vec<u32> = tied.collect();
     tied.sort_unstable();
     tied
@@ -348,14 +408,18 @@ impl RankQueue {
         let mut first = RANKED;
         for group in self.pixels.chunk_by(|a, b| a >> 32 == b >> 32) {
             let tied = if group.len() > 1 { TIED } else { 0 };
-            group.iter().for_each(|&pixel| take(pixel as u32, first | tied));
+            group
+                .iter()
+                .for_each(|&pixel| take(pixel as u32, first | tied));
             first += group.len() as u32;
         }
     }
 
     /// The rank, flags included, of a pixel of this height.
     fn rank_of(&self, key: u64) -> u32 {
-        let first = self.pixels.partition_point(|&pixel| pixel >> 32 < key >> 32);
+        let first = self
+            .pixels
+            .partition_point(|&pixel| pixel >> 32 < key >> 32);
         first as u32 | TIED
     }
 
@@ -457,7 +521,8 @@ mod tests {
                 i = (i - 1) / 2;
             }
         };
-        let mut labels = Array2::from_shape_fn(markers.dim(), |p| if mask[p] { markers[p] } else { 0 });
+        let mut labels =
+            Array2::from_shape_fn(markers.dim(), |p| if mask[p] { markers[p] } else { 0 });
         for (pixel, &label) in labels.indexed_iter() {
             if label > 0 {
                 push(&mut heap, (f64::from(heights[pixel]), 0, pixel));
@@ -517,12 +582,17 @@ mod tests {
         let heights = array![[0.0, 1.0, 3.0, 2.0, 0.0_f32]];
         let markers = array![[1, 0, 0, 0, 2]];
         let mask = Array2::from_elem((1, 5), true);
-        assert_eq!(watershed(heights.view(), markers.view(), mask.view()), array![[1, 1, 1, 2, 2]]);
+        assert_eq!(
+            watershed(heights.view(), markers.view(), mask.view()),
+            array![[1, 1, 1, 2, 2]]
+        );
     }
 
     #[test]
     fn negative_zero_is_as_high_as_zero() {
         assert_eq!(key(-0.0, 3), key(0.0, 3));
-        assert!(key(-1.0, 9) < key(-0.5, 1) && key(-0.5, 1) < key(0.5, 0) && key(0.5, 0) < key(0.5, 1));
+        assert!(
+            key(-1.0, 9) < key(-0.5, 1) && key(-0.5, 1) < key(0.5, 0) && key(0.5, 0) < key(0.5, 1)
+        );
     }
 }

@@ -93,7 +93,8 @@ impl Tracker {
         raw: ArrayD<f32>,
         labels: ArrayD<i32>,
     ) -> anyhow::Result<Tracked> {
-        self.track_and_tell(encoder, inference, (raw, labels), |_| {}).await
+        self.track_and_tell(encoder, inference, (raw, labels), |_| {})
+            .await
     }
 
     /// [`Self::track`], which tells the share of the frames that are tracked after each of them: more than 0, and 1 at last.
@@ -117,7 +118,9 @@ impl Tracker {
             let embeddings = Arc::new(self.embed(encoder, &movie).await?);
             for frame in 1..frames {
                 tell(frame as f64 / frames as f64);
-                tracks = self.link(inference, (&movie, &embeddings), tracks, frame).await?;
+                tracks = self
+                    .link(inference, (&movie, &embeddings), tracks, frame)
+                    .await?;
             }
         }
         tell(1.0);
@@ -125,12 +128,19 @@ impl Tracker {
     }
 
     /// The embedding of every cell, `[frame, cell, feature]`.
-    async fn embed(&self, encoder: &TensorModel, movie: &Arc<Movie>) -> anyhow::Result<Array3<f32>> {
+    async fn embed(
+        &self,
+        encoder: &TensorModel,
+        movie: &Arc<Movie>,
+    ) -> anyhow::Result<Array3<f32>> {
         let (shared, max_distance) = (Arc::clone(movie), self.max_distance);
         let inputs = move |frames: Range<usize>| encoder_tensors(&shared, frames, max_distance);
         let batch = (ENCODER_BYTES / movie.encoder_bytes().max(1)).clamp(1, ENCODER_BATCH);
-        let outputs = encoder.predict_in_batches(movie.frame_count(), batch, inputs).await?;
-        embedding(outputs, movie).with_context(|| format!("model `{}` is no encoder of cells", encoder.id()))
+        let outputs = encoder
+            .predict_in_batches(movie.frame_count(), batch, inputs)
+            .await?;
+        embedding(outputs, movie)
+            .with_context(|| format!("model `{}` is no encoder of cells", encoder.id()))
     }
 
     /// The tracks with the cells of the next frame.
@@ -148,7 +158,8 @@ impl Tracker {
             ))
             .into());
         }
-        let (movie, embeddings, length) = (Arc::clone(movie), Arc::clone(embeddings), self.track_length);
+        let (movie, embeddings, length) =
+            (Arc::clone(movie), Arc::clone(embeddings), self.track_length);
         let (tracks_so_far, tensors) = compute::run(move || {
             let inputs = movie.inference_inputs(&tracks, embeddings.view(), frame, length);
             (tracks, inference_tensors(inputs))
@@ -156,13 +167,15 @@ impl Tracker {
         .await;
         tracks = tracks_so_far;
         let outputs = inference.predict(&tensors).await?;
-        let probabilities = probabilities(outputs, [count, cells])
-            .with_context(|| format!("model `{}` is no inference model of tracks", inference.id()))?;
+        let probabilities = probabilities(outputs, [count, cells]).with_context(|| {
+            format!("model `{}` is no inference model of tracks", inference.id())
+        })?;
         let (borders, division) = (self.borders, self.division);
         compute::run(move || {
             let costs = tracks.costs(probabilities.view(), borders);
-            let pairs = linear_sum_assignment(costs.view())
-                .with_context(|| format!("tracks cannot be linked with the cells of frame {frame}"))?;
+            let pairs = linear_sum_assignment(costs.view()).with_context(|| {
+                format!("tracks cannot be linked with the cells of frame {frame}")
+            })?;
             let columns: Vec<usize> = pairs.into_iter().map(|[_, column]| column).collect();
             tracks.advance(frame, &columns, probabilities.view(), division);
             Ok(tracks)
@@ -172,14 +185,26 @@ impl Tracker {
 }
 
 /// The inputs of a model that describes cells.
-pub const ENCODER_INPUTS: [&str; 4] =
-    ["encoder_app_input", "encoder_morph_input", "encoder_centroid_input", "encoder_adj_input"];
+pub const ENCODER_INPUTS: [&str; 4] = [
+    "encoder_app_input",
+    "encoder_morph_input",
+    "encoder_centroid_input",
+    "encoder_adj_input",
+];
 
 /// The inputs of a model that compares cells.
-pub const INFERENCE_INPUTS: [&str; 4] =
-    ["current_embeddings", "current_centroids", "future_embeddings", "future_centroids"];
+pub const INFERENCE_INPUTS: [&str; 4] = [
+    "current_embeddings",
+    "current_centroids",
+    "future_embeddings",
+    "future_centroids",
+];
 
-fn encoder_tensors(movie: &Movie, frames: Range<usize>, max_distance: f64) -> Vec<Named<&'static str>> {
+fn encoder_tensors(
+    movie: &Movie,
+    frames: Range<usize>,
+    max_distance: f64,
+) -> Vec<Named<&'static str>> {
     let inputs = movie.encoder_inputs(frames, max_distance);
     let tensors = [
         inputs.appearances.into_dyn(),
@@ -202,30 +227,50 @@ fn inference_tensors(inputs: InferenceInputs) -> Vec<Named<&'static str>> {
 
 /// The embedding among the encoder's outputs: the second in the order of names, the first being the centroids.
 fn embedding(mut outputs: Vec<Named<String>>, movie: &Movie) -> anyhow::Result<Array3<f32>> {
-    ensure!(outputs.len() >= 2, "an encoder has two outputs or more, this one has {}", outputs.len());
+    ensure!(
+        outputs.len() >= 2,
+        "an encoder has two outputs or more, this one has {}",
+        outputs.len()
+    );
     let (name, values) = outputs.swap_remove(1);
     let shape = values.shape().to_vec();
     let (frames, cells) = (movie.frame_count(), movie.most_cells());
-    let values =
-        values.into_dimensionality::<Ix3>().ok().filter(|values| (values.dim().0, values.dim().1) == (frames, cells));
-    values.with_context(|| format!("its output `{name}` has shape {shape:?}, not [{frames}, {cells}, features]"))
+    let values = values
+        .into_dimensionality::<Ix3>()
+        .ok()
+        .filter(|values| (values.dim().0, values.dim().1) == (frames, cells));
+    values.with_context(|| {
+        format!("its output `{name}` has shape {shape:?}, not [{frames}, {cells}, features]")
+    })
 }
 
 /// The only output `[1, 1, track, cell, 3]` of the inference model as `[track, cell, 3]`.
-fn probabilities(outputs: Vec<Named<String>>, [tracks, cells]: [usize; 2]) -> anyhow::Result<Array3<f32>> {
+fn probabilities(
+    outputs: Vec<Named<String>>,
+    [tracks, cells]: [usize; 2],
+) -> anyhow::Result<Array3<f32>> {
     let count = outputs.len();
     let [(name, values)] = <[_; 1]>::try_from(outputs)
         .map_err(|_| anyhow::anyhow!("an inference model has one output, this one has {count}"))?;
     let shape = values.shape().to_vec();
-    let values = values.into_dimensionality::<Ix5>().ok().filter(|values| values.dim() == (1, 1, tracks, cells, 3));
-    let values =
-        values.with_context(|| format!("its output `{name}` has shape {shape:?}, not [1, 1, {tracks}, {cells}, 3]"))?;
-    Ok(values.index_axis_move(Axis(0), 0).index_axis_move(Axis(0), 0))
+    let values = values
+        .into_dimensionality::<Ix5>()
+        .ok()
+        .filter(|values| values.dim() == (1, 1, tracks, cells, 3));
+    let values = values.with_context(|| {
+        format!("its output `{name}` has shape {shape:?}, not [1, 1, {tracks}, {cells}, 3]")
+    })?;
+    Ok(values
+        .index_axis_move(Axis(0), 0)
+        .index_axis_move(Axis(0), 0))
 }
 
 fn finished(movie: Arc<Movie>, tracks: &Tracks) -> anyhow::Result<Tracked> {
     let movie = Arc::into_inner(movie).context("the movie is still in use")?;
-    Ok(Tracked { labels: movie.painted(tracks), lineage: Lineage::from(tracks) })
+    Ok(Tracked {
+        labels: movie.painted(tracks),
+        lineage: Lineage::from(tracks),
+    })
 }
 
 #[cfg(test)]
@@ -237,10 +282,16 @@ mod tests {
     type Tensors = Vec<(String, ArrayD<f32>)>;
 
     /// An encoder with these outputs, and an inference model that answers `same` for every pair.
-    async fn models(outputs: &'static [&'static str], same: f32) -> (ModelServer, [TensorModel; 2]) {
+    async fn models(
+        outputs: &'static [&'static str],
+        same: f32,
+    ) -> (ModelServer, [TensorModel; 2]) {
         let ids = ["Encoder", "Inference"].map(|name| ModelId::new(name, 1));
-        let inputs =
-            |shapes: [(&str, usize); 4]| shapes.map(|(name, axes)| Input::float(name, &vec![-1; axes])).to_vec();
+        let inputs = |shapes: [(&str, usize); 4]| {
+            shapes
+                .map(|(name, axes)| Input::float(name, &vec![-1; axes]))
+                .to_vec()
+        };
         let encoder = Model {
             id: ids[0].clone(),
             inputs: inputs([
@@ -249,10 +300,19 @@ mod tests {
                 ("encoder_centroid_input", 3),
                 ("encoder_adj_input", 3),
             ]),
-            outputs: outputs.iter().map(|name| Input::float(name, &[-1, -1, -1])).collect(),
+            outputs: outputs
+                .iter()
+                .map(|name| Input::float(name, &[-1, -1, -1]))
+                .collect(),
             run: Arc::new(|inputs: &[(String, ArrayD<f32>)]| {
-                let values = inputs.iter().find(|(name, _)| name == "encoder_morph_input").ok_or("no input")?;
-                Ok(outputs.iter().map(|name| ((*name).to_owned(), values.1.clone())).collect::<Tensors>())
+                let values = inputs
+                    .iter()
+                    .find(|(name, _)| name == "encoder_morph_input")
+                    .ok_or("no input")?;
+                Ok(outputs
+                    .iter()
+                    .map(|name| ((*name).to_owned(), values.1.clone()))
+                    .collect::<Tensors>())
             }),
         };
         let inference = Model {
@@ -265,13 +325,32 @@ mod tests {
             ]),
             outputs: vec![Input::float("classes", &[-1, -1, -1, -1, 3])],
             run: Arc::new(move |inputs: &[(String, ArrayD<f32>)]| {
-                let count = |name: &str| inputs.iter().find(|it| it.0 == name).map_or(0, |it| it.1.shape()[2]);
-                let shape = [1, 1, count("current_centroids"), count("future_centroids"), 3];
-                Ok(vec![("classes".to_owned(), ArrayD::from_elem(shape.as_slice(), same))])
+                let count = |name: &str| {
+                    inputs
+                        .iter()
+                        .find(|it| it.0 == name)
+                        .map_or(0, |it| it.1.shape()[2])
+                };
+                let shape = [
+                    1,
+                    1,
+                    count("current_centroids"),
+                    count("future_centroids"),
+                    3,
+                ];
+                Ok(vec![(
+                    "classes".to_owned(),
+                    ArrayD::from_elem(shape.as_slice(), same),
+                )])
             }),
         };
-        let server = ModelServer::start(0, vec![encoder, inference]).await.expect("a free port");
-        let (host, port) = (server.address().ip().to_string(), server.address().port().to_string());
+        let server = ModelServer::start(0, vec![encoder, inference])
+            .await
+            .expect("a free port");
+        let (host, port) = (
+            server.address().ip().to_string(),
+            server.address().port().to_string(),
+        );
         let env: Env = [("TF_HOST", host), ("TF_PORT", port)].into_iter().collect();
         let client = Client::new(ServingSettings::load(&mut Reader::new(&env)), None);
         (server, ids.map(|id| TensorModel::new(&client, &id)))
@@ -279,8 +358,16 @@ mod tests {
 
     async fn tracked(outputs: &'static [&'static str], same: f32) -> anyhow::Result<Tracked> {
         let (_server, [encoder, inference]) = models(outputs, same).await;
-        let labels = ArrayD::from_shape_fn(vec![3, 4, 4, 1], |at| if at[1] == at[0] { 7 } else { 0 });
-        Tracker::default().track(&encoder, &inference, ArrayD::zeros(vec![3, 4, 4, 1]), labels).await
+        let labels =
+            ArrayD::from_shape_fn(vec![3, 4, 4, 1], |at| if at[1] == at[0] { 7 } else { 0 });
+        Tracker::default()
+            .track(
+                &encoder,
+                &inference,
+                ArrayD::zeros(vec![3, 4, 4, 1]),
+                labels,
+            )
+            .await
     }
 
     #[tokio::test]
@@ -288,14 +375,33 @@ mod tests {
         let tracked = tracked(&["a", "b"], 0.8).await.expect("models answer");
         assert_eq!(tracked.lineage.0.len(), 1);
         assert_eq!(tracked.lineage.0[0].frames, [0, 1, 2]);
-        assert_eq!((tracked.labels[[2, 2, 0]], tracked.labels[[2, 0, 0]]), (1, 0));
+        assert_eq!(
+            (tracked.labels[[2, 2, 0]], tracked.labels[[2, 0, 0]]),
+            (1, 0)
+        );
     }
 
     #[tokio::test]
     async fn answers_that_are_none_fail_and_say_of_which_model() {
-        let single = format!("{:#}", tracked(&["a"], 0.8).await.expect_err("there is no second output"));
-        assert!(single.contains("`Encoder:1` is no encoder of cells"), "{single}");
-        let nan = format!("{:#}", tracked(&["a", "b"], f32::NAN).await.expect_err("NaN is no probability"));
-        assert!(nan.contains("frame 1") && nan.contains("invalid numeric entries"), "{nan}");
+        let single = format!(
+            "{:#}",
+            tracked(&["a"], 0.8)
+                .await
+                .expect_err("there is no second output")
+        );
+        assert!(
+            single.contains("`Encoder:1` is no encoder of cells"),
+            "{single}"
+        );
+        let nan = format!(
+            "{:#}",
+            tracked(&["a", "b"], f32::NAN)
+                .await
+                .expect_err("NaN is no probability")
+        );
+        assert!(
+            nan.contains("frame 1") && nan.contains("invalid numeric entries"),
+            "{nan}"
+        );
     }
 }

@@ -12,8 +12,8 @@ use ndarray::{Array3, Array4, ArrayView4, Axis};
 
 use super::tiled::{Head, Heads, Model, Tiles, run_tiled};
 use crate::analysis::{
-    DeepWatershed, MesmerPreprocess, PadMode, Tiling, finite_range, histogram_normalization, mesmer_preprocess,
-    resize_image, resize_labels, resized_shape,
+    DeepWatershed, MesmerPreprocess, PadMode, Tiling, finite_range, histogram_normalization,
+    mesmer_preprocess, resize_image, resize_labels, resized_shape,
 };
 use crate::compute;
 use crate::failure::InvalidInput;
@@ -102,14 +102,27 @@ impl Application {
     }
 
     fn in_culture(watershed: DeepWatershed) -> Self {
-        let (maxima, interior) = (Head { output: 0, channel: 0 }, Head { output: -1, channel: 0 });
+        let (maxima, interior) = (
+            Head {
+                output: 0,
+                channel: 0,
+            },
+            Head {
+                output: -1,
+                channel: 0,
+            },
+        );
         Self {
             model_mpp: 0.65,
             preparation: Preparation::Histogram,
             pad: PadMode::Reflect,
             largest_batch: 32,
             outputs: None,
-            compartments: vec![Objects { maxima, interior, watershed }],
+            compartments: vec![Objects {
+                maxima,
+                interior,
+                watershed,
+            }],
         }
     }
 
@@ -118,8 +131,14 @@ impl Application {
     /// The model has four outputs: distance and classes of whole cells, then of nuclei; class 1 is the interior.
     pub fn mesmer(compartment: Compartment) -> Self {
         let objects = |first, watershed| Objects {
-            maxima: Head { output: first, channel: 0 },
-            interior: Head { output: first + 1, channel: 1 },
+            maxima: Head {
+                output: first,
+                channel: 0,
+            },
+            interior: Head {
+                output: first + 1,
+                channel: 1,
+            },
             watershed,
         };
         let whole_cell = || objects(0, DeepWatershed::mesmer_whole_cell());
@@ -147,7 +166,12 @@ impl Application {
     /// # Errors
     ///
     /// Values that are not finite, a size of zero after scaling, and whatever the model server answers but heads.
-    pub async fn segment(&self, model: &Model, image: Array4<f32>, image_mpp: f64) -> anyhow::Result<Array4<u32>> {
+    pub async fn segment(
+        &self,
+        model: &Model,
+        image: Array4<f32>,
+        image_mpp: f64,
+    ) -> anyhow::Result<Array4<u32>> {
         let original = [image.dim().1, image.dim().2];
         let this = self.clone();
         let prepared = compute::run(move || this.prepare(image, image_mpp)).await?;
@@ -179,12 +203,32 @@ impl Application {
     /// # Errors
     ///
     /// Whatever the model server answers but these heads.
-    pub async fn predict(&self, model: &Model, prepared: Array4<f32>) -> anyhow::Result<Vec<Array4<f32>>> {
+    pub async fn predict(
+        &self,
+        model: &Model,
+        prepared: Array4<f32>,
+    ) -> anyhow::Result<Vec<Array4<f32>>> {
         let shape: [usize; 4] = prepared.dim().into();
         let tiling = Arc::new(Tiling::new(shape, model.tile_shape(shape), self.pad));
-        let tiles = Tiles { tiling, batch_size: model.batch_size().min(self.largest_batch) };
-        let wanted = self.compartments.iter().flat_map(|objects| [objects.maxima, objects.interior]).collect();
-        run_tiled(model, Arc::new(prepared), tiles, Heads::Only { wanted, outputs: self.outputs }).await
+        let tiles = Tiles {
+            tiling,
+            batch_size: model.batch_size().min(self.largest_batch),
+        };
+        let wanted = self
+            .compartments
+            .iter()
+            .flat_map(|objects| [objects.maxima, objects.interior])
+            .collect();
+        run_tiled(
+            model,
+            Arc::new(prepared),
+            tiles,
+            Heads::Only {
+                wanted,
+                outputs: self.outputs,
+            },
+        )
+        .await
     }
 
     /// Labels from the heads of the compartments, resized to `original` rows and columns.
@@ -192,14 +236,22 @@ impl Application {
     /// # Errors
     ///
     /// Heads of different sizes, or with values that are not numbers.
-    pub fn label(&self, heads: Vec<Array4<f32>>, original: [usize; 2]) -> anyhow::Result<Array4<u32>> {
+    pub fn label(
+        &self,
+        heads: Vec<Array4<f32>>,
+        original: [usize; 2],
+    ) -> anyhow::Result<Array4<u32>> {
         let mut channels = Vec::with_capacity(self.compartments.len());
         let mut heads = heads.into_iter();
         for objects in &self.compartments {
             let (Some(maxima), Some(interior)) = (heads.next(), heads.next()) else {
                 bail!("there are two heads for each compartment");
             };
-            channels.push(objects.watershed.segment(only_channel(maxima), only_channel(interior))?);
+            channels.push(
+                objects
+                    .watershed
+                    .segment(only_channel(maxima), only_channel(interior))?,
+            );
         }
         let labels = match channels.as_slice() {
             [_] => channels.swap_remove(0).insert_axis(Axis(3)),
@@ -209,11 +261,19 @@ impl Application {
             }
         };
         let resized = (labels.dim().1, labels.dim().2) != original.into();
-        Ok(if resized { resize_labels(labels.view(), original) } else { labels })
+        Ok(if resized {
+            resize_labels(labels.view(), original)
+        } else {
+            labels
+        })
     }
 
     /// Rows and columns for the model, if they are not the image's.
-    fn model_size(&self, size: [usize; 2], image_mpp: f64) -> Result<Option<[usize; 2]>, InvalidInput> {
+    fn model_size(
+        &self,
+        size: [usize; 2],
+        image_mpp: f64,
+    ) -> Result<Option<[usize; 2]>, InvalidInput> {
         let resized = resized_shape(size, image_mpp, self.model_mpp);
         if resized.is_some_and(|resized| resized.contains(&0)) {
             let ([rows, columns], factor) = (size, image_mpp / self.model_mpp);
@@ -229,10 +289,14 @@ impl Application {
 pub(super) fn check_values(image: ArrayView4<'_, f32>) -> Result<(), InvalidInput> {
     let image = image.as_standard_layout();
     let Some((lo, hi)) = image.as_slice().and_then(finite_range) else {
-        return Err(InvalidInput("the image has pixels that are not finite numbers (NaN or infinite)".to_owned()));
+        return Err(InvalidInput(
+            "the image has pixels that are not finite numbers (NaN or infinite)".to_owned(),
+        ));
     };
     if !(hi - lo).is_finite() {
-        return Err(InvalidInput(format!("the image's range from {lo:e} to {hi:e} is too wide for 32-bit floats")));
+        return Err(InvalidInput(format!(
+            "the image's range from {lo:e} to {hi:e} is too wide for 32-bit floats"
+        )));
     }
     Ok(())
 }

@@ -16,7 +16,10 @@ const NEGLIGIBLE: f64 = 0.01;
 /// The factor by which the image should be resized: the mean of the model's one number per tile; 1 if within 1 % of it.
 pub async fn scale(model: &Model, image: Array4<f32>) -> anyhow::Result<f64> {
     let scores = tile_scores(model, image).await?;
-    ensure!(scores.iter().all(|tile| tile.len() == 1), "a scale model answers one number per tile");
+    ensure!(
+        scores.iter().all(|tile| tile.len() == 1),
+        "a scale model answers one number per tile"
+    );
     let sum: f64 = scores.iter().map(|tile| f64::from(tile[0])).sum();
     let mean = sum / scores.len() as f64;
     Ok(round_scale(mean))
@@ -24,17 +27,26 @@ pub async fn scale(model: &Model, image: Array4<f32>) -> anyhow::Result<f64> {
 
 /// A measured scale, with those close to 1 taken as 1.
 pub fn round_scale(mean: f64) -> f64 {
-    if (mean - 1.0).abs() < NEGLIGIBLE { 1.0 } else { mean }
+    if (mean - 1.0).abs() < NEGLIGIBLE {
+        1.0
+    } else {
+        mean
+    }
 }
 
 /// The kind of image: the class with the highest score summed over all tiles, the first of equals.
 pub async fn label(model: &Model, image: Array4<f32>) -> anyhow::Result<usize> {
     let scores = tile_scores(model, image).await?;
     let classes = scores.first().map_or(0, Vec::len);
-    ensure!(classes > 0 && scores.iter().all(|tile| tile.len() == classes), "a label model answers scores per tile");
+    ensure!(
+        classes > 0 && scores.iter().all(|tile| tile.len() == classes),
+        "a label model answers scores per tile"
+    );
     let mut sums = vec![0.0_f64; classes];
     for tile in &scores {
-        sums.iter_mut().zip(tile).for_each(|(sum, &score)| *sum += f64::from(score));
+        sums.iter_mut()
+            .zip(tile)
+            .for_each(|(sum, &score)| *sum += f64::from(score));
     }
     let best = sums.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     Ok(sums.iter().position(|&sum| sum == best).unwrap_or(0))
@@ -43,13 +55,28 @@ pub async fn label(model: &Model, image: Array4<f32>) -> anyhow::Result<usize> {
 async fn tile_scores(model: &Model, image: Array4<f32>) -> anyhow::Result<Vec<Vec<f32>>> {
     check_values(image.view())?;
     let shape: [usize; 4] = image.dim().into();
-    let tiling = Arc::new(Tiling::new(shape, model.tile_shape(shape), PadMode::Constant));
-    let tiles = Tiles { tiling, batch_size: model.batch_size() };
+    let tiling = Arc::new(Tiling::new(
+        shape,
+        model.tile_shape(shape),
+        PadMode::Constant,
+    ));
+    let tiles = Tiles {
+        tiling,
+        batch_size: model.batch_size(),
+    };
     let mut answers = std::pin::pin!(answers(model, Arc::new(image), tiles));
     let mut scores = Vec::new();
     while let Some((_, outputs)) = answers.try_next().await? {
-        ensure!(outputs.len() == 1, "a model that judges images has one output, this one has {}", outputs.len());
-        scores.extend(outputs[0].outer_iter().map(|tile| tile.iter().copied().collect::<Vec<_>>()));
+        ensure!(
+            outputs.len() == 1,
+            "a model that judges images has one output, this one has {}",
+            outputs.len()
+        );
+        scores.extend(
+            outputs[0]
+                .outer_iter()
+                .map(|tile| tile.iter().copied().collect::<Vec<_>>()),
+        );
     }
     Ok(scores)
 }

@@ -11,13 +11,18 @@ use ndarray::{Array3, Array4, ArrayView3, Axis, concatenate};
 use super::cells::check_values;
 use super::tiled::{Heads, Model, Tiles, run_tiled};
 use crate::analysis::{
-    DeepWatershed, MesmerPreprocess, PadMode, Tiling, histogram_normalization, legacy, mesmer_preprocess, normalize,
-    resize_nearest,
+    DeepWatershed, MesmerPreprocess, PadMode, Tiling, histogram_normalization, legacy,
+    mesmer_preprocess, normalize, resize_nearest,
 };
 use crate::failure::{InvalidInput, Unsupported};
 
 /// Functions of older consumers that nobody described well enough to repeat their results.
-const NOT_OFFERED: [&str; 4] = ["retinanet", "retinanet-semantic", "multiplex", "deep_watershed_subcellular"];
+const NOT_OFFERED: [&str; 4] = [
+    "retinanet",
+    "retinanet-semantic",
+    "multiplex",
+    "deep_watershed_subcellular",
+];
 
 /// Score that the interior class exceeds, and pixels that an object has at least, for `pixelwise`.
 const PIXELWISE_THRESHOLD: f64 = 0.8;
@@ -69,7 +74,11 @@ impl Functions {
             "normalize" => Ok(Pre::Normalize),
             "histogram_normalization" => Ok(Pre::HistogramNormalization),
             "multiplex_preprocess" => Ok(Pre::Mesmer),
-            _ => Err(unknown("preprocess", &name, "normalize, histogram_normalization, multiplex_preprocess, none")),
+            _ => Err(unknown(
+                "preprocess",
+                &name,
+                "normalize, histogram_normalization, multiplex_preprocess, none",
+            )),
         });
         let post = names(post).map(|name| match name.as_str() {
             "deep_watershed" => Ok(Post::DeepWatershed),
@@ -79,7 +88,10 @@ impl Functions {
             "multiplex_postprocess_consumer" => Ok(Post::Multiplex),
             _ => Err(unknown("postprocess", &name, POSTPROCESS_NAMES)),
         });
-        Ok(Self { pre: pre.collect::<Result<_, _>>()?, post: post.collect::<Result<_, _>>()? })
+        Ok(Self {
+            pre: pre.collect::<Result<_, _>>()?,
+            post: post.collect::<Result<_, _>>()?,
+        })
     }
 }
 
@@ -87,12 +99,20 @@ const POSTPROCESS_NAMES: &str =
     "deep_watershed, watershed, pixelwise, deepcell, mibi, multiplex_postprocess_consumer, none";
 
 fn names(list: &str) -> impl Iterator<Item = String> {
-    list.split(',').map(|name| name.trim().to_lowercase()).filter(|name| !name.is_empty() && name != "none")
+    list.split(',')
+        .map(|name| name.trim().to_lowercase())
+        .filter(|name| !name.is_empty() && name != "none")
 }
 
 fn unknown(kind: &str, name: &str, known: &str) -> Unsupported {
-    let what = if NOT_OFFERED.contains(&name) { "is not offered by this consumer" } else { "is not known" };
-    Unsupported(format!("{kind} function `{name}` {what}; available: {known}"))
+    let what = if NOT_OFFERED.contains(&name) {
+        "is not offered by this consumer"
+    } else {
+        "is not known"
+    };
+    Unsupported(format!(
+        "{kind} function `{name}` {what}; available: {known}"
+    ))
 }
 
 /// An image made ready for the model.
@@ -112,24 +132,47 @@ pub struct Prepared {
 pub fn prepare(image: Array4<f32>, scale: f64, functions: &[Pre]) -> anyhow::Result<Prepared> {
     check_values(image.view())?;
     let (batch, rows, columns, _) = image.dim();
-    ensure!(batch == 1, InvalidInput(format!("a job that names its model takes one image, this file holds {batch}")));
+    ensure!(
+        batch == 1,
+        InvalidInput(format!(
+            "a job that names its model takes one image, this file holds {batch}"
+        ))
+    );
     let size = [rows, columns].map(|n| (n as f64 * scale).round_ties_even() as usize);
-    let too_small = InvalidInput(format!("scale {scale} leaves nothing of an image of {columns} x {rows} pixels"));
+    let too_small = InvalidInput(format!(
+        "scale {scale} leaves nothing of an image of {columns} x {rows} pixels"
+    ));
     ensure!(size.iter().all(|&n| n > 0), too_small);
-    let resized = if size == [rows, columns] { image } else { resize_nearest(image.view(), size) };
-    let pixels = functions.iter().fold(resized, |image, function| match function {
-        Pre::Normalize => normalize(image),
-        Pre::HistogramNormalization => histogram_normalization(image, None),
-        Pre::Mesmer => mesmer_preprocess(image, &MesmerPreprocess::default()),
-    });
-    Ok(Prepared { pixels: Arc::new(pixels), original: [rows, columns] })
+    let resized = if size == [rows, columns] {
+        image
+    } else {
+        resize_nearest(image.view(), size)
+    };
+    let pixels = functions
+        .iter()
+        .fold(resized, |image, function| match function {
+            Pre::Normalize => normalize(image),
+            Pre::HistogramNormalization => histogram_normalization(image, None),
+            Pre::Mesmer => mesmer_preprocess(image, &MesmerPreprocess::default()),
+        });
+    Ok(Prepared {
+        pixels: Arc::new(pixels),
+        original: [rows, columns],
+    })
 }
 
 /// All heads of the model for a prepared image, each `[1, row, column, channel]`.
 pub async fn predict(model: &Model, pixels: Arc<Array4<f32>>) -> anyhow::Result<Vec<Array4<f32>>> {
     let shape: [usize; 4] = pixels.dim().into();
-    let tiling = Arc::new(Tiling::new(shape, model.tile_shape(shape), PadMode::Constant));
-    let tiles = Tiles { tiling, batch_size: model.batch_size() };
+    let tiling = Arc::new(Tiling::new(
+        shape,
+        model.tile_shape(shape),
+        PadMode::Constant,
+    ));
+    let tiles = Tiles {
+        tiling,
+        batch_size: model.batch_size(),
+    };
     run_tiled(model, pixels, tiles, Heads::All).await
 }
 
@@ -138,13 +181,21 @@ pub async fn predict(model: &Model, pixels: Arc<Array4<f32>>) -> anyhow::Result<
 /// # Errors
 ///
 /// A function that needs other heads than the model has.
-pub fn finish(heads: Vec<Array4<f32>>, functions: &[Post], original: [usize; 2]) -> anyhow::Result<Array3<f32>> {
-    let heads =
-        functions.iter().try_fold(heads, |heads, function| apply(*function, &heads).map(|labels| vec![labels]))?;
+pub fn finish(
+    heads: Vec<Array4<f32>>,
+    functions: &[Post],
+    original: [usize; 2],
+) -> anyhow::Result<Array3<f32>> {
+    let heads = functions.iter().try_fold(heads, |heads, function| {
+        apply(*function, &heads).map(|labels| vec![labels])
+    })?;
     let views: Vec<_> = heads.iter().map(|array| array.view()).collect();
     let joined = concatenate(Axis(3), &views)?;
-    let resized =
-        if [joined.dim().1, joined.dim().2] == original { joined } else { resize_nearest(joined.view(), original) };
+    let resized = if [joined.dim().1, joined.dim().2] == original {
+        joined
+    } else {
+        resize_nearest(joined.view(), original)
+    };
     Ok(resized.index_axis_move(Axis(0), 0))
 }
 
@@ -152,14 +203,20 @@ fn apply(function: Post, heads: &[Array4<f32>]) -> anyhow::Result<Array4<f32>> {
     let labels = match function {
         Post::DeepWatershed => {
             let [maxima, interior, ..] = heads else {
-                bail!("function `deep_watershed` needs a model with two outputs, this one has {}", heads.len());
+                bail!(
+                    "function `deep_watershed` needs a model with two outputs, this one has {}",
+                    heads.len()
+                );
             };
             let plane = |head: &Array4<f32>| head.index_axis(Axis(3), 0).to_owned();
-            legacy::LegacyDeepWatershed::default().segment(plane(maxima).view(), plane(interior).view())?
+            legacy::LegacyDeepWatershed::default()
+                .segment(plane(maxima).view(), plane(interior).view())?
         }
         Post::Watershed => {
             let scores = only_head(heads, "watershed")?;
-            legacy::ClassWatershed::new(legacy::Era::SkImage016).segment(scores).insert_axis(Axis(0))
+            legacy::ClassWatershed::new(legacy::Era::SkImage016)
+                .segment(scores)
+                .insert_axis(Axis(0))
         }
         Post::Pixelwise => {
             let scores = only_head(heads, "pixelwise")?;
@@ -169,12 +226,16 @@ fn apply(function: Post, heads: &[Array4<f32>]) -> anyhow::Result<Array4<f32>> {
                 "function `pixelwise` needs a model with two classes or more, this one has {classes}"
             );
             let interior = scores.index_axis(Axis(2), classes - 2);
-            legacy::pixelwise(interior, PIXELWISE_THRESHOLD, PIXELWISE_MIN_SIZE).insert_axis(Axis(0))
+            legacy::pixelwise(interior, PIXELWISE_THRESHOLD, PIXELWISE_MIN_SIZE)
+                .insert_axis(Axis(0))
         }
         Post::Mibi => {
             let scores = only_head(heads, "mibi")?;
             let classes = scores.dim().2;
-            ensure!(classes >= 2, "function `mibi` needs a model with two classes or more, this one has {classes}");
+            ensure!(
+                classes >= 2,
+                "function `mibi` needs a model with two classes or more, this one has {classes}"
+            );
             legacy::mibi(scores).insert_axis(Axis(0))
         }
         Post::Multiplex => return multiplex(heads),
@@ -184,20 +245,41 @@ fn apply(function: Post, heads: &[Array4<f32>]) -> anyhow::Result<Array4<f32>> {
 
 /// Whole cells and nuclei, a channel each, with the parameters of consumer 0.8.
 fn multiplex(heads: &[Array4<f32>]) -> anyhow::Result<Array4<f32>> {
-    let [whole_maxima, whole_interior, nuclear_maxima, nuclear_interior] = heads else {
+    let [
+        whole_maxima,
+        whole_interior,
+        nuclear_maxima,
+        nuclear_interior,
+    ] = heads
+    else {
         let count = heads.len();
-        bail!("function `multiplex_postprocess_consumer` needs a model with four outputs, this one has {count}");
+        bail!(
+            "function `multiplex_postprocess_consumer` needs a model with four outputs, this one has {count}"
+        );
     };
-    let whole_cell =
-        DeepWatershed { maxima_threshold: 0.1, interior_threshold: 0.3, ..DeepWatershed::mesmer_nuclear() };
-    let nuclear = DeepWatershed { interior_threshold: 0.6, interior_smooth: 0.0, ..whole_cell.clone() };
-    let segment = |watershed: DeepWatershed, maxima: &Array4<f32>, interior: &Array4<f32>| -> anyhow::Result<_> {
+    let whole_cell = DeepWatershed {
+        maxima_threshold: 0.1,
+        interior_threshold: 0.3,
+        ..DeepWatershed::mesmer_nuclear()
+    };
+    let nuclear = DeepWatershed {
+        interior_threshold: 0.6,
+        interior_smooth: 0.0,
+        ..whole_cell.clone()
+    };
+    let segment = |watershed: DeepWatershed,
+                   maxima: &Array4<f32>,
+                   interior: &Array4<f32>|
+     -> anyhow::Result<_> {
         let classes = interior.dim().3;
         ensure!(
             classes >= 2,
             "function `multiplex_postprocess_consumer` needs two classes or more, there are {classes}"
         );
-        Ok(watershed.segment(maxima.index_axis(Axis(3), 0).to_owned(), interior.index_axis(Axis(3), 1).to_owned())?)
+        Ok(watershed.segment(
+            maxima.index_axis(Axis(3), 0).to_owned(),
+            interior.index_axis(Axis(3), 1).to_owned(),
+        )?)
     };
     let whole_cell = segment(whole_cell, whole_maxima, whole_interior)?;
     let nuclear = segment(nuclear, nuclear_maxima, nuclear_interior)?;
@@ -207,7 +289,10 @@ fn multiplex(heads: &[Array4<f32>]) -> anyhow::Result<Array4<f32>> {
 /// Class scores `[row, column, class]` of a model with one output.
 fn only_head<'h>(heads: &'h [Array4<f32>], function: &str) -> anyhow::Result<ArrayView3<'h, f32>> {
     let [head] = heads else {
-        bail!("function `{function}` needs a model with one output, this one has {}", heads.len());
+        bail!(
+            "function `{function}` needs a model with one output, this one has {}",
+            heads.len()
+        );
     };
     Ok(head.index_axis(Axis(0), 0))
 }
@@ -218,7 +303,8 @@ mod tests {
 
     #[test]
     fn lists_of_functions_keep_their_order_and_forgive_blanks() {
-        let functions = Functions::parse("Normalize, ,histogram_normalization", "none").expect("all are known");
+        let functions =
+            Functions::parse("Normalize, ,histogram_normalization", "none").expect("all are known");
         assert_eq!(functions.pre, [Pre::Normalize, Pre::HistogramNormalization]);
         assert_eq!(functions.post, []);
     }
@@ -226,9 +312,15 @@ mod tests {
     #[test]
     fn a_function_that_is_not_offered_is_refused_by_name() {
         let error = Functions::parse("", "retinanet").expect_err("its results are not described");
-        assert!(error.to_string().contains("`retinanet` is not offered"), "{error}");
+        assert!(
+            error.to_string().contains("`retinanet` is not offered"),
+            "{error}"
+        );
         let error = Functions::parse("sharpen", "").expect_err("nobody knows it");
-        assert!(error.to_string().contains("`sharpen` is not known"), "{error}");
+        assert!(
+            error.to_string().contains("`sharpen` is not known"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -239,20 +331,37 @@ mod tests {
                 (height * (1.0 - distance)).max(0.0)
             })
         };
-        let classes =
-            |interior: Array4<f32>| concatenate(Axis(3), &[bump(0.0).view(), interior.view()]).expect("planes");
+        let classes = |interior: Array4<f32>| {
+            concatenate(Axis(3), &[bump(0.0).view(), interior.view()]).expect("planes")
+        };
         let heads = vec![bump(1.0), classes(bump(1.0)), bump(1.0), classes(bump(1.0))];
         let features = finish(heads, &[Post::Multiplex], [30, 30]).expect("four heads");
-        let pixels =
-            |feature: usize| features.index_axis(Axis(2), feature).iter().filter(|&&label| label == 1.0).count();
-        assert!(pixels(0) > pixels(1) && pixels(1) >= 15, "{} and {}", pixels(0), pixels(1));
+        let pixels = |feature: usize| {
+            features
+                .index_axis(Axis(2), feature)
+                .iter()
+                .filter(|&&label| label == 1.0)
+                .count()
+        };
+        assert!(
+            pixels(0) > pixels(1) && pixels(1) >= 15,
+            "{} and {}",
+            pixels(0),
+            pixels(1)
+        );
         let refused = finish(vec![bump(1.0)], &[Post::Multiplex], [30, 30]).expect_err("one head");
-        assert!(refused.to_string().contains("four outputs, this one has 1"), "{refused}");
+        assert!(
+            refused.to_string().contains("four outputs, this one has 1"),
+            "{refused}"
+        );
     }
 
     #[test]
     fn without_functions_every_channel_of_every_head_is_a_feature() {
-        let heads = vec![Array4::from_elem((1, 2, 3, 1), 1.0), Array4::from_elem((1, 2, 3, 2), 2.0)];
+        let heads = vec![
+            Array4::from_elem((1, 2, 3, 1), 1.0),
+            Array4::from_elem((1, 2, 3, 2), 2.0),
+        ];
         let features = finish(heads, &[], [2, 3]).expect("nothing can fail");
         assert_eq!(features.dim(), (2, 3, 3));
         assert_eq!(features[[1, 2, 0]], 1.0);

@@ -18,9 +18,18 @@ use crate::failure::InvalidInput;
 use crate::serving;
 
 /// The model's outputs in the order of their names: `classification` and `offset_regression`.
-const SCORES: Head = Head { output: 0, channel: 1 };
-const ROW_OFFSETS: Head = Head { output: 1, channel: 0 };
-const COLUMN_OFFSETS: Head = Head { output: 1, channel: 1 };
+const SCORES: Head = Head {
+    output: 0,
+    channel: 1,
+};
+const ROW_OFFSETS: Head = Head {
+    output: 1,
+    channel: 0,
+};
+const COLUMN_OFFSETS: Head = Head {
+    output: 1,
+    channel: 1,
+};
 
 /// How spots are found.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -52,12 +61,18 @@ impl SpotDetection {
     ///
     /// [`InvalidInput`] for pixels that are not finite and for another number of channels than the model's; anything else
     /// for a wrong threshold and whatever the model server answers but heads.
-    pub async fn detect(&self, model: &Model, image: Array4<f32>) -> anyhow::Result<Vec<Vec<[f64; 2]>>> {
+    pub async fn detect(
+        &self,
+        model: &Model,
+        image: Array4<f32>,
+    ) -> anyhow::Result<Vec<Vec<[f64; 2]>>> {
         self.check().map_err(anyhow::Error::msg)?;
         check_values(image.view())?;
         let (wanted, channels) = (model.input_shape()[3], image.dim().3);
         if i64::try_from(channels) != Ok(wanted) {
-            let text = format!("Input data must have {wanted} channels. Input data only has {channels} channels");
+            let text = format!(
+                "Input data must have {wanted} channels. Input data only has {channels} channels"
+            );
             return Err(InvalidInput(text).into());
         }
         let contrast = self.contrast;
@@ -74,10 +89,14 @@ impl SpotDetection {
 /// # Errors
 ///
 /// A point beyond the image.
-pub fn cells_of_spots(points: &[[f64; 2]], labels: ArrayView3<'_, f32>) -> Result<Vec<Vec<i64>>, InvalidInput> {
+pub fn cells_of_spots(
+    points: &[[f64; 2]],
+    labels: ArrayView3<'_, f32>,
+) -> Result<Vec<Vec<i64>>, InvalidInput> {
     let kinds = if labels.dim().2 == 2 { 2 } else { 1 };
     let cells = |plane| {
-        let labels: Vec<f32> = labels_at(points, plane).map_err(|error| InvalidInput(error.to_string()))?;
+        let labels: Vec<f32> =
+            labels_at(points, plane).map_err(|error| InvalidInput(error.to_string()))?;
         Ok(labels.into_iter().map(|label| label as i64).collect())
     };
     labels.axis_iter(Axis(2)).take(kinds).map(cells).collect()
@@ -93,7 +112,10 @@ async fn predict(model: &Model, image: Arc<Array4<f32>>) -> anyhow::Result<Vec<A
     let shape = [batches, rows, columns, channels];
     let tile = model.tile_shape(shape);
     let is_small = rows < tile[0] || columns < tile[1];
-    let whole = [rows + rows.abs_diff(tile[0]), columns + columns.abs_diff(tile[1])];
+    let whole = [
+        rows + rows.abs_diff(tile[0]),
+        columns + columns.abs_diff(tile[1]),
+    ];
     let first = if is_small { whole } else { tile };
     match ask(model, Arc::clone(&image), first).await {
         Err(error) if first != tile && is_refusal(&error) => ask(model, image, tile).await,
@@ -101,11 +123,27 @@ async fn predict(model: &Model, image: Arc<Array4<f32>>) -> anyhow::Result<Vec<A
     }
 }
 
-async fn ask(model: &Model, image: Arc<Array4<f32>>, tile: [usize; 2]) -> anyhow::Result<Vec<Array4<f32>>> {
+async fn ask(
+    model: &Model,
+    image: Arc<Array4<f32>>,
+    tile: [usize; 2],
+) -> anyhow::Result<Vec<Array4<f32>>> {
     let tiling = Arc::new(Tiling::new(image.dim().into(), tile, PadMode::Reflect));
-    let tiles = Tiles { tiling, batch_size: model.batch_size() };
+    let tiles = Tiles {
+        tiling,
+        batch_size: model.batch_size(),
+    };
     let wanted = vec![SCORES, ROW_OFFSETS, COLUMN_OFFSETS];
-    let heads = run_tiled(model, image, tiles, Heads::Only { wanted, outputs: Some(2) }).await?;
+    let heads = run_tiled(
+        model,
+        image,
+        tiles,
+        Heads::Only {
+            wanted,
+            outputs: Some(2),
+        },
+    )
+    .await?;
     ensure!(heads.len() == 3, "there are three heads");
     Ok(heads)
 }
@@ -115,11 +153,19 @@ fn is_refusal(error: &anyhow::Error) -> bool {
 }
 
 fn find(heads: &[Array4<f32>], peaks: SpotPeaks) -> Vec<Vec<[f64; 2]>> {
-    let plane = |head: usize, item: usize| heads[head].index_axis(Axis(0), item).index_axis_move(Axis(2), 0);
+    let plane = |head: usize, item: usize| {
+        heads[head]
+            .index_axis(Axis(0), item)
+            .index_axis_move(Axis(2), 0)
+    };
     let items = heads.first().map_or(0, |head| head.dim().0);
     let spots = |item| {
         let [scores, row_offsets, column_offsets] = [0, 1, 2].map(|head| plane(head, item));
-        peaks.find(&SpotHeads { scores, row_offsets, column_offsets })
+        peaks.find(&SpotHeads {
+            scores,
+            row_offsets,
+            column_offsets,
+        })
     };
     (0..items).map(spots).collect()
 }
@@ -138,9 +184,13 @@ mod tests {
         let output = |name| Input::float(name, &[-1, 8, 8, 2]);
         let run = |inputs: &[(String, ArrayD<f32>)]| {
             let scores = &inputs[0].1;
-            let classes = ndarray::concatenate(Axis(3), &[scores.view(), scores.view()]).map_err(|e| e.to_string())?;
+            let classes = ndarray::concatenate(Axis(3), &[scores.view(), scores.view()])
+                .map_err(|e| e.to_string())?;
             let offsets = ArrayD::zeros(classes.raw_dim());
-            Ok(vec![("classification".to_owned(), classes), ("offset_regression".to_owned(), offsets)])
+            Ok(vec![
+                ("classification".to_owned(), classes),
+                ("offset_regression".to_owned(), offsets),
+            ])
         };
         let served = serving::Model {
             id: id.clone(),
@@ -148,8 +198,13 @@ mod tests {
             outputs: vec![output("classification"), output("offset_regression")],
             run: Arc::new(run),
         };
-        let server = ModelServer::start(0, vec![served]).await.expect("a free port");
-        let (host, port) = (server.address().ip().to_string(), server.address().port().to_string());
+        let server = ModelServer::start(0, vec![served])
+            .await
+            .expect("a free port");
+        let (host, port) = (
+            server.address().ip().to_string(),
+            server.address().port().to_string(),
+        );
         let env: Env = [("TF_HOST", host), ("TF_PORT", port)].into_iter().collect();
         let client = Client::new(ServingSettings::load(&mut Reader::new(&env)), None);
         let model = Model::load(&client, &id).await.expect("it is served");
@@ -161,7 +216,10 @@ mod tests {
         let (_server, model) = model().await;
         let mut image = Array4::zeros((1, 5, 30, 1));
         image[[0, 2, 20, 0]] = 1.0;
-        let spots = SpotDetection::default().detect(&model, image).await.expect("both sides are served");
+        let spots = SpotDetection::default()
+            .detect(&model, image)
+            .await
+            .expect("both sides are served");
         assert_eq!(spots, [[[2.0, 20.0]]]);
     }
 
@@ -169,13 +227,33 @@ mod tests {
     async fn what_no_spot_can_be_found_in_is_refused() {
         let (_server, model) = model().await;
         let detection = SpotDetection::default();
-        let two_channels = detection.detect(&model, Array4::zeros((1, 8, 8, 2))).await.expect_err("one is wanted");
-        assert!(two_channels.to_string().contains("must have 1 channels"), "{two_channels}");
-        let nan = detection.detect(&model, Array4::from_elem((1, 8, 8, 1), f32::NAN)).await.expect_err("not finite");
+        let two_channels = detection
+            .detect(&model, Array4::zeros((1, 8, 8, 2)))
+            .await
+            .expect_err("one is wanted");
+        assert!(
+            two_channels.to_string().contains("must have 1 channels"),
+            "{two_channels}"
+        );
+        let nan = detection
+            .detect(&model, Array4::from_elem((1, 8, 8, 1), f32::NAN))
+            .await
+            .expect_err("not finite");
         assert!(nan.is::<InvalidInput>(), "{nan}");
-        let peaks = SpotPeaks { threshold: 1.5, ..SpotPeaks::default() };
-        assert!(SpotDetection { peaks, ..detection }.detect(&model, Array4::zeros((1, 8, 8, 1))).await.is_err());
-        let blank = detection.detect(&model, Array4::zeros((2, 8, 8, 1))).await.expect("a plane of one value is fine");
+        let peaks = SpotPeaks {
+            threshold: 1.5,
+            ..SpotPeaks::default()
+        };
+        assert!(
+            SpotDetection { peaks, ..detection }
+                .detect(&model, Array4::zeros((1, 8, 8, 1)))
+                .await
+                .is_err()
+        );
+        let blank = detection
+            .detect(&model, Array4::zeros((2, 8, 8, 1)))
+            .await
+            .expect("a plane of one value is fine");
         assert_eq!(blank, [[[0.0; 2]; 0], []]);
     }
 }

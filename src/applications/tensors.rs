@@ -22,7 +22,10 @@ impl TensorModel {
     /// The model of this name; nothing is asked yet.
     #[must_use]
     pub fn new(client: &Client, id: &ModelId) -> Self {
-        Self { client: client.clone(), id: id.clone() }
+        Self {
+            client: client.clone(),
+            id: id.clone(),
+        }
     }
 
     /// Its name.
@@ -37,8 +40,10 @@ impl TensorModel {
     ///
     /// When the inputs are not the model's, or the server does not answer.
     pub async fn predict(&self, inputs: &[Named<&str>]) -> anyhow::Result<Vec<Named<String>>> {
-        let views: Vec<(&str, ArrayViewD<'_, f32>)> =
-            inputs.iter().map(|(name, values)| (*name, values.view())).collect();
+        let views: Vec<(&str, ArrayViewD<'_, f32>)> = inputs
+            .iter()
+            .map(|(name, values)| (*name, values.view()))
+            .collect();
         Ok(self.client.predict(&self.id, &views).await?)
     }
 
@@ -67,10 +72,20 @@ impl TensorModel {
             let tensors = compute::run(move || make(wanted)).await;
             let outputs = self.predict(&tensors).await?;
             if start == 0 {
-                answers = outputs.iter().map(|(name, _)| (name.clone(), Vec::new())).collect();
+                answers = outputs
+                    .iter()
+                    .map(|(name, _)| (name.clone(), Vec::new()))
+                    .collect();
             }
-            let same = outputs.iter().map(|(name, _)| name).eq(answers.iter().map(|(name, _)| name));
-            ensure!(same, "the answers of model `{}` differ in their outputs", self.id);
+            let same = outputs
+                .iter()
+                .map(|(name, _)| name)
+                .eq(answers.iter().map(|(name, _)| name));
+            ensure!(
+                same,
+                "the answers of model `{}` differ in their outputs",
+                self.id
+            );
             for ((name, values), (_, parts)) in outputs.into_iter().zip(&mut answers) {
                 let found = values.shape().first().copied().unwrap_or(0);
                 ensure!(
@@ -82,7 +97,10 @@ impl TensorModel {
                 parts.push(values);
             }
         }
-        answers.into_iter().map(|(name, parts)| Ok((name, joined(parts)?))).collect()
+        answers
+            .into_iter()
+            .map(|(name, parts)| Ok((name, joined(parts)?)))
+            .collect()
     }
 }
 

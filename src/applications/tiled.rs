@@ -32,17 +32,30 @@ impl Model {
     /// `TF_TENSOR_NAME` names the one.
     pub async fn load(client: &Client, id: &ModelId) -> anyhow::Result<Self> {
         let signature = client.signature(id).await?;
-        let named = client.settings().tensor_name.as_deref().and_then(|name| signature.input(name));
+        let named = client
+            .settings()
+            .tensor_name
+            .as_deref()
+            .and_then(|name| signature.input(name));
         let input = match (signature.inputs.as_slice(), named) {
             ([input], _) | (_, Some(input)) => input,
-            (inputs, None) => bail!("model `{id}` takes {} inputs, an image model takes one", inputs.len()),
+            (inputs, None) => bail!(
+                "model `{id}` takes {} inputs, an image model takes one",
+                inputs.len()
+            ),
         };
         let shape = input.shape.as_slice();
         let input_shape = shape.try_into().ok().with_context(|| {
             format!("model `{id}` takes input of shape {shape:?}, an image model takes [batch, row, column, channel]")
         })?;
         let input = input.name.clone();
-        Ok(Self { client: client.clone(), id: id.clone(), signature, input, input_shape })
+        Ok(Self {
+            client: client.clone(),
+            id: id.clone(),
+            signature,
+            input,
+            input_shape,
+        })
     }
 
     /// Shape of the input, `[batch, row, column, channel]`; unknown sizes are negative.
@@ -52,17 +65,26 @@ impl Model {
 
     /// Rows and columns of a tile; where the model leaves them open, those of the image.
     pub fn tile_shape(&self, image_shape: [usize; 4]) -> [usize; 2] {
-        [1, 2].map(|axis| usize::try_from(self.input_shape[axis]).ok().filter(|&n| n > 0).unwrap_or(image_shape[axis]))
+        [1, 2].map(|axis| {
+            usize::try_from(self.input_shape[axis])
+                .ok()
+                .filter(|&n| n > 0)
+                .unwrap_or(image_shape[axis])
+        })
     }
 
     /// How many tiles go into one request (contract section 4.4).
     pub fn batch_size(&self) -> usize {
         let settings = self.client.settings();
-        self.signature.batch_size(settings.max_batch_size.get(), settings.min_model_size.get())
+        self.signature
+            .batch_size(settings.max_batch_size.get(), settings.min_model_size.get())
     }
 
     async fn predict(&self, batch: Array4<f32>) -> anyhow::Result<Vec<ArrayD<f32>>> {
-        let outputs = self.client.predict(&self.id, &[(&self.input, batch.view().into_dyn())]).await?;
+        let outputs = self
+            .client
+            .predict(&self.id, &[(&self.input, batch.view().into_dyn())])
+            .await?;
         Ok(outputs.into_iter().map(|(_, values)| values).collect())
     }
 }
@@ -110,7 +132,14 @@ pub async fn run_tiled(
         joined = Some(compute::run(move || so_far.add(range, &outputs)).await?);
     }
     let joined = joined.context("the image has no tiles")?;
-    Ok(compute::run(move || joined.untilers.into_iter().map(|(_, untiler)| untiler.finish()).collect()).await)
+    Ok(compute::run(move || {
+        joined
+            .untilers
+            .into_iter()
+            .map(|(_, untiler)| untiler.finish())
+            .collect()
+    })
+    .await)
 }
 
 /// How an image is cut and sent.
@@ -151,7 +180,9 @@ pub(super) fn answers(
             Ok((range, outputs))
         }
     };
-    stream::iter((0..count).step_by(batch_size)).map(ask).buffered(in_flight.get())
+    stream::iter((0..count).step_by(batch_size))
+        .map(ask)
+        .buffered(in_flight.get())
 }
 
 fn cut_tiles(tiling: &Tiling, image: ArrayView4<'_, f32>, range: Range<usize>) -> Array4<f32> {
@@ -176,15 +207,28 @@ struct Source {
 
 impl Joined {
     fn new(tiling: &Tiling, outputs: &[ArrayD<f32>], heads: &Heads) -> anyhow::Result<Self> {
-        let channels =
-            |output: usize| outputs.get(output).and_then(|values| values.shape().get(3)).copied().unwrap_or(0);
+        let channels = |output: usize| {
+            outputs
+                .get(output)
+                .and_then(|values| values.shape().get(3))
+                .copied()
+                .unwrap_or(0)
+        };
         let mut sources = Vec::new();
         match heads {
-            Heads::All => sources.extend((0..outputs.len()).map(|output| (output, (0, channels(output))))),
-            Heads::Only { wanted, outputs: count } => {
+            Heads::All => {
+                sources.extend((0..outputs.len()).map(|output| (output, (0, channels(output)))))
+            }
+            Heads::Only {
+                wanted,
+                outputs: count,
+            } => {
                 if let Some(count) = *count {
                     let found = outputs.len();
-                    ensure!(found == count, "the model answered {found} outputs, this analysis needs one with {count}");
+                    ensure!(
+                        found == count,
+                        "the model answered {found} outputs, this analysis needs one with {count}"
+                    );
                 }
                 for head in wanted {
                     let from_end = if head.output < 0 { outputs.len() } else { 0 };
@@ -202,27 +246,43 @@ impl Joined {
         }
         let untilers = sources
             .into_iter()
-            .map(|(output, channels)| (Source { output, channels }, Untiler::new(tiling, channels.1 - channels.0)))
+            .map(|(output, channels)| {
+                (
+                    Source { output, channels },
+                    Untiler::new(tiling, channels.1 - channels.0),
+                )
+            })
             .collect();
-        Ok(Self { tile: tiling.tile_shape(), untilers })
+        Ok(Self {
+            tile: tiling.tile_shape(),
+            untilers,
+        })
     }
 
     fn add(mut self, range: Range<usize>, outputs: &[ArrayD<f32>]) -> anyhow::Result<Self> {
         let [rows, columns] = self.tile;
-        self.untilers.par_iter_mut().try_for_each(|(source, untiler)| {
-            let output = outputs.get(source.output).context("the model's answers differ in their number of outputs")?;
-            let (first, end) = source.channels;
-            let view = output.view().into_dimensionality::<Ix4>().ok();
-            let fits =
-                |view: &ArrayView4<'_, f32>| (view.dim().1, view.dim().2) == (rows, columns) && end <= view.dim().3;
-            let view = view.filter(fits).with_context(|| {
-                format!("the model answered shape {:?} for tiles of {rows} x {columns} pixels", output.shape())
+        self.untilers
+            .par_iter_mut()
+            .try_for_each(|(source, untiler)| {
+                let output = outputs
+                    .get(source.output)
+                    .context("the model's answers differ in their number of outputs")?;
+                let (first, end) = source.channels;
+                let view = output.view().into_dimensionality::<Ix4>().ok();
+                let fits = |view: &ArrayView4<'_, f32>| {
+                    (view.dim().1, view.dim().2) == (rows, columns) && end <= view.dim().3
+                };
+                let view = view.filter(fits).with_context(|| {
+                    format!(
+                        "the model answered shape {:?} for tiles of {rows} x {columns} pixels",
+                        output.shape()
+                    )
+                })?;
+                for (index, tile) in range.clone().zip(view.axis_iter(Axis(0))) {
+                    untiler.add(index, tile.slice_axis(Axis(2), Slice::from(first..end)));
+                }
+                anyhow::Ok(())
             })?;
-            for (index, tile) in range.clone().zip(view.axis_iter(Axis(0))) {
-                untiler.add(index, tile.slice_axis(Axis(2), Slice::from(first..end)));
-            }
-            anyhow::Ok(())
-        })?;
         Ok(self)
     }
 }

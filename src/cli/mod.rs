@@ -74,7 +74,11 @@ pub fn run(registry: Registry) -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => {
             let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(WRONG_SETTINGS) } else { ExitCode::SUCCESS };
+            return if error.use_stderr() {
+                ExitCode::from(WRONG_SETTINGS)
+            } else {
+                ExitCode::SUCCESS
+            };
         }
     };
     let done = |()| ExitCode::SUCCESS;
@@ -88,7 +92,9 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Check(arguments) => block_on(|stop| ops::check(registry, arguments, stop)),
         Command::Fsck(arguments) => block_on(|stop| ops::fsck(arguments, stop)),
         Command::Bench(arguments) => block_on(|stop| ops::bench(arguments, stop)).map(done),
-        Command::DemoModelServer(arguments) => block_on(|stop| demo::serve(arguments, stop)).map(done),
+        Command::DemoModelServer(arguments) => {
+            block_on(|stop| demo::serve(arguments, stop)).map(done)
+        }
         Command::Demo(arguments) => block_on(|stop| demo::run(arguments, stop)).map(done),
         Command::Gallery(arguments) => block_on(|stop| demo::gallery(arguments, stop)).map(done),
     };
@@ -97,11 +103,18 @@ pub fn run(registry: Registry) -> ExitCode {
 
 fn failed(error: &anyhow::Error) -> ExitCode {
     // Who reads our output, such as `head`, has seen enough.
-    if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+    if error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    {
         return ExitCode::SUCCESS;
     }
     let _ = writeln!(std::io::stderr(), "redis-consumer: {error:#}");
-    if error.is::<Problems>() { ExitCode::from(WRONG_SETTINGS) } else { ExitCode::FAILURE }
+    if error.is::<Problems>() {
+        ExitCode::from(WRONG_SETTINGS)
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn consume(registry: &Registry) -> anyhow::Result<()> {
@@ -130,7 +143,9 @@ fn block_on<T, F>(future: impl FnOnce(CancellationToken) -> F) -> anyhow::Result
 where
     F: Future<Output = anyhow::Result<T>>,
 {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     let result = runtime.block_on(async {
         let stop = CancellationToken::new();
         let signals = tokio::spawn(stop_on_signals(stop.clone()));
@@ -144,8 +159,10 @@ where
 
 async fn stop_on_signals(stop: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
         warn!("cannot listen for signals: a stop will leave running jobs to the next start");
         return;
     };
@@ -163,9 +180,14 @@ async fn stop_on_signals(stop: CancellationToken) {
 }
 
 fn show_settings(registry: &Registry) -> anyhow::Result<()> {
-    let Configured { entries, warnings, .. } = daemon::configure(registry, &Env::from_process())?;
+    let Configured {
+        entries, warnings, ..
+    } = daemon::configure(registry, &Env::from_process())?;
     let width = |text: fn(&Entry) -> usize| entries.iter().map(text).max().unwrap_or(0);
-    let (names, values) = (width(|entry| entry.name.len()), width(|entry| entry.value.chars().count()).min(40));
+    let (names, values) = (
+        width(|entry| entry.name.len()),
+        width(|entry| entry.value.chars().count()).min(40),
+    );
     let mut out = std::io::stdout().lock();
     for entry in &entries {
         let origin = match &entry.origin {
@@ -183,14 +205,21 @@ fn show_settings(registry: &Registry) -> anyhow::Result<()> {
 }
 
 fn show_reference(registry: &Registry) -> anyhow::Result<()> {
-    Ok(write!(std::io::stdout().lock(), "{}", reference::markdown(registry)?)?)
+    Ok(write!(
+        std::io::stdout().lock(),
+        "{}",
+        reference::markdown(registry)?
+    )?)
 }
 
 fn list_consumers(registry: &Registry) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     for kind in registry.kinds() {
-        let aliases =
-            if kind.aliases.is_empty() { String::new() } else { format!(" (also {})", kind.aliases.join(", ")) };
+        let aliases = if kind.aliases.is_empty() {
+            String::new()
+        } else {
+            format!(" (also {})", kind.aliases.join(", "))
+        };
         writeln!(out, "{}{aliases}: {}", kind.name, kind.about)?;
     }
     Ok(())
@@ -210,13 +239,20 @@ impl LogSettings {
         let lines = if self.json {
             lines.json().flatten_event(true).boxed()
         } else {
-            lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).boxed()
+            lines
+                .with_ansi(std::io::stderr().is_terminal())
+                .with_target(false)
+                .boxed()
         };
-        let wanted = Targets::new().with_default(Level::WARN).with_target("redis_consumer", self.level);
+        let wanted = Targets::new()
+            .with_default(Level::WARN)
+            .with_target("redis_consumer", self.level);
         let traced = Targets::new().with_target(traces::TARGET, Level::INFO);
         let subscriber = tracing_subscriber::registry().with(lines.with_filter(wanted));
         // A second start within one process (tests of a user's binary) keeps the first one's.
-        let _ = subscriber.with(traces.layer().map(|layer| layer.with_filter(traced))).try_init();
+        let _ = subscriber
+            .with(traces.layer().map(|layer| layer.with_filter(traced)))
+            .try_init();
     }
 }
 

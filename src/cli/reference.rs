@@ -9,8 +9,10 @@ use crate::ops::JanitorSettings;
 use crate::settings::{Entry, Env, Origin, Reader};
 
 /// Defaults that the machine decides.
-const OF_THE_MACHINE: [(&str, &str); 2] =
-    [("CONCURRENCY", "number of cores, 4 at most"), ("MEMORY_BUDGET", "80 % of the container's limit")];
+const OF_THE_MACHINE: [(&str, &str); 2] = [
+    ("CONCURRENCY", "number of cores, 4 at most"),
+    ("MEMORY_BUDGET", "80 % of the container's limit"),
+];
 
 /// What has to be set for all other settings to show.
 const SHOWING: [(&str, &str); 4] = [
@@ -45,7 +47,10 @@ consumers before 0.5 read have no effect; a warning says so.
 pub(super) fn markdown(registry: &Registry) -> anyhow::Result<String> {
     let mut shown: Vec<(Entry, Vec<&'static str>)> = Vec::new();
     for kind in registry.kinds() {
-        let env: Env = SHOWING.into_iter().chain([("CONSUMER_TYPE", kind.name)]).collect();
+        let env: Env = SHOWING
+            .into_iter()
+            .chain([("CONSUMER_TYPE", kind.name)])
+            .collect();
         for entry in daemon::configure(registry, &env)?.entries {
             match shown.iter_mut().find(|(known, _)| known.name == entry.name) {
                 Some((_, kinds)) => kinds.push(kind.name),
@@ -54,39 +59,73 @@ pub(super) fn markdown(registry: &Registry) -> anyhow::Result<String> {
         }
     }
     let all = registry.kinds().len();
-    let (common, own): (Vec<_>, Vec<_>) = shown.into_iter().partition(|(_, kinds)| kinds.len() == all);
+    let (common, own): (Vec<_>, Vec<_>) =
+        shown.into_iter().partition(|(_, kinds)| kinds.len() == all);
     let mut by_kinds: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
     for (entry, kinds) in own {
         by_kinds.entry(kinds.join(", ")).or_default().push(entry);
     }
     let mut text = HEAD.to_owned();
-    let names: HashSet<_> = common.iter().map(|(entry, _)| (entry.name, entry.doc)).collect();
-    section(&mut text, "All consumers", common.into_iter().map(|(entry, _)| entry));
+    let names: HashSet<_> = common
+        .iter()
+        .map(|(entry, _)| (entry.name, entry.doc))
+        .collect();
+    section(
+        &mut text,
+        "All consumers",
+        common.into_iter().map(|(entry, _)| entry),
+    );
     for (kinds, entries) in by_kinds {
         section(&mut text, &format!("Consumers of type {kinds}"), entries);
     }
     let env = Env::default();
     let mut reader = Reader::new(&env);
     JanitorSettings::load(&mut reader);
-    let own = reader.finish()?.0.into_iter().filter(|entry| !names.contains(&(entry.name, entry.doc)));
-    section(&mut text, "`redis-consumer janitor`, beside those of Redis, Kubernetes and leases above", own);
+    let own = reader
+        .finish()?
+        .0
+        .into_iter()
+        .filter(|entry| !names.contains(&(entry.name, entry.doc)));
+    section(
+        &mut text,
+        "`redis-consumer janitor`, beside those of Redis, Kubernetes and leases above",
+        own,
+    );
     Ok(text.trim_end().to_owned() + "\n")
 }
 
 fn section(text: &mut String, title: &str, entries: impl IntoIterator<Item = Entry>) {
     let mut rows = String::new();
-    for Entry { name, value, origin, doc } in entries {
-        let of_the_machine = OF_THE_MACHINE.iter().find(|(known, _)| *known == name).map(|(_, default)| *default);
+    for Entry {
+        name,
+        value,
+        origin,
+        doc,
+    } in entries
+    {
+        let of_the_machine = OF_THE_MACHINE
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, default)| *default);
         let default = match (of_the_machine, origin, value.as_str()) {
             (Some(default), ..) => default.to_owned(),
             (None, Origin::Variable(_), _) if name == "STORAGE_BUCKET" => "must be set".to_owned(),
             (None, Origin::Variable(_), _) if name == "CONSUMER_TYPE" => "`image`".to_owned(),
             (None, Origin::Variable(_), "true") => "`false`".to_owned(),
-            (None, Origin::Variable(_), _) | (None, Origin::Default, "(not set)" | "") => "not set".to_owned(),
+            (None, Origin::Variable(_), _) | (None, Origin::Default, "(not set)" | "") => {
+                "not set".to_owned()
+            }
             (None, Origin::Default, value) => format!("`{value}`"),
         };
         // A string takes all that is written.
-        let _ = writeln!(rows, "| `{name}` | {default} | {} |", doc.replace('|', "\\|").replace('<', "&lt;"));
+        let _ = writeln!(
+            rows,
+            "| `{name}` | {default} | {} |",
+            doc.replace('|', "\\|").replace('<', "&lt;")
+        );
     }
-    let _ = writeln!(text, "## {title}\n\n| variable | default | what it does |\n|---|---|---|\n{rows}");
+    let _ = writeln!(
+        text,
+        "## {title}\n\n| variable | default | what it does |\n|---|---|---|\n{rows}"
+    );
 }

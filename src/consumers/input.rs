@@ -34,11 +34,26 @@ impl Input {
     /// # Errors
     ///
     /// A scale out of its limits, a file that cannot be fetched, and work that no budget allows.
-    pub(super) async fn fetch(job: &Job, limits: &Limits, clients: &Clients) -> anyhow::Result<Self> {
-        let Clients { storage, memory, .. } = clients;
+    pub(super) async fn fetch(
+        job: &Job,
+        limits: &Limits,
+        clients: &Clients,
+    ) -> anyhow::Result<Self> {
+        let Clients {
+            storage, memory, ..
+        } = clients;
         let reference = job.input_file_name()?;
-        let scale = job.scale()?.map(|scale| limits.check_scale(scale)).transpose()?.unwrap_or(1.0).max(1.0);
-        let mut wanted = if memory.is_bounded() { storage.size(reference).await? } else { 0 };
+        let scale = job
+            .scale()?
+            .map(|scale| limits.check_scale(scale))
+            .transpose()?
+            .unwrap_or(1.0)
+            .max(1.0);
+        let mut wanted = if memory.is_bounded() {
+            storage.size(reference).await?
+        } else {
+            0
+        };
         loop {
             let mut memory = {
                 let _waiting = job.waiting();
@@ -47,7 +62,11 @@ impl Input {
             let file = storage.download(reference).await?;
             let needed = peak_bytes(&file, reference, scale);
             if memory.grow(needed)? {
-                return Ok(Self { file, name: reference.to_owned(), memory });
+                return Ok(Self {
+                    file,
+                    name: reference.to_owned(),
+                    memory,
+                });
             }
             info!(needed_bytes = needed, "waiting for memory");
             wanted = needed;
@@ -55,7 +74,11 @@ impl Input {
     }
 
     /// The image in the file. Lets the file go.
-    pub(super) async fn decode(self, job: &Job, limits: &Limits) -> anyhow::Result<(ArrayD<f32>, Reservation)> {
+    pub(super) async fn decode(
+        self,
+        job: &Job,
+        limits: &Limits,
+    ) -> anyhow::Result<(ArrayD<f32>, Reservation)> {
         let Self { file, name, memory } = self;
         let limits = limits.of_decoding();
         job.enter_stage(Stage::Decode);
@@ -68,7 +91,8 @@ impl Input {
 
 /// What the work on this file takes at its peak; no more than the file if it cannot be read.
 fn peak_bytes(file: &[u8], name: &str, scale: f64) -> u64 {
-    let work = images::decoded_bytes(file, name)
-        .map_or(0, |decoded| (decoded as f64 * PEAK * scale * scale) as u64 + UNDER_WAY);
+    let work = images::decoded_bytes(file, name).map_or(0, |decoded| {
+        (decoded as f64 * PEAK * scale * scale) as u64 + UNDER_WAY
+    });
     file.len() as u64 + work
 }

@@ -23,23 +23,35 @@ impl Limits {
             scale: scale_limits(reader),
             max_width: reader.parsed("MAX_IMAGE_WIDTH", 2048, "largest image width, pixels"),
             max_height: reader.parsed("MAX_IMAGE_HEIGHT", 2048, "largest image height, pixels"),
-            max_decoded_bytes: reader.bytes("MAX_DECODED_BYTES", 2 << 30, "largest decoded or rescaled image, bytes"),
+            max_decoded_bytes: reader.bytes(
+                "MAX_DECODED_BYTES",
+                2 << 30,
+                "largest decoded or rescaled image, bytes",
+            ),
         }
     }
 
     pub(super) fn of_decoding(&self) -> images::Limits {
-        images::Limits { max_decoded_bytes: self.max_decoded_bytes }
+        images::Limits {
+            max_decoded_bytes: self.max_decoded_bytes,
+        }
     }
 
     /// The scale if it lies within `MIN_SCALE` and `MAX_SCALE`, both included.
     pub(super) fn check_scale(&self, scale: f64) -> Result<f64, InvalidInput> {
         let (min, max) = self.scale;
         let inside = (min..=max).contains(&scale);
-        inside.then_some(scale).ok_or_else(|| InvalidInput(format!("scale {scale} is not between {min} and {max}")))
+        inside
+            .then_some(scale)
+            .ok_or_else(|| InvalidInput(format!("scale {scale} is not between {min} and {max}")))
     }
 
     /// Refuses a scale that would make the image larger than a decoded one may be.
-    pub(super) fn check_scaled_size(&self, image: &Array4<f32>, scale: f64) -> Result<(), TooLarge> {
+    pub(super) fn check_scaled_size(
+        &self,
+        image: &Array4<f32>,
+        scale: f64,
+    ) -> Result<(), TooLarge> {
         let (_, rows, columns, _) = image.dim();
         let bytes = (image.len() * size_of::<f32>()) as f64 * scale * scale;
         if bytes <= self.max_decoded_bytes as f64 {
@@ -60,7 +72,12 @@ impl Limits {
         }
         let (max_width, max_height) = (self.max_width, self.max_height);
         if width > max_width || height > max_height {
-            return Err(AxesError::TooLarge { width, height, max_width, max_height });
+            return Err(AxesError::TooLarge {
+                width,
+                height,
+                max_width,
+                max_height,
+            });
         }
         Ok(())
     }
@@ -68,7 +85,11 @@ impl Limits {
 
 fn scale_limits(reader: &mut Reader<'_>) -> (f64, f64) {
     let max: f64 = reader.parsed("MAX_SCALE", 10.0, "largest scale a job may ask for");
-    let min: f64 = reader.parsed("MIN_SCALE", 1.0 / max, "smallest scale a job may ask for (default 1 / MAX_SCALE)");
+    let min: f64 = reader.parsed(
+        "MIN_SCALE",
+        1.0 / max,
+        "smallest scale a job may ask for (default 1 / MAX_SCALE)",
+    );
     if !(min > 0.0 && max.is_finite() && min <= max) {
         reader.problem(
             "MIN_SCALE, MAX_SCALE",

@@ -29,7 +29,12 @@ pub const KIND: Kind = Kind {
     queue_suffix: "",
     configure: |reader| {
         let settings = Arc::new(MesmerSettings::load(reader));
-        Box::new(|clients| Box::new(Mesmer { settings, clients: clients.clone() }))
+        Box::new(|clients| {
+            Box::new(Mesmer {
+                settings,
+                clients: clients.clone(),
+            })
+        })
     },
 };
 
@@ -44,9 +49,18 @@ pub struct MesmerSettings {
 impl MesmerSettings {
     /// Reads `MESMER_MODEL`, `MESMER_COMPARTMENT` and the like.
     pub fn load(reader: &mut Reader<'_>) -> Self {
-        let older = model(reader, "MULTIPLEX_MODEL", "MultiplexSegmentation:9", "older name of MESMER_MODEL");
+        let older = model(
+            reader,
+            "MULTIPLEX_MODEL",
+            "MultiplexSegmentation:9",
+            "older name of MESMER_MODEL",
+        );
         Self {
-            model: reader.parsed("MESMER_MODEL", older, "model for cells in tissue (default MULTIPLEX_MODEL)"),
+            model: reader.parsed(
+                "MESMER_MODEL",
+                older,
+                "model for cells in tissue (default MULTIPLEX_MODEL)",
+            ),
             compartment: reader.parsed(
                 "MESMER_COMPARTMENT",
                 Compartment::default(),
@@ -84,7 +98,10 @@ impl Consumer for Mesmer {
         let image = images::squeeze(image).insert_axis(Axis(0));
         let scale = self.scale(job)?;
         let model = Model::load(&self.clients.serving, &self.settings.model).await?;
-        job.record_detected(Detected::DimensionOrder(images::detect_dimension_order(image.shape(), 4)));
+        job.record_detected(Detected::DimensionOrder(images::detect_dimension_order(
+            image.shape(),
+            4,
+        )));
         let image = super::validate(image, channels, &model, &self.settings.limits).await?;
         self.settings.limits.check_scaled_size(&image, scale)?;
 
@@ -102,8 +119,11 @@ impl Consumer for Mesmer {
 
 impl Mesmer {
     fn compartment(&self, job: &Job) -> anyhow::Result<Compartment> {
-        let Some(text) = job.compartment()? else { return Ok(self.settings.compartment) };
-        text.parse().map_err(|expected| InvalidInput(format!("compartment `{text}`: {expected}")).into())
+        let Some(text) = job.compartment()? else {
+            return Ok(self.settings.compartment);
+        };
+        text.parse()
+            .map_err(|expected| InvalidInput(format!("compartment `{text}`: {expected}")).into())
     }
 
     fn scale(&self, job: &Job) -> anyhow::Result<f64> {

@@ -37,7 +37,14 @@ use crate::settings::Reader;
 use crate::storage::{Storage, archive};
 
 /// Every kind of consumer that this crate brings.
-pub(crate) const KINDS: [Kind; 6] = [image::KIND, zip::KIND, tracking::KIND, mesmer::KIND, spot::KIND, polaris::KIND];
+pub(crate) const KINDS: [Kind; 6] = [
+    image::KIND,
+    zip::KIND,
+    tracking::KIND,
+    mesmer::KIND,
+    spot::KIND,
+    polaris::KIND,
+];
 
 /// Names and contents of the files of a result.
 type Entries = Vec<(String, Vec<u8>)>;
@@ -45,7 +52,11 @@ type Entries = Vec<(String, Vec<u8>)>;
 /// Refuses a file that belongs on the queue of archives.
 fn refuse_archives(job: &Job) -> anyhow::Result<()> {
     let archive = job.input_file_name()?.to_lowercase().ends_with(".zip");
-    if archive { Err(job.invalid_file_type()) } else { Ok(()) }
+    if archive {
+        Err(job.invalid_file_type())
+    } else {
+        Ok(())
+    }
 }
 
 /// The image `[batch, row, column, channel]` as the model takes it: its axes moved and, if the job names them, its channels
@@ -57,11 +68,22 @@ async fn validate(
     limits: &Limits,
 ) -> anyhow::Result<Array4<f32>> {
     let shape = model.input_shape();
-    let Limits { max_width, max_height, .. } = *limits;
+    let Limits {
+        max_width,
+        max_height,
+        ..
+    } = *limits;
     compute::run(move || {
-        let wanted = ModelInput { shape: &shape, channels: channels.as_deref(), max_width, max_height };
+        let wanted = ModelInput {
+            shape: &shape,
+            channels: channels.as_deref(),
+            max_width,
+            max_height,
+        };
         let image = images::validate_model_input(image, &wanted)?;
-        image.into_dimensionality::<Ix4>().context("a model that takes four axes")
+        image
+            .into_dimensionality::<Ix4>()
+            .context("a model that takes four axes")
     })
     .await
 }

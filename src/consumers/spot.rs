@@ -26,7 +26,12 @@ pub const KIND: Kind = Kind {
     queue_suffix: "",
     configure: |reader| {
         let settings = Arc::new(SpotSettings::load(reader));
-        Box::new(|clients| Box::new(Spot { settings, clients: clients.clone() }))
+        Box::new(|clients| {
+            Box::new(Spot {
+                settings,
+                clients: clients.clone(),
+            })
+        })
     },
 };
 
@@ -41,17 +46,41 @@ pub struct SpotSettings {
 impl SpotSettings {
     /// Reads `POLARIS_MODEL`, `POLARIS_THRESHOLD`, `POLARIS_CLIP` and the like.
     pub fn load(reader: &mut Reader<'_>) -> Self {
-        let threshold = reader.parsed("POLARIS_THRESHOLD", 0.95, "score above which a pixel is a spot, 0 to 1");
-        let clip = reader.flag("POLARIS_CLIP", false, "cut off the brightest and darkest pixels first");
+        let threshold = reader.parsed(
+            "POLARIS_THRESHOLD",
+            0.95,
+            "score above which a pixel is a spot, 0 to 1",
+        );
+        let clip = reader.flag(
+            "POLARIS_CLIP",
+            false,
+            "cut off the brightest and darkest pixels first",
+        );
         let detection = SpotDetection {
-            peaks: SpotPeaks { threshold, ..SpotPeaks::default() },
-            contrast: if clip { Contrast::Clipped } else { Contrast::Full },
+            peaks: SpotPeaks {
+                threshold,
+                ..SpotPeaks::default()
+            },
+            contrast: if clip {
+                Contrast::Clipped
+            } else {
+                Contrast::Full
+            },
         };
         if let Err(message) = detection.check() {
             reader.problem("POLARIS_THRESHOLD", message);
         }
-        let model = model(reader, "POLARIS_MODEL", "SpotDetection:3", "model that scores pixels");
-        Self { model, detection, limits: Limits::load(reader) }
+        let model = model(
+            reader,
+            "POLARIS_MODEL",
+            "SpotDetection:3",
+            "model that scores pixels",
+        );
+        Self {
+            model,
+            detection,
+            limits: Limits::load(reader),
+        }
     }
 }
 
@@ -79,11 +108,19 @@ impl Consumer for Spot {
         let (image, _memory) = input.decode(job, &self.settings.limits).await?;
         let image = images::spot_batch(image)?;
         let model = Model::load(&self.clients.serving, &self.settings.model).await?;
-        job.record_detected(Detected::DimensionOrder(images::detect_dimension_order(image.shape(), 4)));
-        let image = super::validate(image.into_dyn(), channels, &model, &self.settings.limits).await?;
+        job.record_detected(Detected::DimensionOrder(images::detect_dimension_order(
+            image.shape(),
+            4,
+        )));
+        let image =
+            super::validate(image.into_dyn(), channels, &model, &self.settings.limits).await?;
 
         job.enter(Status::Predicting);
-        let spots = self.settings.detection.detect(&model, image.clone()).await?;
+        let spots = self
+            .settings
+            .detection
+            .detect(&model, image.clone())
+            .await?;
 
         job.enter(Status::SavingResults);
         let name = ResultName::new(job.original_name()?);
@@ -94,14 +131,24 @@ impl Consumer for Spot {
 }
 
 /// A picture and the points of each batch item.
-fn entries(name: &ResultName, image: &Array4<f32>, spots: Vec<Vec<[f64; 2]>>) -> anyhow::Result<Entries> {
+fn entries(
+    name: &ResultName,
+    image: &Array4<f32>,
+    spots: Vec<Vec<[f64; 2]>>,
+) -> anyhow::Result<Entries> {
     let mut entries = Vec::new();
     for (item, points) in spots.into_iter().enumerate() {
         let plane = image.index_axis(Axis(0), item).index_axis_move(Axis(2), 0);
         let picture = spot_picture(plane, &points);
-        entries.push((name.batch(item, "tif"), encode_tiff(picture.view().into_dyn())));
+        entries.push((
+            name.batch(item, "tif"),
+            encode_tiff(picture.view().into_dyn()),
+        ));
         let points = Array2::from(points);
-        entries.push((name.batch(item, "npy"), npy::write(&points.view().into_dyn())));
+        entries.push((
+            name.batch(item, "npy"),
+            npy::write(&points.view().into_dyn()),
+        ));
     }
     Ok(entries)
 }

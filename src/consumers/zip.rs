@@ -40,15 +40,28 @@ pub const KIND: Kind = Kind {
     queue_suffix: SUFFIX,
     configure: |reader| {
         let limits = limits(reader);
-        Box::new(move |clients| Box::new(Zip { limits, clients: clients.clone() }))
+        Box::new(move |clients| {
+            Box::new(Zip {
+                limits,
+                clients: clients.clone(),
+            })
+        })
     },
 };
 
 fn limits(reader: &mut Reader<'_>) -> ArchiveLimits {
     ArchiveLimits {
         entries: reader.parsed("MAX_ARCHIVE_ENTRIES", 10_000, "most images in an archive"),
-        bytes: reader.bytes("MAX_ARCHIVE_BYTES", 16 << 30, "most bytes that an archive unpacks to"),
-        ratio: reader.parsed("MAX_ARCHIVE_RATIO", 200, "most bytes of an image for each that it takes in the archive"),
+        bytes: reader.bytes(
+            "MAX_ARCHIVE_BYTES",
+            16 << 30,
+            "most bytes that an archive unpacks to",
+        ),
+        ratio: reader.parsed(
+            "MAX_ARCHIVE_RATIO",
+            200,
+            "most bytes of an image for each that it takes in the archive",
+        ),
     }
 }
 
@@ -61,7 +74,11 @@ struct Zip {
 impl Consumer for Zip {
     fn check(&self, job: &Job) -> anyhow::Result<()> {
         let archive = job.input_file_name()?.to_lowercase().ends_with(".zip");
-        if archive { Ok(()) } else { Err(job.invalid_file_type()) }
+        if archive {
+            Ok(())
+        } else {
+            Err(job.invalid_file_type())
+        }
     }
 
     async fn consume(&self, job: &Job) -> anyhow::Result<Outcome> {
@@ -81,9 +98,14 @@ impl Zip {
         let archive = Unpacker::open(storage, job.input_file_name()?, self.limits).await?;
         let largest = archive.largest().unpacked;
         let at_once = at_once(largest);
-        let _memory = self.reserve(job, archive.memory() + at_once as u64 * largest).await?;
+        let _memory = self
+            .reserve(job, archive.memory() + at_once as u64 * largest)
+            .await?;
 
-        let queue = job.queue_name().strip_suffix(SUFFIX).unwrap_or(job.queue_name());
+        let queue = job
+            .queue_name()
+            .strip_suffix(SUFFIX)
+            .unwrap_or(job.queue_name());
         let (folder, inheritance) = (format!("output/{}", job.run_id()), job.inheritance());
         let mut children = Vec::new();
         let images = stream::try_unfold(archive, |archive| {
@@ -93,13 +115,23 @@ impl Zip {
         });
         let uploads = images.map_ok(|(path, body)| {
             let key = format!("{folder}/{path}");
-            let input = ChildInput { key: &key, original_name: &path, url: None };
+            let input = ChildInput {
+                key: &key,
+                original_name: &path,
+                url: None,
+            };
             children.push(job.child(queue, input, inheritance.clone()));
             async move { Ok(storage.upload(&key, body.into()).await.map(drop)?) }
         });
-        uploads.try_buffer_unordered(at_once).try_collect::<()>().await?;
+        uploads
+            .try_buffer_unordered(at_once)
+            .try_collect::<()>()
+            .await?;
         if children.is_empty() {
-            return Err(InvalidInput("the archive holds no images (files with a suffix)".to_owned()).into());
+            return Err(InvalidInput(
+                "the archive holds no images (files with a suffix)".to_owned(),
+            )
+            .into());
         }
         job.record_expanded(began.elapsed());
         Ok(Outcome::Wait(Children::new(children, Status::Waiting)))
@@ -109,11 +141,16 @@ impl Zip {
         job.enter_stage(Stage::Download);
         let began = Instant::now();
         // The parts of an archive are independent: what failed is told, and the rest is a result.
-        let done: Vec<_> = children.iter().filter_map(|child| child.result().ok()).collect();
+        let done: Vec<_> = children
+            .iter()
+            .filter_map(|child| child.result().ok())
+            .collect();
         let largest = self.largest_result(&done).await?;
         let at_once = at_once(largest);
         // Those fetched ahead, the one that is added, and what it adds.
-        let _memory = self.reserve(job, Upload::MEMORY + (at_once as u64 + 2) * largest).await?;
+        let _memory = self
+            .reserve(job, Upload::MEMORY + (at_once as u64 + 2) * largest)
+            .await?;
 
         let storage = &self.clients.storage;
         let downloads = done.into_iter().map(|key| async move {
@@ -137,7 +174,9 @@ impl Zip {
         }
         job.enter_stage(Stage::Upload);
         job.record_collected(children);
-        upload.write(&compute::run(move || collector.finish()).await?).await?;
+        upload
+            .write(&compute::run(move || collector.finish()).await?)
+            .await?;
         let url = upload.finish().await?;
         job.record_cleanup(began.elapsed());
         Ok(Outcome::Done(Output { key, url }))
@@ -145,13 +184,17 @@ impl Zip {
 
     /// Bytes of the largest of these results; nothing if it does not matter.
     async fn largest_result(&self, keys: &[String]) -> anyhow::Result<u64> {
-        let Clients { storage, memory, .. } = &self.clients;
+        let Clients {
+            storage, memory, ..
+        } = &self.clients;
         if !memory.is_bounded() {
             return Ok(0);
         }
         let sizes = stream::iter(keys.to_vec()).map(|key| async move { storage.size(&key).await });
         let sizes = sizes.buffer_unordered(LOOKS);
-        Ok(sizes.try_fold(0, |largest, size| future::ok(size.max(largest))).await?)
+        Ok(sizes
+            .try_fold(0, |largest, size| future::ok(size.max(largest)))
+            .await?)
     }
 
     async fn reserve(&self, job: &Job, bytes: u64) -> anyhow::Result<Reservation> {

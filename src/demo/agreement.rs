@@ -27,7 +27,11 @@ impl Agreement {
     ///
     /// If the shapes differ.
     pub(super) fn of(found: ArrayView2<'_, u32>, expected: ArrayView2<'_, u32>) -> Self {
-        assert_eq!(found.dim(), expected.dim(), "label images of one shape are compared");
+        assert_eq!(
+            found.dim(),
+            expected.dim(),
+            "label images of one shape are compared"
+        );
         let (found_areas, expected_areas) = (areas(found), areas(expected));
         let (mut matched, mut iou_sum) = (0, 0.0);
         for ((a, b), common) in overlaps(found, expected) {
@@ -37,7 +41,12 @@ impl Agreement {
                 iou_sum += common as f64 / union as f64;
             }
         }
-        Self { found: found_areas.len(), expected: expected_areas.len(), matched, iou_sum }
+        Self {
+            found: found_areas.len(),
+            expected: expected_areas.len(),
+            matched,
+            iou_sum,
+        }
     }
 
     /// Twice the matches by the cells of both images: 1 when every cell has its match, and for two empty images.
@@ -89,13 +98,22 @@ mod tests {
         let half = Agreement::of(array![[5, 5, 0, 0]].view(), truth.view());
         assert_eq!((half.matched, half.f1(), half.mean_iou()), (0, 0.0, None));
         let most = Agreement::of(array![[5, 5, 5, 0]].view(), truth.view());
-        assert_eq!((most.matched, most.f1(), most.mean_iou()), (1, 1.0, Some(0.75)));
+        assert_eq!(
+            (most.matched, most.f1(), most.mean_iou()),
+            (1, 1.0, Some(0.75))
+        );
     }
 
     #[test]
     fn a_merged_pair_counts_as_one_found_cell() {
-        let agreement = Agreement::of(array![[7, 7, 7, 7, 7, 0]].view(), array![[1, 1, 1, 2, 2, 0]].view());
-        assert_eq!((agreement.found, agreement.expected, agreement.matched), (1, 2, 1));
+        let agreement = Agreement::of(
+            array![[7, 7, 7, 7, 7, 0]].view(),
+            array![[1, 1, 1, 2, 2, 0]].view(),
+        );
+        assert_eq!(
+            (agreement.found, agreement.expected, agreement.matched),
+            (1, 2, 1)
+        );
         assert!((agreement.f1() - 2.0 / 3.0).abs() < 1e-12);
     }
 
@@ -106,11 +124,16 @@ mod tests {
     }
 
     fn labels() -> impl Strategy<Value = Array2<u32>> {
-        proptest::collection::vec(0_u32..4, 24).prop_map(|v| Array2::from_shape_vec((4, 6), v).expect("24 pixels"))
+        proptest::collection::vec(0_u32..4, 24)
+            .prop_map(|v| Array2::from_shape_vec((4, 6), v).expect("24 pixels"))
     }
 
     fn pixels(labels: &Array2<u32>, label: u32) -> HashSet<(usize, usize)> {
-        labels.indexed_iter().filter(|(_, value)| **value == label).map(|(place, _)| place).collect()
+        labels
+            .indexed_iter()
+            .filter(|(_, value)| **value == label)
+            .map(|(place, _)| place)
+            .collect()
     }
 
     /// Every pair of sets of pixels, one after the other.

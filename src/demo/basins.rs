@@ -14,9 +14,15 @@ pub(super) struct Basins {
 /// starts a hill. Where two hills meet less than `prominence` below the lower summit, they are one.
 pub(super) fn basins(heights: ArrayView2<'_, f32>, mask: &Array2<bool>, prominence: f32) -> Basins {
     let columns = heights.ncols();
-    let mut order: Vec<(usize, usize)> = mask.indexed_iter().filter(|(_, inside)| **inside).map(|(at, _)| at).collect();
+    let mut order: Vec<(usize, usize)> = mask
+        .indexed_iter()
+        .filter(|(_, inside)| **inside)
+        .map(|(at, _)| at)
+        .collect();
     order.sort_by(|a, b| heights[*b].total_cmp(&heights[*a]));
-    let mut hills = Hills { parents: vec![usize::MAX; heights.len()] };
+    let mut hills = Hills {
+        parents: vec![usize::MAX; heights.len()],
+    };
     for at in &order {
         let pixel = at.0 * columns + at.1;
         let place_of = |at: &(usize, usize)| at.0 * columns + at.1;
@@ -26,7 +32,12 @@ pub(super) fn basins(heights: ArrayView2<'_, f32>, mask: &Array2<bool>, prominen
         hills.parents[pixel] = next.map_or(pixel, |next| hills.summit(next));
         for other in neighbours(*at, heights.dim()).map(|at| place_of(&at)) {
             if hills.has(other) {
-                hills.join(pixel, other, |low| heights[[low / columns, low % columns]], heights[*at] + prominence);
+                hills.join(
+                    pixel,
+                    other,
+                    |low| heights[[low / columns, low % columns]],
+                    heights[*at] + prominence,
+                );
             }
         }
     }
@@ -54,7 +65,11 @@ impl Hills {
     /// Makes two hills one if the lower summit is below the bar.
     fn join(&mut self, a: usize, b: usize, height_of: impl Fn(usize) -> f32, bar: f32) {
         let (a, b) = (self.summit(a), self.summit(b));
-        let (low, high) = if height_of(a) < height_of(b) { (a, b) } else { (b, a) };
+        let (low, high) = if height_of(a) < height_of(b) {
+            (a, b)
+        } else {
+            (b, a)
+        };
         if low != high && height_of(low) < bar {
             self.parents[low] = high;
         }
@@ -78,7 +93,10 @@ impl Hills {
     }
 }
 
-fn neighbours((row, column): (usize, usize), (rows, columns): (usize, usize)) -> impl Iterator<Item = (usize, usize)> {
+fn neighbours(
+    (row, column): (usize, usize),
+    (rows, columns): (usize, usize),
+) -> impl Iterator<Item = (usize, usize)> {
     let around = |at: usize, end: usize| at.saturating_sub(1)..(at + 2).min(end);
     around(row, rows)
         .flat_map(move |r| around(column, columns).map(move |c| (r, c)))
@@ -115,7 +133,11 @@ mod tests {
 
     #[test]
     fn a_plateau_is_one_hill() {
-        let found = basins(Array2::ones((4, 5)).view(), &Array2::from_elem((4, 5), true), 0.1);
+        let found = basins(
+            Array2::ones((4, 5)).view(),
+            &Array2::from_elem((4, 5), true),
+            0.1,
+        );
         assert_eq!(found.summits.len(), 1);
     }
 }

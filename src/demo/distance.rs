@@ -12,11 +12,16 @@ pub(super) fn distance_inside(mask: &Array2<bool>) -> Array2<f32> {
     let mut squares = mask.mapv(|inside| if inside { far * far } else { 0.0 });
     for mut column in squares.columns_mut() {
         let line = lower_envelope(&column.to_vec());
-        column.iter_mut().zip(line).for_each(|(place, square)| *place = square);
+        column
+            .iter_mut()
+            .zip(line)
+            .for_each(|(place, square)| *place = square);
     }
     for mut row in squares.rows_mut() {
         let line = lower_envelope(&row.to_vec());
-        row.iter_mut().zip(line).for_each(|(place, square)| *place = square);
+        row.iter_mut()
+            .zip(line)
+            .for_each(|(place, square)| *place = square);
     }
     squares.mapv_into(f32::sqrt)
 }
@@ -26,7 +31,9 @@ fn lower_envelope(line: &[f32]) -> Vec<f32> {
     let mut parabolas: Vec<(usize, f32)> = Vec::with_capacity(line.len());
     for (apex, height) in line.iter().enumerate() {
         let from = loop {
-            let Some(&(last, last_from)) = parabolas.last() else { break f32::NEG_INFINITY };
+            let Some(&(last, last_from)) = parabolas.last() else {
+                break f32::NEG_INFINITY;
+            };
             let crossing = crossing((last, line[last]), (apex, *height));
             if crossing > last_from {
                 break crossing;
@@ -37,7 +44,10 @@ fn lower_envelope(line: &[f32]) -> Vec<f32> {
     }
     let mut current = 0;
     let envelope = (0..line.len()).map(|place| {
-        while parabolas.get(current + 1).is_some_and(|(_, from)| *from < place as f32) {
+        while parabolas
+            .get(current + 1)
+            .is_some_and(|(_, from)| *from < place as f32)
+        {
             current += 1;
         }
         let apex = parabolas[current].0;
@@ -58,9 +68,15 @@ mod tests {
     use proptest::prelude::*;
 
     fn slow(mask: &Array2<bool>) -> Array2<f32> {
-        let outside: Vec<_> = mask.indexed_iter().filter(|(_, inside)| !**inside).map(|(at, _)| at).collect();
+        let outside: Vec<_> = mask
+            .indexed_iter()
+            .filter(|(_, inside)| !**inside)
+            .map(|(at, _)| at)
+            .collect();
         Array2::from_shape_fn(mask.dim(), |(row, column)| {
-            let squares = outside.iter().map(|(r, c)| row.abs_diff(*r).pow(2) + column.abs_diff(*c).pow(2));
+            let squares = outside
+                .iter()
+                .map(|(r, c)| row.abs_diff(*r).pow(2) + column.abs_diff(*c).pow(2));
             (squares.min().expect("there is an outside") as f32).sqrt()
         })
     }

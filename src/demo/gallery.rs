@@ -37,7 +37,13 @@ pub(super) async fn draw(folder: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
 
     let nuclei = Sample::shipped().plane()?;
-    let picture = rows_of(&models.client, &models.nuclear, Application::nuclear(), &[nuclei]).await?;
+    let picture = rows_of(
+        &models.client,
+        &models.nuclear,
+        Application::nuclear(),
+        &[nuclei],
+    )
+    .await?;
     save(&picture, &folder.join("nuclear.png"))?;
 
     let application = Application::mesmer(Compartment::Both);
@@ -46,7 +52,10 @@ pub(super) async fn draw(folder: &Path) -> anyhow::Result<()> {
 
     let movie = sample_movie::sample_movie()?;
     let tracked = tracked(&models, &movie).await?;
-    save(&movie_and_tree(&movie, &tracked)?, &folder.join("tracking.png"))?;
+    save(
+        &movie_and_tree(&movie, &tracked)?,
+        &folder.join("tracking.png"),
+    )?;
     models.server.stop().await;
     Ok(())
 }
@@ -73,10 +82,21 @@ impl Models {
         ];
         let server = ModelServer::start(0, models).await?;
         let address = server.address();
-        let env: Env =
-            [("TF_HOST", address.ip().to_string()), ("TF_PORT", address.port().to_string())].into_iter().collect();
+        let env: Env = [
+            ("TF_HOST", address.ip().to_string()),
+            ("TF_PORT", address.port().to_string()),
+        ]
+        .into_iter()
+        .collect();
         let client = Client::new(ServingSettings::load(&mut Reader::new(&env)), None);
-        Ok(Self { server, client, nuclear, mesmer, encoder, inference })
+        Ok(Self {
+            server,
+            client,
+            nuclear,
+            mesmer,
+            encoder,
+            inference,
+        })
     }
 }
 
@@ -104,40 +124,64 @@ async fn rows_of(
     let labels = application.label(heads.clone(), size)?;
     let mut rows = Vec::new();
     for (compartment, labels) in labels.axis_iter(Axis(3)).enumerate() {
-        let plane = |head: usize| heads[2 * compartment + head].index_axis(Axis(3), 0).index_axis_move(Axis(0), 0);
+        let plane = |head: usize| {
+            heads[2 * compartment + head]
+                .index_axis(Axis(3), 0)
+                .index_axis_move(Axis(0), 0)
+        };
         // The channel that shows the compartment best: membranes for whole cells, nuclei for nuclei.
         let channel = channels[channels.len() - 1 - compartment].view();
         let blank = Array2::zeros(channel.dim());
         let panel = |plane: ArrayView2<'_, f32>| overlay::draw(plane, blank.view(), SIDE);
         let outlined = overlay::draw(channel, labels.index_axis(Axis(0), 0), SIDE);
-        rows.push(joined(&[panel(channel), panel(plane(0)), panel(plane(1)), outlined], Axis(1))?);
+        rows.push(joined(
+            &[panel(channel), panel(plane(0)), panel(plane(1)), outlined],
+            Axis(1),
+        )?);
     }
     joined(&rows, Axis(0))
 }
 
 /// The cells of a movie `[frame, row, column]`: frame by frame the way of a segmentation job, then that of a tracking job.
 async fn tracked(models: &Models, movie: &Array3<f32>) -> anyhow::Result<Tracked> {
-    let (application, model) = (Application::nuclear(), Model::load(&models.client, &models.nuclear).await?);
+    let (application, model) = (
+        Application::nuclear(),
+        Model::load(&models.client, &models.nuclear).await?,
+    );
     let mut frames = Vec::new();
     for frame in movie.outer_iter() {
         let image: Array4<f32> = frame.to_owned().insert_axis(Axis(0)).insert_axis(Axis(3));
         let prepared = application.prepare(image, application.model_mpp)?;
-        let labels = application.label(application.predict(&model, prepared).await?, frame.dim().into())?;
-        frames.push(labels.index_axis_move(Axis(0), 0).mapv(|label| label as i32));
+        let labels = application.label(
+            application.predict(&model, prepared).await?,
+            frame.dim().into(),
+        )?;
+        frames.push(
+            labels
+                .index_axis_move(Axis(0), 0)
+                .mapv(|label| label as i32),
+        );
     }
     let views: Vec<_> = frames.iter().map(|frame| frame.view()).collect();
     let labels = stack(Axis(0), &views)?.into_dyn();
     let raw = movie.clone().insert_axis(Axis(3)).into_dyn();
-    let [encoder, inference] = [&models.encoder, &models.inference].map(|id| TensorModel::new(&models.client, id));
-    Tracker::default().track(&encoder, &inference, raw, labels).await
+    let [encoder, inference] =
+        [&models.encoder, &models.inference].map(|id| TensorModel::new(&models.client, id));
+    Tracker::default()
+        .track(&encoder, &inference, raw, labels)
+        .await
 }
 
 /// The frames with each cell outlined in the colour of its track, and the tracks as a tree in the same colours.
 fn movie_and_tree(movie: &Array3<f32>, tracked: &Tracked) -> anyhow::Result<Array3<u8>> {
     let labels = tracked.labels.mapv(i32::unsigned_abs);
-    let order: Vec<u32> = lineage_tree::order(&tracked.lineage).into_iter().map(i32::unsigned_abs).collect();
-    let near_in_the_tree: Vec<_> =
-        (1..=TOLD_APART).flat_map(|rows| order.iter().copied().zip(order.iter().copied().skip(rows))).collect();
+    let order: Vec<u32> = lineage_tree::order(&tracked.lineage)
+        .into_iter()
+        .map(i32::unsigned_abs)
+        .collect();
+    let near_in_the_tree: Vec<_> = (1..=TOLD_APART)
+        .flat_map(|rows| order.iter().copied().zip(order.iter().copied().skip(rows)))
+        .collect();
     let colours = palette::colours(labels.outer_iter(), &near_in_the_tree);
     let (mut panels, factor) = overlay::draw_movie(movie.view(), labels.view(), &colours, SIDE);
     for (frame, (panel, labels)) in panels.iter_mut().zip(labels.outer_iter()).enumerate() {
@@ -145,24 +189,41 @@ fn movie_and_tree(movie: &Array3<f32>, tracked: &Tracked) -> anyhow::Result<Arra
             if let Some(middle) = middle_of(labels, *label) {
                 let text = label.to_string();
                 let corner = [glyphs::HEIGHT, glyphs::width(&text)];
-                let at = [0, 1].map(|axis| (middle[axis] * factor).saturating_sub(corner[axis] / 2));
+                let at =
+                    [0, 1].map(|axis| (middle[axis] * factor).saturating_sub(corner[axis] / 2));
                 glyphs::write_rimmed(panel, &text, at, *colour);
             }
         }
         *panel = captioned(panel, &format!("frame {frame}"))?;
     }
-    let rows = panels.chunks(FRAMES_IN_A_ROW).map(|row| joined(row, Axis(1)));
+    let rows = panels
+        .chunks(FRAMES_IN_A_ROW)
+        .map(|row| joined(row, Axis(1)));
     let mut rows = rows.collect::<anyhow::Result<Vec<_>>>()?;
     let width = rows[0].dim().1;
-    rows.push(lineage_tree::draw(&tracked.lineage, panels.len(), &colours, width));
+    rows.push(lineage_tree::draw(
+        &tracked.lineage,
+        panels.len(),
+        &colours,
+        width,
+    ));
     joined(&rows, Axis(0))
 }
 
 /// The mean place of a label, if the image has it.
 fn middle_of(labels: ArrayView2<'_, u32>, label: u32) -> Option<[usize; 2]> {
-    let places = || labels.indexed_iter().filter(|(_, other)| **other == label).map(|(at, _)| at);
-    let (rows, columns) = places().fold((0, 0), |(rows, columns), at| (rows + at.0, columns + at.1));
-    Some([rows.checked_div(places().count())?, columns.checked_div(places().count())?])
+    let places = || {
+        labels
+            .indexed_iter()
+            .filter(|(_, other)| **other == label)
+            .map(|(at, _)| at)
+    };
+    let (rows, columns) =
+        places().fold((0, 0), |(rows, columns), at| (rows + at.0, columns + at.1));
+    Some([
+        rows.checked_div(places().count())?,
+        columns.checked_div(places().count())?,
+    ])
 }
 
 /// The picture with a line of text above.
@@ -188,7 +249,8 @@ fn joined(pictures: &[Array3<u8>], axis: Axis) -> anyhow::Result<Array3<u8>> {
 }
 
 fn save(picture: &Array3<u8>, path: &Path) -> anyhow::Result<()> {
-    fs::write(path, overlay::encode_png(picture)?).with_context(|| format!("cannot write {}", path.display()))
+    fs::write(path, overlay::encode_png(picture)?)
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]
@@ -202,22 +264,34 @@ mod tests {
         for (name, rows) in [("nuclear.png", 1), ("mesmer.png", 2), ("tracking.png", 3)] {
             let file = fs::read(folder.path().join(name)).expect("it is drawn");
             let picture = images::decode(&file, name, &Limits::default()).expect("it is a picture");
-            assert!(picture.shape()[1] > 4 * 300 && picture.shape()[0] > rows * 300, "{name}: {:?}", picture.shape());
+            assert!(
+                picture.shape()[1] > 4 * 300 && picture.shape()[0] > rows * 300,
+                "{name}: {:?}",
+                picture.shape()
+            );
         }
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn the_movie_is_tracked_as_it_was_staged() {
         let models = Models::serve().await.expect("a free port");
-        let tracked = tracked(&models, &sample_movie::sample_movie().expect("a movie")).await.expect("tracks");
+        let tracked = tracked(&models, &sample_movie::sample_movie().expect("a movie"))
+            .await
+            .expect("tracks");
         let tracks = &tracked.lineage.0;
         assert_eq!(tracks.len(), 10);
-        let divisions: Vec<_> =
-            tracks.iter().filter_map(|track| Some((track.frame_div?, track.daughters.len()))).collect();
+        let divisions: Vec<_> = tracks
+            .iter()
+            .filter_map(|track| Some((track.frame_div?, track.daughters.len())))
+            .collect();
         assert_eq!(divisions, [(3, 2), (5, 2)]);
-        let late = tracks.iter().filter(|track| track.parent.is_none() && track.frames[0] > 0);
+        let late = tracks
+            .iter()
+            .filter(|track| track.parent.is_none() && track.frames[0] > 0);
         assert_eq!(late.count(), 1, "one enters");
-        let early = tracks.iter().filter(|track| !track.capped && *track.frames.last().expect("seen") < 7);
+        let early = tracks
+            .iter()
+            .filter(|track| !track.capped && *track.frames.last().expect("seen") < 7);
         assert_eq!(early.count(), 1, "one leaves");
     }
 }

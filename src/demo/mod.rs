@@ -41,16 +41,32 @@ pub(crate) struct ServerArguments {
     #[arg(long, default_value_t = 8500)]
     port: u16,
     /// Name and version under which the nuclear model is served.
-    #[arg(long, value_name = "NAME:VERSION", default_value = "NuclearSegmentation:6")]
+    #[arg(
+        long,
+        value_name = "NAME:VERSION",
+        default_value = "NuclearSegmentation:6"
+    )]
     model: ModelId,
     /// Name and version under which the stand-in for Mesmer is served.
-    #[arg(long, value_name = "NAME:VERSION", default_value = "MultiplexSegmentation:9")]
+    #[arg(
+        long,
+        value_name = "NAME:VERSION",
+        default_value = "MultiplexSegmentation:9"
+    )]
     mesmer: ModelId,
     /// Name and version under which the stand-in for the encoder of cells is served.
-    #[arg(long, value_name = "NAME:VERSION", default_value = "NuclearTrackingNE:6")]
+    #[arg(
+        long,
+        value_name = "NAME:VERSION",
+        default_value = "NuclearTrackingNE:6"
+    )]
     encoder: ModelId,
     /// Name and version under which the stand-in for the tracking model is served.
-    #[arg(long, value_name = "NAME:VERSION", default_value = "NuclearTrackingInf:6")]
+    #[arg(
+        long,
+        value_name = "NAME:VERSION",
+        default_value = "NuclearTrackingInf:6"
+    )]
     tracking: ModelId,
 }
 
@@ -70,8 +86,18 @@ pub(crate) struct DemoArguments {
 }
 
 /// Serves the classical models over the TensorFlow Serving API until `stop`.
-pub(crate) async fn serve(arguments: ServerArguments, stop: CancellationToken) -> anyhow::Result<()> {
-    let ServerArguments { host, port, model, mesmer, encoder, tracking } = arguments;
+pub(crate) async fn serve(
+    arguments: ServerArguments,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let ServerArguments {
+        host,
+        port,
+        model,
+        mesmer,
+        encoder,
+        tracking,
+    } = arguments;
     let names = format!("{model}, {mesmer}, {encoder} and {tracking}");
     let models = vec![
         model_server::nuclear(model),
@@ -81,15 +107,24 @@ pub(crate) async fn serve(arguments: ServerArguments, stop: CancellationToken) -
     ];
     let server = ModelServer::start_at((host, port).into(), models).await;
     let server = server.with_context(|| format!("cannot listen on port {port} of {host}"))?;
-    writeln!(stdout(), "serving {names} on {}: classical stand-ins, no trained networks", server.address())?;
+    writeln!(
+        stdout(),
+        "serving {names} on {}: classical stand-ins, no trained networks",
+        server.address()
+    )?;
     stop.cancelled().await;
     server.stop().await;
     Ok(())
 }
 
 /// Draws pictures of what each kind of segmentation does, and tracking.
-pub(crate) async fn gallery(arguments: GalleryArguments, stop: CancellationToken) -> anyhow::Result<()> {
-    stop.run_until_cancelled(gallery::draw(&arguments.folder)).await.unwrap_or(Ok(()))
+pub(crate) async fn gallery(
+    arguments: GalleryArguments,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    stop.run_until_cancelled(gallery::draw(&arguments.folder))
+        .await
+        .unwrap_or(Ok(()))
 }
 
 /// Runs one image through the whole system on this machine and draws the result to the folder `demo-output`.

@@ -22,13 +22,27 @@ const MESMER_OUTPUTS: [&str; 4] = ["cells_0", "cells_1", "nuclei_0", "nuclei_1"]
 /// The nuclear model under a name and version of the operator's choice.
 pub(super) fn nuclear(id: ModelId) -> Model {
     let outputs = vec![plane(CENTRES, 1), plane(INTERIOR, 1)];
-    Model { id, inputs: vec![plane(IMAGE, 1)], outputs, run: Arc::new(run_nuclear) }
+    Model {
+        id,
+        inputs: vec![plane(IMAGE, 1)],
+        outputs,
+        run: Arc::new(run_nuclear),
+    }
 }
 
 /// A stand-in for Mesmer: nuclei are looked for in the first channel, whole cells in whatever of both is brighter.
 pub(super) fn mesmer(id: ModelId) -> Model {
-    let outputs = MESMER_OUTPUTS.iter().zip([1, 3, 1, 3]).map(|(name, channels)| plane(name, channels)).collect();
-    Model { id, inputs: vec![plane(IMAGE, 2)], outputs, run: Arc::new(run_mesmer) }
+    let outputs = MESMER_OUTPUTS
+        .iter()
+        .zip([1, 3, 1, 3])
+        .map(|(name, channels)| plane(name, channels))
+        .collect();
+    Model {
+        id,
+        inputs: vec![plane(IMAGE, 2)],
+        outputs,
+        run: Arc::new(run_mesmer),
+    }
 }
 
 fn plane(name: &str, channels: i64) -> Input {
@@ -37,7 +51,10 @@ fn plane(name: &str, channels: i64) -> Input {
 
 fn run_nuclear(inputs: &[(String, ArrayD<f32>)]) -> Result<Vec<(String, ArrayD<f32>)>, String> {
     let NucleiHeads { maxima, interior } = nuclei_model(only_input(inputs)?);
-    Ok(vec![(CENTRES.to_owned(), maxima.into_dyn()), (INTERIOR.to_owned(), interior.into_dyn())])
+    Ok(vec![
+        (CENTRES.to_owned(), maxima.into_dyn()),
+        (INTERIOR.to_owned(), interior.into_dyn()),
+    ])
 }
 
 fn run_mesmer(inputs: &[(String, ArrayD<f32>)]) -> Result<Vec<(String, ArrayD<f32>)>, String> {
@@ -45,8 +62,13 @@ fn run_mesmer(inputs: &[(String, ArrayD<f32>)]) -> Result<Vec<(String, ArrayD<f3
     if tiles.dim().3 != 2 {
         return Err(format!("{} channels, wanted are two", tiles.dim().3));
     }
-    let brighter = tiles.fold_axis(Axis(3), 0.0, |a: &f32, b| a.max(*b)).insert_axis(Axis(3));
-    let nuclei = tiles.slice_axis(Axis(3), (0..1).into()).as_standard_layout().into_owned();
+    let brighter = tiles
+        .fold_axis(Axis(3), 0.0, |a: &f32, b| a.max(*b))
+        .insert_axis(Axis(3));
+    let nuclei = tiles
+        .slice_axis(Axis(3), (0..1).into())
+        .as_standard_layout()
+        .into_owned();
     let mut outputs = Vec::new();
     for tiles in [brighter, nuclei] {
         let NucleiHeads { maxima, interior } = nuclei_model(tiles.view());
@@ -56,10 +78,19 @@ fn run_mesmer(inputs: &[(String, ArrayD<f32>)]) -> Result<Vec<(String, ArrayD<f3
         outputs.push(maxima.into_dyn());
         outputs.push(classes.map_err(|error| error.to_string())?.into_dyn());
     }
-    Ok(MESMER_OUTPUTS.map(str::to_owned).into_iter().zip(outputs).collect())
+    Ok(MESMER_OUTPUTS
+        .map(str::to_owned)
+        .into_iter()
+        .zip(outputs)
+        .collect())
 }
 
 fn only_input(inputs: &[(String, ArrayD<f32>)]) -> Result<ArrayView4<'_, f32>, String> {
-    let [(_, tiles)] = inputs else { return Err(format!("{} inputs, wanted is one", inputs.len())) };
-    tiles.view().into_dimensionality::<Ix4>().map_err(|error| format!("tiles of four axes: {error}"))
+    let [(_, tiles)] = inputs else {
+        return Err(format!("{} inputs, wanted is one", inputs.len()));
+    };
+    tiles
+        .view()
+        .into_dimensionality::<Ix4>()
+        .map_err(|error| format!("tiles of four axes: {error}"))
 }

@@ -68,29 +68,51 @@ pub(super) fn nuclei_model(tiles: ArrayView4<'_, f32>) -> NucleiHeads {
     if tiles.is_empty() {
         return NucleiHeads { maxima, interior };
     }
-    Zip::from(tiles.outer_iter()).and(maxima.outer_iter_mut()).and(interior.outer_iter_mut()).par_for_each(
-        |tile, mut maxima, mut interior| {
+    Zip::from(tiles.outer_iter())
+        .and(maxima.outer_iter_mut())
+        .and(interior.outer_iter_mut())
+        .par_for_each(|tile, mut maxima, mut interior| {
             let tile = tile.index_axis_move(Axis(2), 0);
-            find_nuclei(tile, maxima.index_axis_mut(Axis(2), 0), interior.index_axis_mut(Axis(2), 0));
-        },
-    );
+            find_nuclei(
+                tile,
+                maxima.index_axis_mut(Axis(2), 0),
+                interior.index_axis_mut(Axis(2), 0),
+            );
+        });
     NucleiHeads { maxima, interior }
 }
 
 /// Fills the heads of one tile.
-fn find_nuclei(tile: ArrayView2<'_, f32>, maxima: ArrayViewMut2<'_, f32>, interior: ArrayViewMut2<'_, f32>) {
+fn find_nuclei(
+    tile: ArrayView2<'_, f32>,
+    maxima: ArrayViewMut2<'_, f32>,
+    interior: ArrayViewMut2<'_, f32>,
+) {
     let mask = foreground(tile);
     let nuclei = part(tile, &mask);
     let mut areas = vec![0; nuclei.summits.len() + 1];
     nuclei.labels.iter().for_each(|label| areas[*label] += 1);
     let depth = distance_inside(&separated(&nuclei.labels));
     let is_nucleus = |label: usize| label > 0 && areas[label] >= LEAST_AREA;
-    Zip::indexed(maxima).and(&nuclei.labels).for_each(|at, place, label| {
-        *place = if is_nucleus(*label) { nearness(at, nuclei.summits[label - 1]) } else { 0.0 };
-    });
-    Zip::from(interior).and(&depth).and(&nuclei.labels).for_each(|place, depth, label| {
-        *place = if is_nucleus(*label) { insideness(*depth) } else { 0.0 };
-    });
+    Zip::indexed(maxima)
+        .and(&nuclei.labels)
+        .for_each(|at, place, label| {
+            *place = if is_nucleus(*label) {
+                nearness(at, nuclei.summits[label - 1])
+            } else {
+                0.0
+            };
+        });
+    Zip::from(interior)
+        .and(&depth)
+        .and(&nuclei.labels)
+        .for_each(|place, depth, label| {
+            *place = if is_nucleus(*label) {
+                insideness(*depth)
+            } else {
+                0.0
+            };
+        });
 }
 
 /// The bright pixels, without specks and holes.
@@ -98,7 +120,9 @@ fn foreground(tile: ArrayView2<'_, f32>) -> Array2<bool> {
     let smooth = gaussian(tile, SMOOTHING);
     let threshold = (OTSU_PART * otsu(&smooth)).clamp(LEAST_THRESHOLD, LARGEST_THRESHOLD);
     let around = gaussian(tile, LOCAL_EXTENT);
-    let bright = Zip::from(&smooth).and(&around).map_collect(|value, mean| *value > threshold.max(LOCAL_PART * mean));
+    let bright = Zip::from(&smooth)
+        .and(&around)
+        .map_collect(|value, mean| *value > threshold.max(LOCAL_PART * mean));
     let eroded = over_cross(&bright, |a, b| a && b);
     filled(&over_cross(&eroded, |a, b| a || b))
 }
@@ -107,9 +131,11 @@ fn foreground(tile: ArrayView2<'_, f32>) -> Array2<bool> {
 fn part(tile: ArrayView2<'_, f32>, mask: &Array2<bool>) -> Basins {
     let depth = gaussian(distance_inside(mask).view(), 1.0);
     let mut heights = gaussian(tile, BRIGHTNESS_SMOOTHING);
-    Zip::from(&mut heights).and(&depth).for_each(|height, depth| {
-        *height = depth.ln_1p() + BRIGHTNESS_WEIGHT * height.max(0.02).ln();
-    });
+    Zip::from(&mut heights)
+        .and(&depth)
+        .for_each(|height, depth| {
+            *height = depth.ln_1p() + BRIGHTNESS_WEIGHT * height.max(0.02).ln();
+        });
     basins(heights.view(), mask, PROMINENCE)
 }
 
@@ -125,7 +151,10 @@ fn separated(labels: &Array2<usize>) -> Array2<bool> {
 }
 
 fn nearness(at: (usize, usize), centre: (usize, usize)) -> f32 {
-    let (rows, columns) = (at.0.abs_diff(centre.0) as f32, at.1.abs_diff(centre.1) as f32);
+    let (rows, columns) = (
+        at.0.abs_diff(centre.0) as f32,
+        at.1.abs_diff(centre.1) as f32,
+    );
     1.0 / (1.0 + FALL * rows.hypot(columns))
 }
 
@@ -158,7 +187,10 @@ fn smoothed_rows(image: ArrayView2<'_, f32>, weights: &[f32]) -> Array2<f32> {
         }
         for (offset, weight) in weights.iter().enumerate().skip(1) {
             let (left, right) = (&padded[radius - offset..], &padded[radius + offset..]);
-            out.iter_mut().zip(left).zip(right).for_each(|((out, left), right)| *out += weight * (left + right));
+            out.iter_mut()
+                .zip(left)
+                .zip(right)
+                .for_each(|((out, left), right)| *out += weight * (left + right));
         }
     }
     result
@@ -168,16 +200,26 @@ fn smoothed_rows(image: ArrayView2<'_, f32>, weights: &[f32]) -> Array2<f32> {
 fn mirrored(place: isize, size: usize) -> usize {
     let period = 2 * size as isize;
     let place = place.rem_euclid(period);
-    if place < size as isize { place as usize } else { (period - 1 - place) as usize }
+    if place < size as isize {
+        place as usize
+    } else {
+        (period - 1 - place) as usize
+    }
 }
 
 /// Otsu's threshold for values between 0 and 1, in steps of 1/256: the one that parts the values into the two classes
 /// whose means are farthest apart; 0 if there is but one value.
 fn otsu(image: &Array2<f32>) -> f32 {
     let mut counts = [0.0_f64; 256];
-    image.iter().for_each(|value| counts[(value * 256.0) as usize & 255] += 1.0);
+    image
+        .iter()
+        .for_each(|value| counts[(value * 256.0) as usize & 255] += 1.0);
     let total: f64 = counts.iter().sum();
-    let moment: f64 = counts.iter().enumerate().map(|(bin, count)| bin as f64 * count).sum();
+    let moment: f64 = counts
+        .iter()
+        .enumerate()
+        .map(|(bin, count)| bin as f64 * count)
+        .sum();
     let (mut below, mut moment_below, mut best) = (0.0, 0.0, (0.0, 0));
     for (bin, count) in counts.iter().enumerate() {
         below += count;
@@ -194,9 +236,18 @@ fn otsu(image: &Array2<f32>) -> f32 {
 fn over_cross(mask: &Array2<bool>, combine: impl Fn(bool, bool) -> bool) -> Array2<bool> {
     let (rows, columns) = mask.dim();
     Array2::from_shape_fn((rows, columns), |(row, column)| {
-        let vertical = [mask[[row.saturating_sub(1), column]], mask[[(row + 1).min(rows - 1), column]]];
-        let horizontal = [mask[[row, column.saturating_sub(1)]], mask[[row, (column + 1).min(columns - 1)]]];
-        vertical.into_iter().chain(horizontal).fold(mask[[row, column]], &combine)
+        let vertical = [
+            mask[[row.saturating_sub(1), column]],
+            mask[[(row + 1).min(rows - 1), column]],
+        ];
+        let horizontal = [
+            mask[[row, column.saturating_sub(1)]],
+            mask[[row, (column + 1).min(columns - 1)]],
+        ];
+        vertical
+            .into_iter()
+            .chain(horizontal)
+            .fold(mask[[row, column]], &combine)
     })
 }
 
@@ -204,15 +255,23 @@ fn over_cross(mask: &Array2<bool>, combine: impl Fn(bool, bool) -> bool) -> Arra
 fn filled(mask: &Array2<bool>) -> Array2<bool> {
     let (rows, columns) = mask.dim();
     let mut result = Array2::from_elem((rows, columns), true);
-    let on_edge = |(row, column): (usize, usize)| row == 0 || column == 0 || row + 1 == rows || column + 1 == columns;
-    let mut open: Vec<_> = mask.indexed_iter().map(|(at, _)| at).filter(|at| on_edge(*at)).collect();
+    let on_edge = |(row, column): (usize, usize)| {
+        row == 0 || column == 0 || row + 1 == rows || column + 1 == columns
+    };
+    let mut open: Vec<_> = mask
+        .indexed_iter()
+        .map(|(at, _)| at)
+        .filter(|at| on_edge(*at))
+        .collect();
     while let Some((row, column)) = open.pop() {
         if mask[[row, column]] || !result[[row, column]] {
             continue;
         }
         result[[row, column]] = false;
         let up_and_left = [(row.wrapping_sub(1), column), (row, column.wrapping_sub(1))];
-        let next = up_and_left.into_iter().chain([(row + 1, column), (row, column + 1)]);
+        let next = up_and_left
+            .into_iter()
+            .chain([(row + 1, column), (row, column + 1)]);
         open.extend(next.filter(|(row, column)| *row < rows && *column < columns));
     }
     result
@@ -226,7 +285,9 @@ mod tests {
     /// Bright discs `(row, column, radius)` on a dim, slightly uneven background.
     fn tile(discs: &[(f32, f32, f32)]) -> Array4<f32> {
         Array4::from_shape_fn((1, 96, 96, 1), |(_, row, column, _)| {
-            let distance = |disc: &(f32, f32, f32)| (row as f32 - disc.0).hypot(column as f32 - disc.1) - disc.2;
+            let distance = |disc: &(f32, f32, f32)| {
+                (row as f32 - disc.0).hypot(column as f32 - disc.1) - disc.2
+            };
             let nearest = discs.iter().map(distance).fold(f32::INFINITY, f32::min);
             0.7 / (1.0 + (2.0 * nearest).exp()) + 0.01 * ((row * 7 + column * 13) % 5) as f32
         })
@@ -237,7 +298,11 @@ mod tests {
     }
 
     fn centres(heads: &NucleiHeads) -> Vec<(usize, usize)> {
-        plane(&heads.maxima).indexed_iter().filter(|(_, value)| **value == 1.0).map(|(at, _)| at).collect()
+        plane(&heads.maxima)
+            .indexed_iter()
+            .filter(|(_, value)| **value == 1.0)
+            .map(|(at, _)| at)
+            .collect()
     }
 
     #[test]
@@ -245,15 +310,23 @@ mod tests {
         let heads = nuclei_model(tile(&[(20.0, 20.0, 9.0), (60.0, 50.0, 12.0)]).view());
         let centres = centres(&heads);
         assert_eq!(centres.len(), 2, "{centres:?}");
-        assert!(centres[0].0.abs_diff(20) <= 2 && centres[0].1.abs_diff(20) <= 2, "{centres:?}");
-        assert!(centres[1].0.abs_diff(60) <= 2 && centres[1].1.abs_diff(50) <= 2, "{centres:?}");
+        assert!(
+            centres[0].0.abs_diff(20) <= 2 && centres[0].1.abs_diff(20) <= 2,
+            "{centres:?}"
+        );
+        assert!(
+            centres[1].0.abs_diff(60) <= 2 && centres[1].1.abs_diff(50) <= 2,
+            "{centres:?}"
+        );
     }
 
     #[test]
     fn touching_nuclei_are_parted_in_both_heads() {
         let heads = nuclei_model(tile(&[(40.0, 30.0, 12.0), (40.0, 52.0, 12.0)]).view());
         assert_eq!(centres(&heads).len(), 2);
-        let row: Vec<f32> = (30..53).map(|column| heads.interior[[0, 40, column, 0]]).collect();
+        let row: Vec<f32> = (30..53)
+            .map(|column| heads.interior[[0, 40, column, 0]])
+            .collect();
         let valley = row.iter().copied().fold(f32::INFINITY, f32::min);
         assert!(valley < 0.1 && row[0] > 0.9 && row[22] > 0.9, "{row:?}");
     }
@@ -261,9 +334,15 @@ mod tests {
     #[test]
     fn outside_nuclei_the_heads_are_zero() {
         let heads = nuclei_model(tile(&[(48.0, 48.0, 12.0)]).view());
-        let outside = |(row, column): (usize, usize)| row.abs_diff(48).pow(2) + column.abs_diff(48).pow(2) > 15 * 15;
+        let outside = |(row, column): (usize, usize)| {
+            row.abs_diff(48).pow(2) + column.abs_diff(48).pow(2) > 15 * 15
+        };
         for head in [&heads.maxima, &heads.interior] {
-            assert!(plane(head).indexed_iter().all(|(at, value)| !outside(at) || *value == 0.0));
+            assert!(
+                plane(head)
+                    .indexed_iter()
+                    .all(|(at, value)| !outside(at) || *value == 0.0)
+            );
         }
     }
 
@@ -271,10 +350,22 @@ mod tests {
     fn tiles_without_nuclei_stay_empty() {
         for flat in [0.0, 0.05, 1.0] {
             let tiles = Array4::from_shape_fn((2, 32, 32, 1), |(_, row, column, _)| {
-                if flat == 0.05 { flat + 0.03 * ((row * 5 + column * 11) % 7) as f32 / 7.0 } else { flat }
+                if flat == 0.05 {
+                    flat + 0.03 * ((row * 5 + column * 11) % 7) as f32 / 7.0
+                } else {
+                    flat
+                }
             });
             let heads = nuclei_model(tiles.view());
-            assert!(flat == 1.0 || heads.interior.iter().chain(&heads.maxima).all(|value| *value == 0.0), "{flat}");
+            assert!(
+                flat == 1.0
+                    || heads
+                        .interior
+                        .iter()
+                        .chain(&heads.maxima)
+                        .all(|value| *value == 0.0),
+                "{flat}"
+            );
             assert!(heads.interior.iter().all(|value| value.is_finite()));
         }
     }
@@ -292,7 +383,12 @@ mod tests {
             tiles[[0, 3, 3, 0]] = odd;
             nuclei_model(tiles.view());
         }
-        assert_eq!(nuclei_model(Array4::zeros((0, 256, 256, 1)).view()).maxima.dim(), (0, 256, 256, 1));
+        assert_eq!(
+            nuclei_model(Array4::zeros((0, 256, 256, 1)).view())
+                .maxima
+                .dim(),
+            (0, 256, 256, 1)
+        );
         nuclei_model(Array4::ones((1, 1, 1, 1)).view());
     }
 

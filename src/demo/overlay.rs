@@ -27,9 +27,22 @@ const WHITE: f32 = 205.0;
 /// # Panics
 ///
 /// If the shapes differ.
-pub(super) fn draw(image: ArrayView2<'_, f32>, labels: ArrayView2<'_, u32>, side: f64) -> Array3<u8> {
-    assert_eq!(image.dim(), labels.dim(), "labels belong to an image of their shape");
-    outlined(stretch(image).view(), labels, &palette::colours([labels], &[]), magnification(image.dim(), side))
+pub(super) fn draw(
+    image: ArrayView2<'_, f32>,
+    labels: ArrayView2<'_, u32>,
+    side: f64,
+) -> Array3<u8> {
+    assert_eq!(
+        image.dim(),
+        labels.dim(),
+        "labels belong to an image of their shape"
+    );
+    outlined(
+        stretch(image).view(),
+        labels,
+        &palette::colours([labels], &[]),
+        magnification(image.dim(), side),
+    )
 }
 
 /// The pictures of the frames of a movie and its labels, both `[frame, row, column]`, and by which number they are magnified.
@@ -45,11 +58,20 @@ pub(super) fn draw_movie(
     colours: &BTreeMap<u32, Rgb>,
     side: f64,
 ) -> (Vec<Array3<u8>>, usize) {
-    assert_eq!(movie.dim(), labels.dim(), "labels belong to a movie of their shape");
+    assert_eq!(
+        movie.dim(),
+        labels.dim(),
+        "labels belong to a movie of their shape"
+    );
     let factor = magnification((movie.dim().1, movie.dim().2), side);
     let stretched = stretch(movie);
     let frames = stretched.outer_iter().zip(labels.outer_iter());
-    (frames.map(|(frame, labels)| outlined(frame, labels, colours, factor)).collect(), factor)
+    (
+        frames
+            .map(|(frame, labels)| outlined(frame, labels, colours, factor))
+            .collect(),
+        factor,
+    )
 }
 
 /// The picture of grays and labels.
@@ -65,8 +87,15 @@ fn outlined(
     let mut picture = Array3::zeros((rows, columns, 3));
     Zip::indexed(picture.lanes_mut(Axis(2))).par_for_each(|(row, column), mut pixel| {
         let shade = gray[[row, column]].round() as u8;
-        let colour = if is_outline(labels.view(), row, column) { colours[&labels[[row, column]]] } else { [shade; 3] };
-        pixel.iter_mut().zip(colour).for_each(|(to, from)| *to = from);
+        let colour = if is_outline(labels.view(), row, column) {
+            colours[&labels[[row, column]]]
+        } else {
+            [shade; 3]
+        };
+        pixel
+            .iter_mut()
+            .zip(colour)
+            .for_each(|(to, from)| *to = from);
     });
     picture
 }
@@ -93,9 +122,15 @@ fn magnification((rows, columns): (usize, usize), side: f64) -> usize {
 
 /// The image between black and white, by the ranks of its values: 0 to [`WHITE`].
 fn stretch<D: Dimension>(image: ArrayView<'_, f32, D>) -> Array<f32, D> {
-    let mut values: Vec<f32> = image.iter().copied().filter(|value| value.is_finite()).collect();
+    let mut values: Vec<f32> = image
+        .iter()
+        .copied()
+        .filter(|value| value.is_finite())
+        .collect();
     values.sort_unstable_by(f32::total_cmp);
-    let Some(last) = values.len().checked_sub(1) else { return Array::zeros(image.raw_dim()) };
+    let Some(last) = values.len().checked_sub(1) else {
+        return Array::zeros(image.raw_dim());
+    };
     let ranked = |share: f64| values[(last as f64 * share).round() as usize];
     let (black, white) = (ranked(DARKEST), ranked(1.0 - BRIGHTEST));
     let range = (white - black).max(f32::MIN_POSITIVE);
@@ -106,7 +141,11 @@ fn stretch<D: Dimension>(image: ArrayView<'_, f32, D>) -> Array<f32, D> {
 fn magnify(image: ArrayView2<'_, f32>, factor: usize) -> Array2<f32> {
     let (rows, columns) = image.dim();
     Array2::from_shape_fn((rows * factor, columns * factor), |(row, column)| {
-        Corners::of((row, column), factor, (rows, columns)).0.iter().map(|(place, weight)| image[*place] * weight).sum()
+        Corners::of((row, column), factor, (rows, columns))
+            .0
+            .iter()
+            .map(|(place, weight)| image[*place] * weight)
+            .sum()
     })
 }
 
@@ -114,12 +153,22 @@ fn magnify(image: ArrayView2<'_, f32>, factor: usize) -> Array2<f32> {
 fn magnify_labels(labels: ArrayView2<'_, u32>, factor: usize) -> Array2<u32> {
     let (rows, columns) = labels.dim();
     Array2::from_shape_fn((rows * factor, columns * factor), |(row, column)| {
-        let corners =
-            Corners::of((row, column), factor, (rows, columns)).0.map(|(place, weight)| (labels[place], weight));
-        let weight =
-            |label: u32| corners.iter().filter(|(other, _)| *other == label).map(|(_, weight)| weight).sum::<f32>();
+        let corners = Corners::of((row, column), factor, (rows, columns))
+            .0
+            .map(|(place, weight)| (labels[place], weight));
+        let weight = |label: u32| {
+            corners
+                .iter()
+                .filter(|(other, _)| *other == label)
+                .map(|(_, weight)| weight)
+                .sum::<f32>()
+        };
         let heavier = |a: u32, b: u32| if weight(b) > weight(a) { b } else { a };
-        corners.iter().map(|(label, _)| *label).reduce(heavier).unwrap_or_default()
+        corners
+            .iter()
+            .map(|(label, _)| *label)
+            .reduce(heavier)
+            .unwrap_or_default()
     })
 }
 
@@ -152,10 +201,15 @@ fn is_outline(labels: ArrayView2<'_, u32>, row: usize, column: usize) -> bool {
     let label = labels[[row, column]];
     label != 0
         && (-OUTLINE..=OUTLINE).any(|down| {
-            (-OUTLINE..=OUTLINE).filter(|across| down * down + across * across <= OUTLINE * OUTLINE).any(|across| {
-                let near = row.checked_add_signed(down).zip(column.checked_add_signed(across));
-                near.and_then(|near| labels.get(near)).is_some_and(|other| *other != label)
-            })
+            (-OUTLINE..=OUTLINE)
+                .filter(|across| down * down + across * across <= OUTLINE * OUTLINE)
+                .any(|across| {
+                    let near = row
+                        .checked_add_signed(down)
+                        .zip(column.checked_add_signed(across));
+                    near.and_then(|near| labels.get(near))
+                        .is_some_and(|other| *other != label)
+                })
         })
 }
 
@@ -167,21 +221,30 @@ mod tests {
     use super::*;
 
     fn outline(labels: &Array2<u32>) -> Array2<bool> {
-        Array2::from_shape_fn(labels.dim(), |(row, column)| is_outline(labels.view(), row, column))
+        Array2::from_shape_fn(labels.dim(), |(row, column)| {
+            is_outline(labels.view(), row, column)
+        })
     }
 
     #[test]
     fn an_outline_is_two_pixels_wide_and_inside() {
         let square = |place: usize, around: std::ops::Range<usize>| around.contains(&place);
-        let labels = Array2::from_shape_fn((12, 12), |(y, x)| 3 * u32::from(square(y, 2..10) && square(x, 2..10)));
+        let labels = Array2::from_shape_fn((12, 12), |(y, x)| {
+            3 * u32::from(square(y, 2..10) && square(x, 2..10))
+        });
         let inside = Array2::from_shape_fn((12, 12), |(y, x)| square(y, 4..8) && square(x, 4..8));
-        assert_eq!(outline(&labels), Array2::from_shape_fn((12, 12), |place| labels[place] == 3 && !inside[place]));
+        assert_eq!(
+            outline(&labels),
+            Array2::from_shape_fn((12, 12), |place| labels[place] == 3 && !inside[place])
+        );
     }
 
     #[test]
     fn touching_cells_are_parted_by_two_outlines() {
         let labels = Array2::from_shape_fn((1, 12), |(_, column)| if column < 6 { 1 } else { 2 });
-        let expected = [false, false, false, false, true, true, true, true, false, false, false, false];
+        let expected = [
+            false, false, false, false, true, true, true, true, false, false, false, false,
+        ];
         assert_eq!(outline(&labels).as_slice(), Some(&expected[..]));
     }
 
@@ -200,27 +263,43 @@ mod tests {
 
     #[test]
     fn contrast_is_stretched_whatever_the_range() {
-        let image = Array2::from_shape_fn((10, 100), |(row, column)| 3000.0 + (row * 100 + column) as f32);
+        let image = Array2::from_shape_fn((10, 100), |(row, column)| {
+            3000.0 + (row * 100 + column) as f32
+        });
         let gray = stretch(image.view());
         assert_eq!((gray[[0, 0]], gray[[9, 99]]), (0.0, WHITE));
         assert!(gray.iter().zip(gray.iter().skip(1)).all(|(a, b)| a <= b));
-        assert!(stretch(Array2::from_elem((3, 3), 7.0).view()).iter().all(|value| *value == 0.0));
+        assert!(
+            stretch(Array2::from_elem((3, 3), 7.0).view())
+                .iter()
+                .all(|value| *value == 0.0)
+        );
     }
 
     #[test]
     fn the_picture_survives_its_file() {
         let labels = array![[1, 1, 0], [1, 1, 0]];
-        let picture = draw(labels.mapv(|label| label as f32).view(), labels.view(), 1100.0);
+        let picture = draw(
+            labels.mapv(|label| label as f32).view(),
+            labels.view(),
+            1100.0,
+        );
         let file = encode_png(&picture).expect("a picture has a PNG form");
-        let mut reader = png::Decoder::new(std::io::Cursor::new(file)).read_info().expect("a PNG header");
+        let mut reader = png::Decoder::new(std::io::Cursor::new(file))
+            .read_info()
+            .expect("a PNG header");
         let mut pixels = vec![0; reader.output_buffer_size().expect("a size")];
         let info = reader.next_frame(&mut pixels).expect("pixels");
-        assert_eq!([info.height as usize, info.width as usize, 3], picture.shape());
+        assert_eq!(
+            [info.height as usize, info.width as usize, 3],
+            picture.shape()
+        );
         assert!(picture.iter().eq(&pixels));
     }
 
     fn labels() -> impl Strategy<Value = Array2<u32>> {
-        proptest::collection::vec(0_u32..3, 30).prop_map(|v| Array2::from_shape_vec((5, 6), v).expect("30 pixels"))
+        proptest::collection::vec(0_u32..3, 30)
+            .prop_map(|v| Array2::from_shape_vec((5, 6), v).expect("30 pixels"))
     }
 
     proptest! {

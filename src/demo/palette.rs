@@ -29,9 +29,16 @@ pub(super) fn colours<'l>(
     beside: &[(u32, u32)],
 ) -> BTreeMap<u32, Rgb> {
     let mut neighbours = Neighbours::new();
-    images.into_iter().for_each(|labels| add_neighbours(&mut neighbours, labels));
-    beside.iter().for_each(|pair| add_pair(&mut neighbours, *pair));
-    hues(&neighbours).into_iter().map(|(label, hue)| (label, bright(hue))).collect()
+    images
+        .into_iter()
+        .for_each(|labels| add_neighbours(&mut neighbours, labels));
+    beside
+        .iter()
+        .for_each(|pair| add_pair(&mut neighbours, *pair));
+    hues(&neighbours)
+        .into_iter()
+        .map(|(label, hue)| (label, bright(hue)))
+        .collect()
 }
 
 /// For each label the labels that lie near it.
@@ -42,7 +49,9 @@ fn add_neighbours(neighbours: &mut Neighbours, labels: ArrayView2<'_, u32>) {
         neighbours.entry(label).or_default();
     }
     for lane in labels.rows().into_iter().chain(labels.columns()) {
-        meetings(lane).into_iter().for_each(|pair| add_pair(neighbours, pair));
+        meetings(lane)
+            .into_iter()
+            .for_each(|pair| add_pair(neighbours, pair));
     }
 }
 
@@ -72,8 +81,16 @@ fn meetings(lane: ArrayView1<'_, u32>) -> Vec<(u32, u32)> {
 fn hues(neighbours: &Neighbours) -> BTreeMap<u32, f64> {
     let mut hues = BTreeMap::new();
     for (&label, beside) in neighbours {
-        let taken: Vec<f64> = beside.iter().filter_map(|label| hues.get(label).copied()).collect();
-        let room = |hue: f64| taken.iter().map(|other| distance(hue, *other)).fold(180.0, f64::min);
+        let taken: Vec<f64> = beside
+            .iter()
+            .filter_map(|label| hues.get(label).copied())
+            .collect();
+        let room = |hue: f64| {
+            taken
+                .iter()
+                .map(|other| distance(hue, *other))
+                .fold(180.0, f64::min)
+        };
         let tried = (0..TRIES).map(|n| (f64::from(label) + f64::from(n)) * GOLDEN_ANGLE % 360.0);
         let (mut best, mut most) = (0.0, -1.0);
         for hue in tried {
@@ -124,7 +141,11 @@ fn linear_rgb(lightness: f64, chroma: f64, hue: f64) -> [f64; 3] {
 
 /// Linear light as sRGB stores it (IEC 61966-2-1).
 fn gamma(value: f64) -> f64 {
-    if value <= 0.003_130_8 { 12.92 * value } else { 1.055 * value.powf(1.0 / 2.4) - 0.055 }
+    if value <= 0.003_130_8 {
+        12.92 * value
+    } else {
+        1.055 * value.powf(1.0 / 2.4) - 0.055
+    }
 }
 
 #[cfg(test)]
@@ -163,16 +184,27 @@ mod tests {
             let [r, g, b] = bright(f64::from(hue));
             let luma = 0.2126 * f64::from(r) + 0.7152 * f64::from(g) + 0.0722 * f64::from(b);
             assert!(luma > 140.0, "hue {hue}: {r} {g} {b}");
-            assert!(r.max(g).max(b) - r.min(g).min(b) > 60, "hue {hue}: {r} {g} {b}");
+            assert!(
+                r.max(g).max(b) - r.min(g).min(b) > 60,
+                "hue {hue}: {r} {g} {b}"
+            );
         }
     }
 
     #[test]
     fn oklab_meets_its_fixed_points() {
         let white = linear_rgb(1.0, 0.0, 0.0);
-        assert!(white.iter().all(|value| (value - 1.0).abs() < 1e-6), "{white:?}");
+        assert!(
+            white.iter().all(|value| (value - 1.0).abs() < 1e-6),
+            "{white:?}"
+        );
         let red = linear_rgb(0.627_955, 0.257_683, 29.234);
-        assert!(red.iter().zip([1.0, 0.0, 0.0]).all(|(a, b)| (a - b).abs() < 1e-3), "{red:?}");
+        assert!(
+            red.iter()
+                .zip([1.0, 0.0, 0.0])
+                .all(|(a, b)| (a - b).abs() < 1e-3),
+            "{red:?}"
+        );
     }
 
     proptest! {

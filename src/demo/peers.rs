@@ -49,11 +49,24 @@ impl Peers {
     /// No processes yet. Their output will go to the folder `logs`, and programs are looked for in `search_path`.
     pub(super) fn new(logs: &Path, search_path: &str) -> anyhow::Result<Self> {
         let mut shell = Command::new("sh");
-        shell.args(["-c", KEEPER]).env_clear().env("PATH", search_path).process_group(0);
-        shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        shell
+            .args(["-c", KEEPER])
+            .env_clear()
+            .env("PATH", search_path)
+            .process_group(0);
+        shell
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         let mut keeper = shell.spawn().context("cannot start `sh`")?;
         let ids = keeper.stdin.take().context("the shell has no input")?;
-        Ok(Self { running: Vec::new(), ids, keeper, search_path: search_path.to_owned(), logs: logs.to_owned() })
+        Ok(Self {
+            running: Vec::new(),
+            ids,
+            keeper,
+            search_path: search_path.to_owned(),
+            logs: logs.to_owned(),
+        })
     }
 
     /// Starts a process with nothing in its environment but `environment` and the search path; gives its id.
@@ -65,25 +78,46 @@ impl Peers {
     ) -> anyhow::Result<u32> {
         let log = self.logs.join(format!("{name}.log"));
         let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-        command.env_clear().env("PATH", &self.search_path).envs(environment.iter().copied());
-        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).process_group(0).kill_on_drop(true);
-        let process = command.spawn().with_context(|| format!("cannot start {name}"))?;
+        command
+            .env_clear()
+            .env("PATH", &self.search_path)
+            .envs(environment.iter().copied());
+        command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .process_group(0)
+            .kill_on_drop(true);
+        let process = command
+            .spawn()
+            .with_context(|| format!("cannot start {name}"))?;
         let id = process.id().with_context(|| format!("{name} has no id"))?;
         self.running.push(Peer { name, process, log });
-        self.ids.write_all(format!("{id}\n").as_bytes()).await.context("the shell has ended")?;
+        self.ids
+            .write_all(format!("{id}\n").as_bytes())
+            .await
+            .context("the shell has ended")?;
         Ok(id)
     }
 
     /// Waits until somebody listens on a port of this machine.
     pub(super) async fn listens(&mut self, port: u16) -> anyhow::Result<()> {
         let connected = async {
-            while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err() {
+            while TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+                .await
+                .is_err()
+            {
                 sleep(Duration::from_millis(10)).await;
             }
             Ok(())
         };
         let waited = timeout(START_LIMIT, self.unless_one_ends(connected)).await;
-        waited.unwrap_or_else(|_| bail!("nobody listens on port {port} after {} s", START_LIMIT.as_secs()))
+        waited.unwrap_or_else(|_| {
+            bail!(
+                "nobody listens on port {port} after {} s",
+                START_LIMIT.as_secs()
+            )
+        })
     }
 
     /// What `work` gives, or an error with the last lines of its log as soon as a process ends by itself.
@@ -91,7 +125,10 @@ impl Peers {
         &mut self,
         work: impl Future<Output = anyhow::Result<T>>,
     ) -> anyhow::Result<T> {
-        let ends = self.running.iter_mut().map(|peer| Box::pin(peer.process.wait()));
+        let ends = self
+            .running
+            .iter_mut()
+            .map(|peer| Box::pin(peer.process.wait()));
         let (end, which) = tokio::select! {
             result = work => return result,
             (end, which, _) = select_all(ends) => (end, which),
@@ -101,32 +138,49 @@ impl Peers {
 
     /// Ends every process, the youngest first, and returns when all have ended.
     pub(super) async fn end(self) -> anyhow::Result<()> {
-        let Self { mut running, ids, mut keeper, .. } = self;
+        let Self {
+            mut running,
+            ids,
+            mut keeper,
+            ..
+        } = self;
         drop(ids);
         let all_ended = async {
             join_all(running.iter_mut().map(|peer| peer.process.wait())).await;
             keeper.wait().await
         };
-        timeout(END_LIMIT, all_ended).await.context("the processes of the demo do not end")??;
+        timeout(END_LIMIT, all_ended)
+            .await
+            .context("the processes of the demo do not end")??;
         Ok(())
     }
 }
 
 impl Peer {
     fn failure(&self, end: &ExitStatus) -> anyhow::Error {
-        anyhow!("{} has ended early ({end}); its last lines:\n{}", self.name, tail(&self.log))
+        anyhow!(
+            "{} has ended early ({end}); its last lines:\n{}",
+            self.name,
+            tail(&self.log)
+        )
     }
 }
 
 /// A port of this machine on which nobody listens.
 pub(super) async fn free_port() -> anyhow::Result<u16> {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    Ok(TcpListener::bind(any).await.context("cannot find a free port")?.local_addr()?.port())
+    Ok(TcpListener::bind(any)
+        .await
+        .context("cannot find a free port")?
+        .local_addr()?
+        .port())
 }
 
 /// The last lines of a log, indented.
 fn tail(log: &Path) -> String {
-    let text = fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let text = fs::read(log)
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default();
     let lines: Vec<_> = text.lines().map(|line| format!("  {line}")).collect();
     match lines.as_slice() {
         [] => format!("  ({} is empty)", log.display()),
@@ -145,11 +199,16 @@ mod tests {
     }
 
     fn search_path() -> String {
-        crate::settings::Env::from_process().get("PATH").unwrap_or_default().to_owned()
+        crate::settings::Env::from_process()
+            .get("PATH")
+            .unwrap_or_default()
+            .to_owned()
     }
 
     fn is_alive(id: u32) -> bool {
-        let check = std::process::Command::new("sh").args(["-c", &format!("kill -0 {id} 2>/dev/null")]).status();
+        let check = std::process::Command::new("sh")
+            .args(["-c", &format!("kill -0 {id} 2>/dev/null")])
+            .status();
         check.expect("a shell").success()
     }
 
@@ -170,23 +229,36 @@ mod tests {
         let mut ids = Vec::new();
         for name in ["older", "younger"] {
             let file = folder.path().join("order");
-            let script =
-                format!("trap 'echo {name} >> {}; exit' TERM; echo up; while :; do sleep 0.02; done", file.display());
-            ids.push(peers.start(name, shell(&script), &[]).await.expect("a process"));
+            let script = format!(
+                "trap 'echo {name} >> {}; exit' TERM; echo up; while :; do sleep 0.02; done",
+                file.display()
+            );
+            ids.push(
+                peers
+                    .start(name, shell(&script), &[])
+                    .await
+                    .expect("a process"),
+            );
             while tail(&folder.path().join(format!("{name}.log"))) != "  up" {
                 sleep(Duration::from_millis(5)).await;
             }
         }
         peers.end().await.expect("all end");
         assert!(ids.iter().all(|id| !is_alive(*id)));
-        assert_eq!(fs::read_to_string(folder.path().join("order")).expect("both wrote"), "younger\nolder\n");
+        assert_eq!(
+            fs::read_to_string(folder.path().join("order")).expect("both wrote"),
+            "younger\nolder\n"
+        );
     }
 
     #[tokio::test]
     async fn processes_do_not_outlive_their_owner() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut peers = Peers::new(folder.path(), &search_path()).expect("a shell");
-        let id = peers.start("sleeper", shell("exec sleep 600"), &[]).await.expect("a process");
+        let id = peers
+            .start("sleeper", shell("exec sleep 600"), &[])
+            .await
+            .expect("a process");
         assert!(is_alive(id));
         drop(peers);
         assert!(vanishes(id).await);
@@ -196,11 +268,24 @@ mod tests {
     async fn an_early_end_is_reported_with_the_log() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut peers = Peers::new(folder.path(), &search_path()).expect("a shell");
-        peers.start("sleeper", shell("exec sleep 600"), &[]).await.expect("a process");
-        peers.start("broken", shell("echo no memory left >&2; exit 3"), &[]).await.expect("a process");
+        peers
+            .start("sleeper", shell("exec sleep 600"), &[])
+            .await
+            .expect("a process");
+        peers
+            .start("broken", shell("echo no memory left >&2; exit 3"), &[])
+            .await
+            .expect("a process");
         let never = std::future::pending::<anyhow::Result<()>>();
-        let error = peers.unless_one_ends(never).await.expect_err("one has ended").to_string();
-        assert!(error.contains("broken") && error.contains("no memory left"), "{error}");
+        let error = peers
+            .unless_one_ends(never)
+            .await
+            .expect_err("one has ended")
+            .to_string();
+        assert!(
+            error.contains("broken") && error.contains("no memory left"),
+            "{error}"
+        );
         peers.end().await.expect("the other ends");
     }
 
@@ -208,7 +293,10 @@ mod tests {
     async fn processes_see_only_the_environment_they_are_given() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut peers = Peers::new(folder.path(), &search_path()).expect("a shell");
-        peers.start("env", shell("env; exec sleep 600"), &[("QUEUE", "here")]).await.expect("a process");
+        peers
+            .start("env", shell("env; exec sleep 600"), &[("QUEUE", "here")])
+            .await
+            .expect("a process");
         while !tail(&folder.path().join("env.log")).contains("QUEUE=here") {
             sleep(Duration::from_millis(5)).await;
         }

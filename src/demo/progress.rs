@@ -23,7 +23,12 @@ pub(super) struct Progress<W> {
 impl<W: Write> Progress<W> {
     /// Progress that begins now.
     pub(super) fn new(out: W, style: Style) -> Self {
-        Self { out, style, start: Instant::now(), stages: Vec::new() }
+        Self {
+            out,
+            style,
+            start: Instant::now(),
+            stages: Vec::new(),
+        }
     }
 
     /// Shows that the job stands at `stage`; fit to be called often.
@@ -35,7 +40,9 @@ impl<W: Write> Progress<W> {
         let elapsed = self.start.elapsed();
         match self.style {
             Style::Rewritten => write!(self.out, "\r  {}\x1b[K", line(&self.stages, elapsed))?,
-            Style::Lines if is_new => writeln!(self.out, "  {:6.2} s  {stage}", elapsed.as_secs_f64())?,
+            Style::Lines if is_new => {
+                writeln!(self.out, "  {:6.2} s  {stage}", elapsed.as_secs_f64())?
+            }
             Style::Lines => {}
         }
         self.out.flush()
@@ -71,14 +78,25 @@ mod tests {
     #[test]
     fn a_terminal_gets_one_line() {
         let text = shown(Style::Rewritten);
-        assert_eq!((text.matches('\n').count(), text.matches('\r').count()), (1, 3));
-        assert!(text.rsplit('\r').next().is_some_and(|last| last.contains("new → started")), "{text}");
+        assert_eq!(
+            (text.matches('\n').count(), text.matches('\r').count()),
+            (1, 3)
+        );
+        assert!(
+            text.rsplit('\r')
+                .next()
+                .is_some_and(|last| last.contains("new → started")),
+            "{text}"
+        );
     }
 
     #[test]
     fn a_file_gets_each_stage_once() {
         let text = shown(Style::Lines);
-        let stages: Vec<_> = text.lines().filter_map(|line| line.split_whitespace().last()).collect();
+        let stages: Vec<_> = text
+            .lines()
+            .filter_map(|line| line.split_whitespace().last())
+            .collect();
         assert_eq!(stages, ["new", "started"]);
     }
 }

@@ -33,14 +33,24 @@ impl Display for Report {
             writeln!(f, "              {entry}")?;
         }
         writeln!(f, "  logs      {}", self.logs.display())?;
-        writeln!(f, "\nThe model here is a classical stand-in (filters and thresholds), no trained network.")?;
+        writeln!(
+            f,
+            "\nThe model here is a classical stand-in (filters and thresholds), no trained network."
+        )?;
         writeln!(f, "With an image of your own: make demo IMAGE=my.tif")?;
-        writeln!(f, "With trained models on TensorFlow Serving: see README.md")
+        writeln!(
+            f,
+            "With trained models on TensorFlow Serving: see README.md"
+        )
     }
 }
 
 fn write_agreement(f: &mut fmt::Formatter<'_>, agreement: &Agreement) -> fmt::Result {
-    writeln!(f, "\nagainst the {} cells of the truth mask\n", agreement.expected)?;
+    writeln!(
+        f,
+        "\nagainst the {} cells of the truth mask\n",
+        agreement.expected
+    )?;
     writeln!(f, "  {:<20}{:>8}", "found", agreement.found)?;
     writeln!(f, "  {:<20}{:>8}", "matched (IoU > 0.5)", agreement.matched)?;
     writeln!(f, "  {:<20}{:>8.3}", "F1", agreement.f1())?;

@@ -19,7 +19,11 @@ pub(super) struct Entry {
 impl Entry {
     /// The number of cells.
     pub(super) fn cells(&self) -> usize {
-        self.labels.iter().filter(|label| **label != 0).collect::<HashSet<_>>().len()
+        self.labels
+            .iter()
+            .filter(|label| **label != 0)
+            .collect::<HashSet<_>>()
+            .len()
     }
 }
 
@@ -32,7 +36,8 @@ pub(super) fn read(archive: &[u8]) -> anyhow::Result<Vec<Entry>> {
         let name = entry.name()?.into_owned();
         let mut file = Vec::new();
         entry.read_to_end(&mut file)?;
-        let labels = sample::labels(&file).with_context(|| format!("`{name}` is no label image"))?;
+        let labels =
+            sample::labels(&file).with_context(|| format!("`{name}` is no label image"))?;
         entries.push(Entry { name, labels });
     }
     Ok(entries)
@@ -50,9 +55,13 @@ mod tests {
     fn cells_are_counted_by_their_labels() {
         let labels = array![[0.0_f32, 3.0, 3.0], [7.0, 0.0, 3.0]];
         let file = encode_tiff(labels.view().into_dyn());
-        let archive = write_zip([("folder/a_batch_0_feature_0.tif".to_owned(), file)]).expect("an archive");
+        let archive =
+            write_zip([("folder/a_batch_0_feature_0.tif".to_owned(), file)]).expect("an archive");
         let entries = read(&archive).expect("it can be read");
-        assert_eq!((entries[0].name.as_str(), entries[0].cells()), ("folder/a_batch_0_feature_0.tif", 2));
+        assert_eq!(
+            (entries[0].name.as_str(), entries[0].cells()),
+            ("folder/a_batch_0_feature_0.tif", 2)
+        );
     }
 
     #[test]

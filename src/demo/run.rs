@@ -41,12 +41,20 @@ const POLL: Duration = Duration::from_millis(20);
 pub(super) async fn run(image: Option<&Path>, stop: CancellationToken) -> anyhow::Result<()> {
     let sample = image.map_or_else(|| Ok(Sample::shipped()), Sample::read)?;
     let places = Places::prepare()?;
-    let search_path = Env::from_process().get("PATH").unwrap_or_default().to_owned();
+    let search_path = Env::from_process()
+        .get("PATH")
+        .unwrap_or_default()
+        .to_owned();
     let mut peers = Peers::new(&places.logs, &search_path)?;
-    let worked = stop.run_until_cancelled(work(&mut peers, &places, &sample)).await;
+    let worked = stop
+        .run_until_cancelled(work(&mut peers, &places, &sample))
+        .await;
     peers.end().await?;
-    let Some(record) = worked else { bail!("interrupted; every process of the demo has ended") };
-    let record = record.with_context(|| format!("the demo has failed; logs are in {}", places.logs.display()))?;
+    let Some(record) = worked else {
+        bail!("interrupted; every process of the demo has ended")
+    };
+    let record = record
+        .with_context(|| format!("the demo has failed; logs are in {}", places.logs.display()))?;
     let report = compute::run(move || report(&places, &sample, &record)).await?;
     write!(stdout(), "{report}")?;
     Ok(())
@@ -65,25 +73,45 @@ impl Places {
     fn prepare() -> anyhow::Result<Self> {
         let output = PathBuf::from(OUTPUT);
         let logs = output.join("logs");
-        fs::create_dir_all(&logs).with_context(|| format!("cannot make the folder {}", logs.display()))?;
-        let scratch = tempfile::Builder::new().prefix("redis-consumer-demo-").tempdir()?;
+        fs::create_dir_all(&logs)
+            .with_context(|| format!("cannot make the folder {}", logs.display()))?;
+        let scratch = tempfile::Builder::new()
+            .prefix("redis-consumer-demo-")
+            .tempdir()?;
         let bucket = scratch.path().join("bucket");
         fs::create_dir(&bucket)?;
-        Ok(Self { output, logs, bucket, _scratch: scratch })
+        Ok(Self {
+            output,
+            logs,
+            bucket,
+            _scratch: scratch,
+        })
     }
 }
 
 /// Starts everything, submits the job and follows it to its end.
 async fn work(peers: &mut Peers, places: &Places, sample: &Sample) -> anyhow::Result<Record> {
-    writeln!(stdout(), "segmenting {} with a whole system on this machine:\n", sample.name)?;
+    writeln!(
+        stdout(),
+        "segmenting {} with a whole system on this machine:\n",
+        sample.name
+    )?;
     let redis_port = start_redis(peers, places).await?;
     let model_port = start_model_server(peers).await?;
     start_consumer(peers, places, [redis_port, model_port]).await?;
     upload(&places.bucket, sample)?;
-    let queue = Queue::new(QueueSettings::new(RedisSettings::plain(HERE, redis_port), QUEUE, "demo"));
+    let queue = Queue::new(QueueSettings::new(
+        RedisSettings::plain(HERE, redis_port),
+        QUEUE,
+        "demo",
+    ));
     writeln!(stdout())?;
     let record = peers.unless_one_ends(follow(&queue, sample)).await?;
-    ensure!(!record.has_failed(), "the job has failed {}", record.reason());
+    ensure!(
+        !record.has_failed(),
+        "the job has failed {}",
+        record.reason()
+    );
     Ok(record)
 }
 
@@ -91,9 +119,21 @@ async fn start_redis(peers: &mut Peers, places: &Places) -> anyhow::Result<u16> 
     let port = free_port().await?;
     let mut command = Command::new("redis-server");
     command.args(["--bind", HERE, "--port", &port.to_string()]);
-    command.args(["--save", "", "--appendonly", "no", "--daemonize", "no", "--dir"]).arg(&places.bucket);
+    command
+        .args([
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--daemonize",
+            "no",
+            "--dir",
+        ])
+        .arg(&places.bucket);
     let id = peers.start("redis-server", command, &[]).await;
-    let id = id.context("Redis is needed: install the package `redis-server`, or use `make demo`, which does")?;
+    let id = id.context(
+        "Redis is needed: install the package `redis-server`, or use `make demo`, which does",
+    )?;
     peers.listens(port).await?;
     introduce("redis-server", id, &format!("{HERE}:{port}"))?;
     Ok(port)
@@ -102,16 +142,32 @@ async fn start_redis(peers: &mut Peers, places: &Places) -> anyhow::Result<u16> 
 async fn start_model_server(peers: &mut Peers) -> anyhow::Result<u16> {
     let port = free_port().await?;
     let mut command = Command::new(env::current_exe()?);
-    command.args(["demo-model-server", "--port", &port.to_string(), "--model", MODEL]);
+    command.args([
+        "demo-model-server",
+        "--port",
+        &port.to_string(),
+        "--model",
+        MODEL,
+    ]);
     let id = peers.start("model-server", command, &[]).await?;
     peers.listens(port).await?;
-    introduce("model server", id, &format!("{HERE}:{port}, {MODEL} (a classical stand-in)"))?;
+    introduce(
+        "model server",
+        id,
+        &format!("{HERE}:{port}, {MODEL} (a classical stand-in)"),
+    )?;
     Ok(port)
 }
 
 /// The consumer with the variables that an operator would set.
-async fn start_consumer(peers: &mut Peers, places: &Places, [redis, model]: [u16; 2]) -> anyhow::Result<()> {
-    let bucket = Url::from_directory_path(&places.bucket).ok().context("the bucket's folder has no URL")?;
+async fn start_consumer(
+    peers: &mut Peers,
+    places: &Places,
+    [redis, model]: [u16; 2],
+) -> anyhow::Result<()> {
+    let bucket = Url::from_directory_path(&places.bucket)
+        .ok()
+        .context("the bucket's folder has no URL")?;
     let (redis, model) = (redis.to_string(), model.to_string());
     let environment = [
         ("CONSUMER_TYPE", "segmentation"),
@@ -146,10 +202,18 @@ fn upload(bucket: &Path, sample: &Sample) -> anyhow::Result<()> {
 /// Submits the job as the web frontend does, and shows its progress until it is final.
 async fn follow(queue: &Queue, sample: &Sample) -> anyhow::Result<Record> {
     let key = JobKey(format!("{QUEUE}:{}:{:032x}", sample.name, fastrand::u128(..)).into_bytes());
-    let fields =
-        Submission { input_key: &sample.key(), original_name: &sample.name, channels: "0,", dimension_order: "" }
-            .fields();
-    let style = if stdout().is_terminal() { Style::Rewritten } else { Style::Lines };
+    let fields = Submission {
+        input_key: &sample.key(),
+        original_name: &sample.name,
+        channels: "0,",
+        dimension_order: "",
+    }
+    .fields();
+    let style = if stdout().is_terminal() {
+        Style::Rewritten
+    } else {
+        Style::Lines
+    };
     let mut progress = Progress::new(stdout(), style);
     queue.submit(&key, &fields).await?;
     loop {
@@ -166,7 +230,10 @@ async fn follow(queue: &Queue, sample: &Sample) -> anyhow::Result<Record> {
 /// Copies the result to the output folder, draws it and sums it up.
 fn report(places: &Places, sample: &Sample, record: &Record) -> anyhow::Result<Report> {
     let key = record.output_key().context("the job names no result")?;
-    let (archive, overlay) = (places.output.join("result.zip"), places.output.join("overlay.png"));
+    let (archive, overlay) = (
+        places.output.join("result.zip"),
+        places.output.join("overlay.png"),
+    );
     fs::copy(places.bucket.join(key), &archive).context("the result is not in the bucket")?;
     let entries = result::read(&fs::read(&archive)?)?;
     let first = &entries.first().context("the archive is empty")?.labels;
@@ -184,13 +251,25 @@ fn report(places: &Places, sample: &Sample, record: &Record) -> anyhow::Result<R
 
 fn draw(sample: &Sample, labels: &Array2<u32>, path: &Path) -> anyhow::Result<()> {
     let image = sample.plane()?;
-    ensure!(image.dim() == labels.dim(), "labels of {:?} pixels for an image of {:?}", labels.dim(), image.dim());
+    ensure!(
+        image.dim() == labels.dim(),
+        "labels of {:?} pixels for an image of {:?}",
+        labels.dim(),
+        image.dim()
+    );
     let picture = overlay::encode_png(&overlay::draw(image.view(), labels.view(), OVERLAY_SIDE))?;
     fs::write(path, picture).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn agreement(sample: &Sample, labels: &Array2<u32>) -> anyhow::Result<Option<Agreement>> {
-    let Some(truth) = sample.truth()? else { return Ok(None) };
-    ensure!(truth.dim() == labels.dim(), "the truth mask has {:?} pixels, the result {:?}", truth.dim(), labels.dim());
+    let Some(truth) = sample.truth()? else {
+        return Ok(None);
+    };
+    ensure!(
+        truth.dim() == labels.dim(),
+        "the truth mask has {:?} pixels, the result {:?}",
+        truth.dim(),
+        labels.dim()
+    );
     Ok(Some(Agreement::of(labels.view(), truth.view())))
 }

@@ -11,7 +11,8 @@ use crate::images::{self, Container, Limits};
 /// From the 2018 Data Science Bowl; `tests/fixtures/nuclei/README.md` says where exactly, and under which licence.
 const SHIPPED_NAME: &str = "dsb2018_777f7c42.png";
 const SHIPPED_IMAGE: &[u8] = include_bytes!("../../tests/fixtures/nuclei/dsb2018_777f7c42.png");
-const SHIPPED_TRUTH: &[u8] = include_bytes!("../../tests/fixtures/nuclei/dsb2018_777f7c42_labels.tif");
+const SHIPPED_TRUTH: &[u8] =
+    include_bytes!("../../tests/fixtures/nuclei/dsb2018_777f7c42_labels.tif");
 
 /// An image file, and a file with the labels it should get if there is one.
 pub(super) struct Sample {
@@ -24,14 +25,22 @@ pub(super) struct Sample {
 impl Sample {
     /// The image that comes with the program.
     pub(super) fn shipped() -> Self {
-        Self { name: SHIPPED_NAME.to_owned(), file: SHIPPED_IMAGE.to_vec(), truth: Some(SHIPPED_TRUTH.to_vec()) }
+        Self {
+            name: SHIPPED_NAME.to_owned(),
+            file: SHIPPED_IMAGE.to_vec(),
+            truth: Some(SHIPPED_TRUTH.to_vec()),
+        }
     }
 
     /// An image of the user's, with `NAME_labels.tif` beside `NAME.…` as its truth if that is there.
     pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
         let cannot_read = || format!("cannot read {}", path.display());
         let file = fs::read(path).with_context(cannot_read)?;
-        let name = path.file_name().with_context(cannot_read)?.to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .with_context(cannot_read)?
+            .to_string_lossy()
+            .into_owned();
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         let truth = fs::read(path.with_file_name(format!("{stem}_labels.tif"))).ok();
         Ok(Self { name, file, truth })
@@ -51,20 +60,29 @@ impl Sample {
         let image = images::decode(&self.file, &self.name, &Limits::default())?;
         let order = images::default_order(image.shape(), Container::of(&self.name))?;
         let image = images::to_bxyc(image, order)?;
-        Ok(image.index_axis_move(Axis(3), 0).index_axis_move(Axis(0), 0))
+        Ok(image
+            .index_axis_move(Axis(3), 0)
+            .index_axis_move(Axis(0), 0))
     }
 
     /// The labels that the plane should get, `[row, column]`, if they are known.
     pub(super) fn truth(&self) -> anyhow::Result<Option<Array2<u32>>> {
-        self.truth.as_deref().map(|file| labels(file).context("the truth mask cannot be used")).transpose()
+        self.truth
+            .as_deref()
+            .map(|file| labels(file).context("the truth mask cannot be used"))
+            .transpose()
     }
 }
 
 /// A label image `[row, column]` from a TIFF file.
 pub(super) fn labels(file: &[u8]) -> anyhow::Result<Array2<u32>> {
-    let values = images::decode(file, "labels.tif", &Limits::default())?.into_dimensionality::<Ix2>()?;
+    let values =
+        images::decode(file, "labels.tif", &Limits::default())?.into_dimensionality::<Ix2>()?;
     let is_label = |value: &f32| *value >= 0.0 && value.fract() == 0.0 && *value < 16_777_216.0;
-    ensure!(values.iter().all(is_label), "labels are whole numbers from 0 on");
+    ensure!(
+        values.iter().all(is_label),
+        "labels are whole numbers from 0 on"
+    );
     Ok(values.mapv(|value| value as u32))
 }
 
@@ -76,14 +94,24 @@ mod tests {
     fn the_shipped_image_has_a_truth_of_its_shape() {
         let sample = Sample::shipped();
         let plane = sample.plane().expect("an image");
-        let truth = sample.truth().expect("a label image").expect("it is shipped");
+        let truth = sample
+            .truth()
+            .expect("a label image")
+            .expect("it is shipped");
         assert_eq!(plane.dim(), truth.dim());
         assert_eq!(truth.iter().max(), Some(&43));
     }
 
     #[test]
     fn keys_keep_the_suffix_and_nothing_else() {
-        let key = |name: &str| Sample { name: name.to_owned(), file: Vec::new(), truth: None }.key();
+        let key = |name: &str| {
+            Sample {
+                name: name.to_owned(),
+                file: Vec::new(),
+                truth: None,
+            }
+            .key()
+        };
         assert_eq!(key("my cells #1.TIF"), "uploads/image.TIF");
         assert_eq!(key("no suffix"), "uploads/image");
         assert_eq!(key("odd.t f"), "uploads/image");
@@ -94,8 +122,20 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("mine.png");
         fs::write(&path, SHIPPED_IMAGE).expect("a file");
-        assert!(Sample::read(&path).expect("it is there").truth().expect("none is no error").is_none());
+        assert!(
+            Sample::read(&path)
+                .expect("it is there")
+                .truth()
+                .expect("none is no error")
+                .is_none()
+        );
         fs::write(folder.path().join("mine_labels.tif"), SHIPPED_TRUTH).expect("a file");
-        assert!(Sample::read(&path).expect("it is there").truth().expect("it can be read").is_some());
+        assert!(
+            Sample::read(&path)
+                .expect("it is there")
+                .truth()
+                .expect("it can be read")
+                .is_some()
+        );
     }
 }

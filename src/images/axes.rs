@@ -16,7 +16,10 @@ use ndarray::{Array4, ArrayD, Axis, Ix3, Ix4};
 /// not have four axes.
 pub fn to_bxyc(image: ArrayD<f32>, order: &str) -> Result<Array4<f32>, AxesError> {
     if image.ndim() != order.chars().count() {
-        return Err(AxesError::Rank { axes: image.ndim(), order: order.to_owned() });
+        return Err(AxesError::Rank {
+            axes: image.ndim(),
+            order: order.to_owned(),
+        });
     }
     let last = image.ndim().saturating_sub(1);
     let mut image = match order {
@@ -32,7 +35,11 @@ pub fn to_bxyc(image: ArrayD<f32>, order: &str) -> Result<Array4<f32>, AxesError
         let end = image.ndim();
         image = image.insert_axis(Axis(end));
     }
-    image.into_dimensionality::<Ix4>().map_err(|_| AxesError::Order { order: order.to_owned() })
+    image
+        .into_dimensionality::<Ix4>()
+        .map_err(|_| AxesError::Order {
+            order: order.to_owned(),
+        })
 }
 
 /// The dimension order of a job that names none.
@@ -50,7 +57,9 @@ pub fn default_order(shape: &[usize], container: Container) -> Result<&'static s
         ([first, middle, last], Container::Tiff) if first <= middle && first <= last => Ok("CXY"),
         ([_, middle, last], Container::Tiff) if last < middle => Ok("XYC"),
         ([_, _, _, _], _) => Ok("BXYC"),
-        _ => Err(AxesError::Ambiguous { shape: shape.to_vec() }),
+        _ => Err(AxesError::Ambiguous {
+            shape: shape.to_vec(),
+        }),
     }
 }
 
@@ -67,7 +76,11 @@ impl Container {
     /// The kind of the file of this name.
     #[must_use]
     pub fn of(name: &str) -> Self {
-        if super::is_tiff_name(name) { Self::Tiff } else { Self::Other }
+        if super::is_tiff_name(name) {
+            Self::Tiff
+        } else {
+            Self::Other
+        }
     }
 }
 
@@ -94,12 +107,22 @@ pub struct ModelInput<'a> {
 /// In the order they are looked for: another rank than the model's ([`AxesError::ModelRank`]), a channel that is not there
 /// ([`AxesError::NoSuchChannel`]), a channel count other than the model's ([`AxesError::ChannelCount`]), an image over the
 /// size limits ([`AxesError::TooLarge`]).
-pub fn validate_model_input(image: ArrayD<f32>, model: &ModelInput<'_>) -> Result<ArrayD<f32>, AxesError> {
+pub fn validate_model_input(
+    image: ArrayD<f32>,
+    model: &ModelInput<'_>,
+) -> Result<ArrayD<f32>, AxesError> {
     let rank = model.shape.len();
     if image.ndim() != rank || rank < 3 {
-        return Err(AxesError::ModelRank { axes: image.ndim(), model_axes: rank });
+        return Err(AxesError::ModelRank {
+            axes: image.ndim(),
+            model_axes: rank,
+        });
     }
-    let image = if channel_axis(image.shape()) == rank - 1 { image } else { move_axis(image, 1, rank - 1) };
+    let image = if channel_axis(image.shape()) == rank - 1 {
+        image
+    } else {
+        move_axis(image, 1, rank - 1)
+    };
     let image = select_channels(image, model.channels)?;
     let channels = image.shape()[rank - 1];
     let wanted = model.shape[rank - 1];
@@ -109,7 +132,12 @@ pub fn validate_model_input(image: ArrayD<f32>, model: &ModelInput<'_>) -> Resul
     let (height, width) = (image.shape()[rank - 3], image.shape()[rank - 2]);
     if width > model.max_width || height > model.max_height {
         let (max_width, max_height) = (model.max_width, model.max_height);
-        return Err(AxesError::TooLarge { width, height, max_width, max_height });
+        return Err(AxesError::TooLarge {
+            width,
+            height,
+            max_width,
+            max_height,
+        });
     }
     Ok(image)
 }
@@ -130,7 +158,9 @@ pub fn spot_batch(image: ArrayD<f32>) -> Result<Array4<f32>, AxesError> {
         [_, middle, last] if last < middle => move_axis(image, 2, 0),
         _ => image,
     };
-    let batch = batch.into_dimensionality::<Ix3>().map_err(|_| AxesError::SpotRank { shape })?;
+    let batch = batch
+        .into_dimensionality::<Ix3>()
+        .map_err(|_| AxesError::SpotRank { shape })?;
     Ok(batch.insert_axis(Axis(3)))
 }
 
@@ -139,7 +169,11 @@ pub fn spot_batch(image: ArrayD<f32>) -> Result<Array4<f32>, AxesError> {
 #[must_use]
 pub fn detect_dimension_order(image_shape: &[usize], model_rank: usize) -> String {
     let spatial = &"ZYX"[3 - model_rank.saturating_sub(2).min(3)..];
-    if channel_axis(image_shape) + 1 == model_rank { format!("{spatial}C") } else { format!("C{spatial}") }
+    if channel_axis(image_shape) + 1 == model_rank {
+        format!("{spatial}C")
+    } else {
+        format!("C{spatial}")
+    }
 }
 
 /// Why an image does not fit its dimension order or its model.
@@ -223,15 +257,27 @@ pub enum AxesError {
 pub(super) fn tuple(shape: &[usize]) -> String {
     match shape {
         [only] => format!("({only},)"),
-        _ => format!("({})", shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
+        _ => format!(
+            "({})",
+            shape
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
     }
 }
 
 /// The image without its axes of length 1.
 #[must_use]
 pub fn squeeze(image: ArrayD<f32>) -> ArrayD<f32> {
-    let singles: Vec<usize> = (0..image.ndim()).rev().filter(|&axis| image.shape()[axis] == 1).collect();
-    singles.into_iter().fold(image, |image, axis| image.index_axis_move(Axis(axis), 0))
+    let singles: Vec<usize> = (0..image.ndim())
+        .rev()
+        .filter(|&axis| image.shape()[axis] == 1)
+        .collect();
+    singles
+        .into_iter()
+        .fold(image, |image, axis| image.index_axis_move(Axis(axis), 0))
 }
 
 /// The axis `from` taken out and put in at `to`, the others in their order.
@@ -248,11 +294,18 @@ fn swapped(mut image: ArrayD<f32>, a: usize, b: usize) -> ArrayD<f32> {
 
 /// The first smallest axis behind the batch axis.
 fn channel_axis(shape: &[usize]) -> usize {
-    (1..shape.len()).min_by_key(|&axis| shape[axis]).unwrap_or(0)
+    (1..shape.len())
+        .min_by_key(|&axis| shape[axis])
+        .unwrap_or(0)
 }
 
-fn select_channels(image: ArrayD<f32>, channels: Option<&[usize]>) -> Result<ArrayD<f32>, AxesError> {
-    let Some(selected) = channels else { return Ok(image) };
+fn select_channels(
+    image: ArrayD<f32>,
+    channels: Option<&[usize]>,
+) -> Result<ArrayD<f32>, AxesError> {
+    let Some(selected) = channels else {
+        return Ok(image);
+    };
     let axis = Axis(image.ndim() - 1);
     let channels = image.len_of(axis);
     if let Some(&channel) = selected.iter().find(|&&channel| channel >= channels) {
@@ -266,7 +319,11 @@ fn select_channels(image: ArrayD<f32>, channels: Option<&[usize]>) -> Result<Arr
 
 /// The same array in standard layout, copied only where it is not in it yet.
 fn contiguous(image: ArrayD<f32>) -> ArrayD<f32> {
-    if image.is_standard_layout() { image } else { image.as_standard_layout().into_owned() }
+    if image.is_standard_layout() {
+        image
+    } else {
+        image.as_standard_layout().into_owned()
+    }
 }
 
 #[cfg(test)]
@@ -276,20 +333,33 @@ mod tests {
 
     fn counting(shape: &[usize]) -> ArrayD<f32> {
         let count = shape.iter().product::<usize>();
-        ArrayD::from_shape_vec(shape, (0..count).map(|value| value as f32).collect()).expect("count matches")
+        ArrayD::from_shape_vec(shape, (0..count).map(|value| value as f32).collect())
+            .expect("count matches")
     }
 
     #[test]
     fn the_message_names_the_order_and_both_ranks() {
         let error = to_bxyc(counting(&[4, 5]), "BXYC").expect_err("two axes are not four");
-        assert_eq!(error.to_string(), "image has 2 axes but dimension order `BXYC` names 4");
+        assert_eq!(
+            error.to_string(),
+            "image has 2 axes but dimension order `BXYC` names 4"
+        );
     }
 
     #[test]
     fn an_order_without_rows_and_columns_is_refused() {
-        assert!(matches!(to_bxyc(counting(&[4]), "X"), Err(AxesError::Order { .. })));
-        assert!(matches!(to_bxyc(counting(&[]), ""), Err(AxesError::Order { .. })));
-        assert!(matches!(to_bxyc(counting(&[1, 2, 3, 4]), "TZXY"), Err(AxesError::Order { .. })));
+        assert!(matches!(
+            to_bxyc(counting(&[4]), "X"),
+            Err(AxesError::Order { .. })
+        ));
+        assert!(matches!(
+            to_bxyc(counting(&[]), ""),
+            Err(AxesError::Order { .. })
+        ));
+        assert!(matches!(
+            to_bxyc(counting(&[1, 2, 3, 4]), "TZXY"),
+            Err(AxesError::Order { .. })
+        ));
     }
 
     #[test]
@@ -304,7 +374,12 @@ mod tests {
 
     #[test]
     fn a_model_of_two_axes_is_refused_and_does_not_panic() {
-        let model = ModelInput { shape: &[-1, 1], channels: None, max_width: 9, max_height: 9 };
+        let model = ModelInput {
+            shape: &[-1, 1],
+            channels: None,
+            max_width: 9,
+            max_height: 9,
+        };
         assert!(validate_model_input(counting(&[1, 1]), &model).is_err());
     }
 

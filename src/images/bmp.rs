@@ -7,12 +7,15 @@ use super::{Error, Limits, channels_last};
 /// `[row, column, channel]`: one channel of palette indices (gray values where the palette is the usual gray ramp) for 8
 /// bits, RGB for 24 and 32; the fourth byte of 32 is padding.
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<ArrayD<f32>, Error> {
-    let header = Header::parse(bytes).ok_or_else(|| Error::corrupt("the BMP header is incomplete"))?;
+    let header =
+        Header::parse(bytes).ok_or_else(|| Error::corrupt("the BMP header is incomplete"))?;
     let (height, width) = (header.height.unsigned_abs() as usize, header.width);
     let pixel_bytes = match (header.bits, header.compression) {
         (8 | 24 | 32, 0) => usize::from(header.bits / 8),
         (bits, compression) => {
-            return Err(Error::unsupported(format!("BMP with {bits} bits a pixel and compression {compression}")));
+            return Err(Error::unsupported(format!(
+                "BMP with {bits} bits a pixel and compression {compression}"
+            )));
         }
     };
     let channels = pixel_bytes.min(3);
@@ -25,7 +28,11 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<ArrayD<f32>, Error
     let mut samples = Vec::with_capacity(count);
     for row in 0..height {
         // Rows are stored bottom up, unless the height is negative.
-        let stored = if header.height > 0 { height - 1 - row } else { row };
+        let stored = if header.height > 0 {
+            height - 1 - row
+        } else {
+            row
+        };
         let pixels = data[stored * row_bytes..][..width * pixel_bytes].chunks_exact(pixel_bytes);
         pixels.for_each(|pixel| samples.extend(pixel.iter().take(channels).rev()));
     }

@@ -30,9 +30,17 @@ pub fn write_tiff<T: TiffSample>(array: ArrayViewD<'_, T>, out: &mut impl Write)
 
 /// The channels of `array` (its last axis) as f32 images, in order: what becomes one result file each. Rank 2 is one channel.
 pub fn channels(array: &ArrayD<f32>) -> impl Iterator<Item = ArrayViewD<'_, f32>> {
-    let view = if array.ndim() == 2 { array.view().insert_axis(ndarray::Axis(2)) } else { array.view() };
+    let view = if array.ndim() == 2 {
+        array.view().insert_axis(ndarray::Axis(2))
+    } else {
+        array.view()
+    };
     let last = ndarray::Axis(view.ndim().saturating_sub(1));
-    let count = if view.ndim() == 0 { 0 } else { view.len_of(last) };
+    let count = if view.ndim() == 0 {
+        0
+    } else {
+        view.len_of(last)
+    };
     (0..count).map(move |channel| view.clone().index_axis_move(last, channel))
 }
 
@@ -101,7 +109,11 @@ const DATA_ALIGNMENT: usize = 16;
 /// From here on offsets of 8 bytes (`BigTIFF`) are used.
 const BIG_FROM: usize = (1 << 32) - (32 << 20);
 
-fn write_with<T: TiffSample>(file: &Layout, array: &ArrayViewD<'_, T>, out: &mut impl Write) -> io::Result<()> {
+fn write_with<T: TiffSample>(
+    file: &Layout,
+    array: &ArrayViewD<'_, T>,
+    out: &mut impl Write,
+) -> io::Result<()> {
     out.write_all(&file.head())?;
     write_pixels(array, out)?;
     out.write_all(&file.tail())
@@ -150,13 +162,19 @@ enum Planes {
 
 impl Layout {
     fn of<T: TiffSample>(shape: &[usize]) -> Self {
-        let page = Page { item_bytes: size_of::<T>(), format: T::FORMAT, ..Page::of(shape) };
+        let page = Page {
+            item_bytes: size_of::<T>(),
+            format: T::FORMAT,
+            ..Page::of(shape)
+        };
         let values = shape.iter().product::<usize>();
         let axes: Vec<String> = shape.iter().map(ToString::to_string).collect();
         let mut layout = Self {
             description: format!("{{\"shape\": [{}]}}", axes.join(", ")),
             page,
-            pages: (values * page.item_bytes).checked_div(page.bytes()).unwrap_or(1),
+            pages: (values * page.item_bytes)
+                .checked_div(page.bytes())
+                .unwrap_or(1),
             big: false,
         };
         layout.big = layout.total_bytes() > BIG_FROM;
@@ -166,7 +184,11 @@ impl Layout {
     /// Header and first directory, up to the pixels.
     fn head(&self) -> Vec<u8> {
         let mut bytes = self.header();
-        let next = if self.pages > 1 { self.second_directory() } else { 0 };
+        let next = if self.pages > 1 {
+            self.second_directory()
+        } else {
+            0
+        };
         let mut first = self.directory(Which::First);
         bytes.append(&mut first.bytes(bytes.len(), bytes.len(), next));
         bytes.resize(self.data_offset(), 0);
@@ -190,7 +212,11 @@ impl Layout {
     }
 
     fn header(&self) -> Vec<u8> {
-        if self.big { b"II\x2b\0\x08\0\0\0\x10\0\0\0\0\0\0\0".to_vec() } else { b"II\x2a\0\x08\0\0\0".to_vec() }
+        if self.big {
+            b"II\x2b\0\x08\0\0\0\x10\0\0\0\0\0\0\0".to_vec()
+        } else {
+            b"II\x2a\0\x08\0\0\0".to_vec()
+        }
     }
 
     fn data_offset(&self) -> usize {
@@ -220,8 +246,13 @@ impl Layout {
         let page = self.page;
         let strips = page.strips();
         let strip_bytes = page.bytes() / strips;
-        let offsets: Vec<usize> = (0..strips).map(|strip| data + strip * strip_bytes).collect();
-        let mut directory = Directory { entries: Vec::new(), big: self.big };
+        let offsets: Vec<usize> = (0..strips)
+            .map(|strip| data + strip * strip_bytes)
+            .collect();
+        let mut directory = Directory {
+            entries: Vec::new(),
+            big: self.big,
+        };
         directory.long(WIDTH, &[page.width]);
         directory.long(HEIGHT, &[page.height]);
         directory.short(BITS, &vec![page.item_bytes * 8; page.samples]);
@@ -261,15 +292,26 @@ impl Layout {
 impl Page {
     /// The page that the last axes make.
     fn of(shape: &[usize]) -> Self {
-        let gray =
-            |height, width| Self { height, width, samples: 1, planes: Planes::Chunky, item_bytes: 0, format: None };
+        let gray = |height, width| Self {
+            height,
+            width,
+            samples: 1,
+            planes: Planes::Chunky,
+            item_bytes: 0,
+            format: None,
+        };
         match shape {
             [] => gray(1, 1),
             &[width] => gray(1, width),
-            [.., height, width, samples @ (3 | 4)] => Self { samples: *samples, ..gray(*height, *width) },
-            [.., samples @ (3 | 4), height, width] => {
-                Self { samples: *samples, planes: Planes::Separate, ..gray(*height, *width) }
-            }
+            [.., height, width, samples @ (3 | 4)] => Self {
+                samples: *samples,
+                ..gray(*height, *width)
+            },
+            [.., samples @ (3 | 4), height, width] => Self {
+                samples: *samples,
+                planes: Planes::Separate,
+                ..gray(*height, *width)
+            },
             [outer @ .., 1] if outer.len() >= 2 => Self::gray_without_ones(outer, gray),
             &[.., height, width] => gray(height, width),
         }
@@ -288,7 +330,11 @@ impl Page {
     }
 
     fn strips(&self) -> usize {
-        if self.planes == Planes::Separate { self.samples } else { 1 }
+        if self.planes == Planes::Separate {
+            self.samples
+        } else {
+            1
+        }
     }
 }
 
@@ -313,13 +359,29 @@ struct Entry {
 
 impl Directory {
     fn short(&mut self, tag: u16, values: &[usize]) {
-        let value = values.iter().flat_map(|&value| (value as u16).to_le_bytes()).collect();
-        self.entries.push(Entry { tag, kind: 3, count: values.len(), value });
+        let value = values
+            .iter()
+            .flat_map(|&value| (value as u16).to_le_bytes())
+            .collect();
+        self.entries.push(Entry {
+            tag,
+            kind: 3,
+            count: values.len(),
+            value,
+        });
     }
 
     fn long(&mut self, tag: u16, values: &[usize]) {
-        let value = values.iter().flat_map(|&value| (value as u32).to_le_bytes()).collect();
-        self.entries.push(Entry { tag, kind: 4, count: values.len(), value });
+        let value = values
+            .iter()
+            .flat_map(|&value| (value as u32).to_le_bytes())
+            .collect();
+        self.entries.push(Entry {
+            tag,
+            kind: 4,
+            count: values.len(),
+            value,
+        });
     }
 
     /// Numbers as wide as the file's offsets.
@@ -327,12 +389,25 @@ impl Directory {
         if !self.big {
             return self.long(tag, values);
         }
-        let value = values.iter().flat_map(|&value| (value as u64).to_le_bytes()).collect();
-        self.entries.push(Entry { tag, kind: 16, count: values.len(), value });
+        let value = values
+            .iter()
+            .flat_map(|&value| (value as u64).to_le_bytes())
+            .collect();
+        self.entries.push(Entry {
+            tag,
+            kind: 16,
+            count: values.len(),
+            value,
+        });
     }
 
     fn rational_one(&mut self, tag: u16) {
-        self.entries.push(Entry { tag, kind: 5, count: 1, value: vec![1, 0, 0, 0, 1, 0, 0, 0] });
+        self.entries.push(Entry {
+            tag,
+            kind: 5,
+            count: 1,
+            value: vec![1, 0, 0, 0, 1, 0, 0, 0],
+        });
     }
 
     /// Text and its final NUL; `slack` NULs more are reserved but not counted.
@@ -340,12 +415,21 @@ impl Directory {
         let count = text.len() + 1;
         let mut value = text.as_bytes().to_vec();
         value.resize(if slack > 0 { text.len() + slack } else { count }, 0);
-        self.entries.push(Entry { tag, kind: 2, count, value });
+        self.entries.push(Entry {
+            tag,
+            kind: 2,
+            count,
+            value,
+        });
     }
 
     /// Bytes of the directory with the values that do not fit into its entries.
     fn size(&self) -> usize {
-        let outside = self.entries.iter().filter(|entry| self.is_outside(entry)).fold(self.entries_end(), end_of_value);
+        let outside = self
+            .entries
+            .iter()
+            .filter(|entry| self.is_outside(entry))
+            .fold(self.entries_end(), end_of_value);
         outside.next_multiple_of(2)
     }
 
@@ -365,8 +449,15 @@ impl Directory {
                 entries.extend(padded(&entry.value, self.inline_bytes()));
                 continue;
             }
-            values.resize((values_start + values.len()).next_multiple_of(2) - values_start, 0);
-            let base = if entry.tag == STRIP_OFFSETS { at } else { shared };
+            values.resize(
+                (values_start + values.len()).next_multiple_of(2) - values_start,
+                0,
+            );
+            let base = if entry.tag == STRIP_OFFSETS {
+                at
+            } else {
+                shared
+            };
             entries.extend(self.number(base + values_start + values.len(), 4, 8));
             values.extend_from_slice(&entry.value);
         }

@@ -16,14 +16,22 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<ArrayD<f32>, Error
     let mut decoder = options.read_info(bytes).map_err(error)?;
     let (height, width) = (usize::from(decoder.height()), usize::from(decoder.width()));
     let count = limits.values(&[height, width])?;
-    let background = decoder.bg_color().and_then(|index| u8::try_from(index).ok()).unwrap_or(0);
-    let frame = decoder.read_next_frame().map_err(error)?.ok_or_else(|| Error::corrupt("the GIF has no picture"))?;
+    let background = decoder
+        .bg_color()
+        .and_then(|index| u8::try_from(index).ok())
+        .unwrap_or(0);
+    let frame = decoder
+        .read_next_frame()
+        .map_err(error)?
+        .ok_or_else(|| Error::corrupt("the GIF has no picture"))?;
     let mut indices = vec![background; count];
     let (left, columns) = (usize::from(frame.left), usize::from(frame.width));
     for (row, stored) in frame.buffer.chunks_exact(columns.max(1)).enumerate() {
         let start = (usize::from(frame.top) + row) * width + left;
         let place = indices.get_mut(start..start + columns);
-        place.ok_or_else(|| Error::corrupt("the GIF's picture leaves its frame"))?.copy_from_slice(stored);
+        place
+            .ok_or_else(|| Error::corrupt("the GIF's picture leaves its frame"))?
+            .copy_from_slice(stored);
     }
     channels_last(&indices, [height, width, 1])
 }

@@ -35,13 +35,17 @@ pub(super) fn decode_segment(
     most_pixels: usize,
 ) -> Result<Picture, Error> {
     let joined = match (tables, segment) {
-        ([tables @ .., 0xff, 0xd9], [0xff, 0xd8, rest @ ..]) if tables.len() >= 2 => [tables, rest].concat(),
+        ([tables @ .., 0xff, 0xd9], [0xff, 0xd8, rest @ ..]) if tables.len() >= 2 => {
+            [tables, rest].concat()
+        }
         _ => segment.to_vec(),
     };
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(joined.as_slice()), options());
     let (width, height) = headers(&mut decoder)?;
     if width * height > most_pixels {
-        return Err(Error::corrupt("a JPEG strip or tile is larger than the image says"));
+        return Err(Error::corrupt(
+            "a JPEG strip or tile is larger than the image says",
+        ));
     }
     pixels(decoder, [height, width], Some(photometric))
 }
@@ -56,7 +60,9 @@ fn options() -> DecoderOptions {
 }
 
 fn headers(decoder: &mut JpegDecoder<ZCursor<&[u8]>>) -> Result<(usize, usize), Error> {
-    decoder.decode_headers().map_err(|error| Error::corrupt(format!("JPEG: {error:?}")))?;
+    decoder
+        .decode_headers()
+        .map_err(|error| Error::corrupt(format!("JPEG: {error:?}")))?;
     let (width, height) = decoder.dimensions().unwrap_or((0, 0));
     if width == 0 || height == 0 {
         return Err(Error::corrupt("the image has no pixels"));
@@ -79,12 +85,21 @@ fn pixels(
         _ => return Err(Error::unsupported("JPEG in an unusual colour space")),
     };
     decoder.set_options(options().jpeg_set_out_colorspace(shown));
-    let mut samples = decoder.decode().map_err(|error| Error::corrupt(format!("JPEG: {error:?}")))?;
+    let mut samples = decoder
+        .decode()
+        .map_err(|error| Error::corrupt(format!("JPEG: {error:?}")))?;
     if shown == ColorSpace::CMYK {
-        samples.iter_mut().for_each(|sample| *sample = 255 - *sample);
+        samples
+            .iter_mut()
+            .for_each(|sample| *sample = 255 - *sample);
     }
     if samples.len() != width * height * channels {
         return Err(Error::corrupt("the JPEG data do not fill the image"));
     }
-    Ok(Picture { width, height, channels, samples })
+    Ok(Picture {
+        width,
+        height,
+        channels,
+        samples,
+    })
 }

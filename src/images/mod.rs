@@ -35,8 +35,8 @@ mod png;
 mod tiff;
 
 pub use axes::{
-    AxesError, Container, ModelInput, default_order, detect_dimension_order, spot_batch, squeeze, to_bxyc,
-    validate_model_input,
+    AxesError, Container, ModelInput, default_order, detect_dimension_order, spot_batch, squeeze,
+    to_bxyc, validate_model_input,
 };
 pub use encode::encode_tiff;
 pub use movie::{FrameLimits, MovieError};
@@ -72,7 +72,9 @@ pub fn decode(bytes: &[u8], name: &str, limits: &Limits) -> Result<ArrayD<f32>, 
         [0xff, 0xd8, 0xff, ..] => jpeg::decode(bytes, limits),
         [b'G', b'I', b'F', b'8', ..] => gif::decode(bytes, limits),
         [b'B', b'M', ..] => bmp::decode(bytes, limits),
-        [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => tiff::decode_first_page(bytes, limits),
+        [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => {
+            tiff::decode_first_page(bytes, limits)
+        }
         _ => Err(Error::NotAnImage("neither PNG, JPEG, TIFF, BMP nor GIF")),
     }
 }
@@ -81,7 +83,13 @@ pub fn decode(bytes: &[u8], name: &str, limits: &Limits) -> Result<ArrayD<f32>, 
 #[must_use]
 pub fn decoded_bytes(bytes: &[u8], name: &str) -> Option<u64> {
     // With nothing allowed, decoding ends where the size is known and nothing has been taken.
-    match decode(bytes, name, &Limits { max_decoded_bytes: 0 }) {
+    match decode(
+        bytes,
+        name,
+        &Limits {
+            max_decoded_bytes: 0,
+        },
+    ) {
         Err(Error::TooLarge { needed_bytes, .. }) => Some(needed_bytes),
         _ => None,
     }
@@ -103,7 +111,9 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_decoded_bytes: 2 << 30 }
+        Self {
+            max_decoded_bytes: 2 << 30,
+        }
     }
 }
 
@@ -114,18 +124,27 @@ impl Limits {
     ///
     /// [`Error::TooLarge`] when they do not fit as f32, [`Error::Corrupt`] when there are none.
     fn values(&self, shape: &[usize]) -> Result<usize, Error> {
-        let count = shape.iter().try_fold(1_u64, |count, &axis| count.checked_mul(axis as u64)).unwrap_or(u64::MAX);
+        let count = shape
+            .iter()
+            .try_fold(1_u64, |count, &axis| count.checked_mul(axis as u64))
+            .unwrap_or(u64::MAX);
         self.check_bytes(count.saturating_mul(size_of::<f32>() as u64))?;
         if count == 0 {
             return Err(Error::corrupt("the image has no pixels"));
         }
-        usize::try_from(count).map_err(|_| Error::TooLarge { needed_bytes: count, limit_bytes: self.max_decoded_bytes })
+        usize::try_from(count).map_err(|_| Error::TooLarge {
+            needed_bytes: count,
+            limit_bytes: self.max_decoded_bytes,
+        })
     }
 
     /// Fails when `needed_bytes` is over the limit.
     fn check_bytes(&self, needed_bytes: u64) -> Result<(), Error> {
         if needed_bytes > self.max_decoded_bytes {
-            return Err(Error::TooLarge { needed_bytes, limit_bytes: self.max_decoded_bytes });
+            return Err(Error::TooLarge {
+                needed_bytes,
+                limit_bytes: self.max_decoded_bytes,
+            });
         }
         Ok(())
     }
@@ -175,5 +194,6 @@ fn channels_last(samples: &[u8], shape: [usize; 3]) -> Result<ArrayD<f32>, Error
 
 /// `values` in this shape; a mismatch is the file's fault, never a panic.
 fn array(values: Vec<f32>, shape: &[usize]) -> Result<ArrayD<f32>, Error> {
-    ArrayD::from_shape_vec(shape, values).map_err(|_| Error::corrupt("the pixel data do not fill the image"))
+    ArrayD::from_shape_vec(shape, values)
+        .map_err(|_| Error::corrupt("the pixel data do not fill the image"))
 }

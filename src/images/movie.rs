@@ -35,7 +35,9 @@ pub enum MovieError {
     },
 
     /// More frames than a movie may have.
-    #[error("This tiff file has {frames} frames but the maximum number of allowed frames is {allowed}.")]
+    #[error(
+        "This tiff file has {frames} frames but the maximum number of allowed frames is {allowed}."
+    )]
     Frames {
         /// Frames of the movie.
         frames: usize,
@@ -62,13 +64,21 @@ pub enum MovieError {
 /// Another number of axes than three (ones of length 1 count), or more frames than `limits` allow.
 pub fn movie(image: ArrayD<f32>, limits: &FrameLimits) -> Result<Array3<f32>, MovieError> {
     let shape = image.shape().to_vec();
-    let movie = image.into_dimensionality::<Ix3>().map_err(|_| MovieError::Rank { shape })?;
+    let movie = image
+        .into_dimensionality::<Ix3>()
+        .map_err(|_| MovieError::Rank { shape })?;
     let frames = movie.len_of(Axis(0));
     if frames > limits.batch {
-        return Err(MovieError::Batch { frames, allowed: limits.batch });
+        return Err(MovieError::Batch {
+            frames,
+            allowed: limits.batch,
+        });
     }
     if frames > limits.movie {
-        return Err(MovieError::Frames { frames, allowed: limits.movie });
+        return Err(MovieError::Frames {
+            frames,
+            allowed: limits.movie,
+        });
     }
     Ok(movie)
 }
@@ -97,12 +107,20 @@ pub fn stacked_labels(
         let shape = frame.shape().to_vec();
         let wanted = size.iter().filter(|length| **length != 1);
         if !shape.iter().filter(|length| **length != 1).eq(wanted) {
-            return Err(MovieError::Labels { frame: count, shape, expected: size.to_vec() });
+            return Err(MovieError::Labels {
+                frame: count,
+                shape,
+                expected: size.to_vec(),
+            });
         }
         labels.extend(frame.iter().map(|&label| i32::from(label as i64 as u16)));
         count += 1;
     }
-    let empty = MovieError::Labels { frame: 0, shape: vec![], expected: size.to_vec() };
+    let empty = MovieError::Labels {
+        frame: 0,
+        shape: vec![],
+        expected: size.to_vec(),
+    };
     Array3::from_shape_vec((count, size[0], size[1]), labels).map_err(|_| empty)
 }
 
@@ -112,28 +130,47 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: FrameLimits = FrameLimits { batch: 64, movie: 60 };
+    const LIMITS: FrameLimits = FrameLimits {
+        batch: 64,
+        movie: 60,
+    };
 
     fn reason(shape: &[usize]) -> String {
-        movie(ArrayD::zeros(shape), &LIMITS).expect_err("it is no movie").to_string()
+        movie(ArrayD::zeros(shape), &LIMITS)
+            .expect_err("it is no movie")
+            .to_string()
     }
 
     #[test]
     fn what_is_no_movie_is_told_in_known_words() {
-        assert!(reason(&[22, 26]).starts_with("This tiff file has shape (22, 26), which is not 3 dimensions."));
+        assert!(
+            reason(&[22, 26])
+                .starts_with("This tiff file has shape (22, 26), which is not 3 dimensions.")
+        );
         assert!(reason(&[7]).contains("shape (7,), which"));
-        assert_eq!(reason(&[65, 1, 1]), "This file has 65 frames. Maximum allowed number of frames is 64.");
-        assert_eq!(reason(&[61, 1, 1]), "This tiff file has 61 frames but the maximum number of allowed frames is 60.");
+        assert_eq!(
+            reason(&[65, 1, 1]),
+            "This file has 65 frames. Maximum allowed number of frames is 64."
+        );
+        assert_eq!(
+            reason(&[61, 1, 1]),
+            "This tiff file has 61 frames but the maximum number of allowed frames is 60."
+        );
         assert!(movie(ArrayD::zeros(vec![60, 2, 2]), &LIMITS).is_ok());
     }
 
     #[test]
     fn labels_of_frames_are_stacked_if_they_fit() {
         let frame = |shape: &[usize], label| ArrayD::from_elem(shape, label);
-        let labels = stacked_labels([frame(&[2, 3], 1.9), frame(&[1, 2, 3], 65_537.0)], [2, 3]).expect("they fit");
+        let labels = stacked_labels([frame(&[2, 3], 1.9), frame(&[1, 2, 3], 65_537.0)], [2, 3])
+            .expect("they fit");
         assert_eq!((labels[[0, 0, 0]], labels[[1, 1, 2]]), (1, 1));
-        let error = stacked_labels([frame(&[2, 3], 0.0), frame(&[2, 2], 0.0)], [2, 3]).expect_err("too small");
-        assert_eq!(error.to_string(), "the labels of frame 1 have shape (2, 2), not (2, 3)");
+        let error = stacked_labels([frame(&[2, 3], 0.0), frame(&[2, 2], 0.0)], [2, 3])
+            .expect_err("too small");
+        assert_eq!(
+            error.to_string(),
+            "the labels of frame 1 have shape (2, 2), not (2, 3)"
+        );
         assert!(stacked_labels([frame(&[3, 2], 0.0)], [2, 3]).is_err());
     }
 }

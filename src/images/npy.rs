@@ -58,7 +58,11 @@ pub fn read_i32(bytes: &[u8], limits: &Limits) -> Result<ArrayD<i32>, Error> {
         Number::Signed(value) => fitting(value.try_into().ok()),
         Number::Unsigned(value) => fitting(value.try_into().ok()),
     })?;
-    if all_fit.get() { Ok(array) } else { Err(Error::unsupported("whole numbers of more than 32 bits")) }
+    if all_fit.get() {
+        Ok(array)
+    } else {
+        Err(Error::unsupported("whole numbers of more than 32 bits"))
+    }
 }
 
 /// The array as a `.npy` file of version 1.0, byte for byte what `NumPy` writes.
@@ -66,13 +70,24 @@ pub fn read_i32(bytes: &[u8], limits: &Limits) -> Result<ArrayD<i32>, Error> {
 /// Arrays that lie in memory column by column are stored that way (`fortran_order`).
 #[must_use]
 pub fn write<T: NpyElement>(array: &ArrayViewD<'_, T>) -> Vec<u8> {
-    let is_fortran = !array.is_standard_layout() && array.view().reversed_axes().is_standard_layout();
+    let is_fortran =
+        !array.is_standard_layout() && array.view().reversed_axes().is_standard_layout();
     let axes: Vec<String> = array.shape().iter().map(ToString::to_string).collect();
-    let shape = if let [only] = axes.as_slice() { format!("({only},)") } else { format!("({})", axes.join(", ")) };
+    let shape = if let [only] = axes.as_slice() {
+        format!("({only},)")
+    } else {
+        format!("({})", axes.join(", "))
+    };
     let order = if is_fortran { "True" } else { "False" };
-    let mut header = format!("{{'descr': '{}', 'fortran_order': {order}, 'shape': {shape}, }}", T::DESCR);
+    let mut header = format!(
+        "{{'descr': '{}', 'fortran_order': {order}, 'shape': {shape}, }}",
+        T::DESCR
+    );
     let unpadded = PREAMBLE_V1 + header.len() + 1;
-    header.extend(std::iter::repeat_n(' ', unpadded.next_multiple_of(HEADER_ALIGNMENT) - unpadded));
+    header.extend(std::iter::repeat_n(
+        ' ',
+        unpadded.next_multiple_of(HEADER_ALIGNMENT) - unpadded,
+    ));
     header.push('\n');
 
     let mut file = Vec::with_capacity(PREAMBLE_V1 + header.len() + array.len() * size_of::<T>());
@@ -80,7 +95,11 @@ pub fn write<T: NpyElement>(array: &ArrayViewD<'_, T>) -> Vec<u8> {
     file.extend_from_slice(&[1, 0]);
     file.extend_from_slice(&(header.len() as u16).to_le_bytes());
     file.extend_from_slice(header.as_bytes());
-    let ordered = if is_fortran { array.view().reversed_axes() } else { array.view() };
+    let ordered = if is_fortran {
+        array.view().reversed_axes()
+    } else {
+        array.view()
+    };
     ordered.iter().for_each(|&value| value.append_to(&mut file));
     file
 }
@@ -157,52 +176,100 @@ struct File<'a> {
 
 impl<'a> File<'a> {
     fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
-        let rest = bytes.strip_prefix(MAGIC).ok_or(Error::NotAnImage("not a .npy file"))?;
-        let (header, data) = split_header(rest).ok_or_else(|| Error::corrupt("the .npy header is incomplete"))?;
+        let rest = bytes
+            .strip_prefix(MAGIC)
+            .ok_or(Error::NotAnImage("not a .npy file"))?;
+        let (header, data) =
+            split_header(rest).ok_or_else(|| Error::corrupt("the .npy header is incomplete"))?;
         let header = String::from_utf8_lossy(header);
         let stored = Stored::parse(value_of(&header, "descr")?)?;
         let shape = parse_shape(value_of(&header, "shape")?)?;
         let is_fortran = match value_of(&header, "fortran_order")? {
             text if text.starts_with("True") => true,
             text if text.starts_with("False") => false,
-            _ => return Err(Error::corrupt("fortran_order in the .npy header is neither True nor False")),
+            _ => {
+                return Err(Error::corrupt(
+                    "fortran_order in the .npy header is neither True nor False",
+                ));
+            }
         };
-        let count = shape.iter().try_fold(1_usize, |count, &axis| count.checked_mul(axis));
-        let needed = count.and_then(|count| count.checked_mul(stored.bytes)).unwrap_or(usize::MAX);
+        let count = shape
+            .iter()
+            .try_fold(1_usize, |count, &axis| count.checked_mul(axis));
+        let needed = count
+            .and_then(|count| count.checked_mul(stored.bytes))
+            .unwrap_or(usize::MAX);
         let (Some(count), Some(data)) = (count, data.get(..needed)) else {
-            return Err(Error::corrupt(format!("the .npy file needs {needed} bytes of data and has {}", data.len())));
+            return Err(Error::corrupt(format!(
+                "the .npy file needs {needed} bytes of data and has {}",
+                data.len()
+            )));
         };
-        Ok(Self { stored, is_fortran, shape, count, data })
+        Ok(Self {
+            stored,
+            is_fortran,
+            shape,
+            count,
+            data,
+        })
     }
 
     fn array<T>(&self, value: impl Fn(Number) -> T) -> Result<ArrayD<T>, Error> {
-        let values = self.data.chunks_exact(self.stored.bytes).map(|bytes| value(self.stored.number(bytes))).collect();
+        let values = self
+            .data
+            .chunks_exact(self.stored.bytes)
+            .map(|bytes| value(self.stored.number(bytes)))
+            .collect();
         let shape = IxDyn(&self.shape).set_f(self.is_fortran);
-        ArrayD::from_shape_vec(shape, values).map_err(|_| Error::corrupt("the .npy data do not fill the array"))
+        ArrayD::from_shape_vec(shape, values)
+            .map_err(|_| Error::corrupt("the .npy data do not fill the array"))
     }
 }
 
 impl Stored {
     /// Reads `'<f8'` and the like.
     fn parse(text: &str) -> Result<Self, Error> {
-        let unsupported = || Error::unsupported(format!("array type {}", text.chars().take(24).collect::<String>()));
-        let quote = text.chars().next().filter(|quote| matches!(quote, '\'' | '"')).ok_or_else(unsupported)?;
+        let unsupported = || {
+            Error::unsupported(format!(
+                "array type {}",
+                text.chars().take(24).collect::<String>()
+            ))
+        };
+        let quote = text
+            .chars()
+            .next()
+            .filter(|quote| matches!(quote, '\'' | '"'))
+            .ok_or_else(unsupported)?;
         let name = text[1..].split(quote).next().unwrap_or_default();
         let (order, name) = name.split_at_checked(1).ok_or_else(unsupported)?;
-        let (kind, bytes) = match (name.as_bytes(), name.get(1..).and_then(|bytes| bytes.parse().ok())) {
+        let (kind, bytes) = match (
+            name.as_bytes(),
+            name.get(1..).and_then(|bytes| bytes.parse().ok()),
+        ) {
             ([kind, ..], Some(bytes)) => (*kind, bytes),
             _ => return Err(unsupported()),
         };
-        let is_known = matches!((kind, bytes), (b'f', 2 | 4 | 8) | (b'i' | b'u', 1 | 2 | 4 | 8) | (b'b', 1));
+        let is_known = matches!(
+            (kind, bytes),
+            (b'f', 2 | 4 | 8) | (b'i' | b'u', 1 | 2 | 4 | 8) | (b'b', 1)
+        );
         if !is_known || !matches!(order, "<" | ">" | "|" | "=") {
             return Err(unsupported());
         }
-        Ok(Self { kind, bytes, is_big_endian: order == ">" })
+        Ok(Self {
+            kind,
+            bytes,
+            is_big_endian: order == ">",
+        })
     }
 
     fn number(self, bytes: &[u8]) -> Number {
         let append = |bits: u64, byte: &u8| (bits << 8) | u64::from(*byte);
-        let bits = if self.is_big_endian { bytes.iter().fold(0, append) } else { bytes.iter().rev().fold(0, append) };
+        let bits = if self.is_big_endian {
+            bytes.iter().fold(0, append)
+        } else {
+            bytes.iter().rev().fold(0, append)
+        };
         let unused = 64 - 8 * self.bytes;
         match (self.kind, self.bytes) {
             (b'f', 2) => Number::Float(f64::from(super::tiff::f32_from_f16(bits as u16))),
@@ -218,7 +285,10 @@ impl Stored {
 fn split_header(rest: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = match rest {
         [1, _, a, b, rest @ ..] => (usize::from(u16::from_le_bytes([*a, *b])), rest),
-        [2 | 3, _, a, b, c, d, rest @ ..] => (usize::try_from(u32::from_le_bytes([*a, *b, *c, *d])).ok()?, rest),
+        [2 | 3, _, a, b, c, d, rest @ ..] => (
+            usize::try_from(u32::from_le_bytes([*a, *b, *c, *d])).ok()?,
+            rest,
+        ),
         _ => return None,
     };
     rest.split_at_checked(length)
@@ -228,20 +298,35 @@ fn split_header(rest: &[u8]) -> Option<(&[u8], &[u8])> {
 fn value_of<'a>(header: &'a str, key: &str) -> Result<&'a str, Error> {
     let after_key = ['\'', '"'].into_iter().find_map(|quote| {
         let quoted = format!("{quote}{key}{quote}");
-        header.find(&quoted).map(|at| header[at + quoted.len()..].trim_start())
+        header
+            .find(&quoted)
+            .map(|at| header[at + quoted.len()..].trim_start())
     });
-    let value = after_key.and_then(|after| after.strip_prefix(':')).map(str::trim_start);
+    let value = after_key
+        .and_then(|after| after.strip_prefix(':'))
+        .map(str::trim_start);
     value.ok_or_else(|| Error::corrupt(format!("`{key}` is missing in the .npy header")))
 }
 
 fn parse_shape(text: &str) -> Result<Vec<usize>, Error> {
     let corrupt = || Error::corrupt("the shape in the .npy header is not readable");
-    let inner = text.strip_prefix('(').and_then(|text| text.split_once(')')).ok_or_else(corrupt)?.0;
-    let axes = inner.split(',').map(str::trim).filter(|axis| !axis.is_empty());
+    let inner = text
+        .strip_prefix('(')
+        .and_then(|text| text.split_once(')'))
+        .ok_or_else(corrupt)?
+        .0;
+    let axes = inner
+        .split(',')
+        .map(str::trim)
+        .filter(|axis| !axis.is_empty());
     // Python 2 wrote long integers with an L.
     let axes = axes.map(|axis| axis.trim_end_matches('L').parse());
     let shape: Vec<usize> = axes.collect::<Result<_, _>>().map_err(|_| corrupt())?;
-    if shape.len() > MOST_AXES { Err(corrupt()) } else { Ok(shape) }
+    if shape.len() > MOST_AXES {
+        Err(corrupt())
+    } else {
+        Ok(shape)
+    }
 }
 
 #[cfg(test)]
@@ -251,17 +336,24 @@ mod tests {
 
     #[test]
     fn column_major_arrays_keep_their_values() {
-        let array = ArrayD::from_shape_vec(IxDyn(&[2, 3]), vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).expect("six values");
+        let array = ArrayD::from_shape_vec(IxDyn(&[2, 3]), vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+            .expect("six values");
         let turned = array.view().reversed_axes();
         let file = write(&turned);
         assert!(String::from_utf8_lossy(&file).contains("'fortran_order': True"));
-        assert_eq!(read_f64(&file, &Limits::default()).expect("just written"), turned);
+        assert_eq!(
+            read_f64(&file, &Limits::default()).expect("just written"),
+            turned
+        );
     }
 
     #[test]
     fn sizes_beyond_the_data_are_refused_before_memory_is_taken() {
         let text = b"\x93NUMPY\x01\x00\x50\x00{'descr': '<f8', 'fortran_order': False, 'shape': (9999999999, 9999999999)}     ";
-        assert!(matches!(read_f64(text, &Limits::default()), Err(Error::Corrupt(_))));
+        assert!(matches!(
+            read_f64(text, &Limits::default()),
+            Err(Error::Corrupt(_))
+        ));
     }
 
     proptest! {

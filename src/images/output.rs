@@ -17,8 +17,13 @@ impl ResultName {
     /// The names of results of the file `original_name`.
     #[must_use]
     pub fn new(original_name: &str) -> Self {
-        let (folder, file) = original_name.rsplit_once(['/', '\\']).unwrap_or(("", original_name));
-        Self { folder: clean_path(folder), base: clean_path(without_last_suffix(file)) }
+        let (folder, file) = original_name
+            .rsplit_once(['/', '\\'])
+            .unwrap_or(("", original_name));
+        Self {
+            folder: clean_path(folder),
+            base: clean_path(without_last_suffix(file)),
+        }
     }
 
     /// Entry of one feature: `<folder>/<base>_feature_<feature>.tif`, `feature_<feature>.tif` for an empty base.
@@ -58,7 +63,9 @@ impl ResultName {
 pub fn clean_path(path: &str) -> String {
     let path = path.replace('\0', "");
     let parts = without_drive(&path).split(['/', '\\']);
-    let kept: Vec<&str> = parts.filter(|part| !matches!(*part, "" | "." | "..")).collect();
+    let kept: Vec<&str> = parts
+        .filter(|part| !matches!(*part, "" | "." | ".."))
+        .collect();
     kept.join("/")
 }
 
@@ -84,10 +91,19 @@ mod tests {
 
     #[test]
     fn only_the_last_suffix_goes() {
-        assert_eq!(ResultName::new("field 1.ome.tif").feature(0), "field 1.ome_feature_0.tif");
-        assert_eq!(ResultName::new("plate/a.png").batch_feature(2, 1), "plate/a_batch_2_feature_1.tif");
+        assert_eq!(
+            ResultName::new("field 1.ome.tif").feature(0),
+            "field 1.ome_feature_0.tif"
+        );
+        assert_eq!(
+            ResultName::new("plate/a.png").batch_feature(2, 1),
+            "plate/a_batch_2_feature_1.tif"
+        );
         assert_eq!(ResultName::new("a/b/c.tif").batch(0, "npy"), "a/b/c_0.npy");
-        assert_eq!(ResultName::new(".hidden").feature(0), ".hidden_feature_0.tif");
+        assert_eq!(
+            ResultName::new(".hidden").feature(0),
+            ".hidden_feature_0.tif"
+        );
     }
 
     #[test]
@@ -98,8 +114,14 @@ mod tests {
 
     #[test]
     fn parts_that_lead_out_of_the_folder_are_dropped() {
-        assert_eq!(ResultName::new("../../etc/passwd.tif").feature(0), "etc/passwd_feature_0.tif");
-        assert_eq!(ResultName::new("C:\\data\\..\\x\0.tif").feature(0), "data/x_feature_0.tif");
+        assert_eq!(
+            ResultName::new("../../etc/passwd.tif").feature(0),
+            "etc/passwd_feature_0.tif"
+        );
+        assert_eq!(
+            ResultName::new("C:\\data\\..\\x\0.tif").feature(0),
+            "data/x_feature_0.tif"
+        );
         assert_eq!(ResultName::new("..").feature(0), "feature_0.tif");
         assert_eq!(clean_path("C:D:/a//./b"), "a/b");
     }

@@ -29,7 +29,9 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<ArrayD<f32>, Error
     if stored / MOST_EXPANSION > bytes.len() as u64 {
         return Err(Error::corrupt("the file is too short for the image's size"));
     }
-    let size = reader.output_buffer_size().ok_or_else(|| Error::corrupt("the image's size is out of range"))?;
+    let size = reader
+        .output_buffer_size()
+        .ok_or_else(|| Error::corrupt("the image's size is out of range"))?;
     let mut samples = vec![0; size];
     reader.next_frame(&mut samples).map_err(error)?;
     let mut values = Vec::with_capacity(height * width * channels);
@@ -41,8 +43,14 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<ArrayD<f32>, Error
 
 fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Reader<Cursor<&'a [u8]>>, Error> {
     // The header needs some room of its own, whatever the pixels may take.
-    let bytes_allowed = usize::try_from(limits.max_decoded_bytes.max(HEADER_BYTES)).unwrap_or(usize::MAX);
-    let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), png::Limits { bytes: bytes_allowed });
+    let bytes_allowed =
+        usize::try_from(limits.max_decoded_bytes.max(HEADER_BYTES)).unwrap_or(usize::MAX);
+    let mut decoder = Decoder::new_with_limits(
+        Cursor::new(bytes),
+        png::Limits {
+            bytes: bytes_allowed,
+        },
+    );
     decoder.set_transformations(Transformations::IDENTITY);
     decoder.set_ignore_text_chunk(true);
     decoder.set_ignore_iccp_chunk(true);
@@ -64,11 +72,17 @@ fn append_row(row: &[u8], width: usize, kind: (ColorType, BitDepth), values: &mu
     match kind {
         (ColorType::Grayscale, BitDepth::Sixteen) => {
             let (samples, _) = row.as_chunks();
-            values.extend(samples.iter().map(|&sample| f32::from(u16::from_be_bytes(sample))));
+            values.extend(
+                samples
+                    .iter()
+                    .map(|&sample| f32::from(u16::from_be_bytes(sample))),
+            );
         }
         (ColorType::GrayscaleAlpha, BitDepth::Sixteen) => {
             let (pixels, _) = row.as_chunks();
-            let rgba = pixels.iter().flat_map(|&[gray, _, alpha, _]| [gray, gray, gray, alpha]);
+            let rgba = pixels
+                .iter()
+                .flat_map(|&[gray, _, alpha, _]| [gray, gray, gray, alpha]);
             values.extend(rgba.map(f32::from));
         }
         (_, BitDepth::Sixteen) => values.extend(high_bytes().map(|&byte| f32::from(byte))),
@@ -79,19 +93,26 @@ fn append_row(row: &[u8], width: usize, kind: (ColorType, BitDepth), values: &mu
                 (ColorType::Grayscale, BitDepth::Four) => 17.0,
                 _ => 1.0,
             };
-            values.extend(packed(row, depth as usize).take(width).map(|sample| f32::from(sample) * scale));
+            values.extend(
+                packed(row, depth as usize)
+                    .take(width)
+                    .map(|sample| f32::from(sample) * scale),
+            );
         }
     }
 }
 
 /// Samples of 1, 2 or 4 bits, high bits first.
 fn packed(row: &[u8], bits: usize) -> impl Iterator<Item = u8> {
-    row.iter().flat_map(move |&byte| (0..8 / bits).map(move |index| byte << (index * bits) >> (8 - bits)))
+    row.iter()
+        .flat_map(move |&byte| (0..8 / bits).map(move |index| byte << (index * bits) >> (8 - bits)))
 }
 
 fn error(error: png::DecodingError) -> Error {
     match error {
-        png::DecodingError::LimitsExceeded => Error::corrupt("a part of the PNG file is absurdly large"),
+        png::DecodingError::LimitsExceeded => {
+            Error::corrupt("a part of the PNG file is absurdly large")
+        }
         png::DecodingError::IoError(_) => Error::corrupt("the PNG file ends too early"),
         _ => Error::corrupt("the PNG data are damaged"),
     }

@@ -43,14 +43,23 @@ fn block_means(image: ArrayView2<'_, f32>, side: usize) -> Array2<f32> {
     Array2::from_shape_fn((rows, columns), |(row, column)| {
         let range = |at: usize, length: usize| (at * side..((at + 1) * side).min(length)).into();
         let block = image.slice_axis(Axis(0), range(row, image.nrows()));
-        block.slice_axis(Axis(1), range(column, image.ncols())).mean().unwrap_or(0.0)
+        block
+            .slice_axis(Axis(1), range(column, image.ncols()))
+            .mean()
+            .unwrap_or(0.0)
     })
 }
 
 fn stretched(image: &Array2<f32>) -> Array2<u8> {
     let finite = || image.iter().copied().filter(|value| value.is_finite());
-    let (low, high) = finite().fold((f32::MAX, f32::MIN), |(low, high), value| (low.min(value), high.max(value)));
-    let factor = if high > low { 255.0 / (f64::from(high) - f64::from(low)) } else { 0.0 };
+    let (low, high) = finite().fold((f32::MAX, f32::MIN), |(low, high), value| {
+        (low.min(value), high.max(value))
+    });
+    let factor = if high > low {
+        255.0 / (f64::from(high) - f64::from(low))
+    } else {
+        0.0
+    };
     let gray = |value: f32| ((f64::from(value) - f64::from(low)) * factor).round() as u8;
     image.mapv(|value| if value.is_finite() { gray(value) } else { 0 })
 }
@@ -59,14 +68,20 @@ fn stretched(image: &Array2<f32>) -> Array2<u8> {
 fn dot(picture: &mut Array3<u8>, [y, x]: [f64; 2]) {
     let (rows, columns, _) = picture.dim();
     let reach = |at: f64, length: usize| {
-        (at - RADIUS).floor().max(0.0) as usize..((at + RADIUS).ceil().max(0.0) as usize).min(length)
+        (at - RADIUS).floor().max(0.0) as usize
+            ..((at + RADIUS).ceil().max(0.0) as usize).min(length)
     };
     for row in reach(y, rows) {
         for column in reach(x, columns) {
             let distance = (row as f64 + 0.5 - y).hypot(column as f64 + 0.5 - x);
             if distance <= RADIUS {
-                let mut pixel = picture.index_axis_mut(Axis(0), row).index_axis_move(Axis(0), column);
-                pixel.iter_mut().zip(MAGENTA).for_each(|(to, colour)| *to = colour);
+                let mut pixel = picture
+                    .index_axis_mut(Axis(0), row)
+                    .index_axis_move(Axis(0), column);
+                pixel
+                    .iter_mut()
+                    .zip(MAGENTA)
+                    .for_each(|(to, colour)| *to = colour);
             }
         }
     }
@@ -106,7 +121,11 @@ mod tests {
     fn odd_values_and_odd_points_do_no_harm() {
         let image = Array2::from_elem((3, 3), f32::NAN);
         let points = [[f64::NAN, 0.0], [1e300, -1e300], [-5.0, f64::INFINITY]];
-        assert!(spot_picture(image.view(), &points).iter().all(|&value| value == 0));
+        assert!(
+            spot_picture(image.view(), &points)
+                .iter()
+                .all(|&value| value == 0)
+        );
         assert_eq!(spot_picture(Array2::zeros((0, 0)).view(), &points).len(), 0);
     }
 

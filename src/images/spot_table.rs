@@ -88,6 +88,9 @@ mod tests {
     #[test]
     fn a_table_without_spots_has_its_names() {
         assert_eq!(spot_table(&[], &[]), "x,y\r\n");
-        assert_eq!(spot_table(&[], &[vec![], vec![]]), "x,y,cellID0,cellID1\r\n");
+        assert_eq!(
+            spot_table(&[], &[vec![], vec![]]),
+            "x,y,cellID0,cellID1\r\n"
+        );
     }
 }

@@ -73,10 +73,17 @@ impl TrackFile {
     pub fn read(bytes: &[u8], limits: &Limits) -> Result<Self, TrackFileError> {
         let (mut raw, mut labels, mut lineages) = (None, None, [None, None]);
         // Skipped members count, too: no archive may keep us unpacking for ever.
-        let longest = limits.max_decoded_bytes.saturating_mul(4).saturating_add(64 << 20);
+        let longest = limits
+            .max_decoded_bytes
+            .saturating_mul(4)
+            .saturating_add(64 << 20);
         let mut archive = tar::Archive::new(unpacked(bytes).take(longest));
         // Extended headers would be read whole; the names looked for need none.
-        for entry in archive.entries().map_err(TrackFileError::NotAnArchive)?.raw(true) {
+        for entry in archive
+            .entries()
+            .map_err(TrackFileError::NotAnArchive)?
+            .raw(true)
+        {
             let mut entry = entry.map_err(TrackFileError::NotAnArchive)?;
             if !entry.header().entry_type().is_file() {
                 continue;
@@ -87,13 +94,21 @@ impl TrackFile {
                 raw = Some(array(&mut entry, RAW, limits, npy::read_f32)?);
             } else if name == LABELS.as_bytes() {
                 labels = Some(array(&mut entry, LABELS, limits, npy::read_i32)?);
-            } else if let Some(place) = [LINEAGES, LINEAGE].iter().position(|known| known.as_bytes() == name) {
-                lineages[place] = Some(content(&mut entry, limits).map_err(TrackFileError::NotAnArchive)?);
+            } else if let Some(place) = [LINEAGES, LINEAGE]
+                .iter()
+                .position(|known| known.as_bytes() == name)
+            {
+                lineages[place] =
+                    Some(content(&mut entry, limits).map_err(TrackFileError::NotAnArchive)?);
             }
         }
         let raw = raw.ok_or(TrackFileError::Missing(RAW))?;
         let labels = labels.ok_or(TrackFileError::Missing(LABELS))?;
-        Ok(Self { raw, labels, lineages })
+        Ok(Self {
+            raw,
+            labels,
+            lineages,
+        })
     }
 
     /// The lineages of the file, one for each movie: those of `lineages.json`, else that of `lineage.json`.
@@ -102,7 +117,12 @@ impl TrackFile {
     ///
     /// If there are none, or they are no JSON.
     pub fn lineages(&self) -> Result<Vec<Value>, TrackFileError> {
-        let text = self.lineages.iter().flatten().next().ok_or(TrackFileError::NoLineage)?;
+        let text = self
+            .lineages
+            .iter()
+            .flatten()
+            .next()
+            .ok_or(TrackFileError::NoLineage)?;
         Ok(match serde_json::from_slice(text)? {
             Value::Array(lineages) => lineages,
             lineage => vec![lineage],
@@ -122,7 +142,11 @@ pub fn write_trk<R: NpyElement, L: NpyElement>(
 ) -> io::Result<Vec<u8>> {
     let packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     let mut archive = tar::Builder::new(packer);
-    let members = [(LINEAGE, lineage.as_bytes().to_vec()), (RAW, npy::write(raw)), (LABELS, npy::write(labels))];
+    let members = [
+        (LINEAGE, lineage.as_bytes().to_vec()),
+        (RAW, npy::write(raw)),
+        (LABELS, npy::write(labels)),
+    ];
     for (name, content) in members {
         let mut header = tar::Header::new_gnu();
         header.set_mode(0o600);
@@ -136,9 +160,11 @@ fn unpacked(bytes: &[u8]) -> Box<dyn Read + '_> {
     match bytes {
         [0x1f, 0x8b, ..] => Box::new(flate2::read::MultiGzDecoder::new(bytes)),
         [b'B', b'Z', b'h', ..] => Box::new(bzip2::read::MultiBzDecoder::new(bytes)),
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => {
-            Box::new(lzma_rust2::XzReader::new_mem_limit(bytes, true, XZ_MEMORY_KIB))
-        }
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Box::new(lzma_rust2::XzReader::new_mem_limit(
+            bytes,
+            true,
+            XZ_MEMORY_KIB,
+        )),
         _ => Box::new(bytes),
     }
 }
@@ -161,7 +187,10 @@ fn array<T, R: Read>(
 
 /// The bytes of a member; one that is longer than anything useful is cut off.
 fn content<R: Read>(entry: &mut Entry<'_, R>, limits: &Limits) -> io::Result<Vec<u8>> {
-    let longest = limits.max_decoded_bytes.saturating_mul(2).saturating_add(LARGEST_HEADER);
+    let longest = limits
+        .max_decoded_bytes
+        .saturating_mul(2)
+        .saturating_add(LARGEST_HEADER);
     let mut content = Vec::new();
     entry.take(longest).read_to_end(&mut content)?;
     Ok(content)
@@ -180,7 +209,9 @@ mod tests {
 
     fn tar() -> Vec<u8> {
         let mut plain = Vec::new();
-        unpacked(&file()).read_to_end(&mut plain).expect("just packed");
+        unpacked(&file())
+            .read_to_end(&mut plain)
+            .expect("just packed");
         plain
     }
 
@@ -212,8 +243,19 @@ mod tests {
 
     #[test]
     fn arrays_over_the_limit_are_refused_before_they_are_read() {
-        let limits = Limits { max_decoded_bytes: 95 };
+        let limits = Limits {
+            max_decoded_bytes: 95,
+        };
         let error = TrackFile::read(&file(), &limits).expect_err("24 values take 96 bytes");
-        assert!(matches!(error, TrackFileError::Array { source: Error::TooLarge { .. }, .. }), "{error:?}");
+        assert!(
+            matches!(
+                error,
+                TrackFileError::Array {
+                    source: Error::TooLarge { .. },
+                    ..
+                }
+            ),
+            "{error:?}"
+        );
     }
 }

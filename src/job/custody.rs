@@ -95,7 +95,9 @@ impl Progress {
         let spent = self.close_stage();
         self.stage = stage;
         self.excused = Duration::ZERO;
-        let Some(stage) = stage else { return self.span = Span::none() };
+        let Some(stage) = stage else {
+            return self.span = Span::none();
+        };
         if spent.is_some_and(|spent| spent < AT_ONCE) {
             self.span.record("otel.name", stage.as_str());
             return;
@@ -125,7 +127,9 @@ impl Progress {
     }
 
     fn times(&self) -> impl Iterator<Item = (&'static str, String)> {
-        self.seconds.iter().filter_map(|(status, spent)| Some((status.time_field()?, seconds(*spent))))
+        self.seconds
+            .iter()
+            .filter_map(|(status, spent)| Some((status.time_field()?, seconds(*spent))))
     }
 }
 
@@ -133,11 +137,27 @@ impl Custody {
     pub(super) fn new(queue: Queue, claim: Claim, record: &Record) -> Self {
         let children = record.children();
         // What waits for children goes on waiting for them, whatever happens.
-        let resting = if children.is_empty() { Status::New.to_string() } else { record.status() };
+        let resting = if children.is_empty() {
+            Status::New.to_string()
+        } else {
+            record.status()
+        };
         let done = record.text("progress").and_then(|text| text.parse().ok());
-        let (attempts, progress) = (record.number("rc_attempts"), Mutex::new(Progress::new(done)));
+        let (attempts, progress) = (
+            record.number("rc_attempts"),
+            Mutex::new(Progress::new(done)),
+        );
         let begun = record.text(BEGUN).and_then(|text| text.parse().ok());
-        Self { queue, claim, attempts, children, resting, progress, claimed: Instant::now(), begun }
+        Self {
+            queue,
+            claim,
+            attempts,
+            children,
+            resting,
+            progress,
+            claimed: Instant::now(),
+            begun,
+        }
     }
 
     /// A stage begins that has no status of its own.
@@ -167,7 +187,11 @@ impl Custody {
 
     /// Seconds spent in the stages that have ended.
     pub(crate) fn stage_seconds(&self) -> Vec<(Stage, f64)> {
-        self.progress().stage_seconds.iter().map(|(stage, spent)| (*stage, *spent)).collect()
+        self.progress()
+            .stage_seconds
+            .iter()
+            .map(|(stage, spent)| (*stage, *spent))
+            .collect()
     }
 
     /// Pixels of the images decoded for the job.
@@ -192,7 +216,13 @@ impl Custody {
     /// The stage that the job is in and the time that counts against its limit.
     pub(crate) fn stage(&self) -> Option<(Stage, Duration)> {
         let progress = self.progress();
-        Some((progress.stage?, progress.stage_entered.elapsed().saturating_sub(progress.excused)))
+        Some((
+            progress.stage?,
+            progress
+                .stage_entered
+                .elapsed()
+                .saturating_sub(progress.excused),
+        ))
     }
 
     /// This much time of the stage does not count.
@@ -231,18 +261,36 @@ impl Custody {
 
     /// Ends the job with a result.
     pub(crate) async fn finish(&self, output: &Output) -> Result<Settled, queue::Error> {
-        let result = vec![("output_file_name", output.key.clone()), ("output_url", output.url.clone())];
+        let result = vec![
+            ("output_file_name", output.key.clone()),
+            ("output_url", output.url.clone()),
+        ];
         self.settle(Status::Done, result, false).await
     }
 
     /// Ends the job without a result. One that is `dead` is given up though nothing is known to be wrong with it.
-    pub(crate) async fn fail(&self, reason: String, class: Class, dead: bool) -> Result<Settled, queue::Error> {
+    pub(crate) async fn fail(
+        &self,
+        reason: String,
+        class: Class,
+        dead: bool,
+    ) -> Result<Settled, queue::Error> {
         self.progress().failure = Some(class);
-        self.settle(Status::Failed, vec![("reason", reason), ("error_class", class.to_string())], dead).await
+        self.settle(
+            Status::Failed,
+            vec![("reason", reason), ("error_class", class.to_string())],
+            dead,
+        )
+        .await
     }
 
     /// Has the job tried again later. What failed counts as one more attempt or, if the consumer died, one more death.
-    pub(crate) async fn retry(&self, reason: &str, class: Class, after: Duration) -> Result<Settled, queue::Error> {
+    pub(crate) async fn retry(
+        &self,
+        reason: &str,
+        class: Class,
+        after: Duration,
+    ) -> Result<Settled, queue::Error> {
         self.progress().failure = Some(class);
         let counted = match class {
             Class::Crash => ("rc_crashes", self.claim.crashes + 1),
@@ -251,7 +299,10 @@ impl Custody {
         let fields = [
             ("status", self.resting.clone()),
             (counted.0, counted.1.to_string()),
-            ("rc_last_error", format!("{class}: {}", reason.lines().last().unwrap_or_default())),
+            (
+                "rc_last_error",
+                format!("{class}: {}", reason.lines().last().unwrap_or_default()),
+            ),
             ("updated_at", timestamp()),
             ("updated_by", self.queue.consumer().to_owned()),
         ];
@@ -270,14 +321,18 @@ impl Custody {
 
     /// Puts the job aside until its children are final.
     pub(crate) async fn park(&self, children: &Children) -> Result<Settled, queue::Error> {
-        let begun = self.begun.unwrap_or_else(|| millis_since_1970().saturating_sub(millis(self.age())));
+        let begun = self
+            .begun
+            .unwrap_or_else(|| millis_since_1970().saturating_sub(millis(self.age())));
         self.write(vec![(BEGUN, begun.to_string())]);
         self.queue.park(&self.claim, &children.wait()).await
     }
 
     /// Lets the children of the job go, if it has any: they expire, and those that nobody has begun end.
     pub(crate) async fn disown_children(&self, lifetime: Duration) -> Result<(), queue::Error> {
-        self.queue.disown(&self.claim.key, &self.children, lifetime).await
+        self.queue
+            .disown(&self.claim.key, &self.children, lifetime)
+            .await
     }
 
     /// Leaves the job to its fate: its lease is no longer renewed.
@@ -298,7 +353,11 @@ impl Custody {
             ("updated_by", self.queue.consumer().to_owned()),
             ("total_jobs", self.children.len().max(1).to_string()),
         ]);
-        fields.extend(traces::context().remove("traceparent").map(|context| (TRACE, context)));
+        fields.extend(
+            traces::context()
+                .remove("traceparent")
+                .map(|context| (TRACE, context)),
+        );
         {
             let mut progress = self.progress();
             progress.close_status();
@@ -308,12 +367,16 @@ impl Custody {
             }
             fields.extend(progress.times());
         }
-        self.queue.finish(&self.claim, status.as_str(), &fields, dead).await
+        self.queue
+            .finish(&self.claim, status.as_str(), &fields, dead)
+            .await
     }
 
     /// Time since the job was first claimed, what its children took included.
     fn total_time(&self) -> Duration {
-        let waited = self.begun.map(|begun| Duration::from_millis(millis_since_1970().saturating_sub(begun)));
+        let waited = self
+            .begun
+            .map(|begun| Duration::from_millis(millis_since_1970().saturating_sub(begun)));
         waited.unwrap_or_default().max(self.age())
     }
 

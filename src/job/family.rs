@@ -29,13 +29,21 @@ pub struct Children {
 impl Children {
     /// These, with the job in `status` meanwhile. The job goes on when all are final.
     pub fn new(children: Vec<NewChild>, status: Status) -> Self {
-        Self { awaited: Awaited::New(children), status, fail_fast: false, progress: 100 }
+        Self {
+            awaited: Awaited::New(children),
+            status,
+            fail_fast: false,
+            progress: 100,
+        }
     }
 
     /// The same, but the job goes on as soon as one of them has failed.
     #[must_use]
     pub fn failing_fast(self) -> Self {
-        Self { fail_fast: true, ..self }
+        Self {
+            fail_fast: true,
+            ..self
+        }
     }
 
     /// The same, but they are only a part of the work: so much of it, in per cent, is done when all are final.
@@ -45,13 +53,28 @@ impl Children {
     }
 
     pub(super) fn wait(&self) -> ChildWait {
-        let Self { awaited, status, fail_fast, progress } = self;
-        ChildWait { awaited: awaited.clone(), status: status.as_str(), fail_fast: *fail_fast, progress: *progress }
+        let Self {
+            awaited,
+            status,
+            fail_fast,
+            progress,
+        } = self;
+        ChildWait {
+            awaited: awaited.clone(),
+            status: status.as_str(),
+            fail_fast: *fail_fast,
+            progress: *progress,
+        }
     }
 
     /// Children that a Python consumer has created for an archive.
     fn adopted(children: Vec<JobKey>) -> Self {
-        Self { awaited: Awaited::Existing(children), status: Status::Waiting, fail_fast: false, progress: 100 }
+        Self {
+            awaited: Awaited::Existing(children),
+            status: Status::Waiting,
+            fail_fast: false,
+            progress: 100,
+        }
     }
 }
 
@@ -81,8 +104,14 @@ pub(crate) const CHILD_QUEUE: &str = "rc_child_queue";
 const OF_CHILDREN: [&str; 5] = [CHILD_QUEUE, TRACE, STATUS, "reason", "output_file_name"];
 
 /// Those that the record of an archive has of all its images.
-const SUMMED_UP: [&str; 6] =
-    ["prediction_time", "postprocess_time", "upload_time", "download_time", "total_time", "predict_retries"];
+const SUMMED_UP: [&str; 6] = [
+    "prediction_time",
+    "postprocess_time",
+    "upload_time",
+    "download_time",
+    "total_time",
+    "predict_retries",
+];
 
 impl Child {
     /// The key of its result.
@@ -91,11 +120,17 @@ impl Child {
     ///
     /// Why it has none.
     pub fn result(&self) -> Result<String, ChildFailed> {
-        let failed = |reason: String| ChildFailed { key: self.key.clone(), reason };
+        let failed = |reason: String| ChildFailed {
+            key: self.key.clone(),
+            reason,
+        };
         match self.record.status().as_str() {
             "" => Err(failed("it has vanished (expired or deleted)".to_owned())),
             status if status == Status::Done.as_str() => {
-                let key = self.record.text("output_file_name").filter(|key| !key.is_empty());
+                let key = self
+                    .record
+                    .text("output_file_name")
+                    .filter(|key| !key.is_empty());
                 key.ok_or_else(|| failed("it is done and names no result".to_owned()))
             }
             status if status == Status::Failed.as_str() => Err(failed(self.reason())),
@@ -114,7 +149,10 @@ impl Child {
     }
 
     fn reason(&self) -> String {
-        let reason = self.record.text("reason").unwrap_or_else(|| "None".to_owned());
+        let reason = self
+            .record
+            .text("reason")
+            .unwrap_or_else(|| "None".to_owned());
         reason.lines().last().unwrap_or_default().to_owned()
     }
 }
@@ -138,8 +176,15 @@ impl Job {
         if !self.fields.contains_key(b"children_total".as_slice()) {
             return Ok(Family::Foreign(Children::adopted(keys.clone())));
         }
-        let records = self.custody.queue.read_many(keys, &[&OF_CHILDREN[..], &SUMMED_UP].concat()).await?;
-        let child = |(key, fields): (&JobKey, RawFields)| Child { key: key.clone(), record: Record(fields) };
+        let records = self
+            .custody
+            .queue
+            .read_many(keys, &[&OF_CHILDREN[..], &SUMMED_UP].concat())
+            .await?;
+        let child = |(key, fields): (&JobKey, RawFields)| Child {
+            key: key.clone(),
+            record: Record(fields),
+        };
         let children: Vec<_> = keys.iter().zip(records).map(child).collect();
         traces::link(children.iter().filter_map(|child| child.record.text(TRACE)));
         Ok(Family::Waited(children))
@@ -171,15 +216,28 @@ impl Job {
                 ]
                 .contains(&name)
         };
-        let named = self.fields.iter().filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)));
-        let mut taken: Vec<_> =
-            named.filter(|(name, _)| !own(name)).map(|(name, value)| (name.to_owned(), value.clone())).collect();
-        taken.push(("identity_upload".to_owned(), self.custody.queue.consumer().as_bytes().to_vec()));
+        let named = self
+            .fields
+            .iter()
+            .filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)));
+        let mut taken: Vec<_> = named
+            .filter(|(name, _)| !own(name))
+            .map(|(name, value)| (name.to_owned(), value.clone()))
+            .collect();
+        taken.push((
+            "identity_upload".to_owned(),
+            self.custody.queue.consumer().as_bytes().to_vec(),
+        ));
         taken
     }
 
     /// A child that works the object `input_key` of the bucket, with `more` fields beside those of every child.
-    pub fn child(&self, queue: &str, input: ChildInput<'_>, more: Vec<(String, Vec<u8>)>) -> NewChild {
+    pub fn child(
+        &self,
+        queue: &str,
+        input: ChildInput<'_>,
+        more: Vec<(String, Vec<u8>)>,
+    ) -> NewChild {
         let mut fields = more;
         let mut own = vec![
             ("identity_upload", self.custody.queue.consumer()),
@@ -191,10 +249,21 @@ impl Job {
         if context.is_empty() {
             context = trace_context(&self.fields);
         }
-        own.extend(context.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        own.extend(
+            context
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str())),
+        );
         fields.retain(|(name, _)| own.iter().all(|(taken, _)| taken != name));
-        fields.extend(own.into_iter().map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())));
-        NewChild { queue: queue.to_owned(), name: input.original_name.to_owned(), fields }
+        fields.extend(
+            own.into_iter()
+                .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())),
+        );
+        NewChild {
+            queue: queue.to_owned(),
+            name: input.original_name.to_owned(),
+            fields,
+        }
     }
 
     /// Records how the parts of an archive fared: sums of times as lists, and the reasons of those that failed.
@@ -202,8 +271,10 @@ impl Job {
         let done = || children.iter().filter(|child| child.record.is_done());
         let mut fields = Vec::new();
         for field in &SUMMED_UP {
-            let values: Vec<_> =
-                done().filter_map(|child| child.record.text(field)).filter(|text| !text.is_empty()).collect();
+            let values: Vec<_> = done()
+                .filter_map(|child| child.record.text(field))
+                .filter(|text| !text.is_empty())
+                .collect();
             if !values.is_empty() {
                 fields.push((*field, values.join(",")));
             }
@@ -223,11 +294,15 @@ impl Job {
 
     /// Records how long the upload of an archive's images took.
     pub fn record_expanded(&self, time: Duration) {
-        self.custody.write(vec![("children_upload_time", seconds(time.as_secs_f64()))]);
+        self.custody
+            .write(vec![("children_upload_time", seconds(time.as_secs_f64()))]);
     }
 
     /// Records how long the collecting of an archive's results took.
     pub fn record_cleanup(&self, time: Duration) {
-        self.custody.write(vec![("cleanup_time", seconds(time.as_secs_f64())), ("progress", "100".to_owned())]);
+        self.custody.write(vec![
+            ("cleanup_time", seconds(time.as_secs_f64())),
+            ("progress", "100".to_owned()),
+        ]);
     }
 }

@@ -43,7 +43,11 @@ const TRACE_CONTEXT: [&str; 2] = ["traceparent", "tracestate"];
 
 /// Whether a status says that nothing more will be written.
 pub(crate) fn is_final(status: Option<&[u8]>) -> bool {
-    status.is_some_and(|status| [Status::Done, Status::Failed].iter().any(|end| end.as_str().as_bytes() == status))
+    status.is_some_and(|status| {
+        [Status::Done, Status::Failed]
+            .iter()
+            .any(|end| end.as_str().as_bytes() == status)
+    })
 }
 
 /// Where a job stands, as the frontend shows it.
@@ -171,7 +175,10 @@ pub struct Job {
 impl Job {
     pub(crate) fn new(queue: Queue, claim: Claim, fields: RawFields) -> Self {
         let custody = Custody::new(queue, claim, &Record(fields.clone()));
-        Self { custody: Arc::new(custody), fields }
+        Self {
+            custody: Arc::new(custody),
+            fields,
+        }
     }
 
     /// The key of the job's hash.
@@ -196,20 +203,37 @@ impl Job {
 
     /// The moment before which the job is not to be worked, in milliseconds since 1970, if there is one.
     pub(crate) fn not_before(&self) -> anyhow::Result<Option<u64>> {
-        let Some(text) = self.text("not_before")? else { return Ok(None) };
-        let seconds = text.trim().parse::<f64>().ok().filter(|seconds| (0.0..1e11).contains(seconds));
+        let Some(text) = self.text("not_before")? else {
+            return Ok(None);
+        };
+        let seconds = text
+            .trim()
+            .parse::<f64>()
+            .ok()
+            .filter(|seconds| (0.0..1e11).contains(seconds));
         let millis = match seconds {
             Some(seconds) => Some((seconds * 1e3) as u64),
-            None => text.trim().parse::<jiff::Timestamp>().ok().map(|at| at.as_millisecond().max(0).unsigned_abs()),
+            None => text
+                .trim()
+                .parse::<jiff::Timestamp>()
+                .ok()
+                .map(|at| at.as_millisecond().max(0).unsigned_abs()),
         };
-        let wrong = || InvalidInput(format!("not_before `{text}` is neither a time stamp nor seconds since 1970"));
+        let wrong = || {
+            InvalidInput(format!(
+                "not_before `{text}` is neither a time stamp nor seconds since 1970"
+            ))
+        };
         Ok(Some(millis.ok_or_else(wrong)?))
     }
 
     /// Key or URL of the input in the bucket.
     pub fn input_file_name(&self) -> anyhow::Result<&str> {
         let name = self.text("input_file_name")?;
-        name.ok_or_else(|| InvalidInput("the job names no input file (`input_file_name` is empty)".to_owned()).into())
+        name.ok_or_else(|| {
+            InvalidInput("the job names no input file (`input_file_name` is empty)".to_owned())
+                .into()
+        })
     }
 
     /// The user's name for the input, from which results take theirs.
@@ -228,10 +252,18 @@ impl Job {
     /// The numbers of `channels`, counted from 0, for jobs in which their order is all; `None` if not given.
     pub fn channel_numbers(&self) -> anyhow::Result<Option<Vec<usize>>> {
         let channels = self.channels()?;
-        let words: Vec<_> = channels.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
+        let words: Vec<_> = channels
+            .split(',')
+            .map(str::trim)
+            .filter(|word| !word.is_empty())
+            .collect();
         let number = |word: &&str| {
             let number = word.parse::<usize>();
-            number.map_err(|_| InvalidInput(format!("channels `{channels}`: `{word}` is no channel number")))
+            number.map_err(|_| {
+                InvalidInput(format!(
+                    "channels `{channels}`: `{word}` is no channel number"
+                ))
+            })
         };
         let numbers: Vec<usize> = words.iter().map(number).collect::<Result<_, _>>()?;
         Ok((!numbers.is_empty()).then_some(numbers))
@@ -242,10 +274,11 @@ impl Job {
         let channels = self.channels()?;
         let number = |word: &str| match word.trim() {
             "" => Ok(None),
-            word => word
-                .parse()
-                .map(Some)
-                .map_err(|_| InvalidInput(format!("channels `{channels}`: `{word}` is no channel number"))),
+            word => word.parse().map(Some).map_err(|_| {
+                InvalidInput(format!(
+                    "channels `{channels}`: `{word}` is no channel number"
+                ))
+            }),
         };
         Ok(channels.split(',').map(number).collect::<Result<_, _>>()?)
     }
@@ -267,9 +300,13 @@ impl Job {
 
     /// The factor by which the image is to be resized for the model, if given.
     pub fn scale(&self) -> anyhow::Result<Option<f64>> {
-        let Some(text) = self.text("scale")? else { return Ok(None) };
+        let Some(text) = self.text("scale")? else {
+            return Ok(None);
+        };
         let scale = text.trim().parse::<f64>();
-        scale.map(Some).map_err(|_| InvalidInput(format!("scale `{text}` is not a number")).into())
+        scale
+            .map(Some)
+            .map_err(|_| InvalidInput(format!("scale `{text}` is not a number")).into())
     }
 
     /// The kind of image (`0` nuclear, `1` phase, `2` cytoplasm) for jobs of older frontends.
@@ -295,7 +332,11 @@ impl Job {
     /// Where parts of the job go, and a name for it that is the same each time the job is run.
     pub fn run_id(&self) -> String {
         let digest = Sha256::digest(&self.key().0);
-        digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        digest
+            .iter()
+            .take(16)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 
     /// Where the result goes: the same place each time the job is run, so that a second run replaces the first.
@@ -343,9 +384,12 @@ impl Job {
     }
 
     fn text(&self, field: &str) -> anyhow::Result<Option<&str>> {
-        let Some(bytes) = self.fields.get(field.as_bytes()) else { return Ok(None) };
+        let Some(bytes) = self.fields.get(field.as_bytes()) else {
+            return Ok(None);
+        };
         let text = std::str::from_utf8(bytes);
-        let text = text.map_err(|_| InvalidInput(format!("the job's field `{field}` is not UTF-8 text")))?;
+        let text =
+            text.map_err(|_| InvalidInput(format!("the job's field `{field}` is not UTF-8 text")))?;
         Ok((!text.is_empty()).then_some(text))
     }
 }
@@ -369,7 +413,10 @@ pub struct InvalidFileType(String);
 /// The fields of a hash that say which trace the job belongs to.
 pub(crate) fn trace_context(fields: &RawFields) -> HashMap<String, String> {
     let text = |name: &str| String::from_utf8(fields.get(name.as_bytes())?.clone()).ok();
-    TRACE_CONTEXT.iter().filter_map(|name| Some(((*name).to_owned(), text(name)?))).collect()
+    TRACE_CONTEXT
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), text(name)?)))
+        .collect()
 }
 
 /// How long ago a time stamp of a hash was; nothing if it is none.
@@ -380,7 +427,9 @@ pub(crate) fn age_of(stamp: &[u8]) -> Option<Duration> {
 
 /// The time as every writer of a job's hash gives it: UTC with microseconds and offset.
 pub(crate) fn timestamp() -> String {
-    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6f+00:00").to_string()
+    jiff::Timestamp::now()
+        .strftime("%Y-%m-%dT%H:%M:%S.%6f+00:00")
+        .to_string()
 }
 
 fn seconds(value: f64) -> String {
@@ -394,10 +443,19 @@ mod tests {
     #[test]
     fn time_stamps_have_six_digits_and_an_offset() {
         let text = timestamp();
-        assert_eq!(text.len(), "2023-07-12T16:31:13.123456+00:00".len(), "{text}");
-        assert!(text.ends_with("+00:00") && text.parse::<jiff::Timestamp>().is_ok(), "{text}");
+        assert_eq!(
+            text.len(),
+            "2023-07-12T16:31:13.123456+00:00".len(),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("+00:00") && text.parse::<jiff::Timestamp>().is_ok(),
+            "{text}"
+        );
         assert!(age_of(text.as_bytes()).is_some_and(|age| age < Duration::from_secs(60)));
-        assert!(age_of(b"2023-07-12T16:31:13.123Z").is_some_and(|age| age > Duration::from_secs(86400)));
+        assert!(
+            age_of(b"2023-07-12T16:31:13.123Z").is_some_and(|age| age > Duration::from_secs(86400))
+        );
         assert_eq!(age_of(b"soon"), None);
     }
 }

@@ -54,7 +54,8 @@ impl Record {
 
     /// Why the job has failed.
     pub fn reason(&self) -> String {
-        self.text("reason").unwrap_or_else(|| "no reason given".to_owned())
+        self.text("reason")
+            .unwrap_or_else(|| "no reason given".to_owned())
     }
 
     /// The key of the result in the bucket.
@@ -72,21 +73,34 @@ impl Record {
             ("saving the result", "upload_time"),
             ("in all", "total_time"),
         ];
-        stages.into_iter().filter_map(|(stage, field)| Some((stage, self.text(field)?.parse().ok()?))).collect()
+        stages
+            .into_iter()
+            .filter_map(|(stage, field)| Some((stage, self.text(field)?.parse().ok()?)))
+            .collect()
     }
 
     /// The keys of the children, if there are any.
     pub(super) fn children(&self) -> Vec<JobKey> {
-        let keys = self.0.get(b"children".as_slice()).map_or(&[][..], Vec::as_slice);
-        keys.split(|&byte| byte == b',').filter(|key| !key.is_empty()).map(|key| JobKey(key.to_vec())).collect()
+        let keys = self
+            .0
+            .get(b"children".as_slice())
+            .map_or(&[][..], Vec::as_slice);
+        keys.split(|&byte| byte == b',')
+            .filter(|key| !key.is_empty())
+            .map(|key| JobKey(key.to_vec()))
+            .collect()
     }
 
     pub(super) fn number(&self, field: &str) -> u64 {
-        self.text(field).and_then(|text| text.parse().ok()).unwrap_or(0)
+        self.text(field)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0)
     }
 
     pub(super) fn text(&self, field: &str) -> Option<String> {
-        self.0.get(field.as_bytes()).map(|value| String::from_utf8_lossy(value).into_owned())
+        self.0
+            .get(field.as_bytes())
+            .map(|value| String::from_utf8_lossy(value).into_owned())
     }
 }
 
@@ -95,7 +109,12 @@ mod tests {
     use super::*;
 
     fn record(fields: &[(&str, &str)]) -> Record {
-        Record(fields.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect())
+        Record(
+            fields
+                .iter()
+                .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
+                .collect(),
+        )
     }
 
     #[test]
@@ -106,7 +125,11 @@ mod tests {
 
     #[test]
     fn stages_come_in_their_order() {
-        let record = record(&[("total_time", "0.5"), ("prediction_time", "0.25"), ("status", "done")]);
+        let record = record(&[
+            ("total_time", "0.5"),
+            ("prediction_time", "0.25"),
+            ("status", "done"),
+        ]);
         assert!(record.is_done());
         assert_eq!(record.seconds(), [("predicting", 0.25), ("in all", 0.5)]);
     }

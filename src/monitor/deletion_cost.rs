@@ -38,13 +38,21 @@ impl DeletionCostSettings {
             let message = "needs a cluster (or KUBERNETES_API), and POD_NAMESPACE";
             reader.problem("POD_DELETION_COST", message);
         }
-        Self { kubernetes: settings.api.clone().map(|api| (api, settings)) }
+        Self {
+            kubernetes: settings.api.clone().map(|api| (api, settings)),
+        }
     }
 }
 
 /// Keeps the annotation of this pod true, until it is dropped. Trouble is told once and nothing else comes of it.
-pub(crate) async fn tell(settings: DeletionCostSettings, pod: String, signs: Signs) -> anyhow::Result<()> {
-    let Some((api, settings)) = settings.kubernetes else { return std::future::pending().await };
+pub(crate) async fn tell(
+    settings: DeletionCostSettings,
+    pod: String,
+    signs: Signs,
+) -> anyhow::Result<()> {
+    let Some((api, settings)) = settings.kubernetes else {
+        return std::future::pending().await;
+    };
     let kubernetes = Kubernetes::open(&api, &settings)?;
     let (mut told, mut in_trouble) = (None, false);
     loop {
@@ -53,10 +61,16 @@ pub(crate) async fn tell(settings: DeletionCostSettings, pod: String, signs: Sig
             tokio::time::sleep(LOOK).await;
             continue;
         }
-        match kubernetes.annotate(&pod, ANNOTATION, &cost.to_string()).await {
+        match kubernetes
+            .annotate(&pod, ANNOTATION, &cost.to_string())
+            .await
+        {
             Ok(()) => (told, in_trouble) = (Some(cost), false),
             Err(error) if !in_trouble => {
-                warn!(error = format!("{error:#}"), "cannot tell Kubernetes whether this pod is busy; trying again");
+                warn!(
+                    error = format!("{error:#}"),
+                    "cannot tell Kubernetes whether this pod is busy; trying again"
+                );
                 in_trouble = true;
             }
             Err(_) => {}
@@ -66,5 +80,7 @@ pub(crate) async fn tell(settings: DeletionCostSettings, pod: String, signs: Sig
 }
 
 fn cost(signs: &Signs) -> u64 {
-    signs.busy_for().map_or(0, |time| BUSY + time.as_secs() / 60)
+    signs
+        .busy_for()
+        .map_or(0, |time| BUSY + time.as_secs() / 60)
 }

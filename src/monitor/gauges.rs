@@ -50,8 +50,10 @@ struct OfModel {
 impl Gauges {
     /// Adds the gauges to what the others have registered.
     pub(super) fn new(watched: Watched, mut registry: Registry) -> Self {
-        let build =
-            Info::new([("version", env!("CARGO_PKG_VERSION")), ("commit", option_env!("COMMIT").unwrap_or(""))]);
+        let build = Info::new([
+            ("version", env!("CARGO_PKG_VERSION")),
+            ("commit", option_env!("COMMIT").unwrap_or("")),
+        ]);
         registry.register("build", "The program", build);
         let gauges = Self {
             watched,
@@ -78,10 +80,26 @@ impl Gauges {
             "Time since the job was submitted that is served next",
             gauges.oldest.clone(),
         );
-        all.register("slots", "Jobs that this process can work at the same time", gauges.slots.clone());
-        all.register("memory_budget_bytes", "Memory for all jobs at once; 0 is no bound", gauges.memory_budget.clone());
-        all.register("memory_inflight_bytes", "What of it running jobs have set aside", gauges.memory_inflight.clone());
-        all.register("last_fetch_timestamp_seconds", "When Redis last answered a claim", gauges.last_fetch.clone());
+        all.register(
+            "slots",
+            "Jobs that this process can work at the same time",
+            gauges.slots.clone(),
+        );
+        all.register(
+            "memory_budget_bytes",
+            "Memory for all jobs at once; 0 is no bound",
+            gauges.memory_budget.clone(),
+        );
+        all.register(
+            "memory_inflight_bytes",
+            "What of it running jobs have set aside",
+            gauges.memory_inflight.clone(),
+        );
+        all.register(
+            "last_fetch_timestamp_seconds",
+            "When Redis last answered a claim",
+            gauges.last_fetch.clone(),
+        );
         all.register(
             "last_beat_timestamp_seconds",
             "When the watch over jobs last went round",
@@ -93,7 +111,11 @@ impl Gauges {
             "Whether the server of the model answered last",
             gauges.model_server_up.clone(),
         );
-        all.register("shutting_down", "Whether the process is to end", gauges.shutting_down.clone());
+        all.register(
+            "shutting_down",
+            "Whether the process is to end",
+            gauges.shutting_down.clone(),
+        );
         Self { registry, ..gauges }
     }
 
@@ -108,8 +130,18 @@ impl Gauges {
     }
 
     fn set(&self, backlog: Option<Backlog>) {
-        let Watched { queue, serving, memory, signs, stop, .. } = &self.watched;
-        let state = |state| InState { queue: queue.name().to_owned(), state };
+        let Watched {
+            queue,
+            serving,
+            memory,
+            signs,
+            stop,
+            ..
+        } = &self.watched;
+        let state = |state| InState {
+            queue: queue.name().to_owned(),
+            state,
+        };
         self.redis_up.set(backlog.is_some().into());
         match backlog {
             // What is not known is left out, lest a chart shows what was.
@@ -118,7 +150,14 @@ impl Gauges {
                 self.oldest.clear();
             }
             Some(backlog) => {
-                let Backlog { waiting, in_flight, delayed, parked, dead, submitted } = backlog;
+                let Backlog {
+                    waiting,
+                    in_flight,
+                    delayed,
+                    parked,
+                    dead,
+                    submitted,
+                } = backlog;
                 let counts = [
                     ("waiting", waiting),
                     ("in_flight", in_flight),
@@ -129,21 +168,32 @@ impl Gauges {
                 for (name, count) in counts {
                     self.jobs.get_or_create(&state(name)).set(count as i64);
                 }
-                let age = submitted.and_then(|submitted| job::age_of(&submitted)).unwrap_or_default();
-                self.oldest.get_or_create(&state("waiting")).set(age.as_secs_f64());
+                let age = submitted
+                    .and_then(|submitted| job::age_of(&submitted))
+                    .unwrap_or_default();
+                self.oldest
+                    .get_or_create(&state("waiting"))
+                    .set(age.as_secs_f64());
             }
         }
         let (slots, busy) = (queue.slots() as i64, signs.busy() as i64);
         self.slots.get_or_create(&state("busy")).set(busy);
-        self.slots.get_or_create(&state("free")).set((slots - busy).max(0));
+        self.slots
+            .get_or_create(&state("free"))
+            .set((slots - busy).max(0));
         let (budget, inflight) = memory.usage();
         self.memory_budget.set(budget as i64);
         self.memory_inflight.set(inflight as i64);
         self.last_fetch.set(queue.last_fetch().unix_seconds());
         self.last_beat.set(signs.beat.unix_seconds());
         for model in serving.known_models() {
-            let of = OfModel { model: model.name, version: model.version };
-            self.model_server_up.get_or_create(&of).set((!serving.is_down()).into());
+            let of = OfModel {
+                model: model.name,
+                version: model.version,
+            };
+            self.model_server_up
+                .get_or_create(&of)
+                .set((!serving.is_down()).into());
         }
         self.shutting_down.set(stop.is_cancelled().into());
     }

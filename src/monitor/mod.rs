@@ -59,15 +59,24 @@ impl MonitorSettings {
         let doc = "port for /metrics, /livez, /readyz and /startupz; 0 serves none";
         let port = reader.parsed("METRICS_PORT", 0_u16, doc);
         let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        let host = reader.parsed("METRICS_HOST", any, "address of this machine on which they are served");
-        Self { address: (port > 0).then_some(SocketAddr::new(host, port)) }
+        let host = reader.parsed(
+            "METRICS_HOST",
+            any,
+            "address of this machine on which they are served",
+        );
+        Self {
+            address: (port > 0).then_some(SocketAddr::new(host, port)),
+        }
     }
 }
 
 impl Monitor {
     /// A server of these metrics, with labels for the queue and the kind of its jobs.
     pub(crate) fn new(watched: &Watched, registry: Registry) -> Self {
-        Self { gauges: Gauges::new(watched.clone(), registry), probes: Probes::new(watched.clone()) }
+        Self {
+            gauges: Gauges::new(watched.clone(), registry),
+            probes: Probes::new(watched.clone()),
+        }
     }
 
     /// Serves until the future is dropped, if there is an address.
@@ -76,14 +85,23 @@ impl Monitor {
     ///
     /// An address that cannot be used.
     pub(crate) async fn serve(self, settings: MonitorSettings) -> anyhow::Result<()> {
-        let Some(address) = settings.address else { return std::future::pending().await };
+        let Some(address) = settings.address else {
+            return std::future::pending().await;
+        };
         let listener = TcpListener::bind(address).await;
-        let listener = listener.with_context(|| format!("cannot serve metrics on {address} (METRICS_PORT)"))?;
+        let listener = listener
+            .with_context(|| format!("cannot serve metrics on {address} (METRICS_PORT)"))?;
         info!(%address, "serving metrics and probes");
         let routes = Router::new()
             .route("/metrics", get(metrics))
-            .route("/livez", get(async |State(monitor): State<Arc<Self>>| answer(monitor.probes.live().await)))
-            .route("/readyz", get(async |State(monitor): State<Arc<Self>>| answer(monitor.probes.ready().await)))
+            .route(
+                "/livez",
+                get(async |State(monitor): State<Arc<Self>>| answer(monitor.probes.live().await)),
+            )
+            .route(
+                "/readyz",
+                get(async |State(monitor): State<Arc<Self>>| answer(monitor.probes.ready().await)),
+            )
             .route("/startupz", get(async || answer(Ok(()))));
         Ok(axum::serve(listener, routes.with_state(Arc::new(self))).await?)
     }
@@ -91,7 +109,14 @@ impl Monitor {
 
 async fn metrics(State(monitor): State<Arc<Monitor>>) -> Response {
     let text = monitor.gauges.text().await;
-    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
+    (
+        [(
+            header::CONTENT_TYPE,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        )],
+        text,
+    )
+        .into_response()
 }
 
 /// 200, or 503 and why.

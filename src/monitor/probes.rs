@@ -64,9 +64,18 @@ impl Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (beat, answer, fetch) = (BEAT.as_secs(), ANSWER.as_secs(), FETCH.as_secs());
         match self {
-            Self::Beat => write!(f, "the watch over running jobs has not gone round for {beat} s"),
-            Self::Answer => write!(f, "redis answers, but not on our connections, for {answer} s"),
-            Self::Fetch => write!(f, "there are jobs and free slots, and none was asked for in {fetch} s"),
+            Self::Beat => write!(
+                f,
+                "the watch over running jobs has not gone round for {beat} s"
+            ),
+            Self::Answer => write!(
+                f,
+                "redis answers, but not on our connections, for {answer} s"
+            ),
+            Self::Fetch => write!(
+                f,
+                "there are jobs and free slots, and none was asked for in {fetch} s"
+            ),
         }
     }
 }
@@ -79,12 +88,22 @@ pub(super) struct Probes {
 
 impl Probes {
     pub(super) fn new(watched: Watched) -> Self {
-        Self { watched, has_bucket: AtomicBool::new(false) }
+        Self {
+            watched,
+            has_bucket: AtomicBool::new(false),
+        }
     }
 
     /// Whether the process does what it is there for, or cannot for reasons that are not its own.
     pub(super) async fn live(&self) -> Result<(), String> {
-        let Watched { queue, serving, memory, signs, stop, .. } = &self.watched;
+        let Watched {
+            queue,
+            serving,
+            memory,
+            signs,
+            stop,
+            ..
+        } = &self.watched;
         if !signs.has_started() || stop.is_cancelled() {
             return Ok(());
         }
@@ -95,12 +114,16 @@ impl Probes {
             freed: signs.freed.age(),
             may_fetch: signs.busy() < queue.slots() && !serving.is_down() && !memory.has_waiters(),
         };
-        let Some(missing) = silence.missing() else { return Ok(()) };
+        let Some(missing) = silence.missing() else {
+            return Ok(());
+        };
         if missing == Missing::Beat {
             return Err(missing.to_string());
         }
         // Now it matters whether it is Redis that does not answer.
-        let Ok(Ok(backlog)) = tokio::time::timeout(LOOK, queue.backlog_afresh(LOOK)).await else { return Ok(()) };
+        let Ok(Ok(backlog)) = tokio::time::timeout(LOOK, queue.backlog_afresh(LOOK)).await else {
+            return Ok(());
+        };
         match missing {
             Missing::Fetch if backlog.waiting == 0 => Ok(()),
             _ => Err(missing.to_string()),
@@ -132,17 +155,55 @@ mod tests {
 
     const NOW: Option<Duration> = Some(Duration::from_secs(1));
     const LONG_AGO: Option<Duration> = Some(Duration::from_secs(3600));
-    const WELL: Silence = Silence { beat: NOW, answer: NOW, fetch: NOW, freed: LONG_AGO, may_fetch: true };
+    const WELL: Silence = Silence {
+        beat: NOW,
+        answer: NOW,
+        fetch: NOW,
+        freed: LONG_AGO,
+        may_fetch: true,
+    };
 
     #[test]
     fn each_kind_of_silence_is_noticed_and_no_other() {
         let cases = [
             (WELL, None),
-            (Silence { beat: LONG_AGO, ..WELL }, Some(Missing::Beat)),
-            (Silence { beat: None, answer: None, ..WELL }, Some(Missing::Beat)),
-            (Silence { answer: LONG_AGO, ..WELL }, Some(Missing::Answer)),
-            (Silence { fetch: LONG_AGO, ..WELL }, Some(Missing::Fetch)),
-            (Silence { fetch: None, freed: None, ..WELL }, Some(Missing::Fetch)),
+            (
+                Silence {
+                    beat: LONG_AGO,
+                    ..WELL
+                },
+                Some(Missing::Beat),
+            ),
+            (
+                Silence {
+                    beat: None,
+                    answer: None,
+                    ..WELL
+                },
+                Some(Missing::Beat),
+            ),
+            (
+                Silence {
+                    answer: LONG_AGO,
+                    ..WELL
+                },
+                Some(Missing::Answer),
+            ),
+            (
+                Silence {
+                    fetch: LONG_AGO,
+                    ..WELL
+                },
+                Some(Missing::Fetch),
+            ),
+            (
+                Silence {
+                    fetch: None,
+                    freed: None,
+                    ..WELL
+                },
+                Some(Missing::Fetch),
+            ),
         ];
         for (silence, missing) in cases {
             assert_eq!(silence.missing(), missing, "{silence:?}");
@@ -151,17 +212,64 @@ mod tests {
 
     #[test]
     fn slots_that_are_busy_or_held_back_or_just_free_need_not_ask() {
-        let silent = Silence { fetch: LONG_AGO, ..WELL };
-        assert_eq!(Silence { may_fetch: false, ..silent }.missing(), None);
-        assert_eq!(Silence { freed: NOW, ..silent }.missing(), None);
+        let silent = Silence {
+            fetch: LONG_AGO,
+            ..WELL
+        };
+        assert_eq!(
+            Silence {
+                may_fetch: false,
+                ..silent
+            }
+            .missing(),
+            None
+        );
+        assert_eq!(
+            Silence {
+                freed: NOW,
+                ..silent
+            }
+            .missing(),
+            None
+        );
     }
 
     #[test]
     fn limits_are_those_of_the_documents() {
         let after = |seconds| Some(Duration::from_secs(seconds));
-        assert_eq!(Silence { beat: after(60), answer: after(180), fetch: after(120), ..WELL }.missing(), None);
-        assert_eq!(Silence { beat: after(61), ..WELL }.missing(), Some(Missing::Beat));
-        assert_eq!(Silence { answer: after(181), ..WELL }.missing(), Some(Missing::Answer));
-        assert_eq!(Silence { fetch: after(121), ..WELL }.missing(), Some(Missing::Fetch));
+        assert_eq!(
+            Silence {
+                beat: after(60),
+                answer: after(180),
+                fetch: after(120),
+                ..WELL
+            }
+            .missing(),
+            None
+        );
+        assert_eq!(
+            Silence {
+                beat: after(61),
+                ..WELL
+            }
+            .missing(),
+            Some(Missing::Beat)
+        );
+        assert_eq!(
+            Silence {
+                answer: after(181),
+                ..WELL
+            }
+            .missing(),
+            Some(Missing::Answer)
+        );
+        assert_eq!(
+            Silence {
+                fetch: after(121),
+                ..WELL
+            }
+            .missing(),
+            Some(Missing::Fetch)
+        );
     }
 }

@@ -49,7 +49,10 @@ enum What {
 }
 
 /// Measures, and prints what was found.
-pub(crate) async fn bench(arguments: BenchArguments, stop: CancellationToken) -> anyhow::Result<()> {
+pub(crate) async fn bench(
+    arguments: BenchArguments,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let What::Queue { jobs, slots, json } = arguments.what;
     let env = Env::from_process();
     let mut reader = Reader::new(&env);
@@ -57,20 +60,36 @@ pub(crate) async fn bench(arguments: BenchArguments, stop: CancellationToken) ->
     let policy = Policy::load(&mut reader);
     reader.finish()?;
     let name = format!("rc-bench-{:08x}", fastrand::u32(..));
-    let settings = QueueSettings { slots, ..QueueSettings::new(server, &name, "bench") };
+    let settings = QueueSettings {
+        slots,
+        ..QueueSettings::new(server, &name, "bench")
+    };
     let queue = Queue::new(settings);
-    let bench = Bench { queue: queue.clone(), policy, name: name.clone() };
+    let bench = Bench {
+        queue: queue.clone(),
+        policy,
+        name: name.clone(),
+    };
     let found = stop.run_until_cancelled(bench.run(jobs)).await;
     queue.keyspace().remove_queue(&name).await?;
-    let Some(found) = found.transpose()? else { return Ok(()) };
+    let Some(found) = found.transpose()? else {
+        return Ok(());
+    };
     let mut out = std::io::stdout().lock();
     if json {
-        let rows = found.iter().map(|row| (row.name.to_owned(), row.value.into())).collect::<serde_json::Map<_, _>>();
+        let rows = found
+            .iter()
+            .map(|row| (row.name.to_owned(), row.value.into()))
+            .collect::<serde_json::Map<_, _>>();
         writeln!(out, "{}", serde_json::Value::Object(rows))?;
         return Ok(());
     }
     for row in found {
-        writeln!(out, "{:42}{:>12.2} {:8}(wanted {})", row.what, row.value, row.unit, row.wanted)?;
+        writeln!(
+            out,
+            "{:42}{:>12.2} {:8}(wanted {})",
+            row.what, row.value, row.unit, row.wanted
+        )?;
     }
     Ok(())
 }
@@ -92,7 +111,15 @@ struct Row {
 impl Bench {
     async fn run(&self, jobs: usize) -> anyhow::Result<Vec<Row>> {
         let mut rows = Vec::new();
-        let mut row = |name, what, value, unit, wanted| rows.push(Row { name, what, value, unit, wanted });
+        let mut row = |name, what, value, unit, wanted| {
+            rows.push(Row {
+                name,
+                what,
+                value,
+                unit,
+                wanted,
+            })
+        };
         let idler = Arc::new(Idler::default());
         let keyspace = self.queue.keyspace();
 
@@ -115,8 +142,20 @@ impl Bench {
         idler.until(jobs).await;
         let drained = began.elapsed();
         let asked = keyspace.requests().await?.saturating_sub(asked);
-        row("jobs_per_second", "no-op jobs drained per second", jobs as f64 / drained.as_secs_f64(), "1/s", ">= 10000");
-        row("round_trips_per_job", "round trips per job", asked as f64 / jobs as f64, "", "<= 2");
+        row(
+            "jobs_per_second",
+            "no-op jobs drained per second",
+            jobs as f64 / drained.as_secs_f64(),
+            "1/s",
+            ">= 10000",
+        );
+        row(
+            "round_trips_per_job",
+            "round trips per job",
+            asked as f64 / jobs as f64,
+            "",
+            "<= 2",
+        );
 
         let mut waits = Vec::new();
         for (n, job) in self.jobs("pick-up", PICK_UPS).into_iter().enumerate() {
@@ -127,23 +166,50 @@ impl Bench {
             waits.push(idler.last().saturating_duration_since(queued).as_secs_f64() * 1e3);
         }
         waits.sort_by(f64::total_cmp);
-        row("pick_up_p50_ms", "submitting to working, median", waits[PICK_UPS / 2], "ms", "<= 2");
-        row("pick_up_p99_ms", "submitting to working, 99 %", waits[PICK_UPS * 99 / 100], "ms", "<= 25");
+        row(
+            "pick_up_p50_ms",
+            "submitting to working, median",
+            waits[PICK_UPS / 2],
+            "ms",
+            "<= 2",
+        );
+        row(
+            "pick_up_p99_ms",
+            "submitting to working, 99 %",
+            waits[PICK_UPS * 99 / 100],
+            "ms",
+            "<= 25",
+        );
 
         let (cpu, asked) = (cpu_seconds()?, keyspace.requests().await?);
         tokio::time::sleep(IDLE).await;
         let cpu = (cpu_seconds()? - cpu) / IDLE.as_secs_f64();
         let asked = keyspace.requests().await?.saturating_sub(asked) as f64 / IDLE.as_secs_f64();
-        row("idle_cpu_percent", "idle: use of a core", cpu * 100.0, "%", "< 0.5");
-        row("idle_commands_per_second", "idle: commands", asked, "1/s", "<= 3");
+        row(
+            "idle_cpu_percent",
+            "idle: use of a core",
+            cpu * 100.0,
+            "%",
+            "< 0.5",
+        );
+        row(
+            "idle_commands_per_second",
+            "idle: commands",
+            asked,
+            "1/s",
+            "<= 3",
+        );
         stop.cancel();
         running.await??;
         Ok(rows)
     }
 
     fn jobs(&self, what: &str, count: usize) -> Vec<(JobKey, Vec<(&'static str, String)>)> {
-        let submission =
-            Submission { input_key: "uploads/nothing.tif", original_name: "nothing.tif", ..Submission::default() };
+        let submission = Submission {
+            input_key: "uploads/nothing.tif",
+            original_name: "nothing.tif",
+            ..Submission::default()
+        };
         let key = |n| JobKey(format!("{}:{what}:{n}", self.name).into_bytes());
         (0..count).map(|n| (key(n), submission.fields())).collect()
     }
@@ -169,7 +235,10 @@ impl Idler {
     }
 
     fn last(&self) -> Instant {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or_else(Instant::now)
+        self.last
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .unwrap_or_else(Instant::now)
     }
 }
 
@@ -179,7 +248,10 @@ impl Consumer for Idler {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         self.done.fetch_add(1, Ordering::Release);
         self.more.notify_waiters();
-        Ok(Outcome::Done(Output { key: job.output_key(), url: String::new() }))
+        Ok(Outcome::Done(Output {
+            key: job.output_key(),
+            url: String::new(),
+        }))
     }
 }
 
@@ -187,6 +259,10 @@ impl Consumer for Idler {
 fn cpu_seconds() -> anyhow::Result<f64> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     let (_, after_name) = stat.rsplit_once(") ").unwrap_or_default();
-    let ticks = after_name.split(' ').skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok());
+    let ticks = after_name
+        .split(' ')
+        .skip(11)
+        .take(2)
+        .filter_map(|ticks| ticks.parse::<f64>().ok());
     Ok(ticks.sum::<f64>() / TICKS_PER_SECOND)
 }

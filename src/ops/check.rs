@@ -60,7 +60,11 @@ struct Report(Vec<Finding>);
 
 impl Report {
     fn add(&mut self, part: impl Display, verdict: Verdict, text: impl Display) {
-        self.0.push(Finding { part: part.to_string(), verdict, text: text.to_string() });
+        self.0.push(Finding {
+            part: part.to_string(),
+            verdict,
+            text: text.to_string(),
+        });
     }
 
     fn ok(&mut self, part: impl Display, text: impl Display) {
@@ -76,7 +80,10 @@ impl Report {
     }
 
     fn count(&self, verdict: Verdict) -> usize {
-        self.0.iter().filter(|finding| finding.verdict == verdict).count()
+        self.0
+            .iter()
+            .filter(|finding| finding.verdict == verdict)
+            .count()
     }
 }
 
@@ -89,14 +96,24 @@ pub(crate) async fn check(
     let mut report = Report::default();
     let status = match daemon::configure(&registry, &Env::from_process()) {
         Err(Problems(problems)) => {
-            problems.iter().for_each(|problem| report.wrong(&problem.name, &problem.message));
+            problems
+                .iter()
+                .for_each(|problem| report.wrong(&problem.name, &problem.message));
             WRONG_SETTINGS
         }
         Ok(configured) => {
-            if stop.run_until_cancelled(look(configured, &mut report)).await.is_none() {
+            if stop
+                .run_until_cancelled(look(configured, &mut report))
+                .await
+                .is_none()
+            {
                 return Ok(ExitCode::FAILURE);
             }
-            if report.count(Verdict::Wrong) > 0 { FOUND } else { 0 }
+            if report.count(Verdict::Wrong) > 0 {
+                FOUND
+            } else {
+                0
+            }
         }
     };
     print(&report, arguments.json)?;
@@ -112,10 +129,23 @@ fn print(report: &Report, json: bool) -> std::io::Result<()> {
         return Ok(());
     }
     let colours = out.is_terminal();
-    let width = report.0.iter().map(|finding| finding.part.chars().count()).max().unwrap_or(0);
-    for Finding { part, verdict, text } in &report.0 {
-        let verdict =
-            if colours { format!("\x1b[{}m{verdict:5}\x1b[0m", verdict.colour()) } else { format!("{verdict:5}") };
+    let width = report
+        .0
+        .iter()
+        .map(|finding| finding.part.chars().count())
+        .max()
+        .unwrap_or(0);
+    for Finding {
+        part,
+        verdict,
+        text,
+    } in &report.0
+    {
+        let verdict = if colours {
+            format!("\x1b[{}m{verdict:5}\x1b[0m", verdict.colour())
+        } else {
+            format!("{verdict:5}")
+        };
         writeln!(out, "{verdict}  {part:width$}  {text}")?;
     }
     let (wrong, warnings) = (report.count(Verdict::Wrong), report.count(Verdict::Warning));
@@ -148,13 +178,31 @@ impl Verdict {
 }
 
 async fn look(configured: Configured, report: &mut Report) {
-    let Configured { entries, warnings, kind, build, queue, storage, mut serving, .. } = configured;
-    let set = entries.iter().filter(|entry| entry.origin != Origin::Default).count();
+    let Configured {
+        entries,
+        warnings,
+        kind,
+        build,
+        queue,
+        storage,
+        mut serving,
+        ..
+    } = configured;
+    let set = entries
+        .iter()
+        .filter(|entry| entry.origin != Origin::Default)
+        .count();
     report.ok(
         "settings",
-        format!("consumer `{kind}`, queue `{}`; {set} settings of {} are set", queue.queue, entries.len()),
+        format!(
+            "consumer `{kind}`, queue `{}`; {set} settings of {} are set",
+            queue.queue,
+            entries.len()
+        ),
     );
-    warnings.iter().for_each(|warning| report.warn("settings", warning));
+    warnings
+        .iter()
+        .for_each(|warning| report.warn("settings", warning));
 
     look_at_redis(&Queue::new(queue), report).await;
     let storage = look_at_bucket(storage, report).await;
@@ -164,7 +212,11 @@ async fn look(configured: Configured, report: &mut Report) {
     let server = format!("{}:{}", serving.host, serving.port);
     let serving = serving::Client::new(serving, None);
     let Some(storage) = storage else { return };
-    let clients = Clients { storage, serving: serving.clone(), memory: Memory::new(0) };
+    let clients = Clients {
+        storage,
+        serving: serving.clone(),
+        memory: Memory::new(0),
+    };
     let needs = build(&clients).models();
     if needs.is_empty() {
         return report.ok("models", "this consumer asks none itself");
@@ -179,10 +231,16 @@ async fn look(configured: Configured, report: &mut Report) {
                 continue;
             }
         };
-        return report.wrong("model server", format!("{server}: {absent}; jobs wait until it is there"));
+        return report.wrong(
+            "model server",
+            format!("{server}: {absent}; jobs wait until it is there"),
+        );
     }
     report.ok("model server", server);
-    needs.iter().zip(answers).for_each(|(need, answer)| judge_model(need, answer, report));
+    needs
+        .iter()
+        .zip(answers)
+        .for_each(|(need, answer)| judge_model(need, answer, report));
 }
 
 /// The answer, or what is to be said if there is none in time.
@@ -195,7 +253,11 @@ async fn asked<T, E: Display>(question: impl Future<Output = Result<T, E>>) -> R
 
 async fn look_at_redis(queue: &Queue, report: &mut Report) {
     let server = &queue.settings().server;
-    let addresses: Vec<_> = server.addresses.iter().map(|(host, port)| format!("{host}:{port}")).collect();
+    let addresses: Vec<_> = server
+        .addresses
+        .iter()
+        .map(|(host, port)| format!("{host}:{port}"))
+        .collect();
     let addresses = addresses.join(", ");
     let backlog = match asked(queue.backlog()).await {
         Ok(backlog) => backlog,
@@ -203,23 +265,48 @@ async fn look_at_redis(queue: &Queue, report: &mut Report) {
     };
     match asked(queue.server_state()).await {
         Ok(state) => {
-            let ServerState { version, role, address, .. } = &state;
-            let by = if *address == addresses { String::new() } else { format!(", by way of {addresses}") };
+            let ServerState {
+                version,
+                role,
+                address,
+                ..
+            } = &state;
+            let by = if *address == addresses {
+                String::new()
+            } else {
+                format!(", by way of {addresses}")
+            };
             match role.as_str() {
                 "master" => report.ok("redis", format!("{address}{by}: Redis {version}, master")),
                 role => {
-                    let text = format!("{address} is a {role}: it takes no writes; give its master, or a Sentinel");
+                    let text = format!(
+                        "{address} is a {role}: it takes no writes; give its master, or a Sentinel"
+                    );
                     report.wrong("redis", text);
                 }
             }
-            state.risks().iter().for_each(|risk| report.warn("redis", risk));
+            state
+                .risks()
+                .iter()
+                .for_each(|risk| report.warn("redis", risk));
         }
-        Err(error) => report.warn("redis", format!("{addresses}: cannot be asked about itself: {error}")),
+        Err(error) => report.warn(
+            "redis",
+            format!("{addresses}: cannot be asked about itself: {error}"),
+        ),
     }
-    let Backlog { waiting, in_flight, delayed, parked, dead, .. } = backlog;
+    let Backlog {
+        waiting,
+        in_flight,
+        delayed,
+        parked,
+        dead,
+        ..
+    } = backlog;
     let name = queue.name();
-    let text =
-        format!("`{name}`: {waiting} waiting, {in_flight} in flight, {delayed} delayed, {parked} parked, {dead} dead");
+    let text = format!(
+        "`{name}`: {waiting} waiting, {in_flight} in flight, {delayed} delayed, {parked} parked, {dead} dead"
+    );
     if dead > 0 {
         report.warn("queue", text)
     } else {
@@ -254,7 +341,10 @@ async fn look_at_bucket(mut settings: StorageSettings, report: &mut Report) -> O
     };
     match asked::<_, storage::Error>(storage.download(PROBE_KEY)).await {
         Ok(found) if found == body => report.ok("bucket", format!("{bucket}: and read again")),
-        Ok(_) => report.wrong("bucket", format!("{bucket}: other bytes come back than were written")),
+        Ok(_) => report.wrong(
+            "bucket",
+            format!("{bucket}: other bytes come back than were written"),
+        ),
         Err(error) => report.wrong("bucket", format!("reading: {error}")),
     }
     if url.starts_with("http") {
@@ -273,10 +363,21 @@ async fn look_at_bucket(mut settings: StorageSettings, report: &mut Report) -> O
 
 /// Fetches a page as somebody without rights.
 async fn fetch(url: &str) -> Result<(), String> {
-    let client = reqwest::Client::builder().timeout(PATIENCE).build().map_err(|error| error.to_string())?;
-    let answer = client.get(url).send().await.map_err(|error| error.without_url().to_string())?;
+    let client = reqwest::Client::builder()
+        .timeout(PATIENCE)
+        .build()
+        .map_err(|error| error.to_string())?;
+    let answer = client
+        .get(url)
+        .send()
+        .await
+        .map_err(|error| error.without_url().to_string())?;
     let status = answer.status();
-    if status.is_success() { Ok(()) } else { Err(status.to_string()) }
+    if status.is_success() {
+        Ok(())
+    } else {
+        Err(status.to_string())
+    }
 }
 
 fn judge_model(need: &ModelNeed, answer: Result<Arc<Signature>, String>, report: &mut Report) {
@@ -284,35 +385,66 @@ fn judge_model(need: &ModelNeed, answer: Result<Arc<Signature>, String>, report:
     let found = answer.and_then(|signature| fits(&signature, need).map(|()| signature));
     match found {
         Ok(signature) => {
-            let inputs: Vec<_> =
-                signature.inputs.iter().map(|input| format!("{} {:?}", input.name, input.shape)).collect();
+            let inputs: Vec<_> = signature
+                .inputs
+                .iter()
+                .map(|input| format!("{} {:?}", input.name, input.shape))
+                .collect();
             report.ok(part, format!("takes {}", inputs.join(", ")));
         }
-        Err(error) if need.is_optional => report.warn(part, format!("{error}; jobs that ask for it would fail")),
+        Err(error) if need.is_optional => {
+            report.warn(part, format!("{error}; jobs that ask for it would fail"))
+        }
         Err(error) => report.wrong(part, error),
     }
 }
 
 /// Whether a model takes what it will be given.
 fn fits(signature: &Signature, need: &ModelNeed) -> Result<(), String> {
-    let names = || signature.inputs.iter().map(|input| input.name.as_str()).collect::<Vec<_>>().join(", ");
+    let names = || {
+        signature
+            .inputs
+            .iter()
+            .map(|input| input.name.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     match &need.takes {
         Takes::Image { channels } => {
             let [input] = signature.inputs.as_slice() else {
-                return Err(format!("it takes several inputs ({}), an image model takes one", names()));
+                return Err(format!(
+                    "it takes several inputs ({}), an image model takes one",
+                    names()
+                ));
             };
             match input.shape.as_slice() {
-                [_, _, _, found] if *found < 0 || usize::try_from(*found) == Ok(*channels) => Ok(()),
-                [_, _, _, found] => Err(format!("it takes images of {found} channels, and is given {channels}")),
+                [_, _, _, found] if *found < 0 || usize::try_from(*found) == Ok(*channels) => {
+                    Ok(())
+                }
+                [_, _, _, found] => Err(format!(
+                    "it takes images of {found} channels, and is given {channels}"
+                )),
                 shape => Err(format!(
                     "it takes input of shape {shape:?}, an image model takes [batch, row, column, channel]"
                 )),
             }
         }
         Takes::Tensors(wanted) => {
-            let missing: Vec<_> = wanted.iter().copied().filter(|name| signature.input(name).is_none()).collect();
+            let missing: Vec<_> = wanted
+                .iter()
+                .copied()
+                .filter(|name| signature.input(name).is_none())
+                .collect();
             let exact = missing.is_empty() && signature.inputs.len() == wanted.len();
-            if exact { Ok(()) } else { Err(format!("it takes {}, and is given {}", names(), wanted.join(", "))) }
+            if exact {
+                Ok(())
+            } else {
+                Err(format!(
+                    "it takes {}, and is given {}",
+                    names(),
+                    wanted.join(", ")
+                ))
+            }
         }
     }
 }

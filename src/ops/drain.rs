@@ -15,7 +15,9 @@ pub(crate) async fn drain(stop: CancellationToken) -> anyhow::Result<()> {
     reader.finish()?;
     let keyspace = Keyspace::new(&server);
     for queue in queues {
-        let Some(drained) = stop.run_until_cancelled(keyspace.drain(&queue)).await else { return Ok(()) };
+        let Some(drained) = stop.run_until_cancelled(keyspace.drain(&queue)).await else {
+            return Ok(());
+        };
         let (delayed, parked) = drained?;
         println!("{queue}: {delayed} delayed and {parked} waiting jobs are back in the queue");
     }

@@ -23,7 +23,10 @@ pub(crate) struct FsckArguments {
 }
 
 /// Prints what is wrong and, if asked to, mends it.
-pub(crate) async fn fsck(arguments: FsckArguments, stop: CancellationToken) -> anyhow::Result<ExitCode> {
+pub(crate) async fn fsck(
+    arguments: FsckArguments,
+    stop: CancellationToken,
+) -> anyhow::Result<ExitCode> {
     let env = Env::from_process();
     let mut reader = Reader::new(&env);
     let server = RedisSettings::load(&mut reader);
@@ -57,7 +60,13 @@ pub(crate) async fn fsck(arguments: FsckArguments, stop: CancellationToken) -> a
                 (found, _) => println!("{found} found; `fsck --repair` mends what can be mended"),
             }
         }
-        anyhow::Ok(if left == 0 { ExitCode::SUCCESS } else { ExitCode::from(FOUND) })
+        anyhow::Ok(if left == 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(FOUND)
+        })
     };
-    stop.run_until_cancelled(work).await.unwrap_or(Ok(ExitCode::FAILURE))
+    stop.run_until_cancelled(work)
+        .await
+        .unwrap_or(Ok(ExitCode::FAILURE))
 }

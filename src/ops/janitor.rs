@@ -54,11 +54,18 @@ impl JanitorSettings {
         let server = RedisSettings::load(reader);
         let queues = super::queues(reader);
         let kubernetes = KubernetesSettings::load(reader);
-        let default = if kubernetes.api.is_some() { Liveness::Both } else { Liveness::Heartbeat };
+        let default = if kubernetes.api.is_some() {
+            Liveness::Both
+        } else {
+            Liveness::Heartbeat
+        };
         let doc = "by what a consumer is known to be alive: heartbeat, kubernetes or both";
         let liveness = reader.parsed("JANITOR_LIVENESS", default, doc);
         if liveness != Liveness::Heartbeat && kubernetes.api.is_none() {
-            reader.problem("JANITOR_LIVENESS", "not in a cluster: set KUBERNETES_API, or use heartbeat");
+            reader.problem(
+                "JANITOR_LIVENESS",
+                "not in a cluster: set KUBERNETES_API, or use heartbeat",
+            );
         }
         let doc = "age of an entry without a lease that a consumer with leases once took, seconds; 0 is no limit";
         Self {
@@ -87,24 +94,46 @@ pub(crate) async fn janitor(
     settings: JanitorSettings,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let api = settings.kubernetes.api.as_deref().filter(|_| settings.liveness != Liveness::Heartbeat);
-    let kubernetes = api.map(|api| Kubernetes::open(api, &settings.kubernetes)).transpose()?;
-    let janitor = Janitor { keyspace: Keyspace::new(&settings.server), kubernetes, settings };
+    let api = settings
+        .kubernetes
+        .api
+        .as_deref()
+        .filter(|_| settings.liveness != Liveness::Heartbeat);
+    let kubernetes = api
+        .map(|api| Kubernetes::open(api, &settings.kubernetes))
+        .transpose()?;
+    let janitor = Janitor {
+        keyspace: Keyspace::new(&settings.server),
+        kubernetes,
+        settings,
+    };
     info!(queues = janitor.settings.queues.join(","), liveness = %janitor.settings.liveness, "the janitor looks after");
     if arguments.once {
-        let Some(round) = stop.run_until_cancelled(janitor.round()).await else { return Ok(()) };
-        let Round { requeued, dropped, kept } = round.context("the round is incomplete")?;
+        let Some(round) = stop.run_until_cancelled(janitor.round()).await else {
+            return Ok(());
+        };
+        let Round {
+            requeued,
+            dropped,
+            kept,
+        } = round.context("the round is incomplete")?;
         println!("{requeued} requeued, {dropped} dropped, {kept} left with their consumers");
         return Ok(());
     }
     loop {
         match stop.run_until_cancelled(janitor.round()).await {
             None => return Ok(()),
-            Some(Ok(round)) if round.requeued + round.dropped > 0 => info!(?round, "put things in order"),
+            Some(Ok(round)) if round.requeued + round.dropped > 0 => {
+                info!(?round, "put things in order")
+            }
             Some(Ok(_)) => {}
-            Some(Err(error)) => error!(error = format!("{error:#}"), "the round is incomplete; the next one goes on"),
+            Some(Err(error)) => error!(
+                error = format!("{error:#}"),
+                "the round is incomplete; the next one goes on"
+            ),
         }
-        stop.run_until_cancelled(tokio::time::sleep(janitor.settings.interval)).await;
+        stop.run_until_cancelled(tokio::time::sleep(janitor.settings.interval))
+            .await;
         if stop.is_cancelled() {
             return Ok(());
         }
@@ -130,7 +159,12 @@ impl Janitor {
             round.dropped += rescued.dropped.len();
         }
         let pods = match &self.kubernetes {
-            Some(kubernetes) => Some(kubernetes.running_pods().await.context("who runs is unknown: nothing is moved")?),
+            Some(kubernetes) => Some(
+                kubernetes
+                    .running_pods()
+                    .await
+                    .context("who runs is unknown: nothing is moved")?,
+            ),
             None => None,
         };
         for queue in &self.settings.queues {
@@ -139,13 +173,21 @@ impl Janitor {
         Ok(round)
     }
 
-    async fn clean(&self, queue: &str, pods: Option<&HashSet<String>>, round: &mut Round) -> anyhow::Result<()> {
-        let beating = self.keyspace.live_consumers(queue, self.settings.lease).await?;
+    async fn clean(
+        &self,
+        queue: &str,
+        pods: Option<&HashSet<String>>,
+        round: &mut Round,
+    ) -> anyhow::Result<()> {
+        let beating = self
+            .keyspace
+            .live_consumers(queue, self.settings.lease)
+            .await?;
         for list in self.keyspace.processing_lists(queue).await? {
             let name = String::from_utf8_lossy(&list).into_owned();
             let pod = name.rsplit(':').next().unwrap_or_default();
-            let beats =
-                self.settings.liveness != Liveness::Kubernetes && beating.iter().any(|consumer| consumer == pod);
+            let beats = self.settings.liveness != Liveness::Kubernetes
+                && beating.iter().any(|consumer| consumer == pod);
             let runs = pods.map(|pods| pods.contains(pod));
             for held in self.keyspace.held(queue, &list).await? {
                 if !self.is_abandoned(&held, beats, runs) {
@@ -173,7 +215,9 @@ impl Janitor {
         if held.is_over && held.updated_at.is_none() {
             return true;
         }
-        let Some(age) = held.updated_at.as_deref().and_then(age) else { return false };
+        let Some(age) = held.updated_at.as_deref().and_then(age) else {
+            return false;
+        };
         if held.has_lease || age <= YOUNG {
             return false;
         }

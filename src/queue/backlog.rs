@@ -49,12 +49,23 @@ impl Queue {
         pipeline.lindex(self.name(), -1);
         let counts: RedisResult<Counts> = link.pipeline(&pipeline).await;
         let operation = "count the jobs";
-        let (waiting, in_flight, delayed, parked, dead, next) = counts.map_err(|cause| Error { operation, cause })?;
+        let (waiting, in_flight, delayed, parked, dead, next) =
+            counts.map_err(|cause| Error { operation, cause })?;
         let submitted = match next {
             // A key of another type is no job.
-            Some(next) => link.command(&redis::Cmd::hget(next, crate::job::CREATED_AT)).await.unwrap_or(None),
+            Some(next) => link
+                .command(&redis::Cmd::hget(next, crate::job::CREATED_AT))
+                .await
+                .unwrap_or(None),
             None => None,
         };
-        Ok(Backlog { waiting, in_flight, delayed, parked, dead, submitted })
+        Ok(Backlog {
+            waiting,
+            in_flight,
+            delayed,
+            parked,
+            dead,
+            submitted,
+        })
     }
 }

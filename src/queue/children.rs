@@ -20,10 +20,18 @@ const SWEEP_LIMIT: usize = 1000;
 /// Hashes written or read in one round trip.
 const CHUNK: usize = 500;
 
-static PARK: LazyLock<Script> =
-    LazyLock::new(|| Script::new(concat!(include_str!("scripts/let_go.lua"), include_str!("scripts/park.lua"))));
-static SWEEP: LazyLock<Script> =
-    LazyLock::new(|| Script::new(concat!(include_str!("scripts/children.lua"), include_str!("scripts/sweep.lua"))));
+static PARK: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("scripts/let_go.lua"),
+        include_str!("scripts/park.lua")
+    ))
+});
+static SWEEP: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("scripts/children.lua"),
+        include_str!("scripts/sweep.lua")
+    ))
+});
 static DISOWN: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/disown.lua")));
 
 /// A child that is to be created.
@@ -64,11 +72,18 @@ impl Queue {
         self.write_now(claim).await?;
         let mut call = self.settling(&PARK, claim);
         call.key(self.auxiliary("parked")).key(pending(&claim.key));
-        call.arg(millis(self.sweep_interval())).arg(wait.status).arg(u8::from(wait.fail_fast));
-        call.arg(crate::job::timestamp()).arg(self.name()).arg(wait.progress);
+        call.arg(millis(self.sweep_interval()))
+            .arg(wait.status)
+            .arg(u8::from(wait.fail_fast));
+        call.arg(crate::job::timestamp())
+            .arg(self.name())
+            .arg(wait.progress);
         match &wait.awaited {
             Awaited::New(children) => {
-                let keys: Vec<_> = children.iter().map(|child| child_key(&claim.key, child)).collect();
+                let keys: Vec<_> = children
+                    .iter()
+                    .map(|child| child_key(&claim.key, child))
+                    .collect();
                 self.draft(claim, children, &keys).await?;
                 keys.iter().zip(children).for_each(|(key, child)| {
                     call.arg(&key.0).arg(&child.queue);
@@ -82,21 +97,36 @@ impl Queue {
     }
 
     /// Some fields of many jobs, in the same order; nothing for a job that is not there.
-    pub(crate) async fn read_many(&self, keys: &[JobKey], names: &[&str]) -> Result<Vec<RawFields>, Error> {
+    pub(crate) async fn read_many(
+        &self,
+        keys: &[JobKey],
+        names: &[&str],
+    ) -> Result<Vec<RawFields>, Error> {
         let raw: Vec<_> = keys.iter().map(|key| key.0.clone()).collect();
-        let found = self.keyspace().ask_each::<Vec<Option<Vec<u8>>>>(&raw, |key| Cmd::hmget(key, names)).await?;
+        let found = self
+            .keyspace()
+            .ask_each::<Vec<Option<Vec<u8>>>>(&raw, |key| Cmd::hmget(key, names))
+            .await?;
         let named = |values: Option<Vec<Option<Vec<u8>>>>| {
             let values = names.iter().zip(values.unwrap_or_default());
-            values.filter_map(|(name, value)| Some((name.as_bytes().to_vec(), value?))).collect()
+            values
+                .filter_map(|(name, value)| Some((name.as_bytes().to_vec(), value?)))
+                .collect()
         };
         Ok(found.into_iter().map(named).collect())
     }
 
     /// Lets the children of a job that is over expire; those that nobody has begun are not worked any more.
-    pub(crate) async fn disown(&self, parent: &JobKey, children: &[JobKey], lifetime: Duration) -> Result<(), Error> {
+    pub(crate) async fn disown(
+        &self,
+        parent: &JobKey,
+        children: &[JobKey],
+        lifetime: Duration,
+    ) -> Result<(), Error> {
         for chunk in children.chunks(CHUNK) {
             let mut call = DISOWN.key(pending(parent));
-            call.arg(lifetime.as_secs().max(1)).arg(crate::job::timestamp());
+            call.arg(lifetime.as_secs().max(1))
+                .arg(crate::job::timestamp());
             chunk.iter().for_each(|child| {
                 call.arg(&child.0);
             });
@@ -119,18 +149,29 @@ impl Queue {
         self.settings().lease / 3
     }
 
-    async fn draft(&self, claim: &Claim, children: &[NewChild], keys: &[JobKey]) -> Result<(), Error> {
+    async fn draft(
+        &self,
+        claim: &Claim,
+        children: &[NewChild],
+        keys: &[JobKey],
+    ) -> Result<(), Error> {
         for (children, keys) in children.chunks(CHUNK).zip(keys.chunks(CHUNK)) {
             let mut pipeline = redis::pipe();
             for (child, key) in children.iter().zip(keys) {
                 pipeline.del(&key.0).ignore();
                 pipeline.hset_multiple(&key.0, &child.fields).ignore();
                 pipeline.hset(&key.0, "parent", &claim.key.0).ignore();
-                pipeline.hset(&key.0, crate::job::CHILD_QUEUE, &child.queue).ignore();
+                pipeline
+                    .hset(&key.0, crate::job::CHILD_QUEUE, &child.queue)
+                    .ignore();
                 pipeline.expire(&key.0, DRAFT_SECONDS).ignore();
             }
             let operation = "write children";
-            let written: RedisResult<()> = self.inner.commands.persist_pipeline(operation, &pipeline).await;
+            let written: RedisResult<()> = self
+                .inner
+                .commands
+                .persist_pipeline(operation, &pipeline)
+                .await;
             written.map_err(|cause| Error { operation, cause })?;
         }
         Ok(())
@@ -144,12 +185,20 @@ fn pending(parent: &JobKey) -> Vec<u8> {
 /// `<queue>:<name>:<32 hex digits>`, the same for the same parent. Lists of keys are joined by commas.
 fn child_key(parent: &JobKey, child: &NewChild) -> JobKey {
     let mut digest = Sha256::new();
-    for part in [parent.0.as_slice(), child.queue.as_bytes(), child.name.as_bytes()] {
+    for part in [
+        parent.0.as_slice(),
+        child.queue.as_bytes(),
+        child.name.as_bytes(),
+    ] {
         digest.update((part.len() as u64).to_le_bytes());
         digest.update(part);
     }
     let mut key = format!("{}:{}:", child.queue, child.name.replace(',', "_"));
-    digest.finalize().iter().take(16).for_each(|byte| write!(key, "{byte:02x}").unwrap_or_default());
+    digest
+        .finalize()
+        .iter()
+        .take(16)
+        .for_each(|byte| write!(key, "{byte:02x}").unwrap_or_default());
     JobKey(key.into_bytes())
 }
 
@@ -158,7 +207,11 @@ mod tests {
     use super::*;
 
     fn child(name: &str) -> NewChild {
-        NewChild { queue: "segmentation".to_owned(), name: name.to_owned(), fields: Vec::new() }
+        NewChild {
+            queue: "segmentation".to_owned(),
+            name: name.to_owned(),
+            fields: Vec::new(),
+        }
     }
 
     #[test]
@@ -166,8 +219,18 @@ mod tests {
         let parent = JobKey(b"q-zip:a.zip:1".to_vec());
         let key = child_key(&parent, &child("a,b.tif"));
         assert_eq!(key, child_key(&parent, &child("a,b.tif")));
-        assert_ne!(key, child_key(&parent, &child("a_b.tif")), "names that look alike stay apart");
-        assert_ne!(key, child_key(&JobKey(b"another".to_vec()), &child("a,b.tif")));
-        assert!(key.to_string().starts_with("segmentation:a_b.tif:"), "{key}");
+        assert_ne!(
+            key,
+            child_key(&parent, &child("a_b.tif")),
+            "names that look alike stay apart"
+        );
+        assert_ne!(
+            key,
+            child_key(&JobKey(b"another".to_vec()), &child("a,b.tif"))
+        );
+        assert!(
+            key.to_string().starts_with("segmentation:a_b.tif:"),
+            "{key}"
+        );
     }
 }

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo as _, RedisConnectionInfo,
-    RedisError, RedisResult, ScriptInvocation, ServerErrorKind, TlsCertificates,
+    AsyncConnectionConfig, ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo as _,
+    RedisConnectionInfo, RedisError, RedisResult, ScriptInvocation, ServerErrorKind,
+    TlsCertificates,
 };
 use secrecy::ExposeSecret as _;
 use tokio::sync::Mutex;
@@ -33,12 +34,23 @@ pub(super) struct Link {
 
 impl Link {
     /// A link that gives up on a reply after `reply_limit`. It connects when it is first used.
-    pub(super) fn new(settings: &RedisSettings, reply_limit: Duration, metrics: LinkMetrics) -> Self {
+    pub(super) fn new(
+        settings: &RedisSettings,
+        reply_limit: Duration,
+        metrics: LinkMetrics,
+    ) -> Self {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_LIMIT))
             .set_response_timeout(Some(reply_limit));
         let (server, longest_pause) = (Server::new(settings), settings.reconnect_pause);
-        Self { server, config, longest_pause, current: Mutex::default(), was_connected: AtomicBool::default(), metrics }
+        Self {
+            server,
+            config,
+            longest_pause,
+            current: Mutex::default(),
+            was_connected: AtomicBool::default(),
+            metrics,
+        }
     }
 
     /// Runs a script once; after a failure the next call starts on a fresh connection.
@@ -70,7 +82,11 @@ impl Link {
     }
 
     /// Sends a command until the server has answered it. Fit only for commands that may run twice.
-    pub(super) async fn persist_command<T: FromRedisValue>(&self, what: &str, command: &redis::Cmd) -> RedisResult<T> {
+    pub(super) async fn persist_command<T: FromRedisValue>(
+        &self,
+        what: &str,
+        command: &redis::Cmd,
+    ) -> RedisResult<T> {
         let mut outage = Outage::new(what, self.longest_pause);
         loop {
             match self.command(command).await {
@@ -103,7 +119,10 @@ impl Link {
     }
 
     /// Sends commands together once.
-    pub(super) async fn pipeline<T: FromRedisValue>(&self, pipeline: &redis::Pipeline) -> RedisResult<T> {
+    pub(super) async fn pipeline<T: FromRedisValue>(
+        &self,
+        pipeline: &redis::Pipeline,
+    ) -> RedisResult<T> {
         let mut connection = self.connection().await?;
         let result = pipeline.query_async(&mut connection).await;
         self.settle(result).await
@@ -115,7 +134,10 @@ impl Link {
             return Ok(connection.clone());
         }
         let connected = self.server.connect(&self.config).await;
-        let Master { connection, address } = connected.inspect_err(|error| self.metrics.failed(error))?;
+        let Master {
+            connection,
+            address,
+        } = connected.inspect_err(|error| self.metrics.failed(error))?;
         let is_again = self.was_connected.swap(true, Ordering::Relaxed);
         self.metrics.connected(address, is_again);
         Ok(current.insert(connection).clone())
@@ -173,21 +195,41 @@ impl Server {
     }
 
     /// Connects to this server or, if it is a Sentinel, to the master that it names now.
-    async fn connect_by(&self, host: &str, port: u16, config: &AsyncConnectionConfig) -> RedisResult<Master> {
+    async fn connect_by(
+        &self,
+        host: &str,
+        port: u16,
+        config: &AsyncConnectionConfig,
+    ) -> RedisResult<Master> {
         let mut connection = self.open_first(host, port, config).await?;
-        let masters = redis::cmd("SENTINEL").arg("MASTERS").query_async(&mut connection).await;
+        let masters = redis::cmd("SENTINEL")
+            .arg("MASTERS")
+            .query_async(&mut connection)
+            .await;
         let masters: Vec<HashMap<String, String>> = match masters {
             Ok(masters) => masters,
-            Err(error) if is_passing(&error) || error.code() == Some("NOAUTH") => return Err(error),
+            Err(error) if is_passing(&error) || error.code() == Some("NOAUTH") => {
+                return Err(error);
+            }
             // Only a Sentinel knows the command.
-            Err(_) => return Ok(Master { connection, address: (host.to_owned(), port) }),
+            Err(_) => {
+                return Ok(Master {
+                    connection,
+                    address: (host.to_owned(), port),
+                });
+            }
         };
         let (host, port) = self.master(&masters)?;
         let mut connection = self.open(&host, port, &self.login, config).await?;
         let role: redis::Value = redis::cmd("ROLE").query_async(&mut connection).await?;
         match role {
-            redis::Value::Array(parts) if parts.first() == Some(&redis::Value::BulkString(b"master".to_vec())) => {
-                Ok(Master { connection, address: (host, port) })
+            redis::Value::Array(parts)
+                if parts.first() == Some(&redis::Value::BulkString(b"master".to_vec())) =>
+            {
+                Ok(Master {
+                    connection,
+                    address: (host, port),
+                })
             }
             _ => Err(absent(format!("{host}:{port} is no master yet"))),
         }
@@ -202,14 +244,28 @@ impl Server {
     ) -> RedisResult<MultiplexedConnection> {
         let first = self.open(host, port, &self.login, config).await;
         match first {
-            Err(error) if !is_passing(&error) && (self.login.password.is_some() || self.login.database > 0) => {
-                let nobody = Login { username: None, password: None, database: 0 };
-                let somebody = Login { database: 0, ..self.login.clone() };
+            Err(error)
+                if !is_passing(&error)
+                    && (self.login.password.is_some() || self.login.database > 0) =>
+            {
+                let nobody = Login {
+                    username: None,
+                    password: None,
+                    database: 0,
+                };
+                let somebody = Login {
+                    database: 0,
+                    ..self.login.clone()
+                };
                 for login in [somebody, nobody] {
-                    let Ok(mut sentinel) = self.open(host, port, &login, config).await else { continue };
-                    let role: RedisResult<Vec<redis::Value>> = redis::cmd("ROLE").query_async(&mut sentinel).await;
-                    let is_sentinel =
-                        |role: Vec<redis::Value>| role.first() == Some(&redis::Value::BulkString(b"sentinel".to_vec()));
+                    let Ok(mut sentinel) = self.open(host, port, &login, config).await else {
+                        continue;
+                    };
+                    let role: RedisResult<Vec<redis::Value>> =
+                        redis::cmd("ROLE").query_async(&mut sentinel).await;
+                    let is_sentinel = |role: Vec<redis::Value>| {
+                        role.first() == Some(&redis::Value::BulkString(b"sentinel".to_vec()))
+                    };
                     if role.is_ok_and(is_sentinel) {
                         return Ok(sentinel);
                     }
@@ -235,22 +291,47 @@ impl Server {
             who = who.set_password(password.expose_secret());
         }
         let client = match &self.tls {
-            None => redis::Client::open((host, port).into_connection_info()?.set_redis_settings(who))?,
+            None => {
+                redis::Client::open((host, port).into_connection_info()?.set_redis_settings(who))?
+            }
             Some(tls) => {
-                let address = ConnectionAddr::TcpTls { host: host.to_owned(), port, insecure: false, tls_params: None };
+                let address = ConnectionAddr::TcpTls {
+                    host: host.to_owned(),
+                    port,
+                    insecure: false,
+                    tls_params: None,
+                };
                 let address = address.into_connection_info()?.set_redis_settings(who);
-                let certificates = TlsCertificates { client_tls: None, root_cert: tls.authority.clone() };
+                let certificates = TlsCertificates {
+                    client_tls: None,
+                    root_cert: tls.authority.clone(),
+                };
                 redis::Client::build_with_tls(address, certificates)?
             }
         };
-        client.get_multiplexed_async_connection_with_config(config).await
+        client
+            .get_multiplexed_async_connection_with_config(config)
+            .await
     }
 
     fn master(&self, masters: &[HashMap<String, String>]) -> RedisResult<(String, u16)> {
-        let named = masters.iter().find(|master| master.get("name") == Some(&self.set));
-        let Some(master) = named.or(if masters.len() == 1 { masters.first() } else { None }) else {
-            let names: Vec<_> = masters.iter().filter_map(|master| master.get("name").map(String::as_str)).collect();
-            return Err(absent(format!("the Sentinel monitors no set `{}`, but: {}", self.set, names.join(", "))));
+        let named = masters
+            .iter()
+            .find(|master| master.get("name") == Some(&self.set));
+        let Some(master) = named.or(if masters.len() == 1 {
+            masters.first()
+        } else {
+            None
+        }) else {
+            let names: Vec<_> = masters
+                .iter()
+                .filter_map(|master| master.get("name").map(String::as_str))
+                .collect();
+            return Err(absent(format!(
+                "the Sentinel monitors no set `{}`, but: {}",
+                self.set,
+                names.join(", ")
+            )));
         };
         let port = master.get("port").and_then(|port| port.parse().ok());
         let address = master.get("ip").cloned().zip(port);
@@ -286,7 +367,11 @@ pub(super) fn is_passing(error: &RedisError) -> bool {
         _ if error.is_connection_dropped() => true,
         _ if error.code().is_some_and(|code| NOT_NOW.contains(&code)) => true,
         // Before Redis 7, what a command inside a script answered came in the text: `… @user_script: 12: -READONLY You …`.
-        _ => error.detail().is_some_and(|text| NOT_NOW.iter().any(|code| text.contains(&format!("-{code} ")))),
+        _ => error.detail().is_some_and(|text| {
+            NOT_NOW
+                .iter()
+                .any(|code| text.contains(&format!("-{code} ")))
+        }),
     }
 }
 
@@ -300,7 +385,12 @@ pub(super) struct Outage<'a> {
 
 impl<'a> Outage<'a> {
     pub(super) fn new(what: &'a str, longest: Duration) -> Self {
-        Self { what, pause: FIRST_PAUSE.min(longest), longest, failures: 0 }
+        Self {
+            what,
+            pause: FIRST_PAUSE.min(longest),
+            longest,
+            failures: 0,
+        }
     }
 
     pub(super) async fn wait(&mut self, error: &RedisError) {
@@ -314,7 +404,11 @@ impl<'a> Outage<'a> {
 
     pub(super) fn end<T>(&self, result: RedisResult<T>) -> RedisResult<T> {
         if self.failures > 0 && result.is_ok() {
-            info!(redis.operation = self.what, attempts = self.failures + 1, "redis answers again");
+            info!(
+                redis.operation = self.what,
+                attempts = self.failures + 1,
+                "redis answers again"
+            );
         }
         result
     }

@@ -119,8 +119,13 @@ impl Keyspace {
         }
         tokio::time::sleep(PAUSE).await;
         let second = self.look().await?;
-        let untouched = |finding: &Finding| first.jobs.get(&finding.job.0) == second.jobs.get(&finding.job.0);
-        Ok(second.findings().into_iter().filter(|found| suspects.contains(found) && untouched(found)).collect())
+        let untouched =
+            |finding: &Finding| first.jobs.get(&finding.job.0) == second.jobs.get(&finding.job.0);
+        Ok(second
+            .findings()
+            .into_iter()
+            .filter(|found| suspects.contains(found) && untouched(found))
+            .collect())
     }
 
     /// Mends what was found. False if it was not so any more, or is for a person to decide.
@@ -143,41 +148,82 @@ impl Keyspace {
         });
         call.key(place);
         if what == "lost" {
-            self.processing_lists(&queue).await?.into_iter().for_each(|list| {
-                call.key(list);
-            });
+            self.processing_lists(&queue)
+                .await?
+                .into_iter()
+                .for_each(|list| {
+                    call.key(list);
+                });
         }
         call.arg(what);
         Ok(self.script::<u64>("mend what is wrong", &call).await? > 0)
     }
 
     async fn look(&self) -> Result<Snapshot, Error> {
-        let (seconds, _): (u64, u64) = self.command("ask for the time", &redis::cmd("TIME")).await?;
-        let mut snapshot = Snapshot { now: seconds as f64 * 1e3, ..Snapshot::default() };
+        let (seconds, _): (u64, u64) = self
+            .command("ask for the time", &redis::cmd("TIME"))
+            .await?;
+        let mut snapshot = Snapshot {
+            now: seconds as f64 * 1e3,
+            ..Snapshot::default()
+        };
         let keys = self.scan("*").await?;
-        let kinds = self.ask_each::<String>(&keys, |key| redis::cmd("TYPE").arg(key).to_owned()).await?;
+        let kinds = self
+            .ask_each::<String>(&keys, |key| redis::cmd("TYPE").arg(key).to_owned())
+            .await?;
         let of_kind = |wanted: &str| -> Vec<Vec<u8>> {
-            let of_kind = keys.iter().zip(&kinds).filter(|(_, kind)| kind.as_deref() == Some(wanted));
+            let of_kind = keys
+                .iter()
+                .zip(&kinds)
+                .filter(|(_, kind)| kind.as_deref() == Some(wanted));
             of_kind.map(|(key, _)| key.clone()).collect()
         };
         // Lists first: a job that moves from one to another meanwhile may be seen twice, but hardly missed.
         let lists = of_kind("list");
         let entries = self.ask_each(&lists, |key| Cmd::lrange(key, 0, -1)).await?;
         snapshot.lists = present(lists, entries);
-        let sorted: Vec<_> = of_kind("zset").into_iter().filter(|key| key.starts_with(b"rc:")).collect();
-        let members = self.ask_each(&sorted, |key| Cmd::zrange_withscores(key, 0, -1)).await?;
+        let sorted: Vec<_> = of_kind("zset")
+            .into_iter()
+            .filter(|key| key.starts_with(b"rc:"))
+            .collect();
+        let members = self
+            .ask_each(&sorted, |key| Cmd::zrange_withscores(key, 0, -1))
+            .await?;
         snapshot.sorted = present(sorted, members);
-        let sets: Vec<_> = of_kind("set").into_iter().filter(|key| key.starts_with(b"rc:")).collect();
+        let sets: Vec<_> = of_kind("set")
+            .into_iter()
+            .filter(|key| key.starts_with(b"rc:"))
+            .collect();
         let members = self.ask_each(&sets, |key| Cmd::smembers(key)).await?;
         snapshot.sets = present(sets, members);
         let hashes = of_kind("hash");
-        let names = [STATUS, UPDATED_AT, TOKEN, OWNER, "children_total", "children_done", "children_failed"];
-        let fields = self.ask_each::<Vec<Option<Vec<u8>>>>(&hashes, |key| Cmd::hmget(key, &names)).await?;
-        for (key, mut fields) in hashes.into_iter().zip(fields).filter_map(|(key, fields)| Some((key, fields?))) {
+        let names = [
+            STATUS,
+            UPDATED_AT,
+            TOKEN,
+            OWNER,
+            "children_total",
+            "children_done",
+            "children_failed",
+        ];
+        let fields = self
+            .ask_each::<Vec<Option<Vec<u8>>>>(&hashes, |key| Cmd::hmget(key, &names))
+            .await?;
+        for (key, mut fields) in hashes
+            .into_iter()
+            .zip(fields)
+            .filter_map(|(key, fields)| Some((key, fields?)))
+        {
             let number = |field: Option<Vec<u8>>| String::from_utf8(field?).ok()?.parse().ok();
             let mut take = |index: usize| fields.get_mut(index).and_then(Option::take);
             let children = [number(take(4)), number(take(5)), number(take(6))];
-            let job = Fields { status: take(0), updated_at: take(1), token: take(2), owner: take(3), children };
+            let job = Fields {
+                status: take(0),
+                updated_at: take(1),
+                token: take(2),
+                owner: take(3),
+                children,
+            };
             // Metadata of models are hashes too.
             if job.status.is_some() || job.updated_at.is_some() {
                 snapshot.jobs.insert(key, job);
@@ -188,7 +234,10 @@ impl Keyspace {
 }
 
 fn present<T>(keys: Vec<Vec<u8>>, values: Vec<Option<T>>) -> HashMap<Vec<u8>, T> {
-    keys.into_iter().zip(values).filter_map(|(key, value)| Some((key, value?))).collect()
+    keys.into_iter()
+        .zip(values)
+        .filter_map(|(key, value)| Some((key, value?)))
+        .collect()
 }
 
 impl Snapshot {
@@ -197,7 +246,9 @@ impl Snapshot {
         let queues = self.queues();
         self.check_jobs(&queues, &mut found);
         self.check_members(&mut found);
-        found.sort_by(|a, b| (a.invariant.number(), &a.job.0).cmp(&(b.invariant.number(), &b.job.0)));
+        found.sort_by(|a, b| {
+            (a.invariant.number(), &a.job.0).cmp(&(b.invariant.number(), &b.job.0))
+        });
         found
     }
 
@@ -225,21 +276,34 @@ impl Snapshot {
 
     fn check_jobs(&self, queues: &[String], found: &mut Vec<Finding>) {
         let mut kept: HashSet<&Vec<u8>> = self.lists.values().flatten().collect();
-        let waiting = self.sorted.iter().filter(|(key, _)| is_aux(key, "delayed") || is_aux(key, "parked"));
+        let waiting = self
+            .sorted
+            .iter()
+            .filter(|(key, _)| is_aux(key, "delayed") || is_aux(key, "parked"));
         kept.extend(waiting.flat_map(|(_, members)| members.iter().map(|(job, _)| job)));
         for (key, job) in &self.jobs {
             let mut report = |invariant, what: String, remedy| {
-                found.push(Finding { invariant, job: JobKey(key.clone()), what, remedy });
+                found.push(Finding {
+                    invariant,
+                    job: JobKey(key.clone()),
+                    what,
+                    remedy,
+                });
             };
-            let owned =
-                job.owner.as_ref().is_some_and(|owner| self.lists.get(owner).is_some_and(|list| list.contains(key)));
+            let owned = job
+                .owner
+                .as_ref()
+                .is_some_and(|owner| self.lists.get(owner).is_some_and(|list| list.contains(key)));
             match &job.status {
-                None => {
-                    report(Invariant::Clean, "has time stamps and no status (nobody's job)".to_owned(), Remedy::None)
-                }
+                None => report(
+                    Invariant::Clean,
+                    "has time stamps and no status (nobody's job)".to_owned(),
+                    Remedy::None,
+                ),
                 Some(status) if job.is_final() => {
                     if job.token.is_some() {
-                        let what = format!("is {} and still claimed", String::from_utf8_lossy(status));
+                        let what =
+                            format!("is {} and still claimed", String::from_utf8_lossy(status));
                         report(Invariant::Final, what, Remedy::ClearToken);
                     }
                 }
@@ -248,10 +312,18 @@ impl Snapshot {
                     if !kept.contains(key) {
                         let queue = queue_of(key, job, queues);
                         let what = match &queue {
-                            Some(queue) => format!("is {status} and in no list: it belongs to the queue `{queue}`"),
-                            None => format!("is {status} and in no list, and nothing tells its queue"),
+                            Some(queue) => format!(
+                                "is {status} and in no list: it belongs to the queue `{queue}`"
+                            ),
+                            None => {
+                                format!("is {status} and in no list, and nothing tells its queue")
+                            }
                         };
-                        report(Invariant::Kept, what, queue.map_or(Remedy::None, Remedy::Queue));
+                        report(
+                            Invariant::Kept,
+                            what,
+                            queue.map_or(Remedy::None, Remedy::Queue),
+                        );
                     } else if job.token.is_some() && !owned && !self.is_delayed(key) {
                         let what = "is claimed by a consumer that does not have it".to_owned();
                         report(Invariant::OneOwner, what, Remedy::ClearToken);
@@ -259,10 +331,15 @@ impl Snapshot {
                 }
             }
             if let [Some(total), done, failed] = job.children {
-                let pending = self.sets.get([b"rc:pending:", key.as_slice()].concat().as_slice()).map_or(0, Vec::len);
+                let pending = self
+                    .sets
+                    .get([b"rc:pending:", key.as_slice()].concat().as_slice())
+                    .map_or(0, Vec::len);
                 let (done, failed) = (done.unwrap_or(0), failed.unwrap_or(0));
                 if !job.is_final() && done + failed + pending as u64 != total {
-                    let what = format!("has {total} children: {done} done, {failed} failed, {pending} pending");
+                    let what = format!(
+                        "has {total} children: {done} done, {failed} failed, {pending} pending"
+                    );
                     report(Invariant::Children, what, Remedy::None);
                 }
             }
@@ -272,7 +349,12 @@ impl Snapshot {
     fn check_members(&self, found: &mut Vec<Finding>) {
         let over = |job: &Vec<u8>| self.jobs.get(job).is_none_or(Fields::is_final);
         let mut report = |invariant, job: &Vec<u8>, what: String, remedy| {
-            found.push(Finding { invariant, job: JobKey(job.clone()), what, remedy });
+            found.push(Finding {
+                invariant,
+                job: JobKey(job.clone()),
+                what,
+                remedy,
+            });
         };
         let mut seen: HashMap<&Vec<u8>, &Vec<u8>> = HashMap::new();
         for (list, entries) in &self.lists {
@@ -284,7 +366,8 @@ impl Snapshot {
                 } else if name.starts_with(PROCESSING)
                     && let Some(other) = seen.insert(job, list)
                 {
-                    let what = format!("is in `{}` and in `{name}`", String::from_utf8_lossy(other));
+                    let what =
+                        format!("is in `{}` and in `{name}`", String::from_utf8_lossy(other));
                     report(Invariant::OneOwner, job, what, Remedy::None);
                 }
             }
@@ -298,7 +381,8 @@ impl Snapshot {
                 if over(job) {
                     let what = format!("is over and still in `{name}`");
                     report(Invariant::Clean, job, what, Remedy::Remove(key.clone()));
-                } else if is_aux(key, "lease") && *score < self.now - OVERLOOKED.as_millis() as f64 {
+                } else if is_aux(key, "lease") && *score < self.now - OVERLOOKED.as_millis() as f64
+                {
                     let what = "has a lease that ended more than a minute ago".to_owned();
                     let queue = name.splitn(3, ':').nth(2).unwrap_or_default().to_owned();
                     report(Invariant::Leases, job, what, Remedy::Rescue(queue));
@@ -315,7 +399,9 @@ impl Snapshot {
 
     fn is_delayed(&self, job: &Vec<u8>) -> bool {
         let delayed = self.sorted.iter().filter(|(key, _)| is_aux(key, "delayed"));
-        delayed.flat_map(|(_, members)| members).any(|(member, _)| member == job)
+        delayed
+            .flat_map(|(_, members)| members)
+            .any(|(member, _)| member == job)
     }
 }
 
@@ -327,11 +413,22 @@ fn is_aux(key: &[u8], what: &str) -> bool {
 
 /// The queue of a job that is in none: of the consumer that claimed it, else the one whose name its key begins with.
 fn queue_of(key: &[u8], job: &Fields, queues: &[String]) -> Option<String> {
-    let owner = job.owner.as_ref().map(|owner| String::from_utf8_lossy(owner).into_owned());
-    let claimed =
-        owner.as_deref().and_then(|owner| owner.strip_prefix(PROCESSING)?.split(':').next().map(str::to_owned));
+    let owner = job
+        .owner
+        .as_ref()
+        .map(|owner| String::from_utf8_lossy(owner).into_owned());
+    let claimed = owner.as_deref().and_then(|owner| {
+        owner
+            .strip_prefix(PROCESSING)?
+            .split(':')
+            .next()
+            .map(str::to_owned)
+    });
     claimed.or_else(|| {
-        let begins = |queue: &&String| key.strip_prefix(queue.as_bytes()).is_some_and(|rest| rest.starts_with(b":"));
+        let begins = |queue: &&String| {
+            key.strip_prefix(queue.as_bytes())
+                .is_some_and(|rest| rest.starts_with(b":"))
+        };
         queues.iter().find(begins).cloned()
     })
 }

@@ -34,14 +34,23 @@ impl HeldJobs {
     /// Takes note of a fresh claim.
     pub(super) fn insert(&self, claim: &Claim) {
         let (token, slot, lost) = (claim.token.clone(), claim.slot, claim.lost.clone());
-        let held = Held { token, slot, lost, unwritten: Vec::new(), written: Instant::now() };
+        let held = Held {
+            token,
+            slot,
+            lost,
+            unwritten: Vec::new(),
+            written: Instant::now(),
+        };
         self.jobs().insert(claim.key.clone(), held);
     }
 
     /// The job is settled, or left to its fate.
     pub(super) fn forget(&self, claim: &Claim) {
         let mut jobs = self.jobs();
-        if jobs.get(&claim.key).is_some_and(|held| held.token == claim.token) {
+        if jobs
+            .get(&claim.key)
+            .is_some_and(|held| held.token == claim.token)
+        {
             jobs.remove(&claim.key);
         }
     }
@@ -49,7 +58,9 @@ impl HeldJobs {
     /// Tells whoever works the job that it is somebody else's now; false if that is known or the job is not held.
     pub(super) fn lose(&self, key: &JobKey, token: &str) -> bool {
         let jobs = self.jobs();
-        let held = jobs.get(key).filter(|held| held.token == token && !held.lost.is_cancelled());
+        let held = jobs
+            .get(key)
+            .filter(|held| held.token == token && !held.lost.is_cancelled());
         if let Some(held) = held {
             warn!(job.key = %key, "the job is no longer ours; its result will be dropped");
             held.lost.cancel();
@@ -59,14 +70,23 @@ impl HeldJobs {
 
     /// Token and slot of every job.
     pub(super) fn tokens(&self) -> HashMap<JobKey, (String, usize)> {
-        self.jobs().iter().map(|(key, held)| (key.clone(), (held.token.clone(), held.slot))).collect()
+        self.jobs()
+            .iter()
+            .map(|(key, held)| (key.clone(), (held.token.clone(), held.slot)))
+            .collect()
     }
 
     /// Keeps fields to be written together; the newest value of a field wins.
     pub(super) fn write_later(&self, claim: &Claim, fields: Fields) {
         let mut jobs = self.jobs();
-        let Some(held) = jobs.get_mut(&claim.key).filter(|held| held.token == claim.token) else { return };
-        held.unwritten.retain(|(name, _)| fields.iter().all(|(newer, _)| newer != name));
+        let Some(held) = jobs
+            .get_mut(&claim.key)
+            .filter(|held| held.token == claim.token)
+        else {
+            return;
+        };
+        held.unwritten
+            .retain(|(name, _)| fields.iter().all(|(newer, _)| newer != name));
         held.unwritten.extend(fields);
         self.changed.notify_one();
     }
@@ -74,8 +94,11 @@ impl HeldJobs {
     /// Takes the fields of a job that were kept and not yet written.
     pub(super) fn unwritten(&self, claim: &Claim) -> Fields {
         let mut jobs = self.jobs();
-        let held = jobs.get_mut(&claim.key).filter(|held| held.token == claim.token);
-        held.map(|held| std::mem::take(&mut held.unwritten)).unwrap_or_default()
+        let held = jobs
+            .get_mut(&claim.key)
+            .filter(|held| held.token == claim.token);
+        held.map(|held| std::mem::take(&mut held.unwritten))
+            .unwrap_or_default()
     }
 
     /// Waits until fields may be written, and takes them.
@@ -84,11 +107,19 @@ impl HeldJobs {
             let now = Instant::now();
             let mut next = None::<Instant>;
             let mut due = Vec::new();
-            for (key, held) in self.jobs().iter_mut().filter(|(_, held)| !held.unwritten.is_empty()) {
+            for (key, held) in self
+                .jobs()
+                .iter_mut()
+                .filter(|(_, held)| !held.unwritten.is_empty())
+            {
                 let from = held.written + WRITE_INTERVAL;
                 if from <= now {
                     held.written = now;
-                    due.push((key.clone(), held.token.clone(), std::mem::take(&mut held.unwritten)));
+                    due.push((
+                        key.clone(),
+                        held.token.clone(),
+                        std::mem::take(&mut held.unwritten),
+                    ));
                 } else {
                     next = Some(next.map_or(from, |next| next.min(from)));
                 }

@@ -10,15 +10,22 @@ impl Queue {
     /// Nothing is said of a server that does not let itself be asked. Waits until Redis answers.
     pub async fn risks(&self) -> Result<Vec<String>, Error> {
         let operation = "ask for the state of the server";
-        let info: RedisResult<InfoDict> = self.inner.commands.persist_command(operation, &redis::cmd("INFO")).await;
-        Ok(info.map(|info| self.state(&info).risks()).unwrap_or_default())
+        let info: RedisResult<InfoDict> = self
+            .inner
+            .commands
+            .persist_command(operation, &redis::cmd("INFO"))
+            .await;
+        Ok(info
+            .map(|info| self.state(&info).risks())
+            .unwrap_or_default())
     }
 
     /// What kind of server it is. Asks once.
     pub(crate) async fn server_state(&self) -> Result<ServerState, Error> {
         let info: RedisResult<InfoDict> = self.inner.commands.command(&redis::cmd("INFO")).await;
         let operation = "tell about itself";
-        info.map(|info| self.state(&info)).map_err(|cause| Error { operation, cause })
+        info.map(|info| self.state(&info))
+            .map_err(|cause| Error { operation, cause })
     }
 
     /// Runs a script that does nothing, once: the right to do so may be missing.
@@ -32,7 +39,10 @@ impl Queue {
 
     fn state(&self, info: &InfoDict) -> ServerState {
         ServerState {
-            address: self.server_address().map(|(host, port)| format!("{host}:{port}")).unwrap_or_default(),
+            address: self
+                .server_address()
+                .map(|(host, port)| format!("{host}:{port}"))
+                .unwrap_or_default(),
             version: info.get("redis_version").unwrap_or_default(),
             role: info.get("role").unwrap_or_default(),
             eviction: info.get("maxmemory_policy").unwrap_or_default(),

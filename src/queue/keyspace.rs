@@ -12,7 +12,8 @@ use super::rescue::{self, Recovered};
 use super::settings::RedisSettings;
 use super::{Error, JobKey, REPLY_LIMIT, millis};
 
-static REQUEUE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/requeue.lua")));
+static REQUEUE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("scripts/requeue.lua")));
 
 static DRAIN: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/drain.lua")));
 
@@ -58,7 +59,11 @@ pub enum Requeued {
 impl Keyspace {
     /// A handle that connects when it is first used.
     pub fn new(settings: &RedisSettings) -> Self {
-        Self::over(Arc::new(Link::new(settings, REPLY_LIMIT, LinkMetrics::default())))
+        Self::over(Arc::new(Link::new(
+            settings,
+            REPLY_LIMIT,
+            LinkMetrics::default(),
+        )))
     }
 
     pub(super) fn over(link: Arc<Link>) -> Self {
@@ -72,7 +77,8 @@ impl Keyspace {
 
     /// The names of the processing lists of a queue.
     pub async fn processing_lists(&self, queue: &str) -> Result<Vec<Vec<u8>>, Error> {
-        self.scan(&format!("processing-{}:*", glob_escape(queue))).await
+        self.scan(&format!("processing-{}:*", glob_escape(queue)))
+            .await
     }
 
     /// All keys that match a pattern, each once.
@@ -80,8 +86,13 @@ impl Keyspace {
         let (mut cursor, mut found) = (0_u64, Vec::new());
         loop {
             let mut scan = redis::cmd("SCAN");
-            scan.arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(SCAN_COUNT);
-            let (next, keys): (u64, Vec<Vec<u8>>) = self.command("look through the keys", &scan).await?;
+            scan.arg(cursor)
+                .arg("MATCH")
+                .arg(pattern)
+                .arg("COUNT")
+                .arg(SCAN_COUNT);
+            let (next, keys): (u64, Vec<Vec<u8>>) =
+                self.command("look through the keys", &scan).await?;
             found.extend(keys);
             if next == 0 {
                 found.sort();
@@ -94,19 +105,24 @@ impl Keyspace {
 
     /// The entries of a processing list.
     pub async fn held(&self, queue: &str, list: &[u8]) -> Result<Vec<Held>, Error> {
-        let jobs: Vec<Vec<u8>> = self.command("read a processing list", &Cmd::lrange(list, 0, -1)).await?;
+        let jobs: Vec<Vec<u8>> = self
+            .command("read a processing list", &Cmd::lrange(list, 0, -1))
+            .await?;
         let lease = format!("rc:lease:{queue}");
         let mut held = Vec::new();
         for job in jobs {
             // No hash at all is nothing that could be worked.
             let fields = self.command("read a job", &Cmd::hgetall(&job)).await;
             let fields: HashMap<String, Vec<u8>> = fields.unwrap_or_default();
-            let score: Option<f64> = self.command("read a lease", &Cmd::zscore(&lease, &job)).await?;
+            let score: Option<f64> = self
+                .command("read a lease", &Cmd::zscore(&lease, &job))
+                .await?;
             held.push(Held {
                 updated_at: fields.get(crate::job::UPDATED_AT).cloned(),
                 has_lease: score.is_some(),
                 was_leased: fields.contains_key(crate::job::OWNER),
-                is_over: crate::job::is_final(fields.get(crate::job::STATUS).map(Vec::as_slice)) || fields.is_empty(),
+                is_over: crate::job::is_final(fields.get(crate::job::STATUS).map(Vec::as_slice))
+                    || fields.is_empty(),
                 job: JobKey(job),
             });
         }
@@ -117,7 +133,8 @@ impl Keyspace {
     pub async fn requeue(&self, queue: &str, list: &[u8], held: &Held) -> Result<Requeued, Error> {
         let mut call = REQUEUE.key(list);
         call.key(queue).key(format!("rc:lease:{queue}"));
-        call.arg(&held.job.0).arg(held.updated_at.as_deref().unwrap_or_default());
+        call.arg(&held.job.0)
+            .arg(held.updated_at.as_deref().unwrap_or_default());
         let answer: String = self.script("take over an entry", &call).await?;
         Ok(match answer.as_str() {
             "requeued" => Requeued::Requeued,
@@ -130,39 +147,64 @@ impl Keyspace {
     /// Puts all delayed and all parked jobs of a queue back into it, and gives their numbers.
     pub async fn drain(&self, queue: &str) -> Result<(usize, usize), Error> {
         let mut call = DRAIN.key(queue);
-        call.key(format!("rc:delayed:{queue}")).key(format!("rc:parked:{queue}"));
+        call.key(format!("rc:delayed:{queue}"))
+            .key(format!("rc:parked:{queue}"));
         self.script("put delayed jobs back", &call).await
     }
 
     /// Whether it is the caller's turn to look through all keys for a queue; it is somebody's once in this time.
     pub(super) async fn take_turn(&self, queue: &str, every: Duration) -> Result<bool, Error> {
         let mut set = redis::cmd("SET");
-        set.arg(format!("rc:sweep:{queue}")).arg(1).arg("NX").arg("PX").arg(millis(every));
+        set.arg(format!("rc:sweep:{queue}"))
+            .arg(1)
+            .arg("NX")
+            .arg("PX")
+            .arg(millis(every));
         let taken: Option<String> = self.command("take turns", &set).await?;
         Ok(taken.is_some())
     }
 
     /// All consumers of a queue of which a beat is known.
     pub(super) async fn consumers(&self, queue: &str) -> Result<Vec<String>, Error> {
-        self.command("look for consumers", &Cmd::zrange(format!("rc:workers:{queue}"), 0, -1)).await
+        self.command(
+            "look for consumers",
+            &Cmd::zrange(format!("rc:workers:{queue}"), 0, -1),
+        )
+        .await
     }
 
     /// Consumers of a queue that have beaten lately.
-    pub async fn live_consumers(&self, queue: &str, within: Duration) -> Result<Vec<String>, Error> {
-        let (seconds, micros): (u64, u64) = self.command("ask for the time", &redis::cmd("TIME")).await?;
+    pub async fn live_consumers(
+        &self,
+        queue: &str,
+        within: Duration,
+    ) -> Result<Vec<String>, Error> {
+        let (seconds, micros): (u64, u64) = self
+            .command("ask for the time", &redis::cmd("TIME"))
+            .await?;
         let since = (seconds * 1000 + micros / 1000).saturating_sub(millis(within));
-        self.command("look for live consumers", &Cmd::zrangebyscore(format!("rc:workers:{queue}"), since, "+inf")).await
+        self.command(
+            "look for live consumers",
+            &Cmd::zrangebyscore(format!("rc:workers:{queue}"), since, "+inf"),
+        )
+        .await
     }
 
     /// How many requests the server has had from all clients that move jobs; commands inside scripts do not count.
     pub(crate) async fn requests(&self) -> Result<u64, Error> {
         let mut info = redis::cmd("INFO");
         info.arg("commandstats");
-        let text: String = self.command("ask for the state of the server", &info).await?;
+        let text: String = self
+            .command("ask for the state of the server", &info)
+            .await?;
         let calls = |line: &str| {
             let (name, rest) = line.split_once(":calls=")?;
             let moves = ["cmdstat_evalsha", "cmdstat_blmove", "cmdstat_brpoplpush"].contains(&name);
-            if moves { rest.split(',').next()?.parse::<u64>().ok() } else { None }
+            if moves {
+                rest.split(',').next()?.parse::<u64>().ok()
+            } else {
+                None
+            }
         };
         Ok(text.lines().filter_map(calls).sum())
     }
@@ -176,11 +218,20 @@ impl Keyspace {
             ["lease", "workers", "delayed", "dead", "rlock", "sweep"]
                 .map(|name| format!("rc:{name}:{queue}").into_bytes()),
         );
-        self.ask_each::<u64>(&keys, |key| Cmd::unlink(key)).await.map(drop)
+        self.ask_each::<u64>(&keys, |key| Cmd::unlink(key))
+            .await
+            .map(drop)
     }
 
-    pub(super) async fn command<T: FromRedisValue>(&self, operation: &'static str, command: &Cmd) -> Result<T, Error> {
-        self.link.persist_command(operation, command).await.map_err(|cause| Error { operation, cause })
+    pub(super) async fn command<T: FromRedisValue>(
+        &self,
+        operation: &'static str,
+        command: &Cmd,
+    ) -> Result<T, Error> {
+        self.link
+            .persist_command(operation, command)
+            .await
+            .map_err(|cause| Error { operation, cause })
     }
 
     pub(super) async fn script<T: FromRedisValue>(
@@ -188,7 +239,10 @@ impl Keyspace {
         operation: &'static str,
         call: &ScriptInvocation<'_>,
     ) -> Result<T, Error> {
-        self.link.persist(operation, call).await.map_err(|cause| Error { operation, cause })
+        self.link
+            .persist(operation, call)
+            .await
+            .map_err(|cause| Error { operation, cause })
     }
 
     /// Asks the same about many keys, some hundreds in each round trip. An error about one key is no answer for it.
@@ -205,7 +259,10 @@ impl Keyspace {
             chunk.iter().for_each(|key| {
                 pipeline.add_command(ask(key));
             });
-            let replies = self.link.persist_pipeline::<Vec<RedisResult<T>>>(operation, &pipeline).await;
+            let replies = self
+                .link
+                .persist_pipeline::<Vec<RedisResult<T>>>(operation, &pipeline)
+                .await;
             let replies = replies.map_err(|cause| Error { operation, cause })?;
             answers.extend(replies.into_iter().map(Result::ok));
         }
@@ -214,5 +271,13 @@ impl Keyspace {
 }
 
 pub(super) fn glob_escape(text: &str) -> String {
-    text.chars().flat_map(|c| if "*?[]\\".contains(c) { vec!['\\', c] } else { vec![c] }).collect()
+    text.chars()
+        .flat_map(|c| {
+            if "*?[]\\".contains(c) {
+                vec!['\\', c]
+            } else {
+                vec![c]
+            }
+        })
+        .collect()
 }

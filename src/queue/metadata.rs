@@ -17,14 +17,22 @@ impl MetadataStore {
 
     /// The cached text of a model such as `NuclearSegmentation:6`, if there is one.
     pub async fn get(&self, model: &str) -> Option<String> {
-        self.queue.inner.commands.command(&redis::Cmd::hget(model, "metadata")).await.ok()?
+        self.queue
+            .inner
+            .commands
+            .command(&redis::Cmd::hget(model, "metadata"))
+            .await
+            .ok()?
     }
 
     /// Caches a text for a while. A failure only costs the next reader a question to the model server.
     pub async fn put(&self, model: &str, metadata: &str, lifetime: Duration) {
         let mut both = redis::cmd("EVAL");
         both.arg("redis.call('HSET', KEYS[1], 'metadata', ARGV[1]) redis.call('EXPIRE', KEYS[1], ARGV[2])");
-        both.arg(1).arg(model).arg(metadata).arg(lifetime.as_secs().max(1));
+        both.arg(1)
+            .arg(model)
+            .arg(metadata)
+            .arg(lifetime.as_secs().max(1));
         if let Err(error) = self.queue.inner.commands.command::<()>(&both).await {
             tracing::debug!(model.name = model, error = %error, "could not cache the model's metadata");
         }

@@ -73,8 +73,14 @@ impl Default for QueueMetrics {
             leases_lost: Counter::default(),
             pickup: call_seconds(),
         };
-        CAUSES.iter().for_each(|&cause| drop(metrics.rescued.get_or_create(&Cause { cause: cause.to_owned() })));
-        RESULTS.iter().for_each(|&result| drop(metrics.jobs.get_or_create(&Ended { result })));
+        CAUSES.iter().for_each(|&cause| {
+            drop(metrics.rescued.get_or_create(&Cause {
+                cause: cause.to_owned(),
+            }))
+        });
+        RESULTS
+            .iter()
+            .for_each(|&result| drop(metrics.jobs.get_or_create(&Ended { result })));
         metrics
     }
 }
@@ -89,7 +95,9 @@ impl Default for LinkMetrics {
             master: Arc::default(),
             last_answer: Moment::default(),
         };
-        KINDS.iter().for_each(|&kind| drop(metrics.errors.get_or_create(&Kind { kind })));
+        KINDS
+            .iter()
+            .for_each(|&kind| drop(metrics.errors.get_or_create(&Kind { kind })));
         metrics
     }
 }
@@ -129,13 +137,21 @@ impl QueueMetrics {
             "Jobs that this process has let go of, and queue entries that were none",
             self.jobs.clone(),
         );
-        jobs.register("rescued_jobs", "Jobs put back whose consumer was gone", self.rescued.clone());
+        jobs.register(
+            "rescued_jobs",
+            "Jobs put back whose consumer was gone",
+            self.rescued.clone(),
+        );
         jobs.register(
             "leases_lost",
             "Jobs that went to another consumer while this one worked them",
             self.leases_lost.clone(),
         );
-        jobs.register("pickup_seconds", "Time to claim a job that was there", self.pickup.clone());
+        jobs.register(
+            "pickup_seconds",
+            "Time to claim a job that was there",
+            self.pickup.clone(),
+        );
     }
 
     pub(super) fn picked_up(&self, since: Instant) {
@@ -144,7 +160,11 @@ impl QueueMetrics {
 
     /// An entry was dropped, for a reason that the script gives.
     pub(super) fn dropped(&self, why: &str) {
-        self.ended(if why.contains("already") { "duplicate" } else { "invalid" });
+        self.ended(if why.contains("already") {
+            "duplicate"
+        } else {
+            "invalid"
+        });
     }
 
     /// A job was let go of, as `result` says unless it was lost.
@@ -163,7 +183,11 @@ impl QueueMetrics {
 
     pub(super) fn put_back(&self, found: &Recovered) {
         for job in &found.restored {
-            self.rescued.get_or_create(&Cause { cause: job.cause.clone() }).inc();
+            self.rescued
+                .get_or_create(&Cause {
+                    cause: job.cause.clone(),
+                })
+                .inc();
         }
     }
 
@@ -179,8 +203,16 @@ impl LinkMetrics {
             "Commands that Redis did not answer, or answered with an error",
             self.errors.clone(),
         );
-        all.register("redis_reconnects", "Connections to Redis after the first", self.reconnects.clone());
-        all.register("redis_failovers", "Times that another Redis had become the master", self.failovers.clone());
+        all.register(
+            "redis_reconnects",
+            "Connections to Redis after the first",
+            self.reconnects.clone(),
+        );
+        all.register(
+            "redis_failovers",
+            "Times that another Redis had become the master",
+            self.failovers.clone(),
+        );
         all.register(
             "redis_script_duration_seconds",
             "Time of a script in Redis and of the way there",
@@ -193,7 +225,9 @@ impl LinkMetrics {
     }
 
     pub(super) fn script(&self, script: &'static str, took: Duration) {
-        self.scripts.get_or_create(&Script { script }).observe(took.as_secs_f64());
+        self.scripts
+            .get_or_create(&Script { script })
+            .observe(took.as_secs_f64());
     }
 
     pub(super) fn failed(&self, error: &RedisError) {
@@ -210,14 +244,18 @@ impl LinkMetrics {
 
     /// Host and port of the master that was connected to last.
     pub(super) fn master(&self) -> Option<(String, u16)> {
-        self.master.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.master
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// There is a connection to this master, not for the first time if it `is_again`.
     pub(super) fn connected(&self, master: (String, u16), is_again: bool) {
         self.reconnects.inc_by(is_again.into());
         let mut last = self.master.lock().unwrap_or_else(PoisonError::into_inner);
-        self.failovers.inc_by(last.as_ref().is_some_and(|last| *last != master).into());
+        self.failovers
+            .inc_by(last.as_ref().is_some_and(|last| *last != master).into());
         *last = Some(master);
     }
 }

@@ -57,12 +57,24 @@ const DEAD_LIMIT: usize = 10_000;
 static FETCH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/fetch.lua")));
 static BEAT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/beat.lua")));
 static SET: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/set.lua")));
-static FINISH: LazyLock<Script> =
-    LazyLock::new(|| Script::new(concat!(include_str!("scripts/children.lua"), include_str!("scripts/finish.lua"))));
-static DELAY: LazyLock<Script> =
-    LazyLock::new(|| Script::new(concat!(include_str!("scripts/let_go.lua"), include_str!("scripts/delay.lua"))));
-static RELEASE: LazyLock<Script> =
-    LazyLock::new(|| Script::new(concat!(include_str!("scripts/let_go.lua"), include_str!("scripts/release.lua"))));
+static FINISH: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("scripts/children.lua"),
+        include_str!("scripts/finish.lua")
+    ))
+});
+static DELAY: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("scripts/let_go.lua"),
+        include_str!("scripts/delay.lua")
+    ))
+});
+static RELEASE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("scripts/let_go.lua"),
+        include_str!("scripts/release.lua")
+    ))
+});
 
 /// The key of a job's hash: bytes that nobody parses.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -170,7 +182,9 @@ impl Queue {
         let inner = Inner {
             commands: Arc::new(link(REPLY_LIMIT)),
             waiting: link(LONGEST_WAIT + REPLY_LIMIT),
-            beating: Arc::new(link(settings.beat_interval().max(Duration::from_millis(500)))),
+            beating: Arc::new(link(
+                settings.beat_interval().max(Duration::from_millis(500)),
+            )),
             boot: format!("{:016x}", fastrand::u64(..)),
             claims: AtomicU64::new(0),
             held: HeldJobs::default(),
@@ -179,7 +193,9 @@ impl Queue {
             settings,
             metrics,
         };
-        Self { inner: Arc::new(inner) }
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     /// The name of the queue that is consumed.
@@ -216,7 +232,11 @@ impl Queue {
     ///
     /// Must not be raced against anything: a cancelled claim could lose sight of a job that Redis has already moved.
     /// `stop` ends the idle wait, and only that.
-    pub async fn claim(&self, slot: usize, stop: &CancellationToken) -> Result<Option<(Claim, RawFields)>, Error> {
+    pub async fn claim(
+        &self,
+        slot: usize,
+        stop: &CancellationToken,
+    ) -> Result<Option<(Claim, RawFields)>, Error> {
         if let Some(claimed) = self.fetch(slot).await? {
             return Ok(Some(claimed));
         }
@@ -254,7 +274,9 @@ impl Queue {
         let mut call = SET.key(&claim.key.0);
         call.arg(&claim.token);
         push_fields(&mut call, &fields);
-        self.persist::<u8>("write a job's fields", &call).await.map(drop)
+        self.persist::<u8>("write a job's fields", &call)
+            .await
+            .map(drop)
     }
 
     /// Writes what [`Self::set`] was given, for as long as it is polled.
@@ -267,7 +289,9 @@ impl Queue {
                 match self.persist("write a job's fields", &call).await {
                     Ok(1_u8) => {}
                     Ok(_) => self.lose(&key, &token),
-                    Err(error) => warn!(job.key = %key, error = %error, "fields of the job could not be written"),
+                    Err(error) => {
+                        warn!(job.key = %key, error = %error, "fields of the job could not be written")
+                    }
                 }
             }
         }
@@ -285,9 +309,17 @@ impl Queue {
     ) -> Result<Settled, Error> {
         let mut call = self.settling(&FINISH, claim);
         call.key(self.auxiliary("dead"));
-        call.arg(u8::from(dead)).arg(millis(DEAD_AGE)).arg(DEAD_LIMIT).arg(status);
+        call.arg(u8::from(dead))
+            .arg(millis(DEAD_AGE))
+            .arg(DEAD_LIMIT)
+            .arg(status);
         let unwritten = self.inner.held.unwritten(claim);
-        push_fields(&mut call, unwritten.iter().filter(|(name, _)| *name != crate::job::STATUS));
+        push_fields(
+            &mut call,
+            unwritten
+                .iter()
+                .filter(|(name, _)| *name != crate::job::STATUS),
+        );
         push_fields(&mut call, fields);
         let result = match (dead, status == crate::job::Status::Done.as_str()) {
             (true, _) => "dead",
@@ -298,7 +330,12 @@ impl Queue {
     }
 
     /// Lets go of a held job until later, writing some fields.
-    pub async fn delay(&self, claim: &Claim, due: Due, fields: &[(&str, String)]) -> Result<Settled, Error> {
+    pub async fn delay(
+        &self,
+        claim: &Claim,
+        due: Due,
+        fields: &[(&str, String)],
+    ) -> Result<Settled, Error> {
         let mut call = self.settling(&DELAY, claim);
         let (from, wait, result) = match due {
             Due::In(time) => ("in", millis(time), "retried"),
@@ -313,7 +350,8 @@ impl Queue {
     pub async fn release(&self, claim: &Claim) -> Result<Settled, Error> {
         let mut call = self.settling(&RELEASE, claim);
         call.key(self.name());
-        self.settle("hand a job back", "released", claim, &call).await
+        self.settle("hand a job back", "released", claim, &call)
+            .await
     }
 
     /// Stops renewing the lease of a job: if its consumer does not come back, another one takes it.
@@ -324,15 +362,22 @@ impl Queue {
     /// Renews every lease once, and cancels the claims that turn out to be lost.
     pub async fn beat(&self) -> Result<(), Error> {
         let mut call = BEAT.key(self.auxiliary("lease"));
-        call.key(self.auxiliary("workers")).key(self.auxiliary("delayed"));
-        call.arg(self.consumer()).arg(millis(self.inner.settings.lease)).arg(crate::job::timestamp());
+        call.key(self.auxiliary("workers"))
+            .key(self.auxiliary("delayed"));
+        call.arg(self.consumer())
+            .arg(millis(self.inner.settings.lease))
+            .arg(crate::job::timestamp());
         let held = self.inner.held.tokens();
         for (key, (token, slot)) in &held {
             call.arg(&key.0).arg(token).arg(self.processing_list(*slot));
         }
         let operation = "renew leases";
         let lost: RedisResult<Vec<Vec<u8>>> = self.inner.beating.attempt(operation, &call).await;
-        for key in lost.map_err(|cause| Error { operation, cause })?.into_iter().map(JobKey) {
+        for key in lost
+            .map_err(|cause| Error { operation, cause })?
+            .into_iter()
+            .map(JobKey)
+        {
             if let Some((token, _)) = held.get(&key) {
                 self.lose(&key, token);
             }
@@ -358,7 +403,11 @@ impl Queue {
             let keys: Vec<_> = chunk.iter().map(|(key, _)| key.0.as_slice()).collect();
             pipeline.lpush(self.name(), keys).ignore();
             let operation = "queue jobs";
-            let queued: RedisResult<()> = self.inner.commands.persist_pipeline(operation, &pipeline).await;
+            let queued: RedisResult<()> = self
+                .inner
+                .commands
+                .persist_pipeline(operation, &pipeline)
+                .await;
             queued.map_err(|cause| Error { operation, cause })?;
         }
         Ok(())
@@ -366,18 +415,29 @@ impl Queue {
 
     /// All fields of a job's hash, whoever holds it.
     pub async fn fields(&self, key: &JobKey) -> Result<RawFields, Error> {
-        self.command("read a job", &redis::Cmd::hgetall(&key.0)).await
+        self.command("read a job", &redis::Cmd::hgetall(&key.0))
+            .await
     }
 
     async fn fetch(&self, slot: usize) -> Result<Option<(Claim, RawFields)>, Error> {
         let mut call = FETCH.key(self.name());
-        call.key(self.processing_list(slot)).key(self.auxiliary("lease")).key(self.auxiliary("delayed"));
-        let token = format!("{}:{}", self.inner.boot, self.inner.claims.fetch_add(1, Ordering::Relaxed));
-        call.arg(self.consumer()).arg(token).arg(millis(self.inner.settings.lease));
+        call.key(self.processing_list(slot))
+            .key(self.auxiliary("lease"))
+            .key(self.auxiliary("delayed"));
+        let token = format!(
+            "{}:{}",
+            self.inner.boot,
+            self.inner.claims.fetch_add(1, Ordering::Relaxed)
+        );
+        call.arg(self.consumer())
+            .arg(token)
+            .arg(millis(self.inner.settings.lease));
         call.arg(crate::job::timestamp()).arg(FETCH_LIMIT);
         let (operation, began) = ("hand out a job", Instant::now());
         let reply: RedisResult<FetchReply> = self.inner.commands.attempt(operation, &call).await;
-        let Some(reply) = self.answered(operation, reply).await? else { return Ok(None) };
+        let Some(reply) = self.answered(operation, reply).await? else {
+            return Ok(None);
+        };
         let claimed = self.accept(slot, reply);
         if claimed.is_some() {
             self.inner.metrics.picked_up(began);
@@ -394,7 +454,11 @@ impl Queue {
     /// The answer to a command that moves an entry into the list of a slot; none, after a pause, if Redis cannot be asked now.
     ///
     /// The entry may have been moved all the same: the next claim of the slot begins with it.
-    async fn answered<T>(&self, operation: &'static str, reply: RedisResult<T>) -> Result<Option<T>, Error> {
+    async fn answered<T>(
+        &self,
+        operation: &'static str,
+        reply: RedisResult<T>,
+    ) -> Result<Option<T>, Error> {
         match reply {
             Ok(reply) => {
                 self.inner.metrics.last_fetch.touch();
@@ -413,12 +477,21 @@ impl Queue {
     fn accept(&self, slot: usize, reply: FetchReply) -> Option<(Claim, RawFields)> {
         let FetchReply { dropped, taken } = reply;
         for entry in dropped.chunks_exact(2) {
-            let (key, why) = (String::from_utf8_lossy(&entry[0]), String::from_utf8_lossy(&entry[1]));
+            let (key, why) = (
+                String::from_utf8_lossy(&entry[0]),
+                String::from_utf8_lossy(&entry[1]),
+            );
             warn!(job.key = %key, queue = self.name(), "dropped a queue entry: {why}");
             self.inner.metrics.dropped(&why);
         }
         let (key, token, crashes, fields) = taken?;
-        let claim = Claim { key: JobKey(key), crashes, lost: CancellationToken::new(), token, slot };
+        let claim = Claim {
+            key: JobKey(key),
+            crashes,
+            lost: CancellationToken::new(),
+            token,
+            slot,
+        };
         self.inner.held.insert(&claim);
         Some((claim, fields))
     }
@@ -426,37 +499,73 @@ impl Queue {
     /// Waits until the queue has an entry, without moving any. False after a moment without one.
     async fn look_for_entry(&self) -> Result<bool, Error> {
         let mut command = redis::cmd("BLMOVE");
-        command.arg(self.name()).arg(self.name()).arg("RIGHT").arg("RIGHT").arg(self.idle_wait().as_secs_f64());
-        match self.inner.waiting.persist_command::<Option<Vec<u8>>>("wait for a job", &command).await {
+        command
+            .arg(self.name())
+            .arg(self.name())
+            .arg("RIGHT")
+            .arg("RIGHT")
+            .arg(self.idle_wait().as_secs_f64());
+        match self
+            .inner
+            .waiting
+            .persist_command::<Option<Vec<u8>>>("wait for a job", &command)
+            .await
+        {
             Ok(entry) => Ok(entry.is_some()),
             Err(error) if error.to_string().contains("unknown command") => {
-                info!("this redis knows no BLMOVE (it came with 6.2): idle slots wait with BRPOPLPUSH");
+                info!(
+                    "this redis knows no BLMOVE (it came with 6.2): idle slots wait with BRPOPLPUSH"
+                );
                 self.inner.wait.store(Wait::Pop as u8, Ordering::Relaxed);
                 Ok(false)
             }
-            Err(cause) => Err(Error { operation: "wait for a job", cause }),
+            Err(cause) => Err(Error {
+                operation: "wait for a job",
+                cause,
+            }),
         }
     }
 
     /// Waits for an entry and moves it into the list of a slot. False after a moment without one.
     async fn pop_entry(&self, slot: usize) -> Result<bool, Error> {
         let mut command = redis::cmd("BRPOPLPUSH");
-        command.arg(self.name()).arg(self.processing_list(slot)).arg(self.idle_wait().as_secs().max(1));
-        let reply = self.inner.waiting.command::<Option<Vec<u8>>>(&command).await;
-        Ok(self.answered("wait for a job", reply).await?.flatten().is_some())
+        command
+            .arg(self.name())
+            .arg(self.processing_list(slot))
+            .arg(self.idle_wait().as_secs().max(1));
+        let reply = self
+            .inner
+            .waiting
+            .command::<Option<Vec<u8>>>(&command)
+            .await;
+        Ok(self
+            .answered("wait for a job", reply)
+            .await?
+            .flatten()
+            .is_some())
     }
 
     fn idle_wait(&self) -> Duration {
-        self.inner.settings.idle_wait.min(LONGEST_WAIT).max(Duration::from_millis(10))
+        self.inner
+            .settings
+            .idle_wait
+            .min(LONGEST_WAIT)
+            .max(Duration::from_millis(10))
     }
 
     fn wait(&self) -> Wait {
-        if self.inner.wait.load(Ordering::Relaxed) == Wait::Look as u8 { Wait::Look } else { Wait::Pop }
+        if self.inner.wait.load(Ordering::Relaxed) == Wait::Look as u8 {
+            Wait::Look
+        } else {
+            Wait::Pop
+        }
     }
 
     fn settling<'s>(&self, script: &'s Script, claim: &Claim) -> ScriptInvocation<'s> {
         let mut call = script.key(&claim.key.0);
-        call.key(self.processing_list(claim.slot)).key(self.auxiliary("lease")).key(self.auxiliary("delayed"));
+        call.key(self.processing_list(claim.slot))
+            .key(self.auxiliary("lease"))
+            .key(self.auxiliary("delayed"));
         call.arg(&claim.token);
         call
     }
@@ -499,7 +608,11 @@ impl Queue {
         operation: &'static str,
         call: &ScriptInvocation<'_>,
     ) -> Result<T, Error> {
-        self.inner.commands.persist(operation, call).await.map_err(|cause| Error { operation, cause })
+        self.inner
+            .commands
+            .persist(operation, call)
+            .await
+            .map_err(|cause| Error { operation, cause })
     }
 
     async fn command<T: redis::FromRedisValue>(
@@ -507,7 +620,11 @@ impl Queue {
         operation: &'static str,
         command: &redis::Cmd,
     ) -> Result<T, Error> {
-        self.inner.commands.persist_command(operation, command).await.map_err(|cause| Error { operation, cause })
+        self.inner
+            .commands
+            .persist_command(operation, command)
+            .await
+            .map_err(|cause| Error { operation, cause })
     }
 
     /// Slot 0 has the list that a Python consumer of this name would have; see the contract, section 1.3.
@@ -539,18 +656,32 @@ struct FetchReply {
 impl redis::FromRedisValue for FetchReply {
     fn from_redis_value(value: redis::Value) -> Result<Self, redis::ParsingError> {
         let redis::Value::Array(mut parts) = value else {
-            return Ok(Self { dropped: Vec::new(), taken: None });
+            return Ok(Self {
+                dropped: Vec::new(),
+                taken: None,
+            });
         };
         let taken = match parts.len() {
-            5 => Some(Taken::from_redis_value(redis::Value::Array(parts.split_off(1)))?),
+            5 => Some(Taken::from_redis_value(redis::Value::Array(
+                parts.split_off(1),
+            ))?),
             _ => None,
         };
-        let dropped = parts.pop().map(Vec::<Vec<u8>>::from_redis_value).transpose()?;
-        Ok(Self { dropped: dropped.unwrap_or_default(), taken })
+        let dropped = parts
+            .pop()
+            .map(Vec::<Vec<u8>>::from_redis_value)
+            .transpose()?;
+        Ok(Self {
+            dropped: dropped.unwrap_or_default(),
+            taken,
+        })
     }
 }
 
-fn push_fields<'f>(call: &mut ScriptInvocation<'_>, fields: impl IntoIterator<Item = &'f (&'f str, String)>) {
+fn push_fields<'f>(
+    call: &mut ScriptInvocation<'_>,
+    fields: impl IntoIterator<Item = &'f (&'f str, String)>,
+) {
     for (name, value) in fields {
         call.arg(*name).arg(value);
     }

@@ -18,10 +18,18 @@ const SWEEP_LEASES: u32 = 5;
 /// Leases, and silent consumers, that one round looks at.
 const ROUND_LIMIT: usize = 100;
 
-static RECOVER: LazyLock<Script> =
-    LazyLock::new(|| Script::new(concat!(include_str!("scripts/put_back.lua"), include_str!("scripts/recover.lua"))));
-static RESCUE: LazyLock<Script> =
-    LazyLock::new(|| Script::new(concat!(include_str!("scripts/put_back.lua"), include_str!("scripts/rescue.lua"))));
+static RECOVER: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("scripts/put_back.lua"),
+        include_str!("scripts/recover.lua")
+    ))
+});
+static RESCUE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("scripts/put_back.lua"),
+        include_str!("scripts/rescue.lua")
+    ))
+});
 
 /// What was found without a consumer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,11 +56,12 @@ type Reply = (Vec<Vec<u8>>, Vec<Vec<u8>>);
 impl Recovered {
     fn extend(&mut self, (restored, dropped): Reply) {
         let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
-        self.restored.extend(restored.chunks_exact(3).map(|parts| Restored {
-            key: JobKey(parts[0].clone()),
-            cause: text(&parts[1]),
-            crashes: text(&parts[2]).parse().unwrap_or(0),
-        }));
+        self.restored
+            .extend(restored.chunks_exact(3).map(|parts| Restored {
+                key: JobKey(parts[0].clone()),
+                cause: text(&parts[1]),
+                crashes: text(&parts[2]).parse().unwrap_or(0),
+            }));
         self.dropped.extend(dropped.into_iter().map(JobKey));
     }
 }
@@ -81,30 +90,48 @@ impl Queue {
     /// Goes through all keys, so one consumer does it now and then.
     pub async fn rescue_strays(&self) -> Result<Recovered, Error> {
         let keyspace = Keyspace::over(Arc::clone(&self.inner.beating));
-        if !keyspace.take_turn(self.name(), self.inner.settings.lease * SWEEP_LEASES).await? {
+        if !keyspace
+            .take_turn(self.name(), self.inner.settings.lease * SWEEP_LEASES)
+            .await?
+        {
             return Ok(Recovered::default());
         }
         let known = keyspace.consumers(self.name()).await?;
         let lists = keyspace.processing_lists(self.name()).await?;
-        let pods =
-            lists.iter().map(|list| String::from_utf8_lossy(list).rsplit(':').next().unwrap_or_default().to_owned());
+        let pods = lists.iter().map(|list| {
+            String::from_utf8_lossy(list)
+                .rsplit(':')
+                .next()
+                .unwrap_or_default()
+                .to_owned()
+        });
         let strays: BTreeSet<_> = pods.filter(|pod| !known.contains(pod)).collect();
         if strays.is_empty() {
             return Ok(Recovered::default());
         }
-        self.rescue_from(&strays.into_iter().collect::<Vec<_>>()).await
+        self.rescue_from(&strays.into_iter().collect::<Vec<_>>())
+            .await
     }
 
     async fn rescue_from(&self, strays: &[String]) -> Result<Recovered, Error> {
-        let found = rescue(&self.inner.beating, self.name(), self.inner.settings.lease, strays).await?;
+        let found = rescue(
+            &self.inner.beating,
+            self.name(),
+            self.inner.settings.lease,
+            strays,
+        )
+        .await?;
         self.inner.metrics.put_back(&found);
         Ok(found)
     }
 
     async fn recover_list(&self, list: &[u8]) -> Result<Reply, Error> {
         let mut call = RECOVER.key(self.name());
-        call.key(self.auxiliary("lease")).key(self.auxiliary("delayed")).key(list);
-        call.arg(millis(CRASH_BACKOFF)).arg(millis(LONGEST_CRASH_BACKOFF));
+        call.key(self.auxiliary("lease"))
+            .key(self.auxiliary("delayed"))
+            .key(list);
+        call.arg(millis(CRASH_BACKOFF))
+            .arg(millis(LONGEST_CRASH_BACKOFF));
         self.persist("recover leftovers", &call).await
     }
 
@@ -117,12 +144,23 @@ impl Queue {
 }
 
 /// One round over the leases and silent consumers of a queue.
-pub(super) async fn rescue(link: &Link, queue: &str, lease: Duration, strays: &[String]) -> Result<Recovered, Error> {
+pub(super) async fn rescue(
+    link: &Link,
+    queue: &str,
+    lease: Duration,
+    strays: &[String],
+) -> Result<Recovered, Error> {
     let auxiliary = |what: &str| format!("rc:{what}:{queue}");
     let mut call = RESCUE.key(queue);
-    call.key(auxiliary("lease")).key(auxiliary("delayed")).key(auxiliary("workers")).key(auxiliary("rlock"));
-    call.arg(millis(CRASH_BACKOFF)).arg(millis(LONGEST_CRASH_BACKOFF));
-    call.arg(millis(lease / 6).max(1)).arg(ROUND_LIMIT).arg(millis(lease));
+    call.key(auxiliary("lease"))
+        .key(auxiliary("delayed"))
+        .key(auxiliary("workers"))
+        .key(auxiliary("rlock"));
+    call.arg(millis(CRASH_BACKOFF))
+        .arg(millis(LONGEST_CRASH_BACKOFF));
+    call.arg(millis(lease / 6).max(1))
+        .arg(ROUND_LIMIT)
+        .arg(millis(lease));
     call.arg(format!("processing-{queue}:")).arg(MOST_SLOTS);
     strays.iter().for_each(|stray| {
         call.arg(stray);

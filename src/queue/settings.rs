@@ -71,8 +71,16 @@ pub struct Tls {
 impl QueueSettings {
     /// Reads `QUEUE`, `HOSTNAME`, `REDIS_HOST` and the like.
     pub fn load(reader: &mut Reader<'_>) -> Self {
-        let QueueName(queue) = reader.parsed("QUEUE", QueueName("predict".to_owned()), "base name of the work queue");
-        let consumer = reader.text("HOSTNAME", UNNAMED, "name of this consumer, the pod's; must be unique");
+        let QueueName(queue) = reader.parsed(
+            "QUEUE",
+            QueueName("predict".to_owned()),
+            "base name of the work queue",
+        );
+        let consumer = reader.text(
+            "HOSTNAME",
+            UNNAMED,
+            "name of this consumer, the pod's; must be unique",
+        );
         if let Err(message) = check_name(&consumer) {
             reader.problem("HOSTNAME", message);
         }
@@ -98,7 +106,14 @@ impl QueueSettings {
     /// One slot of this name on a server, with the other settings at their defaults.
     pub fn new(server: RedisSettings, queue: &str, consumer: &str) -> Self {
         let (queue, consumer) = (queue.to_owned(), consumer.to_owned());
-        Self { queue, consumer, server, idle_wait: Duration::from_secs(1), slots: 1, lease: DEFAULT_LEASE }
+        Self {
+            queue,
+            consumer,
+            server,
+            idle_wait: Duration::from_secs(1),
+            slots: 1,
+            lease: DEFAULT_LEASE,
+        }
     }
 
     /// How often leases and `updated_at` are renewed; a janitor spares what is younger than 15 s.
@@ -118,7 +133,10 @@ impl RedisSettings {
                 "set of servers, where a Sentinel monitors several",
             ),
             login: Login {
-                username: reader.optional("REDIS_USERNAME", "user of Redis' access list; else the default one"),
+                username: reader.optional(
+                    "REDIS_USERNAME",
+                    "user of Redis' access list; else the default one",
+                ),
                 password: reader.secret("REDIS_PASSWORD", "password of that user"),
                 database: reader.parsed("REDIS_DB", 0, "number of the database"),
             },
@@ -145,18 +163,39 @@ impl RedisSettings {
 
 /// One address, or several Sentinels separated by commas; each may have a port of its own.
 fn addresses(reader: &mut Reader<'_>) -> Vec<(String, u16)> {
-    let hosts = reader.text("REDIS_HOST", "redis-master", "host of Redis, or of Sentinels: a,b or a:26379,b:26380");
-    let port = reader.parsed("REDIS_PORT", 6379, "port of Redis or of Sentinels without one of their own");
+    let hosts = reader.text(
+        "REDIS_HOST",
+        "redis-master",
+        "host of Redis, or of Sentinels: a,b or a:26379,b:26380",
+    );
+    let port = reader.parsed(
+        "REDIS_PORT",
+        6379,
+        "port of Redis or of Sentinels without one of their own",
+    );
     let mut addresses = Vec::new();
-    for host in hosts.split(',').map(str::trim).filter(|host| !host.is_empty()) {
+    for host in hosts
+        .split(',')
+        .map(str::trim)
+        .filter(|host| !host.is_empty())
+    {
         // More than one colon is an IPv6 address without a port, unless it is in brackets.
-        let parts = host.rsplit_once(':').filter(|(name, _)| !name.contains(':') || name.ends_with(']'));
-        let bare = |name: &str| name.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let parts = host
+            .rsplit_once(':')
+            .filter(|(name, _)| !name.contains(':') || name.ends_with(']'));
+        let bare = |name: &str| {
+            name.trim_start_matches('[')
+                .trim_end_matches(']')
+                .to_owned()
+        };
         match parts.map(|(name, port)| (name, port.parse::<u16>())) {
             None => addresses.push((bare(host), port)),
             Some((name, Ok(port))) => addresses.push((bare(name), port)),
             Some((_, Err(_))) => {
-                reader.problem("REDIS_HOST", format!("`{host}` cannot be used: expected host or host:port"));
+                reader.problem(
+                    "REDIS_HOST",
+                    format!("`{host}` cannot be used: expected host or host:port"),
+                );
             }
         }
     }
@@ -169,23 +208,40 @@ fn addresses(reader: &mut Reader<'_>) -> Vec<(String, u16)> {
 /// Reads `LEASE_TIME`.
 pub(crate) fn lease(reader: &mut Reader<'_>) -> Duration {
     let default = DEFAULT_LEASE.as_secs_f64();
-    let lease =
-        reader.seconds("LEASE_TIME", default, "time after which a silent consumer's jobs go to others, seconds");
+    let lease = reader.seconds(
+        "LEASE_TIME",
+        default,
+        "time after which a silent consumer's jobs go to others, seconds",
+    );
     if lease < SHORTEST_LEASE {
-        reader.problem("LEASE_TIME", format!("`{}` is too short: expected 1 or more", lease.as_secs_f64()));
+        reader.problem(
+            "LEASE_TIME",
+            format!("`{}` is too short: expected 1 or more", lease.as_secs_f64()),
+        );
     }
     lease
 }
 
 fn tls(reader: &mut Reader<'_>) -> Option<Tls> {
-    let wanted = reader.flag("REDIS_TLS", false, "encrypt the way to Redis and its Sentinels");
-    let file = reader.optional("REDIS_CA_FILE", "certificate authority of Redis (PEM); else the system's");
+    let wanted = reader.flag(
+        "REDIS_TLS",
+        false,
+        "encrypt the way to Redis and its Sentinels",
+    );
+    let file = reader.optional(
+        "REDIS_CA_FILE",
+        "certificate authority of Redis (PEM); else the system's",
+    );
     if !wanted {
         return None;
     }
-    let Some(path) = file else { return Some(Tls::default()) };
+    let Some(path) = file else {
+        return Some(Tls::default());
+    };
     match std::fs::read(&path) {
-        Ok(pem) => Some(Tls { authority: Some(pem) }),
+        Ok(pem) => Some(Tls {
+            authority: Some(pem),
+        }),
         Err(error) => {
             reader.problem("REDIS_CA_FILE", format!("`{path}` cannot be read: {error}"));
             None
@@ -203,7 +259,11 @@ impl FromStr for QueueName {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         check_name(text)?;
         let name = text.to_lowercase();
-        if name.contains("processing-") { Err("it must not contain `processing-`".to_owned()) } else { Ok(Self(name)) }
+        if name.contains("processing-") {
+            Err("it must not contain `processing-`".to_owned())
+        } else {
+            Ok(Self(name))
+        }
     }
 }
 
@@ -215,14 +275,21 @@ impl Display for QueueName {
 
 /// Readers of the processing lists split their names at colons.
 fn check_name(name: &str) -> Result<(), String> {
-    if name.contains(':') { Err(format!("`{name}` contains a `:`")) } else { Ok(()) }
+    if name.contains(':') {
+        Err(format!("`{name}` contains a `:`"))
+    } else {
+        Ok(())
+    }
 }
 
 fn slots(reader: &mut Reader<'_>) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let slots = reader.parsed("CONCURRENCY", cores.min(4), "jobs worked at the same time");
     if !(1..=MOST_SLOTS).contains(&slots) {
-        reader.problem("CONCURRENCY", format!("`{slots}` cannot be used: expected 1 to {MOST_SLOTS}"));
+        reader.problem(
+            "CONCURRENCY",
+            format!("`{slots}` cannot be used: expected 1 to {MOST_SLOTS}"),
+        );
     }
     slots
 }
@@ -233,21 +300,34 @@ mod tests {
     use crate::settings::Env;
 
     fn read(hosts: &str) -> Result<Vec<(String, u16)>, String> {
-        let env: Env = [("REDIS_HOST", hosts), ("REDIS_PORT", "26379")].into_iter().collect();
+        let env: Env = [("REDIS_HOST", hosts), ("REDIS_PORT", "26379")]
+            .into_iter()
+            .collect();
         let mut reader = Reader::new(&env);
         let addresses = addresses(&mut reader);
-        reader.finish().map(|_| addresses).map_err(|problems| problems.to_string())
+        reader
+            .finish()
+            .map(|_| addresses)
+            .map_err(|problems| problems.to_string())
     }
 
     #[test]
     fn one_or_several_addresses_with_or_without_ports() {
         let found = |hosts: &str| read(hosts).expect(hosts);
         assert_eq!(found("redis"), [("redis".to_owned(), 26379)]);
-        assert_eq!(found("a, b:1,"), [("a".to_owned(), 26379), ("b".to_owned(), 1)]);
         assert_eq!(
-            found("::1,[fe80::2],[fe80::3]:7").iter().map(|(host, port)| (host.as_str(), *port)).collect::<Vec<_>>(),
+            found("a, b:1,"),
+            [("a".to_owned(), 26379), ("b".to_owned(), 1)]
+        );
+        assert_eq!(
+            found("::1,[fe80::2],[fe80::3]:7")
+                .iter()
+                .map(|(host, port)| (host.as_str(), *port))
+                .collect::<Vec<_>>(),
             [("::1", 26379), ("fe80::2", 26379), ("fe80::3", 7)]
         );
-        assert!(read("a:b").is_err_and(|text| text.contains("REDIS_HOST") && text.contains("`a:b`")));
+        assert!(
+            read("a:b").is_err_and(|text| text.contains("REDIS_HOST") && text.contains("`a:b`"))
+        );
     }
 }

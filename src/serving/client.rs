@@ -76,7 +76,9 @@ impl Client {
             metrics: ServingMetrics::default(),
             settings,
         };
-        Self { inner: Arc::new(inner) }
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     /// The settings in force.
@@ -91,7 +93,13 @@ impl Client {
 
     /// The models whose metadata are known.
     pub fn known_models(&self) -> Vec<ModelId> {
-        self.inner.known.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+        self.inner
+            .known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .keys()
+            .cloned()
+            .collect()
     }
 
     /// Whether the last call found no server, and none has been seen since.
@@ -133,11 +141,25 @@ impl Client {
         inputs: &[(&str, ArrayViewD<'_, f32>)],
     ) -> Result<Vec<(String, ArrayD<f32>)>, Error> {
         let signature = self.signature(model).await?;
-        let _permit = self.inner.in_flight.acquire().await.expect("the semaphore is never closed");
-        let rows = inputs.iter().filter_map(|(_, array)| array.shape().first()).max().copied().unwrap_or(0);
+        let _permit = self
+            .inner
+            .in_flight
+            .acquire()
+            .await
+            .expect("the semaphore is never closed");
+        let rows = inputs
+            .iter()
+            .filter_map(|(_, array)| array.shape().first())
+            .max()
+            .copied()
+            .unwrap_or(0);
         self.inner.metrics.sending(model, rows);
         let inputs = encode_inputs(model, &signature, inputs)?;
-        let message = PredictRequest { model_spec: Some(spec(model)), inputs, output_filter: Vec::new() };
+        let message = PredictRequest {
+            model_spec: Some(spec(model)),
+            inputs,
+            output_filter: Vec::new(),
+        };
         let deadline = self.inner.settings.deadline;
         let send = |mut stub: Stub, message| async move { stub.predict(message).await };
         let note = |code, took| self.inner.metrics.answered(model, code, took);
@@ -146,7 +168,11 @@ impl Client {
     }
 
     fn remembered(&self, model: &ModelId) -> Option<Arc<Signature>> {
-        let known = self.inner.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self
+            .inner
+            .known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let (since, signature) = known.get(model)?;
         (since.elapsed() < self.inner.settings.metadata_ttl).then(|| Arc::clone(signature))
     }
@@ -154,25 +180,47 @@ impl Client {
     fn remember(&self, model: &ModelId, signature: Signature) -> Arc<Signature> {
         let signature = Arc::new(signature);
         let entry = (Instant::now(), Arc::clone(&signature));
-        self.inner.known.lock().unwrap_or_else(PoisonError::into_inner).insert(model.clone(), entry);
+        self.inner
+            .known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(model.clone(), entry);
         signature
     }
 
     async fn cached(&self, model: &ModelId) -> Option<Signature> {
         let text = self.inner.cache.as_ref()?.get(model).await?;
         let signature = Signature::from_json(&text);
-        signature.inspect_err(|error| tracing::warn!(%model, %error, "the shared metadata are passed over")).ok()
+        signature
+            .inspect_err(
+                |error| tracing::warn!(%model, %error, "the shared metadata are passed over"),
+            )
+            .ok()
     }
 
     async fn fetched(&self, model: &ModelId) -> Result<Signature, Error> {
         let metadata_field = vec![SIGNATURE_DEF.to_owned()];
-        let message = GetModelMetadataRequest { model_spec: Some(spec(model)), metadata_field };
+        let message = GetModelMetadataRequest {
+            model_spec: Some(spec(model)),
+            metadata_field,
+        };
         let send = |mut stub: Stub, message| async move { stub.get_model_metadata(message).await };
-        let response = self.call(model, (METADATA_DEADLINE, message), send, |_, _| {}).await?;
-        let signature = Signature::from_response(&response)
-            .map_err(|source| Error::BadMetadata { model: model.clone(), source })?;
+        let response = self
+            .call(model, (METADATA_DEADLINE, message), send, |_, _| {})
+            .await?;
+        let signature =
+            Signature::from_response(&response).map_err(|source| Error::BadMetadata {
+                model: model.clone(),
+                source,
+            })?;
         if let Some(cache) = &self.inner.cache {
-            cache.put(model, &signature.to_json(), self.inner.settings.metadata_ttl).await;
+            cache
+                .put(
+                    model,
+                    &signature.to_json(),
+                    self.inner.settings.metadata_ttl,
+                )
+                .await;
         }
         Ok(signature)
     }
@@ -195,7 +243,9 @@ impl Client {
                 let mut request = Request::new(message.clone());
                 request.set_timeout(deadline + CLOCK_MARGIN);
                 for (name, value) in traces::context() {
-                    if let (Ok(name), Ok(value)) = (name.parse::<MetadataKey<Ascii>>(), value.parse()) {
+                    if let (Ok(name), Ok(value)) =
+                        (name.parse::<MetadataKey<Ascii>>(), value.parse())
+                    {
                         request.metadata_mut().insert(name, value);
                     }
                 }
@@ -203,14 +253,19 @@ impl Client {
             };
             let began = Instant::now();
             let span = self.span(model);
-            let answer = self.attempt(deadline, |stub| send(stub, request())).instrument(span.clone()).await;
+            let answer = self
+                .attempt(deadline, |stub| send(stub, request()))
+                .instrument(span.clone())
+                .await;
             let code = answer.as_ref().err().map_or("OK", Failure::code);
             span.record("rpc.response.status_code", code);
             if code != "OK" {
                 span.record("otel.status_code", "ERROR");
             }
             note(code, began.elapsed());
-            self.inner.pool.mark_down(matches!(answer, Err(Failure::Unavailable(_))));
+            self.inner
+                .pool
+                .mark_down(matches!(answer, Err(Failure::Unavailable(_))));
             let failure = match answer {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
@@ -242,19 +297,26 @@ impl Client {
     }
 
     /// Asks one server after the other until one of them is there.
-    async fn attempt<T, F>(&self, deadline: Duration, send: impl Fn(Stub) -> F) -> Result<T, Failure>
+    async fn attempt<T, F>(
+        &self,
+        deadline: Duration,
+        send: impl Fn(Stub) -> F,
+    ) -> Result<T, Failure>
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
         let pool = &self.inner.pool;
-        self.inner.watcher.get_or_init(|| AbortOnDropHandle::new(tokio::spawn(Arc::clone(pool).watch())));
+        self.inner
+            .watcher
+            .get_or_init(|| AbortOnDropHandle::new(tokio::spawn(Arc::clone(pool).watch())));
         loop {
             let lease = pool.pick().await.map_err(Failure::Unavailable)?;
-            let failure = match tokio::time::timeout(deadline, send(self.stub(lease.channel()))).await {
-                Ok(Ok(response)) => return Ok(response.into_inner()),
-                Ok(Err(status)) => Failure::from(status),
-                Err(_) => Failure::Late,
-            };
+            let failure =
+                match tokio::time::timeout(deadline, send(self.stub(lease.channel()))).await {
+                    Ok(Ok(response)) => return Ok(response.into_inner()),
+                    Ok(Err(status)) => Failure::from(status),
+                    Err(_) => Failure::Late,
+                };
             if matches!(failure, Failure::Late | Failure::Unavailable(_)) {
                 pool.retire(&lease);
             }
@@ -265,7 +327,9 @@ impl Client {
     }
 
     fn stub(&self, channel: Channel) -> Stub {
-        let stub = Stub::new(channel).max_decoding_message_size(usize::MAX).max_encoding_message_size(usize::MAX);
+        let stub = Stub::new(channel)
+            .max_decoding_message_size(usize::MAX)
+            .max_encoding_message_size(usize::MAX);
         match self.inner.settings.compression {
             Some(encoding) => stub.send_compressed(encoding).accept_compressed(encoding),
             None => stub,
@@ -276,7 +340,11 @@ impl Client {
 /// The model on the wire. The version is there even if it is 0: without it the server would take its latest.
 fn spec(model: &ModelId) -> ModelSpec {
     let version_choice = Some(VersionChoice::Version(model.version));
-    ModelSpec { name: model.name.clone(), version_choice, signature_name: String::new() }
+    ModelSpec {
+        name: model.name.clone(),
+        version_choice,
+        signature_name: String::new(),
+    }
 }
 
 fn encode_inputs(
@@ -286,26 +354,54 @@ fn encode_inputs(
 ) -> Result<HashMap<String, TensorProto>, Error> {
     let mut tensors = HashMap::new();
     for (name, array) in inputs {
-        let input = signature.input(name).ok_or_else(|| bad_inputs(model, signature, inputs))?;
-        let tensor = encode(array, input.dtype).map_err(|source| bad_tensor(model, name, source))?;
+        let input = signature
+            .input(name)
+            .ok_or_else(|| bad_inputs(model, signature, inputs))?;
+        let tensor =
+            encode(array, input.dtype).map_err(|source| bad_tensor(model, name, source))?;
         tensors.insert(input.name.clone(), tensor);
     }
     let complete = tensors.len() == signature.inputs.len() && tensors.len() == inputs.len();
-    if complete { Ok(tensors) } else { Err(bad_inputs(model, signature, inputs)) }
+    if complete {
+        Ok(tensors)
+    } else {
+        Err(bad_inputs(model, signature, inputs))
+    }
 }
 
-fn bad_inputs(model: &ModelId, signature: &Signature, inputs: &[(&str, ArrayViewD<'_, f32>)]) -> Error {
+fn bad_inputs(
+    model: &ModelId,
+    signature: &Signature,
+    inputs: &[(&str, ArrayViewD<'_, f32>)],
+) -> Error {
     let listed = |names: Vec<&str>| format!("[{}]", names.join(", "));
-    let expected = listed(signature.inputs.iter().map(|input| input.name.as_str()).collect());
+    let expected = listed(
+        signature
+            .inputs
+            .iter()
+            .map(|input| input.name.as_str())
+            .collect(),
+    );
     let found = listed(inputs.iter().map(|(name, _)| *name).collect());
-    Error::BadInputs { model: model.clone(), expected, found }
+    Error::BadInputs {
+        model: model.clone(),
+        expected,
+        found,
+    }
 }
 
 fn bad_tensor(model: &ModelId, tensor: &str, source: super::tensor::TensorError) -> Error {
-    Error::BadTensor { model: model.clone(), tensor: tensor.to_owned(), source }
+    Error::BadTensor {
+        model: model.clone(),
+        tensor: tensor.to_owned(),
+        source,
+    }
 }
 
-fn decode_outputs(model: &ModelId, outputs: HashMap<String, TensorProto>) -> Result<Vec<(String, ArrayD<f32>)>, Error> {
+fn decode_outputs(
+    model: &ModelId,
+    outputs: HashMap<String, TensorProto>,
+) -> Result<Vec<(String, ArrayD<f32>)>, Error> {
     let mut arrays = Vec::with_capacity(outputs.len());
     for (name, tensor) in outputs {
         let array = decode(tensor).map_err(|source| bad_tensor(model, &name, source))?;
@@ -329,17 +425,36 @@ mod tests {
     async fn a_dead_server_is_passed_over_without_a_pause_while_another_lives() {
         let model = ModelId::new("Same", 1);
         let inputs = vec![Input::float("x", &[-1])];
-        let same = Model { id: model.clone(), outputs: inputs.clone(), inputs, run: Arc::new(|x| Ok(x.to_vec())) };
-        let alive = ModelServer::start(0, vec![same]).await.expect("a free port");
+        let same = Model {
+            id: model.clone(),
+            outputs: inputs.clone(),
+            inputs,
+            run: Arc::new(|x| Ok(x.to_vec())),
+        };
+        let alive = ModelServer::start(0, vec![same])
+            .await
+            .expect("a free port");
         let port = alive.address().port().to_string();
-        let env: Env =
-            [("TF_HOST", "127.0.0.1"), ("TF_PORT", &port), ("GRPC_BACKOFF", "1000000")].into_iter().collect();
+        let env: Env = [
+            ("TF_HOST", "127.0.0.1"),
+            ("TF_PORT", &port),
+            ("GRPC_BACKOFF", "1000000"),
+        ]
+        .into_iter()
+        .collect();
         let client = Client::new(ServingSettings::load(&mut Reader::new(&env)), None);
         let dead = SocketAddr::from(([127, 0, 0, 1], 1));
         for _ in 0..3 {
-            client.inner.pool.replace([dead, alive.address()].into()).expect("addresses are fine");
+            client
+                .inner
+                .pool
+                .replace([dead, alive.address()].into())
+                .expect("addresses are fine");
             let array = arr1(&[1.0, 2.0]).into_dyn();
-            let outputs = client.predict(&model, &[("x", array.view())]).await.expect("one of them lives");
+            let outputs = client
+                .predict(&model, &[("x", array.view())])
+                .await
+                .expect("one of them lives");
             assert_eq!(outputs, [("x".to_owned(), array)]);
         }
     }

@@ -36,7 +36,9 @@ pub enum Error {
         attempts: u32,
     },
     /// The server was overloaded in the last attempt.
-    #[error("the server of model `{model}` is still overloaded after {attempts} attempts: {message}")]
+    #[error(
+        "the server of model `{model}` is still overloaded after {attempts} attempts: {message}"
+    )]
     Exhausted {
         /// The model.
         model: ModelId,

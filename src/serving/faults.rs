@@ -77,12 +77,16 @@ enum Fault {
 impl Faults {
     /// Lets the next `times` calls fail.
     pub fn fail(&self, method: Method, code: Code, times: usize) {
-        self.state().plan.extend(std::iter::repeat_n((method, Fault::Fail(code)), times));
+        self.state()
+            .plan
+            .extend(std::iter::repeat_n((method, Fault::Fail(code)), times));
     }
 
     /// Leaves the next `times` calls without any answer.
     pub fn hang(&self, method: Method, times: usize) {
-        self.state().plan.extend(std::iter::repeat_n((method, Fault::Hang), times));
+        self.state()
+            .plan
+            .extend(std::iter::repeat_n((method, Fault::Hang), times));
     }
 
     /// Lets every call take this much longer.
@@ -102,7 +106,11 @@ impl Faults {
 
     /// The number of such calls so far, those that failed included.
     pub fn calls(&self, method: Method) -> usize {
-        self.state().seen.iter().filter(|seen| seen.method == method).count()
+        self.state()
+            .seen
+            .iter()
+            .filter(|seen| seen.method == method)
+            .count()
     }
 
     /// The largest number of calls that were under way at once.
@@ -116,7 +124,11 @@ impl Faults {
     }
 
     /// Notes a call and lets go wrong what should.
-    pub(super) async fn enter<M: Inputs>(&self, method: Method, request: &Request<M>) -> Result<UnderWay<'_>, Status> {
+    pub(super) async fn enter<M: Inputs>(
+        &self,
+        method: Method,
+        request: &Request<M>,
+    ) -> Result<UnderWay<'_>, Status> {
         let under_way = self.begin(Seen::new(method, request));
         let (fault, delay) = self.next(method);
         tokio::time::sleep(delay).await;
@@ -146,8 +158,13 @@ impl Faults {
 
     fn next(&self, method: Method) -> (Option<Fault>, Duration) {
         let mut state = self.state();
-        let place = state.plan.iter().position(|(planned, _)| *planned == method);
-        let fault = place.and_then(|place| state.plan.remove(place)).map(|(_, fault)| fault);
+        let place = state
+            .plan
+            .iter()
+            .position(|(planned, _)| *planned == method);
+        let fault = place
+            .and_then(|place| state.plan.remove(place))
+            .map(|(_, fault)| fault);
         (fault, state.delay)
     }
 
@@ -188,9 +205,17 @@ impl Inputs for PredictRequest {
 
     fn inputs(&self) -> Vec<(String, DataType, Vec<i64>)> {
         let sizes = |tensor: &TensorProto| {
-            tensor.tensor_shape.iter().flat_map(|shape| &shape.dim).map(|dim| dim.size).collect()
+            tensor
+                .tensor_shape
+                .iter()
+                .flat_map(|shape| &shape.dim)
+                .map(|dim| dim.size)
+                .collect()
         };
-        let inputs = self.inputs.iter().map(|(name, tensor)| (name.clone(), tensor.dtype(), sizes(tensor)));
+        let inputs = self
+            .inputs
+            .iter()
+            .map(|(name, tensor)| (name.clone(), tensor.dtype(), sizes(tensor)));
         let mut inputs: Vec<_> = inputs.collect();
         inputs.sort_by(|a, b| a.0.cmp(&b.0));
         inputs
@@ -200,7 +225,14 @@ impl Inputs for PredictRequest {
 impl Seen {
     fn new<M: Inputs>(method: Method, request: &Request<M>) -> Self {
         let spec = request.get_ref().spec();
-        let header = |name| request.metadata().get(name)?.to_str().ok().map(str::to_owned);
+        let header = |name| {
+            request
+                .metadata()
+                .get(name)?
+                .to_str()
+                .ok()
+                .map(str::to_owned)
+        };
         let version = match spec.and_then(|spec| spec.version_choice.as_ref()) {
             Some(VersionChoice::Version(version)) => Some(*version),
             _ => None,
@@ -209,7 +241,9 @@ impl Seen {
             method,
             model: spec.map(|spec| spec.name.clone()).unwrap_or_default(),
             version,
-            signature: spec.map(|spec| spec.signature_name.clone()).unwrap_or_default(),
+            signature: spec
+                .map(|spec| spec.signature_name.clone())
+                .unwrap_or_default(),
             compression: header("grpc-encoding"),
             traceparent: header("traceparent"),
             inputs: request.get_ref().inputs(),
@@ -220,7 +254,11 @@ impl Seen {
 /// The number of values up to where only the last one repeats.
 fn distinct(array: &ArrayD<f32>) -> usize {
     let values: Vec<f32> = array.iter().copied().collect();
-    let repeated = values.iter().rev().take_while(|value| Some(*value) == values.last()).count();
+    let repeated = values
+        .iter()
+        .rev()
+        .take_while(|value| Some(*value) == values.last())
+        .count();
     (values.len() - repeated + 1).min(values.len())
 }
 
@@ -229,16 +267,47 @@ fn listed(array: &ArrayD<f32>, dtype: DataType, count: usize) -> TensorProto {
     use DataType as T;
     let values = || array.iter().take(count).copied();
     let tensor_shape = Some(wire_shape(array.shape().iter().map(|size| *size as i64)));
-    let empty = TensorProto { dtype: dtype.into(), tensor_shape, ..TensorProto::default() };
+    let empty = TensorProto {
+        dtype: dtype.into(),
+        tensor_shape,
+        ..TensorProto::default()
+    };
     match dtype {
-        T::DtFloat => TensorProto { float_val: values().collect(), ..empty },
-        T::DtDouble => TensorProto { double_val: values().map(f64::from).collect(), ..empty },
-        T::DtHalf => TensorProto { half_val: values().map(|x| half_from_f32(x).into()).collect(), ..empty },
-        T::DtBfloat16 => TensorProto { half_val: values().map(|x| bfloat16_from_f32(x).into()).collect(), ..empty },
-        T::DtInt64 => TensorProto { int64_val: values().map(|x| x as i64).collect(), ..empty },
-        T::DtUint32 => TensorProto { uint32_val: values().map(|x| x as u32).collect(), ..empty },
-        T::DtUint64 => TensorProto { uint64_val: values().map(|x| x as u64).collect(), ..empty },
-        T::DtBool => TensorProto { bool_val: values().map(|x| x != 0.0).collect(), ..empty },
-        _ => TensorProto { int_val: values().map(|x| x as i32).collect(), ..empty },
+        T::DtFloat => TensorProto {
+            float_val: values().collect(),
+            ..empty
+        },
+        T::DtDouble => TensorProto {
+            double_val: values().map(f64::from).collect(),
+            ..empty
+        },
+        T::DtHalf => TensorProto {
+            half_val: values().map(|x| half_from_f32(x).into()).collect(),
+            ..empty
+        },
+        T::DtBfloat16 => TensorProto {
+            half_val: values().map(|x| bfloat16_from_f32(x).into()).collect(),
+            ..empty
+        },
+        T::DtInt64 => TensorProto {
+            int64_val: values().map(|x| x as i64).collect(),
+            ..empty
+        },
+        T::DtUint32 => TensorProto {
+            uint32_val: values().map(|x| x as u32).collect(),
+            ..empty
+        },
+        T::DtUint64 => TensorProto {
+            uint64_val: values().map(|x| x as u64).collect(),
+            ..empty
+        },
+        T::DtBool => TensorProto {
+            bool_val: values().map(|x| x != 0.0).collect(),
+            ..empty
+        },
+        _ => TensorProto {
+            int_val: values().map(|x| x as i32).collect(),
+            ..empty
+        },
     }
 }

@@ -33,7 +33,11 @@ pub(super) fn f32_from_half(bits: u16) -> f32 {
 /// The nearest number with the upper half of the bits, ties to even.
 pub(super) fn bfloat16_from_f32(value: f32) -> u16 {
     let bits = value.to_bits();
-    if value.is_nan() { (bits >> 16) as u16 | 0x40 } else { round_to_even(bits, 16) as u16 }
+    if value.is_nan() {
+        (bits >> 16) as u16 | 0x40
+    } else {
+        round_to_even(bits, 16) as u16
+    }
 }
 
 /// The number whose upper half these bits are; exact.
@@ -83,9 +87,13 @@ mod tests {
 
     #[test]
     fn halves_have_the_values_of_the_standard() {
-        for (bits, value) in
-            [(0x3c00, 1.0), (0xc000, -2.0), (0x7bff, 65504.0), (0x0400, 6.103_515_6e-5), (0x0001, 5.960_464_5e-8)]
-        {
+        for (bits, value) in [
+            (0x3c00, 1.0),
+            (0xc000, -2.0),
+            (0x7bff, 65504.0),
+            (0x0400, 6.103_515_6e-5),
+            (0x0001, 5.960_464_5e-8),
+        ] {
             assert_eq!(f32_from_half(bits), value);
         }
         assert_eq!(half_from_f32(65520.0), 0x7c00);

@@ -45,23 +45,48 @@ impl Default for ServingMetrics {
 
 impl ServingMetrics {
     pub(super) fn register(&self, all: &mut Registry) {
-        all.register("predict_requests", "Attempts to have a model run, by their gRPC code", self.requests.clone());
-        all.register("predict_request_duration_seconds", "Time of such an attempt", self.durations.clone());
-        all.register("tiles", "Tiles, cells or other rows of batches that models were given", self.tiles.clone());
-        all.register("predict_batch_size", "Such rows in one request", self.batches.clone());
+        all.register(
+            "predict_requests",
+            "Attempts to have a model run, by their gRPC code",
+            self.requests.clone(),
+        );
+        all.register(
+            "predict_request_duration_seconds",
+            "Time of such an attempt",
+            self.durations.clone(),
+        );
+        all.register(
+            "tiles",
+            "Tiles, cells or other rows of batches that models were given",
+            self.tiles.clone(),
+        );
+        all.register(
+            "predict_batch_size",
+            "Such rows in one request",
+            self.batches.clone(),
+        );
     }
 
     /// A batch of so many rows is about to be sent.
     pub(super) fn sending(&self, model: &ModelId, rows: usize) {
-        let of = Of { model: model.name.clone(), version: model.version };
+        let of = Of {
+            model: model.name.clone(),
+            version: model.version,
+        };
         self.tiles.get_or_create(&of).inc_by(rows as u64);
         self.batches.get_or_create(&of).observe(rows as f64);
     }
 
     /// An attempt has ended.
     pub(super) fn answered(&self, model: &ModelId, code: &'static str, took: Duration) {
-        let answered = Answered { model: model.name.clone(), version: model.version, code };
+        let answered = Answered {
+            model: model.name.clone(),
+            version: model.version,
+            code,
+        };
         self.requests.get_or_create(&answered).inc();
-        self.durations.get_or_create(&answered).observe(took.as_secs_f64());
+        self.durations
+            .get_or_create(&answered)
+            .observe(took.as_secs_f64());
     }
 }

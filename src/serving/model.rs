@@ -28,7 +28,10 @@ pub struct ModelId {
 impl ModelId {
     /// The model of this name and version.
     pub fn new(name: impl Into<String>, version: i64) -> Self {
-        Self { name: name.into(), version }
+        Self {
+            name: name.into(),
+            version,
+        }
     }
 }
 
@@ -50,8 +53,16 @@ impl FromStr for ModelId {
         let wrong = || ParseModelIdError(text.to_owned());
         let (name, version) = text.split_once(':').ok_or_else(wrong)?;
         let (name, version) = (name.trim(), version.trim());
-        let version = version.parse().ok().filter(|version| *version >= 0).ok_or_else(wrong)?;
-        if name.is_empty() { Err(wrong()) } else { Ok(Self::new(name, version)) }
+        let version = version
+            .parse()
+            .ok()
+            .filter(|version| *version >= 0)
+            .ok_or_else(wrong)?;
+        if name.is_empty() {
+            Err(wrong())
+        } else {
+            Ok(Self::new(name, version))
+        }
     }
 }
 
@@ -72,14 +83,24 @@ impl Input {
     /// A float32 tensor of this shape, with the graph name that exported models usually have.
     pub fn float(name: &str, shape: &[i64]) -> Self {
         let graph_name = format!("{DEFAULT_SIGNATURE}_{name}:0");
-        Self { name: name.to_owned(), graph_name, dtype: DataType::DtFloat, shape: shape.to_vec() }
+        Self {
+            name: name.to_owned(),
+            graph_name,
+            dtype: DataType::DtFloat,
+            shape: shape.to_vec(),
+        }
     }
 
     /// What this input multiplies the size of one batch entry by: its spatial sizes in units of `min_model_size`, times
     /// its channels. Free sizes do not count.
     fn ratio(&self, min_model_size: usize) -> f64 {
-        let [_, spatial @ .., channels] = self.shape.as_slice() else { return 1.0 };
-        let sides = spatial.iter().filter(|size| **size > 0).map(|size| *size as f64 / min_model_size as f64);
+        let [_, spatial @ .., channels] = self.shape.as_slice() else {
+            return 1.0;
+        };
+        let sides = spatial
+            .iter()
+            .filter(|size| **size > 0)
+            .map(|size| *size as f64 / min_model_size as f64);
         sides.product::<f64>() * *channels as f64
     }
 }
@@ -122,12 +143,22 @@ impl Signature {
     ///
     /// # Errors
     /// [`SignatureError`] if the answer holds no signature `serving_default` or an input without type or shape.
-    pub(super) fn from_response(response: &GetModelMetadataResponse) -> Result<Self, SignatureError> {
+    pub(super) fn from_response(
+        response: &GetModelMetadataResponse,
+    ) -> Result<Self, SignatureError> {
         let missing = |what: &str| SignatureError::Missing(what.to_owned());
-        let fact = response.metadata.get(SIGNATURE_DEF).ok_or_else(|| missing("`signature_def`"))?;
+        let fact = response
+            .metadata
+            .get(SIGNATURE_DEF)
+            .ok_or_else(|| missing("`signature_def`"))?;
         let mut signatures = SignatureDefMap::decode(fact.value.as_slice())?.signature_def;
-        let chosen = signatures.remove(DEFAULT_SIGNATURE).ok_or_else(|| missing("signature `serving_default`"))?;
-        let inputs = chosen.inputs.into_iter().map(|(name, info)| Input::from_info(name, info));
+        let chosen = signatures
+            .remove(DEFAULT_SIGNATURE)
+            .ok_or_else(|| missing("signature `serving_default`"))?;
+        let inputs = chosen
+            .inputs
+            .into_iter()
+            .map(|(name, info)| Input::from_info(name, info));
         Ok(Self::new(inputs.collect::<Result<_, _>>()?))
     }
 
@@ -144,8 +175,11 @@ impl Signature {
     /// The text that consumers share, with sizes as strings:
     /// `{"image":{"name":"serving_default_image:0","dtype":"DT_FLOAT","tensorShape":{"dim":[{"size":"-1"}]}}}`.
     pub fn to_json(&self) -> String {
-        let inputs: BTreeMap<&str, _> =
-            self.inputs.iter().map(|input| (input.name.as_str(), InfoJson::from(input))).collect();
+        let inputs: BTreeMap<&str, _> = self
+            .inputs
+            .iter()
+            .map(|input| (input.name.as_str(), InfoJson::from(input)))
+            .collect();
         serde_json::to_string(&inputs).expect("strings and numbers always have a JSON form")
     }
 
@@ -163,7 +197,11 @@ impl Signature {
 
     /// [`Self::batch_size`] before it is raised to 1: 0 for a model too large for the limit.
     fn whole_batch_size(&self, max_batch_size: usize, min_model_size: usize) -> usize {
-        let ratio: f64 = self.inputs.iter().map(|input| input.ratio(min_model_size)).product();
+        let ratio: f64 = self
+            .inputs
+            .iter()
+            .map(|input| input.ratio(min_model_size))
+            .product();
         floor_quotient(max_batch_size as f64, ratio.abs()) as usize
     }
 }
@@ -176,7 +214,9 @@ fn floor_quotient(dividend: f64, divisor: f64) -> f64 {
 impl Input {
     fn from_info(name: String, info: TensorInfo) -> Result<Self, SignatureError> {
         let dtype = info.dtype();
-        let shape = info.tensor_shape.ok_or_else(|| SignatureError::Missing(format!("shape of input `{name}`")))?;
+        let shape = info
+            .tensor_shape
+            .ok_or_else(|| SignatureError::Missing(format!("shape of input `{name}`")))?;
         Self::checked(name, info.name, dtype, sizes(&shape))
     }
 
@@ -189,14 +229,24 @@ impl Input {
         if dtype == DataType::DtInvalid {
             return Err(SignatureError::Missing(format!("type of input `{name}`")));
         }
-        let shape = shape.ok_or_else(|| SignatureError::Missing(format!("shape of input `{name}`")))?;
-        Ok(Self { name, graph_name, dtype, shape })
+        let shape =
+            shape.ok_or_else(|| SignatureError::Missing(format!("shape of input `{name}`")))?;
+        Ok(Self {
+            name,
+            graph_name,
+            dtype,
+            shape,
+        })
     }
 
     /// The form that servers send.
     pub(super) fn to_info(&self) -> TensorInfo {
         let tensor_shape = Some(super::tensor::wire_shape(self.shape.iter().copied()));
-        TensorInfo { name: self.graph_name.clone(), dtype: self.dtype.into(), tensor_shape }
+        TensorInfo {
+            name: self.graph_name.clone(),
+            dtype: self.dtype.into(),
+            tensor_shape,
+        }
     }
 }
 
@@ -207,7 +257,10 @@ fn sizes(shape: &TensorShapeProto) -> Option<Vec<i64>> {
 
 /// The map of inputs as servers send it.
 pub(super) fn wire_infos(inputs: &[Input]) -> HashMap<String, TensorInfo> {
-    inputs.iter().map(|input| (input.name.clone(), input.to_info())).collect()
+    inputs
+        .iter()
+        .map(|input| (input.name.clone(), input.to_info()))
+        .collect()
 }
 
 #[derive(Serialize, Deserialize)]
@@ -264,7 +317,11 @@ impl InfoJson {
             DataTypeJson::Number(number) => DataType::try_from(number).ok(),
         };
         let sizes = self.tensor_shape.dim.iter().map(|dim| dim.number());
-        let shape = if self.tensor_shape.unknown_rank { None } else { sizes.collect() };
+        let shape = if self.tensor_shape.unknown_rank {
+            None
+        } else {
+            sizes.collect()
+        };
         Input::checked(name, self.name, dtype.unwrap_or(DataType::DtInvalid), shape)
     }
 }
@@ -272,17 +329,30 @@ impl InfoJson {
 impl DimJson {
     /// The size; protobuf-JSON leaves a zero out.
     fn number(&self) -> Option<i64> {
-        if self.size.is_empty() { Some(0) } else { self.size.parse().ok() }
+        if self.size.is_empty() {
+            Some(0)
+        } else {
+            self.size.parse().ok()
+        }
     }
 }
 
 impl From<&Input> for InfoJson {
     fn from(input: &Input) -> Self {
-        let dim = input.shape.iter().map(|size| DimJson { size: size.to_string() }).collect();
+        let dim = input
+            .shape
+            .iter()
+            .map(|size| DimJson {
+                size: size.to_string(),
+            })
+            .collect();
         Self {
             name: input.graph_name.clone(),
             dtype: DataTypeJson::Name(input.dtype.as_str_name().to_owned()),
-            tensor_shape: ShapeJson { dim, unknown_rank: false },
+            tensor_shape: ShapeJson {
+                dim,
+                unknown_rank: false,
+            },
         }
     }
 }
@@ -298,16 +368,34 @@ mod tests {
     #[test]
     fn a_model_id_reads_what_it_writes() {
         let model: ModelId = "NuclearSegmentation:6".parse().expect("well formed");
-        assert_eq!((model.name.as_str(), model.version), ("NuclearSegmentation", 6));
+        assert_eq!(
+            (model.name.as_str(), model.version),
+            ("NuclearSegmentation", 6)
+        );
         assert_eq!(model.to_string().parse(), Ok(model));
-        assert_eq!("PhaseCytoSegmentation:0".parse(), Ok(ModelId::new("PhaseCytoSegmentation", 0)));
+        assert_eq!(
+            "PhaseCytoSegmentation:0".parse(),
+            Ok(ModelId::new("PhaseCytoSegmentation", 0))
+        );
     }
 
     #[test]
     fn what_is_no_model_id_is_refused_with_an_example() {
-        for text in ["", "NuclearSegmentation", "a:b", ":1", "a:1:2", "a:", "a:-1", "a:99999999999999999999"] {
+        for text in [
+            "",
+            "NuclearSegmentation",
+            "a:b",
+            ":1",
+            "a:1:2",
+            "a:",
+            "a:-1",
+            "a:99999999999999999999",
+        ] {
             let error = text.parse::<ModelId>().expect_err(text).to_string();
-            assert!(error.contains("name:version such as `NuclearSegmentation:6`"), "{error}");
+            assert!(
+                error.contains("name:version such as `NuclearSegmentation:6`"),
+                "{error}"
+            );
         }
     }
 
@@ -319,7 +407,10 @@ mod tests {
             r#""b":{"name":"serving_default_b:0","dtype":"DT_FLOAT","tensorShape":{"dim":[{"size":"-1"},{"size":"2"}]}}}"#,
         );
         assert_eq!(signature.to_json(), expected);
-        assert_eq!(Signature::from_json(expected).expect("our own text"), signature);
+        assert_eq!(
+            Signature::from_json(expected).expect("our own text"),
+            signature
+        );
     }
 
     #[test]
@@ -327,7 +418,10 @@ mod tests {
         let text = r#"{"x": {"dtype": 19, "tensorShape": {"dim": [{"size": -1, "name": "n"}, {}, {"size": "3"}]}}}"#;
         let signature = Signature::from_json(text).expect("legal protobuf-JSON");
         let input = signature.input("x").expect("the only input");
-        assert_eq!((input.dtype, input.shape.as_slice()), (DataType::DtHalf, [-1, 0, 3].as_slice()));
+        assert_eq!(
+            (input.dtype, input.shape.as_slice()),
+            (DataType::DtHalf, [-1, 0, 3].as_slice())
+        );
     }
 
     #[test]
@@ -347,7 +441,8 @@ mod tests {
 
     #[test]
     fn an_answer_without_the_default_signature_says_what_is_missing() {
-        let error = Signature::from_response(&GetModelMetadataResponse::default()).expect_err("empty");
+        let error =
+            Signature::from_response(&GetModelMetadataResponse::default()).expect_err("empty");
         assert_eq!(error.to_string(), "the metadata has no `signature_def`");
     }
 
@@ -371,14 +466,25 @@ mod tests {
             (&[], 64, 64),
         ] {
             let signature = of_shape(shape);
-            assert_eq!(signature.whole_batch_size(max_batch_size, 128), whole, "{shape:?}");
-            assert_eq!(signature.batch_size(max_batch_size, 128), whole.max(1), "{shape:?}");
+            assert_eq!(
+                signature.whole_batch_size(max_batch_size, 128),
+                whole,
+                "{shape:?}"
+            );
+            assert_eq!(
+                signature.batch_size(max_batch_size, 128),
+                whole.max(1),
+                "{shape:?}"
+            );
         }
     }
 
     #[test]
     fn all_inputs_count_for_the_batch_size() {
-        let two = Signature::new(vec![Input::float("a", &[-1, 256, 256, 1]), Input::float("b", &[-1, 128, 256, 2])]);
+        let two = Signature::new(vec![
+            Input::float("a", &[-1, 256, 256, 1]),
+            Input::float("b", &[-1, 128, 256, 2]),
+        ]);
         assert_eq!(two.batch_size(64, 128), 4);
     }
 

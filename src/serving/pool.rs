@@ -79,7 +79,12 @@ impl Drop for Lease {
 impl Pool {
     /// A pool that knows no server yet.
     pub(super) fn new(settings: ServingSettings) -> Self {
-        Self { settings, peers: Mutex::default(), trouble: Notify::new(), down: watch::Sender::new(false) }
+        Self {
+            settings,
+            peers: Mutex::default(),
+            trouble: Notify::new(),
+            down: watch::Sender::new(false),
+        }
     }
 
     /// The server that has least to do; waits for the first look-up of the name.
@@ -91,7 +96,8 @@ impl Pool {
             return Ok(lease);
         }
         self.look_up().await?;
-        self.least_busy().ok_or_else(|| format!("`{}` has no address", self.settings.host))
+        self.least_busy()
+            .ok_or_else(|| format!("`{}` has no address", self.settings.host))
     }
 
     /// Whether there is a server that has not failed lately.
@@ -103,7 +109,10 @@ impl Pool {
     /// Takes a server that failed out of the way for a while; its next call has a connection of its own.
     pub(super) fn retire(&self, lease: &Lease) {
         let mut peers = self.peers();
-        if let Some(place) = peers.list.iter_mut().find(|peer| Arc::ptr_eq(peer, &lease.0))
+        if let Some(place) = peers
+            .list
+            .iter_mut()
+            .find(|peer| Arc::ptr_eq(peer, &lease.0))
             && let Ok(peer) = self.connect(lease.0.address, Some(Instant::now() + REST))
         {
             *place = peer;
@@ -114,7 +123,11 @@ impl Pool {
     /// Keeps the addresses up to date for as long as it is polled.
     pub(super) async fn watch(self: Arc<Self>) {
         loop {
-            let interval = if self.is_down() { PROBE_INTERVAL } else { LOOKUP_INTERVAL };
+            let interval = if self.is_down() {
+                PROBE_INTERVAL
+            } else {
+                LOOKUP_INTERVAL
+            };
             tokio::select! {
                 () = tokio::time::sleep(interval) => {}
                 () = self.trouble.notified() => {}
@@ -141,9 +154,13 @@ impl Pool {
 
     /// Takes note of whether a call has found any server.
     pub(super) fn mark_down(&self, down: bool) {
-        let changed = self.down.send_if_modified(|before| std::mem::replace(before, down) != down);
+        let changed = self
+            .down
+            .send_if_modified(|before| std::mem::replace(before, down) != down);
         match (changed, down) {
-            (true, true) => tracing::warn!("no model server is there: no new jobs are taken until one is"),
+            (true, true) => {
+                tracing::warn!("no model server is there: no new jobs are taken until one is")
+            }
             (true, false) => tracing::info!("a model server is there again"),
             (false, _) => {}
         }
@@ -166,7 +183,9 @@ impl Pool {
         let now = Instant::now();
         let (count, turn) = (peers.list.len(), peers.turn);
         let in_turn = (0..count).map(|step| &peers.list[(turn + step) % count]);
-        let peer = Arc::clone(in_turn.min_by_key(|peer| (peer.rests(now), peer.calls.load(Ordering::Relaxed)))?);
+        let peer = Arc::clone(
+            in_turn.min_by_key(|peer| (peer.rests(now), peer.calls.load(Ordering::Relaxed)))?,
+        );
         peers.turn = (turn + 1) % count;
         peer.calls.fetch_add(1, Ordering::Relaxed);
         Some(Lease(peer))
@@ -178,7 +197,11 @@ impl Pool {
         let answer = tokio::time::timeout(LOOKUP_LIMIT, tokio::net::lookup_host((host, port)));
         let found = answer.await.map_err(|_| failed("no answer".to_owned()))?;
         let addresses: BTreeSet<_> = found.map_err(|error| failed(error.to_string()))?.collect();
-        if addresses.is_empty() { Err(failed("no address".to_owned())) } else { self.replace(addresses) }
+        if addresses.is_empty() {
+            Err(failed("no address".to_owned()))
+        } else {
+            self.replace(addresses)
+        }
     }
 
     /// Drops the servers that are gone and adds those that are new.
@@ -192,9 +215,20 @@ impl Pool {
         Ok(())
     }
 
-    fn connect(&self, address: SocketAddr, rests_until: Option<Instant>) -> Result<Arc<Peer>, String> {
-        let channel = endpoint(&self.settings, address).map_err(|error| error.to_string())?.connect_lazy();
-        Ok(Arc::new(Peer { address, channel, calls: AtomicUsize::new(0), rests_until }))
+    fn connect(
+        &self,
+        address: SocketAddr,
+        rests_until: Option<Instant>,
+    ) -> Result<Arc<Peer>, String> {
+        let channel = endpoint(&self.settings, address)
+            .map_err(|error| error.to_string())?
+            .connect_lazy();
+        Ok(Arc::new(Peer {
+            address,
+            channel,
+            calls: AtomicUsize::new(0),
+            rests_until,
+        }))
     }
 
     fn peers(&self) -> MutexGuard<'_, Peers> {
@@ -212,7 +246,10 @@ impl Peer {
 ///
 /// # Errors
 /// If the name of the server or the certificate authority cannot be used.
-pub(super) fn endpoint(settings: &ServingSettings, address: SocketAddr) -> Result<Endpoint, tonic::transport::Error> {
+pub(super) fn endpoint(
+    settings: &ServingSettings,
+    address: SocketAddr,
+) -> Result<Endpoint, tonic::transport::Error> {
     let scheme = scheme(settings);
     // gRPC servers hang up on a client that asks for a third sign of life while they compute.
     let alive_interval = (settings.deadline / 2).max(MIN_ALIVE_INTERVAL);
@@ -236,19 +273,31 @@ pub(super) fn endpoint(settings: &ServingSettings, address: SocketAddr) -> Resul
 ///
 /// # Errors
 /// If the name is no name.
-pub(super) fn origin(settings: &ServingSettings) -> Result<Uri, tonic::codegen::http::uri::InvalidUri> {
+pub(super) fn origin(
+    settings: &ServingSettings,
+) -> Result<Uri, tonic::codegen::http::uri::InvalidUri> {
     let (host, port) = (bare(&settings.host), settings.port);
-    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let host = if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.to_owned()
+    };
     format!("{}://{host}:{port}", scheme(settings)).parse()
 }
 
 fn scheme(settings: &ServingSettings) -> &'static str {
-    if settings.tls.is_some() { "https" } else { "http" }
+    if settings.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    }
 }
 
 /// The host without the brackets that an IPv6 address has in a URL.
 fn bare(host: &str) -> &str {
-    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+    host.strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host)
 }
 
 #[cfg(test)]
@@ -264,7 +313,10 @@ mod tests {
     }
 
     fn addresses(ports: &[u16]) -> BTreeSet<SocketAddr> {
-        ports.iter().map(|port| SocketAddr::from(([127, 0, 0, 1], *port))).collect()
+        ports
+            .iter()
+            .map(|port| SocketAddr::from(([127, 0, 0, 1], *port)))
+            .collect()
     }
 
     fn port(lease: &Lease) -> u16 {
@@ -274,7 +326,9 @@ mod tests {
     #[tokio::test]
     async fn calls_go_round_all_servers() {
         let pool = pool(&[1, 2, 3]);
-        let mut ports: Vec<_> = (0..6).map(|_| port(&pool.least_busy().expect("three"))).collect();
+        let mut ports: Vec<_> = (0..6)
+            .map(|_| port(&pool.least_busy().expect("three")))
+            .collect();
         ports.sort_unstable();
         assert_eq!(ports, [1, 1, 2, 2, 3, 3]);
     }
@@ -282,7 +336,10 @@ mod tests {
     #[tokio::test]
     async fn a_call_goes_to_the_server_that_has_least_to_do() {
         let pool = pool(&[1, 2]);
-        let (first, second) = (pool.least_busy().expect("two"), pool.least_busy().expect("two"));
+        let (first, second) = (
+            pool.least_busy().expect("two"),
+            pool.least_busy().expect("two"),
+        );
         assert_ne!(port(&first), port(&second));
         let free = port(&first);
         drop(first);
@@ -304,12 +361,21 @@ mod tests {
     #[tokio::test]
     async fn servers_come_and_go_with_their_addresses() {
         let pool = pool(&[1, 2]);
-        let kept = pool.peers().list.iter().find(|peer| peer.address.port() == 2).map(Arc::clone);
-        pool.replace(addresses(&[2, 3])).expect("addresses are fine");
+        let kept = pool
+            .peers()
+            .list
+            .iter()
+            .find(|peer| peer.address.port() == 2)
+            .map(Arc::clone);
+        pool.replace(addresses(&[2, 3]))
+            .expect("addresses are fine");
         let peers = pool.peers();
         let ports: Vec<_> = peers.list.iter().map(|peer| peer.address.port()).collect();
         assert_eq!(ports, [2, 3]);
-        assert!(kept.is_some_and(|kept| Arc::ptr_eq(&kept, &peers.list[0])), "its connection stays open");
+        assert!(
+            kept.is_some_and(|kept| Arc::ptr_eq(&kept, &peers.list[0])),
+            "its connection stays open"
+        );
     }
 
     #[test]
@@ -317,7 +383,10 @@ mod tests {
         for host in ["::1", "[::1]"] {
             let env: Env = [("TF_HOST", host), ("TF_PORT", "9")].into_iter().collect();
             let settings = ServingSettings::load(&mut Reader::new(&env));
-            assert_eq!(origin(&settings).expect("an address").to_string(), "http://[::1]:9/");
+            assert_eq!(
+                origin(&settings).expect("an address").to_string(),
+                "http://[::1]:9/"
+            );
         }
     }
 }

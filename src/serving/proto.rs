@@ -1,6 +1,12 @@
 //! The messages of the TensorFlow Serving API, made from `proto/` by the build script.
 
-#![allow(missing_docs, unreachable_pub, clippy::doc_markdown, clippy::use_self, clippy::str_to_string)]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::doc_markdown,
+    clippy::use_self,
+    clippy::str_to_string
+)]
 
 pub mod tensorflow {
     //! Tensors and signatures.

@@ -84,8 +84,20 @@ pub(super) struct Retry {
 impl Retry {
     /// An account with nothing in it.
     pub(super) fn new(settings: &ServingSettings) -> Self {
-        let ServingSettings { max_retries, patience, backoff, .. } = *settings;
-        Self { max_retries, patience, backoff, counted: 0, attempts: 0, away_since: None }
+        let ServingSettings {
+            max_retries,
+            patience,
+            backoff,
+            ..
+        } = *settings;
+        Self {
+            max_retries,
+            patience,
+            backoff,
+            counted: 0,
+            attempts: 0,
+            away_since: None,
+        }
     }
 
     /// How long to pause before the next attempt; none if there should not be one.
@@ -95,13 +107,18 @@ impl Retry {
         match failure {
             Failure::Final(..) => None,
             Failure::Unavailable(_) => {
-                let left = self.patience.map(|patience| patience.saturating_sub(self.away(now)));
-                left.is_none_or(|left| !left.is_zero()).then(|| left.map_or(jittered, |left| left.min(jittered)))
+                let left = self
+                    .patience
+                    .map(|patience| patience.saturating_sub(self.away(now)));
+                left.is_none_or(|left| !left.is_zero())
+                    .then(|| left.map_or(jittered, |left| left.min(jittered)))
             }
             Failure::Late | Failure::Exhausted(_) => {
                 self.away_since = None;
                 self.counted += 1;
-                self.max_retries.is_none_or(|most| self.counted <= most).then_some(jittered)
+                self.max_retries
+                    .is_none_or(|most| self.counted <= most)
+                    .then_some(jittered)
             }
         }
     }
@@ -111,13 +128,27 @@ impl Retry {
         let (model, attempts) = (model.clone(), self.attempts);
         match failure {
             Failure::Late => Error::Deadline { model, attempts },
-            Failure::Exhausted(message) => Error::Exhausted { model, attempts, message },
+            Failure::Exhausted(message) => Error::Exhausted {
+                model,
+                attempts,
+                message,
+            },
             Failure::Unavailable(message) => {
-                let waited = self.away_since.map_or(Duration::ZERO, |since| since.elapsed());
-                Error::Unavailable { model, waited, message }
+                let waited = self
+                    .away_since
+                    .map_or(Duration::ZERO, |since| since.elapsed());
+                Error::Unavailable {
+                    model,
+                    waited,
+                    message,
+                }
             }
             Failure::Final(Code::NotFound, message) => Error::ModelMissing { model, message },
-            Failure::Final(code, message) => Error::Refused { model, code, message },
+            Failure::Final(code, message) => Error::Refused {
+                model,
+                code,
+                message,
+            },
         }
     }
 
@@ -134,7 +165,14 @@ mod tests {
     fn retry(max_retries: Option<u32>, patience: Option<u64>) -> Retry {
         let patience = patience.map(Duration::from_secs);
         let backoff = Duration::from_secs(3);
-        Retry { max_retries, patience, backoff, counted: 0, attempts: 0, away_since: None }
+        Retry {
+            max_retries,
+            patience,
+            backoff,
+            counted: 0,
+            attempts: 0,
+            away_since: None,
+        }
     }
 
     fn away() -> Failure {
@@ -145,7 +183,9 @@ mod tests {
     fn five_retries_are_six_attempts() {
         for failure in [Failure::Late, Failure::Exhausted(String::new())] {
             let mut retry = retry(Some(5), None);
-            let pauses = (0..100).take_while(|_| retry.pause(&failure, Instant::now()).is_some()).count();
+            let pauses = (0..100)
+                .take_while(|_| retry.pause(&failure, Instant::now()).is_some())
+                .count();
             assert_eq!((pauses, retry.attempts), (5, 6));
         }
     }
@@ -160,7 +200,11 @@ mod tests {
     fn an_absent_server_is_waited_for_without_counting() {
         let mut retry = retry(Some(1), Some(60));
         let start = Instant::now();
-        assert!((0..60).all(|second| retry.pause(&away(), start + Duration::from_secs(second)).is_some()));
+        assert!((0..60).all(|second| {
+            retry
+                .pause(&away(), start + Duration::from_secs(second))
+                .is_some()
+        }));
         assert_eq!(retry.pause(&away(), start + Duration::from_secs(60)), None);
         assert_eq!(retry.counted, 0);
     }
@@ -171,20 +215,34 @@ mod tests {
         let start = Instant::now();
         retry.pause(&away(), start);
         retry.pause(&Failure::Late, start + Duration::from_secs(50));
-        assert!(retry.pause(&away(), start + Duration::from_secs(100)).is_some());
+        assert!(
+            retry
+                .pause(&away(), start + Duration::from_secs(100))
+                .is_some()
+        );
     }
 
     #[test]
     fn the_last_pause_ends_with_patience() {
         let mut retry = retry(None, Some(1));
-        assert!(retry.pause(&away(), Instant::now()).is_some_and(|pause| pause <= Duration::from_secs(1)));
+        assert!(
+            retry
+                .pause(&away(), Instant::now())
+                .is_some_and(|pause| pause <= Duration::from_secs(1))
+        );
     }
 
     #[test]
     fn pauses_vary_around_the_backoff() {
         let mut retry = retry(None, None);
-        let pauses: Vec<_> = (0..100).filter_map(|_| retry.pause(&away(), Instant::now())).collect();
-        assert!(pauses.iter().all(|pause| (1.5..=4.5).contains(&pause.as_secs_f64())));
+        let pauses: Vec<_> = (0..100)
+            .filter_map(|_| retry.pause(&away(), Instant::now()))
+            .collect();
+        assert!(
+            pauses
+                .iter()
+                .all(|pause| (1.5..=4.5).contains(&pause.as_secs_f64()))
+        );
         assert!(pauses.iter().any(|pause| *pause != pauses[0]));
     }
 
@@ -192,13 +250,37 @@ mod tests {
     fn the_servers_words_are_told_from_a_broken_line() {
         let model = ModelId::new("m", 1);
         let ends = |status: Status| retry(None, None).into_error(status.into(), &model);
-        assert!(matches!(ends(Status::not_found("no m")), Error::ModelMissing { .. }));
-        assert!(matches!(ends(Status::invalid_argument("shape")), Error::Refused { code: Code::InvalidArgument, .. }));
-        assert!(matches!(ends(Status::deadline_exceeded("")), Error::Deadline { .. }));
-        assert!(matches!(ends(Status::resource_exhausted("")), Error::Exhausted { .. }));
-        assert!(matches!(ends(Status::unavailable("")), Error::Unavailable { .. }));
-        assert!(matches!(ends(Status::unknown("a bug of the server")), Error::Refused { .. }));
+        assert!(matches!(
+            ends(Status::not_found("no m")),
+            Error::ModelMissing { .. }
+        ));
+        assert!(matches!(
+            ends(Status::invalid_argument("shape")),
+            Error::Refused {
+                code: Code::InvalidArgument,
+                ..
+            }
+        ));
+        assert!(matches!(
+            ends(Status::deadline_exceeded("")),
+            Error::Deadline { .. }
+        ));
+        assert!(matches!(
+            ends(Status::resource_exhausted("")),
+            Error::Exhausted { .. }
+        ));
+        assert!(matches!(
+            ends(Status::unavailable("")),
+            Error::Unavailable { .. }
+        ));
+        assert!(matches!(
+            ends(Status::unknown("a bug of the server")),
+            Error::Refused { .. }
+        ));
         let reset = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-        assert!(matches!(ends(Status::from_error(Box::new(reset))), Error::Unavailable { .. }));
+        assert!(matches!(
+            ends(Status::from_error(Box::new(reset))),
+            Error::Unavailable { .. }
+        ));
     }
 }

@@ -20,9 +20,12 @@ use super::faults::{Faults, Method};
 use super::model::{DEFAULT_SIGNATURE, Input, ModelId, SIGNATURE_DEF, wire_infos};
 use super::proto::tensorflow::serving::get_model_metadata_response::Fact;
 use super::proto::tensorflow::serving::model_spec::VersionChoice;
-use super::proto::tensorflow::serving::prediction_service_server::{PredictionService, PredictionServiceServer};
+use super::proto::tensorflow::serving::prediction_service_server::{
+    PredictionService, PredictionServiceServer,
+};
 use super::proto::tensorflow::serving::{
-    GetModelMetadataRequest, GetModelMetadataResponse, ModelSpec, PredictRequest, PredictResponse, SignatureDefMap,
+    GetModelMetadataRequest, GetModelMetadataResponse, ModelSpec, PredictRequest, PredictResponse,
+    SignatureDefMap,
 };
 use super::proto::tensorflow::{SignatureDef, TensorProto};
 use super::tensor::{decode, encode};
@@ -37,7 +40,9 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 const SIGNATURES_TYPE: &str = "type.googleapis.com/tensorflow.serving.SignatureDefMap";
 
 /// What a model does: named arrays in, named arrays or a complaint out. It may take its time and all cores.
-pub type Run = Arc<dyn Fn(&[(String, ArrayD<f32>)]) -> Result<Vec<(String, ArrayD<f32>)>, String> + Send + Sync>;
+pub type Run = Arc<
+    dyn Fn(&[(String, ArrayD<f32>)]) -> Result<Vec<(String, ArrayD<f32>)>, String> + Send + Sync,
+>;
 
 /// A model to serve.
 #[derive(Clone)]
@@ -142,10 +147,17 @@ struct Service {
 
 #[tonic::async_trait]
 impl PredictionService for Service {
-    async fn predict(&self, request: Request<PredictRequest>) -> Result<Response<PredictResponse>, Status> {
+    async fn predict(
+        &self,
+        request: Request<PredictRequest>,
+    ) -> Result<Response<PredictResponse>, Status> {
         #[cfg(any(test, feature = "testing"))]
         let _call = self.faults.enter(Method::Predict, &request).await?;
-        let PredictRequest { model_spec, inputs, output_filter } = request.into_inner();
+        let PredictRequest {
+            model_spec,
+            inputs,
+            output_filter,
+        } = request.into_inner();
         let model = self.find(model_spec.as_ref())?.clone();
         let inputs = decode_inputs(&model, inputs)?;
         let id = model.id.clone();
@@ -155,8 +167,13 @@ impl PredictionService for Service {
             .map_err(Status::invalid_argument)?;
         let wanted = |name: &String| output_filter.is_empty() || output_filter.contains(name);
         let wanted = outputs.into_iter().filter(|(name, _)| wanted(name));
-        let outputs = wanted.map(|(name, array)| Ok((name, self.answer(&array)?))).collect::<Result<_, Status>>()?;
-        Ok(Response::new(PredictResponse { outputs, model_spec: Some(spec(&id)) }))
+        let outputs = wanted
+            .map(|(name, array)| Ok((name, self.answer(&array)?)))
+            .collect::<Result<_, Status>>()?;
+        Ok(Response::new(PredictResponse {
+            outputs,
+            model_spec: Some(spec(&id)),
+        }))
     }
 
     async fn get_model_metadata(
@@ -165,13 +182,21 @@ impl PredictionService for Service {
     ) -> Result<Response<GetModelMetadataResponse>, Status> {
         #[cfg(any(test, feature = "testing"))]
         let _call = self.faults.enter(Method::Metadata, &request).await?;
-        let GetModelMetadataRequest { model_spec, metadata_field } = request.into_inner();
+        let GetModelMetadataRequest {
+            model_spec,
+            metadata_field,
+        } = request.into_inner();
         let model = self.find(model_spec.as_ref())?;
         if metadata_field != [SIGNATURE_DEF] {
-            return Err(Status::invalid_argument(format!("metadata {metadata_field:?} are not known")));
+            return Err(Status::invalid_argument(format!(
+                "metadata {metadata_field:?} are not known"
+            )));
         }
         let metadata = [(SIGNATURE_DEF.to_owned(), signatures(model))].into();
-        Ok(Response::new(GetModelMetadataResponse { model_spec: Some(spec(&model.id)), metadata }))
+        Ok(Response::new(GetModelMetadataResponse {
+            model_spec: Some(spec(&model.id)),
+            metadata,
+        }))
     }
 }
 
@@ -187,10 +212,15 @@ impl Service {
     /// The model of this name and version, or the latest of the name.
     fn find(&self, wanted: Option<&ModelSpec>) -> Result<&Model, Status> {
         let wanted = wanted.ok_or_else(|| Status::invalid_argument("no model is named"))?;
-        let mut named = self.models.iter().filter(|model| model.id.name == wanted.name);
+        let mut named = self
+            .models
+            .iter()
+            .filter(|model| model.id.name == wanted.name);
         let found = match wanted.version_choice {
             None => named.max_by_key(|model| model.id.version),
-            Some(VersionChoice::Version(version)) => named.find(|model| model.id.version == version),
+            Some(VersionChoice::Version(version)) => {
+                named.find(|model| model.id.version == version)
+            }
             Some(VersionChoice::VersionLabel(_)) => None,
         };
         found.ok_or_else(|| {
@@ -199,7 +229,10 @@ impl Service {
                 Some(VersionChoice::Version(version)) => format!("version {version}"),
                 Some(VersionChoice::VersionLabel(label)) => format!("version label `{label}`"),
             };
-            Status::not_found(format!("there is no model `{}` of {version} here", wanted.name))
+            Status::not_found(format!(
+                "there is no model `{}` of {version} here",
+                wanted.name
+            ))
         })
     }
 
@@ -208,7 +241,8 @@ impl Service {
         if let Some(tensor) = self.faults.answer(array) {
             return Ok(tensor);
         }
-        encode(&array.view(), super::DataType::DtFloat).map_err(|error| Status::internal(error.to_string()))
+        encode(&array.view(), super::DataType::DtFloat)
+            .map_err(|error| Status::internal(error.to_string()))
     }
 }
 
@@ -219,16 +253,23 @@ fn decode_inputs(
     let mut inputs = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
         let dtype = tensor.dtype();
-        let array = decode(tensor).map_err(|error| Status::invalid_argument(format!("input `{name}`: {error}")))?;
+        let array = decode(tensor)
+            .map_err(|error| Status::invalid_argument(format!("input `{name}`: {error}")))?;
         let known = model.inputs.iter().find(|input| input.name == name);
         if !known.is_some_and(|input| input.dtype == dtype && fits(&input.shape, array.shape())) {
             let found = (dtype.as_str_name(), array.shape());
-            return Err(Status::invalid_argument(format!("input `{name}` is {found:?}, wanted is {known:?}")));
+            return Err(Status::invalid_argument(format!(
+                "input `{name}` is {found:?}, wanted is {known:?}"
+            )));
         }
         inputs.push((name, array));
     }
     if inputs.len() != model.inputs.len() {
-        return Err(Status::invalid_argument(format!("{} inputs, wanted are {:?}", inputs.len(), model.inputs)));
+        return Err(Status::invalid_argument(format!(
+            "{} inputs, wanted are {:?}",
+            inputs.len(),
+            model.inputs
+        )));
     }
     inputs.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(inputs)
@@ -236,12 +277,20 @@ fn decode_inputs(
 
 /// Whether an array has the sizes that are not free.
 fn fits(wanted: &[i64], found: &[usize]) -> bool {
-    wanted.len() == found.len() && wanted.iter().zip(found).all(|(want, have)| *want < 0 || *want == *have as i64)
+    wanted.len() == found.len()
+        && wanted
+            .iter()
+            .zip(found)
+            .all(|(want, have)| *want < 0 || *want == *have as i64)
 }
 
 fn spec(id: &ModelId) -> ModelSpec {
     let version_choice = Some(VersionChoice::Version(id.version));
-    ModelSpec { name: id.name.clone(), version_choice, signature_name: DEFAULT_SIGNATURE.to_owned() }
+    ModelSpec {
+        name: id.name.clone(),
+        version_choice,
+        signature_name: DEFAULT_SIGNATURE.to_owned(),
+    }
 }
 
 fn signatures(model: &Model) -> Fact {
@@ -250,6 +299,11 @@ fn signatures(model: &Model) -> Fact {
         outputs: wire_infos(&model.outputs),
         method_name: "tensorflow/serving/predict".to_owned(),
     };
-    let all = SignatureDefMap { signature_def: [(DEFAULT_SIGNATURE.to_owned(), signature)].into() };
-    Fact { type_url: SIGNATURES_TYPE.to_owned(), value: all.encode_to_vec() }
+    let all = SignatureDefMap {
+        signature_def: [(DEFAULT_SIGNATURE.to_owned(), signature)].into(),
+    };
+    Fact {
+        type_url: SIGNATURES_TYPE.to_owned(),
+        value: all.encode_to_vec(),
+    }
 }

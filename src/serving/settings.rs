@@ -61,14 +61,37 @@ impl ServingSettings {
                 .flag("TF_GZIP", false, "compress requests to the model server")
                 .then_some(tonic::codec::CompressionEncoding::Gzip),
             deadline: load_deadline(reader),
-            backoff: reader.seconds("GRPC_BACKOFF", 3.0, "seconds between attempts, give or take half"),
+            backoff: reader.seconds(
+                "GRPC_BACKOFF",
+                3.0,
+                "seconds between attempts, give or take half",
+            ),
             max_retries: load_max_retries(reader),
             patience: load_patience(reader),
-            metadata_ttl: reader.seconds("METADATA_EXPIRE_TIME", 30.0, "seconds that model metadata are kept"),
-            max_in_flight: reader.parsed("TF_MAX_IN_FLIGHT", MAX_IN_FLIGHT, "requests to the model server at once"),
-            max_batch_size: reader.parsed("TF_MAX_BATCH_SIZE", MAX_BATCH_SIZE, "tiles of the smallest model a request"),
-            min_model_size: reader.parsed("TF_MIN_MODEL_SIZE", MIN_MODEL_SIZE, "side of the smallest model in pixels"),
-            tensor_name: reader.optional("TF_TENSOR_NAME", "input that takes the image, for models that have several"),
+            metadata_ttl: reader.seconds(
+                "METADATA_EXPIRE_TIME",
+                30.0,
+                "seconds that model metadata are kept",
+            ),
+            max_in_flight: reader.parsed(
+                "TF_MAX_IN_FLIGHT",
+                MAX_IN_FLIGHT,
+                "requests to the model server at once",
+            ),
+            max_batch_size: reader.parsed(
+                "TF_MAX_BATCH_SIZE",
+                MAX_BATCH_SIZE,
+                "tiles of the smallest model a request",
+            ),
+            min_model_size: reader.parsed(
+                "TF_MIN_MODEL_SIZE",
+                MIN_MODEL_SIZE,
+                "side of the smallest model in pixels",
+            ),
+            tensor_name: reader.optional(
+                "TF_TENSOR_NAME",
+                "input that takes the image, for models that have several",
+            ),
             host,
         };
         settings.check(reader);
@@ -78,15 +101,24 @@ impl ServingSettings {
     /// Finds out now what would otherwise fail at the first connection.
     fn check(&self, reader: &mut Reader<'_>) {
         if let Err(error) = pool::origin(self) {
-            reader.problem("TF_HOST", format!("`{}` cannot be used: {error}", self.host));
-        } else if let Err(error) = pool::endpoint(self, SocketAddr::from(([127, 0, 0, 1], self.port))) {
+            reader.problem(
+                "TF_HOST",
+                format!("`{}` cannot be used: {error}", self.host),
+            );
+        } else if let Err(error) =
+            pool::endpoint(self, SocketAddr::from(([127, 0, 0, 1], self.port)))
+        {
             reader.problem("TF_CA_FILE", format!("cannot be used: {error}"));
         }
     }
 }
 
 fn load_deadline(reader: &mut Reader<'_>) -> Duration {
-    let deadline = reader.seconds("GRPC_TIMEOUT", 30.0, "seconds for one attempt to run a model");
+    let deadline = reader.seconds(
+        "GRPC_TIMEOUT",
+        30.0,
+        "seconds for one attempt to run a model",
+    );
     if deadline.is_zero() {
         reader.problem("GRPC_TIMEOUT", "no model runs in no time");
     }
@@ -94,7 +126,11 @@ fn load_deadline(reader: &mut Reader<'_>) -> Duration {
 }
 
 fn load_max_retries(reader: &mut Reader<'_>) -> Option<u32> {
-    let retries: i64 = reader.parsed("MAX_RETRY", 5, "retries when late or overloaded, 0 or less is no limit");
+    let retries: i64 = reader.parsed(
+        "MAX_RETRY",
+        5,
+        "retries when late or overloaded, 0 or less is no limit",
+    );
     (retries > 0).then(|| u32::try_from(retries).unwrap_or(u32::MAX))
 }
 
@@ -106,12 +142,17 @@ fn load_patience(reader: &mut Reader<'_>) -> Option<Duration> {
 
 fn load_tls(reader: &mut Reader<'_>, host: &str) -> Option<ClientTlsConfig> {
     let wanted = reader.flag("TF_TLS", false, "encrypt the way to the model server");
-    let ca_file = reader.optional("TF_CA_FILE", "certificate authority of the model server (PEM); else the system's");
+    let ca_file = reader.optional(
+        "TF_CA_FILE",
+        "certificate authority of the model server (PEM); else the system's",
+    );
     if !wanted {
         return None;
     }
     let tls = ClientTlsConfig::new().domain_name(host);
-    let Some(path) = ca_file else { return Some(tls.with_native_roots()) };
+    let Some(path) = ca_file else {
+        return Some(tls.with_native_roots());
+    };
     match std::fs::read(&path) {
         Ok(pem) => Some(tls.ca_certificate(Certificate::from_pem(pem))),
         Err(error) => {
@@ -123,7 +164,13 @@ fn load_tls(reader: &mut Reader<'_>, host: &str) -> Option<ClientTlsConfig> {
 
 /// Until 0.4 this was the type of the only input of every model; since then the model says so itself.
 fn warn_of_ignored(reader: &mut Reader<'_>) {
-    if reader.optional("TF_TENSOR_DTYPE", "without effect: the model server says so itself").is_some() {
+    if reader
+        .optional(
+            "TF_TENSOR_DTYPE",
+            "without effect: the model server says so itself",
+        )
+        .is_some()
+    {
         reader.warn("TF_TENSOR_DTYPE has no effect: types of inputs come from the model server");
     }
 }
@@ -143,27 +190,52 @@ mod tests {
     #[test]
     fn defaults_are_those_of_the_predecessor() {
         let (settings, warnings) = load(&[]).expect("nothing is wrong");
-        assert_eq!((settings.host.as_str(), settings.port), ("tf-serving", 8500));
-        assert_eq!((settings.deadline.as_secs(), settings.backoff.as_secs()), (30, 3));
-        assert_eq!((settings.max_retries, settings.patience), (Some(5), Some(Duration::from_secs(1800))));
-        assert_eq!((settings.max_batch_size.get(), settings.min_model_size.get()), (64, 128));
+        assert_eq!(
+            (settings.host.as_str(), settings.port),
+            ("tf-serving", 8500)
+        );
+        assert_eq!(
+            (settings.deadline.as_secs(), settings.backoff.as_secs()),
+            (30, 3)
+        );
+        assert_eq!(
+            (settings.max_retries, settings.patience),
+            (Some(5), Some(Duration::from_secs(1800)))
+        );
+        assert_eq!(
+            (settings.max_batch_size.get(), settings.min_model_size.get()),
+            (64, 128)
+        );
         assert!(settings.tls.is_none() && settings.compression.is_none() && warnings.is_empty());
     }
 
     #[test]
     fn zero_and_less_take_the_limits_away() {
         for retries in ["0", "-1"] {
-            let (settings, _) = load(&[("MAX_RETRY", retries), ("TF_UNAVAILABLE_TIMEOUT", "0")]).expect("legal");
+            let (settings, _) =
+                load(&[("MAX_RETRY", retries), ("TF_UNAVAILABLE_TIMEOUT", "0")]).expect("legal");
             assert_eq!((settings.max_retries, settings.patience), (None, None));
         }
     }
 
     #[test]
     fn zeros_that_mean_nothing_are_mistakes() {
-        let names = ["GRPC_TIMEOUT", "TF_MAX_IN_FLIGHT", "TF_MAX_BATCH_SIZE", "TF_MIN_MODEL_SIZE"];
+        let names = [
+            "GRPC_TIMEOUT",
+            "TF_MAX_IN_FLIGHT",
+            "TF_MAX_BATCH_SIZE",
+            "TF_MIN_MODEL_SIZE",
+        ];
         let pairs: Vec<_> = names.iter().map(|name| (*name, "0")).collect();
         let problems = load(&pairs).expect_err("all are wrong");
-        assert_eq!(problems.0.iter().map(|problem| problem.name.as_str()).collect::<Vec<_>>(), names);
+        assert_eq!(
+            problems
+                .0
+                .iter()
+                .map(|problem| problem.name.as_str())
+                .collect::<Vec<_>>(),
+            names
+        );
     }
 
     #[test]
@@ -184,7 +256,10 @@ mod tests {
     fn settings_of_old_times_are_named_in_a_warning() {
         let (settings, warnings) =
             load(&[("TF_TENSOR_DTYPE", "DT_FLOAT"), ("TF_TENSOR_NAME", "image")]).expect("legal");
-        assert!(warnings.len() == 1 && warnings[0].contains("TF_TENSOR_DTYPE"), "{warnings:?}");
+        assert!(
+            warnings.len() == 1 && warnings[0].contains("TF_TENSOR_DTYPE"),
+            "{warnings:?}"
+        );
         assert_eq!(settings.tensor_name.as_deref(), Some("image"));
     }
 }

@@ -40,10 +40,17 @@ pub enum TensorError {
 pub fn encode(array: &ArrayViewD<'_, f32>, dtype: DataType) -> Result<TensorProto, TensorError> {
     let shape = wire_shape(array.shape().iter().map(|size| *size as i64));
     if array.len() > MAX_ELEMENTS {
-        return Err(TensorError::Shape(shape.dim.iter().map(|dim| dim.size).collect()));
+        return Err(TensorError::Shape(
+            shape.dim.iter().map(|dim| dim.size).collect(),
+        ));
     }
     let tensor_content = content(array, dtype)?;
-    Ok(TensorProto { dtype: dtype.into(), tensor_shape: Some(shape), tensor_content, ..TensorProto::default() })
+    Ok(TensorProto {
+        dtype: dtype.into(),
+        tensor_shape: Some(shape),
+        tensor_content,
+        ..TensorProto::default()
+    })
 }
 
 /// The elements of a tensor of any numeric type as float32, whichever field holds them.
@@ -60,20 +67,33 @@ pub fn decode(tensor: TensorProto) -> Result<ArrayD<f32>, TensorError> {
     } else {
         contained(&tensor.tensor_content, dtype_of(&tensor)?, count)?
     };
-    let found = values.as_ref().map_or_else(|found| found.clone(), |values| values.len().to_string());
-    let array = values.ok().and_then(|values| ArrayD::from_shape_vec(IxDyn(&shape), values).ok());
+    let found = values
+        .as_ref()
+        .map_or_else(|found| found.clone(), |values| values.len().to_string());
+    let array = values
+        .ok()
+        .and_then(|values| ArrayD::from_shape_vec(IxDyn(&shape), values).ok());
     array.ok_or(TensorError::Count { shape, found })
 }
 
 /// Sizes as messages carry them.
 pub(super) fn wire_shape(sizes: impl Iterator<Item = i64>) -> TensorShapeProto {
-    let dim = sizes.map(|size| Dim { size, name: String::new() }).collect();
-    TensorShapeProto { dim, unknown_rank: false }
+    let dim = sizes
+        .map(|size| Dim {
+            size,
+            name: String::new(),
+        })
+        .collect();
+    TensorShapeProto {
+        dim,
+        unknown_rank: false,
+    }
 }
 
 /// The type of a message's elements.
 fn dtype_of(tensor: &TensorProto) -> Result<DataType, TensorError> {
-    DataType::try_from(tensor.dtype).map_err(|_| TensorError::Type(format!("number {}", tensor.dtype)))
+    DataType::try_from(tensor.dtype)
+        .map_err(|_| TensorError::Type(format!("number {}", tensor.dtype)))
 }
 
 fn no_number(dtype: DataType) -> TensorError {
@@ -105,25 +125,45 @@ fn pack<const N: usize>(array: &ArrayViewD<'_, f32>, bytes_of: impl Fn(f32) -> [
     let mut packed = vec![0; array.len() * N];
     let places = packed.as_chunks_mut::<N>().0.iter_mut();
     match array.as_slice() {
-        Some(values) => places.zip(values).for_each(|(place, value)| *place = bytes_of(*value)),
-        None => places.zip(array).for_each(|(place, value)| *place = bytes_of(*value)),
+        Some(values) => places
+            .zip(values)
+            .for_each(|(place, value)| *place = bytes_of(*value)),
+        None => places
+            .zip(array)
+            .for_each(|(place, value)| *place = bytes_of(*value)),
     }
     packed.into()
 }
 
 /// The shape, if an array of it can be made.
 fn array_shape(shape: Option<&TensorShapeProto>) -> Result<Vec<usize>, TensorError> {
-    let Some(shape) = shape else { return Ok(Vec::new()) };
+    let Some(shape) = shape else {
+        return Ok(Vec::new());
+    };
     let sizes = shape.dim.iter().map(|dim| dim.size);
     let wrong = || TensorError::Shape(sizes.clone().collect());
-    let array: Vec<usize> = sizes.clone().map(usize::try_from).collect::<Result<_, _>>().map_err(|_| wrong())?;
+    let array: Vec<usize> = sizes
+        .clone()
+        .map(usize::try_from)
+        .collect::<Result<_, _>>()
+        .map_err(|_| wrong())?;
     // An empty axis must not hide that the others are absurd: arrays need the product of all others to fit, too.
-    let extent = array.iter().try_fold(1_usize, |product, size| product.checked_mul((*size).max(1)));
-    if shape.unknown_rank || extent.is_none_or(|extent| extent > MAX_ELEMENTS) { Err(wrong()) } else { Ok(array) }
+    let extent = array
+        .iter()
+        .try_fold(1_usize, |product, size| product.checked_mul((*size).max(1)));
+    if shape.unknown_rank || extent.is_none_or(|extent| extent > MAX_ELEMENTS) {
+        Err(wrong())
+    } else {
+        Ok(array)
+    }
 }
 
 /// The elements in the bytes; the error is what was found instead.
-fn contained(bytes: &[u8], dtype: DataType, count: usize) -> Result<Result<Vec<f32>, String>, TensorError> {
+fn contained(
+    bytes: &[u8],
+    dtype: DataType,
+    count: usize,
+) -> Result<Result<Vec<f32>, String>, TensorError> {
     use DataType as T;
     Ok(match dtype {
         T::DtFloat => unpack(bytes, count, f32::from_le_bytes),
@@ -143,7 +183,11 @@ fn contained(bytes: &[u8], dtype: DataType, count: usize) -> Result<Result<Vec<f
     })
 }
 
-fn unpack<const N: usize>(bytes: &[u8], count: usize, number_of: impl Fn([u8; N]) -> f32) -> Result<Vec<f32>, String> {
+fn unpack<const N: usize>(
+    bytes: &[u8],
+    count: usize,
+    number_of: impl Fn([u8; N]) -> f32,
+) -> Result<Vec<f32>, String> {
     let (elements, rest) = bytes.as_chunks::<N>();
     if elements.len() != count || !rest.is_empty() {
         return Err(format!("{} bytes of {N}-byte", bytes.len()));
@@ -160,7 +204,9 @@ fn listed(tensor: TensorProto) -> Result<Vec<f32>, TensorError> {
         T::DtDouble => cast(&tensor.double_val, |x| x as f32),
         T::DtHalf => cast(&tensor.half_val, |x| f32_from_half(x as u16)),
         T::DtBfloat16 => cast(&tensor.half_val, |x| f32_from_bfloat16(x as u16)),
-        T::DtInt8 | T::DtInt16 | T::DtInt32 | T::DtUint8 | T::DtUint16 => cast(&tensor.int_val, |x| x as f32),
+        T::DtInt8 | T::DtInt16 | T::DtInt32 | T::DtUint8 | T::DtUint16 => {
+            cast(&tensor.int_val, |x| x as f32)
+        }
         T::DtInt64 => cast(&tensor.int64_val, |x| x as f32),
         T::DtUint32 => cast(&tensor.uint32_val, |x| x as f32),
         T::DtUint64 => cast(&tensor.uint64_val, |x| x as f32),
@@ -208,20 +254,31 @@ mod tests {
 
     fn tensor(dtype: DataType, sizes: &[i64]) -> TensorProto {
         let tensor_shape = Some(wire_shape(sizes.iter().copied()));
-        TensorProto { dtype: dtype.into(), tensor_shape, ..TensorProto::default() }
+        TensorProto {
+            dtype: dtype.into(),
+            tensor_shape,
+            ..TensorProto::default()
+        }
     }
 
     fn values(tensor: TensorProto) -> Vec<f32> {
-        decode(tensor).expect("a good tensor").into_raw_vec_and_offset().0
+        decode(tensor)
+            .expect("a good tensor")
+            .into_raw_vec_and_offset()
+            .0
     }
 
     fn sent(value: f32, dtype: DataType) -> Vec<u8> {
-        encode(&arr0(value).into_dyn().view(), dtype).expect("numeric").tensor_content.to_vec()
+        encode(&arr0(value).into_dyn().view(), dtype)
+            .expect("numeric")
+            .tensor_content
+            .to_vec()
     }
 
     #[test]
     fn every_numeric_type_carries_small_whole_numbers_both_ways() {
-        let array = Array3::from_shape_fn((2, 3, 4), |(i, j, k)| ((i + j + k) % 2) as f32).into_dyn();
+        let array =
+            Array3::from_shape_fn((2, 3, 4), |(i, j, k)| ((i + j + k) % 2) as f32).into_dyn();
         for dtype in NUMERIC {
             let tensor = encode(&array.view(), dtype).expect("numeric");
             assert_eq!(decode(tensor).expect("our own"), array, "{dtype:?}");
@@ -247,7 +304,8 @@ mod tests {
 
     #[test]
     fn a_view_that_is_not_contiguous_is_sent_in_row_major_order() {
-        let array = Array3::from_shape_fn((2, 3, 4), |(i, j, k)| (100 * i + 10 * j + k) as f32).into_dyn();
+        let array =
+            Array3::from_shape_fn((2, 3, 4), |(i, j, k)| (100 * i + 10 * j + k) as f32).into_dyn();
         let turned = array.view().permuted_axes(vec![2, 0, 1]);
         let cut = turned.slice_axis(Axis(0), Slice::from(1..3));
         let tensor = encode(&cut, DataType::DtFloat).expect("numeric");
@@ -258,8 +316,17 @@ mod tests {
     fn texts_and_unknown_types_are_named_in_the_error() {
         let array = arr0(0.0).into_dyn();
         let error = encode(&array.view(), DataType::DtString).expect_err("no number");
-        assert_eq!(error.to_string(), "elements of type DT_STRING cannot be turned into numbers");
-        assert!(decode(TensorProto { dtype: 999, ..TensorProto::default() }).is_err());
+        assert_eq!(
+            error.to_string(),
+            "elements of type DT_STRING cannot be turned into numbers"
+        );
+        assert!(
+            decode(TensorProto {
+                dtype: 999,
+                ..TensorProto::default()
+            })
+            .is_err()
+        );
         assert!(decode(tensor(DataType::DtInvalid, &[])).is_err());
         assert!(decode(tensor(DataType::DtComplex64, &[2])).is_err());
     }
@@ -268,29 +335,74 @@ mod tests {
     fn every_list_is_read() {
         let of = |dtype| tensor(dtype, &[2]);
         let lists = [
-            TensorProto { float_val: vec![1.0, 2.0], ..of(DataType::DtFloat) },
-            TensorProto { double_val: vec![1.0, 2.0], ..of(DataType::DtDouble) },
-            TensorProto { half_val: vec![0x3c00, 0x4000], ..of(DataType::DtHalf) },
-            TensorProto { half_val: vec![0x3f80, 0x4000], ..of(DataType::DtBfloat16) },
-            TensorProto { int_val: vec![1, 2], ..of(DataType::DtInt8) },
-            TensorProto { int_val: vec![1, 2], ..of(DataType::DtInt16) },
-            TensorProto { int_val: vec![1, 2], ..of(DataType::DtInt32) },
-            TensorProto { int_val: vec![1, 2], ..of(DataType::DtUint8) },
-            TensorProto { int_val: vec![1, 2], ..of(DataType::DtUint16) },
-            TensorProto { int64_val: vec![1, 2], ..of(DataType::DtInt64) },
-            TensorProto { uint32_val: vec![1, 2], ..of(DataType::DtUint32) },
-            TensorProto { uint64_val: vec![1, 2], ..of(DataType::DtUint64) },
+            TensorProto {
+                float_val: vec![1.0, 2.0],
+                ..of(DataType::DtFloat)
+            },
+            TensorProto {
+                double_val: vec![1.0, 2.0],
+                ..of(DataType::DtDouble)
+            },
+            TensorProto {
+                half_val: vec![0x3c00, 0x4000],
+                ..of(DataType::DtHalf)
+            },
+            TensorProto {
+                half_val: vec![0x3f80, 0x4000],
+                ..of(DataType::DtBfloat16)
+            },
+            TensorProto {
+                int_val: vec![1, 2],
+                ..of(DataType::DtInt8)
+            },
+            TensorProto {
+                int_val: vec![1, 2],
+                ..of(DataType::DtInt16)
+            },
+            TensorProto {
+                int_val: vec![1, 2],
+                ..of(DataType::DtInt32)
+            },
+            TensorProto {
+                int_val: vec![1, 2],
+                ..of(DataType::DtUint8)
+            },
+            TensorProto {
+                int_val: vec![1, 2],
+                ..of(DataType::DtUint16)
+            },
+            TensorProto {
+                int64_val: vec![1, 2],
+                ..of(DataType::DtInt64)
+            },
+            TensorProto {
+                uint32_val: vec![1, 2],
+                ..of(DataType::DtUint32)
+            },
+            TensorProto {
+                uint64_val: vec![1, 2],
+                ..of(DataType::DtUint64)
+            },
         ];
         for list in lists {
             let dtype = list.dtype();
             assert_eq!(values(list), [1.0, 2.0], "{dtype:?}");
         }
-        assert_eq!(values(TensorProto { bool_val: vec![true, false], ..of(DataType::DtBool) }), [1.0, 0.0]);
+        assert_eq!(
+            values(TensorProto {
+                bool_val: vec![true, false],
+                ..of(DataType::DtBool)
+            }),
+            [1.0, 0.0]
+        );
     }
 
     #[test]
     fn a_short_list_goes_on_with_its_last_value() {
-        let short = |float_val| TensorProto { float_val, ..tensor(DataType::DtFloat, &[2, 2]) };
+        let short = |float_val| TensorProto {
+            float_val,
+            ..tensor(DataType::DtFloat, &[2, 2])
+        };
         assert_eq!(values(short(vec![7.0])), [7.0; 4]);
         assert_eq!(values(short(vec![1.0, 2.0])), [1.0, 2.0, 2.0, 2.0]);
         assert_eq!(values(short(vec![])), [0.0; 4]);
@@ -298,21 +410,51 @@ mod tests {
 
     #[test]
     fn a_single_number_stays_a_tensor() {
-        let one = TensorProto { float_val: vec![0.5], ..tensor(DataType::DtFloat, &[1]) };
+        let one = TensorProto {
+            float_val: vec![0.5],
+            ..tensor(DataType::DtFloat, &[1])
+        };
         assert_eq!(decode(one).expect("good").shape(), [1]);
-        let scalar = TensorProto { dtype: 1, float_val: vec![0.5], ..TensorProto::default() };
+        let scalar = TensorProto {
+            dtype: 1,
+            float_val: vec![0.5],
+            ..TensorProto::default()
+        };
         assert_eq!(decode(scalar).expect("good").ndim(), 0);
     }
 
     #[test]
     fn shapes_that_do_not_fit_are_errors() {
-        let long = TensorProto { float_val: vec![0.0; 5], ..tensor(DataType::DtFloat, &[2, 2]) };
-        assert_eq!(decode(long).expect_err("too long").to_string(), "5 elements do not fill the shape [2, 2]");
-        let odd = TensorProto { tensor_content: vec![0; 15].into(), ..tensor(DataType::DtFloat, &[2, 2]) };
+        let long = TensorProto {
+            float_val: vec![0.0; 5],
+            ..tensor(DataType::DtFloat, &[2, 2])
+        };
+        assert_eq!(
+            decode(long).expect_err("too long").to_string(),
+            "5 elements do not fill the shape [2, 2]"
+        );
+        let odd = TensorProto {
+            tensor_content: vec![0; 15].into(),
+            ..tensor(DataType::DtFloat, &[2, 2])
+        };
         let error = decode(odd).expect_err("no whole elements").to_string();
-        assert_eq!(error, "15 bytes of 4-byte elements do not fill the shape [2, 2]");
-        for sizes in [&[-1, 2][..], &[i64::MAX, i64::MAX], &[1 << 40], &[0, i64::MAX, i64::MAX]] {
-            assert!(matches!(decode(tensor(DataType::DtFloat, sizes)), Err(TensorError::Shape(_))), "{sizes:?}");
+        assert_eq!(
+            error,
+            "15 bytes of 4-byte elements do not fill the shape [2, 2]"
+        );
+        for sizes in [
+            &[-1, 2][..],
+            &[i64::MAX, i64::MAX],
+            &[1 << 40],
+            &[0, i64::MAX, i64::MAX],
+        ] {
+            assert!(
+                matches!(
+                    decode(tensor(DataType::DtFloat, sizes)),
+                    Err(TensorError::Shape(_))
+                ),
+                "{sizes:?}"
+            );
         }
     }
 

@@ -26,7 +26,9 @@ use crate::images::output::{clean_path, without_last_suffix};
 /// # Errors
 ///
 /// [`ArchiveError::Zip`], which memory never gives but for names over 64 KiB.
-pub fn write_zip(entries: impl IntoIterator<Item = (String, Vec<u8>)>) -> Result<Vec<u8>, ArchiveError> {
+pub fn write_zip(
+    entries: impl IntoIterator<Item = (String, Vec<u8>)>,
+) -> Result<Vec<u8>, ArchiveError> {
     let mut archive = Cursor::new(Vec::new());
     write_zip_to(&mut archive, entries)?;
     Ok(archive.into_inner())
@@ -49,7 +51,9 @@ pub fn write_zip_to(
             .compression_method(CompressionMethod::Deflated)
             .large_file(content.len() >= ZIP64_FROM);
         writer.start_file(name.as_str(), options)?;
-        writer.write_all(&content).map_err(zip::result::ZipError::from)?;
+        writer
+            .write_all(&content)
+            .map_err(zip::result::ZipError::from)?;
         names.insert(name);
     }
     writer.finish()?;
@@ -115,7 +119,9 @@ pub enum ArchiveError {
     },
 
     /// An entry unpacks to more than allowed, by itself or with those before it.
-    #[error("`{path}` in the archive unpacks to more than the {limit} bytes that are allowed for it")]
+    #[error(
+        "`{path}` in the archive unpacks to more than the {limit} bytes that are allowed for it"
+    )]
     TooLarge {
         /// The entry.
         path: String,
@@ -143,7 +149,10 @@ fn unused_name(name: &str, used: &HashSet<String>) -> String {
     let stem_end = base_at + without_last_suffix(&name[base_at..]).len();
     let (stem, suffix) = name.split_at(stem_end);
     let numbered = (2_u64..).map(|number| format!("{stem}_{number}{suffix}"));
-    numbered.into_iter().find(|name| !used.contains(name)).unwrap_or_else(|| name.to_owned())
+    numbered
+        .into_iter()
+        .find(|name| !used.contains(name))
+        .unwrap_or_else(|| name.to_owned())
 }
 
 fn is_image_path(path: &str) -> bool {
@@ -172,26 +181,44 @@ mod tests {
 
     #[test]
     fn entries_keep_their_order_and_content() {
-        let entries = vec![("b/x.tif".to_owned(), vec![1, 2, 3]), ("a.json".to_owned(), vec![])];
-        assert_eq!(read_back(write_zip(entries.clone()).expect("fits in memory")), entries);
+        let entries = vec![
+            ("b/x.tif".to_owned(), vec![1, 2, 3]),
+            ("a.json".to_owned(), vec![]),
+        ];
+        assert_eq!(
+            read_back(write_zip(entries.clone()).expect("fits in memory")),
+            entries
+        );
     }
 
     #[test]
     fn a_name_used_twice_gets_a_number() {
-        let entries = ["d/lineage.json", "d/lineage.json", "d/lineage.json"].map(|name| (name.to_owned(), vec![]));
-        let names: Vec<_> = read_back(write_zip(entries).expect("fits in memory")).into_iter().map(|it| it.0).collect();
-        assert_eq!(names, ["d/lineage.json", "d/lineage_2.json", "d/lineage_3.json"]);
+        let entries = ["d/lineage.json", "d/lineage.json", "d/lineage.json"]
+            .map(|name| (name.to_owned(), vec![]));
+        let names: Vec<_> = read_back(write_zip(entries).expect("fits in memory"))
+            .into_iter()
+            .map(|it| it.0)
+            .collect();
+        assert_eq!(
+            names,
+            ["d/lineage.json", "d/lineage_2.json", "d/lineage_3.json"]
+        );
     }
 
     #[test]
     fn names_that_lead_out_of_the_archive_are_cleaned() {
         let names: Vec<_> =
-            read_back(write_zip([("/../x.tif".to_owned(), vec![0])]).expect("fits in memory")).into_iter().collect();
+            read_back(write_zip([("/../x.tif".to_owned(), vec![0])]).expect("fits in memory"))
+                .into_iter()
+                .collect();
         assert_eq!(names, [("x.tif".to_owned(), vec![0])]);
     }
 
     #[test]
     fn no_bytes_are_no_archive() {
-        assert!(matches!(image_entries(b""), Err(ArchiveError::NotAnArchive)));
+        assert!(matches!(
+            image_entries(b""),
+            Err(ArchiveError::NotAnArchive)
+        ));
     }
 }

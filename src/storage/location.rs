@@ -12,7 +12,12 @@ use url::Url;
 use super::Error;
 
 /// What a public URL encodes: everything but unreserved characters and `/`.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/');
 
 /// The longest piece of a reference that an error message repeats, in characters.
 const SHOWN_CHARS: usize = 200;
@@ -31,8 +36,9 @@ pub enum Bucket {
 impl Bucket {
     /// Reads `s3://name`, `gs://name` or `file:///folder`; scheme and name are lower-cased.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let (scheme, rest) =
-            text.split_once("://").ok_or("expected a URL such as s3://name, gs://name or file:///folder")?;
+        let (scheme, rest) = text
+            .split_once("://")
+            .ok_or("expected a URL such as s3://name, gs://name or file:///folder")?;
         match scheme.to_ascii_lowercase().as_str() {
             "s3" => bucket_name(rest).map(Self::S3),
             "gs" => bucket_name(rest).map(Self::Google),
@@ -75,7 +81,10 @@ pub(super) struct Location {
 impl Location {
     /// `public_base` is what comes before `/<key>`.
     pub(super) fn new(bucket: Bucket, public_base: &str) -> Self {
-        Self { bucket, public_base: public_base.trim_end_matches('/').to_owned() }
+        Self {
+            bucket,
+            public_base: public_base.trim_end_matches('/').to_owned(),
+        }
     }
 
     pub(super) fn bucket(&self) -> &Bucket {
@@ -87,9 +96,15 @@ impl Location {
     /// Only URLs are percent-decoded; leading `/` are dropped. Other hosts, buckets and schemes, and keys that cannot
     /// be an object (empty, folders, with `.`, `..` or empty parts, or with control characters) are refused.
     pub(super) fn object_key(&self, reference: &str) -> Result<Path, Error> {
-        let refuse = |reason| Error::Unusable { reference: shown(reference), bucket: self.bucket.to_string(), reason };
+        let refuse = |reason| Error::Unusable {
+            reference: shown(reference),
+            bucket: self.bucket.to_string(),
+            reason,
+        };
         let key = match reference.split_once("://") {
-            Some((scheme, rest)) if is_scheme(scheme) => self.key_in_url(scheme, rest).map_err(refuse)?,
+            Some((scheme, rest)) if is_scheme(scheme) => {
+                self.key_in_url(scheme, rest).map_err(refuse)?
+            }
             _ => reference.to_owned(),
         };
         parse_key(&key).map_err(refuse)
@@ -97,7 +112,11 @@ impl Location {
 
     /// The key of an object that is about to be written. Never a URL.
     pub(super) fn new_key(&self, key: &str) -> Result<Path, Error> {
-        let refuse = |reason| Error::Unusable { reference: shown(key), bucket: self.bucket.to_string(), reason };
+        let refuse = |reason| Error::Unusable {
+            reference: shown(key),
+            bucket: self.bucket.to_string(),
+            reason,
+        };
         parse_key(key).map_err(refuse)
     }
 
@@ -114,7 +133,9 @@ impl Location {
             other => return Err(format!("URLs of scheme `{other}` are not accepted")),
         };
         let decoded = percent_decode_str(encoded).decode_utf8();
-        decoded.map(String::from).map_err(|_| "its percent-encoded bytes are no UTF-8".to_owned())
+        decoded
+            .map(String::from)
+            .map_err(|_| "its percent-encoded bytes are no UTF-8".to_owned())
     }
 
     /// `s3://bucket/key`, `gs://bucket/key`.
@@ -124,7 +145,11 @@ impl Location {
             _ => return Err(format!("a {scheme}:// URL is of another store")),
         };
         let (name, key) = rest.split_once('/').unwrap_or((rest, ""));
-        if name.eq_ignore_ascii_case(ours) { Ok(key) } else { Err("the URL is of another bucket".to_owned()) }
+        if name.eq_ignore_ascii_case(ours) {
+            Ok(key)
+        } else {
+            Err("the URL is of another bucket".to_owned())
+        }
     }
 
     /// The cloud's own HTTPS addresses of this bucket, and what [`Location::public_url`] gives out.
@@ -137,7 +162,9 @@ impl Location {
         let host = host.to_ascii_lowercase();
         let key = match &self.bucket {
             Bucket::S3(name) if scheme == "https" => key_on_amazon(name, &host, path),
-            Bucket::Google(name) if scheme == "https" && host == "storage.googleapis.com" => key_below(name, path),
+            Bucket::Google(name) if scheme == "https" && host == "storage.googleapis.com" => {
+                key_below(name, path)
+            }
             _ => None,
         };
         key.ok_or_else(|| "the URL is of another host or bucket".to_owned())
@@ -145,28 +172,42 @@ impl Location {
 
     fn key_below_public_base<'u>(&self, scheme: &str, rest: &'u str) -> Option<&'u str> {
         let (base_scheme, base) = self.public_base.split_once("://")?;
-        (base_scheme == scheme).then(|| rest.strip_prefix(base)?.strip_prefix('/')).flatten()
+        (base_scheme == scheme)
+            .then(|| rest.strip_prefix(base)?.strip_prefix('/'))
+            .flatten()
     }
 }
 
 fn bucket_name(text: &str) -> Result<String, String> {
     let name = text.strip_suffix('/').unwrap_or(text);
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
-    if name.is_empty() || !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.chars().all(allowed) {
-        return Err(format!("`{name}` is no bucket name (letters, digits, `-`, `.` and `_`, without a path)"));
+    if name.is_empty()
+        || !name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        || !name.chars().all(allowed)
+    {
+        return Err(format!(
+            "`{name}` is no bucket name (letters, digits, `-`, `.` and `_`, without a path)"
+        ));
     }
     Ok(name.to_ascii_lowercase())
 }
 
 fn folder(text: &str) -> Result<PathBuf, String> {
     let url = Url::parse(text).map_err(|error| error.to_string())?;
-    url.to_file_path().map_err(|()| "expected an absolute folder such as file:///folder".to_owned())
+    url.to_file_path()
+        .map_err(|()| "expected an absolute folder such as file:///folder".to_owned())
 }
 
 /// What is worth repeating of a reference: a query may hold a signature, and the rest may be long.
 fn shown(reference: &str) -> String {
-    let is_url = reference.split_once("://").is_some_and(|(scheme, _)| is_scheme(scheme));
-    let plain = if is_url { reference.split(['?', '#']).next().unwrap_or_default() } else { reference };
+    let is_url = reference
+        .split_once("://")
+        .is_some_and(|(scheme, _)| is_scheme(scheme));
+    let plain = if is_url {
+        reference.split(['?', '#']).next().unwrap_or_default()
+    } else {
+        reference
+    };
     plain.chars().take(SHOWN_CHARS).collect()
 }
 
@@ -202,10 +243,18 @@ fn key_on_amazon<'u>(bucket: &str, host: &str, path: &'u str) -> Option<&'u str>
 }
 
 fn is_amazon_endpoint(host: &str) -> bool {
-    let Some(middle) = host.strip_prefix("s3").and_then(|rest| rest.strip_suffix(".amazonaws.com")) else {
+    let Some(middle) = host
+        .strip_prefix("s3")
+        .and_then(|rest| rest.strip_suffix(".amazonaws.com"))
+    else {
         return false;
     };
-    let is_region = |region: &str| !region.is_empty() && region.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    let is_region = |region: &str| {
+        !region.is_empty()
+            && region
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '-')
+    };
     middle.is_empty() || middle.strip_prefix('.').is_some_and(is_region)
 }
 
@@ -226,32 +275,61 @@ mod tests {
     }
 
     fn key(url: &str, reference: &str) -> String {
-        at(url).object_key(reference).expect("a usable reference").to_string()
+        at(url)
+            .object_key(reference)
+            .expect("a usable reference")
+            .to_string()
     }
 
     fn refusal(url: &str, reference: &str) -> String {
-        at(url).object_key(reference).expect_err("must be refused").to_string()
+        at(url)
+            .object_key(reference)
+            .expect_err("must be refused")
+            .to_string()
     }
 
     #[test]
     fn scheme_and_bucket_are_lower_cased() {
-        assert_eq!(Bucket::parse("S3://My-Bucket"), Ok(Bucket::S3("my-bucket".to_owned())));
-        assert_eq!(Bucket::parse("GS://a.b_c/"), Ok(Bucket::Google("a.b_c".to_owned())));
-        assert_eq!(Bucket::parse("file:///Data/My%20Images"), Ok(Bucket::Folder(PathBuf::from("/Data/My Images"))));
+        assert_eq!(
+            Bucket::parse("S3://My-Bucket"),
+            Ok(Bucket::S3("my-bucket".to_owned()))
+        );
+        assert_eq!(
+            Bucket::parse("GS://a.b_c/"),
+            Ok(Bucket::Google("a.b_c".to_owned()))
+        );
+        assert_eq!(
+            Bucket::parse("file:///Data/My%20Images"),
+            Ok(Bucket::Folder(PathBuf::from("/Data/My Images")))
+        );
     }
 
     #[test]
     fn a_bucket_url_needs_a_known_scheme_and_takes_no_path() {
-        for text in ["my-bucket", "ftp://x", "s3://", "s3://a/b", "gs://a b", "s3://../x", "s3://..", "file://host/x"] {
+        for text in [
+            "my-bucket",
+            "ftp://x",
+            "s3://",
+            "s3://a/b",
+            "gs://a b",
+            "s3://../x",
+            "s3://..",
+            "file://host/x",
+        ] {
             assert!(Bucket::parse(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn keys_are_literal() {
-        for text in
-            ["uploads/a.tif", "a.tif", "uploads/50% of it.tif", "up/a%20b.tif", "ü/ñ (1)+[2]~.tif", "a:b,c/d?e#f"]
-        {
+        for text in [
+            "uploads/a.tif",
+            "a.tif",
+            "uploads/50% of it.tif",
+            "up/a%20b.tif",
+            "ü/ñ (1)+[2]~.tif",
+            "a:b,c/d?e#f",
+        ] {
             assert_eq!(key("s3://b", text), text);
             assert_eq!(key("s3://b", &format!("/{text}")), text);
         }
@@ -287,7 +365,10 @@ mod tests {
         ] {
             assert_eq!(key("s3://b", url), "up/a b.tif", "{url}");
         }
-        for url in ["gs://b/up/a%20b.tif", "https://storage.googleapis.com/b/up/a%20b.tif"] {
+        for url in [
+            "gs://b/up/a%20b.tif",
+            "https://storage.googleapis.com/b/up/a%20b.tif",
+        ] {
             assert_eq!(key("gs://b", url), "up/a b.tif", "{url}");
         }
     }
@@ -326,17 +407,38 @@ mod tests {
 
     #[test]
     fn a_refused_url_is_shown_without_its_signature() {
-        let message = refusal("s3://b", "https://evil.example/b/a.tif?X-Amz-Signature=abc123");
-        assert!(message.contains("evil.example") && !message.contains("abc123"), "{message}");
+        let message = refusal(
+            "s3://b",
+            "https://evil.example/b/a.tif?X-Amz-Signature=abc123",
+        );
+        assert!(
+            message.contains("evil.example") && !message.contains("abc123"),
+            "{message}"
+        );
     }
 
     #[test]
     fn public_urls_have_the_form_of_each_cloud() {
-        assert_eq!(at("s3://b").public_url("output/0a.zip"), "https://s3.amazonaws.com/b/output/0a.zip");
-        assert_eq!(at("gs://b").public_url("a b/ü~+%.zip"), "https://storage.googleapis.com/b/a%20b/%C3%BC~%2B%25.zip");
-        assert_eq!(at("file:///My%20data/").public_url("x y"), "file:///My%20data/x%20y");
-        let behind_a_proxy = Location::new(Bucket::S3("b".to_owned()), "https://images.example/results/");
-        assert_eq!(behind_a_proxy.public_url("k"), "https://images.example/results/k");
+        assert_eq!(
+            at("s3://b").public_url("output/0a.zip"),
+            "https://s3.amazonaws.com/b/output/0a.zip"
+        );
+        assert_eq!(
+            at("gs://b").public_url("a b/ü~+%.zip"),
+            "https://storage.googleapis.com/b/a%20b/%C3%BC~%2B%25.zip"
+        );
+        assert_eq!(
+            at("file:///My%20data/").public_url("x y"),
+            "file:///My%20data/x%20y"
+        );
+        let behind_a_proxy = Location::new(
+            Bucket::S3("b".to_owned()),
+            "https://images.example/results/",
+        );
+        assert_eq!(
+            behind_a_proxy.public_url("k"),
+            "https://images.example/results/k"
+        );
     }
 
     #[test]

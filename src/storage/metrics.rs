@@ -35,12 +35,24 @@ impl StorageMetrics {
             Bucket::Google(_) => "gcs",
             Bucket::Folder(_) => "folder",
         };
-        Self { backend, requests: Counters::default(), bytes: Counters::default() }
+        Self {
+            backend,
+            requests: Counters::default(),
+            bytes: Counters::default(),
+        }
     }
 
     pub(super) fn register(&self, all: &mut Registry) {
-        all.register("storage_requests", "Attempts to transfer an object or a part of one", self.requests.clone());
-        all.register("storage_bytes", "Bytes of objects that were transferred", self.bytes.clone());
+        all.register(
+            "storage_requests",
+            "Attempts to transfer an object or a part of one",
+            self.requests.clone(),
+        );
+        all.register(
+            "storage_bytes",
+            "Bytes of objects that were transferred",
+            self.bytes.clone(),
+        );
     }
 
     /// An attempt has ended.
@@ -50,11 +62,22 @@ impl StorageMetrics {
             Err(Failure::Passing(_)) => "passing",
             Err(Failure::Final(_)) => "final",
         };
-        self.requests.get_or_create(&Answered { backend: self.backend, op: direction.word(), outcome }).inc();
+        self.requests
+            .get_or_create(&Answered {
+                backend: self.backend,
+                op: direction.word(),
+                outcome,
+            })
+            .inc();
     }
 
     /// Bytes have gone this way.
     pub(super) fn moved(&self, direction: Direction, bytes: usize) {
-        self.bytes.get_or_create(&Moved { backend: self.backend, direction: direction.word() }).inc_by(bytes as u64);
+        self.bytes
+            .get_or_create(&Moved {
+                backend: self.backend,
+                direction: direction.word(),
+            })
+            .inc_by(bytes as u64);
     }
 }

@@ -25,7 +25,8 @@ use futures::stream::BoxStream;
 use object_store::client::HttpError;
 use object_store::path::Path;
 use object_store::{
-    Attribute, Attributes, GetOptions, GetResultPayload, ObjectMeta, ObjectStoreExt, PutOptions, PutPayload,
+    Attribute, Attributes, GetOptions, GetResultPayload, ObjectMeta, ObjectStoreExt, PutOptions,
+    PutPayload,
 };
 use prometheus_client::registry::Registry;
 use tokio::time::timeout;
@@ -180,11 +181,16 @@ impl Storage {
     pub fn open(settings: &StorageSettings) -> Result<Self, Error> {
         // The HTTP client panics without a crypto provider; that one is installed already is no error.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let store = store::open(settings)
-            .map_err(|error| Error::Open { bucket: settings.bucket.to_string(), reason: error.to_string() })?;
+        let store = store::open(settings).map_err(|error| Error::Open {
+            bucket: settings.bucket.to_string(),
+            reason: error.to_string(),
+        })?;
         Ok(Self {
             store,
-            location: Arc::new(Location::new(settings.bucket.clone(), &store::public_base(settings))),
+            location: Arc::new(Location::new(
+                settings.bucket.clone(),
+                &store::public_base(settings),
+            )),
             retry: Retry {
                 max_backoff: settings.max_backoff,
                 limit: settings.retry_limit,
@@ -201,7 +207,10 @@ impl Storage {
     /// An object above `MAX_DOWNLOAD_BYTES` is refused before its first byte is read.
     pub async fn download(&self, reference: &str) -> Result<Bytes, Error> {
         let object = self.object(self.location.object_key(reference)?, Direction::Read);
-        let fetched = self.retry.run(&object, || self.fetch(&object, GetOptions::default())).await;
+        let fetched = self
+            .retry
+            .run(&object, || self.fetch(&object, GetOptions::default()))
+            .await;
         let (_, body) = fetched?;
         self.retry.metrics.moved(Direction::Read, body.len());
         Ok(body)
@@ -222,7 +231,12 @@ impl Storage {
     pub async fn size(&self, reference: &str) -> Result<u64, Error> {
         let object = self.object(self.location.object_key(reference)?, Direction::Read);
         let ask = async || {
-            let found = self.store.objects.head(&object.path).await.map_err(|error| object.failure(&error))?;
+            let found = self
+                .store
+                .objects
+                .head(&object.path)
+                .await
+                .map_err(|error| object.failure(&error))?;
             self.check_size(&object, found.size).map(|()| found.size)
         };
         self.retry.run(&object, ask).await
@@ -233,7 +247,9 @@ impl Storage {
     /// The content type follows from the key's extension; the access list is the one of the settings.
     pub async fn upload(&self, key: &str, body: Bytes) -> Result<String, Error> {
         let object = self.object(self.location.new_key(key)?, Direction::Write);
-        self.retry.run(&object, || self.send(&object, body.clone())).await?;
+        self.retry
+            .run(&object, || self.send(&object, body.clone()))
+            .await?;
         self.retry.metrics.moved(Direction::Write, body.len());
         Ok(self.location.public_url(object.path.as_ref()))
     }
@@ -246,15 +262,25 @@ impl Storage {
     /// Whether the bucket answers at all, be it that there is no such object or that it may not be seen.
     pub async fn is_reachable(&self) -> bool {
         let nothing = self.object(Path::from("rc-probe"), Direction::Read);
-        match self.store.objects.head(&nothing.path).await.map_err(|error| nothing.failure(&error)) {
-            Ok(_) | Err(Failure::Final(Error::NotFound { .. } | Error::PermissionDenied { .. })) => true,
+        match self
+            .store
+            .objects
+            .head(&nothing.path)
+            .await
+            .map_err(|error| nothing.failure(&error))
+        {
+            Ok(_)
+            | Err(Failure::Final(Error::NotFound { .. } | Error::PermissionDenied { .. })) => true,
             Err(_) => false,
         }
     }
 
     /// [`Self::upload`] of an object that is written piece by piece. Makes no request.
     pub fn begin_upload(&self, key: &str) -> Result<Upload, Error> {
-        Ok(Upload::new(self.clone(), self.object(self.location.new_key(key)?, Direction::Write)))
+        Ok(Upload::new(
+            self.clone(),
+            self.object(self.location.new_key(key)?, Direction::Write),
+        ))
     }
 
     /// Waits until uploads that were given up have left nothing in the bucket, but only a few seconds.
@@ -271,23 +297,43 @@ impl Storage {
     }
 
     fn object(&self, path: Path, direction: Direction) -> Object {
-        Object { path, bucket: self.location.bucket().clone(), direction }
+        Object {
+            path,
+            bucket: self.location.bucket().clone(),
+            direction,
+        }
     }
 
     /// An object or a part of it, and what the store says of it.
-    async fn fetch(&self, object: &Object, options: GetOptions) -> Result<(ObjectMeta, Bytes), Failure> {
-        let found = self.store.objects.get_opts(&object.path, options).await.map_err(|error| object.failure(&error))?;
+    async fn fetch(
+        &self,
+        object: &Object,
+        options: GetOptions,
+    ) -> Result<(ObjectMeta, Bytes), Failure> {
+        let found = self
+            .store
+            .objects
+            .get_opts(&object.path, options)
+            .await
+            .map_err(|error| object.failure(&error))?;
         let (meta, size) = (found.meta.clone(), found.range.end - found.range.start);
         self.check_size(object, size)?;
         let body = match found.payload {
             GetResultPayload::Stream(chunks) => self.collect(object, size, chunks).await?,
-            GetResultPayload::File(..) => found.bytes().await.map_err(|error| object.failure(&error))?,
+            GetResultPayload::File(..) => found
+                .bytes()
+                .await
+                .map_err(|error| object.failure(&error))?,
         };
         Ok((meta, body))
     }
 
     fn check_size(&self, object: &Object, size: u64) -> Result<(), Failure> {
-        if size > self.max_download_bytes { Err(object.too_large(size, self.max_download_bytes)) } else { Ok(()) }
+        if size > self.max_download_bytes {
+            Err(object.too_large(size, self.max_download_bytes))
+        } else {
+            Ok(())
+        }
     }
 
     /// One buffer of the announced size; a server that goes silent in between counts as unavailable.
@@ -297,26 +343,41 @@ impl Storage {
         size: u64,
         mut chunks: BoxStream<'static, object_store::Result<Bytes>>,
     ) -> Result<Bytes, Failure> {
-        let capacity = usize::try_from(size).map_err(|_| object.too_large(size, self.max_download_bytes))?;
+        let capacity =
+            usize::try_from(size).map_err(|_| object.too_large(size, self.max_download_bytes))?;
         let mut body = Vec::with_capacity(capacity);
         loop {
             let next = timeout(self.stall_timeout, chunks.try_next()).await;
-            let next = next.map_err(|_| Failure::Passing(Silent(self.stall_timeout).to_string()))?;
-            let Some(chunk) = next.map_err(|error| object.failure(&error))? else { break };
+            let next =
+                next.map_err(|_| Failure::Passing(Silent(self.stall_timeout).to_string()))?;
+            let Some(chunk) = next.map_err(|error| object.failure(&error))? else {
+                break;
+            };
             if chunk.len() > capacity - body.len() {
-                return Err(Failure::Passing("more bytes came than were announced".to_owned()));
+                return Err(Failure::Passing(
+                    "more bytes came than were announced".to_owned(),
+                ));
             }
             body.extend_from_slice(&chunk);
         }
         if body.len() < capacity {
-            return Err(Failure::Passing("fewer bytes came than were announced".to_owned()));
+            return Err(Failure::Passing(
+                "fewer bytes came than were announced".to_owned(),
+            ));
         }
         Ok(Bytes::from(body))
     }
 
     async fn send(&self, object: &Object, body: Bytes) -> Result<(), Failure> {
-        let options = PutOptions { attributes: object.attributes(), ..PutOptions::default() };
-        let stored = self.store.objects.put_opts(&object.path, PutPayload::from_bytes(body), options).await;
+        let options = PutOptions {
+            attributes: object.attributes(),
+            ..PutOptions::default()
+        };
+        let stored = self
+            .store
+            .objects
+            .put_opts(&object.path, PutPayload::from_bytes(body), options)
+            .await;
         stored.map(drop).map_err(|error| object.failure(&error))
     }
 }
@@ -324,7 +385,9 @@ impl Storage {
 /// The bucket alone: a client would show its access token.
 impl fmt::Debug for Storage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Storage").field("bucket", self.location.bucket()).finish_non_exhaustive()
+        f.debug_struct("Storage")
+            .field("bucket", self.location.bucket())
+            .finish_non_exhaustive()
     }
 }
 
@@ -333,7 +396,9 @@ impl Object {
         match &self.bucket {
             // Folders keep no attributes, and refuse them.
             Bucket::Folder(_) => Attributes::new(),
-            _ => Attributes::from_iter([(Attribute::ContentType, content_type(self.path.as_ref()))]),
+            _ => {
+                Attributes::from_iter([(Attribute::ContentType, content_type(self.path.as_ref()))])
+            }
         }
     }
 
@@ -368,9 +433,13 @@ impl Object {
         match (error, &self.bucket, io) {
             (object_store::Error::NotFound { .. }, Bucket::Folder(_), _) => self.not_found(),
             (object_store::Error::Precondition { .. }, Bucket::Folder(_), _) => self.replaced(),
-            (_, Bucket::Folder(_), Some(kind @ io::ErrorKind::PermissionDenied)) => self.denied(kind.to_string()),
+            (_, Bucket::Folder(_), Some(kind @ io::ErrorKind::PermissionDenied)) => {
+                self.denied(kind.to_string())
+            }
             (_, Bucket::Folder(_), Some(kind)) => self.other(kind.to_string()),
-            (_, Bucket::Folder(_), None) => self.other("a folder cannot hold a file of this name".to_owned()),
+            (_, Bucket::Folder(_), None) => {
+                self.other("a folder cannot hold a file of this name".to_owned())
+            }
             _ => self.other("no usable credentials, or an answer that makes no sense".to_owned()),
         }
     }
@@ -391,36 +460,66 @@ impl Object {
     }
 
     fn not_found(&self) -> Error {
-        Error::NotFound { key: self.path.to_string(), bucket: self.bucket.to_string() }
+        Error::NotFound {
+            key: self.path.to_string(),
+            bucket: self.bucket.to_string(),
+        }
     }
 
     fn replaced(&self) -> Error {
-        Error::Replaced { key: self.path.to_string(), bucket: self.bucket.to_string() }
+        Error::Replaced {
+            key: self.path.to_string(),
+            bucket: self.bucket.to_string(),
+        }
     }
 
     fn denied(&self, reason: String) -> Error {
         let (key, bucket) = (self.path.to_string(), self.bucket.to_string());
-        Error::PermissionDenied { key, bucket, reason, direction: self.direction }
+        Error::PermissionDenied {
+            key,
+            bucket,
+            reason,
+            direction: self.direction,
+        }
     }
 
     fn other(&self, reason: String) -> Error {
         let (key, bucket) = (self.path.to_string(), self.bucket.to_string());
-        Error::Other { key, bucket, reason, direction: self.direction }
+        Error::Other {
+            key,
+            bucket,
+            reason,
+            direction: self.direction,
+        }
     }
 
     fn too_large(&self, size_bytes: u64, limit_bytes: u64) -> Failure {
         let (key, bucket) = (self.path.to_string(), self.bucket.to_string());
-        Failure::Final(Error::TooLarge { key, bucket, size_bytes, limit_bytes })
+        Failure::Final(Error::TooLarge {
+            key,
+            bucket,
+            size_bytes,
+            limit_bytes,
+        })
     }
 
     fn unavailable(&self, attempts: u32, elapsed: Duration, reason: String) -> Error {
         let (key, bucket) = (self.path.to_string(), self.bucket.to_string());
-        Error::Unavailable { key, bucket, attempts, elapsed, reason, direction: self.direction }
+        Error::Unavailable {
+            key,
+            bucket,
+            attempts,
+            elapsed,
+            reason,
+            direction: self.direction,
+        }
     }
 }
 
 fn causes(error: &object_store::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
-    std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source())
+    std::iter::successors(Some(error as &dyn std::error::Error), |error| {
+        error.source()
+    })
 }
 
 /// The answer of the store behind an error, if there was one.
@@ -430,7 +529,9 @@ fn refusal_in(error: &object_store::Error) -> Option<&Refusal> {
 
 fn content_type(key: &str) -> &'static str {
     let name = key.rsplit('/').next().unwrap_or(key);
-    let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+    let extension = name
+        .rsplit_once('.')
+        .map(|(_, extension)| extension.to_ascii_lowercase());
     match extension.as_deref() {
         Some("zip") => "application/zip",
         Some("tif" | "tiff") => "image/tiff",
@@ -448,17 +549,27 @@ mod tests {
     use super::*;
 
     fn object() -> Object {
-        Object { path: Path::from("up/a.tif"), bucket: Bucket::Google("b".to_owned()), direction: Direction::Read }
+        Object {
+            path: Path::from("up/a.tif"),
+            bucket: Bucket::Google("b".to_owned()),
+            direction: Direction::Read,
+        }
     }
 
     fn refused(status: u16, code: Option<&str>) -> Failure {
-        object().refused(&Refusal { status, code: code.map(str::to_owned) })
+        object().refused(&Refusal {
+            status,
+            code: code.map(str::to_owned),
+        })
     }
 
     #[test]
     fn busy_stores_may_recover() {
         for status in [408, 429, 500, 502, 503, 504] {
-            assert!(matches!(refused(status, None), Failure::Passing(_)), "{status}");
+            assert!(
+                matches!(refused(status, None), Failure::Passing(_)),
+                "{status}"
+            );
         }
     }
 
@@ -468,14 +579,26 @@ mod tests {
             Failure::Final(error) => error,
             Failure::Passing(reason) => panic!("{status} would be repeated: {reason}"),
         };
-        assert!(matches!(error(404, Some("NoSuchKey")), Error::NotFound { .. }));
-        assert!(matches!(error(403, Some("AccessDenied")), Error::PermissionDenied { .. }));
+        assert!(matches!(
+            error(404, Some("NoSuchKey")),
+            Error::NotFound { .. }
+        ));
+        assert!(matches!(
+            error(403, Some("AccessDenied")),
+            Error::PermissionDenied { .. }
+        ));
         assert!(matches!(error(401, None), Error::PermissionDenied { .. }));
         assert!(matches!(error(416, None), Error::Replaced { .. }));
         for status in [301, 400, 405, 409, 412, 501] {
-            assert!(matches!(error(status, None), Error::Other { .. }), "{status}");
+            assert!(
+                matches!(error(status, None), Error::Other { .. }),
+                "{status}"
+            );
         }
-        assert_eq!(error(404, Some("NoSuchBucket")).to_string(), "`up/a.tif` in gs://b failed: HTTP 404 NoSuchBucket");
+        assert_eq!(
+            error(404, Some("NoSuchBucket")).to_string(),
+            "`up/a.tif` in gs://b failed: HTTP 404 NoSuchBucket"
+        );
     }
 
     #[test]

@@ -56,7 +56,10 @@ impl Retry {
                 Err(Failure::Passing(reason)) => reason,
             };
             let pause = self.pause(retries);
-            if self.limit.is_some_and(|limit| start.elapsed() + pause > limit) {
+            if self
+                .limit
+                .is_some_and(|limit| start.elapsed() + pause > limit)
+            {
                 return Err(object.unavailable(retries + 1, start.elapsed(), reason));
             }
             tracing::warn!(
@@ -71,8 +74,11 @@ impl Retry {
     /// The pause before retry `retries` (from 0).
     fn pause(&self, retries: u32) -> Duration {
         let jitter = fastrand::u64(1..=1000);
-        let exponential = Duration::from_secs(1_u64.checked_shl(retries.min(63)).unwrap_or(u64::MAX));
-        exponential.saturating_add(Duration::from_millis(jitter)).min(self.max_backoff)
+        let exponential =
+            Duration::from_secs(1_u64.checked_shl(retries.min(63)).unwrap_or(u64::MAX));
+        exponential
+            .saturating_add(Duration::from_millis(jitter))
+            .min(self.max_backoff)
     }
 }
 
@@ -104,7 +110,11 @@ mod tests {
     use std::cell::Cell;
 
     fn retry(max_backoff: Duration, limit: Option<Duration>) -> Retry {
-        Retry { max_backoff, limit, metrics: StorageMetrics::new(&object().bucket) }
+        Retry {
+            max_backoff,
+            limit,
+            metrics: StorageMetrics::new(&object().bucket),
+        }
     }
 
     fn quick() -> Retry {
@@ -112,7 +122,11 @@ mod tests {
     }
 
     fn object() -> Object {
-        Object { path: Path::from("a"), bucket: Bucket::S3("b".to_owned()), direction: Direction::Read }
+        Object {
+            path: Path::from("a"),
+            bucket: Bucket::S3("b".to_owned()),
+            direction: Direction::Read,
+        }
     }
 
     #[tokio::test]
@@ -121,7 +135,11 @@ mod tests {
         let retry = quick();
         let result = retry.run(&object, || async {
             attempts.set(attempts.get() + 1);
-            if attempts.get() < 5 { Err(Failure::Passing("busy".to_owned())) } else { Ok(attempts.get()) }
+            if attempts.get() < 5 {
+                Err(Failure::Passing("busy".to_owned()))
+            } else {
+                Ok(attempts.get())
+            }
         });
         assert!(matches!(result.await, Ok(5)));
     }
@@ -141,10 +159,20 @@ mod tests {
     #[tokio::test]
     async fn an_attempt_that_would_start_after_the_limit_is_not_made() {
         let retry = retry(Duration::from_secs(60), Some(Duration::from_millis(900)));
-        let result = retry.run(&object(), || async { Err::<(), _>(Failure::Passing("HTTP 503".to_owned())) }).await;
+        let result = retry
+            .run(&object(), || async {
+                Err::<(), _>(Failure::Passing("HTTP 503".to_owned()))
+            })
+            .await;
         let error = result.expect_err("the first pause is longer than the limit");
-        assert!(matches!(error, Error::Unavailable { attempts: 1, .. }), "{error:?}");
-        assert_eq!(error.to_string(), "gave up on `a` in s3://b after 1 attempts in 0 s: HTTP 503");
+        assert!(
+            matches!(error, Error::Unavailable { attempts: 1, .. }),
+            "{error:?}"
+        );
+        assert_eq!(
+            error.to_string(),
+            "gave up on `a` in s3://b after 1 attempts in 0 s: HTTP 503"
+        );
     }
 
     proptest! {

@@ -11,7 +11,8 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::aws::{AwsAuthorizer, AwsCredentialProvider};
 use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
+    ReqwestConnector,
 };
 use object_store::{ClientOptions, HeaderValue};
 use tokio::time::timeout;
@@ -74,7 +75,10 @@ pub(super) struct Connector {
 impl HttpConnector for Connector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
         let inner = ReqwestConnector::default().connect(options)?;
-        Ok(HttpClient::new(Transport { inner, connector: self.clone() }))
+        Ok(HttpClient::new(Transport {
+            inner,
+            connector: self.clone(),
+        }))
     }
 }
 
@@ -87,19 +91,35 @@ struct Transport {
 #[async_trait]
 impl HttpService for Transport {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let is_store = request.uri().authority().is_some_and(|it| it.as_str() == self.connector.authority);
-        if is_store { self.ask_store(request).await } else { self.ask(request).await.map_err(no_credentials) }
+        let is_store = request
+            .uri()
+            .authority()
+            .is_some_and(|it| it.as_str() == self.connector.authority);
+        if is_store {
+            self.ask_store(request).await
+        } else {
+            self.ask(request).await.map_err(no_credentials)
+        }
     }
 }
 
 impl Transport {
     async fn ask_store(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        if let Some(acl) = self.connector.acl.as_ref().filter(|_| creates_object(&request)) {
+        if let Some(acl) = self
+            .connector
+            .acl
+            .as_ref()
+            .filter(|_| creates_object(&request))
+        {
             acl.put_on(&mut request).await?;
         }
         let is_post = request.method().as_str() == "POST";
         let response = self.ask(request).await?;
-        if is_post { self.read_answer(response).await } else { Ok(response) }
+        if is_post {
+            self.read_answer(response).await
+        } else {
+            Ok(response)
+        }
     }
 
     /// The answer, if it is a success and comes in time.
@@ -108,9 +128,15 @@ impl Transport {
         let limit = self.connector.patience + Duration::from_secs(size / SLOWEST_UPLOAD);
         let answer = timeout(limit, async {
             let response = self.inner.execute(request).await?;
-            if response.status().is_success() { Ok(response) } else { Err(refusal(response).await) }
+            if response.status().is_success() {
+                Ok(response)
+            } else {
+                Err(refusal(response).await)
+            }
         });
-        answer.await.unwrap_or_else(|_| Err(HttpError::new(HttpErrorKind::Timeout, Silent(limit))))
+        answer
+            .await
+            .unwrap_or_else(|_| Err(HttpError::new(HttpErrorKind::Timeout, Silent(limit))))
     }
 
     /// The answer to a request about an object in parts, its body read.
@@ -124,13 +150,22 @@ impl Transport {
             read.extend_from_slice(&chunk);
             if read.len() > ANSWER_BYTES {
                 let status = head.status.as_u16();
-                return Err(HttpError::new(HttpErrorKind::Unknown, Refusal { status, code: None }));
+                return Err(HttpError::new(
+                    HttpErrorKind::Unknown,
+                    Refusal { status, code: None },
+                ));
             }
         }
         match error_code_in(&read) {
             Some(code) => {
                 let status = head.status.as_u16();
-                Err(HttpError::new(HttpErrorKind::Unknown, Refusal { status, code: Some(code) }))
+                Err(HttpError::new(
+                    HttpErrorKind::Unknown,
+                    Refusal {
+                        status,
+                        code: Some(code),
+                    },
+                ))
             }
             None => Ok(HttpResponse::from_parts(head, Bytes::from(read).into())),
         }
@@ -138,7 +173,9 @@ impl Transport {
 
     async fn heard<T>(&self, next: impl Future<Output = T>) -> Result<T, HttpError> {
         let patience = self.connector.patience;
-        timeout(patience, next).await.map_err(|_| HttpError::new(HttpErrorKind::Timeout, Silent(patience)))
+        timeout(patience, next)
+            .await
+            .map_err(|_| HttpError::new(HttpErrorKind::Timeout, Silent(patience)))
     }
 }
 
@@ -157,9 +194,14 @@ fn creates_object(request: &HttpRequest) -> bool {
 
 impl Acl {
     async fn put_on(&self, request: &mut HttpRequest) -> Result<(), HttpError> {
-        request.headers_mut().insert(self.header, self.value.clone());
+        request
+            .headers_mut()
+            .insert(self.header, self.value.clone());
         match &self.signer {
-            Some(signer) => signer.sign(request).await.map_err(|error| HttpError::new(HttpErrorKind::Unknown, error)),
+            Some(signer) => signer
+                .sign(request)
+                .await
+                .map_err(|error| HttpError::new(HttpErrorKind::Unknown, error)),
             None => Ok(()),
         }
     }
@@ -167,7 +209,10 @@ impl Acl {
 
 impl Signer {
     async fn sign(&self, request: &mut HttpRequest) -> object_store::Result<()> {
-        let digest = request.headers().get("x-amz-content-sha256").and_then(|value| from_hex(value.as_bytes()));
+        let digest = request
+            .headers()
+            .get("x-amz-content-sha256")
+            .and_then(|value| from_hex(value.as_bytes()));
         let credential = self.credentials.get_credential().await?;
         AwsAuthorizer::new(&credential, "s3", &self.region)
             .with_sign_payload(digest.is_some())
@@ -182,7 +227,10 @@ fn from_hex(text: &[u8]) -> Option<Vec<u8>> {
     if !rest.is_empty() {
         return None;
     }
-    pairs.iter().map(|&[high, low]| u8::try_from(digit(high)? * 16 + digit(low)?).ok()).collect()
+    pairs
+        .iter()
+        .map(|&[high, low]| u8::try_from(digit(high)? * 16 + digit(low)?).ok())
+        .collect()
 }
 
 async fn refusal(response: HttpResponse) -> HttpError {
@@ -226,11 +274,15 @@ mod tests {
 
     #[tokio::test]
     async fn the_error_code_is_found_in_the_answers_of_both_clouds() {
-        let amazon = "<?xml version=\"1.0\"?><Error><Code>SlowDown</Code><Message>Reduce</Message></Error>";
+        let amazon =
+            "<?xml version=\"1.0\"?><Error><Code>SlowDown</Code><Message>Reduce</Message></Error>";
         assert_eq!(code_in(amazon).await.as_deref(), Some("SlowDown"));
         assert_eq!(code_in("<html>Bad gateway</html>").await, None);
         assert_eq!(code_in("<Code>not a word</Code>").await, None);
-        assert_eq!(code_in(&format!("{}<Code>Late</Code>", " ".repeat(REFUSAL_BYTES))).await, None);
+        assert_eq!(
+            code_in(&format!("{}<Code>Late</Code>", " ".repeat(REFUSAL_BYTES))).await,
+            None
+        );
     }
 
     #[test]
@@ -243,7 +295,10 @@ mod tests {
             creates_object(&HttpRequest::from_parts(head, body))
         };
         assert!(creates("PUT", "https://h/b/k") && creates("POST", "https://h/b/k?uploads="));
-        assert!(!creates("PUT", "https://h/b/k?partNumber=1&uploadId=x"), "a part");
+        assert!(
+            !creates("PUT", "https://h/b/k?partNumber=1&uploadId=x"),
+            "a part"
+        );
         assert!(!creates("POST", "https://h/b/k?uploadId=x"), "its end");
         assert!(!creates("GET", "https://h/b/k") && !creates("DELETE", "https://h/b/k?uploadId=x"));
     }

@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::{
-    MultipartId, MultipartUpload, ObjectStore as _, ObjectStoreExt as _, PutMultipartOptions, PutPayload,
+    MultipartId, MultipartUpload, ObjectStore as _, ObjectStoreExt as _, PutMultipartOptions,
+    PutPayload,
 };
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -52,7 +53,12 @@ impl Upload {
     pub const MEMORY: u64 = ((PARTS_AT_ONCE + 1) * PART_BYTES) as u64;
 
     pub(super) fn new(storage: Storage, object: Object) -> Self {
-        Self { storage, object, waiting: Vec::new(), parts: None }
+        Self {
+            storage,
+            object,
+            waiting: Vec::new(),
+            parts: None,
+        }
     }
 
     /// Adds these bytes. Waits while too many before them are on their way.
@@ -81,8 +87,16 @@ impl Upload {
     pub async fn finish(mut self) -> Result<String, Error> {
         let rest = Bytes::from(std::mem::take(&mut self.waiting));
         if self.parts.is_none() {
-            self.storage.retry.run(&self.object, || self.storage.send(&self.object, rest.clone())).await?;
-            self.storage.retry.metrics.moved(Direction::Write, rest.len());
+            self.storage
+                .retry
+                .run(&self.object, || {
+                    self.storage.send(&self.object, rest.clone())
+                })
+                .await?;
+            self.storage
+                .retry
+                .metrics
+                .moved(Direction::Write, rest.len());
         } else {
             self.put(rest).await?;
         }
@@ -119,16 +133,30 @@ impl Upload {
 impl Parts {
     async fn begin(storage: &Storage, object: &Object) -> Result<Self, Error> {
         let Some(store) = &storage.store.parts else {
-            let begun = storage.store.objects.put_multipart_opts(&object.path, PutMultipartOptions::default()).await;
-            return begun.map(Self::Folder).map_err(|error| object.final_failure(&error));
+            let begun = storage
+                .store
+                .objects
+                .put_multipart_opts(&object.path, PutMultipartOptions::default())
+                .await;
+            return begun
+                .map(Self::Folder)
+                .map_err(|error| object.final_failure(&error));
         };
         let begin = async || {
-            let options = PutMultipartOptions { attributes: object.attributes(), ..PutMultipartOptions::default() };
+            let options = PutMultipartOptions {
+                attributes: object.attributes(),
+                ..PutMultipartOptions::default()
+            };
             let begun = store.create_multipart_opts(&object.path, options).await;
             begun.map_err(|error| object.failure(&error))
         };
         let id = storage.retry.run(object, begin).await?;
-        let target = Target { storage: storage.clone(), store: Arc::clone(store), object: object.clone(), id };
+        let target = Target {
+            storage: storage.clone(),
+            store: Arc::clone(store),
+            object: object.clone(),
+            id,
+        };
         Ok(Self::Bucket(BucketParts {
             target: Some(Arc::new(target)),
             running: JoinSet::new(),
@@ -163,7 +191,8 @@ impl BucketParts {
             let place = self.done.len();
             self.done.push(None);
             self.size += part.len() as u64;
-            self.running.spawn(async move { target.put(place, part).await }.in_current_span());
+            self.running
+                .spawn(async move { target.put(place, part).await }.in_current_span());
         }
         Ok(())
     }
@@ -171,7 +200,9 @@ impl BucketParts {
     async fn complete(mut self) -> Result<(), Error> {
         self.leave_running(0).await?;
         if let Some(target) = &self.target {
-            target.complete(self.done.drain(..).flatten().collect(), self.size).await?;
+            target
+                .complete(self.done.drain(..).flatten().collect(), self.size)
+                .await?;
         }
         self.target = None;
         Ok(())
@@ -197,7 +228,9 @@ impl BucketParts {
 
 impl Drop for BucketParts {
     fn drop(&mut self) {
-        let (Some(target), Ok(runtime)) = (self.target.take(), Handle::try_current()) else { return };
+        let (Some(target), Ok(runtime)) = (self.target.take(), Handle::try_current()) else {
+            return;
+        };
         let mut running = std::mem::take(&mut self.running);
         let tracker = target.storage.cleaning.clone();
         let cleaning = async move {
@@ -215,20 +248,33 @@ impl Target {
     async fn put(&self, place: usize, part: Bytes) -> Result<(usize, PartId), Error> {
         let put = async || {
             let body = PutPayload::from_bytes(part.clone());
-            let stored = self.store.put_part(&self.object.path, &self.id, place, body).await;
+            let stored = self
+                .store
+                .put_part(&self.object.path, &self.id, place, body)
+                .await;
             stored.map_err(|error| self.object.failure(&error))
         };
         let stored = self.storage.retry.run(&self.object, put).await?;
-        self.storage.retry.metrics.moved(Direction::Write, part.len());
+        self.storage
+            .retry
+            .metrics
+            .moved(Direction::Write, part.len());
         Ok((place, stored))
     }
 
     async fn complete(&self, parts: Vec<PartId>, size: u64) -> Result<(), Error> {
         let complete = async || {
-            let stored = self.store.complete_multipart(&self.object.path, &self.id, parts.clone()).await;
+            let stored = self
+                .store
+                .complete_multipart(&self.object.path, &self.id, parts.clone())
+                .await;
             let Err(error) = stored else { return Ok(()) };
             let is_forgotten = refusal_in(&error).is_some_and(|refusal| refusal.status == 404);
-            if is_forgotten && self.is_stored(size).await { Ok(()) } else { Err(self.object.failure(&error)) }
+            if is_forgotten && self.is_stored(size).await {
+                Ok(())
+            } else {
+                Err(self.object.failure(&error))
+            }
         };
         self.storage.retry.run(&self.object, complete).await
     }
@@ -243,7 +289,10 @@ impl Target {
     /// Has the store forget the parts, if it can be reached.
     async fn abort(&self) {
         let abort = async || {
-            let aborted = self.store.abort_multipart(&self.object.path, &self.id).await;
+            let aborted = self
+                .store
+                .abort_multipart(&self.object.path, &self.id)
+                .await;
             aborted.map_err(|error| self.object.failure(&error))
         };
         let aborted = timeout(CLEANING, self.storage.retry.run(&self.object, abort)).await;

@@ -14,8 +14,10 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use super::{SCOPE, operation};
 
 /// Bounds of seconds that the conventions name, and more for jobs that take minutes.
-const SECONDS: [f64; 18] =
-    [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0, 60.0, 300.0, 1800.0];
+const SECONDS: [f64; 18] = [
+    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0, 60.0,
+    300.0, 1800.0,
+];
 
 /// The instruments. Clones share them.
 #[derive(Clone, Debug)]
@@ -34,13 +36,27 @@ impl Messaging {
     /// # Errors
     ///
     /// An address that cannot be one.
-    pub(super) fn start(endpoint: &str, resource: Resource, about: Vec<KeyValue>) -> anyhow::Result<Self> {
-        let exporter = MetricExporter::builder().with_tonic().with_endpoint(endpoint).build();
-        let exporter = exporter.with_context(|| format!("OTEL_EXPORTER_OTLP_ENDPOINT `{endpoint}` cannot be used"))?;
-        let provider = SdkMeterProvider::builder().with_periodic_exporter(exporter).with_resource(resource).build();
+    pub(super) fn start(
+        endpoint: &str,
+        resource: Resource,
+        about: Vec<KeyValue>,
+    ) -> anyhow::Result<Self> {
+        let exporter = MetricExporter::builder()
+            .with_tonic()
+            .with_endpoint(endpoint)
+            .build();
+        let exporter = exporter
+            .with_context(|| format!("OTEL_EXPORTER_OTLP_ENDPOINT `{endpoint}` cannot be used"))?;
+        let provider = SdkMeterProvider::builder()
+            .with_periodic_exporter(exporter)
+            .with_resource(resource)
+            .build();
         let meter = provider.meter(SCOPE);
         Ok(Self {
-            consumed: meter.u64_counter("messaging.client.consumed.messages").with_unit("{message}").build(),
+            consumed: meter
+                .u64_counter("messaging.client.consumed.messages")
+                .with_unit("{message}")
+                .build(),
             operations: seconds(&meter, "messaging.client.operation.duration"),
             processing: seconds(&meter, "messaging.process.duration"),
             provider,
@@ -57,12 +73,14 @@ impl Messaging {
 
     /// The work on a job has ended, in an `error` of this class if it has failed.
     pub(super) fn processed(&self, time: Duration, error: Option<&'static str>) {
-        self.processing.record(time.as_secs_f64(), &self.about("process", error));
+        self.processing
+            .record(time.as_secs_f64(), &self.about("process", error));
     }
 
     /// A job was let go of.
     pub(super) fn settled(&self, time: Duration) {
-        self.operations.record(time.as_secs_f64(), &self.about("settle", None));
+        self.operations
+            .record(time.as_secs_f64(), &self.about("settle", None));
     }
 
     /// Sends what has not been sent.
@@ -73,10 +91,19 @@ impl Messaging {
 
     fn about(&self, kind: &'static str, error: Option<&'static str>) -> Vec<KeyValue> {
         let error = error.map(|class| KeyValue::new("error.type", class));
-        self.about.iter().cloned().chain(operation(kind)).chain(error).collect()
+        self.about
+            .iter()
+            .cloned()
+            .chain(operation(kind))
+            .chain(error)
+            .collect()
     }
 }
 
 fn seconds(meter: &Meter, name: &'static str) -> Histogram<f64> {
-    meter.f64_histogram(name).with_unit("s").with_boundaries(SECONDS.to_vec()).build()
+    meter
+        .f64_histogram(name)
+        .with_unit("s")
+        .with_boundaries(SECONDS.to_vec())
+        .build()
 }

@@ -26,16 +26,29 @@ pub enum AssignmentError {
 /// # Errors
 ///
 /// [`AssignmentError`].
-pub fn linear_sum_assignment<T: Copy + Into<f64>>(cost: ArrayView2<'_, T>) -> Result<Vec<[usize; 2]>, AssignmentError> {
-    if cost.iter().any(|&entry| entry.into().is_nan() || entry.into() == f64::NEG_INFINITY) {
+pub fn linear_sum_assignment<T: Copy + Into<f64>>(
+    cost: ArrayView2<'_, T>,
+) -> Result<Vec<[usize; 2]>, AssignmentError> {
+    if cost
+        .iter()
+        .any(|&entry| entry.into().is_nan() || entry.into() == f64::NEG_INFINITY)
+    {
         return Err(AssignmentError::Invalid);
     }
     if cost.nrows() <= cost.ncols() {
         let columns = Solver::new(cost).solve()?;
-        return Ok(columns.into_iter().enumerate().map(|(row, column)| [row, column]).collect());
+        return Ok(columns
+            .into_iter()
+            .enumerate()
+            .map(|(row, column)| [row, column])
+            .collect());
     }
     let rows = Solver::new(cost.reversed_axes()).solve()?;
-    let mut pairs: Vec<_> = rows.into_iter().enumerate().map(|(column, row)| [row, column]).collect();
+    let mut pairs: Vec<_> = rows
+        .into_iter()
+        .enumerate()
+        .map(|(column, row)| [row, column])
+        .collect();
     pairs.sort_unstable();
     Ok(pairs)
 }
@@ -85,8 +98,15 @@ impl Solver {
         let (rows, columns) = matrix.dim();
         let blocks = columns.div_ceil(LANES);
         let mut cost = vec![[f64::INFINITY; LANES]; rows * blocks];
-        for (row, costs) in matrix.outer_iter().zip(cost.chunks_exact_mut(blocks.max(1))) {
-            costs.as_flattened_mut().iter_mut().zip(row).for_each(|(to, &from)| *to = from.into());
+        for (row, costs) in matrix
+            .outer_iter()
+            .zip(cost.chunks_exact_mut(blocks.max(1)))
+        {
+            costs
+                .as_flattened_mut()
+                .iter_mut()
+                .zip(row)
+                .for_each(|(to, &from)| *to = from.into());
         }
         let path = Path {
             open: vec![[0.0; LANES]; blocks],
@@ -99,7 +119,14 @@ impl Solver {
             columns: Vec::new(),
         };
         let (u, v) = (vec![0.0; rows], vec![[0.0; LANES]; blocks]);
-        Self { cost, u, v, column_of: vec![NONE; rows], row_of: vec![NONE; columns], path }
+        Self {
+            cost,
+            u,
+            v,
+            column_of: vec![NONE; rows],
+            row_of: vec![NONE; columns],
+            path,
+        }
     }
 
     /// The column of each row.
@@ -150,7 +177,12 @@ impl Solver {
     /// A column was nearest from the first row that gives its distance. That is found anew here, since most columns are
     /// never asked.
     fn way(&self) -> Vec<usize> {
-        let Path { rows, columns, closed, .. } = &self.path;
+        let Path {
+            rows,
+            columns,
+            closed,
+            ..
+        } = &self.path;
         let mut way = Vec::new();
         let mut before = columns.len();
         while let Some(step) = before.checked_sub(1) {
@@ -193,7 +225,11 @@ impl Path {
     /// open column.
     fn relax(&mut self, costs: &[Block<f64>], [length, u]: [f64; 2]) -> f64 {
         let mut nearest = f64::INFINITY;
-        let blocks = costs.iter().zip(&self.v).zip(&mut self.open).zip(&mut self.least);
+        let blocks = costs
+            .iter()
+            .zip(&self.v)
+            .zip(&mut self.open)
+            .zip(&mut self.least);
         for (((costs, v), open), least) in blocks {
             for lane in 0..LANES {
                 open[lane] = less(length + costs[lane] - u - v[lane], open[lane]);
@@ -208,8 +244,17 @@ impl Path {
     fn nearest(&self, distance: f64, row_of: &[usize]) -> usize {
         let mut first = NONE;
         let mut last_free = None;
-        for (block, open) in self.open.iter().enumerate().filter(|(block, _)| self.least[*block] == distance) {
-            for (lane, _) in open.iter().enumerate().filter(|(_, open)| **open == distance) {
+        for (block, open) in self
+            .open
+            .iter()
+            .enumerate()
+            .filter(|(block, _)| self.least[*block] == distance)
+        {
+            for (lane, _) in open
+                .iter()
+                .enumerate()
+                .filter(|(_, open)| **open == distance)
+            {
                 let column = block * LANES + lane;
                 let place = self.place[column];
                 first = first.min(place);
@@ -237,7 +282,8 @@ impl Path {
 }
 
 fn least_of(distances: &Block<f64>) -> f64 {
-    let pairs: [f64; LANES / 2] = std::array::from_fn(|lane| less(distances[lane], distances[lane + LANES / 2]));
+    let pairs: [f64; LANES / 2] =
+        std::array::from_fn(|lane| less(distances[lane], distances[lane + LANES / 2]));
     less(less(pairs[0], pairs[2]), less(pairs[1], pairs[3]))
 }
 
@@ -322,10 +368,17 @@ mod tests {
 
     fn costs(side: usize) -> impl Strategy<Value = Array2<f64>> {
         let entry = prop_oneof![(0..3_i32).prop_map(f64::from), -5.0..5.0_f64, Just(1.0)];
-        (1..=side, 0..4_usize, proptest::collection::vec(entry, side * (side + 3))).prop_map(|(rows, more, values)| {
-            let columns = rows + more;
-            Array2::from_shape_fn((rows, columns), |(row, column)| values[row * columns + column])
-        })
+        (
+            1..=side,
+            0..4_usize,
+            proptest::collection::vec(entry, side * (side + 3)),
+        )
+            .prop_map(|(rows, more, values)| {
+                let columns = rows + more;
+                Array2::from_shape_fn((rows, columns), |(row, column)| {
+                    values[row * columns + column]
+                })
+            })
     }
 
     proptest! {
@@ -359,15 +412,30 @@ mod tests {
 
     #[test]
     fn entries_that_are_no_costs_are_refused() {
-        assert_eq!(linear_sum_assignment(array![[f32::NAN]].view()), Err(AssignmentError::Invalid));
-        assert_eq!(linear_sum_assignment(array![[f64::NEG_INFINITY]].view()), Err(AssignmentError::Invalid));
+        assert_eq!(
+            linear_sum_assignment(array![[f32::NAN]].view()),
+            Err(AssignmentError::Invalid)
+        );
+        assert_eq!(
+            linear_sum_assignment(array![[f64::NEG_INFINITY]].view()),
+            Err(AssignmentError::Invalid)
+        );
         let shut = array![[1.0, f64::INFINITY], [2.0, f64::INFINITY]];
-        assert_eq!(linear_sum_assignment(shut.view()), Err(AssignmentError::Infeasible));
+        assert_eq!(
+            linear_sum_assignment(shut.view()),
+            Err(AssignmentError::Infeasible)
+        );
     }
 
     #[test]
     fn nothing_is_assigned_to_nothing() {
-        assert_eq!(linear_sum_assignment(Array2::<f64>::zeros((0, 0)).view()), Ok(vec![]));
-        assert_eq!(linear_sum_assignment(Array2::<f64>::zeros((3, 0)).view()), Ok(vec![]));
+        assert_eq!(
+            linear_sum_assignment(Array2::<f64>::zeros((0, 0)).view()),
+            Ok(vec![])
+        );
+        assert_eq!(
+            linear_sum_assignment(Array2::<f64>::zeros((3, 0)).view()),
+            Ok(vec![])
+        );
     }
 }

@@ -53,7 +53,9 @@ pub enum LabelError {
 /// If the frame is not in standard layout.
 pub fn number_cells(mut frame: ArrayViewMut2<'_, i32>) -> Result<Vec<Cell>, LabelError> {
     let columns = frame.ncols();
-    let plane = frame.as_slice_mut().expect("a frame in standard layout is one slice");
+    let plane = frame
+        .as_slice_mut()
+        .expect("a frame in standard layout is one slice");
     let runs = runs(plane, columns);
     if let Some(run) = runs.iter().find(|run| run.label < 0) {
         return Err(LabelError::Negative(run.label));
@@ -70,7 +72,9 @@ pub fn number_cells(mut frame: ArrayViewMut2<'_, i32>) -> Result<Vec<Cell>, Labe
     }
     let perimeters = perimeters(plane, columns, labels.len());
     let cells = labels.into_iter().zip(sums).zip(perimeters);
-    Ok(cells.map(|((label, sums), perimeter)| sums.cell(label, perimeter)).collect())
+    Ok(cells
+        .map(|((label, sums), perimeter)| sums.cell(label, perimeter))
+        .collect())
 }
 
 /// Neighbouring pixels of one label in one row.
@@ -88,7 +92,11 @@ fn runs(plane: &[i32], columns: usize) -> Vec<Run> {
         for pixels in line.chunk_by(|a, b| a == b) {
             let end = start + pixels.len();
             if pixels[0] != 0 {
-                runs.push(Run { row, columns: start..end, label: pixels[0] });
+                runs.push(Run {
+                    row,
+                    columns: start..end,
+                    label: pixels[0],
+                });
             }
             start = end;
         }
@@ -112,7 +120,11 @@ struct Sums {
 
 impl Sums {
     fn add(&mut self, run: &Run) {
-        let (row, start, end) = (run.row as i64, run.columns.start as i64, run.columns.end as i64);
+        let (row, start, end) = (
+            run.row as i64,
+            run.columns.start as i64,
+            run.columns.end as i64,
+        );
         if self.area == 0 {
             self.origin = [row, start];
             self.rows = row..row + 1;
@@ -134,7 +146,10 @@ impl Sums {
 
     fn cell(self, label: i32, perimeter: f64) -> Cell {
         let area = self.area as f64;
-        let centroid = [self.row + self.origin[0] * self.area, self.column + self.origin[1] * self.area];
+        let centroid = [
+            self.row + self.origin[0] * self.area,
+            self.column + self.origin[1] * self.area,
+        ];
         let indices = |range: &Range<i64>| range.start as usize..range.end as usize;
         Cell {
             label,
@@ -156,9 +171,16 @@ impl Sums {
         let a = central(self.row_row, self.row, self.row);
         let b = central(self.row_column, self.row, self.column);
         let d = central(self.column_column, self.column, self.column);
-        let (middle, half) = (f64::midpoint(a, d), (((a - d) / 2.0).powi(2) + b * b).sqrt());
+        let (middle, half) = (
+            f64::midpoint(a, d),
+            (((a - d) / 2.0).powi(2) + b * b).sqrt(),
+        );
         let (major, minor) = ((middle + half).max(0.0), (middle - half).max(0.0));
-        if major == 0.0 { 0.0 } else { (1.0 - minor / major).sqrt() }
+        if major == 0.0 {
+            0.0
+        } else {
+            (1.0 - minor / major).sqrt()
+        }
     }
 }
 
@@ -168,9 +190,19 @@ fn perimeters(plane: &[i32], columns: usize, count: usize) -> Vec<f64> {
     let borders = borders(plane, columns);
     let mut counts = vec![[0_u64; 4]; count + 1];
     for (at, &cell) in borders.iter().enumerate().filter(|(_, cell)| **cell != 0) {
-        let same = |places: [usize; 4]| places.into_iter().filter(|&place| borders[place] == cell).count();
+        let same = |places: [usize; 4]| {
+            places
+                .into_iter()
+                .filter(|&place| borders[place] == cell)
+                .count()
+        };
         let direct = same([at - width, at - 1, at + 1, at + width]);
-        let diagonal = same([at - width - 1, at - width + 1, at + width - 1, at + width + 1]);
+        let diagonal = same([
+            at - width - 1,
+            at - width + 1,
+            at + width - 1,
+            at + width + 1,
+        ]);
         counts[cell as usize][KINDS[diagonal][direct]] += 1;
     }
     let length = |[_, straight, diagonal, mixed]: &[u64; 4]| {
@@ -181,7 +213,13 @@ fn perimeters(plane: &[i32], columns: usize, count: usize) -> Vec<f64> {
 }
 
 /// What a border pixel adds, by its diagonal and direct neighbours on the border: 0 nothing, 1 one, 2 √2, 3 their mean.
-const KINDS: [[usize; 5]; 5] = [[0, 0, 1, 1, 0], [0, 3, 1, 1, 0], [2, 3, 1, 1, 0], [0, 2, 0, 0, 0], [0, 0, 0, 0, 0]];
+const KINDS: [[usize; 5]; 5] = [
+    [0, 0, 1, 1, 0],
+    [0, 3, 1, 1, 0],
+    [2, 3, 1, 1, 0],
+    [0, 2, 0, 0, 0],
+    [0, 0, 0, 0, 0],
+];
 
 /// The border pixels of a numbered plane with their numbers, all others 0, in a margin of one pixel.
 fn borders(plane: &[i32], columns: usize) -> Vec<i32> {
@@ -189,14 +227,30 @@ fn borders(plane: &[i32], columns: usize) -> Vec<i32> {
     let rows = plane.len() / columns.max(1);
     let outside = vec![0; columns];
     let mut borders = vec![0; (rows + 2) * width];
-    let lines = borders.chunks_exact_mut(width).skip(1).zip(plane.chunks_exact(columns.max(1)));
+    let lines = borders
+        .chunks_exact_mut(width)
+        .skip(1)
+        .zip(plane.chunks_exact(columns.max(1)));
     for (row, (out, here)) in lines.enumerate() {
-        let line = |row: usize| plane.get(row * columns..(row + 1) * columns).unwrap_or(&outside);
-        let (above, below) = (row.checked_sub(1).map_or(outside.as_slice(), line), line(row + 1));
+        let line = |row: usize| {
+            plane
+                .get(row * columns..(row + 1) * columns)
+                .unwrap_or(&outside)
+        };
+        let (above, below) = (
+            row.checked_sub(1).map_or(outside.as_slice(), line),
+            line(row + 1),
+        );
         let out = &mut out[1..=columns];
         out.copy_from_slice(here);
         let (left, right) = (here, here.get(2..).unwrap_or_default());
-        let inner = out.iter_mut().zip(above).zip(below).skip(1).zip(left).zip(right);
+        let inner = out
+            .iter_mut()
+            .zip(above)
+            .zip(below)
+            .skip(1)
+            .zip(left)
+            .zip(right);
         for ((((out, &above), &below), &left), &right) in inner {
             let here = *out;
             let inside = (above == here) & (below == here) & (left == here) & (right == here);
@@ -215,11 +269,17 @@ mod tests {
 
     fn frame(side: usize) -> impl Strategy<Value = Array2<i32>> {
         let labels = prop_oneof![4 => Just(0), 3 => Just(7), 2 => Just(900_000_001), 1 => Just(3)];
-        (1..=side, 1..=side, 1..4_usize, proptest::collection::vec(labels, side * side)).prop_map(
-            |(rows, columns, patch, values)| {
-                Array2::from_shape_fn((rows, columns), |(row, column)| values[row / patch * columns + column / patch])
-            },
+        (
+            1..=side,
+            1..=side,
+            1..4_usize,
+            proptest::collection::vec(labels, side * side),
         )
+            .prop_map(|(rows, columns, patch, values)| {
+                Array2::from_shape_fn((rows, columns), |(row, column)| {
+                    values[row / patch * columns + column / patch]
+                })
+            })
     }
 
     /// Everything from the definition, cell by cell over the whole frame.
@@ -239,32 +299,53 @@ mod tests {
             is_cell(row, column) && direct.iter().any(|(y, x)| !is_cell(row + y, column + x))
         };
         let around = |(row, column): (isize, isize), steps: [(isize, isize); 4]| {
-            steps.into_iter().filter(|(y, x)| is_border((row + y, column + x))).count()
+            steps
+                .into_iter()
+                .filter(|(y, x)| is_border((row + y, column + x)))
+                .count()
         };
         let root = 2.0_f64.sqrt();
-        let weight = |&pixel: &(isize, isize)| match 1 + 2 * around(pixel, direct) + 10 * around(pixel, diagonal) {
+        let weight = |&pixel: &(isize, isize)| match 1
+            + 2 * around(pixel, direct)
+            + 10 * around(pixel, diagonal)
+        {
             5 | 7 | 15 | 17 | 25 | 27 => 1.0,
             21 | 33 => root,
             13 | 23 => (1.0 + root) / 2.0,
             _ => 0.0,
         };
-        let mean =
-            |values: &dyn Fn(&(isize, isize)) -> f64| pixels.iter().map(values).sum::<f64>() / pixels.len() as f64;
+        let mean = |values: &dyn Fn(&(isize, isize)) -> f64| {
+            pixels.iter().map(values).sum::<f64>() / pixels.len() as f64
+        };
         let (r, c) = (mean(&|pixel| pixel.0 as f64), mean(&|pixel| pixel.1 as f64));
         let a = mean(&|pixel| (pixel.0 as f64 - r).powi(2));
         let b = mean(&|pixel| (pixel.0 as f64 - r) * (pixel.1 as f64 - c));
         let d = mean(&|pixel| (pixel.1 as f64 - c).powi(2));
         let half = (((a - d) / 2.0).powi(2) + b * b).sqrt();
-        let (major, minor) = (((a + d) / 2.0 + half).max(0.0), ((a + d) / 2.0 - half).max(0.0));
-        let (row, column) = (pixels.iter().map(|p| p.0 as usize), pixels.iter().map(|p| p.1 as usize));
+        let (major, minor) = (
+            ((a + d) / 2.0 + half).max(0.0),
+            ((a + d) / 2.0 - half).max(0.0),
+        );
+        let (row, column) = (
+            pixels.iter().map(|p| p.0 as usize),
+            pixels.iter().map(|p| p.1 as usize),
+        );
         Cell {
             label,
             area: pixels.len(),
             rows: row.clone().min().unwrap()..row.max().unwrap() + 1,
             columns: column.clone().min().unwrap()..column.max().unwrap() + 1,
             centroid: [r, c],
-            perimeter: pixels.iter().filter(|pixel| is_border(**pixel)).map(weight).sum(),
-            eccentricity: if major == 0.0 { 0.0 } else { (1.0 - minor / major).sqrt() },
+            perimeter: pixels
+                .iter()
+                .filter(|pixel| is_border(**pixel))
+                .map(weight)
+                .sum(),
+            eccentricity: if major == 0.0 {
+                0.0
+            } else {
+                (1.0 - minor / major).sqrt()
+            },
         }
     }
 
@@ -292,7 +373,10 @@ mod tests {
 
     #[test]
     fn a_negative_label_is_refused_and_no_cells_are_none() {
-        assert_eq!(number_cells(array![[0, -3]].view_mut()), Err(LabelError::Negative(-3)));
+        assert_eq!(
+            number_cells(array![[0, -3]].view_mut()),
+            Err(LabelError::Negative(-3))
+        );
         assert_eq!(number_cells(Array2::zeros((0, 4)).view_mut()), Ok(vec![]));
         assert_eq!(number_cells(Array2::zeros((2, 2)).view_mut()), Ok(vec![]));
     }

@@ -13,7 +13,10 @@ pub struct Borders {
 
 impl Default for Borders {
     fn default() -> Self {
-        Self { birth: 0.99, death: 0.99 }
+        Self {
+            birth: 0.99,
+            death: 0.99,
+        }
     }
 }
 
@@ -27,7 +30,11 @@ impl Default for Borders {
 ///
 /// If there are not as many flags as tracks.
 #[must_use]
-pub fn cost_matrix(probabilities: ArrayView3<'_, f32>, capped: &[bool], borders: Borders) -> Array2<f32> {
+pub fn cost_matrix(
+    probabilities: ArrayView3<'_, f32>,
+    capped: &[bool],
+    borders: Borders,
+) -> Array2<f32> {
     let (tracks, cells, _) = probabilities.dim();
     assert_eq!(tracks, capped.len(), "a flag for each track");
     let mut cost = Array2::from_elem((tracks + cells, cells + tracks), 1.0);
@@ -57,8 +64,14 @@ mod tests {
     #[test]
     fn a_capped_track_costs_as_much_as_anything_can() {
         let probabilities = array![[[0.75, 0.25, 0.0]], [[0.5, 0.5, 0.0]]];
-        let borders = Borders { birth: 0.9, death: 0.8 };
+        let borders = Borders {
+            birth: 0.9,
+            death: 0.8,
+        };
         let cost = cost_matrix(probabilities.view(), &[false, true], borders);
-        assert_eq!(cost, array![[0.25, 0.8, 1.0], [1.0, 1.0, 0.8], [0.9, 0.25, 1.0]]);
+        assert_eq!(
+            cost,
+            array![[0.25, 0.8, 1.0], [1.0, 1.0, 0.8], [0.9, 0.25, 1.0]]
+        );
     }
 }

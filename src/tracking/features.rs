@@ -54,7 +54,11 @@ pub struct Appearance {
 
 impl Default for Appearance {
     fn default() -> Self {
-        Self { side: 32, crop: Crop::Resize, norm: true }
+        Self {
+            side: 32,
+            crop: Crop::Resize,
+            norm: true,
+        }
     }
 }
 
@@ -67,14 +71,20 @@ impl Appearance {
     pub fn check(&self) -> Result<(), &'static str> {
         match (self.side, self.crop) {
             (0, _) => Err("the side of an appearance must be at least 1"),
-            (side, Crop::Fixed) if side % 2 == 1 => Err("the side of an appearance must be even for crop mode `fixed`"),
+            (side, Crop::Fixed) if side % 2 == 1 => {
+                Err("the side of an appearance must be even for crop mode `fixed`")
+            }
             _ => Ok(()),
         }
     }
 
     /// By how much centroids are moved: a fixed crop counts from the margin that it puts around the frame.
     fn margin(&self) -> usize {
-        if self.crop == Crop::Fixed { self.side } else { 0 }
+        if self.crop == Crop::Fixed {
+            self.side
+        } else {
+            0
+        }
     }
 }
 
@@ -125,7 +135,9 @@ pub fn frame_features(
     }
     let margin = appearance.margin() as f64;
     let mut features = Features {
-        centroids: Array2::from_shape_fn((cells.len(), 2), |(cell, axis)| (cells[cell].centroid[axis] + margin) as f32),
+        centroids: Array2::from_shape_fn((cells.len(), 2), |(cell, axis)| {
+            (cells[cell].centroid[axis] + margin) as f32
+        }),
         morphologies: Array2::from_shape_fn((cells.len(), 3), |(cell, which)| match which {
             0 => cells[cell].area as f32,
             1 => cells[cell].perimeter as f32,
@@ -133,11 +145,17 @@ pub fn frame_features(
         }),
         appearances: Array3::zeros((cells.len(), appearance.side, appearance.side)),
     };
-    for ((cell, picture), number) in cells.iter().zip(features.appearances.outer_iter_mut()).zip(1..) {
+    for ((cell, picture), number) in cells
+        .iter()
+        .zip(features.appearances.outer_iter_mut())
+        .zip(1..)
+    {
         match (appearance.crop, appearance.norm) {
             (Crop::Resize, _) => resized(raw, cell, picture),
             (Crop::Fixed, false) => cut(raw, cell, picture, |_| true),
-            (Crop::Fixed, true) => normalized(raw, cell, picture, |place| numbered[place] == number),
+            (Crop::Fixed, true) => {
+                normalized(raw, cell, picture, |place| numbered[place] == number)
+            }
         }
     }
     Ok(features)
@@ -157,7 +175,10 @@ fn resized(raw: ArrayView2<'_, f32>, cell: &Cell, mut picture: ArrayViewMut2<'_,
     }
     let side = picture.nrows();
     let resized = resize_image(window.insert_axis(Axis(0)).insert_axis(Axis(3)), [side; 2]);
-    picture.iter_mut().zip(&resized).for_each(|(to, &from)| *to = from);
+    picture
+        .iter_mut()
+        .zip(&resized)
+        .for_each(|(to, &from)| *to = from);
 }
 
 /// The square around the centroid; only pixels inside the frame that `is_shown` accepts are copied.
@@ -170,7 +191,9 @@ fn cut(
     let half = picture.nrows() / 2;
     let [top, left] = cell.centroid.map(|mean| mean as usize);
     for ((row, column), value) in picture.indexed_iter_mut() {
-        let place = (top + row).checked_sub(half).zip((left + column).checked_sub(half));
+        let place = (top + row)
+            .checked_sub(half)
+            .zip((left + column).checked_sub(half));
         let pixel = place.and_then(|place| raw.get(place).map(|pixel| (place, pixel)));
         if let Some(((row, column), &pixel)) = pixel
             && is_shown([row, column])
@@ -189,7 +212,12 @@ fn normalized(
 ) {
     const EPSILON: f64 = 1e-4;
     cut(raw, cell, picture.view_mut(), is_cell);
-    let lit = || picture.iter().filter(|value| **value != 0.0).map(|&value| f64::from(value));
+    let lit = || {
+        picture
+            .iter()
+            .filter(|value| **value != 0.0)
+            .map(|&value| f64::from(value))
+    };
     let count = lit().count() as f64;
     let mean = lit().sum::<f64>() / count;
     let deviation = (lit().map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt();
@@ -213,7 +241,10 @@ mod tests {
     #[test]
     fn a_box_of_one_row_comes_out_as_a_column() {
         let raw = array![[1.0, 3.0, 0.0], [0.0, 0.0, 0.0]];
-        let appearance = Appearance { side: 2, ..Appearance::default() };
+        let appearance = Appearance {
+            side: 2,
+            ..Appearance::default()
+        };
         let row = features(&raw, array![[4, 4, 0], [0, 0, 0]], appearance);
         assert_eq!(row.appearances, array![[[1.0, 1.0], [3.0, 3.0]]]);
     }
@@ -221,24 +252,58 @@ mod tests {
     #[test]
     fn a_fixed_crop_has_zeros_beyond_the_frame_and_counts_from_its_margin() {
         let raw = array![[1.0, 2.0, 5.0], [3.0, 4.0, 6.0]];
-        let appearance = Appearance { side: 2, crop: Crop::Fixed, norm: false };
+        let appearance = Appearance {
+            side: 2,
+            crop: Crop::Fixed,
+            norm: false,
+        };
         let corner = features(&raw, array![[1, 0, 0], [0, 0, 2]], appearance);
-        assert_eq!(corner.appearances, array![[[0.0, 0.0], [0.0, 1.0]], [[2.0, 5.0], [4.0, 6.0]]]);
+        assert_eq!(
+            corner.appearances,
+            array![[[0.0, 0.0], [0.0, 1.0]], [[2.0, 5.0], [4.0, 6.0]]]
+        );
         assert_eq!(corner.centroids, array![[2.0, 2.0], [3.0, 4.0]]);
     }
 
     #[test]
     fn a_dark_cell_stays_dark_when_normalized() {
-        let appearance = Appearance { side: 2, crop: Crop::Fixed, norm: true };
-        let dark = features(&Array2::zeros((3, 3)), array![[0, 0, 0], [0, 1, 0], [0, 0, 0]], appearance);
+        let appearance = Appearance {
+            side: 2,
+            crop: Crop::Fixed,
+            norm: true,
+        };
+        let dark = features(
+            &Array2::zeros((3, 3)),
+            array![[0, 0, 0], [0, 1, 0], [0, 0, 0]],
+            appearance,
+        );
         assert_eq!(dark.appearances, Array3::<f32>::zeros((1, 2, 2)));
     }
 
     #[test]
     fn odd_fixed_crops_and_unknown_modes_are_refused() {
-        assert!(Appearance { side: 15, crop: Crop::Fixed, norm: true }.check().is_err());
-        assert!(Appearance { side: 15, crop: Crop::Resize, norm: true }.check().is_ok());
-        assert_eq!("pad".parse::<Crop>(), Err("crop_mode must be either resize or fixed"));
+        assert!(
+            Appearance {
+                side: 15,
+                crop: Crop::Fixed,
+                norm: true
+            }
+            .check()
+            .is_err()
+        );
+        assert!(
+            Appearance {
+                side: 15,
+                crop: Crop::Resize,
+                norm: true
+            }
+            .check()
+            .is_ok()
+        );
+        assert_eq!(
+            "pad".parse::<Crop>(),
+            Err("crop_mode must be either resize or fixed")
+        );
         for crop in [Crop::Resize, Crop::Fixed] {
             assert_eq!(crop.to_string().parse(), Ok(crop));
         }

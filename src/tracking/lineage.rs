@@ -41,7 +41,12 @@ pub struct Lineage(pub Vec<LineageEntry>);
 impl From<&Tracks> for Lineage {
     /// The tracks, numbered from 1.
     fn from(tracks: &Tracks) -> Self {
-        Self((1..).zip(tracks.as_slice()).map(|(label, track)| entry(label, track)).collect())
+        Self(
+            (1..)
+                .zip(tracks.as_slice())
+                .map(|(label, track)| entry(label, track))
+                .collect(),
+        )
     }
 }
 
@@ -80,7 +85,8 @@ impl Lineage {
     fn written(&self, formatter: impl Formatter) -> String {
         let mut text = Vec::new();
         let mut serializer = serde_json::Serializer::with_formatter(&mut text, formatter);
-        self.serialize(&mut serializer).expect("a vector takes every byte, and keys are texts");
+        self.serialize(&mut serializer)
+            .expect("a vector takes every byte, and keys are texts");
         String::from_utf8(text).expect("JSON is UTF-8")
     }
 
@@ -90,20 +96,30 @@ impl Lineage {
     ///
     /// If it is no such text.
     pub fn from_json(text: &str) -> Result<Self, InvalidInput> {
-        serde_json::from_str(text).map_err(|error| InvalidInput(format!("the lineage cannot be read: {error}")))
+        serde_json::from_str(text)
+            .map_err(|error| InvalidInput(format!("the lineage cannot be read: {error}")))
     }
 
     /// Rows of the table of tracks of the Cell Tracking Challenge: label, first frame, last frame, parent. The parent is 0
     /// if there is none, or if it was last seen earlier than one frame before.
     #[must_use]
     pub fn isbi_rows(&self) -> Vec<[i64; 4]> {
-        let last_of: BTreeMap<i32, usize> =
-            self.0.iter().filter_map(|track| Some((track.label, *track.frames.last()?))).collect();
+        let last_of: BTreeMap<i32, usize> = self
+            .0
+            .iter()
+            .filter_map(|track| Some((track.label, *track.frames.last()?)))
+            .collect();
         let row = |track: &LineageEntry| {
             let (first, last) = (*track.frames.first()?, *track.frames.last()?);
-            let ends_before = |parent: &i32| last_of.get(parent).is_some_and(|last| last + 1 == first);
+            let ends_before =
+                |parent: &i32| last_of.get(parent).is_some_and(|last| last + 1 == first);
             let parent = track.parent.filter(ends_before).unwrap_or(0);
-            Some([i64::from(track.label), first as i64, last as i64, i64::from(parent)])
+            Some([
+                i64::from(track.label),
+                first as i64,
+                last as i64,
+                i64::from(parent),
+            ])
         };
         self.0.iter().filter_map(row).collect()
     }
@@ -111,10 +127,13 @@ impl Lineage {
     /// The text of `res_track.txt`: a line for each of [`Self::isbi_rows`], columns parted by blanks, no header.
     #[must_use]
     pub fn isbi_text(&self) -> String {
-        self.isbi_rows().into_iter().fold(String::new(), |mut text, [label, first, last, parent]| {
-            let _ = writeln!(text, "{label} {first} {last} {parent}");
-            text
-        })
+        self.isbi_rows().into_iter().fold(
+            String::new(),
+            |mut text, [label, first, last, parent]| {
+                let _ = writeln!(text, "{label} {first} {last} {parent}");
+                text
+            },
+        )
     }
 
     /// Whether the lineage and the label images `[frame, row, column]` tell the same, and every daughter begins in the frame
@@ -122,13 +141,19 @@ impl Lineage {
     #[must_use]
     pub fn is_valid(&self, labels: ArrayView3<'_, i32>) -> bool {
         let occurrences = occurrences(labels);
-        let entries: BTreeMap<i32, &LineageEntry> = self.0.iter().map(|entry| (entry.label, entry)).collect();
+        let entries: BTreeMap<i32, &LineageEntry> =
+            self.0.iter().map(|entry| (entry.label, entry)).collect();
         let follows = |daughter: &LineageEntry, parent: &LineageEntry| {
             daughter.frames.first().copied() == parent.frames.last().map(|last| last + 1)
         };
         let fits = |entry: &LineageEntry| {
-            let daughters = entry.daughters.iter().all(|label| entries.get(label).is_some_and(|it| follows(it, entry)));
-            let parent = entry.parent.is_none_or(|label| entries.get(&label).is_some_and(|it| follows(entry, it)));
+            let daughters = entry
+                .daughters
+                .iter()
+                .all(|label| entries.get(label).is_some_and(|it| follows(it, entry)));
+            let parent = entry
+                .parent
+                .is_none_or(|label| entries.get(&label).is_some_and(|it| follows(entry, it)));
             occurrences.get(&entry.label) == Some(&entry.frames) && daughters && parent
         };
         self.0.iter().all(fits) && occurrences.keys().all(|label| entries.contains_key(label))
@@ -144,19 +169,27 @@ impl Lineage {
     pub fn relabeled(&self, mut labels: Array3<i32>) -> Result<(Array3<i32>, Self), InvalidInput> {
         let occurrences = occurrences(labels.view());
         let new: BTreeMap<i32, i32> = occurrences.keys().copied().zip(1..).collect();
-        let entries: BTreeMap<i32, &LineageEntry> = self.0.iter().map(|entry| (entry.label, entry)).collect();
+        let entries: BTreeMap<i32, &LineageEntry> =
+            self.0.iter().map(|entry| (entry.label, entry)).collect();
         let relabel = |(label, frames): (i32, Vec<usize>)| {
             let missing = || InvalidInput(format!("label {label} is not in the lineage"));
             let old = entries.get(&label).ok_or_else(missing)?;
             Ok(LineageEntry {
                 label: new[&label],
                 frames,
-                daughters: old.daughters.iter().filter_map(|label| new.get(label).copied()).collect(),
+                daughters: old
+                    .daughters
+                    .iter()
+                    .filter_map(|label| new.get(label).copied())
+                    .collect(),
                 parent: old.parent.and_then(|label| new.get(&label).copied()),
                 ..LineageEntry::default()
             })
         };
-        let lineage = occurrences.into_iter().map(relabel).collect::<Result<_, InvalidInput>>()?;
+        let lineage = occurrences
+            .into_iter()
+            .map(relabel)
+            .collect::<Result<_, InvalidInput>>()?;
         labels.mapv_inplace(|label| new.get(&label).copied().unwrap_or(0));
         Ok((labels, Self(lineage)))
     }
@@ -169,7 +202,9 @@ impl Lineage {
 /// A label that 16 bits do not hold.
 pub fn isbi_masks(labels: ArrayView3<'_, i32>) -> Result<Array3<u16>, InvalidInput> {
     if let Some(label) = labels.iter().find(|label| u16::try_from(**label).is_err()) {
-        return Err(InvalidInput(format!("label {label} does not fit into the 16 bits of a mask")));
+        return Err(InvalidInput(format!(
+            "label {label} does not fit into the 16 bits of a mask"
+        )));
     }
     Ok(labels.mapv(|label| label as u16))
 }
@@ -186,7 +221,9 @@ fn occurrences(labels: ArrayView3<'_, i32>) -> BTreeMap<i32, Vec<usize>> {
             }
             previous = label;
         }
-        present.into_iter().for_each(|label| frames_of.entry(label).or_default().push(frame));
+        present
+            .into_iter()
+            .for_each(|label| frames_of.entry(label).or_default().push(frame));
     }
     frames_of
 }
@@ -230,15 +267,30 @@ impl<'de> Visitor<'de> for Entries {
 struct OneLine;
 
 impl Formatter for OneLine {
-    fn begin_array_value<W: ?Sized + std::io::Write>(&mut self, writer: &mut W, first: bool) -> std::io::Result<()> {
-        if first { Ok(()) } else { writer.write_all(b", ") }
+    fn begin_array_value<W: ?Sized + std::io::Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> std::io::Result<()> {
+        if first {
+            Ok(())
+        } else {
+            writer.write_all(b", ")
+        }
     }
 
-    fn begin_object_key<W: ?Sized + std::io::Write>(&mut self, writer: &mut W, first: bool) -> std::io::Result<()> {
+    fn begin_object_key<W: ?Sized + std::io::Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> std::io::Result<()> {
         self.begin_array_value(writer, first)
     }
 
-    fn begin_object_value<W: ?Sized + std::io::Write>(&mut self, writer: &mut W) -> std::io::Result<()> {
+    fn begin_object_value<W: ?Sized + std::io::Write>(
+        &mut self,
+        writer: &mut W,
+    ) -> std::io::Result<()> {
         writer.write_all(b": ")
     }
 }
@@ -258,7 +310,12 @@ mod tests {
             frame_div: Some(2),
             parent: None,
         };
-        let daughter = |label| LineageEntry { label, frames: vec![2], parent: Some(4), ..LineageEntry::default() };
+        let daughter = |label| LineageEntry {
+            label,
+            frames: vec![2],
+            parent: Some(4),
+            ..LineageEntry::default()
+        };
         Lineage(vec![mother, daughter(12), daughter(7)])
     }
 
@@ -276,7 +333,10 @@ mod tests {
         assert!(text.starts_with(mother), "{text}");
         assert_eq!(Lineage::default().to_json(), "{}");
         assert_eq!(Lineage::from_json(&text).expect("our own"), family());
-        assert_eq!(Lineage::from_json(&family().to_indented_json()).expect("our own"), family());
+        assert_eq!(
+            Lineage::from_json(&family().to_indented_json()).expect("our own"),
+            family()
+        );
         assert!(Lineage::from_json("[1]").is_err());
     }
 
@@ -309,7 +369,10 @@ mod tests {
 
     #[test]
     fn masks_hold_sixteen_bits() {
-        assert_eq!(isbi_masks(array![[[0, 65_535]]].view()).expect("fits"), array![[[0, 65_535]]]);
+        assert_eq!(
+            isbi_masks(array![[[0, 65_535]]].view()).expect("fits"),
+            array![[[0, 65_535]]]
+        );
         assert!(isbi_masks(array![[[65_536]]].view()).is_err());
         assert!(isbi_masks(array![[[-1]]].view()).is_err());
     }

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use ndarray::{
-    Array, Array2, Array3, Array4, Array5, ArrayD, ArrayView3, ArrayViewMut, Axis, Dimension, Ix4, RemoveAxis, Slice,
+    Array, Array2, Array3, Array4, Array5, ArrayD, ArrayView3, ArrayViewMut, Axis, Dimension, Ix4,
+    RemoveAxis, Slice,
 };
 use rayon::prelude::*;
 
@@ -65,26 +66,46 @@ impl Movie {
     /// # Panics
     ///
     /// If [`Appearance::check`] would fail.
-    pub fn new(raw: ArrayD<f32>, labels: ArrayD<i32>, appearance: Appearance) -> Result<Self, InvalidInput> {
+    pub fn new(
+        raw: ArrayD<f32>,
+        labels: ArrayD<i32>,
+        appearance: Appearance,
+    ) -> Result<Self, InvalidInput> {
         check_shapes(raw.shape(), labels.shape())?;
         let (raw, mut numbered) = (planes(raw)?, planes(labels)?);
-        let frames = numbered.axis_iter_mut(Axis(0)).into_par_iter().zip(raw.axis_iter(Axis(0)));
+        let frames = numbered
+            .axis_iter_mut(Axis(0))
+            .into_par_iter()
+            .zip(raw.axis_iter(Axis(0)));
         let frames = frames.map(|(mut labels, raw)| {
             let cells = number_cells(labels.view_mut()).map_err(|error| error.to_string())?;
             if cells.len() > MOST_CELLS {
-                return Err(format!("{} cells are more than the {MOST_CELLS} that can be tracked", cells.len()));
+                return Err(format!(
+                    "{} cells are more than the {MOST_CELLS} that can be tracked",
+                    cells.len()
+                ));
             }
-            frame_features(raw, labels.view(), &cells, &appearance).map_err(|error| error.to_string())
+            frame_features(raw, labels.view(), &cells, &appearance)
+                .map_err(|error| error.to_string())
         });
         let frames: Vec<Result<Features, String>> = frames.collect();
         let only = frames.len() == 1;
         let frames = frames.into_iter().enumerate().map(|(frame, features)| {
             let features = features.and_then(|features| checked(features, only));
-            features.map_err(|reason| InvalidInput(format!("frame {frame} of the movie cannot be tracked: {reason}")))
+            features.map_err(|reason| {
+                InvalidInput(format!(
+                    "frame {frame} of the movie cannot be tracked: {reason}"
+                ))
+            })
         });
         let frames: Vec<Features> = frames.collect::<Result<_, _>>()?;
         let most_cells = frames.iter().map(Features::len).max().unwrap_or(0);
-        Ok(Self { numbered, frames, most_cells, appearance })
+        Ok(Self {
+            numbered,
+            frames,
+            most_cells,
+            appearance,
+        })
     }
 
     /// Number of frames, at least 1.
@@ -128,14 +149,26 @@ impl Movie {
             centroids: Array3::zeros((count, cells, 2)),
             adjacency: Array3::zeros((count, cells, cells)),
         };
-        let pictures = inputs.appearances.outer_iter_mut().map(|frame| frame.index_axis_move(Axis(3), 0));
-        let shapes = inputs.morphologies.outer_iter_mut().zip(inputs.centroids.outer_iter_mut());
-        for ((features, pictures), (morphologies, centroids)) in self.frames[frames].iter().zip(pictures).zip(shapes) {
+        let pictures = inputs
+            .appearances
+            .outer_iter_mut()
+            .map(|frame| frame.index_axis_move(Axis(3), 0));
+        let shapes = inputs
+            .morphologies
+            .outer_iter_mut()
+            .zip(inputs.centroids.outer_iter_mut());
+        for ((features, pictures), (morphologies, centroids)) in
+            self.frames[frames].iter().zip(pictures).zip(shapes)
+        {
             put_first(pictures, &features.appearances);
             put_first(morphologies, &features.morphologies);
             put_first(centroids, &features.centroids);
         }
-        let frames = inputs.adjacency.axis_iter_mut(Axis(0)).into_par_iter().zip(inputs.centroids.axis_iter(Axis(0)));
+        let frames = inputs
+            .adjacency
+            .axis_iter_mut(Axis(0))
+            .into_par_iter()
+            .zip(inputs.centroids.axis_iter(Axis(0)));
         frames.for_each(|(mut neighbours, centroids)| {
             neighbours.assign(&adjacency(centroids, max_distance));
             normalize_adjacency(neighbours);
@@ -162,14 +195,25 @@ impl Movie {
         let mut current_centroids = Array3::zeros((length, tracks.len(), 2));
         for (number, track) in tracks.as_slice().iter().enumerate() {
             for (step, at) in track.history(length).enumerate() {
-                let embedding = embeddings.index_axis(Axis(0), at.frame).index_axis_move(Axis(0), at.cell);
+                let embedding = embeddings
+                    .index_axis(Axis(0), at.frame)
+                    .index_axis_move(Axis(0), at.cell);
                 let centroid = self.frames[at.frame].centroids.row(at.cell);
-                current_embeddings.index_axis_mut(Axis(0), step).row_mut(number).assign(&embedding);
-                current_centroids.index_axis_mut(Axis(0), step).row_mut(number).assign(&centroid);
+                current_embeddings
+                    .index_axis_mut(Axis(0), step)
+                    .row_mut(number)
+                    .assign(&embedding);
+                current_centroids
+                    .index_axis_mut(Axis(0), step)
+                    .row_mut(number)
+                    .assign(&centroid);
             }
         }
         let cells = Slice::from(..self.cell_count(frame));
-        let future_embeddings = embeddings.index_axis(Axis(0), frame).slice_axis(Axis(0), cells).to_owned();
+        let future_embeddings = embeddings
+            .index_axis(Axis(0), frame)
+            .slice_axis(Axis(0), cells)
+            .to_owned();
         let future = |plane: Array2<f32>| plane.insert_axis(Axis(0)).insert_axis(Axis(0));
         InferenceInputs {
             current_embeddings: current_embeddings.insert_axis(Axis(0)),
@@ -182,13 +226,21 @@ impl Movie {
     /// The movie `[frame, row, column]` with every cell painted in the label of its track: the track's place, from 1.
     #[must_use]
     pub fn painted(mut self, tracks: &Tracks) -> Array3<i32> {
-        let mut colours: Vec<Vec<i32>> = self.frames.iter().map(|frame| vec![0; frame.len() + 1]).collect();
+        let mut colours: Vec<Vec<i32>> = self
+            .frames
+            .iter()
+            .map(|frame| vec![0; frame.len() + 1])
+            .collect();
         for (label, track) in (1..).zip(tracks.as_slice()) {
             for at in &track.observations {
                 colours[at.frame][at.cell + 1] = label;
             }
         }
-        let frames = self.numbered.axis_iter_mut(Axis(0)).into_par_iter().zip(colours);
+        let frames = self
+            .numbered
+            .axis_iter_mut(Axis(0))
+            .into_par_iter()
+            .zip(colours);
         frames.for_each(|(mut frame, colours)| frame.mapv_inplace(|cell| colours[cell as usize]));
         self.numbered
     }
@@ -196,7 +248,8 @@ impl Movie {
 
 /// Puts `from` into the first entries of `to`.
 fn put_first<D: RemoveAxis>(mut to: ArrayViewMut<'_, f32, D>, from: &Array<f32, D>) {
-    to.slice_axis_mut(Axis(0), Slice::from(..from.len_of(Axis(0)))).assign(from);
+    to.slice_axis_mut(Axis(0), Slice::from(..from.len_of(Axis(0))))
+        .assign(from);
 }
 
 fn check_shapes(raw: &[usize], labels: &[usize]) -> Result<(), InvalidInput> {
@@ -214,7 +267,9 @@ fn check_shapes(raw: &[usize], labels: &[usize]) -> Result<(), InvalidInput> {
         ));
     }
     if (*channels, *label_channels) != (1, 1) {
-        return refuse(format!("a movie to track has one channel, not {channels} (labels {label_channels})"));
+        return refuse(format!(
+            "a movie to track has one channel, not {channels} (labels {label_channels})"
+        ));
     }
     if *frames == 0 {
         return refuse("the movie has no frames".to_owned());
@@ -226,9 +281,14 @@ fn check_shapes(raw: &[usize], labels: &[usize]) -> Result<(), InvalidInput> {
 fn planes<T: Clone>(movie: ArrayD<T>) -> Result<Array3<T>, InvalidInput> {
     let shape = movie.raw_dim();
     let movie = movie.into_dimensionality::<Ix4>();
-    let movie = movie.map_err(|_| InvalidInput(format!("a movie has four axes, not {}", shape.ndim())))?;
+    let movie =
+        movie.map_err(|_| InvalidInput(format!("a movie has four axes, not {}", shape.ndim())))?;
     let movie = movie.index_axis_move(Axis(3), 0);
-    Ok(if movie.is_standard_layout() { movie } else { movie.as_standard_layout().into_owned() })
+    Ok(if movie.is_standard_layout() {
+        movie
+    } else {
+        movie.as_standard_layout().into_owned()
+    })
 }
 
 /// The features, if they can be tracked.
@@ -257,7 +317,9 @@ mod tests {
     }
 
     fn reason(movie: Result<Movie, InvalidInput>) -> String {
-        movie.err().map_or_else(|| panic!("it is refused"), |error| error.to_string())
+        movie
+            .err()
+            .map_or_else(|| panic!("it is refused"), |error| error.to_string())
     }
 
     #[test]
@@ -275,10 +337,20 @@ mod tests {
         let mut labels = ArrayD::zeros(vec![3, 2, 2, 1]);
         labels[[0, 0, 0, 0]] = 1;
         labels[[2, 0, 0, 0]] = 1;
-        let refused = Movie::new(ArrayD::zeros(vec![3, 2, 2, 1]), labels, Appearance::default());
-        assert_eq!(reason(refused), "frame 1 of the movie cannot be tracked: it has no cells");
-        let single =
-            Movie::new(ArrayD::zeros(vec![1, 2, 2, 1]), ArrayD::zeros(vec![1, 2, 2, 1]), Appearance::default());
+        let refused = Movie::new(
+            ArrayD::zeros(vec![3, 2, 2, 1]),
+            labels,
+            Appearance::default(),
+        );
+        assert_eq!(
+            reason(refused),
+            "frame 1 of the movie cannot be tracked: it has no cells"
+        );
+        let single = Movie::new(
+            ArrayD::zeros(vec![1, 2, 2, 1]),
+            ArrayD::zeros(vec![1, 2, 2, 1]),
+            Appearance::default(),
+        );
         assert_eq!(single.map(|movie| movie.most_cells()).ok(), Some(0));
     }
 
@@ -286,7 +358,8 @@ mod tests {
     fn only_cells_must_be_finite() {
         let mut raw = ArrayD::zeros(vec![1, 2, 2, 1]);
         raw[[0, 1, 1, 0]] = f32::NAN;
-        let labels = |row: usize| ArrayD::from_shape_fn(vec![1, 2, 2, 1], |at| i32::from(at[1] == row));
+        let labels =
+            |row: usize| ArrayD::from_shape_fn(vec![1, 2, 2, 1], |at| i32::from(at[1] == row));
         assert!(Movie::new(raw.clone(), labels(0), Appearance::default()).is_ok());
         assert!(reason(Movie::new(raw, labels(1), Appearance::default())).contains("not finite"));
     }

@@ -11,7 +11,10 @@ const EPSILON: f32 = 1e-5;
 /// count as cells at the corner: so the models were trained.
 #[must_use]
 pub fn adjacency(centroids: ArrayView2<'_, f32>, threshold: f64) -> Array2<f32> {
-    let points: Vec<[f64; 2]> = centroids.outer_iter().map(|point| [0, 1].map(|axis| f64::from(point[axis]))).collect();
+    let points: Vec<[f64; 2]> = centroids
+        .outer_iter()
+        .map(|point| [0, 1].map(|axis| f64::from(point[axis])))
+        .collect();
     let mut adjacency = Array2::zeros((points.len(), points.len()));
     for (mut row, [y, x]) in adjacency.outer_iter_mut().zip(&points) {
         for (entry, point) in row.iter_mut().zip(&points) {
@@ -26,12 +29,16 @@ pub fn adjacency(centroids: ArrayView2<'_, f32>, threshold: f64) -> Array2<f32> 
 ///
 /// Degrees are sums of rows in `f32`, 1e-5 added; their roots are taken in `f64` and rounded to `f32`.
 pub fn normalize_adjacency(mut adjacency: ArrayViewMut2<'_, f32>) {
-    let degree = |row: ArrayView2<'_, f32>, index: usize| row.row(index).iter().sum::<f32>() + EPSILON;
-    let factors: Vec<f32> =
-        (0..adjacency.nrows()).map(|index| f64::from(degree(adjacency.view(), index)).powf(-0.5) as f32).collect();
+    let degree =
+        |row: ArrayView2<'_, f32>, index: usize| row.row(index).iter().sum::<f32>() + EPSILON;
+    let factors: Vec<f32> = (0..adjacency.nrows())
+        .map(|index| f64::from(degree(adjacency.view(), index)).powf(-0.5) as f32)
+        .collect();
     let factors = ndarray::ArrayView1::from(&factors);
     for (mut row, &factor) in adjacency.outer_iter_mut().zip(factors) {
-        Zip::from(&mut row).and(factors).for_each(|entry, &other| *entry = factor * *entry * other);
+        Zip::from(&mut row)
+            .and(factors)
+            .for_each(|entry, &other| *entry = factor * *entry * other);
     }
 }
 
@@ -44,7 +51,10 @@ mod tests {
     #[test]
     fn a_cell_at_the_threshold_is_no_neighbour() {
         let centroids = array![[0.0, 0.0], [30.0, 40.0], [3.0, 4.0]];
-        assert_eq!(adjacency(centroids.view(), 50.0), array![[1.0, 0.0, 1.0], [0.0, 1.0, 1.0], [1.0, 1.0, 1.0]]);
+        assert_eq!(
+            adjacency(centroids.view(), 50.0),
+            array![[1.0, 0.0, 1.0], [0.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
+        );
     }
 
     #[test]

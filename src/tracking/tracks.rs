@@ -85,10 +85,20 @@ impl Tracks {
     /// # Panics
     ///
     /// If `probabilities` `[track, cell, 3]` are not those of these tracks.
-    pub fn advance(&mut self, frame: usize, columns: &[usize], probabilities: ArrayView3<'_, f32>, division: f64) {
+    pub fn advance(
+        &mut self,
+        frame: usize,
+        columns: &[usize],
+        probabilities: ArrayView3<'_, f32>,
+        division: f64,
+    ) {
         let (before, cells, _) = probabilities.dim();
         assert_eq!(before, self.tracks.len(), "probabilities for each track");
-        for (row, &cell) in columns.iter().enumerate().filter(|(_, column)| **column < cells) {
+        for (row, &cell) in columns
+            .iter()
+            .enumerate()
+            .filter(|(_, column)| **column < cells)
+        {
             let seen = Observation { frame, cell };
             if row < before {
                 self.tracks[row].observations.push(seen);
@@ -105,13 +115,22 @@ impl Tracks {
     /// The next track, which begins here.
     fn found(&mut self, observation: Observation, parent: Option<usize>) {
         let number = self.tracks.len();
-        self.tracks.push(Track { observations: vec![observation], parent, ..Track::default() });
+        self.tracks.push(Track {
+            observations: vec![observation],
+            parent,
+            ..Track::default()
+        });
         if let Some(parent) = parent {
             self.tracks[parent].daughters.push(number);
         }
     }
 
-    fn parent_of(&self, cell: usize, probabilities: ArrayView3<'_, f32>, division: f64) -> Option<usize> {
+    fn parent_of(
+        &self,
+        cell: usize,
+        probabilities: ArrayView3<'_, f32>,
+        division: f64,
+    ) -> Option<usize> {
         let mut best = (division, None);
         for (track, answers) in probabilities.outer_iter().enumerate() {
             let daughter = f64::from(answers[[cell, 2]]);
@@ -141,7 +160,10 @@ impl Track {
     pub fn history(&self, length: usize) -> impl Iterator<Item = Observation> + '_ {
         let last = &self.observations[self.observations.len().saturating_sub(length)..];
         let newest = last.last().copied();
-        last.iter().copied().chain(newest.into_iter().cycle()).take(length)
+        last.iter()
+            .copied()
+            .chain(newest.into_iter().cycle())
+            .take(length)
     }
 }
 
@@ -152,7 +174,11 @@ mod tests {
     use super::*;
 
     fn seen(track: &Track) -> Vec<(usize, usize)> {
-        track.observations.iter().map(|at| (at.frame, at.cell)).collect()
+        track
+            .observations
+            .iter()
+            .map(|at| (at.frame, at.cell))
+            .collect()
     }
 
     #[test]
@@ -161,8 +187,13 @@ mod tests {
         let probabilities = array![[[0.6, 0.0, 0.4], [0.05, 0.0, 0.95]]];
         tracks.advance(1, &[0, 2, 1], probabilities.view(), 0.9);
 
-        let [parent, born, own] = tracks.as_slice() else { panic!("{tracks:?}") };
-        assert_eq!((seen(parent), &parent.daughters), (vec![(0, 0)], &vec![1, 2]));
+        let [parent, born, own] = tracks.as_slice() else {
+            panic!("{tracks:?}")
+        };
+        assert_eq!(
+            (seen(parent), &parent.daughters),
+            (vec![(0, 0)], &vec![1, 2])
+        );
         assert_eq!((parent.capped, parent.frame_div), (true, Some(1)));
         assert_eq!((seen(born), born.parent), (vec![(1, 1)], Some(0)));
         assert_eq!((seen(own), own.parent), (vec![(1, 0)], Some(0)));
@@ -172,7 +203,11 @@ mod tests {
     fn a_parent_must_be_more_probable_than_the_threshold_and_the_first_of_equals_wins() {
         let mut tracks = Tracks::begin(3);
         let daughter = f32::from_bits(0.9_f32.to_bits() + 1);
-        let probabilities = Array3::from_shape_fn((3, 1, 3), |(track, _, _)| if track > 0 { daughter } else { 0.5 });
+        let probabilities =
+            Array3::from_shape_fn(
+                (3, 1, 3),
+                |(track, _, _)| if track > 0 { daughter } else { 0.5 },
+            );
         tracks.advance(1, &[1, 2, 3, 0], probabilities.view(), f64::from(0.9_f32));
         assert_eq!(tracks.as_slice()[3].parent, Some(1));
 
@@ -184,7 +219,10 @@ mod tests {
     #[test]
     fn a_short_history_goes_on_with_its_newest_observation() {
         let observations = (0..3).map(|frame| Observation { frame, cell: 5 }).collect();
-        let track = Track { observations, ..Track::default() };
+        let track = Track {
+            observations,
+            ..Track::default()
+        };
         let frames = |length| track.history(length).map(|at| at.frame).collect::<Vec<_>>();
         assert_eq!(frames(2), [1, 2]);
         assert_eq!(frames(5), [0, 1, 2, 2, 2]);

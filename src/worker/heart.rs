@@ -50,14 +50,21 @@ impl Heart {
         limits: StageLimits,
         signs: Signs,
     ) -> anyhow::Result<Self> {
-        let heart = Self { stop: CancellationToken::new(), watch: Watch::default() };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let heart = Self {
+            stop: CancellationToken::new(),
+            watch: Watch::default(),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let (stop, watch) = (heart.stop.clone(), heart.watch.clone());
         let beats = async move {
             let beating = beat(&queue, &serving, &watch, limits, &signs);
             stop.run_until_cancelled(beating).await;
         };
-        std::thread::Builder::new().name("heart".to_owned()).spawn(move || runtime.block_on(beats))?;
+        std::thread::Builder::new()
+            .name("heart".to_owned())
+            .spawn(move || runtime.block_on(beats))?;
         Ok(heart)
     }
 
@@ -73,8 +80,15 @@ impl Heart {
 impl Watch {
     pub(super) fn begin(&self, custody: Arc<Custody>) -> Guard {
         let (sender, overdue) = oneshot::channel();
-        self.jobs().push(Watched { custody: Arc::clone(&custody), overdue: Some(sender) });
-        Guard { watch: self.clone(), custody, overdue }
+        self.jobs().push(Watched {
+            custody: Arc::clone(&custody),
+            overdue: Some(sender),
+        });
+        Guard {
+            watch: self.clone(),
+            custody,
+            overdue,
+        }
     }
 
     /// Ends the stages that have taken too long. The time since the last look does not count for jobs that
@@ -85,11 +99,18 @@ impl Watch {
             if model_server_is_down || custody.is_waiting() {
                 custody.excuse(since);
             }
-            let Some((stage, spent)) = custody.stage() else { continue };
-            let Some(limit) = limits.of(stage).filter(|limit| spent > *limit) else { continue };
+            let Some((stage, spent)) = custody.stage() else {
+                continue;
+            };
+            let Some(limit) = limits.of(stage).filter(|limit| spent > *limit) else {
+                continue;
+            };
             if let Some(overdue) = watched.overdue.take() {
                 custody.abandon();
-                let _ = overdue.send(StageDeadline { stage: custody.status(), limit });
+                let _ = overdue.send(StageDeadline {
+                    stage: custody.status(),
+                    limit,
+                });
             }
         }
     }
@@ -111,11 +132,19 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.watch.jobs().retain(|watched| !Arc::ptr_eq(&watched.custody, &self.custody));
+        self.watch
+            .jobs()
+            .retain(|watched| !Arc::ptr_eq(&watched.custody, &self.custody));
     }
 }
 
-async fn beat(queue: &Queue, serving: &serving::Client, watch: &Watch, limits: StageLimits, signs: &Signs) {
+async fn beat(
+    queue: &Queue,
+    serving: &serving::Client,
+    watch: &Watch,
+    limits: StageLimits,
+    signs: &Signs,
+) {
     let interval = queue.settings().beat_interval();
     let round = queue.settings().lease / 3;
     let mut next_round = Instant::now() + round.mul_f64(fastrand::f64());
@@ -140,7 +169,9 @@ async fn beat(queue: &Queue, serving: &serving::Client, watch: &Watch, limits: S
 
 async fn rescue(queue: &Queue) {
     match queue.sweep().await {
-        Ok(woken) => woken.iter().for_each(|key| info!(job.key = %key, "the job's children are final: it goes on")),
+        Ok(woken) => woken
+            .iter()
+            .for_each(|key| info!(job.key = %key, "the job's children are final: it goes on")),
         Err(error) => warn!(error = %error, "could not look for children that are final"),
     }
     for found in [queue.rescue().await, queue.rescue_strays().await] {

@@ -50,7 +50,10 @@ struct Failed {
 impl Failed {
     /// A failure in the stage that the job is in; `check` before the first.
     fn new(custody: &Custody, class: Class) -> Self {
-        Self { stage: custody.stage().map_or("check", |(stage, _)| stage.as_str()), reason: class.as_str() }
+        Self {
+            stage: custody.stage().map_or("check", |(stage, _)| stage.as_str()),
+            reason: class.as_str(),
+        }
     }
 }
 
@@ -82,13 +85,41 @@ impl Default for WorkerMetrics {
 impl WorkerMetrics {
     /// Adds the counters to a registry that has the labels of queue and type.
     pub(crate) fn register(&self, jobs: &mut Registry) {
-        jobs.register("job_failures", "Jobs that failed for good", self.failures.clone());
-        jobs.register("retries", "Jobs that failed and are tried again", self.retries.clone());
-        jobs.register("poison_pills", "Jobs given up because consumers died with them", self.poison_pills.clone());
-        jobs.register("pixels", "Pixels of all channels and frames of decoded images", self.pixels.clone());
-        jobs.register("job_duration_seconds", "Time from claim to end", self.durations.clone());
-        jobs.register("stage_duration_seconds", "Time of one stage of a job", self.stages.clone());
-        jobs.register("queue_wait_seconds", "Time from submission to claim", self.queue_wait.clone());
+        jobs.register(
+            "job_failures",
+            "Jobs that failed for good",
+            self.failures.clone(),
+        );
+        jobs.register(
+            "retries",
+            "Jobs that failed and are tried again",
+            self.retries.clone(),
+        );
+        jobs.register(
+            "poison_pills",
+            "Jobs given up because consumers died with them",
+            self.poison_pills.clone(),
+        );
+        jobs.register(
+            "pixels",
+            "Pixels of all channels and frames of decoded images",
+            self.pixels.clone(),
+        );
+        jobs.register(
+            "job_duration_seconds",
+            "Time from claim to end",
+            self.durations.clone(),
+        );
+        jobs.register(
+            "stage_duration_seconds",
+            "Time of one stage of a job",
+            self.stages.clone(),
+        );
+        jobs.register(
+            "queue_wait_seconds",
+            "Time from submission to claim",
+            self.queue_wait.clone(),
+        );
     }
 
     pub(super) fn waited(&self, time: Duration) {
@@ -100,11 +131,15 @@ impl WorkerMetrics {
     }
 
     pub(super) fn failed(&self, custody: &Custody, class: Class) {
-        self.failures.get_or_create(&Failed::new(custody, class)).inc();
+        self.failures
+            .get_or_create(&Failed::new(custody, class))
+            .inc();
     }
 
     pub(super) fn retried(&self, custody: &Custody, class: Class) {
-        self.retries.get_or_create(&Failed::new(custody, class)).inc();
+        self.retries
+            .get_or_create(&Failed::new(custody, class))
+            .inc();
     }
 
     /// A job is over, at least for this process; the last step took `commit`.
@@ -114,11 +149,18 @@ impl WorkerMetrics {
             Status::Failed => "failed",
             _ => "put_back",
         };
-        self.durations.get_or_create(&Ended { result }).observe(custody.age().as_secs_f64());
+        self.durations
+            .get_or_create(&Ended { result })
+            .observe(custody.age().as_secs_f64());
         let commit = ("commit", commit.as_secs_f64());
-        let stages = custody.stage_seconds().into_iter().map(|(stage, seconds)| (stage.as_str(), seconds));
+        let stages = custody
+            .stage_seconds()
+            .into_iter()
+            .map(|(stage, seconds)| (stage.as_str(), seconds));
         for (stage, seconds) in stages.chain([commit]) {
-            self.stages.get_or_create(&InStage { stage }).observe(seconds);
+            self.stages
+                .get_or_create(&InStage { stage })
+                .observe(seconds);
         }
         self.pixels.inc_by(custody.pixels());
     }
@@ -145,7 +187,11 @@ impl Signs {
 
     /// How long there has been a job without a break, if there is one.
     pub(crate) fn busy_for(&self) -> Option<Duration> {
-        if self.busy() > 0 { self.busy_since.age() } else { None }
+        if self.busy() > 0 {
+            self.busy_since.age()
+        } else {
+            None
+        }
     }
 
     /// How many slots have a job.

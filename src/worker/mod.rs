@@ -56,7 +56,8 @@ struct Spans {
 impl Spans {
     /// Runs inside both; what is spawned knows only the inner one of itself.
     fn around<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
-        work.instrument(self.trace.clone()).instrument(self.log.clone())
+        work.instrument(self.trace.clone())
+            .instrument(self.log.clone())
     }
 }
 
@@ -82,17 +83,26 @@ impl Worker {
             worker.metrics.signs.clone(),
         )?;
         let queue = worker.queue.clone();
-        let _writer = AbortOnDropHandle::new(tokio::spawn(async move { queue.write_fields().await }));
+        let _writer =
+            AbortOnDropHandle::new(tokio::spawn(async move { queue.write_fields().await }));
         let slots = TaskTracker::new();
         let deadline = CancellationToken::new();
         for slot in 0..worker.queue.slots() {
-            slots.spawn(Arc::clone(&worker).slot(slot, heart.watch(), stop.clone(), deadline.clone()));
+            slots.spawn(Arc::clone(&worker).slot(
+                slot,
+                heart.watch(),
+                stop.clone(),
+                deadline.clone(),
+            ));
         }
         slots.close();
         worker.metrics.signs.start();
         stop.cancelled().await;
         let grace = worker.policy.grace;
-        info!(grace_s = grace.as_secs_f64(), "stopping: no new jobs, running ones may finish");
+        info!(
+            grace_s = grace.as_secs_f64(),
+            "stopping: no new jobs, running ones may finish"
+        );
         if tokio::time::timeout(grace, slots.wait()).await.is_err() {
             deadline.cancel();
             slots.wait().await;
@@ -101,25 +111,45 @@ impl Worker {
         Ok(())
     }
 
-    async fn slot(self: Arc<Self>, slot: usize, watch: Watch, stop: CancellationToken, deadline: CancellationToken) {
-        while stop.run_until_cancelled(self.peers_are_there()).await.is_some() {
+    async fn slot(
+        self: Arc<Self>,
+        slot: usize,
+        watch: Watch,
+        stop: CancellationToken,
+        deadline: CancellationToken,
+    ) {
+        while stop
+            .run_until_cancelled(self.peers_are_there())
+            .await
+            .is_some()
+        {
             let asked = SystemTime::now();
             // Never raced against `stop`: a cancelled claim could lose a job that Redis has already moved.
             match self.queue.claim(slot, &stop).await {
                 Ok(Some((claim, fields))) => {
-                    let log = info_span!("job", job.key = %claim.key, queue = self.queue.name(), slot);
-                    let spans = Spans { log, trace: self.traced(&claim, &fields, slot, asked) };
+                    let log =
+                        info_span!("job", job.key = %claim.key, queue = self.queue.name(), slot);
+                    let spans = Spans {
+                        log,
+                        trace: self.traced(&claim, &fields, slot, asked),
+                    };
                     let _busy = self.metrics.signs.take_slot();
-                    if let Some(waited) = fields.get(job::CREATED_AT.as_bytes()).and_then(|at| job::age_of(at)) {
+                    if let Some(waited) = fields
+                        .get(job::CREATED_AT.as_bytes())
+                        .and_then(|at| job::age_of(at))
+                    {
                         self.metrics.waited(waited);
                     }
                     let job = Job::new(self.queue.clone(), claim, fields);
-                    spans.around(self.work(job, &spans, &watch, &deadline)).await;
+                    spans
+                        .around(self.work(job, &spans, &watch, &deadline))
+                        .await;
                 }
                 Ok(None) => {}
                 Err(error) => {
                     error!(error = %error, "cannot claim jobs; trying again");
-                    stop.run_until_cancelled(tokio::time::sleep(PAUSE_AFTER_ERROR)).await;
+                    stop.run_until_cancelled(tokio::time::sleep(PAUSE_AFTER_ERROR))
+                        .await;
                 }
             }
         }
@@ -129,9 +159,15 @@ impl Worker {
     fn traced(&self, claim: &Claim, fields: &RawFields, slot: usize, asked: SystemTime) -> Span {
         let (key, server) = (claim.key.to_string(), self.queue.server_address());
         let name = format!("process {}", self.queue.name());
-        let span = info_span!(target: traces::TARGET, "process", otel.name = name, otel.kind = "consumer");
+        let span =
+            info_span!(target: traces::TARGET, "process", otel.name = name, otel.kind = "consumer");
         let context = job::trace_context(fields);
-        let message = Message { key: &key, slot, server: &server, context: &context };
+        let message = Message {
+            key: &key,
+            slot,
+            server: &server,
+            context: &context,
+        };
         self.traces.begin(&span, message, asked);
         span
     }
@@ -161,7 +197,9 @@ impl Worker {
             Ok(None) => {}
             Ok(Some(moment)) => match custody.postpone(moment).await {
                 Ok(Settled::Due) => {}
-                Ok(Settled::Committed) => return info!(until_ms = moment, "the job's time has not come"),
+                Ok(Settled::Committed) => {
+                    return info!(until_ms = moment, "the job's time has not come");
+                }
                 settled => return report(&custody, settled),
             },
             Err(error) => return report(&custody, self.settle_failure(&custody, &error).await),
@@ -176,11 +214,12 @@ impl Worker {
         custody.end_work();
         let began = Instant::now();
         let settled = match end {
-            End::Consumed(Ok(Outcome::Done(output))) => match custody.disown_children(self.policy.child_lifetime).await
-            {
-                Ok(()) => custody.finish(&output).await,
-                Err(error) => Err(error),
-            },
+            End::Consumed(Ok(Outcome::Done(output))) => {
+                match custody.disown_children(self.policy.child_lifetime).await {
+                    Ok(()) => custody.finish(&output).await,
+                    Err(error) => Err(error),
+                }
+            }
             End::Consumed(Ok(Outcome::Wait(children))) => {
                 let parked = custody.park(&children).await;
                 self.ended(&custody, began.elapsed());
@@ -204,7 +243,8 @@ impl Worker {
     /// Counts a job that was let go of; the last step took `commit`.
     fn ended(&self, custody: &Custody, commit: Duration) {
         self.metrics.ended(custody, commit);
-        self.traces.measure(custody.age(), custody.failure().map(Class::as_str), commit);
+        self.traces
+            .measure(custody.age(), custody.failure().map(Class::as_str), commit);
     }
 
     /// Lets the consumer work in a task of its own, so that even one that never yields holds up nothing but itself.
@@ -231,7 +271,11 @@ impl Worker {
     }
 
     /// Has the job tried again if that may help and is not spent, else fails it.
-    async fn settle_failure(&self, custody: &Custody, error: &anyhow::Error) -> Result<Settled, queue::Error> {
+    async fn settle_failure(
+        &self,
+        custody: &Custody,
+        error: &anyhow::Error,
+    ) -> Result<Settled, queue::Error> {
         let class = reason::class(error);
         let reason = reason::text(error, custody.status());
         let (count, most) = match class {
@@ -256,9 +300,15 @@ impl Worker {
 
 fn report(custody: &Custody, settled: Result<Settled, queue::Error>) {
     match settled {
-        Ok(Settled::Committed | Settled::Due) => info!(status = %custody.status(), "the job is settled"),
-        Ok(Settled::Gone) => warn!("the job's hash has vanished (expired or deleted): its result is dropped"),
-        Ok(Settled::Moved | Settled::Lost) => warn!("the job went to another consumer: its result is dropped"),
+        Ok(Settled::Committed | Settled::Due) => {
+            info!(status = %custody.status(), "the job is settled")
+        }
+        Ok(Settled::Gone) => {
+            warn!("the job's hash has vanished (expired or deleted): its result is dropped")
+        }
+        Ok(Settled::Moved | Settled::Lost) => {
+            warn!("the job went to another consumer: its result is dropped")
+        }
         Err(error) => {
             custody.abandon();
             error!(error = %error, "could not settle the job; it is tried again when its lease has ended");
@@ -268,5 +318,6 @@ fn report(custody: &Custody, settled: Result<Settled, queue::Error>) {
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
 }

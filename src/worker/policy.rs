@@ -37,30 +37,65 @@ pub(crate) struct StageLimits {
 impl Policy {
     /// Reads `MAX_ATTEMPTS`, `MAX_CRASHES` and the like.
     pub(crate) fn load(reader: &mut Reader<'_>) -> Self {
-        let max_attempts = reader.parsed("MAX_ATTEMPTS", 1, "attempts at a job that fails in a way that may pass");
-        let max_crashes = reader.parsed("MAX_CRASHES", 3, "consumers that may die with a job before it is given up");
+        let max_attempts = reader.parsed(
+            "MAX_ATTEMPTS",
+            1,
+            "attempts at a job that fails in a way that may pass",
+        );
+        let max_crashes = reader.parsed(
+            "MAX_CRASHES",
+            3,
+            "consumers that may die with a job before it is given up",
+        );
         for (name, value) in [("MAX_ATTEMPTS", max_attempts), ("MAX_CRASHES", max_crashes)] {
             if value == 0 {
                 reader.problem(name, "`0` cannot be used: expected 1 or more");
             }
         }
-        let doc = "longest first pause before another attempt, seconds; doubles up to 60 times that";
+        let doc =
+            "longest first pause before another attempt, seconds; doubles up to 60 times that";
         let backoff = reader.seconds("RETRY_BACKOFF", 2.0, doc);
-        let mut limit = |name, default, doc| Some(reader.seconds(name, default, doc)).filter(|limit| !limit.is_zero());
+        let mut limit = |name, default, doc| {
+            Some(reader.seconds(name, default, doc)).filter(|limit| !limit.is_zero())
+        };
         let limits = StageLimits {
             download: limit(
                 "DOWNLOAD_TIMEOUT",
                 300.0,
                 "longest time for fetching a job's input, seconds; 0 is no limit",
             ),
-            predict: limit("PREDICT_TIMEOUT", 600.0, "longest time for preparing and predicting; 0 is no limit"),
-            post_process: limit("POSTPROCESS_TIMEOUT", 600.0, "longest time for post-processing; 0 is no limit"),
-            upload: limit("UPLOAD_TIMEOUT", 300.0, "longest time for packing and storing; 0 is no limit"),
+            predict: limit(
+                "PREDICT_TIMEOUT",
+                600.0,
+                "longest time for preparing and predicting; 0 is no limit",
+            ),
+            post_process: limit(
+                "POSTPROCESS_TIMEOUT",
+                600.0,
+                "longest time for post-processing; 0 is no limit",
+            ),
+            upload: limit(
+                "UPLOAD_TIMEOUT",
+                300.0,
+                "longest time for packing and storing; 0 is no limit",
+            ),
         };
-        let grace = reader.seconds("SHUTDOWN_GRACE", 25.0, "time for running jobs after SIGTERM, seconds");
-        let doc = "time for which the parts of an archive or movie are kept when it is over, seconds";
+        let grace = reader.seconds(
+            "SHUTDOWN_GRACE",
+            25.0,
+            "time for running jobs after SIGTERM, seconds",
+        );
+        let doc =
+            "time for which the parts of an archive or movie are kept when it is over, seconds";
         let child_lifetime = reader.seconds("EXPIRE_TIME", 3600.0, doc);
-        Self { max_attempts, max_crashes, backoff, limits, grace, child_lifetime }
+        Self {
+            max_attempts,
+            max_crashes,
+            backoff,
+            limits,
+            grace,
+            child_lifetime,
+        }
     }
 
     /// A pause before the next attempt, after so many have failed: at random, so that jobs that failed together do not come
@@ -69,8 +104,12 @@ impl Policy {
         if class == Class::Crash && failed == 1 {
             return Duration::ZERO;
         }
-        let doubled = 1_u32.checked_shl(u32::try_from(failed - 1).unwrap_or(u32::MAX)).unwrap_or(u32::MAX);
-        self.backoff.saturating_mul(doubled.min(LONGEST_PAUSE)).mul_f64(fastrand::f64())
+        let doubled = 1_u32
+            .checked_shl(u32::try_from(failed - 1).unwrap_or(u32::MAX))
+            .unwrap_or(u32::MAX);
+        self.backoff
+            .saturating_mul(doubled.min(LONGEST_PAUSE))
+            .mul_f64(fastrand::f64())
     }
 }
 
@@ -97,8 +136,11 @@ mod tests {
     #[test]
     fn pauses_are_random_and_grow_to_a_ceiling() {
         let policy = policy(&[("RETRY_BACKOFF", "2")]);
-        let longest =
-            |failed| (0..1000).map(|_| policy.pause(Class::Deadline, failed).as_secs_f64()).fold(0.0, f64::max);
+        let longest = |failed| {
+            (0..1000)
+                .map(|_| policy.pause(Class::Deadline, failed).as_secs_f64())
+                .fold(0.0, f64::max)
+        };
         assert!((1.5..=2.0).contains(&longest(1)));
         assert!((6.0..=8.0).contains(&longest(3)));
         assert!((100.0..=120.0).contains(&longest(50)) && longest(u64::MAX) <= 120.0);
@@ -114,6 +156,9 @@ mod tests {
     fn a_limit_of_zero_is_none() {
         let policy = policy(&[("UPLOAD_TIMEOUT", "0")]);
         assert_eq!(policy.limits.of(Stage::Upload), None);
-        assert_eq!(policy.limits.of(Stage::Download), Some(Duration::from_secs(300)));
+        assert_eq!(
+            policy.limits.of(Stage::Download),
+            Some(Duration::from_secs(300))
+        );
     }
 }

@@ -14,9 +14,15 @@ const KIND: Kind = Kind {
     about: "segments an image, unless that is poison",
     queue_suffix: "",
     configure: |reader| {
-        let image = Registry::builtin().find("image").expect("the library brings it");
+        let image = Registry::builtin()
+            .find("image")
+            .expect("the library brings it");
         let build = (image.configure)(reader);
-        Box::new(|clients| Box::new(Chaos { image: build(clients) }))
+        Box::new(|clients| {
+            Box::new(Chaos {
+                image: build(clients),
+            })
+        })
     },
 };
 

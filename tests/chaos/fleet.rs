@@ -35,10 +35,22 @@ impl Fleet {
     /// Starts all of them; a job is given up after so many deaths.
     pub(crate) fn start(servers: &Servers, max_crashes: u32) -> Self {
         let logs = tempfile::tempdir().expect("a folder for logs");
-        let mut fleet = Self { pods: Vec::new(), logs, names: 0, random: fastrand::Rng::with_seed(7), max_crashes };
+        let mut fleet = Self {
+            pods: Vec::new(),
+            logs,
+            names: 0,
+            random: fastrand::Rng::with_seed(7),
+            max_crashes,
+        };
         for kind in KINDS {
             let name = fleet.fresh_name();
-            fleet.pods.push(Pod { kind, name, child: None, paused_until: None, starts_at: Instant::now() });
+            fleet.pods.push(Pod {
+                kind,
+                name,
+                child: None,
+                paused_until: None,
+                starts_at: Instant::now(),
+            });
         }
         fleet.tick(servers);
         fleet
@@ -71,7 +83,10 @@ impl Fleet {
             {
                 let _ = kill_process(Pid::from_child(child), Signal::CONT);
             }
-            let ended = pod.child.as_mut().is_some_and(|child| child.try_wait().expect("it can be asked").is_some());
+            let ended = pod
+                .child
+                .as_mut()
+                .is_some_and(|child| child.try_wait().expect("it can be asked").is_some());
             if ended {
                 pod.child = None;
                 pod.paused_until = None;
@@ -113,7 +128,9 @@ impl Fleet {
         let texts: Vec<_> = texts.collect();
         texts.into_iter().flat_map(|text| {
             // A process that was killed may have left half a line.
-            text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect::<Vec<_>>()
+            text.lines()
+                .filter_map(|line| serde_json::from_str(line).ok())
+                .collect::<Vec<_>>()
         })
     }
 
@@ -121,17 +138,31 @@ impl Fleet {
     pub(crate) fn keep_logs(&self) -> PathBuf {
         let kept = std::env::temp_dir().join(format!("chaos-{}", std::process::id()));
         let _ = std::fs::create_dir_all(&kept);
-        for file in std::fs::read_dir(self.logs.path()).expect("the folder of logs").flatten() {
+        for file in std::fs::read_dir(self.logs.path())
+            .expect("the folder of logs")
+            .flatten()
+        {
             let _ = std::fs::copy(file.path(), kept.join(file.file_name()));
         }
         kept
     }
 
     fn spawn(&self, Pod { kind, name, .. }: &Pod, servers: &Servers) -> Child {
-        let log = File::options().create(true).append(true).open(self.logs.path().join(name)).expect("a log");
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.logs.path().join(name))
+            .expect("a log");
         let settings = [
             ("HOSTNAME", name.as_str()),
-            ("QUEUE", if *kind == "tracking" { "tracking" } else { super::QUEUE }),
+            (
+                "QUEUE",
+                if *kind == "tracking" {
+                    "tracking"
+                } else {
+                    super::QUEUE
+                },
+            ),
             ("SEGMENTATION_QUEUE", super::QUEUE),
             ("CONSUMER_TYPE", kind),
             ("CONCURRENCY", "2"),
@@ -165,7 +196,10 @@ impl Fleet {
         if pod.paused_until.is_some() && signal != Signal::KILL {
             return 0;
         }
-        let sent = pod.child.as_ref().is_some_and(|child| kill_process(Pid::from_child(child), signal).is_ok());
+        let sent = pod
+            .child
+            .as_ref()
+            .is_some_and(|child| kill_process(Pid::from_child(child), signal).is_ok());
         u64::from(sent)
     }
 

@@ -37,14 +37,22 @@ impl Plan {
     fn from_environment() -> Self {
         let number = |name: &str, default| {
             let text = std::env::var(name).ok().filter(|text| !text.is_empty());
-            text.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
+            text.map_or(default, |text| {
+                text.parse()
+                    .unwrap_or_else(|_| panic!("{name}={text} is not a number"))
+            })
         };
         let topology = match std::env::var("TOPOLOGY").as_deref() {
             Ok("sentinel") => Topology::Sentinel,
             Ok("plain" | "") | Err(_) => Topology::Plain,
             Ok(other) => panic!("TOPOLOGY={other} is neither plain nor sentinel"),
         };
-        Self { seed: number("SEED", 1), seconds: number("SECONDS", 30), jobs: number("JOBS", 300) as usize, topology }
+        Self {
+            seed: number("SEED", 1),
+            seconds: number("SECONDS", 30),
+            jobs: number("JOBS", 300) as usize,
+            topology,
+        }
     }
 
     /// Deaths that only poison reaches: pods die every two seconds, and in a long run bad luck adds up.
@@ -59,16 +67,25 @@ fn main() -> ExitCode {
         return consumer::run();
     }
     // As other tests do, it runs unless a filter names something else.
-    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let filter = std::env::args()
+        .skip(1)
+        .find(|argument| !argument.starts_with('-'));
     if filter.is_some_and(|filter| !"chaos".contains(&filter)) {
         return ExitCode::SUCCESS;
     }
     let plan = Plan::from_environment();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let verdict = runtime.block_on(run(plan));
     runtime.shutdown_timeout(Duration::from_millis(100));
     println!("{}", verdict.json(plan));
-    if verdict.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if verdict.is_clean() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 async fn run(plan: Plan) -> Verdict {
@@ -110,7 +127,9 @@ async fn act(event: Event, servers: &mut Servers, fleet: &mut Fleet, ledger: &mu
         Event::FailOver => counts.failovers += servers.fail_over().await,
         Event::Cut(time) => counts.cuts += servers.cut(time),
         Event::Slow(time) => counts.delays += servers.slow(time),
-        Event::Storage(status, time) => counts.storage_faults += servers.break_storage(status, time),
+        Event::Storage(status, time) => {
+            counts.storage_faults += servers.break_storage(status, time)
+        }
         Event::Models(time) => counts.model_outages += servers.stop_models(time).await,
     }
 }

@@ -28,7 +28,12 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("an address").port();
         let generation = watch::Sender::new(0);
-        let state = State { target, closed: AtomicBool::new(false), delay_ms: AtomicU64::new(0), generation };
+        let state = State {
+            target,
+            closed: AtomicBool::new(false),
+            delay_ms: AtomicU64::new(0),
+            generation,
+        };
         let state = Arc::new(state);
         let accepting = Arc::clone(&state);
         tokio::spawn(async move {
@@ -44,7 +49,9 @@ impl Proxy {
     /// Ends all connections and lets none come up until it is opened again.
     pub(crate) fn close(&self) {
         self.state.closed.store(true, Ordering::Relaxed);
-        self.state.generation.send_modify(|generation| *generation += 1);
+        self.state
+            .generation
+            .send_modify(|generation| *generation += 1);
     }
 
     pub(crate) fn open(&self) {
@@ -53,15 +60,20 @@ impl Proxy {
 
     /// Every piece of data waits so long.
     pub(crate) fn delay(&self, delay: Duration) {
-        self.state.delay_ms.store(delay.as_millis() as u64, Ordering::Relaxed);
+        self.state
+            .delay_ms
+            .store(delay.as_millis() as u64, Ordering::Relaxed);
     }
 }
 
 async fn connect(client: TcpStream, state: Arc<State>) {
     let mut ends = state.generation.subscribe();
-    let Ok(server) = TcpStream::connect(state.target).await else { return };
+    let Ok(server) = TcpStream::connect(state.target).await else {
+        return;
+    };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
-    let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+    let ((from_client, to_client), (from_server, to_server)) =
+        (client.into_split(), server.into_split());
     tokio::select! {
         () = copy(from_client, to_server, &state) => {}
         () = copy(from_server, to_client, &state) => {}

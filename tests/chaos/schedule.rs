@@ -36,12 +36,17 @@ pub(crate) struct Schedule {
 
 impl Schedule {
     pub(crate) fn new(seed: u64, topology: Topology) -> Self {
-        Self { random: fastrand::Rng::with_seed(seed), at: Duration::from_millis(500), topology }
+        Self {
+            random: fastrand::Rng::with_seed(seed),
+            at: Duration::from_millis(500),
+            topology,
+        }
     }
 
     pub(crate) fn next(&mut self) -> Next {
         self.at += Duration::from_millis(self.random.u64(150..500));
-        let millis = |random: &mut fastrand::Rng, from, to| Duration::from_millis(random.u64(from..to));
+        let millis =
+            |random: &mut fastrand::Rng, from, to| Duration::from_millis(random.u64(from..to));
         let (random, lease) = (&mut self.random, LEASE.as_millis() as u64);
         let event = match random.u32(0..1000) {
             0..600 => Event::Kill(random.u64(..)),
@@ -51,7 +56,10 @@ impl Schedule {
             830..860 => Event::RestartRedis(millis(random, 50, 1500)),
             860..890 => Event::Cut(millis(random, 10, 3000)),
             890..920 => Event::Slow(millis(random, 200, 2000)),
-            920..970 => Event::Storage(if random.bool() { 500 } else { 503 }, millis(random, 100, 2500)),
+            920..970 => Event::Storage(
+                if random.bool() { 500 } else { 503 },
+                millis(random, 100, 2500),
+            ),
             _ => Event::Models(millis(random, 100, 2500)),
         };
         Next { at: self.at, event }

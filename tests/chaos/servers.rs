@@ -44,7 +44,10 @@ impl Servers {
         if topology == Topology::Sentinel {
             let replica = Replica::start(&nodes[0]);
             // A master without a replica takes no writes: else those of its last moments would be lost.
-            nodes.iter().chain([&replica.redis]).for_each(Redis::refuse_writes_without_replica);
+            nodes
+                .iter()
+                .chain([&replica.redis])
+                .for_each(Redis::refuse_writes_without_replica);
             replica.catch_up(&nodes[0]);
             let quick = "sentinel down-after-milliseconds mymaster 1000\nsentinel failover-timeout mymaster 3000\n";
             let started = Sentinel::start_with(&nodes[0], "mymaster", quick);
@@ -61,7 +64,11 @@ impl Servers {
         std::fs::write(s3.folder().join("uploads/cells.zip"), archive()).expect("an object");
         std::fs::write(s3.folder().join("uploads/movie.tif"), movie()).expect("an object");
         let model_port = free_port();
-        let models = Some(ModelServer::start(model_port, models()).await.expect("the port is free"));
+        let models = Some(
+            ModelServer::start(model_port, models())
+                .await
+                .expect("the port is free"),
+        );
         Self {
             nodes,
             sentinel,
@@ -79,7 +86,10 @@ impl Servers {
 
     /// The settings of a consumer that are about servers.
     pub(crate) fn environment(&self) -> Vec<(String, String)> {
-        let port = self.sentinel.as_ref().map_or(self.proxy.port, |sentinel| sentinel.port);
+        let port = self
+            .sentinel
+            .as_ref()
+            .map_or(self.proxy.port, |sentinel| sentinel.port);
         let mut variables = self.s3.environment();
         variables.extend(
             [
@@ -116,13 +126,20 @@ impl Servers {
     }
 
     pub(crate) async fn fail_over(&mut self) -> u64 {
-        let Some(sentinel) = &self.sentinel else { return 0 };
+        let Some(sentinel) = &self.sentinel else {
+            return 0;
+        };
         u64::from(sentinel.knows_a_replica("mymaster") && sentinel.try_fail_over("mymaster"))
     }
 
     pub(crate) fn cut(&mut self, time: Duration) -> u64 {
         if self.topology == Topology::Sentinel {
-            return self.nodes.iter().map(Redis::drop_clients).sum::<u64>().min(1);
+            return self
+                .nodes
+                .iter()
+                .map(Redis::drop_clients)
+                .sum::<u64>()
+                .min(1);
         }
         self.proxy.close();
         self.proxy_back = Some(Instant::now() + time);
@@ -144,7 +161,9 @@ impl Servers {
     }
 
     pub(crate) async fn stop_models(&mut self, time: Duration) -> u64 {
-        let Some(models) = self.models.take() else { return 0 };
+        let Some(models) = self.models.take() else {
+            return 0;
+        };
         drop(models);
         self.models_back = Some(Instant::now() + time);
         1
@@ -175,7 +194,12 @@ impl Servers {
     /// Brings everything back.
     pub(crate) async fn calm(&mut self) {
         let now = Instant::now();
-        for at in [&mut self.redis_back, &mut self.proxy_back, &mut self.swift_again, &mut self.models_back] {
+        for at in [
+            &mut self.redis_back,
+            &mut self.proxy_back,
+            &mut self.swift_again,
+            &mut self.models_back,
+        ] {
             *at = at.map(|_| now);
         }
         self.s3.fail_for(Duration::ZERO, Fault::HangUp);
@@ -192,7 +216,16 @@ impl Servers {
 pub(crate) const ARCHIVED: usize = 5;
 
 fn archive() -> Vec<u8> {
-    let entry = |n| (format!("plate/{n}.tif"), if n == 2 { b"II*\0broken".to_vec() } else { image() });
+    let entry = |n| {
+        (
+            format!("plate/{n}.tif"),
+            if n == 2 {
+                b"II*\0broken".to_vec()
+            } else {
+                image()
+            },
+        )
+    };
     write_zip((0..ARCHIVED).map(entry)).expect("it fits in memory")
 }
 
@@ -200,7 +233,10 @@ fn models() -> Vec<Model> {
     vec![
         boxq::model("nuclear", "NuclearSegmentation:6", [64, 64]),
         graph_models::encoder(&ModelId::new("NuclearTrackingNE", 6)),
-        graph_models::inference(&ModelId::new("NuclearTrackingInf", 6), &graph_models::defaults()),
+        graph_models::inference(
+            &ModelId::new("NuclearTrackingInf", 6),
+            &graph_models::defaults(),
+        ),
     ]
 }
 
@@ -210,7 +246,11 @@ pub(crate) const FRAMES: usize = 4;
 /// A bright square that moves.
 fn movie() -> Vec<u8> {
     let movie = ndarray::Array3::from_shape_fn((FRAMES, 64, 64), |(frame, row, column)| {
-        if row.abs_diff(20 + frame) < 8 && column.abs_diff(30) < 8 { 200.0_f32 } else { 20.0 }
+        if row.abs_diff(20 + frame) < 8 && column.abs_diff(30) < 8 {
+            200.0_f32
+        } else {
+            20.0
+        }
     });
     redis_consumer::images::encode_tiff(movie.view().into_dyn())
 }
@@ -218,7 +258,11 @@ fn movie() -> Vec<u8> {
 /// A picture of 64 x 64 pixels with a few bright squares.
 fn image() -> Vec<u8> {
     let pixels = ndarray::Array2::from_shape_fn((64, 64), |(row, column)| {
-        if (row / 8 + column / 8) % 3 == 0 { 1000.0_f32 + row as f32 } else { 100.0 }
+        if (row / 8 + column / 8) % 3 == 0 {
+            1000.0_f32 + row as f32
+        } else {
+            100.0
+        }
     });
     redis_consumer::images::encode_tiff(pixels.view().into_dyn())
 }

@@ -54,12 +54,18 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     pub(crate) fn new(plan: Plan) -> Self {
-        Self { plan, submitted: 0, counts: Counts::default() }
+        Self {
+            plan,
+            submitted: 0,
+            counts: Counts::default(),
+        }
     }
 
     /// The keys of all jobs so far.
     fn keys(&self) -> Vec<String> {
-        (0..self.submitted).map(|number| key(number, kind(number, self.plan.jobs))).collect()
+        (0..self.submitted)
+            .map(|number| key(number, kind(number, self.plan.jobs)))
+            .collect()
     }
 
     /// Submits jobs until this share of them is. While there is no master, none is.
@@ -68,7 +74,9 @@ impl Ledger {
         if self.submitted >= wanted {
             return;
         }
-        let Some(master) = servers.master() else { return };
+        let Some(master) = servers.master() else {
+            return;
+        };
         while self.submitted < wanted {
             let until = wanted.min(self.submitted + 20);
             for number in self.submitted..until {
@@ -103,7 +111,8 @@ impl Ledger {
             // not answer is asked again.
             let is_over = |master: &Redis| {
                 let hashes = master.try_hashes(&self.keys());
-                hashes.is_ok_and(|hashes| hashes.iter().all(is_final)) && master.keys("processing-*").is_empty()
+                hashes.is_ok_and(|hashes| hashes.iter().all(is_final))
+                    && master.keys("processing-*").is_empty()
             };
             if servers.master().is_some_and(is_over) {
                 // The last writes about them are under way.
@@ -147,7 +156,9 @@ fn submit(master: &Redis, number: usize, kind: Kind) -> redis::RedisResult<()> {
     ];
     let mut both = redis::pipe();
     // A second time only if the first got no answer: a job that is there stays as it is.
-    both.cmd("EVAL").arg("if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('HSET', KEYS[1], unpack(ARGV)) end");
+    both.cmd("EVAL").arg(
+        "if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('HSET', KEYS[1], unpack(ARGV)) end",
+    );
     both.arg(1).arg(&key);
     fields.iter().for_each(|(name, value)| {
         both.arg(name).arg(value);
@@ -158,7 +169,8 @@ fn submit(master: &Redis, number: usize, kind: Kind) -> redis::RedisResult<()> {
 }
 
 fn is_final(hash: &HashMap<String, String>) -> bool {
-    hash.get("status").is_some_and(|status| status == "done" || status == "failed")
+    hash.get("status")
+        .is_some_and(|status| status == "done" || status == "failed")
 }
 
 /// How it went.
@@ -190,31 +202,56 @@ impl Verdict {
                 }
                 (Kind::Image, "done") => {
                     done += 1;
-                    missing_results += u64::from(!servers.s3.folder().join(text("output_file_name")).is_file());
+                    missing_results +=
+                        u64::from(!servers.s3.folder().join(text("output_file_name")).is_file());
                     true
                 }
                 (Kind::Archive, "done") => {
                     parents += 1;
-                    let failures = text("failures").split('&').filter(|failure| !failure.is_empty()).count();
-                    let counts = [text("total_jobs"), text("children_done"), text("children_failed"), text("progress")];
-                    let right =
-                        failures == 1 && counts == [&ARCHIVED.to_string(), &(ARCHIVED - 1).to_string(), "1", "100"];
+                    let failures = text("failures")
+                        .split('&')
+                        .filter(|failure| !failure.is_empty())
+                        .count();
+                    let counts = [
+                        text("total_jobs"),
+                        text("children_done"),
+                        text("children_failed"),
+                        text("progress"),
+                    ];
+                    let right = failures == 1
+                        && counts
+                            == [
+                                &ARCHIVED.to_string(),
+                                &(ARCHIVED - 1).to_string(),
+                                "1",
+                                "100",
+                            ];
                     wrong_parents += u64::from(!right);
-                    missing_results += u64::from(!servers.s3.folder().join(text("output_file_name")).is_file());
+                    missing_results +=
+                        u64::from(!servers.s3.folder().join(text("output_file_name")).is_file());
                     right
                 }
                 (Kind::Movie, "done") => {
                     parents += 1;
-                    let counts = [text("total_jobs"), text("children_done"), text("children_failed"), text("progress")];
+                    let counts = [
+                        text("total_jobs"),
+                        text("children_done"),
+                        text("children_failed"),
+                        text("progress"),
+                    ];
                     let right = counts == [&FRAMES.to_string(), &FRAMES.to_string(), "0", "100"];
                     wrong_parents += u64::from(!right);
-                    missing_results += u64::from(!servers.s3.folder().join(text("output_file_name")).is_file());
+                    missing_results +=
+                        u64::from(!servers.s3.folder().join(text("output_file_name")).is_file());
                     right
                 }
                 (Kind::Broken, "failed") => {
                     broken += 1;
                     text("error_class") == "invalid_input"
-                        && text("reason").lines().last().is_some_and(|line| line.starts_with("ValueError: "))
+                        && text("reason")
+                            .lines()
+                            .last()
+                            .is_some_and(|line| line.starts_with("ValueError: "))
                 }
                 (Kind::Poison | Kind::Panic, "failed") => {
                     dead += 1;
@@ -229,30 +266,47 @@ impl Verdict {
                 eprintln!("chaos: {key} is not final: {hash:?}");
             }
         }
-        let queues = [QUEUE.to_owned(), format!("{QUEUE}-zip"), "tracking".to_owned()];
+        let queues = [
+            QUEUE.to_owned(),
+            format!("{QUEUE}-zip"),
+            "tracking".to_owned(),
+        ];
         let sets = ["lease", "delayed", "parked"];
-        let mut names: Vec<_> =
-            sets.iter().flat_map(|set| queues.iter().map(move |queue| format!("rc:{set}:{queue}"))).collect();
+        let mut names: Vec<_> = sets
+            .iter()
+            .flat_map(|set| queues.iter().map(move |queue| format!("rc:{set}:{queue}")))
+            .collect();
         names.extend(queues);
         let leftovers = master.keys("processing-*").len()
             + master.keys("rc:pending:*").len()
-            + names.iter().filter(|name| master.ask::<u32>(&["EXISTS", name]) == 1).count();
+            + names
+                .iter()
+                .filter(|name| master.ask::<u32>(&["EXISTS", name]) == 1)
+                .count();
         let keyspace = Keyspace::new(&RedisSettings::plain("127.0.0.1", master.port()));
         let findings = keyspace.check().await.expect("redis answers");
-        findings.iter().for_each(|finding| eprintln!("chaos: fsck: {finding}"));
+        findings
+            .iter()
+            .for_each(|finding| eprintln!("chaos: fsck: {finding}"));
 
         let mut commits: HashMap<String, u64> = HashMap::new();
         let (mut fenced, mut rescued, mut retried) = (0, 0, 0);
         for line in fleet.logs() {
             let message = line["message"].as_str().unwrap_or_default();
-            let end = line["status"].as_str().is_some_and(|status| status == "done" || status == "failed");
+            let end = line["status"]
+                .as_str()
+                .is_some_and(|status| status == "done" || status == "failed");
             match message {
                 "the job is settled" if end => {
                     let key = line["span"]["job.key"].as_str().unwrap_or_default();
                     *commits.entry(key.to_owned()).or_default() += 1;
                 }
                 text if text.starts_with("the job went to another consumer") => fenced += 1,
-                text if text.starts_with("put back a job") || text.starts_with("an earlier process") => rescued += 1,
+                text if text.starts_with("put back a job")
+                    || text.starts_with("an earlier process") =>
+                {
+                    rescued += 1
+                }
                 "the job is tried again later" => retried += 1,
                 _ => {}
             }
@@ -271,7 +325,9 @@ impl Verdict {
             "finished_twice": if rewound { 0 } else { twice }, "wrong_end": wrong_end, "wrong_parents": wrong_parents,
             "missing_results": missing_results, "leftovers": leftovers, "fsck": findings.len(),
         });
-        let serde_json::Value::Object(counts) = counts else { unreachable!("it is an object") };
+        let serde_json::Value::Object(counts) = counts else {
+            unreachable!("it is an object")
+        };
         let must_be_zero = [
             "not_submitted",
             "unfinished",
@@ -283,10 +339,17 @@ impl Verdict {
             "leftovers",
             "fsck",
         ];
-        let wrong: Vec<_> =
-            must_be_zero.iter().filter(|name| counts[**name] != 0).map(|name| (*name).to_owned()).collect();
+        let wrong: Vec<_> = must_be_zero
+            .iter()
+            .filter(|name| counts[**name] != 0)
+            .map(|name| (*name).to_owned())
+            .collect();
         if !wrong.is_empty() {
-            eprintln!("chaos: not zero: {}; logs are in {}", wrong.join(", "), fleet.keep_logs().display());
+            eprintln!(
+                "chaos: not zero: {}; logs are in {}",
+                wrong.join(", "),
+                fleet.keep_logs().display()
+            );
         }
         Self { counts, wrong }
     }

@@ -71,14 +71,20 @@ pub(crate) fn folder() -> PathBuf {
     }
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let beside = project.join("../shared/golden");
-    if beside.is_dir() { beside } else { project.join("tests/fixtures/golden") }
+    if beside.is_dir() {
+        beside
+    } else {
+        project.join("tests/fixtures/golden")
+    }
 }
 
 fn cases(area: &str) -> Vec<Case> {
     let folder = folder().join(area);
     let indices = ["index.json", "index_legacy.json"].map(|name| folder.join(name));
     let present = indices.iter().filter(|index| index.is_file());
-    present.flat_map(|index| read_index(index, &folder)).collect()
+    present
+        .flat_map(|index| read_index(index, &folder))
+        .collect()
 }
 
 fn read_index(index: &Path, folder: &Path) -> Vec<Case> {
@@ -88,7 +94,8 @@ fn read_index(index: &Path, folder: &Path) -> Vec<Case> {
 }
 
 fn read_json(path: &Path) -> Result<Value, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
@@ -98,10 +105,14 @@ impl Case {
         let text = |value: Value| value.as_str().unwrap_or_default().to_owned();
         let map = |value: &Value| -> BTreeMap<String, Value> {
             let entries = value.as_object().into_iter().flatten();
-            entries.map(|(key, value)| (key.clone(), value.clone())).collect()
+            entries
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect()
         };
         let outputs = map(&either("outputs", "expected"));
-        let own = outputs.iter().filter_map(|(name, output)| Some((name.clone(), output.get("agreement")?.clone())));
+        let own = outputs
+            .iter()
+            .filter_map(|(name, output)| Some((name.clone(), output.get("agreement")?.clone())));
         let agreements = own.chain(map(&case["agreement"])).collect();
         Self {
             name: text(either("name", "case")),
@@ -118,7 +129,9 @@ impl Case {
 
     /// A numeric parameter.
     pub(crate) fn number(&self, name: &str) -> Result<f64, String> {
-        self.params[name].as_f64().ok_or_else(|| format!("parameter `{name}` is no number"))
+        self.params[name]
+            .as_f64()
+            .ok_or_else(|| format!("parameter `{name}` is no number"))
     }
 
     /// A parameter that counts.
@@ -130,14 +143,23 @@ impl Case {
     /// A parameter that lists counts.
     pub(crate) fn counts<const N: usize>(&self, name: &str) -> Result<[usize; N], String> {
         let counts = self.params[name].as_array().into_iter().flatten();
-        let counts: Vec<usize> = counts.filter_map(Value::as_u64).map(|n| n as usize).collect();
-        counts.try_into().map_err(|_| format!("parameter `{name}` is no list of {N} counts"))
+        let counts: Vec<usize> = counts
+            .filter_map(Value::as_u64)
+            .map(|n| n as usize)
+            .collect();
+        counts
+            .try_into()
+            .map_err(|_| format!("parameter `{name}` is no list of {N} counts"))
     }
 
     /// The file of an input.
     pub(crate) fn input_path(&self, name: &str) -> Result<PathBuf, String> {
-        let input = self.inputs.get(name).ok_or_else(|| format!("no input `{name}`"))?;
-        self.path_of(input).ok_or_else(|| format!("input `{name}` names no file"))
+        let input = self
+            .inputs
+            .get(name)
+            .ok_or_else(|| format!("no input `{name}`"))?;
+        self.path_of(input)
+            .ok_or_else(|| format!("input `{name}` names no file"))
     }
 
     /// Whether there is an input of this name.
@@ -162,7 +184,10 @@ impl Case {
 
     /// A recorded result table.
     pub(crate) fn expected_json(&self, name: &str) -> Result<Value, String> {
-        let output = self.outputs.get(name).ok_or_else(|| format!("no output `{name}`"))?;
+        let output = self
+            .outputs
+            .get(name)
+            .ok_or_else(|| format!("no output `{name}`"))?;
         match output.get("value") {
             Some(value) => Ok(value.clone()),
             None => read_json(&self.expected_path(name)?),
@@ -181,7 +206,11 @@ impl Case {
     {
         let expected = self.expected(name)?.values;
         if got.shape() != expected.shape() {
-            return Err(format!("`{name}` has shape {:?}, not {:?}", got.shape(), expected.shape()));
+            return Err(format!(
+                "`{name}` has shape {:?}, not {:?}",
+                got.shape(),
+                expected.shape()
+            ));
         }
         let agreement = self.agreement(name)?;
         let pairs = got.indexed_iter().zip(&expected);
@@ -193,23 +222,34 @@ impl Case {
             return Ok(());
         };
         let (count, place) = (wrong.len(), place.slice());
-        Err(format!("`{name}` differs in {count} values, at {place:?} it is {value}, not {expected}"))
+        Err(format!(
+            "`{name}` differs in {count} values, at {place:?} it is {value}, not {expected}"
+        ))
     }
 
     /// Whether `got` agrees with the recorded table as closely as the index asks.
     pub(crate) fn agrees_json(&self, name: &str, got: &Value) -> Result<(), String> {
         let agreement = self.agreement(name)?;
-        json_agrees(got, &self.expected_json(name)?, agreement).map_err(|reason| format!("`{name}`{reason}"))
+        json_agrees(got, &self.expected_json(name)?, agreement)
+            .map_err(|reason| format!("`{name}`{reason}"))
     }
 
     fn agreement(&self, name: &str) -> Result<Agreement, String> {
-        let agreement = self.agreements.get(name).ok_or_else(|| format!("no agreement on `{name}`"))?;
-        Agreement::new(agreement).ok_or_else(|| format!("unknown agreement {agreement} on `{name}`"))
+        let agreement = self
+            .agreements
+            .get(name)
+            .ok_or_else(|| format!("no agreement on `{name}`"))?;
+        Agreement::new(agreement)
+            .ok_or_else(|| format!("unknown agreement {agreement} on `{name}`"))
     }
 
     pub(crate) fn expected_path(&self, name: &str) -> Result<PathBuf, String> {
-        let output = self.outputs.get(name).ok_or_else(|| format!("no output `{name}`"))?;
-        self.path_of(output).ok_or_else(|| format!("output `{name}` names no file"))
+        let output = self
+            .outputs
+            .get(name)
+            .ok_or_else(|| format!("no output `{name}`"))?;
+        self.path_of(output)
+            .ok_or_else(|| format!("output `{name}` names no file"))
     }
 
     fn path_of(&self, entry: &Value) -> Option<PathBuf> {
@@ -229,10 +269,14 @@ impl Agreement {
     fn new(agreement: &Value) -> Option<Self> {
         let kind = agreement.as_str().or_else(|| agreement["kind"].as_str());
         match kind {
-            Some("exact") => Some(Self { absolute: 0.0, relative: 0.0 }),
-            Some("close") => {
-                Some(Self { absolute: agreement["atol"].as_f64()?, relative: agreement["rtol"].as_f64()? })
-            }
+            Some("exact") => Some(Self {
+                absolute: 0.0,
+                relative: 0.0,
+            }),
+            Some("close") => Some(Self {
+                absolute: agreement["atol"].as_f64()?,
+                relative: agreement["rtol"].as_f64()?,
+            }),
             Some(_) => None,
             None => {
                 let [absolute, relative] = ["abs", "rel"].map(|key| agreement[key].as_f64());
@@ -268,7 +312,11 @@ fn json_agrees(got: &Value, expected: &Value, agreement: Agreement) -> Result<()
         _ => {
             let numbers = got.as_f64().zip(expected.as_f64());
             let agrees = numbers.map_or(got == expected, |(a, b)| agreement.holds(a, b));
-            if agrees { Ok(()) } else { Err(format!(" is {got}, not {expected}")) }
+            if agrees {
+                Ok(())
+            } else {
+                Err(format!(" is {got}, not {expected}"))
+            }
         }
     }
 }
@@ -293,13 +341,26 @@ impl Npy {
         let (length, rest) = rest.split_first_chunk::<2>()?;
         let (header, data) = rest.split_at_checked(u16::from_le_bytes(*length).into())?;
         let header = std::str::from_utf8(header).ok()?;
-        let dtype = header.split_once("'descr': '")?.1.split_once('\'')?.0.to_owned();
+        let dtype = header
+            .split_once("'descr': '")?
+            .1
+            .split_once('\'')?
+            .0
+            .to_owned();
         let by_column = !header.contains("'fortran_order': False");
         let shape = header.split_once("'shape': (")?.1.split_once(')')?.0;
-        let lengths = shape.split(',').map(str::trim).filter(|length| !length.is_empty());
-        let shape: Vec<usize> = lengths.map(|length| length.parse().ok()).collect::<Option<_>>()?;
+        let lengths = shape
+            .split(',')
+            .map(str::trim)
+            .filter(|length| !length.is_empty());
+        let shape: Vec<usize> = lengths
+            .map(|length| length.parse().ok())
+            .collect::<Option<_>>()?;
         let values = numbers(&dtype, data)?;
-        Some(Self { dtype, values: ArrayD::from_shape_vec(IxDyn(&shape).set_f(by_column), values).ok()? })
+        Some(Self {
+            dtype,
+            values: ArrayD::from_shape_vec(IxDyn(&shape).set_f(by_column), values).ok()?,
+        })
     }
 
     /// The values as another type; conversion saturates.
@@ -310,7 +371,11 @@ impl Npy {
 
 fn numbers(dtype: &str, data: &[u8]) -> Option<Vec<f64>> {
     fn each<const N: usize>(data: &[u8], number: fn([u8; N]) -> f64) -> Vec<f64> {
-        data.as_chunks::<N>().0.iter().map(|&bytes| number(bytes)).collect()
+        data.as_chunks::<N>()
+            .0
+            .iter()
+            .map(|&bytes| number(bytes))
+            .collect()
     }
     Some(match dtype {
         "|u1" | "|b1" => each(data, |[byte]| byte.into()),
@@ -328,7 +393,10 @@ fn numbers(dtype: &str, data: &[u8]) -> Option<Vec<f64>> {
 /// A finite number of half precision.
 fn half(bits: u16) -> f64 {
     let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023));
-    let size =
-        if exponent == 0 { fraction * 2.0_f64.powi(-24) } else { (1024.0 + fraction) * 2.0_f64.powi(exponent - 25) };
+    let size = if exponent == 0 {
+        fraction * 2.0_f64.powi(-24)
+    } else {
+        (1024.0 + fraction) * 2.0_f64.powi(exponent - 25)
+    };
     if bits >> 15 == 0 { size } else { -size }
 }

@@ -63,16 +63,24 @@ fn read_image(case: &Case) -> Outcome {
     if case.fails {
         return Ok(());
     }
-    let expected = npy::read_f32(&bytes(&case.expected_path("image")?)?, &Limits::default()).map_err(refused)?;
+    let expected = npy::read_f32(&bytes(&case.expected_path("image")?)?, &Limits::default())
+        .map_err(refused)?;
     if image == expected {
         return Ok(());
     }
     // Only lossy codecs come with a tolerance; anything else must have been equal.
     case.agrees("image", image.view())?;
-    let differences = image.iter().zip(&expected).map(|(a, b)| f64::from((a - b).abs()));
+    let differences = image
+        .iter()
+        .zip(&expected)
+        .map(|(a, b)| f64::from((a - b).abs()));
     let mean = differences.sum::<f64>() / image.len() as f64;
     let allowed = case.agreements["image"]["mean_abs"].as_f64().unwrap_or(0.0);
-    if mean <= allowed { Ok(()) } else { Err(format!("differs by {mean:.3} on average, allowed {allowed}").into()) }
+    if mean <= allowed {
+        Ok(())
+    } else {
+        Err(format!("differs by {mean:.3} on average, allowed {allowed}").into())
+    }
 }
 
 fn save(case: &Case) -> Outcome {
@@ -82,10 +90,15 @@ fn save(case: &Case) -> Outcome {
     let suffix = if name.is_empty() { "" } else { ".tif" };
     let names = output::ResultName::new(&format!("{subdir}/{name}{suffix}"));
     let features = encode::channels(&input).count();
-    let paths: Vec<String> = (0..features).map(|feature| names.feature(feature)).collect();
+    let paths: Vec<String> = (0..features)
+        .map(|feature| names.feature(feature))
+        .collect();
     same("paths", &Value::from(paths), &case.expected_json("paths")?)?;
     for (feature, image) in encode::channels(&input).enumerate() {
-        same_bytes(&encode::encode_tiff(image), &bytes(&case.expected_path(&format!("file_{feature}"))?)?)?;
+        same_bytes(
+            &encode::encode_tiff(image),
+            &bytes(&case.expected_path(&format!("file_{feature}"))?)?,
+        )?;
     }
     Ok(())
 }
@@ -100,13 +113,18 @@ fn imsave(case: &Case) -> Outcome {
 }
 
 fn npy_read(case: &Case) -> Outcome {
-    let values = npy::read_f64(&bytes(&case.input_path("file")?)?, &Limits::default()).map_err(refused)?;
+    let values =
+        npy::read_f64(&bytes(&case.input_path("file")?)?, &Limits::default()).map_err(refused)?;
     if case.fails {
         return Ok(());
     }
     same("shape", &Value::from(values.shape()), &case.params["shape"])?;
     // The reference's values are noted flat, in C order.
-    if values.iter().eq(&case.expected("values")?.values) { Ok(()) } else { Err("the values differ".to_owned().into()) }
+    if values.iter().eq(&case.expected("values")?.values) {
+        Ok(())
+    } else {
+        Err("the values differ".to_owned().into())
+    }
 }
 
 fn npy_write(case: &Case) -> Outcome {
@@ -123,10 +141,17 @@ fn npy_write(case: &Case) -> Outcome {
 }
 
 fn zip_files(case: &Case) -> Outcome {
-    let names = case.params["files"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let names = case.params["files"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str);
     let mut entries = Vec::new();
     for (index, name) in names.enumerate() {
-        entries.push((name.to_owned(), bytes(&case.input_path(&format!("f{index}"))?)?));
+        entries.push((
+            name.to_owned(),
+            bytes(&case.input_path(&format!("f{index}"))?)?,
+        ));
     }
     let file = archive::write_zip(entries).map_err(refused)?;
     let mut zip = zip::ZipArchive::new(std::io::Cursor::new(file)).map_err(refused)?;
@@ -134,15 +159,26 @@ fn zip_files(case: &Case) -> Outcome {
     for index in 0..zip.len() {
         found.push(entry(&mut zip.by_index(index).map_err(refused)?)?);
     }
-    same("entries", &Value::from(found), &case.expected_json("entries")?)
+    same(
+        "entries",
+        &Value::from(found),
+        &case.expected_json("entries")?,
+    )
 }
 
 /// What the index notes of an archive's entry.
 fn entry(entry: &mut zip::read::ZipFile<'_, std::io::Cursor<Vec<u8>>>) -> Result<Value, Failure> {
     let mut content = Vec::new();
     std::io::Read::read_to_end(entry, &mut content).map_err(refused)?;
-    let sha256: String = sha2::Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
-    let method = if entry.compression() == zip::CompressionMethod::Deflated { 8 } else { 0 };
+    let sha256: String = sha2::Sha256::digest(&content)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let method = if entry.compression() == zip::CompressionMethod::Deflated {
+        8
+    } else {
+        0
+    };
     let name = entry.name().map_err(refused)?.into_owned();
     Ok(serde_json::json!({"name": name, "method": method, "size": content.len(), "sha256": sha256}))
 }
@@ -165,14 +201,22 @@ fn text(case: &Case, param: &str) -> String {
 }
 
 pub(crate) fn same(what: &str, found: &Value, expected: &Value) -> Outcome {
-    if found == expected { Ok(()) } else { Err(format!("{what}: {found} instead of {expected}").into()) }
+    if found == expected {
+        Ok(())
+    } else {
+        Err(format!("{what}: {found} instead of {expected}").into())
+    }
 }
 
 pub(crate) fn same_bytes(found: &[u8], expected: &[u8]) -> Outcome {
     if found == expected {
         return Ok(());
     }
-    let first = found.iter().zip(expected).position(|(a, b)| a != b).unwrap_or(found.len().min(expected.len()));
+    let first = found
+        .iter()
+        .zip(expected)
+        .position(|(a, b)| a != b)
+        .unwrap_or(found.len().min(expected.len()));
     let (found, expected) = (found.len(), expected.len());
     Err(format!("{found} bytes instead of {expected}, the first other one at {first}").into())
 }

@@ -14,15 +14,20 @@ mod tracking;
 use cases::Verdict;
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime")
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
 }
 
 #[test]
 fn golden_segmentation() {
     let runtime = runtime();
-    cases::run("segmentation", |case| match segmentation_kernels::run(case)? {
-        Verdict::Skipped => segmentation_chains::run(case, &runtime),
-        verdict => Ok(verdict),
+    cases::run("segmentation", |case| {
+        match segmentation_kernels::run(case)? {
+            Verdict::Skipped => segmentation_chains::run(case, &runtime),
+            verdict => Ok(verdict),
+        }
     });
 }
 

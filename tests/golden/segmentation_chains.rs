@@ -5,7 +5,9 @@
 use ndarray::{Array4, ArrayD, Ix4};
 use redis_consumer::analysis::{DeepWatershed, PadMode};
 use redis_consumer::applications::{Application, Compartment, Model, detect};
-use redis_consumer::images::{AxesError, ModelInput, detect_dimension_order, to_bxyc, validate_model_input};
+use redis_consumer::images::{
+    AxesError, ModelInput, detect_dimension_order, to_bxyc, validate_model_input,
+};
 use redis_consumer::serving::{Client, Input, Method, ModelServer, ServingSettings, Signature};
 use redis_consumer::settings::{Env, Reader};
 use serde_json::{Value, json};
@@ -21,7 +23,9 @@ pub(crate) fn run(case: &Case, runtime: &tokio::runtime::Runtime) -> Result<Verd
     match case.operation.as_str() {
         "predict_nuclear" => runtime.block_on(predict_cells(case, Application::nuclear()))?,
         "predict_mesmer" => {
-            let compartment = case.params["compartment"].as_str().ok_or("the case names no compartment")?;
+            let compartment = case.params["compartment"]
+                .as_str()
+                .ok_or("the case names no compartment")?;
             let compartment: Compartment = compartment.parse()?;
             runtime.block_on(predict_cells(case, Application::mesmer(compartment)))?;
         }
@@ -30,7 +34,9 @@ pub(crate) fn run(case: &Case, runtime: &tokio::runtime::Runtime) -> Result<Verd
         "predict_label" => runtime.block_on(predict_label(case))?,
         "scale_rule" => case.agrees_json("rows", &rows(case, scale_rule)?)?,
         "batch_size" => case.agrees_json("rows", &rows(case, batch_size)?)?,
-        "validate_model_input" => case.agrees_json("rows", &rows(case, |row| validate(case, row))?)?,
+        "validate_model_input" => {
+            case.agrees_json("rows", &rows(case, |row| validate(case, row))?)?
+        }
         "image_dimensions_to_bxyc" => case.agrees_json("rows", &rows(case, dimensions)?)?,
         _ => return Ok(Verdict::Skipped),
     }
@@ -39,21 +45,32 @@ pub(crate) fn run(case: &Case, runtime: &tokio::runtime::Runtime) -> Result<Verd
 
 async fn predict_cells(case: &Case, mut application: Application) -> Result<(), String> {
     application.model_mpp = case.number("model_mpp")?;
-    application.pad = if case.params["pad_mode"] == "constant" { PadMode::Constant } else { PadMode::Reflect };
+    application.pad = if case.params["pad_mode"] == "constant" {
+        PadMode::Constant
+    } else {
+        PadMode::Reflect
+    };
     set_parameters(&mut application, &case.params["postprocess_kwargs"]);
-    let image_mpp = case.params["image_mpp"].as_f64().unwrap_or(application.model_mpp);
+    let image_mpp = case.params["image_mpp"]
+        .as_f64()
+        .unwrap_or(application.model_mpp);
     let (server, model) = serve(case).await?;
     let image = image(case)?;
     let original = [image.dim().1, image.dim().2];
 
-    let prepared = application.prepare(image, image_mpp).map_err(|error| error.to_string())?;
+    let prepared = application
+        .prepare(image, image_mpp)
+        .map_err(|error| error.to_string())?;
     if case.has_output("preprocessed") {
         case.agrees("preprocessed", prepared.view().into_dyn())?;
     }
     let heads = application.predict(&model, prepared).await.map_err(text)?;
     for (compartment, heads) in COMPARTMENTS.iter().zip(heads.chunks(2)) {
         for (index, head) in heads.iter().enumerate() {
-            for name in [format!("head_{index}"), format!("head_{compartment}_{index}")] {
+            for name in [
+                format!("head_{index}"),
+                format!("head_{compartment}_{index}"),
+            ] {
                 if case.has_output(&name) {
                     case.agrees(&name, head.view().into_dyn())?;
                 }
@@ -63,8 +80,16 @@ async fn predict_cells(case: &Case, mut application: Application) -> Result<(), 
     let labels = application.label(heads, original).map_err(text)?;
     case.agrees("labels", labels.into_dyn().view())?;
 
-    let calls: Vec<_> = server.faults().seen().into_iter().filter(|seen| seen.method == Method::Predict).collect();
-    let mut shapes: Vec<_> = calls.into_iter().map(|seen| seen.inputs[0].2.clone()).collect();
+    let calls: Vec<_> = server
+        .faults()
+        .seen()
+        .into_iter()
+        .filter(|seen| seen.method == Method::Predict)
+        .collect();
+    let mut shapes: Vec<_> = calls
+        .into_iter()
+        .map(|seen| seen.inputs[0].2.clone())
+        .collect();
     // Several requests are under way at once: their order of arrival is chance, the last one is the short one.
     shapes.sort_by(|a, b| b.cmp(a));
     called_as_wanted(case, &shapes)
@@ -81,7 +106,11 @@ fn set_parameters(application: &mut Application, kwargs: &Value) {
     let in_tissue = application.outputs.is_some();
     for objects in &mut application.compartments {
         objects.watershed = if in_tissue {
-            let name = if objects.maxima.output == 0 { "whole_cell_kwargs" } else { "nuclear_kwargs" };
+            let name = if objects.maxima.output == 0 {
+                "whole_cell_kwargs"
+            } else {
+                "nuclear_kwargs"
+            };
             parameters(objects.watershed.clone(), &kwargs[name])
         } else {
             parameters(DeepWatershed::default(), kwargs)
@@ -94,11 +123,17 @@ fn set_parameters(application: &mut Application, kwargs: &Value) {
 fn called_as_wanted(case: &Case, shapes: &[Vec<i64>]) -> Result<(), String> {
     let wanted = &case.params["calls"];
     let tile = &case.params["tile"];
-    let answerable = wanted.as_array().into_iter().flatten().all(|call| call[1] == tile[0] && call[2] == tile[1]);
+    let answerable = wanted
+        .as_array()
+        .into_iter()
+        .flatten()
+        .all(|call| call[1] == tile[0] && call[2] == tile[1]);
     if !answerable || json!(shapes) == *wanted {
         return Ok(());
     }
-    Err(format!("the model was called with {shapes:?}, not {wanted}"))
+    Err(format!(
+        "the model was called with {shapes:?}, not {wanted}"
+    ))
 }
 
 async fn predict_scale(case: &Case) -> Result<(), String> {
@@ -119,14 +154,22 @@ fn agrees_value(case: &Case, value: f64) -> Result<(), String> {
 
 /// A server of the case's stand-in, and a model that sends the case's number of tiles at once.
 async fn serve(case: &Case) -> Result<(ModelServer, Model), String> {
-    let kind = case.params["fake_model"].as_str().ok_or("the case names no model")?;
+    let kind = case.params["fake_model"]
+        .as_str()
+        .ok_or("the case names no model")?;
     let tile = case.counts::<2>("tile")?;
-    let server =
-        ModelServer::start(0, vec![boxq::model(kind, MODEL, tile)]).await.map_err(|error| error.to_string())?;
+    let server = ModelServer::start(0, vec![boxq::model(kind, MODEL, tile)])
+        .await
+        .map_err(|error| error.to_string())?;
     // The batch size falls with the number of channels (segmentation.md 2.3).
-    let (address, batch_size) = (server.address(), case.count("batch_size")? * image(case)?.dim().3);
+    let (address, batch_size) = (
+        server.address(),
+        case.count("batch_size")? * image(case)?.dim().3,
+    );
     if tile[0] != tile[1] {
-        return Err(format!("this runner chooses the batch size through square tiles, not {tile:?}"));
+        return Err(format!(
+            "this runner chooses the batch size through square tiles, not {tile:?}"
+        ));
     }
     let env: Env = [
         ("TF_HOST", address.ip().to_string()),
@@ -137,13 +180,17 @@ async fn serve(case: &Case) -> Result<(ModelServer, Model), String> {
     .into_iter()
     .collect();
     let client = Client::new(ServingSettings::load(&mut Reader::new(&env)), None);
-    let model = Model::load(&client, &MODEL.parse().expect("it is a model's name")).await.map_err(text)?;
+    let model = Model::load(&client, &MODEL.parse().expect("it is a model's name"))
+        .await
+        .map_err(text)?;
     Ok((server, model))
 }
 
 fn image(case: &Case) -> Result<Array4<f32>, String> {
     let image = case.input("image")?.map(|value| value as f32);
-    image.into_dimensionality::<Ix4>().map_err(|error| error.to_string())
+    image
+        .into_dimensionality::<Ix4>()
+        .map_err(|error| error.to_string())
 }
 
 fn text(error: anyhow::Error) -> String {
@@ -169,12 +216,19 @@ fn rows(case: &Case, rule: impl Fn(&Value) -> Value) -> Result<Value, String> {
 
 fn scale_rule(row: &Value) -> Value {
     let outputs: Vec<f64> = numbers(&row["model_outputs"]);
-    let mean = outputs.iter().map(|&value| f64::from(value as f32)).sum::<f64>() / outputs.len() as f64;
+    let mean = outputs
+        .iter()
+        .map(|&value| f64::from(value as f32))
+        .sum::<f64>()
+        / outputs.len() as f64;
     json!({ "mean": mean, "scale": detect::round_scale(mean) })
 }
 
 fn batch_size(row: &Value) -> Value {
-    let shape: Vec<i64> = numbers(&row["input_shape"]).into_iter().map(|n| n as i64).collect();
+    let shape: Vec<i64> = numbers(&row["input_shape"])
+        .into_iter()
+        .map(|n| n as i64)
+        .collect();
     let setting = |name: &str| row[name].as_u64().expect("a count") as usize;
     let signature = Signature::new(vec![Input::float("image", &shape)]);
     let batch = signature.batch_size(setting("tf_max_batch_size"), setting("tf_min_model_size"));
@@ -185,8 +239,13 @@ fn batch_size(row: &Value) -> Value {
 }
 
 fn validate(case: &Case, row: &Value) -> Value {
-    let channels: Option<Vec<usize>> = row["channels"].as_array().map(|_| indices(&row["channels"]));
-    let shape: Vec<i64> = numbers(&row["model_shape"]).into_iter().map(|n| n as i64).collect();
+    let channels: Option<Vec<usize>> = row["channels"]
+        .as_array()
+        .map(|_| indices(&row["channels"]));
+    let shape: Vec<i64> = numbers(&row["model_shape"])
+        .into_iter()
+        .map(|n| n as i64)
+        .collect();
     let limit = |name: &str| case.count(name).expect("a limit");
     let model = ModelInput {
         shape: &shape,
@@ -222,18 +281,25 @@ fn dimensions(row: &Value) -> Value {
 
 fn probed(row: &Value, result: &ArrayD<f32>) -> Value {
     let flat: Vec<f32> = result.iter().copied().collect();
-    let probes: Vec<u64> =
-        indices(&row["probe_index"]).iter().map(|&i| flat.get(i).map_or(0, |&value| value as u64)).collect();
+    let probes: Vec<u64> = indices(&row["probe_index"])
+        .iter()
+        .map(|&i| flat.get(i).map_or(0, |&value| value as u64))
+        .collect();
     json!({ "ok": true, "result_shape": result.shape(), "probe_value": probes })
 }
 
 fn counting(shape: &[usize]) -> ArrayD<f32> {
     let count: usize = shape.iter().product();
-    ArrayD::from_shape_vec(shape, (0..count).map(|n| n as f32).collect()).expect("as many values as places")
+    ArrayD::from_shape_vec(shape, (0..count).map(|n| n as f32).collect())
+        .expect("as many values as places")
 }
 
 fn numbers(list: &Value) -> Vec<f64> {
-    list.as_array().into_iter().flatten().filter_map(Value::as_f64).collect()
+    list.as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_f64)
+        .collect()
 }
 
 fn indices(list: &Value) -> Vec<usize> {

@@ -3,14 +3,17 @@
 //! Border: chains with a model and the rules for job fields are other dispatchers' business.
 
 use ndarray::{Array, Array2, Array3, Array4, Axis, Dimension, Ix2, Ix4};
-use redis_consumer::analysis::legacy::{ClassWatershed, Era, LegacyDeepWatershed, mibi, normalize_whole, pixelwise};
+use redis_consumer::analysis::legacy::{
+    ClassWatershed, Era, LegacyDeepWatershed, mibi, normalize_whole, pixelwise,
+};
 use redis_consumer::analysis::tile::spline_window;
 use redis_consumer::analysis::{
-    Connectivity, DeepWatershed, ExcludeBorder, LocalMaxima, MaximaAlgorithm, MesmerPreprocess, PadMode, Tiling,
-    Untiler, clahe_14bit, clip_histogram, dilation_square, disk, equalize_adapthist, erode_edges, fill_holes,
-    gaussian_filter, h_maxima, histogram_normalization, label, mesmer_preprocess, normalize, peak_local_max,
-    percentile_threshold, reconstruction, relabel_sequential, remove_small_objects, rescale_unit, resize_image,
-    resize_labels, resized_shape, to_14bit, watershed,
+    Connectivity, DeepWatershed, ExcludeBorder, LocalMaxima, MaximaAlgorithm, MesmerPreprocess,
+    PadMode, Tiling, Untiler, clahe_14bit, clip_histogram, dilation_square, disk,
+    equalize_adapthist, erode_edges, fill_holes, gaussian_filter, h_maxima,
+    histogram_normalization, label, mesmer_preprocess, normalize, peak_local_max,
+    percentile_threshold, reconstruction, relabel_sequential, remove_small_objects, rescale_unit,
+    resize_image, resize_labels, resized_shape, to_14bit, watershed,
 };
 use serde_json::{Value, json};
 
@@ -21,15 +24,27 @@ type Outcome = Result<Verdict, String>;
 /// Runs a kernel's case; other operations are skipped.
 pub(crate) fn run(case: &Case) -> Outcome {
     let operation: fn(&Case) -> Result<(), String> = match case.operation.as_str() {
-        "rescale_unit" => |case| case.agrees("image", rescale_unit(plane(case, "image")?.view()).into_dyn().view()),
-        "to_14bit" => |case| case.agrees("image", to_14bit(plane(case, "image")?.view()).into_dyn().view()),
+        "rescale_unit" => |case| {
+            case.agrees(
+                "image",
+                rescale_unit(plane(case, "image")?.view()).into_dyn().view(),
+            )
+        },
+        "to_14bit" => |case| {
+            case.agrees(
+                "image",
+                to_14bit(plane(case, "image")?.view()).into_dyn().view(),
+            )
+        },
         "clahe_14bit" => run_clahe,
         "clip_histogram" => run_clip_histogram,
         "equalize_adapthist" => run_equalize,
         "histogram_normalization" => run_histogram_normalization,
         "percentile_threshold" => run_percentile_threshold,
         "mesmer_preprocess" => run_mesmer_preprocess,
-        "normalize" => |case| case.agrees("image", normalize(image(case, "image")?).into_dyn().view()),
+        "normalize" => {
+            |case| case.agrees("image", normalize(image(case, "image")?).into_dyn().view())
+        }
         "resize" => run_resize,
         "resize_shape" => run_resize_shape,
         "tile_image" => run_tile,
@@ -43,9 +58,14 @@ pub(crate) fn run(case: &Case) -> Outcome {
         "h_maxima" => run_h_maxima,
         "peak_local_max" => run_peak_local_max,
         "label" => run_label,
-        "relabel_sequential" => {
-            |case| case.agrees("labels", relabel_sequential(labels(case, "labels")?).into_dyn().view())
-        }
+        "relabel_sequential" => |case| {
+            case.agrees(
+                "labels",
+                relabel_sequential(labels(case, "labels")?)
+                    .into_dyn()
+                    .view(),
+            )
+        },
         "watershed" => run_watershed,
         "erode_edges" => |case| run_region(case, "erosion_width", erode_edges),
         "remove_small_objects" => |case| run_region(case, "min_size", remove_small_objects),
@@ -65,7 +85,12 @@ pub(crate) fn run(case: &Case) -> Outcome {
 
 fn run_clahe(case: &Case) -> Result<(), String> {
     let grey: Array2<u16> = ranked(case, "image", |value| value as u16)?;
-    case.agrees("image", clahe_14bit(grey.view(), case.counts("kernel_size")?).into_dyn().view())
+    case.agrees(
+        "image",
+        clahe_14bit(grey.view(), case.counts("kernel_size")?)
+            .into_dyn()
+            .view(),
+    )
 }
 
 fn run_clip_histogram(case: &Case) -> Result<(), String> {
@@ -74,7 +99,9 @@ fn run_clip_histogram(case: &Case) -> Result<(), String> {
     for (mut row, &limit) in histograms.outer_iter_mut().zip(&limits) {
         let mut histogram: [u32; 256] = std::array::from_fn(|bin| row[bin]);
         clip_histogram(&mut histogram, limit);
-        row.iter_mut().zip(histogram).for_each(|(to, count)| *to = count);
+        row.iter_mut()
+            .zip(histogram)
+            .for_each(|(to, count)| *to = count);
     }
     case.agrees("hist", histograms.into_dyn().view())
 }
@@ -105,7 +132,12 @@ fn run_mesmer_preprocess(case: &Case) -> Result<(), String> {
         normalize: case.params["normalize"] == true,
         kernel: kernel(case),
     };
-    case.agrees("image", mesmer_preprocess(image(case, "image")?, &options).into_dyn().view())
+    case.agrees(
+        "image",
+        mesmer_preprocess(image(case, "image")?, &options)
+            .into_dyn()
+            .view(),
+    )
 }
 
 fn run_resize(case: &Case) -> Result<(), String> {
@@ -169,7 +201,10 @@ fn run_pad_small(case: &Case) -> Outcome {
     let tiling = Tiling::new(image.dim().into(), tile, PadMode::Constant);
     case.agrees("tiles", tiles(&tiling, &image).into_dyn().view())?;
     let [x_pad, y_pad] = tiling.padding();
-    case.agrees_json("info", &json!({"padding": true, "x_pad": x_pad, "y_pad": y_pad}))?;
+    case.agrees_json(
+        "info",
+        &json!({"padding": true, "x_pad": x_pad, "y_pad": y_pad}),
+    )?;
     Ok(Verdict::Passed)
 }
 
@@ -197,9 +232,16 @@ fn run_h_maxima(case: &Case) -> Result<(), String> {
 
 fn run_peak_local_max(case: &Case) -> Result<(), String> {
     let min_distance = case.count("min_distance")?;
-    let options = LocalMaxima { min_distance, threshold: case.number("threshold_abs")?, border: 0 };
+    let options = LocalMaxima {
+        min_distance,
+        threshold: case.number("threshold_abs")?,
+        border: 0,
+    };
     let peaks = peak_local_max(plane(case, "image")?.view(), &options);
-    let coordinates: Vec<[u32; 2]> = peaks.into_iter().map(|peak| peak.map(|n| n as u32)).collect();
+    let coordinates: Vec<[u32; 2]> = peaks
+        .into_iter()
+        .map(|peak| peak.map(|n| n as u32))
+        .collect();
     case.agrees("coords", Array2::from(coordinates).into_dyn().view())
 }
 
@@ -219,7 +261,11 @@ fn run_watershed(case: &Case) -> Result<(), String> {
     case.agrees("labels", basins.into_dyn().view())
 }
 
-fn run_region(case: &Case, parameter: &str, change: fn(&mut Array2<u32>, usize)) -> Result<(), String> {
+fn run_region(
+    case: &Case,
+    parameter: &str,
+    change: fn(&mut Array2<u32>, usize),
+) -> Result<(), String> {
     let mut labels = labels(case, "labels")?;
     change(&mut labels, case.count(parameter)?);
     case.agrees("labels", labels.into_dyn().view())
@@ -227,13 +273,22 @@ fn run_region(case: &Case, parameter: &str, change: fn(&mut Array2<u32>, usize))
 
 fn run_deep_watershed(case: &Case) -> Result<(), String> {
     let (maxima, interior) = (image(case, "maxima")?, image(case, "interior")?);
-    let labels = segment(&parameters(DeepWatershed::default(), &case.params), &maxima, (&interior, 0))?;
+    let labels = segment(
+        &parameters(DeepWatershed::default(), &case.params),
+        &maxima,
+        (&interior, 0),
+    )?;
     case.agrees("labels", labels.into_dyn().view())
 }
 
 fn run_mesmer_postprocess(case: &Case) -> Result<(), String> {
     let heads = ["head0", "head1", "head2", "head3"].map(|name| image(case, name));
-    let [whole_maxima, whole_interior, nuclear_maxima, nuclear_interior] = heads;
+    let [
+        whole_maxima,
+        whole_interior,
+        nuclear_maxima,
+        nuclear_interior,
+    ] = heads;
     let whole = parameters(DeepWatershed::default(), &case.params["whole_cell_kwargs"]);
     let whole = segment(&whole, &whole_maxima?, (&whole_interior?, 1))?;
     let nuclear = parameters(DeepWatershed::default(), &case.params["nuclear_kwargs"]);
@@ -276,12 +331,26 @@ fn run_class_watershed(case: &Case, era: Era) -> Result<(), String> {
         era,
     };
     let labels = options.segment(scores.index_axis(Axis(0), 0));
-    case.agrees("labels", labels.insert_axis(Axis(0)).insert_axis(Axis(3)).into_dyn().view())
+    case.agrees(
+        "labels",
+        labels
+            .insert_axis(Axis(0))
+            .insert_axis(Axis(3))
+            .into_dyn()
+            .view(),
+    )
 }
 
 fn run_mibi(case: &Case) -> Result<(), String> {
     let labels = mibi(image(case, "prediction")?.index_axis(Axis(0), 0));
-    case.agrees("labels", labels.insert_axis(Axis(0)).insert_axis(Axis(3)).into_dyn().view())
+    case.agrees(
+        "labels",
+        labels
+            .insert_axis(Axis(0))
+            .insert_axis(Axis(3))
+            .into_dyn()
+            .view(),
+    )
 }
 
 fn run_legacy_deep_watershed(case: &Case) -> Result<(), String> {
@@ -293,13 +362,25 @@ fn run_legacy_deep_watershed(case: &Case) -> Result<(), String> {
         exclude_border: case.params["exclude_border"] == true,
         small_objects_threshold: case.count("small_objects_threshold")?,
     };
-    let labels = options.segment(maxima.index_axis(Axis(3), 0), interior.index_axis(Axis(3), 0));
-    case.agrees("labels", labels.map_err(|error| error.to_string())?.into_dyn().view())
+    let labels = options.segment(
+        maxima.index_axis(Axis(3), 0),
+        interior.index_axis(Axis(3), 0),
+    );
+    case.agrees(
+        "labels",
+        labels.map_err(|error| error.to_string())?.into_dyn().view(),
+    )
 }
 
-fn ranked<T, D: Dimension>(case: &Case, name: &str, convert: impl Fn(f64) -> T) -> Result<Array<T, D>, String> {
+fn ranked<T, D: Dimension>(
+    case: &Case,
+    name: &str,
+    convert: impl Fn(f64) -> T,
+) -> Result<Array<T, D>, String> {
     let array = case.input(name)?.map(convert);
-    array.into_dimensionality().map_err(|error| format!("input `{name}`: {error}"))
+    array
+        .into_dimensionality()
+        .map_err(|error| format!("input `{name}`: {error}"))
 }
 
 fn plane(case: &Case, name: &str) -> Result<Array<f32, Ix2>, String> {
@@ -325,7 +406,12 @@ fn tiling(case: &Case, shape: [usize; 4]) -> Result<Tiling, String> {
         other => return Err(format!("unknown pad mode {other:?}")),
     };
     let tile = case.counts("model_input_shape")?;
-    Ok(Tiling::with_stride_ratio(shape, tile, pad, case.number("stride_ratio")?))
+    Ok(Tiling::with_stride_ratio(
+        shape,
+        tile,
+        pad,
+        case.number("stride_ratio")?,
+    ))
 }
 
 fn tiles(tiling: &Tiling, image: &Array4<f32>) -> Array4<f32> {
@@ -368,8 +454,13 @@ fn segment(
     maxima: &Array4<f32>,
     (interior, channel): (&Array4<f32>, usize),
 ) -> Result<Array4<u32>, String> {
-    let (maxima, interior) = (maxima.index_axis(Axis(3), 0), interior.index_axis(Axis(3), channel));
-    let labels = options.segment(maxima.to_owned(), interior.to_owned()).map_err(|error| error.to_string())?;
+    let (maxima, interior) = (
+        maxima.index_axis(Axis(3), 0),
+        interior.index_axis(Axis(3), channel),
+    );
+    let labels = options
+        .segment(maxima.to_owned(), interior.to_owned())
+        .map_err(|error| error.to_string())?;
     Ok(labels.insert_axis(Axis(3)))
 }
 
@@ -384,8 +475,10 @@ pub(crate) fn parameters(mut options: DeepWatershed, kwargs: &Value) -> DeepWate
     options.interior_threshold = threshold.unwrap_or(options.interior_threshold);
     options.maxima_smooth = number(&["maxima_smooth"]).unwrap_or(options.maxima_smooth);
     options.interior_smooth = number(&["interior_smooth"]).unwrap_or(options.interior_smooth);
-    options.small_objects_threshold = count(&["small_objects_threshold"]).unwrap_or(options.small_objects_threshold);
-    options.fill_holes_threshold = count(&["fill_holes_threshold"]).unwrap_or(options.fill_holes_threshold);
+    options.small_objects_threshold =
+        count(&["small_objects_threshold"]).unwrap_or(options.small_objects_threshold);
+    options.fill_holes_threshold =
+        count(&["fill_holes_threshold"]).unwrap_or(options.fill_holes_threshold);
     options.label_erosion = count(&["label_erosion"]).unwrap_or(options.label_erosion);
     options.pixel_expansion = count(&["pixel_expansion"]).or(options.pixel_expansion);
     if kwargs["maxima_algorithm"] == "peak_local_max" {

@@ -5,15 +5,19 @@ use std::time::Duration;
 
 use ndarray::{Array2, Array4, ArrayD, Axis, Ix4};
 use redis_consumer::analysis::{
-    Contrast, PadMode, SpotHeads, SpotPeaks, Tiling, Untiler, labels_at, min_max_normalize, points_by_label,
+    Contrast, PadMode, SpotHeads, SpotPeaks, Tiling, Untiler, labels_at, min_max_normalize,
+    points_by_label,
 };
 use redis_consumer::applications::spots::cells_of_spots;
 use redis_consumer::applications::{Model, SpotDetection};
 use redis_consumer::images::output::ResultName;
 use redis_consumer::images::{
-    ModelInput, detect_dimension_order, encode_tiff, npy, spot_batch, spot_picture, spot_table, validate_model_input,
+    ModelInput, detect_dimension_order, encode_tiff, npy, spot_batch, spot_picture, spot_table,
+    validate_model_input,
 };
-use redis_consumer::serving::{Client, Input, MetadataCache, ModelId, ModelServer, ServingSettings, Signature};
+use redis_consumer::serving::{
+    Client, Input, MetadataCache, ModelId, ModelServer, ServingSettings, Signature,
+};
 use redis_consumer::settings::{Env, Reader};
 use redis_consumer::storage::archive;
 use serde_json::{Value, json};
@@ -49,7 +53,12 @@ pub(crate) fn run(case: &Case, runtime: &tokio::runtime::Runtime) -> Result<Verd
 
 fn normalize(case: &Case) -> Outcome {
     let normalized = min_max_normalize(image(case, "image")?, contrast(case)?);
-    close("image", normalized.into_dyn().view(), &case.expected("image")?.values, [5e-7, 0.0])
+    close(
+        "image",
+        normalized.into_dyn().view(),
+        &case.expected("image")?.values,
+        [5e-7, 0.0],
+    )
 }
 
 fn contrast(case: &Case) -> Result<Contrast, Failure> {
@@ -60,8 +69,14 @@ fn contrast(case: &Case) -> Result<Contrast, Failure> {
 }
 
 fn peaks(case: &Case) -> Outcome {
-    let (classification, offsets) = (image(case, "classification")?, image(case, "offset_regression")?);
-    let options = SpotPeaks { threshold: case.number("threshold")?, min_distance: case.count("min_distance")? };
+    let (classification, offsets) = (
+        image(case, "classification")?,
+        image(case, "offset_regression")?,
+    );
+    let options = SpotPeaks {
+        threshold: case.number("threshold")?,
+        min_distance: case.count("min_distance")?,
+    };
     let found: Vec<Vec<[f64; 2]>> = classification
         .outer_iter()
         .zip(offsets.outer_iter())
@@ -80,23 +95,47 @@ async fn predict(case: &Case) -> Outcome {
     let id = ModelId::new("SpotDetection", 3);
     let shape = case.params["model_shape"]
         .as_array()
-        .map_or(vec![-1, 128, 128, 1], |shape| shape.iter().filter_map(Value::as_i64).collect());
+        .map_or(vec![-1, 128, 128, 1], |shape| {
+            shape.iter().filter_map(Value::as_i64).collect()
+        });
     let open = spot_model::model(&id, &[-1, -1, -1, 1]);
-    let server = ModelServer::start(0, vec![open]).await.map_err(|error| error.to_string())?;
-    let (host, port) = (server.address().ip().to_string(), server.address().port().to_string());
+    let server = ModelServer::start(0, vec![open])
+        .await
+        .map_err(|error| error.to_string())?;
+    let (host, port) = (
+        server.address().ip().to_string(),
+        server.address().port().to_string(),
+    );
     let env: Env = [("TF_HOST", host), ("TF_PORT", port)].into_iter().collect();
     // The reference's stand-in takes images of any size, whatever its metadata say.
     let metadata = Metadata(Signature::new(vec![Input::float("image", &shape)]).to_json());
-    let client = Client::new(ServingSettings::load(&mut Reader::new(&env)), Some(Arc::new(metadata)));
+    let client = Client::new(
+        ServingSettings::load(&mut Reader::new(&env)),
+        Some(Arc::new(metadata)),
+    );
     let model = Model::load(&client, &id).await.map_err(refused)?;
     let defaults = SpotPeaks::default();
     let peaks = SpotPeaks {
-        threshold: case.params["threshold"].as_f64().unwrap_or(defaults.threshold),
-        min_distance: case.params["min_distance"].as_u64().map_or(defaults.min_distance, |distance| distance as usize),
+        threshold: case.params["threshold"]
+            .as_f64()
+            .unwrap_or(defaults.threshold),
+        min_distance: case.params["min_distance"]
+            .as_u64()
+            .map_or(defaults.min_distance, |distance| distance as usize),
     };
-    let detection = SpotDetection { peaks, contrast: contrast(case)? };
-    let found = detection.detect(&model, image(case, "image")?).await.map_err(refused)?;
-    if case.fails { Ok(()) } else { same_points(case, &found) }
+    let detection = SpotDetection {
+        peaks,
+        contrast: contrast(case)?,
+    };
+    let found = detection
+        .detect(&model, image(case, "image")?)
+        .await
+        .map_err(refused)?;
+    if case.fails {
+        Ok(())
+    } else {
+        same_points(case, &found)
+    }
 }
 
 /// Says the same of every model.
@@ -115,12 +154,21 @@ impl MetadataCache for Metadata {
 fn same_points(case: &Case, found: &[Vec<[f64; 2]>]) -> Outcome {
     for (item, found) in found.iter().enumerate() {
         let expected = case.expected(&format!("points_{item}"))?.values;
-        let mut missing: Vec<[f64; 2]> = expected.outer_iter().map(|point| [point[0], point[1]]).collect();
+        let mut missing: Vec<[f64; 2]> = expected
+            .outer_iter()
+            .map(|point| [point[0], point[1]])
+            .collect();
         if found.len() != missing.len() {
-            return Err(format!("image {item} has {} points, not {}", found.len(), missing.len()).into());
+            return Err(format!(
+                "image {item} has {} points, not {}",
+                found.len(),
+                missing.len()
+            )
+            .into());
         }
         for point in found {
-            let near = |other: &[f64; 2]| (0..2).all(|axis| (point[axis] - other[axis]).abs() <= 1e-4);
+            let near =
+                |other: &[f64; 2]| (0..2).all(|axis| (point[axis] - other[axis]).abs() <= 1e-4);
             let place = missing.iter().position(near);
             missing.remove(place.ok_or_else(|| format!("image {item} has no point {point:?}"))?);
         }
@@ -131,13 +179,22 @@ fn same_points(case: &Case, found: &[Vec<[f64; 2]>]) -> Outcome {
 fn tiles(case: &Case) -> Outcome {
     let image = image(case, "image")?;
     let shape: [usize; 2] = case.counts("model_shape")?;
-    let tiling = Tiling::with_stride_ratio(image.dim().into(), shape, PadMode::Reflect, case.number("stride_ratio")?);
+    let tiling = Tiling::with_stride_ratio(
+        image.dim().into(),
+        shape,
+        PadMode::Reflect,
+        case.number("stride_ratio")?,
+    );
     let channels = image.dim().3;
     let mut tiles = Array4::zeros((tiling.len(), shape[0], shape[1], channels));
     for (index, tile) in tiles.outer_iter_mut().enumerate() {
         tiling.copy_tile(image.view(), index, tile);
     }
-    exact("tiles", tiles.view().into_dyn(), &case.expected("tiles")?.values)?;
+    exact(
+        "tiles",
+        tiles.view().into_dyn(),
+        &case.expected("tiles")?.values,
+    )?;
     same("info", &info(&tiling), &case.params["info"])?;
     let last = (shape[1] - 1).max(1) as f64;
     for ((_, _, column, _), value) in tiles.indexed_iter_mut() {
@@ -147,7 +204,12 @@ fn tiles(case: &Case) -> Outcome {
     for (index, tile) in tiles.outer_iter().enumerate() {
         untiler.add(index, tile);
     }
-    close("untiled", untiler.finish().into_dyn().view(), &case.expected("untiled")?.values, [1e-6, 0.0])
+    close(
+        "untiled",
+        untiler.finish().into_dyn().view(),
+        &case.expected("untiled")?.values,
+        [1e-6, 0.0],
+    )
 }
 
 fn info(tiling: &Tiling) -> Value {
@@ -173,7 +235,10 @@ fn spot_zip(case: &Case) -> Outcome {
     let mut entries = Vec::new();
     for (item, points) in all_points(case)?.into_iter().enumerate() {
         let picture = spot_picture(Array2::zeros((64, 64)).view(), &points);
-        entries.push((names.batch(item, "tif"), encode_tiff(picture.view().into_dyn())));
+        entries.push((
+            names.batch(item, "tif"),
+            encode_tiff(picture.view().into_dyn()),
+        ));
         let file = npy::write(&Array2::from(points).view().into_dyn());
         same_bytes(&file, &bytes(&case.expected_path(&format!("npy_{item}"))?)?)?;
         entries.push((names.batch(item, "npy"), file));
@@ -183,7 +248,10 @@ fn spot_zip(case: &Case) -> Outcome {
 
 fn polaris_zip(case: &Case) -> Outcome {
     let names = ResultName::new(case.params["original_name"].as_str().unwrap_or_default());
-    let labels = case.has_input("labels").then(|| image(case, "labels")).transpose()?;
+    let labels = case
+        .has_input("labels")
+        .then(|| image(case, "labels"))
+        .transpose()?;
     let (mut entries, mut pictures) = (Vec::new(), 0);
     for (item, points) in all_points(case)?.into_iter().enumerate() {
         let mut cells = Vec::new();
@@ -192,7 +260,10 @@ fn polaris_zip(case: &Case) -> Outcome {
             for (channel, plane) in labels.axis_iter(Axis(2)).enumerate() {
                 let file = encode_tiff(plane.into_dyn());
                 if !case.fails {
-                    same_bytes(&file, &bytes(&case.expected_path(&format!("tif_{pictures}"))?)?)?;
+                    same_bytes(
+                        &file,
+                        &bytes(&case.expected_path(&format!("tif_{pictures}"))?)?,
+                    )?;
                 }
                 entries.push((names.batch_feature(item, channel), file));
                 pictures += 1;
@@ -200,7 +271,10 @@ fn polaris_zip(case: &Case) -> Outcome {
             cells = cells_of_spots(&points, labels).map_err(refused)?;
         }
         let table = spot_table(&points, &cells).into_bytes();
-        same_bytes(&table, &bytes(&case.expected_path(&format!("csv_{item}"))?)?)?;
+        same_bytes(
+            &table,
+            &bytes(&case.expected_path(&format!("csv_{item}"))?)?,
+        )?;
         entries.push((names.batch(item, "csv"), table));
     }
     same_archive(case, &archive::write_zip(entries).map_err(refused)?)
@@ -209,42 +283,76 @@ fn polaris_zip(case: &Case) -> Outcome {
 fn match_spots(case: &Case) -> Outcome {
     let labels = case.input("labels")?.map(|label| label as i32);
     let labels = labels.index_axis(Axis(0), 0);
-    let labels = labels.index_axis(Axis(2), 0).into_dimensionality::<ndarray::Ix2>().map_err(refused)?;
+    let labels = labels
+        .index_axis(Axis(2), 0)
+        .into_dimensionality::<ndarray::Ix2>()
+        .map_err(refused)?;
     let points = points(&case.input("points")?.values);
     let under: ndarray::Array1<i32> = labels_at(&points, labels).map_err(refused)?.into();
-    exact("vec", under.into_dyn().view(), &case.expected("vec")?.values)?;
+    exact(
+        "vec",
+        under.into_dyn().view(),
+        &case.expected("vec")?.values,
+    )?;
     let text = String::from_utf8(bytes(&case.expected_path("by_cell")?)?).map_err(refused)?;
     let expected: Value = serde_json::from_str(&text).map_err(refused)?;
     let groups = points_by_label(&points, labels).map_err(refused)?;
-    let places = groups.iter().map(|(label, _)| text.find(&format!("\"{label}\": ")));
+    let places = groups
+        .iter()
+        .map(|(label, _)| text.find(&format!("\"{label}\": ")));
     if !places.collect::<Vec<_>>().is_sorted() {
         return Err("the labels come in another order".to_owned().into());
     }
-    let labels: std::collections::BTreeSet<String> = groups.iter().map(|(label, _)| label.to_string()).collect();
-    if !expected.as_object().is_some_and(|cells| cells.keys().eq(&labels)) {
+    let labels: std::collections::BTreeSet<String> =
+        groups.iter().map(|(label, _)| label.to_string()).collect();
+    if !expected
+        .as_object()
+        .is_some_and(|cells| cells.keys().eq(&labels))
+    {
         return Err(format!("the labels are {labels:?}").into());
     }
     for (label, points) in groups {
         // The JSON reader is off by a bit now and then.
-        let number = |place: usize, axis: usize| expected[label.to_string()][place][axis].as_f64().unwrap_or(f64::NAN);
+        let number = |place: usize, axis: usize| {
+            expected[label.to_string()][place][axis]
+                .as_f64()
+                .unwrap_or(f64::NAN)
+        };
         let count = expected[label.to_string()].as_array().map_or(0, Vec::len);
-        let wanted = Array2::from_shape_fn((count, 2), |(place, axis)| number(place, axis)).into_dyn();
-        close(&label.to_string(), Array2::from(points).into_dyn().view(), &wanted, [0.0, 1e-15])?;
+        let wanted =
+            Array2::from_shape_fn((count, 2), |(place, axis)| number(place, axis)).into_dyn();
+        close(
+            &label.to_string(),
+            Array2::from(points).into_dyn().view(),
+            &wanted,
+            [0.0, 1e-15],
+        )?;
     }
     Ok(())
 }
 
 fn prepare(case: &Case) -> Outcome {
-    let batch = spot_batch(case.input("image")?.map(|value| value as f32)).map_err(refused)?.into_dyn();
+    let batch = spot_batch(case.input("image")?.map(|value| value as f32))
+        .map_err(refused)?
+        .into_dyn();
     let order = detect_dimension_order(batch.shape(), 4);
     let channels = case.params["channels"].as_str().unwrap_or_default();
-    let channels: Vec<usize> = channels.split(',').filter_map(|channel| channel.parse().ok()).collect();
+    let channels: Vec<usize> = channels
+        .split(',')
+        .filter_map(|channel| channel.parse().ok())
+        .collect();
     let shape = case.params["model_shape"]
         .as_array()
-        .map_or(vec![-1, 128, 128, 1], |shape| shape.iter().filter_map(Value::as_i64).collect());
+        .map_or(vec![-1, 128, 128, 1], |shape| {
+            shape.iter().filter_map(Value::as_i64).collect()
+        });
     let model = ModelInput {
         shape: &shape,
-        channels: if channels.is_empty() { None } else { Some(&channels) },
+        channels: if channels.is_empty() {
+            None
+        } else {
+            Some(&channels)
+        },
         max_width: 2048,
         max_height: 2048,
     };
@@ -263,10 +371,16 @@ fn image(case: &Case, name: &str) -> Result<Array4<f32>, Failure> {
 }
 
 fn all_points(case: &Case) -> Result<Vec<Vec<[f64; 2]>>, Failure> {
-    let names = (0..).map(|item| format!("points_{item}")).take_while(|name| case.has_input(name));
-    names.map(|name| Ok(points(&case.input(&name)?.values))).collect()
+    let names = (0..)
+        .map(|item| format!("points_{item}"))
+        .take_while(|name| case.has_input(name));
+    names
+        .map(|name| Ok(points(&case.input(&name)?.values)))
+        .collect()
 }
 
 fn points(list: &ArrayD<f64>) -> Vec<[f64; 2]> {
-    list.outer_iter().map(|point| [point[0], point[1]]).collect()
+    list.outer_iter()
+        .map(|point| [point[0], point[1]])
+        .collect()
 }

@@ -12,20 +12,39 @@ pub(crate) fn model(kind: &str, id: &str, tile: [usize; 2]) -> Model {
     let kind = kind.to_owned();
     let id: ModelId = id.parse().expect("the test names a model");
     let side = |n: usize| i64::try_from(n).expect("tiles are small");
-    let channels = if ["mesmer", "two-heads"].contains(&kind.as_str()) { 2 } else { 1 };
+    let channels = if ["mesmer", "two-heads"].contains(&kind.as_str()) {
+        2
+    } else {
+        1
+    };
     let input = Input::float("image", &[-1, side(tile[0]), side(tile[1]), channels]);
-    let outputs =
-        (0..heads(&kind, &Array3::zeros((2, 2, 2))).len()).map(|i| Input::float(&output_name(i), &[-1])).collect();
+    let outputs = (0..heads(&kind, &Array3::zeros((2, 2, 2))).len())
+        .map(|i| Input::float(&output_name(i), &[-1]))
+        .collect();
     let run = move |inputs: &[(String, ArrayD<f32>)]| {
-        let batch: Array4<f32> = inputs[0].1.clone().into_dimensionality::<Ix4>().map_err(|error| error.to_string())?;
-        let tiles: Vec<_> = batch.outer_iter().map(|tile| heads(&kind, &tile.to_owned())).collect();
+        let batch: Array4<f32> = inputs[0]
+            .1
+            .clone()
+            .into_dimensionality::<Ix4>()
+            .map_err(|error| error.to_string())?;
+        let tiles: Vec<_> = batch
+            .outer_iter()
+            .map(|tile| heads(&kind, &tile.to_owned()))
+            .collect();
         let joined = |i: usize| {
             let views: Vec<_> = tiles.iter().map(|tile| tile[i].view()).collect();
             stack(Axis(0), &views).map_err(|error| error.to_string())
         };
-        (0..tiles[0].len()).map(|i| Ok((output_name(i), joined(i)?))).collect()
+        (0..tiles[0].len())
+            .map(|i| Ok((output_name(i), joined(i)?)))
+            .collect()
     };
-    Model { id, inputs: vec![input], outputs, run: Arc::new(run) }
+    Model {
+        id,
+        inputs: vec![input],
+        outputs,
+        run: Arc::new(run),
+    }
 }
 
 fn output_name(index: usize) -> String {
@@ -37,7 +56,9 @@ fn heads(kind: &str, tile: &Array3<f32>) -> Vec<ArrayD<f32>> {
     let quantised = |c: usize| channel(c).mapv(quantise);
     let planes = |list: &[Array2<f32>]| {
         let views: Vec<_> = list.iter().map(|plane| plane.view()).collect();
-        stack(Axis(2), &views).expect("planes of one size").into_dyn()
+        stack(Axis(2), &views)
+            .expect("planes of one size")
+            .into_dyn()
     };
     match kind {
         "nuclear" | "cytoplasm" | "two-heads" => {
@@ -50,13 +71,20 @@ fn heads(kind: &str, tile: &Array3<f32>) -> Vec<ArrayD<f32>> {
             let (maxima, interior) = (box_sum(smooth.view(), 2), smooth);
             const D: i64 = 25 * 255;
             let maxima = maxima.mapv(|sum| head(sum, 500 * 25 * D / 1000, 25 * D));
-            vec![planes(&[maxima]), planes(&[interior.mapv(|sum| head(sum, 600 * D / 1000, D))])]
+            vec![
+                planes(&[maxima]),
+                planes(&[interior.mapv(|sum| head(sum, 600 * D / 1000, D))]),
+            ]
         }
         "nuclear3" => {
             let (maxima, interior) = pair(&quantised(0), 150, 300);
             let rest = interior.mapv(|value| 1.0 - value);
             let constant = Array2::from_elem(maxima.dim(), 0.5);
-            vec![planes(&[maxima]), planes(&[constant]), planes(&[interior, rest])]
+            vec![
+                planes(&[maxima]),
+                planes(&[constant]),
+                planes(&[interior, rest]),
+            ]
         }
         "mesmer" => {
             let (first, second) = (quantised(0), quantised(1));
@@ -67,7 +95,12 @@ fn heads(kind: &str, tile: &Array3<f32>) -> Vec<ArrayD<f32>> {
                 let rest = interior.mapv(|value| 1.0 - value);
                 planes(&[zero.clone(), interior, rest])
             };
-            vec![planes(&[whole]), classes(whole_interior), planes(&[nuclear]), classes(nuclear_interior)]
+            vec![
+                planes(&[whole]),
+                classes(whole_interior),
+                planes(&[nuclear]),
+                classes(nuclear_interior),
+            ]
         }
         "scale" | "label" => vec![judge(kind, &channel(0))],
         other => panic!("there is no stand-in called `{other}`"),
@@ -91,7 +124,8 @@ fn quantise(value: f32) -> i64 {
 
 fn pair(q: &Array2<i64>, maxima_offset: i64, interior_offset: i64) -> (Array2<f32>, Array2<f32>) {
     const D: i64 = 49 * 49 * 255;
-    let maxima = box_sum(box_sum(q.view(), 3).view(), 3).mapv(|sum| head(sum, maxima_offset * D / 1000, D));
+    let maxima =
+        box_sum(box_sum(q.view(), 3).view(), 3).mapv(|sum| head(sum, maxima_offset * D / 1000, D));
     let interior = box_sum(q.view(), 1).mapv(|sum| head(sum, interior_offset * 2295 / 1000, 2295));
     (maxima, interior)
 }
@@ -107,7 +141,9 @@ fn box_sum(plane: ArrayView2<'_, i64>, radius: usize) -> Array2<i64> {
         for mut lane in sums.lanes_mut(axis) {
             let values = lane.to_vec();
             for (i, sum) in lane.iter_mut().enumerate() {
-                *sum = values[i.saturating_sub(radius)..(i + radius + 1).min(values.len())].iter().sum();
+                *sum = values[i.saturating_sub(radius)..(i + radius + 1).min(values.len())]
+                    .iter()
+                    .sum();
             }
         }
     }

@@ -42,15 +42,21 @@ impl Canned {
 /// An answer with a status, extra header lines and a body.
 pub(crate) fn answer(status: &str, headers: &str, body: &str) -> Answer {
     let length = body.len();
-    let head = format!("HTTP/1.1 {status}\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n");
+    let head = format!(
+        "HTTP/1.1 {status}\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n"
+    );
     Answer::Bytes((head + body).into_bytes())
 }
 
 async fn serve(listener: TcpListener, answers: Vec<Answer>, seen: Arc<Mutex<Vec<String>>>) {
     let mut open = Vec::new();
     for place in 0.. {
-        let Ok((mut socket, _)) = listener.accept().await else { return };
-        let Some(head) = read_request(&mut socket).await else { continue };
+        let Ok((mut socket, _)) = listener.accept().await else {
+            return;
+        };
+        let Some(head) = read_request(&mut socket).await else {
+            continue;
+        };
         seen.lock().expect("no poison").push(head);
         match &answers[place.min(answers.len() - 1)] {
             Answer::Bytes(bytes) => {
@@ -75,7 +81,12 @@ async fn read_request(socket: &mut TcpStream) -> Option<String> {
         read_some(socket, &mut bytes).await?;
     };
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
-    let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    let length = head.lines().find_map(|line| {
+        line.to_ascii_lowercase()
+            .strip_prefix("content-length: ")?
+            .parse()
+            .ok()
+    });
     while bytes.len() < end + 4 + length.unwrap_or(0) {
         read_some(socket, &mut bytes).await?;
     }
@@ -83,6 +94,9 @@ async fn read_request(socket: &mut TcpStream) -> Option<String> {
 }
 
 async fn read_some(socket: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<()> {
-    let read = tokio::time::timeout(Duration::from_secs(10), socket.read_buf(bytes)).await.ok()?.ok()?;
+    let read = tokio::time::timeout(Duration::from_secs(10), socket.read_buf(bytes))
+        .await
+        .ok()?
+        .ok()?;
     (read > 0).then_some(())
 }

@@ -20,8 +20,16 @@ pub(crate) fn encoder(id: &ModelId) -> Model {
         Input::float("encoder_centroid_input", &[-1, -1, 2]),
         Input::float("encoder_adj_input", &[-1, -1, -1]),
     ];
-    let outputs = vec![Input::float("relu_nef", &[-1, -1, 8]), Input::float("encoder_centroid_input", &[-1, -1, 2])];
-    Model { id: id.clone(), inputs, outputs, run: Arc::new(encode) }
+    let outputs = vec![
+        Input::float("relu_nef", &[-1, -1, 8]),
+        Input::float("encoder_centroid_input", &[-1, -1, 2]),
+    ];
+    Model {
+        id: id.clone(),
+        inputs,
+        outputs,
+        run: Arc::new(encode),
+    }
 }
 
 /// The parameters of cases that name none.
@@ -42,17 +50,29 @@ pub(crate) fn inference(id: &ModelId, parameters: &Value) -> Model {
     ];
     let outputs = vec![Input::float("classification", &[-1, 1, -1, -1, 3])];
     let parameters = parameters.clone();
-    Model { id: id.clone(), inputs, outputs, run: Arc::new(move |tensors| infer(tensors, &parameters)) }
+    Model {
+        id: id.clone(),
+        inputs,
+        outputs,
+        run: Arc::new(move |tensors| infer(tensors, &parameters)),
+    }
 }
 
 fn named<'t>(tensors: &'t [(String, ArrayD<f32>)], name: &str) -> Result<&'t ArrayD<f32>, String> {
     let found = tensors.iter().find(|(found, _)| found == name);
-    found.map(|(_, values)| values).ok_or_else(|| format!("no input `{name}`"))
+    found
+        .map(|(_, values)| values)
+        .ok_or_else(|| format!("no input `{name}`"))
 }
 
 pub(crate) fn encode(tensors: &[(String, ArrayD<f32>)]) -> Result<Tensors, String> {
-    fn shaped<D: ndarray::Dimension>(values: &ArrayD<f32>) -> Result<ndarray::ArrayView<'_, f32, D>, String> {
-        values.view().into_dimensionality::<D>().map_err(|error| error.to_string())
+    fn shaped<D: ndarray::Dimension>(
+        values: &ArrayD<f32>,
+    ) -> Result<ndarray::ArrayView<'_, f32, D>, String> {
+        values
+            .view()
+            .into_dimensionality::<D>()
+            .map_err(|error| error.to_string())
     }
     let appearances = shaped::<Ix5>(named(tensors, "encoder_app_input")?)?;
     let morphologies = shaped::<Ix3>(named(tensors, "encoder_morph_input")?)?;
@@ -64,12 +84,16 @@ pub(crate) fn encode(tensors: &[(String, ArrayD<f32>)]) -> Result<Tensors, Strin
         for cell in 0..cells {
             let morphology = |which: usize| f64::from(morphologies[[frame, cell, which]]);
             let centroid = |axis: usize| f64::from(centroids[[frame, cell, axis]]);
-            let picture = appearances.index_axis(Axis(0), frame).index_axis_move(Axis(0), cell);
-            let brightness = picture.iter().copied().map(f64::from).sum::<f64>() / picture.len() as f64;
+            let picture = appearances
+                .index_axis(Axis(0), frame)
+                .index_axis_move(Axis(0), cell);
+            let brightness =
+                picture.iter().copied().map(f64::from).sum::<f64>() / picture.len() as f64;
             let neighbour = |other: usize| f64::from(adjacency[[frame, cell, other]]);
             let degree: f64 = (0..cells).map(neighbour).sum();
-            let areas: f64 =
-                (0..cells).map(|other| neighbour(other) * f64::from(morphologies[[frame, other, 0]])).sum();
+            let areas: f64 = (0..cells)
+                .map(|other| neighbour(other) * f64::from(morphologies[[frame, other, 0]]))
+                .sum();
             let features = [
                 centroid(0) / 32.0,
                 centroid(1) / 32.0,
@@ -86,12 +110,21 @@ pub(crate) fn encode(tensors: &[(String, ArrayD<f32>)]) -> Result<Tensors, Strin
         }
     }
     let centroids = centroids.to_owned().into_dyn();
-    Ok(vec![("encoder_centroid_input".to_owned(), centroids), ("relu_nef".to_owned(), embeddings.into_dyn())])
+    Ok(vec![
+        ("encoder_centroid_input".to_owned(), centroids),
+        ("relu_nef".to_owned(), embeddings.into_dyn()),
+    ])
 }
 
-pub(crate) fn infer(tensors: &[(String, ArrayD<f32>)], parameters: &Value) -> Result<Tensors, String> {
+pub(crate) fn infer(
+    tensors: &[(String, ArrayD<f32>)],
+    parameters: &Value,
+) -> Result<Tensors, String> {
     let planes = |name: &str| {
-        let values = named(tensors, name)?.view().into_dimensionality::<Ix4>().map_err(|error| error.to_string())?;
+        let values = named(tensors, name)?
+            .view()
+            .into_dimensionality::<Ix4>()
+            .map_err(|error| error.to_string())?;
         Ok::<_, String>(values.index_axis_move(Axis(0), 0))
     };
     let (embeddings, centroids) = (planes("current_embeddings")?, planes("current_centroids")?);
@@ -100,11 +133,19 @@ pub(crate) fn infer(tensors: &[(String, ArrayD<f32>)], parameters: &Value) -> Re
     let (length, tracks, _) = embeddings.dim();
     let mut answer = Array5::zeros((1, 1, tracks, future.nrows(), 3));
     for track in 0..tracks {
-        let (embeddings, centroids) = (embeddings.index_axis(Axis(1), track), centroids.index_axis(Axis(1), track));
+        let (embeddings, centroids) = (
+            embeddings.index_axis(Axis(1), track),
+            centroids.index_axis(Axis(1), track),
+        );
         for cell in 0..future.nrows() {
             let place = [0, 1].map(|axis| f64::from(places[[cell, axis]]));
             let features: Vec<f64> = future.row(cell).iter().copied().map(f64::from).collect();
-            let logits = logits((embeddings, centroids), (&features, place), length, parameters)?;
+            let logits = logits(
+                (embeddings, centroids),
+                (&features, place),
+                length,
+                parameters,
+            )?;
             let highest = logits.into_iter().fold(f64::NEG_INFINITY, f64::max);
             let weights = logits.map(|logit| (logit - highest).exp());
             let sum: f64 = weights.iter().sum();
@@ -123,12 +164,19 @@ fn logits(
     length: usize,
     parameters: &Value,
 ) -> Result<[f64; 3], String> {
-    let p = |name: &str| parameters[name].as_f64().ok_or_else(|| format!("the model has no parameter `{name}`"));
+    let p = |name: &str| {
+        parameters[name]
+            .as_f64()
+            .ok_or_else(|| format!("the model has no parameter `{name}`"))
+    };
     let (last, previous) = (length - 1, length.saturating_sub(2));
     let past = |step: usize, feature: usize| f64::from(embeddings[[step, feature]]);
     let prediction = p("pred")?;
     let offsets = [0, 1].map(|axis| {
-        let (last, previous) = (f64::from(centroids[[last, axis]]), f64::from(centroids[[previous, axis]]));
+        let (last, previous) = (
+            f64::from(centroids[[last, axis]]),
+            f64::from(centroids[[previous, axis]]),
+        );
         place[axis] - (last + prediction * (last - previous))
     });
     let distance = (offsets[0].powi(2) + offsets[1].powi(2)).sqrt();

@@ -22,38 +22,58 @@ until cursor == '0'
 return total";
 
 fn now() -> String {
-    Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6f+00:00").to_string()
+    Timestamp::now()
+        .strftime("%Y-%m-%dT%H:%M:%S.%6f+00:00")
+        .to_string()
 }
 
 /// What the autoscaler takes for the length of a queue: its entries, and the number of processing lists.
 pub(crate) fn autoscaler_count(connection: &mut redis::Connection, queue: &str) -> usize {
     let waiting: usize = connection.llen(queue).expect("a list");
-    let lists: Vec<String> = connection.keys(format!("processing-{queue}:*")).expect("keys");
+    let lists: Vec<String> = connection
+        .keys(format!("processing-{queue}:*"))
+        .expect("keys");
     waiting + lists.len()
 }
 
 /// What the exporter tells Prometheus.
 pub(crate) fn exporter_count(connection: &mut redis::Connection, queue: &str) -> usize {
-    redis::Script::new(EXPORTER).key(queue).invoke(connection).expect("the script runs")
+    redis::Script::new(EXPORTER)
+        .key(queue)
+        .invoke(connection)
+        .expect("the script runs")
 }
 
 /// One round of the Python janitor: entries older than 15 s of pods that do not run go back, in two steps.
-pub(crate) fn janitor_round(connection: &mut redis::Connection, queue: &str, running: &HashSet<String>) -> usize {
+pub(crate) fn janitor_round(
+    connection: &mut redis::Connection,
+    queue: &str,
+    running: &HashSet<String>,
+) -> usize {
     let mut requeued = 0;
-    let lists: Vec<String> = connection.keys(format!("processing-{queue}:*")).expect("keys");
+    let lists: Vec<String> = connection
+        .keys(format!("processing-{queue}:*"))
+        .expect("keys");
     for list in lists {
         let jobs: Vec<String> = connection.lrange(&list, 0, -1).expect("entries");
         for job in jobs {
             let (status, updated_at, updated_by): (Option<String>, Option<String>, Option<String>) =
-                connection.hmget(&job, &["status", "updated_at", "updated_by"]).expect("fields");
+                connection
+                    .hmget(&job, &["status", "updated_at", "updated_by"])
+                    .expect("fields");
             if status.is_none() && updated_at.is_none() && updated_by.is_none() {
                 let _: usize = connection.lrem(&list, 1, &job).expect("removed");
                 continue;
             }
-            let Some(updated_at) = updated_at else { continue };
-            let updated_at: Timestamp = updated_at.parse().expect("a time stamp with an offset: the janitor would end");
+            let Some(updated_at) = updated_at else {
+                continue;
+            };
+            let updated_at: Timestamp = updated_at
+                .parse()
+                .expect("a time stamp with an offset: the janitor would end");
             let pod = list.rsplit(':').next().expect("a name").to_owned();
-            if updated_at.duration_until(Timestamp::now()).as_secs() <= 15 || running.contains(&pod) {
+            if updated_at.duration_until(Timestamp::now()).as_secs() <= 15 || running.contains(&pod)
+            {
                 continue;
             }
             let removed: usize = connection.lrem(&list, 1, &job).expect("removed");
@@ -74,7 +94,12 @@ pub(crate) struct PythonConsumer {
 
 impl PythonConsumer {
     /// Starts one that takes so long for a job, and whose every result is `output/python.zip`.
-    pub(crate) fn start(connection: redis::Connection, queue: &str, name: &str, work: Duration) -> Self {
+    pub(crate) fn start(
+        connection: redis::Connection,
+        queue: &str,
+        name: &str,
+        work: Duration,
+    ) -> Self {
         Self::run(Python {
             connection,
             queue: queue.to_owned(),
@@ -85,9 +110,19 @@ impl PythonConsumer {
     }
 
     /// Starts one whose every result is this object.
-    pub(crate) fn start_with_result(connection: redis::Connection, queue: &str, output: &'static str) -> Self {
+    pub(crate) fn start_with_result(
+        connection: redis::Connection,
+        queue: &str,
+        output: &'static str,
+    ) -> Self {
         let name = format!("pod-python-{queue}");
-        Self::run(Python { connection, queue: queue.to_owned(), name, output, work: Duration::ZERO })
+        Self::run(Python {
+            connection,
+            queue: queue.to_owned(),
+            name,
+            output,
+            work: Duration::ZERO,
+        })
     }
 
     fn run(mut python: Python) -> Self {
@@ -100,13 +135,20 @@ impl PythonConsumer {
             }
             done
         });
-        Self { stop, thread: Some(thread) }
+        Self {
+            stop,
+            thread: Some(thread),
+        }
     }
 
     /// Ends it and gives the keys of the jobs that it has finished.
     pub(crate) fn stop(mut self) -> Vec<String> {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.take().expect("it was started").join().expect("it ended well")
+        self.thread
+            .take()
+            .expect("it was started")
+            .join()
+            .expect("it ended well")
     }
 }
 
@@ -124,7 +166,10 @@ pub(crate) struct PythonParent {
 
 impl PythonParent {
     pub(crate) fn new(connection: redis::Connection) -> Self {
-        Self { connection, children: Vec::new() }
+        Self {
+            connection,
+            children: Vec::new(),
+        }
     }
 
     /// Creates a child for a file that it has uploaded below `output/`, and queues it.
@@ -141,7 +186,9 @@ impl PythonParent {
             ("url", "https://example.invalid/input"),
         ];
         hash.extend(fields);
-        self.connection.hset_multiple::<_, _, _, ()>(&key, &hash).expect("the hash is written");
+        self.connection
+            .hset_multiple::<_, _, _, ()>(&key, &hash)
+            .expect("the hash is written");
         let _: usize = self.connection.lpush(queue, &key).expect("queued");
         self.children.push(key);
     }
@@ -156,7 +203,12 @@ impl PythonParent {
         for _ in 0..600 {
             let status: String = self.connection.hget(child, "status").expect("a status");
             match status.as_str() {
-                "done" => return Ok(self.connection.hget(child, "output_file_name").expect("a result")),
+                "done" => {
+                    return Ok(self
+                        .connection
+                        .hget(child, "output_file_name")
+                        .expect("a result"));
+                }
                 "failed" => return Err(self.connection.hget(child, "reason").expect("a reason")),
                 _ => std::thread::sleep(Duration::from_millis(100)),
             }
@@ -177,22 +229,43 @@ struct Python {
 impl Python {
     /// One iteration of its loop, command by command.
     fn iteration(&mut self) -> redis::RedisResult<Option<String>> {
-        let Self { connection, queue, name, output, work } = self;
+        let Self {
+            connection,
+            queue,
+            name,
+            output,
+            work,
+        } = self;
         let list = format!("processing-{queue}:{name}");
-        while connection.rpoplpush::<_, _, Option<String>>(&list, &*queue)?.is_some() {}
+        while connection
+            .rpoplpush::<_, _, Option<String>>(&list, &*queue)?
+            .is_some()
+        {}
         if connection.llen::<_, usize>(&*queue)? == 0 {
             std::thread::sleep(Duration::from_millis(50));
             return Ok(None);
         }
-        let Some(job) = connection.rpoplpush::<_, _, Option<String>>(&*queue, &list)? else { return Ok(None) };
+        let Some(job) = connection.rpoplpush::<_, _, Option<String>>(&*queue, &list)? else {
+            return Ok(None);
+        };
         let touch = |connection: &mut redis::Connection, status: &str| {
-            let fields = [("status", status.to_owned()), ("updated_at", now()), ("updated_by", name.clone())];
+            let fields = [
+                ("status", status.to_owned()),
+                ("updated_at", now()),
+                ("updated_by", name.clone()),
+            ];
             connection.hset_multiple::<_, _, _, ()>(&job, &fields)
         };
-        connection.hset_multiple::<_, _, _, ()>(&job, &[("updated_at", now()), ("updated_by", name.clone())])?;
+        connection.hset_multiple::<_, _, _, ()>(
+            &job,
+            &[("updated_at", now()), ("updated_by", name.clone())],
+        )?;
         let _: Option<String> = connection.hget(&job, "input_file_name")?;
         let hash: std::collections::HashMap<String, String> = connection.hgetall(&job)?;
-        if matches!(hash.get("status").map(String::as_str), Some("done" | "failed")) {
+        if matches!(
+            hash.get("status").map(String::as_str),
+            Some("done" | "failed")
+        ) {
             let _: usize = connection.lrem(&list, 1, &job)?;
             return Ok(None);
         }

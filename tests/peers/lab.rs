@@ -52,7 +52,9 @@ impl Lab {
     pub(crate) async fn with(redis: Redis, models: Vec<Model>) -> Self {
         Self {
             redis,
-            models: ModelServer::start(0, models).await.expect("a port for the model server"),
+            models: ModelServer::start(0, models)
+                .await
+                .expect("a port for the model server"),
             bucket: tempfile::tempdir().expect("a folder for the bucket"),
             logs: tempfile::tempdir().expect("a folder for logs"),
             jobs: std::cell::Cell::new(0),
@@ -93,8 +95,14 @@ impl Lab {
             ("CONCURRENCY", "1".to_owned()),
             ("LOG_LEVEL", "DEBUG".to_owned()),
         ];
-        let environment = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        PodSettings { environment, log: self.logs.path().join(format!("{name}.log")) }
+        let environment = settings
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        PodSettings {
+            environment,
+            log: self.logs.path().join(format!("{name}.log")),
+        }
     }
 
     /// Submits a job as the newest frontend does, and returns its key.
@@ -105,7 +113,10 @@ impl Lab {
     /// The same to any queue.
     pub(crate) fn submit_to(&self, queue: &str, input: &str, fields: &[(&str, &str)]) -> String {
         self.jobs.set(self.jobs.get() + 1);
-        let key = format!("{queue}:{input}:00000000-0000-4000-8000-{:012}", self.jobs.get());
+        let key = format!(
+            "{queue}:{input}:00000000-0000-4000-8000-{:012}",
+            self.jobs.get()
+        );
         self.write_job(&key, input, fields);
         let _: u32 = self.redis.ask(&["LPUSH", queue, &key]);
         key
@@ -115,7 +126,9 @@ impl Lab {
     pub(crate) fn submit_to_model(&self, input: &str, fields: &[(&str, &str)]) -> String {
         let before = self.models.faults().calls(Method::Predict);
         let key = self.submit(input, fields);
-        eventually("the model is asked", || self.models.faults().calls(Method::Predict) > before);
+        eventually("the model is asked", || {
+            self.models.faults().calls(Method::Predict) > before
+        });
         key
     }
 
@@ -125,7 +138,13 @@ impl Lab {
     }
 
     /// The same on another server.
-    pub(crate) fn write_job_at(&self, redis: &Redis, key: &str, input: &str, fields: &[(&str, &str)]) {
+    pub(crate) fn write_job_at(
+        &self,
+        redis: &Redis,
+        key: &str,
+        input: &str,
+        fields: &[(&str, &str)],
+    ) {
         let now = "2023-07-12T16:31:13.123Z";
         let mut hash: BTreeMap<&str, &str> = [
             ("original_name", input),
@@ -158,7 +177,10 @@ impl Lab {
         let mut hash = HashMap::new();
         eventually(&format!("{key} is final"), || {
             hash = self.redis.hash(key);
-            matches!(hash.get("status").map(String::as_str), Some("done" | "failed"))
+            matches!(
+                hash.get("status").map(String::as_str),
+                Some("done" | "failed")
+            )
         });
         hash
     }
@@ -175,7 +197,11 @@ impl Lab {
         let hash = self.wait(key);
         assert_eq!(hash["status"], "failed", "{hash:?}");
         assert!(!hash["reason"].ends_with('\n'));
-        hash["reason"].lines().last().expect("a reason has a line").to_owned()
+        hash["reason"]
+            .lines()
+            .last()
+            .expect("a reason has a line")
+            .to_owned()
     }
 
     /// The names and contents of the entries of a job's result, in their order.
@@ -196,9 +222,13 @@ impl Lab {
     /// Whether no list of the queue has an entry and nothing is leased or delayed.
     pub(crate) fn is_quiet(&self) -> bool {
         self.redis.keys("processing-*").is_empty()
-            && ["segmentation", "rc:lease:segmentation", "rc:delayed:segmentation"]
-                .iter()
-                .all(|key| self.redis.ask::<u32>(&["EXISTS", key]) == 0)
+            && [
+                "segmentation",
+                "rc:lease:segmentation",
+                "rc:delayed:segmentation",
+            ]
+            .iter()
+            .all(|key| self.redis.ask::<u32>(&["EXISTS", key]) == 0)
     }
 }
 
@@ -225,7 +255,11 @@ impl PodSettings {
 
     /// Starts the consumer.
     pub(crate) fn start(self) -> Pod {
-        let log = fs::File::options().create(true).append(true).open(&self.log).expect("a log file");
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(&self.log)
+            .expect("a log file");
         let child = Command::new(env!("CARGO_BIN_EXE_redis-consumer"))
             .env_clear()
             .envs(&self.environment)
@@ -234,7 +268,10 @@ impl PodSettings {
             .stderr(log)
             .spawn()
             .expect("the program starts");
-        Pod { child, log: self.log }
+        Pod {
+            child,
+            log: self.log,
+        }
     }
 }
 

@@ -23,7 +23,10 @@ pub(crate) struct Redis {
 impl Redis {
     /// Starts a server that writes an append-only file, so that it can be stopped and started again.
     pub(crate) fn start() -> Self {
-        Self::start_with(&["--appendonly", "yes", "--appendfsync", "always"], RedisConnectionInfo::default())
+        Self::start_with(
+            &["--appendonly", "yes", "--appendfsync", "always"],
+            RedisConnectionInfo::default(),
+        )
     }
 
     /// Starts a server that never waits for a disk, and forgets everything when it ends.
@@ -43,8 +46,11 @@ impl Redis {
     /// Stops the server; what it has acknowledged stays on disk.
     pub(crate) fn pause(&mut self) {
         if let Some(mut child) = self.child.take() {
-            rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM)
-                .expect("it runs");
+            rustix::process::kill_process(
+                rustix::process::Pid::from_child(&child),
+                rustix::process::Signal::TERM,
+            )
+            .expect("it runs");
             let _ = child.wait();
         }
     }
@@ -59,7 +65,10 @@ impl Redis {
 
     /// From now on it takes writes only while a replica follows.
     pub(crate) fn refuse_writes_without_replica(&self) {
-        for (name, value) in [("min-replicas-to-write", "1"), ("min-replicas-max-lag", "2")] {
+        for (name, value) in [
+            ("min-replicas-to-write", "1"),
+            ("min-replicas-max-lag", "2"),
+        ] {
             let _: String = self.ask(&["CONFIG", "SET", name, value]);
         }
     }
@@ -74,7 +83,8 @@ impl Redis {
     pub(crate) fn replicas_have_it(&self) -> bool {
         let mut wait = redis::cmd("WAIT");
         wait.arg(1).arg(1000);
-        self.try_ask::<u32>(wait).is_ok_and(|replicas| replicas >= 1)
+        self.try_ask::<u32>(wait)
+            .is_ok_and(|replicas| replicas >= 1)
     }
 
     /// Hangs up on all clients, and gives their number.
@@ -92,7 +102,14 @@ impl Redis {
     /// Starts the server on the same port and data.
     pub(crate) fn resume(&mut self) {
         let child = Command::new(program())
-            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", ""])
+            .args([
+                "--port",
+                &self.port.to_string(),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+            ])
             .args(&self.arguments)
             .arg("--dir")
             .arg(self.folder.path())
@@ -103,7 +120,10 @@ impl Redis {
         self.child = Some(child);
         let started = Instant::now();
         while self.try_ask::<String>(redis::cmd("PING")).is_err() {
-            assert!(started.elapsed() < Duration::from_secs(20), "redis-server does not answer");
+            assert!(
+                started.elapsed() < Duration::from_secs(20),
+                "redis-server does not answer"
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -112,14 +132,20 @@ impl Redis {
     pub(crate) fn ask<T: FromRedisValue>(&self, command: &[&str]) -> T {
         let mut sent = redis::cmd(command[0]);
         sent.arg(&command[1..]);
-        self.try_ask(sent).unwrap_or_else(|error| panic!("{command:?}: {error}"))
+        self.try_ask(sent)
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"))
     }
 
     /// Sends a command whose last arguments are bytes.
-    pub(crate) fn ask_bytes<T: FromRedisValue>(&self, command: &str, arguments: &[impl ToRedisArgs]) -> T {
+    pub(crate) fn ask_bytes<T: FromRedisValue>(
+        &self,
+        command: &str,
+        arguments: &[impl ToRedisArgs],
+    ) -> T {
         let mut sent = redis::cmd(command);
         sent.arg(arguments);
-        self.try_ask(sent).unwrap_or_else(|error| panic!("{command}: {error}"))
+        self.try_ask(sent)
+            .unwrap_or_else(|error| panic!("{command}: {error}"))
     }
 
     /// All fields of a hash, empty if there is none.
@@ -128,7 +154,10 @@ impl Redis {
     }
 
     /// All fields of many hashes, if the server answers.
-    pub(crate) fn try_hashes(&self, keys: &[String]) -> redis::RedisResult<Vec<HashMap<String, String>>> {
+    pub(crate) fn try_hashes(
+        &self,
+        keys: &[String],
+    ) -> redis::RedisResult<Vec<HashMap<String, String>>> {
         let mut connection = self.try_connection()?;
         let mut hashes = Vec::with_capacity(keys.len());
         for chunk in keys.chunks(1000) {
@@ -155,7 +184,9 @@ impl Redis {
     pub(crate) fn monitor(&self) -> Monitor {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the server listens");
         stream.write_all(b"MONITOR\r\n").expect("the server reads");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a time limit");
         let mut reader = BufReader::new(stream);
         let mut answer = String::new();
         reader.read_line(&mut answer).expect("an answer");
@@ -167,8 +198,17 @@ impl Redis {
     pub(crate) fn start_with(arguments: &[&str], login: RedisConnectionInfo) -> Self {
         let port = free_port();
         let folder = tempfile::tempdir().expect("a folder for Redis");
-        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let mut redis = Self { port, folder, arguments, login, child: None };
+        let arguments = arguments
+            .iter()
+            .map(|&argument| argument.to_owned())
+            .collect();
+        let mut redis = Self {
+            port,
+            folder,
+            arguments,
+            login,
+            child: None,
+        };
         redis.resume();
         redis
     }
@@ -211,7 +251,10 @@ impl Sentinel {
         let port = free_port();
         let folder = tempfile::tempdir().expect("a folder for the Sentinel");
         let file = folder.path().join("sentinel.conf");
-        let text = format!("port {port}\nbind 127.0.0.1\nsentinel monitor {set} 127.0.0.1 {} 1\n{more}", redis.port);
+        let text = format!(
+            "port {port}\nbind 127.0.0.1\nsentinel monitor {set} 127.0.0.1 {} 1\n{more}",
+            redis.port
+        );
         std::fs::write(&file, text).expect("its settings");
         let child = Command::new(program())
             .arg(&file)
@@ -222,10 +265,17 @@ impl Sentinel {
             .expect("redis-server is installed");
         let started = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(started.elapsed() < Duration::from_secs(20), "the Sentinel does not answer");
+            assert!(
+                started.elapsed() < Duration::from_secs(20),
+                "the Sentinel does not answer"
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
-        Self { port, child, _folder: folder }
+        Self {
+            port,
+            child,
+            _folder: folder,
+        }
     }
 }
 
@@ -247,7 +297,10 @@ impl Sentinel {
     pub(crate) fn fail_over(&self, set: &str) {
         let started = Instant::now();
         while !self.try_fail_over(set) {
-            assert!(started.elapsed() < PATIENCE, "the Sentinel does not fail over");
+            assert!(
+                started.elapsed() < PATIENCE,
+                "the Sentinel does not fail over"
+            );
             std::thread::sleep(Duration::from_millis(100));
         }
     }
@@ -260,7 +313,9 @@ impl Sentinel {
     fn ask<T: FromRedisValue>(&self, command: &[&str]) -> redis::RedisResult<T> {
         let client = redis::Client::open(("127.0.0.1", self.port).into_connection_info()?)?;
         let mut connection = client.get_connection_with_timeout(Duration::from_secs(5))?;
-        redis::cmd(command[0]).arg(&command[1..]).query(&mut connection)
+        redis::cmd(command[0])
+            .arg(&command[1..])
+            .query(&mut connection)
     }
 }
 
@@ -273,8 +328,18 @@ impl Replica {
     /// Starts one.
     pub(crate) fn start(master: &Redis) -> Self {
         let port = master.port.to_string();
-        let arguments = ["--appendonly", "yes", "--replicaof", "127.0.0.1", &port, "--repl-diskless-sync-delay", "0"];
-        Self { redis: Redis::start_with(&arguments, RedisConnectionInfo::default()) }
+        let arguments = [
+            "--appendonly",
+            "yes",
+            "--replicaof",
+            "127.0.0.1",
+            &port,
+            "--repl-diskless-sync-delay",
+            "0",
+        ];
+        Self {
+            redis: Redis::start_with(&arguments, RedisConnectionInfo::default()),
+        }
     }
 
     /// Waits until it has all that the master had.
@@ -313,13 +378,19 @@ impl Monitor {
             if wanted(&line) {
                 return line;
             }
-            assert!(started.elapsed() < PATIENCE, "waited in vain, last came {line}");
+            assert!(
+                started.elapsed() < PATIENCE,
+                "waited in vain, last came {line}"
+            );
         }
     }
 
     fn next_line(&mut self) -> String {
         let mut line = String::new();
-        let read = self.reader.read_line(&mut line).expect("the record goes on");
+        let read = self
+            .reader
+            .read_line(&mut line)
+            .expect("the record goes on");
         assert!(read > 0, "the server has hung up");
         line.trim_end().to_owned()
     }
@@ -327,10 +398,27 @@ impl Monitor {
 
 /// Holds a record to the order of statuses of an image's job. A stage that is over within half a second is not written.
 pub(crate) fn assert_stages_in_order(lines: &[String]) {
-    let order = ["started", "pre-processing", "predicting", "saving-results", "done"];
-    let of_line = |line: &String| order.iter().position(|status| line.contains(&format!("\"{status}\"")));
-    let written: Vec<_> = lines.iter().filter(|line| line.contains("HSET")).filter_map(of_line).collect();
-    assert!(written.is_sorted() && written.contains(&2) && written.contains(&4), "{written:?} in {lines:#?}");
+    let order = [
+        "started",
+        "pre-processing",
+        "predicting",
+        "saving-results",
+        "done",
+    ];
+    let of_line = |line: &String| {
+        order
+            .iter()
+            .position(|status| line.contains(&format!("\"{status}\"")))
+    };
+    let written: Vec<_> = lines
+        .iter()
+        .filter(|line| line.contains("HSET"))
+        .filter_map(of_line)
+        .collect();
+    assert!(
+        written.is_sorted() && written.contains(&2) && written.contains(&4),
+        "{written:?} in {lines:#?}"
+    );
 }
 
 /// `redis-server`, or what `REDIS_SERVER` names: another version, or Valkey.

@@ -83,20 +83,31 @@ impl S3Server {
         let root = tempfile::tempdir().expect("a folder for the objects");
         std::fs::create_dir(root.path().join(BUCKET)).expect("a folder for the bucket");
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        listener.set_nonblocking(true).expect("a non-blocking socket");
+        listener
+            .set_nonblocking(true)
+            .expect("a non-blocking socket");
         let address = listener.local_addr().expect("an address");
-        let mut builder = S3ServiceBuilder::new(s3s_fs::FileSystem::new(root.path()).expect("a store"));
+        let mut builder =
+            S3ServiceBuilder::new(s3s_fs::FileSystem::new(root.path()).expect("a store"));
         builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
         let (service, state) = (builder.build(), Arc::<Mutex<State>>::default());
         let (stop, stopped) = oneshot::channel();
         let accepting = accept(listener, service, Arc::clone(&state));
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
             runtime.block_on(async {
                 tokio::select! { _ = stopped => {}, () = accepting => {} }
             });
         });
-        Self { address, root, state, _stop: stop }
+        Self {
+            address,
+            root,
+            state,
+            _stop: stop,
+        }
     }
 
     /// `http://127.0.0.1:<port>`.
@@ -122,7 +133,11 @@ impl S3Server {
 
     /// The next `count` requests meet this fault.
     pub(crate) fn fail_next(&self, count: usize, fault: Fault) {
-        self.state.lock().expect("no poison").next.extend(std::iter::repeat_n(fault, count));
+        self.state
+            .lock()
+            .expect("no poison")
+            .next
+            .extend(std::iter::repeat_n(fault, count));
     }
 
     /// Requests meet this fault until the time is over.
@@ -142,8 +157,13 @@ impl S3Server {
 
     /// Files of uploads in parts that are neither put together nor given up.
     pub(crate) fn open_uploads(&self) -> usize {
-        let names = std::fs::read_dir(self.root.path()).expect("a folder").flatten().map(|entry| entry.file_name());
-        names.filter(|name| name.to_string_lossy().starts_with(".upload")).count()
+        let names = std::fs::read_dir(self.root.path())
+            .expect("a folder")
+            .flatten()
+            .map(|entry| entry.file_name());
+        names
+            .filter(|name| name.to_string_lossy().starts_with(".upload"))
+            .count()
     }
 
     /// Every request so far, those that met a fault included.
@@ -154,14 +174,26 @@ impl S3Server {
 
 impl State {
     fn meet(&mut self, request: &Request<Incoming>) -> Option<Fault> {
-        let text = |value: &hyper::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let text = |value: &hyper::header::HeaderValue| {
+            String::from_utf8_lossy(value.as_bytes()).into_owned()
+        };
         let seen = Seen {
             method: request.method().to_string(),
             target: request.uri().to_string(),
-            headers: request.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
+            headers: request
+                .headers()
+                .iter()
+                .map(|(name, value)| (name.to_string(), text(value)))
+                .collect(),
         };
-        let lasting = self.until.filter(|(end, _)| Instant::now() < *end).map(|(_, fault)| fault);
-        let ruled = self.rule.as_mut().and_then(|(rule, fault)| rule(&seen).then_some(*fault));
+        let lasting = self
+            .until
+            .filter(|(end, _)| Instant::now() < *end)
+            .map(|(_, fault)| fault);
+        let ruled = self
+            .rule
+            .as_mut()
+            .and_then(|(rule, fault)| rule(&seen).then_some(*fault));
         self.seen.push(seen);
         self.next.pop_front().or(lasting).or(ruled)
     }
@@ -197,13 +229,20 @@ async fn serve(socket: TcpStream, service: S3Service, state: Arc<Mutex<State>>) 
     // Answers come in several pieces, which must not wait for each other's acknowledgement.
     let _ = socket.set_nodelay(true);
     // An error here is a client that left, or a fault.
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(socket), answer).await;
+    let _ = http1::Builder::new()
+        .serve_connection(TokioIo::new(socket), answer)
+        .await;
 }
 
 /// The same answer, which ends where it says. The store would go on to read its file after the end of a range.
 fn ended(answer: Response<s3s::Body>) -> Response<s3s::Body> {
-    let length = answer.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
-    let Some(mut left): Option<usize> = length else { return answer };
+    let length = answer
+        .headers()
+        .get("content-length")
+        .and_then(|length| length.to_str().ok()?.parse().ok());
+    let Some(mut left): Option<usize> = length else {
+        return answer;
+    };
     answer.map(|body| {
         let chunks = body.take_while(move |chunk| {
             let goes_on = left > 0;
@@ -215,6 +254,11 @@ fn ended(answer: Response<s3s::Body>) -> Response<s3s::Body> {
 }
 
 fn refusal(status: u16) -> Response<s3s::Body> {
-    let body = s3s::Body::from("<Error><Code>InjectedFault</Code><Message>on purpose</Message></Error>".to_owned());
-    Response::builder().status(status).body(body).expect("a response")
+    let body = s3s::Body::from(
+        "<Error><Code>InjectedFault</Code><Message>on purpose</Message></Error>".to_owned(),
+    );
+    Response::builder()
+        .status(status)
+        .body(body)
+        .expect("a response")
 }

@@ -6,8 +6,13 @@ use redis_consumer::images::encode_tiff;
 /// A movie of 96 x 96 pixels: two bright squares on a dark ground, which move towards each other's rows.
 pub(crate) fn movie(frames: usize) -> Vec<u8> {
     let movie = Array3::from_shape_fn((frames, 96, 96), |(t, row, column)| {
-        let inside = |at: usize, column_at: usize| row.abs_diff(at) < 8 && column.abs_diff(column_at) < 8;
-        if inside(30 + t, 30) || inside(60 - t, 66) { 200.0_f32 } else { 20.0 }
+        let inside =
+            |at: usize, column_at: usize| row.abs_diff(at) < 8 && column.abs_diff(column_at) < 8;
+        if inside(30 + t, 30) || inside(60 - t, 66) {
+            200.0_f32
+        } else {
+            20.0
+        }
     });
     encode_tiff(movie.view().into_dyn())
 }

@@ -41,29 +41,42 @@ pub(super) fn of(job: &Job, settings: &ImageSettings) -> anyhow::Result<Plan> {
     match (settings.selection, named) {
         (ModelSelection::Hash, Some(model)) => of_named_model(job, model),
         (ModelSelection::Auto, Some(model)) if silent => of_named_model(job, model),
-        (ModelSelection::Auto | ModelSelection::Hash, None) if silent && settings.detect_label => of_label(job),
+        (ModelSelection::Auto | ModelSelection::Hash, None) if silent && settings.detect_label => {
+            of_label(job)
+        }
         _ => Ok(Plan::Channels(passes(job.channels()?, settings)?)),
     }
 }
 
 fn of_named_model(job: &Job, (name, version): (&str, &str)) -> anyhow::Result<Plan> {
     let id = format!("{name}:{version}").parse::<ModelId>();
-    let id = id.map_err(|error| InvalidInput(format!("model `{name}` with version `{version}`: {error}")))?;
+    let id = id.map_err(|error| {
+        InvalidInput(format!("model `{name}` with version `{version}`: {error}"))
+    })?;
     let functions = Functions::parse(job.preprocess_function()?, job.postprocess_function()?)?;
     Ok(Plan::Named(NamedPlan::Model(id, functions)))
 }
 
 fn of_label(job: &Job) -> anyhow::Result<Plan> {
-    let Some(text) = job.label()? else { return Ok(Plan::Named(NamedPlan::Detect)) };
+    let Some(text) = job.label()? else {
+        return Ok(Plan::Named(NamedPlan::Detect));
+    };
     let label = text.trim().parse::<usize>().ok().filter(|&label| label < 3);
-    let label = label
-        .ok_or_else(|| InvalidInput(format!("label `{text}` is none of 0 (nuclear), 1 (phase), 2 (cytoplasm)")))?;
+    let label = label.ok_or_else(|| {
+        InvalidInput(format!(
+            "label `{text}` is none of 0 (nuclear), 1 (phase), 2 (cytoplasm)"
+        ))
+    })?;
     Ok(Plan::Named(NamedPlan::Label(label)))
 }
 
 /// The passes that `channels` asks for: its position names the model, its number the image channel. Empty means `0`.
 fn passes(channels: &str, settings: &ImageSettings) -> anyhow::Result<Vec<Pass>> {
-    let channels = if channels.trim().is_empty() { "0" } else { channels };
+    let channels = if channels.trim().is_empty() {
+        "0"
+    } else {
+        channels
+    };
     let positions: Vec<_> = channels.split(',').map(str::trim).collect();
     let models: [(_, fn() -> Application); 3] = [
         (&settings.nuclear, Application::nuclear),
@@ -71,26 +84,43 @@ fn passes(channels: &str, settings: &ImageSettings) -> anyhow::Result<Vec<Pass>>
         (&settings.phase, Application::cytoplasm),
     ];
     let mut passes = Vec::new();
-    for (position, text) in positions.iter().enumerate().filter(|(_, text)| !text.is_empty()) {
+    for (position, text) in positions
+        .iter()
+        .enumerate()
+        .filter(|(_, text)| !text.is_empty())
+    {
         let channel = text.parse::<usize>();
-        let channel =
-            channel.map_err(|_| InvalidInput(format!("channels `{channels}`: `{text}` is no channel number")))?;
+        let channel = channel.map_err(|_| {
+            InvalidInput(format!(
+                "channels `{channels}`: `{text}` is no channel number"
+            ))
+        })?;
         let model = models.get(position);
         let (model, application) = model.ok_or_else(|| {
             InvalidInput(format!(
                 "channels `{channels}` names position {position}, but there are 3 models: nuclear, cytoplasm, phase"
             ))
         })?;
-        passes.push(Pass { channel, model: ModelId::clone(model), application: application() });
+        passes.push(Pass {
+            channel,
+            model: ModelId::clone(model),
+            application: application(),
+        });
     }
-    ensure!(!passes.is_empty(), InvalidInput(format!("channels `{channels}` selects no channel")));
+    ensure!(
+        !passes.is_empty(),
+        InvalidInput(format!("channels `{channels}` selects no channel"))
+    );
     Ok(passes)
 }
 
 /// Refuses passes that ask for more than the image has.
 pub(super) fn check_channels(passes: &[Pass], available: usize) -> Result<(), InvalidInput> {
     if passes.len() > available {
-        return Err(InvalidInput(format!("{} channels are selected, the image has {available}", passes.len())));
+        return Err(InvalidInput(format!(
+            "{} channels are selected, the image has {available}",
+            passes.len()
+        )));
     }
     match passes.iter().find(|pass| pass.channel >= available) {
         Some(pass) => Err(InvalidInput(format!(

@@ -62,10 +62,22 @@ impl Display for ModelSelection {
 impl ImageSettings {
     /// Reads `NUCLEAR_MODEL`, `MAX_SCALE` and the like.
     pub fn load(reader: &mut Reader<'_>) -> Self {
-        let selection =
-            reader.parsed("MODEL_SELECTION", ModelSelection::Auto, "who names the model: auto, hash (the job), env");
-        let detect_scale = reader.flag("SCALE_DETECT_ENABLED", false, "detect the scale of jobs that give none");
-        let scale_model = model(reader, "SCALE_DETECT_MODEL", "ScaleDetection:1", "model that detects the scale");
+        let selection = reader.parsed(
+            "MODEL_SELECTION",
+            ModelSelection::Auto,
+            "who names the model: auto, hash (the job), env",
+        );
+        let detect_scale = reader.flag(
+            "SCALE_DETECT_ENABLED",
+            false,
+            "detect the scale of jobs that give none",
+        );
+        let scale_model = model(
+            reader,
+            "SCALE_DETECT_MODEL",
+            "ScaleDetection:1",
+            "model that detects the scale",
+        );
         Self {
             selection,
             nuclear: model(
@@ -74,12 +86,34 @@ impl ImageSettings {
                 "NuclearSegmentation:6",
                 "model of the first position of `channels`",
             ),
-            cytoplasm: model(reader, "CYTOPLASM_MODEL", "CytoplasmSegmentation:5", "model of the second position"),
-            phase: model(reader, "PHASE_MODEL", "PhaseCytoSegmentation:0", "model of the third position"),
+            cytoplasm: model(
+                reader,
+                "CYTOPLASM_MODEL",
+                "CytoplasmSegmentation:5",
+                "model of the second position",
+            ),
+            phase: model(
+                reader,
+                "PHASE_MODEL",
+                "PhaseCytoSegmentation:0",
+                "model of the third position",
+            ),
             by_label: [
-                functions(reader, ["NUCLEAR_PREPROCESS", "NUCLEAR_POSTPROCESS"], "normalize"),
-                functions(reader, ["PHASE_PREPROCESS", "PHASE_POSTPROCESS"], "histogram_normalization"),
-                functions(reader, ["CYTOPLASM_PREPROCESS", "CYTOPLASM_POSTPROCESS"], "histogram_normalization"),
+                functions(
+                    reader,
+                    ["NUCLEAR_PREPROCESS", "NUCLEAR_POSTPROCESS"],
+                    "normalize",
+                ),
+                functions(
+                    reader,
+                    ["PHASE_PREPROCESS", "PHASE_POSTPROCESS"],
+                    "histogram_normalization",
+                ),
+                functions(
+                    reader,
+                    ["CYTOPLASM_PREPROCESS", "CYTOPLASM_POSTPROCESS"],
+                    "histogram_normalization",
+                ),
             ],
             scale_detection: detect_scale.then_some(scale_model),
             detect_label: reader.flag(
@@ -101,8 +135,12 @@ impl ImageSettings {
     pub(super) fn by_label(&self, label: usize) -> anyhow::Result<(ModelId, Functions)> {
         let models = [&self.nuclear, &self.phase, &self.cytoplasm];
         let found = models.get(label).zip(self.by_label.get(label));
-        let (model, names) = found.with_context(|| format!("the label model found kind {label}, known are 0 to 2"))?;
-        Ok((ModelId::clone(model), Functions::parse(&names.pre, &names.post)?))
+        let (model, names) = found
+            .with_context(|| format!("the label model found kind {label}, known are 0 to 2"))?;
+        Ok((
+            ModelId::clone(model),
+            Functions::parse(&names.pre, &names.post)?,
+        ))
     }
 }
 
@@ -113,9 +151,21 @@ struct FunctionNames {
     post: String,
 }
 
-fn functions(reader: &mut Reader<'_>, [pre, post]: [&'static str; 2], default_pre: &str) -> FunctionNames {
+fn functions(
+    reader: &mut Reader<'_>,
+    [pre, post]: [&'static str; 2],
+    default_pre: &str,
+) -> FunctionNames {
     FunctionNames {
-        pre: reader.text(pre, default_pre, "functions that prepare an image of this kind (older jobs)"),
-        post: reader.text(post, "deep_watershed", "functions that make labels of the model's answers (older jobs)"),
+        pre: reader.text(
+            pre,
+            default_pre,
+            "functions that prepare an image of this kind (older jobs)",
+        ),
+        post: reader.text(
+            post,
+            "deep_watershed",
+            "functions that make labels of the model's answers (older jobs)",
+        ),
     }
 }

@@ -28,7 +28,11 @@ impl Unpacker {
     /// # Errors
     ///
     /// As with [`Source::read`] and [`Images::open`], and a list that is longer than the limits let expect.
-    pub(super) async fn open(storage: &Storage, reference: &str, limits: ArchiveLimits) -> anyhow::Result<Self> {
+    pub(super) async fn open(
+        storage: &Storage,
+        reference: &str,
+        limits: ArchiveLimits,
+    ) -> anyhow::Result<Self> {
         let mut source = storage.source(reference).await?;
         let size = source.size();
         let mut window = Window::new(size);
@@ -36,13 +40,21 @@ impl Unpacker {
         fetch(&mut source, &mut window, size - end..size).await?;
         let mut allowed = limits.list_bytes();
         loop {
-            let (images, read) = compute::run(move || (Images::open(&mut window, limits), window)).await;
+            let (images, read) =
+                compute::run(move || (Images::open(&mut window, limits), window)).await;
             window = read;
             let Some(Range { start, end }) = window.take_missing() else {
-                return Ok(Self { source, window, images: images? });
+                return Ok(Self {
+                    source,
+                    window,
+                    images: images?,
+                });
             };
             if allowed == 0 {
-                return Err(ArchiveError::LongList { limit: limits.list_bytes() }.into());
+                return Err(ArchiveError::LongList {
+                    limit: limits.list_bytes(),
+                }
+                .into());
             }
             let next = start..end.min(start.saturating_add(allowed));
             allowed -= next.end - next.start;
@@ -57,7 +69,9 @@ impl Unpacker {
 
     /// What there is of the archive in memory at most, in bytes.
     pub(super) fn memory(&self) -> u64 {
-        self.source.size().min(WINDOW.max(self.largest().packed + LOCAL_HEADER))
+        self.source
+            .size()
+            .min(WINDOW.max(self.largest().packed + LOCAL_HEADER))
     }
 
     /// Path and content of the next image, and the archive for those after it.
@@ -68,16 +82,35 @@ impl Unpacker {
     pub(super) async fn next(mut self) -> anyhow::Result<Option<((String, Vec<u8>), Self)>> {
         if !self.window.covers(&self.images.upcoming(0)) {
             self.window.clear();
-            fetch(&mut self.source, &mut self.window, self.images.upcoming(WINDOW)).await?;
+            fetch(
+                &mut self.source,
+                &mut self.window,
+                self.images.upcoming(WINDOW),
+            )
+            .await?;
         }
         loop {
-            let Self { source, mut window, mut images } = self;
-            let (image, window, images) = compute::run(move || (images.read_next(&mut window), window, images)).await;
-            self = Self { source, window, images };
+            let Self {
+                source,
+                mut window,
+                mut images,
+            } = self;
+            let (image, window, images) =
+                compute::run(move || (images.read_next(&mut window), window, images)).await;
+            self = Self {
+                source,
+                window,
+                images,
+            };
             let Some(Range { start, end }) = self.window.take_missing() else {
                 return Ok(image?.map(|image| (image, self)));
             };
-            fetch(&mut self.source, &mut self.window, start..end.min(start + LOCAL_HEADER)).await?;
+            fetch(
+                &mut self.source,
+                &mut self.window,
+                start..end.min(start + LOCAL_HEADER),
+            )
+            .await?;
         }
     }
 }

@@ -63,13 +63,18 @@ impl Compression {
             return Err(short(packed.len(), wanted));
         }
         match self {
-            Self::None => packed.get(..wanted).map(Cow::Borrowed).ok_or_else(|| short(packed.len(), wanted)),
+            Self::None => packed
+                .get(..wanted)
+                .map(Cow::Borrowed)
+                .ok_or_else(|| short(packed.len(), wanted)),
             Self::Lzw => lzw(packed, wanted).map(Cow::Owned),
             Self::Deflate => deflate(packed, wanted).map(Cow::Owned),
             Self::PackBits => pack_bits(packed, wanted).map(Cow::Owned),
             Self::Zstd => zstd(packed, wanted).map(Cow::Owned),
             Self::Lzma => lzma(packed, wanted).map(Cow::Owned),
-            Self::Jpeg | Self::Jpeg2000 => Err(Error::unsupported("JPEG data where plain bytes are needed")),
+            Self::Jpeg | Self::Jpeg2000 => {
+                Err(Error::unsupported("JPEG data where plain bytes are needed"))
+            }
         }
     }
 }
@@ -93,7 +98,11 @@ fn lzw(packed: &[u8], wanted: usize) -> Result<Vec<u8>, Error> {
             Err(error) => return Err(Error::corrupt(format!("LZW data: {error}"))),
         }
     }
-    if written < wanted { Err(short(written, wanted)) } else { Ok(plain) }
+    if written < wanted {
+        Err(short(written, wanted))
+    } else {
+        Ok(plain)
+    }
 }
 
 fn deflate(packed: &[u8], wanted: usize) -> Result<Vec<u8>, Error> {
@@ -111,7 +120,11 @@ fn deflate(packed: &[u8], wanted: usize) -> Result<Vec<u8>, Error> {
             break;
         }
     }
-    if written < wanted { Err(short(written, wanted)) } else { Ok(plain) }
+    if written < wanted {
+        Err(short(written, wanted))
+    } else {
+        Ok(plain)
+    }
 }
 
 /// `PackBits`: a count byte `n`, then `n + 1` bytes as they are, or one byte to be repeated `1 - n` times for negative `n`.
@@ -119,7 +132,9 @@ fn pack_bits(packed: &[u8], wanted: usize) -> Result<Vec<u8>, Error> {
     let mut plain = Vec::with_capacity(wanted);
     let mut rest = packed;
     while plain.len() < wanted {
-        let [count, after @ ..] = rest else { return Err(short(plain.len(), wanted)) };
+        let [count, after @ ..] = rest else {
+            return Err(short(plain.len(), wanted));
+        };
         let count = usize::from(*count);
         rest = match (count, after) {
             (128, _) => after,
@@ -155,9 +170,15 @@ fn read_all(reader: impl Read, codec: &str, wanted: usize) -> Result<Vec<u8>, Er
     let mut plain = Vec::new();
     let read = reader.take(wanted as u64).read_to_end(&mut plain);
     read.map_err(|error| Error::corrupt(format!("{codec} data: {error}")))?;
-    if plain.len() < wanted { Err(short(plain.len(), wanted)) } else { Ok(plain) }
+    if plain.len() < wanted {
+        Err(short(plain.len(), wanted))
+    } else {
+        Ok(plain)
+    }
 }
 
 fn short(found: usize, wanted: usize) -> Error {
-    Error::corrupt(format!("a strip or tile holds {found} bytes, {wanted} are needed"))
+    Error::corrupt(format!(
+        "a strip or tile holds {found} bytes, {wanted} are needed"
+    ))
 }

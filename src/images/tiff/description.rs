@@ -17,18 +17,32 @@ impl Shaped {
         }
         if let Some(list) = description.strip_prefix("shape=(") {
             let (list, _) = list.split_once(')')?;
-            let axes = list.split(',').map(str::trim).filter(|axis| !axis.is_empty());
+            let axes = list
+                .split(',')
+                .map(str::trim)
+                .filter(|axis| !axis.is_empty());
             let shape = axes.map(|axis| axis.parse().ok()).collect::<Option<_>>()?;
-            return Some(Self { shape, is_truncated: false });
+            return Some(Self {
+                shape,
+                is_truncated: false,
+            });
         }
         if !description.starts_with('{') || !description.contains("\"shape\":") {
             return None;
         }
         let json: serde_json::Value = serde_json::from_str(description).ok()?;
         let axes = json.get("shape")?.as_array()?.iter();
-        let shape = axes.map(|axis| usize::try_from(axis.as_u64()?).ok()).collect::<Option<_>>()?;
-        let is_truncated = json.get("truncated").and_then(serde_json::Value::as_bool).unwrap_or(false);
-        Some(Self { shape, is_truncated })
+        let shape = axes
+            .map(|axis| usize::try_from(axis.as_u64()?).ok())
+            .collect::<Option<_>>()?;
+        let is_truncated = json
+            .get("truncated")
+            .and_then(serde_json::Value::as_bool)
+            .unwrap_or(false);
+        Some(Self {
+            shape,
+            is_truncated,
+        })
     }
 }
 
@@ -50,7 +64,10 @@ impl ImageJ {
         }
         let value = |wanted: &str| {
             let pairs = description.lines().filter_map(|line| line.split_once('='));
-            pairs.filter(|(key, _)| key.trim() == wanted).map(|(_, value)| value.trim()).next_back()
+            pairs
+                .filter(|(key, _)| key.trim() == wanted)
+                .map(|(_, value)| value.trim())
+                .next_back()
         };
         let size = |key| value(key).and_then(|text| text.parse().ok()).unwrap_or(1);
         let sizes = Self {

@@ -67,14 +67,21 @@ impl<'a> File<'a> {
             [b'M', b'M', ..] => ByteOrder::Big,
             _ => return Err(Error::NotAnImage("not a TIFF file")),
         };
-        let mut file = Self { bytes, order, width: OffsetWidth::Classic, first_directory: 0 };
+        let mut file = Self {
+            bytes,
+            order,
+            width: OffsetWidth::Classic,
+            first_directory: 0,
+        };
         match file.number(2, 2) {
             Some(42) => {}
             Some(43) if file.number(4, 2) == Some(8) => file.width = OffsetWidth::Big,
             _ => return Err(Error::NotAnImage("not a TIFF file")),
         }
         let link_at = if file.width == OffsetWidth::Big { 8 } else { 4 };
-        file.first_directory = file.number(link_at, file.offset_bytes()).ok_or_else(|| cut("header"))?;
+        file.first_directory = file
+            .number(link_at, file.offset_bytes())
+            .ok_or_else(|| cut("header"))?;
         Ok(file)
     }
 
@@ -105,13 +112,26 @@ impl<'a> File<'a> {
     /// The directory at `offset`, and the link to the next.
     pub(super) fn directory(&self, offset: u64) -> Result<(Directory, u64), Error> {
         let start = usize::try_from(offset).map_err(|_| cut("image directory"))?;
-        let (count_bytes, entry_bytes) = if self.width == OffsetWidth::Big { (8, 20) } else { (2, 12) };
-        let count = self.number(start, count_bytes).ok_or_else(|| cut("image directory"))?;
+        let (count_bytes, entry_bytes) = if self.width == OffsetWidth::Big {
+            (8, 20)
+        } else {
+            (2, 12)
+        };
+        let count = self
+            .number(start, count_bytes)
+            .ok_or_else(|| cut("image directory"))?;
         let count = usize::try_from(count).map_err(|_| cut("image directory"))?;
         let entries_at = start + count_bytes;
-        let entries_end = count.checked_mul(entry_bytes).and_then(|bytes| bytes.checked_add(entries_at));
-        let entries_end = entries_end.filter(|&end| end <= self.bytes.len()).ok_or_else(|| cut("image directory"))?;
-        let entries = (entries_at..entries_end).step_by(entry_bytes).filter_map(|at| self.entry(at)).collect();
+        let entries_end = count
+            .checked_mul(entry_bytes)
+            .and_then(|bytes| bytes.checked_add(entries_at));
+        let entries_end = entries_end
+            .filter(|&end| end <= self.bytes.len())
+            .ok_or_else(|| cut("image directory"))?;
+        let entries = (entries_at..entries_end)
+            .step_by(entry_bytes)
+            .filter_map(|at| self.entry(at))
+            .collect();
         // Some writers leave out the last link at the very end of the file.
         let link = self.number(entries_end, self.offset_bytes()).unwrap_or(0);
         Ok((Directory { offset, entries }, link))
@@ -120,8 +140,14 @@ impl<'a> File<'a> {
     /// The numbers of an entry, at most `limit` of them.
     pub(super) fn numbers(&self, entry: &Entry, limit: usize) -> Vec<u64> {
         let bytes = entry.kind.bytes();
-        let count = if matches!(entry.kind, Kind::Other(_)) { 0 } else { entry.count.min(limit) };
-        (0..count).filter_map(|index| self.number(entry.at + index * bytes, bytes)).collect()
+        let count = if matches!(entry.kind, Kind::Other(_)) {
+            0
+        } else {
+            entry.count.min(limit)
+        };
+        (0..count)
+            .filter_map(|index| self.number(entry.at + index * bytes, bytes))
+            .collect()
     }
 
     /// The bytes of an entry.
@@ -132,7 +158,10 @@ impl<'a> File<'a> {
     /// The text of an entry, up to its first NUL.
     pub(super) fn text(&self, entry: &Entry) -> String {
         let data = self.data(entry);
-        let end = data.iter().position(|&byte| byte == 0).unwrap_or(data.len());
+        let end = data
+            .iter()
+            .position(|&byte| byte == 0)
+            .unwrap_or(data.len());
         String::from_utf8_lossy(&data[..end]).into_owned()
     }
 
@@ -150,10 +179,19 @@ impl<'a> File<'a> {
         let count = usize::try_from(self.number(at + 4, inline)?).ok()?;
         let bytes = count.checked_mul(kind.bytes())?;
         let value_at = at + 4 + inline;
-        let value_at = if bytes <= inline { value_at } else { usize::try_from(self.number(value_at, inline)?).ok()? };
+        let value_at = if bytes <= inline {
+            value_at
+        } else {
+            usize::try_from(self.number(value_at, inline)?).ok()?
+        };
         let inside = value_at.checked_add(bytes)? <= self.bytes.len();
         let tag = u16::try_from(self.number(at, 2)?).ok()?;
-        inside.then_some(Entry { tag, kind, count, at: value_at })
+        inside.then_some(Entry {
+            tag,
+            kind,
+            count,
+            at: value_at,
+        })
     }
 
     fn number(&self, at: usize, bytes: usize) -> Option<u64> {

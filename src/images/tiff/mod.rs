@@ -52,7 +52,10 @@ pub(super) fn decode_first_page(bytes: &[u8], limits: &Limits) -> Result<ArrayD<
         return super::array(values, &[rows, columns, samples]);
     }
     let planes_first = super::array(values, &[samples, rows, columns])?;
-    Ok(planes_first.permuted_axes(vec![1, 2, 0]).as_standard_layout().into_owned())
+    Ok(planes_first
+        .permuted_axes(vec![1, 2, 0])
+        .as_standard_layout()
+        .into_owned())
 }
 
 #[cfg(test)]

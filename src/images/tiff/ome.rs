@@ -22,27 +22,44 @@ impl Planes {
     /// Reads the description of a file of `page_count` pages with `samples` samples a pixel.
     ///
     /// None when it is not OME-XML, only refers to another file, or names no planes.
-    pub(super) fn parse(description: &str, page_count: usize, samples: usize) -> Result<Option<Self>, Error> {
+    pub(super) fn parse(
+        description: &str,
+        page_count: usize,
+        samples: usize,
+    ) -> Result<Option<Self>, Error> {
         if !description.trim_end().ends_with("OME>") {
             return Ok(None);
         }
-        let Ok(document) = Document::parse(description) else { return Ok(None) };
+        let Ok(document) = Document::parse(description) else {
+            return Ok(None);
+        };
         let root = document.root_element();
         if child(root, "BinaryOnly").is_some() {
             return Ok(None);
         }
-        let Some(pixels) = child(root, "Image").and_then(|image| child(image, "Pixels")) else { return Ok(None) };
-        let Some(axes) = Axes::of(pixels, samples) else { return Ok(None) };
+        let Some(pixels) = child(root, "Image").and_then(|image| child(image, "Pixels")) else {
+            return Ok(None);
+        };
+        let Some(axes) = Axes::of(pixels, samples) else {
+            return Ok(None);
+        };
         let mut pages = vec![None; axes.planes()];
-        for data in pixels.children().filter(|node| node.tag_name().name() == "TiffData") {
+        for data in pixels
+            .children()
+            .filter(|node| node.tag_name().name() == "TiffData")
+        {
             axes.assign(data, root.attribute("UUID"), page_count, &mut pages);
         }
         if pages.iter().all(Option::is_none) {
             return Ok(None);
         }
         let pages = pages.into_iter().collect::<Option<_>>();
-        let pages = pages.ok_or_else(|| Error::unsupported("OME-TIFF with planes missing or in other files"))?;
-        Ok(Some(Self { outer: axes.sizes.to_vec(), pages }))
+        let pages = pages
+            .ok_or_else(|| Error::unsupported("OME-TIFF with planes missing or in other files"))?;
+        Ok(Some(Self {
+            outer: axes.sizes.to_vec(),
+            pages,
+        }))
     }
 }
 
@@ -58,7 +75,10 @@ impl Axes {
         let letters: [char; 3] = order.chars().rev().collect::<Vec<_>>().try_into().ok()?;
         let mut sizes = [1_usize; 3];
         for (letter, size) in letters.iter().zip(&mut sizes) {
-            *size = pixels.attribute(format!("Size{letter}").as_str())?.parse().ok()?;
+            *size = pixels
+                .attribute(format!("Size{letter}").as_str())?
+                .parse()
+                .ok()?;
             // Samples of a pixel count as channels there, but lie within the page.
             if *letter == 'C' && samples > 1 && size.is_multiple_of(samples) {
                 *size /= samples;
@@ -69,26 +89,50 @@ impl Axes {
     }
 
     fn planes(&self) -> usize {
-        self.sizes.iter().fold(1, |count, &size| count.saturating_mul(size))
+        self.sizes
+            .iter()
+            .fold(1, |count, &size| count.saturating_mul(size))
     }
 
     /// Notes the pages of one `TiffData` element.
-    fn assign(&self, data: Node<'_, '_>, own_uuid: Option<&str>, page_count: usize, pages: &mut [Option<usize>]) {
+    fn assign(
+        &self,
+        data: Node<'_, '_>,
+        own_uuid: Option<&str>,
+        page_count: usize,
+        pages: &mut [Option<usize>],
+    ) {
         let uuid = child(data, "UUID").and_then(|node| node.text());
         if uuid.is_some() && own_uuid.is_some() && uuid != own_uuid {
             return;
         }
-        let number = |name: &str| data.attribute(name).and_then(|text| text.trim().parse::<usize>().ok());
+        let number = |name: &str| {
+            data.attribute(name)
+                .and_then(|text| text.trim().parse::<usize>().ok())
+        };
         let first_page = number("IFD").unwrap_or(0);
-        let default = if data.has_attribute("IFD") { 1 } else { page_count };
-        let count = number("PlaneCount").or(number("NumPlanes")).unwrap_or(default);
-        let first_plane = self.letters.iter().zip(self.sizes).fold(0_usize, |index, (letter, size)| {
-            let along = number(&format!("First{letter}")).unwrap_or(0);
-            index.saturating_mul(size).saturating_add(along)
-        });
+        let default = if data.has_attribute("IFD") {
+            1
+        } else {
+            page_count
+        };
+        let count = number("PlaneCount")
+            .or(number("NumPlanes"))
+            .unwrap_or(default);
+        let first_plane =
+            self.letters
+                .iter()
+                .zip(self.sizes)
+                .fold(0_usize, |index, (letter, size)| {
+                    let along = number(&format!("First{letter}")).unwrap_or(0);
+                    index.saturating_mul(size).saturating_add(along)
+                });
         for index in 0..count.min(page_count) {
             let page = first_page.saturating_add(index);
-            if let (true, Some(plane)) = (page < page_count, pages.get_mut(first_plane.saturating_add(index))) {
+            if let (true, Some(plane)) = (
+                page < page_count,
+                pages.get_mut(first_plane.saturating_add(index)),
+            ) {
                 *plane = Some(page);
             }
         }
@@ -96,7 +140,8 @@ impl Axes {
 }
 
 fn child<'a, 'input>(node: Node<'a, 'input>, name: &str) -> Option<Node<'a, 'input>> {
-    node.children().find(|child| child.tag_name().name() == name)
+    node.children()
+        .find(|child| child.tag_name().name() == name)
 }
 
 #[cfg(test)]
@@ -109,28 +154,57 @@ mod tests {
 
     #[test]
     fn planes_follow_the_dimension_order_from_its_end() {
-        let text = ome("DimensionOrder='XYCZT' SizeC='2' SizeZ='1' SizeT='3'", "<TiffData/>");
-        let planes = Planes::parse(&text, 6, 1).expect("complete").expect("is OME");
-        assert_eq!(planes, Planes { outer: vec![3, 1, 2], pages: vec![0, 1, 2, 3, 4, 5] });
+        let text = ome(
+            "DimensionOrder='XYCZT' SizeC='2' SizeZ='1' SizeT='3'",
+            "<TiffData/>",
+        );
+        let planes = Planes::parse(&text, 6, 1)
+            .expect("complete")
+            .expect("is OME");
+        assert_eq!(
+            planes,
+            Planes {
+                outer: vec![3, 1, 2],
+                pages: vec![0, 1, 2, 3, 4, 5]
+            }
+        );
     }
 
     #[test]
     fn a_plane_is_found_where_its_element_says() {
         let sizes = "DimensionOrder='XYZCT' SizeC='2' SizeZ='1' SizeT='1'";
-        let text = ome(sizes, "<TiffData IFD='1' FirstC='0'/><TiffData IFD='0' FirstC='1'/>");
-        assert_eq!(Planes::parse(&text, 2, 1).expect("complete").expect("is OME").pages, [1, 0]);
+        let text = ome(
+            sizes,
+            "<TiffData IFD='1' FirstC='0'/><TiffData IFD='0' FirstC='1'/>",
+        );
+        assert_eq!(
+            Planes::parse(&text, 2, 1)
+                .expect("complete")
+                .expect("is OME")
+                .pages,
+            [1, 0]
+        );
     }
 
     #[test]
     fn planes_in_another_file_are_refused() {
         let sizes = "DimensionOrder='XYZCT' SizeC='2' SizeZ='1' SizeT='1'";
-        let text = ome(sizes, "<TiffData IFD='0'/><TiffData IFD='0' FirstC='1'><UUID>other</UUID></TiffData>");
-        assert!(matches!(Planes::parse(&text, 2, 1), Err(Error::Unsupported(_))));
+        let text = ome(
+            sizes,
+            "<TiffData IFD='0'/><TiffData IFD='0' FirstC='1'><UUID>other</UUID></TiffData>",
+        );
+        assert!(matches!(
+            Planes::parse(&text, 2, 1),
+            Err(Error::Unsupported(_))
+        ));
     }
 
     #[test]
     fn absurd_sizes_are_no_ome() {
-        let text = ome("DimensionOrder='XYZCT' SizeC='99999999999' SizeZ='99999999999' SizeT='9'", "<TiffData/>");
+        let text = ome(
+            "DimensionOrder='XYZCT' SizeC='99999999999' SizeZ='99999999999' SizeT='9'",
+            "<TiffData/>",
+        );
         assert_eq!(Planes::parse(&text, 1, 1).expect("no error"), None);
     }
 }

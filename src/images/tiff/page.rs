@@ -89,14 +89,21 @@ pub(super) enum SegmentShape {
     /// Full rows, this many.
     Strip { rows: usize },
     /// A box.
-    Tile { depth: usize, height: usize, width: usize },
+    Tile {
+        depth: usize,
+        height: usize,
+        width: usize,
+    },
 }
 
 /// Where the data of a page lie.
 #[derive(Clone, Copy)]
 pub(super) enum Placement {
     /// Segment by segment where two tags say.
-    Listed { offsets: Option<Entry>, bytes: Option<Entry> },
+    Listed {
+        offsets: Option<Entry>,
+        bytes: Option<Entry>,
+    },
     /// Uncompressed, all planes and rows one after another from here on.
     Run { start: u64 },
 }
@@ -119,14 +126,24 @@ impl Page {
             SegmentShape::Tile { .. } => (TILE_OFFSETS, TILE_BYTES),
         };
         // Some writers store tiles under the tags of strips.
-        let find = |tag, other| directory.find(tag).or_else(|| directory.find(other)).copied();
+        let find = |tag, other| {
+            directory
+                .find(tag)
+                .or_else(|| directory.find(other))
+                .copied()
+        };
         let nodata = directory.find(GDAL_NODATA).map(|entry| file.text(entry));
         Ok(Self {
             directory: directory.offset,
             layout,
-            placement: Placement::Listed { offsets: find(offsets, STRIP_OFFSETS), bytes: find(bytes, STRIP_BYTES) },
+            placement: Placement::Listed {
+                offsets: find(offsets, STRIP_OFFSETS),
+                bytes: find(bytes, STRIP_BYTES),
+            },
             jpeg_tables: directory.find(JPEG_TABLES).copied(),
-            nodata: nodata.and_then(|text| text.trim().parse().ok()).unwrap_or(0.0),
+            nodata: nodata
+                .and_then(|text| text.trim().parse().ok())
+                .unwrap_or(0.0),
             children: tags.list(SUB_DIRECTORIES, usize::from(u16::MAX)),
         })
     }
@@ -134,7 +151,12 @@ impl Page {
     /// The same page with its data elsewhere, uncompressed and in one run.
     pub(super) fn as_run(&self, start: u64) -> Self {
         Self {
-            layout: Layout { segment: SegmentShape::Strip { rows: self.layout.height }, ..self.layout.clone() },
+            layout: Layout {
+                segment: SegmentShape::Strip {
+                    rows: self.layout.height,
+                },
+                ..self.layout.clone()
+            },
             placement: Placement::Run { start },
             children: Vec::new(),
             ..*self
@@ -152,28 +174,41 @@ impl Page {
             return None;
         }
         let segments = self.segments(file).ok()?;
-        let gapless = segments.windows(2).all(|pair| pair[0].offset.checked_add(pair[0].bytes) == Some(pair[1].offset));
+        let gapless = segments
+            .windows(2)
+            .all(|pair| pair[0].offset.checked_add(pair[0].bytes) == Some(pair[1].offset));
         (gapless && segments[0].bytes > 0).then(|| segments[0].offset)
     }
 
     /// Where each segment lies: plane by plane, in each from front to back, top to bottom, left to right.
     pub(super) fn segments(&self, file: &File<'_>) -> Result<Vec<Segment>, Error> {
-        let expected = self.layout.segments().ok_or_else(|| Error::corrupt("the image has too many segments"))?;
+        let expected = self
+            .layout
+            .segments()
+            .ok_or_else(|| Error::corrupt("the image has too many segments"))?;
         let plain_bytes = |index| self.layout.plain_segment_bytes(index);
         let (offsets, bytes) = match self.placement {
             Placement::Run { start } => {
-                let at =
-                    |index: usize| Segment { offset: start + index as u64 * plain_bytes(0), bytes: plain_bytes(0) };
+                let at = |index: usize| Segment {
+                    offset: start + index as u64 * plain_bytes(0),
+                    bytes: plain_bytes(0),
+                };
                 return Ok((0..expected).map(at).collect());
             }
             Placement::Listed { offsets, bytes } => (offsets, bytes),
         };
-        let offsets = offsets.ok_or_else(|| Error::corrupt("the place of the pixels is missing"))?;
+        let offsets =
+            offsets.ok_or_else(|| Error::corrupt("the place of the pixels is missing"))?;
         if offsets.count < expected {
-            return Err(Error::corrupt(format!("{expected} strips or tiles needed, {} listed", offsets.count)));
+            return Err(Error::corrupt(format!(
+                "{expected} strips or tiles needed, {} listed",
+                offsets.count
+            )));
         }
         let offsets = file.numbers(&offsets, expected);
-        let mut bytes = bytes.map(|entry| file.numbers(&entry, expected)).unwrap_or_default();
+        let mut bytes = bytes
+            .map(|entry| file.numbers(&entry, expected))
+            .unwrap_or_default();
         if bytes.len() < expected && self.layout.compression == Compression::None {
             bytes.extend((bytes.len()..expected).map(plain_bytes));
         }
@@ -181,11 +216,23 @@ impl Page {
             return Err(Error::corrupt("the list of strips or tiles ends too early"));
         }
         let is_plain = self.layout.compression == Compression::None;
-        let segments = offsets.into_iter().zip(bytes).enumerate().map(|(index, (offset, bytes))| {
-            // What a plain segment claims beyond its pixels need not be there.
-            let bytes = if is_plain { bytes.min(plain_bytes(index)) } else { bytes };
-            Segment { offset, bytes: if offset == 0 { 0 } else { bytes } }
-        });
+        let segments =
+            offsets
+                .into_iter()
+                .zip(bytes)
+                .enumerate()
+                .map(|(index, (offset, bytes))| {
+                    // What a plain segment claims beyond its pixels need not be there.
+                    let bytes = if is_plain {
+                        bytes.min(plain_bytes(index))
+                    } else {
+                        bytes
+                    };
+                    Segment {
+                        offset,
+                        bytes: if offset == 0 { 0 } else { bytes },
+                    }
+                });
         Ok(segments.collect())
     }
 }
@@ -209,34 +256,62 @@ impl Layout {
 
     /// Values of a page.
     pub(super) fn values(&self) -> Option<usize> {
-        [self.depth, self.height, self.width].iter().try_fold(self.samples, |count, &axis| count.checked_mul(axis))
+        [self.depth, self.height, self.width]
+            .iter()
+            .try_fold(self.samples, |count, &axis| count.checked_mul(axis))
     }
 
     /// Images that are stored one after another: planes, and slices where segments are flat.
     pub(super) fn images(&self) -> usize {
-        let planes = if self.planes == Planes::Separate { self.samples } else { 1 };
-        planes.saturating_mul(if self.segment.depth() > 1 { 1 } else { self.depth })
+        let planes = if self.planes == Planes::Separate {
+            self.samples
+        } else {
+            1
+        };
+        planes.saturating_mul(if self.segment.depth() > 1 {
+            1
+        } else {
+            self.depth
+        })
     }
 
     /// Samples of a pixel within one plane.
     pub(super) fn samples_together(&self) -> usize {
-        if self.planes == Planes::Chunky { self.samples } else { 1 }
+        if self.planes == Planes::Chunky {
+            self.samples
+        } else {
+            1
+        }
     }
 
     /// Bytes of the page when nothing is compressed.
     pub(super) fn plain_bytes(&self) -> Option<u64> {
         let rows = (self.images() as u64).checked_mul(self.height as u64)?;
-        rows.checked_mul(self.sample.row_bytes(self.width.checked_mul(self.samples_together())?) as u64)
+        rows.checked_mul(
+            self.sample
+                .row_bytes(self.width.checked_mul(self.samples_together())?) as u64,
+        )
     }
 
     /// The most plain bytes that are needed of one segment; what of a tile lies below the image is not.
     pub(super) fn most_segment_bytes(&self) -> u64 {
         let (rows, width) = match self.segment {
             SegmentShape::Strip { rows } => (rows, self.width),
-            SegmentShape::Tile { depth: 1, height, width } => (height.min(self.height), width),
-            SegmentShape::Tile { depth, height, width } => (depth.min(self.depth).saturating_mul(height), width),
+            SegmentShape::Tile {
+                depth: 1,
+                height,
+                width,
+            } => (height.min(self.height), width),
+            SegmentShape::Tile {
+                depth,
+                height,
+                width,
+            } => (depth.min(self.depth).saturating_mul(height), width),
         };
-        (rows as u64).saturating_mul(self.sample.row_bytes(width.saturating_mul(self.samples_together())) as u64)
+        (rows as u64).saturating_mul(
+            self.sample
+                .row_bytes(width.saturating_mul(self.samples_together())) as u64,
+        )
     }
 
     /// Pixels of a whole strip or tile, whatever lies outside the image included.
@@ -260,7 +335,11 @@ impl Layout {
             height,
             width: tags.size(WIDTH, None)?,
             samples,
-            planes: if samples > 1 && tags.number(PLANAR) == Some(2) { Planes::Separate } else { Planes::Chunky },
+            planes: if samples > 1 && tags.number(PLANAR) == Some(2) {
+                Planes::Separate
+            } else {
+                Planes::Chunky
+            },
             sample: SampleKind::new(
                 tags.same_for_all(BITS, samples, 1)?,
                 tags.same_for_all(SAMPLE_FORMAT, samples, 1)?,
@@ -268,7 +347,11 @@ impl Layout {
             compression,
             predictor: Predictor::from_tag(tags.number(PREDICTOR).unwrap_or(1))?,
             photometric,
-            bit_order: if tags.number(FILL_ORDER) == Some(2) { BitOrder::LowFirst } else { BitOrder::HighFirst },
+            bit_order: if tags.number(FILL_ORDER) == Some(2) {
+                BitOrder::LowFirst
+            } else {
+                BitOrder::HighFirst
+            },
             segment: tags.segment_shape(height)?,
             extra_samples: tags.list(EXTRA_SAMPLES, samples),
         })
@@ -277,9 +360,20 @@ impl Layout {
     fn segments(&self) -> Option<usize> {
         let per_image = match self.segment {
             SegmentShape::Strip { rows } => self.height.div_ceil(rows),
-            SegmentShape::Tile { depth, height, width } => {
-                let slabs = if depth > 1 { self.depth.div_ceil(depth) } else { 1 };
-                let per_slab = self.height.div_ceil(height).checked_mul(self.width.div_ceil(width))?;
+            SegmentShape::Tile {
+                depth,
+                height,
+                width,
+            } => {
+                let slabs = if depth > 1 {
+                    self.depth.div_ceil(depth)
+                } else {
+                    1
+                };
+                let per_slab = self
+                    .height
+                    .div_ceil(height)
+                    .checked_mul(self.width.div_ceil(width))?;
                 per_slab.checked_mul(slabs)?
             }
         };
@@ -293,9 +387,15 @@ impl Layout {
                 let strip = index % self.height.div_ceil(rows);
                 (rows.min(self.height - strip * rows), self.width)
             }
-            SegmentShape::Tile { depth, height, width } => (depth.saturating_mul(height), width),
+            SegmentShape::Tile {
+                depth,
+                height,
+                width,
+            } => (depth.saturating_mul(height), width),
         };
-        let row = self.sample.row_bytes(width.saturating_mul(self.samples_together()));
+        let row = self
+            .sample
+            .row_bytes(width.saturating_mul(self.samples_together()));
         (rows as u64).saturating_mul(row as u64)
     }
 }
@@ -317,17 +417,27 @@ struct Tags<'a> {
 
 impl Tags<'_> {
     fn number(&self, tag: u16) -> Option<u64> {
-        self.file.numbers(self.directory.find(tag)?, 1).first().copied()
+        self.file
+            .numbers(self.directory.find(tag)?, 1)
+            .first()
+            .copied()
     }
 
     fn list(&self, tag: u16, limit: usize) -> Vec<u64> {
-        self.directory.find(tag).map(|entry| self.file.numbers(entry, limit)).unwrap_or_default()
+        self.directory
+            .find(tag)
+            .map(|entry| self.file.numbers(entry, limit))
+            .unwrap_or_default()
     }
 
     /// A size, which must be given unless there is a default, and must not be 0.
     fn size(&self, tag: u16, default: Option<u64>) -> Result<usize, Error> {
-        let number = self.number(tag).or(default).ok_or_else(|| Error::corrupt("the image's size is missing"))?;
-        let size = u32::try_from(number).map_err(|_| Error::corrupt("the image's size is out of range"))?;
+        let number = self
+            .number(tag)
+            .or(default)
+            .ok_or_else(|| Error::corrupt("the image's size is missing"))?;
+        let size = u32::try_from(number)
+            .map_err(|_| Error::corrupt("the image's size is out of range"))?;
         if size == 0 {
             return Err(Error::corrupt("the image has no pixels"));
         }
@@ -339,19 +449,27 @@ impl Tags<'_> {
         let values = self.list(tag, samples);
         let first = values.first().copied().unwrap_or(default);
         if values.iter().any(|&value| value != first) {
-            return Err(Error::unsupported("samples of different kinds in one pixel"));
+            return Err(Error::unsupported(
+                "samples of different kinds in one pixel",
+            ));
         }
         Ok(first)
     }
 
     fn is_subsampled(&self) -> bool {
-        self.list(CHROMA_SUBSAMPLING, 2).iter().any(|&factor| factor != 1)
+        self.list(CHROMA_SUBSAMPLING, 2)
+            .iter()
+            .any(|&factor| factor != 1)
     }
 
     fn segment_shape(&self, height: usize) -> Result<SegmentShape, Error> {
         if self.directory.find(TILE_WIDTH).is_none() {
-            let rows = self.number(ROWS_PER_STRIP).and_then(|rows| usize::try_from(rows).ok());
-            return Ok(SegmentShape::Strip { rows: rows.filter(|&rows| rows > 0).unwrap_or(height).min(height) });
+            let rows = self
+                .number(ROWS_PER_STRIP)
+                .and_then(|rows| usize::try_from(rows).ok());
+            return Ok(SegmentShape::Strip {
+                rows: rows.filter(|&rows| rows > 0).unwrap_or(height).min(height),
+            });
         }
         Ok(SegmentShape::Tile {
             depth: self.size(TILE_DEPTH, Some(1))?,

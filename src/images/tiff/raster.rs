@@ -22,12 +22,16 @@ pub(super) fn read(file: &File<'_>, pages: &[Page], limits: &Limits) -> Result<V
     for page in pages {
         let reader = PageReader::new(file, page, limits)?;
         // Lists of segments take a byte at least of each, unless pages share them to make a small file seem huge.
-        segments_left =
-            segments_left.checked_sub(reader.segments.len()).ok_or_else(|| Error::corrupt("pages share their data"))?;
+        segments_left = segments_left
+            .checked_sub(reader.segments.len())
+            .ok_or_else(|| Error::corrupt("pages share their data"))?;
         readers.push(reader);
     }
     let mut block = vec![0.0; values];
-    block.par_chunks_mut(page_values).zip(readers).try_for_each(|(out, reader)| reader.read(out))?;
+    block
+        .par_chunks_mut(page_values)
+        .zip(readers)
+        .try_for_each(|(out, reader)| reader.read(out))?;
     Ok(block)
 }
 
@@ -66,7 +70,11 @@ impl<'a> PageReader<'a> {
         layout.predictor.check(layout.sample)?;
         limits.check_bytes(layout.most_segment_bytes())?;
         let segments = page.segments(file)?;
-        let reader = Self { file, page, segments };
+        let reader = Self {
+            file,
+            page,
+            segments,
+        };
         reader.check_plausible()?;
         Ok(reader)
     }
@@ -75,7 +83,8 @@ impl<'a> PageReader<'a> {
     fn check_plausible(&self) -> Result<(), Error> {
         let mut stored = 0_u64;
         for segment in &self.segments {
-            let inside = self.file.slice(segment.offset, segment.bytes).is_some() || segment.bytes == 0;
+            let inside =
+                self.file.slice(segment.offset, segment.bytes).is_some() || segment.bytes == 0;
             if !inside {
                 return Err(Error::corrupt("the file ends before the pixels do"));
             }
@@ -87,7 +96,9 @@ impl<'a> PageReader<'a> {
         let any_absent = self.segments.iter().any(|segment| segment.bytes == 0);
         let most = self.page.layout.compression.most_bytes(stored);
         if !any_absent && self.page.layout.plain_bytes().unwrap_or(u64::MAX) > most {
-            return Err(Error::corrupt("the pixel data are too short for the image's size"));
+            return Err(Error::corrupt(
+                "the pixel data are too short for the image's size",
+            ));
         }
         Ok(())
     }
@@ -97,12 +108,17 @@ impl<'a> PageReader<'a> {
         let images = layout.images();
         let image_values = out.len() / images;
         let band_values = band_values(layout).min(image_values);
-        out.par_chunks_mut(image_values).enumerate().try_for_each(|(image, out)| {
-            let first = image * (self.segments.len() / images);
-            out.par_chunks_mut(band_values).enumerate().try_for_each(|(band, out)| {
-                regions(layout, first, band).try_for_each(|region| self.read_region(&region, out))
+        out.par_chunks_mut(image_values)
+            .enumerate()
+            .try_for_each(|(image, out)| {
+                let first = image * (self.segments.len() / images);
+                out.par_chunks_mut(band_values)
+                    .enumerate()
+                    .try_for_each(|(band, out)| {
+                        regions(layout, first, band)
+                            .try_for_each(|region| self.read_region(&region, out))
+                    })
             })
-        })
     }
 
     fn read_region(&self, region: &Region, band: &mut [f32]) -> Result<(), Error> {
@@ -116,7 +132,9 @@ impl<'a> PageReader<'a> {
         };
         let order = self.file.order;
         if layout.predictor == Predictor::None {
-            self.place(region, band, |row, out| layout.sample.read_row(rows.row(row), order, out));
+            self.place(region, band, |row, out| {
+                layout.sample.read_row(rows.row(row), order, out)
+            });
             return Ok(());
         }
         let row_bytes = rows.row_bytes;
@@ -135,7 +153,9 @@ impl<'a> PageReader<'a> {
         let samples = layout.samples_together();
         for slice in 0..region.slices {
             for row in 0..region.rows {
-                let start = ((slice * layout.height + region.row + row) * layout.width + region.column) * samples;
+                let start = ((slice * layout.height + region.row + row) * layout.width
+                    + region.column)
+                    * samples;
                 let out = &mut band[start..start + region.columns * samples];
                 fill(slice * region.stored_rows + row, out);
             }
@@ -149,15 +169,28 @@ impl<'a> PageReader<'a> {
         if segment.bytes == 0 {
             return Ok(None);
         }
-        let packed = self.file.slice(segment.offset, segment.bytes).unwrap_or_default();
-        if matches!(layout.compression, Compression::Jpeg | Compression::Jpeg2000) {
+        let packed = self
+            .file
+            .slice(segment.offset, segment.bytes)
+            .unwrap_or_default();
+        if matches!(
+            layout.compression,
+            Compression::Jpeg | Compression::Jpeg2000
+        ) {
             return self.picture_rows(region, packed).map(Some);
         }
-        let row_bytes = layout.sample.row_bytes(region.stored_columns * layout.samples_together());
+        let row_bytes = layout
+            .sample
+            .row_bytes(region.stored_columns * layout.samples_together());
         let wanted = ((region.slices - 1) * region.stored_rows + region.rows) * row_bytes;
         let bytes = match layout.bit_order {
             BitOrder::HighFirst => layout.compression.unpack(packed, wanted)?,
-            BitOrder::LowFirst => Cow::Owned(layout.compression.unpack(&bits_reversed(packed), wanted)?.into_owned()),
+            BitOrder::LowFirst => Cow::Owned(
+                layout
+                    .compression
+                    .unpack(&bits_reversed(packed), wanted)?
+                    .into_owned(),
+            ),
         };
         Ok(Some(Rows { bytes, row_bytes }))
     }
@@ -169,7 +202,11 @@ impl<'a> PageReader<'a> {
         let picture = if layout.compression == Compression::Jpeg2000 {
             jpeg2000::decode_segment(packed, samples, most_pixels)?
         } else {
-            let tables = self.page.jpeg_tables.map(|entry| self.file.data(&entry)).unwrap_or_default();
+            let tables = self
+                .page
+                .jpeg_tables
+                .map(|entry| self.file.data(&entry))
+                .unwrap_or_default();
             jpeg::decode_segment(tables, packed, layout.photometric, most_pixels)?
         };
         let fits = picture.channels == samples
@@ -178,9 +215,14 @@ impl<'a> PageReader<'a> {
             && picture.height >= region.rows
             && region.slices == 1;
         if !fits {
-            return Err(Error::corrupt("a JPEG strip or tile has another size than the image says"));
+            return Err(Error::corrupt(
+                "a JPEG strip or tile has another size than the image says",
+            ));
         }
-        Ok(Rows { row_bytes: picture.width * samples, bytes: Cow::Owned(picture.samples) })
+        Ok(Rows {
+            row_bytes: picture.width * samples,
+            bytes: Cow::Owned(picture.samples),
+        })
     }
 }
 
@@ -194,23 +236,38 @@ impl Rows<'_> {
 fn band_values(layout: &Layout) -> usize {
     let rows = match layout.segment {
         SegmentShape::Strip { rows } => rows,
-        SegmentShape::Tile { depth: 1, height, .. } => height,
+        SegmentShape::Tile {
+            depth: 1, height, ..
+        } => height,
         SegmentShape::Tile { depth, .. } => depth.saturating_mul(layout.height),
     };
-    rows.saturating_mul(layout.width).saturating_mul(layout.samples_together())
+    rows.saturating_mul(layout.width)
+        .saturating_mul(layout.samples_together())
 }
 
 /// The segments of a band of the image whose first segment is `first`.
 fn regions(layout: &Layout, first: usize, band: usize) -> impl Iterator<Item = Region> {
     let (tile_depth, tile_height, tile_width) = match layout.segment {
         SegmentShape::Strip { rows } => (1, rows, layout.width),
-        SegmentShape::Tile { depth, height, width } => (depth, height, width),
+        SegmentShape::Tile {
+            depth,
+            height,
+            width,
+        } => (depth, height, width),
     };
     let is_strip = matches!(layout.segment, SegmentShape::Strip { .. });
     let is_slab = tile_depth > 1;
     let across = layout.width.div_ceil(tile_width);
-    let down = if is_slab { layout.height.div_ceil(tile_height) } else { 1 };
-    let slices = if is_slab { tile_depth.min(layout.depth - band * tile_depth) } else { 1 };
+    let down = if is_slab {
+        layout.height.div_ceil(tile_height)
+    } else {
+        1
+    };
+    let slices = if is_slab {
+        tile_depth.min(layout.depth - band * tile_depth)
+    } else {
+        1
+    };
     let (height, width) = (layout.height, layout.width);
     (0..across * down).map(move |index| {
         let (tile_row, tile_column) = (index / across, index % across);

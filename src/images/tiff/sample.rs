@@ -55,7 +55,11 @@ impl SampleKind {
             (3, 64) => Self::F64,
             (6, 64) => Self::ComplexF32,
             (6, 128) => Self::ComplexF64,
-            _ => return Err(Error::unsupported(format!("samples of {bits} bits in sample format {format}"))),
+            _ => {
+                return Err(Error::unsupported(format!(
+                    "samples of {bits} bits in sample format {format}"
+                )));
+            }
         })
     }
 
@@ -70,13 +74,19 @@ impl SampleKind {
             Self::Packed { bits } => unpack(row, u32::from(bits), out),
             Self::U8 => each(row, order, out, |[byte]| f32::from(byte)),
             Self::I8 => each(row, order, out, |bytes| f32::from(i8::from_le_bytes(bytes))),
-            Self::U16 => each(row, order, out, |bytes| f32::from(u16::from_le_bytes(bytes))),
-            Self::I16 => each(row, order, out, |bytes| f32::from(i16::from_le_bytes(bytes))),
+            Self::U16 => each(row, order, out, |bytes| {
+                f32::from(u16::from_le_bytes(bytes))
+            }),
+            Self::I16 => each(row, order, out, |bytes| {
+                f32::from(i16::from_le_bytes(bytes))
+            }),
             Self::U32 => each(row, order, out, |bytes| u32::from_le_bytes(bytes) as f32),
             Self::I32 => each(row, order, out, |bytes| i32::from_le_bytes(bytes) as f32),
             Self::U64 => each(row, order, out, |bytes| u64::from_le_bytes(bytes) as f32),
             Self::I64 => each(row, order, out, |bytes| i64::from_le_bytes(bytes) as f32),
-            Self::F16 => each(row, order, out, |bytes| f32_from_f16(u16::from_le_bytes(bytes))),
+            Self::F16 => each(row, order, out, |bytes| {
+                f32_from_f16(u16::from_le_bytes(bytes))
+            }),
             Self::F32 => each(row, order, out, f32::from_le_bytes),
             Self::F64 => each(row, order, out, |bytes| f64::from_le_bytes(bytes) as f32),
             Self::ComplexF32 => pairs(row, order, out, f32::from_le_bytes),
@@ -108,20 +118,30 @@ impl Predictor {
 
     /// Whether this predictor is defined for these samples.
     pub(super) fn check(self, kind: SampleKind) -> Result<(), Error> {
-        let packed_or_complex =
-            matches!(kind, SampleKind::Packed { .. } | SampleKind::ComplexF32 | SampleKind::ComplexF64);
+        let packed_or_complex = matches!(
+            kind,
+            SampleKind::Packed { .. } | SampleKind::ComplexF32 | SampleKind::ComplexF64
+        );
         let float = matches!(kind, SampleKind::F16 | SampleKind::F32 | SampleKind::F64);
         match self {
-            Self::Horizontal if packed_or_complex => {
-                Err(Error::unsupported("predictor 2 on packed or complex samples"))
-            }
-            Self::FloatingPoint if !float => Err(Error::unsupported("predictor 3 on samples that are not floats")),
+            Self::Horizontal if packed_or_complex => Err(Error::unsupported(
+                "predictor 2 on packed or complex samples",
+            )),
+            Self::FloatingPoint if !float => Err(Error::unsupported(
+                "predictor 3 on samples that are not floats",
+            )),
             _ => Ok(()),
         }
     }
 
     /// Undoes the prediction in one row with `stride` samples a pixel; the answer is the row's byte order from now on.
-    pub(super) fn undo(self, row: &mut [u8], kind: SampleKind, stride: usize, order: ByteOrder) -> ByteOrder {
+    pub(super) fn undo(
+        self,
+        row: &mut [u8],
+        kind: SampleKind,
+        stride: usize,
+        order: ByteOrder,
+    ) -> ByteOrder {
         match (self, kind.bits()) {
             (Self::None, _) => order,
             (Self::Horizontal, 8) => accumulate::<1>(row, stride, order),
@@ -138,19 +158,39 @@ impl Predictor {
 }
 
 /// Values of `N` bytes, handed over least significant byte first.
-fn each<const N: usize>(row: &[u8], order: ByteOrder, out: &mut [f32], value: impl Fn([u8; N]) -> f32) {
+fn each<const N: usize>(
+    row: &[u8],
+    order: ByteOrder,
+    out: &mut [f32],
+    value: impl Fn([u8; N]) -> f32,
+) {
     let (stored, _) = row.as_chunks::<N>();
     match order {
-        ByteOrder::Little => out.iter_mut().zip(stored).for_each(|(out, &bytes)| *out = value(bytes)),
-        ByteOrder::Big => out.iter_mut().zip(stored).for_each(|(out, &bytes)| *out = value(reversed(bytes))),
+        ByteOrder::Little => out
+            .iter_mut()
+            .zip(stored)
+            .for_each(|(out, &bytes)| *out = value(bytes)),
+        ByteOrder::Big => out
+            .iter_mut()
+            .zip(stored)
+            .for_each(|(out, &bytes)| *out = value(reversed(bytes))),
     }
 }
 
 /// The first of each pair of values.
-fn pairs<const N: usize>(row: &[u8], order: ByteOrder, out: &mut [f32], value: impl Fn([u8; N]) -> f32) {
+fn pairs<const N: usize>(
+    row: &[u8],
+    order: ByteOrder,
+    out: &mut [f32],
+    value: impl Fn([u8; N]) -> f32,
+) {
     let (stored, _) = row.as_chunks::<N>();
     for (out, &bytes) in out.iter_mut().zip(stored.iter().step_by(2)) {
-        *out = value(if order == ByteOrder::Big { reversed(bytes) } else { bytes });
+        *out = value(if order == ByteOrder::Big {
+            reversed(bytes)
+        } else {
+            bytes
+        });
     }
 }
 
@@ -177,20 +217,31 @@ fn unpack(row: &[u8], bits: u32, out: &mut [f32]) {
 fn accumulate<const N: usize>(row: &mut [u8], stride: usize, order: ByteOrder) -> ByteOrder {
     let (samples, _) = row.as_chunks_mut::<N>();
     for index in stride..samples.len() {
-        let sum = integer(samples[index - stride], order).wrapping_add(integer(samples[index], order));
+        let sum =
+            integer(samples[index - stride], order).wrapping_add(integer(samples[index], order));
         samples[index] = bytes_of(sum, order);
     }
     order
 }
 
 fn integer<const N: usize>(bytes: [u8; N], order: ByteOrder) -> u64 {
-    let bytes = if order == ByteOrder::Little { reversed(bytes) } else { bytes };
-    bytes.iter().fold(0, |number, &byte| (number << 8) | u64::from(byte))
+    let bytes = if order == ByteOrder::Little {
+        reversed(bytes)
+    } else {
+        bytes
+    };
+    bytes
+        .iter()
+        .fold(0, |number, &byte| (number << 8) | u64::from(byte))
 }
 
 fn bytes_of<const N: usize>(number: u64, order: ByteOrder) -> [u8; N] {
     let little = std::array::from_fn(|index| (number >> (8 * index)) as u8);
-    if order == ByteOrder::Big { reversed(little) } else { little }
+    if order == ByteOrder::Big {
+        reversed(little)
+    } else {
+        little
+    }
 }
 
 /// Floats from planes of their bytes, the most significant bytes first in `row` and in each float.

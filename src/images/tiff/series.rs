@@ -19,13 +19,25 @@ pub(super) struct Series {
 /// The first series of the file.
 pub(super) fn first(file: &File<'_>) -> Result<Series, Error> {
     let directories = file.directories()?;
-    let chain = Chain { file, directories: &directories, first: Page::of(file, &directories[0])? };
+    let chain = Chain {
+        file,
+        directories: &directories,
+        first: Page::of(file, &directories[0])?,
+    };
     // tifffile looks into the first two descriptions for what it and ImageJ wrote.
-    let texts: Vec<String> = directories[0].find_all(DESCRIPTION).take(2).map(|entry| file.text(entry)).collect();
+    let texts: Vec<String> = directories[0]
+        .find_all(DESCRIPTION)
+        .take(2)
+        .map(|entry| file.text(entry))
+        .collect();
     if let Some(shaped) = texts.iter().find_map(|text| Shaped::parse(text)) {
         return chain.shaped(shaped);
     }
-    let samples = if chain.first.layout.planes == Planes::Chunky { chain.first.layout.samples } else { 1 };
+    let samples = if chain.first.layout.planes == Planes::Chunky {
+        chain.first.layout.samples
+    } else {
+        1
+    };
     if let Some(text) = texts.first()
         && let Some(planes) = ome::Planes::parse(text, directories.len(), samples)?
     {
@@ -47,7 +59,10 @@ struct Chain<'a> {
 impl Chain<'_> {
     /// Exactly the noted shape: as many pages as it takes, one after another or in their directories.
     fn shaped(self, shaped: Shaped) -> Result<Series, Error> {
-        let wanted = shaped.shape.iter().try_fold(1_usize, |count, &axis| count.checked_mul(axis));
+        let wanted = shaped
+            .shape
+            .iter()
+            .try_fold(1_usize, |count, &axis| count.checked_mul(axis));
         let per_page = self.first.layout.values().unwrap_or(usize::MAX);
         let count = match wanted {
             Some(wanted) if wanted > 0 && wanted.is_multiple_of(per_page) => wanted / per_page,
@@ -55,17 +70,33 @@ impl Chain<'_> {
         };
         let is_listed = count <= self.directories.len() && !(shaped.is_truncated && count > 1);
         if is_listed {
-            let pages = (0..count).map(|index| self.page(index)).collect::<Result<_, _>>()?;
-            return Ok(Series { pages, shape: shaped.shape });
+            let pages = (0..count)
+                .map(|index| self.page(index))
+                .collect::<Result<_, _>>()?;
+            return Ok(Series {
+                pages,
+                shape: shaped.shape,
+            });
         }
         let start = self.first.plain_start(self.file);
-        let start = start.ok_or_else(|| Error::corrupt(format!("the file should have {count} pages")))?;
-        Ok(Series { pages: self.run(start, count)?, shape: shaped.shape })
+        let start =
+            start.ok_or_else(|| Error::corrupt(format!("the file should have {count} pages")))?;
+        Ok(Series {
+            pages: self.run(start, count)?,
+            shape: shaped.shape,
+        })
     }
 
     fn ome(self, planes: &ome::Planes) -> Result<Series, Error> {
-        let pages = planes.pages.iter().map(|&index| self.page(index)).collect::<Result<_, _>>()?;
-        Ok(Series { pages, shape: with_page_axes(&planes.outer, &self.first) })
+        let pages = planes
+            .pages
+            .iter()
+            .map(|&index| self.page(index))
+            .collect::<Result<_, _>>()?;
+        Ok(Series {
+            pages,
+            shape: with_page_axes(&planes.outer, &self.first),
+        })
     }
 
     /// Frames, slices and channels; the pages may lack directories of their own and follow the first one's data.
@@ -73,25 +104,44 @@ impl Chain<'_> {
         let layout = &self.first.layout;
         let stacks = sizes.frames.saturating_mul(sizes.slices);
         let is_separate = layout.planes == Planes::Separate && layout.samples == sizes.channels;
-        let is_together = layout.planes == Planes::Chunky && layout.samples == sizes.channels && sizes.images == stacks;
+        let is_together = layout.planes == Planes::Chunky
+            && layout.samples == sizes.channels
+            && sizes.images == stacks;
         // Some writers count the samples of a colour page as channels.
-        let channels = if is_separate || is_together { 1 } else { sizes.channels };
+        let channels = if is_separate || is_together {
+            1
+        } else {
+            sizes.channels
+        };
         let declared = stacks.saturating_mul(channels);
         let listed = self.directories.len();
-        let count = if declared == 1 && listed > 1 { listed } else { declared };
+        let count = if declared == 1 && listed > 1 {
+            listed
+        } else {
+            declared
+        };
         let pages = match self.frames_behind_first(count) {
             Some(start) => self.run(start, count)?,
-            None if count <= listed => (0..count).map(|index| self.page(index)).collect::<Result<_, _>>()?,
+            None if count <= listed => (0..count)
+                .map(|index| self.page(index))
+                .collect::<Result<_, _>>()?,
             None => return self.alike(),
         };
         let mut outer = vec![count / declared];
         outer.extend(sizes.outer(channels));
-        Ok(Series { shape: with_page_axes(&outer, &self.first), pages })
+        Ok(Series {
+            shape: with_page_axes(&outer, &self.first),
+            pages,
+        })
     }
 
     /// Every page like the first, those in child directories included; others are other series.
     fn alike(self) -> Result<Series, Error> {
-        let Self { file, directories, first } = self;
+        let Self {
+            file,
+            directories,
+            first,
+        } = self;
         let layout = first.layout.clone();
         let mut children = first.children.clone();
         let mut pages = vec![first];
@@ -114,7 +164,10 @@ impl Chain<'_> {
     fn page(&self, index: usize) -> Result<Page, Error> {
         let page = Page::of(self.file, &self.directories[index])?;
         if page.layout != self.first.layout {
-            return Err(Error::corrupt(format!("page {} differs from the first one", index + 1)));
+            return Err(Error::corrupt(format!(
+                "page {} differs from the first one",
+                index + 1
+            )));
         }
         Ok(page)
     }
@@ -124,18 +177,25 @@ impl Chain<'_> {
         let start = self.first.plain_start(self.file)?;
         let bytes = self.first.layout.plain_bytes()?.checked_mul(count as u64)?;
         let end = start.checked_add(bytes)?;
-        let next = self.directories.get(1).map_or(u64::MAX, |directory| directory.offset);
+        let next = self
+            .directories
+            .get(1)
+            .map_or(u64::MAX, |directory| directory.offset);
         (count > 1 && end <= self.file.bytes.len() as u64 && end <= next).then_some(start)
     }
 
     /// `count` pages of plain data from `start` on.
     fn run(&self, start: u64, count: usize) -> Result<Vec<Page>, Error> {
         let bytes = self.first.layout.plain_bytes().unwrap_or(u64::MAX);
-        let end = bytes.checked_mul(count as u64).and_then(|bytes| bytes.checked_add(start));
+        let end = bytes
+            .checked_mul(count as u64)
+            .and_then(|bytes| bytes.checked_add(start));
         if end.is_none_or(|end| end > self.file.bytes.len() as u64) {
             return Err(Error::corrupt("the file ends before its frames do"));
         }
-        Ok((0..count as u64).map(|index| self.first.as_run(start + index * bytes)).collect())
+        Ok((0..count as u64)
+            .map(|index| self.first.as_run(start + index * bytes))
+            .collect())
     }
 }
 
@@ -149,7 +209,9 @@ fn with_page_axes(outer: &[usize], page: &Page) -> Vec<usize> {
 /// The pages of these child directories that are like the first one.
 fn add_children(file: &File<'_>, pages: &mut Vec<Page>, offsets: Vec<u64>) -> Result<(), Error> {
     for offset in offsets {
-        let Ok((directory, _)) = file.directory(offset) else { continue };
+        let Ok((directory, _)) = file.directory(offset) else {
+            continue;
+        };
         if let Some(page) = sound(Page::of(file, &directory))? {
             add_alike(pages, page);
         }

@@ -5,11 +5,20 @@ use proptest::prelude::*;
 
 use super::super::{Error, Limits, decode, encode_tiff};
 
-const SMALL: Limits = Limits { max_decoded_bytes: 1 << 20 };
+const SMALL: Limits = Limits {
+    max_decoded_bytes: 1 << 20,
+};
 
 /// A TIFF of one uncompressed gray page: sizes, bits a sample, then the pixels; `more` entries come behind.
 fn gray(width: u32, height: u32, bits: u32, pixels: &[u8], more: &[(u16, u32)]) -> Vec<u8> {
-    let mut entries = vec![(256, width), (257, height), (258, bits), (259, 1), (273, 8), (279, pixels.len() as u32)];
+    let mut entries = vec![
+        (256, width),
+        (257, height),
+        (258, bits),
+        (259, 1),
+        (273, 8),
+        (279, pixels.len() as u32),
+    ];
     entries.extend_from_slice(more);
     let mut file = b"II\x2a\0".to_vec();
     file.extend_from_slice(&(8 + pixels.len() as u32).to_le_bytes());
@@ -29,26 +38,41 @@ fn read(file: &[u8]) -> Result<ArrayD<f32>, Error> {
 }
 
 fn values(file: &[u8]) -> Vec<f32> {
-    read(file).expect("a sound file").into_raw_vec_and_offset().0
+    read(file)
+        .expect("a sound file")
+        .into_raw_vec_and_offset()
+        .0
 }
 
 #[test]
 fn packed_samples_are_read_high_bit_first_with_padded_rows() {
-    assert_eq!(values(&gray(3, 2, 1, &[0b1010_0000, 0b0100_0000], &[])), [1.0, 0.0, 1.0, 0.0, 1.0, 0.0]);
-    assert_eq!(values(&gray(2, 1, 12, &[0xab, 0xcd, 0xef], &[])), [2748.0, 3567.0]);
+    assert_eq!(
+        values(&gray(3, 2, 1, &[0b1010_0000, 0b0100_0000], &[])),
+        [1.0, 0.0, 1.0, 0.0, 1.0, 0.0]
+    );
+    assert_eq!(
+        values(&gray(2, 1, 12, &[0xab, 0xcd, 0xef], &[])),
+        [2748.0, 3567.0]
+    );
 }
 
 #[test]
 fn white_is_zero_and_palettes_are_not_applied() {
     let pixels = [0, 7, 255, 1];
     for photometric in [0, 1, 3] {
-        assert_eq!(values(&gray(2, 2, 8, &pixels, &[(262, photometric)])), [0.0, 7.0, 255.0, 1.0]);
+        assert_eq!(
+            values(&gray(2, 2, 8, &pixels, &[(262, photometric)])),
+            [0.0, 7.0, 255.0, 1.0]
+        );
     }
 }
 
 #[test]
 fn differences_are_summed_along_rows() {
-    assert_eq!(values(&gray(3, 1, 8, &[250, 5, 3], &[(317, 2)])), [250.0, 255.0, 2.0]);
+    assert_eq!(
+        values(&gray(3, 1, 8, &[250, 5, 3], &[(317, 2)])),
+        [250.0, 255.0, 2.0]
+    );
 }
 
 #[test]
@@ -62,7 +86,10 @@ fn frames_of_imagej_follow_without_directories() {
     file[entry + 4..entry + 8].copy_from_slice(&(text.len() as u32).to_le_bytes());
     file[entry + 8..entry + 12].copy_from_slice(&(at as u32).to_le_bytes());
     let image = read(&file).expect("three frames");
-    assert_eq!((image.shape(), image.iter().sum::<f32>()), ([3, 1, 1].as_slice(), 6.0));
+    assert_eq!(
+        (image.shape(), image.iter().sum::<f32>()),
+        ([3, 1, 1].as_slice(), 6.0)
+    );
 }
 
 #[test]
@@ -77,13 +104,22 @@ fn a_header_that_claims_more_than_the_file_holds_is_refused() {
         let mut file = gray(512, 256, 8, &[0; 4], &[]);
         file[8 + 4 + 2 + 12 * 3 + 8] = (compression & 0xff) as u8;
         file[8 + 4 + 2 + 12 * 3 + 9] = (compression >> 8) as u8;
-        assert!(matches!(read(&file), Err(Error::Corrupt(_))), "compression {compression}");
+        assert!(
+            matches!(read(&file), Err(Error::Corrupt(_))),
+            "compression {compression}"
+        );
     }
 }
 
 #[test]
 fn tiles_may_not_be_larger_than_the_limit() {
-    let file = gray(1, 1, 8, &[0; 4], &[(322, u32::MAX), (323, 1), (324, 8), (325, 4)]);
+    let file = gray(
+        1,
+        1,
+        8,
+        &[0; 4],
+        &[(322, u32::MAX), (323, 1), (324, 8), (325, 4)],
+    );
     assert!(matches!(read(&file), Err(Error::TooLarge { .. })));
 }
 
@@ -104,9 +140,18 @@ fn a_child_of_the_directory_it_belongs_to_is_read_once() {
 #[test]
 fn content_decides_unless_the_name_says_tiff() {
     let file = gray(2, 1, 8, &[1, 2], &[]);
-    assert_eq!(decode(&file, "a.dat", &SMALL).expect("a TIFF").shape(), [1, 2, 1]);
-    assert!(matches!(decode(b"\x89PNG", "a.TIFF", &SMALL), Err(Error::NotAnImage(_))));
-    assert!(matches!(decode(b"", "a.png", &SMALL), Err(Error::NotAnImage(_))));
+    assert_eq!(
+        decode(&file, "a.dat", &SMALL).expect("a TIFF").shape(),
+        [1, 2, 1]
+    );
+    assert!(matches!(
+        decode(b"\x89PNG", "a.TIFF", &SMALL),
+        Err(Error::NotAnImage(_))
+    ));
+    assert!(matches!(
+        decode(b"", "a.png", &SMALL),
+        Err(Error::NotAnImage(_))
+    ));
 }
 
 proptest! {

@@ -18,7 +18,10 @@ pub struct Collector {
 impl Collector {
     /// An archive without entries.
     pub fn new() -> Self {
-        Self { writer: ZipWriter::new(Outbox::default()), names: HashSet::new() }
+        Self {
+            writer: ZipWriter::new(Outbox::default()),
+            names: HashSet::new(),
+        }
     }
 
     /// Adds the files of a result, in its order: those of an archive, else the result itself under `name`. Gives the bytes by
@@ -35,7 +38,11 @@ impl Collector {
                 self.copy(ZipArchive::new(Cursor::new(&packed))?, |_| true)?;
             }
         }
-        Ok(self.writer.get_ref().map(|outbox| outbox.bytes.take()).unwrap_or_default())
+        Ok(self
+            .writer
+            .get_ref()
+            .map(|outbox| outbox.bytes.take())
+            .unwrap_or_default())
     }
 
     /// The last bytes of the archive.
@@ -98,7 +105,9 @@ impl Seek for Outbox {
         match to {
             SeekFrom::Current(0) | SeekFrom::End(0) => Ok(self.position),
             SeekFrom::Start(position) if position == self.position => Ok(position),
-            _ => Err(io::Error::other("what is written of an archive may have been sent")),
+            _ => Err(io::Error::other(
+                "what is written of an archive may have been sent",
+            )),
         }
     }
 }
@@ -111,20 +120,44 @@ mod tests {
     #[test]
     fn results_are_put_together_in_order_with_names_of_their_own() {
         let result = |names: &[&str]| {
-            write_zip(names.iter().map(|name| ((*name).to_owned(), name.as_bytes().to_vec()))).expect("fits in memory")
+            write_zip(
+                names
+                    .iter()
+                    .map(|name| ((*name).to_owned(), name.as_bytes().to_vec())),
+            )
+            .expect("fits in memory")
         };
         let mut collector = Collector::new();
         let pieces = [
-            collector.add(&result(&["p/a_batch_0_feature_0.tif", "lineage.json"]), "1.zip").expect("an archive"),
+            collector
+                .add(
+                    &result(&["p/a_batch_0_feature_0.tif", "lineage.json"]),
+                    "1.zip",
+                )
+                .expect("an archive"),
             collector.add(b"no archive", "table.csv").expect("any file"),
             collector.add(b"no suffix", "table").expect("any file"),
-            collector.add(&result(&["lineage.json"]), "2.zip").expect("an archive"),
+            collector
+                .add(&result(&["lineage.json"]), "2.zip")
+                .expect("an archive"),
             collector.finish().expect("fits in memory"),
         ];
-        assert!(pieces.iter().all(|piece| !piece.is_empty()), "each is given away at once");
+        assert!(
+            pieces.iter().all(|piece| !piece.is_empty()),
+            "each is given away at once"
+        );
         let collected = read_back(pieces.concat());
         let names: Vec<_> = collected.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["p/a_batch_0_feature_0.tif", "lineage.json", "table.csv", "table", "lineage_2.json"]);
+        assert_eq!(
+            names,
+            [
+                "p/a_batch_0_feature_0.tif",
+                "lineage.json",
+                "table.csv",
+                "table",
+                "lineage_2.json"
+            ]
+        );
         assert_eq!(collected[4].1, b"lineage.json");
     }
 

@@ -42,7 +42,9 @@ impl ArchiveLimits {
     /// What the list of entries at the end of the archive may take: enough for long names, and for entries that are no
     /// images.
     pub fn list_bytes(&self) -> u64 {
-        (self.entries as u64).saturating_mul(LIST_BYTES_PER_IMAGE).saturating_add(LIST_BYTES)
+        (self.entries as u64)
+            .saturating_mul(LIST_BYTES_PER_IMAGE)
+            .saturating_add(LIST_BYTES)
     }
 }
 
@@ -85,30 +87,56 @@ impl Images {
     ///
     /// [`ArchiveError::NotAnArchive`] when there is no readable list of entries, [`ArchiveError::TooMany`],
     /// [`ArchiveError::Overlap`].
-    pub fn open(file: &mut (impl Read + Seek), limits: ArchiveLimits) -> Result<Self, ArchiveError> {
-        let list = ZipArchive::new(&mut *file).map_err(|_| ArchiveError::NotAnArchive)?.metadata();
-        let size = file.seek(SeekFrom::End(0)).map_err(|_| ArchiveError::NotAnArchive)?;
+    pub fn open(
+        file: &mut (impl Read + Seek),
+        limits: ArchiveLimits,
+    ) -> Result<Self, ArchiveError> {
+        let list = ZipArchive::new(&mut *file)
+            .map_err(|_| ArchiveError::NotAnArchive)?
+            .metadata();
+        let size = file
+            .seek(SeekFrom::End(0))
+            .map_err(|_| ArchiveError::NotAnArchive)?;
         let images = images_in(&list, size)?;
         if images.len() > limits.entries {
-            return Err(ArchiveError::TooMany { entries: images.len(), limit: limits.entries });
+            return Err(ArchiveError::TooMany {
+                entries: images.len(),
+                limit: limits.entries,
+            });
         }
-        if images.iter().try_fold(0_u64, |sum, image| sum.checked_add(image.packed)).is_none_or(|sum| sum > size) {
+        if images
+            .iter()
+            .try_fold(0_u64, |sum, image| sum.checked_add(image.packed))
+            .is_none_or(|sum| sum > size)
+        {
             return Err(ArchiveError::Overlap);
         }
-        Ok(Self { list, images, next: 0, names: HashSet::new(), unpacked: 0, limits })
+        Ok(Self {
+            list,
+            images,
+            next: 0,
+            names: HashSet::new(),
+            unpacked: 0,
+            limits,
+        })
     }
 
     /// The sizes of the largest image, as the list of entries has them.
     pub fn largest(&self) -> Largest {
         let most = |size: fn(&Image) -> u64| self.images.iter().map(size).max().unwrap_or(0);
-        Largest { packed: most(|image| image.packed), unpacked: most(|image| image.unpacked) }
+        Largest {
+            packed: most(|image| image.packed),
+            unpacked: most(|image| image.unpacked),
+        }
     }
 
     /// Where the next image lies in the file, and those that follow it closely, as long as they are `most` bytes together.
     /// With 0 it is the next one alone.
     pub fn upcoming(&self, most: u64) -> Range<u64> {
         let mut images = self.images[self.next..].iter();
-        let Some(mut range) = images.next().map(|image| image.range.clone()) else { return 0..0 };
+        let Some(mut range) = images.next().map(|image| image.range.clone()) else {
+            return 0..0;
+        };
         for Image { range: next, .. } in images {
             let is_close = (range.start..range.end.saturating_add(GAP)).contains(&next.start);
             if !is_close || next.end - range.start > most {
@@ -124,8 +152,13 @@ impl Images {
     /// # Errors
     ///
     /// An entry that is encrypted, damaged, or larger than allowed. The next call tries it again.
-    pub fn read_next(&mut self, file: &mut (impl Read + Seek)) -> Result<Option<(String, Vec<u8>)>, ArchiveError> {
-        let Some(image) = self.images.get(self.next) else { return Ok(None) };
+    pub fn read_next(
+        &mut self,
+        file: &mut (impl Read + Seek),
+    ) -> Result<Option<(String, Vec<u8>)>, ArchiveError> {
+        let Some(image) = self.images.get(self.next) else {
+            return Ok(None);
+        };
         let content = self.content(image, file)?;
         let path = unused_name(&image.path, &self.names);
         self.names.insert(path.clone());
@@ -134,23 +167,47 @@ impl Images {
         Ok(Some((path, content)))
     }
 
-    fn content(&self, image: &Image, file: &mut (impl Read + Seek)) -> Result<Vec<u8>, ArchiveError> {
+    fn content(
+        &self,
+        image: &Image,
+        file: &mut (impl Read + Seek),
+    ) -> Result<Vec<u8>, ArchiveError> {
         let damaged = |reason: &dyn std::fmt::Display| ArchiveError::Damaged {
             path: image.path.clone(),
             reason: reason.to_string(),
         };
-        let entry = self.list.entry(image.index).map_err(|error| damaged(&error))?;
+        let entry = self
+            .list
+            .entry(image.index)
+            .map_err(|error| damaged(&error))?;
         if entry.encrypted() {
             return Err(ArchiveError::Encrypted(image.path.clone()));
         }
-        let by_ratio = image.packed.saturating_mul(self.limits.ratio).max(RATIO_FROM);
-        let allowed = self.limits.bytes.saturating_sub(self.unpacked).min(by_ratio);
-        let too_large = || ArchiveError::TooLarge { path: image.path.clone(), limit: allowed };
-        let size = usize::try_from(image.unpacked).ok().filter(|_| image.unpacked <= allowed).ok_or_else(too_large)?;
-        let mut entry = entry.with_reader(file, ZipReadOptions::new()).map_err(|error| damaged(&error))?;
+        let by_ratio = image
+            .packed
+            .saturating_mul(self.limits.ratio)
+            .max(RATIO_FROM);
+        let allowed = self
+            .limits
+            .bytes
+            .saturating_sub(self.unpacked)
+            .min(by_ratio);
+        let too_large = || ArchiveError::TooLarge {
+            path: image.path.clone(),
+            limit: allowed,
+        };
+        let size = usize::try_from(image.unpacked)
+            .ok()
+            .filter(|_| image.unpacked <= allowed)
+            .ok_or_else(too_large)?;
+        let mut entry = entry
+            .with_reader(file, ZipReadOptions::new())
+            .map_err(|error| damaged(&error))?;
         // Ends with an error if there is more than the list of entries says.
         let mut content = Vec::with_capacity(size);
-        entry.read_to_end(&mut content).map_err(|error| damaged(&error))?;
+        entry
+            .read_to_end(&mut content)
+            .map_err(|error| damaged(&error))?;
         Ok(content)
     }
 }
@@ -167,8 +224,18 @@ fn images_in(list: &ZipArchiveMetadata, size: u64) -> Result<Vec<Image>, Archive
         }
         let (start, packed) = (entry.header_start().min(size), entry.compressed_size());
         let header = LOCAL_HEADER + entry.name_raw().len() as u64 + EXTRA_FIELDS;
-        let range = start..start.saturating_add(header).saturating_add(packed).min(size);
-        images.push(Image { index, path, range, packed, unpacked: entry.size() });
+        let range = start
+            ..start
+                .saturating_add(header)
+                .saturating_add(packed)
+                .min(size);
+        images.push(Image {
+            index,
+            path,
+            range,
+            packed,
+            unpacked: entry.size(),
+        });
     }
     Ok(images)
 }
@@ -187,9 +254,17 @@ mod tests {
     use super::super::{Window, write_zip};
     use super::*;
 
-    const LIMITS: ArchiveLimits = ArchiveLimits { entries: 2, bytes: 3 << 20, ratio: 100 };
+    const LIMITS: ArchiveLimits = ArchiveLimits {
+        entries: 2,
+        bytes: 3 << 20,
+        ratio: 100,
+    };
 
-    const NO_LIMITS: ArchiveLimits = ArchiveLimits { entries: 100_000, bytes: 1 << 30, ratio: u64::MAX };
+    const NO_LIMITS: ArchiveLimits = ArchiveLimits {
+        entries: 100_000,
+        bytes: 1 << 30,
+        ratio: u64::MAX,
+    };
 
     /// The longest local header.
     const HEADER: u64 = 128 << 10;
@@ -209,8 +284,8 @@ mod tests {
     /// The same with no more of the file in memory than is asked for; also the most bytes that were.
     fn unpack_by_pieces(archive: &[u8], limits: ArchiveLimits, most: u64) -> (Unpacked, u64) {
         let fetch = |window: &mut Window, range: Range<u64>| {
-            let bytes =
-                &archive[usize::try_from(range.start).expect("small")..usize::try_from(range.end).expect("small")];
+            let bytes = &archive[usize::try_from(range.start).expect("small")
+                ..usize::try_from(range.end).expect("small")];
             window.insert(range.start, Bytes::copy_from_slice(bytes));
             range.end - range.start
         };
@@ -223,7 +298,10 @@ mod tests {
                     Err(error) => return (Err(error), 0),
                 }
             };
-            fetch(&mut window, missing.start..missing.end.min(missing.start + most));
+            fetch(
+                &mut window,
+                missing.start..missing.end.min(missing.start + most),
+            );
         };
         let (mut found, mut held, mut largest) = (Vec::new(), 0, 0);
         window.clear();
@@ -234,8 +312,13 @@ mod tests {
             }
             let next = loop {
                 let next = images.read_next(&mut window);
-                let Some(missing) = window.take_missing() else { break next };
-                held += fetch(&mut window, missing.start..missing.end.min(missing.start + HEADER));
+                let Some(missing) = window.take_missing() else {
+                    break next;
+                };
+                held += fetch(
+                    &mut window,
+                    missing.start..missing.end.min(missing.start + HEADER),
+                );
             };
             largest = largest.max(held);
             match next {
@@ -249,21 +332,59 @@ mod tests {
     #[test]
     fn images_are_unpacked_within_limits() {
         let unpack = |archive: &[u8], limits| -> Result<Vec<(String, usize)>, ArchiveError> {
-            Ok(unpack(archive, limits)?.into_iter().map(|(path, content)| (path, content.len())).collect())
+            Ok(unpack(archive, limits)?
+                .into_iter()
+                .map(|(path, content)| (path, content.len()))
+                .collect())
         };
         let file = |name: &str, length: usize| (name.to_owned(), vec![0; length]);
         let archive = |entries: Vec<_>| write_zip(entries).expect("fits in memory");
-        let good = archive(vec![file("b/a.tif", 5), file("__MACOSX/a.tif", 5), file("plain", 5), file("c.png", 7)]);
-        assert_eq!(unpack(&good, LIMITS).expect("it is small"), [("b/a.tif".to_owned(), 5), ("c.png".to_owned(), 7)]);
+        let good = archive(vec![
+            file("b/a.tif", 5),
+            file("__MACOSX/a.tif", 5),
+            file("plain", 5),
+            file("c.png", 7),
+        ]);
+        assert_eq!(
+            unpack(&good, LIMITS).expect("it is small"),
+            [("b/a.tif".to_owned(), 5), ("c.png".to_owned(), 7)]
+        );
         let many = archive(vec![file("1.tif", 1), file("2.tif", 1), file("3.tif", 1)]);
-        assert!(matches!(unpack(&many, LIMITS), Err(ArchiveError::TooMany { entries: 3, limit: 2 })));
+        assert!(matches!(
+            unpack(&many, LIMITS),
+            Err(ArchiveError::TooMany {
+                entries: 3,
+                limit: 2
+            })
+        ));
         let bomb = archive(vec![file("bomb.tif", 2 << 20)]);
-        assert!(matches!(unpack(&bomb, LIMITS), Err(ArchiveError::TooLarge { .. })), "2 MiB of zeros");
-        assert!(unpack(&bomb, ArchiveLimits { ratio: 10_000, ..LIMITS }).is_ok());
-        let large = archive(vec![file("1.tif", 2 << 20), file("2.tif", 2 << 20)]);
-        let error = unpack(&large, ArchiveLimits { ratio: 10_000, ..LIMITS }).expect_err("4 MiB in all");
         assert!(
-            error.to_string().starts_with("`2.tif` in the archive unpacks to more than the 1048576 bytes"),
+            matches!(unpack(&bomb, LIMITS), Err(ArchiveError::TooLarge { .. })),
+            "2 MiB of zeros"
+        );
+        assert!(
+            unpack(
+                &bomb,
+                ArchiveLimits {
+                    ratio: 10_000,
+                    ..LIMITS
+                }
+            )
+            .is_ok()
+        );
+        let large = archive(vec![file("1.tif", 2 << 20), file("2.tif", 2 << 20)]);
+        let error = unpack(
+            &large,
+            ArchiveLimits {
+                ratio: 10_000,
+                ..LIMITS
+            },
+        )
+        .expect_err("4 MiB in all");
+        assert!(
+            error
+                .to_string()
+                .starts_with("`2.tif` in the archive unpacks to more than the 1048576 bytes"),
             "{error}"
         );
     }
@@ -271,22 +392,35 @@ mod tests {
     #[test]
     fn sizes_in_the_list_are_not_trusted() {
         let archive = write_zip([("a.tif".to_owned(), vec![7; 1000])]).expect("fits in memory");
-        let entry = archive.windows(4).rposition(|magic| magic == b"PK\x01\x02").expect("a list of entries");
+        let entry = archive
+            .windows(4)
+            .rposition(|magic| magic == b"PK\x01\x02")
+            .expect("a list of entries");
         let with = |offset: usize, value: u32| {
             let mut changed = archive.clone();
             changed[entry + offset..][..4].copy_from_slice(&value.to_le_bytes());
             unpack(&changed, NO_LIMITS)
         };
         let error = with(24, 999).expect_err("one byte more than it says");
-        assert!(error.to_string().contains("larger than its declared"), "{error}");
-        assert!(matches!(with(20, 1 << 20), Err(ArchiveError::Overlap)), "an image larger than the archive");
+        assert!(
+            error.to_string().contains("larger than its declared"),
+            "{error}"
+        );
+        assert!(
+            matches!(with(20, 1 << 20), Err(ArchiveError::Overlap)),
+            "an image larger than the archive"
+        );
     }
 
     /// An archive of these entries, with a comment, and junk in front of it.
     fn archive_of(entries: &[(String, Vec<u8>, u8)], comment: &str, junk: usize) -> Vec<u8> {
         let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
         for (name, content, form) in entries {
-            let method = if form & 1 == 0 { CompressionMethod::Stored } else { CompressionMethod::Deflated };
+            let method = if form & 1 == 0 {
+                CompressionMethod::Stored
+            } else {
+                CompressionMethod::Deflated
+            };
             let options = SimpleFileOptions::default()
                 .compression_method(method)
                 .large_file(form & 2 != 0)
@@ -296,7 +430,9 @@ mod tests {
                 writer.write_all(content).expect("fits in memory");
             }
         }
-        writer.set_comment(comment.to_owned()).expect("a short comment");
+        writer
+            .set_comment(comment.to_owned())
+            .expect("a short comment");
         let mut archive = vec![0x5a; junk];
         archive.extend(writer.finish().expect("fits in memory").into_inner());
         archive
@@ -349,13 +485,22 @@ mod tests {
             let mut pending = vec![folder.to_path_buf()];
             while let Some(path) = pending.pop() {
                 if path.is_dir() {
-                    pending.extend(fs::read_dir(&path).expect("a folder").map(|entry| entry.expect("an entry").path()));
+                    pending.extend(
+                        fs::read_dir(&path)
+                            .expect("a folder")
+                            .map(|entry| entry.expect("an entry").path()),
+                    );
                 } else if path.extension().is_some_and(|suffix| suffix == "zip") {
                     let archive = fs::read(&path).expect("an archive");
                     let text = |unpacked: Unpacked| unpacked.map_err(|error| error.to_string());
                     for most in [1 << 10, 8 << 20] {
                         let (by_pieces, _) = unpack_by_pieces(&archive, NO_LIMITS, most);
-                        assert_eq!(text(by_pieces), text(unpack(&archive, NO_LIMITS)), "{}", path.display());
+                        assert_eq!(
+                            text(by_pieces),
+                            text(unpack(&archive, NO_LIMITS)),
+                            "{}",
+                            path.display()
+                        );
                     }
                     archives += 1;
                 }
@@ -367,7 +512,9 @@ mod tests {
     #[test]
     fn very_many_entries_are_read_a_few_at_a_time() {
         // More than the numbers of 16 bits at its end can count.
-        let entries: Vec<_> = (0..66_000).map(|n| (format!("{n}.tif"), vec![(n % 251) as u8], 0)).collect();
+        let entries: Vec<_> = (0..66_000)
+            .map(|n| (format!("{n}.tif"), vec![(n % 251) as u8], 0))
+            .collect();
         let archive = archive_of(&entries, "", 100);
         let (found, held) = unpack_by_pieces(&archive, NO_LIMITS, 20_000);
         assert_eq!(found.expect("a good archive").len(), 66_000);

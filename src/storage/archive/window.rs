@@ -21,7 +21,12 @@ pub struct Window {
 impl Window {
     /// A file of so many bytes, none of which is here.
     pub fn new(size: u64) -> Self {
-        Self { size, pieces: Vec::new(), position: 0, missing: None }
+        Self {
+            size,
+            pieces: Vec::new(),
+            position: 0,
+            missing: None,
+        }
     }
 
     /// Makes the bytes from `start` on readable.
@@ -36,13 +41,20 @@ impl Window {
 
     /// Whether all bytes of the range are here, in one piece.
     pub fn covers(&self, range: &Range<u64>) -> bool {
-        self.pieces.iter().any(|(start, bytes)| *start <= range.start && range.end <= start + bytes.len() as u64)
+        self.pieces
+            .iter()
+            .any(|(start, bytes)| *start <= range.start && range.end <= start + bytes.len() as u64)
     }
 
     /// What was wanted first and was not here, up to the next byte that is or the end of the file. Forgets it.
     pub fn take_missing(&mut self) -> Option<Range<u64>> {
         let from = self.missing.take()?;
-        let next = self.pieces.iter().map(|(start, _)| *start).filter(|start| *start > from).min();
+        let next = self
+            .pieces
+            .iter()
+            .map(|(start, _)| *start)
+            .filter(|start| *start > from)
+            .min();
         Some(from..next.unwrap_or(self.size))
     }
 
@@ -62,7 +74,9 @@ impl Read for Window {
         }
         let Some(mut rest) = self.rest() else {
             self.missing.get_or_insert(self.position);
-            return Err(io::Error::other("these bytes of the archive are not in memory"));
+            return Err(io::Error::other(
+                "these bytes of the archive are not in memory",
+            ));
         };
         let read = rest.read(buffer)?;
         self.position += read as u64;
@@ -102,7 +116,10 @@ mod tests {
         window.seek(SeekFrom::End(-9)).expect("a place in the file");
         let mut rest = Vec::new();
         window.read_to_end(&mut rest).expect("all of it is there");
-        assert_eq!((rest.as_slice(), window.take_missing()), (b"123456789".as_slice(), None));
+        assert_eq!(
+            (rest.as_slice(), window.take_missing()),
+            (b"123456789".as_slice(), None)
+        );
         assert!(window.covers(&(6..10)) && window.covers(&(3..5)) && !window.covers(&(5..7)));
         assert!(window.seek(SeekFrom::Current(-11)).is_err());
     }
