@@ -22,7 +22,7 @@ use redis_consumer::storage::archive::write_zip;
 use redis_consumer::storage::{Storage, StorageSettings};
 
 use crate::nuclei::Nuclei;
-use crate::peers::lab::{Lab, Pod};
+use crate::peers::cluster::{Lab, Pod};
 use crate::peers::redis::{Monitor, Redis, free_port};
 use crate::peers::s3::S3Server;
 

@@ -1,5 +1,4 @@
 //! A server that answers with prepared bytes and remembers what it was asked: for peers nobody can run in a test.
-#![allow(dead_code, reason = "every test program uses its own part of it")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

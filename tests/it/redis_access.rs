@@ -1,13 +1,12 @@
 //! A Redis that lets only some in: passwords, users, databases, certificates.
 
-mod peers;
-
 use std::fs;
 
-use peers::boxq;
-use peers::lab::{Lab, eventually};
-use peers::redis::{Redis, Sentinel, free_port};
 use redis::RedisConnectionInfo;
+
+use crate::peers::cluster::{Lab, eventually};
+use crate::peers::exact_models;
+use crate::peers::redis::{Redis, Sentinel, free_port};
 
 const INPUT: &str = "uploads/nuclei.png";
 const FIELDS: [(&str, &str); 2] = [("dimension_order", "XYC"), ("channels", "0,")];
@@ -15,12 +14,16 @@ const FIELDS: [(&str, &str); 2] = [("dimension_order", "XYC"), ("channels", "0,"
 async fn lab(redis: Redis) -> Lab {
     let lab = Lab::with(
         redis,
-        vec![boxq::model("nuclear", "NuclearSegmentation:6", [64, 64])],
+        vec![exact_models::model(
+            "nuclear",
+            "NuclearSegmentation:6",
+            [64, 64],
+        )],
     )
     .await;
     lab.put(
         INPUT,
-        include_bytes!("fixtures/nuclei/dsb2018_777f7c42.png"),
+        include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png"),
     );
     lab
 }

@@ -1,19 +1,19 @@
 //! `redis-consumer check` against real peers, sound and unsound ones.
 
-mod peers;
-
 use std::process::{Command, Output};
 
-use peers::lab::{Lab, eventually};
-use peers::redis::{Redis, Replica};
-use peers::s3::{Fault, S3Server};
 use serde_json::Value;
+
+use crate::peers;
+use crate::peers::cluster::{Lab, eventually};
+use crate::peers::redis::{Redis, Replica};
+use crate::peers::s3::{Fault, S3Server};
 
 async fn lab() -> Lab {
     let models = vec![
-        peers::boxq::model("nuclear", "NuclearSegmentation:6", [64, 64]),
-        peers::boxq::model("cytoplasm", "CytoplasmSegmentation:5", [64, 64]),
-        peers::boxq::model("mesmer", "MultiplexSegmentation:9", [64, 64]),
+        peers::exact_models::model("nuclear", "NuclearSegmentation:6", [64, 64]),
+        peers::exact_models::model("cytoplasm", "CytoplasmSegmentation:5", [64, 64]),
+        peers::exact_models::model("mesmer", "MultiplexSegmentation:9", [64, 64]),
     ];
     Lab::with(Redis::start(), models).await
 }

@@ -3,22 +3,21 @@
 //! The `expected.json` of a folder says which movies there are and what is known of them. One lies in
 //! `tests/fixtures/movies`, more in `DATA_DIR`, else `../shared/data` beside the project. Segmentation is the demo's.
 
-mod peers;
-
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use ndarray::{Array3, ArrayD, Axis, Ix3, stack};
-use peers::lab::{Lab, PodSettings};
-use peers::redis::Redis;
-use peers::{boxq, graph_models};
 use redis_consumer::images::track_file::write_trk;
 use redis_consumer::images::{self, Limits, encode_tiff};
 use redis_consumer::serving::ModelId;
 use redis_consumer::tracking::Lineage;
 use serde_json::{Value, json};
+
+use crate::peers::cluster::{Lab, PodSettings};
+use crate::peers::redis::Redis;
+use crate::peers::{exact_models, graph_models};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn real_movies_are_tracked_as_far_as_their_cells_are_known() {
@@ -153,7 +152,7 @@ impl Studio {
     /// With models that are closed forms, and these parameters of the one that compares cells.
     async fn with_closed_forms(parameters: Value) -> Self {
         let models = vec![
-            boxq::model("blobs", "NuclearSegmentation:6", [64, 64]),
+            exact_models::model("blobs", "NuclearSegmentation:6", [64, 64]),
             graph_models::encoder(&ModelId::new("NuclearTrackingNE", 6)),
             graph_models::inference(&ModelId::new("NuclearTrackingInf", 6), &parameters),
         ];

@@ -1,17 +1,17 @@
 //! The image consumer as a Kiosk meets it: the real program, a real Redis, a bucket, and a gRPC model server.
 
-mod peers;
-
 use std::time::{Duration, Instant};
 
-use peers::lab::{Lab, Pod, eventually};
-use peers::redis::{Sentinel, assert_stages_in_order};
-use peers::s3::{Fault, S3Server};
 use redis_consumer::images::{self, Limits};
 use redis_consumer::serving::{DataType, Encoding, Method};
 use tonic::Code;
 
-const IMAGE: &[u8] = include_bytes!("fixtures/nuclei/dsb2018_777f7c42.png");
+use crate::peers;
+use crate::peers::cluster::{Lab, Pod, eventually};
+use crate::peers::redis::{Sentinel, assert_stages_in_order};
+use crate::peers::s3::{Fault, S3Server};
+
+const IMAGE: &[u8] = include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png");
 const INPUT: &str = "uploads/nuclei.png";
 
 /// The fields of a frontend's job for an RGBA picture of which the first channel is segmented.
@@ -507,7 +507,7 @@ async fn a_model_server_that_comes_up_late_is_waited_for_with_a_heartbeat() {
     let first = updated();
     tokio::time::sleep(Duration::from_secs(6)).await;
     assert!(updated() > first, "the heartbeat refreshes updated_at");
-    let model = peers::boxq::model("nuclear", "NuclearSegmentation:6", [64, 64]);
+    let model = peers::exact_models::model("nuclear", "NuclearSegmentation:6", [64, 64]);
     let _server = redis_consumer::serving::ModelServer::start(port, vec![model])
         .await
         .expect("the port is free");

@@ -1,25 +1,24 @@
 //! Jobs that become many and come back as one: archives and movies; and spots, which archives of images are made for, too.
 
-mod peers;
-
 use std::collections::HashMap;
 use std::fs;
 use std::io::{Cursor, Read as _};
 use std::time::Duration;
 
 use ndarray::Array2;
-use peers::kiosk::PythonConsumer;
-use peers::lab::{Lab, PodSettings, eventually};
-use peers::redis::Redis;
-use peers::s3::{Fault, S3Server};
-use peers::scenes::{movie, spots_and_cells};
-use peers::{boxq, graph_models, spot_model};
 use redis_consumer::images::{self, Limits, encode_tiff};
 use redis_consumer::serving::{Method, ModelId};
 use redis_consumer::storage::archive::write_zip;
 use serde_json::Value;
 
-const IMAGE: &[u8] = include_bytes!("fixtures/nuclei/dsb2018_777f7c42.png");
+use crate::peers::cluster::{Lab, PodSettings, eventually};
+use crate::peers::python_kiosk::PythonConsumer;
+use crate::peers::redis::Redis;
+use crate::peers::s3::{Fault, S3Server};
+use crate::peers::synthetic_images::{movie, spots_and_cells};
+use crate::peers::{exact_models, graph_models, spot_model};
+
+const IMAGE: &[u8] = include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png");
 const FIELDS: [(&str, &str); 3] = [
     ("dimension_order", "XYC"),
     ("channels", "0,"),
@@ -28,8 +27,8 @@ const FIELDS: [(&str, &str); 3] = [
 
 async fn lab() -> Lab {
     let models = vec![
-        boxq::model("nuclear", "NuclearSegmentation:6", [64, 64]),
-        boxq::model("mesmer", "MultiplexSegmentation:9", [64, 64]),
+        exact_models::model("nuclear", "NuclearSegmentation:6", [64, 64]),
+        exact_models::model("mesmer", "MultiplexSegmentation:9", [64, 64]),
         graph_models::encoder(&ModelId::new("NuclearTrackingNE", 6)),
         graph_models::inference(
             &ModelId::new("NuclearTrackingInf", 6),

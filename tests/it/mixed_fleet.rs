@@ -1,22 +1,21 @@
 //! Parents and children of two makes: Python's with ours, ours with Python's; and children that go astray.
 
-mod peers;
-
 use std::collections::HashMap;
 use std::time::Duration;
 
 use ndarray::{Array2, Axis, array};
-use peers::kiosk::{PythonConsumer, PythonParent};
-use peers::lab::{Lab, PodSettings, eventually};
-use peers::redis::Redis;
-use peers::scenes::{movie, spots_and_cells};
-use peers::{boxq, graph_models, spot_model};
 use redis_consumer::images::{self, Limits, encode_tiff, npy};
 use redis_consumer::serving::ModelId;
 use redis_consumer::storage::archive::write_zip;
 use serde_json::Value;
 
-const IMAGE: &[u8] = include_bytes!("fixtures/nuclei/dsb2018_777f7c42.png");
+use crate::peers::cluster::{Lab, PodSettings, eventually};
+use crate::peers::python_kiosk::{PythonConsumer, PythonParent};
+use crate::peers::redis::Redis;
+use crate::peers::synthetic_images::{movie, spots_and_cells};
+use crate::peers::{exact_models, graph_models, spot_model};
+
+const IMAGE: &[u8] = include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png");
 const FIELDS: [(&str, &str); 3] = [
     ("dimension_order", "XYC"),
     ("channels", "0,"),
@@ -25,7 +24,7 @@ const FIELDS: [(&str, &str); 3] = [
 
 async fn lab() -> Lab {
     let models = vec![
-        boxq::model("nuclear", "NuclearSegmentation:6", [64, 64]),
+        exact_models::model("nuclear", "NuclearSegmentation:6", [64, 64]),
         graph_models::encoder(&ModelId::new("NuclearTrackingNE", 6)),
         graph_models::inference(
             &ModelId::new("NuclearTrackingInf", 6),

@@ -1,18 +1,13 @@
 //! Storage against a real S3 server, a stand-in for Google's, and a folder.
 
-#[path = "peers/canned.rs"]
-mod canned;
-
-#[path = "peers/s3.rs"]
-mod s3;
-
 use std::time::Duration;
 
 use bytes::Bytes;
-use canned::{Answer, Canned, answer};
 use redis_consumer::settings::{Env, Reader};
 use redis_consumer::storage::{Error, Storage, StorageSettings, Upload};
-use s3::{Fault, S3Server};
+
+use crate::peers::s3::{self, Fault, S3Server};
+use crate::peers::scripted_http::{Answer, Canned, answer};
 
 /// Keys as users make them.
 const KEYS: [&str; 7] = [

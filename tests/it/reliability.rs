@@ -1,19 +1,19 @@
 //! Jobs under trouble: retries, deaths, deadlines, absent peers, and the janitor and `fsck` that look after the rest.
 
-mod peers;
-
 use std::collections::HashSet;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use peers::canned::{Canned, answer};
-use peers::kiosk::{self, PythonConsumer};
-use peers::lab::{Lab, PATIENCE, Pod, eventually};
-use peers::redis::{Redis, Replica, Sentinel, free_port};
 use redis::RedisConnectionInfo;
 use redis_consumer::serving::{Method, ModelServer};
 use rustix::process::{Pid, Signal, kill_process};
 use tonic::Code;
+
+use crate::peers;
+use crate::peers::cluster::{Lab, PATIENCE, Pod, eventually};
+use crate::peers::python_kiosk::{self, PythonConsumer};
+use crate::peers::redis::{Redis, Replica, Sentinel, free_port};
+use crate::peers::scripted_http::{Canned, answer};
 
 const INPUT: &str = "uploads/nuclei.png";
 const FIELDS: [(&str, &str); 2] = [("dimension_order", "XYC"), ("channels", "0,")];
@@ -24,7 +24,7 @@ async fn lab() -> Lab {
 }
 
 async fn with(redis: Redis) -> Lab {
-    let models = vec![peers::boxq::model(
+    let models = vec![peers::exact_models::model(
         "nuclear",
         "NuclearSegmentation:6",
         [64, 64],
@@ -32,7 +32,7 @@ async fn with(redis: Redis) -> Lab {
     let lab = Lab::with(redis, models).await;
     lab.put(
         INPUT,
-        include_bytes!("fixtures/nuclei/dsb2018_777f7c42.png"),
+        include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png"),
     );
     lab
 }
@@ -236,7 +236,7 @@ async fn no_job_is_taken_while_the_model_server_is_away() {
         taken <= 3 && lab.redis.list("segmentation").len() >= 3,
         "{taken} are taken"
     );
-    let model = peers::boxq::model("nuclear", "NuclearSegmentation:6", [64, 64]);
+    let model = peers::exact_models::model("nuclear", "NuclearSegmentation:6", [64, 64]);
     let server = ModelServer::start(port, vec![model.clone()])
         .await
         .expect("the port is free");
@@ -393,7 +393,7 @@ async fn python_consumers_ours_and_the_python_janitor_share_a_queue() {
         .iter()
         .any(|key| lab.redis.hash(key)["status"] != "done")
     {
-        kiosk::janitor_round(&mut connection, "segmentation", &running);
+        python_kiosk::janitor_round(&mut connection, "segmentation", &running);
         let lists = lab.redis.keys("processing-segmentation:*");
         assert!(lists.len() <= 3, "{lists:?}");
         for list in lists {
@@ -436,18 +436,24 @@ async fn autoscaler_and_exporter_count_busy_slots_as_they_count_python_consumers
             lab.redis.keys("processing-*").len() == busy
         });
         assert_eq!(
-            kiosk::autoscaler_count(&mut connection, "segmentation"),
+            python_kiosk::autoscaler_count(&mut connection, "segmentation"),
             busy
         );
-        assert_eq!(kiosk::exporter_count(&mut connection, "segmentation"), busy);
+        assert_eq!(
+            python_kiosk::exporter_count(&mut connection, "segmentation"),
+            busy
+        );
         keys.push(lab.submit(INPUT, &FIELDS));
     }
     assert_eq!(
-        kiosk::autoscaler_count(&mut connection, "segmentation"),
+        python_kiosk::autoscaler_count(&mut connection, "segmentation"),
         4,
         "three at work and one waits"
     );
-    assert_eq!(kiosk::exporter_count(&mut connection, "segmentation"), 4);
+    assert_eq!(
+        python_kiosk::exporter_count(&mut connection, "segmentation"),
+        4
+    );
     keys.iter().for_each(|key| drop(lab.wait_done(key)));
 }
 
@@ -461,7 +467,7 @@ async fn the_python_janitor_and_a_python_consumer_take_over_from_ours() {
     let _: u32 = lab.redis.ask(&["HSET", &key, "updated_at", OLD]);
     let mut connection = lab.redis.connection();
     assert_eq!(
-        kiosk::janitor_round(&mut connection, "segmentation", &HashSet::new()),
+        python_kiosk::janitor_round(&mut connection, "segmentation", &HashSet::new()),
         1
     );
     let python = PythonConsumer::start(

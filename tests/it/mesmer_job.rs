@@ -1,14 +1,14 @@
 //! The mesmer consumer as a Kiosk meets it: the real program, a real Redis, a bucket, and a gRPC model server.
 
-mod peers;
-
 use ndarray::{Array3, ArrayD, Axis, stack};
-use peers::lab::Lab;
-use peers::redis::assert_stages_in_order;
 use redis_consumer::images::{self, Limits, encode_tiff};
 use redis_consumer::serving::Method;
 
-const NUCLEI: &[u8] = include_bytes!("fixtures/nuclei/dsb2018_777f7c42.png");
+use crate::peers;
+use crate::peers::cluster::Lab;
+use crate::peers::redis::assert_stages_in_order;
+
+const NUCLEI: &[u8] = include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png");
 const INPUT: &str = "uploads/tissue.tif";
 
 /// Two channels `[row, column, channel]`: nuclei, and the same a little larger as membranes.
@@ -39,7 +39,7 @@ fn cells(tiff: &[u8]) -> usize {
         .fold(0.0_f32, |most, &label| most.max(label)) as usize
 }
 
-fn pod(lab: &Lab) -> peers::lab::PodSettings {
+fn pod(lab: &Lab) -> peers::cluster::PodSettings {
     lab.pod("pod-1").set("CONSUMER_TYPE", "mesmer")
 }
 

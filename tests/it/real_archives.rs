@@ -3,18 +3,17 @@
 //! The `expected.json` of a folder alone says which archives there are and what a reference reader sees in them; none is
 //! known here by name. Some lie in `tests/fixtures/archives`, all in `DATA_DIR`, else `../shared/data` beside the project.
 
-mod peers;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use peers::kiosk::PythonConsumer;
-use peers::lab::{Lab, eventually};
-use peers::redis::Redis;
 use serde_json::Value;
 use sha2::Digest;
+
+use crate::peers::cluster::{Lab, eventually};
+use crate::peers::python_kiosk::PythonConsumer;
+use crate::peers::redis::Redis;
 
 /// Compression methods that are read; others are told by the name of the entry.
 const METHODS: [u64; 3] = [0, 8, 12];

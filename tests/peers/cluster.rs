@@ -11,7 +11,7 @@ use redis_consumer::serving::{Method, Model, ModelServer};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::boxq;
+use super::exact_models;
 use super::redis::Redis;
 
 /// How long a test waits for what should take a moment.
@@ -34,7 +34,7 @@ impl Lab {
 
     /// The same with models that take square tiles of this side.
     pub(crate) async fn with_model_tile(side: usize) -> Self {
-        let model = |kind: &str, id: &str| boxq::model(kind, id, [side, side]);
+        let model = |kind: &str, id: &str| exact_models::model(kind, id, [side, side]);
         let models = vec![
             model("nuclear", "NuclearSegmentation:6"),
             model("nuclear", "NuclearSegmentation:0"),

@@ -1,24 +1,24 @@
 //! Metrics and probes of the real program, and what the chart asks of them.
 
-mod peers;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::time::Duration;
 
-use peers::canned::{Canned, answer};
-use peers::lab::{Lab, Pod, PodSettings, eventually};
-use peers::redis::{Redis, free_port};
 use redis_consumer::serving::Method;
 use tonic::Code;
+
+use crate::peers;
+use crate::peers::cluster::{Lab, Pod, PodSettings, eventually};
+use crate::peers::redis::{Redis, free_port};
+use crate::peers::scripted_http::{Canned, answer};
 
 const INPUT: &str = "uploads/nuclei.png";
 const FIELDS: [(&str, &str); 2] = [("dimension_order", "XYC"), ("channels", "0,")];
 
 async fn lab() -> Lab {
-    let models = vec![peers::boxq::model(
+    let models = vec![peers::exact_models::model(
         "nuclear",
         "NuclearSegmentation:6",
         [64, 64],
@@ -26,7 +26,7 @@ async fn lab() -> Lab {
     let lab = Lab::with(Redis::start(), models).await;
     lab.put(
         INPUT,
-        include_bytes!("fixtures/nuclei/dsb2018_777f7c42.png"),
+        include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png"),
     );
     lab
 }

@@ -1,7 +1,5 @@
 //! Traces of the real program, and its metrics of messages, as a collector gets them.
 
-mod peers;
-
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io::{Cursor, Write as _};
@@ -27,13 +25,15 @@ use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use peers::lab::{Lab, eventually};
-use peers::redis::Redis;
 use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service};
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
+
+use crate::peers;
+use crate::peers::cluster::{Lab, eventually};
+use crate::peers::redis::Redis;
 
 const INPUT: &str = "uploads/nuclei.png";
 const FIELDS: [(&str, &str); 3] = [
@@ -172,7 +172,7 @@ fn sum(value: Option<number_data_point::Value>) -> u64 {
 }
 
 async fn lab() -> Lab {
-    let models = vec![peers::boxq::model(
+    let models = vec![peers::exact_models::model(
         "nuclear",
         "NuclearSegmentation:6",
         [64, 64],
@@ -180,7 +180,7 @@ async fn lab() -> Lab {
     let lab = Lab::with(Redis::start(), models).await;
     lab.put(
         INPUT,
-        include_bytes!("fixtures/nuclei/dsb2018_777f7c42.png"),
+        include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png"),
     );
     lab
 }
@@ -352,13 +352,14 @@ async fn children_go_on_with_the_trace_of_their_parent() {
         .start_file("a.png", zip::write::SimpleFileOptions::default())
         .expect("an entry");
     archive
-        .write_all(include_bytes!("fixtures/nuclei/dsb2018_777f7c42.png"))
+        .write_all(include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png"))
         .expect("its body");
     lab.put(
         "uploads/one.zip",
         &archive.finish().expect("an archive").into_inner(),
     );
-    let traced = |pod: peers::lab::PodSettings| pod.set("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint);
+    let traced =
+        |pod: peers::cluster::PodSettings| pod.set("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint);
     let mut pods = [
         traced(lab.pod("images")).start(),
         traced(lab.pod("archives").set("CONSUMER_TYPE", "zip")).start(),
@@ -367,7 +368,7 @@ async fn children_go_on_with_the_trace_of_their_parent() {
     lab.write_job(key, "uploads/one.zip", &FIELDS);
     let _: u32 = lab.redis.ask(&["LPUSH", "segmentation-zip", key]);
     lab.wait_done(key);
-    pods.iter().for_each(peers::lab::Pod::terminate);
+    pods.iter().for_each(peers::cluster::Pod::terminate);
     pods.iter_mut()
         .for_each(|pod| assert!(pod.wait().success()));
 
@@ -480,7 +481,7 @@ async fn without_a_collector_the_context_is_handed_on_and_an_absent_one_holds_up
         .start_file("a.png", zip::write::SimpleFileOptions::default())
         .expect("an entry");
     archive
-        .write_all(include_bytes!("fixtures/nuclei/dsb2018_777f7c42.png"))
+        .write_all(include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png"))
         .expect("its body");
     lab.put(
         "uploads/one.zip",
