@@ -15,7 +15,7 @@ use redis_consumer::serving::ModelId;
 use redis_consumer::tracking::Lineage;
 use serde_json::{Value, json};
 
-use crate::peers::cluster::{Lab, PodSettings};
+use crate::peers::cluster::{Cluster, PodSettings};
 use crate::peers::redis::Redis;
 use crate::peers::{exact_models, graph_models};
 
@@ -144,7 +144,7 @@ async fn frames_of_a_microscope_become_a_tracked_movie() -> usize {
 
 /// Everything that tracks movies: consumers of frames, and models.
 struct Studio {
-    lab: Lab,
+    cluster: Cluster,
     demo: Option<ModelServer>,
 }
 
@@ -157,7 +157,7 @@ impl Studio {
             graph_models::inference(&ModelId::new("NuclearTrackingInf", 6), &parameters),
         ];
         Self {
-            lab: Lab::with(Redis::start_in_memory(), models).await,
+            cluster: Cluster::with(Redis::start_in_memory(), models).await,
             demo: None,
         }
     }
@@ -165,13 +165,13 @@ impl Studio {
     /// With the models of the demo.
     async fn with_demo_models() -> Self {
         Self {
-            lab: Lab::with(Redis::start_in_memory(), Vec::new()).await,
+            cluster: Cluster::with(Redis::start_in_memory(), Vec::new()).await,
             demo: Some(ModelServer::start()),
         }
     }
 
     fn pod(&self, name: &str) -> PodSettings {
-        let pod = self.lab.pod(name);
+        let pod = self.cluster.pod(name);
         match &self.demo {
             Some(demo) => pod.set("TF_HOST", "127.0.0.1").set("TF_PORT", &demo.port),
             None => pod,
@@ -219,15 +219,15 @@ impl Studio {
             .set("SEGMENTATION_QUEUE", "segmentation")
             .start();
         let input = format!("uploads/{name}");
-        self.lab.put(&input, file);
-        let key = self.lab.submit_to(
+        self.cluster.put(&input, file);
+        let key = self.cluster.submit_to(
             "tracking",
             &input,
             &[&[("original_name", "movie.tif")], fields].concat(),
         );
-        let hash = self.lab.wait_done(&key);
+        let hash = self.cluster.wait_done(&key);
         assert_eq!(hash["progress"], "100");
-        let tracked = Tracked::read(self.lab.result(&hash));
+        let tracked = Tracked::read(self.cluster.result(&hash));
         (hash, tracked)
     }
 }

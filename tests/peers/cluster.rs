@@ -1,4 +1,4 @@
-//! A laboratory: Redis, a bucket, a model server, and consumers as child processes.
+//! A cluster on one machine: Redis, a bucket, a model server, and consumers as child processes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -18,7 +18,7 @@ use super::redis::Redis;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The peers of one test.
-pub(crate) struct Lab {
+pub(crate) struct Cluster {
     pub(crate) redis: Redis,
     pub(crate) models: ModelServer,
     bucket: TempDir,
@@ -26,7 +26,7 @@ pub(crate) struct Lab {
     jobs: std::cell::Cell<u32>,
 }
 
-impl Lab {
+impl Cluster {
     /// Redis, a bucket in a folder, and the stand-in models under the names that the consumer asks for by default.
     pub(crate) async fn open() -> Self {
         Self::with_model_tile(64).await
@@ -78,7 +78,7 @@ impl Lab {
         fs::read(self.bucket.path().join(key)).unwrap_or_else(|error| panic!("{key}: {error}"))
     }
 
-    /// The settings of a consumer of this laboratory, before changes.
+    /// The settings of a consumer of this cluster, before changes.
     pub(crate) fn pod(&self, name: &str) -> PodSettings {
         let models = self.models.address();
         let settings = [
