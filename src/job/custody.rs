@@ -271,14 +271,17 @@ impl Custody {
     /// Ends the job without a result. One that is `dead` is given up though nothing is known to be wrong with it.
     pub(crate) async fn fail(
         &self,
-        reason: String,
+        reason: &str,
         class: Class,
         dead: bool,
     ) -> Result<Settled, queue::Error> {
         self.progress().failure = Some(class);
         self.settle(
             Status::Failed,
-            vec![("reason", reason), ("error_class", class.to_string())],
+            vec![
+                ("reason", reason.to_owned()),
+                ("error_class", class.to_string()),
+            ],
             dead,
         )
         .await
@@ -331,7 +334,7 @@ impl Custody {
     /// Lets the children of the job go, if it has any: they expire, and those that nobody has begun end.
     pub(crate) async fn disown_children(&self, lifetime: Duration) -> Result<(), queue::Error> {
         self.queue
-            .disown(&self.claim.key, &self.children, lifetime)
+            .disown(&self.claim, &self.children, lifetime)
             .await
     }
 

@@ -32,6 +32,7 @@ static SWEEP: LazyLock<Script> = LazyLock::new(|| {
         include_str!("scripts/sweep.lua")
     ))
 });
+static DRAFT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/draft.lua")));
 static DISOWN: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/disown.lua")));
 
 /// A child that is to be created.
@@ -68,8 +69,12 @@ pub(crate) struct Wait {
 
 impl Queue {
     /// Creates the children and puts the job aside until they are final.
+    ///
+    /// Whose job it no longer is touches no child: they have the same keys for whoever works the job now.
     pub(crate) async fn park(&self, claim: &Claim, wait: &Wait) -> Result<Settled, Error> {
-        self.write_now(claim).await?;
+        if !self.write_now(claim).await? {
+            return self.release(claim).await;
+        }
         let mut call = self.settling(&PARK, claim);
         call.key(self.auxiliary("parked")).key(pending(&claim.key));
         call.arg(millis(self.sweep_interval()))
@@ -84,7 +89,9 @@ impl Queue {
                     .iter()
                     .map(|child| child_key(&claim.key, child))
                     .collect();
-                self.draft(claim, children, &keys).await?;
+                if !self.draft(claim, children, &keys).await? {
+                    return self.release(claim).await;
+                }
                 keys.iter().zip(children).for_each(|(key, child)| {
                     call.arg(&key.0).arg(&child.queue);
                 });
@@ -116,21 +123,27 @@ impl Queue {
         Ok(found.into_iter().map(named).collect())
     }
 
-    /// Lets the children of a job that is over expire; those that nobody has begun are not worked any more.
+    /// Lets the children of a held job that is to end expire; those that nobody has begun are not worked any more.
+    ///
+    /// Nothing happens to them if the job is somebody else's.
     pub(crate) async fn disown(
         &self,
-        parent: &JobKey,
+        claim: &Claim,
         children: &[JobKey],
         lifetime: Duration,
     ) -> Result<(), Error> {
         for chunk in children.chunks(CHUNK) {
-            let mut call = DISOWN.key(pending(parent));
-            call.arg(lifetime.as_secs().max(1))
+            let mut call = DISOWN.key(&claim.key.0);
+            call.key(pending(&claim.key));
+            call.arg(&claim.token)
+                .arg(lifetime.as_secs().max(1))
                 .arg(crate::job::timestamp());
             chunk.iter().for_each(|child| {
                 call.arg(&child.0);
             });
-            self.persist::<u8>("let children go", &call).await?;
+            if self.persist::<u8>("let children go", &call).await? == 0 {
+                break;
+            }
         }
         Ok(())
     }
@@ -140,7 +153,7 @@ impl Queue {
         let mut call = SWEEP.key(self.auxiliary("parked"));
         call.arg(millis(self.sweep_interval())).arg(SWEEP_LIMIT);
         let operation = "look for children that are final";
-        let woken: RedisResult<Vec<Vec<u8>>> = self.inner.beating.attempt(operation, &call).await;
+        let woken: RedisResult<Vec<Vec<u8>>> = self.inner.commands.attempt(operation, &call).await;
         let woken = woken.map_err(|cause| Error { operation, cause })?;
         Ok(woken.into_iter().map(JobKey).collect())
     }
@@ -149,32 +162,31 @@ impl Queue {
         self.settings().lease / 3
     }
 
+    /// Writes the hashes of children that nobody sees yet. False if the job is no longer held.
     async fn draft(
         &self,
         claim: &Claim,
         children: &[NewChild],
         keys: &[JobKey],
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         for (children, keys) in children.chunks(CHUNK).zip(keys.chunks(CHUNK)) {
-            let mut pipeline = redis::pipe();
+            let mut call = DRAFT.key(&claim.key.0);
+            call.arg(&claim.token).arg(DRAFT_SECONDS);
             for (child, key) in children.iter().zip(keys) {
-                pipeline.del(&key.0).ignore();
-                pipeline.hset_multiple(&key.0, &child.fields).ignore();
-                pipeline.hset(&key.0, "parent", &claim.key.0).ignore();
-                pipeline
-                    .hset(&key.0, crate::job::CHILD_QUEUE, &child.queue)
-                    .ignore();
-                pipeline.expire(&key.0, DRAFT_SECONDS).ignore();
+                call.key(&key.0).arg(child.fields.len() + 2);
+                child.fields.iter().for_each(|(name, value)| {
+                    call.arg(name).arg(value);
+                });
+                call.arg("parent")
+                    .arg(&claim.key.0)
+                    .arg(crate::job::CHILD_QUEUE)
+                    .arg(&child.queue);
             }
-            let operation = "write children";
-            let written: RedisResult<()> = self
-                .inner
-                .commands
-                .persist_pipeline(operation, &pipeline)
-                .await;
-            written.map_err(|cause| Error { operation, cause })?;
+            if self.persist::<u8>("write children", &call).await? == 0 {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 }
 

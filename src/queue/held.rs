@@ -19,6 +19,8 @@ pub(super) type Fields = Vec<(&'static str, String)>;
 #[derive(Default)]
 pub(super) struct HeldJobs {
     jobs: Mutex<HashMap<JobKey, Held>>,
+    /// Tokens of the jobs that slots have given up last.
+    given_up: Mutex<HashMap<usize, String>>,
     changed: Notify,
 }
 
@@ -44,7 +46,22 @@ impl HeldJobs {
         self.jobs().insert(claim.key.clone(), held);
     }
 
-    /// The job is settled, or left to its fate.
+    /// The job is left to its fate.
+    pub(super) fn give_up(&self, claim: &Claim) {
+        self.given_up
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(claim.slot, claim.token.clone());
+        self.forget(claim);
+    }
+
+    /// The token of the job that a slot has given up last; empty if there was none.
+    pub(super) fn given_up(&self, slot: usize) -> String {
+        let given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
+        given_up.get(&slot).cloned().unwrap_or_default()
+    }
+
+    /// The job is settled.
     pub(super) fn forget(&self, claim: &Claim) {
         let mut jobs = self.jobs();
         if jobs
@@ -91,14 +108,25 @@ impl HeldJobs {
         self.changed.notify_one();
     }
 
-    /// Takes the fields of a job that were kept and not yet written.
+    /// The fields of a job that were kept and not yet written.
     pub(super) fn unwritten(&self, claim: &Claim) -> Fields {
-        let mut jobs = self.jobs();
+        let jobs = self.jobs();
         let held = jobs
-            .get_mut(&claim.key)
+            .get(&claim.key)
             .filter(|held| held.token == claim.token);
-        held.map(|held| std::mem::take(&mut held.unwritten))
-            .unwrap_or_default()
+        held.map(|held| held.unwritten.clone()).unwrap_or_default()
+    }
+
+    /// These fields are written: what has been kept since stays.
+    pub(super) fn written(&self, claim: &Claim, fields: &Fields) {
+        let mut jobs = self.jobs();
+        let Some(held) = jobs
+            .get_mut(&claim.key)
+            .filter(|held| held.token == claim.token)
+        else {
+            return;
+        };
+        held.unwritten.retain(|field| !fields.contains(field));
     }
 
     /// Waits until fields may be written, and takes them.

@@ -26,6 +26,16 @@ const CHUNK: usize = 500;
 #[derive(Clone)]
 pub struct Keyspace {
     link: Arc<Link>,
+    patience: Patience,
+}
+
+/// How long a [`Keyspace`] waits for a Redis that is away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// Until it answers.
+    Endless,
+    /// Not at all: what cannot be asked now is an error.
+    None,
 }
 
 /// An entry of a processing list and what is known of its job.
@@ -59,15 +69,14 @@ pub enum Requeued {
 impl Keyspace {
     /// A handle that connects when it is first used.
     pub fn new(settings: &RedisSettings) -> Self {
-        Self::over(Arc::new(Link::new(
-            settings,
-            REPLY_LIMIT,
-            LinkMetrics::default(),
-        )))
+        Self::over(
+            Arc::new(Link::new(settings, REPLY_LIMIT, LinkMetrics::default())),
+            Patience::Endless,
+        )
     }
 
-    pub(super) fn over(link: Arc<Link>) -> Self {
-        Self { link }
+    pub(super) fn over(link: Arc<Link>, patience: Patience) -> Self {
+        Self { link, patience }
     }
 
     /// Puts back jobs of a queue whose lease has ended, as consumers do among themselves.
@@ -228,10 +237,11 @@ impl Keyspace {
         operation: &'static str,
         command: &Cmd,
     ) -> Result<T, Error> {
-        self.link
-            .persist_command(operation, command)
-            .await
-            .map_err(|cause| Error { operation, cause })
+        let answer = match self.patience {
+            Patience::Endless => self.link.persist_command(operation, command).await,
+            Patience::None => self.link.command(command).await,
+        };
+        answer.map_err(|cause| Error { operation, cause })
     }
 
     pub(super) async fn script<T: FromRedisValue>(
@@ -239,10 +249,11 @@ impl Keyspace {
         operation: &'static str,
         call: &ScriptInvocation<'_>,
     ) -> Result<T, Error> {
-        self.link
-            .persist(operation, call)
-            .await
-            .map_err(|cause| Error { operation, cause })
+        let answer = match self.patience {
+            Patience::Endless => self.link.persist(operation, call).await,
+            Patience::None => self.link.attempt(operation, call).await,
+        };
+        answer.map_err(|cause| Error { operation, cause })
     }
 
     /// Asks the same about many keys, some hundreds in each round trip. An error about one key is no answer for it.
@@ -259,10 +270,10 @@ impl Keyspace {
             chunk.iter().for_each(|key| {
                 pipeline.add_command(ask(key));
             });
-            let replies = self
-                .link
-                .persist_pipeline::<Vec<RedisResult<T>>>(operation, &pipeline)
-                .await;
+            let replies: RedisResult<Vec<RedisResult<T>>> = match self.patience {
+                Patience::Endless => self.link.persist_pipeline(operation, &pipeline).await,
+                Patience::None => self.link.pipeline(&pipeline).await,
+            };
             let replies = replies.map_err(|cause| Error { operation, cause })?;
             answers.extend(replies.into_iter().map(Result::ok));
         }

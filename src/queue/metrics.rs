@@ -59,7 +59,7 @@ struct Script {
 }
 
 /// What alerts watch is there from the beginning: a counter that appears with its first event has no rate.
-const CAUSES: [&str; 3] = ["lease", "worker", "restart"];
+const CAUSES: [&str; 4] = ["lease", "worker", "restart", "unsettled"];
 const RESULTS: [&str; 4] = ["done", "failed", "dead", "retried"];
 const KINDS: [&str; 2] = ["connection", "timeout"];
 

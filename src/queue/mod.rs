@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use redis::{RedisError, RedisResult, Script, ScriptInvocation};
+use redis::{FromRedisValue, RedisError, RedisResult, Script, ScriptInvocation};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, info, info_span, warn};
 
@@ -35,6 +35,7 @@ use self::connection::Link;
 pub use self::fsck::{Finding, Invariant};
 use self::held::HeldJobs;
 pub(crate) use self::inspect::ServerState;
+use self::keyspace::Patience;
 pub use self::keyspace::{Held, Keyspace, Requeued};
 pub use self::metadata::MetadataStore;
 use self::metrics::QueueMetrics;
@@ -54,7 +55,12 @@ const REPLY_LIMIT: Duration = Duration::from_secs(5);
 const DEAD_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
 const DEAD_LIMIT: usize = 10_000;
 
-static FETCH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/fetch.lua")));
+static FETCH: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("scripts/put_back.lua"),
+        include_str!("scripts/fetch.lua")
+    ))
+});
 static BEAT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/beat.lua")));
 static SET: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/set.lua")));
 static FINISH: LazyLock<Script> = LazyLock::new(|| {
@@ -220,7 +226,7 @@ impl Queue {
 
     /// All queues of the same server, over the same connection.
     pub fn keyspace(&self) -> Keyspace {
-        Keyspace::over(Arc::clone(&self.inner.commands))
+        Keyspace::over(Arc::clone(&self.inner.commands), Patience::Endless)
     }
 
     /// A store for model metadata on the same server.
@@ -265,18 +271,18 @@ impl Queue {
         self.inner.held.write_later(claim, fields);
     }
 
-    /// Writes what [`Self::set`] was given for a job and is not written yet.
-    async fn write_now(&self, claim: &Claim) -> Result<(), Error> {
+    /// Writes what [`Self::set`] was given for a job and is not written yet. False if the job is no longer held.
+    async fn write_now(&self, claim: &Claim) -> Result<bool, Error> {
         let fields = self.inner.held.unwritten(claim);
         if fields.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let mut call = SET.key(&claim.key.0);
         call.arg(&claim.token);
         push_fields(&mut call, &fields);
-        self.persist::<u8>("write a job's fields", &call)
-            .await
-            .map(drop)
+        let written = self.persist::<u8>("write a job's fields", &call).await?;
+        self.inner.held.written(claim, &fields);
+        Ok(written == 1)
     }
 
     /// Writes what [`Self::set`] was given, for as long as it is polled.
@@ -354,9 +360,10 @@ impl Queue {
             .await
     }
 
-    /// Stops renewing the lease of a job: if its consumer does not come back, another one takes it.
+    /// Stops renewing the lease of a job: if its consumer does not come back, another one takes it. If the slot's next claim
+    /// meets it first, that counts as a death.
     pub(crate) fn abandon(&self, claim: &Claim) {
-        self.inner.held.forget(claim);
+        self.inner.held.give_up(claim);
     }
 
     /// Renews every lease once, and cancels the claims that turn out to be lost.
@@ -421,9 +428,10 @@ impl Queue {
 
     async fn fetch(&self, slot: usize) -> Result<Option<(Claim, RawFields)>, Error> {
         let mut call = FETCH.key(self.name());
-        call.key(self.processing_list(slot))
-            .key(self.auxiliary("lease"))
-            .key(self.auxiliary("delayed"));
+        call.key(self.auxiliary("lease"))
+            .key(self.auxiliary("delayed"))
+            .key(self.processing_list(slot));
+        rescue::crash_backoff(&mut call);
         let token = format!(
             "{}:{}",
             self.inner.boot,
@@ -432,7 +440,9 @@ impl Queue {
         call.arg(self.consumer())
             .arg(token)
             .arg(millis(self.inner.settings.lease));
-        call.arg(crate::job::timestamp()).arg(FETCH_LIMIT);
+        call.arg(crate::job::timestamp())
+            .arg(FETCH_LIMIT)
+            .arg(self.inner.held.given_up(slot));
         let (operation, began) = ("hand out a job", Instant::now());
         let reply: RedisResult<FetchReply> = self.inner.commands.attempt(operation, &call).await;
         let Some(reply) = self.answered(operation, reply).await? else {
@@ -475,7 +485,16 @@ impl Queue {
     }
 
     fn accept(&self, slot: usize, reply: FetchReply) -> Option<(Claim, RawFields)> {
-        let FetchReply { dropped, taken } = reply;
+        let FetchReply {
+            dropped,
+            restored,
+            taken,
+        } = reply;
+        let restored = Recovered::of(restored);
+        for Restored { key, crashes, .. } in &restored.restored {
+            warn!(job.key = %key, crashes, "the job could not be settled: it counts as a death, and is tried again");
+        }
+        self.inner.metrics.put_back(&restored);
         for entry in dropped.chunks_exact(2) {
             let (key, why) = (
                 String::from_utf8_lossy(&entry[0]),
@@ -647,32 +666,32 @@ pub type RawFields = HashMap<Vec<u8>, Vec<u8>>;
 
 type Taken = (Vec<u8>, String, u64, RawFields);
 
-/// Entries that were dropped with the reason for each, and the job that was taken.
+/// Entries that were dropped with the reason for each, those that the slot had given up, and the job that was taken.
 struct FetchReply {
     dropped: Vec<Vec<u8>>,
+    restored: Vec<Vec<u8>>,
     taken: Option<Taken>,
 }
 
-impl redis::FromRedisValue for FetchReply {
+impl FromRedisValue for FetchReply {
     fn from_redis_value(value: redis::Value) -> Result<Self, redis::ParsingError> {
         let redis::Value::Array(mut parts) = value else {
             return Ok(Self {
                 dropped: Vec::new(),
+                restored: Vec::new(),
                 taken: None,
             });
         };
         let taken = match parts.len() {
-            5 => Some(Taken::from_redis_value(redis::Value::Array(
-                parts.split_off(1),
+            6 => Some(Taken::from_redis_value(redis::Value::Array(
+                parts.split_off(2),
             ))?),
             _ => None,
         };
-        let dropped = parts
-            .pop()
-            .map(Vec::<Vec<u8>>::from_redis_value)
-            .transpose()?;
+        let (dropped, restored) = FromRedisValue::from_redis_value(redis::Value::Array(parts))?;
         Ok(Self {
-            dropped: dropped.unwrap_or_default(),
+            dropped,
+            restored,
             taken,
         })
     }

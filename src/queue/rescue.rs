@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use redis::{RedisResult, Script};
+use redis::{RedisResult, Script, ScriptInvocation};
 
 use super::connection::Link;
+use super::keyspace::Patience;
 use super::settings::MOST_SLOTS;
 use super::{Error, JobKey, Keyspace, Queue, millis};
 
@@ -45,7 +46,7 @@ pub struct Recovered {
 pub struct Restored {
     /// The key of the job's hash.
     pub key: JobKey,
-    /// How its consumer was missed: `restart`, `lease` or `worker`.
+    /// How its consumer was missed: `restart`, `lease`, `worker` or `unsettled`.
     pub cause: String,
     /// How often a consumer has died while it worked the job.
     pub crashes: u64,
@@ -54,6 +55,13 @@ pub struct Restored {
 type Reply = (Vec<Vec<u8>>, Vec<Vec<u8>>);
 
 impl Recovered {
+    /// Jobs that were put back, as scripts list them.
+    pub(super) fn of(restored: Vec<Vec<u8>>) -> Self {
+        let mut recovered = Self::default();
+        recovered.extend((restored, Vec::new()));
+        recovered
+    }
+
     fn extend(&mut self, (restored, dropped): Reply) {
         let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
         self.restored
@@ -80,7 +88,7 @@ impl Queue {
 
     /// Looks once for jobs whose consumer has stopped renewing its lease, and puts them back.
     ///
-    /// Every consumer may do this at any time; one of them does the work.
+    /// Every consumer may do this at any time; one of them does the work. A Redis that is away is not waited for.
     pub async fn rescue(&self) -> Result<Recovered, Error> {
         self.rescue_from(&[]).await
     }
@@ -89,7 +97,7 @@ impl Queue {
     ///
     /// Goes through all keys, so one consumer does it now and then.
     pub async fn rescue_strays(&self) -> Result<Recovered, Error> {
-        let keyspace = Keyspace::over(Arc::clone(&self.inner.beating));
+        let keyspace = Keyspace::over(Arc::clone(&self.inner.commands), Patience::None);
         if !keyspace
             .take_turn(self.name(), self.inner.settings.lease * SWEEP_LEASES)
             .await?
@@ -115,7 +123,7 @@ impl Queue {
 
     async fn rescue_from(&self, strays: &[String]) -> Result<Recovered, Error> {
         let found = rescue(
-            &self.inner.beating,
+            &self.inner.commands,
             self.name(),
             self.inner.settings.lease,
             strays,
@@ -130,8 +138,7 @@ impl Queue {
         call.key(self.auxiliary("lease"))
             .key(self.auxiliary("delayed"))
             .key(list);
-        call.arg(millis(CRASH_BACKOFF))
-            .arg(millis(LONGEST_CRASH_BACKOFF));
+        crash_backoff(&mut call);
         self.persist("recover leftovers", &call).await
     }
 
@@ -141,6 +148,12 @@ impl Queue {
         lists.retain(|list| list.ends_with(own_suffix.as_bytes()));
         Ok(lists)
     }
+}
+
+/// The arguments of scripts that put jobs back.
+pub(super) fn crash_backoff(call: &mut ScriptInvocation<'_>) {
+    call.arg(millis(CRASH_BACKOFF))
+        .arg(millis(LONGEST_CRASH_BACKOFF));
 }
 
 /// One round over the leases and silent consumers of a queue.
@@ -156,8 +169,7 @@ pub(super) async fn rescue(
         .key(auxiliary("delayed"))
         .key(auxiliary("workers"))
         .key(auxiliary("rlock"));
-    call.arg(millis(CRASH_BACKOFF))
-        .arg(millis(LONGEST_CRASH_BACKOFF));
+    crash_backoff(&mut call);
     call.arg(millis(lease / 6).max(1))
         .arg(ROUND_LIMIT)
         .arg(millis(lease));

@@ -1,7 +1,8 @@
 //! The watch over running jobs, on a thread of its own that no computation can starve.
 //!
-//! It renews leases, finds jobs whose consumer died elsewhere, and ends stages that take too long. A job that is overdue
-//! is no longer renewed: should its slot be beyond reach, another consumer takes the job when its lease ends.
+//! It renews leases and ends stages that take too long, and waits for nothing else: not for a Redis that is away, and not for
+//! looks through all keys, which are `rounds`. A job that is overdue is no longer renewed: should its slot be beyond reach,
+//! another consumer takes the job when its lease ends.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,12 +10,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::metrics::Signs;
 use super::policy::StageLimits;
 use crate::job::Custody;
-use crate::queue::{Queue, Recovered};
+use crate::queue::Queue;
 use crate::reason::StageDeadline;
 use crate::serving;
 
@@ -146,8 +147,6 @@ async fn beat(
     signs: &Signs,
 ) {
     let interval = queue.settings().beat_interval();
-    let round = queue.settings().lease / 3;
-    let mut next_round = Instant::now() + round.mul_f64(fastrand::f64());
     let mut last = Instant::now();
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -156,37 +155,9 @@ async fn beat(
         if let Err(error) = queue.beat().await {
             warn!(error = %error, "could not renew the leases of running jobs");
         }
-        if next_round <= Instant::now() {
-            rescue(queue).await;
-            next_round = Instant::now() + round.mul_f64(0.8 + 0.4 * fastrand::f64());
-        }
         let passed = last.elapsed();
         last = Instant::now();
         watch.check(limits, passed, serving.is_down());
         signs.beat.touch();
-    }
-}
-
-async fn rescue(queue: &Queue) {
-    match queue.sweep().await {
-        Ok(woken) => woken
-            .iter()
-            .for_each(|key| info!(job.key = %key, "the job's children are final: it goes on")),
-        Err(error) => warn!(error = %error, "could not look for children that are final"),
-    }
-    for found in [queue.rescue().await, queue.rescue_strays().await] {
-        match found {
-            Ok(found) => report(&found),
-            Err(error) => warn!(error = %error, "could not look for jobs whose consumer is gone"),
-        }
-    }
-}
-
-fn report(found: &Recovered) {
-    for job in &found.restored {
-        info!(job.key = %job.key, cause = job.cause, crashes = job.crashes, "put back a job whose consumer is gone");
-    }
-    for key in &found.dropped {
-        info!(job.key = %key, "dropped an entry that is final, gone or held elsewhere");
     }
 }

@@ -5,6 +5,7 @@
 mod heart;
 mod metrics;
 mod policy;
+mod rounds;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -19,7 +20,7 @@ pub(crate) use self::metrics::{Signs, WorkerMetrics};
 pub(crate) use self::policy::Policy;
 use crate::consumer::{Consumer, Outcome};
 use crate::failure::Class;
-use crate::job::{self, Custody, Job, Status};
+use crate::job::{self, Children, Custody, Job, Output, Status};
 use crate::memory::Memory;
 use crate::queue::{self, Claim, Queue, RawFields, Settled};
 use crate::reason::{self, Panicked, Poison, StageDeadline};
@@ -28,6 +29,9 @@ use crate::traces::{self, Message, Traces};
 
 /// Pause after an error that waiting does not cure, so that it does not fill the log.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(5);
+/// How often a job is settled that Redis refuses to have settled, and the first pause; it doubles.
+const SETTLE_ATTEMPTS: u32 = 4;
+const SETTLE_PAUSE: Duration = Duration::from_secs(1);
 
 /// A job during which this many consumers have died is worked alone: others in the process should not die with it.
 const SUSPECT: u64 = 2;
@@ -72,6 +76,27 @@ enum End {
     Stopped,
 }
 
+/// What is to become of a job.
+enum Settlement {
+    Done(Output),
+    /// It goes on when these are final.
+    Wait(Children),
+    Retry {
+        reason: String,
+        class: Class,
+        after: Duration,
+    },
+    /// `dead` is for a job that is given up though nothing is known to be wrong with it.
+    Fail {
+        reason: String,
+        class: Class,
+        dead: bool,
+    },
+    /// Its time, in milliseconds since 1970, has not come.
+    Postpone(u64),
+    Release,
+}
+
 impl Worker {
     /// Runs until `stop` is cancelled and every slot has finished its job or handed it back.
     pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
@@ -85,6 +110,7 @@ impl Worker {
         let queue = worker.queue.clone();
         let _writer =
             AbortOnDropHandle::new(tokio::spawn(async move { queue.write_fields().await }));
+        let _rounds = AbortOnDropHandle::new(tokio::spawn(rounds::go_round(worker.queue.clone())));
         let slots = TaskTracker::new();
         let deadline = CancellationToken::new();
         for slot in 0..worker.queue.slots() {
@@ -183,26 +209,31 @@ impl Worker {
         let (crashes, attempts) = (custody.claim().crashes, custody.attempts());
         info!(crashes, attempts, "claimed a job");
         if crashes >= self.policy.max_crashes {
-            let error = Poison { crashes }.into();
-            warn!("the job has brought down {crashes} consumers: it is given up");
-            self.metrics.poisoned();
-            self.metrics.failed(&custody, Class::Crash);
-            let reason = reason::text(&error, Status::Started);
-            if let Err(error) = custody.disown_children(self.policy.child_lifetime).await {
-                return report(&custody, Err(error));
-            }
-            return report(&custody, custody.fail(reason, Class::Crash, true).await);
+            return report(
+                &custody,
+                self.settle(&custody, &self.poison(&custody), deadline)
+                    .await,
+            );
         }
         match job.not_before() {
             Ok(None) => {}
-            Ok(Some(moment)) => match custody.postpone(moment).await {
+            Ok(Some(moment)) => match self
+                .settle(&custody, &Settlement::Postpone(moment), deadline)
+                .await
+            {
                 Ok(Settled::Due) => {}
                 Ok(Settled::Committed) => {
                     return info!(until_ms = moment, "the job's time has not come");
                 }
                 settled => return report(&custody, settled),
             },
-            Err(error) => return report(&custody, self.settle_failure(&custody, &error).await),
+            Err(error) => {
+                return report(
+                    &custody,
+                    self.settle(&custody, &self.failure(&custody, &error), deadline)
+                        .await,
+                );
+            }
         }
         let watched = watch.begin(Arc::clone(&custody));
         let end = tokio::select! {
@@ -212,32 +243,86 @@ impl Worker {
             () = deadline.cancelled() => End::Stopped,
         };
         custody.end_work();
-        let began = Instant::now();
-        let settled = match end {
-            End::Consumed(Ok(Outcome::Done(output))) => {
-                match custody.disown_children(self.policy.child_lifetime).await {
-                    Ok(()) => custody.finish(&output).await,
-                    Err(error) => Err(error),
-                }
-            }
-            End::Consumed(Ok(Outcome::Wait(children))) => {
-                let parked = custody.park(&children).await;
-                self.ended(&custody, began.elapsed());
-                return match parked {
-                    Ok(Settled::Committed) => info!("the job waits for others that it has created"),
-                    parked => report(&custody, parked),
-                };
-            }
-            End::Consumed(Err(error)) => self.settle_failure(&custody, &error).await,
-            End::Overdue(overdue) => self.settle_failure(&custody, &overdue.into()).await,
-            End::Lost => custody.release().await,
+        let settlement = match end {
+            End::Consumed(Ok(Outcome::Done(output))) => Settlement::Done(output),
+            End::Consumed(Ok(Outcome::Wait(children))) => Settlement::Wait(children),
+            End::Consumed(Err(error)) => self.failure(&custody, &error),
+            End::Overdue(overdue) => self.failure(&custody, &overdue.into()),
+            End::Lost => Settlement::Release,
             End::Stopped => {
                 info!("the grace period is over: handing the job back");
-                custody.release().await
+                Settlement::Release
             }
         };
+        let began = Instant::now();
+        let settled = self.settle(&custody, &settlement, deadline).await;
         self.ended(&custody, began.elapsed());
-        report(&custody, settled);
+        match (&settlement, settled) {
+            (Settlement::Wait(_), Ok(Settled::Committed)) => {
+                info!("the job waits for others that it has created")
+            }
+            (_, settled) => report(&custody, settled),
+        }
+    }
+
+    /// Settles a job. What Redis refuses is tried a few times more, with the work that was done; waiting for a Redis that is
+    /// away has no end.
+    async fn settle(
+        &self,
+        custody: &Custody,
+        settlement: &Settlement,
+        deadline: &CancellationToken,
+    ) -> Result<Settled, queue::Error> {
+        let mut pause = SETTLE_PAUSE;
+        for _ in 1..SETTLE_ATTEMPTS {
+            match self.try_to_settle(custody, settlement).await {
+                Err(error) if !deadline.is_cancelled() => {
+                    warn!(error = %error, "redis refuses to settle the job; trying again");
+                    deadline
+                        .run_until_cancelled(tokio::time::sleep(pause))
+                        .await;
+                    pause *= 2;
+                }
+                settled => return settled,
+            }
+        }
+        self.try_to_settle(custody, settlement).await
+    }
+
+    async fn try_to_settle(
+        &self,
+        custody: &Custody,
+        settlement: &Settlement,
+    ) -> Result<Settled, queue::Error> {
+        match settlement {
+            Settlement::Done(output) => {
+                self.let_children_go(custody).await;
+                custody.finish(output).await
+            }
+            Settlement::Wait(children) => custody.park(children).await,
+            Settlement::Retry {
+                reason,
+                class,
+                after,
+            } => custody.retry(reason, *class, *after).await,
+            Settlement::Fail {
+                reason,
+                class,
+                dead,
+            } => {
+                self.let_children_go(custody).await;
+                custody.fail(reason, *class, *dead).await
+            }
+            Settlement::Postpone(moment) => custody.postpone(*moment).await,
+            Settlement::Release => custody.release().await,
+        }
+    }
+
+    /// Children that stay are better than a job that does not end.
+    async fn let_children_go(&self, custody: &Custody) {
+        if let Err(error) = custody.disown_children(self.policy.child_lifetime).await {
+            warn!(error = %error, "the children of the job could not be let go: they do not expire");
+        }
     }
 
     /// Counts a job that was let go of; the last step took `commit`.
@@ -270,31 +355,47 @@ impl Worker {
         })
     }
 
+    /// The end of a job that has brought down one consumer after the other.
+    fn poison(&self, custody: &Custody) -> Settlement {
+        let crashes = custody.claim().crashes;
+        warn!("the job has brought down {crashes} consumers: it is given up");
+        self.metrics.poisoned();
+        self.metrics.failed(custody, Class::Crash);
+        let reason = reason::text(&Poison { crashes }.into(), Status::Started);
+        Settlement::Fail {
+            reason,
+            class: Class::Crash,
+            dead: true,
+        }
+    }
+
     /// Has the job tried again if that may help and is not spent, else fails it.
-    async fn settle_failure(
-        &self,
-        custody: &Custody,
-        error: &anyhow::Error,
-    ) -> Result<Settled, queue::Error> {
+    fn failure(&self, custody: &Custody, error: &anyhow::Error) -> Settlement {
         let class = reason::class(error);
         let reason = reason::text(error, custody.status());
         let (count, most) = match class {
             Class::Crash => (custody.claim().crashes + 1, self.policy.max_crashes),
             _ => (custody.attempts() + 1, self.policy.max_attempts),
         };
+        traces::failed(class.as_str(), &reason);
         let text = format!("{error:#}");
         if class.is_passing() && count < most {
             let after = self.policy.pause(class, count);
             self.metrics.retried(custody, class);
-            traces::failed(class.as_str(), &reason);
             warn!(stage = %custody.status(), %class, error = text, after_s = after.as_secs_f64(), "the job is tried again later");
-            return custody.retry(&reason, class, after).await;
+            return Settlement::Retry {
+                reason,
+                class,
+                after,
+            };
         }
         warn!(stage = %custody.status(), %class, error = text, "the job failed");
         self.metrics.failed(custody, class);
-        traces::failed(class.as_str(), &reason);
-        custody.disown_children(self.policy.child_lifetime).await?;
-        custody.fail(reason, class, class.is_passing()).await
+        Settlement::Fail {
+            reason,
+            class,
+            dead: class.is_passing(),
+        }
     }
 }
 
@@ -311,7 +412,7 @@ fn report(custody: &Custody, settled: Result<Settled, queue::Error>) {
         }
         Err(error) => {
             custody.abandon();
-            error!(error = %error, "could not settle the job; it is tried again when its lease has ended");
+            error!(error = %error, "could not settle the job: that counts as a death of its consumer");
         }
     }
 }

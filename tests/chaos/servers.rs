@@ -6,10 +6,10 @@ use redis_consumer::serving::{Model, ModelId, ModelServer};
 use redis_consumer::storage::archive::write_zip;
 
 use super::INPUT;
+use super::peers::proxy::Proxy;
 use super::peers::redis::{Redis, Replica, Sentinel, free_port};
 use super::peers::s3::{Fault, S3Server};
 use super::peers::{exact_models, graph_models};
-use super::proxy::Proxy;
 
 /// What consumers connect to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use redis_consumer::storage::archive::write_zip;
 use serde_json::Value;
 
 use crate::peers::cluster::{Cluster, PodSettings, eventually};
+use crate::peers::proxy::Proxy;
 use crate::peers::python_kiosk::PythonConsumer;
 use crate::peers::redis::Redis;
 use crate::peers::s3::{Fault, S3Server};
@@ -53,7 +54,11 @@ fn zip_pod(cluster: &Cluster, name: &str) -> PodSettings {
 
 /// The same with its bucket on an S3 server, and quick to try again.
 fn zip_pod_on(cluster: &Cluster, s3: &S3Server) -> PodSettings {
-    let pod = zip_pod(cluster, "pod-zip")
+    on(s3, zip_pod(cluster, "pod-zip"))
+}
+
+fn on(s3: &S3Server, pod: PodSettings) -> PodSettings {
+    let pod = pod
         .set("STORAGE_MAX_BACKOFF", "0.01")
         .set("RETRY_BACKOFF", "0.1");
     s3.environment()
@@ -321,6 +326,109 @@ async fn a_consumer_killed_at_any_moment_does_not_double_the_children() {
     );
     assert_eq!(cluster.result(&hash).len(), 60);
     eventually("nothing is left behind", || is_quiet(&cluster));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_that_was_cut_off_while_it_expanded_an_archive_leaves_the_children_of_its_successor_alone()
+ {
+    let (cluster, s3) = (cluster().await, S3Server::start());
+    let names: Vec<_> = (0..30).map(|n| format!("{n:02}.png")).collect();
+    put_on(
+        &s3,
+        "uploads/some.zip",
+        &archive(&names.iter().map(String::as_str).collect::<Vec<_>>()),
+    );
+    put_on(&s3, "output/python.zip", &archive(&["python.tif"]));
+    // The first consumer cannot store the last image until its way to Redis is cut.
+    s3.fail_if(Fault::Status(503), |seen| seen.is("PUT", "29.png"));
+    let way = Proxy::start(([127, 0, 0, 1], cluster.redis.port()).into()).await;
+    let first = on(&s3, zip_pod(&cluster, "pod-first"))
+        .set("REDIS_PORT", &way.port.to_string())
+        .start();
+    let key = submit(&cluster, "segmentation-zip", "uploads/some.zip", &FIELDS);
+    eventually("it stores images", || {
+        s3.requests().iter().any(|seen| seen.is("PUT", "29.png"))
+    });
+    way.close();
+    s3.heal();
+    let _second = zip_pod_on(&cluster, &s3).start();
+    eventually("the second one waits for the children", || {
+        cluster.redis.hash(&key)["status"] == "waiting"
+    });
+    let python = PythonConsumer::start(
+        cluster.redis.connection(),
+        "segmentation",
+        "pod-py",
+        Duration::from_millis(100),
+    );
+    eventually("some are done", || {
+        cluster.redis.hash(&key)["children_done"]
+            .parse::<u32>()
+            .is_ok_and(|done| done > 9)
+    });
+    way.open();
+    eventually("the first one gives up", || {
+        first.log().contains("its result is dropped")
+    });
+    for child in children(&cluster.redis.hash(&key)) {
+        assert!(
+            cluster.redis.hash(&child).contains_key("status"),
+            "{child} was wiped"
+        );
+        assert_eq!(
+            cluster.redis.ask::<i64>(&["TTL", &child]),
+            -1,
+            "{child} expires"
+        );
+    }
+    let hash = cluster.wait_done(&key);
+    assert_eq!(
+        (hash["failures"].as_str(), hash["total_jobs"].as_str()),
+        ("", "30")
+    );
+    assert_eq!(python.stop().len(), 30, "each was worked once");
+    eventually("nothing is left behind", || is_quiet(&cluster));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_redis_refuses_to_settle_is_given_up_in_the_end_and_holds_up_no_other() {
+    let cluster = cluster().await;
+    let user = [
+        "ACL",
+        "SETUSER",
+        "without-del",
+        "on",
+        ">secret",
+        "~*",
+        "&*",
+        "+@all",
+        "-del",
+    ];
+    let _: String = cluster.redis.ask(&user);
+    cluster.put("uploads/some.zip", &archive(&["a.png", "b.png"]));
+    cluster.put("uploads/broken.zip", b"no archive");
+    let zip = zip_pod(&cluster, "pod-zip")
+        .set("REDIS_USERNAME", "without-del")
+        .set("REDIS_PASSWORD", "secret");
+    let _zip = zip.set("MAX_CRASHES", "2").start();
+    let key = submit(&cluster, "segmentation-zip", "uploads/some.zip", &FIELDS);
+    let other = submit(&cluster, "segmentation-zip", "uploads/broken.zip", &FIELDS);
+    cluster.wait_failed(&other);
+    let hash = cluster.wait(&key);
+    assert_eq!(
+        (hash["status"].as_str(), hash["error_class"].as_str()),
+        ("failed", "crash")
+    );
+    assert_eq!(
+        (hash["rc_crashes"].as_str(), hash["rc_claims"].as_str()),
+        ("2", "3")
+    );
+    assert_eq!(
+        cluster
+            .redis
+            .ask::<Vec<String>>(&["ZRANGE", "rc:dead:segmentation-zip", "0", "-1"]),
+        [key]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

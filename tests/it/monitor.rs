@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis_consumer::serving::Method;
 use tonic::Code;
@@ -269,6 +269,40 @@ async fn absent_peers_do_not_make_a_pod_unhealthy_and_a_stop_makes_it_unready() 
     assert_eq!(metrics(port)["shutting_down"], 1.0);
     cluster.wait_done(&key);
     assert!(pod.wait().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ninety_seconds_without_redis_do_not_make_a_pod_unhealthy_and_time_limits_hold_meanwhile() {
+    let mut cluster = cluster().await;
+    // Every pod's turn to look through all keys comes soon.
+    let pod = |name| {
+        cluster
+            .pod(name)
+            .set("LEASE_TIME", "2")
+            .set("PREDICT_TIMEOUT", "5")
+    };
+    let (port, pod) = watched(pod("pod-1"));
+    let pod = pod.start();
+    eventually("it is ready", || status(port, "/readyz") == Some(200));
+    cluster.models.faults().delay(Duration::from_secs(300));
+    let key = cluster.submit_to_model(INPUT, &FIELDS);
+    cluster.redis.kill();
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(90) {
+        let (code, text) = get(port, "/livez").expect("it is served");
+        assert_eq!(code, 200, "after {:?}: {text}", began.elapsed());
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    let late = "the job was still predicting after 5 s";
+    assert!(
+        pod.log().contains(late),
+        "its time limit has ended the job though Redis is away"
+    );
+    cluster.models.faults().delay(Duration::ZERO);
+    cluster.redis.resume();
+    cluster.wait(&key);
+    cluster.wait_done(&cluster.submit(INPUT, &FIELDS));
+    assert_eq!(status(port, "/livez"), Some(200));
 }
 
 #[tokio::test(flavor = "multi_thread")]

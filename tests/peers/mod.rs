@@ -5,6 +5,7 @@
 pub(crate) mod cluster;
 pub(crate) mod exact_models;
 pub(crate) mod graph_models;
+pub(crate) mod proxy;
 pub(crate) mod python_kiosk;
 pub(crate) mod redis;
 pub(crate) mod s3;

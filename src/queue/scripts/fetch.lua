@@ -1,14 +1,14 @@
 -- Takes the next job of a queue into the processing list of one slot, under a lease. The slot holds none now, so what its
--- list has already comes first: it was taken by a call whose reply was lost.
--- KEYS[1]: queue   KEYS[2]: processing list of the slot   KEYS[3]: leases   KEYS[4]: delayed jobs
--- ARGV[1]: consumer name   ARGV[2]: token, never used before   ARGV[3]: lease in ms
--- ARGV[4]: time stamp for updated_at   ARGV[5]: how many due jobs to promote, and entries to look at
--- Returns: {dropped, job, token, crashes, fields}; only {dropped} when there is nothing to do.
---          dropped is a flat list of key, why, key, why …
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local queue, processing, leases, delayed = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local dropped = {}
+-- list has already comes first: it was taken by a call whose reply was lost. If the slot gave it up, as Redis refused all that
+-- would have settled it, that is one more death.
+-- `put_back.lua` stands above.
+-- KEYS[4]: processing list of the slot
+-- ARGV[3]: consumer name   ARGV[4]: token, never used before   ARGV[5]: lease in ms
+-- ARGV[6]: time stamp for updated_at   ARGV[7]: how many due jobs to promote, and entries to look at
+-- ARGV[8]: token of the job that the slot gave up, or nothing
+-- Returns: {dropped, restored, job, token, crashes, fields}; only {dropped, restored} when there is nothing to do.
+--          dropped is a flat list of key, why, …; restored one of job, cause, crashes, …
+local processing = KEYS[4]
 
 local function drop(job, why)
   redis.call('LREM', processing, 1, job)
@@ -17,16 +17,16 @@ local function drop(job, why)
   dropped[#dropped + 1] = why
 end
 
-for _, job in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, ARGV[5])) do
+for _, job in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, ARGV[7])) do
   redis.call('ZREM', delayed, job)
   redis.call('RPUSH', queue, job) -- the right end is served next
 end
 
 local found = redis.call('LINDEX', processing, 0)
-for _ = 1, tonumber(ARGV[5]) do
+for _ = 1, tonumber(ARGV[7]) do
   local job = found or redis.call('RPOPLPUSH', queue, processing)
   if not job then break end
-  local record = redis.pcall('HMGET', job, 'status', 'rc_crashes', 'rc_claims', 'rc_owner')
+  local record = redis.pcall('HMGET', job, 'status', 'rc_crashes', 'rc_claims', 'rc_owner', 'rc_token')
   local status = record[1]
   local lease = redis.call('ZSCORE', leases, job)
   local elsewhere = lease and record[4] ~= processing
@@ -40,6 +40,9 @@ for _ = 1, tonumber(ARGV[5]) do
     -- Somebody works on it: look again when that lease ends.
     redis.call('LREM', processing, 1, job)
     redis.call('ZADD', delayed, tonumber(lease) + 500, job)
+  elseif found and record[5] and record[5] == ARGV[8] then
+    redis.call('LREM', processing, 1, job)
+    put_back(job, 'unsettled', true)
   else
     local crashes = tonumber(record[2] or 0) or 0
     if elsewhere then
@@ -47,11 +50,11 @@ for _ = 1, tonumber(ARGV[5]) do
       redis.call('HSET', job, 'rc_crashes', crashes)
     end
     local claims = (tonumber(record[3] or 0) or 0) + 1
-    redis.call('HSET', job, 'rc_claims', claims, 'rc_token', ARGV[2], 'rc_owner', processing,
-      'updated_at', ARGV[4], 'updated_by', ARGV[1])
-    redis.call('ZADD', leases, now + ARGV[3], job)
-    return { dropped, job, ARGV[2], crashes, redis.call('HGETALL', job) }
+    redis.call('HSET', job, 'rc_claims', claims, 'rc_token', ARGV[4], 'rc_owner', processing,
+      'updated_at', ARGV[6], 'updated_by', ARGV[3])
+    redis.call('ZADD', leases, now + ARGV[5], job)
+    return { dropped, restored, job, ARGV[4], crashes, redis.call('HGETALL', job) }
   end
   found = found and redis.call('LINDEX', processing, 0)
 end
-return { dropped }
+return { dropped, restored }

@@ -16,7 +16,8 @@ for i = 8, #ARGV, 2 do
   local child, queue = ARGV[i], ARGV[i + 1]
   children[#children + 1] = child
   redis.call('SADD', KEYS[6], child)
-  if queue ~= '' then
+  -- One that has a status was visible before: it is queued or worked already.
+  if queue ~= '' and redis.call('HEXISTS', child, 'status') == 0 then
     redis.call('HSET', child, 'status', 'new', 'created_at', ARGV[5], 'updated_at', ARGV[5])
     redis.call('PERSIST', child)
     redis.call('LPUSH', queue, child)

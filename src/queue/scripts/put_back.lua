@@ -1,4 +1,4 @@
--- Shared by `recover` and `rescue`, which stand below it: how a job goes back whose consumer is no more.
+-- Shared by `fetch`, `recover` and `rescue`, which stand below it: how a job goes back whose consumer is no more.
 -- KEYS[1]: queue   KEYS[2]: leases   KEYS[3]: delayed jobs
 -- ARGV[1]: ms to wait after the second death, doubled with each further one   ARGV[2]: the longest such wait
 local queue, leases, delayed = KEYS[1], KEYS[2], KEYS[3]
