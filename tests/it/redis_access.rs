@@ -1,28 +1,31 @@
 //! A Redis that lets only some in: passwords, users, databases, certificates.
 
-mod peers;
-
 use std::fs;
 
-use peers::boxq;
-use peers::lab::{Lab, eventually};
-use peers::redis::{Redis, Sentinel, free_port};
 use redis::RedisConnectionInfo;
+
+use crate::peers::cluster::{Cluster, eventually};
+use crate::peers::exact_models;
+use crate::peers::redis::{Redis, Sentinel, free_port};
 
 const INPUT: &str = "uploads/nuclei.png";
 const FIELDS: [(&str, &str); 2] = [("dimension_order", "XYC"), ("channels", "0,")];
 
-async fn lab(redis: Redis) -> Lab {
-    let lab = Lab::with(
+async fn cluster(redis: Redis) -> Cluster {
+    let cluster = Cluster::with(
         redis,
-        vec![boxq::model("nuclear", "NuclearSegmentation:6", [64, 64])],
+        vec![exact_models::model(
+            "nuclear",
+            "NuclearSegmentation:6",
+            [64, 64],
+        )],
     )
     .await;
-    lab.put(
+    cluster.put(
         INPUT,
-        include_bytes!("fixtures/nuclei/dsb2018_777f7c42.png"),
+        include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png"),
     );
-    lab
+    cluster
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,14 +45,14 @@ async fn a_user_of_the_access_list_works_in_a_database_of_its_own() {
     let owner = RedisConnectionInfo::default()
         .set_password("open-sesame")
         .set_db(3);
-    let lab = lab(Redis::start_with(&arguments, owner)).await;
-    let pod = lab
+    let cluster = cluster(Redis::start_with(&arguments, owner)).await;
+    let pod = cluster
         .pod("pod-1")
         .set("REDIS_USERNAME", "worker")
         .set("REDIS_PASSWORD", "w0rk-pass")
         .set("REDIS_DB", "3");
     let pod = pod.start();
-    lab.wait_done(&lab.submit(INPUT, &FIELDS));
+    cluster.wait_done(&cluster.submit(INPUT, &FIELDS));
     assert!(
         !pod.log().contains("w0rk-pass"),
         "a password has no place in logs"
@@ -61,31 +64,31 @@ async fn a_sentinel_that_asks_for_no_password_leads_to_a_master_that_does() {
     let owner = RedisConnectionInfo::default()
         .set_password("open-sesame")
         .set_db(2);
-    let lab = lab(Redis::start_with(&["--requirepass", "open-sesame"], owner)).await;
+    let cluster = cluster(Redis::start_with(&["--requirepass", "open-sesame"], owner)).await;
     let sentinel = Sentinel::start_with(
-        &lab.redis,
+        &cluster.redis,
         "kiosk",
         "sentinel auth-pass kiosk open-sesame\n",
     );
-    let pod = lab
+    let pod = cluster
         .pod("pod-1")
         .set("REDIS_PORT", &sentinel.port.to_string());
     let _pod = pod
         .set("REDIS_PASSWORD", "open-sesame")
         .set("REDIS_DB", "2")
         .start();
-    lab.wait_done(&lab.submit(INPUT, &FIELDS));
+    cluster.wait_done(&cluster.submit(INPUT, &FIELDS));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_password_ends_the_process_with_a_reason() {
     let owner = RedisConnectionInfo::default().set_password("open-sesame");
-    let lab = lab(Redis::start_with(&["--requirepass", "open-sesame"], owner)).await;
+    let cluster = cluster(Redis::start_with(&["--requirepass", "open-sesame"], owner)).await;
     for (password, reason) in [
         ("guess", "authentication failed"),
         ("", "Authentication required"),
     ] {
-        let mut pod = lab.pod("pod-1").set("REDIS_PASSWORD", password).start();
+        let mut pod = cluster.pod("pod-1").set("REDIS_PASSWORD", password).start();
         assert_eq!(pod.wait().code(), Some(1));
         let log = pod.log().to_lowercase();
         assert!(
@@ -121,13 +124,14 @@ async fn the_connection_may_be_encrypted_with_an_authority_of_ones_own() {
         "--tls-auth-clients",
         "no",
     ];
-    let lab = lab(Redis::start_with(
+    let cluster = cluster(Redis::start_with(
         &arguments,
         RedisConnectionInfo::default(),
     ))
     .await;
     let pod = |name: &str| {
-        lab.pod(name)
+        cluster
+            .pod(name)
             .set("REDIS_PORT", &port)
             .set("REDIS_TLS", "true")
     };
@@ -140,5 +144,5 @@ async fn the_connection_may_be_encrypted_with_an_authority_of_ones_own() {
     drop(stranger);
 
     let _pod = pod("pod-1").set("REDIS_CA_FILE", &certificate).start();
-    lab.wait_done(&lab.submit(INPUT, &FIELDS));
+    cluster.wait_done(&cluster.submit(INPUT, &FIELDS));
 }

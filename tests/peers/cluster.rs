@@ -1,4 +1,4 @@
-//! A laboratory: Redis, a bucket, a model server, and consumers as child processes.
+//! A cluster on one machine: Redis, a bucket, a model server, and consumers as child processes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -11,14 +11,14 @@ use redis_consumer::serving::{Method, Model, ModelServer};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::boxq;
+use super::exact_models;
 use super::redis::Redis;
 
 /// How long a test waits for what should take a moment.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The peers of one test.
-pub(crate) struct Lab {
+pub(crate) struct Cluster {
     pub(crate) redis: Redis,
     pub(crate) models: ModelServer,
     bucket: TempDir,
@@ -26,7 +26,7 @@ pub(crate) struct Lab {
     jobs: std::cell::Cell<u32>,
 }
 
-impl Lab {
+impl Cluster {
     /// Redis, a bucket in a folder, and the stand-in models under the names that the consumer asks for by default.
     pub(crate) async fn open() -> Self {
         Self::with_model_tile(64).await
@@ -34,7 +34,7 @@ impl Lab {
 
     /// The same with models that take square tiles of this side.
     pub(crate) async fn with_model_tile(side: usize) -> Self {
-        let model = |kind: &str, id: &str| boxq::model(kind, id, [side, side]);
+        let model = |kind: &str, id: &str| exact_models::model(kind, id, [side, side]);
         let models = vec![
             model("nuclear", "NuclearSegmentation:6"),
             model("nuclear", "NuclearSegmentation:0"),
@@ -78,7 +78,7 @@ impl Lab {
         fs::read(self.bucket.path().join(key)).unwrap_or_else(|error| panic!("{key}: {error}"))
     }
 
-    /// The settings of a consumer of this laboratory, before changes.
+    /// The settings of a consumer of this cluster, before changes.
     pub(crate) fn pod(&self, name: &str) -> PodSettings {
         let models = self.models.address();
         let settings = [

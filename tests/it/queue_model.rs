@@ -3,18 +3,17 @@
 //! Consumers claim, beat, finish, retry, release, die and come back; leases end; a Python janitor moves entries away
 //! under them; a Python consumer takes some; hashes expire. Time passes by setting scores, so that nothing waits.
 
-mod peers;
-
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use peers::redis::Redis;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use redis::FromRedisValue;
 use redis_consumer::queue::{Claim, Due, Queue, QueueSettings, RedisSettings, Settled};
 use tokio_util::sync::CancellationToken;
+
+use crate::peers::redis::Redis;
 
 const QUEUE: &str = "q";
 const CONSUMERS: usize = 3;

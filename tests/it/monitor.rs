@@ -1,34 +1,34 @@
 //! Metrics and probes of the real program, and what the chart asks of them.
 
-mod peers;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use peers::canned::{Canned, answer};
-use peers::lab::{Lab, Pod, PodSettings, eventually};
-use peers::redis::{Redis, free_port};
 use redis_consumer::serving::Method;
 use tonic::Code;
+
+use crate::peers;
+use crate::peers::cluster::{Cluster, Pod, PodSettings, eventually};
+use crate::peers::redis::{Redis, free_port};
+use crate::peers::scripted_http::{ScriptedHttp, answer};
 
 const INPUT: &str = "uploads/nuclei.png";
 const FIELDS: [(&str, &str); 2] = [("dimension_order", "XYC"), ("channels", "0,")];
 
-async fn lab() -> Lab {
-    let models = vec![peers::boxq::model(
+async fn cluster() -> Cluster {
+    let models = vec![peers::exact_models::model(
         "nuclear",
         "NuclearSegmentation:6",
         [64, 64],
     )];
-    let lab = Lab::with(Redis::start(), models).await;
-    lab.put(
+    let cluster = Cluster::with(Redis::start(), models).await;
+    cluster.put(
         INPUT,
-        include_bytes!("fixtures/nuclei/dsb2018_777f7c42.png"),
+        include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png"),
     );
-    lab
+    cluster
 }
 
 fn watched(pod: PodSettings) -> (u16, PodSettings) {
@@ -80,20 +80,20 @@ fn metrics(port: u16) -> BTreeMap<String, f64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_are_counted_by_how_they_ended() {
-    let lab = lab().await;
-    lab.put("uploads/broken.png", b"\x89PNG\r\n\x1a\nbroken");
-    let (port, pod) = watched(lab.pod("pod-1").set("MEMORY_BUDGET", "1Gi"));
+    let cluster = cluster().await;
+    cluster.put("uploads/broken.png", b"\x89PNG\r\n\x1a\nbroken");
+    let (port, pod) = watched(cluster.pod("pod-1").set("MEMORY_BUDGET", "1Gi"));
     let _pod = pod.start();
-    lab.wait_done(&lab.submit(INPUT, &FIELDS));
-    lab.wait_done(&lab.submit(INPUT, &FIELDS));
-    lab.wait_failed(&lab.submit("uploads/broken.png", &FIELDS));
-    let again = lab.submit(INPUT, &FIELDS);
-    lab.wait_done(&again);
-    let _: u32 = lab.redis.ask(&["LPUSH", "segmentation", &again]);
-    let _: u32 = lab
+    cluster.wait_done(&cluster.submit(INPUT, &FIELDS));
+    cluster.wait_done(&cluster.submit(INPUT, &FIELDS));
+    cluster.wait_failed(&cluster.submit("uploads/broken.png", &FIELDS));
+    let again = cluster.submit(INPUT, &FIELDS);
+    cluster.wait_done(&again);
+    let _: u32 = cluster.redis.ask(&["LPUSH", "segmentation", &again]);
+    let _: u32 = cluster
         .redis
         .ask(&["LPUSH", "segmentation", "segmentation:gone:1"]);
-    eventually("the queue is empty", || lab.is_quiet());
+    eventually("the queue is empty", || cluster.is_quiet());
 
     let is_settled =
         || metrics(port).get(r#"slots{queue="segmentation",state="busy"}"#) == Some(&0.0);
@@ -188,8 +188,8 @@ async fn jobs_are_counted_by_how_they_ended() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_backlog_is_counted_and_its_age_is_told() {
-    let lab = lab().await;
-    let (port, pod) = watched(lab.pod("pod-1"));
+    let cluster = cluster().await;
+    let (port, pod) = watched(cluster.pod("pod-1"));
     let _pod = pod.start();
     eventually("it is ready", || status(port, "/readyz") == Some(200));
     let of = |name: &str, state: &str| {
@@ -203,13 +203,13 @@ async fn the_backlog_is_counted_and_its_age_is_told() {
         (0.0, 0.0)
     );
 
-    lab.models.faults().delay(Duration::from_secs(2));
+    cluster.models.faults().delay(Duration::from_secs(2));
     let keys = [
-        lab.submit(INPUT, &FIELDS),
-        lab.submit(INPUT, &FIELDS),
-        lab.submit(INPUT, &FIELDS),
+        cluster.submit(INPUT, &FIELDS),
+        cluster.submit(INPUT, &FIELDS),
+        cluster.submit(INPUT, &FIELDS),
     ];
-    let _: u32 = lab.redis.ask(&[
+    let _: u32 = cluster.redis.ask(&[
         "ZADD",
         "rc:delayed:segmentation",
         "9999999999999",
@@ -226,8 +226,8 @@ async fn the_backlog_is_counted_and_its_age_is_told() {
         of("oldest_job_age_seconds", "waiting") > 1e7,
         "they were submitted years ago"
     );
-    lab.models.faults().delay(Duration::ZERO);
-    keys.iter().for_each(|key| drop(lab.wait_done(key)));
+    cluster.models.faults().delay(Duration::ZERO);
+    keys.iter().for_each(|key| drop(cluster.wait_done(key)));
     assert_eq!(
         (of("queue_jobs", "waiting"), of("queue_jobs", "dead")),
         (0.0, 0.0)
@@ -236,8 +236,8 @@ async fn the_backlog_is_counted_and_its_age_is_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn absent_peers_do_not_make_a_pod_unhealthy_and_a_stop_makes_it_unready() {
-    let mut lab = lab().await;
-    let (port, pod) = watched(lab.pod("pod-1").set("SHUTDOWN_GRACE", "60"));
+    let mut cluster = cluster().await;
+    let (port, pod) = watched(cluster.pod("pod-1").set("SHUTDOWN_GRACE", "60"));
     let mut pod = pod.start();
     eventually("it is ready", || status(port, "/readyz") == Some(200));
     assert_eq!(
@@ -246,7 +246,7 @@ async fn absent_peers_do_not_make_a_pod_unhealthy_and_a_stop_makes_it_unready() 
     );
     assert_eq!(status(port, "/nothing"), Some(404));
 
-    lab.redis.kill();
+    cluster.redis.kill();
     assert_eq!(status(port, "/livez"), Some(200));
     let found = metrics(port);
     assert_eq!(found["redis_up"], 0.0);
@@ -254,38 +254,39 @@ async fn absent_peers_do_not_make_a_pod_unhealthy_and_a_stop_makes_it_unready() 
         !found.keys().any(|name| name.starts_with("queue_jobs")),
         "what is not known is not told"
     );
-    lab.redis.resume();
+    cluster.redis.resume();
     eventually("redis is seen again", || metrics(port)["redis_up"] == 1.0);
     assert!(metrics(port)["redis_reconnects_total"] >= 1.0);
 
-    lab.models.faults().delay(Duration::from_secs(3));
-    let key = lab.submit(INPUT, &FIELDS);
+    cluster.models.faults().delay(Duration::from_secs(3));
+    let key = cluster.submit(INPUT, &FIELDS);
     let busy = || metrics(port)[r#"slots{queue="segmentation",state="busy"}"#] == 1.0;
     eventually("a job is worked", busy);
-    lab.models.faults().delay(Duration::ZERO);
+    cluster.models.faults().delay(Duration::ZERO);
     pod.terminate();
     eventually("it is unready", || status(port, "/readyz") == Some(503));
     assert_eq!(status(port, "/livez"), Some(200));
     assert_eq!(metrics(port)["shutting_down"], 1.0);
-    lab.wait_done(&key);
+    cluster.wait_done(&key);
     assert!(pod.wait().success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ninety_seconds_without_redis_do_not_make_a_pod_unhealthy_and_time_limits_hold_meanwhile() {
-    let mut lab = lab().await;
+    let mut cluster = cluster().await;
     // Every pod's turn to look through all keys comes soon.
     let pod = |name| {
-        lab.pod(name)
+        cluster
+            .pod(name)
             .set("LEASE_TIME", "2")
             .set("PREDICT_TIMEOUT", "5")
     };
     let (port, pod) = watched(pod("pod-1"));
     let pod = pod.start();
     eventually("it is ready", || status(port, "/readyz") == Some(200));
-    lab.models.faults().delay(Duration::from_secs(300));
-    let key = lab.submit_to_model(INPUT, &FIELDS);
-    lab.redis.kill();
+    cluster.models.faults().delay(Duration::from_secs(300));
+    let key = cluster.submit_to_model(INPUT, &FIELDS);
+    cluster.redis.kill();
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(90) {
         let (code, text) = get(port, "/livez").expect("it is served");
@@ -297,18 +298,18 @@ async fn ninety_seconds_without_redis_do_not_make_a_pod_unhealthy_and_time_limit
         pod.log().contains(late),
         "its time limit has ended the job though Redis is away"
     );
-    lab.models.faults().delay(Duration::ZERO);
-    lab.redis.resume();
-    lab.wait(&key);
-    lab.wait_done(&lab.submit(INPUT, &FIELDS));
+    cluster.models.faults().delay(Duration::ZERO);
+    cluster.redis.resume();
+    cluster.wait(&key);
+    cluster.wait_done(&cluster.submit(INPUT, &FIELDS));
     assert_eq!(status(port, "/livez"), Some(200));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_without_redis_is_not_ready_and_an_address_in_use_is_an_error() {
-    let mut lab = lab().await;
-    lab.redis.kill();
-    let (port, pod) = watched(lab.pod("pod-1"));
+    let mut cluster = cluster().await;
+    cluster.redis.kill();
+    let (port, pod) = watched(cluster.pod("pod-1"));
     let _pod: Pod = pod.start();
     eventually("it serves", || status(port, "/startupz") == Some(200));
     assert_eq!(
@@ -316,7 +317,7 @@ async fn a_pod_without_redis_is_not_ready_and_an_address_in_use_is_an_error() {
         (Some(503), Some(200))
     );
 
-    let mut second = lab
+    let mut second = cluster
         .pod("pod-2")
         .set("METRICS_PORT", &port.to_string())
         .set("METRICS_HOST", "127.0.0.1")
@@ -327,9 +328,9 @@ async fn a_pod_without_redis_is_not_ready_and_an_address_in_use_is_an_error() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kubernetes_is_told_whether_the_pod_is_busy() {
-    let lab = lab().await;
-    let api = Canned::start(vec![answer("403 Forbidden", "", "{}")]).await;
-    let pod = lab
+    let cluster = cluster().await;
+    let api = ScriptedHttp::start(vec![answer("403 Forbidden", "", "{}")]).await;
+    let pod = cluster
         .pod("pod-1")
         .set("POD_DELETION_COST", "true")
         .set("POD_NAMESPACE", "deepcell");
@@ -344,14 +345,14 @@ async fn kubernetes_is_told_whether_the_pod_is_busy() {
         pod.log()
             .contains("let the service account get and patch pods")
     });
-    lab.wait_done(&lab.submit(INPUT, &FIELDS));
+    cluster.wait_done(&cluster.submit(INPUT, &FIELDS));
 }
 
 /// Names that charts, rules and documents use, and those that are served.
 #[tokio::test(flavor = "multi_thread")]
 async fn dashboards_alerts_and_documents_ask_for_what_is_served() {
-    let lab = lab().await;
-    let pod = lab
+    let cluster = cluster().await;
+    let pod = cluster
         .pod("pod-1")
         .set("MAX_ATTEMPTS", "5")
         .set("MAX_RETRY", "1")
@@ -359,12 +360,13 @@ async fn dashboards_alerts_and_documents_ask_for_what_is_served() {
     let (port, pod) = watched(pod.set("RETRY_BACKOFF", "0.2"));
     let _pod = pod.start();
     // Counters with open labels are there once something was counted.
-    lab.models
+    cluster
+        .models
         .faults()
         .fail(Method::Predict, Code::ResourceExhausted, 6);
-    lab.wait_done(&lab.submit(INPUT, &FIELDS));
-    lab.put("uploads/broken.png", b"broken");
-    lab.wait_failed(&lab.submit("uploads/broken.png", &FIELDS));
+    cluster.wait_done(&cluster.submit(INPUT, &FIELDS));
+    cluster.put("uploads/broken.png", b"broken");
+    cluster.wait_failed(&cluster.submit("uploads/broken.png", &FIELDS));
     let (_, text) = get(port, "/metrics").expect("metrics are served");
     let typed = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let mut served = BTreeSet::new();

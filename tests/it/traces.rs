@@ -1,7 +1,5 @@
 //! Traces of the real program, and its metrics of messages, as a collector gets them.
 
-mod peers;
-
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io::{Cursor, Write as _};
@@ -27,13 +25,15 @@ use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use peers::lab::{Lab, eventually};
-use peers::redis::Redis;
 use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service};
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
+
+use crate::peers;
+use crate::peers::cluster::{Cluster, eventually};
+use crate::peers::redis::Redis;
 
 const INPUT: &str = "uploads/nuclei.png";
 const FIELDS: [(&str, &str); 3] = [
@@ -171,18 +171,18 @@ fn sum(value: Option<number_data_point::Value>) -> u64 {
     }
 }
 
-async fn lab() -> Lab {
-    let models = vec![peers::boxq::model(
+async fn cluster() -> Cluster {
+    let models = vec![peers::exact_models::model(
         "nuclear",
         "NuclearSegmentation:6",
         [64, 64],
     )];
-    let lab = Lab::with(Redis::start(), models).await;
-    lab.put(
+    let cluster = Cluster::with(Redis::start(), models).await;
+    cluster.put(
         INPUT,
-        include_bytes!("fixtures/nuclei/dsb2018_777f7c42.png"),
+        include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png"),
     );
-    lab
+    cluster
 }
 
 fn hex(id: &[u8]) -> String {
@@ -217,15 +217,15 @@ fn named<'s>(spans: &'s [Span], name: &str) -> &'s Span {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_goes_on_with_the_trace_of_its_submitter() {
-    let (lab, collector) = (lab().await, Collector::default());
+    let (cluster, collector) = (cluster().await, Collector::default());
     let endpoint = format!("http://{}", collector.start().await);
-    let mut pod = lab
+    let mut pod = cluster
         .pod("pod-1")
         .set("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)
         .set("LOG_LEVEL", "INFO")
         .start();
-    let key = lab.submit(INPUT, &FIELDS);
-    lab.wait_done(&key);
+    let key = cluster.submit(INPUT, &FIELDS);
+    cluster.wait_done(&key);
     pod.terminate();
     assert!(pod.wait().success());
     let log = pod.log();
@@ -299,7 +299,7 @@ async fn a_job_goes_on_with_the_trace_of_its_submitter() {
     ] {
         assert_eq!(about["server.address"], "127.0.0.1");
         assert!(
-            about["server.port"].contains(&lab.redis.port().to_string()),
+            about["server.port"].contains(&cluster.redis.port().to_string()),
             "{about:?}"
         );
     }
@@ -336,7 +336,7 @@ async fn a_job_goes_on_with_the_trace_of_its_submitter() {
         );
         assert!(attributes(span)["storage.key"].starts_with(key), "{name}");
     }
-    assert!(lab.models.faults().seen().iter().all(|seen| {
+    assert!(cluster.models.faults().seen().iter().all(|seen| {
         seen.traceparent
             .as_deref()
             .is_some_and(|it| it.contains(TRACE))
@@ -345,29 +345,30 @@ async fn a_job_goes_on_with_the_trace_of_its_submitter() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn children_go_on_with_the_trace_of_their_parent() {
-    let (lab, collector) = (lab().await, Collector::default());
+    let (cluster, collector) = (cluster().await, Collector::default());
     let endpoint = format!("http://{}", collector.start().await);
     let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
     archive
         .start_file("a.png", zip::write::SimpleFileOptions::default())
         .expect("an entry");
     archive
-        .write_all(include_bytes!("fixtures/nuclei/dsb2018_777f7c42.png"))
+        .write_all(include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png"))
         .expect("its body");
-    lab.put(
+    cluster.put(
         "uploads/one.zip",
         &archive.finish().expect("an archive").into_inner(),
     );
-    let traced = |pod: peers::lab::PodSettings| pod.set("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint);
+    let traced =
+        |pod: peers::cluster::PodSettings| pod.set("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint);
     let mut pods = [
-        traced(lab.pod("images")).start(),
-        traced(lab.pod("archives").set("CONSUMER_TYPE", "zip")).start(),
+        traced(cluster.pod("images")).start(),
+        traced(cluster.pod("archives").set("CONSUMER_TYPE", "zip")).start(),
     ];
     let key = "segmentation-zip:one:1";
-    lab.write_job(key, "uploads/one.zip", &FIELDS);
-    let _: u32 = lab.redis.ask(&["LPUSH", "segmentation-zip", key]);
-    lab.wait_done(key);
-    pods.iter().for_each(peers::lab::Pod::terminate);
+    cluster.write_job(key, "uploads/one.zip", &FIELDS);
+    let _: u32 = cluster.redis.ask(&["LPUSH", "segmentation-zip", key]);
+    cluster.wait_done(key);
+    pods.iter().for_each(peers::cluster::Pod::terminate);
     pods.iter_mut()
         .for_each(|pod| assert!(pod.wait().success()));
 
@@ -398,16 +399,16 @@ async fn children_go_on_with_the_trace_of_their_parent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_of_messages_are_sent_if_asked_for() {
-    let (lab, collector) = (lab().await, Collector::default());
+    let (cluster, collector) = (cluster().await, Collector::default());
     let endpoint = format!("http://{}", collector.start().await);
-    let pod = lab
+    let pod = cluster
         .pod("pod-1")
         .set("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)
         .set("OTEL_METRICS_EXPORTER", "otlp");
     let mut pod = pod.start();
-    lab.put("uploads/broken.png", b"broken");
-    lab.wait_done(&lab.submit(INPUT, &FIELDS));
-    lab.wait_failed(&lab.submit("uploads/broken.png", &FIELDS));
+    cluster.put("uploads/broken.png", b"broken");
+    cluster.wait_done(&cluster.submit(INPUT, &FIELDS));
+    cluster.wait_failed(&cluster.submit("uploads/broken.png", &FIELDS));
     pod.terminate();
     assert!(pod.wait().success());
 
@@ -448,15 +449,15 @@ async fn metrics_of_messages_are_sent_if_asked_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failures_show_and_links_are_to_be_had() {
-    let (lab, collector) = (lab().await, Collector::default());
+    let (cluster, collector) = (cluster().await, Collector::default());
     let endpoint = format!("http://{}", collector.start().await);
-    let pod = lab
+    let pod = cluster
         .pod("pod-1")
         .set("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)
         .set("TRACE_LINKS", "true");
     let mut pod = pod.start();
-    lab.put("uploads/broken.png", b"broken");
-    lab.wait_failed(&lab.submit("uploads/broken.png", &FIELDS));
+    cluster.put("uploads/broken.png", b"broken");
+    cluster.wait_failed(&cluster.submit("uploads/broken.png", &FIELDS));
     pod.terminate();
     assert!(pod.wait().success());
     let spans = collector.spans();
@@ -474,33 +475,33 @@ async fn failures_show_and_links_are_to_be_had() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_collector_the_context_is_handed_on_and_an_absent_one_holds_up_nothing() {
-    let lab = lab().await;
+    let cluster = cluster().await;
     let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
     archive
         .start_file("a.png", zip::write::SimpleFileOptions::default())
         .expect("an entry");
     archive
-        .write_all(include_bytes!("fixtures/nuclei/dsb2018_777f7c42.png"))
+        .write_all(include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png"))
         .expect("its body");
-    lab.put(
+    cluster.put(
         "uploads/one.zip",
         &archive.finish().expect("an archive").into_inner(),
     );
-    let _archives = lab.pod("archives").set("CONSUMER_TYPE", "zip").start();
+    let _archives = cluster.pod("archives").set("CONSUMER_TYPE", "zip").start();
     let key = "segmentation-zip:one:1";
-    lab.write_job(key, "uploads/one.zip", &FIELDS);
-    let _: u32 = lab.redis.ask(&["LPUSH", "segmentation-zip", key]);
+    cluster.write_job(key, "uploads/one.zip", &FIELDS);
+    let _: u32 = cluster.redis.ask(&["LPUSH", "segmentation-zip", key]);
     eventually("the child is queued", || {
-        lab.redis.ask::<u32>(&["LLEN", "segmentation"]) == 1
+        cluster.redis.ask::<u32>(&["LLEN", "segmentation"]) == 1
     });
-    let child: Vec<String> = lab.redis.list("segmentation");
-    assert_eq!(lab.redis.hash(&child[0])["traceparent"], FIELDS[2].1);
+    let child: Vec<String> = cluster.redis.list("segmentation");
+    assert_eq!(cluster.redis.hash(&child[0])["traceparent"], FIELDS[2].1);
 
-    let mut images = lab
+    let mut images = cluster
         .pod("images")
         .set("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
         .start();
-    lab.wait_done(key);
+    cluster.wait_done(key);
     images.terminate();
     assert!(images.wait().success());
 }

@@ -3,18 +3,17 @@
 //! The `expected.json` of a folder alone says which archives there are and what a reference reader sees in them; none is
 //! known here by name. Some lie in `tests/fixtures/archives`, all in `DATA_DIR`, else `../shared/data` beside the project.
 
-mod peers;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use peers::kiosk::PythonConsumer;
-use peers::lab::{Lab, eventually};
-use peers::redis::Redis;
 use serde_json::Value;
 use sha2::Digest;
+
+use crate::peers::cluster::{Cluster, eventually};
+use crate::peers::python_kiosk::PythonConsumer;
+use crate::peers::redis::Redis;
 
 /// Compression methods that are read; others are told by the name of the entry.
 const METHODS: [u64; 3] = [0, 8, 12];
@@ -32,8 +31,8 @@ enum Outcome {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn real_archives_become_their_images_or_fail_for_a_reason() {
-    let lab = Lab::with(Redis::start_in_memory(), Vec::new()).await;
-    let mut zip = lab
+    let cluster = Cluster::with(Redis::start_in_memory(), Vec::new()).await;
+    let mut zip = cluster
         .pod("pod-zip")
         .set("CONSUMER_TYPE", "zip")
         .set("LEASE_TIME", "2")
@@ -42,11 +41,11 @@ async fn real_archives_become_their_images_or_fail_for_a_reason() {
     let mut classes = BTreeMap::<String, [usize; 2]>::new();
     for (name, expected, archive) in archives() {
         let key = format!("segmentation-zip:{name}:1");
-        lab.put(&format!("uploads/{name}"), &archive);
-        lab.write_job(&key, &format!("uploads/{name}"), &[]);
-        let children_before = lab.redis.keys("segmentation:*").len();
-        let _: u32 = lab.redis.ask(&["LPUSH", "segmentation-zip", &key]);
-        let outcome = outcome(&lab, &key);
+        cluster.put(&format!("uploads/{name}"), &archive);
+        cluster.write_job(&key, &format!("uploads/{name}"), &[]);
+        let children_before = cluster.redis.keys("segmentation:*").len();
+        let _: u32 = cluster.redis.ask(&["LPUSH", "segmentation-zip", &key]);
+        let outcome = outcome(&cluster, &key);
         let class = classes
             .entry(
                 expected["expectation"]
@@ -68,7 +67,7 @@ async fn real_archives_become_their_images_or_fail_for_a_reason() {
             }
         };
         assert_eq!(
-            lab.redis.keys("segmentation:*").len(),
+            cluster.redis.keys("segmentation:*").len(),
             children_before + children,
             "{name} leaves no child behind"
         );
@@ -86,15 +85,15 @@ async fn real_archives_become_their_images_or_fail_for_a_reason() {
     );
 
     // Whatever the names, the archive ends with its last child.
-    lab.put("output/python.zip", b"a result");
+    cluster.put("output/python.zip", b"a result");
     let python = PythonConsumer::start(
-        lab.redis.connection(),
+        cluster.redis.connection(),
         "segmentation",
         "pod-py",
         Duration::ZERO,
     );
     for (key, children) in waiting {
-        let hash = lab.wait_done(&key);
+        let hash = cluster.wait_done(&key);
         assert_eq!(
             (hash["total_jobs"].parse(), hash["failures"].as_str()),
             (Ok(children), ""),
@@ -150,10 +149,10 @@ fn folders() -> Vec<PathBuf> {
 }
 
 /// Waits until the archive has children or has failed.
-fn outcome(lab: &Lab, key: &str) -> Outcome {
-    let mut hash = lab.redis.hash(key);
+fn outcome(cluster: &Cluster, key: &str) -> Outcome {
+    let mut hash = cluster.redis.hash(key);
     eventually(&format!("{key} is expanded or refused"), || {
-        hash = lab.redis.hash(key);
+        hash = cluster.redis.hash(key);
         matches!(hash["status"].as_str(), "waiting" | "failed")
     });
     if hash["status"] == "failed" {
@@ -161,7 +160,7 @@ fn outcome(lab: &Lab, key: &str) -> Outcome {
     }
     let mut folder = None;
     let children = hash["children"].split(',').map(|child| {
-        let child = lab.redis.hash(child);
+        let child = cluster.redis.hash(child);
         let (path, object) = (&child["original_name"], &child["input_file_name"]);
         let under = object
             .strip_suffix(path)
@@ -180,7 +179,10 @@ fn outcome(lab: &Lab, key: &str) -> Outcome {
             "one folder for an archive"
         );
         assert_eq!(child["status"], "new");
-        (path.clone(), hex(&sha2::Sha256::digest(lab.object(object))))
+        (
+            path.clone(),
+            hex(&sha2::Sha256::digest(cluster.object(object))),
+        )
     });
     Outcome::Expanded(children.collect())
 }

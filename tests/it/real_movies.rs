@@ -3,22 +3,21 @@
 //! The `expected.json` of a folder says which movies there are and what is known of them. One lies in
 //! `tests/fixtures/movies`, more in `DATA_DIR`, else `../shared/data` beside the project. Segmentation is the demo's.
 
-mod peers;
-
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use ndarray::{Array3, ArrayD, Axis, Ix3, stack};
-use peers::lab::{Lab, PodSettings};
-use peers::redis::Redis;
-use peers::{boxq, graph_models};
 use redis_consumer::images::track_file::write_trk;
 use redis_consumer::images::{self, Limits, encode_tiff};
 use redis_consumer::serving::ModelId;
 use redis_consumer::tracking::Lineage;
 use serde_json::{Value, json};
+
+use crate::peers::cluster::{Cluster, PodSettings};
+use crate::peers::redis::Redis;
+use crate::peers::{exact_models, graph_models};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn real_movies_are_tracked_as_far_as_their_cells_are_known() {
@@ -145,7 +144,7 @@ async fn frames_of_a_microscope_become_a_tracked_movie() -> usize {
 
 /// Everything that tracks movies: consumers of frames, and models.
 struct Studio {
-    lab: Lab,
+    cluster: Cluster,
     demo: Option<ModelServer>,
 }
 
@@ -153,12 +152,12 @@ impl Studio {
     /// With models that are closed forms, and these parameters of the one that compares cells.
     async fn with_closed_forms(parameters: Value) -> Self {
         let models = vec![
-            boxq::model("blobs", "NuclearSegmentation:6", [64, 64]),
+            exact_models::model("blobs", "NuclearSegmentation:6", [64, 64]),
             graph_models::encoder(&ModelId::new("NuclearTrackingNE", 6)),
             graph_models::inference(&ModelId::new("NuclearTrackingInf", 6), &parameters),
         ];
         Self {
-            lab: Lab::with(Redis::start_in_memory(), models).await,
+            cluster: Cluster::with(Redis::start_in_memory(), models).await,
             demo: None,
         }
     }
@@ -166,13 +165,13 @@ impl Studio {
     /// With the models of the demo.
     async fn with_demo_models() -> Self {
         Self {
-            lab: Lab::with(Redis::start_in_memory(), Vec::new()).await,
+            cluster: Cluster::with(Redis::start_in_memory(), Vec::new()).await,
             demo: Some(ModelServer::start()),
         }
     }
 
     fn pod(&self, name: &str) -> PodSettings {
-        let pod = self.lab.pod(name);
+        let pod = self.cluster.pod(name);
         match &self.demo {
             Some(demo) => pod.set("TF_HOST", "127.0.0.1").set("TF_PORT", &demo.port),
             None => pod,
@@ -220,15 +219,15 @@ impl Studio {
             .set("SEGMENTATION_QUEUE", "segmentation")
             .start();
         let input = format!("uploads/{name}");
-        self.lab.put(&input, file);
-        let key = self.lab.submit_to(
+        self.cluster.put(&input, file);
+        let key = self.cluster.submit_to(
             "tracking",
             &input,
             &[&[("original_name", "movie.tif")], fields].concat(),
         );
-        let hash = self.lab.wait_done(&key);
+        let hash = self.cluster.wait_done(&key);
         assert_eq!(hash["progress"], "100");
-        let tracked = Tracked::read(self.lab.result(&hash));
+        let tracked = Tracked::read(self.cluster.result(&hash));
         (hash, tracked)
     }
 }

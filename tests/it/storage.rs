@@ -1,18 +1,13 @@
 //! Storage against a real S3 server, a stand-in for Google's, and a folder.
 
-#[path = "peers/canned.rs"]
-mod canned;
-
-#[path = "peers/s3.rs"]
-mod s3;
-
 use std::time::Duration;
 
 use bytes::Bytes;
-use canned::{Answer, Canned, answer};
 use redis_consumer::settings::{Env, Reader};
 use redis_consumer::storage::{Error, Storage, StorageSettings, Upload};
-use s3::{Fault, S3Server};
+
+use crate::peers::s3::{self, Fault, S3Server};
+use crate::peers::scripted_http::{Answer, ScriptedHttp, answer};
 
 /// Keys as users make them.
 const KEYS: [&str; 7] = [
@@ -379,7 +374,7 @@ async fn an_object_above_the_limit_is_refused_unread() {
 #[tokio::test]
 async fn the_size_is_believed_before_the_body_is_read() {
     let head = b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\netag: \"1\"\r\nlast-modified: Mon, 01 Jan 2024 00:00:00 GMT\r\n\r\n";
-    let server = Canned::start(vec![Answer::ThenSilence(head.to_vec())]).await;
+    let server = ScriptedHttp::start(vec![Answer::ThenSilence(head.to_vec())]).await;
     let storage = open(&[
         ("STORAGE_BUCKET", "gs://b"),
         ("STORAGE_EMULATOR_HOST", &server.endpoint),
@@ -426,7 +421,7 @@ async fn a_container_gets_its_keys_from_its_platform_and_again_if_that_fails() {
         s3::ACCESS_KEY,
         s3::SECRET_KEY
     );
-    let platform = Canned::start(vec![
+    let platform = ScriptedHttp::start(vec![
         answer("500 Oops", "", ""),
         answer("404 Not Found", "", ""),
         answer("200 OK", "", &keys),
@@ -458,7 +453,7 @@ async fn a_container_gets_its_keys_from_its_platform_and_again_if_that_fails() {
 #[tokio::test]
 async fn google_gets_a_public_object_of_the_right_type() {
     let stored = answer("200 OK", "etag: \"1\"\r\nx-goog-generation: 1\r\n", "");
-    let server = Canned::start(vec![stored]).await;
+    let server = ScriptedHttp::start(vec![stored]).await;
     let pairs = [
         ("STORAGE_BUCKET", "gs://b"),
         ("STORAGE_EMULATOR_HOST", server.endpoint.as_str()),
@@ -499,7 +494,7 @@ async fn google_is_asked_again_by_the_same_rules() {
         answer("404 Not Found", "", "<Error><Code>NoSuchKey</Code></Error>"),
         answer("403 Forbidden", "", denied),
     ];
-    let server = Canned::start(answers).await;
+    let server = ScriptedHttp::start(answers).await;
     let emulator = [
         ("STORAGE_BUCKET", "gs://b"),
         ("STORAGE_EMULATOR_HOST", server.endpoint.as_str()),
@@ -534,7 +529,7 @@ async fn a_body_that_breaks_off_or_stalls_is_fetched_again() {
         Answer::ThenSilence(format!("{head}pixe").into_bytes()),
         Answer::Bytes(format!("{head}pixels").into_bytes()),
     ];
-    let server = Canned::start(answers).await;
+    let server = ScriptedHttp::start(answers).await;
     let storage = open(&[
         ("STORAGE_BUCKET", "gs://b"),
         ("STORAGE_EMULATOR_HOST", &server.endpoint),
@@ -842,7 +837,7 @@ async fn google_gets_large_objects_in_parts() {
         "x-goog-generation: 1\r\n",
         "<CompleteMultipartUploadResult><ETag>e</ETag></CompleteMultipartUploadResult>",
     );
-    let server = Canned::start(vec![
+    let server = ScriptedHttp::start(vec![
         begun.clone(),
         part.clone(),
         part.clone(),
@@ -906,7 +901,7 @@ async fn google_gets_large_objects_in_parts() {
             forgotten.clone(),
             there,
         ];
-        let server = Canned::start(answers).await;
+        let server = ScriptedHttp::start(answers).await;
         let emulator = [
             ("STORAGE_BUCKET", "gs://b"),
             ("STORAGE_EMULATOR_HOST", server.endpoint.as_str()),

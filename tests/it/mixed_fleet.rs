@@ -1,31 +1,30 @@
 //! Parents and children of two makes: Python's with ours, ours with Python's; and children that go astray.
 
-mod peers;
-
 use std::collections::HashMap;
 use std::time::Duration;
 
 use ndarray::{Array2, Axis, array};
-use peers::kiosk::{PythonConsumer, PythonParent};
-use peers::lab::{Lab, PodSettings, eventually};
-use peers::redis::Redis;
-use peers::scenes::{movie, spots_and_cells};
-use peers::{boxq, graph_models, spot_model};
 use redis_consumer::images::{self, Limits, encode_tiff, npy};
 use redis_consumer::serving::ModelId;
 use redis_consumer::storage::archive::write_zip;
 use serde_json::Value;
 
-const IMAGE: &[u8] = include_bytes!("fixtures/nuclei/dsb2018_777f7c42.png");
+use crate::peers::cluster::{Cluster, PodSettings, eventually};
+use crate::peers::python_kiosk::{PythonConsumer, PythonParent};
+use crate::peers::redis::Redis;
+use crate::peers::synthetic_images::{movie, spots_and_cells};
+use crate::peers::{exact_models, graph_models, spot_model};
+
+const IMAGE: &[u8] = include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png");
 const FIELDS: [(&str, &str); 3] = [
     ("dimension_order", "XYC"),
     ("channels", "0,"),
     ("scale", "1"),
 ];
 
-async fn lab() -> Lab {
+async fn cluster() -> Cluster {
     let models = vec![
-        boxq::model("nuclear", "NuclearSegmentation:6", [64, 64]),
+        exact_models::model("nuclear", "NuclearSegmentation:6", [64, 64]),
         graph_models::encoder(&ModelId::new("NuclearTrackingNE", 6)),
         graph_models::inference(
             &ModelId::new("NuclearTrackingInf", 6),
@@ -33,12 +32,12 @@ async fn lab() -> Lab {
         ),
         spot_model::model(&ModelId::new("SpotDetection", 3), &[-1, 64, 64, 1]),
     ];
-    Lab::with(Redis::start(), models).await
+    Cluster::with(Redis::start(), models).await
 }
 
 /// A consumer that takes jobs of its kind from the queue of the same name, and looks after children often.
-fn pod(lab: &Lab, kind: &str) -> PodSettings {
-    let pod = lab
+fn pod(cluster: &Cluster, kind: &str) -> PodSettings {
+    let pod = cluster
         .pod(&format!("pod-{kind}"))
         .set("CONSUMER_TYPE", kind)
         .set("LEASE_TIME", "2");
@@ -60,19 +59,19 @@ fn archive(names: &[&str]) -> Vec<u8> {
 }
 
 /// The children of a job that waits for them.
-fn children(lab: &Lab, parent: &str) -> Vec<String> {
+fn children(cluster: &Cluster, parent: &str) -> Vec<String> {
     eventually("it waits for its children", || {
-        lab.redis.hash(parent).contains_key("children_total")
+        cluster.redis.hash(parent).contains_key("children_total")
     });
-    lab.redis.hash(parent)["children"]
+    cluster.redis.hash(parent)["children"]
         .split(',')
         .map(str::to_owned)
         .collect()
 }
 
 /// The entries of the result that a key names.
-fn result(lab: &Lab, key: &str) -> Vec<(String, Vec<u8>)> {
-    lab.result(&HashMap::from([(
+fn result(cluster: &Cluster, key: &str) -> Vec<(String, Vec<u8>)> {
+    cluster.result(&HashMap::from([(
         "output_file_name".to_owned(),
         key.to_owned(),
     )]))
@@ -80,9 +79,9 @@ fn result(lab: &Lab, key: &str) -> Vec<(String, Vec<u8>)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn frames_that_a_python_parent_has_queued_are_segmented() {
-    let lab = lab().await;
+    let cluster = cluster().await;
     let frames = images::decode(&movie(3), "movie.tif", &Limits::default()).expect("a movie");
-    let mut parent = PythonParent::new(lab.redis.connection());
+    let mut parent = PythonParent::new(cluster.redis.connection());
     // As the newest parents do, and as those up to 0.8.4 did.
     let newest = [("channels", "0,,"), ("dimension_order", "XY")];
     let oldest = [
@@ -95,13 +94,13 @@ async fn frames_that_a_python_parent_has_queued_are_segmented() {
         for (frame, image) in frames.outer_iter().enumerate() {
             let file =
                 format!("0123456789abcdef0123456789abcdef-movie.tif-tracking-frame-{frame}.tif");
-            lab.put(&format!("output/{file}"), &encode_tiff(image));
+            cluster.put(&format!("output/{file}"), &encode_tiff(image));
             parent.create("segmentation", &file, fields);
         }
     }
-    let _images = pod(&lab, "segmentation").start();
+    let _images = pod(&cluster, "segmentation").start();
     for key in parent.wait().expect("all are done") {
-        let entries = result(&lab, &key);
+        let entries = result(&cluster, &key);
         assert_eq!(entries.len(), 1, "{key} has exactly one file");
         let labels = images::squeeze(
             images::decode(&entries[0].1, "labels.tif", &Limits::default()).expect("labels"),
@@ -114,7 +113,7 @@ async fn frames_that_a_python_parent_has_queued_are_segmented() {
         );
     }
 
-    lab.put("output/broken.tif", b"II*\0no image");
+    cluster.put("output/broken.tif", b"II*\0no image");
     parent.create("segmentation", "broken.tif", &newest);
     let reason = parent.wait().expect_err("it cannot be read");
     assert!(
@@ -128,11 +127,11 @@ async fn frames_that_a_python_parent_has_queued_are_segmented() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn parts_that_a_python_polaris_has_queued_are_worked() {
-    let lab = lab().await;
+    let cluster = cluster().await;
     let image =
         images::decode(&spots_and_cells(2), "image.tif", &Limits::default()).expect("an image");
     let plane = |channel| image.index_axis(Axis(2), channel).to_owned();
-    let mut parent = PythonParent::new(lab.redis.connection());
+    let mut parent = PythonParent::new(cluster.redis.connection());
     let of_all = [("scale", "1"), ("dimension_order", "BXY")];
     let parts = [
         ("spot", "", plane(0)),
@@ -140,19 +139,21 @@ async fn parts_that_a_python_polaris_has_queued_are_worked() {
     ];
     for (queue, channels, image) in parts {
         let file = format!("0123456789abcdef0123456789abcdef-image.tif-{queue}-image.tif");
-        lab.put(&format!("output/{file}"), &encode_tiff(image.view()));
+        cluster.put(&format!("output/{file}"), &encode_tiff(image.view()));
         parent.create(
             queue,
             &file,
             &[&of_all[..], &[("channels", channels)]].concat(),
         );
     }
-    let _spot = pod(&lab, "spot").set("POLARIS_THRESHOLD", "0.2").start();
-    let _images = pod(&lab, "segmentation").start();
+    let _spot = pod(&cluster, "spot")
+        .set("POLARIS_THRESHOLD", "0.2")
+        .start();
+    let _images = pod(&cluster, "segmentation").start();
     let results = parent.wait().expect("both are done");
     let names: Vec<_> = results
         .iter()
-        .flat_map(|key| result(&lab, key))
+        .flat_map(|key| result(&cluster, key))
         .map(|(name, _)| name)
         .collect();
     let start = "0123456789abcdef0123456789abcdef-image.tif";
@@ -166,8 +167,8 @@ async fn parts_that_a_python_polaris_has_queued_are_worked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_movie_is_tracked_from_frames_that_python_consumers_finish() {
-    let lab = lab().await;
-    lab.put("uploads/movie.tif", &movie(4));
+    let cluster = cluster().await;
+    cluster.put("uploads/movie.tif", &movie(4));
     let labels = Array2::from_shape_fn((96, 96), |(row, column)| match (row / 16, column / 16) {
         (2, 1) => 1.0_f32,
         (3, 4) => 2.0,
@@ -175,24 +176,24 @@ async fn a_movie_is_tracked_from_frames_that_python_consumers_finish() {
     });
     let labels = encode_tiff(labels.view().into_dyn());
     let entries = vec![("frame_batch_0_feature_0.tif".to_owned(), labels)];
-    lab.put(
+    cluster.put(
         "output/python.zip",
         &write_zip(entries).expect("it fits in memory"),
     );
-    let _tracking = pod(&lab, "tracking").start();
+    let _tracking = pod(&cluster, "tracking").start();
     let python = PythonConsumer::start(
-        lab.redis.connection(),
+        cluster.redis.connection(),
         "segmentation",
         "pod-py",
         Duration::from_millis(20),
     );
-    let hash = lab.wait_done(&lab.submit_to("tracking", "uploads/movie.tif", &[]));
+    let hash = cluster.wait_done(&cluster.submit_to("tracking", "uploads/movie.tif", &[]));
     assert_eq!(python.stop().len(), 4);
     assert_eq!(
         (hash["total_jobs"].as_str(), hash["progress"].as_str()),
         ("4", "100")
     );
-    let lineage = lab
+    let lineage = cluster
         .result(&hash)
         .into_iter()
         .find(|(name, _)| name == "lineage.json")
@@ -207,8 +208,8 @@ async fn a_movie_is_tracked_from_frames_that_python_consumers_finish() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn images_that_a_python_archive_has_queued_come_with_what_it_sums_up() {
-    let lab = lab().await;
-    let mut parent = PythonParent::new(lab.redis.connection());
+    let cluster = cluster().await;
+    let mut parent = PythonParent::new(cluster.redis.connection());
     // A Python archive hands all of its own fields down, also those that say how it fares itself.
     let own = [
         ("children_upload_time", "0.5"),
@@ -217,13 +218,13 @@ async fn images_that_a_python_archive_has_queued_come_with_what_it_sums_up() {
     ];
     let fields = [&own[..], &FIELDS].concat();
     for name in ["a.png", "folder/b.png"] {
-        lab.put(&format!("output/{name}"), IMAGE);
+        cluster.put(&format!("output/{name}"), IMAGE);
         parent.create("segmentation", name, &fields);
     }
-    let _images = pod(&lab, "segmentation").start();
+    let _images = pod(&cluster, "segmentation").start();
     assert_eq!(parent.wait().expect("both are done").len(), 2);
-    for key in lab.redis.keys("segmentation:*") {
-        let hash = lab.redis.hash(&key);
+    for key in cluster.redis.keys("segmentation:*") {
+        let hash = cluster.redis.hash(&key);
         for field in ["download_time", "upload_time", "total_time"] {
             assert!(
                 hash[field]
@@ -244,10 +245,10 @@ async fn images_that_a_python_archive_has_queued_come_with_what_it_sums_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn spots_are_counted_by_cells_that_python_consumers_find() {
-    let lab = lab().await;
-    lab.put("uploads/image.tif", &spots_and_cells(2));
+    let cluster = cluster().await;
+    cluster.put("uploads/image.tif", &spots_and_cells(2));
     let points = npy::write(&array![[30.5, 31.25], [80.0, 10.0]].view().into_dyn());
-    lab.put(
+    cluster.put(
         "output/spots.zip",
         &write_zip([("image_0.npy".to_owned(), points)]).expect("it fits in memory"),
     );
@@ -256,12 +257,12 @@ async fn spots_are_counted_by_cells_that_python_consumers_find() {
     });
     let cell = encode_tiff(cell.view().into_dyn());
     let cell = write_zip([("image_batch_0_feature_0.tif".to_owned(), cell)]);
-    lab.put("output/cells.zip", &cell.expect("it fits in memory"));
-    let _polaris = pod(&lab, "polaris").start();
+    cluster.put("output/cells.zip", &cell.expect("it fits in memory"));
+    let _polaris = pod(&cluster, "polaris").start();
     let _spots =
-        PythonConsumer::start_with_result(lab.redis.connection(), "spot", "output/spots.zip");
+        PythonConsumer::start_with_result(cluster.redis.connection(), "spot", "output/spots.zip");
     let _cells = PythonConsumer::start_with_result(
-        lab.redis.connection(),
+        cluster.redis.connection(),
         "segmentation",
         "output/cells.zip",
     );
@@ -270,8 +271,8 @@ async fn spots_are_counted_by_cells_that_python_consumers_find() {
         ("channels", "0,1,"),
         ("original_name", "image.tif"),
     ];
-    let hash = lab.wait_done(&lab.submit_to("polaris", "uploads/image.tif", &fields));
-    let table = lab
+    let hash = cluster.wait_done(&cluster.submit_to("polaris", "uploads/image.tif", &fields));
+    let table = cluster
         .result(&hash)
         .into_iter()
         .find(|(name, _)| name == "image_0.csv")
@@ -285,19 +286,19 @@ async fn spots_are_counted_by_cells_that_python_consumers_find() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_child_that_has_vanished_has_failed() {
-    let lab = lab().await;
-    lab.put("uploads/some.zip", &archive(&["a.png", "b.png"]));
-    lab.put("uploads/movie.tif", &movie(4));
+    let cluster = cluster().await;
+    cluster.put("uploads/some.zip", &archive(&["a.png", "b.png"]));
+    cluster.put("uploads/movie.tif", &movie(4));
     let vanish = |child: &str| {
-        let _: u32 = lab.redis.ask(&["LREM", "segmentation", "1", child]);
-        let _: u32 = lab.redis.ask(&["DEL", child]);
+        let _: u32 = cluster.redis.ask(&["LREM", "segmentation", "1", child]);
+        let _: u32 = cluster.redis.ask(&["DEL", child]);
     };
-    let _zip = pod(&lab, "zip").start();
-    let key = lab.submit_to("segmentation-zip", "uploads/some.zip", &FIELDS);
-    let images = children(&lab, &key);
+    let _zip = pod(&cluster, "zip").start();
+    let key = cluster.submit_to("segmentation-zip", "uploads/some.zip", &FIELDS);
+    let images = children(&cluster, &key);
     vanish(&images[0]);
-    let segmentation = pod(&lab, "segmentation").start();
-    let hash = lab.wait_done(&key);
+    let segmentation = pod(&cluster, "segmentation").start();
+    let hash = cluster.wait_done(&key);
     let failures: Vec<(String, String)> = url::form_urlencoded::parse(hash["failures"].as_bytes())
         .into_owned()
         .collect();
@@ -308,48 +309,48 @@ async fn a_child_that_has_vanished_has_failed() {
             "it has vanished (expired or deleted)".to_owned()
         )]
     );
-    assert_eq!(lab.result(&hash).len(), 1, "the other is in the result");
+    assert_eq!(cluster.result(&hash).len(), 1, "the other is in the result");
     drop(segmentation);
 
-    let _tracking = pod(&lab, "tracking").start();
-    let key = lab.submit_to("tracking", "uploads/movie.tif", &[]);
-    vanish(&children(&lab, &key)[2]);
-    let reason = lab.wait_failed(&key);
+    let _tracking = pod(&cluster, "tracking").start();
+    let key = cluster.submit_to("tracking", "uploads/movie.tif", &[]);
+    vanish(&children(&cluster, &key)[2]);
+    let reason = cluster.wait_failed(&key);
     let start = "RuntimeError: Tracking failed during segmentation on frame 2. Segmentation Error: it has vanished";
     assert!(reason.starts_with(start), "{reason}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_status_that_nobody_knows_holds_nothing_up() {
-    let lab = lab().await;
-    lab.put("uploads/some.zip", &archive(&["a.png"]));
-    lab.put("output/python.zip", &archive(&["result.png"]));
-    let _zip = pod(&lab, "zip").start();
+    let cluster = cluster().await;
+    cluster.put("uploads/some.zip", &archive(&["a.png"]));
+    cluster.put("output/python.zip", &archive(&["result.png"]));
+    let _zip = pod(&cluster, "zip").start();
     // An archive begins anew, whatever its status was.
-    let key = lab.submit_to(
+    let key = cluster.submit_to(
         "segmentation-zip",
         "uploads/some.zip",
         &[("status", "on-hold")],
     );
-    let [child] = &children(&lab, &key)[..] else {
+    let [child] = &children(&cluster, &key)[..] else {
         panic!("one image, one child")
     };
     // Old consumers write words of their own while they work.
     let word = "retry-predicting - 3 - UNAVAILABLE";
-    let _: u32 = lab.redis.ask(&["LREM", "segmentation", "1", child]);
-    let _: u32 = lab.redis.ask(&["HSET", child, "status", word]);
-    let mut monitor = lab.redis.monitor();
+    let _: u32 = cluster.redis.ask(&["LREM", "segmentation", "1", child]);
+    let _: u32 = cluster.redis.ask(&["HSET", child, "status", word]);
+    let mut monitor = cluster.redis.monitor();
     for _ in 0..2 {
         monitor.until(|line| {
             line.contains("HGET") && line.contains(child.as_str()) && line.contains("lua")
         });
     }
     assert_eq!(
-        lab.redis.hash(&key)["status"],
+        cluster.redis.hash(&key)["status"],
         "waiting",
         "the child is not final"
     );
-    let _: u32 = lab.redis.ask(&[
+    let _: u32 = cluster.redis.ask(&[
         "HSET",
         child,
         "output_file_name",
@@ -357,7 +358,7 @@ async fn a_status_that_nobody_knows_holds_nothing_up() {
         "status",
         "done",
     ]);
-    let hash = lab.wait_done(&key);
+    let hash = cluster.wait_done(&key);
     assert_eq!(
         (hash["failures"].as_str(), hash["total_jobs"].as_str()),
         ("", "1")

@@ -1,36 +1,35 @@
 //! Jobs that become many and come back as one: archives and movies; and spots, which archives of images are made for, too.
 
-mod peers;
-
 use std::collections::HashMap;
 use std::fs;
 use std::io::{Cursor, Read as _};
 use std::time::Duration;
 
 use ndarray::Array2;
-use peers::kiosk::PythonConsumer;
-use peers::lab::{Lab, PodSettings, eventually};
-use peers::proxy::Proxy;
-use peers::redis::Redis;
-use peers::s3::{Fault, S3Server};
-use peers::scenes::{movie, spots_and_cells};
-use peers::{boxq, graph_models, spot_model};
 use redis_consumer::images::{self, Limits, encode_tiff};
 use redis_consumer::serving::{Method, ModelId};
 use redis_consumer::storage::archive::write_zip;
 use serde_json::Value;
 
-const IMAGE: &[u8] = include_bytes!("fixtures/nuclei/dsb2018_777f7c42.png");
+use crate::peers::cluster::{Cluster, PodSettings, eventually};
+use crate::peers::proxy::Proxy;
+use crate::peers::python_kiosk::PythonConsumer;
+use crate::peers::redis::Redis;
+use crate::peers::s3::{Fault, S3Server};
+use crate::peers::synthetic_images::{movie, spots_and_cells};
+use crate::peers::{exact_models, graph_models, spot_model};
+
+const IMAGE: &[u8] = include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png");
 const FIELDS: [(&str, &str); 3] = [
     ("dimension_order", "XYC"),
     ("channels", "0,"),
     ("scale", "1"),
 ];
 
-async fn lab() -> Lab {
+async fn cluster() -> Cluster {
     let models = vec![
-        boxq::model("nuclear", "NuclearSegmentation:6", [64, 64]),
-        boxq::model("mesmer", "MultiplexSegmentation:9", [64, 64]),
+        exact_models::model("nuclear", "NuclearSegmentation:6", [64, 64]),
+        exact_models::model("mesmer", "MultiplexSegmentation:9", [64, 64]),
         graph_models::encoder(&ModelId::new("NuclearTrackingNE", 6)),
         graph_models::inference(
             &ModelId::new("NuclearTrackingInf", 6),
@@ -38,23 +37,24 @@ async fn lab() -> Lab {
         ),
         spot_model::model(&ModelId::new("SpotDetection", 3), &[-1, 64, 64, 1]),
     ];
-    Lab::with(Redis::start(), models).await
+    Cluster::with(Redis::start(), models).await
 }
 
 /// Submits a job to any queue and gives its key.
-fn submit(lab: &Lab, queue: &str, input: &str, fields: &[(&str, &str)]) -> String {
-    lab.submit_to(queue, input, fields)
+fn submit(cluster: &Cluster, queue: &str, input: &str, fields: &[(&str, &str)]) -> String {
+    cluster.submit_to(queue, input, fields)
 }
 
-fn zip_pod(lab: &Lab, name: &str) -> PodSettings {
-    lab.pod(name)
+fn zip_pod(cluster: &Cluster, name: &str) -> PodSettings {
+    cluster
+        .pod(name)
         .set("CONSUMER_TYPE", "zip")
         .set("LEASE_TIME", "2")
 }
 
 /// The same with its bucket on an S3 server, and quick to try again.
-fn zip_pod_on(lab: &Lab, s3: &S3Server) -> PodSettings {
-    on(s3, zip_pod(lab, "pod-zip"))
+fn zip_pod_on(cluster: &Cluster, s3: &S3Server) -> PodSettings {
+    on(s3, zip_pod(cluster, "pod-zip"))
 }
 
 fn on(s3: &S3Server, pod: PodSettings) -> PodSettings {
@@ -87,18 +87,18 @@ fn children(hash: &HashMap<String, String>) -> Vec<String> {
     hash["children"].split(',').map(str::to_owned).collect()
 }
 
-fn is_quiet(lab: &Lab) -> bool {
+fn is_quiet(cluster: &Cluster) -> bool {
     let left = [
         "segmentation-zip",
         "rc:lease:segmentation-zip",
         "rc:parked:segmentation-zip",
         "rc:delayed:segmentation-zip",
     ];
-    lab.is_quiet()
+    cluster.is_quiet()
         && left
             .iter()
-            .all(|key| lab.redis.ask::<u32>(&["EXISTS", key]) == 0)
-        && lab.redis.keys("rc:pending:*").is_empty()
+            .all(|key| cluster.redis.ask::<u32>(&["EXISTS", key]) == 0)
+        && cluster.redis.keys("rc:pending:*").is_empty()
 }
 
 fn archive(names: &[&str]) -> Vec<u8> {
@@ -112,7 +112,7 @@ fn archive(names: &[&str]) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_becomes_jobs_and_their_results_one_archive() {
-    let lab = lab().await;
+    let cluster = cluster().await;
     let mut entries: Vec<_> = [
         "b/one, two.png",
         "__MACOSX/b/._one.png",
@@ -124,24 +124,24 @@ async fn an_archive_becomes_jobs_and_their_results_one_archive() {
     .map(|name| (name.to_owned(), IMAGE.to_vec()))
     .into();
     entries.push(("broken.tif".to_owned(), b"II*\0no image".to_vec()));
-    lab.put(
+    cluster.put(
         "uploads/some.zip",
         &write_zip(entries).expect("it fits in memory"),
     );
-    let _zip = zip_pod(&lab, "pod-zip").start();
-    let key = submit(&lab, "segmentation-zip", "uploads/some.zip", &FIELDS);
+    let _zip = zip_pod(&cluster, "pod-zip").start();
+    let key = submit(&cluster, "segmentation-zip", "uploads/some.zip", &FIELDS);
     eventually("it waits for its children", || {
-        lab.redis.hash(&key)["status"] == "waiting"
+        cluster.redis.hash(&key)["status"] == "waiting"
     });
     assert!(
-        lab.redis.keys("processing-*").is_empty(),
+        cluster.redis.keys("processing-*").is_empty(),
         "a job that waits occupies no slot"
     );
-    let waiting = lab.redis.hash(&key);
+    let waiting = cluster.redis.hash(&key);
     let children = children(&waiting);
     assert_eq!((children.len(), waiting["progress"].as_str()), (4, "0"));
-    assert_eq!(lab.redis.list("segmentation").len(), 4);
-    let first = lab.redis.hash(&children[0]);
+    assert_eq!(cluster.redis.list("segmentation").len(), 4);
+    let first = cluster.redis.hash(&children[0]);
     assert!(
         children[0].starts_with("segmentation:b/one_ two.png:"),
         "{children:?}"
@@ -162,8 +162,8 @@ async fn an_archive_becomes_jobs_and_their_results_one_archive() {
         "{first:?}"
     );
 
-    let _images = lab.pod("pod-1").start();
-    let hash = lab.wait_done(&key);
+    let _images = cluster.pod("pod-1").start();
+    let hash = cluster.wait_done(&key);
     assert_eq!(
         (hash["total_jobs"].as_str(), hash["progress"].as_str()),
         ("4", "100")
@@ -197,7 +197,7 @@ async fn an_archive_becomes_jobs_and_their_results_one_archive() {
             "{field} in {hash:?}"
         );
     }
-    let names: Vec<_> = lab
+    let names: Vec<_> = cluster
         .result(&hash)
         .into_iter()
         .map(|(name, _)| name)
@@ -208,22 +208,22 @@ async fn an_archive_becomes_jobs_and_their_results_one_archive() {
         ["b/one, two", "a", "b/c/d"].map(|name| format!("{name}{feature}"))
     );
     for child in &children {
-        let lifetime: i64 = lab.redis.ask(&["TTL", child]);
+        let lifetime: i64 = cluster.redis.ask(&["TTL", child]);
         assert!((3500..=3600).contains(&lifetime), "{lifetime}");
     }
-    eventually("nothing is left behind", || is_quiet(&lab));
+    eventually("nothing is left behind", || is_quiet(&cluster));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_that_cannot_be_worked_fails_with_a_reason() {
-    let lab = lab().await;
-    lab.put("uploads/empty.zip", &archive(&["__MACOSX/a.png", "plain"]));
-    lab.put("uploads/broken.zip", b"no archive");
-    lab.put("uploads/many.zip", &archive(&["1.png", "2.png", "3.png"]));
-    let _zip = zip_pod(&lab, "pod-zip")
+    let cluster = cluster().await;
+    cluster.put("uploads/empty.zip", &archive(&["__MACOSX/a.png", "plain"]));
+    cluster.put("uploads/broken.zip", b"no archive");
+    cluster.put("uploads/many.zip", &archive(&["1.png", "2.png", "3.png"]));
+    let _zip = zip_pod(&cluster, "pod-zip")
         .set("MAX_ARCHIVE_ENTRIES", "2")
         .start();
-    let reason = |name: &str| lab.wait_failed(&submit(&lab, "segmentation-zip", name, &[]));
+    let reason = |name: &str| cluster.wait_failed(&submit(&cluster, "segmentation-zip", name, &[]));
     assert_eq!(
         reason("uploads/empty.zip"),
         "ValueError: the archive holds no images (files with a suffix)"
@@ -240,73 +240,77 @@ async fn an_archive_that_cannot_be_worked_fails_with_a_reason() {
         reason("uploads/a.png"),
         "Invalid filetype for \"segmentation-zip\" job."
     );
-    assert!(lab.redis.list("segmentation").is_empty());
+    assert!(cluster.redis.list("segmentation").is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_waits_for_the_memory_of_a_few_of_its_images() {
-    let lab = lab().await;
+    let cluster = cluster().await;
     let entries = |length: usize| (0..9).map(move |n| (format!("{n}.tif"), noise(length, n)));
-    lab.put(
+    cluster.put(
         "uploads/small.zip",
         &write_zip(entries(200 << 10)).expect("it fits in memory"),
     );
-    lab.put(
+    cluster.put(
         "uploads/large.zip",
         &write_zip(entries(1 << 20)).expect("it fits in memory"),
     );
-    let _zip = zip_pod(&lab, "pod-zip").set("MEMORY_BUDGET", "3Mi").start();
-    let key = submit(&lab, "segmentation-zip", "uploads/small.zip", &FIELDS);
+    let _zip = zip_pod(&cluster, "pod-zip")
+        .set("MEMORY_BUDGET", "3Mi")
+        .start();
+    let key = submit(&cluster, "segmentation-zip", "uploads/small.zip", &FIELDS);
     eventually("it waits for its children", || {
-        lab.redis.hash(&key)["status"] == "waiting"
+        cluster.redis.hash(&key)["status"] == "waiting"
     });
-    let key = submit(&lab, "segmentation-zip", "uploads/large.zip", &FIELDS);
-    let reason = lab.wait_failed(&key);
+    let key = submit(&cluster, "segmentation-zip", "uploads/large.zip", &FIELDS);
+    let reason = cluster.wait_failed(&key);
     assert!(
         reason.ends_with("bytes of memory, and MEMORY_BUDGET is 3145728"),
         "{reason}"
     );
-    assert_eq!(lab.redis.hash(&key)["error_class"], "too_large");
+    assert_eq!(cluster.redis.hash(&key)["error_class"], "too_large");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_killed_at_any_moment_does_not_double_the_children() {
-    let lab = lab().await;
+    let cluster = cluster().await;
     let names: Vec<_> = (0..60).map(|n| format!("{n:02}.png")).collect();
-    lab.put(
+    cluster.put(
         "uploads/some.zip",
         &archive(&names.iter().map(String::as_str).collect::<Vec<_>>()),
     );
-    let key = submit(&lab, "segmentation-zip", "uploads/some.zip", &FIELDS);
+    let key = submit(&cluster, "segmentation-zip", "uploads/some.zip", &FIELDS);
     for pause in [5, 10, 20, 30, 40] {
-        let mut zip = zip_pod(&lab, "pod-zip").set("MAX_CRASHES", "9").start();
+        let mut zip = zip_pod(&cluster, "pod-zip").set("MAX_CRASHES", "9").start();
         tokio::time::sleep(Duration::from_millis(pause)).await;
         zip.kill();
     }
-    let _zip = zip_pod(&lab, "pod-zip").set("MAX_CRASHES", "9").start();
+    let _zip = zip_pod(&cluster, "pod-zip").set("MAX_CRASHES", "9").start();
     eventually("it waits for its children", || {
-        lab.redis.hash(&key)["status"] == "waiting"
+        cluster.redis.hash(&key)["status"] == "waiting"
     });
-    let mut queued = lab.redis.list("segmentation");
+    let mut queued = cluster.redis.list("segmentation");
     queued.reverse();
-    assert_eq!(queued, children(&lab.redis.hash(&key)));
-    assert_eq!(lab.redis.keys("segmentation:*").len(), 60);
+    assert_eq!(queued, children(&cluster.redis.hash(&key)));
+    assert_eq!(cluster.redis.keys("segmentation:*").len(), 60);
 
-    let mut images = lab
+    let mut images = cluster
         .pod("pod-1")
         .set("CONCURRENCY", "2")
         .set("LEASE_TIME", "2")
         .start();
-    eventually("some are done", || lab.redis.hash(&key)["progress"] != "0");
+    eventually("some are done", || {
+        cluster.redis.hash(&key)["progress"] != "0"
+    });
     images.kill();
-    let _images = lab
+    let _images = cluster
         .pod("pod-2")
         .set("CONCURRENCY", "2")
         .set("LEASE_TIME", "2")
         .start();
     let mut progress = 0;
     eventually("it is done", || {
-        let hash = lab.redis.hash(&key);
+        let hash = cluster.redis.hash(&key);
         let now = hash["progress"].parse().expect("a number");
         assert!(
             now >= progress,
@@ -315,19 +319,19 @@ async fn a_consumer_killed_at_any_moment_does_not_double_the_children() {
         progress = now;
         hash["status"] == "done"
     });
-    let hash = lab.redis.hash(&key);
+    let hash = cluster.redis.hash(&key);
     assert_eq!(
         (hash["failures"].as_str(), hash["total_jobs"].as_str()),
         ("", "60")
     );
-    assert_eq!(lab.result(&hash).len(), 60);
-    eventually("nothing is left behind", || is_quiet(&lab));
+    assert_eq!(cluster.result(&hash).len(), 60);
+    eventually("nothing is left behind", || is_quiet(&cluster));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_that_was_cut_off_while_it_expanded_an_archive_leaves_the_children_of_its_successor_alone()
  {
-    let (lab, s3) = (lab().await, S3Server::start());
+    let (cluster, s3) = (cluster().await, S3Server::start());
     let names: Vec<_> = (0..30).map(|n| format!("{n:02}.png")).collect();
     put_on(
         &s3,
@@ -337,28 +341,28 @@ async fn a_consumer_that_was_cut_off_while_it_expanded_an_archive_leaves_the_chi
     put_on(&s3, "output/python.zip", &archive(&["python.tif"]));
     // The first consumer cannot store the last image until its way to Redis is cut.
     s3.fail_if(Fault::Status(503), |seen| seen.is("PUT", "29.png"));
-    let way = Proxy::start(([127, 0, 0, 1], lab.redis.port()).into()).await;
-    let first = on(&s3, zip_pod(&lab, "pod-first"))
+    let way = Proxy::start(([127, 0, 0, 1], cluster.redis.port()).into()).await;
+    let first = on(&s3, zip_pod(&cluster, "pod-first"))
         .set("REDIS_PORT", &way.port.to_string())
         .start();
-    let key = submit(&lab, "segmentation-zip", "uploads/some.zip", &FIELDS);
+    let key = submit(&cluster, "segmentation-zip", "uploads/some.zip", &FIELDS);
     eventually("it stores images", || {
         s3.requests().iter().any(|seen| seen.is("PUT", "29.png"))
     });
     way.close();
     s3.heal();
-    let _second = zip_pod_on(&lab, &s3).start();
+    let _second = zip_pod_on(&cluster, &s3).start();
     eventually("the second one waits for the children", || {
-        lab.redis.hash(&key)["status"] == "waiting"
+        cluster.redis.hash(&key)["status"] == "waiting"
     });
     let python = PythonConsumer::start(
-        lab.redis.connection(),
+        cluster.redis.connection(),
         "segmentation",
         "pod-py",
         Duration::from_millis(100),
     );
     eventually("some are done", || {
-        lab.redis.hash(&key)["children_done"]
+        cluster.redis.hash(&key)["children_done"]
             .parse::<u32>()
             .is_ok_and(|done| done > 9)
     });
@@ -366,29 +370,29 @@ async fn a_consumer_that_was_cut_off_while_it_expanded_an_archive_leaves_the_chi
     eventually("the first one gives up", || {
         first.log().contains("its result is dropped")
     });
-    for child in children(&lab.redis.hash(&key)) {
+    for child in children(&cluster.redis.hash(&key)) {
         assert!(
-            lab.redis.hash(&child).contains_key("status"),
+            cluster.redis.hash(&child).contains_key("status"),
             "{child} was wiped"
         );
         assert_eq!(
-            lab.redis.ask::<i64>(&["TTL", &child]),
+            cluster.redis.ask::<i64>(&["TTL", &child]),
             -1,
             "{child} expires"
         );
     }
-    let hash = lab.wait_done(&key);
+    let hash = cluster.wait_done(&key);
     assert_eq!(
         (hash["failures"].as_str(), hash["total_jobs"].as_str()),
         ("", "30")
     );
     assert_eq!(python.stop().len(), 30, "each was worked once");
-    eventually("nothing is left behind", || is_quiet(&lab));
+    eventually("nothing is left behind", || is_quiet(&cluster));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_redis_refuses_to_settle_is_given_up_in_the_end_and_holds_up_no_other() {
-    let lab = lab().await;
+    let cluster = cluster().await;
     let user = [
         "ACL",
         "SETUSER",
@@ -400,17 +404,17 @@ async fn a_job_that_redis_refuses_to_settle_is_given_up_in_the_end_and_holds_up_
         "+@all",
         "-del",
     ];
-    let _: String = lab.redis.ask(&user);
-    lab.put("uploads/some.zip", &archive(&["a.png", "b.png"]));
-    lab.put("uploads/broken.zip", b"no archive");
-    let zip = zip_pod(&lab, "pod-zip")
+    let _: String = cluster.redis.ask(&user);
+    cluster.put("uploads/some.zip", &archive(&["a.png", "b.png"]));
+    cluster.put("uploads/broken.zip", b"no archive");
+    let zip = zip_pod(&cluster, "pod-zip")
         .set("REDIS_USERNAME", "without-del")
         .set("REDIS_PASSWORD", "secret");
     let _zip = zip.set("MAX_CRASHES", "2").start();
-    let key = submit(&lab, "segmentation-zip", "uploads/some.zip", &FIELDS);
-    let other = submit(&lab, "segmentation-zip", "uploads/broken.zip", &FIELDS);
-    lab.wait_failed(&other);
-    let hash = lab.wait(&key);
+    let key = submit(&cluster, "segmentation-zip", "uploads/some.zip", &FIELDS);
+    let other = submit(&cluster, "segmentation-zip", "uploads/broken.zip", &FIELDS);
+    cluster.wait_failed(&other);
+    let hash = cluster.wait(&key);
     assert_eq!(
         (hash["status"].as_str(), hash["error_class"].as_str()),
         ("failed", "crash")
@@ -420,7 +424,8 @@ async fn a_job_that_redis_refuses_to_settle_is_given_up_in_the_end_and_holds_up_
         ("2", "3")
     );
     assert_eq!(
-        lab.redis
+        cluster
+            .redis
             .ask::<Vec<String>>(&["ZRANGE", "rc:dead:segmentation-zip", "0", "-1"]),
         [key]
     );
@@ -428,50 +433,50 @@ async fn a_job_that_redis_refuses_to_settle_is_given_up_in_the_end_and_holds_up_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn children_that_python_consumers_finish_are_found() {
-    let lab = lab().await;
-    lab.put("uploads/some.zip", &archive(&["a.png", "b.png"]));
-    lab.put("output/python.zip", &archive(&["python.tif"]));
-    let _zip = zip_pod(&lab, "pod-zip").start();
+    let cluster = cluster().await;
+    cluster.put("uploads/some.zip", &archive(&["a.png", "b.png"]));
+    cluster.put("output/python.zip", &archive(&["python.tif"]));
+    let _zip = zip_pod(&cluster, "pod-zip").start();
     let python = PythonConsumer::start(
-        lab.redis.connection(),
+        cluster.redis.connection(),
         "segmentation",
         "pod-py",
         Duration::from_millis(50),
     );
-    let hash = lab.wait_done(&submit(
-        &lab,
+    let hash = cluster.wait_done(&submit(
+        &cluster,
         "segmentation-zip",
         "uploads/some.zip",
         &FIELDS,
     ));
     assert_eq!(python.stop().len(), 2);
-    let names: Vec<_> = lab
+    let names: Vec<_> = cluster
         .result(&hash)
         .into_iter()
         .map(|(name, _)| name)
         .collect();
     assert_eq!(names, ["python.tif", "python_2.tif"]);
-    eventually("nothing is left behind", || is_quiet(&lab));
+    eventually("nothing is left behind", || is_quiet(&cluster));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn images_of_an_archive_share_requests() {
-    let (lab, s3) = (lab().await, S3Server::start());
+    let (cluster, s3) = (cluster().await, S3Server::start());
     let entries = (0..60).map(|n| (format!("{n}.tif"), noise(200 << 10, n)));
     put_on(
         &s3,
         "uploads/some.zip",
         &write_zip(entries).expect("it fits in memory"),
     );
-    let _zip = zip_pod_on(&lab, &s3).start();
-    let key = submit(&lab, "segmentation-zip", "uploads/some.zip", &FIELDS);
+    let _zip = zip_pod_on(&cluster, &s3).start();
+    let key = submit(&cluster, "segmentation-zip", "uploads/some.zip", &FIELDS);
     eventually("it waits for its children", || {
-        lab.redis.hash(&key)["status"] == "waiting"
+        cluster.redis.hash(&key)["status"] == "waiting"
     });
-    let children = children(&lab.redis.hash(&key));
+    let children = children(&cluster.redis.hash(&key));
     assert_eq!(children.len(), 60);
     for (n, child) in (0..).zip(&children) {
-        let image = &lab.redis.hash(child)["input_file_name"];
+        let image = &cluster.redis.hash(child)["input_file_name"];
         assert!(
             fs::read(s3.folder().join(image)).expect("an image") == noise(200 << 10, n),
             "{image}"
@@ -486,7 +491,7 @@ async fn images_of_an_archive_share_requests() {
 }
 
 /// Six children whose results are 3 MiB each.
-async fn six_large_results(lab: &Lab, s3: &S3Server) -> (PythonConsumer, String, Vec<u8>) {
+async fn six_large_results(cluster: &Cluster, s3: &S3Server) -> (PythonConsumer, String, Vec<u8>) {
     let names: Vec<_> = (0..6).map(|n| format!("{n}.png")).collect();
     put_on(
         s3,
@@ -500,30 +505,32 @@ async fn six_large_results(lab: &Lab, s3: &S3Server) -> (PythonConsumer, String,
         &write_zip([("labels.tif".to_owned(), labels.clone())]).expect("it fits in memory"),
     );
     let python = PythonConsumer::start(
-        lab.redis.connection(),
+        cluster.redis.connection(),
         "segmentation",
         "pod-py",
         Duration::from_millis(5),
     );
     (
         python,
-        submit(lab, "segmentation-zip", "uploads/some.zip", &FIELDS),
+        submit(cluster, "segmentation-zip", "uploads/some.zip", &FIELDS),
         labels,
     )
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_result_goes_up_in_parts_whatever_fails_meanwhile() {
-    let (lab, s3) = (lab().await, S3Server::start());
+    let (cluster, s3) = (cluster().await, S3Server::start());
     let mut left = 2;
     s3.fail_if(Fault::Status(503), move |seen| {
         let hit = left > 0 && (seen.is("PUT", "partNumber=2") || seen.is("POST", "uploadId="));
         left -= usize::from(hit);
         hit
     });
-    let _zip = zip_pod_on(&lab, &s3).set("MEMORY_BUDGET", "100Mi").start();
-    let (_python, key, labels) = six_large_results(&lab, &s3).await;
-    let hash = lab.wait_done(&key);
+    let _zip = zip_pod_on(&cluster, &s3)
+        .set("MEMORY_BUDGET", "100Mi")
+        .start();
+    let (_python, key, labels) = six_large_results(&cluster, &s3).await;
+    let hash = cluster.wait_done(&key);
     assert_eq!(
         (hash["total_jobs"].as_str(), hash["progress"].as_str()),
         ("6", "100")
@@ -556,25 +563,27 @@ async fn a_large_result_goes_up_in_parts_whatever_fails_meanwhile() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_result_that_cannot_be_stored_leaves_no_parts() {
-    let (lab, s3) = (lab().await, S3Server::start());
+    let (cluster, s3) = (cluster().await, S3Server::start());
     s3.fail_if(Fault::Status(403), |seen| seen.is("PUT", "partNumber=2"));
-    let _zip = zip_pod_on(&lab, &s3).start();
-    let (_python, key, _) = six_large_results(&lab, &s3).await;
-    let reason = lab.wait_failed(&key);
+    let _zip = zip_pod_on(&cluster, &s3).start();
+    let (_python, key, _) = six_large_results(&cluster, &s3).await;
+    let reason = cluster.wait_failed(&key);
     assert!(
         reason.starts_with("StorageError: s3://test-bucket denies access to `output/"),
         "{reason}"
     );
-    assert_eq!(lab.redis.hash(&key)["error_class"], "storage_write");
+    assert_eq!(cluster.redis.hash(&key)["error_class"], "storage_write");
     eventually("nothing is left in the bucket", || s3.open_uploads() == 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_that_must_stop_takes_its_parts_with_it() {
-    let (lab, s3) = (lab().await, S3Server::start());
+    let (cluster, s3) = (cluster().await, S3Server::start());
     s3.fail_if(Fault::Silence, |seen| seen.is("PUT", "partNumber=2"));
-    let mut zip = zip_pod_on(&lab, &s3).set("SHUTDOWN_GRACE", "0.1").start();
-    let (_python, key, _) = six_large_results(&lab, &s3).await;
+    let mut zip = zip_pod_on(&cluster, &s3)
+        .set("SHUTDOWN_GRACE", "0.1")
+        .start();
+    let (_python, key, _) = six_large_results(&cluster, &s3).await;
     eventually("a part is under way", || {
         s3.requests()
             .iter()
@@ -585,13 +594,13 @@ async fn a_consumer_that_must_stop_takes_its_parts_with_it() {
     assert!(zip.wait().success());
     assert_eq!(s3.open_uploads(), 0);
     s3.heal();
-    let _zip = zip_pod_on(&lab, &s3).start();
-    lab.wait_done(&key);
+    let _zip = zip_pod_on(&cluster, &s3).start();
+    cluster.wait_done(&key);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_that_is_replaced_while_it_is_read_is_read_again() {
-    let (lab, s3) = (lab().await, S3Server::start());
+    let (cluster, s3) = (cluster().await, S3Server::start());
     // So large that each image takes a request of its own.
     let archive = |names: [&str; 3], seed: u64| {
         let entries: Vec<_> = names
@@ -610,8 +619,8 @@ async fn an_archive_that_is_replaced_while_it_is_read_is_read_again() {
         fetched += usize::from(seen.is("GET", "some.zip"));
         fetched > 2
     });
-    let _zip = zip_pod_on(&lab, &s3).set("MAX_ATTEMPTS", "2").start();
-    let key = submit(&lab, "segmentation-zip", "uploads/some.zip", &FIELDS);
+    let _zip = zip_pod_on(&cluster, &s3).set("MAX_ATTEMPTS", "2").start();
+    let key = submit(&cluster, "segmentation-zip", "uploads/some.zip", &FIELDS);
     let reads = || {
         s3.requests()
             .iter()
@@ -626,26 +635,26 @@ async fn an_archive_that_is_replaced_while_it_is_read_is_read_again() {
     );
     s3.heal();
     eventually("it waits for its children", || {
-        lab.redis.hash(&key)["status"] == "waiting"
+        cluster.redis.hash(&key)["status"] == "waiting"
     });
-    let hash = lab.redis.hash(&key);
+    let hash = cluster.redis.hash(&key);
     let names: Vec<_> = children(&hash)
         .iter()
-        .map(|child| lab.redis.hash(child)["original_name"].clone())
+        .map(|child| cluster.redis.hash(child)["original_name"].clone())
         .collect();
     assert_eq!(names, ["d.tif", "e.tif", "f.tif"]);
-    let image = &lab.redis.hash(&children(&hash)[0])["input_file_name"];
+    let image = &cluster.redis.hash(&children(&hash)[0])["input_file_name"];
     assert!(fs::read(s3.folder().join(image)).expect("an image") == noise(5 << 20, 2));
     assert_eq!(hash["rc_attempts"], "1");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_that_a_python_consumer_has_expanded_is_taken_over() {
-    let lab = lab().await;
-    lab.put("uploads/a.png", IMAGE);
+    let cluster = cluster().await;
+    cluster.put("uploads/a.png", IMAGE);
     let (one, two) = ("segmentation:a.png:1", "segmentation:a.png:2");
-    lab.write_job(one, "uploads/a.png", &FIELDS);
-    lab.write_job(
+    cluster.write_job(one, "uploads/a.png", &FIELDS);
+    cluster.write_job(
         two,
         "uploads/a.png",
         &[
@@ -653,7 +662,7 @@ async fn an_archive_that_a_python_consumer_has_expanded_is_taken_over() {
             ("reason", "Traceback\nValueError: no"),
         ],
     );
-    let _: u32 = lab.redis.ask(&["LPUSH", "segmentation", one]);
+    let _: u32 = cluster.redis.ask(&["LPUSH", "segmentation", one]);
     let children = format!("{one},{two}");
     let parent = [
         ("status", "waiting"),
@@ -661,10 +670,10 @@ async fn an_archive_that_a_python_consumer_has_expanded_is_taken_over() {
         ("children:done", ""),
         ("children:failed", two),
     ];
-    let _zip = zip_pod(&lab, "pod-zip").start();
-    let _images = lab.pod("pod-1").start();
-    let hash = lab.wait_done(&submit(
-        &lab,
+    let _zip = zip_pod(&cluster, "pod-zip").start();
+    let _images = cluster.pod("pod-1").start();
+    let hash = cluster.wait_done(&submit(
+        &cluster,
         "segmentation-zip",
         "uploads/some.zip",
         &parent,
@@ -673,47 +682,50 @@ async fn an_archive_that_a_python_consumer_has_expanded_is_taken_over() {
         .into_owned()
         .collect();
     assert_eq!(failures, [(two.to_owned(), "ValueError: no".to_owned())]);
-    assert_eq!(lab.result(&hash).len(), 1);
+    assert_eq!(cluster.result(&hash).len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_children_come_back() {
-    let lab = lab().await;
+    let cluster = cluster().await;
     let entries = (0..10_000).map(|n| (format!("{n}.png"), b"no picture".to_vec()));
-    lab.put(
+    cluster.put(
         "uploads/some.zip",
         &write_zip(entries).expect("it fits in memory"),
     );
-    let _zip = zip_pod(&lab, "pod-zip").start();
-    let _images = lab
+    let _zip = zip_pod(&cluster, "pod-zip").start();
+    let _images = cluster
         .pod("pod-1")
         .set("CONCURRENCY", "4")
         .set("LOG_LEVEL", "ERROR")
         .start();
-    let key = submit(&lab, "segmentation-zip", "uploads/some.zip", &FIELDS);
+    let key = submit(&cluster, "segmentation-zip", "uploads/some.zip", &FIELDS);
     for _ in 0..5 {
-        if matches!(lab.redis.hash(&key)["status"].as_str(), "done" | "failed") {
+        if matches!(
+            cluster.redis.hash(&key)["status"].as_str(),
+            "done" | "failed"
+        ) {
             break;
         }
-        let before = lab.redis.hash(&key).get("progress").cloned();
+        let before = cluster.redis.hash(&key).get("progress").cloned();
         let goes_on = || {
-            let hash = lab.redis.hash(&key);
+            let hash = cluster.redis.hash(&key);
             hash["status"] == "done" || hash.get("progress").cloned() != before
         };
         eventually("it goes on", goes_on);
         tokio::time::sleep(Duration::from_secs(8)).await;
     }
-    let hash = lab.wait_done(&key);
+    let hash = cluster.wait_done(&key);
     assert_eq!(hash["total_jobs"], "10000");
     assert_eq!(
         url::form_urlencoded::parse(hash["failures"].as_bytes()).count(),
         10_000
     );
-    eventually("nothing is left behind", || is_quiet(&lab));
+    eventually("nothing is left behind", || is_quiet(&cluster));
 }
 
-fn tracking_pod(lab: &Lab) -> PodSettings {
-    let pod = lab
+fn tracking_pod(cluster: &Cluster) -> PodSettings {
+    let pod = cluster
         .pod("pod-track")
         .set("CONSUMER_TYPE", "caliban")
         .set("QUEUE", "caliban");
@@ -723,21 +735,21 @@ fn tracking_pod(lab: &Lab) -> PodSettings {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_movie_is_segmented_by_jobs_of_its_frames_and_tracked() {
-    let lab = lab().await;
-    lab.put("uploads/movie.tif", &movie(5));
-    let _track = tracking_pod(&lab).set("ISBI_OUTPUT", "true").start();
+    let cluster = cluster().await;
+    cluster.put("uploads/movie.tif", &movie(5));
+    let _track = tracking_pod(&cluster).set("ISBI_OUTPUT", "true").start();
     let key = submit(
-        &lab,
+        &cluster,
         "caliban",
         "uploads/movie.tif",
         &[("original_name", "some folder/movie.tif")],
     );
     eventually("it waits for its frames", || {
-        lab.redis.hash(&key).contains_key("children_total")
+        cluster.redis.hash(&key).contains_key("children_total")
     });
-    let frames = children(&lab.redis.hash(&key));
+    let frames = children(&cluster.redis.hash(&key));
     assert_eq!(frames.len(), 5);
-    let frame = lab.redis.hash(&frames[4]);
+    let frame = cluster.redis.hash(&frames[4]);
     assert!(
         frame["original_name"].ends_with("-some folder_movie.tif-tracking-frame-4.tif"),
         "{frame:?}"
@@ -757,8 +769,8 @@ async fn a_movie_is_segmented_by_jobs_of_its_frames_and_tracked() {
         ("", "pod-track")
     );
 
-    let _images = lab.pod("pod-1").start();
-    let hash = lab.wait_done(&key);
+    let _images = cluster.pod("pod-1").start();
+    let hash = cluster.wait_done(&key);
     assert_eq!(
         (hash["total_jobs"].as_str(), hash["progress"].as_str()),
         ("5", "100")
@@ -768,10 +780,10 @@ async fn a_movie_is_segmented_by_jobs_of_its_frames_and_tracked() {
     assert!(
         frames
             .iter()
-            .all(|frame| seconds(&hash) > seconds(&lab.redis.hash(frame))),
+            .all(|frame| seconds(&hash) > seconds(&cluster.redis.hash(frame))),
         "the frames' time counts"
     );
-    let result: HashMap<String, Vec<u8>> = lab.result(&hash).into_iter().collect();
+    let result: HashMap<String, Vec<u8>> = cluster.result(&hash).into_iter().collect();
     let labels = &result["some folder/movie_feature_0.tif"];
     let labels =
         images::decode(labels, "labels.tif", &Limits::default()).expect("a movie of labels");
@@ -789,21 +801,21 @@ async fn a_movie_is_segmented_by_jobs_of_its_frames_and_tracked() {
     eventually("the frames expire", || {
         frames
             .iter()
-            .all(|frame| lab.redis.ask::<i64>(&["TTL", frame]) > 0)
+            .all(|frame| cluster.redis.ask::<i64>(&["TTL", frame]) > 0)
     });
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_progress_of_a_movie_counts_every_frame_twice_and_never_goes_back() {
-    let lab = lab().await;
-    lab.put("uploads/movie.tif", &movie(8));
-    lab.models.faults().delay(Duration::from_millis(250));
-    let _track = tracking_pod(&lab).start();
-    let _images = lab.pod("pod-1").start();
-    let key = submit(&lab, "caliban", "uploads/movie.tif", &[]);
+    let cluster = cluster().await;
+    cluster.put("uploads/movie.tif", &movie(8));
+    cluster.models.faults().delay(Duration::from_millis(250));
+    let _track = tracking_pod(&cluster).start();
+    let _images = cluster.pod("pod-1").start();
+    let key = submit(&cluster, "caliban", "uploads/movie.tif", &[]);
     let mut seen = vec![0];
     eventually("it is done", || {
-        let hash = lab.redis.hash(&key);
+        let hash = cluster.redis.hash(&key);
         let now: u32 = hash
             .get("progress")
             .map_or(0, |progress| progress.parse().expect("a whole number"));
@@ -827,25 +839,26 @@ async fn the_progress_of_a_movie_counts_every_frame_twice_and_never_goes_back() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_movie_fails_with_its_first_frame_that_does() {
-    let lab = lab().await;
-    lab.put("uploads/movie.tif", &movie(20));
-    lab.models.faults().delay(Duration::from_millis(150));
-    lab.models
+    let cluster = cluster().await;
+    cluster.put("uploads/movie.tif", &movie(20));
+    cluster.models.faults().delay(Duration::from_millis(150));
+    cluster
+        .models
         .faults()
         .fail(Method::Predict, tonic::Code::InvalidArgument, 1);
-    let _track = tracking_pod(&lab).start();
-    let key = submit(&lab, "caliban", "uploads/movie.tif", &[]);
+    let _track = tracking_pod(&cluster).start();
+    let key = submit(&cluster, "caliban", "uploads/movie.tif", &[]);
     eventually("it waits for its frames", || {
-        lab.redis.hash(&key).contains_key("children_total")
+        cluster.redis.hash(&key).contains_key("children_total")
     });
-    let images = lab.pod("pod-1").start();
-    let reason = lab.wait_failed(&key);
+    let images = cluster.pod("pod-1").start();
+    let reason = cluster.wait_failed(&key);
     let start = "RuntimeError: Tracking failed during segmentation on frame 0. Segmentation Error: ModelServerError: ";
     assert!(reason.starts_with(start), "{reason}");
     drop(images);
-    let frames = children(&lab.redis.hash(&key));
+    let frames = children(&cluster.redis.hash(&key));
     eventually("no frame that has not begun is worked any more", || {
-        let hashes = frames.iter().map(|frame| lab.redis.hash(frame));
+        let hashes = frames.iter().map(|frame| cluster.redis.hash(frame));
         hashes
             .filter(|hash| hash["status"] == "new" && !hash.contains_key("rc_token"))
             .count()
@@ -853,7 +866,7 @@ async fn a_movie_fails_with_its_first_frame_that_does() {
     });
     let reasons = frames
         .iter()
-        .filter_map(|frame| lab.redis.hash(frame).remove("reason"));
+        .filter_map(|frame| cluster.redis.hash(frame).remove("reason"));
     let cancelled = reasons
         .filter(|reason| reason.contains("has ended"))
         .count();
@@ -862,14 +875,14 @@ async fn a_movie_fails_with_its_first_frame_that_does() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_movie_is_refused() {
-    let lab = lab().await;
-    lab.put(
+    let cluster = cluster().await;
+    cluster.put(
         "uploads/image.tif",
         &encode_tiff(Array2::<f32>::zeros((40, 40)).view().into_dyn()),
     );
-    lab.put("uploads/long.TIF", &movie(7));
-    let _track = tracking_pod(&lab).set("MAX_IMAGE_FRAMES", "6").start();
-    let reason = |name: &str| lab.wait_failed(&submit(&lab, "caliban", name, &[]));
+    cluster.put("uploads/long.TIF", &movie(7));
+    let _track = tracking_pod(&cluster).set("MAX_IMAGE_FRAMES", "6").start();
+    let reason = |name: &str| cluster.wait_failed(&submit(&cluster, "caliban", name, &[]));
     assert_eq!(
         reason("uploads/a.png"),
         "Invalid filetype for \"caliban\" job."
@@ -883,7 +896,7 @@ async fn what_is_no_movie_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn spots_are_listed_and_drawn() {
-    let lab = lab().await;
+    let cluster = cluster().await;
     let image = Array2::from_shape_fn((80, 80), |(row, column)| {
         match (row % 20).abs_diff(10).max((column % 20).abs_diff(10)) {
             0 => 1000.0_f32,
@@ -891,26 +904,26 @@ async fn spots_are_listed_and_drawn() {
             _ => 10.0,
         }
     });
-    lab.put("uploads/spots.tif", &encode_tiff(image.view().into_dyn()));
-    lab.put(
+    cluster.put("uploads/spots.tif", &encode_tiff(image.view().into_dyn()));
+    cluster.put(
         "uploads/flat.tif",
         &encode_tiff(Array2::<f32>::ones((80, 80)).view().into_dyn()),
     );
-    let _pod = lab
+    let _pod = cluster
         .pod("pod-spot")
         .set("CONSUMER_TYPE", "spot")
         .set("QUEUE", "spot")
         .set("POLARIS_THRESHOLD", "0.2")
         .start();
     let spots = |name: &str| {
-        let hash = lab.wait_done(&submit(
-            &lab,
+        let hash = cluster.wait_done(&submit(
+            &cluster,
             "spot",
             name,
             &[("original_name", "plate/spots.tif"), ("channels", "")],
         ));
         assert_eq!(hash["dim_order"], "YXC");
-        let result = lab.result(&hash);
+        let result = cluster.result(&hash);
         let names: Vec<_> = result.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["plate/spots_0.tif", "plate/spots_0.npy"]);
         images::npy::read_f64(&result[1].1, &Limits::default())
@@ -928,10 +941,13 @@ async fn spots_are_listed_and_drawn() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn spots_are_counted_by_the_cells_they_lie_in() {
-    let lab = lab().await;
-    lab.put("uploads/spot cells.tif", &spots_and_cells(2));
+    let cluster = cluster().await;
+    cluster.put("uploads/spot cells.tif", &spots_and_cells(2));
     let pod = |name: &str, kind: &str, queue: &str| {
-        lab.pod(name).set("CONSUMER_TYPE", kind).set("QUEUE", queue)
+        cluster
+            .pod(name)
+            .set("CONSUMER_TYPE", kind)
+            .set("QUEUE", queue)
     };
     let _polaris = pod("pod-polaris", "polaris", "polaris")
         .set("POLARIS_SCALE", "1")
@@ -939,16 +955,16 @@ async fn spots_are_counted_by_the_cells_they_lie_in() {
     let _spot = pod("pod-spot", "spot", "spot")
         .set("POLARIS_THRESHOLD", "0.2")
         .start();
-    let _images = lab.pod("pod-1").start();
+    let _images = cluster.pod("pod-1").start();
     let run = |kind: &str, channels: &str| {
         let fields = [
             ("segmentation_type", kind),
             ("channels", channels),
             ("original_name", "plate/spot cells.tif"),
         ];
-        submit(&lab, "polaris", "uploads/spot cells.tif", &fields)
+        submit(&cluster, "polaris", "uploads/spot cells.tif", &fields)
     };
-    let result = lab.result(&lab.wait_done(&run("cell culture", "0,1,")));
+    let result = cluster.result(&cluster.wait_done(&run("cell culture", "0,1,")));
     let names: Vec<_> = result.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(
         names,
@@ -966,17 +982,17 @@ async fn spots_are_counted_by_the_cells_they_lie_in() {
         "{table}"
     );
 
-    let result = lab.result(&lab.wait_done(&run("none", "0,,")));
+    let result = cluster.result(&cluster.wait_done(&run("none", "0,,")));
     assert!(
         result.len() == 1 && result[0].1.starts_with(b"x,y\r\n"),
         "{result:?}"
     );
-    let reason = lab.wait_failed(&run("tissue", "0,1,"));
+    let reason = cluster.wait_failed(&run("tissue", "0,1,"));
     assert!(
         reason.starts_with("ValueError: tissue needs a nuclear and a membrane channel"),
         "{reason}"
     );
-    let reason = lab.wait_failed(&run("cell culture", "0,1,2"));
+    let reason = cluster.wait_failed(&run("cell culture", "0,1,2"));
     assert!(
         reason.contains("Input image has 2 channels but 3 channels were specified"),
         "{reason}"
@@ -985,10 +1001,11 @@ async fn spots_are_counted_by_the_cells_they_lie_in() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn spots_in_tissue_are_counted_by_cells_and_nuclei() {
-    let lab = lab().await;
-    lab.put("uploads/tissue.tif", &spots_and_cells(3));
+    let cluster = cluster().await;
+    cluster.put("uploads/tissue.tif", &spots_and_cells(3));
     let pod = |kind: &str| {
-        lab.pod(&format!("pod-{kind}"))
+        cluster
+            .pod(&format!("pod-{kind}"))
             .set("CONSUMER_TYPE", kind)
             .set("QUEUE", kind)
     };
@@ -999,17 +1016,17 @@ async fn spots_in_tissue_are_counted_by_cells_and_nuclei() {
         ("channels", "0,1,2"),
         ("original_name", "plate/tissue.tif"),
     ];
-    let key = submit(&lab, "polaris", "uploads/tissue.tif", &fields);
+    let key = submit(&cluster, "polaris", "uploads/tissue.tif", &fields);
     eventually("there is a job for the cells", || {
-        !lab.redis.list("mesmer").is_empty()
+        !cluster.redis.list("mesmer").is_empty()
     });
-    let child = lab.redis.hash(&lab.redis.list("mesmer")[0]);
+    let child = cluster.redis.hash(&cluster.redis.list("mesmer")[0]);
     assert_eq!(
         (child["channels"].as_str(), child["scale"].as_str()),
         ("", "1")
     );
     let image = images::decode(
-        &lab.object(&child["input_file_name"]),
+        &cluster.object(&child["input_file_name"]),
         "tissue.tif",
         &Limits::default(),
     );
@@ -1020,9 +1037,9 @@ async fn spots_in_tissue_are_counted_by_cells_and_nuclei() {
     );
 
     let _mesmer = pod("mesmer").set("MESMER_COMPARTMENT", "both").start();
-    let hash = lab.wait_done(&key);
+    let hash = cluster.wait_done(&key);
     assert_eq!(hash["total_jobs"], "2");
-    let result = lab.result(&hash);
+    let result = cluster.result(&hash);
     let names: Vec<_> = result.iter().map(|(name, _)| name.as_str()).collect();
     let labels = [0, 1].map(|kind| format!("plate/tissue_batch_0_feature_{kind}.tif"));
     assert_eq!(names, [&labels[0], &labels[1], "plate/tissue_0.csv"]);

@@ -1,14 +1,14 @@
 //! The mesmer consumer as a Kiosk meets it: the real program, a real Redis, a bucket, and a gRPC model server.
 
-mod peers;
-
 use ndarray::{Array3, ArrayD, Axis, stack};
-use peers::lab::Lab;
-use peers::redis::assert_stages_in_order;
 use redis_consumer::images::{self, Limits, encode_tiff};
 use redis_consumer::serving::Method;
 
-const NUCLEI: &[u8] = include_bytes!("fixtures/nuclei/dsb2018_777f7c42.png");
+use crate::peers;
+use crate::peers::cluster::Cluster;
+use crate::peers::redis::assert_stages_in_order;
+
+const NUCLEI: &[u8] = include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png");
 const INPUT: &str = "uploads/tissue.tif";
 
 /// Two channels `[row, column, channel]`: nuclei, and the same a little larger as membranes.
@@ -23,10 +23,10 @@ fn tissue() -> Array3<f32> {
         .expect("three axes")
 }
 
-async fn lab(image: ArrayD<f32>) -> Lab {
-    let lab = Lab::open().await;
-    lab.put(INPUT, &encode_tiff(image.view()));
-    lab
+async fn cluster(image: ArrayD<f32>) -> Cluster {
+    let cluster = Cluster::open().await;
+    cluster.put(INPUT, &encode_tiff(image.view()));
+    cluster
 }
 
 fn labels(tiff: &[u8]) -> ArrayD<f32> {
@@ -39,20 +39,21 @@ fn cells(tiff: &[u8]) -> usize {
         .fold(0.0_f32, |most, &label| most.max(label)) as usize
 }
 
-fn pod(lab: &Lab) -> peers::lab::PodSettings {
-    lab.pod("pod-1").set("CONSUMER_TYPE", "mesmer")
+fn pod(cluster: &Cluster) -> peers::cluster::PodSettings {
+    cluster.pod("pod-1").set("CONSUMER_TYPE", "mesmer")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_compartments_come_as_two_features_with_the_statuses_of_the_contract() {
-    let lab = lab(tissue().into_dyn()).await;
-    lab.models
+    let cluster = cluster(tissue().into_dyn()).await;
+    cluster
+        .models
         .faults()
         .delay(std::time::Duration::from_millis(700));
-    let _pod = pod(&lab).set("MESMER_COMPARTMENT", "both").start();
-    let monitor = lab.redis.monitor();
-    let hash = lab.wait_done(&lab.submit(INPUT, &[("channels", "0,1")]));
-    let lines = monitor.lines(&lab.redis);
+    let _pod = pod(&cluster).set("MESMER_COMPARTMENT", "both").start();
+    let monitor = cluster.redis.monitor();
+    let hash = cluster.wait_done(&cluster.submit(INPUT, &[("channels", "0,1")]));
+    let lines = monitor.lines(&cluster.redis);
     assert_stages_in_order(&lines);
     assert!(
         !lines
@@ -62,7 +63,7 @@ async fn both_compartments_come_as_two_features_with_the_statuses_of_the_contrac
     );
     assert_eq!(hash["dim_order"], "YXC");
 
-    let entries = lab.result(&hash);
+    let entries = cluster.result(&hash);
     let names: Vec<_> = entries.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(
         names,
@@ -79,24 +80,27 @@ async fn both_compartments_come_as_two_features_with_the_statuses_of_the_contrac
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_job_chooses_compartment_and_channels_over_the_environment() {
-    let lab = lab(tissue()
-        .permuted_axes([2, 0, 1])
-        .as_standard_layout()
-        .into_owned()
-        .into_dyn())
+    let cluster = cluster(
+        tissue()
+            .permuted_axes([2, 0, 1])
+            .as_standard_layout()
+            .into_owned()
+            .into_dyn(),
+    )
     .await;
-    let _pod = pod(&lab).set("MESMER_COMPARTMENT", "both").start();
-    let first = lab.wait_done(&lab.submit(INPUT, &[("channels", ""), ("compartment", "nuclear")]));
-    let swapped =
-        lab.wait_done(&lab.submit(INPUT, &[("channels", "1,0"), ("compartment", "nuclear")]));
+    let _pod = pod(&cluster).set("MESMER_COMPARTMENT", "both").start();
+    let first =
+        cluster.wait_done(&cluster.submit(INPUT, &[("channels", ""), ("compartment", "nuclear")]));
+    let swapped = cluster
+        .wait_done(&cluster.submit(INPUT, &[("channels", "1,0"), ("compartment", "nuclear")]));
     assert_eq!(first["dim_order"], "CYX");
-    let (first, swapped) = (lab.result(&first), lab.result(&swapped));
+    let (first, swapped) = (cluster.result(&first), cluster.result(&swapped));
     assert_eq!((first.len(), swapped.len()), (1, 1), "one compartment each");
     assert_ne!(
         first[0].1, swapped[0].1,
         "the nuclear channel is another one"
     );
-    let seen = lab.models.faults().seen();
+    let seen = cluster.models.faults().seen();
     assert!(
         seen.iter()
             .filter(|seen| seen.method == Method::Predict)
@@ -106,19 +110,19 @@ async fn the_job_chooses_compartment_and_channels_over_the_environment() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_scale_resizes_for_the_model_and_back() {
-    let lab = lab(tissue().into_dyn()).await;
-    let _pod = pod(&lab).set("CONSUMER_TYPE", "multiplex").start();
-    let hash = lab.wait_done(&lab.submit(INPUT, &[("channels", ""), ("scale", "1.4")]));
-    let entries = lab.result(&hash);
+    let cluster = cluster(tissue().into_dyn()).await;
+    let _pod = pod(&cluster).set("CONSUMER_TYPE", "multiplex").start();
+    let hash = cluster.wait_done(&cluster.submit(INPUT, &[("channels", ""), ("scale", "1.4")]));
+    let entries = cluster.result(&hash);
     let (rows, columns, _) = tissue().dim();
     assert_eq!(labels(&entries[0].1).shape(), [1, rows, columns]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_worked_fails_with_a_reason_that_says_what_to_mend() {
-    let lab = lab(tissue().into_dyn()).await;
-    let _pod = pod(&lab).set("MAX_IMAGE_WIDTH", "4096").start();
-    let reason = |fields: &[(&str, &str)]| lab.wait_failed(&lab.submit(INPUT, fields));
+    let cluster = cluster(tissue().into_dyn()).await;
+    let _pod = pod(&cluster).set("MAX_IMAGE_WIDTH", "4096").start();
+    let reason = |fields: &[(&str, &str)]| cluster.wait_failed(&cluster.submit(INPUT, fields));
     let wrong = reason(&[("channels", ""), ("compartment", "membrane")]);
     assert_eq!(
         wrong,
@@ -139,17 +143,17 @@ async fn what_cannot_be_worked_fails_with_a_reason_that_says_what_to_mend() {
     let wrong = reason(&[("channels", ""), ("scale", "100")]);
     assert!(wrong.contains("scale 100 is not between"), "{wrong}");
 
-    lab.put(
+    cluster.put(
         "uploads/gray.tif",
         &encode_tiff(tissue().index_axis(Axis(2), 0).into_dyn()),
     );
-    let wrong = lab.wait_failed(&lab.submit("uploads/gray.tif", &[("channels", "")]));
+    let wrong = cluster.wait_failed(&cluster.submit("uploads/gray.tif", &[("channels", "")]));
     assert_eq!(
         wrong,
         "ValueError: image has 3 axes, batch included, but the model takes 4"
     );
-    lab.put("uploads/tissue.zip", b"PK");
-    let wrong = lab.wait_failed(&lab.submit("uploads/tissue.zip", &[]));
+    cluster.put("uploads/tissue.zip", b"PK");
+    let wrong = cluster.wait_failed(&cluster.submit("uploads/tissue.zip", &[]));
     assert!(
         wrong.contains("Invalid filetype for \"segmentation\" job."),
         "{wrong}"
@@ -158,10 +162,10 @@ async fn what_cannot_be_worked_fails_with_a_reason_that_says_what_to_mend() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_with_other_outputs_is_refused() {
-    let lab = lab(tissue().into_dyn()).await;
-    lab.put("uploads/gray.tif", &encode_tiff(tissue().into_dyn().view()));
-    let _pod = pod(&lab).set("MESMER_MODEL", "TwoHeads:1").start();
-    let reason = lab.wait_failed(&lab.submit(INPUT, &[("channels", "")]));
+    let cluster = cluster(tissue().into_dyn()).await;
+    cluster.put("uploads/gray.tif", &encode_tiff(tissue().into_dyn().view()));
+    let _pod = pod(&cluster).set("MESMER_MODEL", "TwoHeads:1").start();
+    let reason = cluster.wait_failed(&cluster.submit(INPUT, &[("channels", "")]));
     assert!(
         reason.contains("answered 2 outputs, this analysis needs one with 4"),
         "{reason}"

@@ -155,7 +155,7 @@ fn the_reference_of_settings_is_up_to_date() {
         .output();
     let printed =
         String::from_utf8(output.expect("the program starts").stdout).expect("it prints text");
-    let written = include_str!("../docs/settings.md");
+    let written = include_str!("../../docs/settings.md");
     assert!(
         printed == written,
         "make it anew: redis-consumer settings --reference >docs/settings.md"

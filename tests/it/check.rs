@@ -1,32 +1,32 @@
 //! `redis-consumer check` against real peers, sound and unsound ones.
 
-mod peers;
-
 use std::process::{Command, Output};
 
-use peers::lab::{Lab, eventually};
-use peers::redis::{Redis, Replica};
-use peers::s3::{Fault, S3Server};
 use serde_json::Value;
 
-async fn lab() -> Lab {
+use crate::peers;
+use crate::peers::cluster::{Cluster, eventually};
+use crate::peers::redis::{Redis, Replica};
+use crate::peers::s3::{Fault, S3Server};
+
+async fn cluster() -> Cluster {
     let models = vec![
-        peers::boxq::model("nuclear", "NuclearSegmentation:6", [64, 64]),
-        peers::boxq::model("cytoplasm", "CytoplasmSegmentation:5", [64, 64]),
-        peers::boxq::model("mesmer", "MultiplexSegmentation:9", [64, 64]),
+        peers::exact_models::model("nuclear", "NuclearSegmentation:6", [64, 64]),
+        peers::exact_models::model("cytoplasm", "CytoplasmSegmentation:5", [64, 64]),
+        peers::exact_models::model("mesmer", "MultiplexSegmentation:9", [64, 64]),
     ];
-    Lab::with(Redis::start(), models).await
+    Cluster::with(Redis::start(), models).await
 }
 
-fn check(lab: &Lab, arguments: &[&str], changes: &[(&str, &str)]) -> Output {
-    let models = lab.models.address();
+fn check(cluster: &Cluster, arguments: &[&str], changes: &[(&str, &str)]) -> Output {
+    let models = cluster.models.address();
     Command::new(env!("CARGO_BIN_EXE_redis-consumer"))
         .arg("check")
         .args(arguments)
         .env_clear()
         .env("REDIS_HOST", "127.0.0.1")
-        .env("REDIS_PORT", lab.redis.port().to_string())
-        .env("STORAGE_BUCKET", lab.bucket_url())
+        .env("REDIS_PORT", cluster.redis.port().to_string())
+        .env("STORAGE_BUCKET", cluster.bucket_url())
         .env("TF_HOST", models.ip().to_string())
         .env("TF_PORT", models.port().to_string())
         .envs(changes.iter().copied())
@@ -58,8 +58,8 @@ fn lines(output: &Output, part: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sound_installation_is_found_sound() {
-    let lab = lab().await;
-    let output = check(&lab, &[], &[("QUEUE", "segmentation")]);
+    let cluster = cluster().await;
+    let output = check(&cluster, &[], &[("QUEUE", "segmentation")]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(0), "{text}");
     for part in [
@@ -86,9 +86,9 @@ async fn a_sound_installation_is_found_sound() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_is_told_with_its_remedy() {
-    let lab = lab().await;
+    let cluster = cluster().await;
     let of = |part: &str, changes: &[(&str, &str)]| {
-        let output = check(&lab, &["--json"], changes);
+        let output = check(&cluster, &["--json"], changes);
         (output.status.code(), lines(&output, part).join("\n"))
     };
     let (status, text) = of("CONCURRENCY", &[("CONCURRENCY", "many")]);
@@ -146,14 +146,14 @@ async fn what_is_wrong_is_told_with_its_remedy() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bucket_is_written_read_and_fetched_as_users_do() {
-    let lab = lab().await;
+    let cluster = cluster().await;
     let bucket = S3Server::start();
     let settings = bucket.environment();
     let settings: Vec<_> = settings
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .collect();
-    let output = check(&lab, &["--json"], &settings);
+    let output = check(&cluster, &["--json"], &settings);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(lines(&output, "bucket").len(), 2);
     let [found] = lines(&output, "results").try_into().expect("one line");
@@ -164,7 +164,7 @@ async fn a_bucket_is_written_read_and_fetched_as_users_do() {
         "{found}"
     );
     bucket.fail_next(1, Fault::Status(403));
-    let output = check(&lab, &["--json"], &settings);
+    let output = check(&cluster, &["--json"], &settings);
     assert_eq!(output.status.code(), Some(4), "{output:?}");
     assert!(
         lines(&output, "bucket")[0].starts_with("wrong writing: "),
@@ -174,11 +174,11 @@ async fn a_bucket_is_written_read_and_fetched_as_users_do() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_loses_jobs_is_told() {
-    let lab = lab().await;
-    let _: String = lab
+    let cluster = cluster().await;
+    let _: String = cluster
         .redis
         .ask(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
-    let output = check(&lab, &["--json"], &[]);
+    let output = check(&cluster, &["--json"], &[]);
     assert_eq!(output.status.code(), Some(0));
     assert!(
         lines(&output, "redis")
@@ -187,10 +187,10 @@ async fn a_redis_that_loses_jobs_is_told() {
         "{output:?}"
     );
 
-    let replica = Replica::start(&lab.redis);
-    replica.catch_up(&lab.redis);
+    let replica = Replica::start(&cluster.redis);
+    replica.catch_up(&cluster.redis);
     let port = replica.redis.port().to_string();
-    let output = check(&lab, &["--json"], &[("REDIS_PORT", &port)]);
+    let output = check(&cluster, &["--json"], &[("REDIS_PORT", &port)]);
     assert_eq!(output.status.code(), Some(4));
     assert!(
         lines(&output, "redis")
@@ -198,5 +198,5 @@ async fn a_redis_that_loses_jobs_is_told() {
             .any(|line| line.contains("it takes no writes")),
         "{output:?}"
     );
-    eventually("nothing was left", || lab.redis.keys("rc:*").is_empty());
+    eventually("nothing was left", || cluster.redis.keys("rc:*").is_empty());
 }

@@ -1,5 +1,4 @@
 //! A server that answers with prepared bytes and remembers what it was asked: for peers nobody can run in a test.
-#![allow(dead_code, reason = "every test program uses its own part of it")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,13 +16,13 @@ pub(crate) enum Answer {
 }
 
 /// The running server. Answers are used up in order; the last one is repeated.
-pub(crate) struct Canned {
+pub(crate) struct ScriptedHttp {
     /// `http://127.0.0.1:<port>`.
     pub(crate) endpoint: String,
     seen: Arc<Mutex<Vec<String>>>,
 }
 
-impl Canned {
+impl ScriptedHttp {
     /// Starts a server on the runtime of the caller.
     pub(crate) async fn start(answers: Vec<Answer>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
