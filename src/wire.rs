@@ -80,10 +80,7 @@ pub(crate) mod field {
 }
 
 /// Names of fields that only scripts write and read.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "scripts spell them; a test holds them to these")
-)]
+#[expect(dead_code, reason = "scripts spell them; a test holds them to these")]
 pub(crate) mod script_field {
     /// Whether the first failure of a child ends the wait of its parent.
     pub(crate) const CHILDREN_FAIL_FAST: &str = "children_fail_fast";
