@@ -5,8 +5,10 @@
 
 use std::time::Duration;
 
+use bioimage::{AxesError, MovieError, TrackFileError};
+use cell_analysis::tracking::TrackingError;
+
 use crate::failure::{Class, InvalidInput, TooLarge, Unsupported};
-use crate::images::{self, AxesError, MovieError, TrackFileError};
 use crate::job::{InvalidFileType, Status};
 use crate::serving;
 use crate::storage::archive::ArchiveError;
@@ -85,15 +87,16 @@ fn class_of(cause: &(dyn std::error::Error + 'static)) -> Option<Class> {
         .or_else(|| cause.downcast_ref().map(of_axes))
         .or_else(|| cause.downcast_ref().map(of_movie))
         .or_else(|| cause.downcast_ref().and_then(of_track_file))
+        .or_else(|| cause.downcast_ref().map(of_tracking))
         .or_else(|| cause.downcast_ref().map(of_archive))
         .or_else(|| cause.downcast_ref().map(of_storage))
         .or_else(|| cause.downcast_ref().map(of_serving))
 }
 
-fn of_image(error: &images::Error) -> Class {
+fn of_image(error: &bioimage::Error) -> Class {
     match error {
-        images::Error::Unsupported(_) => Class::Unsupported,
-        images::Error::TooLarge { .. } => Class::TooLarge,
+        bioimage::Error::Unsupported(_) => Class::Unsupported,
+        bioimage::Error::TooLarge { .. } => Class::TooLarge,
         _ => Class::InvalidInput,
     }
 }
@@ -117,6 +120,16 @@ fn of_track_file(error: &TrackFileError) -> Option<Class> {
         // Its source says more.
         TrackFileError::Array { .. } => None,
         _ => Some(Class::InvalidInput),
+    }
+}
+
+fn of_tracking(error: &TrackingError) -> Class {
+    match error {
+        TrackingError::Shape(_)
+        | TrackingError::Frame { .. }
+        | TrackingError::UnreadableLineage(_)
+        | TrackingError::MissingLabel(_)
+        | TrackingError::LabelTooLarge(_) => Class::InvalidInput,
     }
 }
 
@@ -182,7 +195,7 @@ mod tests {
         assert_eq!(class(&error), Class::ModelUnavailable);
         assert_eq!(class(&anyhow::anyhow!("odd")), Class::Internal);
         assert_eq!(
-            class(&images::Error::Unsupported("palettes".to_owned()).into()),
+            class(&bioimage::Error::Unsupported("palettes".to_owned()).into()),
             Class::Unsupported
         );
         assert_eq!(class(&Panicked("oh".to_owned()).into()), Class::Crash);

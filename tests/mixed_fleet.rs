@@ -5,13 +5,13 @@ mod peers;
 use std::collections::HashMap;
 use std::time::Duration;
 
+use bioimage::{Limits, encode_tiff, npy};
 use ndarray::{Array2, Axis, array};
 use peers::kiosk::{PythonConsumer, PythonParent};
 use peers::lab::{Lab, PodSettings, eventually};
 use peers::redis::Redis;
 use peers::scenes::{movie, spots_and_cells};
 use peers::{boxq, graph_models, spot_model};
-use redis_consumer::images::{self, Limits, encode_tiff, npy};
 use redis_consumer::serving::ModelId;
 use redis_consumer::storage::archive::write_zip;
 use serde_json::Value;
@@ -81,7 +81,7 @@ fn result(lab: &Lab, key: &str) -> Vec<(String, Vec<u8>)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn frames_that_a_python_parent_has_queued_are_segmented() {
     let lab = lab().await;
-    let frames = images::decode(&movie(3), "movie.tif", &Limits::default()).expect("a movie");
+    let frames = bioimage::decode(&movie(3), "movie.tif", &Limits::default()).expect("a movie");
     let mut parent = PythonParent::new(lab.redis.connection());
     // As the newest parents do, and as those up to 0.8.4 did.
     let newest = [("channels", "0,,"), ("dimension_order", "XY")];
@@ -103,8 +103,8 @@ async fn frames_that_a_python_parent_has_queued_are_segmented() {
     for key in parent.wait().expect("all are done") {
         let entries = result(&lab, &key);
         assert_eq!(entries.len(), 1, "{key} has exactly one file");
-        let labels = images::squeeze(
-            images::decode(&entries[0].1, "labels.tif", &Limits::default()).expect("labels"),
+        let labels = bioimage::squeeze(
+            bioimage::decode(&entries[0].1, "labels.tif", &Limits::default()).expect("labels"),
         );
         assert_eq!(labels.shape(), [96, 96]);
         let squares = [labels[&[31, 30][..]], labels[&[59, 66][..]]];
@@ -130,7 +130,7 @@ async fn frames_that_a_python_parent_has_queued_are_segmented() {
 async fn parts_that_a_python_polaris_has_queued_are_worked() {
     let lab = lab().await;
     let image =
-        images::decode(&spots_and_cells(2), "image.tif", &Limits::default()).expect("an image");
+        bioimage::decode(&spots_and_cells(2), "image.tif", &Limits::default()).expect("an image");
     let plane = |channel| image.index_axis(Axis(2), channel).to_owned();
     let mut parent = PythonParent::new(lab.redis.connection());
     let of_all = [("scale", "1"), ("dimension_order", "BXY")];
