@@ -13,30 +13,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("kubernetes", &["settings"]),
     ("compute", &[]),
     ("memory", &["failure", "settings"]),
-    ("analysis", &["analysis"]),
-    ("tracking", &["tracking", "analysis", "failure"]),
-    ("images", &["images"]),
-    (
-        "storage",
-        &["storage", "settings", "images", "metrics", "traces"],
-    ),
+    ("storage", &["storage", "settings", "metrics", "traces"]),
     ("serving", &["serving", "settings", "metrics", "traces"]),
     ("queue", &["queue", "settings", "job", "metrics", "traces"]),
     ("job", &["queue", "failure", "traces"]),
-    (
-        "reason",
-        &["failure", "images", "job", "serving", "storage"],
-    ),
+    ("reason", &["failure", "job", "serving", "storage"]),
     (
         "applications",
-        &[
-            "applications",
-            "tracking",
-            "analysis",
-            "serving",
-            "compute",
-            "failure",
-        ],
+        &["applications", "serving", "compute", "failure"],
     ),
     (
         "consumer",
@@ -58,7 +42,6 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "compute",
             "consumer",
             "failure",
-            "images",
             "job",
             "memory",
             "serving",
@@ -92,9 +75,6 @@ const MAY_USE: &[(&str, &[&str])] = &[
 /// Modules that wire others together and may use anything.
 const ROOTS: [&str; 6] = ["lib", "main", "cli", "daemon", "demo", "ops"];
 
-/// Modules that know arrays only.
-const PURE: [&str; 3] = ["analysis", "images", "tracking"];
-
 #[test]
 fn every_module_uses_only_what_the_table_allows() {
     let mut wrong = Vec::new();
@@ -118,22 +98,6 @@ fn every_module_uses_only_what_the_table_allows() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-#[test]
-fn pure_modules_know_no_runtime() {
-    for (module, text, file) in sources()
-        .into_iter()
-        .filter(|(module, ..)| PURE.contains(&module.as_str()))
-    {
-        for word in ["tokio", "async fn", "async move", "std::env", "std::net"] {
-            assert!(
-                !text.contains(word),
-                "{}: `{module}` must not contain `{word}`",
-                file.display()
-            );
-        }
-    }
 }
 
 #[test]
