@@ -11,14 +11,14 @@ use prometheus_client::registry::Registry;
 use redis::{ErrorKind, RedisError};
 
 use super::{Queue, Recovered, Settled};
-use crate::metrics::{Counters, Histograms, Moment, call_seconds};
+use crate::metrics::{Counters, Histograms, LastTime, call_seconds};
 
 /// Counters of a queue; clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct QueueMetrics {
     pub(super) link: LinkMetrics,
     /// When Redis last answered a claim, with a job or without one.
-    pub(super) last_fetch: Moment,
+    pub(super) last_fetch: LastTime,
     jobs: Counters<Ended>,
     rescued: Counters<Cause>,
     leases_lost: Counter,
@@ -35,7 +35,7 @@ pub(super) struct LinkMetrics {
     /// The master that was connected to last.
     master: Arc<Mutex<Option<(String, u16)>>>,
     /// When Redis last answered anything.
-    pub(super) last_answer: Moment,
+    pub(super) last_answer: LastTime,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -67,7 +67,7 @@ impl Default for QueueMetrics {
     fn default() -> Self {
         let metrics = Self {
             link: LinkMetrics::default(),
-            last_fetch: Moment::default(),
+            last_fetch: LastTime::default(),
             jobs: Counters::default(),
             rescued: Counters::default(),
             leases_lost: Counter::default(),
@@ -93,7 +93,7 @@ impl Default for LinkMetrics {
             failovers: Counter::default(),
             scripts: Histograms::new_with_constructor(call_seconds),
             master: Arc::default(),
-            last_answer: Moment::default(),
+            last_answer: LastTime::default(),
         };
         KINDS
             .iter()
@@ -114,7 +114,7 @@ impl Queue {
     }
 
     /// When Redis last answered a claim, with a job or without one.
-    pub(crate) fn last_fetch(&self) -> &Moment {
+    pub(crate) fn last_fetch(&self) -> &LastTime {
         &self.inner.metrics.last_fetch
     }
 
@@ -124,7 +124,7 @@ impl Queue {
     }
 
     /// When Redis last answered anything.
-    pub(crate) fn last_answer(&self) -> &Moment {
+    pub(crate) fn last_answer(&self) -> &LastTime {
         &self.inner.metrics.link.last_answer
     }
 }

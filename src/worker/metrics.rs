@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 
 use crate::failure::Class;
 use crate::job::{Custody, Status};
-use crate::metrics::{Counters, Histograms, Moment, work_seconds};
+use crate::metrics::{Counters, Histograms, LastTime, work_seconds};
 
 /// Counters of the worker; clones share them.
 #[derive(Clone, Debug)]
@@ -30,12 +30,12 @@ pub(crate) struct WorkerMetrics {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Signs {
     /// When the watch over running jobs went round last.
-    pub(crate) beat: Moment,
+    pub(crate) beat: LastTime,
     started: Arc<AtomicBool>,
     busy: Arc<AtomicUsize>,
-    busy_since: Moment,
+    busy_since: LastTime,
     /// When a slot was last let go.
-    pub(crate) freed: Moment,
+    pub(crate) freed: LastTime,
 }
 
 /// A slot is busy until the value is dropped.

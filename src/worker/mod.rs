@@ -21,11 +21,11 @@ pub(crate) use self::policy::Policy;
 use crate::consumer::{Consumer, Outcome};
 use crate::failure::Class;
 use crate::job::{self, Children, Custody, Job, Output, Status};
-use crate::memory::Memory;
+use crate::memory::MemoryBudget;
 use crate::queue::{self, Claim, Queue, RawFields, Settled};
 use crate::reason::{self, Panicked, Poison, StageDeadline};
 use crate::serving;
-use crate::traces::{self, Message, Traces};
+use crate::traces::{self, JobSpan, Traces};
 
 /// Pause after an error that waiting does not cure, so that it does not fill the log.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(5);
@@ -43,7 +43,7 @@ pub(crate) struct Worker {
     /// No job is claimed while the model server is known to be away …
     pub(crate) serving: serving::Client,
     /// … or jobs wait for memory.
-    pub(crate) memory: Memory,
+    pub(crate) memory: MemoryBudget,
     pub(crate) policy: Policy,
     pub(crate) metrics: WorkerMetrics,
     pub(crate) traces: Traces,
@@ -188,20 +188,20 @@ impl Worker {
         let span =
             info_span!(target: traces::TARGET, "process", otel.name = name, otel.kind = "consumer");
         let context = job::trace_context(fields);
-        let message = Message {
+        let job = JobSpan {
             key: &key,
             slot,
             server: &server,
             context: &context,
         };
-        self.traces.begin(&span, message, asked);
+        self.traces.begin(&span, job, asked);
         span
     }
 
     /// Waits until jobs can be worked: the model server is not known to be down, and no job waits for memory.
     async fn peers_are_there(&self) {
         self.serving.is_up().await;
-        self.memory.is_free().await;
+        self.memory.until_free().await;
     }
 
     async fn work(&self, job: Job, spans: &Spans, watch: &Watch, deadline: &CancellationToken) {
