@@ -10,16 +10,16 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Level, info, warn};
 
 use crate::cli::LogSettings;
-use crate::consumer::{Build, Clients, Registry};
+use crate::consumer::{Clients, Factory, Registry};
 use crate::http::{HttpSettings, Observed, Server};
 use crate::kubernetes::deletion_cost::{self, DeletionCostSettings};
 use crate::memory::MemoryBudget;
-use crate::queue::{MetadataStore, Queue, QueueSettings, Recovered};
+use crate::queue::{MetadataStore, Queue, QueueSettings, Reclaimed};
 use crate::serving::{self, MetadataCache, ModelId, ServingSettings};
 use crate::settings::{Entry, Env, Origin, Problems, Reader};
 use crate::storage::{Storage, StorageSettings};
 use crate::traces::{TraceSettings, Traces, WorkerIdentity};
-use crate::worker::{Policy, Worker, WorkerMetrics};
+use crate::worker::{RetryPolicy, Worker, WorkerMetrics};
 
 /// Variables of long-gone versions that change nothing today.
 const FORGOTTEN: [&str; 8] = [
@@ -39,12 +39,12 @@ pub(crate) struct Configured {
     pub(crate) warnings: Vec<String>,
     pub(crate) log: LogSettings,
     pub(crate) kind: &'static str,
-    pub(crate) build: Build,
+    pub(crate) build: Factory,
     pub(crate) queue: QueueSettings,
     pub(crate) storage: StorageSettings,
     pub(crate) serving: ServingSettings,
     memory: MemoryBudget,
-    policy: Policy,
+    policy: RetryPolicy,
     http: HttpSettings,
     deletion_cost: DeletionCostSettings,
     traces: TraceSettings,
@@ -76,7 +76,7 @@ pub(crate) fn configure(registry: &Registry, env: &Env) -> Result<Configured, Pr
     let serving = ServingSettings::load(&mut reader);
     let build = build(&mut reader);
     let memory = MemoryBudget::load(&mut reader);
-    let policy = Policy::load(&mut reader);
+    let policy = RetryPolicy::load(&mut reader);
     let http = HttpSettings::load(&mut reader);
     let deletion_cost = DeletionCostSettings::load(&mut reader);
     let traces = TraceSettings::load(&mut reader);
@@ -150,17 +150,13 @@ pub(crate) async fn consume(
         storage: storage.clone(),
         serving: serving.clone(),
         memory: memory.clone(),
-        signs: metrics.signs.clone(),
+        health: metrics.health.clone(),
         stop: stop.clone(),
     };
-    let published = deletion_cost::publish(
-        deletion_cost,
-        queue.consumer().to_owned(),
-        observed.signs.clone(),
-    );
+    let published = deletion_cost::publish(deletion_cost, queue.clone());
     let registry = registry(kind, &observed, &metrics);
     let served = Server::new(&observed, registry).serve(http);
-    let quarantine = RwLock::default();
+    let isolation = RwLock::default();
     let worker = Worker {
         queue,
         consumer,
@@ -169,7 +165,7 @@ pub(crate) async fn consume(
         policy,
         metrics,
         traces,
-        quarantine,
+        isolation,
     };
     let ended = tokio::select! {
         worked = work(worker, stop) => worked,
@@ -189,12 +185,12 @@ async fn work(worker: Worker, stop: CancellationToken) -> anyhow::Result<()> {
         Some(Err(error)) => return Err(error.into()),
         None => return Ok(()),
     }
-    let asked = stop.run_until_cancelled(queue.risks()).await;
+    let asked = stop.run_until_cancelled(queue.warnings()).await;
     asked
         .transpose()?
         .unwrap_or_default()
         .iter()
-        .for_each(|risk| warn!("{risk}"));
+        .for_each(|warning| warn!("{warning}"));
     worker.run(stop).await
 }
 
@@ -214,12 +210,12 @@ fn registry(kind: &'static str, observed: &Observed, metrics: &WorkerMetrics) ->
     all
 }
 
-fn report_leftovers(found: &Recovered) {
-    for job in &found.restored {
+fn report_leftovers(found: &Reclaimed) {
+    for job in &found.requeued {
         warn!(
             job.key = %job.key,
             crashes = job.crashes,
-            "an earlier process of this name ended with this job, perhaps for its memory: the job is put back"
+            "an earlier process of this name died with this job, perhaps for its memory: requeued it"
         );
     }
     for key in &found.dropped {
@@ -227,7 +223,7 @@ fn report_leftovers(found: &Recovered) {
     }
 }
 
-type Chosen = (&'static str, fn(&mut Reader<'_>) -> Build, &'static str);
+type Chosen = (&'static str, fn(&mut Reader<'_>) -> Factory, &'static str);
 
 fn consumer(registry: &Registry, reader: &mut Reader<'_>) -> Chosen {
     let name = reader.text(

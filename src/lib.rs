@@ -19,6 +19,9 @@ pub mod settings;
 /// Wires settings, clients, consumer and worker together, and listens for signals.
 mod daemon;
 
+/// The words that every program of a Kiosk reads and writes in Redis.
+mod wire;
+
 /// The work queue in Redis.
 pub mod queue;
 
@@ -63,10 +66,10 @@ mod traces;
 /// What the program counts of itself.
 mod metrics;
 
-/// The error that is the user's to mend.
-pub mod failure;
+/// What kind of failure an error is.
+pub mod error_class;
 
-mod reason;
+mod error_report;
 
 /// The Kubernetes API: which pods are running, and what deleting this one would cost.
 mod kubernetes;
@@ -83,5 +86,7 @@ mod ops;
 mod cli;
 
 pub use cli::run;
-pub use consumer::{Build, Clients, Consumer, Kind, ModelNeed, Outcome, Registry, Takes};
-pub use job::{Job, Output, Status};
+pub use consumer::{
+    Clients, Consumer, ConsumerKind, Factory, ModelInputs, ModelRequirement, Outcome, Registry,
+};
+pub use job::{Job, Output, Status, Step};

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-use crate::failure::TooLarge;
+use crate::error_class::TooLarge;
 use crate::settings::Reader;
 
 /// Bytes that one permit stands for; a semaphore hands out fewer than 2^32 permits at once.

@@ -11,8 +11,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::observed::Observed;
-use crate::job;
-use crate::queue::Backlog;
+use crate::queue::QueueStats;
+use crate::wire;
 
 /// Timeout for asking Redis at a scrape.
 const REDIS_TIMEOUT: Duration = Duration::from_secs(1);
@@ -73,9 +73,9 @@ impl Metrics {
 
     /// All metrics as text, the gauges as they are now.
     pub(super) async fn text(&self) -> String {
-        let asked = tokio::time::timeout(REDIS_TIMEOUT, self.observed.queue.backlog()).await;
-        let backlog = asked.ok().and_then(Result::ok);
-        self.set_queue(backlog);
+        let asked = tokio::time::timeout(REDIS_TIMEOUT, self.observed.queue.stats()).await;
+        let stats = asked.ok().and_then(Result::ok);
+        self.set_queue(stats);
         self.set_process();
         self.set_model_servers();
         let mut text = String::new();
@@ -84,27 +84,27 @@ impl Metrics {
         text
     }
 
-    fn set_queue(&self, backlog: Option<Backlog>) {
+    fn set_queue(&self, stats: Option<QueueStats>) {
         let Gauges { jobs, oldest, .. } = &self.gauges;
-        self.gauges.redis_up.set(backlog.is_some().into());
-        let Some(backlog) = backlog else {
+        self.gauges.redis_up.set(stats.is_some().into());
+        let Some(stats) = stats else {
             // What is unknown is left out, or else a chart would go on showing what was.
             jobs.clear();
             oldest.clear();
             return;
         };
         let counts = [
-            ("waiting", backlog.waiting),
-            ("in_flight", backlog.in_flight),
-            ("delayed", backlog.delayed),
-            ("parked", backlog.parked),
-            ("dead", backlog.dead),
+            ("waiting", stats.waiting),
+            ("in_flight", stats.in_flight),
+            ("delayed", stats.delayed),
+            ("parked", stats.parked),
+            ("dead", stats.dead),
         ];
         for (state, count) in counts {
             jobs.get_or_create(&self.in_state(state)).set(count as i64);
         }
-        let submitted = backlog.submitted.as_deref();
-        let age = submitted.and_then(job::age_of).unwrap_or_default();
+        let submitted = stats.submitted.as_deref();
+        let age = submitted.and_then(wire::age_of).unwrap_or_default();
         oldest
             .get_or_create(&self.in_state("waiting"))
             .set(age.as_secs_f64());
@@ -112,7 +112,10 @@ impl Metrics {
 
     fn set_process(&self) {
         let (observed, gauges) = (&self.observed, &self.gauges);
-        let (slots, busy) = (observed.queue.slots() as i64, observed.signs.busy() as i64);
+        let (slots, busy) = (
+            observed.queue.slots() as i64,
+            observed.queue.busy_slots() as i64,
+        );
         for (state, count) in [("busy", busy), ("free", (slots - busy).max(0))] {
             let slots = gauges.slots.get_or_create(&self.in_state(state));
             slots.set(count);
@@ -120,9 +123,11 @@ impl Metrics {
         let memory = observed.memory.usage();
         gauges.memory_budget.set(memory.budget_bytes as i64);
         gauges.memory_inflight.set(memory.reserved_bytes as i64);
-        let last_fetch = observed.queue.last_fetch();
-        gauges.last_fetch.set(last_fetch.unix_seconds());
-        gauges.last_beat.set(observed.signs.beat.unix_seconds());
+        let last_claim = observed.queue.last_claim();
+        gauges.last_fetch.set(last_claim.unix_seconds());
+        gauges
+            .last_beat
+            .set(observed.health.heartbeat.unix_seconds());
         gauges
             .shutting_down
             .set(observed.stop.is_cancelled().into());

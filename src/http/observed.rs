@@ -6,7 +6,7 @@ use crate::memory::MemoryBudget;
 use crate::queue::Queue;
 use crate::serving;
 use crate::storage::Storage;
-use crate::worker::Signs;
+use crate::worker::Health;
 
 /// Handles to what is observed. Clones share it.
 #[derive(Clone)]
@@ -15,7 +15,7 @@ pub(crate) struct Observed {
     pub(crate) storage: Storage,
     pub(crate) serving: serving::Client,
     pub(crate) memory: MemoryBudget,
-    pub(crate) signs: Signs,
+    pub(crate) health: Health,
     /// Cancelled when the process is shutting down.
     pub(crate) stop: CancellationToken,
 }

@@ -51,15 +51,17 @@ impl Ages {
             queue,
             serving,
             memory,
-            signs,
+            health,
             ..
         } = observed;
         Self {
-            heartbeat: signs.beat.age(),
+            heartbeat: health.heartbeat.age(),
             answer: queue.last_answer().age(),
-            claim: queue.last_fetch().age(),
-            slot_freed: signs.freed.age(),
-            may_claim: signs.busy() < queue.slots() && !serving.is_down() && !memory.has_waiters(),
+            claim: queue.last_claim().age(),
+            slot_freed: queue.last_freed().age(),
+            may_claim: queue.busy_slots() < queue.slots()
+                && !serving.is_down()
+                && !memory.has_waiters(),
         }
     }
 
@@ -125,9 +127,12 @@ impl Probes {
     /// What has stalled.
     pub(super) async fn live(&self) -> Result<(), String> {
         let Observed {
-            queue, signs, stop, ..
+            queue,
+            health,
+            stop,
+            ..
         } = &self.observed;
-        if !signs.has_started() || stop.is_cancelled() {
+        if !health.has_started() || stop.is_cancelled() {
             return Ok(());
         }
         let Some(stalled) = Ages::of(&self.observed).stalled() else {
@@ -137,12 +142,12 @@ impl Probes {
             return Err(stalled.to_string());
         }
         // Now it matters whether it is Redis that does not answer.
-        let asked = tokio::time::timeout(PEER_TIMEOUT, queue.backlog_afresh(PEER_TIMEOUT)).await;
-        let Ok(Ok(backlog)) = asked else {
+        let asked = tokio::time::timeout(PEER_TIMEOUT, queue.stats_afresh(PEER_TIMEOUT)).await;
+        let Ok(Ok(stats)) = asked else {
             return Ok(());
         };
         match stalled {
-            Stalled::Claims if backlog.waiting == 0 => Ok(()),
+            Stalled::Claims if stats.waiting == 0 => Ok(()),
             _ => Err(stalled.to_string()),
         }
     }
@@ -155,14 +160,14 @@ impl Probes {
     pub(super) async fn ready(&self) -> Result<(), String> {
         let Observed {
             storage,
-            signs,
+            health,
             stop,
             ..
         } = &self.observed;
         if stop.is_cancelled() {
             return Err("the process is shutting down".to_owned());
         }
-        if !signs.has_started() {
+        if !health.has_started() {
             return Err("Redis has not been reached yet".to_owned());
         }
         if !self.has_bucket.load(Ordering::Relaxed) {

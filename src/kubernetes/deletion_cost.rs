@@ -5,8 +5,8 @@ use std::time::Duration;
 use tracing::warn;
 
 use super::api::{Kubernetes, KubernetesSettings};
+use crate::queue::Queue;
 use crate::settings::Reader;
-use crate::worker::Signs;
 
 /// The annotation that the controller of a `ReplicaSet` reads.
 const ANNOTATION: &str = "controller.kubernetes.io/pod-deletion-cost";
@@ -49,24 +49,23 @@ impl DeletionCostSettings {
 /// # Errors
 ///
 /// A client of the API cannot be set up.
-pub(crate) async fn publish(
-    settings: DeletionCostSettings,
-    pod: String,
-    signs: Signs,
-) -> anyhow::Result<()> {
+pub(crate) async fn publish(settings: DeletionCostSettings, queue: Queue) -> anyhow::Result<()> {
     let Some((api, settings)) = settings.kubernetes else {
         return std::future::pending().await;
     };
     let kubernetes = Kubernetes::open(&api, &settings)?;
     let (mut published, mut is_failing) = (None, false);
     loop {
-        let cost = cost(&signs);
+        let cost = cost(&queue);
         if published == Some(cost) {
             tokio::time::sleep(POLL_INTERVAL).await;
             continue;
         }
         let value = cost.to_string();
-        match kubernetes.annotate(&pod, ANNOTATION, &value).await {
+        match kubernetes
+            .annotate(queue.consumer(), ANNOTATION, &value)
+            .await
+        {
             Ok(()) => (published, is_failing) = (Some(cost), false),
             Err(error) if !is_failing => {
                 let error = format!("{error:#}");
@@ -79,8 +78,8 @@ pub(crate) async fn publish(
     }
 }
 
-fn cost(signs: &Signs) -> u64 {
-    signs
+fn cost(queue: &Queue) -> u64 {
+    queue
         .busy_for()
         .map_or(0, |time| BUSY_COST + time.as_secs() / 60)
 }

@@ -177,7 +177,7 @@ async fn jobs_are_counted_by_how_they_ended() {
     assert!(
         of("last_fetch_timestamp_seconds") > 1.7e9 && of("last_beat_timestamp_seconds") > 1.7e9
     );
-    assert!(of("redis_script_duration_seconds_count{script=\"finish a job\"}") >= 4.0);
+    assert!(of("redis_script_duration_seconds_count{script=\"ack\"}") >= 4.0);
     let version = env!("CARGO_PKG_VERSION");
     assert!(
         found

@@ -1,6 +1,6 @@
 //! The scripts of the queue in random interleavings, with the invariants checked after each step, on a real Redis.
 //!
-//! Consumers claim, beat, finish, retry, release, die and come back; leases end; a Python janitor moves entries away
+//! Consumers claim, send heartbeats, finish, retry, release, die and come back; leases expire; a Python janitor moves entries away
 //! under them; a Python consumer takes some; hashes expire. Time passes by setting scores, so that nothing waits.
 
 use std::cell::RefCell;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use redis::FromRedisValue;
-use redis_consumer::queue::{Claim, Due, Queue, QueueSettings, RedisSettings, Settled};
+use redis_consumer::queue::{Lease, Queue, QueueSettings, RedisSettings, RunAt, Settled};
 use tokio_util::sync::CancellationToken;
 
 use crate::peers::redis::Redis;
@@ -26,14 +26,14 @@ enum Step {
     Submit(usize),
     Push(usize),
     Claim(usize, usize),
-    Beat(usize),
+    Heartbeat(usize),
     Finish(usize, usize, bool),
     Retry(usize, usize),
     Postpone(usize, usize),
     Release(usize, usize),
     Restart(usize),
     Vanish(usize),
-    Rescue(usize),
+    Reclaim(usize),
     LeasesEnd,
     DelaysEnd,
     JanitorMoves(usize),
@@ -47,14 +47,14 @@ fn step() -> impl Strategy<Value = Step> {
         3 => job.clone().prop_map(Step::Submit),
         1 => job.clone().prop_map(Step::Push),
         8 => (consumer.clone(), slot.clone()).prop_map(|(c, s)| Step::Claim(c, s)),
-        2 => consumer.clone().prop_map(Step::Beat),
+        2 => consumer.clone().prop_map(Step::Heartbeat),
         4 => (consumer.clone(), slot.clone(), any::<bool>()).prop_map(|(c, s, dead)| Step::Finish(c, s, dead)),
         3 => (consumer.clone(), slot.clone()).prop_map(|(c, s)| Step::Retry(c, s)),
         1 => (consumer.clone(), slot.clone()).prop_map(|(c, s)| Step::Postpone(c, s)),
         2 => (consumer.clone(), slot.clone()).prop_map(|(c, s)| Step::Release(c, s)),
         2 => consumer.clone().prop_map(Step::Restart),
         1 => job.prop_map(Step::Vanish),
-        3 => consumer.prop_map(Step::Rescue),
+        3 => consumer.prop_map(Step::Reclaim),
         3 => Just(Step::LeasesEnd),
         2 => Just(Step::DelaysEnd),
         2 => any::<usize>().prop_map(Step::JanitorMoves),
@@ -92,7 +92,7 @@ impl Asker {
 
 struct Consumer {
     queue: Queue,
-    claims: [Option<Claim>; SLOTS],
+    leases: [Option<Lease>; SLOTS],
 }
 
 struct Model<'r> {
@@ -112,7 +112,7 @@ impl<'r> Model<'r> {
         let _: String = redis.ask(&["FLUSHALL"]);
         let consumers = (0..CONSUMERS).map(|n| Consumer {
             queue: queue(redis, n),
-            claims: [const { None }; SLOTS],
+            leases: [const { None }; SLOTS],
         });
         let stop = CancellationToken::new();
         // Claims do not wait for jobs that are not there.
@@ -148,43 +148,34 @@ impl<'r> Model<'r> {
             }
             Step::Claim(consumer, slot) => {
                 let consumer = &mut self.consumers[consumer];
-                if consumer.claims[slot].is_none() {
+                if consumer.leases[slot].is_none() {
                     let claimed = consumer
                         .queue
                         .claim(slot, &self.stop)
                         .await
                         .expect("redis answers");
-                    consumer.claims[slot] = claimed.map(|(claim, _)| claim);
+                    consumer.leases[slot] = claimed.map(|(lease, _)| lease);
                 }
             }
-            Step::Beat(consumer) => self.consumers[consumer]
+            Step::Heartbeat(consumer) => self.consumers[consumer]
                 .queue
-                .beat()
+                .heartbeat()
                 .await
                 .expect("redis answers"),
             Step::Finish(consumer, slot, dead) => {
-                let Some(claim) = self.consumers[consumer].claims[slot].take() else {
+                let Some(lease) = self.consumers[consumer].leases[slot].take() else {
                     return Ok(());
                 };
-                let status = if dead { "failed" } else { "done" };
-                let by = format!("{consumer} {slot} {claim:?}");
-                let fields = [("by", by.clone())];
-                let queue = &self.consumers[consumer].queue;
-                let settled = queue
-                    .finish(&claim, status, &fields, dead)
-                    .await
-                    .expect("redis answers");
+                let by = format!("{consumer} {slot} {}", lease.token());
+                let settled = finish(&lease, &by, dead).await;
                 if settled == Settled::Committed {
-                    let before = self.committed.insert(claim.key.to_string(), by);
+                    let before = self.committed.insert(lease.key().to_string(), by.clone());
                     prop_assert!(
                         before.is_none(),
                         "{} was finished twice: {before:?}",
-                        claim.key
+                        lease.key()
                     );
-                    let again = queue
-                        .finish(&claim, status, &fields, dead)
-                        .await
-                        .expect("redis answers");
+                    let again = finish(&lease, &by, dead).await;
                     prop_assert_eq!(
                         again,
                         Settled::Committed,
@@ -193,20 +184,16 @@ impl<'r> Model<'r> {
                 }
             }
             Step::Retry(consumer, slot) => {
-                self.let_go(consumer, slot, Due::In(Duration::from_secs(60)))
+                self.nack(consumer, slot, RunAt::After(Duration::from_secs(60)))
                     .await
             }
             Step::Postpone(consumer, slot) => {
-                self.let_go(consumer, slot, Due::At(4_000_000_000_000))
+                self.nack(consumer, slot, RunAt::Time(4_000_000_000_000))
                     .await
             }
             Step::Release(consumer, slot) => {
-                if let Some(claim) = self.consumers[consumer].claims[slot].take() {
-                    self.consumers[consumer]
-                        .queue
-                        .release(&claim)
-                        .await
-                        .expect("redis answers");
+                if let Some(lease) = self.consumers[consumer].leases[slot].take() {
+                    lease.release().await.expect("redis answers");
                 }
             }
             Step::Restart(consumer) => {
@@ -214,18 +201,18 @@ impl<'r> Model<'r> {
                 fresh.recover().await.expect("redis answers");
                 self.consumers[consumer] = Consumer {
                     queue: fresh,
-                    claims: [const { None }; SLOTS],
+                    leases: [const { None }; SLOTS],
                 };
             }
             Step::Vanish(job) => {
                 let _: u32 = redis.ask(&["DEL", &key(job)]);
                 self.committed.remove(&key(job));
             }
-            Step::Rescue(consumer) => {
+            Step::Reclaim(consumer) => {
                 let _: u32 = redis.ask(&["DEL", "rc:rlock:q"]);
                 self.consumers[consumer]
                     .queue
-                    .rescue()
+                    .reclaim_expired()
                     .await
                     .expect("redis answers");
             }
@@ -259,14 +246,10 @@ impl<'r> Model<'r> {
         Ok(())
     }
 
-    async fn let_go(&mut self, consumer: usize, slot: usize, due: Due) {
-        if let Some(claim) = self.consumers[consumer].claims[slot].take() {
+    async fn nack(&mut self, consumer: usize, slot: usize, run_at: RunAt) {
+        if let Some(lease) = self.consumers[consumer].leases[slot].take() {
             let fields = [("status", "new".to_owned())];
-            self.consumers[consumer]
-                .queue
-                .delay(&claim, due, &fields)
-                .await
-                .expect("redis answers");
+            lease.nack(run_at, &fields).await.expect("redis answers");
         }
     }
 
@@ -297,13 +280,13 @@ impl<'r> Model<'r> {
                 is_final || kept.contains(&job),
                 "I1: {job} is lost: {hash:?}"
             );
-            let claims = self
+            let leases = self
                 .consumers
                 .iter()
-                .flat_map(|consumer| consumer.claims.iter().flatten());
-            let tokens: Vec<_> = claims
-                .filter(|claim| claim.key.to_string() == job)
-                .map(Claim::token)
+                .flat_map(|consumer| consumer.leases.iter().flatten());
+            let tokens: Vec<_> = leases
+                .filter(|lease| lease.key().to_string() == job)
+                .map(Lease::token)
                 .collect();
             let holders = tokens
                 .iter()
@@ -331,7 +314,7 @@ impl<'r> Model<'r> {
             for step in [
                 Step::LeasesEnd,
                 Step::DelaysEnd,
-                Step::Rescue(0),
+                Step::Reclaim(0),
                 Step::DelaysEnd,
             ] {
                 self.take(&step).await?;
@@ -344,7 +327,7 @@ impl<'r> Model<'r> {
             let idle = self
                 .consumers
                 .iter()
-                .all(|consumer| consumer.claims.iter().all(Option::is_none));
+                .all(|consumer| consumer.leases.iter().all(Option::is_none));
             let left = ["q", "rc:lease:q", "rc:delayed:q"]
                 .iter()
                 .any(|key| self.redis.ask::<u32>(&["EXISTS", key]) == 1);
@@ -369,6 +352,16 @@ impl<'r> Model<'r> {
         }
         Ok(())
     }
+}
+
+async fn finish(lease: &Lease, by: &str, dead: bool) -> Settled {
+    let fields = [("by", by.to_owned())];
+    let settled = if dead {
+        lease.dead_letter(&fields).await
+    } else {
+        lease.ack(&fields).await
+    };
+    settled.expect("redis answers")
 }
 
 fn queue(redis: &Asker, consumer: usize) -> Queue {

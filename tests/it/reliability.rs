@@ -180,7 +180,7 @@ async fn a_job_is_not_worked_before_its_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_consumers_job_is_rescued_by_another_without_help() {
+async fn a_dead_consumers_job_is_reclaimed_by_another_without_help() {
     let cluster = cluster().await;
     cluster.models.faults().hang(Method::Predict, 1);
     let mut dead = cluster.pod("pod-1").set("LEASE_TIME", "2").start();
@@ -296,7 +296,8 @@ async fn risky_settings_of_redis_are_named_at_the_start() {
             .contains("maxmemory-policy of Redis is `allkeys-lru`")
     });
     eventually("it is warned", || {
-        pod.log().contains("keeps no append-only file")
+        pod.log()
+            .contains("the append-only file of Redis is disabled")
     });
     let safe = Cluster::open().await;
     let pod = safe.pod("pod-1").start();
@@ -330,7 +331,9 @@ async fn what_an_older_redis_lacks_is_replaced() {
     .await;
     cluster.models.faults().hang(Method::Predict, 1);
     let mut dead = cluster.pod("pod-1").set("LEASE_TIME", "2").start();
-    eventually("it is detected", || dead.log().contains("knows no BLMOVE"));
+    eventually("it is detected", || {
+        dead.log().contains("does not have BLMOVE")
+    });
     let key = cluster.submit_to_model(INPUT, &FIELDS);
     let _other = cluster.pod("pod-2").set("LEASE_TIME", "2").start();
     // The janitor has moved it already: the rescue has to look through the queue, without LPOS.
@@ -649,7 +652,7 @@ async fn without_kubernetes_the_janitor_goes_by_leases() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn drain_leaves_nothing_that_python_consumers_would_not_find() {
+async fn promoting_leaves_nothing_that_python_consumers_would_not_find() {
     let cluster = cluster().await;
     cluster.write_job("segmentation:later:1", INPUT, &FIELDS);
     let _: u32 = cluster.redis.ask(&[
@@ -658,7 +661,7 @@ async fn drain_leaves_nothing_that_python_consumers_would_not_find() {
         "99999999999999",
         "segmentation:later:1",
     ]);
-    let output = run(&cluster, &["drain"], &[("QUEUE", "segmentation")]);
+    let output = run(&cluster, &["promote-delayed"], &[("QUEUE", "segmentation")]);
     assert!(
         printed(&output)
             .contains("segmentation: 1 delayed and 0 waiting jobs are back in the queue"),
@@ -709,8 +712,8 @@ async fn fsck_finds_what_is_wrong_and_mends_it() {
         "I3 segmentation:claimed:1: is done and still claimed",
         &format!("I6 {over}: is over and still in `processing-segmentation:pod-1`"),
         "I6 segmentation:gone:1: is over and still in `rc:delayed:segmentation`",
-        &format!("I5 {forgotten}: has a lease that ended more than a minute ago"),
-        "I6 stub: has time stamps and no status (nobody's job)",
+        &format!("I5 {forgotten}: has a lease that expired more than a minute ago"),
+        "I6 stub: has time stamps but no status (nobody's job)",
     ] {
         assert!(text.contains(line), "{line} is missing in\n{text}");
     }

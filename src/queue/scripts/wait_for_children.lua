@@ -1,4 +1,4 @@
--- Makes the children of a held job visible, and lets go of the job until they are final, in one step.
+-- Makes the children of a held job visible and queues them, and parks the job until they are final, in one step.
 -- The hashes of new children are there already, without a status and with an expiry.
 -- KEYS[5]: parked jobs   KEYS[6]: pending children
 -- ARGV[2]: ms until the children are looked at   ARGV[3]: status of the job meanwhile
@@ -8,7 +8,7 @@
 -- Returns: OK, GONE, LOST; MOVED (taken out of the list, or finished by others)
 local answer = not_held()
 if answer then return answer end
-if not let_go() then return 'MOVED' end
+if not release_lease() then return 'MOVED' end
 
 local children = {}
 redis.call('DEL', KEYS[6])

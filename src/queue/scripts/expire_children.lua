@@ -1,4 +1,4 @@
--- Before the end of a parent that is held: its children expire, and those that nobody has begun are not worked any more.
+-- Before the end of a parent that is held: its children get an expiry, and those that nobody has begun are failed.
 -- KEYS[1]: parent   KEYS[2]: pending children
 -- ARGV[1]: token of the parent   ARGV[2]: seconds until children expire   ARGV[3]: time stamp   ARGV[4…]: children
 -- Returns: 1, or 0 if the parent is no longer held, or finished by others

@@ -1,11 +1,11 @@
--- Puts back jobs whose consumer has stopped renewing their lease, and what silent consumers have in their lists.
--- KEYS[4]: consumers by last beat   KEYS[5]: lock, so that one consumer at a time looks
+-- Requeues jobs whose lease has expired, and what silent consumers have in their lists.
+-- KEYS[4]: consumers by last heartbeat   KEYS[5]: lock, so that one consumer at a time looks
 -- ARGV[3]: ms to hold the lock   ARGV[4]: how many leases, and silent consumers, to look at
--- ARGV[5]: ms without a beat after which a consumer is silent   ARGV[6]: what names of processing lists begin with
+-- ARGV[5]: ms without a heartbeat after which a consumer is silent   ARGV[6]: what names of processing lists begin with
 -- ARGV[7]: the most slots that a consumer has
--- ARGV[8…]: consumers that have lists but no beat, ours or not: of these only what our scripts have written is touched
--- Returns: {restored, dropped}; restored is a flat list of job, cause, crashes
-if #ARGV < 8 and not redis.call('SET', KEYS[5], '1', 'NX', 'PX', ARGV[3]) then return { restored, dropped } end
+-- ARGV[8…]: consumers that have lists but no heartbeat, ours or not: of these only what our scripts have written is touched
+-- Returns: {requeued, dropped}; requeued is a flat list of job, cause, crashes
+if #ARGV < 8 and not redis.call('SET', KEYS[5], '1', 'NX', 'PX', ARGV[3]) then return { requeued, dropped } end
 
 local function queued(job)
   local place = redis.pcall('LPOS', queue, job)
@@ -23,7 +23,7 @@ for _, job in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0
   if not record then
     drop(job)
   elseif removed == 1 then
-    put_back(job, 'lease', true)
+    requeue(job, 'lease', true)
   else
     -- A janitor took it out of the list: to the queue, or to a consumer that knows no leases.
     local pod = owner and owner:match('([^:]*)$')
@@ -32,7 +32,7 @@ for _, job in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0
       redis.call('HDEL', job, 'rc_token', 'rc_owner')
       redis.call('ZREM', leases, job)
     else
-      put_back(job, 'lease', true)
+      requeue(job, 'lease', true)
     end
   end
 end
@@ -52,7 +52,7 @@ local function clear(pod, is_ours)
         redis.call('LREM', list, 1, job) -- somebody else works on it
       elseif not leased and (is_ours or record[2] == list) then
         redis.call('LREM', list, 1, job)
-        put_back(job, 'worker', record[2] == list)
+        requeue(job, 'worker', record[2] == list)
       else
         left = left + 1
       end
@@ -65,4 +65,4 @@ for _, pod in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now - ARGV[5],
   if clear(pod, true) == 0 then redis.call('ZREM', KEYS[4], pod) end
 end
 for i = 8, #ARGV do clear(ARGV[i], false) end
-return { restored, dropped }
+return { requeued, dropped }

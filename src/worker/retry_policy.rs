@@ -1,40 +1,31 @@
-//! How patient the worker is with jobs, stages and its own end.
+//! When a job is retried and when it is given up, and how long steps and the end of the process may take.
 
 use std::time::Duration;
 
-use crate::failure::Class;
-use crate::job::Stage;
+use crate::error_class::ErrorClass;
+use crate::job::StepLimits;
 use crate::settings::Reader;
 
-/// The longest pause before another attempt, in first pauses.
-const LONGEST_PAUSE: u32 = 60;
+/// The longest delay before another attempt, in first delays.
+const LONGEST_DELAY: u32 = 60;
 
 /// When a job is tried again, and when it is given up.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Policy {
-    /// Attempts that may fail in a way that may pass, the first included.
+pub(crate) struct RetryPolicy {
+    /// Attempts that may fail with a transient error, the first included.
     pub(crate) max_attempts: u64,
     /// Consumers that may die while they work a job.
     pub(crate) max_crashes: u64,
-    /// The first pause is at most this long; it doubles with each attempt.
-    backoff: Duration,
-    pub(crate) limits: StageLimits,
+    /// The first delay is at most this long; it doubles with each attempt.
+    base_delay: Duration,
+    pub(crate) limits: StepLimits,
     /// How long running jobs may go on after SIGTERM.
     pub(crate) grace: Duration,
     /// How long the children of a job that is over are kept.
     pub(crate) child_lifetime: Duration,
 }
 
-/// How long a stage may take; none is no limit.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct StageLimits {
-    download: Option<Duration>,
-    predict: Option<Duration>,
-    post_process: Option<Duration>,
-    upload: Option<Duration>,
-}
-
-impl Policy {
+impl RetryPolicy {
     /// Reads `MAX_ATTEMPTS`, `MAX_CRASHES` and the like.
     pub(crate) fn load(reader: &mut Reader<'_>) -> Self {
         let max_attempts = reader.parsed(
@@ -54,11 +45,11 @@ impl Policy {
         }
         let doc =
             "longest first pause before another attempt, seconds; doubles up to 60 times that";
-        let backoff = reader.seconds("RETRY_BACKOFF", 2.0, doc);
+        let base_delay = reader.seconds("RETRY_BACKOFF", 2.0, doc);
         let mut limit = |name, default, doc| {
             Some(reader.seconds(name, default, doc)).filter(|limit| !limit.is_zero())
         };
-        let limits = StageLimits {
+        let limits = StepLimits {
             download: limit(
                 "DOWNLOAD_TIMEOUT",
                 300.0,
@@ -69,7 +60,7 @@ impl Policy {
                 600.0,
                 "longest time for preparing and predicting; 0 is no limit",
             ),
-            post_process: limit(
+            postprocess: limit(
                 "POSTPROCESS_TIMEOUT",
                 600.0,
                 "longest time for post-processing; 0 is no limit",
@@ -91,46 +82,36 @@ impl Policy {
         Self {
             max_attempts,
             max_crashes,
-            backoff,
+            base_delay,
             limits,
             grace,
             child_lifetime,
         }
     }
 
-    /// A pause before the next attempt, after so many have failed: at random, so that jobs that failed together do not come
+    /// A delay before the next attempt, after so many have failed: at random, so that jobs that failed together do not come
     /// back together.
-    pub(crate) fn pause(&self, class: Class, failed: u64) -> Duration {
-        if class == Class::Crash && failed == 1 {
+    pub(crate) fn delay(&self, class: ErrorClass, failed: u64) -> Duration {
+        if class == ErrorClass::Crash && failed == 1 {
             return Duration::ZERO;
         }
         let doubled = 1_u32
             .checked_shl(u32::try_from(failed - 1).unwrap_or(u32::MAX))
             .unwrap_or(u32::MAX);
-        self.backoff
-            .saturating_mul(doubled.min(LONGEST_PAUSE))
+        self.base_delay
+            .saturating_mul(doubled.min(LONGEST_DELAY))
             .mul_f64(fastrand::f64())
-    }
-}
-
-impl StageLimits {
-    pub(crate) fn of(&self, stage: Stage) -> Option<Duration> {
-        match stage {
-            Stage::Download => self.download,
-            Stage::Decode | Stage::Preprocess | Stage::Predict => self.predict,
-            Stage::PostProcess => self.post_process,
-            Stage::Encode | Stage::Zip | Stage::Upload => self.upload,
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::Step;
     use crate::settings::Env;
 
-    fn policy(pairs: &[(&str, &str)]) -> Policy {
-        Policy::load(&mut Reader::new(&pairs.iter().copied().collect::<Env>()))
+    fn policy(pairs: &[(&str, &str)]) -> RetryPolicy {
+        RetryPolicy::load(&mut Reader::new(&pairs.iter().copied().collect::<Env>()))
     }
 
     #[test]
@@ -138,7 +119,7 @@ mod tests {
         let policy = policy(&[("RETRY_BACKOFF", "2")]);
         let longest = |failed| {
             (0..1000)
-                .map(|_| policy.pause(Class::Deadline, failed).as_secs_f64())
+                .map(|_| policy.delay(ErrorClass::Deadline, failed).as_secs_f64())
                 .fold(0.0, f64::max)
         };
         assert!((1.5..=2.0).contains(&longest(1)));
@@ -149,15 +130,15 @@ mod tests {
     #[test]
     fn after_the_first_death_a_job_does_not_wait() {
         let policy = policy(&[]);
-        assert_eq!(policy.pause(Class::Crash, 1), Duration::ZERO);
+        assert_eq!(policy.delay(ErrorClass::Crash, 1), Duration::ZERO);
     }
 
     #[test]
     fn a_limit_of_zero_is_none() {
         let policy = policy(&[("UPLOAD_TIMEOUT", "0")]);
-        assert_eq!(policy.limits.of(Stage::Upload), None);
+        assert_eq!(policy.limits.of(Step::Upload), None);
         assert_eq!(
-            policy.limits.of(Stage::Download),
+            policy.limits.of(Step::Download),
             Some(Duration::from_secs(300))
         );
     }

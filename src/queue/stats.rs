@@ -1,16 +1,18 @@
-//! How much there is to do.
+//! How many jobs of a queue are where.
 
 use std::time::Duration;
 
 use redis::RedisResult;
 
-use super::connection::Link;
-use super::metrics::LinkMetrics;
-use super::{Error, Queue};
+use super::client::Queue;
+use super::connection::Connection;
+use super::error::Error;
+use super::metrics::ConnectionMetrics;
+use crate::wire::field;
 
 /// How many jobs of a queue are where.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Backlog {
+pub struct QueueStats {
     /// In the list.
     pub waiting: u64,
     /// Held by consumers that take leases.
@@ -30,36 +32,41 @@ type Counts = (u64, u64, u64, u64, u64, Option<Vec<u8>>);
 
 impl Queue {
     /// Counts the jobs of the queue, once and in constant time.
-    pub async fn backlog(&self) -> Result<Backlog, Error> {
-        self.backlog_over(&self.inner.commands).await
+    pub async fn stats(&self) -> Result<QueueStats, Error> {
+        self.stats_over(&self.inner.commands).await
     }
 
     /// The same on a connection of its own, which tells whether it is Redis or our connections that do not answer.
-    pub(crate) async fn backlog_afresh(&self, limit: Duration) -> Result<Backlog, Error> {
-        let link = Link::new(&self.inner.settings.server, limit, LinkMetrics::default());
-        self.backlog_over(&link).await
+    pub(crate) async fn stats_afresh(&self, limit: Duration) -> Result<QueueStats, Error> {
+        let connection = Connection::new(
+            &self.inner.settings.server,
+            limit,
+            ConnectionMetrics::default(),
+        );
+        self.stats_over(&connection).await
     }
 
-    async fn backlog_over(&self, link: &Link) -> Result<Backlog, Error> {
+    async fn stats_over(&self, connection: &Connection) -> Result<QueueStats, Error> {
         let mut pipeline = redis::pipe();
         pipeline.llen(self.name());
-        for set in ["lease", "delayed", "parked", "dead"] {
-            pipeline.zcard(self.auxiliary(set));
+        let keys = &self.inner.keys;
+        for set in [keys.leases(), keys.delayed(), keys.parked(), keys.dead()] {
+            pipeline.zcard(set);
         }
         pipeline.lindex(self.name(), -1);
-        let counts: RedisResult<Counts> = link.pipeline(&pipeline).await;
+        let counts: RedisResult<Counts> = connection.pipeline(&pipeline).await;
         let operation = "count the jobs";
         let (waiting, in_flight, delayed, parked, dead, next) =
-            counts.map_err(|cause| Error { operation, cause })?;
+            counts.map_err(Error::refused(operation))?;
         let submitted = match next {
-            // A key of another type is no job.
-            Some(next) => link
-                .command(&redis::Cmd::hget(next, crate::job::CREATED_AT))
+            // A key of another type is not a job.
+            Some(next) => connection
+                .command(&redis::Cmd::hget(next, field::CREATED_AT))
                 .await
                 .unwrap_or(None),
             None => None,
         };
-        Ok(Backlog {
+        Ok(QueueStats {
             waiting,
             in_flight,
             delayed,

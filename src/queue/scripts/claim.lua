@@ -1,13 +1,13 @@
 -- Takes the next job of a queue into the processing list of one slot, under a lease. The slot holds none now, so what its
--- list has already comes first: it was taken by a call whose reply was lost. If the slot gave it up, as Redis refused all that
--- would have settled it, that is one more death.
--- `put_back.lua` stands above.
+-- list has already comes first: it was taken by a call whose reply was lost. If the slot had to abandon it, as Redis refused to
+-- settle it, that counts as a death.
+-- `requeue.lua` stands above.
 -- KEYS[4]: processing list of the slot
 -- ARGV[3]: consumer name   ARGV[4]: token, never used before   ARGV[5]: lease in ms
 -- ARGV[6]: time stamp for updated_at   ARGV[7]: how many due jobs to promote, and entries to look at
--- ARGV[8]: token of the job that the slot gave up, or nothing
--- Returns: {dropped, restored, job, token, crashes, fields}; only {dropped, restored} when there is nothing to do.
---          dropped is a flat list of key, why, …; restored one of job, cause, crashes, …
+-- ARGV[8]: token of the job that the slot abandoned last, or nothing
+-- Returns: {dropped, requeued, job, token, crashes, fields}; only {dropped, requeued} when there is nothing to do.
+--          dropped is a flat list of key, why, …; requeued one of job, cause, crashes, …
 local processing = KEYS[4]
 
 local function drop(job, why)
@@ -42,7 +42,7 @@ for _ = 1, tonumber(ARGV[7]) do
     redis.call('ZADD', delayed, tonumber(lease) + 500, job)
   elseif found and record[5] and record[5] == ARGV[8] then
     redis.call('LREM', processing, 1, job)
-    put_back(job, 'unsettled', true)
+    requeue(job, 'unsettled', true)
   else
     local crashes = tonumber(record[2] or 0) or 0
     if elsewhere then
@@ -53,8 +53,8 @@ for _ = 1, tonumber(ARGV[7]) do
     redis.call('HSET', job, 'rc_claims', claims, 'rc_token', ARGV[4], 'rc_owner', processing,
       'updated_at', ARGV[6], 'updated_by', ARGV[3])
     redis.call('ZADD', leases, now + ARGV[5], job)
-    return { dropped, restored, job, ARGV[4], crashes, redis.call('HGETALL', job) }
+    return { dropped, requeued, job, ARGV[4], crashes, redis.call('HGETALL', job) }
   end
   found = found and redis.call('LINDEX', processing, 0)
 end
-return { dropped, restored }
+return { dropped, requeued }

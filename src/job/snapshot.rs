@@ -1,11 +1,10 @@
-//! A job's hash as those see it who submit one and follow it.
+//! A job's hash as those see it who submit a job and follow it.
 
-use super::{Status, timestamp};
-use crate::queue::{JobKey, RawFields};
+use crate::wire::{JobKey, RawFields, Status, field, timestamp};
 
 /// A job that is yet to be queued.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Submission<'a> {
+pub struct NewJob<'a> {
     /// Key of the input in the bucket.
     pub input_key: &'a str,
     /// The user's name for it.
@@ -16,30 +15,30 @@ pub struct Submission<'a> {
     pub dimension_order: &'a str,
 }
 
-impl Submission<'_> {
+impl NewJob<'_> {
     /// The fields that a frontend writes for it.
     pub fn fields(&self) -> Vec<(&'static str, String)> {
         let now = timestamp();
         vec![
-            ("original_name", self.original_name.to_owned()),
-            ("input_file_name", self.input_key.to_owned()),
-            ("channels", self.channels.to_owned()),
-            ("dimension_order", self.dimension_order.to_owned()),
-            ("status", Status::New.to_string()),
-            ("created_at", now.clone()),
-            ("updated_at", now),
+            (field::ORIGINAL_NAME, self.original_name.to_owned()),
+            (field::INPUT_FILE_NAME, self.input_key.to_owned()),
+            (field::CHANNELS, self.channels.to_owned()),
+            (field::DIMENSION_ORDER, self.dimension_order.to_owned()),
+            (field::STATUS, Status::New.to_string()),
+            (field::CREATED_AT, now.clone()),
+            (field::UPDATED_AT, now),
         ]
     }
 }
 
-/// A job's hash as its submitter reads it, at one moment.
-#[derive(Clone, Debug)]
-pub struct Record(pub RawFields);
+/// A job's hash at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct JobSnapshot<'a>(pub &'a RawFields);
 
-impl Record {
+impl JobSnapshot<'_> {
     /// The word for where the job stands; empty if there is no such job.
     pub fn status(&self) -> String {
-        self.text("status").unwrap_or_default()
+        self.text(field::STATUS).unwrap_or_default()
     }
 
     /// Whether the job has a result.
@@ -54,24 +53,24 @@ impl Record {
 
     /// Why the job has failed.
     pub fn reason(&self) -> String {
-        self.text("reason")
+        self.text(field::REASON)
             .unwrap_or_else(|| "no reason given".to_owned())
     }
 
     /// The key of the result in the bucket.
     pub fn output_key(&self) -> Option<String> {
-        self.text("output_file_name")
+        self.text(field::OUTPUT_FILE_NAME)
     }
 
     /// What each stage took in seconds, in the order of the stages, and at last the whole.
     pub fn seconds(&self) -> Vec<(&'static str, f64)> {
         let stages = [
-            ("fetching the image", "download_time"),
-            ("pre-processing", "preprocess_time"),
-            ("predicting", "prediction_time"),
-            ("post-processing", "postprocess_time"),
-            ("saving the result", "upload_time"),
-            ("in all", "total_time"),
+            ("fetching the image", field::DOWNLOAD_TIME),
+            ("pre-processing", field::PREPROCESS_TIME),
+            ("predicting", field::PREDICTION_TIME),
+            ("post-processing", field::POSTPROCESS_TIME),
+            ("saving the result", field::UPLOAD_TIME),
+            ("in all", field::TOTAL_TIME),
         ];
         stages
             .into_iter()
@@ -81,20 +80,16 @@ impl Record {
 
     /// The keys of the children, if there are any.
     pub(super) fn children(&self) -> Vec<JobKey> {
-        let keys = self
-            .0
-            .get(b"children".as_slice())
-            .map_or(&[][..], Vec::as_slice);
+        let keys = self.0.get(field::CHILDREN.as_bytes());
+        let keys = keys.map_or(&[][..], Vec::as_slice);
         keys.split(|&byte| byte == b',')
             .filter(|key| !key.is_empty())
             .map(|key| JobKey(key.to_vec()))
             .collect()
     }
 
-    pub(super) fn number(&self, field: &str) -> u64 {
-        self.text(field)
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(0)
+    pub(super) fn number(&self, field: &str) -> Option<u64> {
+        self.text(field)?.parse().ok()
     }
 
     pub(super) fn text(&self, field: &str) -> Option<String> {
@@ -108,29 +103,30 @@ impl Record {
 mod tests {
     use super::*;
 
-    fn record(fields: &[(&str, &str)]) -> Record {
-        Record(
-            fields
-                .iter()
-                .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
-                .collect(),
-        )
+    fn hash(fields: &[(&str, &str)]) -> RawFields {
+        fields
+            .iter()
+            .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
+            .collect()
     }
 
     #[test]
     fn a_missing_hash_is_neither_done_nor_failed() {
-        let empty = record(&[]);
-        assert!(!empty.is_done() && !empty.has_failed() && empty.seconds().is_empty());
+        let fields = hash(&[]);
+        let snapshot = JobSnapshot(&fields);
+        assert!(!snapshot.is_done() && !snapshot.has_failed());
+        assert!(snapshot.seconds().is_empty());
     }
 
     #[test]
     fn stages_come_in_their_order() {
-        let record = record(&[
+        let fields = hash(&[
             ("total_time", "0.5"),
             ("prediction_time", "0.25"),
             ("status", "done"),
         ]);
-        assert!(record.is_done());
-        assert_eq!(record.seconds(), [("predicting", 0.25), ("in all", 0.5)]);
+        let snapshot = JobSnapshot(&fields);
+        assert!(snapshot.is_done());
+        assert_eq!(snapshot.seconds(), [("predicting", 0.25), ("in all", 0.5)]);
     }
 }

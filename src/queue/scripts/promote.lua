@@ -1,4 +1,4 @@
--- Puts all delayed and parked jobs of a queue back into it, for consumers that know of neither.
+-- Moves all delayed and parked jobs of a queue back into it, for consumers that know of neither.
 -- KEYS[1]: queue   KEYS[2]: delayed jobs   KEYS[3]: parked jobs
 -- Returns: how many there were of each
 local counts = {}

@@ -1,14 +1,16 @@
-//! What kind of server Redis is, and what about it puts jobs at risk.
+//! What Redis says of itself, and which of its settings put jobs at risk.
 
 use redis::{InfoDict, RedisResult};
 
-use super::{Error, Queue};
+use super::client::Queue;
+use super::error::Error;
+use super::lease::UPDATE_FIELDS;
 
 impl Queue {
-    /// What an operator should know about the server: whether it may throw jobs away, and whether a restart loses them.
+    /// What an operator should know about the server: whether it may evict jobs, and whether a restart loses them.
     ///
     /// Nothing is said of a server that does not let itself be asked. Waits until Redis answers.
-    pub async fn risks(&self) -> Result<Vec<String>, Error> {
+    pub async fn warnings(&self) -> Result<Vec<String>, Error> {
         let operation = "ask for the state of the server";
         let info: RedisResult<InfoDict> = self
             .inner
@@ -16,29 +18,29 @@ impl Queue {
             .persist_command(operation, &redis::cmd("INFO"))
             .await;
         Ok(info
-            .map(|info| self.state(&info).risks())
+            .map(|info| self.describe(&info).warnings())
             .unwrap_or_default())
     }
 
     /// What kind of server it is. Asks once.
-    pub(crate) async fn server_state(&self) -> Result<ServerState, Error> {
+    pub(crate) async fn server_info(&self) -> Result<ServerInfo, Error> {
         let info: RedisResult<InfoDict> = self.inner.commands.command(&redis::cmd("INFO")).await;
         let operation = "tell about itself";
-        info.map(|info| self.state(&info))
-            .map_err(|cause| Error { operation, cause })
+        info.map(|info| self.describe(&info))
+            .map_err(Error::refused(operation))
     }
 
     /// Runs a script that does nothing, once: the right to do so may be missing.
     pub(crate) async fn try_scripts(&self) -> Result<(), Error> {
-        let mut call = super::SET.key(self.auxiliary("check"));
+        let mut call = UPDATE_FIELDS.key(self.inner.keys.probe());
         call.arg("nobody").arg("field").arg("value");
         let operation = "run a script";
         let answer: RedisResult<u8> = self.inner.commands.attempt(operation, &call).await;
-        answer.map(drop).map_err(|cause| Error { operation, cause })
+        answer.map(drop).map_err(Error::refused(operation))
     }
 
-    fn state(&self, info: &InfoDict) -> ServerState {
-        ServerState {
+    fn describe(&self, info: &InfoDict) -> ServerInfo {
+        ServerInfo {
             address: self
                 .server_address()
                 .map(|(host, port)| format!("{host}:{port}"))
@@ -53,7 +55,7 @@ impl Queue {
 
 /// What a Redis says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ServerState {
+pub(crate) struct ServerInfo {
     /// `host:port` of the one that is used.
     pub(crate) address: String,
     pub(crate) version: String,
@@ -65,22 +67,22 @@ pub(crate) struct ServerState {
     has_log: bool,
 }
 
-impl ServerState {
+impl ServerInfo {
     /// What puts jobs at risk.
-    pub(crate) fn risks(&self) -> Vec<String> {
-        let mut risks = Vec::new();
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
         let policy = &self.eviction;
         if !policy.is_empty() && policy != "noeviction" {
-            risks.push(format!(
-                "maxmemory-policy of Redis is `{policy}`: when memory runs short it throws keys away, jobs and results among \
-                 them; set it to `noeviction`"
+            warnings.push(format!(
+                "maxmemory-policy of Redis is `{policy}`: when memory runs short it evicts keys, jobs and results among them; \
+                 set it to `noeviction`"
             ));
         }
         if !self.has_log {
-            risks.push(
-                "Redis keeps no append-only file: when it restarts, jobs since its last snapshot are gone".to_owned(),
+            warnings.push(
+                "the append-only file of Redis is disabled: a restart loses the jobs since its last snapshot".to_owned(),
             );
         }
-        risks
+        warnings
     }
 }

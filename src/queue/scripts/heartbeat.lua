@@ -1,5 +1,5 @@
 -- Renews the leases of every job this process holds.
--- KEYS[1]: leases   KEYS[2]: consumers by last beat   KEYS[3]: delayed jobs
+-- KEYS[1]: leases   KEYS[2]: consumers by last heartbeat   KEYS[3]: delayed jobs
 -- ARGV[1]: consumer name   ARGV[2]: lease in ms   ARGV[3]: time stamp for updated_at
 -- ARGV[4…]: job, token, processing list, for each job held
 -- Returns: the jobs that are no longer held
@@ -11,7 +11,7 @@ local function held(job, token, processing)
   for _, entry in ipairs(redis.call('LRANGE', processing, 0, -1)) do
     if entry == job then return true end
   end
-  -- A janitor put it back, and a fetch met our lease: it waits in the delayed set and is still ours to finish.
+  -- A janitor requeued it, and a claim met our lease: it waits in the delayed set and is still ours to finish.
   return redis.call('ZSCORE', KEYS[3], job) ~= false
 end
 

@@ -1,4 +1,4 @@
-//! All queues of a server, as those see them who keep order: the janitor and `fsck`.
+//! All queues of a server, for operators: what the janitor, `fsck` and `promote-delayed` see and do.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -6,16 +6,18 @@ use std::time::Duration;
 
 use redis::{Cmd, FromRedisValue, RedisResult, Script, ScriptInvocation};
 
-use super::connection::Link;
-use super::metrics::LinkMetrics;
-use super::rescue::{self, Recovered};
+use super::client::REPLY_LIMIT;
+use super::connection::Connection;
+use super::error::Error;
+use super::metrics::ConnectionMetrics;
+use super::reclaim::{self, Reclaimed};
 use super::settings::RedisSettings;
-use super::{Error, JobKey, REPLY_LIMIT, millis};
+use crate::wire::{self, JobKey, Keys, field, millis};
 
-static REQUEUE: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("scripts/requeue.lua")));
-
-static DRAIN: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/drain.lua")));
+static RECLAIM_STALE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("scripts/reclaim_stale.lua")));
+static PROMOTE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("scripts/promote.lua")));
 
 /// Keys looked at by one `SCAN`.
 const SCAN_COUNT: usize = 1000;
@@ -24,12 +26,12 @@ const CHUNK: usize = 500;
 
 /// A handle on everything that a Redis holds. Clones share one connection.
 #[derive(Clone)]
-pub struct Keyspace {
-    link: Arc<Link>,
+pub struct Admin {
+    connection: Arc<Connection>,
     patience: Patience,
 }
 
-/// How long a [`Keyspace`] waits for a Redis that is away.
+/// How long an [`Admin`] waits for a Redis that is away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Patience {
     /// Until it answers.
@@ -40,7 +42,7 @@ pub(super) enum Patience {
 
 /// An entry of a processing list and what is known of its job.
 #[derive(Clone, Debug)]
-pub struct Held {
+pub struct ProcessingEntry {
     /// The key of the job's hash.
     pub job: JobKey,
     /// When it was last written to, as it stands there.
@@ -55,7 +57,7 @@ pub struct Held {
 
 /// What became of an entry that was taken out of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Requeued {
+pub enum Reclaim {
     /// It is back in its queue.
     Requeued,
     /// Its job was over.
@@ -66,28 +68,35 @@ pub enum Requeued {
     Moved,
 }
 
-impl Keyspace {
+impl Admin {
     /// A handle that connects when it is first used.
     pub fn new(settings: &RedisSettings) -> Self {
         Self::over(
-            Arc::new(Link::new(settings, REPLY_LIMIT, LinkMetrics::default())),
+            Arc::new(Connection::new(
+                settings,
+                REPLY_LIMIT,
+                ConnectionMetrics::default(),
+            )),
             Patience::Endless,
         )
     }
 
-    pub(super) fn over(link: Arc<Link>, patience: Patience) -> Self {
-        Self { link, patience }
+    pub(super) fn over(connection: Arc<Connection>, patience: Patience) -> Self {
+        Self {
+            connection,
+            patience,
+        }
     }
 
-    /// Puts back jobs of a queue whose lease has ended, as consumers do among themselves.
-    pub async fn rescue(&self, queue: &str, lease: Duration) -> Result<Recovered, Error> {
-        rescue::rescue(&self.link, queue, lease, &[]).await
+    /// Requeues jobs of a queue whose lease has expired, as consumers do among themselves.
+    pub async fn reclaim_expired(&self, queue: &str, lease: Duration) -> Result<Reclaimed, Error> {
+        reclaim::reclaim(&self.connection, &Keys::new(queue), lease, &[]).await
     }
 
     /// The names of the processing lists of a queue.
     pub async fn processing_lists(&self, queue: &str) -> Result<Vec<Vec<u8>>, Error> {
-        self.scan(&format!("processing-{}:*", glob_escape(queue)))
-            .await
+        let prefix = Keys::new(queue).processing_prefix();
+        self.scan(&format!("{}*", glob_escape(&prefix))).await
     }
 
     /// All keys that match a pattern, each once.
@@ -113,58 +122,67 @@ impl Keyspace {
     }
 
     /// The entries of a processing list.
-    pub async fn held(&self, queue: &str, list: &[u8]) -> Result<Vec<Held>, Error> {
+    pub async fn processing_entries(
+        &self,
+        queue: &str,
+        list: &[u8],
+    ) -> Result<Vec<ProcessingEntry>, Error> {
         let jobs: Vec<Vec<u8>> = self
             .command("read a processing list", &Cmd::lrange(list, 0, -1))
             .await?;
-        let lease = format!("rc:lease:{queue}");
-        let mut held = Vec::new();
+        let leases = Keys::new(queue).leases();
+        let mut entries = Vec::new();
         for job in jobs {
             // No hash at all is nothing that could be worked.
             let fields = self.command("read a job", &Cmd::hgetall(&job)).await;
             let fields: HashMap<String, Vec<u8>> = fields.unwrap_or_default();
             let score: Option<f64> = self
-                .command("read a lease", &Cmd::zscore(&lease, &job))
+                .command("read a lease", &Cmd::zscore(&leases, &job))
                 .await?;
-            held.push(Held {
-                updated_at: fields.get(crate::job::UPDATED_AT).cloned(),
+            entries.push(ProcessingEntry {
+                updated_at: fields.get(field::UPDATED_AT).cloned(),
                 has_lease: score.is_some(),
-                was_leased: fields.contains_key(crate::job::OWNER),
-                is_over: crate::job::is_final(fields.get(crate::job::STATUS).map(Vec::as_slice))
+                was_leased: fields.contains_key(field::OWNER),
+                is_over: wire::is_final(fields.get(field::STATUS).map(Vec::as_slice))
                     || fields.is_empty(),
                 job: JobKey(job),
             });
         }
-        Ok(held)
+        Ok(entries)
     }
 
     /// Takes an entry out of a list and, if its job is not over and has not been touched since, queues it again.
-    pub async fn requeue(&self, queue: &str, list: &[u8], held: &Held) -> Result<Requeued, Error> {
-        let mut call = REQUEUE.key(list);
-        call.key(queue).key(format!("rc:lease:{queue}"));
-        call.arg(&held.job.0)
-            .arg(held.updated_at.as_deref().unwrap_or_default());
-        let answer: String = self.script("take over an entry", &call).await?;
+    pub async fn reclaim_stale(
+        &self,
+        queue: &str,
+        list: &[u8],
+        entry: &ProcessingEntry,
+    ) -> Result<Reclaim, Error> {
+        let mut call = RECLAIM_STALE.key(list);
+        call.key(queue).key(Keys::new(queue).leases());
+        call.arg(&entry.job.0)
+            .arg(entry.updated_at.as_deref().unwrap_or_default());
+        let answer: String = self.script("reclaim_stale", &call).await?;
         Ok(match answer.as_str() {
-            "requeued" => Requeued::Requeued,
-            "dropped" => Requeued::Dropped,
-            "kept" => Requeued::Kept,
-            _ => Requeued::Moved,
+            "requeued" => Reclaim::Requeued,
+            "dropped" => Reclaim::Dropped,
+            "kept" => Reclaim::Kept,
+            _ => Reclaim::Moved,
         })
     }
 
-    /// Puts all delayed and all parked jobs of a queue back into it, and gives their numbers.
-    pub async fn drain(&self, queue: &str) -> Result<(usize, usize), Error> {
-        let mut call = DRAIN.key(queue);
-        call.key(format!("rc:delayed:{queue}"))
-            .key(format!("rc:parked:{queue}"));
-        self.script("put delayed jobs back", &call).await
+    /// Moves all delayed and all parked jobs of a queue back into it, and gives their numbers.
+    pub async fn promote_all(&self, queue: &str) -> Result<(usize, usize), Error> {
+        let mut call = PROMOTE.key(queue);
+        let keys = Keys::new(queue);
+        call.key(keys.delayed()).key(keys.parked());
+        self.script("promote", &call).await
     }
 
     /// Whether it is the caller's turn to look through all keys for a queue; it is somebody's once in this time.
-    pub(super) async fn take_turn(&self, queue: &str, every: Duration) -> Result<bool, Error> {
+    pub(super) async fn take_scan_turn(&self, queue: &str, every: Duration) -> Result<bool, Error> {
         let mut set = redis::cmd("SET");
-        set.arg(format!("rc:sweep:{queue}"))
+        set.arg(Keys::new(queue).scan_lock())
             .arg(1)
             .arg("NX")
             .arg("PX")
@@ -173,16 +191,14 @@ impl Keyspace {
         Ok(taken.is_some())
     }
 
-    /// All consumers of a queue of which a beat is known.
+    /// All consumers of a queue that have ever sent a heartbeat.
     pub(super) async fn consumers(&self, queue: &str) -> Result<Vec<String>, Error> {
-        self.command(
-            "look for consumers",
-            &Cmd::zrange(format!("rc:workers:{queue}"), 0, -1),
-        )
-        .await
+        let workers = Keys::new(queue).workers();
+        self.command("look for consumers", &Cmd::zrange(workers, 0, -1))
+            .await
     }
 
-    /// Consumers of a queue that have beaten lately.
+    /// Consumers of a queue that have sent a heartbeat lately.
     pub async fn live_consumers(
         &self,
         queue: &str,
@@ -192,11 +208,8 @@ impl Keyspace {
             .command("ask for the time", &redis::cmd("TIME"))
             .await?;
         let since = (seconds * 1000 + micros / 1000).saturating_sub(millis(within));
-        self.command(
-            "look for live consumers",
-            &Cmd::zrangebyscore(format!("rc:workers:{queue}"), since, "+inf"),
-        )
-        .await
+        let live = Cmd::zrangebyscore(Keys::new(queue).workers(), since, "+inf");
+        self.command("look for live consumers", &live).await
     }
 
     /// How many requests the server has had from all clients that move jobs; commands inside scripts do not count.
@@ -206,16 +219,7 @@ impl Keyspace {
         let text: String = self
             .command("ask for the state of the server", &info)
             .await?;
-        let calls = |line: &str| {
-            let (name, rest) = line.split_once(":calls=")?;
-            let moves = ["cmdstat_evalsha", "cmdstat_blmove", "cmdstat_brpoplpush"].contains(&name);
-            if moves {
-                rest.split(',').next()?.parse::<u64>().ok()
-            } else {
-                None
-            }
-        };
-        Ok(text.lines().filter_map(calls).sum())
+        Ok(text.lines().filter_map(calls_that_move_jobs).sum())
     }
 
     /// Removes a queue and all its jobs, for queues that were made up.
@@ -223,10 +227,7 @@ impl Keyspace {
         let mut keys = self.scan(&format!("{}:*", glob_escape(queue))).await?;
         keys.extend(self.processing_lists(queue).await?);
         keys.push(queue.as_bytes().to_vec());
-        keys.extend(
-            ["lease", "workers", "delayed", "dead", "rlock", "sweep"]
-                .map(|name| format!("rc:{name}:{queue}").into_bytes()),
-        );
+        keys.extend(Keys::new(queue).all_ours().map(String::into_bytes));
         self.ask_each::<u64>(&keys, |key| Cmd::unlink(key))
             .await
             .map(drop)
@@ -238,10 +239,10 @@ impl Keyspace {
         command: &Cmd,
     ) -> Result<T, Error> {
         let answer = match self.patience {
-            Patience::Endless => self.link.persist_command(operation, command).await,
-            Patience::None => self.link.command(command).await,
+            Patience::Endless => self.connection.persist_command(operation, command).await,
+            Patience::None => self.connection.command(command).await,
         };
-        answer.map_err(|cause| Error { operation, cause })
+        answer.map_err(Error::refused(operation))
     }
 
     pub(super) async fn script<T: FromRedisValue>(
@@ -250,10 +251,10 @@ impl Keyspace {
         call: &ScriptInvocation<'_>,
     ) -> Result<T, Error> {
         let answer = match self.patience {
-            Patience::Endless => self.link.persist(operation, call).await,
-            Patience::None => self.link.attempt(operation, call).await,
+            Patience::Endless => self.connection.persist(operation, call).await,
+            Patience::None => self.connection.attempt(operation, call).await,
         };
-        answer.map_err(|cause| Error { operation, cause })
+        answer.map_err(Error::refused(operation))
     }
 
     /// Asks the same about many keys, some hundreds in each round trip. An error about one key is no answer for it.
@@ -271,17 +272,27 @@ impl Keyspace {
                 pipeline.add_command(ask(key));
             });
             let replies: RedisResult<Vec<RedisResult<T>>> = match self.patience {
-                Patience::Endless => self.link.persist_pipeline(operation, &pipeline).await,
-                Patience::None => self.link.pipeline(&pipeline).await,
+                Patience::Endless => self.connection.persist_pipeline(operation, &pipeline).await,
+                Patience::None => self.connection.pipeline(&pipeline).await,
             };
-            let replies = replies.map_err(|cause| Error { operation, cause })?;
+            let replies = replies.map_err(Error::refused(operation))?;
             answers.extend(replies.into_iter().map(Result::ok));
         }
         Ok(answers)
     }
 }
 
-pub(super) fn glob_escape(text: &str) -> String {
+/// The number of calls in a line of `INFO commandstats`, if it is about a command that moves jobs.
+fn calls_that_move_jobs(line: &str) -> Option<u64> {
+    let (name, rest) = line.split_once(":calls=")?;
+    let moves = ["cmdstat_evalsha", "cmdstat_blmove", "cmdstat_brpoplpush"];
+    if !moves.contains(&name) {
+        return None;
+    }
+    rest.split(',').next()?.parse().ok()
+}
+
+fn glob_escape(text: &str) -> String {
     text.chars()
         .flat_map(|c| {
             if "*?[]\\".contains(c) {

@@ -1,4 +1,4 @@
--- Shared by `delay`, `park` and `release`, which stand below it: how a consumer lets go of a job that it holds.
+-- Shared by `nack`, `release` and `wait_for_children`, which stand below it: how a consumer gives up the lease of a job.
 -- KEYS[1]: job   KEYS[2]: processing list   KEYS[3]: leases   KEYS[4]: delayed jobs
 -- ARGV[1]: token
 local job = KEYS[1]
@@ -21,8 +21,8 @@ local function not_held()
   return 'LOST'
 end
 
--- Takes the job out of our hands. False if it had been taken out of the list, or finished by others.
-local function let_go()
+-- Ends the claim. False if the entry had been taken out of the list, or the job finished by others.
+local function release_lease()
   redis.call('HDEL', job, 'rc_token', 'rc_owner')
   redis.call('ZREM', KEYS[3], job)
   if redis.call('LREM', KEYS[2], 1, job) + redis.call('ZREM', KEYS[4], job) == 0 or final then return false end
