@@ -48,7 +48,7 @@ pub mod serving;
 /// The door from async to the CPU.
 pub mod compute;
 
-/// The bound on the memory of all jobs together.
+/// The memory budget that all running jobs share.
 pub mod memory;
 
 /// Traces of jobs, for a collector.
@@ -62,11 +62,11 @@ pub mod error_class;
 
 mod error_report;
 
-/// The API of Kubernetes.
+/// The Kubernetes API: which pods are running, and what deleting this one would cost.
 mod kubernetes;
 
-/// What Kubernetes and Prometheus see of the process.
-mod monitor;
+/// Metrics and probes over HTTP.
+mod http;
 
 /// What `make demo` shows: a model server with a classical model, and a guided run.
 mod demo;

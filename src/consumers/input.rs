@@ -48,7 +48,7 @@ impl Input {
             .transpose()?
             .unwrap_or(1.0)
             .max(1.0);
-        let mut wanted = if memory.is_bounded() {
+        let mut wanted = if memory.is_limited() {
             storage.size(reference).await?
         } else {
             0

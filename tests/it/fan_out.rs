@@ -265,7 +265,7 @@ async fn an_archive_waits_for_the_memory_of_a_few_of_its_images() {
     let key = submit(&cluster, "segmentation-zip", "uploads/large.zip", &FIELDS);
     let reason = cluster.wait_failed(&key);
     assert!(
-        reason.ends_with("bytes of memory, and MEMORY_BUDGET is 3145728"),
+        reason.ends_with("bytes of memory, but MEMORY_BUDGET is 3145728"),
         "{reason}"
     );
     assert_eq!(cluster.redis.hash(&key)["error_class"], "too_large");

@@ -215,7 +215,7 @@ async fn jobs_share_the_memory_that_there_is() {
         "{reason}"
     );
     assert!(
-        reason.ends_with("bytes of memory, and MEMORY_BUDGET is 10485760"),
+        reason.ends_with("bytes of memory, but MEMORY_BUDGET is 10485760"),
         "{reason}"
     );
     let beyond = [FIELDS[0], FIELDS[1], ("scale", "inf")];

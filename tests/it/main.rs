@@ -70,7 +70,7 @@ mod settings;
 mod check;
 
 /// Metrics, probes and the cost of deletion.
-mod monitor;
+mod metrics_and_probes;
 
 /// Traces, as a collector gets them.
 mod traces;

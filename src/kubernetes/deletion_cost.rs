@@ -1,10 +1,10 @@
-//! Tells Kubernetes what it would cost to delete this pod, so that scaling down takes idle ones first.
+//! Publishes what it would cost to delete this pod, so that scaling down removes idle pods first.
 
 use std::time::Duration;
 
 use tracing::warn;
 
-use crate::kubernetes::{Kubernetes, KubernetesSettings};
+use super::api::{Kubernetes, KubernetesSettings};
 use crate::queue::Queue;
 use crate::settings::Reader;
 
@@ -12,15 +12,15 @@ use crate::settings::Reader;
 const ANNOTATION: &str = "controller.kubernetes.io/pod-deletion-cost";
 
 /// Least time between two changes; each is a write to the cluster's store.
-const PAUSE: Duration = Duration::from_secs(30);
+const MIN_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Time between two looks.
-const LOOK: Duration = Duration::from_secs(1);
+/// Time between two looks at the worker.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What a pod with a job costs, before the minutes that it has worked without a break.
-const BUSY: u64 = 100;
+/// What a pod with a job costs, before the minutes that it has been busy without a break.
+const BUSY_COST: u64 = 100;
 
-/// Where to tell it.
+/// Where the cost is published.
 #[derive(Clone, Debug)]
 pub(crate) struct DeletionCostSettings {
     kubernetes: Option<(String, KubernetesSettings)>,
@@ -44,43 +44,42 @@ impl DeletionCostSettings {
     }
 }
 
-/// Keeps the annotation of this pod true, until it is dropped. Trouble is told once and nothing else comes of it.
-pub(crate) async fn tell(
-    settings: DeletionCostSettings,
-    pod: String,
-    queue: Queue,
-) -> anyhow::Result<()> {
+/// Keeps the annotation of this pod up to date until the future is dropped. A failure is logged once and has no other effect.
+///
+/// # Errors
+///
+/// A client of the API cannot be set up.
+pub(crate) async fn publish(settings: DeletionCostSettings, queue: Queue) -> anyhow::Result<()> {
     let Some((api, settings)) = settings.kubernetes else {
         return std::future::pending().await;
     };
     let kubernetes = Kubernetes::open(&api, &settings)?;
-    let (mut told, mut in_trouble) = (None, false);
+    let (mut published, mut is_failing) = (None, false);
     loop {
         let cost = cost(&queue);
-        if told == Some(cost) {
-            tokio::time::sleep(LOOK).await;
+        if published == Some(cost) {
+            tokio::time::sleep(POLL_INTERVAL).await;
             continue;
         }
+        let value = cost.to_string();
         match kubernetes
-            .annotate(&pod, ANNOTATION, &cost.to_string())
+            .annotate(queue.consumer(), ANNOTATION, &value)
             .await
         {
-            Ok(()) => (told, in_trouble) = (Some(cost), false),
-            Err(error) if !in_trouble => {
-                warn!(
-                    error = format!("{error:#}"),
-                    "cannot tell Kubernetes whether this pod is busy; trying again"
-                );
-                in_trouble = true;
+            Ok(()) => (published, is_failing) = (Some(cost), false),
+            Err(error) if !is_failing => {
+                let error = format!("{error:#}");
+                warn!(error, "cannot publish the pod's deletion cost; retrying");
+                is_failing = true;
             }
             Err(_) => {}
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(MIN_INTERVAL).await;
     }
 }
 
 fn cost(queue: &Queue) -> u64 {
     queue
         .busy_for()
-        .map_or(0, |time| BUSY + time.as_secs() / 60)
+        .map_or(0, |time| BUSY_COST + time.as_secs() / 60)
 }
