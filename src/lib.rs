@@ -42,7 +42,7 @@ pub mod images;
 /// Models together with the steps they were trained with.
 pub mod applications;
 
-/// TensorFlow Serving over gRPC.
+/// Model servers over gRPC.
 pub mod serving;
 
 /// Pure cell tracking.
@@ -53,6 +53,9 @@ pub mod analysis;
 
 /// The door from async to the CPU.
 pub mod compute;
+
+/// What model servers have said, shared with other consumers.
+pub mod shared_cache;
 
 /// The bound on the memory of all jobs together.
 pub mod memory;

@@ -12,6 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("traces", &["settings"]),
     ("kubernetes", &["settings"]),
     ("compute", &[]),
+    ("shared_cache", &[]),
     ("memory", &["failure", "settings"]),
     ("analysis", &["analysis"]),
     ("tracking", &["tracking", "analysis", "failure"]),
@@ -20,8 +21,28 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "storage",
         &["storage", "settings", "images", "metrics", "traces"],
     ),
-    ("serving", &["serving", "settings", "metrics", "traces"]),
-    ("queue", &["queue", "settings", "job", "metrics", "traces"]),
+    (
+        "serving",
+        &[
+            "serving",
+            "settings",
+            "metrics",
+            "traces",
+            "compute",
+            "shared_cache",
+        ],
+    ),
+    (
+        "queue",
+        &[
+            "queue",
+            "settings",
+            "job",
+            "metrics",
+            "traces",
+            "shared_cache",
+        ],
+    ),
     ("job", &["queue", "failure", "traces"]),
     (
         "reason",

@@ -107,7 +107,11 @@ impl Consumer for Mesmer {
 
         job.enter(Status::Predicting);
         let application = Application::mesmer(compartment);
-        let labels = super::segment(job, application, &model, image, scale).await?;
+        let labels = application
+            .segment(&model, image, scale, |step| {
+                job.enter_stage(super::stage(step));
+            })
+            .await?;
 
         job.enter(Status::SavingResults);
         let name = ResultName::new(job.original_name()?);

@@ -21,13 +21,11 @@ pub mod zip;
 mod input;
 mod limits;
 
-use std::sync::Arc;
-
 use anyhow::Context as _;
 use ndarray::{Array4, ArrayD, Ix4};
 
 use self::limits::Limits;
-use crate::applications::{Application, Model};
+use crate::applications::{Model, SegmentationStep};
 use crate::compute;
 use crate::consumer::{Kind, Outcome};
 use crate::images::{self, ModelInput};
@@ -88,23 +86,13 @@ async fn validate(
     .await
 }
 
-/// Labels `[batch, row, column, channel]` of an image that is `scale` times as large for the model.
-async fn segment(
-    job: &Job,
-    application: Application,
-    model: &Model,
-    image: Array4<f32>,
-    scale: f64,
-) -> anyhow::Result<Array4<u32>> {
-    let original = [image.dim().1, image.dim().2];
-    let application = Arc::new(application);
-    let this = Arc::clone(&application);
-    job.enter_stage(Stage::Preprocess);
-    let prepared = compute::run(move || this.prepare(image, scale * this.model_mpp)).await?;
-    job.enter_stage(Stage::Predict);
-    let heads = application.predict(model, prepared).await?;
-    job.enter_stage(Stage::PostProcess);
-    compute::run(move || application.label(heads, original)).await
+/// The stage that a step of a segmentation is.
+fn stage(step: SegmentationStep) -> Stage {
+    match step {
+        SegmentationStep::Preprocess => Stage::Preprocess,
+        SegmentationStep::Predict => Stage::Predict,
+        SegmentationStep::Postprocess => Stage::PostProcess,
+    }
 }
 
 /// Packs the files of a result and stores them where the job's result belongs.
