@@ -32,6 +32,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "metrics",
             "traces",
             "compute",
+            "backoff",
             "shared_cache",
         ],
     ),

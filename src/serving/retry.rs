@@ -6,6 +6,7 @@ use super::error::Error;
 use super::failure::Failure;
 use super::model::ModelId;
 use super::settings::ServingSettings;
+use crate::backoff::{Backoff, Jitter};
 
 /// Keeps a delay of zero from becoming a busy loop.
 const MIN_DELAY: Duration = Duration::from_millis(10);
@@ -14,7 +15,7 @@ const MIN_DELAY: Duration = Duration::from_millis(10);
 pub(super) struct RetryState {
     max_retries: Option<u32>,
     unavailable_timeout: Option<Duration>,
-    average_delay: Duration,
+    backoff: Backoff,
     retries: u32,
     attempts: u32,
     unavailable_since: Option<Instant>,
@@ -26,7 +27,7 @@ impl RetryState {
         Self {
             max_retries: settings.max_retries,
             unavailable_timeout: settings.patience,
-            average_delay: settings.backoff,
+            backoff: constant(settings.backoff),
             retries: 0,
             attempts: 0,
             unavailable_since: None,
@@ -39,13 +40,13 @@ impl RetryState {
         match failure {
             Failure::Unavailable(_) => {
                 let left = self.time_left(now);
-                (!left.is_zero()).then(|| left.min(self.jittered()))
+                (!left.is_zero()).then(|| left.min(self.delay()))
             }
             Failure::DeadlineExceeded | Failure::Exhausted(_) => {
                 self.unavailable_since = None;
                 self.retries += 1;
                 let is_allowed = self.max_retries.is_none_or(|most| self.retries <= most);
-                is_allowed.then(|| self.jittered())
+                is_allowed.then(|| self.delay())
             }
             Failure::ModelMissing(_)
             | Failure::Refused { .. }
@@ -86,10 +87,8 @@ impl RetryState {
         }
     }
 
-    fn jittered(&self) -> Duration {
-        self.average_delay
-            .mul_f64(0.5 + fastrand::f64())
-            .max(MIN_DELAY)
+    fn delay(&self) -> Duration {
+        self.backoff.delay(self.retries).max(MIN_DELAY)
     }
 
     /// For how much longer an absent server is waited for.
@@ -101,6 +100,15 @@ impl RetryState {
     }
 }
 
+/// Always this delay on average: whoever waits for a model server holds a job, and the server may be back any moment.
+fn constant(average: Duration) -> Backoff {
+    Backoff {
+        first: average,
+        cap: average,
+        jitter: Jitter::Half,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,7 +117,7 @@ mod tests {
         RetryState {
             max_retries,
             unavailable_timeout: unavailable_timeout.map(Duration::from_secs),
-            average_delay: Duration::from_secs(3),
+            backoff: constant(Duration::from_secs(3)),
             retries: 0,
             attempts: 0,
             unavailable_since: None,
