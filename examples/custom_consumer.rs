@@ -5,14 +5,14 @@
 use std::process::ExitCode;
 
 use async_trait::async_trait;
-use redis_consumer::images::{self, Limits};
+use redis_consumer::bioimage::{self, Limits};
 use redis_consumer::storage::{Storage, archive};
-use redis_consumer::{Consumer, Job, Kind, Outcome, Output, Registry, Status, compute};
+use redis_consumer::{Consumer, ConsumerKind, Job, Outcome, Output, Registry, Step, compute};
 
-const KIND: Kind = Kind {
+const KIND: ConsumerKind = ConsumerKind {
     name: "exposure",
     aliases: &[],
-    about: "measures which share of an image's pixels is overexposed",
+    summary: "measures which share of an image's pixels is overexposed",
     queue_suffix: "",
     configure: |reader| {
         let limit = reader.parsed(
@@ -37,15 +37,15 @@ struct Exposure {
 #[async_trait]
 impl Consumer for Exposure {
     async fn consume(&self, job: &Job) -> anyhow::Result<Outcome> {
-        job.enter(Status::Started);
+        job.step(Step::Download);
         let name = job.input_file_name()?.to_owned();
         let file = self.storage.download(&name).await?;
 
-        job.enter(Status::PreProcessing);
+        job.step(Step::Preprocess);
         let limit = self.limit;
         let share = compute::run(move || overexposed(&file, &name, limit)).await?;
 
-        job.enter(Status::SavingResults);
+        job.step(Step::Upload);
         let archive =
             archive::write_zip([("exposure.txt".to_owned(), format!("{share}\n").into_bytes())])?;
         let key = job.output_key();
@@ -55,8 +55,8 @@ impl Consumer for Exposure {
 }
 
 /// The share of samples at or above `limit`, 0 to 1.
-fn overexposed(file: &[u8], name: &str, limit: f32) -> Result<f64, images::Error> {
-    let image = images::decode(file, name, &Limits::default())?;
+fn overexposed(file: &[u8], name: &str, limit: f32) -> Result<f64, bioimage::Error> {
+    let image = bioimage::decode(file, name, &Limits::default())?;
     let over = image.iter().filter(|&&value| value >= limit).count();
     Ok(over as f64 / image.len() as f64)
 }

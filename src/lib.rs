@@ -5,9 +5,9 @@
 //! ```text
 //! environment ─► settings ─► daemon ─► queue ─► job ─► worker ─► consumer(s)
 //!                                                                 │
-//!              storage ─► images ─► applications ─► serving       │ a recipe calls these
-//!                                   └► tracking, analysis (pure)  │ in this order
-//!              images ─► storage::archive ─► storage ─► job ◄─────┘
+//!              storage ─► bioimage ─► applications ─► serving     │ a recipe calls these
+//!                                     └► cell-analysis            │ in this order
+//!              bioimage ─► storage::archive ─► storage ─► job ◄───┘
 //! ```
 //!
 //! A consumer of one's own is a struct that implements [`Consumer`], a [`Kind`] that names it, and a binary of three
@@ -18,6 +18,9 @@ pub mod settings;
 
 /// Wires settings, clients, consumer and worker together, and listens for signals.
 mod daemon;
+
+/// The words that every program of a Kiosk reads and writes in Redis.
+mod wire;
 
 /// The work queue in Redis.
 pub mod queue;
@@ -36,20 +39,11 @@ pub mod consumers;
 /// The bucket: downloads, uploads, archives.
 pub mod storage;
 
-/// Files to arrays and back.
-pub mod images;
-
 /// Models together with the steps they were trained with.
 pub mod applications;
 
 /// Model servers over gRPC.
 pub mod serving;
-
-/// Pure cell tracking.
-pub mod tracking;
-
-/// Pure image analysis.
-pub mod analysis;
 
 /// The door from async to the CPU.
 pub mod compute;
@@ -57,7 +51,7 @@ pub mod compute;
 /// What model servers have said, shared with other consumers.
 pub mod shared_cache;
 
-/// The bound on the memory of all jobs together.
+/// The memory budget that all running jobs share.
 pub mod memory;
 
 /// Traces of jobs, for a collector.
@@ -69,16 +63,16 @@ mod backoff;
 /// What the program counts of itself.
 mod metrics;
 
-/// The error that is the user's to mend.
-pub mod failure;
+/// What kind of failure an error is.
+pub mod error_class;
 
-mod reason;
+mod error_report;
 
-/// The API of Kubernetes.
+/// The Kubernetes API: which pods are running, and what deleting this one would cost.
 mod kubernetes;
 
-/// What Kubernetes and Prometheus see of the process.
-mod monitor;
+/// Metrics and probes over HTTP.
+mod http;
 
 /// What `make demo` shows: a model server with a classical model, and a guided run.
 mod demo;
@@ -88,6 +82,9 @@ mod ops;
 
 mod cli;
 
+pub use bioimage;
 pub use cli::run;
-pub use consumer::{Build, Clients, Consumer, Kind, ModelNeed, Outcome, Registry, Takes};
-pub use job::{Job, Output, Status};
+pub use consumer::{
+    Clients, Consumer, ConsumerKind, Factory, ModelInputs, ModelRequirement, Outcome, Registry,
+};
+pub use job::{Job, Output, Status, Step};

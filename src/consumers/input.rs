@@ -7,8 +7,7 @@ use tracing::info;
 use super::limits::Limits;
 use crate::compute;
 use crate::consumer::Clients;
-use crate::images;
-use crate::job::{Job, Stage};
+use crate::job::{Job, Step};
 use crate::memory::Reservation;
 
 /// Bytes at the peak of a segmentation for each byte of the decoded image: the heads, or what the watershed needs, beside
@@ -49,14 +48,14 @@ impl Input {
             .transpose()?
             .unwrap_or(1.0)
             .max(1.0);
-        let mut wanted = if memory.is_bounded() {
+        let mut wanted = if memory.is_limited() {
             storage.size(reference).await?
         } else {
             0
         };
         loop {
             let mut memory = {
-                let _waiting = job.waiting();
+                let _waiting = job.pause_deadline();
                 memory.reserve(wanted).await?
             };
             let file = storage.download(reference).await?;
@@ -81,17 +80,17 @@ impl Input {
     ) -> anyhow::Result<(ArrayD<f32>, Reservation)> {
         let Self { file, name, memory } = self;
         let limits = limits.of_decoding();
-        job.enter_stage(Stage::Decode);
-        let image = compute::run(move || images::decode(&file, &name, &limits)).await?;
+        job.step(Step::Decode);
+        let image = compute::run(move || bioimage::decode(&file, &name, &limits)).await?;
         job.record_pixels(image.len());
-        job.enter_stage(Stage::Preprocess);
+        job.step(Step::Prepare);
         Ok((image, memory))
     }
 }
 
 /// What the work on this file takes at its peak; no more than the file if it cannot be read.
 fn peak_bytes(file: &[u8], name: &str, scale: f64) -> u64 {
-    let work = images::decoded_bytes(file, name).map_or(0, |decoded| {
+    let work = bioimage::decoded_bytes(file, name).map_or(0, |decoded| {
         (decoded as f64 * PEAK * scale * scale) as u64 + UNDER_WAY
     });
     file.len() as u64 + work

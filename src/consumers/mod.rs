@@ -18,6 +18,9 @@ pub mod tracking;
 /// An archive of images, each of which becomes a job.
 pub mod zip;
 
+/// Names of result files.
+pub mod output;
+
 mod input;
 mod limits;
 
@@ -27,15 +30,15 @@ use ndarray::{Array4, ArrayD, Ix4};
 use self::limits::Limits;
 use crate::applications::{Model, SegmentationStep};
 use crate::compute;
-use crate::consumer::{Kind, Outcome};
-use crate::images::{self, ModelInput};
-use crate::job::{Job, Output, Stage};
+use crate::consumer::{ConsumerKind, Outcome, Registry};
+use crate::job::{Job, Output, Step};
 use crate::serving::ModelId;
 use crate::settings::Reader;
 use crate::storage::{Storage, archive};
+use bioimage::ModelInput;
 
 /// Every kind of consumer that this crate brings.
-pub(crate) const KINDS: [Kind; 6] = [
+const KINDS: [ConsumerKind; 6] = [
     image::KIND,
     zip::KIND,
     tracking::KIND,
@@ -43,6 +46,13 @@ pub(crate) const KINDS: [Kind; 6] = [
     spot::KIND,
     polaris::KIND,
 ];
+
+impl Registry {
+    /// Every kind that this crate brings.
+    pub fn builtin() -> Self {
+        Self(KINDS.to_vec())
+    }
+}
 
 /// Names and contents of the files of a result.
 type Entries = Vec<(String, Vec<u8>)>;
@@ -78,7 +88,7 @@ async fn validate(
             max_width,
             max_height,
         };
-        let image = images::validate_model_input(image, &wanted)?;
+        let image = bioimage::validate_model_input(image, &wanted)?;
         image
             .into_dimensionality::<Ix4>()
             .context("a model that takes four axes")
@@ -86,20 +96,20 @@ async fn validate(
     .await
 }
 
-/// The stage that a step of a segmentation is.
-fn stage(step: SegmentationStep) -> Stage {
+/// The step of the job that a step of its segmentation is.
+fn step(step: SegmentationStep) -> Step {
     match step {
-        SegmentationStep::Preprocess => Stage::Preprocess,
-        SegmentationStep::Predict => Stage::Predict,
-        SegmentationStep::Postprocess => Stage::PostProcess,
+        SegmentationStep::Preprocess => Step::Prepare,
+        SegmentationStep::Predict => Step::Predict,
+        SegmentationStep::Postprocess => Step::Label,
     }
 }
 
 /// Packs the files of a result and stores them where the job's result belongs.
 async fn store(job: &Job, storage: &Storage, entries: Entries) -> anyhow::Result<Outcome> {
-    job.enter_stage(Stage::Zip);
+    job.step(Step::Zip);
     let archive = compute::run(move || archive::write_zip(entries)).await?;
-    job.enter_stage(Stage::Upload);
+    job.step(Step::Upload);
     let key = job.output_key();
     let url = storage.upload(&key, archive.into()).await?;
     Ok(Outcome::Done(Output { key, url }))

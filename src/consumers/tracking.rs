@@ -16,14 +16,14 @@ use crate::applications::cell_tracking::{
 };
 use crate::applications::{TensorModel, TrackingModels};
 use crate::compute;
-use crate::consumer::{Clients, Consumer, Kind, ModelNeed, Outcome};
-use crate::failure::InvalidInput;
-use crate::images::output::ResultName;
-use crate::images::{self, FrameLimits, TrackFile, encode_tiff, movie};
-use crate::job::{Child, ChildInput, Children, Family, Job, Stage, Status};
+use crate::consumer::{Clients, Consumer, ConsumerKind, ModelRequirement, Outcome};
+use crate::consumers::output::ResultName;
+use crate::error_class::InvalidInput;
+use crate::job::{Child, ChildInput, ChildState, Children, Job, Status, Step};
 use crate::serving::ModelId;
 use crate::settings::Reader;
 use crate::storage::archive::{ArchiveLimits, Images};
+use bioimage::{FrameLimits, TrackFile, encode_tiff, time_lapse};
 
 /// What of the progress, in per cent, the segmentation of the frames is; the rest is tracking.
 const SEGMENTED: u8 = 50;
@@ -32,10 +32,10 @@ const SEGMENTED: u8 = 50;
 const TRANSFERS: usize = 4;
 
 /// Follows the cells of a movie.
-pub const KIND: Kind = Kind {
+pub const KIND: ConsumerKind = ConsumerKind {
     name: "tracking",
     aliases: &["caliban"],
-    about: "follows the cells of a movie and tells who is whose daughter",
+    summary: "follows the cells of a movie and tells who is whose daughter",
     queue_suffix: "",
     configure: |reader| {
         let settings = Arc::new(TrackingSettings::load(reader));
@@ -55,7 +55,7 @@ pub struct TrackingSettings {
     inference: ModelId,
     tracker: Tracker,
     frames: FrameLimits,
-    decoding: images::Limits,
+    decoding: bioimage::Limits,
     segmentation_queue: String,
     isbi: bool,
 }
@@ -140,7 +140,7 @@ impl TrackingSettings {
                 batch: usize::MAX,
                 movie: most,
             },
-            decoding: images::Limits { max_decoded_bytes },
+            decoding: bioimage::Limits { max_decoded_bytes },
             segmentation_queue: reader
                 .text(
                     "SEGMENTATION_QUEUE",
@@ -176,19 +176,22 @@ impl Consumer for Tracking {
         }
     }
 
-    fn models(&self) -> Vec<ModelNeed> {
+    fn models(&self) -> Vec<ModelRequirement> {
         vec![
-            ModelNeed::of_tensors(&self.settings.encoder, &cell_tracking::ENCODER_INPUTS),
-            ModelNeed::of_tensors(&self.settings.inference, &cell_tracking::INFERENCE_INPUTS),
+            ModelRequirement::of_tensors(&self.settings.encoder, &cell_tracking::ENCODER_INPUTS),
+            ModelRequirement::of_tensors(
+                &self.settings.inference,
+                &cell_tracking::INFERENCE_INPUTS,
+            ),
         ]
     }
 
     async fn consume(&self, job: &Job) -> anyhow::Result<Outcome> {
-        job.enter(Status::Started);
+        job.step(Step::Download);
         job.record_progress(0);
         let reference = job.input_file_name()?.to_owned();
         let file = self.clients.storage.download(&reference).await?;
-        job.enter_stage(Stage::Decode);
+        job.step(Step::Decode);
         let ((raw, labels), begun) = if reference.to_lowercase().ends_with(".trk")
             || reference.to_lowercase().ends_with(".trks")
         {
@@ -197,9 +200,9 @@ impl Consumer for Tracking {
             ((tracked.raw, tracked.labels), 0)
         } else {
             let movie = self.decode(file, reference).await?;
-            match job.family().await? {
-                Family::Waited(frames) => {
-                    job.enter_stage(Stage::Download);
+            match job.children().await? {
+                ChildState::Finished(frames) => {
+                    job.step(Step::Fetch);
                     let size = [movie.dim().1, movie.dim().2];
                     let labels = self.labels(&frames, size).await?;
                     let movie = movie.insert_axis(Axis(3)).into_dyn();
@@ -209,7 +212,7 @@ impl Consumer for Tracking {
             }
         };
 
-        job.enter(Status::Predicting);
+        job.step(Step::Predict);
         let models = TrackingModels {
             encoder: TensorModel::new(&self.clients.serving, &self.settings.encoder),
             inference: TensorModel::new(&self.clients.serving, &self.settings.inference),
@@ -223,9 +226,9 @@ impl Consumer for Tracking {
             .track_with_progress(&models, raw, labels, on_progress)
             .await?;
 
-        job.enter(Status::SavingResults);
+        job.step(Step::Upload);
         let (name, isbi) = (ResultName::new(job.original_name()?), self.settings.isbi);
-        job.enter_stage(Stage::Encode);
+        job.step(Step::Encode);
         let entries = compute::run(move || entries(&name, &tracked, isbi)).await?;
         super::store(job, &self.clients.storage, entries).await
     }
@@ -235,18 +238,18 @@ impl Tracking {
     async fn decode(&self, file: Bytes, name: String) -> anyhow::Result<Array3<f32>> {
         let settings = Arc::clone(&self.settings);
         compute::run(move || {
-            let image = images::decode(&file, &name, &settings.decoding)?;
-            Ok(movie::movie(image, &settings.frames)?)
+            let image = bioimage::decode(&file, &name, &settings.decoding)?;
+            Ok(time_lapse::movie(image, &settings.frames)?)
         })
         .await
     }
 
     /// Has each frame segmented by a job of its own.
     async fn segment(&self, job: &Job, movie: Array3<f32>) -> anyhow::Result<Outcome> {
-        job.enter_stage(Stage::Upload);
+        job.step(Step::Store);
         let prefix = format!(
             "{}-{}",
-            job.run_id(),
+            job.stable_id(),
             job.original_name()?.replace(['/', '\\'], "_")
         );
         let movie = Arc::new(movie);
@@ -262,7 +265,7 @@ impl Tracking {
             let scale = scale.clone();
             async move {
                 let tiff = compute::run(move || {
-                    encode_tiff(movie::single_frame(movie.index_axis(Axis(0), frame)).view())
+                    encode_tiff(time_lapse::single_frame(movie.index_axis(Axis(0), frame)).view())
                 });
                 let key = format!("output/{name}");
                 let url = self.clients.storage.upload(&key, tiff.await.into()).await?;
@@ -323,12 +326,12 @@ impl Tracking {
             .buffered(TRANSFERS)
             .try_collect()
             .await?;
-        Ok(compute::run(move || movie::stacked_labels(labels, size)).await?)
+        Ok(compute::run(move || time_lapse::stacked_labels(labels, size)).await?)
     }
 }
 
 /// The one image of the result of a frame.
-fn frame_labels(file: &[u8], limits: &images::Limits) -> anyhow::Result<ArrayD<f32>> {
+fn frame_labels(file: &[u8], limits: &bioimage::Limits) -> anyhow::Result<ArrayD<f32>> {
     let limit = ArchiveLimits {
         entries: 1,
         bytes: limits.max_decoded_bytes,
@@ -338,7 +341,7 @@ fn frame_labels(file: &[u8], limits: &images::Limits) -> anyhow::Result<ArrayD<f
     let mut file = std::io::Cursor::new(file);
     let mut images = Images::open(&mut file, limit).map_err(|_| several())?;
     let (name, content) = images.read_next(&mut file)?.ok_or_else(several)?;
-    Ok(images::decode(&content, &name, limits)?)
+    Ok(bioimage::decode(&content, &name, limits)?)
 }
 
 /// Labels and lineage, and on request the form in which trackers are compared.

@@ -5,6 +5,7 @@
 
 mod collector;
 mod images;
+mod names;
 mod window;
 
 use std::collections::HashSet;
@@ -15,8 +16,10 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 pub use self::collector::Collector;
 pub use self::images::{ArchiveLimits, Images, Largest};
+pub use self::names::clean_path;
+pub(crate) use self::names::without_last_suffix;
 pub use self::window::Window;
-use crate::images::output::{clean_path, without_last_suffix};
+use crate::error_class::{Classify, ErrorClass};
 
 /// The entries as one zip archive, in the order given: deflate, relative names with `/`, no entries for folders.
 ///
@@ -136,6 +139,20 @@ pub enum ArchiveError {
     /// An archive could not be written.
     #[error("cannot write the zip archive")]
     Zip(#[from] zip::result::ZipError),
+}
+
+impl Classify for ArchiveError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::TooMany { .. } | Self::TooLarge { .. } | Self::LongList { .. } => {
+                ErrorClass::TooLarge
+            }
+            Self::Encrypted(_) => ErrorClass::Unsupported,
+            Self::Damaged { .. } | Self::Overlap | Self::NotAnArchive | Self::Zip(_) => {
+                ErrorClass::InvalidInput
+            }
+        }
+    }
 }
 
 /// Entries from this size on need the 64-bit fields; deflate may grow what it cannot compress, hence the margin.

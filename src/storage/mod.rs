@@ -14,6 +14,7 @@ mod store;
 mod transport;
 mod upload;
 
+use crate::error_class::{Classify, ErrorClass};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -154,6 +155,24 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+}
+
+impl Classify for Error {
+    fn class(&self) -> ErrorClass {
+        match self {
+            // What was never there, or has been cleaned away, does not come back by itself.
+            Self::NotFound { .. } | Self::Unusable { .. } => ErrorClass::InvalidInput,
+            Self::TooLarge { .. } => ErrorClass::TooLarge,
+            Self::Replaced { .. } => ErrorClass::StorageRead,
+            Self::PermissionDenied { direction, .. }
+            | Self::Unavailable { direction, .. }
+            | Self::Other { direction, .. } => match direction {
+                Direction::Read => ErrorClass::StorageRead,
+                Direction::Write => ErrorClass::StorageWrite,
+            },
+            Self::Open { .. } => ErrorClass::Internal,
+        }
+    }
 }
 
 /// The bucket of inputs and results. Clones are cheap and share connections.

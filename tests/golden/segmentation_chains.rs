@@ -2,18 +2,16 @@
 //!
 //! The stand-in models are served over gRPC, so that a case passes through the client, the tensors and the batching too.
 
+use bioimage::{AxesError, ModelInput, detect_dimension_order, to_bxyc, validate_model_input};
+use cell_analysis::segmentation::{DeepWatershed, PadMode};
 use ndarray::{Array4, ArrayD, Ix4};
-use redis_consumer::analysis::{DeepWatershed, PadMode};
 use redis_consumer::applications::{Application, Compartment, Model, scale_and_type};
-use redis_consumer::images::{
-    AxesError, ModelInput, detect_dimension_order, to_bxyc, validate_model_input,
-};
 use redis_consumer::serving::{Client, Input, Method, ModelServer, ServingSettings, Signature};
 use redis_consumer::settings::{Env, Reader};
 use serde_json::{Value, json};
 
 use crate::cases::{Case, Verdict};
-use crate::peers::boxq;
+use crate::peers::exact_models;
 use crate::segmentation_kernels::parameters;
 
 const MODEL: &str = "StandIn:0";
@@ -162,7 +160,7 @@ async fn serve(case: &Case) -> Result<(ModelServer, Model), String> {
         .as_str()
         .ok_or("the case names no model")?;
     let tile = case.counts::<2>("tile")?;
-    let server = ModelServer::start(0, vec![boxq::model(kind, MODEL, tile)])
+    let server = ModelServer::start(0, vec![exact_models::model(kind, MODEL, tile)])
         .await
         .map_err(|error| error.to_string())?;
     // The batch size falls with the number of channels (segmentation.md 2.3).

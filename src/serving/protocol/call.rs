@@ -8,9 +8,9 @@ use tonic::codec::CompressionEncoding;
 use tonic::metadata::{Ascii, MetadataKey};
 use tonic::transport::Channel;
 
-use super::super::failure::Failure;
-use super::super::model::{ModelId, Signature};
-use super::super::tensor::Tensor;
+use crate::serving::failure::Failure;
+use crate::serving::model::{ModelId, Signature};
+use crate::serving::tensor::Tensor;
 use crate::traces;
 
 /// How one kind of model server is spoken to.

@@ -13,10 +13,10 @@ use self::proto::tensorflow::serving::model_spec::VersionChoice;
 use self::proto::tensorflow::serving::prediction_service_client::PredictionServiceClient;
 use self::proto::tensorflow::serving::{GetModelMetadataRequest, ModelSpec, PredictRequest};
 use self::signature::SIGNATURE_DEF;
-use super::super::failure::Failure;
-use super::super::model::{ModelId, Signature};
-use super::super::tensor::Tensor;
 use super::call::{Call, Protocol};
+use crate::serving::failure::Failure;
+use crate::serving::model::{ModelId, Signature};
+use crate::serving::tensor::Tensor;
 
 /// Speaks to TensorFlow Serving.
 pub(in crate::serving) struct TfServing;
