@@ -15,7 +15,7 @@ use self::plan::{NamedPlan, Pass, Plan};
 pub use self::settings::ImageSettings;
 use super::Entries;
 use super::input::Input;
-use crate::applications::{Model, detect, named};
+use crate::applications::{Model, by_name, scale_and_type};
 use crate::compute;
 use crate::consumer::{Clients, Consumer, ConsumerKind, ModelRequirement, Outcome};
 use crate::consumers::output::ResultName;
@@ -128,7 +128,12 @@ impl Image {
             let model = Model::load(&self.clients.serving, &pass.model).await?;
             self.settings.limits.check_fit(&input, &model)?;
             job.step(Step::Predict);
-            let labels = super::segment(job, pass.application, &model, input, scale).await?;
+            let labels = pass
+                .application
+                .segment(&model, input, scale, |step| {
+                    job.step(super::step(step));
+                })
+                .await?;
             let name = name.clone();
             job.step(Step::Encode);
             features.push(compute::run(move || encode_labels(&name, c, labels)).await);
@@ -144,22 +149,22 @@ impl Image {
     ) -> anyhow::Result<Entries> {
         let scale = self.scale(job, || image.clone()).await?;
         self.settings.limits.check_scaled_size(&image, scale)?;
-        let (id, functions) = self.choose_named(job, &image, plan).await?;
+        let (id, pipeline) = self.choose_named(job, &image, plan).await?;
         let model = Model::load(&self.clients.serving, &id).await?;
         self.settings.limits.check_fit(&image, &model)?;
         let input = compute::run(move || {
-            named::prepare(image, scale, &functions.pre).map(|input| (input, functions))
+            by_name::prepare(image, scale, &pipeline.preprocess).map(|input| (input, pipeline))
         })
         .await;
-        let (input, functions) = input?;
+        let (input, pipeline) = input?;
 
         job.step(Step::Predict);
-        let heads = named::predict(&model, input.pixels).await?;
+        let heads = by_name::predict(&model, input.pixels).await?;
 
         job.step(Step::Postprocess);
         let name = ResultName::new(job.original_name()?);
         compute::run(move || {
-            let result = named::finish(heads, &functions.post, input.original)?;
+            let result = by_name::postprocess(heads, &pipeline.postprocess, input.original)?;
             let features = result.axis_iter(Axis(2)).enumerate();
             Ok(features
                 .map(|(c, plane)| (name.feature(c), encode_tiff(plane.into_dyn())))
@@ -179,7 +184,8 @@ impl Image {
         }
         let scale = match &self.settings.scale_detection {
             Some(model) => {
-                detect::scale(&Model::load(&self.clients.serving, model).await?, image()).await?
+                scale_and_type::scale(&Model::load(&self.clients.serving, model).await?, image())
+                    .await?
             }
             None => 1.0,
         };
@@ -192,7 +198,7 @@ impl Image {
         job: &Job,
         image: &Array4<f32>,
         plan: NamedPlan,
-    ) -> anyhow::Result<(serving::ModelId, named::Functions)> {
+    ) -> anyhow::Result<(serving::ModelId, by_name::Pipeline)> {
         let label = match plan {
             NamedPlan::Model(id, functions) => return Ok((id, functions)),
             NamedPlan::Label(label) => label,
@@ -200,7 +206,7 @@ impl Image {
                 let model =
                     Model::load(&self.clients.serving, &self.settings.label_detection_model)
                         .await?;
-                let label = detect::label(&model, image.clone()).await?;
+                let label = scale_and_type::image_type(&model, image.clone()).await?;
                 job.record_detected(Detected::Label(label));
                 label
             }

@@ -107,7 +107,11 @@ impl Consumer for Mesmer {
 
         job.step(Step::Predict);
         let application = Application::mesmer(compartment);
-        let labels = super::segment(job, application, &model, image, scale).await?;
+        let labels = application
+            .segment(&model, image, scale, |step| {
+                job.step(super::step(step));
+            })
+            .await?;
 
         job.step(Step::Upload);
         let name = ResultName::new(job.original_name()?);

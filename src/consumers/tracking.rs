@@ -11,10 +11,10 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use ndarray::{Array3, ArrayD, Axis};
 
 use super::model;
-use crate::applications::TensorModel;
 use crate::applications::cell_tracking::{
     self, Appearance, Borders, Crop, Tracked, Tracker, isbi_masks,
 };
+use crate::applications::{TensorModel, TrackingModels};
 use crate::compute;
 use crate::consumer::{Clients, Consumer, ConsumerKind, ModelRequirement, Outcome};
 use crate::consumers::output::ResultName;
@@ -110,9 +110,9 @@ impl TrackingSettings {
                     "cost of a track without a cell",
                 ),
             },
-            division: reader.parsed(
+            division_threshold: reader.parsed(
                 "DIVISION",
-                default.division,
+                default.division_threshold,
                 "probability from which a new cell is a daughter",
             ),
         };
@@ -192,7 +192,7 @@ impl Consumer for Tracking {
         let reference = job.input_file_name()?.to_owned();
         let file = self.clients.storage.download(&reference).await?;
         job.step(Step::Decode);
-        let (movie, begun) = if reference.to_lowercase().ends_with(".trk")
+        let ((raw, labels), begun) = if reference.to_lowercase().ends_with(".trk")
             || reference.to_lowercase().ends_with(".trks")
         {
             let limits = self.settings.decoding;
@@ -213,15 +213,17 @@ impl Consumer for Tracking {
         };
 
         job.step(Step::Predict);
-        let [encoder, inference] = [&self.settings.encoder, &self.settings.inference]
-            .map(|id| TensorModel::new(&self.clients.serving, id));
-        let tell = |share: f64| {
+        let models = TrackingModels {
+            encoder: TensorModel::new(&self.clients.serving, &self.settings.encoder),
+            inference: TensorModel::new(&self.clients.serving, &self.settings.inference),
+        };
+        let on_progress = |share: f64| {
             job.record_progress(u64::from(begun) + (share * f64::from(100 - begun)).round() as u64)
         };
         let tracked = self
             .settings
             .tracker
-            .track_and_tell(&encoder, &inference, movie, tell)
+            .track_with_progress(&models, raw, labels, on_progress)
             .await?;
 
         job.step(Step::Upload);

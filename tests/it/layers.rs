@@ -8,14 +8,40 @@ use std::path::{Path, PathBuf};
 const MAY_USE: &[(&str, &[&str])] = &[
     ("settings", &[]),
     ("failure", &[]),
+    ("backoff", &[]),
     ("metrics", &[]),
     ("traces", &["settings"]),
     ("kubernetes", &["settings"]),
     ("compute", &[]),
+    ("shared_cache", &[]),
     ("memory", &["failure", "settings"]),
-    ("storage", &["storage", "settings", "metrics", "traces"]),
-    ("serving", &["serving", "settings", "metrics", "traces"]),
-    ("queue", &["queue", "settings", "job", "metrics", "traces"]),
+    (
+        "storage",
+        &["storage", "settings", "backoff", "metrics", "traces"],
+    ),
+    (
+        "serving",
+        &[
+            "serving",
+            "settings",
+            "metrics",
+            "traces",
+            "compute",
+            "backoff",
+            "shared_cache",
+        ],
+    ),
+    (
+        "queue",
+        &[
+            "queue",
+            "settings",
+            "job",
+            "metrics",
+            "traces",
+            "shared_cache",
+        ],
+    ),
     ("job", &["queue", "failure", "traces"]),
     ("reason", &["failure", "job", "serving", "storage"]),
     (
