@@ -65,9 +65,6 @@ mod kubernetes;
 /// What Kubernetes and Prometheus see of the process.
 mod monitor;
 
-/// What `make demo` shows: a model server with a classical model, and a guided run.
-mod demo;
-
 /// Commands for those who run a Kiosk.
 mod ops;
 
