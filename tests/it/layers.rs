@@ -99,7 +99,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Modules that wire others together and may use anything.
-const ROOTS: [&str; 6] = ["lib", "main", "cli", "daemon", "demo", "ops"];
+const ROOTS: [&str; 5] = ["lib", "main", "cli", "daemon", "ops"];
 
 #[test]
 fn every_module_uses_only_what_the_table_allows() {

@@ -74,6 +74,3 @@ mod metrics_and_probes;
 
 /// Traces, as a collector gets them.
 mod traces;
-
-/// `redis-consumer demo`, interrupted and killed too.
-mod demo;
