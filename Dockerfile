@@ -20,25 +20,28 @@ WORKDIR /src
 ENV CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0
 
 # Dependencies are a layer of their own: it stays until a manifest, the lock file or the flags change.
-# An empty program stands in for ours; benches and tests leave the manifest, since their files are not sent.
+# Empty sources stand in for ours; benches and tests leave the manifest, since their files are not sent.
 FROM toolchain AS dependencies
 COPY Cargo.toml Cargo.lock build.rs ./
 COPY .cargo .cargo
+COPY crates/bioimage/Cargo.toml crates/bioimage/
+COPY crates/cell-analysis/Cargo.toml crates/cell-analysis/
 COPY proto proto
 RUN sed -i '/^\[\[\(bench\|test\)\]\]/,/^$/d' Cargo.toml \
-    && mkdir src \
+    && mkdir src crates/bioimage/src crates/cell-analysis/src \
     && echo 'fn main() {}' >src/main.rs \
-    && touch src/lib.rs \
+    && touch src/lib.rs crates/bioimage/src/lib.rs crates/cell-analysis/src/lib.rs \
     && cargo build --profile dist --locked --bin redis-consumer \
-    && rm -r src
+    && rm -r src crates/*/src
 
 FROM dependencies AS build
 ARG REVISION=unknown
 # Images of the demo are compiled in.
 COPY tests/fixtures tests/fixtures
+COPY crates crates
 COPY src src
 # Older than the stand-in's output, the sources would be passed over.
-RUN touch src/main.rs src/lib.rs \
+RUN touch src/main.rs src/lib.rs crates/*/src/lib.rs \
     && COMMIT="${REVISION}" cargo build --profile dist --locked --bin redis-consumer \
     && cp target/dist/redis-consumer /redis-consumer \
     && cp /lib/*-linux-gnu/libgcc_s.so.1 /libgcc_s.so.1

@@ -22,7 +22,7 @@ gallery: ## Draw the pictures of docs/images/gallery anew
 	$(CARGO) run --release --locked --quiet -- gallery
 
 test: redis ## Run every test against real peers
-	$(CARGO) test --release --locked --all-features
+	$(CARGO) test --release --locked --workspace --all-features
 
 golden: ## Run the golden cases and print a line per area
 	$(CARGO) test --release --locked --all-features golden -- --nocapture
@@ -37,9 +37,9 @@ bench: ## Time every kernel (benches/README.md says how to compare with Python)
 	$(CARGO) bench --locked --all-features
 
 lint: ## Format, lints, docs: what CI checks beside the tests
-	$(CARGO) fmt --check
-	$(CARGO) clippy --release --locked --all-targets --all-features -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --locked --workspace --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
 
 settings: ## Show every setting in force
 	$(CARGO) run --release --locked --quiet -- settings

@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use bioimage::{Limits, encode_tiff};
+use cell_analysis::segmentation::{PadMode, Tiling};
 use ndarray::{Array2, Array4, ArrayD, Axis};
-use redis_consumer::analysis::{PadMode, Tiling};
-use redis_consumer::images::{self, Limits, encode_tiff};
 use redis_consumer::serving::{Input, Model, ModelId};
 use redis_consumer::settings::{Env, Reader};
 use redis_consumer::storage::archive::write_zip;
@@ -422,7 +422,7 @@ impl Bench {
     /// Puts an image of this many rows and columns into the bucket, the usual one over and over.
     fn put_image(&self, key: &str, side: usize) {
         let small = fs::read(self.s3.folder().join(INPUT)).expect("an object");
-        let small = images::decode(&small, INPUT, &Limits::default()).expect("it is a TIFF");
+        let small = bioimage::decode(&small, INPUT, &Limits::default()).expect("it is a TIFF");
         let small = small
             .into_dimensionality::<ndarray::Ix2>()
             .expect("two axes");
@@ -525,7 +525,7 @@ impl Bench {
             .read_to_end(&mut tiff)
             .expect("its body");
         let labels =
-            images::decode(&tiff, "labels.tif", &Limits::default()).expect("the entry is a TIFF");
+            bioimage::decode(&tiff, "labels.tif", &Limits::default()).expect("the entry is a TIFF");
         labels.iter().fold(0.0_f32, |most, &label| most.max(label)) as usize
     }
 }

@@ -6,7 +6,7 @@
 use async_trait::async_trait;
 
 use crate::job::{Children, Job, Output};
-use crate::memory::Memory;
+use crate::memory::MemoryBudget;
 use crate::serving;
 use crate::settings::Reader;
 use crate::storage::Storage;
@@ -107,7 +107,7 @@ pub struct Clients {
     /// The model server.
     pub serving: serving::Client,
     /// The memory that all jobs share.
-    pub memory: Memory,
+    pub memory: MemoryBudget,
 }
 
 /// Builds a consumer from the settings it has read.

@@ -11,14 +11,14 @@ use tracing::{Level, info, warn};
 
 use crate::cli::LogSettings;
 use crate::consumer::{Clients, Factory, Registry};
-use crate::memory::Memory;
-use crate::monitor::deletion_cost::{self, DeletionCostSettings};
-use crate::monitor::{Monitor, MonitorSettings, Watched};
+use crate::http::{HttpSettings, Observed, Server};
+use crate::kubernetes::deletion_cost::{self, DeletionCostSettings};
+use crate::memory::MemoryBudget;
 use crate::queue::{MetadataStore, Queue, QueueSettings, Reclaimed};
 use crate::serving::{self, MetadataCache, ModelId, ServingSettings};
 use crate::settings::{Entry, Env, Origin, Problems, Reader};
 use crate::storage::{Storage, StorageSettings};
-use crate::traces::{self, TraceSettings, Traces};
+use crate::traces::{TraceSettings, Traces, WorkerIdentity};
 use crate::worker::{RetryPolicy, Worker, WorkerMetrics};
 
 /// Variables of long-gone versions that change nothing today.
@@ -43,9 +43,9 @@ pub(crate) struct Configured {
     pub(crate) queue: QueueSettings,
     pub(crate) storage: StorageSettings,
     pub(crate) serving: ServingSettings,
-    memory: Memory,
+    memory: MemoryBudget,
     policy: RetryPolicy,
-    monitor: MonitorSettings,
+    http: HttpSettings,
     deletion_cost: DeletionCostSettings,
     traces: TraceSettings,
 }
@@ -54,11 +54,12 @@ impl Configured {
     /// From now on logs and traces go where they belong. Wants a runtime.
     pub(crate) fn start_logs_and_traces(&self) -> anyhow::Result<Traces> {
         let (queue, consumer) = (self.queue.queue.clone(), self.queue.consumer.clone());
-        let traces = self.traces.start(traces::Client {
+        let worker = WorkerIdentity {
             queue,
             consumer,
             kind: self.kind,
-        })?;
+        };
+        let traces = Traces::start(&self.traces, worker)?;
         self.log.start(&traces);
         self.warnings.iter().for_each(|warning| warn!("{warning}"));
         Ok(traces)
@@ -74,9 +75,9 @@ pub(crate) fn configure(registry: &Registry, env: &Env) -> Result<Configured, Pr
     let storage = StorageSettings::load(&mut reader);
     let serving = ServingSettings::load(&mut reader);
     let build = build(&mut reader);
-    let memory = Memory::load(&mut reader);
+    let memory = MemoryBudget::load(&mut reader);
     let policy = RetryPolicy::load(&mut reader);
-    let monitor = MonitorSettings::load(&mut reader);
+    let http = HttpSettings::load(&mut reader);
     let deletion_cost = DeletionCostSettings::load(&mut reader);
     let traces = TraceSettings::load(&mut reader);
     let log = log_settings(&mut reader);
@@ -102,7 +103,7 @@ pub(crate) fn configure(registry: &Registry, env: &Env) -> Result<Configured, Pr
         serving,
         memory,
         policy,
-        monitor,
+        http,
         deletion_cost,
         traces,
     })
@@ -117,7 +118,7 @@ pub(crate) async fn consume(
     let Configured {
         kind,
         build,
-        monitor,
+        http,
         policy,
         deletion_cost,
         ..
@@ -144,22 +145,17 @@ pub(crate) async fn consume(
         memory,
     } = clients;
     let metrics = WorkerMetrics::default();
-    let (health, watched_until) = (metrics.health.clone(), stop.clone());
-    let watched = Watched {
+    let observed = Observed {
         queue: queue.clone(),
         storage: storage.clone(),
         serving: serving.clone(),
         memory: memory.clone(),
-        health,
-        stop: watched_until,
+        health: metrics.health.clone(),
+        stop: stop.clone(),
     };
-    let telling = deletion_cost::tell(
-        deletion_cost,
-        queue.consumer().to_owned(),
-        watched.queue.clone(),
-    );
-    let registry = registry(kind, &watched, &metrics);
-    let served = Monitor::new(&watched, registry).serve(monitor);
+    let published = deletion_cost::publish(deletion_cost, queue.clone());
+    let registry = registry(kind, &observed, &metrics);
+    let served = Server::new(&observed, registry).serve(http);
     let isolation = RwLock::default();
     let worker = Worker {
         queue,
@@ -174,7 +170,7 @@ pub(crate) async fn consume(
     let ended = tokio::select! {
         worked = work(worker, stop) => worked,
         served = served => served,
-        told = telling => told,
+        published = published => published,
     };
     storage.close().await;
     info!("stopped");
@@ -199,17 +195,17 @@ async fn work(worker: Worker, stop: CancellationToken) -> anyhow::Result<()> {
 }
 
 /// The counters of all parts, under one prefix.
-fn registry(kind: &'static str, watched: &Watched, metrics: &WorkerMetrics) -> MetricRegistry {
+fn registry(kind: &'static str, observed: &Observed, metrics: &WorkerMetrics) -> MetricRegistry {
     let mut all = MetricRegistry::with_prefix("redis_consumer");
-    watched.queue.register_server(&mut all);
-    watched.serving.register(&mut all);
-    watched.storage.register(&mut all);
+    observed.queue.register_server(&mut all);
+    observed.serving.register(&mut all);
+    observed.storage.register(&mut all);
     let labels = [
-        ("queue".into(), watched.queue.name().to_owned().into()),
+        ("queue".into(), observed.queue.name().to_owned().into()),
         ("type".into(), kind.into()),
     ];
     let jobs = all.sub_registry_with_labels(labels.into_iter());
-    watched.queue.register_jobs(jobs);
+    observed.queue.register_jobs(jobs);
     metrics.register(jobs);
     all
 }

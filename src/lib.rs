@@ -5,9 +5,9 @@
 //! ```text
 //! environment ─► settings ─► daemon ─► queue ─► job ─► worker ─► consumer(s)
 //!                                                                 │
-//!              storage ─► images ─► applications ─► serving       │ a recipe calls these
-//!                                   └► tracking, analysis (pure)  │ in this order
-//!              images ─► storage::archive ─► storage ─► job ◄─────┘
+//!              storage ─► bioimage ─► applications ─► serving     │ a recipe calls these
+//!                                     └► cell-analysis            │ in this order
+//!              bioimage ─► storage::archive ─► storage ─► job ◄───┘
 //! ```
 //!
 //! A consumer of one's own is a struct that implements [`Consumer`], a [`Kind`] that names it, and a binary of three
@@ -39,25 +39,16 @@ pub mod consumers;
 /// The bucket: downloads, uploads, archives.
 pub mod storage;
 
-/// Files to arrays and back.
-pub mod images;
-
 /// Models together with the steps they were trained with.
 pub mod applications;
 
 /// TensorFlow Serving over gRPC.
 pub mod serving;
 
-/// Pure cell tracking.
-pub mod tracking;
-
-/// Pure image analysis.
-pub mod analysis;
-
 /// The door from async to the CPU.
 pub mod compute;
 
-/// The bound on the memory of all jobs together.
+/// The memory budget that all running jobs share.
 pub mod memory;
 
 /// Traces of jobs, for a collector.
@@ -71,11 +62,11 @@ pub mod error_class;
 
 mod error_report;
 
-/// The API of Kubernetes.
+/// The Kubernetes API: which pods are running, and what deleting this one would cost.
 mod kubernetes;
 
-/// What Kubernetes and Prometheus see of the process.
-mod monitor;
+/// Metrics and probes over HTTP.
+mod http;
 
 /// What `make demo` shows: a model server with a classical model, and a guided run.
 mod demo;
@@ -85,6 +76,7 @@ mod ops;
 
 mod cli;
 
+pub use bioimage;
 pub use cli::run;
 pub use consumer::{
     Clients, Consumer, ConsumerKind, Factory, ModelInputs, ModelRequirement, Outcome, Registry,

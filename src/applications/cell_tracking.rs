@@ -13,8 +13,8 @@ use ndarray::{Array3, ArrayD, Axis, Ix3, Ix5};
 use super::tensors::{Named, TensorModel};
 use crate::compute;
 use crate::error_class::InvalidInput;
-pub use crate::tracking::{Appearance, Borders, Crop, Lineage, LineageEntry, isbi_masks};
-use crate::tracking::{InferenceInputs, Movie, Tracks, linear_sum_assignment};
+pub use cell_analysis::tracking::{Appearance, Borders, Crop, Lineage, LineageEntry, isbi_masks};
+use cell_analysis::tracking::{InferenceInputs, Movie, Tracks, linear_sum_assignment};
 
 /// Frames in one request to the encoder.
 const ENCODER_BATCH: usize = 64;

@@ -11,12 +11,13 @@ use anyhow::bail;
 use ndarray::{Array3, Array4, ArrayView4, Axis};
 
 use super::tiled::{Head, Heads, Model, Tiles, run_tiled};
-use crate::analysis::{
-    DeepWatershed, MesmerPreprocess, PadMode, Tiling, finite_range, histogram_normalization,
-    mesmer_preprocess, resize_image, resize_labels, resized_shape,
-};
 use crate::compute;
 use crate::error_class::InvalidInput;
+use cell_analysis::finite_range;
+use cell_analysis::segmentation::{
+    DeepWatershed, MesmerPreprocess, PadMode, Tiling, histogram_normalization, mesmer_preprocess,
+    resize_image, resize_labels, resized_shape,
+};
 
 /// A kind of segmentation: what its models were trained on and how their answers are read.
 #[derive(Clone, Debug)]

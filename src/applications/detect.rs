@@ -8,7 +8,7 @@ use ndarray::Array4;
 
 use super::cells::check_values;
 use super::tiled::{Model, Tiles, answers};
-use crate::analysis::{PadMode, Tiling};
+use cell_analysis::segmentation::{PadMode, Tiling};
 
 /// A scale closer to 1 than this is taken as 1.
 const NEGLIGIBLE: f64 = 0.01;

@@ -10,11 +10,12 @@ use ndarray::{Array3, Array4, ArrayView3, Axis, concatenate};
 
 use super::cells::check_values;
 use super::tiled::{Heads, Model, Tiles, run_tiled};
-use crate::analysis::{
-    DeepWatershed, MesmerPreprocess, PadMode, Tiling, histogram_normalization, legacy,
-    mesmer_preprocess, normalize, resize_nearest,
-};
 use crate::error_class::{InvalidInput, Unsupported};
+use cell_analysis::legacy;
+use cell_analysis::segmentation::{
+    DeepWatershed, MesmerPreprocess, PadMode, Tiling, histogram_normalization, mesmer_preprocess,
+    normalize, resize_nearest,
+};
 
 /// Functions of older consumers that nobody described well enough to repeat their results.
 const NOT_OFFERED: [&str; 4] = [

@@ -11,11 +11,12 @@ use ndarray::{Array4, ArrayView3, Axis};
 
 use super::cells::check_values;
 use super::tiled::{Head, Heads, Model, Tiles, run_tiled};
-pub use crate::analysis::{Contrast, SpotPeaks};
-use crate::analysis::{PadMode, SpotHeads, Tiling, labels_at, min_max_normalize};
 use crate::compute;
 use crate::error_class::InvalidInput;
 use crate::serving;
+use cell_analysis::segmentation::{PadMode, Tiling};
+pub use cell_analysis::spots::{Contrast, SpotPeaks};
+use cell_analysis::spots::{SpotHeads, labels_at, min_max_normalize};
 
 /// The model's outputs in the order of their names: `classification` and `offset_regression`.
 const SCORES: Head = Head {

@@ -8,9 +8,9 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use ndarray::{Array4, ArrayD, ArrayView4, Axis, Ix4, Slice};
 use rayon::prelude::*;
 
-use crate::analysis::{Tiling, Untiler};
 use crate::compute;
 use crate::serving::{Client, ModelId, Signature};
+use cell_analysis::segmentation::{Tiling, Untiler};
 
 /// A model of the server, with what it expects.
 #[derive(Clone)]

@@ -18,11 +18,11 @@ use super::input::Input;
 use crate::applications::{Model, detect, named};
 use crate::compute;
 use crate::consumer::{Clients, Consumer, ConsumerKind, ModelRequirement, Outcome};
-use crate::images::output::ResultName;
-use crate::images::{self, encode_tiff};
+use crate::consumers::output::ResultName;
 use crate::job::{Detected, Job, Step};
 use crate::memory::Reservation;
 use crate::serving;
+use bioimage::encode_tiff;
 
 /// Segments one image.
 pub const KIND: ConsumerKind = ConsumerKind {
@@ -97,14 +97,15 @@ impl Image {
     async fn decode(&self, job: &Job, input: Input) -> anyhow::Result<(Array4<f32>, Reservation)> {
         let (image, memory) = input.decode(job, &self.settings.limits).await?;
         let order = match job.dimension_order()? {
-            "" => {
-                images::default_order(image.shape(), images::Container::of(job.input_file_name()?))?
-            }
+            "" => bioimage::default_order(
+                image.shape(),
+                bioimage::Container::of(job.input_file_name()?),
+            )?,
             order => order,
         };
         let order = order.to_owned();
         Ok((
-            compute::run(move || images::to_bxyc(image, &order)).await?,
+            compute::run(move || bioimage::to_bxyc(image, &order)).await?,
             memory,
         ))
     }

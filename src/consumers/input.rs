@@ -7,7 +7,6 @@ use tracing::info;
 use super::limits::Limits;
 use crate::compute;
 use crate::consumer::Clients;
-use crate::images;
 use crate::job::{Job, Step};
 use crate::memory::Reservation;
 
@@ -49,7 +48,7 @@ impl Input {
             .transpose()?
             .unwrap_or(1.0)
             .max(1.0);
-        let mut wanted = if memory.is_bounded() {
+        let mut wanted = if memory.is_limited() {
             storage.size(reference).await?
         } else {
             0
@@ -82,7 +81,7 @@ impl Input {
         let Self { file, name, memory } = self;
         let limits = limits.of_decoding();
         job.step(Step::Decode);
-        let image = compute::run(move || images::decode(&file, &name, &limits)).await?;
+        let image = compute::run(move || bioimage::decode(&file, &name, &limits)).await?;
         job.record_pixels(image.len());
         job.step(Step::Prepare);
         Ok((image, memory))
@@ -91,7 +90,7 @@ impl Input {
 
 /// What the work on this file takes at its peak; no more than the file if it cannot be read.
 fn peak_bytes(file: &[u8], name: &str, scale: f64) -> u64 {
-    let work = images::decoded_bytes(file, name).map_or(0, |decoded| {
+    let work = bioimage::decoded_bytes(file, name).map_or(0, |decoded| {
         (decoded as f64 * PEAK * scale * scale) as u64 + UNDER_WAY
     });
     file.len() as u64 + work

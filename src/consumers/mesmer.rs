@@ -14,12 +14,12 @@ use super::{Entries, model};
 use crate::applications::{Application, Compartment, Model};
 use crate::compute;
 use crate::consumer::{Clients, Consumer, ConsumerKind, ModelRequirement, Outcome};
+use crate::consumers::output::ResultName;
 use crate::error_class::InvalidInput;
-use crate::images::output::ResultName;
-use crate::images::{self, encode_tiff};
 use crate::job::{Detected, Job, Step};
 use crate::serving::ModelId;
 use crate::settings::Reader;
+use bioimage::encode_tiff;
 
 /// Segments whole cells and nuclei in one image of tissue.
 pub const KIND: ConsumerKind = ConsumerKind {
@@ -95,10 +95,10 @@ impl Consumer for Mesmer {
         job.step(Step::Preprocess);
         // Without axes of length 1, and a batch axis in front.
         let (image, _memory) = input.decode(job, &self.settings.limits).await?;
-        let image = images::squeeze(image).insert_axis(Axis(0));
+        let image = bioimage::squeeze(image).insert_axis(Axis(0));
         let scale = self.scale(job)?;
         let model = Model::load(&self.clients.serving, &self.settings.model).await?;
-        job.record_detected(Detected::DimensionOrder(images::detect_dimension_order(
+        job.record_detected(Detected::DimensionOrder(bioimage::detect_dimension_order(
             image.shape(),
             4,
         )));

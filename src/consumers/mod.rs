@@ -18,6 +18,9 @@ pub mod tracking;
 /// An archive of images, each of which becomes a job.
 pub mod zip;
 
+/// Names of result files.
+pub mod output;
+
 mod input;
 mod limits;
 
@@ -30,11 +33,11 @@ use self::limits::Limits;
 use crate::applications::{Application, Model};
 use crate::compute;
 use crate::consumer::{ConsumerKind, Outcome, Registry};
-use crate::images::{self, ModelInput};
 use crate::job::{Job, Output, Step};
 use crate::serving::ModelId;
 use crate::settings::Reader;
 use crate::storage::{Storage, archive};
+use bioimage::ModelInput;
 
 /// Every kind of consumer that this crate brings.
 const KINDS: [ConsumerKind; 6] = [
@@ -87,7 +90,7 @@ async fn validate(
             max_width,
             max_height,
         };
-        let image = images::validate_model_input(image, &wanted)?;
+        let image = bioimage::validate_model_input(image, &wanted)?;
         image
             .into_dimensionality::<Ix4>()
             .context("a model that takes four axes")

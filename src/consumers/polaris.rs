@@ -13,12 +13,12 @@ use super::Entries;
 use crate::applications::spots::cells_of_spots;
 use crate::compute;
 use crate::consumer::{Clients, Consumer, ConsumerKind, Outcome};
+use crate::consumers::output::ResultName;
 use crate::error_class::InvalidInput;
-use crate::images::output::ResultName;
-use crate::images::{self, encode_tiff, npy, spot_table};
 use crate::job::{Child, ChildInput, ChildSpec, ChildState, Children, Job, Status, Step};
 use crate::settings::Reader;
 use crate::storage::archive::{ArchiveLimits, Images};
+use bioimage::{encode_tiff, npy, spot_csv};
 
 /// Queues of the parts, as other consumers have them.
 const SPOT: &str = "spot";
@@ -49,7 +49,7 @@ pub const KIND: ConsumerKind = ConsumerKind {
 #[derive(Debug)]
 pub struct PolarisSettings {
     scale: f64,
-    decoding: images::Limits,
+    decoding: bioimage::Limits,
 }
 
 impl PolarisSettings {
@@ -60,7 +60,7 @@ impl PolarisSettings {
             reader.bytes("MAX_DECODED_BYTES", 2 << 30, "largest decoded image, bytes");
         Self {
             scale,
-            decoding: images::Limits { max_decoded_bytes },
+            decoding: bioimage::Limits { max_decoded_bytes },
         }
     }
 }
@@ -94,7 +94,7 @@ impl Consumer for Polaris {
         let file = self.clients.storage.download(&reference).await?;
         let limits = self.settings.decoding;
         job.step(Step::Decode);
-        let image = compute::run(move || images::decode(&file, &reference, &limits)).await?;
+        let image = compute::run(move || bioimage::decode(&file, &reference, &limits)).await?;
         let (channels, kind) = (
             job.channel_positions()?,
             job.segmentation_type()?.to_owned(),
@@ -242,7 +242,7 @@ fn parts(image: &ArrayD<f32>, channels: &[Option<usize>], kind: &str) -> anyhow:
     Ok(parts)
 }
 
-fn unpack(file: &[u8], limits: &images::Limits) -> anyhow::Result<Entries> {
+fn unpack(file: &[u8], limits: &bioimage::Limits) -> anyhow::Result<Entries> {
     let limits = ArchiveLimits {
         entries: usize::MAX,
         bytes: limits.max_decoded_bytes,
@@ -261,7 +261,7 @@ fn unpack(file: &[u8], limits: &images::Limits) -> anyhow::Result<Entries> {
 fn entries(
     name: &ResultName,
     results: Vec<(String, Entries)>,
-    limits: &images::Limits,
+    limits: &bioimage::Limits,
 ) -> anyhow::Result<Entries> {
     let mut by_queue: HashMap<String, Vec<Entries>> = HashMap::new();
     results
@@ -298,13 +298,13 @@ fn entries(
         };
         entries.push((
             name.batch(item, "csv"),
-            spot_table(points, &cells).into_bytes(),
+            spot_csv(points, &cells).into_bytes(),
         ));
     }
     Ok(entries)
 }
 
-fn points(file: &[u8], limits: &images::Limits) -> anyhow::Result<Vec<[f64; 2]>> {
+fn points(file: &[u8], limits: &bioimage::Limits) -> anyhow::Result<Vec<[f64; 2]>> {
     let points: Array2<f64> = npy::read_f64(file, limits)?.into_dimensionality::<Ix2>()?;
     ensure!(
         points.ncols() == 2 || points.is_empty(),
@@ -320,10 +320,10 @@ fn points(file: &[u8], limits: &images::Limits) -> anyhow::Result<Vec<[f64; 2]>>
 /// Labels `[batch, row, column, kind]`, if cells were looked for.
 fn labels(
     by_queue: &mut HashMap<String, Vec<Entries>>,
-    limits: &images::Limits,
+    limits: &bioimage::Limits,
 ) -> anyhow::Result<Option<Array4<f32>>> {
     let decode = |(name, file): &(String, Vec<u8>)| {
-        anyhow::Ok(images::squeeze(images::decode(file, name, limits)?))
+        anyhow::Ok(bioimage::squeeze(bioimage::decode(file, name, limits)?))
     };
     if let Some(files) = by_queue.remove(MESMER) {
         let planes: Vec<_> = files

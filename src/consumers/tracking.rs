@@ -17,13 +17,13 @@ use crate::applications::cell_tracking::{
 };
 use crate::compute;
 use crate::consumer::{Clients, Consumer, ConsumerKind, ModelRequirement, Outcome};
+use crate::consumers::output::ResultName;
 use crate::error_class::InvalidInput;
-use crate::images::output::ResultName;
-use crate::images::{self, FrameLimits, TrackFile, encode_tiff, movie};
 use crate::job::{Child, ChildInput, ChildState, Children, Job, Status, Step};
 use crate::serving::ModelId;
 use crate::settings::Reader;
 use crate::storage::archive::{ArchiveLimits, Images};
+use bioimage::{FrameLimits, TrackFile, encode_tiff, time_lapse};
 
 /// What of the progress, in per cent, the segmentation of the frames is; the rest is tracking.
 const SEGMENTED: u8 = 50;
@@ -55,7 +55,7 @@ pub struct TrackingSettings {
     inference: ModelId,
     tracker: Tracker,
     frames: FrameLimits,
-    decoding: images::Limits,
+    decoding: bioimage::Limits,
     segmentation_queue: String,
     isbi: bool,
 }
@@ -140,7 +140,7 @@ impl TrackingSettings {
                 batch: usize::MAX,
                 movie: most,
             },
-            decoding: images::Limits { max_decoded_bytes },
+            decoding: bioimage::Limits { max_decoded_bytes },
             segmentation_queue: reader
                 .text(
                     "SEGMENTATION_QUEUE",
@@ -236,8 +236,8 @@ impl Tracking {
     async fn decode(&self, file: Bytes, name: String) -> anyhow::Result<Array3<f32>> {
         let settings = Arc::clone(&self.settings);
         compute::run(move || {
-            let image = images::decode(&file, &name, &settings.decoding)?;
-            Ok(movie::movie(image, &settings.frames)?)
+            let image = bioimage::decode(&file, &name, &settings.decoding)?;
+            Ok(time_lapse::movie(image, &settings.frames)?)
         })
         .await
     }
@@ -263,7 +263,7 @@ impl Tracking {
             let scale = scale.clone();
             async move {
                 let tiff = compute::run(move || {
-                    encode_tiff(movie::single_frame(movie.index_axis(Axis(0), frame)).view())
+                    encode_tiff(time_lapse::single_frame(movie.index_axis(Axis(0), frame)).view())
                 });
                 let key = format!("output/{name}");
                 let url = self.clients.storage.upload(&key, tiff.await.into()).await?;
@@ -324,12 +324,12 @@ impl Tracking {
             .buffered(TRANSFERS)
             .try_collect()
             .await?;
-        Ok(compute::run(move || movie::stacked_labels(labels, size)).await?)
+        Ok(compute::run(move || time_lapse::stacked_labels(labels, size)).await?)
     }
 }
 
 /// The one image of the result of a frame.
-fn frame_labels(file: &[u8], limits: &images::Limits) -> anyhow::Result<ArrayD<f32>> {
+fn frame_labels(file: &[u8], limits: &bioimage::Limits) -> anyhow::Result<ArrayD<f32>> {
     let limit = ArchiveLimits {
         entries: 1,
         bytes: limits.max_decoded_bytes,
@@ -339,7 +339,7 @@ fn frame_labels(file: &[u8], limits: &images::Limits) -> anyhow::Result<ArrayD<f
     let mut file = std::io::Cursor::new(file);
     let mut images = Images::open(&mut file, limit).map_err(|_| several())?;
     let (name, content) = images.read_next(&mut file)?.ok_or_else(several)?;
-    Ok(images::decode(&content, &name, limits)?)
+    Ok(bioimage::decode(&content, &name, limits)?)
 }
 
 /// Labels and lineage, and on request the form in which trackers are compared.

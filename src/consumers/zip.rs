@@ -190,7 +190,7 @@ impl Zip {
         let Clients {
             storage, memory, ..
         } = &self.clients;
-        if !memory.is_bounded() {
+        if !memory.is_limited() {
             return Ok(0);
         }
         let sizes = stream::iter(keys.to_vec()).map(|key| async move { storage.size(&key).await });

@@ -12,9 +12,9 @@ use ndarray::{Array2, Array3, Array4, ArrayView2, Axis, concatenate, stack};
 use super::sample::Sample;
 use super::{glyphs, lineage_tree, model_server, overlay, palette, sample_movie, track_models};
 use crate::applications::{Application, Compartment, Model, TensorModel, Tracked, Tracker};
-use crate::images::{self, Limits};
 use crate::serving::{Client, ModelId, ModelServer, ServingSettings};
 use crate::settings::{Env, Reader};
+use bioimage::Limits;
 
 /// Longer side of a panel in pixels, about.
 const SIDE: f64 = 400.0;
@@ -103,7 +103,7 @@ impl Models {
 /// The nuclear and the membrane channel of the sample of tissue.
 fn tissue() -> anyhow::Result<[Array2<f32>; 2]> {
     let plane = |file| -> anyhow::Result<Array2<f32>> {
-        Ok(images::decode(file, "tissue.tif", &Limits::default())?.into_dimensionality()?)
+        Ok(bioimage::decode(file, "tissue.tif", &Limits::default())?.into_dimensionality()?)
     };
     Ok([plane(DAPI)?, plane(MEMBRANE)?])
 }
@@ -263,7 +263,8 @@ mod tests {
         draw(folder.path()).await.expect("pictures");
         for (name, rows) in [("nuclear.png", 1), ("mesmer.png", 2), ("tracking.png", 3)] {
             let file = fs::read(folder.path().join(name)).expect("it is drawn");
-            let picture = images::decode(&file, name, &Limits::default()).expect("it is a picture");
+            let picture =
+                bioimage::decode(&file, name, &Limits::default()).expect("it is a picture");
             assert!(
                 picture.shape()[1] > 4 * 300 && picture.shape()[0] > rows * 300,
                 "{name}: {:?}",

@@ -48,8 +48,8 @@ mod tests {
     use ndarray::array;
 
     use super::*;
-    use crate::images::encode_tiff;
     use crate::storage::archive::write_zip;
+    use bioimage::encode_tiff;
 
     #[test]
     fn cells_are_counted_by_their_labels() {

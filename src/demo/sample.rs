@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, ensure};
 use ndarray::{Array2, Axis, Ix2};
 
-use crate::images::{self, Container, Limits};
+use bioimage::{Container, Limits};
 
 /// From the 2018 Data Science Bowl; `tests/fixtures/nuclei/README.md` says where exactly, and under which licence.
 const SHIPPED_NAME: &str = "dsb2018_777f7c42.png";
@@ -57,9 +57,9 @@ impl Sample {
 
     /// The plane that the model sees first, `[row, column]`: batch item 0 and channel 0.
     pub(super) fn plane(&self) -> anyhow::Result<Array2<f32>> {
-        let image = images::decode(&self.file, &self.name, &Limits::default())?;
-        let order = images::default_order(image.shape(), Container::of(&self.name))?;
-        let image = images::to_bxyc(image, order)?;
+        let image = bioimage::decode(&self.file, &self.name, &Limits::default())?;
+        let order = bioimage::default_order(image.shape(), Container::of(&self.name))?;
+        let image = bioimage::to_bxyc(image, order)?;
         Ok(image
             .index_axis_move(Axis(3), 0)
             .index_axis_move(Axis(0), 0))
@@ -77,7 +77,7 @@ impl Sample {
 /// A label image `[row, column]` from a TIFF file.
 pub(super) fn labels(file: &[u8]) -> anyhow::Result<Array2<u32>> {
     let values =
-        images::decode(file, "labels.tif", &Limits::default())?.into_dimensionality::<Ix2>()?;
+        bioimage::decode(file, "labels.tif", &Limits::default())?.into_dimensionality::<Ix2>()?;
     let is_label = |value: &f32| *value >= 0.0 && value.fract() == 0.0 && *value < 16_777_216.0;
     ensure!(
         values.iter().all(is_label),

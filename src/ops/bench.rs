@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::consumer::{Consumer, Outcome};
 use crate::job::{Job, NewJob, Output};
-use crate::memory::Memory;
+use crate::memory::MemoryBudget;
 use crate::queue::{JobKey, Queue, QueueSettings, RedisSettings};
 use crate::serving::{self, ServingSettings};
 use crate::settings::{Env, Reader};
@@ -131,7 +131,7 @@ impl Bench {
             queue: self.queue.clone(),
             consumer: Arc::clone(&idler) as Arc<dyn Consumer>,
             serving: serving::Client::new(ServingSettings::load(&mut Reader::new(&env)), None),
-            memory: Memory::new(0),
+            memory: MemoryBudget::new(0),
             policy: self.policy,
             metrics: WorkerMetrics::default(),
             traces: Traces::default(),

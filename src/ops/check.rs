@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::WRONG_SETTINGS;
 use crate::consumer::{Clients, ModelInputs, ModelRequirement, Registry};
 use crate::daemon::{self, Configured};
-use crate::memory::Memory;
+use crate::memory::MemoryBudget;
 use crate::queue::{Queue, QueueStats, ServerInfo};
 use crate::serving::{self, Signature};
 use crate::settings::{Env, Origin, Problems};
@@ -215,7 +215,7 @@ async fn look(configured: Configured, report: &mut Report) {
     let clients = Clients {
         storage,
         serving: serving.clone(),
-        memory: Memory::new(0),
+        memory: MemoryBudget::new(0),
     };
     let needs = build(&clients).models();
     if needs.is_empty() {

@@ -16,7 +16,7 @@ use tracing::{Instrument as _, info_span, warn};
 
 use super::client::Queue;
 use super::error::Error;
-use crate::metrics::Moment;
+use crate::metrics::LastTime;
 use crate::traces;
 use crate::wire::{JobKey, Status, field, millis};
 
@@ -98,9 +98,9 @@ pub(super) struct Leases {
     /// Notified when there is something to be written.
     changed: Notify,
     /// Since when there has been a lease without a break.
-    busy_since: Moment,
+    busy_since: LastTime,
     /// When a lease ended last.
-    freed: Moment,
+    freed: LastTime,
 }
 
 /// A job that is held.
@@ -364,7 +364,7 @@ impl Queue {
     }
 
     /// When a lease of this process ended last.
-    pub(crate) fn last_freed(&self) -> &Moment {
+    pub(crate) fn last_freed(&self) -> &LastTime {
         &self.inner.leases.freed
     }
 

@@ -13,14 +13,14 @@ use redis::{ErrorKind, RedisError};
 use super::client::Queue;
 use super::lease::Settled;
 use super::reclaim::Reclaimed;
-use crate::metrics::{Counters, Histograms, Moment, call_seconds};
+use crate::metrics::{Counters, Histograms, LastTime, call_seconds};
 
 /// Counters of a queue; clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct QueueMetrics {
     pub(super) connection: ConnectionMetrics,
     /// When Redis last answered a claim, with a job or without one.
-    pub(super) last_claim: Moment,
+    pub(super) last_claim: LastTime,
     jobs: Counters<Ended>,
     rescued: Counters<Cause>,
     leases_lost: Counter,
@@ -37,7 +37,7 @@ pub(super) struct ConnectionMetrics {
     /// The master that was connected to last.
     master: Arc<Mutex<Option<(String, u16)>>>,
     /// When Redis last answered anything.
-    pub(super) last_answer: Moment,
+    pub(super) last_answer: LastTime,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -69,7 +69,7 @@ impl Default for QueueMetrics {
     fn default() -> Self {
         let metrics = Self {
             connection: ConnectionMetrics::default(),
-            last_claim: Moment::default(),
+            last_claim: LastTime::default(),
             jobs: Counters::default(),
             rescued: Counters::default(),
             leases_lost: Counter::default(),
@@ -95,7 +95,7 @@ impl Default for ConnectionMetrics {
             failovers: Counter::default(),
             scripts: Histograms::new_with_constructor(call_seconds),
             master: Arc::default(),
-            last_answer: Moment::default(),
+            last_answer: LastTime::default(),
         };
         KINDS
             .iter()
@@ -116,7 +116,7 @@ impl Queue {
     }
 
     /// When Redis last answered a claim, with a job or without one.
-    pub(crate) fn last_claim(&self) -> &Moment {
+    pub(crate) fn last_claim(&self) -> &LastTime {
         &self.inner.metrics.last_claim
     }
 
@@ -126,7 +126,7 @@ impl Queue {
     }
 
     /// When Redis last answered anything.
-    pub(crate) fn last_answer(&self) -> &Moment {
+    pub(crate) fn last_answer(&self) -> &LastTime {
         &self.inner.metrics.connection.last_answer
     }
 }

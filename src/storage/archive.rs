@@ -5,6 +5,7 @@
 
 mod collector;
 mod images;
+mod names;
 mod window;
 
 use std::collections::HashSet;
@@ -15,9 +16,10 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 pub use self::collector::Collector;
 pub use self::images::{ArchiveLimits, Images, Largest};
+pub use self::names::clean_path;
+pub(crate) use self::names::without_last_suffix;
 pub use self::window::Window;
 use crate::error_class::{Classify, ErrorClass};
-use crate::images::output::{clean_path, without_last_suffix};
 
 /// The entries as one zip archive, in the order given: deflate, relative names with `/`, no entries for folders.
 ///

@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 
 use crate::error_class::ErrorClass;
 use crate::job::{Progress, Status};
-use crate::metrics::{Counters, Histograms, Moment, work_seconds};
+use crate::metrics::{Counters, Histograms, LastTime, work_seconds};
 
 /// Counters of the worker; clones share them.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ pub(crate) struct WorkerMetrics {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Health {
     /// When the supervisor went round last.
-    pub(crate) heartbeat: Moment,
+    pub(crate) heartbeat: LastTime,
     started: Arc<AtomicBool>,
 }
 

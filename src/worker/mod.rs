@@ -17,7 +17,7 @@ pub(crate) use self::metrics::{Health, WorkerMetrics};
 pub(crate) use self::retry_policy::RetryPolicy;
 use self::supervisor::Supervisor;
 use crate::consumer::Consumer;
-use crate::memory::Memory;
+use crate::memory::MemoryBudget;
 use crate::queue::Queue;
 use crate::serving;
 use crate::traces::Traces;
@@ -29,7 +29,7 @@ pub(crate) struct Worker {
     /// No job is claimed while the model server is known to be down …
     pub(crate) serving: serving::Client,
     /// … or jobs wait for memory.
-    pub(crate) memory: Memory,
+    pub(crate) memory: MemoryBudget,
     pub(crate) policy: RetryPolicy,
     pub(crate) metrics: WorkerMetrics,
     pub(crate) traces: Traces,

@@ -14,7 +14,7 @@ use crate::error_class::ErrorClass;
 use crate::error_report::{self, Panicked, PoisonPill, StageDeadline};
 use crate::job::{self, Job, Progress, Settlement};
 use crate::queue::{self, Lease, Settled};
-use crate::traces::{self, Message};
+use crate::traces::{self, JobSpan};
 use crate::wire::{self, RawFields, Status, field};
 
 /// Pause after an error that waiting does not cure, so that it does not fill the log.
@@ -84,7 +84,7 @@ impl Worker {
     /// Waits until jobs can be worked: the model server is not known to be down, and no job waits for memory.
     async fn until_ready(&self) {
         self.serving.is_up().await;
-        self.memory.is_free().await;
+        self.memory.until_free().await;
     }
 
     /// The spans of a job's whole time here.
@@ -96,13 +96,13 @@ impl Worker {
         let trace =
             info_span!(target: traces::TARGET, "process", otel.name = name, otel.kind = "consumer");
         let context = job::trace_context(fields);
-        let message = Message {
+        let job = JobSpan {
             key: &key,
             slot,
             server: &server,
             context: &context,
         };
-        self.traces.begin(&trace, message, asked);
+        self.traces.begin(&trace, job, asked);
         Spans { log, trace }
     }
 

@@ -2,12 +2,10 @@
 //!
 //! The stand-in models are served over gRPC, so that a case passes through the client, the tensors and the batching too.
 
+use bioimage::{AxesError, ModelInput, detect_dimension_order, to_bxyc, validate_model_input};
+use cell_analysis::segmentation::{DeepWatershed, PadMode};
 use ndarray::{Array4, ArrayD, Ix4};
-use redis_consumer::analysis::{DeepWatershed, PadMode};
 use redis_consumer::applications::{Application, Compartment, Model, detect};
-use redis_consumer::images::{
-    AxesError, ModelInput, detect_dimension_order, to_bxyc, validate_model_input,
-};
 use redis_consumer::serving::{Client, Input, Method, ModelServer, ServingSettings, Signature};
 use redis_consumer::settings::{Env, Reader};
 use serde_json::{Value, json};

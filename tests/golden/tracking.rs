@@ -2,23 +2,23 @@
 
 use std::ops::Range;
 
+use bioimage::time_lapse::{FrameLimits, movie, single_frame, stacked_labels};
+use bioimage::trk::write_trk;
+use bioimage::{Limits, TrackFile, encode_tiff};
+use cell_analysis::tracking::{
+    Appearance, Borders, Crop, Lineage, Movie, Tracks, adjacency, cost_matrix, frame_features,
+    linear_sum_assignment, normalize_adjacency, number_cells,
+};
 use ndarray::{
     Array, Array1, Array2, Array3, ArrayD, ArrayView3, ArrayViewD, Axis, Dimension, Ix4,
 };
 use redis_consumer::applications::{TensorModel, Tracked, Tracker};
-use redis_consumer::images::movie::{FrameLimits, movie, single_frame, stacked_labels};
-use redis_consumer::images::output::ResultName;
-use redis_consumer::images::track_file::write_trk;
-use redis_consumer::images::{self, Limits, TrackFile, encode_tiff};
+use redis_consumer::consumers::output::ResultName;
 use redis_consumer::serving::{
     Client, Input, Method, Model, ModelId, ModelServer, Seen, ServingSettings, Signature,
 };
 use redis_consumer::settings::{Env, Reader};
 use redis_consumer::storage::archive;
-use redis_consumer::tracking::{
-    Appearance, Borders, Crop, Lineage, Movie, Tracks, adjacency, cost_matrix, frame_features,
-    linear_sum_assignment, normalize_adjacency, number_cells,
-};
 use serde_json::{Value, json};
 
 use crate::cases::{Case, Verdict};
@@ -563,7 +563,8 @@ fn load(case: &Case) -> Outcome {
         movie: 60,
     };
     let path = case.input_path("file")?;
-    let image = images::decode(&bytes(&path)?, "movie.tif", &Limits::default()).map_err(refused)?;
+    let image =
+        bioimage::decode(&bytes(&path)?, "movie.tif", &Limits::default()).map_err(refused)?;
     let movie = movie(image, &LIMITS).map_err(refused)?;
     if case.fails {
         return Ok(());

@@ -7,8 +7,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use bioimage::{Limits, decode, encode_tiff};
 use ndarray::Array2;
-use redis_consumer::images::{Limits, decode, encode_tiff};
 use redis_consumer::storage::archive::image_entries;
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/nuclei");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use redis_consumer::images::{self, Limits};
+use bioimage::Limits;
 use redis_consumer::serving::{DataType, Encoding, Method};
 use tonic::Code;
 
@@ -25,7 +25,7 @@ async fn cluster() -> Cluster {
 
 fn cells(tiff: &[u8]) -> usize {
     let labels =
-        images::decode(tiff, "labels.tif", &Limits::default()).expect("the result is a TIFF");
+        bioimage::decode(tiff, "labels.tif", &Limits::default()).expect("the result is a TIFF");
     labels.iter().fold(0.0_f32, |most, &label| most.max(label)) as usize
 }
 
@@ -215,7 +215,7 @@ async fn jobs_share_the_memory_that_there_is() {
         "{reason}"
     );
     assert!(
-        reason.ends_with("bytes of memory, and MEMORY_BUDGET is 10485760"),
+        reason.ends_with("bytes of memory, but MEMORY_BUDGET is 10485760"),
         "{reason}"
     );
     let beyond = [FIELDS[0], FIELDS[1], ("scale", "inf")];
@@ -741,9 +741,9 @@ async fn secrets_stay_out_of_logs_and_reasons() {
 /// A gray TIFF of the picture's first channel.
 fn gray() -> Vec<u8> {
     let image =
-        images::decode(IMAGE, "nuclei.png", &Limits::default()).expect("the fixture is an image");
+        bioimage::decode(IMAGE, "nuclei.png", &Limits::default()).expect("the fixture is an image");
     let plane = image.index_axis(ndarray::Axis(2), 0).to_owned();
-    images::encode_tiff(plane.view().into_dyn())
+    bioimage::encode_tiff(plane.view().into_dyn())
 }
 
 #[test]

@@ -9,10 +9,13 @@
 #[path = "../peers/mod.rs"]
 mod peers;
 
-// Where things are in the sources.
+// The sources themselves.
 
 /// Who may import whom.
 mod layers;
+
+/// What the Lua scripts quote, against the words of the wire.
+mod lua_words;
 
 // One client against servers that fail on demand.
 
@@ -70,7 +73,7 @@ mod settings;
 mod check;
 
 /// Metrics, probes and the cost of deletion.
-mod monitor;
+mod metrics_and_probes;
 
 /// Traces, as a collector gets them.
 mod traces;

@@ -8,11 +8,11 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use bioimage::trk::write_trk;
+use bioimage::{Limits, encode_tiff};
+use cell_analysis::tracking::Lineage;
 use ndarray::{Array3, ArrayD, Axis, Ix3, stack};
-use redis_consumer::images::track_file::write_trk;
-use redis_consumer::images::{self, Limits, encode_tiff};
 use redis_consumer::serving::ModelId;
-use redis_consumer::tracking::Lineage;
 use serde_json::{Value, json};
 
 use crate::peers::cluster::{Cluster, PodSettings};
@@ -502,7 +502,7 @@ fn read(path: &Path) -> Array3<f32> {
 }
 
 fn decode(file: &[u8]) -> ArrayD<f32> {
-    images::decode(file, "movie.tif", &Limits::default()).expect("a TIFF file")
+    bioimage::decode(file, "movie.tif", &Limits::default()).expect("a TIFF file")
 }
 
 fn number(value: &Value) -> usize {

@@ -6,8 +6,8 @@ use std::io::{self, Cursor, Seek, SeekFrom, Write};
 
 use zip::{ZipArchive, ZipWriter};
 
+use super::names::clean_path;
 use super::{ArchiveError, is_image_path, unused_name, write_zip};
-use crate::images::output::clean_path;
 
 /// Results put together from those of others: entries are taken over as they are packed.
 pub struct Collector {

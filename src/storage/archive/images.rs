@@ -8,8 +8,8 @@ use std::sync::Arc;
 use zip::read::ZipArchiveMetadata;
 use zip::{ZipArchive, ZipReadOptions};
 
+use super::names::clean_path;
 use super::{ArchiveError, is_image_path, unused_name};
-use crate::images::output::clean_path;
 
 /// Small entries may have any ratio.
 const RATIO_FROM: u64 = 1 << 20;
