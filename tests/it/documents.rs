@@ -207,6 +207,28 @@ fn comments_are_written_in_american_english_and_cite_what_readers_have() {
     assert!(found.is_empty(), "{}:\n{}", found.len(), found.join("\n"));
 }
 
+#[test]
+fn alerts_point_to_headings_that_exist() {
+    let rules = read("charts/redis-consumer/templates/prometheusrule.yaml");
+    let mut count = 0;
+    for hint in rules.split("See \"").skip(1) {
+        let (heading, rest) = hint.split_once("\" in ").expect("a page");
+        let name: String = rest
+            .chars()
+            .take_while(|c| c.is_ascii_alphanumeric() || "./-".contains(*c))
+            .collect();
+        let page = Page::read(project(), &project().join(name.trim_end_matches('.')));
+        let anchor = heading.to_lowercase().replace(' ', "-");
+        assert!(
+            page.anchors().contains(&anchor),
+            "{}: no heading \"{heading}\"",
+            page.name
+        );
+        count += 1;
+    }
+    assert!(count > 4, "only {count} hints were found");
+}
+
 fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
