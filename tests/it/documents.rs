@@ -17,6 +17,21 @@ use markdown::Page;
 /// The longest README, in words.
 const README_WORDS: usize = 1000;
 
+/// Variables of tests, of tools and of other programs.
+const OTHER_VARIABLES: &[&str] = &[
+    "BENCH_INPUTS",
+    "CHARTS_PATH",
+    "DATA_DIR",
+    "GOLDEN_DIR",
+    "JOB_TYPES",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_METRIC_EXPORT_INTERVAL",
+    "OTEL_SEMCONV_STABILITY_OPT_IN",
+    "RAYON_NUM_THREADS",
+    "REDIS_SERVER",
+    "SSL_CERT_FILE",
+];
+
 /// Papers and lists that a reader of the project does not have, and spellings of another English.
 const UNWANTED: &[&str] = &[
     "contract 0",
@@ -134,6 +149,35 @@ fn every_command_is_in_the_documents() {
         count += 1;
     }
     assert!(count >= 8, "only {count} subcommands were found");
+}
+
+#[test]
+fn settings_and_targets_in_the_documents_exist() {
+    let (reference, makefile) = (read("docs/settings.md"), read("Makefile"));
+    let mut missing = Vec::new();
+    for page in pages() {
+        for (line, code) in page.code() {
+            for word in code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
+                let is_variable = word.contains('_')
+                    && word.starts_with(|c: char| c.is_ascii_uppercase())
+                    && !word.contains(|c: char| c.is_ascii_lowercase());
+                if is_variable && !OTHER_VARIABLES.contains(&word) && !reference.contains(word) {
+                    missing.push(format!("{}:{line}: {word}", page.name));
+                }
+            }
+            let target = code
+                .strip_prefix("make ")
+                .and_then(|rest| rest.split(' ').next());
+            if target.is_some_and(|target| !makefile.contains(&format!("\n{target}:"))) {
+                missing.push(format!("{}:{line}: {code}", page.name));
+            }
+        }
+    }
+    assert!(
+        missing.is_empty(),
+        "neither in docs/settings.md nor in the Makefile:\n{}",
+        missing.join("\n")
+    );
 }
 
 #[test]

@@ -105,6 +105,19 @@ impl Page {
             .collect()
     }
 
+    /// Texts set as code within lines, and lines of blocks for a shell, with their numbers.
+    pub(super) fn code(&self) -> Vec<(usize, String)> {
+        let mut found = Vec::new();
+        for line in self.lines() {
+            match line.code {
+                None => found.extend(spans(line.text).into_iter().map(|text| (line.number, text))),
+                Some("sh") => found.push((line.number, line.text.trim().to_owned())),
+                Some(_) => {}
+            }
+        }
+        found
+    }
+
     fn lines(&self) -> Vec<Line<'_>> {
         let mut code = None;
         let mut lines = Vec::new();
