@@ -60,6 +60,9 @@ pub mod memory;
 /// Traces of jobs, for a collector.
 mod traces;
 
+/// Delays between attempts.
+mod backoff;
+
 /// What the program counts of itself.
 mod metrics;
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 const MAY_USE: &[(&str, &[&str])] = &[
     ("settings", &[]),
     ("failure", &[]),
+    ("backoff", &[]),
     ("metrics", &[]),
     ("traces", &["settings"]),
     ("kubernetes", &["settings"]),
@@ -18,7 +19,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("images", &["images"]),
     (
         "storage",
-        &["storage", "settings", "images", "metrics", "traces"],
+        &[
+            "storage", "settings", "images", "backoff", "metrics", "traces",
+        ],
     ),
     ("serving", &["serving", "settings", "metrics", "traces"]),
     ("queue", &["queue", "settings", "job", "metrics", "traces"]),
