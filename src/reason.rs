@@ -137,9 +137,11 @@ fn of_storage(error: &storage::Error) -> Class {
     };
     match error {
         // What was never there, or has been cleaned away, does not come back by itself.
-        storage::Error::NotFound { .. } | storage::Error::Unusable { .. } => Class::InvalidInput,
+        storage::Error::NotFound { .. } | storage::Error::InvalidReference { .. } => {
+            Class::InvalidInput
+        }
         storage::Error::TooLarge { .. } => Class::TooLarge,
-        storage::Error::Replaced { .. } => Class::StorageRead,
+        storage::Error::ChangedWhileReading { .. } => Class::StorageRead,
         storage::Error::PermissionDenied { direction, .. }
         | storage::Error::Unavailable { direction, .. }
         | storage::Error::Other { direction, .. } => by(direction),

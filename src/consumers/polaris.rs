@@ -18,7 +18,7 @@ use crate::images::output::ResultName;
 use crate::images::{self, encode_tiff, npy, spot_table};
 use crate::job::{Child, ChildInput, Children, Family, Job, NewChild, Stage, Status};
 use crate::settings::Reader;
-use crate::storage::archive::{ArchiveLimits, Images};
+use crate::storage::archive::{ArchiveLimits, ZipImages};
 
 /// Queues of the parts, as other consumers have them.
 const SPOT: &str = "spot";
@@ -249,7 +249,7 @@ fn unpack(file: &[u8], limits: &images::Limits) -> anyhow::Result<Entries> {
         ratio: u64::MAX,
     };
     let mut file = Cursor::new(file);
-    let mut images = Images::open(&mut file, limits)?;
+    let mut images = ZipImages::open(&mut file, limits)?;
     let mut files = Vec::new();
     while let Some(image) = images.read_next(&mut file)? {
         files.push(image);

@@ -23,7 +23,7 @@ use crate::images::{self, FrameLimits, TrackFile, encode_tiff, movie};
 use crate::job::{Child, ChildInput, Children, Family, Job, Stage, Status};
 use crate::serving::ModelId;
 use crate::settings::Reader;
-use crate::storage::archive::{ArchiveLimits, Images};
+use crate::storage::archive::{ArchiveLimits, ZipImages};
 
 /// What of the progress, in per cent, the segmentation of the frames is; the rest is tracking.
 const SEGMENTED: u8 = 50;
@@ -334,7 +334,7 @@ fn frame_labels(file: &[u8], limits: &images::Limits) -> anyhow::Result<ArrayD<f
     };
     let several = || InvalidInput("the result of a frame is not exactly one image".to_owned());
     let mut file = std::io::Cursor::new(file);
-    let mut images = Images::open(&mut file, limit).map_err(|_| several())?;
+    let mut images = ZipImages::open(&mut file, limit).map_err(|_| several())?;
     let (name, content) = images.read_next(&mut file)?.ok_or_else(several)?;
     Ok(images::decode(&content, &name, limits)?)
 }

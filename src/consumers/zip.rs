@@ -17,8 +17,8 @@ use crate::failure::InvalidInput;
 use crate::job::{Child, ChildInput, Children, Family, Job, Output, Stage, Status};
 use crate::memory::Reservation;
 use crate::settings::Reader;
-use crate::storage::Upload;
-use crate::storage::archive::{ArchiveLimits, Collector};
+use crate::storage::ObjectWriter;
+use crate::storage::archive::{ArchiveLimits, ZipMerger};
 
 /// What archives' queues are called, after the queue of their images.
 const SUFFIX: &str = "-zip";
@@ -149,7 +149,7 @@ impl Zip {
         let at_once = at_once(largest);
         // Those fetched ahead, the one that is added, and what it adds.
         let _memory = self
-            .reserve(job, Upload::MEMORY + (at_once as u64 + 2) * largest)
+            .reserve(job, ObjectWriter::MEMORY + (at_once as u64 + 2) * largest)
             .await?;
 
         let storage = &self.clients.storage;
@@ -159,23 +159,23 @@ impl Zip {
         });
         let mut results = stream::iter(downloads).buffered(at_once);
         let key = job.output_key();
-        let (mut collector, mut upload) = (Collector::new(), storage.begin_upload(&key)?);
+        let (mut merger, mut upload) = (ZipMerger::new(), storage.object_writer(&key)?);
         job.enter_stage(Stage::Download);
         while let Some((key, file)) = results.try_next().await? {
             job.enter_stage(Stage::Upload);
             let (grown, rest) = compute::run(move || {
                 let name = key.rsplit('/').next().unwrap_or(&key);
-                (collector.add(&file, name), collector)
+                (merger.add(&file, name), merger)
             })
             .await;
-            collector = rest;
+            merger = rest;
             upload.write(&grown?).await?;
             job.enter_stage(Stage::Download);
         }
         job.enter_stage(Stage::Upload);
         job.record_collected(children);
         upload
-            .write(&compute::run(move || collector.finish()).await?)
+            .write(&compute::run(move || merger.finish()).await?)
             .await?;
         let url = upload.finish().await?;
         job.record_cleanup(began.elapsed());

@@ -1,22 +1,16 @@
-//! Zip archives: results in, the images of an upload out.
-//!
-//! Synchronous and on bytes alone; what is fetched and stored where is `storage`. Neither an upload nor a collection of
-//! results need be in memory as a whole: `window` stands for the one, `collector` gives the other away as it grows.
-
-mod collector;
-mod images;
-mod window;
+//! Writing zip archives.
 
 use std::collections::HashSet;
 use std::io::{Cursor, Seek, Write};
 
 use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, ZipArchive, ZipWriter};
+use zip::{CompressionMethod, ZipWriter};
 
-pub use self::collector::Collector;
-pub use self::images::{ArchiveLimits, Images, Largest};
-pub use self::window::Window;
+use super::error::ArchiveError;
 use crate::images::output::{clean_path, without_last_suffix};
+
+/// Entries from this size on need the 64-bit fields; deflate may grow what it cannot compress, hence the margin.
+const ZIP64_FROM: usize = (1 << 32) - (1 << 24);
 
 /// The entries as one zip archive, in the order given: deflate, relative names with `/`, no entries for folders.
 ///
@@ -60,88 +54,8 @@ pub fn write_zip_to(
     Ok(())
 }
 
-/// The paths of the images in an archive, in its order: what an upload is unpacked to.
-///
-/// Files with a suffix in their base name (any suffix; a leading dot begins none) whose path does not contain `__MACOSX`.
-/// Paths are cleaned ([`clean_path`]).
-///
-/// # Errors
-///
-/// [`ArchiveError::NotAnArchive`] when there is no readable list of entries.
-pub fn image_entries(archive: &[u8]) -> Result<Vec<String>, ArchiveError> {
-    let archive = ZipArchive::new(Cursor::new(archive)).map_err(|_| ArchiveError::NotAnArchive)?;
-    let mut paths = Vec::new();
-    for name in archive.file_names() {
-        let name = name.map_err(|_| ArchiveError::NotAnArchive)?;
-        let path = clean_path(&name);
-        if !name.ends_with('/') && is_image_path(&path) {
-            paths.push(path);
-        }
-    }
-    Ok(paths)
-}
-
-/// Why an archive could not be written or read.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ArchiveError {
-    /// An entry cannot be read without a password.
-    #[error("`{0}` in the archive is encrypted")]
-    Encrypted(String),
-
-    /// An entry cannot be unpacked.
-    #[error("`{path}` in the archive cannot be unpacked: {reason}")]
-    Damaged {
-        /// The entry.
-        path: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-
-    /// Images take more bytes of the archive than it has, so some of them take the same.
-    #[error("images in the archive overlap")]
-    Overlap,
-
-    /// The list of entries is larger than one of so many images can be.
-    #[error("the archive's list of entries takes more than {limit} bytes")]
-    LongList {
-        /// How many bytes it may have.
-        limit: u64,
-    },
-
-    /// There are more images than allowed.
-    #[error("the archive holds {entries} images, and {limit} are allowed")]
-    TooMany {
-        /// Images in the archive.
-        entries: usize,
-        /// How many are allowed.
-        limit: usize,
-    },
-
-    /// An entry unpacks to more than allowed, by itself or with those before it.
-    #[error(
-        "`{path}` in the archive unpacks to more than the {limit} bytes that are allowed for it"
-    )]
-    TooLarge {
-        /// The entry.
-        path: String,
-        /// How many bytes it may have.
-        limit: u64,
-    },
-
-    /// The bytes are no zip archive, or a damaged one.
-    #[error("File is not a zip file")]
-    NotAnArchive,
-
-    /// An archive could not be written.
-    #[error("cannot write the zip archive")]
-    Zip(#[from] zip::result::ZipError),
-}
-
-/// Entries from this size on need the 64-bit fields; deflate may grow what it cannot compress, hence the margin.
-const ZIP64_FROM: usize = (1 << 32) - (1 << 24);
-
-fn unused_name(name: &str, used: &HashSet<String>) -> String {
+/// The name, with a number before its suffix if it is taken.
+pub(super) fn unused_name(name: &str, used: &HashSet<String>) -> String {
     if !used.contains(name) {
         return name.to_owned();
     }
@@ -155,19 +69,16 @@ fn unused_name(name: &str, used: &HashSet<String>) -> String {
         .unwrap_or_else(|| name.to_owned())
 }
 
-fn is_image_path(path: &str) -> bool {
-    let base = path.rsplit('/').next().unwrap_or(path);
-    without_last_suffix(base).len() < base.len() && !path.contains("__MACOSX")
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::io::Read as _;
+
+    use zip::ZipArchive;
 
     use super::*;
 
     /// Names and contents of the entries of an archive.
-    pub(super) fn read_back(archive: Vec<u8>) -> Vec<(String, Vec<u8>)> {
+    pub(in super::super) fn read_back(archive: Vec<u8>) -> Vec<(String, Vec<u8>)> {
         let mut archive = ZipArchive::new(Cursor::new(archive)).expect("just written");
         (0..archive.len())
             .map(|index| {
@@ -212,13 +123,5 @@ mod tests {
                 .into_iter()
                 .collect();
         assert_eq!(names, [("x.tif".to_owned(), vec![0])]);
-    }
-
-    #[test]
-    fn no_bytes_are_no_archive() {
-        assert!(matches!(
-            image_entries(b""),
-            Err(ArchiveError::NotAnArchive)
-        ));
     }
 }
