@@ -22,7 +22,7 @@ use redis_consumer::storage::archive::write_zip;
 use redis_consumer::storage::{Storage, StorageSettings};
 
 use crate::nuclei::Nuclei;
-use crate::peers::lab::{Lab, Pod};
+use crate::peers::cluster::{Cluster, Pod};
 use crate::peers::redis::{Monitor, Redis, free_port};
 use crate::peers::s3::S3Server;
 
@@ -110,7 +110,7 @@ async fn main() {
 
 /// The peers, and the time that the model has taken for itself.
 struct Bench {
-    lab: Lab,
+    cluster: Cluster,
     s3: S3Server,
     model_nanos: Arc<AtomicU64>,
 }
@@ -128,7 +128,7 @@ impl Bench {
         )
         .expect("an object");
         Self {
-            lab: Lab::with(Redis::start_in_memory(), vec![model]).await,
+            cluster: Cluster::with(Redis::start_in_memory(), vec![model]).await,
             s3,
             model_nanos,
         }
@@ -140,7 +140,7 @@ impl Bench {
 
     fn pod_of(&self, kind: &str, name: &str, concurrency: usize) -> Pod {
         let settings = self
-            .lab
+            .cluster
             .pod(name)
             .set("CONSUMER_TYPE", kind)
             .set("CONCURRENCY", &concurrency.to_string());
@@ -153,16 +153,16 @@ impl Bench {
 
     /// A job from its submission to its end.
     fn run_job(&self) -> (Life, HashMap<String, String>) {
-        let mut monitor = self.lab.redis.monitor();
-        let key = self.lab.submit(INPUT, &FIELDS);
-        (Life::read(&mut monitor, &key), self.lab.wait_done(&key))
+        let mut monitor = self.cluster.redis.monitor();
+        let key = self.cluster.submit(INPUT, &FIELDS);
+        (Life::read(&mut monitor, &key), self.cluster.wait_done(&key))
     }
 
     fn starts(&self, table: &mut Table) {
         let mut seconds = Samples::default();
         for _ in 0..STARTS {
-            let mut monitor = self.lab.redis.monitor();
-            let key = self.lab.submit(INPUT, &FIELDS);
+            let mut monitor = self.cluster.redis.monitor();
+            let key = self.cluster.submit(INPUT, &FIELDS);
             let before = SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .expect("it is later than 1970");
@@ -182,12 +182,12 @@ impl Bench {
         let pod = self.pod(1);
         std::thread::sleep(Duration::from_secs(5));
         table.row("memory, 5 s after the start", megabytes(&pod), "< 20 MB");
-        let monitor = self.lab.redis.monitor();
+        let monitor = self.cluster.redis.monitor();
         let cpu_before = cpu_seconds(&pod);
         std::thread::sleep(IDLE_TIME);
         let cpu = (cpu_seconds(&pod) - cpu_before) / IDLE_TIME.as_secs_f64();
         let commands = monitor
-            .lines(&self.lab.redis)
+            .lines(&self.cluster.redis)
             .iter()
             .filter(|line| !line.contains("lua]"))
             .count();
@@ -263,12 +263,12 @@ impl Bench {
             .map(|number| format!("segmentation:throughput:{number}"))
             .collect();
         keys.iter()
-            .for_each(|key| self.lab.write_job(key, INPUT, &FIELDS));
-        let mut monitor = self.lab.redis.monitor();
+            .for_each(|key| self.cluster.write_job(key, INPUT, &FIELDS));
+        let mut monitor = self.cluster.redis.monitor();
         let cpu_before = cpu_seconds(&pod);
         let mut push = vec!["LPUSH", "segmentation"];
         push.extend(keys.iter().map(String::as_str));
-        let _: u32 = self.lab.redis.ask(&push);
+        let _: u32 = self.cluster.redis.ask(&push);
         let pushed = stamp(&monitor.until(|line| line.contains("\"LPUSH\"")));
         let ends: Vec<_> = keys
             .iter()
@@ -303,15 +303,15 @@ impl Bench {
             let cpu = || images.iter().map(cpu_seconds).sum::<f64>();
             let (began, cpu_before) = (Instant::now(), cpu());
             let key = format!("segmentation-zip:{ARCHIVE}:{number}");
-            self.lab.write_job(&key, ARCHIVE, &FIELDS);
-            let _: u32 = self.lab.redis.ask(&["LPUSH", "segmentation-zip", &key]);
+            self.cluster.write_job(&key, ARCHIVE, &FIELDS);
+            let _: u32 = self.cluster.redis.ask(&["LPUSH", "segmentation-zip", &key]);
             while !matches!(
-                self.lab.redis.hash(&key)["status"].as_str(),
+                self.cluster.redis.hash(&key)["status"].as_str(),
                 "done" | "failed"
             ) {
                 std::thread::sleep(Duration::from_millis(50));
             }
-            let hash = self.lab.wait_done(&key);
+            let hash = self.cluster.wait_done(&key);
             assert_eq!(
                 (hash["total_jobs"].parse(), hash["failures"].as_str()),
                 (Ok(IMAGES), "")
@@ -354,9 +354,10 @@ impl Bench {
             let pod = self.pod_with(&models, 2, side);
             let run = |count: usize| {
                 let keys: Vec<_> = (0..count)
-                    .map(|_| self.lab.submit(&input, &FIELDS))
+                    .map(|_| self.cluster.submit(&input, &FIELDS))
                     .collect();
-                keys.iter().for_each(|key| drop(self.lab.wait_done(key)));
+                keys.iter()
+                    .for_each(|key| drop(self.cluster.wait_done(key)));
             };
             run(2);
             let cpu_before = cpu_seconds(&pod);
@@ -379,14 +380,14 @@ impl Bench {
         self.put_image(LARGE_INPUT, LARGE_SIDE);
         let pod = self.pod_with(&models, 1, LARGE_SIDE);
         let began = Instant::now();
-        let key = self.lab.submit(LARGE_INPUT, &FIELDS);
+        let key = self.cluster.submit(LARGE_INPUT, &FIELDS);
         while !matches!(
-            self.lab.redis.hash(&key)["status"].as_str(),
+            self.cluster.redis.hash(&key)["status"].as_str(),
             "done" | "failed"
         ) {
             std::thread::sleep(Duration::from_millis(200));
         }
-        self.lab.wait_done(&key);
+        self.cluster.wait_done(&key);
         let pixels = (LARGE_SIDE * LARGE_SIDE) as f64;
         let wanted = format!("< {:.0} MB", pixels * 12e-6 + 200.0);
         table.row(
@@ -404,7 +405,7 @@ impl Bench {
     /// A consumer of images up to this size.
     fn pod_with(&self, models: &StandIn, concurrency: usize, side: usize) -> Pod {
         let pod = self
-            .lab
+            .cluster
             .pod("pod-1")
             .set("CONCURRENCY", &concurrency.to_string())
             .set("TF_PORT", &models.port);
@@ -444,11 +445,11 @@ impl Bench {
         for keys in keys.chunks(10_000) {
             let mut push = vec!["LPUSH", "long"];
             push.extend(keys.iter().map(String::as_str));
-            let _: u32 = self.lab.redis.ask(&push);
+            let _: u32 = self.cluster.redis.ask(&push);
         }
         // A consumer that cannot claim: its model server is away.
         let pod = self
-            .lab
+            .cluster
             .pod("pod-1")
             .set("QUEUE", "long")
             .set("TF_PORT", "1")
@@ -486,7 +487,7 @@ impl Bench {
             "",
         );
         table.row("  its answer", format!("{:.1} kB", bytes as f64 * 1e-3), "");
-        let _: u32 = self.lab.redis.ask(&["DEL", "long"]);
+        let _: u32 = self.cluster.redis.ask(&["DEL", "long"]);
     }
 
     /// Puts an archive of images into the bucket; gives its size.

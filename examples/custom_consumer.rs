@@ -7,12 +7,12 @@ use std::process::ExitCode;
 use async_trait::async_trait;
 use redis_consumer::images::{self, Limits};
 use redis_consumer::storage::{Storage, archive};
-use redis_consumer::{Consumer, Job, Kind, Outcome, Output, Registry, Status, compute};
+use redis_consumer::{Consumer, ConsumerKind, Job, Outcome, Output, Registry, Step, compute};
 
-const KIND: Kind = Kind {
+const KIND: ConsumerKind = ConsumerKind {
     name: "exposure",
     aliases: &[],
-    about: "measures which share of an image's pixels is overexposed",
+    summary: "measures which share of an image's pixels is overexposed",
     queue_suffix: "",
     configure: |reader| {
         let limit = reader.parsed(
@@ -37,15 +37,15 @@ struct Exposure {
 #[async_trait]
 impl Consumer for Exposure {
     async fn consume(&self, job: &Job) -> anyhow::Result<Outcome> {
-        job.enter(Status::Started);
+        job.step(Step::Download);
         let name = job.input_file_name()?.to_owned();
         let file = self.storage.download(&name).await?;
 
-        job.enter(Status::PreProcessing);
+        job.step(Step::Preprocess);
         let limit = self.limit;
         let share = compute::run(move || overexposed(&file, &name, limit)).await?;
 
-        job.enter(Status::SavingResults);
+        job.step(Step::Upload);
         let archive =
             archive::write_zip([("exposure.txt".to_owned(), format!("{share}\n").into_bytes())])?;
         let key = job.output_key();

@@ -1,12 +1,12 @@
 //! The seam: what a kind of job is, and how one is added.
 //!
-//! A consumer is a struct with the handles and settings it needs, and a `Kind` that says its name and how to build
+//! A consumer is a struct with the handles and settings it needs, and a `ConsumerKind` that says its name and how to build
 //! it. A binary of one's own is `redis_consumer::run(Registry::builtin().with(MINE))`.
 
 use async_trait::async_trait;
 
 use crate::job::{Children, Job, Output};
-use crate::memory::Memory;
+use crate::memory::MemoryBudget;
 use crate::serving;
 use crate::settings::Reader;
 use crate::storage::Storage;
@@ -22,7 +22,7 @@ pub trait Consumer: Send + Sync {
     }
 
     /// The models that jobs are given to, for `redis-consumer check`.
-    fn models(&self) -> Vec<ModelNeed> {
+    fn models(&self) -> Vec<ModelRequirement> {
         Vec::new()
     }
 
@@ -30,7 +30,7 @@ pub trait Consumer: Send + Sync {
     ///
     /// May be called more than once for one job, in this process or another: after a crash, a lost lease or a
     /// shutdown the job starts over, from the beginning. Results go to [`Job::output_key`], which is the same each
-    /// time. An error fails the job, or has it tried again later if it is of a [class](crate::failure::Class) that may
+    /// time. An error fails the job, or has it tried again later if it is of a [class](crate::error_class::Class) that may
     /// pass. A panic counts as the death of a consumer; the process goes on. When the job is lost to another consumer, a
     /// stage takes longer than it may, or the grace period of a shutdown ends, the future is dropped at an await and
     /// nothing it did is recorded.
@@ -39,18 +39,18 @@ pub trait Consumer: Send + Sync {
 
 /// A model that a consumer asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ModelNeed {
+pub struct ModelRequirement {
     /// Its name and version.
     pub model: serving::ModelId,
     /// What it is given.
-    pub takes: Takes,
+    pub inputs: ModelInputs,
     /// Whether there are jobs that do without it.
     pub is_optional: bool,
 }
 
 /// What a model is given.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Takes {
+pub enum ModelInputs {
     /// Images `[batch, row, column, channel]`.
     Image {
         /// How many channels they have.
@@ -60,12 +60,12 @@ pub enum Takes {
     Tensors(&'static [&'static str]),
 }
 
-impl ModelNeed {
+impl ModelRequirement {
     /// A model that every job needs, and that is given images of so many channels.
     pub fn of_images(model: &serving::ModelId, channels: usize) -> Self {
         Self {
             model: model.clone(),
-            takes: Takes::Image { channels },
+            inputs: ModelInputs::Image { channels },
             is_optional: false,
         }
     }
@@ -74,7 +74,7 @@ impl ModelNeed {
     pub fn of_tensors(model: &serving::ModelId, names: &'static [&'static str]) -> Self {
         Self {
             model: model.clone(),
-            takes: Takes::Tensors(names),
+            inputs: ModelInputs::Tensors(names),
             is_optional: false,
         }
     }
@@ -107,51 +107,46 @@ pub struct Clients {
     /// The model server.
     pub serving: serving::Client,
     /// The memory that all jobs share.
-    pub memory: Memory,
+    pub memory: MemoryBudget,
 }
 
 /// Builds a consumer from the settings it has read.
-pub type Build = Box<dyn FnOnce(&Clients) -> Box<dyn Consumer> + Send>;
+pub type Factory = Box<dyn FnOnce(&Clients) -> Box<dyn Consumer> + Send>;
 
 /// A kind of consumer, as `CONSUMER_TYPE` names it.
 #[derive(Clone, Copy)]
-pub struct Kind {
+pub struct ConsumerKind {
     /// The value of `CONSUMER_TYPE`.
     pub name: &'static str,
     /// Other values that mean the same.
     pub aliases: &'static [&'static str],
     /// What it does, in a line.
-    pub about: &'static str,
+    pub summary: &'static str,
     /// What follows `QUEUE` in the name of the queue that it consumes; nothing for most.
     pub queue_suffix: &'static str,
     /// Reads the settings of this kind; mistakes go to the reader. The handles come later.
-    pub configure: fn(&mut Reader<'_>) -> Build,
+    pub configure: fn(&mut Reader<'_>) -> Factory,
 }
 
 /// The kinds of consumer that a binary knows.
 #[derive(Clone)]
-pub struct Registry(Vec<Kind>);
+pub struct Registry(pub(crate) Vec<ConsumerKind>);
 
 impl Registry {
-    /// Every kind that this crate brings.
-    pub fn builtin() -> Self {
-        Self(crate::consumers::KINDS.to_vec())
-    }
-
     /// The same with one more kind, which wins over a builtin of the same name.
     #[must_use]
-    pub fn with(mut self, kind: Kind) -> Self {
+    pub fn with(mut self, kind: ConsumerKind) -> Self {
         self.0.insert(0, kind);
         self
     }
 
     /// All kinds, in the order in which names are looked up.
-    pub fn kinds(&self) -> &[Kind] {
+    pub fn kinds(&self) -> &[ConsumerKind] {
         &self.0
     }
 
     /// The kind of this name or alias, in any case.
-    pub fn find(&self, name: &str) -> Option<Kind> {
+    pub fn find(&self, name: &str) -> Option<ConsumerKind> {
         let is = |word: &str| word.eq_ignore_ascii_case(name);
         self.0
             .iter()

@@ -10,16 +10,16 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Level, info, warn};
 
 use crate::cli::LogSettings;
-use crate::consumer::{Build, Clients, Registry};
-use crate::memory::Memory;
-use crate::monitor::deletion_cost::{self, DeletionCostSettings};
-use crate::monitor::{Monitor, MonitorSettings, Watched};
-use crate::queue::{MetadataStore, Queue, QueueSettings, Recovered};
+use crate::consumer::{Clients, Factory, Registry};
+use crate::http::{HttpSettings, Observed, Server};
+use crate::kubernetes::deletion_cost::{self, DeletionCostSettings};
+use crate::memory::MemoryBudget;
+use crate::queue::{MetadataStore, Queue, QueueSettings, Reclaimed};
 use crate::serving::{self, MetadataCache, ModelId, ServingSettings};
 use crate::settings::{Entry, Env, Origin, Problems, Reader};
 use crate::storage::{Storage, StorageSettings};
-use crate::traces::{self, TraceSettings, Traces};
-use crate::worker::{Policy, Worker, WorkerMetrics};
+use crate::traces::{TraceSettings, Traces, WorkerIdentity};
+use crate::worker::{RetryPolicy, Worker, WorkerMetrics};
 
 /// Variables of long-gone versions that change nothing today.
 const FORGOTTEN: [&str; 8] = [
@@ -39,13 +39,13 @@ pub(crate) struct Configured {
     pub(crate) warnings: Vec<String>,
     pub(crate) log: LogSettings,
     pub(crate) kind: &'static str,
-    pub(crate) build: Build,
+    pub(crate) build: Factory,
     pub(crate) queue: QueueSettings,
     pub(crate) storage: StorageSettings,
     pub(crate) serving: ServingSettings,
-    memory: Memory,
-    policy: Policy,
-    monitor: MonitorSettings,
+    memory: MemoryBudget,
+    policy: RetryPolicy,
+    http: HttpSettings,
     deletion_cost: DeletionCostSettings,
     traces: TraceSettings,
 }
@@ -54,11 +54,12 @@ impl Configured {
     /// From now on logs and traces go where they belong. Wants a runtime.
     pub(crate) fn start_logs_and_traces(&self) -> anyhow::Result<Traces> {
         let (queue, consumer) = (self.queue.queue.clone(), self.queue.consumer.clone());
-        let traces = self.traces.start(traces::Client {
+        let worker = WorkerIdentity {
             queue,
             consumer,
             kind: self.kind,
-        })?;
+        };
+        let traces = Traces::start(&self.traces, worker)?;
         self.log.start(&traces);
         self.warnings.iter().for_each(|warning| warn!("{warning}"));
         Ok(traces)
@@ -74,9 +75,9 @@ pub(crate) fn configure(registry: &Registry, env: &Env) -> Result<Configured, Pr
     let storage = StorageSettings::load(&mut reader);
     let serving = ServingSettings::load(&mut reader);
     let build = build(&mut reader);
-    let memory = Memory::load(&mut reader);
-    let policy = Policy::load(&mut reader);
-    let monitor = MonitorSettings::load(&mut reader);
+    let memory = MemoryBudget::load(&mut reader);
+    let policy = RetryPolicy::load(&mut reader);
+    let http = HttpSettings::load(&mut reader);
     let deletion_cost = DeletionCostSettings::load(&mut reader);
     let traces = TraceSettings::load(&mut reader);
     let log = log_settings(&mut reader);
@@ -102,7 +103,7 @@ pub(crate) fn configure(registry: &Registry, env: &Env) -> Result<Configured, Pr
         serving,
         memory,
         policy,
-        monitor,
+        http,
         deletion_cost,
         traces,
     })
@@ -117,7 +118,7 @@ pub(crate) async fn consume(
     let Configured {
         kind,
         build,
-        monitor,
+        http,
         policy,
         deletion_cost,
         ..
@@ -144,23 +145,18 @@ pub(crate) async fn consume(
         memory,
     } = clients;
     let metrics = WorkerMetrics::default();
-    let (signs, watched_until) = (metrics.signs.clone(), stop.clone());
-    let watched = Watched {
+    let observed = Observed {
         queue: queue.clone(),
         storage: storage.clone(),
         serving: serving.clone(),
         memory: memory.clone(),
-        signs,
-        stop: watched_until,
+        health: metrics.health.clone(),
+        stop: stop.clone(),
     };
-    let telling = deletion_cost::tell(
-        deletion_cost,
-        queue.consumer().to_owned(),
-        watched.signs.clone(),
-    );
-    let registry = registry(kind, &watched, &metrics);
-    let served = Monitor::new(&watched, registry).serve(monitor);
-    let quarantine = RwLock::default();
+    let published = deletion_cost::publish(deletion_cost, queue.clone());
+    let registry = registry(kind, &observed, &metrics);
+    let served = Server::new(&observed, registry).serve(http);
+    let isolation = RwLock::default();
     let worker = Worker {
         queue,
         consumer,
@@ -169,12 +165,12 @@ pub(crate) async fn consume(
         policy,
         metrics,
         traces,
-        quarantine,
+        isolation,
     };
     let ended = tokio::select! {
         worked = work(worker, stop) => worked,
         served = served => served,
-        told = telling => told,
+        published = published => published,
     };
     storage.close().await;
     info!("stopped");
@@ -189,37 +185,37 @@ async fn work(worker: Worker, stop: CancellationToken) -> anyhow::Result<()> {
         Some(Err(error)) => return Err(error.into()),
         None => return Ok(()),
     }
-    let asked = stop.run_until_cancelled(queue.risks()).await;
+    let asked = stop.run_until_cancelled(queue.warnings()).await;
     asked
         .transpose()?
         .unwrap_or_default()
         .iter()
-        .for_each(|risk| warn!("{risk}"));
+        .for_each(|warning| warn!("{warning}"));
     worker.run(stop).await
 }
 
 /// The counters of all parts, under one prefix.
-fn registry(kind: &'static str, watched: &Watched, metrics: &WorkerMetrics) -> MetricRegistry {
+fn registry(kind: &'static str, observed: &Observed, metrics: &WorkerMetrics) -> MetricRegistry {
     let mut all = MetricRegistry::with_prefix("redis_consumer");
-    watched.queue.register_server(&mut all);
-    watched.serving.register(&mut all);
-    watched.storage.register(&mut all);
+    observed.queue.register_server(&mut all);
+    observed.serving.register(&mut all);
+    observed.storage.register(&mut all);
     let labels = [
-        ("queue".into(), watched.queue.name().to_owned().into()),
+        ("queue".into(), observed.queue.name().to_owned().into()),
         ("type".into(), kind.into()),
     ];
     let jobs = all.sub_registry_with_labels(labels.into_iter());
-    watched.queue.register_jobs(jobs);
+    observed.queue.register_jobs(jobs);
     metrics.register(jobs);
     all
 }
 
-fn report_leftovers(found: &Recovered) {
-    for job in &found.restored {
+fn report_leftovers(found: &Reclaimed) {
+    for job in &found.requeued {
         warn!(
             job.key = %job.key,
             crashes = job.crashes,
-            "an earlier process of this name ended with this job, perhaps for its memory: the job is put back"
+            "an earlier process of this name died with this job, perhaps for its memory: requeued it"
         );
     }
     for key in &found.dropped {
@@ -227,7 +223,7 @@ fn report_leftovers(found: &Recovered) {
     }
 }
 
-type Chosen = (&'static str, fn(&mut Reader<'_>) -> Build, &'static str);
+type Chosen = (&'static str, fn(&mut Reader<'_>) -> Factory, &'static str);
 
 fn consumer(registry: &Registry, reader: &mut Reader<'_>) -> Chosen {
     let name = reader.text(

@@ -19,6 +19,9 @@ pub mod settings;
 /// Wires settings, clients, consumer and worker together, and listens for signals.
 mod daemon;
 
+/// The words that every program of a Kiosk reads and writes in Redis.
+mod wire;
+
 /// The work queue in Redis.
 pub mod queue;
 
@@ -54,7 +57,7 @@ pub mod analysis;
 /// The door from async to the CPU.
 pub mod compute;
 
-/// The bound on the memory of all jobs together.
+/// The memory budget that all running jobs share.
 pub mod memory;
 
 /// Traces of jobs, for a collector.
@@ -66,16 +69,16 @@ mod backoff;
 /// What the program counts of itself.
 mod metrics;
 
-/// The error that is the user's to mend.
-pub mod failure;
+/// What kind of failure an error is.
+pub mod error_class;
 
-mod reason;
+mod error_report;
 
-/// The API of Kubernetes.
+/// The Kubernetes API: which pods are running, and what deleting this one would cost.
 mod kubernetes;
 
-/// What Kubernetes and Prometheus see of the process.
-mod monitor;
+/// Metrics and probes over HTTP.
+mod http;
 
 /// What `make demo` shows: a model server with a classical model, and a guided run.
 mod demo;
@@ -86,5 +89,7 @@ mod ops;
 mod cli;
 
 pub use cli::run;
-pub use consumer::{Build, Clients, Consumer, Kind, ModelNeed, Outcome, Registry, Takes};
-pub use job::{Job, Output, Status};
+pub use consumer::{
+    Clients, Consumer, ConsumerKind, Factory, ModelInputs, ModelRequirement, Outcome, Registry,
+};
+pub use job::{Job, Output, Status, Step};

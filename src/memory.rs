@@ -1,123 +1,127 @@
-//! A bound on the memory that all running jobs take together.
+//! The memory budget that all running jobs share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-use crate::failure::TooLarge;
+use crate::error_class::TooLarge;
 use crate::settings::Reader;
 
-/// What one permit stands for; a semaphore counts to 2^32 at once.
-const UNIT: u64 = 64 << 10;
+/// Bytes that one permit stands for; a semaphore hands out fewer than 2^32 permits at once.
+const BYTES_PER_PERMIT: u64 = 64 << 10;
 
-/// Share of the container's limit that jobs may take, in per cent; the rest is for the program and its buffers.
-const SHARE: u64 = 80;
+/// Share of the container's limit that jobs may take, in percent; the rest is for the program and its buffers.
+const PERCENT_FOR_JOBS: u64 = 80;
 
-/// The memory that jobs share. Clones share it too.
+/// The memory budget of the process. Clones share it.
 #[derive(Clone)]
-pub struct Memory {
-    units: Arc<Semaphore>,
-    /// Bytes in all; 0 for no bound.
+pub struct MemoryBudget {
+    permits: Arc<Semaphore>,
+    /// Bytes in all; 0 for unlimited.
     budget: u64,
-    queue: Arc<Waiters>,
+    waiters: Arc<Waiters>,
 }
 
-/// Those who wait for memory.
+/// The jobs that wait for memory.
 #[derive(Default)]
 struct Waiters {
     count: AtomicUsize,
-    served: Notify,
+    one_left: Notify,
 }
 
-/// One who waits, until it is dropped.
-struct Place(Arc<Waiters>);
+/// Counts as a waiter until it is dropped, so that a reservation that is given up does not wait for ever.
+struct WaiterGuard(Arc<Waiters>);
 
-impl Place {
+impl WaiterGuard {
     fn new(waiters: &Arc<Waiters>) -> Self {
         waiters.count.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(waiters))
     }
 }
 
-impl Drop for Place {
+impl Drop for WaiterGuard {
     fn drop(&mut self) {
         self.0.count.fetch_sub(1, Ordering::Relaxed);
-        self.0.served.notify_waiters();
+        self.0.one_left.notify_waiters();
     }
 }
 
-impl Memory {
+/// How much of the budget is in use.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MemoryUsage {
+    /// 0 for unlimited.
+    pub(crate) budget_bytes: u64,
+    pub(crate) reserved_bytes: u64,
+}
+
+impl MemoryBudget {
     /// Reads `MEMORY_BUDGET`.
     pub fn load(reader: &mut Reader<'_>) -> Self {
-        let default = container_limit().map_or(0, |limit| limit / 100 * SHARE);
+        let default = container_limit().map_or(0, |limit| limit / 100 * PERCENT_FOR_JOBS);
         let doc =
             "memory for all jobs at once (default: 80 % of the container's limit); 0 is no limit";
         Self::new(reader.bytes("MEMORY_BUDGET", default, doc))
     }
 
-    /// This many bytes; 0 is no bound.
+    /// A budget of this many bytes; 0 for unlimited.
     pub fn new(budget: u64) -> Self {
         Self {
-            units: Arc::new(Semaphore::new(units(budget) as usize)),
+            permits: Arc::new(Semaphore::new(permits(budget) as usize)),
             budget,
-            queue: Arc::default(),
+            waiters: Arc::default(),
         }
     }
 
-    /// Whether there is a bound.
-    pub fn is_bounded(&self) -> bool {
+    /// Whether the budget is limited.
+    pub fn is_limited(&self) -> bool {
         self.budget > 0
     }
 
-    /// Waits until so many bytes are free, in the order in which callers came.
+    /// Waits until this many bytes are free, first come first served, and reserves them.
     ///
     /// # Errors
     ///
-    /// More bytes than there are in all.
+    /// More bytes than the whole budget.
     pub async fn reserve(&self, bytes: u64) -> Result<Reservation, TooLarge> {
-        if !self.is_bounded() {
-            return Ok(Reservation {
-                memory: self.clone(),
-                permit: None,
-                bytes,
-            });
-        }
-        self.check(bytes)?;
-        let _place = Place::new(&self.queue);
-        let permit = Arc::clone(&self.units)
-            .acquire_many_owned(units(bytes))
-            .await;
-        Ok(Reservation {
-            memory: self.clone(),
-            permit: permit.ok(),
+        let mut reservation = Reservation {
+            budget: self.clone(),
+            permit: None,
             bytes,
-        })
+        };
+        if self.is_limited() {
+            self.check(bytes)?;
+            let _waiter = WaiterGuard::new(&self.waiters);
+            let permits = Arc::clone(&self.permits).acquire_many_owned(permits(bytes));
+            reservation.permit = permits.await.ok();
+        }
+        Ok(reservation)
     }
 
-    /// Whether somebody waits for memory.
+    /// Whether a job waits for memory.
     pub(crate) fn has_waiters(&self) -> bool {
-        self.queue.count.load(Ordering::Relaxed) > 0
+        self.waiters.count.load(Ordering::Relaxed) > 0
     }
 
-    /// Waits until nobody else waits for memory: more work would only wait with them.
-    pub async fn is_free(&self) {
+    /// Waits until no job waits for memory: one more would only wait with them.
+    pub async fn until_free(&self) {
         loop {
-            let served = self.queue.served.notified();
+            let one_left = self.waiters.one_left.notified();
             if !self.has_waiters() {
                 return;
             }
-            served.await;
+            one_left.await;
         }
     }
 
-    /// The bound in bytes, 0 for none, and what of it is set aside.
-    pub(crate) fn usage(&self) -> (u64, u64) {
-        let free = self.units.available_permits() as u64;
-        (
-            self.budget,
-            u64::from(units(self.budget)).saturating_sub(free) * UNIT,
-        )
+    /// The budget, and what of it is reserved.
+    pub(crate) fn usage(&self) -> MemoryUsage {
+        let free = self.permits.available_permits() as u64;
+        let reserved = u64::from(permits(self.budget)).saturating_sub(free);
+        MemoryUsage {
+            budget_bytes: self.budget,
+            reserved_bytes: reserved * BYTES_PER_PERMIT,
+        }
     }
 
     fn check(&self, bytes: u64) -> Result<(), TooLarge> {
@@ -126,31 +130,31 @@ impl Memory {
             return Ok(());
         }
         Err(TooLarge(format!(
-            "the job needs about {bytes} bytes of memory, and MEMORY_BUDGET is {budget}"
+            "the job needs about {bytes} bytes of memory, but MEMORY_BUDGET is {budget}"
         )))
     }
 }
 
-/// Bytes that are set aside until the value is dropped.
+/// Bytes that are reserved until the value is dropped.
 pub struct Reservation {
-    memory: Memory,
+    budget: MemoryBudget,
     permit: Option<OwnedSemaphorePermit>,
     bytes: u64,
 }
 
 impl Reservation {
-    /// Makes the reservation as large as this, if that needs no waiting.
+    /// Grows the reservation to this many bytes, if they are free now; false if they are not.
     ///
     /// # Errors
     ///
-    /// More bytes than there are in all.
+    /// More bytes than the whole budget.
     pub fn grow(&mut self, bytes: u64) -> Result<bool, TooLarge> {
-        if !self.memory.is_bounded() || bytes <= self.bytes {
+        if !self.budget.is_limited() || bytes <= self.bytes {
             return Ok(true);
         }
-        self.memory.check(bytes)?;
-        let more = units(bytes).saturating_sub(units(self.bytes));
-        let Ok(more) = Arc::clone(&self.memory.units).try_acquire_many_owned(more) else {
+        self.budget.check(bytes)?;
+        let missing = permits(bytes).saturating_sub(permits(self.bytes));
+        let Ok(more) = Arc::clone(&self.budget.permits).try_acquire_many_owned(missing) else {
             return Ok(false);
         };
         match &mut self.permit {
@@ -162,11 +166,11 @@ impl Reservation {
     }
 }
 
-fn units(bytes: u64) -> u32 {
-    u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX)
+fn permits(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(BYTES_PER_PERMIT)).unwrap_or(u32::MAX)
 }
 
-/// The memory that the container may take, if that is limited.
+/// The container's memory limit, if it has one.
 fn container_limit() -> Option<u64> {
     let files = [
         "/sys/fs/cgroup/memory.max",
@@ -179,7 +183,7 @@ fn container_limit() -> Option<u64> {
             .parse::<u64>()
             .ok()
     })?;
-    // Version 1 says "none" with a number that no machine has.
+    // Version 1 of cgroups writes "no limit" as a number that no machine has.
     (limit < 1 << 50).then_some(limit)
 }
 
@@ -189,16 +193,31 @@ mod tests {
 
     #[tokio::test]
     async fn those_who_came_first_are_served_first_and_never_more_than_there_is() {
-        let memory = Memory::new(10 * UNIT);
-        let mut first = memory.reserve(6 * UNIT).await.expect("there is room");
+        let memory = MemoryBudget::new(10 * BYTES_PER_PERMIT);
+        let mut first = memory
+            .reserve(6 * BYTES_PER_PERMIT)
+            .await
+            .expect("there is room");
         let waiting = tokio::spawn({
             let memory = memory.clone();
-            async move { memory.reserve(8 * UNIT).await.expect("it fits").bytes }
+            async move {
+                memory
+                    .reserve(8 * BYTES_PER_PERMIT)
+                    .await
+                    .expect("it fits")
+                    .bytes
+            }
         });
         tokio::task::yield_now().await;
         let late = tokio::spawn({
             let memory = memory.clone();
-            async move { memory.reserve(UNIT).await.expect("it fits").bytes }
+            async move {
+                memory
+                    .reserve(BYTES_PER_PERMIT)
+                    .await
+                    .expect("it fits")
+                    .bytes
+            }
         });
         tokio::task::yield_now().await;
         assert!(
@@ -206,26 +225,26 @@ mod tests {
             "a small one does not overtake"
         );
         assert!(
-            !first.grow(7 * UNIT).expect("it fits"),
+            !first.grow(7 * BYTES_PER_PERMIT).expect("it fits"),
             "others wait for what is free"
         );
         let free = tokio::spawn({
             let memory = memory.clone();
-            async move { memory.is_free().await }
+            async move { memory.until_free().await }
         });
         tokio::task::yield_now().await;
         assert!(!free.is_finished(), "two wait");
         drop(first);
         free.await.expect("it ends when they are served");
-        assert_eq!(waiting.await.expect("it ends"), 8 * UNIT);
-        assert_eq!(late.await.expect("it ends"), UNIT);
+        assert_eq!(waiting.await.expect("it ends"), 8 * BYTES_PER_PERMIT);
+        assert_eq!(late.await.expect("it ends"), BYTES_PER_PERMIT);
     }
 
     #[tokio::test]
     async fn what_never_fits_is_refused_at_once() {
-        let memory = Memory::new(UNIT);
+        let memory = MemoryBudget::new(BYTES_PER_PERMIT);
         let error = memory
-            .reserve(2 * UNIT)
+            .reserve(2 * BYTES_PER_PERMIT)
             .await
             .err()
             .expect("it is too much");
@@ -233,14 +252,14 @@ mod tests {
             error.to_string().contains("MEMORY_BUDGET is 65536"),
             "{error}"
         );
-        let mut reservation = memory.reserve(UNIT).await.expect("it fits");
-        assert!(reservation.grow(3 * UNIT).is_err());
+        let mut reservation = memory.reserve(BYTES_PER_PERMIT).await.expect("it fits");
+        assert!(reservation.grow(3 * BYTES_PER_PERMIT).is_err());
     }
 
     #[tokio::test]
-    async fn without_a_bound_nothing_waits() {
-        let memory = Memory::new(0);
-        let mut reservation = memory.reserve(u64::MAX).await.expect("there is no bound");
-        assert!(reservation.grow(u64::MAX).expect("there is no bound"));
+    async fn without_a_limit_nothing_waits() {
+        let memory = MemoryBudget::new(0);
+        let mut reservation = memory.reserve(u64::MAX).await.expect("there is no limit");
+        assert!(reservation.grow(u64::MAX).expect("there is no limit"));
     }
 }

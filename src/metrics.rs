@@ -1,6 +1,6 @@
-//! What the program counts of itself, in shapes that all modules share.
+//! Metric types that all modules share.
 //!
-//! Each owner (queue, worker, storage, serving) counts in a struct of its own and registers it; there is no global list.
+//! Each owner (queue, worker, storage, serving) keeps its metrics in a struct of its own and registers it; there is no global list.
 //! Names and units are those of `docs/metrics.md`.
 
 use std::sync::Arc;
@@ -36,11 +36,11 @@ pub(crate) fn call_seconds() -> Histogram {
 
 /// When something happened last. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Moment(Arc<AtomicU64>);
+pub(crate) struct LastTime(Arc<AtomicU64>);
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-impl Moment {
+impl LastTime {
     /// It happens now.
     pub(crate) fn touch(&self) {
         // Zero says never.
@@ -73,15 +73,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_that_never_was_has_no_age() {
-        let moment = Moment::default();
-        assert_eq!((moment.age(), moment.unix_seconds()), (None, 0.0));
-        moment.clone().touch();
-        assert!(
-            moment
-                .age()
-                .is_some_and(|age| age < Duration::from_secs(60))
-        );
-        assert!(moment.unix_seconds() > 1.6e9);
+    fn what_never_happened_has_no_age() {
+        let last = LastTime::default();
+        assert_eq!((last.age(), last.unix_seconds()), (None, 0.0));
+        last.clone().touch();
+        assert!(last.age().is_some_and(|age| age < Duration::from_secs(60)));
+        assert!(last.unix_seconds() > 1.6e9);
     }
 }

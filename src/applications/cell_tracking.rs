@@ -12,7 +12,7 @@ use ndarray::{Array3, ArrayD, Axis, Ix3, Ix5};
 
 use super::tensors::{Named, TensorModel};
 use crate::compute;
-use crate::failure::InvalidInput;
+use crate::error_class::InvalidInput;
 pub use crate::tracking::{Appearance, Borders, Crop, Lineage, LineageEntry, isbi_masks};
 use crate::tracking::{InferenceInputs, Movie, Tracks, linear_sum_assignment};
 

@@ -16,7 +16,7 @@ use crate::analysis::{
     mesmer_preprocess, resize_image, resize_labels, resized_shape,
 };
 use crate::compute;
-use crate::failure::InvalidInput;
+use crate::error_class::InvalidInput;
 
 /// A kind of segmentation: what its models were trained on and how their answers are read.
 #[derive(Clone, Debug)]

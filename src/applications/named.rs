@@ -14,7 +14,7 @@ use crate::analysis::{
     DeepWatershed, MesmerPreprocess, PadMode, Tiling, histogram_normalization, legacy,
     mesmer_preprocess, normalize, resize_nearest,
 };
-use crate::failure::{InvalidInput, Unsupported};
+use crate::error_class::{InvalidInput, Unsupported};
 
 /// Functions of older consumers that nobody described well enough to repeat their results.
 const NOT_OFFERED: [&str; 4] = [

@@ -14,7 +14,7 @@ use super::tiled::{Head, Heads, Model, Tiles, run_tiled};
 pub use crate::analysis::{Contrast, SpotPeaks};
 use crate::analysis::{PadMode, SpotHeads, Tiling, labels_at, min_max_normalize};
 use crate::compute;
-use crate::failure::InvalidInput;
+use crate::error_class::InvalidInput;
 use crate::serving;
 
 /// The model's outputs in the order of their names: `classification` and `offset_regression`.

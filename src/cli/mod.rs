@@ -46,15 +46,16 @@ enum Command {
         #[arg(long)]
         reference: bool,
     },
-    /// List the kinds of consumer that `CONSUMER_TYPE` can name.
+    /// List the types of consumer that `CONSUMER_TYPE` can name.
     Consumers,
-    /// Put back the jobs of consumers that are no more, in fleets with Python consumers.
+    /// Requeue the jobs of dead consumers, in fleets with Python consumers.
     Janitor(ops::JanitorArguments),
-    /// Put delayed jobs back into their queues, before Python consumers take over.
-    Drain,
-    /// Check settings, Redis, bucket and models, and tell what is right and wrong.
+    /// Move delayed and waiting jobs back into their queues, before Python consumers take over.
+    #[command(alias = "drain")]
+    PromoteDelayed,
+    /// Test the settings, Redis, the bucket and the models.
     Check(ops::CheckArguments),
-    /// Check that no job is lost and nothing is left over, and mend what is not so.
+    /// Find lost, duplicated and leftover jobs, and repair them with `--repair`.
     Fsck(ops::FsckArguments),
     /// Measure what this program and this Redis can do together.
     Bench(ops::BenchArguments),
@@ -88,7 +89,7 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Settings { reference: false } => show_settings(&registry).map(done),
         Command::Consumers => list_consumers(&registry).map(done),
         Command::Janitor(arguments) => janitor(arguments).map(done),
-        Command::Drain => block_on(ops::drain).map(done),
+        Command::PromoteDelayed => block_on(ops::promote_delayed).map(done),
         Command::Check(arguments) => block_on(|stop| ops::check(registry, arguments, stop)),
         Command::Fsck(arguments) => block_on(|stop| ops::fsck(arguments, stop)),
         Command::Bench(arguments) => block_on(|stop| ops::bench(arguments, stop)).map(done),
@@ -220,7 +221,7 @@ fn list_consumers(registry: &Registry) -> anyhow::Result<()> {
         } else {
             format!(" (also {})", kind.aliases.join(", "))
         };
-        writeln!(out, "{}{aliases}: {}", kind.name, kind.about)?;
+        writeln!(out, "{}{aliases}: {}", kind.name, kind.summary)?;
     }
     Ok(())
 }

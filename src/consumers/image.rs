@@ -17,18 +17,18 @@ use super::Entries;
 use super::input::Input;
 use crate::applications::{Model, detect, named};
 use crate::compute;
-use crate::consumer::{Clients, Consumer, Kind, ModelNeed, Outcome};
+use crate::consumer::{Clients, Consumer, ConsumerKind, ModelRequirement, Outcome};
 use crate::images::output::ResultName;
 use crate::images::{self, encode_tiff};
-use crate::job::{Detected, Job, Stage, Status};
+use crate::job::{Detected, Job, Step};
 use crate::memory::Reservation;
 use crate::serving;
 
 /// Segments one image.
-pub const KIND: Kind = Kind {
+pub const KIND: ConsumerKind = ConsumerKind {
     name: "image",
     aliases: &["segmentation"],
-    about: "segments the cells of one image",
+    summary: "segments the cells of one image",
     queue_suffix: "",
     configure: |reader| {
         let settings = Arc::new(ImageSettings::load(reader));
@@ -52,7 +52,7 @@ impl Consumer for Image {
         super::refuse_archives(job)
     }
 
-    fn models(&self) -> Vec<ModelNeed> {
+    fn models(&self) -> Vec<ModelRequirement> {
         let ImageSettings {
             nuclear,
             cytoplasm,
@@ -62,31 +62,33 @@ impl Consumer for Image {
             label_detection_model,
             ..
         } = &*self.settings;
-        let mut needs = vec![ModelNeed::of_images(nuclear, 1)];
-        needs.extend([cytoplasm, phase].map(|model| ModelNeed::of_images(model, 1).optional()));
+        let mut needs = vec![ModelRequirement::of_images(nuclear, 1)];
+        needs.extend(
+            [cytoplasm, phase].map(|model| ModelRequirement::of_images(model, 1).optional()),
+        );
         let label_detection = detect_label.then_some(label_detection_model);
         needs.extend(
             scale_detection
                 .iter()
                 .chain(label_detection)
-                .map(|model| ModelNeed::of_images(model, 1)),
+                .map(|model| ModelRequirement::of_images(model, 1)),
         );
         needs
     }
 
     async fn consume(&self, job: &Job) -> anyhow::Result<Outcome> {
-        job.enter(Status::Started);
+        job.step(Step::Download);
         let plan = plan::of(job, &self.settings)?;
         let input = Input::fetch(job, &self.settings.limits, &self.clients).await?;
 
-        job.enter(Status::PreProcessing);
+        job.step(Step::Preprocess);
         let (image, _memory) = self.decode(job, input).await?;
         let entries = match plan {
             Plan::Channels(passes) => self.segment(job, image, passes).await?,
             Plan::Named(plan) => self.run_named(job, image, plan).await?,
         };
 
-        job.enter(Status::SavingResults);
+        job.step(Step::Upload);
         super::store(job, &self.clients.storage, entries).await
     }
 }
@@ -124,10 +126,10 @@ impl Image {
         for (c, (pass, input)) in passes.into_iter().zip(inputs).enumerate() {
             let model = Model::load(&self.clients.serving, &pass.model).await?;
             self.settings.limits.check_fit(&input, &model)?;
-            job.enter(Status::Predicting);
+            job.step(Step::Predict);
             let labels = super::segment(job, pass.application, &model, input, scale).await?;
             let name = name.clone();
-            job.enter_stage(Stage::Encode);
+            job.step(Step::Encode);
             features.push(compute::run(move || encode_labels(&name, c, labels)).await);
         }
         Ok(by_batch_item(features))
@@ -150,10 +152,10 @@ impl Image {
         .await;
         let (input, functions) = input?;
 
-        job.enter(Status::Predicting);
+        job.step(Step::Predict);
         let heads = named::predict(&model, input.pixels).await?;
 
-        job.enter(Status::PostProcessing);
+        job.step(Step::Postprocess);
         let name = ResultName::new(job.original_name()?);
         compute::run(move || {
             let result = named::finish(heads, &functions.post, input.original)?;

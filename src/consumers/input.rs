@@ -8,7 +8,7 @@ use super::limits::Limits;
 use crate::compute;
 use crate::consumer::Clients;
 use crate::images;
-use crate::job::{Job, Stage};
+use crate::job::{Job, Step};
 use crate::memory::Reservation;
 
 /// Bytes at the peak of a segmentation for each byte of the decoded image: the heads, or what the watershed needs, beside
@@ -49,14 +49,14 @@ impl Input {
             .transpose()?
             .unwrap_or(1.0)
             .max(1.0);
-        let mut wanted = if memory.is_bounded() {
+        let mut wanted = if memory.is_limited() {
             storage.size(reference).await?
         } else {
             0
         };
         loop {
             let mut memory = {
-                let _waiting = job.waiting();
+                let _waiting = job.pause_deadline();
                 memory.reserve(wanted).await?
             };
             let file = storage.download(reference).await?;
@@ -81,10 +81,10 @@ impl Input {
     ) -> anyhow::Result<(ArrayD<f32>, Reservation)> {
         let Self { file, name, memory } = self;
         let limits = limits.of_decoding();
-        job.enter_stage(Stage::Decode);
+        job.step(Step::Decode);
         let image = compute::run(move || images::decode(&file, &name, &limits)).await?;
         job.record_pixels(image.len());
-        job.enter_stage(Stage::Preprocess);
+        job.step(Step::Prepare);
         Ok((image, memory))
     }
 }

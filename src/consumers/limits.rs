@@ -3,7 +3,7 @@
 use ndarray::Array4;
 
 use crate::applications::Model;
-use crate::failure::{InvalidInput, TooLarge};
+use crate::error_class::{InvalidInput, TooLarge};
 use crate::images::{self, AxesError};
 use crate::settings::Reader;
 

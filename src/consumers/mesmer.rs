@@ -13,19 +13,19 @@ use super::limits::Limits;
 use super::{Entries, model};
 use crate::applications::{Application, Compartment, Model};
 use crate::compute;
-use crate::consumer::{Clients, Consumer, Kind, ModelNeed, Outcome};
-use crate::failure::InvalidInput;
+use crate::consumer::{Clients, Consumer, ConsumerKind, ModelRequirement, Outcome};
+use crate::error_class::InvalidInput;
 use crate::images::output::ResultName;
 use crate::images::{self, encode_tiff};
-use crate::job::{Detected, Job, Stage, Status};
+use crate::job::{Detected, Job, Step};
 use crate::serving::ModelId;
 use crate::settings::Reader;
 
 /// Segments whole cells and nuclei in one image of tissue.
-pub const KIND: Kind = Kind {
+pub const KIND: ConsumerKind = ConsumerKind {
     name: "mesmer",
     aliases: &["multiplex"],
-    about: "segments whole cells and nuclei in one image of tissue",
+    summary: "segments whole cells and nuclei in one image of tissue",
     queue_suffix: "",
     configure: |reader| {
         let settings = Arc::new(MesmerSettings::load(reader));
@@ -82,17 +82,17 @@ impl Consumer for Mesmer {
         super::refuse_archives(job)
     }
 
-    fn models(&self) -> Vec<ModelNeed> {
-        vec![ModelNeed::of_images(&self.settings.model, 2)]
+    fn models(&self) -> Vec<ModelRequirement> {
+        vec![ModelRequirement::of_images(&self.settings.model, 2)]
     }
 
     async fn consume(&self, job: &Job) -> anyhow::Result<Outcome> {
-        job.enter(Status::Started);
+        job.step(Step::Download);
         let compartment = self.compartment(job)?;
         let channels = job.channel_numbers()?;
         let input = Input::fetch(job, &self.settings.limits, &self.clients).await?;
 
-        job.enter(Status::PreProcessing);
+        job.step(Step::Preprocess);
         // Without axes of length 1, and a batch axis in front.
         let (image, _memory) = input.decode(job, &self.settings.limits).await?;
         let image = images::squeeze(image).insert_axis(Axis(0));
@@ -105,13 +105,13 @@ impl Consumer for Mesmer {
         let image = super::validate(image, channels, &model, &self.settings.limits).await?;
         self.settings.limits.check_scaled_size(&image, scale)?;
 
-        job.enter(Status::Predicting);
+        job.step(Step::Predict);
         let application = Application::mesmer(compartment);
         let labels = super::segment(job, application, &model, image, scale).await?;
 
-        job.enter(Status::SavingResults);
+        job.step(Step::Upload);
         let name = ResultName::new(job.original_name()?);
-        job.enter_stage(Stage::Encode);
+        job.step(Step::Encode);
         let entries = compute::run(move || encode_labels(&name, &labels)).await;
         super::store(job, &self.clients.storage, entries).await
     }

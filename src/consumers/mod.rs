@@ -29,15 +29,15 @@ use ndarray::{Array4, ArrayD, Ix4};
 use self::limits::Limits;
 use crate::applications::{Application, Model};
 use crate::compute;
-use crate::consumer::{Kind, Outcome};
+use crate::consumer::{ConsumerKind, Outcome, Registry};
 use crate::images::{self, ModelInput};
-use crate::job::{Job, Output, Stage};
+use crate::job::{Job, Output, Step};
 use crate::serving::ModelId;
 use crate::settings::Reader;
 use crate::storage::{Storage, archive};
 
 /// Every kind of consumer that this crate brings.
-pub(crate) const KINDS: [Kind; 6] = [
+const KINDS: [ConsumerKind; 6] = [
     image::KIND,
     zip::KIND,
     tracking::KIND,
@@ -45,6 +45,13 @@ pub(crate) const KINDS: [Kind; 6] = [
     spot::KIND,
     polaris::KIND,
 ];
+
+impl Registry {
+    /// Every kind that this crate brings.
+    pub fn builtin() -> Self {
+        Self(KINDS.to_vec())
+    }
+}
 
 /// Names and contents of the files of a result.
 type Entries = Vec<(String, Vec<u8>)>;
@@ -99,19 +106,19 @@ async fn segment(
     let original = [image.dim().1, image.dim().2];
     let application = Arc::new(application);
     let this = Arc::clone(&application);
-    job.enter_stage(Stage::Preprocess);
+    job.step(Step::Prepare);
     let prepared = compute::run(move || this.prepare(image, scale * this.model_mpp)).await?;
-    job.enter_stage(Stage::Predict);
+    job.step(Step::Predict);
     let heads = application.predict(model, prepared).await?;
-    job.enter_stage(Stage::PostProcess);
+    job.step(Step::Label);
     compute::run(move || application.label(heads, original)).await
 }
 
 /// Packs the files of a result and stores them where the job's result belongs.
 async fn store(job: &Job, storage: &Storage, entries: Entries) -> anyhow::Result<Outcome> {
-    job.enter_stage(Stage::Zip);
+    job.step(Step::Zip);
     let archive = compute::run(move || archive::write_zip(entries)).await?;
-    job.enter_stage(Stage::Upload);
+    job.step(Step::Upload);
     let key = job.output_key();
     let url = storage.upload(&key, archive.into()).await?;
     Ok(Outcome::Done(Output { key, url }))

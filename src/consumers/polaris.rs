@@ -12,11 +12,11 @@ use ndarray::{Array2, Array4, ArrayD, ArrayView3, Axis, Ix2, Ix3, concatenate, s
 use super::Entries;
 use crate::applications::spots::cells_of_spots;
 use crate::compute;
-use crate::consumer::{Clients, Consumer, Kind, Outcome};
-use crate::failure::InvalidInput;
+use crate::consumer::{Clients, Consumer, ConsumerKind, Outcome};
+use crate::error_class::InvalidInput;
 use crate::images::output::ResultName;
 use crate::images::{self, encode_tiff, npy, spot_table};
-use crate::job::{Child, ChildInput, Children, Family, Job, NewChild, Stage, Status};
+use crate::job::{Child, ChildInput, ChildSpec, ChildState, Children, Job, Status, Step};
 use crate::settings::Reader;
 use crate::storage::archive::{ArchiveLimits, ZipImages};
 
@@ -29,10 +29,10 @@ const MESMER: &str = "mesmer";
 const TRANSFERS: usize = 4;
 
 /// Finds spots and the cells they lie in.
-pub const KIND: Kind = Kind {
+pub const KIND: ConsumerKind = ConsumerKind {
     name: "polaris",
     aliases: &[],
-    about: "finds spots and the cells they lie in, through jobs for other consumers",
+    summary: "finds spots and the cells they lie in, through jobs for other consumers",
     queue_suffix: "",
     configure: |reader| {
         let settings = Arc::new(PolarisSettings::load(reader));
@@ -86,21 +86,21 @@ impl Consumer for Polaris {
     }
 
     async fn consume(&self, job: &Job) -> anyhow::Result<Outcome> {
-        if let Family::Waited(children) = job.family().await? {
+        if let ChildState::Finished(children) = job.children().await? {
             return self.collect(job, &children).await;
         }
-        job.enter(Status::Started);
+        job.step(Step::Download);
         let reference = job.input_file_name()?.to_owned();
         let file = self.clients.storage.download(&reference).await?;
         let limits = self.settings.decoding;
-        job.enter_stage(Stage::Decode);
+        job.step(Step::Decode);
         let image = compute::run(move || images::decode(&file, &reference, &limits)).await?;
         let (channels, kind) = (
             job.channel_positions()?,
             job.segmentation_type()?.to_owned(),
         );
         let parts = compute::run(move || parts(&image, &channels, &kind)).await?;
-        job.enter_stage(Stage::Upload);
+        job.step(Step::Store);
         let mut children = Vec::new();
         for part in parts {
             children.push(self.child(job, part).await?);
@@ -112,11 +112,11 @@ impl Consumer for Polaris {
 }
 
 impl Polaris {
-    async fn child(&self, job: &Job, part: Part) -> anyhow::Result<NewChild> {
+    async fn child(&self, job: &Job, part: Part) -> anyhow::Result<ChildSpec> {
         let original = job.original_name()?.replace(['/', '\\'], "_");
         let name = format!(
             "{}-{original}-{}{}-image.tif",
-            job.run_id(),
+            job.stable_id(),
             part.queue,
             part.name
         );
@@ -152,7 +152,7 @@ impl Polaris {
                 );
             }
         }
-        job.enter_stage(Stage::Download);
+        job.step(Step::Fetch);
         let limits = self.settings.decoding;
         let found: Vec<_> = children
             .iter()
@@ -169,9 +169,9 @@ impl Polaris {
             .try_collect()
             .await?;
 
-        job.enter(Status::SavingResults);
+        job.step(Step::Upload);
         let name = ResultName::new(job.original_name()?);
-        job.enter_stage(Stage::Encode);
+        job.step(Step::Encode);
         let entries = compute::run(move || entries(&name, results, &limits)).await?;
         super::store(job, &self.clients.storage, entries).await
     }

@@ -11,18 +11,18 @@ use super::{Entries, model};
 use crate::applications::Model;
 use crate::applications::spots::{Contrast, SpotDetection, SpotPeaks};
 use crate::compute;
-use crate::consumer::{Clients, Consumer, Kind, ModelNeed, Outcome};
+use crate::consumer::{Clients, Consumer, ConsumerKind, ModelRequirement, Outcome};
 use crate::images::output::ResultName;
 use crate::images::{self, encode_tiff, npy, spot_picture};
-use crate::job::{Detected, Job, Stage, Status};
+use crate::job::{Detected, Job, Step};
 use crate::serving::ModelId;
 use crate::settings::Reader;
 
 /// Finds spots.
-pub const KIND: Kind = Kind {
+pub const KIND: ConsumerKind = ConsumerKind {
     name: "spot",
     aliases: &[],
-    about: "finds the spots of single molecules in one image",
+    summary: "finds the spots of single molecules in one image",
     queue_suffix: "",
     configure: |reader| {
         let settings = Arc::new(SpotSettings::load(reader));
@@ -95,16 +95,16 @@ impl Consumer for Spot {
         super::refuse_archives(job)
     }
 
-    fn models(&self) -> Vec<ModelNeed> {
-        vec![ModelNeed::of_images(&self.settings.model, 1)]
+    fn models(&self) -> Vec<ModelRequirement> {
+        vec![ModelRequirement::of_images(&self.settings.model, 1)]
     }
 
     async fn consume(&self, job: &Job) -> anyhow::Result<Outcome> {
-        job.enter(Status::Started);
+        job.step(Step::Download);
         let channels = job.channel_numbers()?;
         let input = Input::fetch(job, &self.settings.limits, &self.clients).await?;
 
-        job.enter(Status::PreProcessing);
+        job.step(Step::Preprocess);
         let (image, _memory) = input.decode(job, &self.settings.limits).await?;
         let image = images::spot_batch(image)?;
         let model = Model::load(&self.clients.serving, &self.settings.model).await?;
@@ -115,16 +115,16 @@ impl Consumer for Spot {
         let image =
             super::validate(image.into_dyn(), channels, &model, &self.settings.limits).await?;
 
-        job.enter(Status::Predicting);
+        job.step(Step::Predict);
         let spots = self
             .settings
             .detection
             .detect(&model, image.clone())
             .await?;
 
-        job.enter(Status::SavingResults);
+        job.step(Step::Upload);
         let name = ResultName::new(job.original_name()?);
-        job.enter_stage(Stage::Encode);
+        job.step(Step::Encode);
         let entries = compute::run(move || entries(&name, &image, spots)).await?;
         super::store(job, &self.clients.storage, entries).await
     }

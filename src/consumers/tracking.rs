@@ -16,11 +16,11 @@ use crate::applications::cell_tracking::{
     self, Appearance, Borders, Crop, Tracked, Tracker, isbi_masks,
 };
 use crate::compute;
-use crate::consumer::{Clients, Consumer, Kind, ModelNeed, Outcome};
-use crate::failure::InvalidInput;
+use crate::consumer::{Clients, Consumer, ConsumerKind, ModelRequirement, Outcome};
+use crate::error_class::InvalidInput;
 use crate::images::output::ResultName;
 use crate::images::{self, FrameLimits, TrackFile, encode_tiff, movie};
-use crate::job::{Child, ChildInput, Children, Family, Job, Stage, Status};
+use crate::job::{Child, ChildInput, ChildState, Children, Job, Status, Step};
 use crate::serving::ModelId;
 use crate::settings::Reader;
 use crate::storage::archive::{ArchiveLimits, ZipImages};
@@ -32,10 +32,10 @@ const SEGMENTED: u8 = 50;
 const TRANSFERS: usize = 4;
 
 /// Follows the cells of a movie.
-pub const KIND: Kind = Kind {
+pub const KIND: ConsumerKind = ConsumerKind {
     name: "tracking",
     aliases: &["caliban"],
-    about: "follows the cells of a movie and tells who is whose daughter",
+    summary: "follows the cells of a movie and tells who is whose daughter",
     queue_suffix: "",
     configure: |reader| {
         let settings = Arc::new(TrackingSettings::load(reader));
@@ -176,19 +176,22 @@ impl Consumer for Tracking {
         }
     }
 
-    fn models(&self) -> Vec<ModelNeed> {
+    fn models(&self) -> Vec<ModelRequirement> {
         vec![
-            ModelNeed::of_tensors(&self.settings.encoder, &cell_tracking::ENCODER_INPUTS),
-            ModelNeed::of_tensors(&self.settings.inference, &cell_tracking::INFERENCE_INPUTS),
+            ModelRequirement::of_tensors(&self.settings.encoder, &cell_tracking::ENCODER_INPUTS),
+            ModelRequirement::of_tensors(
+                &self.settings.inference,
+                &cell_tracking::INFERENCE_INPUTS,
+            ),
         ]
     }
 
     async fn consume(&self, job: &Job) -> anyhow::Result<Outcome> {
-        job.enter(Status::Started);
+        job.step(Step::Download);
         job.record_progress(0);
         let reference = job.input_file_name()?.to_owned();
         let file = self.clients.storage.download(&reference).await?;
-        job.enter_stage(Stage::Decode);
+        job.step(Step::Decode);
         let (movie, begun) = if reference.to_lowercase().ends_with(".trk")
             || reference.to_lowercase().ends_with(".trks")
         {
@@ -197,9 +200,9 @@ impl Consumer for Tracking {
             ((tracked.raw, tracked.labels), 0)
         } else {
             let movie = self.decode(file, reference).await?;
-            match job.family().await? {
-                Family::Waited(frames) => {
-                    job.enter_stage(Stage::Download);
+            match job.children().await? {
+                ChildState::Finished(frames) => {
+                    job.step(Step::Fetch);
                     let size = [movie.dim().1, movie.dim().2];
                     let labels = self.labels(&frames, size).await?;
                     let movie = movie.insert_axis(Axis(3)).into_dyn();
@@ -209,7 +212,7 @@ impl Consumer for Tracking {
             }
         };
 
-        job.enter(Status::Predicting);
+        job.step(Step::Predict);
         let [encoder, inference] = [&self.settings.encoder, &self.settings.inference]
             .map(|id| TensorModel::new(&self.clients.serving, id));
         let tell = |share: f64| {
@@ -221,9 +224,9 @@ impl Consumer for Tracking {
             .track_and_tell(&encoder, &inference, movie, tell)
             .await?;
 
-        job.enter(Status::SavingResults);
+        job.step(Step::Upload);
         let (name, isbi) = (ResultName::new(job.original_name()?), self.settings.isbi);
-        job.enter_stage(Stage::Encode);
+        job.step(Step::Encode);
         let entries = compute::run(move || entries(&name, &tracked, isbi)).await?;
         super::store(job, &self.clients.storage, entries).await
     }
@@ -241,10 +244,10 @@ impl Tracking {
 
     /// Has each frame segmented by a job of its own.
     async fn segment(&self, job: &Job, movie: Array3<f32>) -> anyhow::Result<Outcome> {
-        job.enter_stage(Stage::Upload);
+        job.step(Step::Store);
         let prefix = format!(
             "{}-{}",
-            job.run_id(),
+            job.stable_id(),
             job.original_name()?.replace(['/', '\\'], "_")
         );
         let movie = Arc::new(movie);

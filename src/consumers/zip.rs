@@ -12,9 +12,9 @@ use futures::{StreamExt as _, TryStreamExt as _, future, stream};
 
 use self::unpacker::Unpacker;
 use crate::compute;
-use crate::consumer::{Clients, Consumer, Kind, Outcome};
-use crate::failure::InvalidInput;
-use crate::job::{Child, ChildInput, Children, Family, Job, Output, Stage, Status};
+use crate::consumer::{Clients, Consumer, ConsumerKind, Outcome};
+use crate::error_class::InvalidInput;
+use crate::job::{Child, ChildInput, ChildState, Children, Job, Output, Status, Step, Timing};
 use crate::memory::Reservation;
 use crate::settings::Reader;
 use crate::storage::ObjectWriter;
@@ -33,10 +33,10 @@ const TRANSFER_BYTES: u64 = 64 << 20;
 const LOOKS: usize = 16;
 
 /// Makes a job of each image of an archive, and one archive of their results.
-pub const KIND: Kind = Kind {
+pub const KIND: ConsumerKind = ConsumerKind {
     name: "zip",
     aliases: &[],
-    about: "makes a job of each image of an archive, and one archive of their results",
+    summary: "makes a job of each image of an archive, and one archive of their results",
     queue_suffix: SUFFIX,
     configure: |reader| {
         let limits = limits(reader);
@@ -82,17 +82,17 @@ impl Consumer for Zip {
     }
 
     async fn consume(&self, job: &Job) -> anyhow::Result<Outcome> {
-        match job.family().await? {
-            Family::None => self.expand(job).await,
-            Family::Foreign(children) => Ok(Outcome::Wait(children)),
-            Family::Waited(children) => self.collect(job, &children).await,
+        match job.children().await? {
+            ChildState::None => self.expand(job).await,
+            ChildState::CreatedElsewhere(children) => Ok(Outcome::Wait(children)),
+            ChildState::Finished(children) => self.collect(job, &children).await,
         }
     }
 }
 
 impl Zip {
     async fn expand(&self, job: &Job) -> anyhow::Result<Outcome> {
-        job.enter_stage(Stage::Download);
+        job.step(Step::Fetch);
         let began = Instant::now();
         let storage = &self.clients.storage;
         let archive = Unpacker::open(storage, job.input_file_name()?, self.limits).await?;
@@ -106,11 +106,14 @@ impl Zip {
             .queue_name()
             .strip_suffix(SUFFIX)
             .unwrap_or(job.queue_name());
-        let (folder, inheritance) = (format!("output/{}", job.run_id()), job.inheritance());
+        let (folder, inherited) = (
+            format!("output/{}", job.stable_id()),
+            job.inherited_fields(),
+        );
         let mut children = Vec::new();
         let images = stream::try_unfold(archive, |archive| {
             // An archive may take long in all; one image may not.
-            job.enter_stage(Stage::Upload);
+            job.step(Step::Store);
             archive.next()
         });
         let uploads = images.map_ok(|(path, body)| {
@@ -120,7 +123,7 @@ impl Zip {
                 original_name: &path,
                 url: None,
             };
-            children.push(job.child(queue, input, inheritance.clone()));
+            children.push(job.child(queue, input, inherited.clone()));
             async move { Ok(storage.upload(&key, body.into()).await.map(drop)?) }
         });
         uploads
@@ -133,12 +136,12 @@ impl Zip {
             )
             .into());
         }
-        job.record_expanded(began.elapsed());
+        job.record_timing(Timing::ChildrenUpload(began.elapsed()));
         Ok(Outcome::Wait(Children::new(children, Status::Waiting)))
     }
 
     async fn collect(&self, job: &Job, children: &[Child]) -> anyhow::Result<Outcome> {
-        job.enter_stage(Stage::Download);
+        job.step(Step::Fetch);
         let began = Instant::now();
         // The parts of an archive are independent: what failed is told, and the rest is a result.
         let done: Vec<_> = children
@@ -160,9 +163,9 @@ impl Zip {
         let mut results = stream::iter(downloads).buffered(at_once);
         let key = job.output_key();
         let (mut merger, mut upload) = (ZipMerger::new(), storage.object_writer(&key)?);
-        job.enter_stage(Stage::Download);
+        job.step(Step::Fetch);
         while let Some((key, file)) = results.try_next().await? {
-            job.enter_stage(Stage::Upload);
+            job.step(Step::Store);
             let (grown, rest) = compute::run(move || {
                 let name = key.rsplit('/').next().unwrap_or(&key);
                 (merger.add(&file, name), merger)
@@ -170,15 +173,15 @@ impl Zip {
             .await;
             merger = rest;
             upload.write(&grown?).await?;
-            job.enter_stage(Stage::Download);
+            job.step(Step::Fetch);
         }
-        job.enter_stage(Stage::Upload);
-        job.record_collected(children);
+        job.step(Step::Store);
+        job.record_children(children);
         upload
             .write(&compute::run(move || merger.finish()).await?)
             .await?;
         let url = upload.finish().await?;
-        job.record_cleanup(began.elapsed());
+        job.record_timing(Timing::Cleanup(began.elapsed()));
         Ok(Outcome::Done(Output { key, url }))
     }
 
@@ -187,7 +190,7 @@ impl Zip {
         let Clients {
             storage, memory, ..
         } = &self.clients;
-        if !memory.is_bounded() {
+        if !memory.is_limited() {
             return Ok(0);
         }
         let sizes = stream::iter(keys.to_vec()).map(|key| async move { storage.size(&key).await });
@@ -198,7 +201,7 @@ impl Zip {
     }
 
     async fn reserve(&self, job: &Job, bytes: u64) -> anyhow::Result<Reservation> {
-        let _waiting = job.waiting();
+        let _waiting = job.pause_deadline();
         Ok(self.clients.memory.reserve(bytes).await?)
     }
 }

@@ -20,8 +20,8 @@ use super::report::Report;
 use super::result::{self, Entry};
 use super::sample::Sample;
 use crate::compute;
-use crate::job::{Record, Submission};
-use crate::queue::{JobKey, Queue, QueueSettings, RedisSettings};
+use crate::job::{JobSnapshot, NewJob};
+use crate::queue::{JobKey, Queue, QueueSettings, RawFields, RedisSettings};
 use crate::settings::Env;
 
 /// Everything that stays when the demo is over goes here, below the current folder.
@@ -90,7 +90,7 @@ impl Places {
 }
 
 /// Starts everything, submits the job and follows it to its end.
-async fn work(peers: &mut Peers, places: &Places, sample: &Sample) -> anyhow::Result<Record> {
+async fn work(peers: &mut Peers, places: &Places, sample: &Sample) -> anyhow::Result<RawFields> {
     writeln!(
         stdout(),
         "segmenting {} with a whole system on this machine:\n",
@@ -106,13 +106,14 @@ async fn work(peers: &mut Peers, places: &Places, sample: &Sample) -> anyhow::Re
         "demo",
     ));
     writeln!(stdout())?;
-    let record = peers.unless_one_ends(follow(&queue, sample)).await?;
+    let fields = peers.unless_one_ends(follow(&queue, sample)).await?;
+    let record = JobSnapshot(&fields);
     ensure!(
         !record.has_failed(),
         "the job has failed {}",
         record.reason()
     );
-    Ok(record)
+    Ok(fields)
 }
 
 async fn start_redis(peers: &mut Peers, places: &Places) -> anyhow::Result<u16> {
@@ -200,9 +201,9 @@ fn upload(bucket: &Path, sample: &Sample) -> anyhow::Result<()> {
 }
 
 /// Submits the job as the web frontend does, and shows its progress until it is final.
-async fn follow(queue: &Queue, sample: &Sample) -> anyhow::Result<Record> {
+async fn follow(queue: &Queue, sample: &Sample) -> anyhow::Result<RawFields> {
     let key = JobKey(format!("{QUEUE}:{}:{:032x}", sample.name, fastrand::u128(..)).into_bytes());
-    let fields = Submission {
+    let fields = NewJob {
         input_key: &sample.key(),
         original_name: &sample.name,
         channels: "0,",
@@ -217,18 +218,20 @@ async fn follow(queue: &Queue, sample: &Sample) -> anyhow::Result<Record> {
     let mut progress = Progress::new(stdout(), style);
     queue.submit(&key, &fields).await?;
     loop {
-        let record = Record(queue.fields(&key).await?);
+        let fields = queue.fields(&key).await?;
+        let record = JobSnapshot(&fields);
         progress.show(&record.status())?;
         if record.is_done() || record.has_failed() {
             progress.finish()?;
-            return Ok(record);
+            return Ok(fields);
         }
         tokio::time::sleep(POLL).await;
     }
 }
 
 /// Copies the result to the output folder, draws it and sums it up.
-fn report(places: &Places, sample: &Sample, record: &Record) -> anyhow::Result<Report> {
+fn report(places: &Places, sample: &Sample, fields: &RawFields) -> anyhow::Result<Report> {
+    let record = JobSnapshot(fields);
     let key = record.output_key().context("the job names no result")?;
     let (archive, overlay) = (
         places.output.join("result.zip"),

@@ -11,13 +11,13 @@ use tokio::sync::{Notify, RwLock};
 use tokio_util::sync::CancellationToken;
 
 use crate::consumer::{Consumer, Outcome};
-use crate::job::{Job, Output, Submission};
-use crate::memory::Memory;
+use crate::job::{Job, NewJob, Output};
+use crate::memory::MemoryBudget;
 use crate::queue::{JobKey, Queue, QueueSettings, RedisSettings};
 use crate::serving::{self, ServingSettings};
 use crate::settings::{Env, Reader};
 use crate::traces::Traces;
-use crate::worker::{Policy, Worker, WorkerMetrics};
+use crate::worker::{RetryPolicy, Worker, WorkerMetrics};
 
 /// Jobs whose way into a consumer is timed one by one.
 const PICK_UPS: usize = 500;
@@ -57,7 +57,7 @@ pub(crate) async fn bench(
     let env = Env::from_process();
     let mut reader = Reader::new(&env);
     let server = RedisSettings::load(&mut reader);
-    let policy = Policy::load(&mut reader);
+    let policy = RetryPolicy::load(&mut reader);
     reader.finish()?;
     let name = format!("rc-bench-{:08x}", fastrand::u32(..));
     let settings = QueueSettings {
@@ -71,7 +71,7 @@ pub(crate) async fn bench(
         name: name.clone(),
     };
     let found = stop.run_until_cancelled(bench.run(jobs)).await;
-    queue.keyspace().remove_queue(&name).await?;
+    queue.admin().remove_queue(&name).await?;
     let Some(found) = found.transpose()? else {
         return Ok(());
     };
@@ -96,7 +96,7 @@ pub(crate) async fn bench(
 
 struct Bench {
     queue: Queue,
-    policy: Policy,
+    policy: RetryPolicy,
     name: String,
 }
 
@@ -121,27 +121,27 @@ impl Bench {
             })
         };
         let idler = Arc::new(Idler::default());
-        let keyspace = self.queue.keyspace();
+        let admin = self.queue.admin();
 
         self.queue.submit_all(&self.jobs("drain", jobs)).await?;
-        let asked = keyspace.requests().await?;
+        let asked = admin.requests().await?;
         let stop = CancellationToken::new();
         let env = Env::default();
         let worker = Worker {
             queue: self.queue.clone(),
             consumer: Arc::clone(&idler) as Arc<dyn Consumer>,
             serving: serving::Client::new(ServingSettings::load(&mut Reader::new(&env)), None),
-            memory: Memory::new(0),
+            memory: MemoryBudget::new(0),
             policy: self.policy,
             metrics: WorkerMetrics::default(),
             traces: Traces::default(),
-            quarantine: RwLock::default(),
+            isolation: RwLock::default(),
         };
         let began = Instant::now();
         let running = tokio::spawn(worker.run(stop.clone()));
         idler.until(jobs).await;
         let drained = began.elapsed();
-        let asked = keyspace.requests().await?.saturating_sub(asked);
+        let asked = admin.requests().await?.saturating_sub(asked);
         row(
             "jobs_per_second",
             "no-op jobs drained per second",
@@ -181,10 +181,10 @@ impl Bench {
             "<= 25",
         );
 
-        let (cpu, asked) = (cpu_seconds()?, keyspace.requests().await?);
+        let (cpu, asked) = (cpu_seconds()?, admin.requests().await?);
         tokio::time::sleep(IDLE).await;
         let cpu = (cpu_seconds()? - cpu) / IDLE.as_secs_f64();
-        let asked = keyspace.requests().await?.saturating_sub(asked) as f64 / IDLE.as_secs_f64();
+        let asked = admin.requests().await?.saturating_sub(asked) as f64 / IDLE.as_secs_f64();
         row(
             "idle_cpu_percent",
             "idle: use of a core",
@@ -205,13 +205,13 @@ impl Bench {
     }
 
     fn jobs(&self, what: &str, count: usize) -> Vec<(JobKey, Vec<(&'static str, String)>)> {
-        let submission = Submission {
+        let new = NewJob {
             input_key: "uploads/nothing.tif",
             original_name: "nothing.tif",
-            ..Submission::default()
+            ..NewJob::default()
         };
         let key = |n| JobKey(format!("{}:{what}:{n}", self.name).into_bytes());
-        (0..count).map(|n| (key(n), submission.fields())).collect()
+        (0..count).map(|n| (key(n), new.fields())).collect()
     }
 }
 

@@ -13,10 +13,10 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::WRONG_SETTINGS;
-use crate::consumer::{Clients, ModelNeed, Registry, Takes};
+use crate::consumer::{Clients, ModelInputs, ModelRequirement, Registry};
 use crate::daemon::{self, Configured};
-use crate::memory::Memory;
-use crate::queue::{Backlog, Queue, ServerState};
+use crate::memory::MemoryBudget;
+use crate::queue::{Queue, QueueStats, ServerInfo};
 use crate::serving::{self, Signature};
 use crate::settings::{Env, Origin, Problems};
 use crate::storage::{self, Storage, StorageSettings};
@@ -215,7 +215,7 @@ async fn look(configured: Configured, report: &mut Report) {
     let clients = Clients {
         storage,
         serving: serving.clone(),
-        memory: Memory::new(0),
+        memory: MemoryBudget::new(0),
     };
     let needs = build(&clients).models();
     if needs.is_empty() {
@@ -259,13 +259,13 @@ async fn look_at_redis(queue: &Queue, report: &mut Report) {
         .map(|(host, port)| format!("{host}:{port}"))
         .collect();
     let addresses = addresses.join(", ");
-    let backlog = match asked(queue.backlog()).await {
-        Ok(backlog) => backlog,
+    let stats = match asked(queue.stats()).await {
+        Ok(stats) => stats,
         Err(error) => return report.wrong("redis", format!("{addresses}: {error}")),
     };
-    match asked(queue.server_state()).await {
+    match asked(queue.server_info()).await {
         Ok(state) => {
-            let ServerState {
+            let ServerInfo {
                 version,
                 role,
                 address,
@@ -286,7 +286,7 @@ async fn look_at_redis(queue: &Queue, report: &mut Report) {
                 }
             }
             state
-                .risks()
+                .warnings()
                 .iter()
                 .for_each(|risk| report.warn("redis", risk));
         }
@@ -295,14 +295,14 @@ async fn look_at_redis(queue: &Queue, report: &mut Report) {
             format!("{addresses}: cannot be asked about itself: {error}"),
         ),
     }
-    let Backlog {
+    let QueueStats {
         waiting,
         in_flight,
         delayed,
         parked,
         dead,
         ..
-    } = backlog;
+    } = stats;
     let name = queue.name();
     let text = format!(
         "`{name}`: {waiting} waiting, {in_flight} in flight, {delayed} delayed, {parked} parked, {dead} dead"
@@ -380,7 +380,11 @@ async fn fetch(url: &str) -> Result<(), String> {
     }
 }
 
-fn judge_model(need: &ModelNeed, answer: Result<Arc<Signature>, String>, report: &mut Report) {
+fn judge_model(
+    need: &ModelRequirement,
+    answer: Result<Arc<Signature>, String>,
+    report: &mut Report,
+) {
     let part = format!("model {}", need.model);
     let found = answer.and_then(|signature| fits(&signature, need).map(|()| signature));
     match found {
@@ -400,7 +404,7 @@ fn judge_model(need: &ModelNeed, answer: Result<Arc<Signature>, String>, report:
 }
 
 /// Whether a model takes what it will be given.
-fn fits(signature: &Signature, need: &ModelNeed) -> Result<(), String> {
+fn fits(signature: &Signature, need: &ModelRequirement) -> Result<(), String> {
     let names = || {
         signature
             .inputs
@@ -409,8 +413,8 @@ fn fits(signature: &Signature, need: &ModelNeed) -> Result<(), String> {
             .collect::<Vec<_>>()
             .join(", ")
     };
-    match &need.takes {
-        Takes::Image { channels } => {
+    match &need.inputs {
+        ModelInputs::Image { channels } => {
             let [input] = signature.inputs.as_slice() else {
                 return Err(format!(
                     "it takes several inputs ({}), an image model takes one",
@@ -429,7 +433,7 @@ fn fits(signature: &Signature, need: &ModelNeed) -> Result<(), String> {
                 )),
             }
         }
-        Takes::Tensors(wanted) => {
+        ModelInputs::Tensors(wanted) => {
             let missing: Vec<_> = wanted
                 .iter()
                 .copied()

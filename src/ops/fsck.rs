@@ -6,15 +6,15 @@ use std::process::ExitCode;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use crate::queue::{self, Keyspace, RedisSettings};
+use crate::queue::{self, Admin, RedisSettings};
 use crate::settings::{Env, Reader};
 
-/// Something is wrong, and was not mended.
+/// Something is wrong, and was not repaired.
 const FOUND: u8 = 4;
 
 #[derive(Args)]
 pub(crate) struct FsckArguments {
-    /// Mend what can be mended.
+    /// Repair what can be repaired.
     #[arg(long)]
     repair: bool,
     /// One JSON object for each finding.
@@ -22,7 +22,7 @@ pub(crate) struct FsckArguments {
     json: bool,
 }
 
-/// Prints what is wrong and, if asked to, mends it.
+/// Prints what is wrong and, if asked to, repairs it.
 pub(crate) async fn fsck(
     arguments: FsckArguments,
     stop: CancellationToken,
@@ -30,34 +30,38 @@ pub(crate) async fn fsck(
     let env = Env::from_process();
     let mut reader = Reader::new(&env);
     let server = RedisSettings::load(&mut reader);
-    let lease = queue::lease(&mut reader);
+    let lease = queue::lease_time(&mut reader);
     reader.finish()?;
-    let keyspace = Keyspace::new(&server);
+    let admin = Admin::new(&server);
     let work = async {
-        let findings = keyspace.check().await?;
+        let findings = admin.check().await?;
         let mut left = 0;
         for finding in &findings {
-            let mended = arguments.repair && keyspace.repair(finding, lease).await?;
-            left += usize::from(!mended);
+            let repaired = arguments.repair && admin.repair(finding, lease).await?;
+            left += usize::from(!repaired);
             let mut out = std::io::stdout().lock();
             if arguments.json {
                 let line = serde_json::json!({
                     "invariant": finding.invariant.number(),
                     "job": finding.job.to_string(),
                     "what": finding.what,
-                    "mended": mended,
+                    "repaired": repaired,
                 });
                 writeln!(out, "{line}")?;
             } else {
-                writeln!(out, "{finding}{}", if mended { " (mended)" } else { "" })?;
+                writeln!(
+                    out,
+                    "{finding}{}",
+                    if repaired { " (repaired)" } else { "" }
+                )?;
             }
         }
         if !arguments.json {
             match (findings.len(), left) {
                 (0, _) => println!("clean"),
-                (found, 0) => println!("{found} found, all mended"),
+                (found, 0) => println!("{found} found, all repaired"),
                 (found, left) if arguments.repair => println!("{found} found, {left} left"),
-                (found, _) => println!("{found} found; `fsck --repair` mends what can be mended"),
+                (found, _) => println!("{found} found; `fsck --repair` mends what can be repaired"),
             }
         }
         anyhow::Ok(if left == 0 {

@@ -1,7 +1,7 @@
-//! `redis-consumer janitor`: puts back the jobs of consumers that are no more.
+//! `redis-consumer janitor`: requeues the jobs of dead consumers.
 //!
 //! Our consumers do this among themselves, by leases. A janitor is for fleets with Python consumers, which take no leases:
-//! it knows them by their pods. It keeps the rules of the Python janitor (contract 7.4) but for its faults: an entry moves in
+//! it knows them by their pods. It keeps the rules of the Python janitor but for its faults: an entry moves in
 //! one step, and a Kubernetes that cannot be asked is not an empty one.
 
 use std::collections::HashSet;
@@ -15,8 +15,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::kubernetes::{Kubernetes, KubernetesSettings};
-use crate::queue::{self, Held, Keyspace, RedisSettings, Requeued};
+use crate::queue::{self, Admin, ProcessingEntry, Reclaim, RedisSettings};
 use crate::settings::Reader;
+use crate::wire;
 
 /// A pod refreshes its list within this time, so an entry that is younger is left alone.
 const YOUNG: Duration = Duration::from_secs(15);
@@ -73,7 +74,7 @@ impl JanitorSettings {
             queues,
             interval: reader.seconds("INTERVAL", 20.0, "pause between two rounds, seconds"),
             stale: reader.seconds("STALE_TIME", 0.0, doc),
-            lease: queue::lease(reader),
+            lease: queue::lease_time(reader),
             liveness,
             kubernetes,
         }
@@ -103,7 +104,7 @@ pub(crate) async fn janitor(
         .map(|api| Kubernetes::open(api, &settings.kubernetes))
         .transpose()?;
     let janitor = Janitor {
-        keyspace: Keyspace::new(&settings.server),
+        admin: Admin::new(&settings.server),
         kubernetes,
         settings,
     };
@@ -124,7 +125,7 @@ pub(crate) async fn janitor(
         match stop.run_until_cancelled(janitor.round()).await {
             None => return Ok(()),
             Some(Ok(round)) if round.requeued + round.dropped > 0 => {
-                info!(?round, "put things in order")
+                info!(?round, "requeued or dropped stale entries")
             }
             Some(Ok(_)) => {}
             Some(Err(error)) => error!(
@@ -142,7 +143,7 @@ pub(crate) async fn janitor(
 
 struct Janitor {
     settings: JanitorSettings,
-    keyspace: Keyspace,
+    admin: Admin,
     kubernetes: Option<Kubernetes>,
 }
 
@@ -151,12 +152,15 @@ impl Janitor {
         let mut round = Round::default();
         // Leases need nobody's word but that of Redis, so they come first.
         for queue in &self.settings.queues {
-            let rescued = self.keyspace.rescue(queue, self.settings.lease).await?;
-            for job in &rescued.restored {
-                info!(job.key = %job.key, queue, cause = job.cause, "put back a job whose consumer is gone");
+            let reclaimed = self
+                .admin
+                .reclaim_expired(queue, self.settings.lease)
+                .await?;
+            for job in &reclaimed.requeued {
+                info!(job.key = %job.key, queue, cause = job.cause, "requeued a job whose consumer has died");
             }
-            round.requeued += rescued.restored.len();
-            round.dropped += rescued.dropped.len();
+            round.requeued += reclaimed.requeued.len();
+            round.dropped += reclaimed.dropped.len();
         }
         let pods = match &self.kubernetes {
             Some(kubernetes) => Some(
@@ -180,30 +184,30 @@ impl Janitor {
         round: &mut Round,
     ) -> anyhow::Result<()> {
         let beating = self
-            .keyspace
+            .admin
             .live_consumers(queue, self.settings.lease)
             .await?;
-        for list in self.keyspace.processing_lists(queue).await? {
+        for list in self.admin.processing_lists(queue).await? {
             let name = String::from_utf8_lossy(&list).into_owned();
             let pod = name.rsplit(':').next().unwrap_or_default();
             let beats = self.settings.liveness != Liveness::Kubernetes
                 && beating.iter().any(|consumer| consumer == pod);
             let runs = pods.map(|pods| pods.contains(pod));
-            for held in self.keyspace.held(queue, &list).await? {
-                if !self.is_abandoned(&held, beats, runs) {
+            for entry in self.admin.processing_entries(queue, &list).await? {
+                if !self.is_abandoned(&entry, beats, runs) {
                     round.kept += 1;
                     continue;
                 }
-                match self.keyspace.requeue(queue, &list, &held).await? {
-                    Requeued::Requeued => {
-                        warn!(job.key = %held.job, queue, pod, "requeued a job whose consumer is gone");
+                match self.admin.reclaim_stale(queue, &list, &entry).await? {
+                    Reclaim::Requeued => {
+                        warn!(job.key = %entry.job, queue, pod, "requeued a job whose consumer has died");
                         round.requeued += 1;
                     }
-                    Requeued::Dropped => {
-                        info!(job.key = %held.job, queue, pod, "dropped an entry whose job is over");
+                    Reclaim::Dropped => {
+                        info!(job.key = %entry.job, queue, pod, "dropped an entry whose job is over");
                         round.dropped += 1;
                     }
-                    Requeued::Kept | Requeued::Moved => round.kept += 1,
+                    Reclaim::Kept | Reclaim::Moved => round.kept += 1,
                 }
             }
         }
@@ -211,28 +215,22 @@ impl Janitor {
     }
 
     /// Whether nobody works on an entry. What is unknown counts as worked on.
-    fn is_abandoned(&self, held: &Held, beats: bool, runs: Option<bool>) -> bool {
-        if held.is_over && held.updated_at.is_none() {
+    fn is_abandoned(&self, entry: &ProcessingEntry, beats: bool, runs: Option<bool>) -> bool {
+        if entry.is_over && entry.updated_at.is_none() {
             return true;
         }
-        let Some(age) = held.updated_at.as_deref().and_then(age) else {
+        let Some(age) = entry.updated_at.as_deref().and_then(wire::age_of) else {
             return false;
         };
-        if held.has_lease || age <= YOUNG {
+        if entry.has_lease || age <= YOUNG {
             return false;
         }
         let stale = self.settings.stale;
-        if held.was_leased && !stale.is_zero() && age > stale {
+        if entry.was_leased && !stale.is_zero() && age > stale {
             return true;
         }
         !beats && runs == Some(false)
     }
-}
-
-/// How long ago a time stamp was; none if it is none.
-fn age(stamp: &[u8]) -> Option<Duration> {
-    let stamp: jiff::Timestamp = std::str::from_utf8(stamp).ok()?.parse().ok()?;
-    Some(Duration::try_from(stamp.duration_until(jiff::Timestamp::now())).unwrap_or_default())
 }
 
 impl FromStr for Liveness {

@@ -2,15 +2,15 @@
 
 mod bench;
 mod check;
-mod drain;
 mod fsck;
 mod janitor;
+mod promote_delayed;
 
 pub(crate) use self::bench::{BenchArguments, bench};
 pub(crate) use self::check::{CheckArguments, check};
-pub(crate) use self::drain::drain;
 pub(crate) use self::fsck::{FsckArguments, fsck};
 pub(crate) use self::janitor::{JanitorArguments, JanitorSettings, janitor};
+pub(crate) use self::promote_delayed::promote_delayed;
 use crate::queue::QueueName;
 use crate::settings::Reader;
 

@@ -11,7 +11,10 @@ use std::time::Duration;
 use redis::{Cmd, RedisResult, Script};
 use sha2::{Digest, Sha256};
 
-use super::{Claim, Error, JobKey, Queue, RawFields, Settled, millis};
+use super::client::Queue;
+use super::error::Error;
+use super::lease::{Lease, Settled};
+use crate::wire::{self, JobKey, RawFields, Status, field, millis};
 
 /// Children that nobody has seen yet are forgotten after this long, should their parent never come to it.
 const DRAFT_SECONDS: i64 = 3600;
@@ -20,10 +23,10 @@ const SWEEP_LIMIT: usize = 1000;
 /// Hashes written or read in one round trip.
 const CHUNK: usize = 500;
 
-static PARK: LazyLock<Script> = LazyLock::new(|| {
+static WAIT_FOR_CHILDREN: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
-        include_str!("scripts/let_go.lua"),
-        include_str!("scripts/park.lua")
+        include_str!("scripts/release_lease.lua"),
+        include_str!("scripts/wait_for_children.lua")
     ))
 });
 static SWEEP: LazyLock<Script> = LazyLock::new(|| {
@@ -32,11 +35,14 @@ static SWEEP: LazyLock<Script> = LazyLock::new(|| {
         include_str!("scripts/sweep.lua")
     ))
 });
-static DISOWN: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/disown.lua")));
+static DRAFT_CHILDREN: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("scripts/draft_children.lua")));
+static EXPIRE_CHILDREN: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("scripts/expire_children.lua")));
 
 /// A child that is to be created.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewChild {
+pub struct ChildSpec {
     /// The queue it goes to.
     pub queue: String,
     /// What its key names it by; any text.
@@ -47,53 +53,87 @@ pub struct NewChild {
 
 /// What a job waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Awaited {
+pub enum ChildSet {
     /// Children that are to be created.
-    New(Vec<NewChild>),
+    New(Vec<ChildSpec>),
     /// Children that another consumer has created.
     Existing(Vec<JobKey>),
 }
 
 /// How a job waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Wait {
-    pub(crate) awaited: Awaited,
+pub(crate) struct ChildWait {
+    pub(crate) children: ChildSet,
     /// The job's status meanwhile.
-    pub(crate) status: &'static str,
+    pub(crate) status: Status,
     /// Whether the first failure of a child ends the wait.
     pub(crate) fail_fast: bool,
     /// The job's progress when all are final, in per cent.
     pub(crate) progress: u8,
 }
 
-impl Queue {
-    /// Creates the children and puts the job aside until they are final.
-    pub(crate) async fn park(&self, claim: &Claim, wait: &Wait) -> Result<Settled, Error> {
-        self.write_now(claim).await?;
-        let mut call = self.settling(&PARK, claim);
-        call.key(self.auxiliary("parked")).key(pending(&claim.key));
-        call.arg(millis(self.sweep_interval()))
-            .arg(wait.status)
-            .arg(u8::from(wait.fail_fast));
-        call.arg(crate::job::timestamp())
-            .arg(self.name())
+impl Lease {
+    /// Creates the children and parks the job until they are final.
+    ///
+    /// A consumer that has lost the job touches no child: they have the same keys for whoever works the job now.
+    pub(crate) async fn wait_for_children(&self, wait: &ChildWait) -> Result<Settled, Error> {
+        if !self.flush().await? {
+            return self.release().await;
+        }
+        let queue = &self.queue;
+        let mut call = self.settling(&WAIT_FOR_CHILDREN);
+        call.key(queue.inner.keys.parked())
+            .key(wire::pending(self.key()));
+        call.arg(millis(queue.sweep_interval()))
+            .arg(wait.status.as_str())
+            .arg(u8::from(wait.fail_fast))
+            .arg(wire::timestamp())
+            .arg(queue.name())
             .arg(wait.progress);
-        match &wait.awaited {
-            Awaited::New(children) => {
+        match &wait.children {
+            ChildSet::New(children) => {
                 let keys: Vec<_> = children
                     .iter()
-                    .map(|child| child_key(&claim.key, child))
+                    .map(|child| child_key(self.key(), child))
                     .collect();
-                self.draft(claim, children, &keys).await?;
-                keys.iter().zip(children).for_each(|(key, child)| {
+                if !self.draft_children(children, &keys).await? {
+                    return self.release().await;
+                }
+                for (key, child) in keys.iter().zip(children) {
                     call.arg(&key.0).arg(&child.queue);
-                });
+                }
             }
-            Awaited::Existing(keys) => keys.iter().for_each(|key| {
-                call.arg(&key.0).arg("");
-            }),
+            ChildSet::Existing(keys) => {
+                for key in keys {
+                    call.arg(&key.0).arg("");
+                }
+            }
         }
-        self.settle("put a job aside", "parked", claim, &call).await
+        self.settle("wait_for_children", "parked", &call).await
+    }
+
+    /// Gives the children of a job that is to end an expiry; those that nobody has begun are failed.
+    ///
+    /// Nothing happens to them if the job is somebody else's.
+    pub(crate) async fn expire_children(
+        &self,
+        children: &[JobKey],
+        lifetime: Duration,
+    ) -> Result<(), Error> {
+        for chunk in children.chunks(CHUNK) {
+            let mut call = EXPIRE_CHILDREN.key(&self.key().0);
+            call.key(wire::pending(self.key()));
+            call.arg(self.token())
+                .arg(lifetime.as_secs().max(1))
+                .arg(wire::timestamp());
+            for child in chunk {
+                call.arg(&child.0);
+            }
+            if self.queue.script::<u8>("expire_children", &call).await? == 0 {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Some fields of many jobs, in the same order; nothing for a job that is not there.
@@ -104,86 +144,67 @@ impl Queue {
     ) -> Result<Vec<RawFields>, Error> {
         let raw: Vec<_> = keys.iter().map(|key| key.0.clone()).collect();
         let found = self
-            .keyspace()
+            .queue
+            .admin()
             .ask_each::<Vec<Option<Vec<u8>>>>(&raw, |key| Cmd::hmget(key, names))
             .await?;
-        let named = |values: Option<Vec<Option<Vec<u8>>>>| {
-            let values = names.iter().zip(values.unwrap_or_default());
-            values
-                .filter_map(|(name, value)| Some((name.as_bytes().to_vec(), value?)))
-                .collect()
-        };
-        Ok(found.into_iter().map(named).collect())
+        Ok(found
+            .into_iter()
+            .map(|values| named(names, values.unwrap_or_default()))
+            .collect())
     }
 
-    /// Lets the children of a job that is over expire; those that nobody has begun are not worked any more.
-    pub(crate) async fn disown(
-        &self,
-        parent: &JobKey,
-        children: &[JobKey],
-        lifetime: Duration,
-    ) -> Result<(), Error> {
-        for chunk in children.chunks(CHUNK) {
-            let mut call = DISOWN.key(pending(parent));
-            call.arg(lifetime.as_secs().max(1))
-                .arg(crate::job::timestamp());
-            chunk.iter().for_each(|child| {
-                call.arg(&child.0);
-            });
-            self.persist::<u8>("let children go", &call).await?;
+    /// Writes the hashes of children that nobody sees yet. False if the job is no longer held.
+    async fn draft_children(&self, children: &[ChildSpec], keys: &[JobKey]) -> Result<bool, Error> {
+        for (children, keys) in children.chunks(CHUNK).zip(keys.chunks(CHUNK)) {
+            let mut call = DRAFT_CHILDREN.key(&self.key().0);
+            call.arg(self.token()).arg(DRAFT_SECONDS);
+            for (child, key) in children.iter().zip(keys) {
+                call.key(&key.0).arg(child.fields.len() + 2);
+                for (name, value) in &child.fields {
+                    call.arg(name).arg(value);
+                }
+                call.arg(field::PARENT)
+                    .arg(&self.key().0)
+                    .arg(field::CHILD_QUEUE)
+                    .arg(&child.queue);
+            }
+            if self.queue.script::<u8>("draft_children", &call).await? == 0 {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
+}
 
-    /// Looks once for children that were finished by consumers which do not know of parents, and gives the parents woken.
+impl Queue {
+    /// Looks once for children that were finished by consumers which do not know of parents, and gives the parents woken. A
+    /// Redis that is away is not waited for.
     pub async fn sweep(&self) -> Result<Vec<JobKey>, Error> {
-        let mut call = SWEEP.key(self.auxiliary("parked"));
+        let mut call = SWEEP.key(self.inner.keys.parked());
         call.arg(millis(self.sweep_interval())).arg(SWEEP_LIMIT);
-        let operation = "look for children that are final";
-        let woken: RedisResult<Vec<Vec<u8>>> = self.inner.beating.attempt(operation, &call).await;
-        let woken = woken.map_err(|cause| Error { operation, cause })?;
+        let operation = "sweep";
+        let woken: RedisResult<Vec<Vec<u8>>> = self.inner.commands.attempt(operation, &call).await;
+        let woken = woken.map_err(Error::refused(operation))?;
         Ok(woken.into_iter().map(JobKey).collect())
     }
 
     fn sweep_interval(&self) -> Duration {
         self.settings().lease / 3
     }
-
-    async fn draft(
-        &self,
-        claim: &Claim,
-        children: &[NewChild],
-        keys: &[JobKey],
-    ) -> Result<(), Error> {
-        for (children, keys) in children.chunks(CHUNK).zip(keys.chunks(CHUNK)) {
-            let mut pipeline = redis::pipe();
-            for (child, key) in children.iter().zip(keys) {
-                pipeline.del(&key.0).ignore();
-                pipeline.hset_multiple(&key.0, &child.fields).ignore();
-                pipeline.hset(&key.0, "parent", &claim.key.0).ignore();
-                pipeline
-                    .hset(&key.0, crate::job::CHILD_QUEUE, &child.queue)
-                    .ignore();
-                pipeline.expire(&key.0, DRAFT_SECONDS).ignore();
-            }
-            let operation = "write children";
-            let written: RedisResult<()> = self
-                .inner
-                .commands
-                .persist_pipeline(operation, &pipeline)
-                .await;
-            written.map_err(|cause| Error { operation, cause })?;
-        }
-        Ok(())
-    }
 }
 
-fn pending(parent: &JobKey) -> Vec<u8> {
-    [b"rc:pending:", parent.0.as_slice()].concat()
+/// Values by the names they were asked for.
+fn named(names: &[&str], values: Vec<Option<Vec<u8>>>) -> RawFields {
+    names
+        .iter()
+        .zip(values)
+        .filter_map(|(name, value)| Some((name.as_bytes().to_vec(), value?)))
+        .collect()
 }
 
 /// `<queue>:<name>:<32 hex digits>`, the same for the same parent. Lists of keys are joined by commas.
-fn child_key(parent: &JobKey, child: &NewChild) -> JobKey {
+fn child_key(parent: &JobKey, child: &ChildSpec) -> JobKey {
     let mut digest = Sha256::new();
     for part in [
         parent.0.as_slice(),
@@ -206,8 +227,8 @@ fn child_key(parent: &JobKey, child: &NewChild) -> JobKey {
 mod tests {
     use super::*;
 
-    fn child(name: &str) -> NewChild {
-        NewChild {
+    fn child(name: &str) -> ChildSpec {
+        ChildSpec {
             queue: "segmentation".to_owned(),
             name: name.to_owned(),
             fields: Vec::new(),

@@ -17,27 +17,27 @@ use secrecy::ExposeSecret as _;
 use tokio::sync::Mutex;
 use tracing::{info, warn};
 
-use super::metrics::LinkMetrics;
+use super::metrics::ConnectionMetrics;
 use super::settings::{Login, RedisSettings, Tls};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
-pub(super) struct Link {
+pub(super) struct Connection {
     server: Server,
     config: AsyncConnectionConfig,
     longest_pause: Duration,
     current: Mutex<Option<MultiplexedConnection>>,
     was_connected: AtomicBool,
-    metrics: LinkMetrics,
+    metrics: ConnectionMetrics,
 }
 
-impl Link {
-    /// A link that gives up on a reply after `reply_limit`. It connects when it is first used.
+impl Connection {
+    /// A connection that gives up on a reply after `reply_limit`. It connects when it is first used.
     pub(super) fn new(
         settings: &RedisSettings,
         reply_limit: Duration,
-        metrics: LinkMetrics,
+        metrics: ConnectionMetrics,
     ) -> Self {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_LIMIT))
@@ -63,7 +63,7 @@ impl Link {
         let began = Instant::now();
         let result = call.invoke_async(&mut connection).await;
         self.metrics.script(what, began.elapsed());
-        self.settle(result).await
+        self.note(result).await
     }
 
     /// Runs a script until the server has answered it. Fit only for scripts that may run twice.
@@ -75,7 +75,7 @@ impl Link {
         let mut outage = Outage::new(what, self.longest_pause);
         loop {
             match self.attempt(what, call).await {
-                Err(error) if is_passing(&error) => outage.wait(&error).await,
+                Err(error) if is_transient(&error) => outage.wait(&error).await,
                 result => return outage.end(result),
             }
         }
@@ -90,7 +90,7 @@ impl Link {
         let mut outage = Outage::new(what, self.longest_pause);
         loop {
             match self.command(command).await {
-                Err(error) if is_passing(&error) => outage.wait(&error).await,
+                Err(error) if is_transient(&error) => outage.wait(&error).await,
                 result => return outage.end(result),
             }
         }
@@ -105,7 +105,7 @@ impl Link {
         let mut outage = Outage::new(what, self.longest_pause);
         loop {
             match self.pipeline(pipeline).await {
-                Err(error) if is_passing(&error) => outage.wait(&error).await,
+                Err(error) if is_transient(&error) => outage.wait(&error).await,
                 result => return outage.end(result),
             }
         }
@@ -115,7 +115,7 @@ impl Link {
     pub(super) async fn command<T: FromRedisValue>(&self, command: &redis::Cmd) -> RedisResult<T> {
         let mut connection = self.connection().await?;
         let result = command.query_async(&mut connection).await;
-        self.settle(result).await
+        self.note(result).await
     }
 
     /// Sends commands together once.
@@ -125,7 +125,7 @@ impl Link {
     ) -> RedisResult<T> {
         let mut connection = self.connection().await?;
         let result = pipeline.query_async(&mut connection).await;
-        self.settle(result).await
+        self.note(result).await
     }
 
     async fn connection(&self) -> RedisResult<MultiplexedConnection> {
@@ -138,17 +138,19 @@ impl Link {
             connection,
             address,
         } = connected.inspect_err(|error| self.metrics.failed(error))?;
-        let is_again = self.was_connected.swap(true, Ordering::Relaxed);
-        self.metrics.connected(address, is_again);
+        if self.was_connected.swap(true, Ordering::Relaxed) {
+            self.metrics.reconnected();
+        }
+        self.metrics.connected(address);
         Ok(current.insert(connection).clone())
     }
 
-    async fn settle<T>(&self, result: RedisResult<T>) -> RedisResult<T> {
+    async fn note<T>(&self, result: RedisResult<T>) -> RedisResult<T> {
         match &result {
             Ok(_) => self.metrics.answered(),
             Err(error) => {
                 self.metrics.failed(error);
-                if is_passing(error) {
+                if is_transient(error) {
                     *self.current.lock().await = None;
                 }
             }
@@ -208,7 +210,7 @@ impl Server {
             .await;
         let masters: Vec<HashMap<String, String>> = match masters {
             Ok(masters) => masters,
-            Err(error) if is_passing(&error) || error.code() == Some("NOAUTH") => {
+            Err(error) if is_transient(&error) || error.code() == Some("NOAUTH") => {
                 return Err(error);
             }
             // Only a Sentinel knows the command.
@@ -231,7 +233,7 @@ impl Server {
                     address: (host, port),
                 })
             }
-            _ => Err(absent(format!("{host}:{port} is no master yet"))),
+            _ => Err(absent(format!("{host}:{port} is not the master yet"))),
         }
     }
 
@@ -245,7 +247,7 @@ impl Server {
         let first = self.open(host, port, &self.login, config).await;
         match first {
             Err(error)
-                if !is_passing(&error)
+                if !is_transient(&error)
                     && (self.login.password.is_some() || self.login.database > 0) =>
             {
                 let nobody = Login {
@@ -328,18 +330,18 @@ impl Server {
                 .filter_map(|master| master.get("name").map(String::as_str))
                 .collect();
             return Err(absent(format!(
-                "the Sentinel monitors no set `{}`, but: {}",
+                "the Sentinel does not monitor a set `{}`, but: {}",
                 self.set,
                 names.join(", ")
             )));
         };
         let port = master.get("port").and_then(|port| port.parse().ok());
         let address = master.get("ip").cloned().zip(port);
-        address.ok_or_else(|| absent(format!("the Sentinel gives no address for `{}`", self.set)))
+        address.ok_or_else(|| absent(format!("the Sentinel has no address for `{}`", self.set)))
     }
 }
 
-/// An error that passes as soon as there is a master again.
+/// A transient error: there is no master now.
 fn absent(message: String) -> RedisError {
     std::io::Error::new(std::io::ErrorKind::NotConnected, message).into()
 }
@@ -359,7 +361,7 @@ const NOT_NOW: [&str; 10] = [
 ];
 
 /// Whether the same command may well succeed later, on a fresh connection.
-pub(super) fn is_passing(error: &RedisError) -> bool {
+pub(super) fn is_transient(error: &RedisError) -> bool {
     use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, ReadOnly, TryAgain};
     match error.kind() {
         ErrorKind::Io => true,

@@ -10,15 +10,17 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use redis::{ErrorKind, RedisError};
 
-use super::{Queue, Recovered, Settled};
-use crate::metrics::{Counters, Histograms, Moment, call_seconds};
+use super::client::Queue;
+use super::lease::Settled;
+use super::reclaim::Reclaimed;
+use crate::metrics::{Counters, Histograms, LastTime, call_seconds};
 
 /// Counters of a queue; clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct QueueMetrics {
-    pub(super) link: LinkMetrics,
+    pub(super) connection: ConnectionMetrics,
     /// When Redis last answered a claim, with a job or without one.
-    pub(super) last_fetch: Moment,
+    pub(super) last_claim: LastTime,
     jobs: Counters<Ended>,
     rescued: Counters<Cause>,
     leases_lost: Counter,
@@ -27,7 +29,7 @@ pub(super) struct QueueMetrics {
 
 /// Counters of the connections to a Redis; clones share them.
 #[derive(Clone, Debug)]
-pub(super) struct LinkMetrics {
+pub(super) struct ConnectionMetrics {
     errors: Counters<Kind>,
     reconnects: Counter,
     failovers: Counter,
@@ -35,7 +37,7 @@ pub(super) struct LinkMetrics {
     /// The master that was connected to last.
     master: Arc<Mutex<Option<(String, u16)>>>,
     /// When Redis last answered anything.
-    pub(super) last_answer: Moment,
+    pub(super) last_answer: LastTime,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -59,15 +61,15 @@ struct Script {
 }
 
 /// What alerts watch is there from the beginning: a counter that appears with its first event has no rate.
-const CAUSES: [&str; 3] = ["lease", "worker", "restart"];
+const CAUSES: [&str; 4] = ["lease", "worker", "restart", "unsettled"];
 const RESULTS: [&str; 4] = ["done", "failed", "dead", "retried"];
 const KINDS: [&str; 2] = ["connection", "timeout"];
 
 impl Default for QueueMetrics {
     fn default() -> Self {
         let metrics = Self {
-            link: LinkMetrics::default(),
-            last_fetch: Moment::default(),
+            connection: ConnectionMetrics::default(),
+            last_claim: LastTime::default(),
             jobs: Counters::default(),
             rescued: Counters::default(),
             leases_lost: Counter::default(),
@@ -85,7 +87,7 @@ impl Default for QueueMetrics {
     }
 }
 
-impl Default for LinkMetrics {
+impl Default for ConnectionMetrics {
     fn default() -> Self {
         let metrics = Self {
             errors: Counters::default(),
@@ -93,7 +95,7 @@ impl Default for LinkMetrics {
             failovers: Counter::default(),
             scripts: Histograms::new_with_constructor(call_seconds),
             master: Arc::default(),
-            last_answer: Moment::default(),
+            last_answer: LastTime::default(),
         };
         KINDS
             .iter()
@@ -110,22 +112,22 @@ impl Queue {
 
     /// Adds the counters of connections to Redis to a registry.
     pub(crate) fn register_server(&self, all: &mut Registry) {
-        self.inner.metrics.link.register(all);
+        self.inner.metrics.connection.register(all);
     }
 
     /// When Redis last answered a claim, with a job or without one.
-    pub(crate) fn last_fetch(&self) -> &Moment {
-        &self.inner.metrics.last_fetch
+    pub(crate) fn last_claim(&self) -> &LastTime {
+        &self.inner.metrics.last_claim
     }
 
     /// Host and port of the master that was connected to last.
     pub(crate) fn server_address(&self) -> Option<(String, u16)> {
-        self.inner.metrics.link.master()
+        self.inner.metrics.connection.master()
     }
 
     /// When Redis last answered anything.
-    pub(crate) fn last_answer(&self) -> &Moment {
-        &self.inner.metrics.link.last_answer
+    pub(crate) fn last_answer(&self) -> &LastTime {
+        &self.inner.metrics.connection.last_answer
     }
 }
 
@@ -134,12 +136,12 @@ impl QueueMetrics {
     pub(super) fn register(&self, jobs: &mut Registry) {
         jobs.register(
             "jobs",
-            "Jobs that this process has let go of, and queue entries that were none",
+            "Jobs whose lease this process has ended, and queue entries that were not jobs",
             self.jobs.clone(),
         );
         jobs.register(
             "rescued_jobs",
-            "Jobs put back whose consumer was gone",
+            "Jobs requeued whose consumer had died",
             self.rescued.clone(),
         );
         jobs.register(
@@ -173,7 +175,7 @@ impl QueueMetrics {
             Settled::Committed => self.ended(result),
             Settled::Gone => self.ended("invalid"),
             Settled::Moved | Settled::Lost => self.ended("lost_lease"),
-            Settled::Due => {}
+            Settled::AlreadyDue => {}
         }
     }
 
@@ -181,8 +183,8 @@ impl QueueMetrics {
         self.leases_lost.inc();
     }
 
-    pub(super) fn put_back(&self, found: &Recovered) {
-        for job in &found.restored {
+    pub(super) fn reclaimed(&self, found: &Reclaimed) {
+        for job in &found.requeued {
             self.rescued
                 .get_or_create(&Cause {
                     cause: job.cause.clone(),
@@ -196,7 +198,7 @@ impl QueueMetrics {
     }
 }
 
-impl LinkMetrics {
+impl ConnectionMetrics {
     pub(super) fn register(&self, all: &mut Registry) {
         all.register(
             "redis_errors",
@@ -218,6 +220,11 @@ impl LinkMetrics {
             "Time of a script in Redis and of the way there",
             self.scripts.clone(),
         );
+    }
+
+    /// The connection is not the first one.
+    pub(super) fn reconnected(&self) {
+        self.reconnects.inc();
     }
 
     pub(super) fn answered(&self) {
@@ -250,9 +257,8 @@ impl LinkMetrics {
             .clone()
     }
 
-    /// There is a connection to this master, not for the first time if it `is_again`.
-    pub(super) fn connected(&self, master: (String, u16), is_again: bool) {
-        self.reconnects.inc_by(is_again.into());
+    /// There is a connection to this master.
+    pub(super) fn connected(&self, master: (String, u16)) {
         let mut last = self.master.lock().unwrap_or_else(PoisonError::into_inner);
         self.failovers
             .inc_by(last.as_ref().is_some_and(|last| *last != master).into());

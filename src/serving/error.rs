@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::model::{ModelId, SignatureError};
 use super::tensor::TensorError;
+use crate::error_class::{Classify, ErrorClass};
 
 /// Why a model could not be asked or run.
 #[derive(Debug, thiserror::Error)]
@@ -87,4 +88,18 @@ pub enum Error {
         #[source]
         source: TensorError,
     },
+}
+
+impl Classify for Error {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::ModelMissing { .. } => ErrorClass::ModelMissing,
+            Self::Exhausted { .. } | Self::Unavailable { .. } => ErrorClass::ModelUnavailable,
+            Self::Deadline { .. } => ErrorClass::Deadline,
+            Self::Refused { .. }
+            | Self::BadMetadata { .. }
+            | Self::BadInputs { .. }
+            | Self::BadTensor { .. } => ErrorClass::Internal,
+        }
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::error_class::{Classify, ErrorClass};
+
 /// Which way an object was to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
@@ -111,6 +113,24 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+}
+
+impl Classify for Error {
+    fn class(&self) -> ErrorClass {
+        match self {
+            // What was never there, or has been cleaned away, does not come back by itself.
+            Self::NotFound { .. } | Self::InvalidReference { .. } => ErrorClass::InvalidInput,
+            Self::TooLarge { .. } => ErrorClass::TooLarge,
+            Self::ChangedWhileReading { .. } => ErrorClass::StorageRead,
+            Self::PermissionDenied { direction, .. }
+            | Self::Unavailable { direction, .. }
+            | Self::Other { direction, .. } => match direction {
+                Direction::Read => ErrorClass::StorageRead,
+                Direction::Write => ErrorClass::StorageWrite,
+            },
+            Self::Open { .. } => ErrorClass::Internal,
+        }
+    }
 }
 
 /// Why one attempt did not succeed.

@@ -11,7 +11,7 @@ use opentelemetry_otlp::{MetricExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 
-use super::{SCOPE, operation};
+use super::attributes::{SCOPE, operation};
 
 /// Bounds of seconds that the conventions name, and more for jobs that take minutes.
 const SECONDS: [f64; 18] = [
@@ -21,31 +21,30 @@ const SECONDS: [f64; 18] = [
 
 /// The instruments. Clones share them.
 #[derive(Clone, Debug)]
-pub(super) struct Messaging {
+pub(super) struct MessagingMetrics {
     provider: SdkMeterProvider,
     consumed: Counter<u64>,
     operations: Histogram<f64>,
     processing: Histogram<f64>,
     /// Attributes of every measurement.
-    about: Vec<KeyValue>,
+    attributes: Vec<KeyValue>,
 }
 
-impl Messaging {
-    /// Begins to send metrics, once a minute. Wants a runtime.
+impl MessagingMetrics {
+    /// Begins to send metrics, once a minute. Needs a runtime.
     ///
     /// # Errors
     ///
-    /// An address that cannot be one.
+    /// An address that cannot be used.
     pub(super) fn start(
         endpoint: &str,
         resource: Resource,
-        about: Vec<KeyValue>,
+        attributes: Vec<KeyValue>,
     ) -> anyhow::Result<Self> {
         let exporter = MetricExporter::builder()
             .with_tonic()
             .with_endpoint(endpoint)
-            .build();
-        let exporter = exporter
+            .build()
             .with_context(|| format!("OTEL_EXPORTER_OTLP_ENDPOINT `{endpoint}` cannot be used"))?;
         let provider = SdkMeterProvider::builder()
             .with_periodic_exporter(exporter)
@@ -60,38 +59,38 @@ impl Messaging {
             operations: seconds(&meter, "messaging.client.operation.duration"),
             processing: seconds(&meter, "messaging.process.duration"),
             provider,
-            about,
+            attributes,
         })
     }
 
     /// A job was asked for and came.
     pub(super) fn received(&self, time: Duration) {
-        let about = self.about("receive", None);
-        self.consumed.add(1, &about);
-        self.operations.record(time.as_secs_f64(), &about);
+        let attributes = self.attributes_of("receive", None);
+        self.consumed.add(1, &attributes);
+        self.operations.record(time.as_secs_f64(), &attributes);
     }
 
     /// The work on a job has ended, in an `error` of this class if it has failed.
     pub(super) fn processed(&self, time: Duration, error: Option<&'static str>) {
         self.processing
-            .record(time.as_secs_f64(), &self.about("process", error));
+            .record(time.as_secs_f64(), &self.attributes_of("process", error));
     }
 
-    /// A job was let go of.
+    /// A job was settled.
     pub(super) fn settled(&self, time: Duration) {
         self.operations
-            .record(time.as_secs_f64(), &self.about("settle", None));
+            .record(time.as_secs_f64(), &self.attributes_of("settle", None));
     }
 
     /// Sends what has not been sent.
     pub(super) fn finish(&self) {
-        // A collector that is away is no reason to complain at the end.
+        // An unreachable collector is not worth a complaint at the end.
         let _ = self.provider.shutdown();
     }
 
-    fn about(&self, kind: &'static str, error: Option<&'static str>) -> Vec<KeyValue> {
+    fn attributes_of(&self, kind: &'static str, error: Option<&'static str>) -> Vec<KeyValue> {
         let error = error.map(|class| KeyValue::new("error.type", class));
-        self.about
+        self.attributes
             .iter()
             .cloned()
             .chain(operation(kind))

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::ser::{Formatter, PrettyFormatter};
 
 use super::tracks::{Track, Tracks};
-use crate::failure::InvalidInput;
+use crate::error_class::InvalidInput;
 
 /// One track by its label.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

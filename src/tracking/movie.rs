@@ -12,7 +12,7 @@ use super::cells::number_cells;
 use super::features::{Appearance, Features, frame_features};
 use super::neighbours::{adjacency, normalize_adjacency};
 use super::tracks::Tracks;
-use crate::failure::InvalidInput;
+use crate::error_class::InvalidInput;
 
 /// The most cells of one frame: with more, a frame's adjacency alone outgrows what a model server takes in one message.
 const MOST_CELLS: usize = 16_384;

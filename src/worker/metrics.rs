@@ -1,7 +1,7 @@
 //! What the worker counts, and the signs by which others see that it works.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -9,14 +9,14 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::failure::Class;
-use crate::job::{Custody, Status};
-use crate::metrics::{Counters, Histograms, Moment, work_seconds};
+use crate::error_class::ErrorClass;
+use crate::job::{Progress, Status};
+use crate::metrics::{Counters, Histograms, LastTime, work_seconds};
 
 /// Counters of the worker; clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct WorkerMetrics {
-    pub(crate) signs: Signs,
+    pub(crate) health: Health,
     failures: Counters<Failed>,
     retries: Counters<Failed>,
     poison_pills: Counter,
@@ -26,20 +26,13 @@ pub(crate) struct WorkerMetrics {
     queue_wait: Histogram,
 }
 
-/// By what others see that the worker works; clones share it.
+/// Signs by which others see that the worker works; clones share them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Signs {
-    /// When the watch over running jobs went round last.
-    pub(crate) beat: Moment,
+pub(crate) struct Health {
+    /// When the supervisor went round last.
+    pub(crate) heartbeat: LastTime,
     started: Arc<AtomicBool>,
-    busy: Arc<AtomicUsize>,
-    busy_since: Moment,
-    /// When a slot was last let go.
-    pub(crate) freed: Moment,
 }
-
-/// A slot is busy until the value is dropped.
-pub(super) struct Busy(Signs);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Failed {
@@ -49,9 +42,9 @@ struct Failed {
 
 impl Failed {
     /// A failure in the stage that the job is in; `check` before the first.
-    fn new(custody: &Custody, class: Class) -> Self {
+    fn new(progress: &Progress, class: ErrorClass) -> Self {
         Self {
-            stage: custody.stage().map_or("check", |(stage, _)| stage.as_str()),
+            stage: progress.stage().unwrap_or("check"),
             reason: class.as_str(),
         }
     }
@@ -70,7 +63,7 @@ struct InStage {
 impl Default for WorkerMetrics {
     fn default() -> Self {
         Self {
-            signs: Signs::default(),
+            health: Health::default(),
             failures: Counters::default(),
             retries: Counters::default(),
             poison_pills: Counter::default(),
@@ -130,79 +123,47 @@ impl WorkerMetrics {
         self.poison_pills.inc();
     }
 
-    pub(super) fn failed(&self, custody: &Custody, class: Class) {
+    pub(super) fn failed(&self, progress: &Progress, class: ErrorClass) {
         self.failures
-            .get_or_create(&Failed::new(custody, class))
+            .get_or_create(&Failed::new(progress, class))
             .inc();
     }
 
-    pub(super) fn retried(&self, custody: &Custody, class: Class) {
+    pub(super) fn retried(&self, progress: &Progress, class: ErrorClass) {
         self.retries
-            .get_or_create(&Failed::new(custody, class))
+            .get_or_create(&Failed::new(progress, class))
             .inc();
     }
 
     /// A job is over, at least for this process; the last step took `commit`.
-    pub(super) fn ended(&self, custody: &Custody, commit: Duration) {
-        let result = match custody.status() {
+    pub(super) fn ended(&self, progress: &Progress, commit: Duration) {
+        let result = match progress.status() {
             Status::Done => "done",
             Status::Failed => "failed",
-            _ => "put_back",
+            _ => "requeued",
         };
         self.durations
             .get_or_create(&Ended { result })
-            .observe(custody.age().as_secs_f64());
+            .observe(progress.age().as_secs_f64());
         let commit = ("commit", commit.as_secs_f64());
-        let stages = custody
-            .stage_seconds()
-            .into_iter()
-            .map(|(stage, seconds)| (stage.as_str(), seconds));
-        for (stage, seconds) in stages.chain([commit]) {
+        for (stage, seconds) in progress.stage_seconds().into_iter().chain([commit]) {
             self.stages
                 .get_or_create(&InStage { stage })
                 .observe(seconds);
         }
-        self.pixels.inc_by(custody.pixels());
+        self.pixels.inc_by(progress.pixels());
     }
 }
 
-impl Signs {
+impl Health {
     /// The worker begins to claim jobs.
     pub(super) fn start(&self) {
-        self.beat.touch();
+        self.heartbeat.touch();
         self.started.store(true, Ordering::Relaxed);
     }
 
     /// Whether the worker has begun.
     pub(crate) fn has_started(&self) -> bool {
         self.started.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn take_slot(&self) -> Busy {
-        if self.busy.fetch_add(1, Ordering::Relaxed) == 0 {
-            self.busy_since.touch();
-        }
-        Busy(self.clone())
-    }
-
-    /// How long there has been a job without a break, if there is one.
-    pub(crate) fn busy_for(&self) -> Option<Duration> {
-        if self.busy() > 0 {
-            self.busy_since.age()
-        } else {
-            None
-        }
-    }
-
-    /// How many slots have a job.
-    pub(crate) fn busy(&self) -> usize {
-        self.busy.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.freed.touch();
-        self.0.busy.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -3,15 +3,15 @@
 use std::process::ExitCode;
 
 use async_trait::async_trait;
-use redis_consumer::{Consumer, Job, Kind, Outcome, Registry};
+use redis_consumer::{Consumer, ConsumerKind, Job, Outcome, Registry};
 
 /// Set for processes that are consumers.
 pub(crate) const ROLE: &str = "CHAOS_CONSUMER";
 
-const KIND: Kind = Kind {
+const KIND: ConsumerKind = ConsumerKind {
     name: "chaos",
     aliases: &[],
-    about: "segments an image, unless that is poison",
+    summary: "segments an image, unless that is poison",
     queue_suffix: "",
     configure: |reader| {
         let image = Registry::builtin()

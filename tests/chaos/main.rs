@@ -10,7 +10,6 @@ mod peers;
 
 mod consumer;
 mod fleet;
-mod proxy;
 mod schedule;
 mod servers;
 mod verdict;

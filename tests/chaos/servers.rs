@@ -6,10 +6,10 @@ use redis_consumer::serving::{Model, ModelId, ModelServer};
 use redis_consumer::storage::archive::write_zip;
 
 use super::INPUT;
+use super::peers::proxy::Proxy;
 use super::peers::redis::{Redis, Replica, Sentinel, free_port};
 use super::peers::s3::{Fault, S3Server};
-use super::peers::{boxq, graph_models};
-use super::proxy::Proxy;
+use super::peers::{exact_models, graph_models};
 
 /// What consumers connect to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,7 +231,7 @@ fn archive() -> Vec<u8> {
 
 fn models() -> Vec<Model> {
     vec![
-        boxq::model("nuclear", "NuclearSegmentation:6", [64, 64]),
+        exact_models::model("nuclear", "NuclearSegmentation:6", [64, 64]),
         graph_models::encoder(&ModelId::new("NuclearTrackingNE", 6)),
         graph_models::inference(
             &ModelId::new("NuclearTrackingInf", 6),

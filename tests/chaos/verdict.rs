@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use redis_consumer::queue::{Keyspace, RedisSettings};
+use redis_consumer::queue::{Admin, RedisSettings};
 use serde_json::json;
 
 use super::fleet::Fleet;
@@ -283,14 +283,14 @@ impl Verdict {
                 .iter()
                 .filter(|name| master.ask::<u32>(&["EXISTS", name]) == 1)
                 .count();
-        let keyspace = Keyspace::new(&RedisSettings::plain("127.0.0.1", master.port()));
-        let findings = keyspace.check().await.expect("redis answers");
+        let admin = Admin::new(&RedisSettings::plain("127.0.0.1", master.port()));
+        let findings = admin.check().await.expect("redis answers");
         findings
             .iter()
             .for_each(|finding| eprintln!("chaos: fsck: {finding}"));
 
         let mut commits: HashMap<String, u64> = HashMap::new();
-        let (mut fenced, mut rescued, mut retried) = (0, 0, 0);
+        let (mut fenced, mut reclaimed, mut retried) = (0, 0, 0);
         for line in fleet.logs() {
             let message = line["message"].as_str().unwrap_or_default();
             let end = line["status"]
@@ -302,12 +302,12 @@ impl Verdict {
                     *commits.entry(key.to_owned()).or_default() += 1;
                 }
                 text if text.starts_with("the job went to another consumer") => fenced += 1,
-                text if text.starts_with("put back a job")
+                text if text.starts_with("requeued a job")
                     || text.starts_with("an earlier process") =>
                 {
-                    rescued += 1
+                    reclaimed += 1
                 }
-                "the job is tried again later" => retried += 1,
+                "the job failed; retrying it later" => retried += 1,
                 _ => {}
             }
         }
@@ -320,7 +320,7 @@ impl Verdict {
             "redis_restarts": ledger.counts.redis_restarts, "failovers": ledger.counts.failovers,
             "cuts": ledger.counts.cuts, "delays": ledger.counts.delays,
             "storage_faults": ledger.counts.storage_faults, "model_outages": ledger.counts.model_outages,
-            "rescued": rescued, "retried": retried, "fenced": fenced, "rewound": if rewound { twice } else { 0 },
+            "reclaimed": reclaimed, "retried": retried, "fenced": fenced, "rewound": if rewound { twice } else { 0 },
             "not_submitted": ledger.plan.jobs - ledger.submitted, "unfinished": unfinished, "lost": lost,
             "finished_twice": if rewound { 0 } else { twice }, "wrong_end": wrong_end, "wrong_parents": wrong_parents,
             "missing_results": missing_results, "leftovers": leftovers, "fsck": findings.len(),

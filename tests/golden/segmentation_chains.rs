@@ -13,7 +13,7 @@ use redis_consumer::settings::{Env, Reader};
 use serde_json::{Value, json};
 
 use crate::cases::{Case, Verdict};
-use crate::peers::boxq;
+use crate::peers::exact_models;
 use crate::segmentation_kernels::parameters;
 
 const MODEL: &str = "StandIn:0";
@@ -158,7 +158,7 @@ async fn serve(case: &Case) -> Result<(ModelServer, Model), String> {
         .as_str()
         .ok_or("the case names no model")?;
     let tile = case.counts::<2>("tile")?;
-    let server = ModelServer::start(0, vec![boxq::model(kind, MODEL, tile)])
+    let server = ModelServer::start(0, vec![exact_models::model(kind, MODEL, tile)])
         .await
         .map_err(|error| error.to_string())?;
     // The batch size falls with the number of channels (segmentation.md 2.3).

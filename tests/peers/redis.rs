@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use redis::{FromRedisValue, IntoConnectionInfo as _, RedisConnectionInfo, ToRedisArgs};
 use tempfile::TempDir;
 
-use super::lab::PATIENCE;
+use super::cluster::PATIENCE;
 
 /// A `redis-server` on a free loopback port, which ends with the value.
 pub(crate) struct Redis {

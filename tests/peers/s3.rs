@@ -1,7 +1,6 @@
 //! A real S3 server with faults on demand, in a thread of its own: it checks signatures and keeps objects as files.
 //!
 //! Everything but the faults is the s3s project's; it lives as long as the [`S3Server`] and needs nothing installed.
-#![allow(dead_code, reason = "every test program uses its own part of it")]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;

@@ -5,7 +5,7 @@ use anyhow::ensure;
 use super::settings::{ImageSettings, ModelSelection};
 use crate::applications::Application;
 use crate::applications::named::Functions;
-use crate::failure::InvalidInput;
+use crate::error_class::InvalidInput;
 use crate::job::Job;
 use crate::serving::ModelId;
 

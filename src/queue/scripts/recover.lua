@@ -1,6 +1,6 @@
--- Puts back what an earlier process of the same name left in a processing list, and counts its death.
+-- Requeues what an earlier process of the same name left in a processing list, and counts its death.
 -- KEYS[4]: processing list
--- Returns: {restored, dropped}; restored is a flat list of job, cause, crashes
+-- Returns: {requeued, dropped}; requeued is a flat list of job, cause, crashes
 local processing = KEYS[4]
 if redis.call('TYPE', processing)['ok'] == 'list' then
   for _, job in ipairs(redis.call('LRANGE', processing, 0, -1)) do
@@ -12,8 +12,8 @@ if redis.call('TYPE', processing)['ok'] == 'list' then
     elseif record[2] and record[2] ~= processing and lease and tonumber(lease) > now then
       dropped[#dropped + 1] = job -- somebody else works on it
     else
-      put_back(job, 'restart', record[2])
+      requeue(job, 'restart', record[2])
     end
   end
 end
-return { restored, dropped }
+return { requeued, dropped }

@@ -1,8 +1,8 @@
--- Mends one thing that `fsck` has found wrong, if it is still so.
+-- Repairs one thing that `fsck` has found, if it is still so.
 -- KEYS[1]: job   KEYS[2]: queue   KEYS[3]: leases   KEYS[4]: delayed jobs   KEYS[5]: parked jobs
 -- KEYS[6]: the list or set that holds what should not be there   KEYS[7…]: processing lists of the queue
 -- ARGV[1]: 'lost' (queue it again), 'token' (take the claim off), or 'member' (take it out of KEYS[6])
--- Returns: 1 if something was mended
+-- Returns: 1 if something was repaired
 local job = KEYS[1]
 local record = redis.pcall('HMGET', job, 'status', 'rc_owner')
 local exists = not record.err and (record[1] or redis.call('EXISTS', job) == 1)

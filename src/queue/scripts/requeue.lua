@@ -1,19 +1,40 @@
--- Takes an entry out of the list of a consumer that is no more: back to its queue unless there is nothing left to do.
--- KEYS[1]: processing list   KEYS[2]: queue   KEYS[3]: leases
--- ARGV[1]: job   ARGV[2]: its updated_at when it was judged
--- Returns: requeued, dropped (final or gone), kept (it has been touched since, or has a lease), moved (it was not there)
-local job = ARGV[1]
-local record = redis.pcall('HMGET', job, 'status', 'updated_at')
-local final = record[1] == 'done' or record[1] == 'failed'
-if record.err or final or (not record[1] and redis.call('EXISTS', job) == 0) then
-  redis.call('ZREM', KEYS[3], job)
-  return redis.call('LREM', KEYS[1], 1, job) == 1 and 'dropped' or 'moved'
-end
+-- Shared by `claim`, `recover` and `reclaim`, which stand below it: how a job goes back to the queue whose consumer has died.
+-- KEYS[1]: queue   KEYS[2]: leases   KEYS[3]: delayed jobs
+-- ARGV[1]: ms to wait after the second death, doubled with each further one   ARGV[2]: the longest such wait
+local queue, leases, delayed = KEYS[1], KEYS[2], KEYS[3]
 local time = redis.call('TIME')
-local lease = redis.call('ZSCORE', KEYS[3], job)
-if record[2] ~= ARGV[2] or (lease and tonumber(lease) > time[1] * 1000) then return 'kept' end
-if redis.call('LREM', KEYS[1], 1, job) == 0 then return 'moved' end
-redis.call('HDEL', job, 'rc_token', 'rc_owner')
-redis.call('ZREM', KEYS[3], job)
-redis.call('LPUSH', KEYS[2], job)
-return 'requeued'
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local requeued, dropped = {}, {}
+
+-- Status and other fields of a job that is not final; nothing if it is, or if there is no such job.
+local function unfinished(job)
+  local record = redis.pcall('HMGET', job, 'status', 'rc_owner', 'updated_by')
+  if record.err or record[1] == 'done' or record[1] == 'failed' then return nil end
+  if not record[1] and redis.call('EXISTS', job) == 0 then return nil end
+  return record
+end
+
+local function drop(job)
+  redis.call('ZREM', leases, job)
+  dropped[#dropped + 1] = job
+end
+
+-- The first death may have any cause, so the job is served next; after that it waits longer and longer.
+local function requeue(job, cause, died)
+  redis.call('HDEL', job, 'rc_token', 'rc_owner')
+  redis.call('ZREM', leases, job)
+  local crashes = tonumber(redis.call('HGET', job, 'rc_crashes') or 0) or 0
+  if died then
+    crashes = crashes + 1
+    redis.call('HSET', job, 'rc_crashes', crashes)
+  end
+  if died and crashes > 1 then
+    local wait = math.min(ARGV[1] * 2 ^ math.min(crashes - 2, 30), tonumber(ARGV[2]))
+    redis.call('ZADD', delayed, now + wait, job)
+  else
+    redis.call('RPUSH', queue, job)
+  end
+  requeued[#requeued + 1] = job
+  requeued[#requeued + 1] = cause
+  requeued[#requeued + 1] = tostring(crashes)
+end

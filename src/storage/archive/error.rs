@@ -1,5 +1,7 @@
 //! Why an archive could not be written or read.
 
+use crate::error_class::{Classify, ErrorClass};
+
 /// Why an archive could not be written or read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -53,4 +55,18 @@ pub enum ArchiveError {
     /// An archive could not be written.
     #[error("cannot write the zip archive")]
     Zip(#[from] zip::result::ZipError),
+}
+
+impl Classify for ArchiveError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::TooMany { .. } | Self::TooLarge { .. } | Self::LongList { .. } => {
+                ErrorClass::TooLarge
+            }
+            Self::Encrypted(_) => ErrorClass::Unsupported,
+            Self::Damaged { .. } | Self::Overlap | Self::NotAnArchive | Self::Zip(_) => {
+                ErrorClass::InvalidInput
+            }
+        }
+    }
 }

@@ -1,0 +1,9 @@
+//! What Prometheus and Kubernetes see of the process over HTTP: `/metrics`, `/livez`, `/readyz` and `/startupz`.
+
+mod metrics;
+mod observed;
+mod probes;
+mod server;
+
+pub(crate) use self::observed::Observed;
+pub(crate) use self::server::{HttpSettings, Server};

@@ -1,0 +1,21 @@
+//! The parts of the process that metrics and probes look at.
+
+use tokio_util::sync::CancellationToken;
+
+use crate::memory::MemoryBudget;
+use crate::queue::Queue;
+use crate::serving;
+use crate::storage::Storage;
+use crate::worker::Health;
+
+/// Handles to what is observed. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Observed {
+    pub(crate) queue: Queue,
+    pub(crate) storage: Storage,
+    pub(crate) serving: serving::Client,
+    pub(crate) memory: MemoryBudget,
+    pub(crate) health: Health,
+    /// Cancelled when the process is shutting down.
+    pub(crate) stop: CancellationToken,
+}

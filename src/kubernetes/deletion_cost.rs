@@ -1,0 +1,85 @@
+//! Publishes what it would cost to delete this pod, so that scaling down removes idle pods first.
+
+use std::time::Duration;
+
+use tracing::warn;
+
+use super::api::{Kubernetes, KubernetesSettings};
+use crate::queue::Queue;
+use crate::settings::Reader;
+
+/// The annotation that the controller of a `ReplicaSet` reads.
+const ANNOTATION: &str = "controller.kubernetes.io/pod-deletion-cost";
+
+/// Least time between two changes; each is a write to the cluster's store.
+const MIN_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Time between two looks at the worker.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What a pod with a job costs, before the minutes that it has been busy without a break.
+const BUSY_COST: u64 = 100;
+
+/// Where the cost is published.
+#[derive(Clone, Debug)]
+pub(crate) struct DeletionCostSettings {
+    kubernetes: Option<(String, KubernetesSettings)>,
+}
+
+impl DeletionCostSettings {
+    /// Reads `POD_DELETION_COST`, and about Kubernetes if it is on.
+    pub(crate) fn load(reader: &mut Reader<'_>) -> Self {
+        let doc = "tell Kubernetes that this pod is busy, so that scaling down spares it";
+        if !reader.flag("POD_DELETION_COST", false, doc) {
+            return Self { kubernetes: None };
+        }
+        let settings = KubernetesSettings::load(reader);
+        if settings.api.is_none() || settings.namespace.is_none() {
+            let message = "needs a cluster (or KUBERNETES_API), and POD_NAMESPACE";
+            reader.problem("POD_DELETION_COST", message);
+        }
+        Self {
+            kubernetes: settings.api.clone().map(|api| (api, settings)),
+        }
+    }
+}
+
+/// Keeps the annotation of this pod up to date until the future is dropped. A failure is logged once and has no other effect.
+///
+/// # Errors
+///
+/// A client of the API cannot be set up.
+pub(crate) async fn publish(settings: DeletionCostSettings, queue: Queue) -> anyhow::Result<()> {
+    let Some((api, settings)) = settings.kubernetes else {
+        return std::future::pending().await;
+    };
+    let kubernetes = Kubernetes::open(&api, &settings)?;
+    let (mut published, mut is_failing) = (None, false);
+    loop {
+        let cost = cost(&queue);
+        if published == Some(cost) {
+            tokio::time::sleep(POLL_INTERVAL).await;
+            continue;
+        }
+        let value = cost.to_string();
+        match kubernetes
+            .annotate(queue.consumer(), ANNOTATION, &value)
+            .await
+        {
+            Ok(()) => (published, is_failing) = (Some(cost), false),
+            Err(error) if !is_failing => {
+                let error = format!("{error:#}");
+                warn!(error, "cannot publish the pod's deletion cost; retrying");
+                is_failing = true;
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(MIN_INTERVAL).await;
+    }
+}
+
+fn cost(queue: &Queue) -> u64 {
+    queue
+        .busy_for()
+        .map_or(0, |time| BUSY_COST + time.as_secs() / 60)
+}

@@ -1,0 +1,225 @@
+//! How a slot comes by a job.
+
+use std::sync::LazyLock;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use redis::{FromRedisValue, RedisResult, Script};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::client::{LONGEST_WAIT, Queue};
+use super::connection;
+use super::error::Error;
+use super::lease::Lease;
+use super::reclaim::{self, Reclaimed};
+use crate::wire::{self, JobKey, RawFields};
+
+/// Due jobs promoted, and entries looked at, by one claim.
+const CLAIM_LIMIT: usize = 32;
+const SHORTEST_WAIT: Duration = Duration::from_millis(10);
+
+static CLAIM: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("scripts/requeue.lua"),
+        include_str!("scripts/claim.lua")
+    ))
+});
+
+/// How an idle consumer waits for a job. Later ones are for older servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IdleWait {
+    /// From the queue to the place where the entry is already: Redis 6.2.
+    Blmove,
+    /// Into the processing list.
+    Brpoplpush,
+}
+
+impl Queue {
+    /// Takes the next job into a slot, waiting inside Redis for a moment if there is none.
+    ///
+    /// Must not be raced against anything: a cancelled claim could lose sight of a job that Redis has already moved.
+    /// `stop` ends the idle wait, and only that.
+    pub async fn claim(
+        &self,
+        slot: usize,
+        stop: &CancellationToken,
+    ) -> Result<Option<(Lease, RawFields)>, Error> {
+        if let Some(claimed) = self.try_claim(slot).await? {
+            return Ok(Some(claimed));
+        }
+        // One slot at a time waits, so that Redis has less to do.
+        let turn = self.inner.idle_turn.lock();
+        let Some(_turn) = stop.run_until_cancelled(turn).await else {
+            return Ok(None);
+        };
+        let has_entry = match self.idle_wait() {
+            IdleWait::Blmove => match stop.run_until_cancelled(self.wait_for_entry()).await {
+                Some(found) => found?,
+                None => false,
+            },
+            IdleWait::Brpoplpush if stop.is_cancelled() => false,
+            IdleWait::Brpoplpush => self.pop_entry(slot).await?,
+        };
+        if has_entry {
+            self.try_claim(slot).await
+        } else {
+            Ok(None)
+        }
+    }
+
+    async fn try_claim(&self, slot: usize) -> Result<Option<(Lease, RawFields)>, Error> {
+        let inner = &self.inner;
+        let mut call = CLAIM.key(self.name());
+        call.key(inner.keys.leases())
+            .key(inner.keys.delayed())
+            .key(self.processing_list(slot));
+        reclaim::push_backoff(&mut call);
+        let number = inner.claims.fetch_add(1, Ordering::Relaxed);
+        call.arg(self.consumer())
+            .arg(format!("{}:{number}", inner.boot))
+            .arg(wire::millis(inner.settings.lease))
+            .arg(wire::timestamp())
+            .arg(CLAIM_LIMIT)
+            .arg(inner.leases.abandoned(slot));
+        let operation = "claim";
+        let began = Instant::now();
+        let reply: RedisResult<Reply> = inner.commands.attempt(operation, &call).await;
+        let Some(reply) = self.answered(operation, reply).await? else {
+            return Ok(None);
+        };
+        let claimed = self.accept(slot, reply);
+        if claimed.is_some() {
+            inner.metrics.picked_up(began);
+        }
+        Ok(claimed)
+    }
+
+    fn accept(&self, slot: usize, reply: Reply) -> Option<(Lease, RawFields)> {
+        for entry in reply.dropped.chunks_exact(2) {
+            let key = String::from_utf8_lossy(&entry[0]);
+            let why = String::from_utf8_lossy(&entry[1]);
+            warn!(job.key = %key, queue = self.name(), "dropped a queue entry: {why}");
+            self.inner.metrics.dropped(&why);
+        }
+        let abandoned = Reclaimed::of(reply.requeued, Vec::new());
+        for job in &abandoned.requeued {
+            warn!(job.key = %job.key, crashes = job.crashes, "requeued a job that could not be settled; it counts as a crash");
+        }
+        self.inner.metrics.reclaimed(&abandoned);
+        let (key, token, crashes, fields) = reply.claimed?;
+        let lease = Lease::new(self.clone(), JobKey(key), token, slot, crashes);
+        Some((lease, fields))
+    }
+
+    /// Waits until the queue has an entry, without moving any. False after a moment without one.
+    async fn wait_for_entry(&self) -> Result<bool, Error> {
+        let mut command = redis::cmd("BLMOVE");
+        command
+            .arg(self.name())
+            .arg(self.name())
+            .arg("RIGHT")
+            .arg("RIGHT")
+            .arg(self.longest_wait().as_secs_f64());
+        let operation = "wait for a job";
+        let entry: RedisResult<Option<Vec<u8>>> = self
+            .inner
+            .blocking
+            .persist_command(operation, &command)
+            .await;
+        match entry {
+            Ok(entry) => Ok(entry.is_some()),
+            Err(error) if error.to_string().contains("unknown command") => {
+                info!(
+                    "this redis does not have BLMOVE (since 6.2): idle slots wait with BRPOPLPUSH"
+                );
+                let wait = IdleWait::Brpoplpush as u8;
+                self.inner.idle_wait.store(wait, Ordering::Relaxed);
+                Ok(false)
+            }
+            Err(error) => Err(Error::refused(operation)(error)),
+        }
+    }
+
+    /// Waits for an entry and moves it into the list of a slot. False after a moment without one.
+    async fn pop_entry(&self, slot: usize) -> Result<bool, Error> {
+        let mut command = redis::cmd("BRPOPLPUSH");
+        command
+            .arg(self.name())
+            .arg(self.processing_list(slot))
+            .arg(self.longest_wait().as_secs().max(1));
+        let reply: RedisResult<Option<Vec<u8>>> = self.inner.blocking.command(&command).await;
+        let entry = self.answered("wait for a job", reply).await?.flatten();
+        Ok(entry.is_some())
+    }
+
+    /// The answer to a command that moves an entry into the list of a slot; none, after a pause, if Redis is away.
+    ///
+    /// The entry may have been moved all the same: the next claim of the slot begins with it.
+    async fn answered<T>(
+        &self,
+        operation: &'static str,
+        reply: RedisResult<T>,
+    ) -> Result<Option<T>, Error> {
+        match reply {
+            Ok(reply) => {
+                self.inner.metrics.last_claim.touch();
+                Ok(Some(reply))
+            }
+            Err(error) if connection::is_transient(&error) => {
+                warn!(error = %error, "redis does not answer a claim; trying again");
+                let longest = self.inner.settings.server.reconnect_pause.min(LONGEST_WAIT);
+                tokio::time::sleep(longest.mul_f64(fastrand::f64())).await;
+                Ok(None)
+            }
+            Err(error) => Err(Error::refused(operation)(error)),
+        }
+    }
+
+    fn longest_wait(&self) -> Duration {
+        self.inner
+            .settings
+            .idle_wait
+            .min(LONGEST_WAIT)
+            .max(SHORTEST_WAIT)
+    }
+
+    fn idle_wait(&self) -> IdleWait {
+        if self.inner.idle_wait.load(Ordering::Relaxed) == IdleWait::Blmove as u8 {
+            IdleWait::Blmove
+        } else {
+            IdleWait::Brpoplpush
+        }
+    }
+}
+
+/// Key, token, crashes and fields.
+type Claimed = (Vec<u8>, String, u64, RawFields);
+
+/// Entries that were dropped with the reason for each, those that the slot had abandoned, and the job that was claimed.
+#[derive(Default)]
+struct Reply {
+    dropped: Vec<Vec<u8>>,
+    requeued: Vec<Vec<u8>>,
+    claimed: Option<Claimed>,
+}
+
+impl FromRedisValue for Reply {
+    fn from_redis_value(value: redis::Value) -> Result<Self, redis::ParsingError> {
+        let redis::Value::Array(mut parts) = value else {
+            return Ok(Self::default());
+        };
+        let claimed = match parts.len() {
+            6 => Some(Claimed::from_redis_value(redis::Value::Array(
+                parts.split_off(2),
+            ))?),
+            _ => None,
+        };
+        let (dropped, requeued) = FromRedisValue::from_redis_value(redis::Value::Array(parts))?;
+        Ok(Self {
+            dropped,
+            requeued,
+            claimed,
+        })
+    }
+}

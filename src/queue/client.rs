@@ -1,0 +1,169 @@
+//! The handle on a queue: its connections, and what they are asked of jobs that nobody holds.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64};
+use std::time::Duration;
+
+use redis::{FromRedisValue, RedisResult, ScriptInvocation};
+
+use super::admin::{Admin, Patience};
+use super::claim::IdleWait;
+use super::connection::Connection;
+use super::error::Error;
+use super::lease::Leases;
+use super::metadata::MetadataStore;
+use super::metrics::QueueMetrics;
+use super::settings::QueueSettings;
+use crate::wire::{JobKey, Keys, RawFields};
+
+/// The longest that a blocking wait stays inside Redis.
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// How long a reply may take.
+pub(super) const REPLY_LIMIT: Duration = Duration::from_secs(5);
+const SHORTEST_REPLY_LIMIT: Duration = Duration::from_millis(500);
+/// Jobs submitted in one round trip.
+const SUBMIT_CHUNK: usize = 500;
+
+/// A handle on the queue; clones share connections and the list of held jobs.
+#[derive(Clone)]
+pub struct Queue {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) settings: QueueSettings,
+    pub(super) keys: Keys,
+    pub(super) commands: Arc<Connection>,
+    /// Waits inside Redis, which holds up whatever else is sent on it.
+    pub(super) blocking: Connection,
+    /// Belongs to the thread that renews leases.
+    pub(super) heartbeat: Connection,
+    /// What all tokens of this process begin with, and how many there were.
+    pub(super) boot: String,
+    pub(super) claims: AtomicU64,
+    pub(super) leases: Leases,
+    /// Held by the slot that waits for a job.
+    pub(super) idle_turn: tokio::sync::Mutex<()>,
+    /// How this server is waited at, an [`IdleWait`].
+    pub(super) idle_wait: AtomicU8,
+    pub(super) metrics: QueueMetrics,
+}
+
+impl Queue {
+    /// A handle that connects when it is first used.
+    pub fn new(settings: QueueSettings) -> Self {
+        let metrics = QueueMetrics::default();
+        let connection = |reply_limit| {
+            Connection::new(&settings.server, reply_limit, metrics.connection.clone())
+        };
+        let inner = Inner {
+            keys: Keys::new(settings.queue.clone()),
+            commands: Arc::new(connection(REPLY_LIMIT)),
+            blocking: connection(LONGEST_WAIT + REPLY_LIMIT),
+            heartbeat: connection(settings.beat_interval().max(SHORTEST_REPLY_LIMIT)),
+            boot: format!("{:016x}", fastrand::u64(..)),
+            claims: AtomicU64::new(0),
+            leases: Leases::default(),
+            idle_turn: tokio::sync::Mutex::new(()),
+            idle_wait: AtomicU8::new(IdleWait::Blmove as u8),
+            settings,
+            metrics,
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// The name of the queue that is consumed.
+    pub fn name(&self) -> &str {
+        self.inner.keys.queue()
+    }
+
+    /// The name under which this process works.
+    pub fn consumer(&self) -> &str {
+        &self.inner.settings.consumer
+    }
+
+    /// How many jobs this process works at the same time.
+    pub fn slots(&self) -> usize {
+        self.inner.settings.slots
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> &QueueSettings {
+        &self.inner.settings
+    }
+
+    /// All queues of the same server, over the same connection.
+    pub fn admin(&self) -> Admin {
+        Admin::over(Arc::clone(&self.inner.commands), Patience::Endless)
+    }
+
+    /// A store for model metadata on the same server.
+    pub fn metadata_store(&self) -> MetadataStore {
+        MetadataStore::new(self.clone())
+    }
+
+    /// Writes a new job and queues it, as the web frontend does: first the hash, then the left end of the list.
+    pub async fn submit(&self, key: &JobKey, fields: &[(&str, String)]) -> Result<(), Error> {
+        let hash = redis::Cmd::hset_multiple(&key.0, fields);
+        let entry = redis::Cmd::lpush(self.name(), &key.0);
+        self.command::<()>("write a job", &hash).await?;
+        self.command::<()>("queue a job", &entry).await
+    }
+
+    /// Writes new jobs and queues them, in few round trips; each hash is there before its entry.
+    pub async fn submit_all(&self, jobs: &[(JobKey, Vec<(&str, String)>)]) -> Result<(), Error> {
+        for chunk in jobs.chunks(SUBMIT_CHUNK) {
+            let mut pipeline = redis::pipe();
+            for (key, fields) in chunk {
+                pipeline.hset_multiple(&key.0, fields).ignore();
+            }
+            let keys: Vec<_> = chunk.iter().map(|(key, _)| key.0.as_slice()).collect();
+            pipeline.lpush(self.name(), keys).ignore();
+            let operation = "queue jobs";
+            let queued: RedisResult<()> = self
+                .inner
+                .commands
+                .persist_pipeline(operation, &pipeline)
+                .await;
+            queued.map_err(Error::refused(operation))?;
+        }
+        Ok(())
+    }
+
+    /// All fields of a job's hash, whoever holds it.
+    pub async fn fields(&self, key: &JobKey) -> Result<RawFields, Error> {
+        self.command("read a job", &redis::Cmd::hgetall(&key.0))
+            .await
+    }
+
+    /// Runs a script until Redis has answered.
+    pub(super) async fn script<T: FromRedisValue>(
+        &self,
+        operation: &'static str,
+        call: &ScriptInvocation<'_>,
+    ) -> Result<T, Error> {
+        let answer = self.inner.commands.persist(operation, call).await;
+        answer.map_err(Error::refused(operation))
+    }
+
+    /// Sends a command until Redis has answered.
+    pub(super) async fn command<T: FromRedisValue>(
+        &self,
+        operation: &'static str,
+        command: &redis::Cmd,
+    ) -> Result<T, Error> {
+        let answer = self
+            .inner
+            .commands
+            .persist_command(operation, command)
+            .await;
+        answer.map_err(Error::refused(operation))
+    }
+
+    /// The processing list of a slot.
+    pub(super) fn processing_list(&self, slot: usize) -> String {
+        self.inner.keys.processing(self.consumer(), slot)
+    }
+}

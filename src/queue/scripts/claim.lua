@@ -1,0 +1,60 @@
+-- Takes the next job of a queue into the processing list of one slot, under a lease. The slot holds none now, so what its
+-- list has already comes first: it was taken by a call whose reply was lost. If the slot had to abandon it, as Redis refused to
+-- settle it, that counts as a death.
+-- `requeue.lua` stands above.
+-- KEYS[4]: processing list of the slot
+-- ARGV[3]: consumer name   ARGV[4]: token, never used before   ARGV[5]: lease in ms
+-- ARGV[6]: time stamp for updated_at   ARGV[7]: how many due jobs to promote, and entries to look at
+-- ARGV[8]: token of the job that the slot abandoned last, or nothing
+-- Returns: {dropped, requeued, job, token, crashes, fields}; only {dropped, requeued} when there is nothing to do.
+--          dropped is a flat list of key, why, …; requeued one of job, cause, crashes, …
+local processing = KEYS[4]
+
+local function drop(job, why)
+  redis.call('LREM', processing, 1, job)
+  redis.call('ZREM', leases, job)
+  dropped[#dropped + 1] = job
+  dropped[#dropped + 1] = why
+end
+
+for _, job in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, ARGV[7])) do
+  redis.call('ZREM', delayed, job)
+  redis.call('RPUSH', queue, job) -- the right end is served next
+end
+
+local found = redis.call('LINDEX', processing, 0)
+for _ = 1, tonumber(ARGV[7]) do
+  local job = found or redis.call('RPOPLPUSH', queue, processing)
+  if not job then break end
+  local record = redis.pcall('HMGET', job, 'status', 'rc_crashes', 'rc_claims', 'rc_owner', 'rc_token')
+  local status = record[1]
+  local lease = redis.call('ZSCORE', leases, job)
+  local elsewhere = lease and record[4] ~= processing
+  if record.err then
+    drop(job, 'its key holds no hash')
+  elseif not status and redis.call('EXISTS', job) == 0 then
+    drop(job, 'its hash does not exist')
+  elseif status == 'done' or status == 'failed' then
+    drop(job, 'it is already ' .. status)
+  elseif elsewhere and tonumber(lease) > now then
+    -- Somebody works on it: look again when that lease ends.
+    redis.call('LREM', processing, 1, job)
+    redis.call('ZADD', delayed, tonumber(lease) + 500, job)
+  elseif found and record[5] and record[5] == ARGV[8] then
+    redis.call('LREM', processing, 1, job)
+    requeue(job, 'unsettled', true)
+  else
+    local crashes = tonumber(record[2] or 0) or 0
+    if elsewhere then
+      crashes = crashes + 1
+      redis.call('HSET', job, 'rc_crashes', crashes)
+    end
+    local claims = (tonumber(record[3] or 0) or 0) + 1
+    redis.call('HSET', job, 'rc_claims', claims, 'rc_token', ARGV[4], 'rc_owner', processing,
+      'updated_at', ARGV[6], 'updated_by', ARGV[3])
+    redis.call('ZADD', leases, now + ARGV[5], job)
+    return { dropped, requeued, job, ARGV[4], crashes, redis.call('HGETALL', job) }
+  end
+  found = found and redis.call('LINDEX', processing, 0)
+end
+return { dropped, requeued }

@@ -1,0 +1,88 @@
+//! What Redis says of itself, and which of its settings put jobs at risk.
+
+use redis::{InfoDict, RedisResult};
+
+use super::client::Queue;
+use super::error::Error;
+use super::lease::UPDATE_FIELDS;
+
+impl Queue {
+    /// What an operator should know about the server: whether it may evict jobs, and whether a restart loses them.
+    ///
+    /// Nothing is said of a server that does not let itself be asked. Waits until Redis answers.
+    pub async fn warnings(&self) -> Result<Vec<String>, Error> {
+        let operation = "ask for the state of the server";
+        let info: RedisResult<InfoDict> = self
+            .inner
+            .commands
+            .persist_command(operation, &redis::cmd("INFO"))
+            .await;
+        Ok(info
+            .map(|info| self.describe(&info).warnings())
+            .unwrap_or_default())
+    }
+
+    /// What kind of server it is. Asks once.
+    pub(crate) async fn server_info(&self) -> Result<ServerInfo, Error> {
+        let info: RedisResult<InfoDict> = self.inner.commands.command(&redis::cmd("INFO")).await;
+        let operation = "tell about itself";
+        info.map(|info| self.describe(&info))
+            .map_err(Error::refused(operation))
+    }
+
+    /// Runs a script that does nothing, once: the right to do so may be missing.
+    pub(crate) async fn try_scripts(&self) -> Result<(), Error> {
+        let mut call = UPDATE_FIELDS.key(self.inner.keys.probe());
+        call.arg("nobody").arg("field").arg("value");
+        let operation = "run a script";
+        let answer: RedisResult<u8> = self.inner.commands.attempt(operation, &call).await;
+        answer.map(drop).map_err(Error::refused(operation))
+    }
+
+    fn describe(&self, info: &InfoDict) -> ServerInfo {
+        ServerInfo {
+            address: self
+                .server_address()
+                .map(|(host, port)| format!("{host}:{port}"))
+                .unwrap_or_default(),
+            version: info.get("redis_version").unwrap_or_default(),
+            role: info.get("role").unwrap_or_default(),
+            eviction: info.get("maxmemory_policy").unwrap_or_default(),
+            has_log: info.get::<u8>("aof_enabled") != Some(0),
+        }
+    }
+}
+
+/// What a Redis says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ServerInfo {
+    /// `host:port` of the one that is used.
+    pub(crate) address: String,
+    pub(crate) version: String,
+    /// `master` or `slave`.
+    pub(crate) role: String,
+    /// What it does when memory runs short.
+    eviction: String,
+    /// Whether it keeps an append-only file, as far as it says.
+    has_log: bool,
+}
+
+impl ServerInfo {
+    /// What puts jobs at risk.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let policy = &self.eviction;
+        if !policy.is_empty() && policy != "noeviction" {
+            warnings.push(format!(
+                "maxmemory-policy of Redis is `{policy}`: when memory runs short it evicts keys, jobs and results among them; \
+                 set it to `noeviction`"
+            ));
+        }
+        if !self.has_log {
+            warnings.push(
+                "the append-only file of Redis is disabled: a restart loses the jobs since its last snapshot".to_owned(),
+            );
+        }
+        warnings
+    }
+}

@@ -1,0 +1,466 @@
+//! The words that every program of a Kiosk reads and writes in Redis: fields and statuses of a job's hash, time stamps, and the
+//! names of keys.
+//!
+//! Producers, Python consumers, the janitor, the autoscaler and the exporter know most of them; those that begin with `rc` are
+//! ours alone. `docs/job-hash.md` explains them to users.
+
+use std::collections::HashMap;
+use std::fmt::{self, Display};
+use std::time::Duration;
+
+/// Names of the fields of a job's hash.
+pub(crate) mod field {
+    // What a submitter writes.
+    pub(crate) const CHANNELS: &str = "channels";
+    pub(crate) const COMPARTMENT: &str = "compartment";
+    pub(crate) const CREATED_AT: &str = "created_at";
+    pub(crate) const DIMENSION_ORDER: &str = "dimension_order";
+    pub(crate) const IDENTITY_UPLOAD: &str = "identity_upload";
+    pub(crate) const INPUT_FILE_NAME: &str = "input_file_name";
+    pub(crate) const LABEL: &str = "label";
+    pub(crate) const MODEL_NAME: &str = "model_name";
+    pub(crate) const MODEL_VERSION: &str = "model_version";
+    pub(crate) const NOT_BEFORE: &str = "not_before";
+    pub(crate) const ORIGINAL_NAME: &str = "original_name";
+    pub(crate) const POSTPROCESS_FUNCTION: &str = "postprocess_function";
+    pub(crate) const PREPROCESS_FUNCTION: &str = "preprocess_function";
+    pub(crate) const SCALE: &str = "scale";
+    pub(crate) const SEGMENTATION_TYPE: &str = "segmentation_type";
+    pub(crate) const TRACEPARENT: &str = "traceparent";
+    pub(crate) const TRACESTATE: &str = "tracestate";
+    pub(crate) const URL: &str = "url";
+
+    // What a consumer writes.
+    pub(crate) const CLEANUP_TIME: &str = "cleanup_time";
+    pub(crate) const DIM_ORDER: &str = "dim_order";
+    pub(crate) const DOWNLOAD_TIME: &str = "download_time";
+    pub(crate) const ERROR_CLASS: &str = "error_class";
+    pub(crate) const FAILURES: &str = "failures";
+    pub(crate) const FINISHED_AT: &str = "finished_at";
+    pub(crate) const IDENTITY_STARTED: &str = "identity_started";
+    pub(crate) const OUTPUT_FILE_NAME: &str = "output_file_name";
+    pub(crate) const OUTPUT_URL: &str = "output_url";
+    pub(crate) const POSTPROCESS_TIME: &str = "postprocess_time";
+    pub(crate) const PREDICT_RETRIES: &str = "predict_retries";
+    pub(crate) const PREDICTION_TIME: &str = "prediction_time";
+    pub(crate) const PREPROCESS_TIME: &str = "preprocess_time";
+    pub(crate) const PROGRESS: &str = "progress";
+    pub(crate) const REASON: &str = "reason";
+    pub(crate) const STATUS: &str = "status";
+    pub(crate) const TOTAL_JOBS: &str = "total_jobs";
+    pub(crate) const TOTAL_TIME: &str = "total_time";
+    pub(crate) const UPDATED_AT: &str = "updated_at";
+    pub(crate) const UPDATED_BY: &str = "updated_by";
+    pub(crate) const UPLOAD_TIME: &str = "upload_time";
+
+    // What is known of children.
+    pub(crate) const CHILDREN: &str = "children";
+    pub(crate) const CHILDREN_DONE: &str = "children_done";
+    pub(crate) const CHILDREN_FAILED: &str = "children_failed";
+    pub(crate) const CHILDREN_TOTAL: &str = "children_total";
+    pub(crate) const CHILDREN_UPLOAD_TIME: &str = "children_upload_time";
+    pub(crate) const PARENT: &str = "parent";
+
+    // What only our consumers write and read.
+    /// Attempts that have failed with a transient error.
+    pub(crate) const ATTEMPTS: &str = "rc_attempts";
+    /// When a job that waits for children was claimed first, in milliseconds since 1970.
+    pub(crate) const BEGUN: &str = "rc_begun";
+    /// The queue that a parent chose for a child.
+    pub(crate) const CHILD_QUEUE: &str = "rc_child_queue";
+    /// Consumers that have died while they worked the job.
+    pub(crate) const CRASHES: &str = "rc_crashes";
+    pub(crate) const LAST_ERROR: &str = "rc_last_error";
+    /// The processing list that holds the entry of a claimed job.
+    pub(crate) const OWNER: &str = "rc_owner";
+    /// The right to write to the job.
+    pub(crate) const TOKEN: &str = "rc_token";
+    /// The span of a trace that was that of the job's work, for its parent.
+    pub(crate) const TRACE: &str = "rc_trace";
+}
+
+/// Names of fields that only scripts write and read.
+#[expect(dead_code, reason = "scripts spell them; a test holds them to these")]
+pub(crate) mod script_field {
+    /// Whether the first failure of a child ends the wait of its parent.
+    pub(crate) const CHILDREN_FAIL_FAST: &str = "children_fail_fast";
+    /// The parent's progress when all children are final, in per cent.
+    pub(crate) const CHILDREN_PROGRESS: &str = "children_progress";
+    /// Keys of the children that are done, as Python consumers list them.
+    pub(crate) const CHILD_KEYS_DONE: &str = "children:done";
+    /// Keys of the children that have failed, as Python consumers list them.
+    pub(crate) const CHILD_KEYS_FAILED: &str = "children:failed";
+    /// How often the job was claimed.
+    pub(crate) const CLAIMS: &str = "rc_claims";
+    /// The token that committed the final status.
+    pub(crate) const DONE_BY: &str = "rc_done_by";
+    /// The token that released the job last.
+    pub(crate) const LET_GO: &str = "rc_let_go";
+    /// The queue to which a job that waits for children goes back.
+    pub(crate) const QUEUE: &str = "rc_queue";
+}
+
+/// Fields that say how one job fares, rather than what is to be done. The worker writes them; children do not inherit them.
+const BOOKKEEPING: [&str; 15] = [
+    field::CREATED_AT,
+    field::DIM_ORDER,
+    field::ERROR_CLASS,
+    field::FAILURES,
+    field::FINISHED_AT,
+    field::NOT_BEFORE,
+    field::OUTPUT_FILE_NAME,
+    field::OUTPUT_URL,
+    field::PARENT,
+    field::PROGRESS,
+    field::REASON,
+    field::STATUS,
+    field::TOTAL_JOBS,
+    field::UPDATED_AT,
+    field::UPDATED_BY,
+];
+
+/// Whether a field says how one job fares, rather than what is to be done.
+pub(crate) fn is_bookkeeping(field: &str) -> bool {
+    BOOKKEEPING.contains(&field)
+        || ["rc_", "children", "identity_"]
+            .iter()
+            .any(|prefix| field.starts_with(prefix))
+        || field.ends_with("_time")
+}
+
+/// The key of a job's hash: bytes that nobody parses.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct JobKey(pub Vec<u8>);
+
+impl Display for JobKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.0))
+    }
+}
+
+impl fmt::Debug for JobKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", String::from_utf8_lossy(&self.0))
+    }
+}
+
+/// The fields of a job's hash as Redis holds them.
+pub type RawFields = HashMap<Vec<u8>, Vec<u8>>;
+
+/// Where a job stands, as the frontend shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    /// Submitted and not yet claimed.
+    New,
+    /// Claimed; the input is being fetched.
+    Started,
+    /// Pixels are being prepared.
+    PreProcessing,
+    /// The model is being run.
+    Predicting,
+    /// The model's predictions are being turned into objects.
+    PostProcessing,
+    /// The result is being packed and uploaded.
+    SavingResults,
+    /// The job waits for children that it has created.
+    Waiting,
+    /// Finished with a result.
+    Done,
+    /// Finished without one; `reason` says why.
+    Failed,
+}
+
+impl Status {
+    /// The word in the hash.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Started => "started",
+            Self::PreProcessing => "pre-processing",
+            Self::Predicting => "predicting",
+            Self::PostProcessing => "post-processing",
+            Self::SavingResults => "saving-results",
+            Self::Waiting => "waiting",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Whether nothing more will be written.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Done | Self::Failed)
+    }
+
+    /// The field that takes the seconds spent with this status.
+    pub(crate) fn time_field(self) -> Option<&'static str> {
+        match self {
+            Self::Started => Some(field::DOWNLOAD_TIME),
+            Self::PreProcessing => Some(field::PREPROCESS_TIME),
+            Self::Predicting => Some(field::PREDICTION_TIME),
+            Self::PostProcessing => Some(field::POSTPROCESS_TIME),
+            Self::SavingResults => Some(field::UPLOAD_TIME),
+            Self::New | Self::Waiting | Self::Done | Self::Failed => None,
+        }
+    }
+}
+
+impl Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Whether a status, as a hash has it, says that nothing more will be written.
+pub(crate) fn is_final(status: Option<&[u8]>) -> bool {
+    let finals = [Status::Done, Status::Failed];
+    status.is_some_and(|status| finals.iter().any(|end| end.as_str().as_bytes() == status))
+}
+
+/// What the name of a processing list begins with; the queue, a colon and the rest follow.
+pub(crate) const PROCESSING: &str = "processing-";
+
+/// What the name of the set of a parent's pending children begins with; the parent's key follows.
+const PENDING: &str = "rc:pending:";
+
+/// Names of the keys that belong to one queue.
+#[derive(Clone, Debug)]
+pub(crate) struct Keys {
+    queue: String,
+}
+
+impl Keys {
+    pub(crate) fn new(queue: impl Into<String>) -> Self {
+        Self {
+            queue: queue.into(),
+        }
+    }
+
+    /// The list of waiting jobs, which is the name of the queue.
+    pub(crate) fn queue(&self) -> &str {
+        &self.queue
+    }
+
+    /// Sorted set: claimed jobs by the end of their lease, in milliseconds.
+    pub(crate) fn leases(&self) -> String {
+        self.ours("lease")
+    }
+
+    /// Sorted set: jobs that come back at a time, in milliseconds.
+    pub(crate) fn delayed(&self) -> String {
+        self.ours("delayed")
+    }
+
+    /// Sorted set: jobs that wait for their children, by the next look at these.
+    pub(crate) fn parked(&self) -> String {
+        self.ours("parked")
+    }
+
+    /// Sorted set: jobs that were given up, by when.
+    pub(crate) fn dead(&self) -> String {
+        self.ours("dead")
+    }
+
+    /// Sorted set: consumers by their last heartbeat.
+    pub(crate) fn workers(&self) -> String {
+        self.ours("workers")
+    }
+
+    /// Lock of the consumer that looks for expired leases.
+    pub(crate) fn reclaim_lock(&self) -> String {
+        self.ours("rlock")
+    }
+
+    /// Lock of the consumer that looks through all keys.
+    pub(crate) fn scan_lock(&self) -> String {
+        self.ours("sweep")
+    }
+
+    /// A key that is never written, to try scripts on.
+    pub(crate) fn probe(&self) -> String {
+        self.ours("check")
+    }
+
+    /// Every key of the queue that is ours alone.
+    pub(crate) fn all_ours(&self) -> [String; 7] {
+        [
+            self.leases(),
+            self.delayed(),
+            self.parked(),
+            self.dead(),
+            self.workers(),
+            self.reclaim_lock(),
+            self.scan_lock(),
+        ]
+    }
+
+    /// What the names of the queue's processing lists begin with.
+    pub(crate) fn processing_prefix(&self) -> String {
+        format!("{PROCESSING}{}:", self.queue)
+    }
+
+    /// The processing list of one slot of a consumer. Slot 0 has the list that a Python consumer of this name would have; the
+    /// others are named so that the janitor still finds the pod, and the autoscaler counts the slot.
+    pub(crate) fn processing(&self, consumer: &str, slot: usize) -> String {
+        let prefix = self.processing_prefix();
+        match slot {
+            0 => format!("{prefix}{consumer}"),
+            _ => format!("{prefix}slot{slot}:{consumer}"),
+        }
+    }
+
+    fn ours(&self, what: &str) -> String {
+        format!("rc:{what}:{}", self.queue)
+    }
+}
+
+/// What a key of ours is for, and the queue or job that it belongs to: `lease` and `q` of `rc:lease:q`.
+pub(crate) fn split_ours(key: &[u8]) -> Option<(&[u8], &[u8])> {
+    let rest = key.strip_prefix(b"rc:")?;
+    let colon = rest.iter().position(|&byte| byte == b':')?;
+    Some((&rest[..colon], &rest[colon + 1..]))
+}
+
+/// The queue of a processing list.
+pub(crate) fn queue_of_processing(list: &str) -> Option<&str> {
+    list.strip_prefix(PROCESSING)?.split(':').next()
+}
+
+/// The consumer of a processing list.
+pub(crate) fn consumer_of_processing(list: &[u8]) -> String {
+    let name = String::from_utf8_lossy(list);
+    name.rsplit(':').next().unwrap_or_default().to_owned()
+}
+
+/// Set: the children of a job that are not final yet.
+pub(crate) fn pending(parent: &JobKey) -> Vec<u8> {
+    [PENDING.as_bytes(), parent.0.as_slice()].concat()
+}
+
+/// The time as every writer of a job's hash gives it: UTC with microseconds and offset.
+pub(crate) fn timestamp() -> String {
+    let now = jiff::Timestamp::now();
+    now.strftime("%Y-%m-%dT%H:%M:%S.%6f+00:00").to_string()
+}
+
+/// How long ago a time stamp of a hash was; nothing if it is not a time stamp.
+pub(crate) fn age_of(stamp: &[u8]) -> Option<Duration> {
+    let stamp: jiff::Timestamp = std::str::from_utf8(stamp).ok()?.parse().ok()?;
+    Some(Duration::try_from(jiff::Timestamp::now().duration_since(stamp)).unwrap_or_default())
+}
+
+/// Whole milliseconds.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Milliseconds since 1970 by the clock of this machine.
+pub(crate) fn millis_since_1970() -> u64 {
+    jiff::Timestamp::now().as_millisecond().unsigned_abs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_stamps_have_six_digits_and_an_offset() {
+        let text = timestamp();
+        assert_eq!(
+            text.len(),
+            "2023-07-12T16:31:13.123456+00:00".len(),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("+00:00") && text.parse::<jiff::Timestamp>().is_ok(),
+            "{text}"
+        );
+        assert!(age_of(text.as_bytes()).is_some_and(|age| age < Duration::from_secs(60)));
+        assert_eq!(age_of(b"yesterday"), None);
+    }
+
+    #[test]
+    fn the_first_slot_has_the_list_of_a_python_consumer() {
+        let keys = Keys::new("q");
+        assert_eq!(keys.processing("pod-1", 0), "processing-q:pod-1");
+        assert_eq!(keys.processing("pod-1", 2), "processing-q:slot2:pod-1");
+        assert_eq!(consumer_of_processing(b"processing-q:slot2:pod-1"), "pod-1");
+        assert_eq!(queue_of_processing("processing-q:slot2:pod-1"), Some("q"));
+        assert_eq!(split_ours(b"rc:lease:q"), Some((&b"lease"[..], &b"q"[..])));
+    }
+
+    /// What scripts quote beside commands, fields, statuses and keys: types, answers, causes, what to repair, patterns.
+    const OTHER_WORDS: [&str; 30] = [
+        "",
+        "1",
+        ",",
+        ":",
+        "-inf",
+        "([^:]*)$",
+        "at",
+        "dropped",
+        "hash",
+        "in",
+        "kept",
+        "lease",
+        "list",
+        "lost",
+        "member",
+        "moved",
+        "ok",
+        "requeued",
+        "restart",
+        "set",
+        "slot",
+        "table",
+        "token",
+        "unsettled",
+        "worker",
+        "zset",
+        "it is already ",
+        "its key holds no hash",
+        "its hash does not exist",
+        "RuntimeError: the job it is a part of has ended",
+    ];
+
+    #[test]
+    fn scripts_spell_fields_statuses_and_keys_as_this_file_does() {
+        let (own, _) = include_str!("wire.rs")
+            .split_once("mod tests")
+            .expect("tests");
+        let known = quoted(own, '"');
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/queue/scripts");
+        let mut recognized = 0;
+        for entry in std::fs::read_dir(folder).expect("the scripts are there") {
+            let path = entry.expect("an entry").path();
+            let text = std::fs::read_to_string(&path).expect("a script");
+            let code: Vec<_> = text.lines().map(without_comment).collect();
+            let code = code.join("\n");
+            for word in quoted(&code, '\'') {
+                let is_command = !word.is_empty() && word.chars().all(|c| c.is_ascii_uppercase());
+                if is_command || OTHER_WORDS.contains(&word) {
+                    continue;
+                }
+                let key = word
+                    .strip_prefix("rc:")
+                    .and_then(|rest| rest.strip_suffix(':'));
+                let is_known = known.contains(&word) || key.is_some_and(|key| known.contains(&key));
+                assert!(
+                    is_known,
+                    "{}: `{word}` is not a word of wire.rs",
+                    path.display()
+                );
+                recognized += 1;
+            }
+        }
+        assert!(recognized > 100, "only {recognized} words were recognized");
+    }
+
+    fn without_comment(line: &str) -> &str {
+        line.split("--").next().unwrap_or_default()
+    }
+
+    /// What stands between pairs of this quotation mark.
+    fn quoted(text: &str, mark: char) -> Vec<&str> {
+        text.split(mark).skip(1).step_by(2).collect()
+    }
+}

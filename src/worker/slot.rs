@@ -1,0 +1,299 @@
+//! One slot: it claims a job, has the consumer work it, and settles it; then the next.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{Instrument as _, Span, error, info, info_span, warn};
+
+use super::Worker;
+use crate::consumer::Outcome;
+use crate::error_class::ErrorClass;
+use crate::error_report::{self, Panicked, PoisonPill, StageDeadline};
+use crate::job::{self, Job, Progress, Settlement};
+use crate::queue::{self, Lease, Settled};
+use crate::traces::{self, JobSpan};
+use crate::wire::{self, RawFields, Status, field};
+
+/// Pause after an error that waiting does not cure, so that it does not fill the log.
+const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(5);
+/// How often a job is settled that Redis refuses to have settled, and the first pause; it doubles.
+const SETTLE_ATTEMPTS: u32 = 4;
+const SETTLE_PAUSE: Duration = Duration::from_secs(1);
+/// A job during which this many consumers have died is worked alone: others in the process should not die with it.
+const ISOLATE_FROM: u64 = 2;
+
+/// The spans of a job: one for log lines and, inside it, one for traces.
+struct Spans {
+    log: Span,
+    trace: Span,
+}
+
+impl Spans {
+    /// Runs inside both; what is spawned knows only the inner one of itself.
+    fn around<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
+        work.instrument(self.trace.clone())
+            .instrument(self.log.clone())
+    }
+}
+
+/// How an attempt at a job ended.
+enum AttemptEnd {
+    Consumed(anyhow::Result<Outcome>),
+    /// It is somebody else's.
+    Lost,
+    /// A step took too long.
+    Overdue,
+    /// The grace period is over.
+    Stopped,
+}
+
+impl Worker {
+    /// Works one job after the other until `stop`; `deadline` is the end of the grace period.
+    pub(super) async fn run_slot(
+        self: Arc<Self>,
+        slot: usize,
+        stop: CancellationToken,
+        deadline: CancellationToken,
+    ) {
+        while stop.run_until_cancelled(self.until_ready()).await.is_some() {
+            let asked = SystemTime::now();
+            // Never raced against `stop`: a cancelled claim could lose a job that Redis has already moved.
+            match self.queue.claim(slot, &stop).await {
+                Ok(Some((lease, fields))) => {
+                    let spans = self.spans(&lease, &fields, asked);
+                    let created_at = fields.get(field::CREATED_AT.as_bytes());
+                    if let Some(waited) = created_at.and_then(|at| wire::age_of(at)) {
+                        self.metrics.waited(waited);
+                    }
+                    let job = Job::new(lease, fields, self.policy.limits);
+                    spans.around(self.work(job, &spans, &deadline)).await;
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    error!(error = %error, "cannot claim jobs; trying again");
+                    let pause = tokio::time::sleep(PAUSE_AFTER_ERROR);
+                    stop.run_until_cancelled(pause).await;
+                }
+            }
+        }
+    }
+
+    /// Waits until jobs can be worked: the model server is not known to be down, and no job waits for memory.
+    async fn until_ready(&self) {
+        self.serving.is_up().await;
+        self.memory.until_free().await;
+    }
+
+    /// The spans of a job's whole time here.
+    fn spans(&self, lease: &Lease, fields: &RawFields, asked: SystemTime) -> Spans {
+        let (queue, slot) = (self.queue.name(), lease.slot());
+        let log = info_span!("job", job.key = %lease.key(), queue, slot);
+        let (key, server) = (lease.key().to_string(), self.queue.server_address());
+        let name = format!("process {queue}");
+        let trace =
+            info_span!(target: traces::TARGET, "process", otel.name = name, otel.kind = "consumer");
+        let context = job::trace_context(fields);
+        let job = JobSpan {
+            key: &key,
+            slot,
+            server: &server,
+            context: &context,
+        };
+        self.traces.begin(&trace, job, asked);
+        Spans { log, trace }
+    }
+
+    async fn work(&self, job: Job, spans: &Spans, deadline: &CancellationToken) {
+        let progress = job.progress();
+        let (crashes, attempts) = (progress.lease().crashes(), progress.attempts());
+        info!(crashes, attempts, "claimed a job");
+        if let Some(settlement) = self.before_work(&job) {
+            match self.settle(&progress, &settlement, deadline).await {
+                Ok(Settled::AlreadyDue) => {}
+                settled => return report(&progress, &settlement, settled),
+            }
+        }
+        let end = self.attempt(job, spans, deadline).await;
+        progress.end_work();
+        let settlement = self.settlement(&progress, end);
+        let began = Instant::now();
+        let settled = self.settle(&progress, &settlement, deadline).await;
+        self.ended(&progress, began.elapsed());
+        report(&progress, &settlement, settled);
+    }
+
+    /// What is to become of a job that is not worked now; nothing for most.
+    fn before_work(&self, job: &Job) -> Option<Settlement> {
+        let progress = job.progress();
+        let crashes = progress.lease().crashes();
+        if crashes >= self.policy.max_crashes {
+            warn!("{crashes} consumers have died while they worked the job: it is given up");
+            self.metrics.poisoned();
+            self.metrics.failed(&progress, ErrorClass::Crash);
+            let reason = error_report::text(&PoisonPill { crashes }.into(), Status::Started);
+            let class = ErrorClass::Crash;
+            return Some(Settlement::DeadLetter { reason, class });
+        }
+        match job.not_before() {
+            Ok(time) => time.map(Settlement::Reschedule),
+            Err(error) => Some(self.failure(&progress, &error)),
+        }
+    }
+
+    /// Lets the consumer work until it has ended, or must not go on.
+    async fn attempt(&self, job: Job, spans: &Spans, deadline: &CancellationToken) -> AttemptEnd {
+        let lease = job.progress().lease().clone();
+        tokio::select! {
+            consumed = self.consume(job, spans) => AttemptEnd::Consumed(consumed),
+            () = lease.lost().cancelled() => AttemptEnd::Lost,
+            () = lease.overdue().cancelled() => AttemptEnd::Overdue,
+            () = deadline.cancelled() => AttemptEnd::Stopped,
+        }
+    }
+
+    /// Lets the consumer work in a task of its own, so that even one that never yields holds up nothing but itself.
+    async fn consume(&self, job: Job, spans: &Spans) -> anyhow::Result<Outcome> {
+        let _shared;
+        let _alone;
+        if job.progress().lease().crashes() < ISOLATE_FROM {
+            _shared = self.isolation.read().await;
+        } else {
+            info!("the job is worked alone, as consumers have died with it");
+            _alone = self.isolation.write().await;
+        }
+        let consumer = Arc::clone(&self.consumer);
+        let work = async move {
+            consumer.check(&job)?;
+            consumer.consume(&job).await
+        };
+        let task = AbortOnDropHandle::new(tokio::spawn(spans.around(work)));
+        task.await.unwrap_or_else(|end| match end.try_into_panic() {
+            Ok(panic) => Err(Panicked(panic_message(panic.as_ref())).into()),
+            // Only a runtime that is shutting down cancels tasks, and then nobody waits for the outcome.
+            Err(end) => Err(end.into()),
+        })
+    }
+
+    fn settlement(&self, progress: &Progress, end: AttemptEnd) -> Settlement {
+        match end {
+            AttemptEnd::Consumed(Ok(Outcome::Done(output))) => Settlement::Done(output),
+            AttemptEnd::Consumed(Ok(Outcome::Wait(children))) => Settlement::Wait(children),
+            AttemptEnd::Consumed(Err(error)) => self.failure(progress, &error),
+            AttemptEnd::Overdue => {
+                let limit = progress.limit().unwrap_or_default();
+                let stage = progress.status();
+                self.failure(progress, &StageDeadline { stage, limit }.into())
+            }
+            AttemptEnd::Lost => Settlement::Release,
+            AttemptEnd::Stopped => {
+                info!("the grace period is over: returning the job to the queue");
+                Settlement::Release
+            }
+        }
+    }
+
+    /// Has the job retried if that may help and not all attempts are spent, else fails it.
+    fn failure(&self, progress: &Progress, error: &anyhow::Error) -> Settlement {
+        let class = error_report::class(error);
+        let reason = error_report::text(error, progress.status());
+        let (count, most) = match class {
+            ErrorClass::Crash => (progress.lease().crashes() + 1, self.policy.max_crashes),
+            _ => (progress.attempts() + 1, self.policy.max_attempts),
+        };
+        traces::failed(class.as_str(), &reason);
+        let (stage, text) = (progress.status(), format!("{error:#}"));
+        if class.is_transient() && count < most {
+            let after = self.policy.delay(class, count);
+            let after_s = after.as_secs_f64();
+            self.metrics.retried(progress, class);
+            warn!(%stage, %class, error = text, after_s, "the job failed; retrying it later");
+            return Settlement::Retry {
+                reason,
+                class,
+                after,
+            };
+        }
+        warn!(%stage, %class, error = text, "the job failed");
+        self.metrics.failed(progress, class);
+        if class.is_transient() {
+            Settlement::DeadLetter { reason, class }
+        } else {
+            Settlement::Fail { reason, class }
+        }
+    }
+
+    /// Settles a job. What Redis refuses is tried a few times more, with the work that was done; waiting for a Redis that is
+    /// away has no end.
+    async fn settle(
+        &self,
+        progress: &Progress,
+        settlement: &Settlement,
+        deadline: &CancellationToken,
+    ) -> Result<Settled, queue::Error> {
+        let mut pause = SETTLE_PAUSE;
+        for _ in 1..SETTLE_ATTEMPTS {
+            match self.try_to_settle(progress, settlement).await {
+                Err(error) if !deadline.is_cancelled() => {
+                    warn!(error = %error, "redis refuses to settle the job; trying again");
+                    let pausing = tokio::time::sleep(pause);
+                    deadline.run_until_cancelled(pausing).await;
+                    pause *= 2;
+                }
+                settled => return settled,
+            }
+        }
+        self.try_to_settle(progress, settlement).await
+    }
+
+    async fn try_to_settle(
+        &self,
+        progress: &Progress,
+        settlement: &Settlement,
+    ) -> Result<Settled, queue::Error> {
+        let is_end = matches!(
+            settlement,
+            Settlement::Done(_) | Settlement::Fail { .. } | Settlement::DeadLetter { .. }
+        );
+        // Children that stay are better than a job that does not end.
+        if is_end && let Err(error) = progress.expire_children(self.policy.child_lifetime).await {
+            warn!(error = %error, "could not set the expiry of the job's children");
+        }
+        progress.settle(settlement).await
+    }
+
+    /// Counts a job whose lease has ended; the last step took `commit`.
+    fn ended(&self, progress: &Progress, commit: Duration) {
+        self.metrics.ended(progress, commit);
+        let failure = progress.failure().map(ErrorClass::as_str);
+        self.traces.measure(progress.age(), failure, commit);
+    }
+}
+
+fn report(progress: &Progress, settlement: &Settlement, settled: Result<Settled, queue::Error>) {
+    match settled {
+        Ok(Settled::Committed | Settled::AlreadyDue) => match settlement {
+            Settlement::Wait(_) => info!("the job waits for the children that it has created"),
+            Settlement::Reschedule(until_ms) => info!(until_ms, "the job is scheduled for later"),
+            _ => info!(status = %progress.status(), "the job is settled"),
+        },
+        Ok(Settled::Gone) => {
+            warn!("the job's hash has vanished (expired or deleted): its result is dropped");
+        }
+        Ok(Settled::Moved | Settled::Lost) => {
+            warn!("the job went to another consumer: its result is dropped");
+        }
+        Err(error) => {
+            progress.lease().abandon();
+            error!(error = %error, "could not settle the job: that counts as a crash");
+        }
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
+}

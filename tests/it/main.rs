@@ -1,0 +1,82 @@
+//! The tests of the whole program, in one program: a table of contents.
+//!
+//! Each test starts the peers it needs on free ports, and consumers as processes of their own with an environment of their own,
+//! so that none of them meets another one's. `cargo test --release --all-features --test it fan_out::` runs one module.
+//! Recorded results (`golden`) and the chaos run (`chaos`) are programs of their own: the one is asked for by itself, the
+//! other wants the machine for itself.
+
+/// Redis, buckets, model servers, consumers and what else a Kiosk has.
+#[path = "../peers/mod.rs"]
+mod peers;
+
+// The sources themselves.
+
+/// Who may import whom.
+mod layers;
+
+/// What the Lua scripts quote, against the words of the wire.
+mod lua_words;
+
+// One client against servers that fail on demand.
+
+/// Buckets.
+mod storage;
+
+/// Model servers.
+mod serving;
+
+/// Passwords, users, databases and certificates of Redis.
+mod redis_access;
+
+/// The scripts of the queue in random order, with the invariants checked after each step.
+mod queue_model;
+
+// One job through the whole program.
+
+/// Cells in culture: the wire, kills, restarts, SIGTERM, broken entries of the queue.
+mod image_job;
+
+/// Cells in tissue.
+mod mesmer_job;
+
+/// Jobs that become many: archives, movies, spots.
+mod fan_out;
+
+/// Cells across the borders of tiles are whole.
+mod seams;
+
+// Many jobs, and what goes wrong.
+
+/// Retries, deaths, deadlines, absent peers, and the janitor and `fsck` that look after the rest.
+mod reliability;
+
+/// Python consumers beside ours, as parents and as children.
+mod mixed_fleet;
+
+// Files of other people.
+
+/// Images and archives, whole and damaged.
+mod real_files;
+
+/// Archives through the consumer of them.
+mod real_archives;
+
+/// Movies through the consumer of them.
+mod real_movies;
+
+// What operators see.
+
+/// The environment, and what is made of it.
+mod settings;
+
+/// `redis-consumer check`.
+mod check;
+
+/// Metrics, probes and the cost of deletion.
+mod metrics_and_probes;
+
+/// Traces, as a collector gets them.
+mod traces;
+
+/// `redis-consumer demo`, interrupted and killed too.
+mod demo;

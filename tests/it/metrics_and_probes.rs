@@ -1,0 +1,412 @@
+//! Metrics and probes of the real program, and what the chart asks of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use redis_consumer::serving::Method;
+use tonic::Code;
+
+use crate::peers;
+use crate::peers::cluster::{Cluster, Pod, PodSettings, eventually};
+use crate::peers::redis::{Redis, free_port};
+use crate::peers::scripted_http::{ScriptedHttp, answer};
+
+const INPUT: &str = "uploads/nuclei.png";
+const FIELDS: [(&str, &str); 2] = [("dimension_order", "XYC"), ("channels", "0,")];
+
+async fn cluster() -> Cluster {
+    let models = vec![peers::exact_models::model(
+        "nuclear",
+        "NuclearSegmentation:6",
+        [64, 64],
+    )];
+    let cluster = Cluster::with(Redis::start(), models).await;
+    cluster.put(
+        INPUT,
+        include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png"),
+    );
+    cluster
+}
+
+fn watched(pod: PodSettings) -> (u16, PodSettings) {
+    let port = free_port();
+    (
+        port,
+        pod.set("METRICS_PORT", &port.to_string())
+            .set("METRICS_HOST", "127.0.0.1"),
+    )
+}
+
+/// Status and body of a page; nothing if nobody answers.
+fn get(port: u16, path: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .ok()?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: pod\r\nConnection: close\r\n\r\n"
+    )
+    .ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let status = answer.split(' ').nth(1)?.parse().ok()?;
+    let (_, body) = answer.split_once("\r\n\r\n")?;
+    Some((status, body.to_owned()))
+}
+
+fn status(port: u16, path: &str) -> Option<u16> {
+    get(port, path).map(|(status, _)| status)
+}
+
+/// Samples by name and labels, such as `slots{state="free"}`, without the prefix.
+fn metrics(port: u16) -> BTreeMap<String, f64> {
+    let (status, text) = get(port, "/metrics").expect("metrics are served");
+    assert_eq!(status, 200);
+    assert!(text.ends_with("# EOF\n"), "{text}");
+    let samples = text
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| {
+            let (name, value) = line.rsplit_once(' ').expect("a sample has a value");
+            let name = name.strip_prefix("redis_consumer_").expect("one prefix");
+            (name.to_owned(), value.parse().expect("a number"))
+        });
+    samples.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_are_counted_by_how_they_ended() {
+    let cluster = cluster().await;
+    cluster.put("uploads/broken.png", b"\x89PNG\r\n\x1a\nbroken");
+    let (port, pod) = watched(cluster.pod("pod-1").set("MEMORY_BUDGET", "1Gi"));
+    let _pod = pod.start();
+    cluster.wait_done(&cluster.submit(INPUT, &FIELDS));
+    cluster.wait_done(&cluster.submit(INPUT, &FIELDS));
+    cluster.wait_failed(&cluster.submit("uploads/broken.png", &FIELDS));
+    let again = cluster.submit(INPUT, &FIELDS);
+    cluster.wait_done(&again);
+    let _: u32 = cluster.redis.ask(&["LPUSH", "segmentation", &again]);
+    let _: u32 = cluster
+        .redis
+        .ask(&["LPUSH", "segmentation", "segmentation:gone:1"]);
+    eventually("the queue is empty", || cluster.is_quiet());
+
+    let is_settled =
+        || metrics(port).get(r#"slots{queue="segmentation",state="busy"}"#) == Some(&0.0);
+    eventually("the slot is free", is_settled);
+    let found = metrics(port);
+    let of = |name: &str| {
+        *found
+            .get(name)
+            .unwrap_or_else(|| panic!("no {name} in {found:#?}"))
+    };
+    let labels = r#"queue="segmentation",type="image""#;
+    for (result, count) in [
+        ("done", 3.0),
+        ("failed", 1.0),
+        ("duplicate", 1.0),
+        ("invalid", 1.0),
+    ] {
+        assert_eq!(
+            of(&format!("jobs_total{{{labels},result=\"{result}\"}}")),
+            count,
+            "{result}"
+        );
+    }
+    assert_eq!(
+        of(&format!(
+            "job_failures_total{{{labels},stage=\"decode\",reason=\"invalid_input\"}}"
+        )),
+        1.0
+    );
+    let stages = [
+        "download",
+        "decode",
+        "preprocess",
+        "predict",
+        "postprocess",
+        "encode",
+        "zip",
+        "upload",
+        "commit",
+    ];
+    for stage in stages {
+        let count = of(&format!(
+            "stage_duration_seconds_count{{{labels},stage=\"{stage}\"}}"
+        ));
+        let of_all = ["download", "decode", "preprocess", "commit"].contains(&stage);
+        assert_eq!(count, if of_all { 4.0 } else { 3.0 }, "{stage}");
+    }
+    assert_eq!(
+        of(&format!(
+            "job_duration_seconds_count{{{labels},result=\"done\"}}"
+        )),
+        3.0
+    );
+    assert_eq!(of(&format!("queue_wait_seconds_count{{{labels}}}")), 4.0);
+    assert_eq!(of(&format!("pickup_seconds_count{{{labels}}}")), 4.0);
+    assert_eq!(
+        of(&format!("pixels_total{{{labels}}}")) % 3.0,
+        0.0,
+        "three images of the same size"
+    );
+    let model = r#"model="NuclearSegmentation",version="6""#;
+    let requests = of(&format!("predict_requests_total{{{model},code=\"OK\"}}"));
+    assert!(requests >= 3.0);
+    assert_eq!(
+        of(&format!("predict_batch_size_count{{{model}}}")),
+        requests
+    );
+    assert!(of(&format!("tiles_total{{{model}}}")) >= requests);
+    assert_eq!(
+        (
+            of("redis_up"),
+            of(&format!("model_server_up{{{model}}}")),
+            of("shutting_down")
+        ),
+        (1.0, 1.0, 0.0)
+    );
+    assert_eq!(
+        (of("memory_budget_bytes"), of("memory_inflight_bytes")),
+        (1_073_741_824.0, 0.0)
+    );
+    assert!(
+        of("last_fetch_timestamp_seconds") > 1.7e9 && of("last_beat_timestamp_seconds") > 1.7e9
+    );
+    assert!(of("redis_script_duration_seconds_count{script=\"ack\"}") >= 4.0);
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(
+        found
+            .keys()
+            .any(|name| name.starts_with(&format!("build_info{{version=\"{version}\"")))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_backlog_is_counted_and_its_age_is_told() {
+    let cluster = cluster().await;
+    let (port, pod) = watched(cluster.pod("pod-1"));
+    let _pod = pod.start();
+    eventually("it is ready", || status(port, "/readyz") == Some(200));
+    let of = |name: &str, state: &str| {
+        metrics(port)[&format!("{name}{{queue=\"segmentation\",state=\"{state}\"}}")]
+    };
+    assert_eq!(
+        (
+            of("queue_jobs", "waiting"),
+            of("oldest_job_age_seconds", "waiting")
+        ),
+        (0.0, 0.0)
+    );
+
+    cluster.models.faults().delay(Duration::from_secs(2));
+    let keys = [
+        cluster.submit(INPUT, &FIELDS),
+        cluster.submit(INPUT, &FIELDS),
+        cluster.submit(INPUT, &FIELDS),
+    ];
+    let _: u32 = cluster.redis.ask(&[
+        "ZADD",
+        "rc:delayed:segmentation",
+        "9999999999999",
+        "segmentation:later:1",
+    ]);
+    eventually("one of three is worked", || {
+        of("queue_jobs", "in_flight") == 1.0
+    });
+    assert_eq!(
+        (of("queue_jobs", "waiting"), of("queue_jobs", "delayed")),
+        (2.0, 1.0)
+    );
+    assert!(
+        of("oldest_job_age_seconds", "waiting") > 1e7,
+        "they were submitted years ago"
+    );
+    cluster.models.faults().delay(Duration::ZERO);
+    keys.iter().for_each(|key| drop(cluster.wait_done(key)));
+    assert_eq!(
+        (of("queue_jobs", "waiting"), of("queue_jobs", "dead")),
+        (0.0, 0.0)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn absent_peers_do_not_make_a_pod_unhealthy_and_a_stop_makes_it_unready() {
+    let mut cluster = cluster().await;
+    let (port, pod) = watched(cluster.pod("pod-1").set("SHUTDOWN_GRACE", "60"));
+    let mut pod = pod.start();
+    eventually("it is ready", || status(port, "/readyz") == Some(200));
+    assert_eq!(
+        (status(port, "/livez"), status(port, "/startupz")),
+        (Some(200), Some(200))
+    );
+    assert_eq!(status(port, "/nothing"), Some(404));
+
+    cluster.redis.kill();
+    assert_eq!(status(port, "/livez"), Some(200));
+    let found = metrics(port);
+    assert_eq!(found["redis_up"], 0.0);
+    assert!(
+        !found.keys().any(|name| name.starts_with("queue_jobs")),
+        "what is not known is not told"
+    );
+    cluster.redis.resume();
+    eventually("redis is seen again", || metrics(port)["redis_up"] == 1.0);
+    assert!(metrics(port)["redis_reconnects_total"] >= 1.0);
+
+    cluster.models.faults().delay(Duration::from_secs(3));
+    let key = cluster.submit(INPUT, &FIELDS);
+    let busy = || metrics(port)[r#"slots{queue="segmentation",state="busy"}"#] == 1.0;
+    eventually("a job is worked", busy);
+    cluster.models.faults().delay(Duration::ZERO);
+    pod.terminate();
+    eventually("it is unready", || status(port, "/readyz") == Some(503));
+    assert_eq!(status(port, "/livez"), Some(200));
+    assert_eq!(metrics(port)["shutting_down"], 1.0);
+    cluster.wait_done(&key);
+    assert!(pod.wait().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ninety_seconds_without_redis_do_not_make_a_pod_unhealthy_and_time_limits_hold_meanwhile() {
+    let mut cluster = cluster().await;
+    // Every pod's turn to look through all keys comes soon.
+    let pod = |name| {
+        cluster
+            .pod(name)
+            .set("LEASE_TIME", "2")
+            .set("PREDICT_TIMEOUT", "5")
+    };
+    let (port, pod) = watched(pod("pod-1"));
+    let pod = pod.start();
+    eventually("it is ready", || status(port, "/readyz") == Some(200));
+    cluster.models.faults().delay(Duration::from_secs(300));
+    let key = cluster.submit_to_model(INPUT, &FIELDS);
+    cluster.redis.kill();
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(90) {
+        let (code, text) = get(port, "/livez").expect("it is served");
+        assert_eq!(code, 200, "after {:?}: {text}", began.elapsed());
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    let late = "the job was still predicting after 5 s";
+    assert!(
+        pod.log().contains(late),
+        "its time limit has ended the job though Redis is away"
+    );
+    cluster.models.faults().delay(Duration::ZERO);
+    cluster.redis.resume();
+    cluster.wait(&key);
+    cluster.wait_done(&cluster.submit(INPUT, &FIELDS));
+    assert_eq!(status(port, "/livez"), Some(200));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_without_redis_is_not_ready_and_an_address_in_use_is_an_error() {
+    let mut cluster = cluster().await;
+    cluster.redis.kill();
+    let (port, pod) = watched(cluster.pod("pod-1"));
+    let _pod: Pod = pod.start();
+    eventually("it serves", || status(port, "/startupz") == Some(200));
+    assert_eq!(
+        (status(port, "/readyz"), status(port, "/livez")),
+        (Some(503), Some(200))
+    );
+
+    let mut second = cluster
+        .pod("pod-2")
+        .set("METRICS_PORT", &port.to_string())
+        .set("METRICS_HOST", "127.0.0.1")
+        .start();
+    assert!(!second.wait().success());
+    assert!(second.log().contains("METRICS_PORT"), "{}", second.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubernetes_is_told_whether_the_pod_is_busy() {
+    let cluster = cluster().await;
+    let api = ScriptedHttp::start(vec![answer("403 Forbidden", "", "{}")]).await;
+    let pod = cluster
+        .pod("pod-1")
+        .set("POD_DELETION_COST", "true")
+        .set("POD_NAMESPACE", "deepcell");
+    let pod = pod.set("KUBERNETES_API", &api.endpoint).start();
+    eventually("it was told", || !api.heads().is_empty());
+    assert!(
+        api.heads()[0].starts_with("PATCH /api/v1/namespaces/deepcell/pods/pod-1 "),
+        "{:?}",
+        api.heads()
+    );
+    eventually("a refusal is explained", || {
+        pod.log()
+            .contains("let the service account get and patch pods")
+    });
+    cluster.wait_done(&cluster.submit(INPUT, &FIELDS));
+}
+
+/// Names that charts, rules and documents use, and those that are served.
+#[tokio::test(flavor = "multi_thread")]
+async fn dashboards_alerts_and_documents_ask_for_what_is_served() {
+    let cluster = cluster().await;
+    let pod = cluster
+        .pod("pod-1")
+        .set("MAX_ATTEMPTS", "5")
+        .set("MAX_RETRY", "1")
+        .set("GRPC_BACKOFF", "0");
+    let (port, pod) = watched(pod.set("RETRY_BACKOFF", "0.2"));
+    let _pod = pod.start();
+    // Counters with open labels are there once something was counted.
+    cluster
+        .models
+        .faults()
+        .fail(Method::Predict, Code::ResourceExhausted, 6);
+    cluster.wait_done(&cluster.submit(INPUT, &FIELDS));
+    cluster.put("uploads/broken.png", b"broken");
+    cluster.wait_failed(&cluster.submit("uploads/broken.png", &FIELDS));
+    let (_, text) = get(port, "/metrics").expect("metrics are served");
+    let typed = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let mut served = BTreeSet::new();
+    for (name, kind) in typed.map(|line| line.split_once(' ').expect("a name and a type")) {
+        let suffixes: &[&str] = match kind {
+            "counter" => &["_total"],
+            "histogram" => &["_bucket", "_sum", "_count", ""],
+            "info" => &["_info"],
+            _ => &[""],
+        };
+        served.extend(suffixes.iter().map(|suffix| format!("{name}{suffix}")));
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files = [
+        "charts/redis-consumer/dashboards/redis-consumer.json",
+        "charts/redis-consumer/templates/prometheusrule.yaml",
+        "docs/metrics.md",
+    ];
+    for file in files {
+        let text = std::fs::read_to_string(root.join(file)).expect("it is there");
+        let mut asked = BTreeSet::new();
+        for (start, _) in text.match_indices("redis_consumer_") {
+            let name: String = text[start..]
+                .chars()
+                .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
+                .collect();
+            asked.insert(name);
+        }
+        assert!(asked.len() > 5, "{file} asks for metrics");
+        let missing: Vec<_> = asked.difference(&served).collect();
+        assert!(
+            missing.is_empty(),
+            "{file} asks for {missing:?}, served are {served:#?}"
+        );
+        if file.ends_with(".md") {
+            let listed = |name: &&String| {
+                !name.ends_with("_bucket") && !name.ends_with("_sum") && !name.ends_with("_count")
+            };
+            let unsaid: Vec<_> = served.difference(&asked).filter(listed).collect();
+            assert!(unsaid.is_empty(), "{file} does not mention {unsaid:?}");
+        }
+    }
+}

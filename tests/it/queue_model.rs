@@ -1,0 +1,409 @@
+//! The scripts of the queue in random interleavings, with the invariants checked after each step, on a real Redis.
+//!
+//! Consumers claim, send heartbeats, finish, retry, release, die and come back; leases expire; a Python janitor moves entries away
+//! under them; a Python consumer takes some; hashes expire. Time passes by setting scores, so that nothing waits.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use redis::FromRedisValue;
+use redis_consumer::queue::{Lease, Queue, QueueSettings, RedisSettings, RunAt, Settled};
+use tokio_util::sync::CancellationToken;
+
+use crate::peers::redis::Redis;
+
+const QUEUE: &str = "q";
+const CONSUMERS: usize = 3;
+const SLOTS: usize = 2;
+const JOBS: usize = 4;
+
+/// Something that happens. Numbers pick among what there is.
+#[derive(Clone, Debug)]
+enum Step {
+    Submit(usize),
+    Push(usize),
+    Claim(usize, usize),
+    Heartbeat(usize),
+    Finish(usize, usize, bool),
+    Retry(usize, usize),
+    Postpone(usize, usize),
+    Release(usize, usize),
+    Restart(usize),
+    Vanish(usize),
+    Reclaim(usize),
+    LeasesEnd,
+    DelaysEnd,
+    JanitorMoves(usize),
+    PythonTakes,
+    PythonFinishes,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (consumer, slot, job) = (0..CONSUMERS, 0..SLOTS, 0..JOBS);
+    prop_oneof![
+        3 => job.clone().prop_map(Step::Submit),
+        1 => job.clone().prop_map(Step::Push),
+        8 => (consumer.clone(), slot.clone()).prop_map(|(c, s)| Step::Claim(c, s)),
+        2 => consumer.clone().prop_map(Step::Heartbeat),
+        4 => (consumer.clone(), slot.clone(), any::<bool>()).prop_map(|(c, s, dead)| Step::Finish(c, s, dead)),
+        3 => (consumer.clone(), slot.clone()).prop_map(|(c, s)| Step::Retry(c, s)),
+        1 => (consumer.clone(), slot.clone()).prop_map(|(c, s)| Step::Postpone(c, s)),
+        2 => (consumer.clone(), slot.clone()).prop_map(|(c, s)| Step::Release(c, s)),
+        2 => consumer.clone().prop_map(Step::Restart),
+        1 => job.prop_map(Step::Vanish),
+        3 => consumer.prop_map(Step::Reclaim),
+        3 => Just(Step::LeasesEnd),
+        2 => Just(Step::DelaysEnd),
+        2 => any::<usize>().prop_map(Step::JanitorMoves),
+        1 => Just(Step::PythonTakes),
+        1 => Just(Step::PythonFinishes),
+    ]
+}
+
+/// A Redis and one connection to it, as thousands of questions are asked.
+struct Asker {
+    server: Redis,
+    connection: RefCell<redis::Connection>,
+}
+
+impl Asker {
+    fn ask<T: FromRedisValue>(&self, command: &[&str]) -> T {
+        let answer = redis::cmd(command[0])
+            .arg(&command[1..])
+            .query(&mut self.connection.borrow_mut());
+        answer.unwrap_or_else(|error| panic!("{command:?}: {error}"))
+    }
+
+    fn hash(&self, key: &str) -> HashMap<String, String> {
+        self.ask(&["HGETALL", key])
+    }
+
+    fn list(&self, key: &str) -> Vec<String> {
+        self.ask(&["LRANGE", key, "0", "-1"])
+    }
+
+    fn keys(&self, pattern: &str) -> Vec<String> {
+        self.ask(&["KEYS", pattern])
+    }
+}
+
+struct Consumer {
+    queue: Queue,
+    leases: [Option<Lease>; SLOTS],
+}
+
+struct Model<'r> {
+    redis: &'r Asker,
+    consumers: Vec<Consumer>,
+    /// What our commits left behind.
+    committed: HashMap<String, String>,
+    stop: CancellationToken,
+}
+
+fn key(job: usize) -> String {
+    format!("q:image, {job}:uuid")
+}
+
+impl<'r> Model<'r> {
+    fn new(redis: &'r Asker) -> Self {
+        let _: String = redis.ask(&["FLUSHALL"]);
+        let consumers = (0..CONSUMERS).map(|n| Consumer {
+            queue: queue(redis, n),
+            leases: [const { None }; SLOTS],
+        });
+        let stop = CancellationToken::new();
+        // Claims do not wait for jobs that are not there.
+        stop.cancel();
+        Self {
+            redis,
+            consumers: consumers.collect(),
+            committed: HashMap::new(),
+            stop,
+        }
+    }
+
+    async fn take(&mut self, step: &Step) -> Result<(), TestCaseError> {
+        let redis = self.redis;
+        match *step {
+            Step::Submit(job) => {
+                let key = key(job);
+                if redis.ask::<u32>(&["EXISTS", &key]) == 0 {
+                    self.committed.remove(&key);
+                    let _: u32 = redis.ask(&[
+                        "HSET",
+                        &key,
+                        "status",
+                        "new",
+                        "updated_at",
+                        "2023-07-12T16:31:13.123Z",
+                    ]);
+                    let _: u32 = redis.ask(&["LPUSH", QUEUE, &key]);
+                }
+            }
+            Step::Push(job) => {
+                let _: u32 = redis.ask(&["LPUSH", QUEUE, &key(job)]);
+            }
+            Step::Claim(consumer, slot) => {
+                let consumer = &mut self.consumers[consumer];
+                if consumer.leases[slot].is_none() {
+                    let claimed = consumer
+                        .queue
+                        .claim(slot, &self.stop)
+                        .await
+                        .expect("redis answers");
+                    consumer.leases[slot] = claimed.map(|(lease, _)| lease);
+                }
+            }
+            Step::Heartbeat(consumer) => self.consumers[consumer]
+                .queue
+                .heartbeat()
+                .await
+                .expect("redis answers"),
+            Step::Finish(consumer, slot, dead) => {
+                let Some(lease) = self.consumers[consumer].leases[slot].take() else {
+                    return Ok(());
+                };
+                let by = format!("{consumer} {slot} {}", lease.token());
+                let settled = finish(&lease, &by, dead).await;
+                if settled == Settled::Committed {
+                    let before = self.committed.insert(lease.key().to_string(), by.clone());
+                    prop_assert!(
+                        before.is_none(),
+                        "{} was finished twice: {before:?}",
+                        lease.key()
+                    );
+                    let again = finish(&lease, &by, dead).await;
+                    prop_assert_eq!(
+                        again,
+                        Settled::Committed,
+                        "a repeated commit is the same commit"
+                    );
+                }
+            }
+            Step::Retry(consumer, slot) => {
+                self.nack(consumer, slot, RunAt::After(Duration::from_secs(60)))
+                    .await
+            }
+            Step::Postpone(consumer, slot) => {
+                self.nack(consumer, slot, RunAt::Time(4_000_000_000_000))
+                    .await
+            }
+            Step::Release(consumer, slot) => {
+                if let Some(lease) = self.consumers[consumer].leases[slot].take() {
+                    lease.release().await.expect("redis answers");
+                }
+            }
+            Step::Restart(consumer) => {
+                let fresh = queue(redis, consumer);
+                fresh.recover().await.expect("redis answers");
+                self.consumers[consumer] = Consumer {
+                    queue: fresh,
+                    leases: [const { None }; SLOTS],
+                };
+            }
+            Step::Vanish(job) => {
+                let _: u32 = redis.ask(&["DEL", &key(job)]);
+                self.committed.remove(&key(job));
+            }
+            Step::Reclaim(consumer) => {
+                let _: u32 = redis.ask(&["DEL", "rc:rlock:q"]);
+                self.consumers[consumer]
+                    .queue
+                    .reclaim_expired()
+                    .await
+                    .expect("redis answers");
+            }
+            Step::LeasesEnd => self.set_scores("rc:lease:q"),
+            Step::DelaysEnd => self.set_scores("rc:delayed:q"),
+            Step::JanitorMoves(pick) => {
+                let mut lists = redis.keys("processing-q:*");
+                lists.sort();
+                if let Some(list) = lists.get(pick % lists.len().max(1)) {
+                    let entry = redis.list(list)[0].clone();
+                    let _: u32 = redis.ask(&["LREM", list, "1", &entry]);
+                    let _: u32 = redis.ask(&["LPUSH", QUEUE, &entry]);
+                }
+            }
+            Step::PythonTakes => {
+                let taken: Option<String> = redis.ask(&["RPOPLPUSH", QUEUE, "processing-q:python"]);
+                if let Some(job) = taken.filter(|job| redis.ask::<u32>(&["EXISTS", job]) == 1) {
+                    let _: u32 = redis.ask(&["HSET", &job, "updated_by", "python"]);
+                }
+            }
+            Step::PythonFinishes => {
+                for job in redis.list("processing-q:python") {
+                    let status: Option<String> = redis.ask(&["HGET", &job, "status"]);
+                    if status.is_some_and(|status| status == "new") {
+                        let _: u32 = redis.ask(&["HSET", &job, "status", "done"]);
+                    }
+                    let _: u32 = redis.ask(&["LREM", "processing-q:python", "1", &job]);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn nack(&mut self, consumer: usize, slot: usize, run_at: RunAt) {
+        if let Some(lease) = self.consumers[consumer].leases[slot].take() {
+            let fields = [("status", "new".to_owned())];
+            lease.nack(run_at, &fields).await.expect("redis answers");
+        }
+    }
+
+    fn set_scores(&self, zset: &str) {
+        for member in self.redis.ask::<Vec<String>>(&["ZRANGE", zset, "0", "-1"]) {
+            let _: u32 = self.redis.ask(&["ZADD", zset, "XX", "1", &member]);
+        }
+    }
+
+    fn check(&self) -> Result<(), TestCaseError> {
+        let redis = self.redis;
+        let mut kept: HashSet<String> = redis.list(QUEUE).into_iter().collect();
+        kept.extend(
+            redis
+                .keys("processing-q:*")
+                .iter()
+                .flat_map(|list| redis.list(list)),
+        );
+        kept.extend(redis.ask::<Vec<String>>(&["ZRANGE", "rc:delayed:q", "0", "-1"]));
+        for job in (0..JOBS).map(key) {
+            let hash = redis.hash(&job);
+            let Some(status) = hash.get("status") else {
+                prop_assert!(hash.is_empty(), "{job} is a stub: {hash:?}");
+                continue;
+            };
+            let is_final = status == "done" || status == "failed";
+            prop_assert!(
+                is_final || kept.contains(&job),
+                "I1: {job} is lost: {hash:?}"
+            );
+            let leases = self
+                .consumers
+                .iter()
+                .flat_map(|consumer| consumer.leases.iter().flatten());
+            let tokens: Vec<_> = leases
+                .filter(|lease| lease.key().to_string() == job)
+                .map(Lease::token)
+                .collect();
+            let holders = tokens
+                .iter()
+                .filter(|token| hash.get("rc_token").is_some_and(|held| held == **token))
+                .count();
+            prop_assert!(holders <= 1, "I2: {job} has {holders} holders");
+            if let Some(by) = self.committed.get(&job) {
+                prop_assert_eq!(hash.get("by"), Some(by), "I3: a final status was changed");
+            }
+        }
+        Ok(())
+    }
+
+    /// Nobody dies any more: everything comes to its end.
+    async fn settle(&mut self) -> Result<(), TestCaseError> {
+        for round in 0.. {
+            prop_assert!(round < 20, "it does not come to an end");
+            self.take(&Step::PythonFinishes).await?;
+            let slots: Vec<_> = (0..CONSUMERS)
+                .flat_map(|c| (0..SLOTS).map(move |s| (c, s)))
+                .collect();
+            for &(consumer, slot) in &slots {
+                self.take(&Step::Finish(consumer, slot, false)).await?;
+            }
+            for step in [
+                Step::LeasesEnd,
+                Step::DelaysEnd,
+                Step::Reclaim(0),
+                Step::DelaysEnd,
+            ] {
+                self.take(&step).await?;
+                self.check()?;
+            }
+            for &(consumer, slot) in &slots {
+                self.take(&Step::Claim(consumer, slot)).await?;
+                self.check()?;
+            }
+            let idle = self
+                .consumers
+                .iter()
+                .all(|consumer| consumer.leases.iter().all(Option::is_none));
+            let left = ["q", "rc:lease:q", "rc:delayed:q"]
+                .iter()
+                .any(|key| self.redis.ask::<u32>(&["EXISTS", key]) == 1);
+            if idle && !left {
+                break;
+            }
+        }
+        let lists = self.redis.keys("processing-q:*");
+        let left: Vec<_> = lists
+            .iter()
+            .map(|list| (list, self.redis.list(list)))
+            .collect();
+        prop_assert!(left.is_empty(), "I6: {left:?}");
+        let unfinished = (0..JOBS)
+            .map(key)
+            .filter_map(|job| self.redis.hash(&job).remove("status"));
+        for status in unfinished {
+            prop_assert!(
+                status == "done" || status == "failed",
+                "a job is still {status}"
+            );
+        }
+        Ok(())
+    }
+}
+
+async fn finish(lease: &Lease, by: &str, dead: bool) -> Settled {
+    let fields = [("by", by.to_owned())];
+    let settled = if dead {
+        lease.dead_letter(&fields).await
+    } else {
+        lease.ack(&fields).await
+    };
+    settled.expect("redis answers")
+}
+
+fn queue(redis: &Asker, consumer: usize) -> Queue {
+    let server = RedisSettings::plain("127.0.0.1", redis.server.port());
+    let settings = QueueSettings::new(server, QUEUE, &format!("pod-{consumer}"));
+    Queue::new(QueueSettings {
+        slots: SLOTS,
+        idle_wait: Duration::ZERO,
+        ..settings
+    })
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test's own switch")]
+fn no_interleaving_breaks_an_invariant() {
+    let server = Redis::start_in_memory();
+    let redis = Asker {
+        connection: RefCell::new(server.connection()),
+        server,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let cases = std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(150);
+    let mut runner = TestRunner::new(Config {
+        cases,
+        failure_persistence: None,
+        ..Config::default()
+    });
+    let result = runner.run(&prop::collection::vec(step(), 1..60), |steps| {
+        runtime.block_on(async {
+            let mut model = Model::new(&redis);
+            for step in &steps {
+                model.take(step).await?;
+                model.check()?;
+            }
+            model.settle().await
+        })
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
+}
