@@ -6,13 +6,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::failure::TooLarge;
-use crate::settings::Reader;
+use crate::settings::{Bytes, Loader};
 
 /// What one permit stands for; a semaphore counts to 2^32 at once.
 const UNIT: u64 = 64 << 10;
 
 /// Share of the container's limit that jobs may take, in per cent; the rest is for the program and its buffers.
 const SHARE: u64 = 80;
+
+crate::settings! {
+    /// The memory of all jobs together.
+    struct MemoryVariables {
+        /// Memory for all running jobs together, in bytes; 0 means no limit.
+        memory_budget: Bytes = default_budget() => "80 % of the container's limit",
+    }
+}
 
 /// The memory that jobs share. Clones share it too.
 #[derive(Clone)]
@@ -48,12 +56,10 @@ impl Drop for Place {
 }
 
 impl Memory {
-    /// Reads `MEMORY_BUDGET`.
-    pub fn load(reader: &mut Reader<'_>) -> Self {
-        let default = container_limit().map_or(0, |limit| limit / 100 * SHARE);
-        let doc =
-            "memory for all jobs at once (default: 80 % of the container's limit); 0 is no limit";
-        Self::new(reader.bytes("MEMORY_BUDGET", default, doc))
+    /// Loads `MEMORY_BUDGET`.
+    pub fn load(loader: &mut Loader<'_>) -> Self {
+        let MemoryVariables { memory_budget } = loader.load();
+        Self::new(memory_budget.0)
     }
 
     /// This many bytes; 0 is no bound.
@@ -164,6 +170,11 @@ impl Reservation {
 
 fn units(bytes: u64) -> u32 {
     u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX)
+}
+
+/// The share of the container's limit, or no limit.
+fn default_budget() -> Bytes {
+    Bytes(container_limit().map_or(0, |limit| limit / 100 * SHARE))
 }
 
 /// The memory that the container may take, if that is limited.

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 /// A module at the top of the tree, and the modules of the crate it may name.
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("settings", &[]),
+    ("settings", &["settings"]),
+    ("logging", &["settings", "traces"]),
     ("failure", &[]),
     ("metrics", &[]),
     ("traces", &["settings"]),
@@ -90,7 +91,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Modules that wire others together and may use anything.
-const ROOTS: [&str; 6] = ["lib", "main", "cli", "daemon", "demo", "ops"];
+const ROOTS: [&str; 7] = [
+    "lib",
+    "main",
+    "cli",
+    "configuration",
+    "daemon",
+    "demo",
+    "ops",
+];
 
 /// Modules that know arrays only.
 const PURE: [&str; 3] = ["analysis", "images", "tracking"];

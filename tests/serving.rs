@@ -12,7 +12,7 @@ use redis_consumer::serving::{
     Client, DataType, Encoding, Error, Input, MetadataCache, Method, Model, ModelId, ModelServer,
     ServingSettings, Signature, encode,
 };
-use redis_consumer::settings::{Env, Reader};
+use redis_consumer::settings::{Env, Loader};
 use tonic::Code;
 
 /// A model with the input `image` `[-1, 2, 2, 1]` and two outputs: `b_same` is the image, `a_half` half of it.
@@ -58,9 +58,9 @@ fn settings(host: &str, port: u16, more: &[(&str, &str)]) -> ServingSettings {
         ("GRPC_TIMEOUT", "10"),
     ];
     let env: Env = usual.iter().chain(more).copied().collect();
-    let mut reader = Reader::new(&env);
-    let settings = ServingSettings::load(&mut reader);
-    reader.finish().expect("good settings");
+    let mut loader = Loader::new(&env);
+    let settings = ServingSettings::load(&mut loader);
+    loader.finish().expect("good settings");
     settings
 }
 

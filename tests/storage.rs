@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use canned::{Answer, Canned, answer};
-use redis_consumer::settings::{Env, Reader};
+use redis_consumer::settings::{Env, Loader};
 use redis_consumer::storage::{Error, Storage, StorageSettings, Upload};
 use s3::{Fault, S3Server};
 
@@ -52,9 +52,9 @@ fn quick() -> Vec<(String, String)> {
 }
 
 fn open_env(env: Env) -> Storage {
-    let mut reader = Reader::new(&env);
-    let settings = StorageSettings::load(&mut reader);
-    reader.finish().expect("usable settings");
+    let mut loader = Loader::new(&env);
+    let settings = StorageSettings::load(&mut loader);
+    loader.finish().expect("usable settings");
     Storage::open(&settings).expect("a client")
 }
 

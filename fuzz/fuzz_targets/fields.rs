@@ -10,7 +10,7 @@ use redis_consumer::images::output::ResultName;
 use redis_consumer::images::to_bxyc;
 use redis_consumer::serving::proto::tensorflow::TensorProto;
 use redis_consumer::serving::{ModelId, Signature, decode};
-use redis_consumer::settings::{Env, Reader};
+use redis_consumer::settings::{Env, Loader};
 use redis_consumer::storage::StorageSettings;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -33,7 +33,7 @@ fuzz_target!(|bytes: &[u8]| {
         .map(|(name, value)| (name, value.to_owned()))
         .into_iter()
         .collect();
-    let mut reader = Reader::new(&env);
-    let _ = StorageSettings::load(&mut reader);
-    let _ = reader.finish();
+    let mut loader = Loader::new(&env);
+    let _ = StorageSettings::load(&mut loader);
+    let _ = loader.finish();
 });

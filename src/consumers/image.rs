@@ -30,8 +30,8 @@ pub const KIND: Kind = Kind {
     aliases: &["segmentation"],
     about: "segments the cells of one image",
     queue_suffix: "",
-    configure: |reader| {
-        let settings = Arc::new(ImageSettings::load(reader));
+    configure: |loader| {
+        let settings = Arc::new(ImageSettings::load(loader));
         Box::new(|clients| {
             Box::new(Image {
                 settings,

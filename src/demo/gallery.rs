@@ -14,7 +14,7 @@ use super::{glyphs, lineage_tree, model_server, overlay, palette, sample_movie, 
 use crate::applications::{Application, Compartment, Model, TensorModel, Tracked, Tracker};
 use crate::images::{self, Limits};
 use crate::serving::{Client, ModelId, ModelServer, ServingSettings};
-use crate::settings::{Env, Reader};
+use crate::settings::{Env, Loader};
 
 /// Longer side of a panel in pixels, about.
 const SIDE: f64 = 400.0;
@@ -88,7 +88,7 @@ impl Models {
         ]
         .into_iter()
         .collect();
-        let client = Client::new(ServingSettings::load(&mut Reader::new(&env)), None);
+        let client = Client::new(ServingSettings::load(&mut Loader::new(&env)), None);
         Ok(Self {
             server,
             client,

@@ -25,9 +25,19 @@ use self::probes::Probes;
 use crate::memory::Memory;
 use crate::queue::Queue;
 use crate::serving;
-use crate::settings::Reader;
+use crate::settings::Loader;
 use crate::storage::Storage;
 use crate::worker::Signs;
+
+crate::settings! {
+    /// Metrics and probes.
+    struct MonitorVariables {
+        /// Port for `/metrics`, `/livez`, `/readyz` and `/startupz`; 0 serves none of them.
+        metrics_port: u16 = 0,
+        /// Address of this machine on which they are served.
+        metrics_host: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    }
+}
 
 /// Where metrics and probes are served.
 #[derive(Clone, Copy, Debug)]
@@ -54,16 +64,12 @@ pub(crate) struct Monitor {
 }
 
 impl MonitorSettings {
-    /// Reads `METRICS_PORT` and `METRICS_HOST`.
-    pub(crate) fn load(reader: &mut Reader<'_>) -> Self {
-        let doc = "port for /metrics, /livez, /readyz and /startupz; 0 serves none";
-        let port = reader.parsed("METRICS_PORT", 0_u16, doc);
-        let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        let host = reader.parsed(
-            "METRICS_HOST",
-            any,
-            "address of this machine on which they are served",
-        );
+    /// Loads `METRICS_PORT` and `METRICS_HOST`.
+    pub(crate) fn load(loader: &mut Loader<'_>) -> Self {
+        let MonitorVariables {
+            metrics_port: port,
+            metrics_host: host,
+        } = loader.load();
         Self {
             address: (port > 0).then_some(SocketAddr::new(host, port)),
         }

@@ -2,20 +2,16 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::queues;
-use crate::queue::{Keyspace, RedisSettings};
-use crate::settings::{Env, Reader};
+use super::{connect, queues};
 
 /// Puts the delayed and parked jobs of all queues of the settings back.
 pub(crate) async fn drain(stop: CancellationToken) -> anyhow::Result<()> {
-    let env = Env::from_process();
-    let mut reader = Reader::new(&env);
-    let server = RedisSettings::load(&mut reader);
-    let queues = queues(&mut reader);
-    reader.finish()?;
-    let keyspace = Keyspace::new(&server);
-    for queue in queues {
-        let Some(drained) = stop.run_until_cancelled(keyspace.drain(&queue)).await else {
+    let connected = connect(queues)?;
+    for queue in connected.settings {
+        let Some(drained) = stop
+            .run_until_cancelled(connected.keyspace.drain(&queue))
+            .await
+        else {
             return Ok(());
         };
         let (delayed, parked) = drained?;

@@ -6,11 +6,9 @@ use std::process::ExitCode;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use crate::queue::{self, Keyspace, RedisSettings};
-use crate::settings::{Env, Reader};
-
-/// Something is wrong, and was not mended.
-const FOUND: u8 = 4;
+use super::{Connected, connect};
+use crate::cli::exit_code;
+use crate::queue;
 
 #[derive(Args)]
 pub(crate) struct FsckArguments {
@@ -27,12 +25,11 @@ pub(crate) async fn fsck(
     arguments: FsckArguments,
     stop: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
-    let env = Env::from_process();
-    let mut reader = Reader::new(&env);
-    let server = RedisSettings::load(&mut reader);
-    let lease = queue::lease(&mut reader);
-    reader.finish()?;
-    let keyspace = Keyspace::new(&server);
+    let Connected {
+        keyspace,
+        settings: lease,
+        ..
+    } = connect(queue::lease)?;
     let work = async {
         let findings = keyspace.check().await?;
         let mut left = 0;
@@ -63,7 +60,7 @@ pub(crate) async fn fsck(
         anyhow::Ok(if left == 0 {
             ExitCode::SUCCESS
         } else {
-            ExitCode::from(FOUND)
+            ExitCode::from(exit_code::FOUND)
         })
     };
     stop.run_until_cancelled(work)

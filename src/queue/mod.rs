@@ -40,7 +40,7 @@ pub use self::metadata::MetadataStore;
 use self::metrics::QueueMetrics;
 pub use self::rescue::{Recovered, Restored};
 pub use self::settings::{Login, QueueSettings, RedisSettings, Tls};
-pub(crate) use self::settings::{QueueName, lease};
+pub(crate) use self::settings::{QueueName, WorkQueue, lease};
 use crate::traces;
 
 /// The longest a blocking wait stays inside Redis.

@@ -303,11 +303,11 @@ fn bare(host: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::{Env, Reader};
+    use crate::settings::{Env, Loader};
 
     fn pool(ports: &[u16]) -> Pool {
         let env: Env = [("TF_HOST", "127.0.0.1")].into_iter().collect();
-        let pool = Pool::new(ServingSettings::load(&mut Reader::new(&env)));
+        let pool = Pool::new(ServingSettings::load(&mut Loader::new(&env)));
         pool.replace(addresses(ports)).expect("addresses are fine");
         pool
     }
@@ -382,7 +382,7 @@ mod tests {
     fn addresses_of_six_groups_get_their_brackets() {
         for host in ["::1", "[::1]"] {
             let env: Env = [("TF_HOST", host), ("TF_PORT", "9")].into_iter().collect();
-            let settings = ServingSettings::load(&mut Reader::new(&env));
+            let settings = ServingSettings::load(&mut Loader::new(&env));
             assert_eq!(
                 origin(&settings).expect("an address").to_string(),
                 "http://[::1]:9/"

@@ -9,7 +9,7 @@ use redis_consumer::images::{
     AxesError, ModelInput, detect_dimension_order, to_bxyc, validate_model_input,
 };
 use redis_consumer::serving::{Client, Input, Method, ModelServer, ServingSettings, Signature};
-use redis_consumer::settings::{Env, Reader};
+use redis_consumer::settings::{Env, Loader};
 use serde_json::{Value, json};
 
 use crate::cases::{Case, Verdict};
@@ -179,7 +179,7 @@ async fn serve(case: &Case) -> Result<(ModelServer, Model), String> {
     ]
     .into_iter()
     .collect();
-    let client = Client::new(ServingSettings::load(&mut Reader::new(&env)), None);
+    let client = Client::new(ServingSettings::load(&mut Loader::new(&env)), None);
     let model = Model::load(&client, &MODEL.parse().expect("it is a model's name"))
         .await
         .map_err(text)?;

@@ -18,7 +18,7 @@ use redis_consumer::images::{
 use redis_consumer::serving::{
     Client, Input, MetadataCache, ModelId, ModelServer, ServingSettings, Signature,
 };
-use redis_consumer::settings::{Env, Reader};
+use redis_consumer::settings::{Env, Loader};
 use redis_consumer::storage::archive;
 use serde_json::{Value, json};
 
@@ -110,7 +110,7 @@ async fn predict(case: &Case) -> Outcome {
     // The reference's stand-in takes images of any size, whatever its metadata say.
     let metadata = Metadata(Signature::new(vec![Input::float("image", &shape)]).to_json());
     let client = Client::new(
-        ServingSettings::load(&mut Reader::new(&env)),
+        ServingSettings::load(&mut Loader::new(&env)),
         Some(Arc::new(metadata)),
     );
     let model = Model::load(&client, &id).await.map_err(refused)?;

@@ -13,7 +13,7 @@ use redis_consumer::images::{self, Limits, TrackFile, encode_tiff};
 use redis_consumer::serving::{
     Client, Input, Method, Model, ModelId, ModelServer, Seen, ServingSettings, Signature,
 };
-use redis_consumer::settings::{Env, Reader};
+use redis_consumer::settings::{Env, Loader};
 use redis_consumer::storage::archive;
 use redis_consumer::tracking::{
     Appearance, Borders, Crop, Lineage, Movie, Tracks, adjacency, cost_matrix, frame_features,
@@ -736,7 +736,7 @@ async fn serve(models: Vec<Model>) -> Result<(ModelServer, Client), Failure> {
     let env: Env = [("TF_HOST", host), ("TF_PORT", port)].into_iter().collect();
     Ok((
         server,
-        Client::new(ServingSettings::load(&mut Reader::new(&env)), None),
+        Client::new(ServingSettings::load(&mut Loader::new(&env)), None),
     ))
 }
 
