@@ -58,12 +58,12 @@ pub(crate) async fn fsck(
             }
         }
         anyhow::Ok(if left == 0 {
-            ExitCode::SUCCESS
+            ExitCode::from(exit_code::SUCCESS)
         } else {
             ExitCode::from(exit_code::FOUND)
         })
     };
     stop.run_until_cancelled(work)
         .await
-        .unwrap_or(Ok(ExitCode::FAILURE))
+        .unwrap_or(Ok(ExitCode::from(exit_code::FAILURE)))
 }
