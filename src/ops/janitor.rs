@@ -136,35 +136,9 @@ pub(crate) async fn janitor(
     };
     info!(queues = janitor.settings.queues.join(","), liveness = %Word(janitor.settings.liveness), "the janitor looks after");
     if arguments.once {
-        let Some(round) = stop.run_until_cancelled(janitor.round()).await else {
-            return Ok(());
-        };
-        let Round {
-            requeued,
-            dropped,
-            kept,
-        } = round.context("the round is incomplete")?;
-        println!("{requeued} requeued, {dropped} dropped, {kept} left with their consumers");
-        return Ok(());
+        return janitor.run_once(stop).await;
     }
-    loop {
-        match stop.run_until_cancelled(janitor.round()).await {
-            None => return Ok(()),
-            Some(Ok(round)) if round.requeued + round.dropped > 0 => {
-                info!(?round, "put things in order")
-            }
-            Some(Ok(_)) => {}
-            Some(Err(error)) => error!(
-                error = format!("{error:#}"),
-                "the round is incomplete; the next one goes on"
-            ),
-        }
-        stop.run_until_cancelled(tokio::time::sleep(janitor.settings.interval))
-            .await;
-        if stop.is_cancelled() {
-            return Ok(());
-        }
-    }
+    janitor.run(stop).await
 }
 
 struct Janitor {
@@ -174,6 +148,40 @@ struct Janitor {
 }
 
 impl Janitor {
+    async fn run_once(&self, stop: CancellationToken) -> anyhow::Result<()> {
+        let Some(round) = stop.run_until_cancelled(self.round()).await else {
+            return Ok(());
+        };
+        let Round {
+            requeued,
+            dropped,
+            kept,
+        } = round.context("the round is incomplete")?;
+        println!("{requeued} requeued, {dropped} dropped, {kept} left with their consumers");
+        Ok(())
+    }
+
+    async fn run(&self, stop: CancellationToken) -> anyhow::Result<()> {
+        loop {
+            match stop.run_until_cancelled(self.round()).await {
+                None => return Ok(()),
+                Some(Ok(round)) if round.requeued + round.dropped > 0 => {
+                    info!(?round, "put things in order")
+                }
+                Some(Ok(_)) => {}
+                Some(Err(error)) => error!(
+                    error = format!("{error:#}"),
+                    "the round is incomplete; the next one goes on"
+                ),
+            }
+            stop.run_until_cancelled(tokio::time::sleep(self.settings.interval))
+                .await;
+            if stop.is_cancelled() {
+                return Ok(());
+            }
+        }
+    }
+
     async fn round(&self) -> anyhow::Result<Round> {
         let mut round = Round::default();
         // Leases need nobody's word but that of Redis, so they come first.
