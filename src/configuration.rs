@@ -14,8 +14,8 @@ use crate::storage::StorageSettings;
 use crate::traces::{TraceSettings, Traces, WorkerIdentity};
 use crate::worker::RetryPolicy;
 
-/// Variables that only consumers before 0.5 read.
-const REMOVED_VARIABLES: [&str; 8] = [
+/// Variables that only consumers before 0.5 read; a warning names those that are set.
+pub(crate) const REMOVED_VARIABLES: [&str; 8] = [
     "HASH_PREFIX",
     "CUTS",
     "DP_HOST",

@@ -74,20 +74,20 @@ pub fn run(registry: Registry) -> ExitCode {
         }
     };
     let result = match arguments.command.unwrap_or(Command::Consume) {
-        Command::Consume => consume(&registry).map(done),
-        Command::Settings { reference: true } => reference::show(&registry).map(done),
-        Command::Settings { reference: false } => show_settings::show(&registry).map(done),
-        Command::Consumers => list_consumers(&registry).map(done),
-        Command::Janitor(arguments) => block_on(|stop| ops::janitor(arguments, stop)).map(done),
-        Command::PromoteDelayed => block_on(ops::promote_delayed).map(done),
+        Command::Consume => consume(&registry).map(success),
+        Command::Settings { reference: true } => reference::show(&registry).map(success),
+        Command::Settings { reference: false } => show_settings::show(&registry).map(success),
+        Command::Consumers => list_consumers(&registry).map(success),
+        Command::Janitor(arguments) => block_on(|stop| ops::janitor(arguments, stop)).map(success),
+        Command::PromoteDelayed => block_on(ops::promote_delayed).map(success),
         Command::Check(arguments) => block_on(|stop| ops::check(registry, arguments, stop)),
         Command::Fsck(arguments) => block_on(|stop| ops::fsck(arguments, stop)),
-        Command::Bench(arguments) => block_on(|stop| ops::bench(arguments, stop)).map(done),
+        Command::Bench(arguments) => block_on(|stop| ops::bench(arguments, stop)).map(success),
     };
     result.unwrap_or_else(|error| failed(&error))
 }
 
-fn done((): ()) -> ExitCode {
+fn success(_: ()) -> ExitCode {
     ExitCode::from(exit_code::SUCCESS)
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, REMOVED_VARIABLES};
 use crate::consumer::Registry;
 use crate::ops;
 use crate::settings::{Env, Field, Loader, NOT_SET, Owner};
@@ -17,8 +17,6 @@ All settings are environment variables. Empty values and placeholders (`NA`, `sp
 one that is set but empty is off. Sizes take `K`, `M`, `G` (powers of 1000) and `Ki`, `Mi`, `Gi` (powers of 1024); times take \
 fractions. `redis-consumer settings` shows what is in force and where it came from; `redis-consumer check` also tests Redis, \
 the bucket and the models.
-
-Variables that only consumers before 0.5 read have no effect; a warning names them.
 ";
 
 /// Prints all settings as Markdown.
@@ -42,7 +40,10 @@ fn markdown(registry: &Registry) -> String {
     // A stable sort: all consumers first, and within a section the order in which settings are read.
     owners.sort_by_key(|shared| (everywhere - shared.kinds.len(), shared.kinds.clone()));
 
-    let mut text = HEAD.to_owned();
+    let mut text = format!(
+        "{HEAD}\nOnly consumers before 0.5 read `{}`; these have no effect, and a warning names those that are set.\n",
+        REMOVED_VARIABLES.join("`, `")
+    );
     for section in owners.chunk_by(|one, next| one.kinds == next.kinds) {
         text += &format!("\n## {}\n", title(&section[0].kinds));
         text.extend(section.iter().map(|shared| table(&shared.owner)));

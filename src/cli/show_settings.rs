@@ -35,7 +35,7 @@ fn width<'t>(texts: impl Iterator<Item = &'t str>) -> usize {
 fn origin(setting: &Setting) -> String {
     match &setting.origin {
         Origin::Default => "default".to_owned(),
-        Origin::Variable(name) if *name == setting.name => "environment".to_owned(),
+        Origin::Variable(_) if setting.is_set() => "environment".to_owned(),
         Origin::Variable(name) => format!("from {name}"),
     }
 }

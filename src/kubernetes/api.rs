@@ -19,7 +19,7 @@ crate::settings! {
     /// The API of Kubernetes.
     struct KubernetesVariables {
         /// Address of the Kubernetes API, such as `http://127.0.0.1:8001` for `kubectl proxy`.
-        kubernetes_api: Option<String> = None => "that of the cluster, if inside one",
+        kubernetes_api: Option<String> = None => "inside a cluster, its own",
         /// Address of the cluster's API. Kubernetes sets it in every pod.
         kubernetes_service_host: Option<String> = None,
         /// Port of the cluster's API. Kubernetes sets it in every pod.

@@ -18,7 +18,7 @@ use crate::consumer::{Clients, ModelInputs, ModelRequirement, Registry};
 use crate::memory::MemoryBudget;
 use crate::queue::{Queue, QueueStats, ServerInfo};
 use crate::serving::{self, Signature};
-use crate::settings::{Env, Loaded, Origin, Problems};
+use crate::settings::{Env, Loaded, Problems};
 use crate::storage::{self, Storage, StorageSettings};
 
 /// Longest time for one question to a peer.
@@ -104,7 +104,7 @@ pub(crate) async fn check(
                 .await
                 .is_none()
             {
-                return Ok(ExitCode::FAILURE);
+                return Ok(ExitCode::from(exit_code::FAILURE));
             }
             if report.count(Verdict::Wrong) > 0 {
                 exit_code::FOUND
@@ -186,10 +186,7 @@ async fn look(configuration: Configuration, report: &mut Report) {
         mut serving,
         ..
     } = configuration;
-    let set = settings
-        .iter()
-        .filter(|setting| setting.origin != Origin::Default)
-        .count();
+    let set = settings.iter().filter(|setting| setting.is_set()).count();
     report.ok(
         "settings",
         format!(

@@ -33,7 +33,7 @@ pub(crate) async fn fsck(
     } = connect(queue::lease_time)?;
     let work = check(&admin, &arguments, lease);
     let work = stop.run_until_cancelled(work).await;
-    work.unwrap_or(Ok(ExitCode::FAILURE))
+    work.unwrap_or(Ok(ExitCode::from(exit_code::FAILURE)))
 }
 
 async fn check(
@@ -57,7 +57,7 @@ async fn check(
         }
     }
     Ok(if left == 0 {
-        ExitCode::SUCCESS
+        ExitCode::from(exit_code::SUCCESS)
     } else {
         ExitCode::from(exit_code::FOUND)
     })

@@ -50,7 +50,7 @@ pub struct Owner {
 
 impl Owner {
     /// The owner of the settings of a type.
-    pub fn of<T: Declared>() -> Self {
+    pub(super) fn of<T: Declared>() -> Self {
         Self {
             about: T::ABOUT.trim_ascii(),
             fields: T::FIELDS,

@@ -34,13 +34,13 @@ impl Env {
     }
 
     /// The value of a variable, unless it is empty or a placeholder such as `NA`.
-    pub fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let value = self.0.get(name)?.trim();
         (!value.is_empty() && !is_placeholder(value)).then_some(value)
     }
 
     /// Whether a variable is there at all, whatever it holds.
-    pub fn contains(&self, name: &str) -> bool {
+    pub(super) fn contains(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 }

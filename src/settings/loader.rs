@@ -28,6 +28,13 @@ pub struct Setting {
     pub text: &'static str,
 }
 
+impl Setting {
+    /// Whether the variable itself is set.
+    pub(crate) fn is_set(&self) -> bool {
+        matches!(&self.origin, Origin::Variable(name) if *name == self.name)
+    }
+}
+
 /// One variable that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name}: {message}")]
@@ -115,11 +122,6 @@ impl<'e> Loader<'e> {
             text: field.line(),
         });
         value
-    }
-
-    /// Whether a variable has a value, be it a right one or not.
-    pub fn is_set(&self, name: &str) -> bool {
-        self.env.get(name).is_some()
     }
 
     /// Shows another value for a declared variable, where a rule over several variables has found one; the origin stays.

@@ -148,6 +148,82 @@ fn every_mistake_is_named_at_once_with_status_64() {
 }
 
 #[test]
+fn a_mistake_says_the_value_and_what_would_be_right() {
+    let output = settings(&[
+        ("STORAGE_BUCKET", "s3://bucket"),
+        ("METRICS_PORT", "70000"),
+        ("GRPC_TIMEOUT", "-1"),
+        ("MODEL_SELECTION", "guess"),
+    ]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(
+        text,
+        "redis-consumer: wrong settings:\n  \
+         GRPC_TIMEOUT: `-1` cannot be used: expected 0 seconds or more\n  \
+         MODEL_SELECTION: `guess` cannot be used: expected auto, hash or env\n  \
+         METRICS_PORT: `70000` cannot be used: expected a whole number from 0 to 65535\n"
+    );
+}
+
+#[test]
+fn a_mistake_does_not_give_a_secret_away() {
+    let output = settings(&[
+        ("STORAGE_BUCKET", "s3://bucket"),
+        ("AWS_ACCESS_KEY_ID", "a-secret-that-nobody-sees"),
+    ]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        text.contains("AWS_SECRET_ACCESS_KEY") && !text.contains("nobody-sees"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_value_from_an_older_name_says_so() {
+    let table = shown(&[
+        ("STORAGE_BUCKET", "s3://bucket"),
+        ("AWS_DEFAULT_REGION", "eu-west-1"),
+        ("CONSUMER_TYPE", "multiplex"),
+        ("MULTIPLEX_MODEL", "Tissue:1"),
+        ("DEBUG", ""),
+    ]);
+    for (name, value, origin) in [
+        ("AWS_REGION", "eu-west-1", "from AWS_DEFAULT_REGION"),
+        ("MESMER_MODEL", "Tissue:1", "from MULTIPLEX_MODEL"),
+        ("LOG_LEVEL", "INFO", "from DEBUG"),
+    ] {
+        let line = line(&table, name);
+        assert!(line.contains(value) && line.contains(origin), "{line}");
+    }
+}
+
+#[test]
+fn the_reference_has_the_variables_that_clouds_and_clusters_set() {
+    let reference = include_str!("../docs/settings.md");
+    for name in [
+        "AWS_ROLE_ARN",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "AWS_DEFAULT_REGION",
+        "KUBERNETES_SERVICE_HOST",
+        "GCLOUD_STORAGE_BUCKET",
+        "CLOUD_PROVIDER",
+        "DEBUG",
+    ] {
+        assert!(reference.contains(&format!("| `{name}` |")), "{name}");
+    }
+}
+
+#[test]
+fn no_variable_is_in_the_reference_twice() {
+    let mut seen = std::collections::HashSet::new();
+    let rows = include_str!("../docs/settings.md").lines();
+    for name in rows.filter_map(|line| line.strip_prefix("| `")?.split('`').next()) {
+        assert!(seen.insert(name), "{name} is there twice");
+    }
+    assert!(seen.len() > 100, "only {} variables", seen.len());
+}
+
+#[test]
 fn the_reference_of_settings_is_up_to_date() {
     let output = Command::new(env!("CARGO_BIN_EXE_redis-consumer"))
         .args(["settings", "--reference"])
