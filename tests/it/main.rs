@@ -22,6 +22,9 @@ mod lua_words;
 /// Buckets.
 mod storage;
 
+/// Containers of Azure.
+mod azure;
+
 /// Model servers.
 mod serving;
 
