@@ -13,6 +13,7 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1 as client;
+use hyper::header::HeaderValue;
 use hyper::server::conn::http1 as server;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -28,8 +29,10 @@ pub(crate) const ACCOUNT: &str = "devstoreaccount1";
 /// Its key, which is no secret.
 pub(crate) const KEY: &str =
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
-/// The one container of the server. Anybody may read its blobs.
+/// A container of the server. Anybody may read its blobs.
 pub(crate) const CONTAINER: &str = "test-container";
+/// Another one, of which that is not so.
+pub(crate) const PRIVATE: &str = "private-container";
 
 type Body = BoxBody<Bytes, hyper::Error>;
 
@@ -45,7 +48,7 @@ pub(crate) struct Azurite {
 }
 
 impl Azurite {
-    /// Starts a server with an empty container; the proxy runs on the runtime of the caller.
+    /// Starts a server with two empty containers; the proxy runs on the runtime of the caller.
     pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let mut process = start(&folder);
@@ -59,7 +62,8 @@ impl Azurite {
             faults: Faults::default(),
         };
         tokio::spawn(accept(listener, address, started.faults.clone()));
-        started.create_container().await;
+        started.create_container(CONTAINER, Some("blob")).await;
+        started.create_container(PRIVATE, None).await;
         started
     }
 
@@ -94,22 +98,27 @@ impl Azurite {
         (status, kind.unwrap_or_default(), body.to_bytes())
     }
 
-    async fn create_container(&self) {
-        let url = format!(
-            "http://{}/{ACCOUNT}/{CONTAINER}?restype=container",
-            self.address
-        );
+    async fn create_container(&self, name: &str, public_access: Option<&str>) {
+        let url = format!("http://{}/{ACCOUNT}/{name}?restype=container", self.address);
         let (mut head, body) = HttpRequest::new(Vec::new().into()).into_parts();
         head.method = "PUT".parse().expect("a method");
         head.uri = url.parse().expect("a URL");
-        for (name, value) in [("content-length", "0"), ("x-ms-blob-public-access", "blob")] {
-            head.headers.insert(name, value.parse().expect("plain"));
+        head.headers
+            .insert("content-length", HeaderValue::from_static("0"));
+        if let Some(level) = public_access {
+            let level = level.parse().expect("plain");
+            head.headers.insert("x-ms-blob-public-access", level);
         }
         let mut request = HttpRequest::from_parts(head, body);
         let key = AzureCredential::AccessKey(AzureAccessKey::try_new(KEY).expect("a key"));
         AzureAuthorizer::new(&key, ACCOUNT)
             .try_authorize(&mut request)
             .expect("a signature");
+        // Signed as a whole; the server itself is asked for the path alone.
+        let target = request.uri().path_and_query().expect("a path").clone();
+        *request.uri_mut() = target.into();
+        let host = self.address.to_string().parse().expect("plain");
+        request.headers_mut().insert("host", host);
         let answer = send(self.address, request.map(|_| no_body())).await;
         assert_eq!(answer.expect("an answer").status(), 201);
     }
