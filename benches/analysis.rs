@@ -6,16 +6,16 @@
 use std::fs;
 use std::path::Path;
 
-use criterion::Criterion;
-use ndarray::{Array2, Array4, ArrayView2, Axis};
-use redis_consumer::analysis::{
+use cell_analysis::segmentation::{
     Connectivity, DeepWatershed, LocalMaxima, MaximaAlgorithm, MesmerPreprocess, PadMode, Tiling,
     Untiler, erode_edges, fill_holes, gaussian_filter, h_maxima, histogram_normalization, label,
     mesmer_preprocess, normalize, peak_local_max, percentile_threshold, relabel_sequential,
     remove_small_objects, resize_image, resize_labels, watershed,
 };
+use criterion::Criterion;
+use ndarray::{Array2, Array4, ArrayView2, Axis};
 
-use redis_consumer::images::npy;
+use bioimage::npy;
 
 use crate::nuclei::Nuclei;
 use crate::timing::bench;

@@ -6,9 +6,9 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::Duration;
 
+use bioimage::encode_tiff;
 use criterion::{BenchmarkId, Criterion};
 use ndarray::Array2;
-use redis_consumer::images::encode_tiff;
 use redis_consumer::storage::archive::{ZipMerger, write_zip};
 
 /// That of the program, since fresh memory takes longer than many a kernel.

@@ -8,14 +8,15 @@ use std::fmt::{self, Display};
 use std::fs;
 use std::io::{Cursor, Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use bioimage::{Limits, encode_tiff};
+use cell_analysis::segmentation::{PadMode, Tiling};
 use ndarray::{Array2, Array4, ArrayD, Axis};
-use redis_consumer::analysis::{PadMode, Tiling};
-use redis_consumer::images::{self, Limits, encode_tiff};
 use redis_consumer::serving::{Input, Model, ModelId};
 use redis_consumer::settings::{Env, Reader};
 use redis_consumer::storage::archive::write_zip;
@@ -422,7 +423,7 @@ impl Bench {
     /// Puts an image of this many rows and columns into the bucket, the usual one over and over.
     fn put_image(&self, key: &str, side: usize) {
         let small = fs::read(self.s3.folder().join(INPUT)).expect("an object");
-        let small = images::decode(&small, INPUT, &Limits::default()).expect("it is a TIFF");
+        let small = bioimage::decode(&small, INPUT, &Limits::default()).expect("it is a TIFF");
         let small = small
             .into_dimensionality::<ndarray::Ix2>()
             .expect("two axes");
@@ -525,7 +526,7 @@ impl Bench {
             .read_to_end(&mut tiff)
             .expect("its body");
         let labels =
-            images::decode(&tiff, "labels.tif", &Limits::default()).expect("the entry is a TIFF");
+            bioimage::decode(&tiff, "labels.tif", &Limits::default()).expect("the entry is a TIFF");
         labels.iter().fold(0.0_f32, |most, &label| most.max(label)) as usize
     }
 }
@@ -539,12 +540,13 @@ struct StandIn {
 impl StandIn {
     fn start() -> Self {
         let port = free_port().to_string();
-        let server = Command::new(env!("CARGO_BIN_EXE_redis-consumer"))
-            .args(["demo-model-server", "--port", &port])
+        let program = Path::new(env!("CARGO_BIN_EXE_redis-consumer"));
+        let server = Command::new(program.with_file_name("redis-consumer-demo"))
+            .args(["model-server", "--port", &port])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .expect("the program starts");
+            .expect("the demo is built beside the program, as `make bench` does");
         Self { server, port }
     }
 }

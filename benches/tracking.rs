@@ -6,14 +6,14 @@ use std::fs;
 use std::hint::black_box;
 use std::path::Path;
 
-use criterion::Criterion;
-use ndarray::{Array2, Array3, Array4, Axis};
-use redis_consumer::analysis::{Contrast, SpotHeads, SpotPeaks, min_max_normalize};
-use redis_consumer::images::npy;
-use redis_consumer::tracking::{
+use bioimage::npy;
+use cell_analysis::spots::{Contrast, SpotHeads, SpotPeaks, min_max_normalize};
+use cell_analysis::tracking::{
     Appearance, Borders, Crop, InferenceInputs, Lineage, Movie, Tracks, frame_features,
     linear_sum_assignment, number_cells,
 };
+use criterion::Criterion;
+use ndarray::{Array2, Array3, Array4, Axis};
 
 use crate::timing::bench;
 

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use async_trait::async_trait;
-use redis_consumer::images::{self, Limits};
+use redis_consumer::bioimage::{self, Limits};
 use redis_consumer::storage::{Storage, archive};
 use redis_consumer::{Consumer, ConsumerKind, Job, Outcome, Output, Registry, Step, compute};
 
@@ -55,8 +55,8 @@ impl Consumer for Exposure {
 }
 
 /// The share of samples at or above `limit`, 0 to 1.
-fn overexposed(file: &[u8], name: &str, limit: f32) -> Result<f64, images::Error> {
-    let image = images::decode(file, name, &Limits::default())?;
+fn overexposed(file: &[u8], name: &str, limit: f32) -> Result<f64, bioimage::Error> {
+    let image = bioimage::decode(file, name, &Limits::default())?;
     let over = image.iter().filter(|&&value| value >= limit).count();
     Ok(over as f64 / image.len() as f64)
 }

@@ -15,7 +15,6 @@ pub(crate) struct Backoff {
 
 /// What chance does to a delay.
 #[derive(Clone, Copy, Debug)]
-#[allow(dead_code, reason = "each client of a peer has its own schedule")]
 pub(crate) enum Jitter {
     /// Adds up to this much, within the cap.
     Added(Duration),

@@ -6,8 +6,10 @@
 use std::error::Error;
 use std::time::Duration;
 
+use bioimage::{AxesError, MovieError, TrackFileError};
+use cell_analysis::tracking::TrackingError;
+
 use crate::error_class::{Classified, Classify, ErrorClass, InvalidInput, TooLarge, Unsupported};
-use crate::images::{self, AxesError, MovieError, TrackFileError};
 use crate::job::{InvalidFileType, Status};
 use crate::serving;
 use crate::storage;
@@ -80,10 +82,11 @@ fn class_of(cause: &(dyn Error + 'static)) -> Option<ErrorClass> {
         .or_else(|| ask::<StageDeadline>(cause))
         .or_else(|| ask::<Panicked>(cause))
         .or_else(|| ask::<PoisonPill>(cause))
-        .or_else(|| ask::<images::Error>(cause))
+        .or_else(|| ask::<bioimage::Error>(cause))
         .or_else(|| ask::<AxesError>(cause))
         .or_else(|| ask::<MovieError>(cause))
         .or_else(|| ask::<TrackFileError>(cause))
+        .or_else(|| ask::<TrackingError>(cause))
         .or_else(|| ask::<ArchiveError>(cause))
         .or_else(|| ask::<storage::Error>(cause))
         .or_else(|| ask::<serving::Error>(cause))
@@ -117,9 +120,9 @@ impl Classify for InvalidFileType {
     }
 }
 
-// The errors of `bioimage` know nothing of jobs, so their classes are here.
+// The errors of `bioimage` and `cell-analysis` know nothing of jobs, so their classes are here.
 
-impl Classify for images::Error {
+impl Classify for bioimage::Error {
     fn class(&self) -> ErrorClass {
         match self {
             Self::Unsupported(_) => ErrorClass::Unsupported,
@@ -164,6 +167,18 @@ impl Classify for TrackFileError {
     }
 }
 
+impl Classify for TrackingError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::Shape(_)
+            | Self::Frame { .. }
+            | Self::UnreadableLineage(_)
+            | Self::MissingLabel(_)
+            | Self::LabelTooLarge(_) => ErrorClass::InvalidInput,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use anyhow::Context as _;
@@ -189,7 +204,7 @@ mod tests {
         assert_eq!(class(&error), ErrorClass::ModelUnavailable);
         assert_eq!(class(&anyhow::anyhow!("odd")), ErrorClass::Internal);
         assert_eq!(
-            class(&images::Error::Unsupported("palettes".to_owned()).into()),
+            class(&bioimage::Error::Unsupported("palettes".to_owned()).into()),
             ErrorClass::Unsupported
         );
         assert_eq!(class(&Panicked("oh".to_owned()).into()), ErrorClass::Crash);

@@ -5,9 +5,9 @@
 //! ```text
 //! environment ─► settings ─► daemon ─► queue ─► job ─► worker ─► consumer(s)
 //!                                                                 │
-//!              storage ─► images ─► applications ─► serving       │ a recipe calls these
-//!                                   └► tracking, analysis (pure)  │ in this order
-//!              images ─► storage::archive ─► storage ─► job ◄─────┘
+//!              storage ─► bioimage ─► applications ─► serving     │ a recipe calls these
+//!                                     └► cell-analysis            │ in this order
+//!              bioimage ─► storage::archive ─► storage ─► job ◄───┘
 //! ```
 //!
 //! A consumer of one's own is a struct that implements [`Consumer`], a [`Kind`] that names it, and a binary of three
@@ -39,23 +39,17 @@ pub mod consumers;
 /// The bucket: downloads, uploads, archives.
 pub mod storage;
 
-/// Files to arrays and back.
-pub mod images;
-
 /// Models together with the steps they were trained with.
 pub mod applications;
 
-/// TensorFlow Serving over gRPC.
+/// Model servers over gRPC.
 pub mod serving;
-
-/// Pure cell tracking.
-pub mod tracking;
-
-/// Pure image analysis.
-pub mod analysis;
 
 /// The door from async to the CPU.
 pub mod compute;
+
+/// What model servers have said, shared with other consumers.
+pub mod shared_cache;
 
 /// The memory budget that all running jobs share.
 pub mod memory;
@@ -80,14 +74,12 @@ mod kubernetes;
 /// Metrics and probes over HTTP.
 mod http;
 
-/// What `make demo` shows: a model server with a classical model, and a guided run.
-mod demo;
-
 /// Commands for those who run a Kiosk.
 mod ops;
 
 mod cli;
 
+pub use bioimage;
 pub use cli::run;
 pub use consumer::{
     Clients, Consumer, ConsumerKind, Factory, ModelInputs, ModelRequirement, Outcome, Registry,

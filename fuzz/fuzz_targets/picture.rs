@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use redis_consumer::images::{Limits, decode, decoded_bytes};
+use bioimage::{Limits, decode, decoded_bytes};
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(image) = decode(bytes, "input", &Limits { max_decoded_bytes: 16 << 20 }) {

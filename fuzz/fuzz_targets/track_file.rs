@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use redis_consumer::images::{Limits, TrackFile};
-use redis_consumer::tracking::Lineage;
+use bioimage::{Limits, TrackFile};
+use cell_analysis::tracking::Lineage;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(file) = TrackFile::read(bytes, &Limits { max_decoded_bytes: 16 << 20 }) {

@@ -4,8 +4,8 @@ use ndarray::Array4;
 
 use crate::applications::Model;
 use crate::error_class::{InvalidInput, TooLarge};
-use crate::images::{self, AxesError};
 use crate::settings::Reader;
+use bioimage::AxesError;
 
 /// Limits of the consumers that segment images.
 #[derive(Debug)]
@@ -31,8 +31,8 @@ impl Limits {
         }
     }
 
-    pub(super) fn of_decoding(&self) -> images::Limits {
-        images::Limits {
+    pub(super) fn of_decoding(&self) -> bioimage::Limits {
+        bioimage::Limits {
             max_decoded_bytes: self.max_decoded_bytes,
         }
     }

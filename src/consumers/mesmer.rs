@@ -14,12 +14,12 @@ use super::{Entries, model};
 use crate::applications::{Application, Compartment, Model};
 use crate::compute;
 use crate::consumer::{Clients, Consumer, ConsumerKind, ModelRequirement, Outcome};
+use crate::consumers::output::ResultName;
 use crate::error_class::InvalidInput;
-use crate::images::output::ResultName;
-use crate::images::{self, encode_tiff};
 use crate::job::{Detected, Job, Step};
 use crate::serving::ModelId;
 use crate::settings::Reader;
+use bioimage::encode_tiff;
 
 /// Segments whole cells and nuclei in one image of tissue.
 pub const KIND: ConsumerKind = ConsumerKind {
@@ -94,11 +94,15 @@ impl Consumer for Mesmer {
 
         job.step(Step::Preprocess);
         // Without axes of length 1, and a batch axis in front.
-        let (image, _memory) = input.decode(job, &self.settings.limits).await?;
-        let image = images::squeeze(image).insert_axis(Axis(0));
-        let scale = self.scale(job)?;
+        let decoded = input.decode(job, &self.settings.limits).await?;
+        let image = bioimage::squeeze(decoded.image).insert_axis(Axis(0));
+        let _memory = decoded.memory;
+        let scale = decoded.scale.unwrap_or(1.0);
+        if decoded.scale.is_none() {
+            job.record_detected(Detected::Scale(scale));
+        }
         let model = Model::load(&self.clients.serving, &self.settings.model).await?;
-        job.record_detected(Detected::DimensionOrder(images::detect_dimension_order(
+        job.record_detected(Detected::DimensionOrder(bioimage::detect_dimension_order(
             image.shape(),
             4,
         )));
@@ -107,7 +111,11 @@ impl Consumer for Mesmer {
 
         job.step(Step::Predict);
         let application = Application::mesmer(compartment);
-        let labels = super::segment(job, application, &model, image, scale).await?;
+        let labels = application
+            .segment(&model, image, scale, |step| {
+                job.step(super::step(step));
+            })
+            .await?;
 
         job.step(Step::Upload);
         let name = ResultName::new(job.original_name()?);
@@ -124,14 +132,6 @@ impl Mesmer {
         };
         text.parse()
             .map_err(|expected| InvalidInput(format!("compartment `{text}`: {expected}")).into())
-    }
-
-    fn scale(&self, job: &Job) -> anyhow::Result<f64> {
-        if let Some(scale) = job.scale()? {
-            return Ok(self.settings.limits.check_scale(scale)?);
-        }
-        job.record_detected(Detected::Scale(1.0));
-        Ok(1.0)
     }
 }
 

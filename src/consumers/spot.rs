@@ -12,11 +12,11 @@ use crate::applications::Model;
 use crate::applications::spots::{Contrast, SpotDetection, SpotPeaks};
 use crate::compute;
 use crate::consumer::{Clients, Consumer, ConsumerKind, ModelRequirement, Outcome};
-use crate::images::output::ResultName;
-use crate::images::{self, encode_tiff, npy, spot_picture};
+use crate::consumers::output::ResultName;
 use crate::job::{Detected, Job, Step};
 use crate::serving::ModelId;
 use crate::settings::Reader;
+use bioimage::{encode_tiff, npy, spot_overlay};
 
 /// Finds spots.
 pub const KIND: ConsumerKind = ConsumerKind {
@@ -105,10 +105,10 @@ impl Consumer for Spot {
         let input = Input::fetch(job, &self.settings.limits, &self.clients).await?;
 
         job.step(Step::Preprocess);
-        let (image, _memory) = input.decode(job, &self.settings.limits).await?;
-        let image = images::spot_batch(image)?;
+        let decoded = input.decode(job, &self.settings.limits).await?;
+        let (image, _memory) = (bioimage::spot_batch(decoded.image)?, decoded.memory);
         let model = Model::load(&self.clients.serving, &self.settings.model).await?;
-        job.record_detected(Detected::DimensionOrder(images::detect_dimension_order(
+        job.record_detected(Detected::DimensionOrder(bioimage::detect_dimension_order(
             image.shape(),
             4,
         )));
@@ -116,11 +116,12 @@ impl Consumer for Spot {
             super::validate(image.into_dyn(), channels, &model, &self.settings.limits).await?;
 
         job.step(Step::Predict);
-        let spots = self
-            .settings
-            .detection
-            .detect(&model, image.clone())
-            .await?;
+        let image = Arc::new(image);
+        let pixels = {
+            let image = Arc::clone(&image);
+            compute::run(move || image.as_ref().clone()).await
+        };
+        let spots = self.settings.detection.detect(&model, pixels).await?;
 
         job.step(Step::Upload);
         let name = ResultName::new(job.original_name()?);
@@ -139,7 +140,7 @@ fn entries(
     let mut entries = Vec::new();
     for (item, points) in spots.into_iter().enumerate() {
         let plane = image.index_axis(Axis(0), item).index_axis_move(Axis(2), 0);
-        let picture = spot_picture(plane, &points);
+        let picture = spot_overlay(plane, &points);
         entries.push((
             name.batch(item, "tif"),
             encode_tiff(picture.view().into_dyn()),

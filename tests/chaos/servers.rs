@@ -252,7 +252,7 @@ fn movie() -> Vec<u8> {
             20.0
         }
     });
-    redis_consumer::images::encode_tiff(movie.view().into_dyn())
+    bioimage::encode_tiff(movie.view().into_dyn())
 }
 
 /// A picture of 64 x 64 pixels with a few bright squares.
@@ -264,5 +264,5 @@ fn image() -> Vec<u8> {
             100.0
         }
     });
-    redis_consumer::images::encode_tiff(pixels.view().into_dyn())
+    bioimage::encode_tiff(pixels.view().into_dyn())
 }

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use bioimage::{Limits, encode, npy};
 use ndarray::ArrayD;
-use redis_consumer::images::{self, Limits, encode, npy, output};
+use redis_consumer::consumers::output;
 use redis_consumer::storage::archive;
 use serde_json::Value;
 use sha2::Digest;
@@ -59,7 +60,7 @@ pub(crate) fn refused(error: impl std::fmt::Display) -> Failure {
 fn read_image(case: &Case) -> Outcome {
     let path = case.input_path("file")?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let image = images::decode(&bytes(&path)?, &name, &Limits::default()).map_err(refused)?;
+    let image = bioimage::decode(&bytes(&path)?, &name, &Limits::default()).map_err(refused)?;
     if case.fails {
         return Ok(());
     }

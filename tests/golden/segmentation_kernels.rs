@@ -1,13 +1,12 @@
-//! Golden cases of the pixel kernels in `redis_consumer::analysis`.
+//! Golden cases of the pixel kernels in `cell_analysis`.
 //!
 //! Border: chains with a model and the rules for job fields are other dispatchers' business.
 
-use ndarray::{Array, Array2, Array3, Array4, Axis, Dimension, Ix2, Ix4};
-use redis_consumer::analysis::legacy::{
+use cell_analysis::legacy::{
     ClassWatershed, Era, LegacyDeepWatershed, mibi, normalize_whole, pixelwise,
 };
-use redis_consumer::analysis::tile::spline_window;
-use redis_consumer::analysis::{
+use cell_analysis::segmentation::tile::spline_window;
+use cell_analysis::segmentation::{
     Connectivity, DeepWatershed, ExcludeBorder, LocalMaxima, MaximaAlgorithm, MesmerPreprocess,
     PadMode, Tiling, Untiler, clahe_14bit, clip_histogram, dilation_square, disk,
     equalize_adapthist, erode_edges, fill_holes, gaussian_filter, h_maxima,
@@ -15,6 +14,7 @@ use redis_consumer::analysis::{
     percentile_threshold, reconstruction, relabel_sequential, remove_small_objects, rescale_unit,
     resize_image, resize_labels, resized_shape, to_14bit, watershed,
 };
+use ndarray::{Array, Array2, Array3, Array4, Axis, Dimension, Ix2, Ix4};
 use serde_json::{Value, json};
 
 use crate::cases::{Case, Verdict};

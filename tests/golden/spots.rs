@@ -3,22 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ndarray::{Array2, Array4, ArrayD, Axis, Ix4};
-use redis_consumer::analysis::{
-    Contrast, PadMode, SpotHeads, SpotPeaks, Tiling, Untiler, labels_at, min_max_normalize,
-    points_by_label,
-};
-use redis_consumer::applications::spots::cells_of_spots;
-use redis_consumer::applications::{Model, SpotDetection};
-use redis_consumer::images::output::ResultName;
-use redis_consumer::images::{
-    ModelInput, detect_dimension_order, encode_tiff, npy, spot_batch, spot_picture, spot_table,
+use bioimage::{
+    ModelInput, detect_dimension_order, encode_tiff, npy, spot_batch, spot_csv, spot_overlay,
     validate_model_input,
 };
-use redis_consumer::serving::{
-    Client, Input, MetadataCache, ModelId, ModelServer, ServingSettings, Signature,
+use cell_analysis::segmentation::{PadMode, Tiling, Untiler};
+use cell_analysis::spots::{
+    Contrast, SpotHeads, SpotPeaks, labels_at, min_max_normalize, points_by_label,
 };
+use ndarray::{Array2, Array4, ArrayD, Axis, Ix4};
+use redis_consumer::applications::spots::cells_of_spots;
+use redis_consumer::applications::{Model, SpotDetection};
+use redis_consumer::consumers::output::ResultName;
+use redis_consumer::serving::{Client, Input, ModelId, ModelServer, ServingSettings, Signature};
 use redis_consumer::settings::{Env, Reader};
+use redis_consumer::shared_cache::SharedCache;
 use redis_consumer::storage::archive;
 use serde_json::{Value, json};
 
@@ -142,12 +141,12 @@ async fn predict(case: &Case) -> Outcome {
 struct Metadata(String);
 
 #[async_trait::async_trait]
-impl MetadataCache for Metadata {
-    async fn get(&self, _: &ModelId) -> Option<String> {
+impl SharedCache for Metadata {
+    async fn get(&self, _: &str) -> Option<String> {
         Some(self.0.clone())
     }
 
-    async fn put(&self, _: &ModelId, _: &str, _: Duration) {}
+    async fn put(&self, _: &str, _: &str, _: Duration) {}
 }
 
 /// The same points in every image; points of equal scores may come in another order.
@@ -234,7 +233,7 @@ fn spot_zip(case: &Case) -> Outcome {
     let names = ResultName::new(case.params["original_name"].as_str().unwrap_or_default());
     let mut entries = Vec::new();
     for (item, points) in all_points(case)?.into_iter().enumerate() {
-        let picture = spot_picture(Array2::zeros((64, 64)).view(), &points);
+        let picture = spot_overlay(Array2::zeros((64, 64)).view(), &points);
         entries.push((
             names.batch(item, "tif"),
             encode_tiff(picture.view().into_dyn()),
@@ -270,7 +269,7 @@ fn polaris_zip(case: &Case) -> Outcome {
             }
             cells = cells_of_spots(&points, labels).map_err(refused)?;
         }
-        let table = spot_table(&points, &cells).into_bytes();
+        let table = spot_csv(&points, &cells).into_bytes();
         same_bytes(
             &table,
             &bytes(&case.expected_path(&format!("csv_{item}"))?)?,

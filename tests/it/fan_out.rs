@@ -5,8 +5,8 @@ use std::fs;
 use std::io::{Cursor, Read as _};
 use std::time::Duration;
 
+use bioimage::{Limits, encode_tiff};
 use ndarray::Array2;
-use redis_consumer::images::{self, Limits, encode_tiff};
 use redis_consumer::serving::{Method, ModelId};
 use redis_consumer::storage::archive::write_zip;
 use serde_json::Value;
@@ -786,7 +786,7 @@ async fn a_movie_is_segmented_by_jobs_of_its_frames_and_tracked() {
     let result: HashMap<String, Vec<u8>> = cluster.result(&hash).into_iter().collect();
     let labels = &result["some folder/movie_feature_0.tif"];
     let labels =
-        images::decode(labels, "labels.tif", &Limits::default()).expect("a movie of labels");
+        bioimage::decode(labels, "labels.tif", &Limits::default()).expect("a movie of labels");
     assert_eq!(labels.shape(), [5, 96, 96]);
     let lineage: Value = serde_json::from_slice(&result["lineage.json"]).expect("a lineage");
     assert!(
@@ -926,7 +926,7 @@ async fn spots_are_listed_and_drawn() {
         let result = cluster.result(&hash);
         let names: Vec<_> = result.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["plate/spots_0.tif", "plate/spots_0.npy"]);
-        images::npy::read_f64(&result[1].1, &Limits::default())
+        bioimage::npy::read_f64(&result[1].1, &Limits::default())
             .expect("points")
             .shape()
             .to_vec()
@@ -1025,7 +1025,7 @@ async fn spots_in_tissue_are_counted_by_cells_and_nuclei() {
         (child["channels"].as_str(), child["scale"].as_str()),
         ("", "1")
     );
-    let image = images::decode(
+    let image = bioimage::decode(
         &cluster.object(&child["input_file_name"]),
         "tissue.tif",
         &Limits::default(),
@@ -1044,7 +1044,7 @@ async fn spots_in_tissue_are_counted_by_cells_and_nuclei() {
     let labels = [0, 1].map(|kind| format!("plate/tissue_batch_0_feature_{kind}.tif"));
     assert_eq!(names, [&labels[0], &labels[1], "plate/tissue_0.csv"]);
     let labels = [0, 1].map(|kind| {
-        images::decode(&result[kind].1, "labels.tif", &Limits::default()).expect("labels")
+        bioimage::decode(&result[kind].1, "labels.tif", &Limits::default()).expect("labels")
     });
     let table = String::from_utf8(result[2].1.clone()).expect("text");
     let mut rows = table.lines();

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use redis_consumer::images::{self, Limits};
+use bioimage::Limits;
 use redis_consumer::serving::{DataType, Encoding, Method};
 use tonic::Code;
 
@@ -25,7 +25,7 @@ async fn cluster() -> Cluster {
 
 fn cells(tiff: &[u8]) -> usize {
     let labels =
-        images::decode(tiff, "labels.tif", &Limits::default()).expect("the result is a TIFF");
+        bioimage::decode(tiff, "labels.tif", &Limits::default()).expect("the result is a TIFF");
     labels.iter().fold(0.0_f32, |most, &label| most.max(label)) as usize
 }
 
@@ -485,11 +485,11 @@ async fn the_result_is_the_same_in_every_encoding_of_the_answer() {
     let result = || cluster.result(&cluster.wait_done(&cluster.submit(INPUT, &FIELDS)));
     let expected = result();
     for encoding in [
-        Encoding::Content(DataType::DtFloat),
-        Encoding::Listed(DataType::DtFloat),
-        Encoding::Shortened(DataType::DtFloat),
-        Encoding::Content(DataType::DtDouble),
-        Encoding::Listed(DataType::DtDouble),
+        Encoding::Content(DataType::F32),
+        Encoding::Listed(DataType::F32),
+        Encoding::Shortened(DataType::F32),
+        Encoding::Content(DataType::F64),
+        Encoding::Listed(DataType::F64),
     ] {
         cluster.models.faults().answer_as(encoding);
         assert_eq!(result(), expected, "{encoding:?}");
@@ -741,9 +741,9 @@ async fn secrets_stay_out_of_logs_and_reasons() {
 /// A gray TIFF of the picture's first channel.
 fn gray() -> Vec<u8> {
     let image =
-        images::decode(IMAGE, "nuclei.png", &Limits::default()).expect("the fixture is an image");
+        bioimage::decode(IMAGE, "nuclei.png", &Limits::default()).expect("the fixture is an image");
     let plane = image.index_axis(ndarray::Axis(2), 0).to_owned();
-    images::encode_tiff(plane.view().into_dyn())
+    bioimage::encode_tiff(plane.view().into_dyn())
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The mesmer consumer as a Kiosk meets it: the real program, a real Redis, a bucket, and a gRPC model server.
 
+use bioimage::{Limits, encode_tiff};
 use ndarray::{Array3, ArrayD, Axis, stack};
-use redis_consumer::images::{self, Limits, encode_tiff};
 use redis_consumer::serving::Method;
 
 use crate::peers;
@@ -13,7 +13,7 @@ const INPUT: &str = "uploads/tissue.tif";
 
 /// Two channels `[row, column, channel]`: nuclei, and the same a little larger as membranes.
 fn tissue() -> Array3<f32> {
-    let nuclei = images::decode(NUCLEI, "nuclei.png", &Limits::default()).expect("a picture");
+    let nuclei = bioimage::decode(NUCLEI, "nuclei.png", &Limits::default()).expect("a picture");
     let nuclei = nuclei.index_axis_move(Axis(2), 0);
     let rolled = stack(Axis(0), &[nuclei.view(), nuclei.view()]).expect("two copies");
     let membranes = rolled.fold_axis(Axis(0), 20.0, |most, &value| value.max(*most));
@@ -30,7 +30,7 @@ async fn cluster(image: ArrayD<f32>) -> Cluster {
 }
 
 fn labels(tiff: &[u8]) -> ArrayD<f32> {
-    images::decode(tiff, "labels.tif", &Limits::default()).expect("the result is a TIFF")
+    bioimage::decode(tiff, "labels.tif", &Limits::default()).expect("the result is a TIFF")
 }
 
 fn cells(tiff: &[u8]) -> usize {
@@ -104,7 +104,7 @@ async fn the_job_chooses_compartment_and_channels_over_the_environment() {
     assert!(
         seen.iter()
             .filter(|seen| seen.method == Method::Predict)
-            .all(|seen| seen.inputs[0].2[3] == 2)
+            .all(|seen| seen.inputs[0].shape[3] == 2)
     );
 }
 

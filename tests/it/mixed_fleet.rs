@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use bioimage::{Limits, encode_tiff, npy};
 use ndarray::{Array2, Axis, array};
-use redis_consumer::images::{self, Limits, encode_tiff, npy};
 use redis_consumer::serving::ModelId;
 use redis_consumer::storage::archive::write_zip;
 use serde_json::Value;
@@ -80,7 +80,7 @@ fn result(cluster: &Cluster, key: &str) -> Vec<(String, Vec<u8>)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn frames_that_a_python_parent_has_queued_are_segmented() {
     let cluster = cluster().await;
-    let frames = images::decode(&movie(3), "movie.tif", &Limits::default()).expect("a movie");
+    let frames = bioimage::decode(&movie(3), "movie.tif", &Limits::default()).expect("a movie");
     let mut parent = PythonParent::new(cluster.redis.connection());
     // As the newest parents do, and as those up to 0.8.4 did.
     let newest = [("channels", "0,,"), ("dimension_order", "XY")];
@@ -102,8 +102,8 @@ async fn frames_that_a_python_parent_has_queued_are_segmented() {
     for key in parent.wait().expect("all are done") {
         let entries = result(&cluster, &key);
         assert_eq!(entries.len(), 1, "{key} has exactly one file");
-        let labels = images::squeeze(
-            images::decode(&entries[0].1, "labels.tif", &Limits::default()).expect("labels"),
+        let labels = bioimage::squeeze(
+            bioimage::decode(&entries[0].1, "labels.tif", &Limits::default()).expect("labels"),
         );
         assert_eq!(labels.shape(), [96, 96]);
         let squares = [labels[&[31, 30][..]], labels[&[59, 66][..]]];
@@ -129,7 +129,7 @@ async fn frames_that_a_python_parent_has_queued_are_segmented() {
 async fn parts_that_a_python_polaris_has_queued_are_worked() {
     let cluster = cluster().await;
     let image =
-        images::decode(&spots_and_cells(2), "image.tif", &Limits::default()).expect("an image");
+        bioimage::decode(&spots_and_cells(2), "image.tif", &Limits::default()).expect("an image");
     let plane = |channel| image.index_axis(Axis(2), channel).to_owned();
     let mut parent = PythonParent::new(cluster.redis.connection());
     let of_all = [("scale", "1"), ("dimension_order", "BXY")];

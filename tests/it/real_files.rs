@@ -8,8 +8,8 @@ use std::io::Read;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
+use bioimage::{Limits, npy};
 use ndarray::ArrayD;
-use redis_consumer::images::{self, Limits, npy};
 use redis_consumer::storage::archive;
 use serde_json::Value;
 use sha2::Digest;
@@ -40,10 +40,10 @@ fn real_files_are_read_as_reference_readers_read_them() {
 #[test]
 fn real_files_take_the_memory_that_their_headers_announce() {
     for_each_file(|name, _, content| {
-        if let Ok(image) = images::decode(content, name, &LIMITS) {
+        if let Ok(image) = bioimage::decode(content, name, &LIMITS) {
             let bytes = (image.len() * size_of::<f32>()) as u64;
             let announced =
-                images::decoded_bytes(content, name).unwrap_or_else(|| panic!("{name}: no size"));
+                bioimage::decoded_bytes(content, name).unwrap_or_else(|| panic!("{name}: no size"));
             assert!(
                 (bytes..=4 * bytes).contains(&announced),
                 "{name}: {bytes} bytes, {announced} announced"
@@ -61,8 +61,8 @@ fn damaged_real_files_are_refused_or_read_but_never_panic() {
     for_each_file(|name, _, content| {
         for round in 0..4 {
             let damaged = damaged(content, round, &mut state);
-            let _ = images::decode(&damaged, name, &limits);
-            let _ = images::decode(&damaged, "by-content", &limits);
+            let _ = bioimage::decode(&damaged, name, &limits);
+            let _ = bioimage::decode(&damaged, "by-content", &limits);
             let _ = archive::image_entries(&damaged);
             let _ = npy::read_f64(&damaged, &limits);
         }
@@ -205,7 +205,7 @@ fn refused(error: impl std::fmt::Display) -> Mismatch {
 }
 
 fn image_agrees(name: &str, content: &[u8], expected: &Value) -> Result<(), Mismatch> {
-    let image = images::decode(content, name, &LIMITS).map_err(refused)?;
+    let image = bioimage::decode(content, name, &LIMITS).map_err(refused)?;
     let seen = ["array", "pillow_raw"]
         .into_iter()
         .find_map(|key| expected.get(key));

@@ -8,11 +8,11 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use bioimage::trk::write_trk;
+use bioimage::{Limits, encode_tiff};
+use cell_analysis::tracking::Lineage;
 use ndarray::{Array3, ArrayD, Axis, Ix3, stack};
-use redis_consumer::images::track_file::write_trk;
-use redis_consumer::images::{self, Limits, encode_tiff};
 use redis_consumer::serving::ModelId;
-use redis_consumer::tracking::Lineage;
 use serde_json::{Value, json};
 
 use crate::peers::cluster::{Cluster, PodSettings};
@@ -240,9 +240,15 @@ struct ModelServer {
 
 impl ModelServer {
     fn start() -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_redis-consumer"));
+        let program = Path::new(env!("CARGO_BIN_EXE_redis-consumer"));
+        let demo = program.with_file_name("redis-consumer-demo");
+        assert!(
+            demo.is_file(),
+            "the demo has the models: test the whole workspace, or build it before"
+        );
+        let mut command = Command::new(demo);
         command
-            .args(["demo-model-server", "--port", "0"])
+            .args(["model-server", "--port", "0"])
             .stdout(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
         let mut line = String::new();
@@ -502,7 +508,7 @@ fn read(path: &Path) -> Array3<f32> {
 }
 
 fn decode(file: &[u8]) -> ArrayD<f32> {
-    images::decode(file, "movie.tif", &Limits::default()).expect("a TIFF file")
+    bioimage::decode(file, "movie.tif", &Limits::default()).expect("a TIFF file")
 }
 
 fn number(value: &Value) -> usize {

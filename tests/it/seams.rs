@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use cell_analysis::segmentation::{DeepWatershed, PadMode, Tiling, Untiler};
 use ndarray::{Array2, Array4, ArrayD, Axis, Ix4, Zip, stack};
 use proptest::prelude::*;
-use redis_consumer::analysis::{DeepWatershed, PadMode, Tiling, Untiler};
 use redis_consumer::applications::{Application, Model};
 use redis_consumer::serving::{self, Client, Input, ModelServer, ServingSettings};
 use redis_consumer::settings::{Env, Reader};

@@ -1,7 +1,7 @@
 //! Files in which the stand-in models find objects.
 
+use bioimage::encode_tiff;
 use ndarray::Array3;
-use redis_consumer::images::encode_tiff;
 
 /// A movie of 96 x 96 pixels: two bright squares on a dark ground, which move towards each other's rows.
 pub(crate) fn movie(frames: usize) -> Vec<u8> {

@@ -5,12 +5,15 @@
 //! grows.
 
 mod error;
+mod names;
 mod sparse_file;
 mod write;
 mod zip_images;
 mod zip_merger;
 
 pub use self::error::ArchiveError;
+pub use self::names::clean_path;
+pub(crate) use self::names::without_last_suffix;
 pub use self::sparse_file::SparseFile;
 pub use self::write::{write_zip, write_zip_to};
 pub use self::zip_images::{ArchiveLimits, LargestEntry, ZipImages, image_entries};

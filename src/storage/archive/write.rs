@@ -7,7 +7,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use super::error::ArchiveError;
-use crate::images::output::{clean_path, without_last_suffix};
+use super::names::{clean_path, without_last_suffix};
 
 /// Entries from this size on need the 64-bit fields; deflate may grow what it cannot compress, hence the margin.
 const ZIP64_FROM: usize = (1 << 32) - (1 << 24);

@@ -9,8 +9,8 @@ use zip::read::ZipArchiveMetadata;
 use zip::{ZipArchive, ZipReadOptions};
 
 use super::error::ArchiveError;
+use super::names::{clean_path, without_last_suffix};
 use super::write::unused_name;
-use crate::images::output::{clean_path, without_last_suffix};
 
 /// Small entries may have any ratio.
 const RATIO_FROM: u64 = 1 << 20;

@@ -7,9 +7,9 @@ use std::io::{self, Cursor, Seek, SeekFrom, Write};
 use zip::{ZipArchive, ZipWriter};
 
 use super::error::ArchiveError;
+use super::names::clean_path;
 use super::write::{unused_name, write_zip};
 use super::zip_images::is_image_path;
-use crate::images::output::clean_path;
 
 /// Results put together from those of others: entries are taken over as they are packed.
 pub struct ZipMerger {

@@ -1,0 +1,403 @@
+//! Names and places of axes: dimension orders of jobs, and the channel axis of what a model is asked.
+//!
+//! Arrays only; which order a job names, and what its model's shape is, the callers know.
+
+use ndarray::{Array4, ArrayD, Axis, Ix3, Ix4};
+
+/// The image as `[batch, row, column, channel]`, read in the order that a job names (`XY`, `BXY`, `CXY`, `XYB`, `XYC`, `BXYC`
+/// or `CXYB`; rows are `X` here).
+///
+/// `XYB` moves the last axis first, `CXY` the first axis last, `CXYB` swaps the two; any other order leaves the axes where
+/// they are. Then an absent `B` gains a batch axis in front and an absent `C` a channel axis at the end.
+///
+/// # Errors
+///
+/// [`AxesError::Rank`] when the order names more or fewer axes than there are; [`AxesError::Order`] when the result would
+/// not have four axes.
+pub fn to_bxyc(image: ArrayD<f32>, order: &str) -> Result<Array4<f32>, AxesError> {
+    if image.ndim() != order.chars().count() {
+        return Err(AxesError::Rank {
+            axes: image.ndim(),
+            order: order.to_owned(),
+        });
+    }
+    let last = image.ndim().saturating_sub(1);
+    let mut image = match order {
+        "XYB" => move_axis(image, last, 0),
+        "CXY" => move_axis(image, 0, last),
+        "CXYB" => swapped(image, 0, last),
+        _ => image,
+    };
+    if !order.contains('B') {
+        image = image.insert_axis(Axis(0));
+    }
+    if !order.contains('C') {
+        let end = image.ndim();
+        image = image.insert_axis(Axis(end));
+    }
+    image
+        .into_dimensionality::<Ix4>()
+        .map_err(|_| AxesError::Order {
+            order: order.to_owned(),
+        })
+}
+
+/// The dimension order of a job that names none.
+///
+/// Two axes are `XY`, three of an image library's file (PNG, JPEG, …) `XYC`, four `BXYC`. Of three axes of a TIFF the first
+/// smallest one holds the channels: `CXY` or `XYC`.
+///
+/// # Errors
+///
+/// [`AxesError::Ambiguous`] for any other number of axes, and when the smallest axis of a TIFF is the middle one.
+pub fn default_order(shape: &[usize], container: Container) -> Result<&'static str, AxesError> {
+    match (shape, container) {
+        ([_, _], _) => Ok("XY"),
+        ([_, _, _], Container::Other) => Ok("XYC"),
+        ([first, middle, last], Container::Tiff) if first <= middle && first <= last => Ok("CXY"),
+        ([_, middle, last], Container::Tiff) if last < middle => Ok("XYC"),
+        ([_, _, _, _], _) => Ok("BXYC"),
+        _ => Err(AxesError::Ambiguous {
+            shape: shape.to_vec(),
+        }),
+    }
+}
+
+/// Kind of file an image came from, as far as its axes depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Container {
+    /// TIFF by its suffix: axes as stored.
+    Tiff,
+    /// Anything else: `[row, column, channel]`.
+    Other,
+}
+
+impl Container {
+    /// The kind of the file of this name.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        if super::is_tiff_name(name) {
+            Self::Tiff
+        } else {
+            Self::Other
+        }
+    }
+}
+
+/// What a model takes, and how large an image may be.
+#[derive(Clone, Copy, Debug)]
+pub struct ModelInput<'a> {
+    /// The model's input shape, batch entry included, channels last; unknown sizes are negative.
+    pub shape: &'a [i64],
+    /// Channels of the image to hand over, in this order; `None` hands over all.
+    pub channels: Option<&'a [usize]>,
+    /// Largest width (last axis but one), inclusive.
+    pub max_width: usize,
+    /// Largest height (last axis but two), inclusive.
+    pub max_height: usize,
+}
+
+/// The image as a model takes it: channel axis last, channels selected.
+///
+/// The channel axis is taken to be the first smallest axis behind the batch axis. If it is not the last one, **axis 1** is
+/// moved to the end, whichever axis was found: that is what the predecessor's results are made with.
+///
+/// # Errors
+///
+/// In the order they are looked for: another rank than the model's ([`AxesError::ModelRank`]), a channel that is not there
+/// ([`AxesError::NoSuchChannel`]), a channel count other than the model's ([`AxesError::ChannelCount`]), an image over the
+/// size limits ([`AxesError::TooLarge`]).
+pub fn validate_model_input(
+    image: ArrayD<f32>,
+    model: &ModelInput<'_>,
+) -> Result<ArrayD<f32>, AxesError> {
+    let rank = model.shape.len();
+    if image.ndim() != rank || rank < 3 {
+        return Err(AxesError::ModelRank {
+            axes: image.ndim(),
+            model_axes: rank,
+        });
+    }
+    let image = if channel_axis(image.shape()) == rank - 1 {
+        image
+    } else {
+        move_axis(image, 1, rank - 1)
+    };
+    let image = select_channels(image, model.channels)?;
+    let channels = image.shape()[rank - 1];
+    let wanted = model.shape[rank - 1];
+    if i64::try_from(channels) != Ok(wanted) {
+        return Err(AxesError::ChannelCount { channels, wanted });
+    }
+    let (height, width) = (image.shape()[rank - 3], image.shape()[rank - 2]);
+    if width > model.max_width || height > model.max_height {
+        let (max_width, max_height) = (model.max_width, model.max_height);
+        return Err(AxesError::TooLarge {
+            width,
+            height,
+            max_width,
+            max_height,
+        });
+    }
+    Ok(image)
+}
+
+/// The image as a batch of images of spots, `[batch, row, column, 1]`.
+///
+/// Axes of length 1 do not count. Two axes are one image; of three the last is the batch axis if it is shorter than the
+/// middle one, else the first.
+///
+/// # Errors
+///
+/// [`AxesError::SpotRank`] for any other number of axes.
+pub fn spot_batch(image: ArrayD<f32>) -> Result<Array4<f32>, AxesError> {
+    let image = squeeze(image);
+    let shape = image.shape().to_vec();
+    let batch = match shape.as_slice() {
+        [_, _] => image.insert_axis(Axis(0)),
+        [_, middle, last] if last < middle => move_axis(image, 2, 0),
+        _ => image,
+    };
+    let batch = batch
+        .into_dimensionality::<Ix3>()
+        .map_err(|_| AxesError::SpotRank { shape })?;
+    Ok(batch.insert_axis(Axis(3)))
+}
+
+/// The order in which an image (batch axis first) seems to be stored, for a model of `model_rank` axes: `YXC` or `CYX`, with
+/// `Z` in front of `Y` for rank 5. The image's rank need not be the model's.
+#[must_use]
+pub fn detect_dimension_order(image_shape: &[usize], model_rank: usize) -> String {
+    let spatial = &"ZYX"[3 - model_rank.saturating_sub(2).min(3)..];
+    if channel_axis(image_shape) + 1 == model_rank {
+        format!("{spatial}C")
+    } else {
+        format!("C{spatial}")
+    }
+}
+
+/// Why an image does not fit its dimension order or its model.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AxesError {
+    /// The order names more or fewer axes than the image has.
+    #[error("image has {axes} axes but dimension order `{order}` names {}", .order.chars().count())]
+    Rank {
+        /// Axes of the image.
+        axes: usize,
+        /// The job's order.
+        order: String,
+    },
+
+    /// The order does not lead to batch, rows, columns and channels.
+    #[error("dimension order `{order}` is not one of XY, BXY, CXY, XYB, XYC, BXYC, CXYB")]
+    Order {
+        /// The job's order.
+        order: String,
+    },
+
+    /// No order was named and the shape does not tell it.
+    #[error("cannot tell the axes of an image of shape {shape:?}: set the dimension order")]
+    Ambiguous {
+        /// Shape of the image.
+        shape: Vec<usize>,
+    },
+
+    /// An image of spots has neither two axes nor three.
+    #[error(
+        "Image with {} shape was uploaded, but Polaris only supports multi-batch or multi-channel images.", tuple(.shape)
+    )]
+    SpotRank {
+        /// Shape of the image, axes of length 1 left out.
+        shape: Vec<usize>,
+    },
+
+    /// The model takes another number of axes.
+    #[error("image has {axes} axes, batch included, but the model takes {model_axes}")]
+    ModelRank {
+        /// Axes of the image.
+        axes: usize,
+        /// Axes of the model's input.
+        model_axes: usize,
+    },
+
+    /// A selected channel is not in the image.
+    #[error("channel {channel} was selected but the image has {channels} (counted from 0)")]
+    NoSuchChannel {
+        /// The selected channel, from 0.
+        channel: usize,
+        /// Channels of the image.
+        channels: usize,
+    },
+
+    /// The model takes another number of channels.
+    #[error("image has {channels} channels but the model takes {wanted}")]
+    ChannelCount {
+        /// Channels handed over.
+        channels: usize,
+        /// Channels of the model.
+        wanted: i64,
+    },
+
+    /// The image is wider or higher than allowed.
+    #[error("image is {width} wide and {height} high, allowed are {max_width} and {max_height}")]
+    TooLarge {
+        /// Columns.
+        width: usize,
+        /// Rows.
+        height: usize,
+        /// Allowed columns.
+        max_width: usize,
+        /// Allowed rows.
+        max_height: usize,
+    },
+}
+
+/// A shape as Python writes it: `(3, 4)`, `(3,)`.
+pub(super) fn tuple(shape: &[usize]) -> String {
+    match shape {
+        [only] => format!("({only},)"),
+        _ => format!(
+            "({})",
+            shape
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
+    }
+}
+
+/// The image without its axes of length 1.
+#[must_use]
+pub fn squeeze(image: ArrayD<f32>) -> ArrayD<f32> {
+    let singles: Vec<usize> = (0..image.ndim())
+        .rev()
+        .filter(|&axis| image.shape()[axis] == 1)
+        .collect();
+    singles
+        .into_iter()
+        .fold(image, |image, axis| image.index_axis_move(Axis(axis), 0))
+}
+
+/// The axis `from` taken out and put in at `to`, the others in their order.
+fn move_axis(image: ArrayD<f32>, from: usize, to: usize) -> ArrayD<f32> {
+    let mut order: Vec<usize> = (0..image.ndim()).filter(|&axis| axis != from).collect();
+    order.insert(to, from);
+    contiguous(image.permuted_axes(order))
+}
+
+fn swapped(mut image: ArrayD<f32>, a: usize, b: usize) -> ArrayD<f32> {
+    image.swap_axes(a, b);
+    contiguous(image)
+}
+
+/// The first smallest axis behind the batch axis.
+fn channel_axis(shape: &[usize]) -> usize {
+    (1..shape.len())
+        .min_by_key(|&axis| shape[axis])
+        .unwrap_or(0)
+}
+
+fn select_channels(
+    image: ArrayD<f32>,
+    channels: Option<&[usize]>,
+) -> Result<ArrayD<f32>, AxesError> {
+    let Some(selected) = channels else {
+        return Ok(image);
+    };
+    let axis = Axis(image.ndim() - 1);
+    let channels = image.len_of(axis);
+    if let Some(&channel) = selected.iter().find(|&&channel| channel >= channels) {
+        return Err(AxesError::NoSuchChannel { channel, channels });
+    }
+    if selected.iter().copied().eq(0..channels) {
+        return Ok(image);
+    }
+    Ok(contiguous(image.select(axis, selected)))
+}
+
+/// The same array in standard layout, copied only where it is not in it yet.
+fn contiguous(image: ArrayD<f32>) -> ArrayD<f32> {
+    if image.is_standard_layout() {
+        image
+    } else {
+        image.as_standard_layout().into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn counting(shape: &[usize]) -> ArrayD<f32> {
+        let count = shape.iter().product::<usize>();
+        ArrayD::from_shape_vec(shape, (0..count).map(|value| value as f32).collect())
+            .expect("count matches")
+    }
+
+    #[test]
+    fn the_message_names_the_order_and_both_ranks() {
+        let error = to_bxyc(counting(&[4, 5]), "BXYC").expect_err("two axes are not four");
+        assert_eq!(
+            error.to_string(),
+            "image has 2 axes but dimension order `BXYC` names 4"
+        );
+    }
+
+    #[test]
+    fn an_order_without_rows_and_columns_is_refused() {
+        assert!(matches!(
+            to_bxyc(counting(&[4]), "X"),
+            Err(AxesError::Order { .. })
+        ));
+        assert!(matches!(
+            to_bxyc(counting(&[]), ""),
+            Err(AxesError::Order { .. })
+        ));
+        assert!(matches!(
+            to_bxyc(counting(&[1, 2, 3, 4]), "TZXY"),
+            Err(AxesError::Order { .. })
+        ));
+    }
+
+    #[test]
+    fn a_tiff_without_an_order_has_its_channels_on_the_smallest_axis() {
+        assert_eq!(default_order(&[2, 50, 60], Container::Tiff), Ok("CXY"));
+        assert_eq!(default_order(&[50, 60, 3], Container::Tiff), Ok("XYC"));
+        assert_eq!(default_order(&[1, 1, 1], Container::Tiff), Ok("CXY"));
+        assert_eq!(default_order(&[2, 50, 60], Container::Other), Ok("XYC"));
+        assert!(default_order(&[50, 3, 60], Container::Tiff).is_err());
+        assert!(default_order(&[50], Container::Other).is_err());
+    }
+
+    #[test]
+    fn a_model_of_two_axes_is_refused_and_does_not_panic() {
+        let model = ModelInput {
+            shape: &[-1, 1],
+            channels: None,
+            max_width: 9,
+            max_height: 9,
+        };
+        assert!(validate_model_input(counting(&[1, 1]), &model).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn every_order_puts_each_value_where_its_letters_say(
+            order in prop::sample::select(vec!["XY", "BXY", "CXY", "XYB", "XYC", "BXYC", "CXYB"]),
+            sizes in prop::array::uniform4(1_usize..5),
+        ) {
+            let size = |letter| match letter { 'B' => sizes[0], 'X' => sizes[1], 'Y' => sizes[2], _ => sizes[3] };
+            let shape: Vec<usize> = order.chars().map(size).collect();
+            let image = counting(&shape);
+            let bxyc = to_bxyc(image.clone(), order).expect("rank fits");
+            prop_assert_eq!(bxyc.len(), image.len());
+            for ((b, x, y, c), &value) in bxyc.indexed_iter() {
+                let place = |letter| match letter { 'B' => b, 'X' => x, 'Y' => y, _ => c };
+                let index: Vec<usize> = order.chars().map(place).collect();
+                prop_assert_eq!(image[index.as_slice()], value);
+            }
+        }
+    }
+}

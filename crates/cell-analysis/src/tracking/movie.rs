@@ -1,0 +1,363 @@
+//! The cells of a whole movie, and what the models are given of them.
+
+use std::ops::Range;
+
+use ndarray::{
+    Array, Array2, Array3, Array4, Array5, ArrayD, ArrayView3, ArrayViewMut, Axis, Dimension, Ix4,
+    RemoveAxis, Slice,
+};
+use rayon::prelude::*;
+
+use super::cells::number_cells;
+use super::error::TrackingError;
+use super::features::{Appearance, Features, frame_features};
+use super::neighbors::{adjacency, normalize_adjacency};
+use super::tracks::Tracks;
+
+/// The most cells of one frame: with more, a frame's adjacency alone outgrows what a model server takes in one message.
+const MOST_CELLS: usize = 16_384;
+
+/// What is known of the cells of a movie.
+pub struct Movie {
+    /// `[frame, row, column]`, cells numbered from 1 in each frame.
+    numbered: Array3<i32>,
+    frames: Vec<Features>,
+    most_cells: usize,
+    appearance: Appearance,
+}
+
+/// What the encoder is given of some frames. Cells come first in each frame; what remains up to the largest number of
+/// cells in any frame of the movie is zero.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EncoderInputs {
+    /// `[frame, cell, row, column, 1]`.
+    pub appearances: Array5<f32>,
+    /// `[frame, cell, 3]`: area, perimeter, eccentricity.
+    pub morphologies: Array3<f32>,
+    /// `[frame, cell, 2]`: row, column.
+    pub centroids: Array3<f32>,
+    /// `[frame, cell, cell]`, normalised; what remains counts as cells at the corner.
+    pub adjacency: Array3<f32>,
+}
+
+/// What the inference model is given of the tracks so far and the cells of a frame.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InferenceInputs {
+    /// `[1, observation, track, feature]`: the last observations of each track, oldest first.
+    pub current_embeddings: Array4<f32>,
+    /// `[1, observation, track, 2]`.
+    pub current_centroids: Array4<f32>,
+    /// `[1, 1, cell, feature]`.
+    pub future_embeddings: Array4<f32>,
+    /// `[1, 1, cell, 2]`.
+    pub future_centroids: Array4<f32>,
+}
+
+impl Movie {
+    /// The cells of a movie from its pixels and its labels, both `[frame, row, column, 1]`; labels need to be unique in
+    /// their frames only.
+    ///
+    /// # Errors
+    ///
+    /// Arrays of another rank, of different shapes or of several channels; a movie without frames; a frame without cells
+    /// (unless it is the only one), without background, with negative labels, with more than 16,384 cells or with cells
+    /// whose pixels are not finite.
+    ///
+    /// # Panics
+    ///
+    /// If [`Appearance::check`] would fail.
+    pub fn new(
+        raw: ArrayD<f32>,
+        labels: ArrayD<i32>,
+        appearance: Appearance,
+    ) -> Result<Self, TrackingError> {
+        check_shapes(raw.shape(), labels.shape())?;
+        let (raw, mut numbered) = (planes(raw)?, planes(labels)?);
+        let frames = numbered
+            .axis_iter_mut(Axis(0))
+            .into_par_iter()
+            .zip(raw.axis_iter(Axis(0)));
+        let frames = frames.map(|(mut labels, raw)| {
+            let cells = number_cells(labels.view_mut()).map_err(|error| error.to_string())?;
+            if cells.len() > MOST_CELLS {
+                return Err(format!(
+                    "{} cells are more than the {MOST_CELLS} that can be tracked",
+                    cells.len()
+                ));
+            }
+            frame_features(raw, labels.view(), &cells, &appearance)
+                .map_err(|error| error.to_string())
+        });
+        let frames: Vec<Result<Features, String>> = frames.collect();
+        let only = frames.len() == 1;
+        let frames = frames.into_iter().enumerate().map(|(frame, features)| {
+            let features = features.and_then(|features| checked(features, only));
+            features.map_err(|reason| TrackingError::Frame { frame, reason })
+        });
+        let frames: Vec<Features> = frames.collect::<Result<_, _>>()?;
+        let most_cells = frames.iter().map(Features::len).max().unwrap_or(0);
+        Ok(Self {
+            numbered,
+            frames,
+            most_cells,
+            appearance,
+        })
+    }
+
+    /// Number of frames, at least 1.
+    #[must_use]
+    pub fn frame_count(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// Number of cells of a frame.
+    #[must_use]
+    pub fn cell_count(&self, frame: usize) -> usize {
+        self.frames[frame].len()
+    }
+
+    /// The largest number of cells in a frame.
+    #[must_use]
+    pub fn most_cells(&self) -> usize {
+        self.most_cells
+    }
+
+    /// The cells of each frame, numbered from 1 in the order of their labels: `[frame, row, column]`.
+    #[must_use]
+    pub fn numbered(&self) -> ArrayView3<'_, i32> {
+        self.numbered.view()
+    }
+
+    /// Bytes of [`Self::encoder_inputs`] for each frame.
+    #[must_use]
+    pub fn encoder_bytes(&self) -> usize {
+        let side = self.appearance.side;
+        self.most_cells * (side * side + 3 + 2 + self.most_cells) * size_of::<f32>()
+    }
+
+    /// What the encoder is given of a range of frames; neighbours are closer than `max_distance` pixels.
+    #[must_use]
+    pub fn encoder_inputs(&self, frames: Range<usize>, max_distance: f64) -> EncoderInputs {
+        let (count, cells, side) = (frames.len(), self.most_cells, self.appearance.side);
+        let mut inputs = EncoderInputs {
+            appearances: Array5::zeros((count, cells, side, side, 1)),
+            morphologies: Array3::zeros((count, cells, 3)),
+            centroids: Array3::zeros((count, cells, 2)),
+            adjacency: Array3::zeros((count, cells, cells)),
+        };
+        let pictures = inputs
+            .appearances
+            .outer_iter_mut()
+            .map(|frame| frame.index_axis_move(Axis(3), 0));
+        let shapes = inputs
+            .morphologies
+            .outer_iter_mut()
+            .zip(inputs.centroids.outer_iter_mut());
+        for ((features, pictures), (morphologies, centroids)) in
+            self.frames[frames].iter().zip(pictures).zip(shapes)
+        {
+            put_first(pictures, &features.appearances);
+            put_first(morphologies, &features.morphologies);
+            put_first(centroids, &features.centroids);
+        }
+        let frames = inputs
+            .adjacency
+            .axis_iter_mut(Axis(0))
+            .into_par_iter()
+            .zip(inputs.centroids.axis_iter(Axis(0)));
+        frames.for_each(|(mut neighbours, centroids)| {
+            neighbours.assign(&adjacency(centroids, max_distance));
+            normalize_adjacency(neighbours);
+        });
+        inputs
+    }
+
+    /// What the inference model is given to link `tracks` with the cells of `frame`, from `embeddings`
+    /// `[frame, cell, feature]` and the last `length` observations of each track.
+    ///
+    /// # Panics
+    ///
+    /// If there are no embeddings for a cell, or a track lies in later frames.
+    #[must_use]
+    pub fn inference_inputs(
+        &self,
+        tracks: &Tracks,
+        embeddings: ArrayView3<'_, f32>,
+        frame: usize,
+        length: usize,
+    ) -> InferenceInputs {
+        let features = embeddings.dim().2;
+        let mut current_embeddings = Array3::zeros((length, tracks.len(), features));
+        let mut current_centroids = Array3::zeros((length, tracks.len(), 2));
+        for (number, track) in tracks.as_slice().iter().enumerate() {
+            for (step, at) in track.history(length).enumerate() {
+                let embedding = embeddings
+                    .index_axis(Axis(0), at.frame)
+                    .index_axis_move(Axis(0), at.cell);
+                let centroid = self.frames[at.frame].centroids.row(at.cell);
+                current_embeddings
+                    .index_axis_mut(Axis(0), step)
+                    .row_mut(number)
+                    .assign(&embedding);
+                current_centroids
+                    .index_axis_mut(Axis(0), step)
+                    .row_mut(number)
+                    .assign(&centroid);
+            }
+        }
+        let cells = Slice::from(..self.cell_count(frame));
+        let future_embeddings = embeddings
+            .index_axis(Axis(0), frame)
+            .slice_axis(Axis(0), cells)
+            .to_owned();
+        let future = |plane: Array2<f32>| plane.insert_axis(Axis(0)).insert_axis(Axis(0));
+        InferenceInputs {
+            current_embeddings: current_embeddings.insert_axis(Axis(0)),
+            current_centroids: current_centroids.insert_axis(Axis(0)),
+            future_embeddings: future(future_embeddings),
+            future_centroids: future(self.frames[frame].centroids.clone()),
+        }
+    }
+
+    /// The movie `[frame, row, column]` with every cell painted in the label of its track: the track's place, from 1.
+    #[must_use]
+    pub fn painted(mut self, tracks: &Tracks) -> Array3<i32> {
+        let mut colours: Vec<Vec<i32>> = self
+            .frames
+            .iter()
+            .map(|frame| vec![0; frame.len() + 1])
+            .collect();
+        for (label, track) in (1..).zip(tracks.as_slice()) {
+            for at in &track.observations {
+                colours[at.frame][at.cell + 1] = label;
+            }
+        }
+        let frames = self
+            .numbered
+            .axis_iter_mut(Axis(0))
+            .into_par_iter()
+            .zip(colours);
+        frames.for_each(|(mut frame, colours)| frame.mapv_inplace(|cell| colours[cell as usize]));
+        self.numbered
+    }
+}
+
+/// Puts `from` into the first entries of `to`.
+fn put_first<D: RemoveAxis>(mut to: ArrayViewMut<'_, f32, D>, from: &Array<f32, D>) {
+    to.slice_axis_mut(Axis(0), Slice::from(..from.len_of(Axis(0))))
+        .assign(from);
+}
+
+fn check_shapes(raw: &[usize], labels: &[usize]) -> Result<(), TrackingError> {
+    let refuse = |reason: String| Err(TrackingError::Shape(reason));
+    let ([frames, rows, columns, channels], [_, _, _, label_channels]) = (raw, labels) else {
+        return refuse(format!(
+            "Input data and labels must be rank 4 (frames, x, y, channels). Got rank {} (X) and rank {} (y).",
+            raw.len(),
+            labels.len()
+        ));
+    };
+    if labels[..3] != [*frames, *rows, *columns] {
+        return refuse(format!(
+            "Input data and labels should have the same shape except for the channel dimension.  Got {raw:?} and {labels:?}"
+        ));
+    }
+    if (*channels, *label_channels) != (1, 1) {
+        return refuse(format!(
+            "a movie to track has one channel, not {channels} (labels {label_channels})"
+        ));
+    }
+    if *frames == 0 {
+        return refuse("the movie has no frames".to_owned());
+    }
+    Ok(())
+}
+
+/// `[frame, row, column]` in standard layout from `[frame, row, column, 1]`.
+fn planes<T: Clone>(movie: ArrayD<T>) -> Result<Array3<T>, TrackingError> {
+    let shape = movie.raw_dim();
+    let movie = movie.into_dimensionality::<Ix4>();
+    let movie = movie.map_err(|_| {
+        TrackingError::Shape(format!("a movie has four axes, not {}", shape.ndim()))
+    })?;
+    let movie = movie.index_axis_move(Axis(3), 0);
+    Ok(if movie.is_standard_layout() {
+        movie
+    } else {
+        movie.as_standard_layout().into_owned()
+    })
+}
+
+/// The features, if they can be tracked.
+fn checked(features: Features, is_only_frame: bool) -> Result<Features, String> {
+    if features.is_empty() && !is_only_frame {
+        return Err("it has no cells".to_owned());
+    }
+    if features.appearances.iter().any(|value| !value.is_finite()) {
+        return Err("a cell has pixels that are not finite numbers (NaN or infinite)".to_owned());
+    }
+    Ok(features)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn movie(raw: &[usize], labels: &[usize]) -> Result<Movie, TrackingError> {
+        let mut labels = ArrayD::zeros(labels);
+        for mut frame in labels.outer_iter_mut() {
+            if let Some(first) = frame.iter_mut().next() {
+                *first = 3;
+            }
+        }
+        Movie::new(ArrayD::zeros(raw), labels, Appearance::default())
+    }
+
+    fn reason(movie: Result<Movie, TrackingError>) -> String {
+        movie
+            .err()
+            .map_or_else(|| panic!("it is refused"), |error| error.to_string())
+    }
+
+    #[test]
+    fn shapes_that_are_no_movie_are_refused() {
+        assert!(reason(movie(&[1, 2, 3, 4, 1], &[2, 3, 4, 1])).contains("rank 4"));
+        assert!(reason(movie(&[2, 3, 4, 1], &[2, 3, 5, 1])).contains("same shape"));
+        assert!(reason(movie(&[2, 3, 4, 2], &[2, 3, 4, 1])).contains("one channel"));
+        assert!(reason(movie(&[0, 3, 4, 1], &[0, 3, 4, 1])).contains("no frames"));
+        assert!(reason(movie(&[2, 0, 4, 1], &[2, 0, 4, 1])).contains("background"));
+        assert!(movie(&[2, 3, 4, 1], &[2, 3, 4, 1]).is_ok());
+    }
+
+    #[test]
+    fn a_frame_without_cells_is_named() {
+        let mut labels = ArrayD::zeros(vec![3, 2, 2, 1]);
+        labels[[0, 0, 0, 0]] = 1;
+        labels[[2, 0, 0, 0]] = 1;
+        let refused = Movie::new(
+            ArrayD::zeros(vec![3, 2, 2, 1]),
+            labels,
+            Appearance::default(),
+        );
+        assert_eq!(
+            reason(refused),
+            "frame 1 of the movie cannot be tracked: it has no cells"
+        );
+        let single = Movie::new(
+            ArrayD::zeros(vec![1, 2, 2, 1]),
+            ArrayD::zeros(vec![1, 2, 2, 1]),
+            Appearance::default(),
+        );
+        assert_eq!(single.map(|movie| movie.most_cells()).ok(), Some(0));
+    }
+
+    #[test]
+    fn only_cells_must_be_finite() {
+        let mut raw = ArrayD::zeros(vec![1, 2, 2, 1]);
+        raw[[0, 1, 1, 0]] = f32::NAN;
+        let labels =
+            |row: usize| ArrayD::from_shape_fn(vec![1, 2, 2, 1], |at| i32::from(at[1] == row));
+        assert!(Movie::new(raw.clone(), labels(0), Appearance::default()).is_ok());
+        assert!(reason(Movie::new(raw, labels(1), Appearance::default())).contains("not finite"));
+    }
+}
