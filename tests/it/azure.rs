@@ -9,7 +9,7 @@ use http::Method;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::path::Path;
 use object_store::signer::Signer as _;
-use redis_consumer::settings::{Env, Reader};
+use redis_consumer::settings::{Env, Loader};
 use redis_consumer::storage::{Error, Storage, StorageSettings};
 use tracing::Dispatch;
 
@@ -39,9 +39,9 @@ fn client(server: &Azurite, pairs: &[(&str, &str)]) -> Storage {
 }
 
 fn open(env: Env) -> Storage {
-    let mut reader = Reader::new(&env);
-    let settings = StorageSettings::load(&mut reader);
-    reader.finish().expect("usable settings");
+    let mut loader = Loader::new(&env);
+    let settings = StorageSettings::load(&mut loader);
+    loader.finish().expect("usable settings");
     Storage::open(&settings).expect("a client")
 }
 
