@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use super::error::{Direction, Error, Failure};
 use super::metrics::StorageMetrics;
 use super::object::Object;
-use super::provider::Store;
+use super::provider::{CloudOptions, Store};
 use super::retry::Retry;
 use super::settings::StorageSettings;
 use super::transport::Stalled;
@@ -45,7 +45,12 @@ impl Storage {
         // The HTTP client panics without a crypto provider; that one is installed already is no error.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let bucket = &settings.bucket;
-        let store = bucket.open(settings).map_err(|error| Error::Open {
+        let options = CloudOptions {
+            stall_timeout: settings.stall_timeout,
+            acl: settings.acl.as_deref(),
+        };
+        let store = bucket.open(&settings.providers, options);
+        let store = store.map_err(|error| Error::Open {
             bucket: bucket.to_string(),
             reason: error.to_string(),
         })?;
@@ -54,7 +59,7 @@ impl Storage {
             urls: Arc::new(ObjectUrls::new(
                 bucket.clone(),
                 settings.public_url.as_deref(),
-                &bucket.default_public_url(settings),
+                &bucket.default_public_url(&settings.providers),
             )),
             retry: Retry {
                 max_backoff: settings.max_backoff,

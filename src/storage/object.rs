@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     fn refused(status: u16, code: Option<&str>) -> Failure {
-        refused_by(Bucket::Google("b".to_owned()), status, code)
+        refused_by(Bucket::Gcs("b".to_owned()), status, code)
     }
 
     fn refused_by(bucket: Bucket, status: u16, code: Option<&str>) -> Failure {

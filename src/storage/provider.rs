@@ -12,13 +12,16 @@ use std::fmt::{self, Display};
 use std::io;
 use std::path::PathBuf;
 
-pub(super) use self::azure::AzureSettings;
+pub(super) use self::acl::{PREDEFINED_ACLS, wire_spelling};
+use self::azure::AzureSettings;
 pub(super) use self::folder::FolderError;
-pub(super) use self::store::Store;
-use self::store::{BoxError, CloudOptions};
-pub(super) use self::web::ENCODED;
-use super::settings::StorageSettings;
+use self::gcs::GcsSettings;
+use self::s3::S3Settings;
+use self::store::BoxError;
+pub(super) use self::store::{CloudOptions, Store};
+pub(super) use self::web::{ENCODED, WebAddress, address_of};
 use super::transport::HttpStatusError;
+use crate::settings::Loader;
 
 /// The schemes of URLs that name a bucket and an object in it.
 pub(super) const BUCKET_SCHEMES: [&str; 3] = [s3::SCHEME, gcs::SCHEME, azure::SCHEME];
@@ -29,11 +32,34 @@ pub enum Bucket {
     /// A bucket of Amazon S3, or of a server that speaks its protocol: `s3://name`.
     S3(String),
     /// A bucket of Google Cloud Storage: `gs://name`.
-    Google(String),
+    Gcs(String),
     /// A container of Azure Blob Storage: `az://name`.
     Azure(String),
     /// A folder of this machine: `file:///folder`.
     Folder(PathBuf),
+}
+
+/// How to reach and satisfy each of the clouds.
+#[derive(Clone, Debug)]
+pub(super) struct ProviderSettings {
+    s3: S3Settings,
+    gcs: GcsSettings,
+    azure: AzureSettings,
+}
+
+impl ProviderSettings {
+    /// Loads the variables of all clouds; what is missing for this bucket, or wrong, is left with the loader.
+    pub(super) fn load(loader: &mut Loader<'_>, bucket: &Bucket) -> Self {
+        let settings = Self {
+            s3: S3Settings::load(loader),
+            gcs: GcsSettings::load(loader),
+            azure: AzureSettings::load(loader),
+        };
+        if let Bucket::Azure(_) = bucket {
+            settings.azure.check(loader);
+        }
+        settings
+    }
 }
 
 impl Bucket {
@@ -44,7 +70,7 @@ impl Bucket {
             .ok_or("expected a URL such as s3://name, gs://name, az://name or file:///folder")?;
         match scheme.to_ascii_lowercase().as_str() {
             s3::SCHEME => bucket_name(rest).map(Self::S3),
-            gcs::SCHEME => bucket_name(rest).map(Self::Google),
+            gcs::SCHEME => bucket_name(rest).map(Self::Gcs),
             azure::SCHEME => bucket_name(rest).map(Self::Azure),
             folder::SCHEME => folder::parse(text).map(Self::Folder),
             other => Err(format!(
@@ -62,24 +88,24 @@ impl Bucket {
     }
 
     /// What public URLs begin with, up to the `/` before the key, when the operator names nothing else.
-    pub(super) fn default_public_url(&self, settings: &StorageSettings) -> String {
+    pub(super) fn default_public_url(&self, settings: &ProviderSettings) -> String {
         match self {
-            Self::S3(name) => s3::default_public_url(name, &settings.aws),
-            Self::Google(name) => gcs::default_public_url(name, &settings.google),
+            Self::S3(name) => s3::default_public_url(name, &settings.s3),
+            Self::Gcs(name) => gcs::default_public_url(name, &settings.gcs),
             Self::Azure(name) => azure::default_public_url(name, &settings.azure),
             Self::Folder(path) => folder::url(path),
         }
     }
 
     /// A client for the bucket. Makes no request; a folder is created if it is missing.
-    pub(super) fn open(&self, settings: &StorageSettings) -> Result<Store, BoxError> {
-        let options = CloudOptions {
-            stall_timeout: settings.stall_timeout,
-            acl: settings.acl.as_deref(),
-        };
+    pub(super) fn open(
+        &self,
+        settings: &ProviderSettings,
+        options: CloudOptions<'_>,
+    ) -> Result<Store, BoxError> {
         match self {
-            Self::S3(name) => s3::open(name, &settings.aws, options),
-            Self::Google(name) => gcs::open(name, &settings.google, options),
+            Self::S3(name) => s3::open(name, &settings.s3, options),
+            Self::Gcs(name) => gcs::open(name, &settings.gcs, options),
             Self::Azure(name) => azure::open(name, &settings.azure, options),
             Self::Folder(path) => folder::open(path),
         }
@@ -89,7 +115,7 @@ impl Bucket {
     pub(super) fn label(&self) -> &'static str {
         match self {
             Self::S3(_) => s3::LABEL,
-            Self::Google(_) => gcs::LABEL,
+            Self::Gcs(_) => gcs::LABEL,
             Self::Azure(_) => azure::LABEL,
             Self::Folder(_) => folder::LABEL,
         }
@@ -99,7 +125,7 @@ impl Bucket {
     pub(super) fn name_in_scheme(&self, scheme: &str) -> Option<&str> {
         match self {
             Self::S3(name) => (scheme == s3::SCHEME).then_some(name),
-            Self::Google(name) => (scheme == gcs::SCHEME).then_some(name),
+            Self::Gcs(name) => (scheme == gcs::SCHEME).then_some(name),
             Self::Azure(name) => (scheme == azure::SCHEME).then_some(name),
             Self::Folder(_) => None,
         }
@@ -109,7 +135,7 @@ impl Bucket {
     pub(super) fn key_in_url<'u>(&self, host: &str, path: &'u str) -> Option<&'u str> {
         match self {
             Self::S3(name) => s3::key_in_url(name, host, path),
-            Self::Google(name) => gcs::key_in_url(name, host, path),
+            Self::Gcs(name) => gcs::key_in_url(name, host, path),
             Self::Azure(_) | Self::Folder(_) => None,
         }
     }
@@ -118,7 +144,7 @@ impl Bucket {
     pub(super) fn is_missing(&self, error: &HttpStatusError) -> bool {
         let code = match self {
             Self::S3(_) => s3::NO_BUCKET,
-            Self::Google(_) => gcs::NO_BUCKET,
+            Self::Gcs(_) => gcs::NO_BUCKET,
             Self::Azure(_) => azure::NO_BUCKET,
             Self::Folder(_) => return false,
         };
@@ -128,7 +154,7 @@ impl Bucket {
     /// Whether an error says that the store does not know the parts of an object any more.
     pub(super) fn has_forgotten_parts(&self, error: &HttpStatusError) -> bool {
         match self {
-            Self::S3(_) | Self::Google(_) => error.status == 404,
+            Self::S3(_) | Self::Gcs(_) => error.status == 404,
             Self::Azure(_) => error.code.as_deref() == Some(azure::NO_UPLOAD),
             Self::Folder(_) => false,
         }
@@ -142,7 +168,7 @@ impl Bucket {
     ) -> Option<FolderError> {
         match self {
             Self::Folder(_) => Some(folder::error(error, io)),
-            Self::S3(_) | Self::Google(_) | Self::Azure(_) => None,
+            Self::S3(_) | Self::Gcs(_) | Self::Azure(_) => None,
         }
     }
 }
@@ -152,7 +178,7 @@ impl Display for Bucket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::S3(name) => write!(f, "{}://{name}", s3::SCHEME),
-            Self::Google(name) => write!(f, "{}://{name}", gcs::SCHEME),
+            Self::Gcs(name) => write!(f, "{}://{name}", gcs::SCHEME),
             Self::Azure(name) => write!(f, "{}://{name}", azure::SCHEME),
             Self::Folder(_) => write!(f, "the storage folder"),
         }
@@ -178,7 +204,7 @@ mod tests {
     fn scheme_and_bucket_are_lower_cased() {
         for (text, expected) in [
             ("S3://My-Bucket", Bucket::S3("my-bucket".to_owned())),
-            ("GS://a.b_c/", Bucket::Google("a.b_c".to_owned())),
+            ("GS://a.b_c/", Bucket::Gcs("a.b_c".to_owned())),
             ("AZ://Cells", Bucket::Azure("cells".to_owned())),
             (
                 "file:///Data/My%20Images",

@@ -1,32 +1,19 @@
-//! Where objects are kept and how patiently they are fetched: the storage part of the environment.
+//! Where objects are kept and how patiently they are fetched: the storage part of the environment. What a provider wants to
+//! know of it stands in the provider's file.
 //!
 //! The variables of both profiles are understood; which of them names the bucket is decided here and nowhere else.
 //! Credentials are handed to the object store from this snapshot, so that nothing else reads the environment.
 
-use std::fmt::{self, Display};
-use std::str::FromStr;
 use std::time::Duration;
 
-use object_store::aws::AmazonS3ConfigKey;
-use secrecy::SecretString;
-use url::Url;
-
-use super::provider::{AzureSettings, Bucket};
-use crate::settings::{Bytes, Loader, Parsed, Seconds, Secret, is_placeholder};
+use super::provider::{
+    Bucket, PREDEFINED_ACLS, ProviderSettings, WebAddress, address_of, wire_spelling,
+};
+use crate::settings::{Bytes, Loader, Parsed, Seconds, is_placeholder};
 
 /// Every variable that can name the bucket, for the message when none does.
 const BUCKET_VARIABLES: &str =
     "STORAGE_BUCKET, CLOUD_PROVIDER, AWS_S3_BUCKET, GKE_BUCKET, GCLOUD_STORAGE_BUCKET";
-
-/// The access lists that S3 or Google predefine, as the wire spells them.
-const PREDEFINED_ACLS: [&str; 6] = [
-    "private",
-    "public-read",
-    "authenticated-read",
-    "bucket-owner-read",
-    "bucket-owner-full-control",
-    "project-private",
-];
 
 crate::settings! {
     /// The bucket.
@@ -62,52 +49,6 @@ crate::settings! {
     }
 }
 
-crate::settings! {
-    /// Access to S3.
-    struct AwsVariables {
-        /// Region of the bucket.
-        aws_region: Option<String> = None => "that of `AWS_DEFAULT_REGION`",
-        /// Counts if `AWS_REGION` is not set.
-        aws_default_region: String = "us-east-1".to_owned(),
-        /// Address of an S3-compatible server.
-        aws_endpoint_url_s3: Option<Parsed<WebAddress>> = None,
-        /// Counts if `AWS_ENDPOINT_URL_S3` is not set.
-        aws_endpoint_url: Option<Parsed<WebAddress>> = None,
-        /// ID of a static key; without it, the role of the pod or the machine is used.
-        aws_access_key_id: Option<Secret> = None,
-        /// Secret of the static key.
-        aws_secret_access_key: Option<Secret> = None,
-        /// Session token, for temporary static keys.
-        aws_session_token: Option<Secret> = None,
-        /// Role of the pod: file with its token. EKS sets it.
-        aws_web_identity_token_file: Option<String> = None,
-        /// Role of the pod: its name (ARN). EKS sets it.
-        aws_role_arn: Option<String> = None,
-        /// Role of the pod: name of the session.
-        aws_role_session_name: Option<String> = None,
-        /// Role of the pod: address of the Security Token Service.
-        aws_endpoint_url_sts: Option<String> = None,
-        /// Role of an ECS task: path of its credentials. ECS sets it.
-        aws_container_credentials_relative_uri: Option<String> = None,
-        /// Role of a container: address of its credentials. EKS Pod Identity sets it.
-        aws_container_credentials_full_uri: Option<String> = None,
-        /// Role of a container: file with the token for that address. EKS Pod Identity sets it.
-        aws_container_authorization_token_file: Option<String> = None,
-        /// Role of a machine: address of the instance metadata service.
-        aws_ec2_metadata_service_endpoint: Option<String> = None,
-    }
-}
-
-crate::settings! {
-    /// Access to Google Cloud Storage.
-    struct GoogleVariables {
-        /// File with credentials; without it, those of gcloud or of the metadata server are used.
-        google_application_credentials: Option<String> = None,
-        /// Address of a Google Cloud Storage emulator.
-        storage_emulator_host: Option<Parsed<WebAddress>> = None,
-    }
-}
-
 /// Everything the operator can say about storage.
 #[derive(Clone, Debug)]
 pub struct StorageSettings {
@@ -115,9 +56,9 @@ pub struct StorageSettings {
     pub bucket: Bucket,
     /// What public URLs of results begin with, up to the `/` before the key; the cloud's own address if absent.
     pub public_url: Option<String>,
-    /// Longest pause between two attempts of one transfer.
+    /// Longest delay between two attempts of one transfer.
     pub max_backoff: Duration,
-    /// How long a transfer is attempted again and again; `None` is for ever.
+    /// How long a transfer is attempted again and again; `None` is forever.
     pub retry_limit: Option<Duration>,
     /// How long a server may say nothing before an attempt counts as failed.
     pub stall_timeout: Duration,
@@ -125,33 +66,7 @@ pub struct StorageSettings {
     pub acl: Option<String>,
     /// Largest object that is downloaded, in bytes.
     pub max_download_bytes: u64,
-    pub(super) aws: AwsSettings,
-    pub(super) google: GoogleSettings,
-    pub(super) azure: AzureSettings,
-}
-
-/// How to reach and satisfy S3.
-#[derive(Clone, Debug)]
-pub(super) struct AwsSettings {
-    pub(super) region: String,
-    pub(super) keys: Option<AwsKeys>,
-    pub(super) chain: Vec<(AmazonS3ConfigKey, String)>,
-    pub(super) endpoint: Option<String>,
-}
-
-/// Static keys.
-#[derive(Clone, Debug)]
-pub(super) struct AwsKeys {
-    pub(super) id: SecretString,
-    pub(super) secret: SecretString,
-    pub(super) session_token: Option<SecretString>,
-}
-
-/// How to reach and satisfy Google Cloud Storage.
-#[derive(Clone, Debug)]
-pub(super) struct GoogleSettings {
-    pub(super) credentials: Option<String>,
-    pub(super) emulator: Option<String>,
+    pub(super) providers: ProviderSettings,
 }
 
 impl StorageSettings {
@@ -166,106 +81,8 @@ impl StorageSettings {
             max_backoff: transfer.storage_max_backoff.0,
             retry_limit: transfer.storage_retry_timeout.limit(),
             max_download_bytes: transfer.max_download_bytes.0,
-            aws: loader.load::<AwsVariables>().check(loader),
-            google: GoogleSettings::load(loader),
-            azure: AzureSettings::load(loader, &bucket),
+            providers: ProviderSettings::load(loader, &bucket),
             bucket,
-        }
-    }
-}
-
-impl GoogleSettings {
-    fn load(loader: &mut Loader<'_>) -> Self {
-        let variables: GoogleVariables = loader.load();
-        Self {
-            credentials: variables.google_application_credentials,
-            emulator: variables.storage_emulator_host.map(address_of),
-        }
-    }
-}
-
-impl AwsVariables {
-    fn check(self, loader: &mut Loader<'_>) -> AwsSettings {
-        if self.aws_region.is_none() {
-            loader.fall_back("AWS_REGION", "AWS_DEFAULT_REGION");
-        }
-        let chain = self.chain();
-        AwsSettings {
-            endpoint: self
-                .aws_endpoint_url_s3
-                .or(self.aws_endpoint_url)
-                .map(address_of),
-            region: self.aws_region.unwrap_or(self.aws_default_region),
-            keys: AwsKeys::check(
-                loader,
-                self.aws_access_key_id,
-                self.aws_secret_access_key,
-                self.aws_session_token,
-            ),
-            chain,
-        }
-    }
-
-    /// Where AWS clients look for credentials beside static keys.
-    fn chain(&self) -> Vec<(AmazonS3ConfigKey, String)> {
-        use AmazonS3ConfigKey as Key;
-        let places = [
-            (Key::WebIdentityTokenFile, &self.aws_web_identity_token_file),
-            (Key::RoleArn, &self.aws_role_arn),
-            (Key::RoleSessionName, &self.aws_role_session_name),
-            (Key::StsEndpoint, &self.aws_endpoint_url_sts),
-            (
-                Key::ContainerCredentialsRelativeUri,
-                &self.aws_container_credentials_relative_uri,
-            ),
-            (
-                Key::ContainerCredentialsFullUri,
-                &self.aws_container_credentials_full_uri,
-            ),
-            (
-                Key::ContainerAuthorizationTokenFile,
-                &self.aws_container_authorization_token_file,
-            ),
-            (
-                Key::MetadataEndpoint,
-                &self.aws_ec2_metadata_service_endpoint,
-            ),
-        ];
-        places
-            .into_iter()
-            .filter_map(|(key, value)| Some((key, value.clone()?)))
-            .collect()
-    }
-}
-
-impl AwsKeys {
-    fn check(
-        loader: &mut Loader<'_>,
-        id: Option<Secret>,
-        secret: Option<Secret>,
-        session_token: Option<Secret>,
-    ) -> Option<Self> {
-        match (id, secret) {
-            (Some(Secret(id)), Some(Secret(secret))) => Some(Self {
-                id,
-                secret,
-                session_token: session_token.map(|Secret(token)| token),
-            }),
-            (None, None) => None,
-            (Some(_), None) => {
-                loader.problem(
-                    "AWS_SECRET_ACCESS_KEY",
-                    "is missing though AWS_ACCESS_KEY_ID is set",
-                );
-                None
-            }
-            (None, Some(_)) => {
-                loader.problem(
-                    "AWS_ACCESS_KEY_ID",
-                    "is missing though AWS_SECRET_ACCESS_KEY is set",
-                );
-                None
-            }
         }
     }
 }
@@ -401,7 +218,7 @@ impl Cloud {
     fn has(self, bucket: &Bucket) -> bool {
         matches!(
             (self, bucket),
-            (Self::Amazon, Bucket::S3(_)) | (Self::Google, Bucket::Google(_))
+            (Self::Amazon, Bucket::S3(_)) | (Self::Google, Bucket::Gcs(_))
         )
     }
 
@@ -425,7 +242,7 @@ impl TransferVariables {
     /// The access list of uploads: public on Google, where results would be unreadable otherwise, none on S3.
     fn acl(&self, loader: &mut Loader<'_>, bucket: &Bucket) -> Option<String> {
         let default = match bucket {
-            Bucket::Google(_) => "publicRead",
+            Bucket::Gcs(_) => "publicRead",
             _ => "none",
         };
         let acl = wire_spelling(self.storage_acl.as_deref().unwrap_or(default));
@@ -444,50 +261,6 @@ impl TransferVariables {
         }
         Some(acl)
     }
-}
-
-/// `publicRead`, as Google's JSON API says, is `public-read` on the wire.
-fn wire_spelling(name: &str) -> String {
-    let mut text = String::with_capacity(name.len() + 2);
-    for (place, letter) in name.char_indices() {
-        if letter.is_ascii_uppercase() && place > 0 && !text.ends_with('-') {
-            text.push('-');
-        }
-        text.push(letter.to_ascii_lowercase());
-    }
-    text
-}
-
-/// An `http://` or `https://` address without a trailing slash; a bare `host:port` is taken as plain HTTP.
-#[derive(Clone, Debug)]
-pub(super) struct WebAddress(String);
-
-impl FromStr for WebAddress {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let address = if text.contains("://") {
-            text.to_owned()
-        } else {
-            format!("http://{text}")
-        };
-        match Url::parse(&address) {
-            Ok(url) if matches!(url.scheme(), "http" | "https") && url.query().is_none() => {
-                Ok(Self(address.trim_end_matches('/').to_owned()))
-            }
-            _ => Err("expected an http:// or https:// address"),
-        }
-    }
-}
-
-impl Display for WebAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-pub(super) fn address_of(Parsed(WebAddress(address)): Parsed<WebAddress>) -> String {
-    address
 }
 
 #[cfg(test)]
@@ -665,27 +438,6 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_are_placeholders_leave_the_choice_to_the_provider_chain() {
-        let bucket = ("STORAGE_BUCKET", "s3://b");
-        let placeholder = [
-            bucket,
-            ("AWS_ACCESS_KEY_ID", "specify_me"),
-            ("AWS_SECRET_ACCESS_KEY", "specify_me"),
-        ];
-        let role = [
-            bucket,
-            ("AWS_ROLE_ARN", "arn:x"),
-            ("AWS_WEB_IDENTITY_TOKEN_FILE", "/token"),
-        ];
-        assert!(load(&placeholder).expect("usable").0.aws.keys.is_none());
-        assert_eq!(load(&role).expect("usable").0.aws.chain.len(), 2);
-        assert!(
-            problem(&[bucket, ("AWS_ACCESS_KEY_ID", "id")])
-                .contains("AWS_SECRET_ACCESS_KEY: is missing")
-        );
-    }
-
-    #[test]
     fn uploads_are_public_on_google_and_as_the_bucket_says_on_amazon() {
         let acl = |pairs: &[(&str, &str)]| load(pairs).expect("usable").0.acl;
         let (google, amazon) = (("STORAGE_BUCKET", "gs://b"), ("STORAGE_BUCKET", "s3://b"));
@@ -701,36 +453,6 @@ mod tests {
             Some("public-read")
         );
         assert!(problem(&[amazon, ("STORAGE_ACL", "publik")]).contains("STORAGE_ACL: `publik`"));
-    }
-
-    #[test]
-    fn addresses_of_other_servers_may_lack_their_scheme_but_not_be_something_else() {
-        let bucket = ("STORAGE_BUCKET", "gs://b");
-        let emulator = |text| {
-            load(&[bucket, ("STORAGE_EMULATOR_HOST", text)])
-                .expect("usable")
-                .0
-                .google
-                .emulator
-        };
-        assert_eq!(
-            emulator("localhost:4443").as_deref(),
-            Some("http://localhost:4443")
-        );
-        assert_eq!(
-            emulator("https://gcs.example/").as_deref(),
-            Some("https://gcs.example")
-        );
-        assert!(problem(&[bucket, ("AWS_ENDPOINT_URL", "ftp://x")]).contains("AWS_ENDPOINT_URL"));
-        let both = [
-            bucket,
-            ("AWS_ENDPOINT_URL", "http://general"),
-            ("AWS_ENDPOINT_URL_S3", "http://special"),
-        ];
-        assert_eq!(
-            load(&both).expect("usable").0.aws.endpoint.as_deref(),
-            Some("http://special")
-        );
     }
 
     #[test]

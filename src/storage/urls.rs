@@ -182,7 +182,7 @@ mod tests {
         let bucket = Bucket::parse(url).expect("a bucket URL");
         let own = match &bucket {
             Bucket::S3(name) => format!("https://s3.amazonaws.com/{name}"),
-            Bucket::Google(name) => format!("https://storage.googleapis.com/{name}"),
+            Bucket::Gcs(name) => format!("https://storage.googleapis.com/{name}"),
             Bucket::Azure(name) => format!("https://cells.blob.core.windows.net/{name}"),
             Bucket::Folder(_) => bucket.url(),
         };

@@ -73,10 +73,6 @@ const TOLERATED: &[(&str, &str)] = &[
     ("queue/lease.rs", "queue/client.rs"),
     ("queue/reclaim.rs", "queue/admin.rs"),
     ("serving/pool.rs", "serving/settings.rs"),
-    ("storage/provider.rs", "storage/settings.rs"),
-    ("storage/provider/azure.rs", "storage/settings.rs"),
-    ("storage/provider/gcs.rs", "storage/settings.rs"),
-    ("storage/provider/s3.rs", "storage/settings.rs"),
 ];
 
 /// The same in the crates beside: crate, and the two files.

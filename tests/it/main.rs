@@ -25,6 +25,9 @@ mod documents;
 /// Buckets.
 mod storage;
 
+/// Containers of Azure.
+mod azure;
+
 /// Model servers.
 mod serving;
 

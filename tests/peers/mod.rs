@@ -2,8 +2,10 @@
 
 #![allow(dead_code, reason = "every program uses some of the peers")]
 
+pub(crate) mod azurite;
 pub(crate) mod cluster;
 pub(crate) mod exact_models;
+pub(crate) mod faults;
 pub(crate) mod graph_models;
 pub(crate) mod proxy;
 pub(crate) mod python_kiosk;

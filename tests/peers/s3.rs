@@ -2,12 +2,10 @@
 //!
 //! Everything but the faults is the s3s project's; it lives as long as the [`S3Server`] and needs nothing installed.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _, future};
 use http_body_util::StreamBody;
@@ -21,6 +19,9 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
+use super::faults::Faults;
+pub(crate) use super::faults::{Fault, Seen};
+
 /// The one bucket of the server.
 pub(crate) const BUCKET: &str = "test-bucket";
 /// The one access key it knows.
@@ -28,52 +29,12 @@ pub(crate) const ACCESS_KEY: &str = "test-access-key";
 /// The secret that belongs to it.
 pub(crate) const SECRET_KEY: &str = "test-secret-key";
 
-/// What happens to a request instead of an answer.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Fault {
-    /// An error answer with this status.
-    Status(u16),
-    /// The connection ends without an answer.
-    HangUp,
-    /// The same, but what was asked for is done.
-    LoseAnswer,
-    /// Nothing, for ever.
-    Silence,
-}
-
-/// A request as it arrived.
-#[derive(Clone, Debug)]
-pub(crate) struct Seen {
-    pub(crate) method: String,
-    /// Path and query, still encoded.
-    pub(crate) target: String,
-    /// Header values by lower-case name.
-    pub(crate) headers: BTreeMap<String, String>,
-}
-
 /// The running server; it ends when this is dropped.
 pub(crate) struct S3Server {
     address: SocketAddr,
     root: tempfile::TempDir,
-    state: Arc<Mutex<State>>,
+    faults: Faults,
     _stop: oneshot::Sender<()>,
-}
-
-#[derive(Default)]
-struct State {
-    next: VecDeque<Fault>,
-    until: Option<(Instant, Fault)>,
-    rule: Option<(Rule, Fault)>,
-    seen: Vec<Seen>,
-}
-
-type Rule = Box<dyn FnMut(&Seen) -> bool + Send>;
-
-impl Seen {
-    /// Whether it has this method and this in its path or query.
-    pub(crate) fn is(&self, method: &str, target: &str) -> bool {
-        self.method == method && self.target.contains(target)
-    }
 }
 
 impl S3Server {
@@ -89,9 +50,9 @@ impl S3Server {
         let mut builder =
             S3ServiceBuilder::new(s3s_fs::FileSystem::new(root.path()).expect("a store"));
         builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
-        let (service, state) = (builder.build(), Arc::<Mutex<State>>::default());
+        let (service, faults) = (builder.build(), Faults::default());
         let (stop, stopped) = oneshot::channel();
-        let accepting = accept(listener, service, Arc::clone(&state));
+        let accepting = accept(listener, service, faults.clone());
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -104,7 +65,7 @@ impl S3Server {
         Self {
             address,
             root,
-            state,
+            faults,
             _stop: stop,
         }
     }
@@ -132,26 +93,22 @@ impl S3Server {
 
     /// The next `count` requests meet this fault.
     pub(crate) fn fail_next(&self, count: usize, fault: Fault) {
-        self.state
-            .lock()
-            .expect("no poison")
-            .next
-            .extend(std::iter::repeat_n(fault, count));
+        self.faults.fail_next(count, fault);
     }
 
     /// Requests meet this fault until the time is over.
     pub(crate) fn fail_for(&self, time: Duration, fault: Fault) {
-        self.state.lock().expect("no poison").until = Some((Instant::now() + time, fault));
+        self.faults.fail_for(time, fault);
     }
 
     /// Requests for which this holds meet this fault, until [`heal`](Self::heal).
     pub(crate) fn fail_if(&self, fault: Fault, rule: impl FnMut(&Seen) -> bool + Send + 'static) {
-        self.state.lock().expect("no poison").rule = Some((Box::new(rule), fault));
+        self.faults.fail_if(fault, rule);
     }
 
     /// Ends what [`fail_if`](Self::fail_if) began.
     pub(crate) fn heal(&self) {
-        self.state.lock().expect("no poison").rule = None;
+        self.faults.heal();
     }
 
     /// Files of uploads in parts that are neither put together nor given up.
@@ -167,47 +124,20 @@ impl S3Server {
 
     /// Every request so far, those that met a fault included.
     pub(crate) fn requests(&self) -> Vec<Seen> {
-        self.state.lock().expect("no poison").seen.clone()
+        self.faults.requests()
     }
 }
 
-impl State {
-    fn meet(&mut self, request: &Request<Incoming>) -> Option<Fault> {
-        let text = |value: &hyper::header::HeaderValue| {
-            String::from_utf8_lossy(value.as_bytes()).into_owned()
-        };
-        let seen = Seen {
-            method: request.method().to_string(),
-            target: request.uri().to_string(),
-            headers: request
-                .headers()
-                .iter()
-                .map(|(name, value)| (name.to_string(), text(value)))
-                .collect(),
-        };
-        let lasting = self
-            .until
-            .filter(|(end, _)| Instant::now() < *end)
-            .map(|(_, fault)| fault);
-        let ruled = self
-            .rule
-            .as_mut()
-            .and_then(|(rule, fault)| rule(&seen).then_some(*fault));
-        self.seen.push(seen);
-        self.next.pop_front().or(lasting).or(ruled)
-    }
-}
-
-async fn accept(listener: std::net::TcpListener, service: S3Service, state: Arc<Mutex<State>>) {
+async fn accept(listener: std::net::TcpListener, service: S3Service, faults: Faults) {
     let listener = TcpListener::from_std(listener).expect("a listening socket");
     while let Ok((socket, _)) = listener.accept().await {
-        tokio::spawn(serve(socket, service.clone(), Arc::clone(&state)));
+        tokio::spawn(serve(socket, service.clone(), faults.clone()));
     }
 }
 
-async fn serve(socket: TcpStream, service: S3Service, state: Arc<Mutex<State>>) {
+async fn serve(socket: TcpStream, service: S3Service, faults: Faults) {
     let answer = service_fn(|request: Request<Incoming>| {
-        let fault = state.lock().expect("no poison").meet(&request);
+        let fault = faults.meet(&request);
         let service = service.clone();
         async move {
             match fault {

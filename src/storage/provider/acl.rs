@@ -2,6 +2,28 @@
 
 use object_store::client::HttpRequest;
 
+/// The access lists that S3 or Google predefine, as the wire spells them.
+pub(in super::super) const PREDEFINED_ACLS: [&str; 6] = [
+    "private",
+    "public-read",
+    "authenticated-read",
+    "bucket-owner-read",
+    "bucket-owner-full-control",
+    "project-private",
+];
+
+/// `publicRead`, as Google's JSON API says, is `public-read` on the wire.
+pub(in super::super) fn wire_spelling(name: &str) -> String {
+    let mut text = String::with_capacity(name.len() + 2);
+    for (place, letter) in name.char_indices() {
+        if letter.is_ascii_uppercase() && place > 0 && !text.ends_with('-') {
+            text.push('-');
+        }
+        text.push(letter.to_ascii_lowercase());
+    }
+    text
+}
+
 /// Whether an access list belongs on the request: with the parts of an object there is one on the request that begins it.
 pub(super) fn creates_object(request: &HttpRequest) -> bool {
     match request.method().as_str() {

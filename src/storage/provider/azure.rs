@@ -13,10 +13,9 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::super::content_type::content_type;
-use super::super::settings::{WebAddress, address_of};
 use super::super::transport::{Dialect, error_word};
-use super::Bucket;
 use super::store::{BoxError, CloudOptions, Store, client_options, no_retries};
+use super::web::{WebAddress, address_of};
 use crate::settings::{Loader, Parsed, Secret};
 
 /// The scheme of container URLs.
@@ -81,8 +80,8 @@ struct AzureIdentity {
 }
 
 impl AzureSettings {
-    /// Loads the variables of the Azure tools; what is missing if the bucket is a container of Azure is a mistake.
-    pub(in super::super) fn load(loader: &mut Loader<'_>, bucket: &Bucket) -> Self {
+    /// Loads the variables of Azure's tools; what is wrong with them is left with the loader.
+    pub(super) fn load(loader: &mut Loader<'_>) -> Self {
         let variables: AzureVariables = loader.load();
         if variables.azure_storage_account.is_none() {
             loader.fall_back("AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_ACCOUNT_NAME");
@@ -109,13 +108,17 @@ impl AzureSettings {
             },
         };
         settings.check_secrets(loader);
-        if matches!(bucket, Bucket::Azure(_)) && settings.account.is_empty() {
+        settings
+    }
+
+    /// Reports what is missing if the bucket is a container of Azure.
+    pub(super) fn check(&self, loader: &mut Loader<'_>) {
+        if self.account.is_empty() {
             loader.problem(
                 "AZURE_STORAGE_ACCOUNT",
                 "is missing though STORAGE_BUCKET is on Azure",
             );
         }
-        settings
     }
 
     /// Secrets of the wrong form, which are not repeated.
@@ -257,7 +260,8 @@ mod tests {
     fn load(pairs: &[(&str, &str)]) -> (AzureSettings, Option<String>) {
         let env: Env = pairs.iter().copied().collect();
         let mut loader = Loader::new(&env);
-        let settings = AzureSettings::load(&mut loader, &Bucket::Azure("cells".to_owned()));
+        let settings = AzureSettings::load(&mut loader);
+        settings.check(&mut loader);
         let problems = loader.finish().err();
         (settings, problems.map(|problems| problems.to_string()))
     }

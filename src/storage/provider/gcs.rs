@@ -7,11 +7,11 @@ use object_store::client::HttpRequest;
 use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder};
 use object_store::{HeaderValue, StaticCredentialProvider};
 
-use super::super::settings::GoogleSettings;
 use super::super::transport::Dialect;
 use super::acl::creates_object;
 use super::store::{BoxError, CloudOptions, Store, client_options, no_retries};
-use super::web::key_below;
+use super::web::{WebAddress, address_of, key_below};
+use crate::settings::{Loader, Parsed};
 
 /// The scheme of its bucket URLs.
 pub(super) const SCHEME: &str = "gs";
@@ -26,8 +26,36 @@ const HOST: &str = "storage.googleapis.com";
 
 const ENDPOINT: &str = "https://storage.googleapis.com";
 
+crate::settings! {
+    /// Access to Google Cloud Storage.
+    struct GcsVariables {
+        /// File with credentials; without it, those of gcloud or of the metadata server are used.
+        google_application_credentials: Option<String> = None,
+        /// Address of a Google Cloud Storage emulator.
+        storage_emulator_host: Option<Parsed<WebAddress>> = None,
+    }
+}
+
+/// How to reach and satisfy Google Cloud Storage.
+#[derive(Clone, Debug)]
+pub(in super::super) struct GcsSettings {
+    credentials: Option<String>,
+    emulator: Option<String>,
+}
+
+impl GcsSettings {
+    /// Loads the variables of Google's tools.
+    pub(super) fn load(loader: &mut Loader<'_>) -> Self {
+        let variables: GcsVariables = loader.load();
+        Self {
+            credentials: variables.google_application_credentials,
+            emulator: variables.storage_emulator_host.map(address_of),
+        }
+    }
+}
+
 /// What public URLs begin with when the operator names nothing else.
-pub(super) fn default_public_url(bucket: &str, settings: &GoogleSettings) -> String {
+pub(super) fn default_public_url(bucket: &str, settings: &GcsSettings) -> String {
     let endpoint = settings.emulator.as_deref();
     format!("{}/{bucket}", endpoint.unwrap_or(ENDPOINT))
 }
@@ -44,7 +72,7 @@ pub(super) fn key_in_url<'u>(bucket: &str, host: &str, path: &'u str) -> Option<
 /// A client for the bucket.
 pub(super) fn open(
     bucket: &str,
-    settings: &GoogleSettings,
+    settings: &GcsSettings,
     options: CloudOptions<'_>,
 ) -> Result<Store, BoxError> {
     let endpoint = settings.emulator.as_deref().unwrap_or(ENDPOINT);

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use object_store::HeaderValue;
-use object_store::aws::{AmazonS3Builder, AwsAuthorizer, AwsCredentialProvider};
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsAuthorizer, AwsCredentialProvider};
 use object_store::client::HttpRequest;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
-use super::super::settings::AwsSettings;
 use super::super::transport::Dialect;
 use super::acl::creates_object;
 use super::store::{BoxError, CloudOptions, Store, client_options, no_retries};
-use super::web::key_below;
+use super::web::{WebAddress, address_of, key_below};
+use crate::settings::{Loader, Parsed, Secret};
 
 /// The scheme of its bucket URLs.
 pub(super) const SCHEME: &str = "s3";
@@ -23,8 +23,154 @@ pub(super) const LABEL: &str = "s3";
 /// The error code of a bucket that does not exist.
 pub(super) const NO_BUCKET: &str = "NoSuchBucket";
 
+crate::settings! {
+    /// Access to S3.
+    struct S3Variables {
+        /// Region of the bucket.
+        aws_region: Option<String> = None => "that of `AWS_DEFAULT_REGION`",
+        /// Counts if `AWS_REGION` is not set.
+        aws_default_region: String = "us-east-1".to_owned(),
+        /// Address of an S3-compatible server.
+        aws_endpoint_url_s3: Option<Parsed<WebAddress>> = None,
+        /// Counts if `AWS_ENDPOINT_URL_S3` is not set.
+        aws_endpoint_url: Option<Parsed<WebAddress>> = None,
+        /// ID of a static key; without it, the role of the pod or the machine is used.
+        aws_access_key_id: Option<Secret> = None,
+        /// Secret of the static key.
+        aws_secret_access_key: Option<Secret> = None,
+        /// Session token, for temporary static keys.
+        aws_session_token: Option<Secret> = None,
+        /// Role of the pod: file with its token. EKS sets it.
+        aws_web_identity_token_file: Option<String> = None,
+        /// Role of the pod: its name (ARN). EKS sets it.
+        aws_role_arn: Option<String> = None,
+        /// Role of the pod: name of the session.
+        aws_role_session_name: Option<String> = None,
+        /// Role of the pod: address of the Security Token Service.
+        aws_endpoint_url_sts: Option<String> = None,
+        /// Role of an ECS task: path of its credentials. ECS sets it.
+        aws_container_credentials_relative_uri: Option<String> = None,
+        /// Role of a container: address of its credentials. EKS Pod Identity sets it.
+        aws_container_credentials_full_uri: Option<String> = None,
+        /// Role of a container: file with the token for that address. EKS Pod Identity sets it.
+        aws_container_authorization_token_file: Option<String> = None,
+        /// Role of a machine: address of the instance metadata service.
+        aws_ec2_metadata_service_endpoint: Option<String> = None,
+    }
+}
+
+/// How to reach and satisfy S3.
+#[derive(Clone, Debug)]
+pub(in super::super) struct S3Settings {
+    region: String,
+    keys: Option<S3Keys>,
+    chain: Vec<(AmazonS3ConfigKey, String)>,
+    endpoint: Option<String>,
+}
+
+/// Static keys.
+#[derive(Clone, Debug)]
+struct S3Keys {
+    id: SecretString,
+    secret: SecretString,
+    session_token: Option<SecretString>,
+}
+
+impl S3Settings {
+    /// Loads the variables of AWS's tools; what is wrong with them is left with the loader.
+    pub(super) fn load(loader: &mut Loader<'_>) -> Self {
+        loader.load::<S3Variables>().check(loader)
+    }
+}
+
+impl S3Variables {
+    fn check(self, loader: &mut Loader<'_>) -> S3Settings {
+        if self.aws_region.is_none() {
+            loader.fall_back("AWS_REGION", "AWS_DEFAULT_REGION");
+        }
+        let chain = self.chain();
+        S3Settings {
+            endpoint: self
+                .aws_endpoint_url_s3
+                .or(self.aws_endpoint_url)
+                .map(address_of),
+            region: self.aws_region.unwrap_or(self.aws_default_region),
+            keys: S3Keys::check(
+                loader,
+                self.aws_access_key_id,
+                self.aws_secret_access_key,
+                self.aws_session_token,
+            ),
+            chain,
+        }
+    }
+
+    /// Where AWS clients look for credentials beside static keys.
+    fn chain(&self) -> Vec<(AmazonS3ConfigKey, String)> {
+        use AmazonS3ConfigKey as Key;
+        let places = [
+            (Key::WebIdentityTokenFile, &self.aws_web_identity_token_file),
+            (Key::RoleArn, &self.aws_role_arn),
+            (Key::RoleSessionName, &self.aws_role_session_name),
+            (Key::StsEndpoint, &self.aws_endpoint_url_sts),
+            (
+                Key::ContainerCredentialsRelativeUri,
+                &self.aws_container_credentials_relative_uri,
+            ),
+            (
+                Key::ContainerCredentialsFullUri,
+                &self.aws_container_credentials_full_uri,
+            ),
+            (
+                Key::ContainerAuthorizationTokenFile,
+                &self.aws_container_authorization_token_file,
+            ),
+            (
+                Key::MetadataEndpoint,
+                &self.aws_ec2_metadata_service_endpoint,
+            ),
+        ];
+        places
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value.clone()?)))
+            .collect()
+    }
+}
+
+impl S3Keys {
+    fn check(
+        loader: &mut Loader<'_>,
+        id: Option<Secret>,
+        secret: Option<Secret>,
+        session_token: Option<Secret>,
+    ) -> Option<Self> {
+        match (id, secret) {
+            (Some(Secret(id)), Some(Secret(secret))) => Some(Self {
+                id,
+                secret,
+                session_token: session_token.map(|Secret(token)| token),
+            }),
+            (None, None) => None,
+            (Some(_), None) => {
+                loader.problem(
+                    "AWS_SECRET_ACCESS_KEY",
+                    "is missing though AWS_ACCESS_KEY_ID is set",
+                );
+                None
+            }
+            (None, Some(_)) => {
+                loader.problem(
+                    "AWS_ACCESS_KEY_ID",
+                    "is missing though AWS_SECRET_ACCESS_KEY is set",
+                );
+                None
+            }
+        }
+    }
+}
+
 /// What public URLs begin with when the operator names nothing else.
-pub(super) fn default_public_url(bucket: &str, settings: &AwsSettings) -> String {
+pub(super) fn default_public_url(bucket: &str, settings: &S3Settings) -> String {
     let endpoint = settings.endpoint.as_deref();
     format!(
         "{}/{bucket}",
@@ -59,7 +205,7 @@ fn is_region(text: &str) -> bool {
 /// A client for the bucket.
 pub(super) fn open(
     bucket: &str,
-    settings: &AwsSettings,
+    settings: &S3Settings,
     options: CloudOptions<'_>,
 ) -> Result<Store, BoxError> {
     let amazon = || format!("https://s3.{}.amazonaws.com", settings.region);
@@ -94,7 +240,7 @@ pub(super) fn open(
     Ok(Store::cloud(client))
 }
 
-fn with_credentials(builder: AmazonS3Builder, settings: &AwsSettings) -> AmazonS3Builder {
+fn with_credentials(builder: AmazonS3Builder, settings: &S3Settings) -> AmazonS3Builder {
     let Some(keys) = &settings.keys else {
         return settings
             .chain
@@ -168,6 +314,51 @@ fn hex_digit(byte: u8) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Env;
+
+    fn load(pairs: &[(&str, &str)]) -> (S3Settings, String) {
+        let env: Env = pairs.iter().copied().collect();
+        let mut loader = Loader::new(&env);
+        let settings = S3Settings::load(&mut loader);
+        let problems = loader.finish().err();
+        (
+            settings,
+            problems.map(|it| it.to_string()).unwrap_or_default(),
+        )
+    }
+
+    #[test]
+    fn keys_that_are_placeholders_leave_the_choice_to_the_provider_chain() {
+        let placeholder = [
+            ("AWS_ACCESS_KEY_ID", "specify_me"),
+            ("AWS_SECRET_ACCESS_KEY", "specify_me"),
+        ];
+        let role = [
+            ("AWS_ROLE_ARN", "arn:x"),
+            ("AWS_WEB_IDENTITY_TOKEN_FILE", "/token"),
+        ];
+        assert!(load(&placeholder).0.keys.is_none());
+        assert_eq!(load(&role).0.chain.len(), 2);
+        let (_, problems) = load(&[("AWS_ACCESS_KEY_ID", "id")]);
+        assert!(
+            problems.contains("AWS_SECRET_ACCESS_KEY: is missing"),
+            "{problems}"
+        );
+    }
+
+    #[test]
+    fn the_address_for_s3_wins_over_the_one_for_all_of_aws() {
+        let general = ("AWS_ENDPOINT_URL", "http://general");
+        let special = ("AWS_ENDPOINT_URL_S3", "http://special");
+        let endpoint = |pairs: &[_]| load(pairs).0.endpoint;
+        assert_eq!(endpoint(&[general]).as_deref(), Some("http://general"));
+        assert_eq!(
+            endpoint(&[general, special]).as_deref(),
+            Some("http://special")
+        );
+        let (_, problems) = load(&[("AWS_ENDPOINT_URL", "ftp://x")]);
+        assert!(problems.contains("AWS_ENDPOINT_URL"), "{problems}");
+    }
 
     #[test]
     fn only_digests_are_hexadecimal() {
