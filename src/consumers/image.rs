@@ -82,10 +82,12 @@ impl Consumer for Image {
         let input = Input::fetch(job, &self.settings.limits, &self.clients).await?;
 
         job.step(Step::Preprocess);
+        let scale = input.scale();
         let (image, _memory) = self.decode(job, input).await?;
+        let image = Arc::new(image);
         let entries = match plan {
-            Plan::Channels(passes) => self.segment(job, image, passes).await?,
-            Plan::Named(plan) => self.run_named(job, image, plan).await?,
+            Plan::Channels(passes) => self.segment(job, image, scale, passes).await?,
+            Plan::Named(plan) => self.run_named(job, image, scale, plan).await?,
         };
 
         job.step(Step::Upload);
@@ -113,15 +115,21 @@ impl Image {
     async fn segment(
         &self,
         job: &Job,
-        image: Array4<f32>,
+        image: Arc<Array4<f32>>,
+        scale: Option<f64>,
         passes: Vec<Pass>,
     ) -> anyhow::Result<Entries> {
         plan::check_channels(&passes, image.dim().3)?;
-        let scale = self
-            .scale(job, || channel(&image, passes[0].channel))
-            .await?;
+        let scale = match scale {
+            Some(scale) => scale,
+            None => {
+                let first = Some(passes[0].channel);
+                self.detect_scale(job, Arc::clone(&image), first).await?
+            }
+        };
         self.settings.limits.check_scaled_size(&image, scale)?;
-        let inputs = select_channels(image, &passes);
+        let channels: Vec<_> = passes.iter().map(|pass| pass.channel).collect();
+        let inputs = compute::run(move || select_channels(image, &channels)).await;
         let name = ResultName::new(job.original_name()?);
         let mut features = Vec::new();
         for (c, (pass, input)) in passes.into_iter().zip(inputs).enumerate() {
@@ -144,15 +152,20 @@ impl Image {
     async fn run_named(
         &self,
         job: &Job,
-        image: Array4<f32>,
+        image: Arc<Array4<f32>>,
+        scale: Option<f64>,
         plan: NamedPlan,
     ) -> anyhow::Result<Entries> {
-        let scale = self.scale(job, || image.clone()).await?;
+        let scale = match scale {
+            Some(scale) => scale,
+            None => self.detect_scale(job, Arc::clone(&image), None).await?,
+        };
         self.settings.limits.check_scaled_size(&image, scale)?;
         let (id, pipeline) = self.choose_named(job, &image, plan).await?;
         let model = Model::load(&self.clients.serving, &id).await?;
         self.settings.limits.check_fit(&image, &model)?;
         let input = compute::run(move || {
+            let image = Arc::unwrap_or_clone(image);
             by_name::prepare(image, scale, &pipeline.preprocess).map(|input| (input, pipeline))
         })
         .await;
@@ -173,19 +186,21 @@ impl Image {
         .await
     }
 
-    /// The job's scale within its limits, else what the detector says if it is on, else 1.
-    async fn scale(
+    /// What the detector says of the image, or of one channel of it, if it is on; else 1.
+    async fn detect_scale(
         &self,
         job: &Job,
-        image: impl FnOnce() -> Array4<f32> + Send,
+        image: Arc<Array4<f32>>,
+        only: Option<usize>,
     ) -> anyhow::Result<f64> {
-        if let Some(scale) = job.scale()? {
-            return Ok(self.settings.limits.check_scale(scale)?);
-        }
         let scale = match &self.settings.scale_detection {
-            Some(model) => {
-                scale_and_type::scale(&Model::load(&self.clients.serving, model).await?, image())
-                    .await?
+            Some(id) => {
+                let model = Model::load(&self.clients.serving, id).await?;
+                let image = match only {
+                    Some(index) => compute::run(move || Arc::new(channel(&image, index))).await,
+                    None => image,
+                };
+                scale_and_type::scale(&model, image).await?
             }
             None => 1.0,
         };
@@ -196,7 +211,7 @@ impl Image {
     async fn choose_named(
         &self,
         job: &Job,
-        image: &Array4<f32>,
+        image: &Arc<Array4<f32>>,
         plan: NamedPlan,
     ) -> anyhow::Result<(serving::ModelId, by_name::Pipeline)> {
         let label = match plan {
@@ -206,7 +221,7 @@ impl Image {
                 let model =
                     Model::load(&self.clients.serving, &self.settings.label_detection_model)
                         .await?;
-                let label = scale_and_type::image_type(&model, image.clone()).await?;
+                let label = scale_and_type::image_type(&model, Arc::clone(image)).await?;
                 job.record_detected(Detected::Label(label));
                 label
             }
@@ -215,14 +230,14 @@ impl Image {
     }
 }
 
-/// The channel of each pass, `[batch, row, column, 1]`; the only channel is the image itself.
-fn select_channels(image: Array4<f32>, passes: &[Pass]) -> Vec<Array4<f32>> {
-    if image.dim().3 == 1 && passes.len() == 1 {
-        return vec![image];
+/// Channels of the image, each `[batch, row, column, 1]`; the only channel is the image itself.
+fn select_channels(image: Arc<Array4<f32>>, channels: &[usize]) -> Vec<Array4<f32>> {
+    if image.dim().3 == 1 && channels.len() == 1 {
+        return vec![Arc::unwrap_or_clone(image)];
     }
-    passes
+    channels
         .iter()
-        .map(|pass| channel(&image, pass.channel))
+        .map(|index| channel(&image, *index))
         .collect()
 }
 

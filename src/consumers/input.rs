@@ -21,6 +21,7 @@ const UNDER_WAY: u64 = 16 << 20;
 pub(super) struct Input {
     file: Bytes,
     name: String,
+    scale: Option<f64>,
     memory: Reservation,
 }
 
@@ -45,9 +46,7 @@ impl Input {
         let scale = job
             .scale()?
             .map(|scale| limits.check_scale(scale))
-            .transpose()?
-            .unwrap_or(1.0)
-            .max(1.0);
+            .transpose()?;
         let mut wanted = if memory.is_limited() {
             storage.size(reference).await?
         } else {
@@ -59,11 +58,13 @@ impl Input {
                 memory.reserve(wanted).await?
             };
             let file = storage.download(reference).await?;
-            let needed = peak_bytes(&file, reference, scale);
+            let (probed, name) = (file.clone(), reference.to_owned());
+            let needed = compute::run(move || peak_bytes(&probed, &name, scale)).await;
             if memory.grow(needed)? {
                 return Ok(Self {
                     file,
                     name: reference.to_owned(),
+                    scale,
                     memory,
                 });
             }
@@ -72,13 +73,20 @@ impl Input {
         }
     }
 
+    /// The scale that the job asks for, which lies within its limits.
+    pub(super) fn scale(&self) -> Option<f64> {
+        self.scale
+    }
+
     /// The image in the file. Lets the file go.
     pub(super) async fn decode(
         self,
         job: &Job,
         limits: &Limits,
     ) -> anyhow::Result<(ArrayD<f32>, Reservation)> {
-        let Self { file, name, memory } = self;
+        let Self {
+            file, name, memory, ..
+        } = self;
         let limits = limits.of_decoding();
         job.step(Step::Decode);
         let image = compute::run(move || bioimage::decode(&file, &name, &limits)).await?;
@@ -89,7 +97,8 @@ impl Input {
 }
 
 /// What the work on this file takes at its peak; no more than the file if it cannot be read.
-fn peak_bytes(file: &[u8], name: &str, scale: f64) -> u64 {
+fn peak_bytes(file: &[u8], name: &str, scale: Option<f64>) -> u64 {
+    let scale = scale.unwrap_or(1.0).max(1.0);
     let work = bioimage::decoded_bytes(file, name).map_or(0, |decoded| {
         (decoded as f64 * PEAK * scale * scale) as u64 + UNDER_WAY
     });

@@ -93,10 +93,13 @@ impl Consumer for Mesmer {
         let input = Input::fetch(job, &self.settings.limits, &self.clients).await?;
 
         job.step(Step::Preprocess);
+        let scale = input.scale().unwrap_or_else(|| {
+            job.record_detected(Detected::Scale(1.0));
+            1.0
+        });
         // Without axes of length 1, and a batch axis in front.
         let (image, _memory) = input.decode(job, &self.settings.limits).await?;
         let image = bioimage::squeeze(image).insert_axis(Axis(0));
-        let scale = self.scale(job)?;
         let model = Model::load(&self.clients.serving, &self.settings.model).await?;
         job.record_detected(Detected::DimensionOrder(bioimage::detect_dimension_order(
             image.shape(),
@@ -128,14 +131,6 @@ impl Mesmer {
         };
         text.parse()
             .map_err(|expected| InvalidInput(format!("compartment `{text}`: {expected}")).into())
-    }
-
-    fn scale(&self, job: &Job) -> anyhow::Result<f64> {
-        if let Some(scale) = job.scale()? {
-            return Ok(self.settings.limits.check_scale(scale)?);
-        }
-        job.record_detected(Detected::Scale(1.0));
-        Ok(1.0)
     }
 }
 

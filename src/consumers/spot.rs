@@ -116,11 +116,9 @@ impl Consumer for Spot {
             super::validate(image.into_dyn(), channels, &model, &self.settings.limits).await?;
 
         job.step(Step::Predict);
-        let spots = self
-            .settings
-            .detection
-            .detect(&model, image.clone())
-            .await?;
+        let image = Arc::new(image);
+        let detection = &self.settings.detection;
+        let spots = detection.detect(&model, Arc::clone(&image)).await?;
 
         job.step(Step::Upload);
         let name = ResultName::new(job.original_name()?);
