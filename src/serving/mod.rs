@@ -25,7 +25,6 @@ pub mod wire;
 
 pub use client::Client;
 pub use data_type::DataType;
-pub use endpoint::Target;
 pub use error::Error;
 #[cfg(any(test, feature = "testing"))]
 pub use faults::{Encoding, Faults, Method, Seen, SeenInput};
