@@ -9,7 +9,7 @@ mod settings;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use ndarray::{Array4, Axis};
+use ndarray::{Array4, ArrayD, Axis};
 
 use self::plan::{NamedPlan, Pass, Plan};
 pub use self::settings::ImageSettings;
@@ -20,7 +20,6 @@ use crate::compute;
 use crate::consumer::{Clients, Consumer, ConsumerKind, ModelRequirement, Outcome};
 use crate::consumers::output::ResultName;
 use crate::job::{Detected, Job, Step};
-use crate::memory::Reservation;
 use crate::serving;
 use bioimage::encode_tiff;
 
@@ -82,9 +81,9 @@ impl Consumer for Image {
         let input = Input::fetch(job, &self.settings.limits, &self.clients).await?;
 
         job.step(Step::Preprocess);
-        let scale = input.scale();
-        let (image, _memory) = self.decode(job, input).await?;
-        let image = Arc::new(image);
+        let decoded = input.decode(job, &self.settings.limits).await?;
+        let (scale, _memory) = (decoded.scale, decoded.memory);
+        let image = with_axes_in_order(job, decoded.image).await?;
         let entries = match plan {
             Plan::Channels(passes) => self.segment(job, image, scale, passes).await?,
             Plan::Named(plan) => self.run_named(job, image, scale, plan).await?,
@@ -96,40 +95,25 @@ impl Consumer for Image {
 }
 
 impl Image {
-    async fn decode(&self, job: &Job, input: Input) -> anyhow::Result<(Array4<f32>, Reservation)> {
-        let (image, memory) = input.decode(job, &self.settings.limits).await?;
-        let order = match job.dimension_order()? {
-            "" => bioimage::default_order(
-                image.shape(),
-                bioimage::Container::of(job.input_file_name()?),
-            )?,
-            order => order,
-        };
-        let order = order.to_owned();
-        Ok((
-            compute::run(move || bioimage::to_bxyc(image, &order)).await?,
-            memory,
-        ))
-    }
-
     async fn segment(
         &self,
         job: &Job,
-        image: Arc<Array4<f32>>,
+        image: Array4<f32>,
         scale: Option<f64>,
         passes: Vec<Pass>,
     ) -> anyhow::Result<Entries> {
         plan::check_channels(&passes, image.dim().3)?;
+        let image = Arc::new(image);
         let scale = match scale {
             Some(scale) => scale,
             None => {
-                let first = Some(passes[0].channel);
-                self.detect_scale(job, Arc::clone(&image), first).await?
+                self.detect_scale(job, &image, Some(passes[0].channel))
+                    .await?
             }
         };
         self.settings.limits.check_scaled_size(&image, scale)?;
-        let channels: Vec<_> = passes.iter().map(|pass| pass.channel).collect();
-        let inputs = compute::run(move || select_channels(image, &channels)).await;
+        let channels = passes.iter().map(|pass| pass.channel).collect();
+        let inputs = compute::run(move || select_channels(image, channels)).await;
         let name = ResultName::new(job.original_name()?);
         let mut features = Vec::new();
         for (c, (pass, input)) in passes.into_iter().zip(inputs).enumerate() {
@@ -152,13 +136,14 @@ impl Image {
     async fn run_named(
         &self,
         job: &Job,
-        image: Arc<Array4<f32>>,
+        image: Array4<f32>,
         scale: Option<f64>,
         plan: NamedPlan,
     ) -> anyhow::Result<Entries> {
+        let image = Arc::new(image);
         let scale = match scale {
             Some(scale) => scale,
-            None => self.detect_scale(job, Arc::clone(&image), None).await?,
+            None => self.detect_scale(job, &image, None).await?,
         };
         self.settings.limits.check_scaled_size(&image, scale)?;
         let (id, pipeline) = self.choose_named(job, &image, plan).await?;
@@ -186,21 +171,17 @@ impl Image {
         .await
     }
 
-    /// What the detector says of the image, or of one channel of it, if it is on; else 1.
+    /// The scale of a job that does not say it: what the detector finds in a channel, or in the image, if it is on, else 1.
     async fn detect_scale(
         &self,
         job: &Job,
-        image: Arc<Array4<f32>>,
-        only: Option<usize>,
+        image: &Arc<Array4<f32>>,
+        channel: Option<usize>,
     ) -> anyhow::Result<f64> {
         let scale = match &self.settings.scale_detection {
-            Some(id) => {
-                let model = Model::load(&self.clients.serving, id).await?;
-                let image = match only {
-                    Some(index) => compute::run(move || Arc::new(channel(&image, index))).await,
-                    None => image,
-                };
-                scale_and_type::scale(&model, image).await?
+            Some(model) => {
+                let model = Model::load(&self.clients.serving, model).await?;
+                scale_and_type::scale(&model, part(image, channel).await).await?
             }
             None => 1.0,
         };
@@ -218,9 +199,8 @@ impl Image {
             NamedPlan::Model(id, functions) => return Ok((id, functions)),
             NamedPlan::Label(label) => label,
             NamedPlan::Detect => {
-                let model =
-                    Model::load(&self.clients.serving, &self.settings.label_detection_model)
-                        .await?;
+                let id = &self.settings.label_detection_model;
+                let model = Model::load(&self.clients.serving, id).await?;
                 let label = scale_and_type::image_type(&model, Arc::clone(image)).await?;
                 job.record_detected(Detected::Label(label));
                 label
@@ -230,22 +210,40 @@ impl Image {
     }
 }
 
-/// Channels of the image, each `[batch, row, column, 1]`; the only channel is the image itself.
-fn select_channels(image: Arc<Array4<f32>>, channels: &[usize]) -> Vec<Array4<f32>> {
+/// The image `[batch, row, column, channel]`, by the order that the job names or its file implies.
+async fn with_axes_in_order(job: &Job, image: ArrayD<f32>) -> anyhow::Result<Array4<f32>> {
+    let order = match job.dimension_order()? {
+        "" => {
+            let container = bioimage::Container::of(job.input_file_name()?);
+            bioimage::default_order(image.shape(), container)?
+        }
+        order => order,
+    };
+    let order = order.to_owned();
+    Ok(compute::run(move || bioimage::to_bxyc(image, &order)).await?)
+}
+
+/// One channel, or the whole image.
+async fn part(image: &Arc<Array4<f32>>, index: Option<usize>) -> Arc<Array4<f32>> {
+    let image = Arc::clone(image);
+    match index {
+        Some(index) => compute::run(move || Arc::new(channel(&image, index))).await,
+        None => image,
+    }
+}
+
+/// These channels, each `[batch, row, column, 1]`; the only channel is the image itself.
+fn select_channels(image: Arc<Array4<f32>>, channels: Vec<usize>) -> Vec<Array4<f32>> {
     if image.dim().3 == 1 && channels.len() == 1 {
         return vec![Arc::unwrap_or_clone(image)];
     }
-    channels
-        .iter()
-        .map(|index| channel(&image, *index))
-        .collect()
+    let channels = channels.into_iter();
+    channels.map(|index| channel(&image, index)).collect()
 }
 
 fn channel(image: &Array4<f32>, index: usize) -> Array4<f32> {
-    image
-        .index_axis(Axis(3), index)
-        .to_owned()
-        .insert_axis(Axis(3))
+    let channel = image.index_axis(Axis(3), index);
+    channel.to_owned().insert_axis(Axis(3))
 }
 
 /// One TIFF for each batch item of a feature.

@@ -25,6 +25,15 @@ pub(super) struct Input {
     memory: Reservation,
 }
 
+/// A decoded image.
+pub(super) struct Decoded {
+    pub(super) image: ArrayD<f32>,
+    /// The scale that the job asks for, within its limits.
+    pub(super) scale: Option<f64>,
+    /// To be kept as long as the work goes on.
+    pub(super) memory: Reservation,
+}
+
 impl Input {
     /// Fetches the file of a job as soon as there is memory for all of its work.
     ///
@@ -43,10 +52,8 @@ impl Input {
             storage, memory, ..
         } = clients;
         let reference = job.input_file_name()?;
-        let scale = job
-            .scale()?
-            .map(|scale| limits.check_scale(scale))
-            .transpose()?;
+        let scale = job.scale()?;
+        let scale = scale.map(|scale| limits.check_scale(scale)).transpose()?;
         let mut wanted = if memory.is_limited() {
             storage.size(reference).await?
         } else {
@@ -58,8 +65,11 @@ impl Input {
                 memory.reserve(wanted).await?
             };
             let file = storage.download(reference).await?;
-            let (probed, name) = (file.clone(), reference.to_owned());
-            let needed = compute::run(move || peak_bytes(&probed, &name, scale)).await;
+            let needed = {
+                let (file, name) = (file.clone(), reference.to_owned());
+                // A header may be long.
+                compute::run(move || peak_bytes(&file, &name, scale)).await
+            };
             if memory.grow(needed)? {
                 return Ok(Self {
                     file,
@@ -73,26 +83,24 @@ impl Input {
         }
     }
 
-    /// The scale that the job asks for, which lies within its limits.
-    pub(super) fn scale(&self) -> Option<f64> {
-        self.scale
-    }
-
     /// The image in the file. Lets the file go.
-    pub(super) async fn decode(
-        self,
-        job: &Job,
-        limits: &Limits,
-    ) -> anyhow::Result<(ArrayD<f32>, Reservation)> {
+    pub(super) async fn decode(self, job: &Job, limits: &Limits) -> anyhow::Result<Decoded> {
         let Self {
-            file, name, memory, ..
+            file,
+            name,
+            scale,
+            memory,
         } = self;
         let limits = limits.of_decoding();
         job.step(Step::Decode);
         let image = compute::run(move || bioimage::decode(&file, &name, &limits)).await?;
         job.record_pixels(image.len());
         job.step(Step::Prepare);
-        Ok((image, memory))
+        Ok(Decoded {
+            image,
+            scale,
+            memory,
+        })
     }
 }
 

@@ -93,13 +93,14 @@ impl Consumer for Mesmer {
         let input = Input::fetch(job, &self.settings.limits, &self.clients).await?;
 
         job.step(Step::Preprocess);
-        let scale = input.scale().unwrap_or_else(|| {
-            job.record_detected(Detected::Scale(1.0));
-            1.0
-        });
         // Without axes of length 1, and a batch axis in front.
-        let (image, _memory) = input.decode(job, &self.settings.limits).await?;
-        let image = bioimage::squeeze(image).insert_axis(Axis(0));
+        let decoded = input.decode(job, &self.settings.limits).await?;
+        let image = bioimage::squeeze(decoded.image).insert_axis(Axis(0));
+        let _memory = decoded.memory;
+        let scale = decoded.scale.unwrap_or(1.0);
+        if decoded.scale.is_none() {
+            job.record_detected(Detected::Scale(scale));
+        }
         let model = Model::load(&self.clients.serving, &self.settings.model).await?;
         job.record_detected(Detected::DimensionOrder(bioimage::detect_dimension_order(
             image.shape(),

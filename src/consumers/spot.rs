@@ -105,8 +105,8 @@ impl Consumer for Spot {
         let input = Input::fetch(job, &self.settings.limits, &self.clients).await?;
 
         job.step(Step::Preprocess);
-        let (image, _memory) = input.decode(job, &self.settings.limits).await?;
-        let image = bioimage::spot_batch(image)?;
+        let decoded = input.decode(job, &self.settings.limits).await?;
+        let (image, _memory) = (bioimage::spot_batch(decoded.image)?, decoded.memory);
         let model = Model::load(&self.clients.serving, &self.settings.model).await?;
         job.record_detected(Detected::DimensionOrder(bioimage::detect_dimension_order(
             image.shape(),

@@ -1,199 +1,312 @@
-//! Holds the source tree to the import table of `ARCHITECTURE.md`: who may use whom.
+//! Holds the sources to their layers: no circle between files, no circle between rooms, no arrow up, and what must not know
+//! each other does not.
+//!
+//! A room is a module at the top of `src`, a file or a folder. `cargo test … --test it layers:: -- --nocapture` prints a
+//! summary, and with it every arrow between rooms.
 
-use std::collections::BTreeSet;
+mod imports;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A module at the top of the tree, and the modules of the crate it may name.
-const MAY_USE: &[(&str, &[&str])] = &[
-    ("settings", &[]),
-    ("failure", &[]),
-    ("backoff", &[]),
-    ("metrics", &[]),
-    ("traces", &["settings"]),
-    ("kubernetes", &["settings"]),
-    ("compute", &[]),
-    ("shared_cache", &[]),
-    ("memory", &["failure", "settings"]),
+use imports::Sources;
+
+/// The rooms by floors, from the ground up. A room may name rooms of the floors below it only, so two rooms of one floor do
+/// not know each other.
+const FLOORS: &[&[&str]] = &[
+    &[
+        "backoff",
+        "compute",
+        "error_class",
+        "exit_code",
+        "metrics",
+        "settings",
+        "wire",
+    ],
+    &["error_report", "memory", "traces"],
+    &["logging", "queue", "serving", "storage"],
+    &["applications", "job", "kubernetes"],
+    &["consumer"],
+    &["consumers", "worker"],
+    &["http"],
+    &["configuration"],
+    &["daemon"],
+    &["demo", "ops"],
+    &["cli"],
+    &["lib"],
+    &["main"],
+];
+
+/// What the floors would allow and is not wanted: a room, and those that it does not name. What another room hands on under its
+/// own name it may use.
+const APART: &[(&str, &[&str])] = &[
+    ("applications", &["queue", "storage"]),
+    ("consumer", &["queue"]),
+    ("consumers", &["queue"]),
+    ("queue", &["compute"]),
+    ("worker", &["applications", "storage"]),
+];
+
+/// Arrows between files that break a rule until the rebuild is done. One that is no longer needed fails the test.
+const TOLERATED: &[(&str, &str)] = &[
+    ("consumers/mod.rs", "consumers/image.rs"),
+    ("consumers/mod.rs", "consumers/mesmer.rs"),
+    ("consumers/mod.rs", "consumers/polaris.rs"),
+    ("consumers/mod.rs", "consumers/spot.rs"),
+    ("consumers/mod.rs", "consumers/tracking.rs"),
+    ("daemon.rs", "cli/mod.rs"),
+    ("error_report.rs", "job/request.rs"),
+    ("error_report.rs", "serving/error.rs"),
+    ("error_report.rs", "storage/archive.rs"),
+    ("error_report.rs", "storage/mod.rs"),
+    ("job/children.rs", "job/mod.rs"),
+    ("job/mod.rs", "job/request.rs"),
+    ("ops/check.rs", "cli/mod.rs"),
+    ("ops/janitor.rs", "ops/mod.rs"),
+    ("ops/promote_delayed.rs", "ops/mod.rs"),
+    ("queue/client.rs", "queue/admin.rs"),
+    ("queue/client.rs", "queue/claim.rs"),
+    ("queue/client.rs", "queue/metadata.rs"),
+    ("queue/client.rs", "queue/metrics.rs"),
+    ("queue/connection.rs", "queue/metrics.rs"),
+    ("queue/lease.rs", "queue/client.rs"),
+    ("queue/reclaim.rs", "queue/admin.rs"),
+    ("serving/pool.rs", "serving/settings.rs"),
+    ("storage/archive/collector.rs", "storage/archive.rs"),
+    ("storage/archive/images.rs", "storage/archive.rs"),
+    ("storage/location.rs", "storage/mod.rs"),
+    ("storage/metrics.rs", "storage/mod.rs"),
+    ("storage/metrics.rs", "storage/retry.rs"),
+    ("storage/retry.rs", "storage/mod.rs"),
+    ("storage/source.rs", "storage/mod.rs"),
+    ("storage/upload.rs", "storage/mod.rs"),
+];
+
+/// The same in the crates beside: crate, and the two files.
+const TOLERATED_IN_CRATES: &[(&str, &str, &str)] = &[
+    ("bioimage", "axes.rs", "lib.rs"),
+    ("bioimage", "lib.rs", "bmp.rs"),
+    ("bioimage", "lib.rs", "gif.rs"),
+    ("bioimage", "lib.rs", "jpeg.rs"),
+    ("bioimage", "lib.rs", "png.rs"),
+    ("bioimage", "lib.rs", "tiff/mod.rs"),
+    ("bioimage", "lib.rs", "trk.rs"),
     (
-        "storage",
-        &["storage", "settings", "backoff", "metrics", "traces"],
-    ),
-    (
-        "serving",
-        &[
-            "serving",
-            "settings",
-            "metrics",
-            "traces",
-            "compute",
-            "backoff",
-            "shared_cache",
-        ],
-    ),
-    (
-        "queue",
-        &[
-            "queue",
-            "settings",
-            "job",
-            "metrics",
-            "traces",
-            "shared_cache",
-        ],
-    ),
-    ("job", &["queue", "failure", "traces"]),
-    ("reason", &["failure", "job", "serving", "storage"]),
-    (
-        "applications",
-        &["applications", "serving", "compute", "failure"],
-    ),
-    (
-        "consumer",
-        &[
-            "consumer",
-            "consumers",
-            "job",
-            "memory",
-            "serving",
-            "settings",
-            "storage",
-        ],
-    ),
-    (
-        "consumers",
-        &[
-            "consumers",
-            "applications",
-            "compute",
-            "consumer",
-            "failure",
-            "job",
-            "memory",
-            "serving",
-            "settings",
-            "storage",
-        ],
-    ),
-    (
-        "worker",
-        &[
-            "queue", "job", "consumer", "reason", "failure", "serving", "memory", "settings",
-            "metrics", "traces",
-        ],
-    ),
-    (
-        "monitor",
-        &[
-            "monitor",
-            "queue",
-            "job",
-            "worker",
-            "serving",
-            "storage",
-            "memory",
-            "settings",
-            "kubernetes",
-        ],
+        "cell-analysis",
+        "segmentation/clahe.rs",
+        "segmentation/normalize.rs",
     ),
 ];
 
-/// Modules that wire others together and may use anything.
-const ROOTS: [&str; 6] = ["lib", "main", "cli", "daemon", "demo", "ops"];
+/// Rooms of the table that are not there yet, or no longer.
+const MISSING: &[&str] = &["backoff", "configuration", "exit_code", "logging"];
+
+type Arrows<'s> = BTreeSet<(&'s str, &'s str)>;
 
 #[test]
-fn every_module_uses_only_what_the_table_allows() {
-    let mut wrong = Vec::new();
-    for (module, text, file) in sources() {
-        if ROOTS.contains(&module.as_str()) {
+fn sources_keep_their_layers() {
+    let sources = Sources::read(&project().join("src"), "redis_consumer");
+    let arrows = sources.arrows();
+    summary(&sources, &arrows);
+    let mut faults = wrong_rooms(&sources);
+    faults.extend(unwanted_acquaintances(&sources));
+    faults.extend(faults_beyond(TOLERATED, &arrows, broken_rules));
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn files_of_the_other_crates_form_no_circles() {
+    let mut faults = Vec::new();
+    for folder in other_crates() {
+        let name = folder
+            .file_name()
+            .expect("a folder has a name")
+            .to_string_lossy();
+        let sources = Sources::read(&folder.join("src"), &name.replace('-', "_"));
+        let arrows = sources.arrows();
+        let (files, circles) = (sources.paths().len(), circles(&arrows));
+        println!("{name}: {files} files, {} circles", circles.len());
+        let own = TOLERATED_IN_CRATES.iter().filter(|entry| entry.0 == name);
+        let tolerated: Vec<_> = own.map(|(_, from, to)| (*from, *to)).collect();
+        let found = faults_beyond(&tolerated, &arrows, circles_of_files);
+        faults.extend(found.into_iter().map(|fault| format!("{name}: {fault}")));
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn libraries_know_no_runtime() {
+    for folder in other_crates() {
+        // The demo is a program.
+        if folder.ends_with("demo") {
             continue;
         }
-        let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == module) else {
-            panic!(
-                "`{module}` ({}) is not in the table: say here what it may use",
-                file.display()
-            );
-        };
-        for used in crate_modules(&text) {
-            if !allowed.contains(&used.as_str()) {
-                wrong.push(format!(
-                    "{}: `{module}` must not use `{used}`",
-                    file.display()
-                ));
+        for file in imports::rust_files(&folder.join("src")) {
+            let text = fs::read_to_string(&file).expect("sources are text");
+            for word in ["tokio", "async fn", "async move", "std::env", "std::net"] {
+                assert!(!text.contains(word), "{}: `{word}`", file.display());
             }
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-#[test]
-fn words_of_the_wire_stand_in_one_folder() {
-    for (_, text, file) in sources() {
-        for word in [
-            "\"input_file_name\"",
-            "\"pre-processing\"",
-            "\"saving-results\"",
-            "\"updated_at\"",
-            "\"output_url\"",
-        ] {
-            let home = file.parent().is_some_and(|folder| folder.ends_with("job"));
-            assert!(
-                home || !text.contains(word),
-                "{}: {word} belongs to job/",
-                file.display()
-            );
         }
     }
 }
 
-/// Top module, text without its tests, and path of every source file.
-fn sources() -> Vec<(String, String, PathBuf)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut found = Vec::new();
-    let mut folders = vec![root.clone()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).expect("the source folder can be read") {
-            let path = entry.expect("an entry of the source folder").path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|suffix| suffix == "rs") {
-                let inside = path.strip_prefix(&root).expect("it lies below src");
-                let top = inside
-                    .iter()
-                    .next()
-                    .expect("a file has a name")
-                    .to_string_lossy();
-                let text = fs::read_to_string(&path).expect("sources are text");
-                let without_tests = text
-                    .split("#[cfg(test)]\nmod tests")
-                    .next()
-                    .unwrap_or_default()
-                    .to_owned();
-                found.push((top.trim_end_matches(".rs").to_owned(), without_tests, path));
-            }
+fn project() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The crates beside the one in `src`.
+fn other_crates() -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(project().join("crates")) else {
+        return Vec::new();
+    };
+    let folders = entries.map(|entry| entry.expect("an entry of the folder").path());
+    folders.filter(|path| path.join("src").is_dir()).collect()
+}
+
+/// `queue/mod.rs` belongs to `queue`, `daemon.rs` to `daemon`.
+fn room(file: &str) -> &str {
+    let top = file.split('/').next().unwrap_or(file);
+    top.trim_end_matches(".rs")
+}
+
+fn floor(room: &str) -> Option<usize> {
+    FLOORS.iter().position(|floor| floor.contains(&room))
+}
+
+/// Rooms that the table does not have, and rooms of the table that are not there.
+fn wrong_rooms(sources: &Sources) -> Vec<String> {
+    let there: BTreeSet<&str> = sources.paths().into_iter().map(room).collect();
+    let mut faults = Vec::new();
+    for room in &there {
+        if floor(room).is_none() {
+            faults.push(format!(
+                "`{room}` has no floor: say in FLOORS where it stands"
+            ));
         }
     }
-    assert!(
-        found.len() > 20,
-        "only {} source files were found",
-        found.len()
-    );
+    for room in FLOORS.concat() {
+        if there.contains(room) == MISSING.contains(&room) {
+            faults.push(format!(
+                "`{room}` is in FLOORS or in MISSING, and should not be"
+            ));
+        }
+    }
+    faults
+}
+
+/// Rooms that name what they are to be kept apart from.
+fn unwanted_acquaintances(sources: &Sources) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (file, named) in sources.named_rooms() {
+        let here = room(file);
+        let apart = APART.iter().find(|(room, _)| *room == here);
+        if apart.is_some_and(|(_, strangers)| strangers.contains(&named.as_str())) {
+            faults.push(format!("{file}: `{here}` must not name `{named}`"));
+        }
+    }
+    faults
+}
+
+/// The faults that are left without the tolerated arrows, and those of these arrows without which there would be none more.
+fn faults_beyond(
+    tolerated: &[(&str, &str)],
+    arrows: &Arrows<'_>,
+    faults_of: impl Fn(&Arrows<'_>) -> Vec<String>,
+) -> Vec<String> {
+    let mut kept = arrows.clone();
+    kept.retain(|arrow| !tolerated.contains(arrow));
+    let mut faults = faults_of(&kept);
+    let left = faults.len();
+    for (from, to) in tolerated {
+        let mut with_it = kept.clone();
+        with_it.extend(arrows.get(&(*from, *to)));
+        if faults_of(&with_it).len() == left {
+            faults.push(format!("{from} -> {to} need no longer be tolerated"));
+        }
+    }
+    faults
+}
+
+fn circles_of_files(arrows: &Arrows<'_>) -> Vec<String> {
+    let circles = circles(arrows).into_iter();
+    let lines = circles.map(|circle| format!("a circle of files: {}", circle.join(", ")));
+    lines.collect()
+}
+
+/// One line for each circle and each arrow up.
+fn broken_rules(arrows: &Arrows<'_>) -> Vec<String> {
+    let mut faults = circles_of_files(arrows);
+    for (from, to) in arrows {
+        let (here, there) = (room(from), room(to));
+        if here != there && floor(there) >= floor(here) {
+            faults.push(format!(
+                "{from} -> {to}: `{there}` does not stand below `{here}`"
+            ));
+        }
+    }
+    faults
+}
+
+/// Groups of nodes each of which leads to all others of its group, by way of as many as it takes.
+fn circles<'s>(arrows: &Arrows<'s>) -> Vec<Vec<&'s str>> {
+    let mut next: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (from, to) in arrows {
+        next.entry(from).or_default().push(to);
+    }
+    let reached: BTreeMap<&str, BTreeSet<&str>> = next
+        .keys()
+        .map(|node| (*node, reachable(node, &next)))
+        .collect();
+    let mut groups = BTreeSet::new();
+    for (node, beyond) in &reached {
+        if beyond.contains(node) {
+            let back = |other: &&&str| reached.get(**other).is_some_and(|far| far.contains(node));
+            groups.insert(beyond.iter().filter(back).copied().collect::<Vec<_>>());
+        }
+    }
+    groups.into_iter().collect()
+}
+
+fn reachable<'s>(start: &str, next: &BTreeMap<&'s str, Vec<&'s str>>) -> BTreeSet<&'s str> {
+    let mut found = BTreeSet::new();
+    let mut open: Vec<&str> = next.get(start).cloned().unwrap_or_default();
+    while let Some(node) = open.pop() {
+        if found.insert(node) {
+            open.extend(next.get(node).into_iter().flatten());
+        }
+    }
     found
 }
 
-fn crate_modules(text: &str) -> BTreeSet<String> {
-    let code = text
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("//"));
-    let mut modules = BTreeSet::new();
-    for line in code {
-        for rest in line.split("crate::").skip(1) {
-            let name: String = rest
-                .chars()
-                .take_while(|c| c.is_alphanumeric() || *c == '_')
-                .collect();
-            modules.insert(name);
-        }
+fn summary(sources: &Sources, arrows: &Arrows<'_>) {
+    let rooms: BTreeSet<&str> = sources.paths().into_iter().map(room).collect();
+    let between = arrows.iter().map(|(from, to)| (room(from), room(to)));
+    let between: Arrows<'_> = between.filter(|(from, to)| from != to).collect();
+    let up: Vec<_> = between
+        .iter()
+        .filter(|(from, to)| floor(to) >= floor(from))
+        .collect();
+    let (file_circles, room_circles) = (circles(arrows), circles(&between));
+    println!(
+        "layers: {} rooms on {} floors, {} arrows between rooms, {} up, {} circles of rooms; {} files, {} arrows, {} circles \
+         with {} files in them",
+        rooms.len(),
+        FLOORS.len(),
+        between.len(),
+        up.len(),
+        room_circles.len(),
+        sources.paths().len(),
+        arrows.len(),
+        file_circles.len(),
+        file_circles.concat().len(),
+    );
+    for room in rooms {
+        let below: Vec<_> = between
+            .iter()
+            .filter(|(from, _)| *from == room)
+            .map(|(_, to)| *to)
+            .collect();
+        println!("  {room} -> {}", below.join(", "));
     }
-    modules
 }

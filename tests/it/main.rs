@@ -9,10 +9,16 @@
 #[path = "../peers/mod.rs"]
 mod peers;
 
-// Where things are in the sources.
+// The sources themselves.
 
 /// Who may import whom.
 mod layers;
+
+/// What the Lua scripts quote, against the words of the wire.
+mod lua_words;
+
+/// The documents, against the sources and each other.
+mod documents;
 
 // One client against servers that fail on demand.
 
@@ -74,6 +80,3 @@ mod metrics_and_probes;
 
 /// Traces, as a collector gets them.
 mod traces;
-
-/// `redis-consumer demo`, interrupted and killed too.
-mod demo;

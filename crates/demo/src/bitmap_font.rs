@@ -1,8 +1,6 @@
-//! Digits and the few letters that pictures need, drawn pixel by pixel.
+//! Digits and the few letters that pictures need, drawn pixel by pixel: sixteen glyphs do not earn a font file.
 
-use ndarray::Array3;
-
-use super::palette::Rgb;
+use image::{Rgb, RgbImage};
 
 /// Pixels of the picture for a pixel of a glyph.
 const SCALE: usize = 2;
@@ -10,64 +8,68 @@ const SCALE: usize = 2;
 const COLUMNS: usize = 5;
 
 /// Height of a text in pixels of the picture.
-pub(super) const HEIGHT: usize = 7 * SCALE;
+pub(crate) const HEIGHT: u32 = 7 * SCALE as u32;
 
 /// Width of a text in pixels of the picture.
-pub(super) fn width(text: &str) -> usize {
-    (text.chars().count() * (COLUMNS + 1)).saturating_sub(1) * SCALE
+pub(crate) fn width(text: &str) -> u32 {
+    ((text.chars().count() * (COLUMNS + 1)).saturating_sub(1) * SCALE) as u32
 }
 
-/// Writes digits and the word `frame` with the upper left corner at `[row, column]`. Other characters are blanks, and what
-/// lies beyond the picture is left out.
-pub(super) fn write(picture: &mut Array3<u8>, text: &str, [row, column]: [usize; 2], colour: Rgb) {
+/// Writes digits and the word `frame` with the upper left corner at `at`. Other characters are blanks, and what lies
+/// beyond the picture is left out.
+pub(crate) fn write(picture: &mut RgbImage, text: &str, at: Point, color: Rgb<u8>) {
     for (place, character) in text.chars().enumerate() {
-        let left = column + place * (COLUMNS + 1) * SCALE;
+        let left = at.x + (place * (COLUMNS + 1) * SCALE) as u32;
         for (down, bits) in rows(character).into_iter().enumerate() {
             for across in (0..COLUMNS).filter(|across| bits >> (COLUMNS - 1 - across) & 1 == 1) {
-                fill(
-                    picture,
-                    [row + down * SCALE, left + across * SCALE],
-                    [SCALE, SCALE],
-                    colour,
-                );
+                let dot = Rectangle {
+                    x: left + (across * SCALE) as u32,
+                    y: at.y + (down * SCALE) as u32,
+                    width: SCALE as u32,
+                    height: SCALE as u32,
+                };
+                fill(picture, dot, color);
             }
         }
     }
 }
 
 /// [`write()`] with a dark rim, which can be read on any ground.
-pub(super) fn write_rimmed(
-    picture: &mut Array3<u8>,
-    text: &str,
-    [row, column]: [usize; 2],
-    colour: Rgb,
-) {
-    for offset in 0..9 {
-        let at = [row + offset / 3 * SCALE, column + offset % 3 * SCALE];
-        write(
-            picture,
-            text,
-            at.map(|place| place.saturating_sub(SCALE)),
-            [0; 3],
-        );
+pub(crate) fn write_rimmed(picture: &mut RgbImage, text: &str, at: Point, color: Rgb<u8>) {
+    let scale = SCALE as u32;
+    for (down, across) in (0..3).flat_map(|down| (0..3).map(move |across| (down, across))) {
+        let moved = Point {
+            x: (at.x + across * scale).saturating_sub(scale),
+            y: (at.y + down * scale).saturating_sub(scale),
+        };
+        write(picture, text, moved, Rgb([0; 3]));
     }
-    write(picture, text, [row, column], colour);
+    write(picture, text, at, color);
 }
 
-/// Fills a rectangle of `size` rows and columns, as far as it lies in the picture.
-pub(super) fn fill(
-    picture: &mut Array3<u8>,
-    [row, column]: [usize; 2],
-    size: [usize; 2],
-    colour: Rgb,
-) {
-    let (rows, columns, _) = picture.dim();
-    for row in row..(row + size[0]).min(rows) {
-        for column in column..(column + size[1]).min(columns) {
-            colour
-                .into_iter()
-                .enumerate()
-                .for_each(|(channel, value)| picture[[row, column, channel]] = value);
+/// A pixel of a picture, from the upper left corner.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Point {
+    pub(crate) x: u32,
+    pub(crate) y: u32,
+}
+
+/// Pixels of a picture, from the upper left corner.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rectangle {
+    pub(crate) x: u32,
+    pub(crate) y: u32,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+}
+
+/// Fills a rectangle as far as it lies in the picture.
+pub(crate) fn fill(picture: &mut RgbImage, area: Rectangle, color: Rgb<u8>) {
+    let right = (area.x + area.width).min(picture.width());
+    let bottom = (area.y + area.height).min(picture.height());
+    for y in area.y..bottom {
+        for x in area.x..right {
+            picture.put_pixel(x, y, color);
         }
     }
 }
@@ -122,13 +124,14 @@ mod tests {
 
     #[test]
     fn a_text_fills_its_width_and_height_and_stays_in_the_picture() {
-        let mut picture = Array3::zeros((HEIGHT + 4, width("10") + 4, 3));
-        write(&mut picture, "00", [2, 2], [1; 3]);
+        let ink = Rgb([1; 3]);
+        let mut picture = RgbImage::new(width("10") + 4, HEIGHT + 4);
+        write(&mut picture, "00", Point { x: 2, y: 2 }, ink);
         let inked = picture
-            .indexed_iter()
-            .filter(|(_, value)| **value == 1)
-            .map(|((row, column, _), _)| (row, column));
-        let (rows, columns): (Vec<_>, Vec<_>) = inked.unzip();
+            .enumerate_pixels()
+            .filter(|(_, _, pixel)| **pixel == ink)
+            .map(|(x, y, _)| (x, y));
+        let (columns, rows): (Vec<_>, Vec<_>) = inked.unzip();
         assert_eq!(
             (rows.iter().min(), rows.iter().max()),
             (Some(&2), Some(&(HEIGHT + 1)))
@@ -137,8 +140,13 @@ mod tests {
             (columns.iter().min(), columns.iter().max()),
             (Some(&2), Some(&(width("00") + 1)))
         );
-        write(&mut picture, "frame 0123456789", [HEIGHT, 3], [1; 3]);
-        write(&mut picture, "1", [500, 500], [1; 3]);
+        write(
+            &mut picture,
+            "frame 0123456789",
+            Point { x: 3, y: HEIGHT },
+            ink,
+        );
+        write(&mut picture, "1", Point { x: 500, y: 500 }, ink);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ndarray::{Array4, ArrayD, ArrayView3, Axis, Ix4};
 
-use crate::serving::{Input, Model, ModelId};
+use redis_consumer::serving::{Input, Model, ModelId};
 
 /// Components of an embedding: area in pixels, perimeter, eccentricity.
 const FEATURES: i64 = 3;
@@ -39,8 +39,8 @@ const CERTAINTY: f32 = 3.0;
 
 type Tensors = Vec<(String, ArrayD<f32>)>;
 
-/// Describes cells: a stand-in for the neighbourhood encoder.
-pub(super) fn encoder(id: ModelId) -> Model {
+/// Describes cells: a stand-in for the neighborhood encoder.
+pub(crate) fn encoder(id: ModelId) -> Model {
     let inputs = vec![
         Input::float("encoder_app_input", &[-1, -1, -1, -1, 1]),
         Input::float("encoder_morph_input", &[-1, -1, FEATURES]),
@@ -59,7 +59,7 @@ pub(super) fn encoder(id: ModelId) -> Model {
 }
 
 /// Compares tracks with cells: a stand-in for the inference model.
-pub(super) fn inference(id: ModelId) -> Model {
+pub(crate) fn inference(id: ModelId) -> Model {
     let inputs = vec![
         Input::float("current_embeddings", &[-1, -1, -1, FEATURES]),
         Input::float("current_centroids", &[-1, -1, -1, 2]),

@@ -1,4 +1,4 @@
-//! Drives `redis-consumer demo` as a user would: with a real Redis, a consumer and a model server of its own.
+//! Drives `redis-consumer-demo run` as a user would: with a real Redis, a consumer and a model server of its own.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -11,7 +11,7 @@ use bioimage::{Limits, decode, encode_tiff};
 use ndarray::Array2;
 use redis_consumer::storage::archive::image_entries;
 
-const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/nuclei");
+const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/nuclei");
 
 /// Far more than a dead process needs to vanish, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,7 +34,7 @@ fn the_shipped_image_is_segmented_drawn_and_judged() {
         "predicting",
         "in all",
         "F1",
-        "no trained network",
+        "not a trained network",
     ] {
         assert!(text.contains(part), "`{part}` is missing in\n{text}");
     }
@@ -130,8 +130,13 @@ fn even_a_killed_demo_leaves_nothing_running() {
 }
 
 fn demo(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_redis-consumer"));
-    command.arg("demo").args(arguments).current_dir(folder);
+    let demo = Path::new(env!("CARGO_BIN_EXE_redis-consumer-demo"));
+    assert!(
+        demo.with_file_name("redis-consumer").is_file(),
+        "the demo runs the program: test the whole workspace, or build it before"
+    );
+    let mut command = Command::new(demo);
+    command.arg("run").args(arguments).current_dir(folder);
     // The demo must not care what its caller has set.
     command
         .env("REDIS_PORT", "1")

@@ -2,11 +2,11 @@
 
 use ndarray::{Array2, Array3};
 
-use super::distance::distance_inside;
-use super::sample::Sample;
+use crate::distance::distance_inside;
+use crate::sample::Sample;
 
 /// Frames of the movie.
-pub(super) const FRAMES: usize = 8;
+pub(crate) const FRAMES: usize = 8;
 
 /// Rows and columns of a frame.
 const SIDE: usize = 208;
@@ -118,7 +118,7 @@ const ACTORS: [Actor; 10] = [
 ];
 
 /// The movie `[frame, row, column]` in the counts of the shipped image, the same on every machine.
-pub(super) fn sample_movie() -> anyhow::Result<Array3<f32>> {
+pub(crate) fn sample_movie() -> anyhow::Result<Array3<f32>> {
     let sample = Sample::shipped();
     let (image, truth) = (sample.plane()?, sample.truth()?.unwrap_or_default());
     let dark = darkness(&image, &truth);

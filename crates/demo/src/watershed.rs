@@ -3,16 +3,16 @@
 use ndarray::{Array2, ArrayView2};
 
 /// The hills of an image.
-pub(super) struct Basins {
+pub(crate) struct Basins {
     /// The hill of each pixel `[row, column]`, counted from 1; 0 off the mask.
-    pub(super) labels: Array2<usize>,
+    pub(crate) labels: Array2<usize>,
     /// The summit of each hill as `(row, column)`, that of hill 1 first.
-    pub(super) summits: Vec<(usize, usize)>,
+    pub(crate) summits: Vec<(usize, usize)>,
 }
 
-/// Cuts the pixels of the mask into hills: from the highest pixel down, each joins its highest neighbour of eight, or
+/// Cuts the pixels of the mask into hills: from the highest pixel down, each joins its highest neighbor of eight, or
 /// starts a hill. Where two hills meet less than `prominence` below the lower summit, they are one.
-pub(super) fn basins(heights: ArrayView2<'_, f32>, mask: &Array2<bool>, prominence: f32) -> Basins {
+pub(crate) fn basins(heights: ArrayView2<'_, f32>, mask: &Array2<bool>, prominence: f32) -> Basins {
     let columns = heights.ncols();
     let mut order: Vec<(usize, usize)> = mask
         .indexed_iter()
@@ -27,10 +27,10 @@ pub(super) fn basins(heights: ArrayView2<'_, f32>, mask: &Array2<bool>, prominen
         let pixel = at.0 * columns + at.1;
         let place_of = |at: &(usize, usize)| at.0 * columns + at.1;
         let highest = |a: &(usize, usize), b: &(usize, usize)| heights[*a].total_cmp(&heights[*b]);
-        let taken = neighbours(*at, heights.dim()).filter(|at| hills.has(place_of(at)));
+        let taken = neighbors(*at, heights.dim()).filter(|at| hills.has(place_of(at)));
         let next = taken.max_by(highest).map(|at| place_of(&at));
         hills.parents[pixel] = next.map_or(pixel, |next| hills.summit(next));
-        for other in neighbours(*at, heights.dim()).map(|at| place_of(&at)) {
+        for other in neighbors(*at, heights.dim()).map(|at| place_of(&at)) {
             if hills.has(other) {
                 hills.join(
                     pixel,
@@ -93,7 +93,7 @@ impl Hills {
     }
 }
 
-fn neighbours(
+fn neighbors(
     (row, column): (usize, usize),
     (rows, columns): (usize, usize),
 ) -> impl Iterator<Item = (usize, usize)> {

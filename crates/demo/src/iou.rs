@@ -6,13 +6,13 @@ use ndarray::{ArrayView2, Zip};
 
 /// Cells of two label images, counted and compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Agreement {
+pub(crate) struct Agreement {
     /// Cells in the image that is judged.
-    pub(super) found: usize,
+    pub(crate) found: usize,
     /// Cells in the image that is taken for the truth.
-    pub(super) expected: usize,
+    pub(crate) expected: usize,
     /// Pairs of a found and an expected cell that share more than half of their union.
-    pub(super) matched: usize,
+    pub(crate) matched: usize,
     iou_sum: f64,
 }
 
@@ -26,7 +26,7 @@ impl Agreement {
     /// # Panics
     ///
     /// If the shapes differ.
-    pub(super) fn of(found: ArrayView2<'_, u32>, expected: ArrayView2<'_, u32>) -> Self {
+    pub(crate) fn of(found: ArrayView2<'_, u32>, expected: ArrayView2<'_, u32>) -> Self {
         assert_eq!(
             found.dim(),
             expected.dim(),
@@ -50,7 +50,7 @@ impl Agreement {
     }
 
     /// Twice the matches by the cells of both images: 1 when every cell has its match, and for two empty images.
-    pub(super) fn f1(&self) -> f64 {
+    pub(crate) fn f1(&self) -> f64 {
         match self.found + self.expected {
             0 => 1.0,
             cells => 2.0 * self.matched as f64 / cells as f64,
@@ -58,7 +58,7 @@ impl Agreement {
     }
 
     /// The mean `IoU` of the matches, if there are any.
-    pub(super) fn mean_iou(&self) -> Option<f64> {
+    pub(crate) fn mean_iou(&self) -> Option<f64> {
         (self.matched > 0).then(|| self.iou_sum / self.matched as f64)
     }
 }

@@ -10,21 +10,21 @@ use bioimage::{Container, Limits};
 
 /// From the 2018 Data Science Bowl; `tests/fixtures/nuclei/README.md` says where exactly, and under which licence.
 const SHIPPED_NAME: &str = "dsb2018_777f7c42.png";
-const SHIPPED_IMAGE: &[u8] = include_bytes!("../../tests/fixtures/nuclei/dsb2018_777f7c42.png");
+const SHIPPED_IMAGE: &[u8] = include_bytes!("../../../tests/fixtures/nuclei/dsb2018_777f7c42.png");
 const SHIPPED_TRUTH: &[u8] =
-    include_bytes!("../../tests/fixtures/nuclei/dsb2018_777f7c42_labels.tif");
+    include_bytes!("../../../tests/fixtures/nuclei/dsb2018_777f7c42_labels.tif");
 
 /// An image file, and a file with the labels it should get if there is one.
-pub(super) struct Sample {
+pub(crate) struct Sample {
     /// The name of the file, without folders.
-    pub(super) name: String,
-    pub(super) file: Vec<u8>,
+    pub(crate) name: String,
+    pub(crate) file: Vec<u8>,
     truth: Option<Vec<u8>>,
 }
 
 impl Sample {
     /// The image that comes with the program.
-    pub(super) fn shipped() -> Self {
+    pub(crate) fn shipped() -> Self {
         Self {
             name: SHIPPED_NAME.to_owned(),
             file: SHIPPED_IMAGE.to_vec(),
@@ -33,7 +33,7 @@ impl Sample {
     }
 
     /// An image of the user's, with `NAME_labels.tif` beside `NAME.…` as its truth if that is there.
-    pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let cannot_read = || format!("cannot read {}", path.display());
         let file = fs::read(path).with_context(cannot_read)?;
         let name = path
@@ -47,7 +47,7 @@ impl Sample {
     }
 
     /// A key for the bucket with the suffix that says how the file is read.
-    pub(super) fn key(&self) -> String {
+    pub(crate) fn key(&self) -> String {
         let suffix = self.name.rsplit_once('.').map_or("", |(_, suffix)| suffix);
         match suffix.chars().all(|c| c.is_ascii_alphanumeric()) {
             true if !suffix.is_empty() => format!("uploads/image.{suffix}"),
@@ -56,7 +56,7 @@ impl Sample {
     }
 
     /// The plane that the model sees first, `[row, column]`: batch item 0 and channel 0.
-    pub(super) fn plane(&self) -> anyhow::Result<Array2<f32>> {
+    pub(crate) fn plane(&self) -> anyhow::Result<Array2<f32>> {
         let image = bioimage::decode(&self.file, &self.name, &Limits::default())?;
         let order = bioimage::default_order(image.shape(), Container::of(&self.name))?;
         let image = bioimage::to_bxyc(image, order)?;
@@ -66,7 +66,7 @@ impl Sample {
     }
 
     /// The labels that the plane should get, `[row, column]`, if they are known.
-    pub(super) fn truth(&self) -> anyhow::Result<Option<Array2<u32>>> {
+    pub(crate) fn truth(&self) -> anyhow::Result<Option<Array2<u32>>> {
         self.truth
             .as_deref()
             .map(|file| labels(file).context("the truth mask cannot be used"))
@@ -75,7 +75,7 @@ impl Sample {
 }
 
 /// A label image `[row, column]` from a TIFF file.
-pub(super) fn labels(file: &[u8]) -> anyhow::Result<Array2<u32>> {
+pub(crate) fn labels(file: &[u8]) -> anyhow::Result<Array2<u32>> {
     let values =
         bioimage::decode(file, "labels.tif", &Limits::default())?.into_dimensionality::<Ix2>()?;
     let is_label = |value: &f32| *value >= 0.0 && value.fract() == 0.0 && *value < 16_777_216.0;

@@ -7,18 +7,18 @@ use anyhow::Context as _;
 use ndarray::Array2;
 use zip::ZipArchive;
 
-use super::sample;
+use crate::sample;
 
 /// One label image of an archive.
-pub(super) struct Entry {
-    pub(super) name: String,
+pub(crate) struct Entry {
+    pub(crate) name: String,
     /// `[row, column]`, 0 for the background.
-    pub(super) labels: Array2<u32>,
+    pub(crate) labels: Array2<u32>,
 }
 
 impl Entry {
     /// The number of cells.
-    pub(super) fn cells(&self) -> usize {
+    pub(crate) fn cells(&self) -> usize {
         self.labels
             .iter()
             .filter(|label| **label != 0)
@@ -28,7 +28,7 @@ impl Entry {
 }
 
 /// The label images of an archive in its order.
-pub(super) fn read(archive: &[u8]) -> anyhow::Result<Vec<Entry>> {
+pub(crate) fn read(archive: &[u8]) -> anyhow::Result<Vec<Entry>> {
     let mut archive = ZipArchive::new(Cursor::new(archive)).context("the result is no archive")?;
     let mut entries = Vec::with_capacity(archive.len());
     for index in 0..archive.len() {
@@ -48,8 +48,8 @@ mod tests {
     use ndarray::array;
 
     use super::*;
-    use crate::storage::archive::write_zip;
     use bioimage::encode_tiff;
+    use redis_consumer::storage::archive::write_zip;
 
     #[test]
     fn cells_are_counted_by_their_labels() {

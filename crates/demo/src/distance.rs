@@ -7,7 +7,7 @@ use ndarray::Array2;
 /// background farther away than the image is wide.
 ///
 /// Felzenszwalb and Huttenlocher, Distance Transforms of Sampled Functions (2012); exact.
-pub(super) fn distance_inside(mask: &Array2<bool>) -> Array2<f32> {
+pub(crate) fn distance_inside(mask: &Array2<bool>) -> Array2<f32> {
     let far = (mask.nrows() + mask.ncols()) as f32;
     let mut squares = mask.mapv(|inside| if inside { far * far } else { 0.0 });
     for mut column in squares.columns_mut() {

@@ -12,17 +12,17 @@ use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::agreement::Agreement;
-use super::overlay;
-use super::peers::{Peers, free_port};
-use super::progress::{Progress, Style};
-use super::report::Report;
-use super::result::{self, Entry};
-use super::sample::Sample;
-use crate::compute;
-use crate::job::{JobSnapshot, NewJob};
-use crate::queue::{JobKey, Queue, QueueSettings, RawFields, RedisSettings};
-use crate::settings::Env;
+use crate::iou::Agreement;
+use crate::overlay;
+use crate::processes::{Processes, free_port};
+use crate::progress::{Progress, Style};
+use crate::report::Report;
+use crate::result::{self, Entry};
+use crate::sample::Sample;
+use redis_consumer::compute;
+use redis_consumer::job::{JobSnapshot, NewJob};
+use redis_consumer::queue::{JobKey, Queue, QueueSettings, RawFields, RedisSettings};
+use redis_consumer::settings::Env;
 
 /// Everything that stays when the demo is over goes here, below the current folder.
 const OUTPUT: &str = "demo-output";
@@ -38,30 +38,34 @@ const OVERLAY_SIDE: f64 = 1100.0;
 const POLL: Duration = Duration::from_millis(20);
 
 /// Runs one image through the whole system and reports; nothing that was started is left, however it ends.
-pub(super) async fn run(image: Option<&Path>, stop: CancellationToken) -> anyhow::Result<()> {
+pub(crate) async fn run(image: Option<&Path>, stop: CancellationToken) -> anyhow::Result<()> {
     let sample = image.map_or_else(|| Ok(Sample::shipped()), Sample::read)?;
-    let places = Places::prepare()?;
+    let folders = Folders::prepare()?;
     let search_path = Env::from_process()
         .get("PATH")
         .unwrap_or_default()
         .to_owned();
-    let mut peers = Peers::new(&places.logs, &search_path)?;
+    let mut processes = Processes::new(&folders.logs, &search_path)?;
     let worked = stop
-        .run_until_cancelled(work(&mut peers, &places, &sample))
+        .run_until_cancelled(work(&mut processes, &folders, &sample))
         .await;
-    peers.end().await?;
+    processes.end().await?;
     let Some(record) = worked else {
         bail!("interrupted; every process of the demo has ended")
     };
-    let record = record
-        .with_context(|| format!("the demo has failed; logs are in {}", places.logs.display()))?;
-    let report = compute::run(move || report(&places, &sample, &record)).await?;
+    let record = record.with_context(|| {
+        format!(
+            "the demo has failed; logs are in {}",
+            folders.logs.display()
+        )
+    })?;
+    let report = compute::run(move || report(&folders, &sample, &record)).await?;
     write!(stdout(), "{report}")?;
     Ok(())
 }
 
 /// Folders of one run.
-struct Places {
+struct Folders {
     output: PathBuf,
     logs: PathBuf,
     bucket: PathBuf,
@@ -69,7 +73,7 @@ struct Places {
     _scratch: TempDir,
 }
 
-impl Places {
+impl Folders {
     fn prepare() -> anyhow::Result<Self> {
         let output = PathBuf::from(OUTPUT);
         let logs = output.join("logs");
@@ -90,23 +94,27 @@ impl Places {
 }
 
 /// Starts everything, submits the job and follows it to its end.
-async fn work(peers: &mut Peers, places: &Places, sample: &Sample) -> anyhow::Result<RawFields> {
+async fn work(
+    processes: &mut Processes,
+    folders: &Folders,
+    sample: &Sample,
+) -> anyhow::Result<RawFields> {
     writeln!(
         stdout(),
         "segmenting {} with a whole system on this machine:\n",
         sample.name
     )?;
-    let redis_port = start_redis(peers, places).await?;
-    let model_port = start_model_server(peers).await?;
-    start_consumer(peers, places, [redis_port, model_port]).await?;
-    upload(&places.bucket, sample)?;
+    let redis_port = start_redis(processes, folders).await?;
+    let model_port = start_model_server(processes).await?;
+    start_consumer(processes, folders, [redis_port, model_port]).await?;
+    upload(&folders.bucket, sample)?;
     let queue = Queue::new(QueueSettings::new(
         RedisSettings::plain(HERE, redis_port),
         QUEUE,
         "demo",
     ));
     writeln!(stdout())?;
-    let fields = peers.unless_one_ends(follow(&queue, sample)).await?;
+    let fields = processes.unless_one_ends(follow(&queue, sample)).await?;
     let record = JobSnapshot(&fields);
     ensure!(
         !record.has_failed(),
@@ -116,7 +124,7 @@ async fn work(peers: &mut Peers, places: &Places, sample: &Sample) -> anyhow::Re
     Ok(fields)
 }
 
-async fn start_redis(peers: &mut Peers, places: &Places) -> anyhow::Result<u16> {
+async fn start_redis(processes: &mut Processes, folders: &Folders) -> anyhow::Result<u16> {
     let port = free_port().await?;
     let mut command = Command::new("redis-server");
     command.args(["--bind", HERE, "--port", &port.to_string()]);
@@ -130,28 +138,28 @@ async fn start_redis(peers: &mut Peers, places: &Places) -> anyhow::Result<u16> 
             "no",
             "--dir",
         ])
-        .arg(&places.bucket);
-    let id = peers.start("redis-server", command, &[]).await;
+        .arg(&folders.bucket);
+    let id = processes.start("redis-server", command, &[]).await;
     let id = id.context(
         "Redis is needed: install the package `redis-server`, or use `make demo`, which does",
     )?;
-    peers.listens(port).await?;
+    processes.listens(port).await?;
     introduce("redis-server", id, &format!("{HERE}:{port}"))?;
     Ok(port)
 }
 
-async fn start_model_server(peers: &mut Peers) -> anyhow::Result<u16> {
+async fn start_model_server(processes: &mut Processes) -> anyhow::Result<u16> {
     let port = free_port().await?;
     let mut command = Command::new(env::current_exe()?);
     command.args([
-        "demo-model-server",
+        "model-server",
         "--port",
         &port.to_string(),
         "--model",
         MODEL,
     ]);
-    let id = peers.start("model-server", command, &[]).await?;
-    peers.listens(port).await?;
+    let id = processes.start("model-server", command, &[]).await?;
+    processes.listens(port).await?;
     introduce(
         "model server",
         id,
@@ -162,11 +170,11 @@ async fn start_model_server(peers: &mut Peers) -> anyhow::Result<u16> {
 
 /// The consumer with the variables that an operator would set.
 async fn start_consumer(
-    peers: &mut Peers,
-    places: &Places,
+    processes: &mut Processes,
+    folders: &Folders,
     [redis, model]: [u16; 2],
 ) -> anyhow::Result<()> {
-    let bucket = Url::from_directory_path(&places.bucket)
+    let bucket = Url::from_directory_path(&folders.bucket)
         .ok()
         .context("the bucket's folder has no URL")?;
     let (redis, model) = (redis.to_string(), model.to_string());
@@ -183,11 +191,22 @@ async fn start_consumer(
         ("LOG_LEVEL", "DEBUG"),
         ("SHUTDOWN_GRACE", "2"),
     ];
-    let mut command = Command::new(env::current_exe()?);
+    let mut command = Command::new(consumer_program()?);
     command.arg("consume");
-    let id = peers.start("consumer", command, &environment).await?;
+    let id = processes.start("consumer", command, &environment).await?;
     introduce("consumer", id, &format!("queue `{QUEUE}`, bucket {bucket}"))?;
     Ok(())
+}
+
+/// The program that a Kiosk runs, which is built into the folder of this one.
+fn consumer_program() -> anyhow::Result<PathBuf> {
+    let program = env::current_exe()?.with_file_name("redis-consumer");
+    ensure!(
+        program.is_file(),
+        "{} is missing: build the package `redis-consumer`, or use `make demo`, which does",
+        program.display()
+    );
+    Ok(program)
 }
 
 fn introduce(name: &str, id: u32, what: &str) -> std::io::Result<()> {
@@ -230,14 +249,14 @@ async fn follow(queue: &Queue, sample: &Sample) -> anyhow::Result<RawFields> {
 }
 
 /// Copies the result to the output folder, draws it and sums it up.
-fn report(places: &Places, sample: &Sample, fields: &RawFields) -> anyhow::Result<Report> {
+fn report(folders: &Folders, sample: &Sample, fields: &RawFields) -> anyhow::Result<Report> {
     let record = JobSnapshot(fields);
     let key = record.output_key().context("the job names no result")?;
     let (archive, overlay) = (
-        places.output.join("result.zip"),
-        places.output.join("overlay.png"),
+        folders.output.join("result.zip"),
+        folders.output.join("overlay.png"),
     );
-    fs::copy(places.bucket.join(key), &archive).context("the result is not in the bucket")?;
+    fs::copy(folders.bucket.join(key), &archive).context("the result is not in the bucket")?;
     let entries = result::read(&fs::read(&archive)?)?;
     let first = &entries.first().context("the archive is empty")?.labels;
     draw(sample, first, &overlay)?;
@@ -248,7 +267,7 @@ fn report(places: &Places, sample: &Sample, fields: &RawFields) -> anyhow::Resul
         archive,
         entries: entries.into_iter().map(|entry| entry.name).collect(),
         overlay,
-        logs: places.logs.clone(),
+        logs: folders.logs.clone(),
     })
 }
 
@@ -260,8 +279,9 @@ fn draw(sample: &Sample, labels: &Array2<u32>, path: &Path) -> anyhow::Result<()
         labels.dim(),
         image.dim()
     );
-    let picture = overlay::encode_png(&overlay::draw(image.view(), labels.view(), OVERLAY_SIDE))?;
-    fs::write(path, picture).with_context(|| format!("cannot write {}", path.display()))
+    overlay::draw(image.view(), labels.view(), OVERLAY_SIDE)
+        .save(path)
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn agreement(sample: &Sample, labels: &Array2<u32>) -> anyhow::Result<Option<Agreement>> {

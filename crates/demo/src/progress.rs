@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Style {
+pub(crate) enum Style {
     /// One line that is written over and over, for terminals.
     Rewritten,
     /// A line for each stage, for files and pipes.
@@ -13,7 +13,7 @@ pub(super) enum Style {
 }
 
 /// The stages that were seen, and since when.
-pub(super) struct Progress<W> {
+pub(crate) struct Progress<W> {
     out: W,
     style: Style,
     start: Instant,
@@ -22,7 +22,7 @@ pub(super) struct Progress<W> {
 
 impl<W: Write> Progress<W> {
     /// Progress that begins now.
-    pub(super) fn new(out: W, style: Style) -> Self {
+    pub(crate) fn new(out: W, style: Style) -> Self {
         Self {
             out,
             style,
@@ -32,7 +32,7 @@ impl<W: Write> Progress<W> {
     }
 
     /// Shows that the job stands at `stage`; fit to be called often.
-    pub(super) fn show(&mut self, stage: &str) -> io::Result<()> {
+    pub(crate) fn show(&mut self, stage: &str) -> io::Result<()> {
         let is_new = self.stages.last().is_none_or(|last| last != stage);
         if is_new {
             self.stages.push(stage.to_owned());
@@ -49,7 +49,7 @@ impl<W: Write> Progress<W> {
     }
 
     /// Leaves the line as it is, and what is written next goes below it.
-    pub(super) fn finish(mut self) -> io::Result<()> {
+    pub(crate) fn finish(mut self) -> io::Result<()> {
         match self.style {
             Style::Rewritten => writeln!(self.out),
             Style::Lines => Ok(()),

@@ -5,8 +5,8 @@
 
 use ndarray::{Array2, Array4, ArrayView2, ArrayView4, ArrayViewMut2, Axis, Zip};
 
-use super::basins::{Basins, basins};
-use super::distance::distance_inside;
+use crate::distance::distance_inside;
+use crate::watershed::{Basins, basins};
 
 /// Standard deviation in pixels of the smoothing before the threshold.
 const SMOOTHING: f32 = 1.25;
@@ -52,16 +52,16 @@ const DEPTH_SCALE: f32 = 0.7;
 const LEAST_INTERIOR: f32 = 0.004;
 
 /// What the model says about tiles; both heads are `[batch, row, column, 1]` between 0 and 1.
-pub(super) struct NucleiHeads {
+pub(crate) struct NucleiHeads {
     /// 1 at the centre of each nucleus, `1 / (1 + 0.2 d)` at the distance of `d` pixels, 0 outside nuclei.
-    pub(super) maxima: Array4<f32>,
+    pub(crate) maxima: Array4<f32>,
     /// Near 1 well inside a nucleus, falling towards its edge, 0 outside.
-    pub(super) interior: Array4<f32>,
+    pub(crate) interior: Array4<f32>,
 }
 
 /// Finds nuclei in histogram-normalised tiles `[batch, row, column, 1]` of values between 0 and 1. Only the first
 /// channel is looked at; tiles are worked on in parallel and do not influence each other.
-pub(super) fn nuclei_model(tiles: ArrayView4<'_, f32>) -> NucleiHeads {
+pub(crate) fn nuclei_model(tiles: ArrayView4<'_, f32>) -> NucleiHeads {
     let (batch, rows, columns, _) = tiles.dim();
     let mut maxima = Array4::zeros((batch, rows, columns, 1));
     let mut interior = Array4::zeros((batch, rows, columns, 1));
@@ -232,7 +232,7 @@ fn otsu(image: &Array2<f32>) -> f32 {
     best.1 as f32 / 256.0
 }
 
-/// Every pixel combined with its four neighbours.
+/// Every pixel combined with its four neighbors.
 fn over_cross(mask: &Array2<bool>, combine: impl Fn(bool, bool) -> bool) -> Array2<bool> {
     let (rows, columns) = mask.dim();
     Array2::from_shape_fn((rows, columns), |(row, column)| {

@@ -7,34 +7,39 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Context as _;
-use ndarray::{Array2, Array3, Array4, ArrayView2, Axis, concatenate, stack};
-
-use super::sample::Sample;
-use super::{glyphs, lineage_tree, model_server, overlay, palette, sample_movie, track_models};
-use crate::applications::{
+use bioimage::Limits;
+use image::imageops::replace;
+use image::{Rgb, RgbImage};
+use ndarray::{Array2, Array3, Array4, ArrayView2, Axis, stack};
+use redis_consumer::applications::{
     Application, Compartment, Model, TensorModel, Tracked, Tracker, TrackingModels,
 };
-use crate::serving::{Client, ModelId, ModelServer, ServingSettings};
-use crate::settings::{Env, Reader};
-use bioimage::Limits;
+use redis_consumer::serving::{Client, ModelId, ModelServer, ServingSettings};
+use redis_consumer::settings::{Env, Reader};
+
+use crate::bitmap_font::{self, Point};
+use crate::sample::Sample;
+use crate::{lineage_tree, model_server, overlay, palette, sample_movie, track_models};
 
 /// Longer side of a panel in pixels, about.
 const SIDE: f64 = 400.0;
 
 /// Pixels of white between panels.
-const GAP: usize = 8;
+const GAP: u32 = 8;
 
 /// Frames of a movie that stand side by side.
 const FRAMES_IN_A_ROW: usize = 4;
 
-/// Tracks that are so many rows apart in the tree have colours that differ: sisters have their mother between them.
+/// Tracks that are so many rows apart in the tree have colors that differ: sisters have their mother between them.
 const TOLD_APART: usize = 2;
 
-const DAPI: &[u8] = include_bytes!("../../tests/fixtures/tissue/cytokit_dapi.tif");
-const MEMBRANE: &[u8] = include_bytes!("../../tests/fixtures/tissue/cytokit_membrane.tif");
+const PAPER: Rgb<u8> = Rgb([u8::MAX; 3]);
+
+const DAPI: &[u8] = include_bytes!("../../../tests/fixtures/tissue/cytokit_dapi.tif");
+const MEMBRANE: &[u8] = include_bytes!("../../../tests/fixtures/tissue/cytokit_membrane.tif");
 
 /// Draws all pictures into a folder.
-pub(super) async fn draw(folder: &Path) -> anyhow::Result<()> {
+pub(crate) async fn draw(folder: &Path) -> anyhow::Result<()> {
     let models = Models::serve().await?;
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
 
@@ -55,7 +60,7 @@ pub(super) async fn draw(folder: &Path) -> anyhow::Result<()> {
     let movie = sample_movie::sample_movie()?;
     let tracked = tracked(&models, &movie).await?;
     save(
-        &movie_and_tree(&movie, &tracked)?,
+        &movie_and_tree(&movie, &tracked),
         &folder.join("tracking.png"),
     )?;
     models.server.stop().await;
@@ -116,7 +121,7 @@ async fn rows_of(
     id: &ModelId,
     application: Application,
     channels: &[Array2<f32>],
-) -> anyhow::Result<Array3<u8>> {
+) -> anyhow::Result<RgbImage> {
     let model = Model::load(client, id).await?;
     let views: Vec<_> = channels.iter().map(|channel| channel.view()).collect();
     let image = stack(Axis(2), &views)?.insert_axis(Axis(0));
@@ -136,12 +141,10 @@ async fn rows_of(
         let blank = Array2::zeros(channel.dim());
         let panel = |plane: ArrayView2<'_, f32>| overlay::draw(plane, blank.view(), SIDE);
         let outlined = overlay::draw(channel, labels.index_axis(Axis(0), 0), SIDE);
-        rows.push(joined(
-            &[panel(channel), panel(plane(0)), panel(plane(1)), outlined],
-            Axis(1),
-        )?);
+        let panels = [panel(channel), panel(plane(0)), panel(plane(1)), outlined];
+        rows.push(side_by_side(&panels));
     }
-    joined(&rows, Axis(0))
+    Ok(stacked(&rows))
 }
 
 /// The cells of a movie `[frame, row, column]`: frame by frame the way of a segmentation job, then that of a tracking job.
@@ -174,8 +177,8 @@ async fn tracked(models: &Models, movie: &Array3<f32>) -> anyhow::Result<Tracked
     Tracker::default().track(&models, raw, labels).await
 }
 
-/// The frames with each cell outlined in the colour of its track, and the tracks as a tree in the same colours.
-fn movie_and_tree(movie: &Array3<f32>, tracked: &Tracked) -> anyhow::Result<Array3<u8>> {
+/// The frames with each cell outlined in the color of its track, and the tracks as a tree in the same colors.
+fn movie_and_tree(movie: &Array3<f32>, tracked: &Tracked) -> RgbImage {
     let labels = tracked.labels.mapv(i32::unsigned_abs);
     let order: Vec<u32> = lineage_tree::order(&tracked.lineage)
         .into_iter()
@@ -184,32 +187,27 @@ fn movie_and_tree(movie: &Array3<f32>, tracked: &Tracked) -> anyhow::Result<Arra
     let near_in_the_tree: Vec<_> = (1..=TOLD_APART)
         .flat_map(|rows| order.iter().copied().zip(order.iter().copied().skip(rows)))
         .collect();
-    let colours = palette::colours(labels.outer_iter(), &near_in_the_tree);
-    let (mut panels, factor) = overlay::draw_movie(movie.view(), labels.view(), &colours, SIDE);
+    let colors = palette::colors(labels.outer_iter(), &near_in_the_tree);
+    let (mut panels, factor) = overlay::draw_movie(movie.view(), labels.view(), &colors, SIDE);
     for (frame, (panel, labels)) in panels.iter_mut().zip(labels.outer_iter()).enumerate() {
-        for (label, colour) in &colours {
-            if let Some(middle) = middle_of(labels, *label) {
+        for (label, color) in &colors {
+            if let Some([row, column]) = middle_of(labels, *label) {
                 let text = label.to_string();
-                let corner = [glyphs::HEIGHT, glyphs::width(&text)];
-                let at =
-                    [0, 1].map(|axis| (middle[axis] * factor).saturating_sub(corner[axis] / 2));
-                glyphs::write_rimmed(panel, &text, at, *colour);
+                let [y, x] = [row, column].map(|at| (at * factor) as u32);
+                let at = Point {
+                    x: x.saturating_sub(bitmap_font::width(&text) / 2),
+                    y: y.saturating_sub(bitmap_font::HEIGHT / 2),
+                };
+                bitmap_font::write_rimmed(panel, &text, at, *color);
             }
         }
-        *panel = captioned(panel, &format!("frame {frame}"))?;
+        *panel = captioned(panel, &format!("frame {frame}"));
     }
-    let rows = panels
-        .chunks(FRAMES_IN_A_ROW)
-        .map(|row| joined(row, Axis(1)));
-    let mut rows = rows.collect::<anyhow::Result<Vec<_>>>()?;
-    let width = rows[0].dim().1;
-    rows.push(lineage_tree::draw(
-        &tracked.lineage,
-        panels.len(),
-        &colours,
-        width,
-    ));
-    joined(&rows, Axis(0))
+    let mut rows: Vec<_> = panels.chunks(FRAMES_IN_A_ROW).map(side_by_side).collect();
+    let width = rows[0].width();
+    let frames = panels.len() as u32;
+    rows.push(lineage_tree::draw(&tracked.lineage, frames, &colors, width));
+    stacked(&rows)
 }
 
 /// The mean place of a label, if the image has it.
@@ -229,29 +227,45 @@ fn middle_of(labels: ArrayView2<'_, u32>, label: u32) -> Option<[usize; 2]> {
 }
 
 /// The picture with a line of text above.
-fn captioned(picture: &Array3<u8>, text: &str) -> anyhow::Result<Array3<u8>> {
-    let mut strip = Array3::from_elem((glyphs::HEIGHT, picture.dim().1, 3), u8::MAX);
-    glyphs::write(&mut strip, text, [0, 0], [0; 3]);
-    joined(&[strip, picture.clone()], Axis(0))
+fn captioned(picture: &RgbImage, text: &str) -> RgbImage {
+    let mut strip = RgbImage::from_pixel(picture.width(), bitmap_font::HEIGHT, PAPER);
+    bitmap_font::write(&mut strip, text, Point { x: 0, y: 0 }, Rgb([0; 3]));
+    stacked(&[strip, picture.clone()])
 }
 
-/// Pictures side by side, or one above the other, with white in between.
-fn joined(pictures: &[Array3<u8>], axis: Axis) -> anyhow::Result<Array3<u8>> {
-    let mut parts = Vec::new();
+/// Pictures in a row, with white between them.
+fn side_by_side(pictures: &[RgbImage]) -> RgbImage {
+    let height = pictures.iter().map(RgbImage::height).max().unwrap_or(0);
+    let mut row = RgbImage::from_pixel(total(pictures, RgbImage::width), height, PAPER);
+    let mut x = 0;
     for picture in pictures {
-        if !parts.is_empty() {
-            let mut shape = picture.dim();
-            *[&mut shape.0, &mut shape.1][axis.index()] = GAP;
-            parts.push(Array3::from_elem(shape, u8::MAX));
-        }
-        parts.push(picture.clone());
+        replace(&mut row, picture, x, 0);
+        x += i64::from(picture.width() + GAP);
     }
-    let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
-    Ok(concatenate(axis, &views)?)
+    row
 }
 
-fn save(picture: &Array3<u8>, path: &Path) -> anyhow::Result<()> {
-    fs::write(path, overlay::encode_png(picture)?)
+/// Pictures one above the other, with white between them.
+fn stacked(pictures: &[RgbImage]) -> RgbImage {
+    let width = pictures.iter().map(RgbImage::width).max().unwrap_or(0);
+    let mut column = RgbImage::from_pixel(width, total(pictures, RgbImage::height), PAPER);
+    let mut y = 0;
+    for picture in pictures {
+        replace(&mut column, picture, 0, y);
+        y += i64::from(picture.height() + GAP);
+    }
+    column
+}
+
+/// The pixels of all pictures along one side, with the gaps.
+fn total(pictures: &[RgbImage], side: fn(&RgbImage) -> u32) -> u32 {
+    let gaps = GAP * (pictures.len() as u32).saturating_sub(1);
+    pictures.iter().map(side).sum::<u32>() + gaps
+}
+
+fn save(picture: &RgbImage, path: &Path) -> anyhow::Result<()> {
+    picture
+        .save(path)
         .with_context(|| format!("cannot write {}", path.display()))
 }
 

@@ -18,39 +18,39 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{sleep, timeout};
 
 /// Ends processes when its input does.
-const KEEPER: &str = include_str!("keeper.sh");
+const REAPER: &str = include_str!("reap.sh");
 
 /// How long a server may take until it listens.
 const START_LIMIT: Duration = Duration::from_secs(20);
 
-/// The keeper needs less, even for processes that do not listen to it.
+/// The reaper needs less, even for processes that do not listen to it.
 const END_LIMIT: Duration = Duration::from_secs(20);
 
 /// Lines of a log that are shown when its process has failed.
 const TAIL_LINES: usize = 12;
 
 /// Running processes, in the order of their start.
-pub(super) struct Peers {
-    // Fields are dropped in this order: without `end`, processes are killed at once, and the keeper finds what is left.
-    running: Vec<Peer>,
+pub(crate) struct Processes {
+    // Fields are dropped in this order: without `end`, processes are killed at once, and the reaper finds what is left.
+    running: Vec<Process>,
     ids: ChildStdin,
-    keeper: Child,
+    reaper: Child,
     search_path: String,
     logs: PathBuf,
 }
 
-struct Peer {
+struct Process {
     name: &'static str,
     process: Child,
     log: PathBuf,
 }
 
-impl Peers {
+impl Processes {
     /// No processes yet. Their output will go to the folder `logs`, and programs are looked for in `search_path`.
-    pub(super) fn new(logs: &Path, search_path: &str) -> anyhow::Result<Self> {
+    pub(crate) fn new(logs: &Path, search_path: &str) -> anyhow::Result<Self> {
         let mut shell = Command::new("sh");
         shell
-            .args(["-c", KEEPER])
+            .args(["-c", REAPER])
             .env_clear()
             .env("PATH", search_path)
             .process_group(0);
@@ -58,19 +58,19 @@ impl Peers {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        let mut keeper = shell.spawn().context("cannot start `sh`")?;
-        let ids = keeper.stdin.take().context("the shell has no input")?;
+        let mut reaper = shell.spawn().context("cannot start `sh`")?;
+        let ids = reaper.stdin.take().context("the shell has no input")?;
         Ok(Self {
             running: Vec::new(),
             ids,
-            keeper,
+            reaper,
             search_path: search_path.to_owned(),
             logs: logs.to_owned(),
         })
     }
 
     /// Starts a process with nothing in its environment but `environment` and the search path; gives its id.
-    pub(super) async fn start(
+    pub(crate) async fn start(
         &mut self,
         name: &'static str,
         mut command: Command,
@@ -92,7 +92,7 @@ impl Peers {
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
         let id = process.id().with_context(|| format!("{name} has no id"))?;
-        self.running.push(Peer { name, process, log });
+        self.running.push(Process { name, process, log });
         self.ids
             .write_all(format!("{id}\n").as_bytes())
             .await
@@ -101,7 +101,7 @@ impl Peers {
     }
 
     /// Waits until somebody listens on a port of this machine.
-    pub(super) async fn listens(&mut self, port: u16) -> anyhow::Result<()> {
+    pub(crate) async fn listens(&mut self, port: u16) -> anyhow::Result<()> {
         let connected = async {
             while TcpStream::connect((Ipv4Addr::LOCALHOST, port))
                 .await
@@ -121,14 +121,14 @@ impl Peers {
     }
 
     /// What `work` gives, or an error with the last lines of its log as soon as a process ends by itself.
-    pub(super) async fn unless_one_ends<T>(
+    pub(crate) async fn unless_one_ends<T>(
         &mut self,
         work: impl Future<Output = anyhow::Result<T>>,
     ) -> anyhow::Result<T> {
         let ends = self
             .running
             .iter_mut()
-            .map(|peer| Box::pin(peer.process.wait()));
+            .map(|process| Box::pin(process.process.wait()));
         let (end, which) = tokio::select! {
             result = work => return result,
             (end, which, _) = select_all(ends) => (end, which),
@@ -137,17 +137,17 @@ impl Peers {
     }
 
     /// Ends every process, the youngest first, and returns when all have ended.
-    pub(super) async fn end(self) -> anyhow::Result<()> {
+    pub(crate) async fn end(self) -> anyhow::Result<()> {
         let Self {
             mut running,
             ids,
-            mut keeper,
+            mut reaper,
             ..
         } = self;
         drop(ids);
         let all_ended = async {
-            join_all(running.iter_mut().map(|peer| peer.process.wait())).await;
-            keeper.wait().await
+            join_all(running.iter_mut().map(|process| process.process.wait())).await;
+            reaper.wait().await
         };
         timeout(END_LIMIT, all_ended)
             .await
@@ -156,7 +156,7 @@ impl Peers {
     }
 }
 
-impl Peer {
+impl Process {
     fn failure(&self, end: &ExitStatus) -> anyhow::Error {
         anyhow!(
             "{} has ended early ({end}); its last lines:\n{}",
@@ -167,7 +167,7 @@ impl Peer {
 }
 
 /// A port of this machine on which nobody listens.
-pub(super) async fn free_port() -> anyhow::Result<u16> {
+pub(crate) async fn free_port() -> anyhow::Result<u16> {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     Ok(TcpListener::bind(any)
         .await
@@ -199,7 +199,7 @@ mod tests {
     }
 
     fn search_path() -> String {
-        crate::settings::Env::from_process()
+        redis_consumer::settings::Env::from_process()
             .get("PATH")
             .unwrap_or_default()
             .to_owned()
@@ -225,7 +225,7 @@ mod tests {
     #[tokio::test]
     async fn every_process_ends_and_the_youngest_first() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut peers = Peers::new(folder.path(), &search_path()).expect("a shell");
+        let mut processes = Processes::new(folder.path(), &search_path()).expect("a shell");
         let mut ids = Vec::new();
         for name in ["older", "younger"] {
             let file = folder.path().join("order");
@@ -234,7 +234,7 @@ mod tests {
                 file.display()
             );
             ids.push(
-                peers
+                processes
                     .start(name, shell(&script), &[])
                     .await
                     .expect("a process"),
@@ -243,7 +243,7 @@ mod tests {
                 sleep(Duration::from_millis(5)).await;
             }
         }
-        peers.end().await.expect("all end");
+        processes.end().await.expect("all end");
         assert!(ids.iter().all(|id| !is_alive(*id)));
         assert_eq!(
             fs::read_to_string(folder.path().join("order")).expect("both wrote"),
@@ -254,30 +254,30 @@ mod tests {
     #[tokio::test]
     async fn processes_do_not_outlive_their_owner() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut peers = Peers::new(folder.path(), &search_path()).expect("a shell");
-        let id = peers
+        let mut processes = Processes::new(folder.path(), &search_path()).expect("a shell");
+        let id = processes
             .start("sleeper", shell("exec sleep 600"), &[])
             .await
             .expect("a process");
         assert!(is_alive(id));
-        drop(peers);
+        drop(processes);
         assert!(vanishes(id).await);
     }
 
     #[tokio::test]
     async fn an_early_end_is_reported_with_the_log() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut peers = Peers::new(folder.path(), &search_path()).expect("a shell");
-        peers
+        let mut processes = Processes::new(folder.path(), &search_path()).expect("a shell");
+        processes
             .start("sleeper", shell("exec sleep 600"), &[])
             .await
             .expect("a process");
-        peers
+        processes
             .start("broken", shell("echo no memory left >&2; exit 3"), &[])
             .await
             .expect("a process");
         let never = std::future::pending::<anyhow::Result<()>>();
-        let error = peers
+        let error = processes
             .unless_one_ends(never)
             .await
             .expect_err("one has ended")
@@ -286,14 +286,14 @@ mod tests {
             error.contains("broken") && error.contains("no memory left"),
             "{error}"
         );
-        peers.end().await.expect("the other ends");
+        processes.end().await.expect("the other ends");
     }
 
     #[tokio::test]
     async fn processes_see_only_the_environment_they_are_given() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut peers = Peers::new(folder.path(), &search_path()).expect("a shell");
-        peers
+        let mut processes = Processes::new(folder.path(), &search_path()).expect("a shell");
+        processes
             .start("env", shell("env; exec sleep 600"), &[("QUEUE", "here")])
             .await
             .expect("a process");
@@ -301,6 +301,6 @@ mod tests {
             sleep(Duration::from_millis(5)).await;
         }
         assert!(!tail(&folder.path().join("env.log")).contains("CARGO"));
-        peers.end().await.expect("it ends");
+        processes.end().await.expect("it ends");
     }
 }

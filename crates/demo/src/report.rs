@@ -3,19 +3,19 @@
 use std::fmt::{self, Display};
 use std::path::PathBuf;
 
-use super::agreement::Agreement;
+use crate::iou::Agreement;
 
 /// Everything worth telling about a finished job.
-pub(super) struct Report {
-    pub(super) cells: usize,
+pub(crate) struct Report {
+    pub(crate) cells: usize,
     /// What each stage took, in seconds.
-    pub(super) seconds: Vec<(&'static str, f64)>,
-    pub(super) agreement: Option<Agreement>,
-    pub(super) archive: PathBuf,
+    pub(crate) seconds: Vec<(&'static str, f64)>,
+    pub(crate) agreement: Option<Agreement>,
+    pub(crate) archive: PathBuf,
     /// Names of the archive's entries.
-    pub(super) entries: Vec<String>,
-    pub(super) overlay: PathBuf,
-    pub(super) logs: PathBuf,
+    pub(crate) entries: Vec<String>,
+    pub(crate) overlay: PathBuf,
+    pub(crate) logs: PathBuf,
 }
 
 impl Display for Report {
@@ -35,7 +35,7 @@ impl Display for Report {
         writeln!(f, "  logs      {}", self.logs.display())?;
         writeln!(
             f,
-            "\nThe model here is a classical stand-in (filters and thresholds), no trained network."
+            "\nThe model here is a classical stand-in (filters and thresholds), not a trained network."
         )?;
         writeln!(f, "With an image of your own: make demo IMAGE=my.tif")?;
         writeln!(

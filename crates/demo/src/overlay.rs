@@ -1,10 +1,12 @@
-//! The picture of a result: the image in gray, and an outline in colour around each cell. Pure.
+//! The picture of a result: the image in gray, and an outline in color around each cell. Pure.
 
 use std::collections::BTreeMap;
 
-use ndarray::{Array, Array2, Array3, ArrayView, ArrayView2, ArrayView3, Axis, Dimension, Zip};
+use image::imageops::{FilterType, resize};
+use image::{ImageBuffer, Luma, Rgb, RgbImage};
+use ndarray::{Array, Array2, ArrayView, ArrayView2, ArrayView3, Dimension};
 
-use super::palette::{self, Rgb};
+use crate::palette;
 
 /// Width of an outline in pixels of the picture.
 const OUTLINE: isize = 2;
@@ -16,10 +18,10 @@ const BRIGHTEST: f64 = 0.002;
 /// Lifts what is dim, so that faint cells can be seen beside bright ones.
 const GAMMA: f32 = 0.75;
 
-/// The brightest gray, which leaves the colours to stand out.
+/// The brightest gray, which leaves the colors to stand out.
 const WHITE: f32 = 205.0;
 
-/// The picture `[row, column, colour]` (sRGB) of an image and its labels, both `[row, column]`; background is 0.
+/// The picture (sRGB) of an image and its labels, both `[row, column]`; background is 0.
 ///
 /// Outlines lie inside their cells, 2 pixels wide, and are open where a cell leaves the image. Small images are magnified
 /// by a whole number so that the longer side comes close to `side` pixels.
@@ -27,11 +29,7 @@ const WHITE: f32 = 205.0;
 /// # Panics
 ///
 /// If the shapes differ.
-pub(super) fn draw(
-    image: ArrayView2<'_, f32>,
-    labels: ArrayView2<'_, u32>,
-    side: f64,
-) -> Array3<u8> {
+pub(crate) fn draw(image: ArrayView2<'_, f32>, labels: ArrayView2<'_, u32>, side: f64) -> RgbImage {
     assert_eq!(
         image.dim(),
         labels.dim(),
@@ -40,24 +38,24 @@ pub(super) fn draw(
     outlined(
         stretch(image).view(),
         labels,
-        &palette::colours([labels], &[]),
+        &palette::colors([labels], &[]),
         magnification(image.dim(), side),
     )
 }
 
 /// The pictures of the frames of a movie and its labels, both `[frame, row, column]`, and by which number they are magnified.
 ///
-/// As [`draw`], but with the same black and white in all frames, and `colours` for all labels.
+/// As [`draw`], but with the same black and white in all frames, and `colors` for all labels.
 ///
 /// # Panics
 ///
-/// If the shapes differ, or a label has no colour.
-pub(super) fn draw_movie(
+/// If the shapes differ, or a label has no color.
+pub(crate) fn draw_movie(
     movie: ArrayView3<'_, f32>,
     labels: ArrayView3<'_, u32>,
-    colours: &BTreeMap<u32, Rgb>,
+    colors: &BTreeMap<u32, Rgb<u8>>,
     side: f64,
-) -> (Vec<Array3<u8>>, usize) {
+) -> (Vec<RgbImage>, usize) {
     assert_eq!(
         movie.dim(),
         labels.dim(),
@@ -68,7 +66,7 @@ pub(super) fn draw_movie(
     let frames = stretched.outer_iter().zip(labels.outer_iter());
     (
         frames
-            .map(|(frame, labels)| outlined(frame, labels, colours, factor))
+            .map(|(frame, labels)| outlined(frame, labels, colors, factor))
             .collect(),
         factor,
     )
@@ -78,41 +76,20 @@ pub(super) fn draw_movie(
 fn outlined(
     gray: ArrayView2<'_, f32>,
     labels: ArrayView2<'_, u32>,
-    colours: &BTreeMap<u32, Rgb>,
+    colors: &BTreeMap<u32, Rgb<u8>>,
     factor: usize,
-) -> Array3<u8> {
+) -> RgbImage {
     let gray = magnify(gray, factor);
     let labels = magnify_labels(labels, factor);
-    let (rows, columns) = gray.dim();
-    let mut picture = Array3::zeros((rows, columns, 3));
-    Zip::indexed(picture.lanes_mut(Axis(2))).par_for_each(|(row, column), mut pixel| {
-        let shade = gray[[row, column]].round() as u8;
-        let colour = if is_outline(labels.view(), row, column) {
-            colours[&labels[[row, column]]]
+    let (width, height) = gray.dimensions();
+    RgbImage::from_fn(width, height, |x, y| {
+        let (row, column) = (y as usize, x as usize);
+        if is_outline(labels.view(), row, column) {
+            colors[&labels[[row, column]]]
         } else {
-            [shade; 3]
-        };
-        pixel
-            .iter_mut()
-            .zip(colour)
-            .for_each(|(to, from)| *to = from);
-    });
-    picture
-}
-
-/// A picture `[row, column, colour]` as a PNG file.
-pub(super) fn encode_png(picture: &Array3<u8>) -> Result<Vec<u8>, png::EncodingError> {
-    let (rows, columns, _) = picture.dim();
-    let mut file = Vec::new();
-    let side = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    let mut encoder = png::Encoder::new(&mut file, side(columns), side(rows));
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.set_depth(png::BitDepth::Eight);
-    encoder.set_source_srgb(png::SrgbRenderingIntent::Perceptual);
-    let mut writer = encoder.write_header()?;
-    writer.write_image_data(&picture.iter().copied().collect::<Vec<_>>())?;
-    writer.finish()?;
-    Ok(file)
+            Rgb([(gray.get_pixel(x, y).0[0] * WHITE).round() as u8; 3])
+        }
+    })
 }
 
 fn magnification((rows, columns): (usize, usize), side: f64) -> usize {
@@ -120,7 +97,7 @@ fn magnification((rows, columns): (usize, usize), side: f64) -> usize {
     (side / longest).round().max(1.0) as usize
 }
 
-/// The image between black and white, by the ranks of its values: 0 to [`WHITE`].
+/// The image between black and white, by the ranks of its values: 0 to 1.
 fn stretch<D: Dimension>(image: ArrayView<'_, f32, D>) -> Array<f32, D> {
     let mut values: Vec<f32> = image
         .iter()
@@ -134,19 +111,17 @@ fn stretch<D: Dimension>(image: ArrayView<'_, f32, D>) -> Array<f32, D> {
     let ranked = |share: f64| values[(last as f64 * share).round() as usize];
     let (black, white) = (ranked(DARKEST), ranked(1.0 - BRIGHTEST));
     let range = (white - black).max(f32::MIN_POSITIVE);
-    image.mapv(|value| ((value - black) / range).clamp(0.0, 1.0).powf(GAMMA) * WHITE)
+    image.mapv(|value| ((value - black) / range).clamp(0.0, 1.0).powf(GAMMA))
 }
 
-/// Linear interpolation between the centres of pixels.
-fn magnify(image: ArrayView2<'_, f32>, factor: usize) -> Array2<f32> {
+/// Linear interpolation between the centers of pixels, of values from 0 to 1.
+fn magnify(image: ArrayView2<'_, f32>, factor: usize) -> ImageBuffer<Luma<f32>, Vec<f32>> {
     let (rows, columns) = image.dim();
-    Array2::from_shape_fn((rows * factor, columns * factor), |(row, column)| {
-        Corners::of((row, column), factor, (rows, columns))
-            .0
-            .iter()
-            .map(|(place, weight)| image[*place] * weight)
-            .sum()
-    })
+    let small = ImageBuffer::from_fn(columns as u32, rows as u32, |x, y| {
+        Luma([image[[y as usize, x as usize]]])
+    });
+    let (width, height) = ((columns * factor) as u32, (rows * factor) as u32);
+    resize(&small, width, height, FilterType::Triangle)
 }
 
 /// Each pixel has the label that would weigh most in a linear interpolation, which rounds the steps of slanted edges.
@@ -190,10 +165,10 @@ impl Corners {
 
 /// The two pixels on both sides of a place along one axis, and how far it is on the way from the first to the second.
 fn between(place: usize, factor: usize, length: usize) -> ([usize; 2], f32) {
-    let centre = (place as f32 + 0.5) / factor as f32 - 0.5;
-    let first = centre.floor();
+    let center = (place as f32 + 0.5) / factor as f32 - 0.5;
+    let first = center.floor();
     let clamped = |offset: f32| (first + offset).clamp(0.0, length as f32 - 1.0) as usize;
-    ([clamped(0.0), clamped(1.0)], centre - first)
+    ([clamped(0.0), clamped(1.0)], center - first)
 }
 
 /// Whether a pixel of a cell has another label, or background, within the width of an outline.
@@ -215,6 +190,9 @@ fn is_outline(labels: ArrayView2<'_, u32>, row: usize, column: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
+
+    use image::ImageFormat;
     use ndarray::array;
     use proptest::prelude::*;
 
@@ -267,7 +245,7 @@ mod tests {
             3000.0 + (row * 100 + column) as f32
         });
         let gray = stretch(image.view());
-        assert_eq!((gray[[0, 0]], gray[[9, 99]]), (0.0, WHITE));
+        assert_eq!((gray[[0, 0]], gray[[9, 99]]), (0.0, 1.0));
         assert!(gray.iter().zip(gray.iter().skip(1)).all(|(a, b)| a <= b));
         assert!(
             stretch(Array2::from_elem((3, 3), 7.0).view())
@@ -284,17 +262,12 @@ mod tests {
             labels.view(),
             1100.0,
         );
-        let file = encode_png(&picture).expect("a picture has a PNG form");
-        let mut reader = png::Decoder::new(std::io::Cursor::new(file))
-            .read_info()
-            .expect("a PNG header");
-        let mut pixels = vec![0; reader.output_buffer_size().expect("a size")];
-        let info = reader.next_frame(&mut pixels).expect("pixels");
-        assert_eq!(
-            [info.height as usize, info.width as usize, 3],
-            picture.shape()
-        );
-        assert!(picture.iter().eq(&pixels));
+        let mut file = Cursor::new(Vec::new());
+        picture
+            .write_to(&mut file, ImageFormat::Png)
+            .expect("a picture has a PNG form");
+        let read = image::load_from_memory(file.get_ref()).expect("a PNG file");
+        assert_eq!(read.into_rgb8(), picture);
     }
 
     fn labels() -> impl Strategy<Value = Array2<u32>> {
@@ -314,7 +287,7 @@ mod tests {
         }
 
         #[test]
-        fn magnified_labels_keep_the_centres_of_pixels(labels in labels()) {
+        fn magnified_labels_keep_the_centers_of_pixels(labels in labels()) {
             let magnified = magnify_labels(labels.view(), 3);
             prop_assert_eq!(Array2::from_shape_fn(labels.dim(), |(y, x)| magnified[[3 * y + 1, 3 * x + 1]]), labels);
         }
@@ -322,8 +295,9 @@ mod tests {
         #[test]
         fn magnification_by_one_changes_nothing(labels in labels()) {
             prop_assert_eq!(&magnify_labels(labels.view(), 1), &labels);
-            let image = labels.mapv(|label| label as f32);
-            prop_assert_eq!(magnify(image.view(), 1), image);
+            let image = labels.mapv(|label| label as f32 / 2.0);
+            let pixels = magnify(image.view(), 1).into_raw();
+            prop_assert_eq!(pixels, image.into_iter().collect::<Vec<_>>());
         }
     }
 }

@@ -1,63 +1,61 @@
-//! Colours for cells: bright, and far apart where cells lie side by side. Pure.
+//! Colors for cells: bright, and far apart where cells lie side by side. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use image::Rgb;
 use ndarray::{ArrayView1, ArrayView2};
-
-/// A colour of a screen (sRGB).
-pub(super) type Rgb = [u8; 3];
 
 /// Hues one golden angle apart, in degrees, never come close to each other for long.
 const GOLDEN_ANGLE: f64 = 137.507_764_05;
 
-/// Neighbours should be at least this far apart on the circle of hues, in degrees.
+/// Neighbors should be at least this far apart on the circle of hues, in degrees.
 const APART: f64 = 55.0;
 
 /// How many hues are tried for one cell.
 const TRIES: u32 = 24;
 
-/// Cells with no more background than this between them are neighbours, in pixels along a row or column.
+/// Cells with no more background than this between them are neighbors, in pixels along a row or column.
 const NEAR: usize = 12;
 
 const LIGHTNESS: f64 = 0.77;
 const CHROMA: f64 = 0.21;
 
-/// A colour for each label of the label images (`[row, column]`, 0 is background) that differs from those of its
-/// neighbours in any of them, and from those that are `beside` it elsewhere.
-pub(super) fn colours<'l>(
+/// A color for each label of the label images (`[row, column]`, 0 is background) that differs from those of its
+/// neighbors in any of them, and from those that are `beside` it elsewhere.
+pub(crate) fn colors<'l>(
     images: impl IntoIterator<Item = ArrayView2<'l, u32>>,
     beside: &[(u32, u32)],
-) -> BTreeMap<u32, Rgb> {
-    let mut neighbours = Neighbours::new();
+) -> BTreeMap<u32, Rgb<u8>> {
+    let mut neighbors = Neighbors::new();
     images
         .into_iter()
-        .for_each(|labels| add_neighbours(&mut neighbours, labels));
+        .for_each(|labels| add_neighbors(&mut neighbors, labels));
     beside
         .iter()
-        .for_each(|pair| add_pair(&mut neighbours, *pair));
-    hues(&neighbours)
+        .for_each(|pair| add_pair(&mut neighbors, *pair));
+    hues(&neighbors)
         .into_iter()
         .map(|(label, hue)| (label, bright(hue)))
         .collect()
 }
 
 /// For each label the labels that lie near it.
-type Neighbours = BTreeMap<u32, BTreeSet<u32>>;
+type Neighbors = BTreeMap<u32, BTreeSet<u32>>;
 
-fn add_neighbours(neighbours: &mut Neighbours, labels: ArrayView2<'_, u32>) {
+fn add_neighbors(neighbors: &mut Neighbors, labels: ArrayView2<'_, u32>) {
     for &label in labels.iter().filter(|label| **label != 0) {
-        neighbours.entry(label).or_default();
+        neighbors.entry(label).or_default();
     }
     for lane in labels.rows().into_iter().chain(labels.columns()) {
         meetings(lane)
             .into_iter()
-            .for_each(|pair| add_pair(neighbours, pair));
+            .for_each(|pair| add_pair(neighbors, pair));
     }
 }
 
-fn add_pair(neighbours: &mut Neighbours, (a, b): (u32, u32)) {
-    neighbours.entry(a).or_default().insert(b);
-    neighbours.entry(b).or_default().insert(a);
+fn add_pair(neighbors: &mut Neighbors, (a, b): (u32, u32)) {
+    neighbors.entry(a).or_default().insert(b);
+    neighbors.entry(b).or_default().insert(a);
 }
 
 /// Pairs of labels that follow each other in a row or column with little between them.
@@ -76,11 +74,11 @@ fn meetings(lane: ArrayView1<'_, u32>) -> Vec<(u32, u32)> {
     pairs
 }
 
-/// A hue for each label, in degrees: the first of its own sequence that is far from all neighbours which have one
+/// A hue for each label, in degrees: the first of its own sequence that is far from all neighbors which have one
 /// already, else the farthest.
-fn hues(neighbours: &Neighbours) -> BTreeMap<u32, f64> {
+fn hues(neighbors: &Neighbors) -> BTreeMap<u32, f64> {
     let mut hues = BTreeMap::new();
-    for (&label, beside) in neighbours {
+    for (&label, beside) in neighbors {
         let taken: Vec<f64> = beside
             .iter()
             .filter_map(|label| hues.get(label).copied())
@@ -112,17 +110,17 @@ fn distance(a: f64, b: f64) -> f64 {
     turn.min(360.0 - turn)
 }
 
-/// The colour of this hue at the palette's lightness, as saturated as a screen can show it.
+/// The color of this hue at the palette's lightness, as saturated as a screen can show it.
 ///
 /// The space is Oklab (Björn Ottosson, "A perceptual color space for image processing", 2020), in which equal steps look
 /// equally large.
-fn bright(hue: f64) -> Rgb {
+fn bright(hue: f64) -> Rgb<u8> {
     let shown = |chroma: f64| linear_rgb(LIGHTNESS, chroma, hue);
     let fits = |rgb: &[f64; 3]| rgb.iter().all(|value| (0.0..=1.0).contains(value));
     let chromas = (0..=32).rev().map(|step| CHROMA * f64::from(step) / 32.0);
     let rgb = chromas.map(shown).find(fits).unwrap_or([LIGHTNESS; 3]);
     // Inside 0 to 1, so the cast only rounds.
-    rgb.map(|value| (255.0 * gamma(value)).round() as u8)
+    Rgb(rgb.map(|value| (255.0 * gamma(value)).round() as u8))
 }
 
 /// Oklab in polar form to linear sRGB; outside 0 to 1 if no screen can show it.
@@ -155,33 +153,33 @@ mod tests {
 
     use super::*;
 
-    fn neighbours(labels: ArrayView2<'_, u32>) -> Neighbours {
-        let mut neighbours = Neighbours::new();
-        add_neighbours(&mut neighbours, labels);
-        neighbours
+    fn neighbors(labels: ArrayView2<'_, u32>) -> Neighbors {
+        let mut neighbors = Neighbors::new();
+        add_neighbors(&mut neighbors, labels);
+        neighbors
     }
 
     #[test]
-    fn cells_near_each_other_are_neighbours_and_distant_ones_are_not() {
+    fn cells_near_each_other_are_neighbors_and_distant_ones_are_not() {
         let mut labels = Array2::zeros((1, 40));
         (labels[[0, 0]], labels[[0, NEAR + 1]], labels[[0, 39]]) = (1, 2, 3);
-        let neighbours = neighbours(labels.view());
-        assert_eq!(neighbours[&1], BTreeSet::from([2]));
-        assert_eq!(neighbours[&2], BTreeSet::from([1]));
-        assert_eq!(neighbours[&3], BTreeSet::new());
+        let neighbors = neighbors(labels.view());
+        assert_eq!(neighbors[&1], BTreeSet::from([2]));
+        assert_eq!(neighbors[&2], BTreeSet::from([1]));
+        assert_eq!(neighbors[&3], BTreeSet::new());
     }
 
     #[test]
-    fn every_label_has_a_colour_and_the_background_none() {
+    fn every_label_has_a_color_and_the_background_none() {
         let images = [array![[0, 4, 4], [9, 0, 2]], array![[5, 0, 4], [0, 0, 0]]];
-        let colours = colours(images.iter().map(|labels| labels.view()), &[(2, 7)]);
-        assert_eq!(colours.keys().copied().collect::<Vec<_>>(), [2, 4, 5, 7, 9]);
+        let colors = colors(images.iter().map(|labels| labels.view()), &[(2, 7)]);
+        assert_eq!(colors.keys().copied().collect::<Vec<_>>(), [2, 4, 5, 7, 9]);
     }
 
     #[test]
-    fn every_hue_is_bright_and_coloured() {
+    fn every_hue_is_bright_and_colored() {
         for hue in 0..360 {
-            let [r, g, b] = bright(f64::from(hue));
+            let Rgb([r, g, b]) = bright(f64::from(hue));
             let luma = 0.2126 * f64::from(r) + 0.7152 * f64::from(g) + 0.0722 * f64::from(b);
             assert!(luma > 140.0, "hue {hue}: {r} {g} {b}");
             assert!(
@@ -209,11 +207,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn neighbours_differ_as_far_as_their_number_allows(pixels in proptest::collection::vec(0_u32..12, 64)) {
+        fn neighbors_differ_as_far_as_their_number_allows(pixels in proptest::collection::vec(0_u32..12, 64)) {
             let labels = Array2::from_shape_vec((8, 8), pixels).expect("64 pixels");
-            let neighbours = neighbours(labels.view());
-            let hues = hues(&neighbours);
-            for (label, beside) in &neighbours {
+            let neighbors = neighbors(labels.view());
+            let hues = hues(&neighbors);
+            for (label, beside) in &neighbors {
                 let earlier: Vec<_> = beside.iter().filter(|other| *other < label).collect();
                 let room = 180.0 / earlier.len().max(1) as f64 - 15.0;
                 for other in earlier {
