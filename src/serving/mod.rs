@@ -1,6 +1,6 @@
 //! Model servers: what a model takes, how tensors travel, a client that speaks to any of them, and a server of our own.
 //!
-//! Every gRPC call of the crate is in here. Nothing in here knows jobs, Redis or pictures.
+//! Every gRPC call of the crate is in here. Nothing in here knows jobs, Redis or images.
 
 mod client;
 mod conversion;

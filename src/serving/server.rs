@@ -238,7 +238,7 @@ impl Service {
                 Some(VersionChoice::VersionLabel(label)) => format!("version label `{label}`"),
             };
             Status::not_found(format!(
-                "there is no model `{}` of {version} here",
+                "model `{}` of {version} is not served here",
                 wanted.name
             ))
         })
