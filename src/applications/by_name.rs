@@ -1,6 +1,6 @@
 //! A model that the job names, with functions chosen by name, as consumers 0.3 to 0.8 worked.
 //!
-//! The whole image goes through: resized (nearest neighbour), prepared, tiled with zeros around, and the model's heads
+//! The whole image goes through: resized (nearest neighbor), prepared, tiled with zeros around, and the model's heads
 //! made into labels or left as they are.
 
 use std::sync::Arc;

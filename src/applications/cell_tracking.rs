@@ -97,7 +97,7 @@ impl Tracker {
     /// Labels need to be unique in their frames only; they need not be in one piece. A movie of one frame asks no model.
     ///
     /// At the peak this takes 8 bytes for each pixel of the movie and, for each cell of each frame, four times as many bytes
-    /// as its picture has pixels, twice that while the encoder is asked.
+    /// as its crop has pixels, twice that while the encoder is asked.
     ///
     /// # Errors
     ///
@@ -410,7 +410,7 @@ mod tests {
             "{:#}",
             tracked(&["a", "b"], f32::NAN)
                 .await
-                .expect_err("NaN is no probability")
+                .expect_err("NaN is not a probability")
         );
         assert!(
             nan.contains("frame 1") && nan.contains("invalid numeric entries"),

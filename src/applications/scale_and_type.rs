@@ -8,14 +8,15 @@ use ndarray::Array4;
 
 use super::cells::check_values;
 use super::tiled_inference::{Model, Tiles, answers};
+use crate::compute;
 use cell_analysis::segmentation::{PadMode, Tiling};
 
 /// A scale closer to 1 than this is taken as 1.
 const NEGLIGIBLE: f64 = 0.01;
 
 /// The factor by which the image should be resized: the mean of the model's one number per tile; 1 if within 1 % of it.
-pub async fn scale(model: &Model, image: Array4<f32>) -> anyhow::Result<f64> {
-    let scores = tile_scores(model, image).await?;
+pub async fn scale(model: &Model, image: impl Into<Arc<Array4<f32>>>) -> anyhow::Result<f64> {
+    let scores = tile_scores(model, image.into()).await?;
     ensure!(
         scores.iter().all(|tile| tile.len() == 1),
         "a scale model answers one number per tile"
@@ -36,8 +37,11 @@ pub fn round_scale(mean: f64) -> f64 {
 
 /// The number of the image's type (the model `LabelDetection` knows 0 nuclear, 1 phase, 2 cytoplasm): the class with the
 /// highest score summed over all tiles, the first of equals.
-pub async fn image_type(model: &Model, image: Array4<f32>) -> anyhow::Result<usize> {
-    let scores = tile_scores(model, image).await?;
+pub async fn image_type(
+    model: &Model,
+    image: impl Into<Arc<Array4<f32>>>,
+) -> anyhow::Result<usize> {
+    let scores = tile_scores(model, image.into()).await?;
     let classes = scores.first().map_or(0, Vec::len);
     ensure!(
         classes > 0 && scores.iter().all(|tile| tile.len() == classes),
@@ -53,8 +57,9 @@ pub async fn image_type(model: &Model, image: Array4<f32>) -> anyhow::Result<usi
     Ok(sums.iter().position(|&sum| sum == best).unwrap_or(0))
 }
 
-async fn tile_scores(model: &Model, image: Array4<f32>) -> anyhow::Result<Vec<Vec<f32>>> {
-    check_values(image.view())?;
+async fn tile_scores(model: &Model, image: Arc<Array4<f32>>) -> anyhow::Result<Vec<Vec<f32>>> {
+    let checked = Arc::clone(&image);
+    compute::run(move || check_values(checked.view())).await?;
     let shape: [usize; 4] = image.dim().into();
     let tiling = Arc::new(Tiling::new(
         shape,
@@ -65,7 +70,7 @@ async fn tile_scores(model: &Model, image: Array4<f32>) -> anyhow::Result<Vec<Ve
         tiling,
         batch_size: model.batch_size(),
     };
-    let mut answers = std::pin::pin!(answers(model, Arc::new(image), tiles));
+    let mut answers = std::pin::pin!(answers(model, image, tiles));
     let mut scores = Vec::new();
     while let Some(answer) = answers.try_next().await? {
         let [output] = answer.outputs.as_slice() else {

@@ -65,10 +65,10 @@ impl SpotDetection {
     pub async fn detect(
         &self,
         model: &Model,
-        image: Array4<f32>,
+        image: impl Into<Arc<Array4<f32>>>,
     ) -> anyhow::Result<Vec<Vec<[f64; 2]>>> {
         self.check().map_err(anyhow::Error::msg)?;
-        check_values(image.view())?;
+        let image = image.into();
         let (wanted, channels) = (model.input_shape()[3], image.dim().3);
         if i64::try_from(channels) != Ok(wanted) {
             let text = format!(
@@ -77,8 +77,11 @@ impl SpotDetection {
             return Err(InvalidInput(text).into());
         }
         let contrast = self.contrast;
-        let image = Arc::new(compute::run(move || min_max_normalize(image, contrast)).await);
-        let heads = predict(model, image).await?;
+        let prepared = compute::run(move || {
+            check_values(image.view())?;
+            Ok::<_, InvalidInput>(min_max_normalize(Arc::unwrap_or_clone(image), contrast))
+        });
+        let heads = predict(model, Arc::new(prepared.await?)).await?;
         let heads = <[_; 3]>::try_from(heads).ok();
         let [scores, row_offsets, column_offsets] = heads.context("expected three heads")?;
         let peaks = self.peaks;

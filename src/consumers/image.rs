@@ -181,7 +181,7 @@ impl Image {
         let scale = match &self.settings.scale_detection {
             Some(model) => {
                 let model = Model::load(&self.clients.serving, model).await?;
-                scale_and_type::scale(&model, copy(image, channel).await).await?
+                scale_and_type::scale(&model, part(image, channel).await).await?
             }
             None => 1.0,
         };
@@ -201,7 +201,7 @@ impl Image {
             NamedPlan::Detect => {
                 let id = &self.settings.label_detection_model;
                 let model = Model::load(&self.clients.serving, id).await?;
-                let label = scale_and_type::image_type(&model, copy(image, None).await).await?;
+                let label = scale_and_type::image_type(&model, Arc::clone(image)).await?;
                 job.record_detected(Detected::Label(label));
                 label
             }
@@ -223,14 +223,13 @@ async fn with_axes_in_order(job: &Job, image: ArrayD<f32>) -> anyhow::Result<Arr
     Ok(compute::run(move || bioimage::to_bxyc(image, &order)).await?)
 }
 
-/// A copy of one channel, or of the whole image.
-async fn copy(image: &Arc<Array4<f32>>, index: Option<usize>) -> Array4<f32> {
+/// One channel, or the whole image.
+async fn part(image: &Arc<Array4<f32>>, index: Option<usize>) -> Arc<Array4<f32>> {
     let image = Arc::clone(image);
-    compute::run(move || match index {
-        Some(index) => channel(&image, index),
-        None => image.as_ref().clone(),
-    })
-    .await
+    match index {
+        Some(index) => compute::run(move || Arc::new(channel(&image, index))).await,
+        None => image,
+    }
 }
 
 /// These channels, each `[batch, row, column, 1]`; the only channel is the image itself.

@@ -5,7 +5,7 @@ use ndarray::Array4;
 use crate::applications::Model;
 use crate::error_class::{InvalidInput, TooLarge};
 use crate::settings::{Bytes, Loader};
-use bioimage::AxesError;
+use bioimage::{AxesError, ModelInput};
 
 crate::settings! {
     /// Limits for images.
@@ -30,11 +30,11 @@ crate::settings! {
 }
 
 /// Limits of the consumers that segment images.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Limits {
     scale: (f64, f64),
-    pub(super) max_width: usize,
-    pub(super) max_height: usize,
+    max_width: usize,
+    max_height: usize,
     decoding: bioimage::Limits,
 }
 
@@ -82,21 +82,22 @@ impl Limits {
 
     /// Refuses an image that the model does not take or that is larger than allowed.
     pub(super) fn check_fit(&self, image: &Array4<f32>, model: &Model) -> Result<(), AxesError> {
-        let (_, height, width, channels) = image.dim();
-        let wanted = model.input_shape()[3];
-        if i64::try_from(channels) != Ok(wanted) {
-            return Err(AxesError::ChannelCount { channels, wanted });
+        self.model_input(&model.input_shape(), None)
+            .check_shape(image.shape())
+    }
+
+    /// What a model takes of an image, of which `channels` are picked.
+    pub(super) fn model_input<'a>(
+        &self,
+        shape: &'a [i64; 4],
+        channels: Option<&'a [usize]>,
+    ) -> ModelInput<'a> {
+        ModelInput {
+            shape,
+            channels,
+            max_width: self.max_width,
+            max_height: self.max_height,
         }
-        let (max_width, max_height) = (self.max_width, self.max_height);
-        if width > max_width || height > max_height {
-            return Err(AxesError::TooLarge {
-                width,
-                height,
-                max_width,
-                max_height,
-            });
-        }
-        Ok(())
     }
 }
 

@@ -35,7 +35,6 @@ use crate::job::{Job, Output, Step};
 use crate::serving::ModelId;
 use crate::settings::Parsed;
 use crate::storage::{Storage, archive};
-use bioimage::ModelInput;
 
 /// Every kind of consumer that this crate brings.
 const KINDS: [ConsumerKind; 6] = [
@@ -76,18 +75,9 @@ async fn validate(
     limits: &Limits,
 ) -> anyhow::Result<Array4<f32>> {
     let shape = model.input_shape();
-    let Limits {
-        max_width,
-        max_height,
-        ..
-    } = *limits;
+    let limits = limits.clone();
     compute::run(move || {
-        let wanted = ModelInput {
-            shape: &shape,
-            channels: channels.as_deref(),
-            max_width,
-            max_height,
-        };
+        let wanted = limits.model_input(&shape, channels.as_deref());
         let image = bioimage::validate_model_input(image, &wanted)?;
         image
             .into_dimensionality::<Ix4>()

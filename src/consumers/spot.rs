@@ -119,11 +119,8 @@ impl Consumer for Spot {
 
         job.step(Step::Predict);
         let image = Arc::new(image);
-        let pixels = {
-            let image = Arc::clone(&image);
-            compute::run(move || image.as_ref().clone()).await
-        };
-        let spots = self.settings.detection.detect(&model, pixels).await?;
+        let detection = &self.settings.detection;
+        let spots = detection.detect(&model, Arc::clone(&image)).await?;
 
         job.step(Step::Upload);
         let name = ResultName::new(job.original_name()?);

@@ -268,12 +268,68 @@ fn rows(inputs: &[(&str, ArrayD<f32>)]) -> usize {
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use async_trait::async_trait;
     use ndarray::arr1;
 
+    use super::super::data_type::DataType;
+    use super::super::tensor::Tensor;
     use super::*;
     use crate::serving::{Input, Model, ModelServer};
     use crate::settings::{Env, Loader};
+
+    /// A protocol that needs no server: models give back what they get, once they have been overloaded twice.
+    #[derive(Default)]
+    struct Echo {
+        calls: AtomicUsize,
+    }
+
+    #[async_trait]
+    impl Protocol for Echo {
+        fn service(&self) -> &'static str {
+            "test.Echo"
+        }
+
+        async fn metadata(&self, _: Call, _: &ModelId) -> Result<Signature, Failure> {
+            let half = Input {
+                dtype: DataType::F16,
+                ..Input::float("x", &[-1])
+            };
+            Ok(Signature::new(vec![half]))
+        }
+
+        async fn predict(
+            &self,
+            _: Call,
+            _: &ModelId,
+            inputs: &[(String, Tensor)],
+        ) -> Result<Vec<(String, Tensor)>, Failure> {
+            match self.calls.fetch_add(1, Ordering::Relaxed) {
+                0 | 1 => Err(Failure::Exhausted("busy".to_owned())),
+                _ => Ok(inputs.to_vec()),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_protocol_only_turns_calls_into_messages() {
+        let env: Env = [("TF_HOST", "127.0.0.1"), ("GRPC_BACKOFF", "0")]
+            .into_iter()
+            .collect();
+        let mut client = Client::new(ServingSettings::load(&mut Reader::new(&env)), None);
+        let inner = Arc::get_mut(&mut client.inner).expect("the only one");
+        inner.protocol = Box::new(Echo::default());
+        // Large enough to be converted on another thread.
+        let array = ArrayD::from_elem(vec![1 << 20], 0.5);
+        let model = ModelId::new("Any", 1);
+        let outputs = client.predict(&model, vec![("x", array.clone())]).await;
+        assert_eq!(
+            outputs.expect("the third attempt"),
+            [("x".to_owned(), array)]
+        );
+        assert!(!client.is_down());
+    }
 
     #[tokio::test]
     async fn a_dead_server_is_passed_over_without_a_pause_while_another_lives() {

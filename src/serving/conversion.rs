@@ -10,8 +10,8 @@ use super::model::{ModelId, Signature};
 use super::tensor::{Tensor, TensorError, bytes_to_pack};
 use crate::compute;
 
-/// Up to so many bytes are converted where they are. To copy a mebibyte takes some 25 µs, and so does the way to another
-/// thread and back, without which a small job is no slower and a large one holds up nobody.
+/// Up to so many bytes are converted where they are. Copying a mebibyte takes some 25 µs, as long as the trip to another
+/// thread and back (20 µs): offloading less would only slow down small jobs.
 const MAX_INLINE_BYTES: usize = 1 << 20;
 
 /// An array on its way into a request.

@@ -20,13 +20,13 @@ const WINDOW: u32 = 16 << 20;
 
 /// A name, and what is needed to connect to the addresses behind it.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub(super) struct Target {
     /// Name or address of the server.
-    pub host: String,
+    pub(super) host: String,
     /// Port of the server.
-    pub port: u16,
+    pub(super) port: u16,
     /// How the connection is protected; none is plain text.
-    pub tls: Option<ClientTlsConfig>,
+    pub(super) tls: Option<ClientTlsConfig>,
 }
 
 impl Target {

@@ -235,14 +235,6 @@ impl SeenInput {
 impl Seen {
     fn new<M: Inputs>(method: Method, request: &Request<M>) -> Self {
         let spec = request.get_ref().spec();
-        let header = |name| {
-            request
-                .metadata()
-                .get(name)?
-                .to_str()
-                .ok()
-                .map(str::to_owned)
-        };
         let version = match spec.and_then(|spec| spec.version_choice.as_ref()) {
             Some(VersionChoice::Version(version)) => Some(*version),
             _ => None,
@@ -254,11 +246,16 @@ impl Seen {
             signature: spec
                 .map(|spec| spec.signature_name.clone())
                 .unwrap_or_default(),
-            compression: header("grpc-encoding"),
-            traceparent: header("traceparent"),
+            compression: header(request, "grpc-encoding"),
+            traceparent: header(request, "traceparent"),
             inputs: request.get_ref().inputs(),
         }
     }
+}
+
+fn header<M>(request: &Request<M>, name: &str) -> Option<String> {
+    let value = request.metadata().get(name)?;
+    value.to_str().ok().map(str::to_owned)
 }
 
 /// The number of values up to where only the last one repeats.

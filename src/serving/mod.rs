@@ -1,6 +1,6 @@
 //! Model servers: what a model takes, how tensors travel, a client that speaks to any of them, and a server of our own.
 //!
-//! Every gRPC call of the crate is in here. Nothing in here knows jobs, Redis or pictures.
+//! Every gRPC call of the crate is in here. Nothing in here knows jobs, Redis or images.
 
 mod client;
 mod conversion;
@@ -25,7 +25,6 @@ pub mod wire;
 
 pub use client::Client;
 pub use data_type::DataType;
-pub use endpoint::Target;
 pub use error::Error;
 #[cfg(any(test, feature = "testing"))]
 pub use faults::{Encoding, Faults, Method, Seen, SeenInput};

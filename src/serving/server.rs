@@ -1,5 +1,6 @@
 //! A server of models written in Rust, by the same protocol that the client speaks.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -46,6 +47,9 @@ const SIGNATURES_TYPE: &str = "type.googleapis.com/tensorflow.serving.SignatureD
 pub type Run = Arc<
     dyn Fn(&[(String, ArrayD<f32>)]) -> Result<Vec<(String, ArrayD<f32>)>, String> + Send + Sync,
 >;
+
+/// Arrays with the names of the tensors they come from or go into.
+type NamedArrays = Vec<(String, ArrayD<f32>)>;
 
 /// A model to serve.
 #[derive(Clone)]
@@ -162,14 +166,15 @@ impl PredictionService for Service {
             output_filter,
         } = request.into_inner();
         let model = self.find(model_spec.as_ref())?.clone();
-        let inputs = decode_inputs(&model, inputs)?;
         let id = model.id.clone();
-        let outputs = tokio::task::spawn_blocking(move || (model.run)(&inputs))
-            .await
-            .map_err(|_| Status::internal(format!("model `{id}` panicked")))?
-            .map_err(Status::invalid_argument)?;
-        let wanted = |name: &String| output_filter.is_empty() || output_filter.contains(name);
-        let wanted = outputs.into_iter().filter(|(name, _)| wanted(name));
+        let run = tokio::task::spawn_blocking(move || run(&model, inputs));
+        let outputs = run.await.unwrap_or_else(|_| {
+            let message = format!("model `{id}` panicked");
+            Err(Status::internal(message))
+        })?;
+        let wanted = outputs
+            .into_iter()
+            .filter(|(name, _)| output_filter.is_empty() || output_filter.contains(name));
         let outputs = wanted
             .map(|(name, array)| Ok((name, self.answer(array)?)))
             .collect::<Result<_, Status>>()?;
@@ -233,7 +238,7 @@ impl Service {
                 Some(VersionChoice::VersionLabel(label)) => format!("version label `{label}`"),
             };
             Status::not_found(format!(
-                "there is no model `{}` of {version} here",
+                "model `{}` of {version} is not served here",
                 wanted.name
             ))
         })
@@ -248,10 +253,15 @@ impl Service {
     }
 }
 
+fn run(model: &Model, tensors: HashMap<String, TensorProto>) -> Result<NamedArrays, Status> {
+    let inputs = decode_inputs(model, tensors)?;
+    (model.run)(&inputs).map_err(Status::invalid_argument)
+}
+
 fn decode_inputs(
     model: &Model,
-    tensors: std::collections::HashMap<String, TensorProto>,
-) -> Result<Vec<(String, ArrayD<f32>)>, Status> {
+    tensors: HashMap<String, TensorProto>,
+) -> Result<NamedArrays, Status> {
     let mut inputs = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
         let dtype = from_wire(tensor.dtype());

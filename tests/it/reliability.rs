@@ -231,7 +231,7 @@ async fn no_job_is_taken_while_the_model_server_is_away() {
         .start();
     let first = cluster.submit(INPUT, &FIELDS);
     eventually("the server is missed", || {
-        pod.log().contains("no model server is there")
+        pod.log().contains("no model server is reachable")
     });
     let others: Vec<_> = (0..5).map(|_| cluster.submit(INPUT, &FIELDS)).collect();
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -251,7 +251,7 @@ async fn no_job_is_taken_while_the_model_server_is_away() {
 
     let waits = cluster.submit(INPUT, &FIELDS);
     eventually("it waits again", || {
-        pod.log().matches("no model server is there").count() >= 2
+        pod.log().matches("no model server is reachable").count() >= 2
     });
     pod.terminate();
     eventually("it ends", || !pod.is_running());

@@ -97,6 +97,42 @@ pub struct ModelInput<'a> {
     pub max_height: usize,
 }
 
+impl ModelInput<'_> {
+    /// Whether the model takes an image of this shape, channels last, and it is not too large.
+    ///
+    /// # Errors
+    ///
+    /// In the order they are looked for: another rank than the model's ([`AxesError::ModelRank`]), a channel count other than
+    /// the model's ([`AxesError::ChannelCount`]), an image over the size limits ([`AxesError::TooLarge`]).
+    pub fn check_shape(&self, shape: &[usize]) -> Result<(), AxesError> {
+        let (&[.., height, width, channels], &[.., wanted]) = (shape, self.shape) else {
+            return Err(self.wrong_rank(shape.len()));
+        };
+        if shape.len() != self.shape.len() {
+            return Err(self.wrong_rank(shape.len()));
+        }
+        if i64::try_from(channels) != Ok(wanted) {
+            return Err(AxesError::ChannelCount { channels, wanted });
+        }
+        if width > self.max_width || height > self.max_height {
+            return Err(AxesError::TooLarge {
+                width,
+                height,
+                max_width: self.max_width,
+                max_height: self.max_height,
+            });
+        }
+        Ok(())
+    }
+
+    fn wrong_rank(&self, axes: usize) -> AxesError {
+        AxesError::ModelRank {
+            axes,
+            model_axes: self.shape.len(),
+        }
+    }
+}
+
 /// The image as a model takes it: channel axis last, channels selected.
 ///
 /// The channel axis is taken to be the first smallest axis behind the batch axis. If it is not the last one, **axis 1** is
@@ -113,10 +149,7 @@ pub fn validate_model_input(
 ) -> Result<ArrayD<f32>, AxesError> {
     let rank = model.shape.len();
     if image.ndim() != rank || rank < 3 {
-        return Err(AxesError::ModelRank {
-            axes: image.ndim(),
-            model_axes: rank,
-        });
+        return Err(model.wrong_rank(image.ndim()));
     }
     let image = if channel_axis(image.shape()) == rank - 1 {
         image
@@ -124,21 +157,7 @@ pub fn validate_model_input(
         move_axis(image, 1, rank - 1)
     };
     let image = select_channels(image, model.channels)?;
-    let channels = image.shape()[rank - 1];
-    let wanted = model.shape[rank - 1];
-    if i64::try_from(channels) != Ok(wanted) {
-        return Err(AxesError::ChannelCount { channels, wanted });
-    }
-    let (height, width) = (image.shape()[rank - 3], image.shape()[rank - 2]);
-    if width > model.max_width || height > model.max_height {
-        let (max_width, max_height) = (model.max_width, model.max_height);
-        return Err(AxesError::TooLarge {
-            width,
-            height,
-            max_width,
-            max_height,
-        });
-    }
+    model.check_shape(image.shape())?;
     Ok(image)
 }
 
