@@ -5,15 +5,26 @@ use std::hint::black_box;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use ndarray::ArrayD;
 use prost::Message;
-use redis_consumer::serving::proto::tensorflow::TensorProto;
-use redis_consumer::serving::proto::tensorflow::serving::{PredictRequest, PredictResponse};
-use redis_consumer::serving::{DataType, decode, encode};
+use redis_consumer::serving::DataType;
+use redis_consumer::serving::wire::tensorflow::TensorProto;
+use redis_consumer::serving::wire::tensorflow::serving::{PredictRequest, PredictResponse};
+use redis_consumer::serving::wire::{decode, encode};
 
 /// A usual request: `[16, 256, 256, 1]`.
 fn tiles() -> ArrayD<f32> {
     ArrayD::from_shape_fn(vec![16, 256, 256, 1], |at| {
         ((at[0] * 31 + at[1] * 17 + at[2] * 7) % 255) as f32 / 255.0
     })
+}
+
+fn request(tiles: ArrayD<f32>) -> Vec<u8> {
+    let tensor = encode(tiles, DataType::F32).expect("numeric");
+    PredictRequest {
+        model_spec: None,
+        inputs: [("image".to_owned(), tensor)].into(),
+        output_filter: Vec::new(),
+    }
+    .encode_to_vec()
 }
 
 fn response(tensor: TensorProto) -> Vec<u8> {
@@ -45,21 +56,16 @@ fn tensors(criterion: &mut Criterion) {
         bench.iter(|| black_box(tiles.clone()))
     });
     group.bench_function("encode", |bench| {
-        bench.iter(|| encode(&black_box(&tiles).view(), DataType::DtFloat))
+        bench.iter_batched(
+            || tiles.clone(),
+            |tiles| encode(tiles, DataType::F32),
+            BatchSize::LargeInput,
+        );
     });
     group.bench_function("encode and serialise", |bench| {
-        bench.iter(|| {
-            let tensor = encode(&black_box(&tiles).view(), DataType::DtFloat).expect("numeric");
-            let inputs = [("image".to_owned(), tensor)].into();
-            PredictRequest {
-                model_spec: None,
-                inputs,
-                output_filter: Vec::new(),
-            }
-            .encode_to_vec()
-        });
+        bench.iter_batched(|| tiles.clone(), request, BatchSize::LargeInput);
     });
-    let content = encode(&tiles.view(), DataType::DtFloat).expect("numeric");
+    let content = encode(tiles.clone(), DataType::F32).expect("numeric");
     let listed = TensorProto {
         tensor_content: [].as_slice().into(),
         float_val: tiles.iter().copied().collect(),

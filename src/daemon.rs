@@ -1,9 +1,7 @@
 //! The composition root: settings become clients, clients a consumer, the consumer a worker.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use async_trait::async_trait;
 use prometheus_client::registry::Registry as MetricRegistry;
 use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
@@ -14,8 +12,8 @@ use crate::consumer::{Clients, Factory, Registry};
 use crate::http::{HttpSettings, Observed, Server};
 use crate::kubernetes::deletion_cost::{self, DeletionCostSettings};
 use crate::memory::MemoryBudget;
-use crate::queue::{MetadataStore, Queue, QueueSettings, Reclaimed};
-use crate::serving::{self, MetadataCache, ModelId, ServingSettings};
+use crate::queue::{Queue, QueueSettings, Reclaimed};
+use crate::serving::{self, ServingSettings};
 use crate::settings::{Entry, Env, Origin, Problems, Reader};
 use crate::storage::{Storage, StorageSettings};
 use crate::traces::{TraceSettings, Traces, WorkerIdentity};
@@ -124,7 +122,7 @@ pub(crate) async fn consume(
         ..
     } = configured;
     let queue = Queue::new(configured.queue);
-    let metadata = Arc::new(SharedMetadata(queue.metadata_store()));
+    let metadata = Arc::new(queue.metadata_store());
     let clients = Clients {
         storage: Storage::open(&configured.storage)?,
         serving: serving::Client::new(configured.serving, Some(metadata)),
@@ -289,19 +287,5 @@ pub(crate) fn log_settings(reader: &mut Reader<'_>) -> LogSettings {
     LogSettings {
         level,
         json: format == "json",
-    }
-}
-
-/// The metadata cache in Redis, as the model server's client knows it.
-struct SharedMetadata(MetadataStore);
-
-#[async_trait]
-impl MetadataCache for SharedMetadata {
-    async fn get(&self, model: &ModelId) -> Option<String> {
-        self.0.get(&model.to_string()).await
-    }
-
-    async fn put(&self, model: &ModelId, json: &str, lifetime: Duration) {
-        self.0.put(&model.to_string(), json, lifetime).await;
     }
 }

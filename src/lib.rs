@@ -42,17 +42,23 @@ pub mod storage;
 /// Models together with the steps they were trained with.
 pub mod applications;
 
-/// TensorFlow Serving over gRPC.
+/// Model servers over gRPC.
 pub mod serving;
 
 /// The door from async to the CPU.
 pub mod compute;
+
+/// What model servers have said, shared with other consumers.
+pub mod shared_cache;
 
 /// The memory budget that all running jobs share.
 pub mod memory;
 
 /// Traces of jobs, for a collector.
 mod traces;
+
+/// Delays between attempts.
+mod backoff;
 
 /// What the program counts of itself.
 mod metrics;

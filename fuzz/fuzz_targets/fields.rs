@@ -5,11 +5,12 @@ use libfuzzer_sys::fuzz_target;
 use ndarray::ArrayD;
 use prost::Message as _;
 use redis_consumer::applications::Compartment;
-use redis_consumer::applications::named::Functions;
+use redis_consumer::applications::by_name::Pipeline;
 use redis_consumer::consumers::output::ResultName;
 use bioimage::to_bxyc;
-use redis_consumer::serving::proto::tensorflow::TensorProto;
-use redis_consumer::serving::{ModelId, Signature, decode};
+use redis_consumer::serving::wire::decode;
+use redis_consumer::serving::wire::tensorflow::TensorProto;
+use redis_consumer::serving::{ModelId, Signature};
 use redis_consumer::settings::{Env, Reader};
 use redis_consumer::storage::StorageSettings;
 
@@ -18,7 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
         let _ = decode(tensor);
     }
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let _ = Functions::parse(text, text);
+    let _ = Pipeline::parse(text, text);
     let _ = text.parse::<Compartment>();
     let _ = to_bxyc(ArrayD::zeros(vec![2; text.chars().count().min(5)]), text);
     if let Ok(id) = text.parse::<ModelId>() {

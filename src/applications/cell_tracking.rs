@@ -1,6 +1,6 @@
 //! Cell tracking: the encoder and the inference model together with the steps they were trained with.
 //!
-//! Numerics: features and neighbours of every cell, an embedding for each by a graph network, then frame by frame the
+//! Numerics: features and neighbors of every cell, an embedding for each by a graph network, then frame by frame the
 //! probabilities that a cell is a track's, another's or its daughter, and a linear assignment; see Schwartz et al., "Caliban:
 //! Accurate cell tracking and lineage construction in live-cell imaging experiments with deep learning", 2023.
 
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, ensure};
 use ndarray::{Array3, ArrayD, Axis, Ix3, Ix5};
 
-use super::tensors::{Named, TensorModel};
+use super::multi_input::{Named, TensorModel};
 use crate::compute;
 use crate::error_class::InvalidInput;
 pub use cell_analysis::tracking::{Appearance, Borders, Crop, Lineage, LineageEntry, isbi_masks};
@@ -30,14 +30,14 @@ const MOST_CANDIDATES: usize = 32_768;
 pub struct Tracker {
     /// How a cell is shown to the encoder.
     pub appearance: Appearance,
-    /// Pixels between the centres of neighbours, at most (default 50).
+    /// Pixels between the centers of neighbors, at most (default 50).
     pub max_distance: f64,
     /// How many observations of a track the inference model is given (default 8).
     pub track_length: usize,
     /// What births and deaths cost (default 0.99 each).
     pub borders: Borders,
     /// The probability from which a new cell is a daughter (default 0.9).
-    pub division: f64,
+    pub division_threshold: f64,
 }
 
 impl Default for Tracker {
@@ -47,9 +47,26 @@ impl Default for Tracker {
             max_distance: 50.0,
             track_length: 8,
             borders: Borders::default(),
-            division: 0.9,
+            division_threshold: 0.9,
         }
     }
+}
+
+/// The models that tracking needs.
+#[derive(Clone)]
+pub struct TrackingModels {
+    /// Describes cells.
+    pub encoder: TensorModel,
+    /// Compares cells.
+    pub inference: TensorModel,
+}
+
+/// A movie, and what has been found out about its cells.
+#[derive(Clone)]
+struct Embedded {
+    movie: Arc<Movie>,
+    /// The embedding of every cell, `[frame, cell, feature]`.
+    embeddings: Arc<Array3<f32>>,
 }
 
 /// A tracked movie.
@@ -88,26 +105,25 @@ impl Tracker {
     /// when a model cannot be asked or does not answer as such a model does.
     pub async fn track(
         &self,
-        encoder: &TensorModel,
-        inference: &TensorModel,
+        models: &TrackingModels,
         raw: ArrayD<f32>,
         labels: ArrayD<i32>,
     ) -> anyhow::Result<Tracked> {
-        self.track_and_tell(encoder, inference, (raw, labels), |_| {})
-            .await
+        self.track_with_progress(models, raw, labels, |_| {}).await
     }
 
-    /// [`Self::track`], which tells the share of the frames that are tracked after each of them: more than 0, and 1 at last.
+    /// [`Self::track`], which reports the share of the frames that are tracked after each of them: more than 0, and 1 at
+    /// last.
     ///
     /// # Errors
     ///
     /// Those of [`Self::track`].
-    pub async fn track_and_tell(
+    pub async fn track_with_progress(
         &self,
-        encoder: &TensorModel,
-        inference: &TensorModel,
-        (raw, labels): (ArrayD<f32>, ArrayD<i32>),
-        tell: impl Fn(f64) + Send + Sync,
+        models: &TrackingModels,
+        raw: ArrayD<f32>,
+        labels: ArrayD<i32>,
+        on_progress: impl Fn(f64) + Send + Sync,
     ) -> anyhow::Result<Tracked> {
         self.check().map_err(anyhow::Error::msg)?;
         let appearance = self.appearance;
@@ -115,15 +131,18 @@ impl Tracker {
         let mut tracks = Tracks::begin(movie.cell_count(0));
         let frames = movie.frame_count();
         if frames > 1 {
-            let embeddings = Arc::new(self.embed(encoder, &movie).await?);
+            let embedded = Embedded {
+                embeddings: Arc::new(self.embed(&models.encoder, &movie).await?),
+                movie: Arc::clone(&movie),
+            };
             for frame in 1..frames {
-                tell(frame as f64 / frames as f64);
+                on_progress(frame as f64 / frames as f64);
                 tracks = self
-                    .link(inference, (&movie, &embeddings), tracks, frame)
+                    .link(&models.inference, &embedded, tracks, frame)
                     .await?;
             }
         }
-        tell(1.0);
+        on_progress(1.0);
         compute::run(move || finished(movie, &tracks)).await
     }
 
@@ -140,44 +159,45 @@ impl Tracker {
             .predict_in_batches(movie.frame_count(), batch, inputs)
             .await?;
         embedding(outputs, movie)
-            .with_context(|| format!("model `{}` is no encoder of cells", encoder.id()))
+            .with_context(|| format!("model `{}` is not an encoder of cells", encoder.id()))
     }
 
     /// The tracks with the cells of the next frame.
     async fn link(
         &self,
         inference: &TensorModel,
-        (movie, embeddings): (&Arc<Movie>, &Arc<Array3<f32>>),
-        mut tracks: Tracks,
+        embedded: &Embedded,
+        tracks: Tracks,
         frame: usize,
     ) -> anyhow::Result<Tracks> {
-        let (count, cells) = (tracks.len(), movie.cell_count(frame));
+        let (count, cells) = (tracks.len(), embedded.movie.cell_count(frame));
         if count + cells > MOST_CANDIDATES {
             return Err(InvalidInput(format!(
                 "{count} tracks and {cells} cells in frame {frame} are more than can be linked ({MOST_CANDIDATES})"
             ))
             .into());
         }
-        let (movie, embeddings, length) =
-            (Arc::clone(movie), Arc::clone(embeddings), self.track_length);
-        let (tracks_so_far, tensors) = compute::run(move || {
+        let (Embedded { movie, embeddings }, length) = (embedded.clone(), self.track_length);
+        let (mut tracks, tensors) = compute::run(move || {
             let inputs = movie.inference_inputs(&tracks, embeddings.view(), frame, length);
             (tracks, inference_tensors(inputs))
         })
         .await;
-        tracks = tracks_so_far;
-        let outputs = inference.predict(&tensors).await?;
+        let outputs = inference.predict(tensors).await?;
         let probabilities = probabilities(outputs, [count, cells]).with_context(|| {
-            format!("model `{}` is no inference model of tracks", inference.id())
+            format!(
+                "model `{}` is not an inference model of tracks",
+                inference.id()
+            )
         })?;
-        let (borders, division) = (self.borders, self.division);
+        let (borders, division_threshold) = (self.borders, self.division_threshold);
         compute::run(move || {
             let costs = tracks.costs(probabilities.view(), borders);
             let pairs = linear_sum_assignment(costs.view()).with_context(|| {
                 format!("tracks cannot be linked with the cells of frame {frame}")
             })?;
             let columns: Vec<usize> = pairs.into_iter().map(|[_, column]| column).collect();
-            tracks.advance(frame, &columns, probabilities.view(), division);
+            tracks.advance(frame, &columns, probabilities.view(), division_threshold);
             Ok(tracks)
         })
         .await
@@ -282,10 +302,7 @@ mod tests {
     type Tensors = Vec<(String, ArrayD<f32>)>;
 
     /// An encoder with these outputs, and an inference model that answers `same` for every pair.
-    async fn models(
-        outputs: &'static [&'static str],
-        same: f32,
-    ) -> (ModelServer, [TensorModel; 2]) {
+    async fn models(outputs: &'static [&'static str], same: f32) -> (ModelServer, TrackingModels) {
         let ids = ["Encoder", "Inference"].map(|name| ModelId::new(name, 1));
         let inputs = |shapes: [(&str, usize); 4]| {
             shapes
@@ -353,20 +370,16 @@ mod tests {
         );
         let env: Env = [("TF_HOST", host), ("TF_PORT", port)].into_iter().collect();
         let client = Client::new(ServingSettings::load(&mut Reader::new(&env)), None);
-        (server, ids.map(|id| TensorModel::new(&client, &id)))
+        let [encoder, inference] = ids.map(|id| TensorModel::new(&client, &id));
+        (server, TrackingModels { encoder, inference })
     }
 
     async fn tracked(outputs: &'static [&'static str], same: f32) -> anyhow::Result<Tracked> {
-        let (_server, [encoder, inference]) = models(outputs, same).await;
+        let (_server, models) = models(outputs, same).await;
         let labels =
             ArrayD::from_shape_fn(vec![3, 4, 4, 1], |at| if at[1] == at[0] { 7 } else { 0 });
         Tracker::default()
-            .track(
-                &encoder,
-                &inference,
-                ArrayD::zeros(vec![3, 4, 4, 1]),
-                labels,
-            )
+            .track(&models, ArrayD::zeros(vec![3, 4, 4, 1]), labels)
             .await
     }
 
@@ -390,7 +403,7 @@ mod tests {
                 .expect_err("there is no second output")
         );
         assert!(
-            single.contains("`Encoder:1` is no encoder of cells"),
+            single.contains("`Encoder:1` is not an encoder of cells"),
             "{single}"
         );
         let nan = format!(

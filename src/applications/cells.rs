@@ -1,6 +1,6 @@
 //! Segmentation of single cells, in culture and in tissue: the successors of the `DeepCell` applications.
 //!
-//! Numerics: normalised histograms, tiles with a margin, for each compartment two heads (distance to the cell's centre
+//! Numerics: normalized histograms, tiles with a margin, for each compartment two heads (distance to the cell's center
 //! and interior), deep watershed; see Greenwald et al. 2022 and Bannon et al. 2021 for the models.
 
 use std::fmt::{self, Display};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::bail;
 use ndarray::{Array3, Array4, ArrayView4, Axis};
 
-use super::tiled::{Head, Heads, Model, Tiles, run_tiled};
+use super::tiled_inference::{Head, Heads, Model, Tiles, run_tiled};
 use crate::compute;
 use crate::error_class::InvalidInput;
 use cell_analysis::finite_range;
@@ -19,10 +19,10 @@ use cell_analysis::segmentation::{
     resize_image, resize_labels, resized_shape,
 };
 
-/// A kind of segmentation: what its models were trained on and how their answers are read.
+/// One way to segment cells: what its models were trained on and how their answers are read.
 #[derive(Clone, Debug)]
 pub struct Application {
-    /// Micrometres per pixel of the training images.
+    /// Micrometers per pixel of the training images.
     pub model_mpp: f64,
     /// How pixels are made ready.
     pub preparation: Preparation,
@@ -33,27 +33,38 @@ pub struct Application {
     /// How many outputs the model has, if its answer cannot be read otherwise.
     pub outputs: Option<usize>,
     /// What is segmented: a channel of the result each.
-    pub compartments: Vec<Objects>,
+    pub compartments: Vec<CompartmentHeads>,
 }
 
 /// How pixels are made ready for a model.
 #[derive(Clone, Debug)]
 pub enum Preparation {
-    /// Histograms of each channel equalised in regions of an eighth of the image.
+    /// Histograms of each channel equalized in regions of an eighth of the image.
     Histogram,
-    /// The brightest pixels cut off, then histograms equalised in regions of a fixed size.
+    /// The brightest pixels cut off, then histograms equalized in regions of a fixed size.
     Mesmer(MesmerPreprocess),
 }
 
-/// One kind of object in a model's answer.
+/// Where a model's answer shows one compartment, and how that becomes labels.
 #[derive(Clone, Debug)]
-pub struct Objects {
+pub struct CompartmentHeads {
     /// The head that is high in the middle of an object.
     pub maxima: Head,
     /// The head that is high all over it.
     pub interior: Head,
     /// How the heads become labels.
     pub watershed: DeepWatershed,
+}
+
+/// A step of [`Application::segment`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SegmentationStep {
+    /// The image is made ready for the model.
+    Preprocess,
+    /// The model is run.
+    Predict,
+    /// Labels are made of the model's answer.
+    Postprocess,
 }
 
 /// What of the cells in tissue is segmented.
@@ -103,25 +114,21 @@ impl Application {
     }
 
     fn in_culture(watershed: DeepWatershed) -> Self {
-        let (maxima, interior) = (
-            Head {
-                output: 0,
-                channel: 0,
-            },
-            Head {
-                output: -1,
-                channel: 0,
-            },
-        );
         Self {
             model_mpp: 0.65,
             preparation: Preparation::Histogram,
             pad: PadMode::Reflect,
             largest_batch: 32,
             outputs: None,
-            compartments: vec![Objects {
-                maxima,
-                interior,
+            compartments: vec![CompartmentHeads {
+                maxima: Head {
+                    output: 0,
+                    channel: 0,
+                },
+                interior: Head {
+                    output: -1,
+                    channel: 0,
+                },
                 watershed,
             }],
         }
@@ -131,19 +138,8 @@ impl Application {
     ///
     /// The model has four outputs: distance and classes of whole cells, then of nuclei; class 1 is the interior.
     pub fn mesmer(compartment: Compartment) -> Self {
-        let objects = |first, watershed| Objects {
-            maxima: Head {
-                output: first,
-                channel: 0,
-            },
-            interior: Head {
-                output: first + 1,
-                channel: 1,
-            },
-            watershed,
-        };
-        let whole_cell = || objects(0, DeepWatershed::mesmer_whole_cell());
-        let nuclear = || objects(2, DeepWatershed::mesmer_nuclear());
+        let whole_cell = CompartmentHeads::in_tissue(0, DeepWatershed::mesmer_whole_cell());
+        let nuclear = CompartmentHeads::in_tissue(2, DeepWatershed::mesmer_nuclear());
         Self {
             model_mpp: 0.5,
             preparation: Preparation::Mesmer(MesmerPreprocess::default()),
@@ -151,9 +147,9 @@ impl Application {
             largest_batch: usize::MAX,
             outputs: Some(4),
             compartments: match compartment {
-                Compartment::WholeCell => vec![whole_cell()],
-                Compartment::Nuclear => vec![nuclear()],
-                Compartment::Both => vec![whole_cell(), nuclear()],
+                Compartment::WholeCell => vec![whole_cell],
+                Compartment::Nuclear => vec![nuclear],
+                Compartment::Both => vec![whole_cell, nuclear],
             },
         }
     }
@@ -161,27 +157,42 @@ impl Application {
     /// Labels of the cells of `image`, `[batch, row, column, channel]`: the same shape with a channel for each
     /// compartment, 0 for the background; numbers restart in each batch item and channel.
     ///
-    /// The image has `image_mpp` micrometres per pixel. Unless the model has the same, the image is resized for it, and the
-    /// labels are resized back.
+    /// The image is resized by `scale` for the model, and the labels are resized back. Each step is told before it begins.
     ///
     /// # Errors
     ///
     /// Values that are not finite, a size of zero after scaling, and whatever the model server answers but heads.
     pub async fn segment(
-        &self,
+        self,
         model: &Model,
         image: Array4<f32>,
-        image_mpp: f64,
+        scale: f64,
+        on_step: impl Fn(SegmentationStep),
     ) -> anyhow::Result<Array4<u32>> {
         let original = [image.dim().1, image.dim().2];
-        let this = self.clone();
-        let prepared = compute::run(move || this.prepare(image, image_mpp)).await?;
-        let heads = self.predict(model, prepared).await?;
-        let this = self.clone();
-        compute::run(move || this.label(heads, original)).await
+        let application = Arc::new(self);
+
+        on_step(SegmentationStep::Preprocess);
+        let this = Arc::clone(&application);
+        let prepared = compute::run(move || this.prepare(image, this.image_mpp(scale))).await?;
+
+        on_step(SegmentationStep::Predict);
+        let heads = application.predict(model, prepared).await?;
+
+        on_step(SegmentationStep::Postprocess);
+        compute::run(move || application.label(heads, original)).await
     }
 
-    /// The image as the model takes it: resized and normalised.
+    /// Micrometers per pixel of an image that is `scale` times as large for the model.
+    ///
+    /// Sizes follow from the quotient of the two resolutions, which may differ from `scale` in its last bit; as sizes are
+    /// truncated, a shortcut would now and then leave out a row (at 0.65 µm, a scale of 0.95 and 100 rows, for one). The
+    /// Python applications went this way, and results are compared to the pixel.
+    fn image_mpp(&self, scale: f64) -> f64 {
+        scale * self.model_mpp
+    }
+
+    /// The image as the model takes it: resized and normalized.
     ///
     /// # Errors
     ///
@@ -215,21 +226,14 @@ impl Application {
             tiling,
             batch_size: model.batch_size().min(self.largest_batch),
         };
-        let wanted = self
-            .compartments
-            .iter()
-            .flat_map(|objects| [objects.maxima, objects.interior])
-            .collect();
-        run_tiled(
-            model,
-            Arc::new(prepared),
-            tiles,
-            Heads::Only {
-                wanted,
-                outputs: self.outputs,
-            },
-        )
-        .await
+        let compartments = self.compartments.iter();
+        let heads = Heads::Only {
+            wanted: compartments
+                .flat_map(|heads| [heads.maxima, heads.interior])
+                .collect(),
+            outputs: self.outputs,
+        };
+        run_tiled(model, Arc::new(prepared), tiles, heads).await
     }
 
     /// Labels from the heads of the compartments, resized to `original` rows and columns.
@@ -244,15 +248,11 @@ impl Application {
     ) -> anyhow::Result<Array4<u32>> {
         let mut channels = Vec::with_capacity(self.compartments.len());
         let mut heads = heads.into_iter();
-        for objects in &self.compartments {
+        for CompartmentHeads { watershed, .. } in &self.compartments {
             let (Some(maxima), Some(interior)) = (heads.next(), heads.next()) else {
-                bail!("there are two heads for each compartment");
+                bail!("expected two heads for each compartment");
             };
-            channels.push(
-                objects
-                    .watershed
-                    .segment(only_channel(maxima), only_channel(interior))?,
-            );
+            channels.push(watershed.segment(only_channel(maxima), only_channel(interior))?);
         }
         let labels = match channels.as_slice() {
             [_] => channels.swap_remove(0).insert_axis(Axis(3)),
@@ -279,10 +279,27 @@ impl Application {
         if resized.is_some_and(|resized| resized.contains(&0)) {
             let ([rows, columns], factor) = (size, image_mpp / self.model_mpp);
             return Err(InvalidInput(format!(
-                "a scale of {factor} leaves nothing of an image of {columns} x {rows} pixels"
+                "a scale of {factor} would shrink an image of {columns} x {rows} pixels to nothing"
             )));
         }
         Ok(resized)
+    }
+}
+
+impl CompartmentHeads {
+    /// Distance in the output `first`, classes in the next one, of which the second is the interior.
+    fn in_tissue(first: isize, watershed: DeepWatershed) -> Self {
+        Self {
+            maxima: Head {
+                output: first,
+                channel: 0,
+            },
+            interior: Head {
+                output: first + 1,
+                channel: 1,
+            },
+            watershed,
+        }
     }
 }
 

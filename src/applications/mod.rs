@@ -1,9 +1,9 @@
 //! A model together with the steps it was trained with: which pixels go in, and what becomes of the answers.
 //!
-//! Knows the model server's client and the pure code in `analysis/` and `tracking/`, but no job, no bucket and no queue.
+//! Knows the model server's client and the pure code for images and tracks, but no job, no bucket and no queue.
 
-/// Cutting an image into tiles, asking the model batch by batch, and joining the answers.
-pub mod tiled;
+/// Cutting an image into tiles, running the model batch by batch, and joining the answers.
+pub mod tiled_inference;
 
 /// Segmentation of single cells in culture and in tissue.
 pub mod cells;
@@ -11,20 +11,20 @@ pub mod cells;
 /// Tracking of cells through a movie.
 pub mod cell_tracking;
 
-/// Spots of single molecules.
+/// Detection of single-molecule spots.
 pub mod spots;
 
-/// A model that takes several tensors by name, asked in batches.
-pub mod tensors;
+/// A model that takes several tensors by name, run in batches.
+pub mod multi_input;
 
 /// A model that the job names, with functions chosen by name.
-pub mod named;
+pub mod by_name;
 
-/// Scale and kind of an image, as a model sees them.
-pub mod detect;
+/// Scale and type of an image, as a model sees them.
+pub mod scale_and_type;
 
-pub use cell_tracking::{Tracked, Tracker};
-pub use cells::{Application, Compartment};
+pub use cell_tracking::{Tracked, Tracker, TrackingModels};
+pub use cells::{Application, Compartment, SegmentationStep};
+pub use multi_input::TensorModel;
 pub use spots::SpotDetection;
-pub use tensors::TensorModel;
-pub use tiled::Model;
+pub use tiled_inference::Model;

@@ -1,4 +1,4 @@
-//! Spots of single molecules: a model that scores every pixel, together with the steps it was trained with.
+//! Detection of single-molecule spots: a model that scores every pixel, together with the steps it was trained with.
 //!
 //! Numerics: stretched planes, tiles with a margin, two heads (how probable a spot is, and where in the pixel it lies), peaks;
 //! see Laubscher et al., "Accurate single-molecule spot detection for image-based spatial transcriptomics with weakly
@@ -6,11 +6,11 @@
 
 use std::sync::Arc;
 
-use anyhow::ensure;
-use ndarray::{Array4, ArrayView3, Axis};
+use anyhow::Context as _;
+use ndarray::{Array4, ArrayView2, ArrayView3, Axis};
 
 use super::cells::check_values;
-use super::tiled::{Head, Heads, Model, Tiles, run_tiled};
+use super::tiled_inference::{Head, Heads, Model, Tiles, run_tiled};
 use crate::compute;
 use crate::error_class::InvalidInput;
 use crate::serving;
@@ -46,7 +46,7 @@ impl SpotDetection {
     ///
     /// # Errors
     ///
-    /// A threshold that is no probability.
+    /// A threshold outside of 0 to 1.
     pub fn check(&self) -> Result<(), &'static str> {
         if (0.0..=1.0).contains(&self.peaks.threshold) {
             Ok(())
@@ -79,8 +79,10 @@ impl SpotDetection {
         let contrast = self.contrast;
         let image = Arc::new(compute::run(move || min_max_normalize(image, contrast)).await);
         let heads = predict(model, image).await?;
+        let heads = <[_; 3]>::try_from(heads).ok();
+        let [scores, row_offsets, column_offsets] = heads.context("expected three heads")?;
         let peaks = self.peaks;
-        Ok(compute::run(move || find(&heads, peaks)).await)
+        Ok(compute::run(move || find(&scores, &row_offsets, &column_offsets, peaks)).await)
     }
 }
 
@@ -95,12 +97,17 @@ pub fn cells_of_spots(
     labels: ArrayView3<'_, f32>,
 ) -> Result<Vec<Vec<i64>>, InvalidInput> {
     let kinds = if labels.dim().2 == 2 { 2 } else { 1 };
-    let cells = |plane| {
-        let labels: Vec<f32> =
-            labels_at(points, plane).map_err(|error| InvalidInput(error.to_string()))?;
-        Ok(labels.into_iter().map(|label| label as i64).collect())
-    };
-    labels.axis_iter(Axis(2)).take(kinds).map(cells).collect()
+    labels
+        .axis_iter(Axis(2))
+        .take(kinds)
+        .map(|plane| cells_at(points, plane))
+        .collect()
+}
+
+fn cells_at(points: &[[f64; 2]], plane: ArrayView2<'_, f32>) -> Result<Vec<i64>, InvalidInput> {
+    let labels: Vec<f32> =
+        labels_at(points, plane).map_err(|error| InvalidInput(error.to_string()))?;
+    Ok(labels.into_iter().map(|label| label as i64).collect())
 }
 
 /// Scores, row offsets and column offsets, each `[batch, row, column, 1]`.
@@ -118,13 +125,15 @@ async fn predict(model: &Model, image: Arc<Array4<f32>>) -> anyhow::Result<Vec<A
         columns + columns.abs_diff(tile[1]),
     ];
     let first = if is_small { whole } else { tile };
-    match ask(model, Arc::clone(&image), first).await {
-        Err(error) if first != tile && is_refusal(&error) => ask(model, image, tile).await,
+    match predict_tiles(model, Arc::clone(&image), first).await {
+        Err(error) if first != tile && is_refusal(&error) => {
+            predict_tiles(model, image, tile).await
+        }
         answer => answer,
     }
 }
 
-async fn ask(
+async fn predict_tiles(
     model: &Model,
     image: Arc<Array4<f32>>,
     tile: [usize; 2],
@@ -134,41 +143,38 @@ async fn ask(
         tiling,
         batch_size: model.batch_size(),
     };
-    let wanted = vec![SCORES, ROW_OFFSETS, COLUMN_OFFSETS];
-    let heads = run_tiled(
-        model,
-        image,
-        tiles,
-        Heads::Only {
-            wanted,
-            outputs: Some(2),
-        },
-    )
-    .await?;
-    ensure!(heads.len() == 3, "there are three heads");
-    Ok(heads)
+    let heads = Heads::Only {
+        wanted: vec![SCORES, ROW_OFFSETS, COLUMN_OFFSETS],
+        outputs: Some(2),
+    };
+    run_tiled(model, image, tiles, heads).await
 }
 
 fn is_refusal(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(serving::Error::Refused { .. }))
 }
 
-fn find(heads: &[Array4<f32>], peaks: SpotPeaks) -> Vec<Vec<[f64; 2]>> {
-    let plane = |head: usize, item: usize| {
-        heads[head]
-            .index_axis(Axis(0), item)
-            .index_axis_move(Axis(2), 0)
-    };
-    let items = heads.first().map_or(0, |head| head.dim().0);
-    let spots = |item| {
-        let [scores, row_offsets, column_offsets] = [0, 1, 2].map(|head| plane(head, item));
-        peaks.find(&SpotHeads {
-            scores,
-            row_offsets,
-            column_offsets,
+/// The spots of each item of a batch.
+fn find(
+    scores: &Array4<f32>,
+    row_offsets: &Array4<f32>,
+    column_offsets: &Array4<f32>,
+    peaks: SpotPeaks,
+) -> Vec<Vec<[f64; 2]>> {
+    (0..scores.dim().0)
+        .map(|item| {
+            peaks.find(&SpotHeads {
+                scores: plane(scores, item),
+                row_offsets: plane(row_offsets, item),
+                column_offsets: plane(column_offsets, item),
+            })
         })
-    };
-    (0..items).map(spots).collect()
+        .collect()
+}
+
+/// The only channel of an item, `[row, column]`.
+fn plane(head: &Array4<f32>, item: usize) -> ArrayView2<'_, f32> {
+    head.index_axis(Axis(0), item).index_axis_move(Axis(2), 0)
 }
 
 #[cfg(test)]

@@ -9,18 +9,17 @@ mod settings;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use ndarray::{Array4, Axis};
+use ndarray::{Array4, ArrayD, Axis};
 
 use self::plan::{NamedPlan, Pass, Plan};
 pub use self::settings::ImageSettings;
 use super::Entries;
 use super::input::Input;
-use crate::applications::{Model, detect, named};
+use crate::applications::{Model, by_name, scale_and_type};
 use crate::compute;
 use crate::consumer::{Clients, Consumer, ConsumerKind, ModelRequirement, Outcome};
 use crate::consumers::output::ResultName;
 use crate::job::{Detected, Job, Step};
-use crate::memory::Reservation;
 use crate::serving;
 use bioimage::encode_tiff;
 
@@ -82,10 +81,12 @@ impl Consumer for Image {
         let input = Input::fetch(job, &self.settings.limits, &self.clients).await?;
 
         job.step(Step::Preprocess);
-        let (image, _memory) = self.decode(job, input).await?;
+        let decoded = input.decode(job, &self.settings.limits).await?;
+        let (scale, _memory) = (decoded.scale, decoded.memory);
+        let image = with_axes_in_order(job, decoded.image).await?;
         let entries = match plan {
-            Plan::Channels(passes) => self.segment(job, image, passes).await?,
-            Plan::Named(plan) => self.run_named(job, image, plan).await?,
+            Plan::Channels(passes) => self.segment(job, image, scale, passes).await?,
+            Plan::Named(plan) => self.run_named(job, image, scale, plan).await?,
         };
 
         job.step(Step::Upload);
@@ -94,41 +95,37 @@ impl Consumer for Image {
 }
 
 impl Image {
-    async fn decode(&self, job: &Job, input: Input) -> anyhow::Result<(Array4<f32>, Reservation)> {
-        let (image, memory) = input.decode(job, &self.settings.limits).await?;
-        let order = match job.dimension_order()? {
-            "" => bioimage::default_order(
-                image.shape(),
-                bioimage::Container::of(job.input_file_name()?),
-            )?,
-            order => order,
-        };
-        let order = order.to_owned();
-        Ok((
-            compute::run(move || bioimage::to_bxyc(image, &order)).await?,
-            memory,
-        ))
-    }
-
     async fn segment(
         &self,
         job: &Job,
         image: Array4<f32>,
+        scale: Option<f64>,
         passes: Vec<Pass>,
     ) -> anyhow::Result<Entries> {
         plan::check_channels(&passes, image.dim().3)?;
-        let scale = self
-            .scale(job, || channel(&image, passes[0].channel))
-            .await?;
+        let image = Arc::new(image);
+        let scale = match scale {
+            Some(scale) => scale,
+            None => {
+                self.detect_scale(job, &image, Some(passes[0].channel))
+                    .await?
+            }
+        };
         self.settings.limits.check_scaled_size(&image, scale)?;
-        let inputs = select_channels(image, &passes);
+        let channels = passes.iter().map(|pass| pass.channel).collect();
+        let inputs = compute::run(move || select_channels(image, channels)).await;
         let name = ResultName::new(job.original_name()?);
         let mut features = Vec::new();
         for (c, (pass, input)) in passes.into_iter().zip(inputs).enumerate() {
             let model = Model::load(&self.clients.serving, &pass.model).await?;
             self.settings.limits.check_fit(&input, &model)?;
             job.step(Step::Predict);
-            let labels = super::segment(job, pass.application, &model, input, scale).await?;
+            let labels = pass
+                .application
+                .segment(&model, input, scale, |step| {
+                    job.step(super::step(step));
+                })
+                .await?;
             let name = name.clone();
             job.step(Step::Encode);
             features.push(compute::run(move || encode_labels(&name, c, labels)).await);
@@ -140,26 +137,32 @@ impl Image {
         &self,
         job: &Job,
         image: Array4<f32>,
+        scale: Option<f64>,
         plan: NamedPlan,
     ) -> anyhow::Result<Entries> {
-        let scale = self.scale(job, || image.clone()).await?;
+        let image = Arc::new(image);
+        let scale = match scale {
+            Some(scale) => scale,
+            None => self.detect_scale(job, &image, None).await?,
+        };
         self.settings.limits.check_scaled_size(&image, scale)?;
-        let (id, functions) = self.choose_named(job, &image, plan).await?;
+        let (id, pipeline) = self.choose_named(job, &image, plan).await?;
         let model = Model::load(&self.clients.serving, &id).await?;
         self.settings.limits.check_fit(&image, &model)?;
         let input = compute::run(move || {
-            named::prepare(image, scale, &functions.pre).map(|input| (input, functions))
+            let image = Arc::unwrap_or_clone(image);
+            by_name::prepare(image, scale, &pipeline.preprocess).map(|input| (input, pipeline))
         })
         .await;
-        let (input, functions) = input?;
+        let (input, pipeline) = input?;
 
         job.step(Step::Predict);
-        let heads = named::predict(&model, input.pixels).await?;
+        let heads = by_name::predict(&model, input.pixels).await?;
 
         job.step(Step::Postprocess);
         let name = ResultName::new(job.original_name()?);
         compute::run(move || {
-            let result = named::finish(heads, &functions.post, input.original)?;
+            let result = by_name::postprocess(heads, &pipeline.postprocess, input.original)?;
             let features = result.axis_iter(Axis(2)).enumerate();
             Ok(features
                 .map(|(c, plane)| (name.feature(c), encode_tiff(plane.into_dyn())))
@@ -168,18 +171,17 @@ impl Image {
         .await
     }
 
-    /// The job's scale within its limits, else what the detector says if it is on, else 1.
-    async fn scale(
+    /// The scale of a job that does not say it: what the detector finds in a channel, or in the image, if it is on, else 1.
+    async fn detect_scale(
         &self,
         job: &Job,
-        image: impl FnOnce() -> Array4<f32> + Send,
+        image: &Arc<Array4<f32>>,
+        channel: Option<usize>,
     ) -> anyhow::Result<f64> {
-        if let Some(scale) = job.scale()? {
-            return Ok(self.settings.limits.check_scale(scale)?);
-        }
         let scale = match &self.settings.scale_detection {
             Some(model) => {
-                detect::scale(&Model::load(&self.clients.serving, model).await?, image()).await?
+                let model = Model::load(&self.clients.serving, model).await?;
+                scale_and_type::scale(&model, copy(image, channel).await).await?
             }
             None => 1.0,
         };
@@ -190,17 +192,16 @@ impl Image {
     async fn choose_named(
         &self,
         job: &Job,
-        image: &Array4<f32>,
+        image: &Arc<Array4<f32>>,
         plan: NamedPlan,
-    ) -> anyhow::Result<(serving::ModelId, named::Functions)> {
+    ) -> anyhow::Result<(serving::ModelId, by_name::Pipeline)> {
         let label = match plan {
             NamedPlan::Model(id, functions) => return Ok((id, functions)),
             NamedPlan::Label(label) => label,
             NamedPlan::Detect => {
-                let model =
-                    Model::load(&self.clients.serving, &self.settings.label_detection_model)
-                        .await?;
-                let label = detect::label(&model, image.clone()).await?;
+                let id = &self.settings.label_detection_model;
+                let model = Model::load(&self.clients.serving, id).await?;
+                let label = scale_and_type::image_type(&model, copy(image, None).await).await?;
                 job.record_detected(Detected::Label(label));
                 label
             }
@@ -209,22 +210,41 @@ impl Image {
     }
 }
 
-/// The channel of each pass, `[batch, row, column, 1]`; the only channel is the image itself.
-fn select_channels(image: Array4<f32>, passes: &[Pass]) -> Vec<Array4<f32>> {
-    if image.dim().3 == 1 && passes.len() == 1 {
-        return vec![image];
+/// The image `[batch, row, column, channel]`, by the order that the job names or its file implies.
+async fn with_axes_in_order(job: &Job, image: ArrayD<f32>) -> anyhow::Result<Array4<f32>> {
+    let order = match job.dimension_order()? {
+        "" => {
+            let container = bioimage::Container::of(job.input_file_name()?);
+            bioimage::default_order(image.shape(), container)?
+        }
+        order => order,
+    };
+    let order = order.to_owned();
+    Ok(compute::run(move || bioimage::to_bxyc(image, &order)).await?)
+}
+
+/// A copy of one channel, or of the whole image.
+async fn copy(image: &Arc<Array4<f32>>, index: Option<usize>) -> Array4<f32> {
+    let image = Arc::clone(image);
+    compute::run(move || match index {
+        Some(index) => channel(&image, index),
+        None => image.as_ref().clone(),
+    })
+    .await
+}
+
+/// These channels, each `[batch, row, column, 1]`; the only channel is the image itself.
+fn select_channels(image: Arc<Array4<f32>>, channels: Vec<usize>) -> Vec<Array4<f32>> {
+    if image.dim().3 == 1 && channels.len() == 1 {
+        return vec![Arc::unwrap_or_clone(image)];
     }
-    passes
-        .iter()
-        .map(|pass| channel(&image, pass.channel))
-        .collect()
+    let channels = channels.into_iter();
+    channels.map(|index| channel(&image, index)).collect()
 }
 
 fn channel(image: &Array4<f32>, index: usize) -> Array4<f32> {
-    image
-        .index_axis(Axis(3), index)
-        .to_owned()
-        .insert_axis(Axis(3))
+    let channel = image.index_axis(Axis(3), index);
+    channel.to_owned().insert_axis(Axis(3))
 }
 
 /// One TIFF for each batch item of a feature.

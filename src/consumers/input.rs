@@ -21,7 +21,17 @@ const UNDER_WAY: u64 = 16 << 20;
 pub(super) struct Input {
     file: Bytes,
     name: String,
+    scale: Option<f64>,
     memory: Reservation,
+}
+
+/// A decoded image.
+pub(super) struct Decoded {
+    pub(super) image: ArrayD<f32>,
+    /// The scale that the job asks for, within its limits.
+    pub(super) scale: Option<f64>,
+    /// To be kept as long as the work goes on.
+    pub(super) memory: Reservation,
 }
 
 impl Input {
@@ -42,12 +52,8 @@ impl Input {
             storage, memory, ..
         } = clients;
         let reference = job.input_file_name()?;
-        let scale = job
-            .scale()?
-            .map(|scale| limits.check_scale(scale))
-            .transpose()?
-            .unwrap_or(1.0)
-            .max(1.0);
+        let scale = job.scale()?;
+        let scale = scale.map(|scale| limits.check_scale(scale)).transpose()?;
         let mut wanted = if memory.is_limited() {
             storage.size(reference).await?
         } else {
@@ -59,11 +65,16 @@ impl Input {
                 memory.reserve(wanted).await?
             };
             let file = storage.download(reference).await?;
-            let needed = peak_bytes(&file, reference, scale);
+            let needed = {
+                let (file, name) = (file.clone(), reference.to_owned());
+                // A header may be long.
+                compute::run(move || peak_bytes(&file, &name, scale)).await
+            };
             if memory.grow(needed)? {
                 return Ok(Self {
                     file,
                     name: reference.to_owned(),
+                    scale,
                     memory,
                 });
             }
@@ -73,23 +84,29 @@ impl Input {
     }
 
     /// The image in the file. Lets the file go.
-    pub(super) async fn decode(
-        self,
-        job: &Job,
-        limits: &Limits,
-    ) -> anyhow::Result<(ArrayD<f32>, Reservation)> {
-        let Self { file, name, memory } = self;
+    pub(super) async fn decode(self, job: &Job, limits: &Limits) -> anyhow::Result<Decoded> {
+        let Self {
+            file,
+            name,
+            scale,
+            memory,
+        } = self;
         let limits = limits.of_decoding();
         job.step(Step::Decode);
         let image = compute::run(move || bioimage::decode(&file, &name, &limits)).await?;
         job.record_pixels(image.len());
         job.step(Step::Prepare);
-        Ok((image, memory))
+        Ok(Decoded {
+            image,
+            scale,
+            memory,
+        })
     }
 }
 
 /// What the work on this file takes at its peak; no more than the file if it cannot be read.
-fn peak_bytes(file: &[u8], name: &str, scale: f64) -> u64 {
+fn peak_bytes(file: &[u8], name: &str, scale: Option<f64>) -> u64 {
+    let scale = scale.unwrap_or(1.0).max(1.0);
     let work = bioimage::decoded_bytes(file, name).map_or(0, |decoded| {
         (decoded as f64 * PEAK * scale * scale) as u64 + UNDER_WAY
     });

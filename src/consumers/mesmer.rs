@@ -94,9 +94,13 @@ impl Consumer for Mesmer {
 
         job.step(Step::Preprocess);
         // Without axes of length 1, and a batch axis in front.
-        let (image, _memory) = input.decode(job, &self.settings.limits).await?;
-        let image = bioimage::squeeze(image).insert_axis(Axis(0));
-        let scale = self.scale(job)?;
+        let decoded = input.decode(job, &self.settings.limits).await?;
+        let image = bioimage::squeeze(decoded.image).insert_axis(Axis(0));
+        let _memory = decoded.memory;
+        let scale = decoded.scale.unwrap_or(1.0);
+        if decoded.scale.is_none() {
+            job.record_detected(Detected::Scale(scale));
+        }
         let model = Model::load(&self.clients.serving, &self.settings.model).await?;
         job.record_detected(Detected::DimensionOrder(bioimage::detect_dimension_order(
             image.shape(),
@@ -107,7 +111,11 @@ impl Consumer for Mesmer {
 
         job.step(Step::Predict);
         let application = Application::mesmer(compartment);
-        let labels = super::segment(job, application, &model, image, scale).await?;
+        let labels = application
+            .segment(&model, image, scale, |step| {
+                job.step(super::step(step));
+            })
+            .await?;
 
         job.step(Step::Upload);
         let name = ResultName::new(job.original_name()?);
@@ -124,14 +132,6 @@ impl Mesmer {
         };
         text.parse()
             .map_err(|expected| InvalidInput(format!("compartment `{text}`: {expected}")).into())
-    }
-
-    fn scale(&self, job: &Job) -> anyhow::Result<f64> {
-        if let Some(scale) = job.scale()? {
-            return Ok(self.settings.limits.check_scale(scale)?);
-        }
-        job.record_detected(Detected::Scale(1.0));
-        Ok(1.0)
     }
 }
 

@@ -24,13 +24,11 @@ pub mod output;
 mod input;
 mod limits;
 
-use std::sync::Arc;
-
 use anyhow::Context as _;
 use ndarray::{Array4, ArrayD, Ix4};
 
 use self::limits::Limits;
-use crate::applications::{Application, Model};
+use crate::applications::{Model, SegmentationStep};
 use crate::compute;
 use crate::consumer::{ConsumerKind, Outcome, Registry};
 use crate::job::{Job, Output, Step};
@@ -98,23 +96,13 @@ async fn validate(
     .await
 }
 
-/// Labels `[batch, row, column, channel]` of an image that is `scale` times as large for the model.
-async fn segment(
-    job: &Job,
-    application: Application,
-    model: &Model,
-    image: Array4<f32>,
-    scale: f64,
-) -> anyhow::Result<Array4<u32>> {
-    let original = [image.dim().1, image.dim().2];
-    let application = Arc::new(application);
-    let this = Arc::clone(&application);
-    job.step(Step::Prepare);
-    let prepared = compute::run(move || this.prepare(image, scale * this.model_mpp)).await?;
-    job.step(Step::Predict);
-    let heads = application.predict(model, prepared).await?;
-    job.step(Step::Label);
-    compute::run(move || application.label(heads, original)).await
+/// The step of the job that a step of its segmentation is.
+fn step(step: SegmentationStep) -> Step {
+    match step {
+        SegmentationStep::Preprocess => Step::Prepare,
+        SegmentationStep::Predict => Step::Predict,
+        SegmentationStep::Postprocess => Step::Label,
+    }
 }
 
 /// Packs the files of a result and stores them where the job's result belongs.

@@ -180,66 +180,88 @@ impl Polaris {
 /// What each other consumer is to work: `channels` are the positions of spots, nuclei and cytoplasm.
 fn parts(image: &ArrayD<f32>, channels: &[Option<usize>], kind: &str) -> anyhow::Result<Vec<Part>> {
     let available = image.shape().last().copied().unwrap_or(0);
-    let declared = channels.iter().flatten().count();
+    let declared: Vec<_> = channels.iter().flatten().collect();
     ensure!(
-        declared <= available
-            && channels
-                .iter()
-                .flatten()
-                .all(|&channel| channel < available),
+        declared.len() <= available && declared.iter().all(|&&channel| channel < available),
         InvalidInput(format!(
-            "Input image has {available} channels but {declared} channels were specified for segmentation"
+            "Input image has {available} channels but {} channels were specified for segmentation",
+            declared.len()
         ))
     );
-    let plane = |channel: usize| image.index_axis(Axis(image.ndim() - 1), channel).to_owned();
-    let at = |position: usize| channels.get(position).copied().flatten();
+    let channels = Channels { image, channels };
     let mut parts = vec![Part {
         queue: SPOT,
         name: "",
         channels: "",
-        image: plane(at(0).unwrap_or(0)),
+        image: channels.plane(channels.at(0).unwrap_or(0)),
     }];
-    let batched = |plane: ArrayD<f32>| {
-        if plane.ndim() == 2 {
-            plane.insert_axis(Axis(0))
-        } else {
-            plane
-        }
-    };
     match kind {
         "" | "none" => {}
-        "cell culture" => {
-            for (position, name, channels) in [(1, "-nuclear", "0,"), (2, "-cytoplasm", ",0")] {
-                if let Some(channel) = at(position) {
-                    parts.push(Part {
-                        queue: SEGMENTATION,
-                        name,
-                        channels,
-                        image: batched(plane(channel)),
-                    });
-                }
-            }
-        }
-        "tissue" => {
-            let both = at(1).zip(at(2)).ok_or_else(|| {
-                InvalidInput(
-                    "tissue needs a nuclear and a membrane channel: `channels` names them after the spots'".to_owned(),
-                )
-            })?;
-            let (nuclei, membranes) = (plane(both.0), plane(both.1));
-            let image = stack(Axis(nuclei.ndim()), &[nuclei.view(), membranes.view()])?;
-            parts.push(Part {
-                queue: MESMER,
-                name: "",
-                channels: "",
-                image,
-            });
-        }
+        "cell culture" => parts.extend(channels.cells_in_culture()),
+        "tissue" => parts.push(channels.cells_in_tissue()?),
         other => bail!(InvalidInput(format!(
             "segmentation_type `{other}` is none of none, cell culture, tissue"
         ))),
     }
     Ok(parts)
+}
+
+/// An image with its channels last, and what a job says of them.
+struct Channels<'a> {
+    image: &'a ArrayD<f32>,
+    channels: &'a [Option<usize>],
+}
+
+impl Channels<'_> {
+    /// The channel at a position of the job's list.
+    fn at(&self, position: usize) -> Option<usize> {
+        self.channels.get(position).copied().flatten()
+    }
+
+    fn plane(&self, channel: usize) -> ArrayD<f32> {
+        let last = Axis(self.image.ndim() - 1);
+        self.image.index_axis(last, channel).to_owned()
+    }
+
+    /// Nuclei and cytoplasm, each for a job of its own, as far as they are named.
+    fn cells_in_culture(&self) -> Vec<Part> {
+        let mut parts = Vec::new();
+        for (position, name, channels) in [(1, "-nuclear", "0,"), (2, "-cytoplasm", ",0")] {
+            let Some(channel) = self.at(position) else {
+                continue;
+            };
+            let plane = self.plane(channel);
+            let is_batch = plane.ndim() > 2;
+            parts.push(Part {
+                queue: SEGMENTATION,
+                name,
+                channels,
+                image: if is_batch {
+                    plane
+                } else {
+                    plane.insert_axis(Axis(0))
+                },
+            });
+        }
+        parts
+    }
+
+    /// Nuclei and membranes, as two channels of one image.
+    fn cells_in_tissue(&self) -> anyhow::Result<Part> {
+        let both = self.at(1).zip(self.at(2)).ok_or_else(|| {
+            InvalidInput(
+                "tissue needs a nuclear and a membrane channel: `channels` names them after the spots'".to_owned(),
+            )
+        })?;
+        let (nuclei, membranes) = (self.plane(both.0), self.plane(both.1));
+        let image = stack(Axis(nuclei.ndim()), &[nuclei.view(), membranes.view()])?;
+        Ok(Part {
+            queue: MESMER,
+            name: "",
+            channels: "",
+            image,
+        })
+    }
 }
 
 fn unpack(file: &[u8], limits: &bioimage::Limits) -> anyhow::Result<Entries> {
@@ -264,42 +286,37 @@ fn entries(
     limits: &bioimage::Limits,
 ) -> anyhow::Result<Entries> {
     let mut by_queue: HashMap<String, Vec<Entries>> = HashMap::new();
-    results
-        .into_iter()
-        .for_each(|(queue, files)| by_queue.entry(queue).or_default().push(files));
-    let spots = by_queue
-        .remove(SPOT)
-        .unwrap_or_default()
-        .into_iter()
-        .flatten();
-    let points = spots
+    for (queue, files) in results {
+        by_queue.entry(queue).or_default().push(files);
+    }
+    let spots = by_queue.remove(SPOT).unwrap_or_default();
+    let points: Vec<_> = spots
+        .iter()
+        .flatten()
         .filter(|(name, _)| name.ends_with(".npy"))
-        .map(|(_, file)| points(&file, limits));
-    let points: Vec<Vec<[f64; 2]>> = points.collect::<anyhow::Result<_>>()?;
+        .map(|(_, file)| points(file, limits))
+        .collect::<anyhow::Result<_>>()?;
     let labels = labels(&mut by_queue, limits)?;
+    if let Some(labels) = &labels {
+        ensure!(
+            points.len() <= labels.dim().0,
+            "there are spots of {} images and cells of {}",
+            points.len(),
+            labels.dim().0
+        );
+    }
     let mut entries = Vec::new();
     for (item, points) in points.iter().enumerate() {
-        let cells = match &labels {
-            None => Vec::new(),
-            Some(labels) => {
-                ensure!(
-                    item < labels.dim().0,
-                    "there are spots of {} images and cells of {}",
-                    points.len(),
-                    labels.dim().0
-                );
-                let labels: ArrayView3<'_, f32> = labels.index_axis(Axis(0), item);
-                let planes = labels.axis_iter(Axis(2)).enumerate();
-                entries.extend(planes.map(|(c, plane)| {
-                    (name.batch_feature(item, c), encode_tiff(plane.into_dyn()))
-                }));
-                cells_of_spots(points, labels)?
-            }
-        };
-        entries.push((
-            name.batch(item, "csv"),
-            spot_csv(points, &cells).into_bytes(),
-        ));
+        let mut cells = Vec::new();
+        if let Some(labels) = &labels {
+            let labels: ArrayView3<'_, f32> = labels.index_axis(Axis(0), item);
+            let planes = labels.axis_iter(Axis(2)).enumerate();
+            let planes = planes.map(|(c, plane)| (name.batch_feature(item, c), plane));
+            entries.extend(planes.map(|(name, plane)| (name, encode_tiff(plane.into_dyn()))));
+            cells = cells_of_spots(points, labels)?;
+        }
+        let table = spot_csv(points, &cells).into_bytes();
+        entries.push((name.batch(item, "csv"), table));
     }
     Ok(entries)
 }
@@ -308,7 +325,7 @@ fn points(file: &[u8], limits: &bioimage::Limits) -> anyhow::Result<Vec<[f64; 2]
     let points: Array2<f64> = npy::read_f64(file, limits)?.into_dimensionality::<Ix2>()?;
     ensure!(
         points.ncols() == 2 || points.is_empty(),
-        "the spots are no list of points"
+        "the spots are not a list of points"
     );
     Ok(points
         .rows()

@@ -105,8 +105,8 @@ impl Consumer for Spot {
         let input = Input::fetch(job, &self.settings.limits, &self.clients).await?;
 
         job.step(Step::Preprocess);
-        let (image, _memory) = input.decode(job, &self.settings.limits).await?;
-        let image = bioimage::spot_batch(image)?;
+        let decoded = input.decode(job, &self.settings.limits).await?;
+        let (image, _memory) = (bioimage::spot_batch(decoded.image)?, decoded.memory);
         let model = Model::load(&self.clients.serving, &self.settings.model).await?;
         job.record_detected(Detected::DimensionOrder(bioimage::detect_dimension_order(
             image.shape(),
@@ -116,11 +116,12 @@ impl Consumer for Spot {
             super::validate(image.into_dyn(), channels, &model, &self.settings.limits).await?;
 
         job.step(Step::Predict);
-        let spots = self
-            .settings
-            .detection
-            .detect(&model, image.clone())
-            .await?;
+        let image = Arc::new(image);
+        let pixels = {
+            let image = Arc::clone(&image);
+            compute::run(move || image.as_ref().clone()).await
+        };
+        let spots = self.settings.detection.detect(&model, pixels).await?;
 
         job.step(Step::Upload);
         let name = ResultName::new(job.original_name()?);

@@ -11,15 +11,15 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use ndarray::{Array3, ArrayD, Axis};
 
 use super::model;
-use crate::applications::TensorModel;
 use crate::applications::cell_tracking::{
     self, Appearance, Borders, Crop, Tracked, Tracker, isbi_masks,
 };
+use crate::applications::{TensorModel, TrackingModels};
 use crate::compute;
 use crate::consumer::{Clients, Consumer, ConsumerKind, ModelRequirement, Outcome};
 use crate::consumers::output::ResultName;
 use crate::error_class::InvalidInput;
-use crate::job::{Child, ChildInput, ChildState, Children, Job, Status, Step};
+use crate::job::{Child, ChildInput, ChildSpec, ChildState, Children, Job, Status, Step};
 use crate::serving::ModelId;
 use crate::settings::Reader;
 use crate::storage::archive::{ArchiveLimits, Images};
@@ -110,9 +110,9 @@ impl TrackingSettings {
                     "cost of a track without a cell",
                 ),
             },
-            division: reader.parsed(
+            division_threshold: reader.parsed(
                 "DIVISION",
-                default.division,
+                default.division_threshold,
                 "probability from which a new cell is a daughter",
             ),
         };
@@ -192,36 +192,28 @@ impl Consumer for Tracking {
         let reference = job.input_file_name()?.to_owned();
         let file = self.clients.storage.download(&reference).await?;
         job.step(Step::Decode);
-        let (movie, begun) = if reference.to_lowercase().ends_with(".trk")
-            || reference.to_lowercase().ends_with(".trks")
-        {
-            let limits = self.settings.decoding;
-            let tracked = compute::run(move || TrackFile::read(&file, &limits)).await?;
-            ((tracked.raw, tracked.labels), 0)
+        let labeled = if is_track_file(&reference) {
+            self.read_track_file(file).await?
         } else {
             let movie = self.decode(file, reference).await?;
             match job.children().await? {
-                ChildState::Finished(frames) => {
-                    job.step(Step::Fetch);
-                    let size = [movie.dim().1, movie.dim().2];
-                    let labels = self.labels(&frames, size).await?;
-                    let movie = movie.insert_axis(Axis(3)).into_dyn();
-                    ((movie, labels.insert_axis(Axis(3)).into_dyn()), SEGMENTED)
-                }
+                ChildState::Finished(frames) => self.collect_labels(job, movie, &frames).await?,
                 _ => return self.segment(job, movie).await,
             }
         };
 
         job.step(Step::Predict);
-        let [encoder, inference] = [&self.settings.encoder, &self.settings.inference]
-            .map(|id| TensorModel::new(&self.clients.serving, id));
-        let tell = |share: f64| {
-            job.record_progress(u64::from(begun) + (share * f64::from(100 - begun)).round() as u64)
+        let models = TrackingModels {
+            encoder: TensorModel::new(&self.clients.serving, &self.settings.encoder),
+            inference: TensorModel::new(&self.clients.serving, &self.settings.inference),
         };
-        let tracked = self
-            .settings
-            .tracker
-            .track_and_tell(&encoder, &inference, movie, tell)
+        let begun = labeled.progress;
+        let tell = |share: f64| {
+            job.record_progress(u64::from(begun) + (share * f64::from(100 - begun)).round() as u64);
+        };
+        let tracker = &self.settings.tracker;
+        let tracked = tracker
+            .track_with_progress(&models, labeled.movie, labeled.labels, tell)
             .await?;
 
         job.step(Step::Upload);
@@ -232,7 +224,47 @@ impl Consumer for Tracking {
     }
 }
 
+/// A movie `[frame, row, column, 1]` and its labels of the same shape.
+struct Labeled {
+    movie: ArrayD<f32>,
+    labels: ArrayD<i32>,
+    /// How much of the work is done with them, in per cent.
+    progress: u8,
+}
+
+fn is_track_file(name: &str) -> bool {
+    let name = name.to_lowercase();
+    name.ends_with(".trk") || name.ends_with(".trks")
+}
+
 impl Tracking {
+    async fn read_track_file(&self, file: Bytes) -> anyhow::Result<Labeled> {
+        let limits = self.settings.decoding;
+        let tracked = compute::run(move || TrackFile::read(&file, &limits)).await?;
+        Ok(Labeled {
+            movie: tracked.raw,
+            labels: tracked.labels,
+            progress: 0,
+        })
+    }
+
+    /// A movie with the labels that the jobs of its frames have found.
+    async fn collect_labels(
+        &self,
+        job: &Job,
+        movie: Array3<f32>,
+        frames: &[Child],
+    ) -> anyhow::Result<Labeled> {
+        job.step(Step::Fetch);
+        let size = [movie.dim().1, movie.dim().2];
+        let labels = self.labels(frames, size).await?;
+        Ok(Labeled {
+            movie: movie.insert_axis(Axis(3)).into_dyn(),
+            labels: labels.insert_axis(Axis(3)).into_dyn(),
+            progress: SEGMENTED,
+        })
+    }
+
     async fn decode(&self, file: Bytes, name: String) -> anyhow::Result<Array3<f32>> {
         let settings = Arc::clone(&self.settings);
         compute::run(move || {
@@ -245,49 +277,8 @@ impl Tracking {
     /// Has each frame segmented by a job of its own.
     async fn segment(&self, job: &Job, movie: Array3<f32>) -> anyhow::Result<Outcome> {
         job.step(Step::Store);
-        let prefix = format!(
-            "{}-{}",
-            job.stable_id(),
-            job.original_name()?.replace(['/', '\\'], "_")
-        );
         let movie = Arc::new(movie);
-        let scale = job
-            .scale()?
-            .map(|scale| scale.to_string())
-            .unwrap_or_default();
-        let frames = (0..movie.dim().0).map(|frame| {
-            let (movie, name) = (
-                Arc::clone(&movie),
-                format!("{prefix}-tracking-frame-{frame}.tif"),
-            );
-            let scale = scale.clone();
-            async move {
-                let tiff = compute::run(move || {
-                    encode_tiff(time_lapse::single_frame(movie.index_axis(Axis(0), frame)).view())
-                });
-                let key = format!("output/{name}");
-                let url = self.clients.storage.upload(&key, tiff.await.into()).await?;
-                // What older and newer segmentation consumers read.
-                let fields = [
-                    ("channels", "0,,"),
-                    ("dimension_order", "XY"),
-                    ("scale", &scale),
-                    ("model_name", ""),
-                    ("model_version", ""),
-                    ("preprocess_function", ""),
-                    ("postprocess_function", ""),
-                ];
-                let fields = fields
-                    .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
-                    .into();
-                let input = ChildInput {
-                    key: &key,
-                    original_name: &name,
-                    url: Some(&url),
-                };
-                anyhow::Ok(job.child(&self.settings.segmentation_queue, input, fields))
-            }
-        });
+        let frames = (0..movie.dim().0).map(|frame| self.frame_job(job, &movie, frame));
         let children = stream::iter(frames)
             .buffered(TRANSFERS)
             .try_collect()
@@ -297,6 +288,42 @@ impl Tracking {
                 .failing_fast()
                 .up_to(SEGMENTED),
         ))
+    }
+
+    /// Stores a frame as an image, and gives the job that segments it.
+    async fn frame_job(
+        &self,
+        job: &Job,
+        movie: &Arc<Array3<f32>>,
+        frame: usize,
+    ) -> anyhow::Result<ChildSpec> {
+        let original = job.original_name()?.replace(['/', '\\'], "_");
+        let name = format!("{}-{original}-tracking-frame-{frame}.tif", job.stable_id());
+        let movie = Arc::clone(movie);
+        let tiff = compute::run(move || {
+            encode_tiff(time_lapse::single_frame(movie.index_axis(Axis(0), frame)).view())
+        })
+        .await;
+        let key = format!("output/{name}");
+        let url = self.clients.storage.upload(&key, tiff.into()).await?;
+        let scale = job.scale()?.map(|scale| scale.to_string());
+        // What older and newer segmentation consumers read.
+        let fields = [
+            ("channels", "0,,"),
+            ("dimension_order", "XY"),
+            ("scale", scale.as_deref().unwrap_or_default()),
+            ("model_name", ""),
+            ("model_version", ""),
+            ("preprocess_function", ""),
+            ("postprocess_function", ""),
+        ];
+        let fields = fields.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+        let input = ChildInput {
+            key: &key,
+            original_name: &name,
+            url: Some(&url),
+        };
+        Ok(job.child(&self.settings.segmentation_queue, input, fields.into()))
     }
 
     /// The labels that the jobs of the frames have found, `[frame, row, column]`.
@@ -335,11 +362,14 @@ fn frame_labels(file: &[u8], limits: &bioimage::Limits) -> anyhow::Result<ArrayD
         bytes: limits.max_decoded_bytes,
         ratio: u64::MAX,
     };
-    let several = || InvalidInput("the result of a frame is not exactly one image".to_owned());
     let mut file = std::io::Cursor::new(file);
-    let mut images = Images::open(&mut file, limit).map_err(|_| several())?;
-    let (name, content) = images.read_next(&mut file)?.ok_or_else(several)?;
+    let mut images = Images::open(&mut file, limit).map_err(|_| not_one_image())?;
+    let (name, content) = images.read_next(&mut file)?.ok_or_else(not_one_image)?;
     Ok(bioimage::decode(&content, &name, limits)?)
+}
+
+fn not_one_image() -> InvalidInput {
+    InvalidInput("the result of a frame is not exactly one image".to_owned())
 }
 
 /// Labels and lineage, and on request the form in which trackers are compared.

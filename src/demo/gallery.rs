@@ -11,7 +11,9 @@ use ndarray::{Array2, Array3, Array4, ArrayView2, Axis, concatenate, stack};
 
 use super::sample::Sample;
 use super::{glyphs, lineage_tree, model_server, overlay, palette, sample_movie, track_models};
-use crate::applications::{Application, Compartment, Model, TensorModel, Tracked, Tracker};
+use crate::applications::{
+    Application, Compartment, Model, TensorModel, Tracked, Tracker, TrackingModels,
+};
 use crate::serving::{Client, ModelId, ModelServer, ServingSettings};
 use crate::settings::{Env, Reader};
 use bioimage::Limits;
@@ -165,11 +167,11 @@ async fn tracked(models: &Models, movie: &Array3<f32>) -> anyhow::Result<Tracked
     let views: Vec<_> = frames.iter().map(|frame| frame.view()).collect();
     let labels = stack(Axis(0), &views)?.into_dyn();
     let raw = movie.clone().insert_axis(Axis(3)).into_dyn();
-    let [encoder, inference] =
-        [&models.encoder, &models.inference].map(|id| TensorModel::new(&models.client, id));
-    Tracker::default()
-        .track(&encoder, &inference, raw, labels)
-        .await
+    let models = TrackingModels {
+        encoder: TensorModel::new(&models.client, &models.encoder),
+        inference: TensorModel::new(&models.client, &models.inference),
+    };
+    Tracker::default().track(&models, raw, labels).await
 }
 
 /// The frames with each cell outlined in the colour of its track, and the tracks as a tree in the same colours.

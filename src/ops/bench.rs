@@ -110,98 +110,118 @@ struct Row {
 
 impl Bench {
     async fn run(&self, jobs: usize) -> anyhow::Result<Vec<Row>> {
-        let mut rows = Vec::new();
-        let mut row = |name, what, value, unit, wanted| {
-            rows.push(Row {
-                name,
-                what,
-                value,
-                unit,
-                wanted,
-            })
-        };
         let idler = Arc::new(Idler::default());
-        let admin = self.queue.admin();
-
         self.queue.submit_all(&self.jobs("drain", jobs)).await?;
-        let asked = admin.requests().await?;
         let stop = CancellationToken::new();
+        let consumer = Arc::clone(&idler) as Arc<dyn Consumer>;
+        let worker = self.worker(consumer);
+        let mut rows = self.drain(worker, &idler, jobs, &stop).await?;
+        rows.extend(self.pick_up(&idler, jobs).await?);
+        rows.extend(self.idle().await?);
+        stop.cancel();
+        Ok(rows)
+    }
+
+    fn worker(&self, consumer: Arc<dyn Consumer>) -> Worker {
         let env = Env::default();
-        let worker = Worker {
+        Worker {
             queue: self.queue.clone(),
-            consumer: Arc::clone(&idler) as Arc<dyn Consumer>,
+            consumer,
             serving: serving::Client::new(ServingSettings::load(&mut Reader::new(&env)), None),
             memory: MemoryBudget::new(0),
             policy: self.policy,
             metrics: WorkerMetrics::default(),
             traces: Traces::default(),
             isolation: RwLock::default(),
-        };
+        }
+    }
+
+    /// Starts the worker and waits until it has drained the queue.
+    async fn drain(
+        &self,
+        worker: Worker,
+        idler: &Idler,
+        jobs: usize,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Vec<Row>> {
+        let admin = self.queue.admin();
+        let asked = admin.requests().await?;
         let began = Instant::now();
-        let running = tokio::spawn(worker.run(stop.clone()));
+        tokio::spawn(worker.run(stop.clone()));
         idler.until(jobs).await;
         let drained = began.elapsed();
         let asked = admin.requests().await?.saturating_sub(asked);
-        row(
-            "jobs_per_second",
-            "no-op jobs drained per second",
-            jobs as f64 / drained.as_secs_f64(),
-            "1/s",
-            ">= 10000",
-        );
-        row(
-            "round_trips_per_job",
-            "round trips per job",
-            asked as f64 / jobs as f64,
-            "",
-            "<= 2",
-        );
+        Ok(vec![
+            Row {
+                name: "jobs_per_second",
+                what: "no-op jobs drained per second",
+                value: jobs as f64 / drained.as_secs_f64(),
+                unit: "1/s",
+                wanted: ">= 10000",
+            },
+            Row {
+                name: "round_trips_per_job",
+                what: "round trips per job",
+                value: asked as f64 / jobs as f64,
+                unit: "",
+                wanted: "<= 2",
+            },
+        ])
+    }
 
+    /// Submits jobs one by one, and measures how soon each is worked; `before` jobs are done already.
+    async fn pick_up(&self, idler: &Idler, before: usize) -> anyhow::Result<[Row; 2]> {
         let mut waits = Vec::new();
         for (n, job) in self.jobs("pick-up", PICK_UPS).into_iter().enumerate() {
             tokio::time::sleep(Duration::from_millis(5 + n as u64 % 7)).await;
             let queued = Instant::now();
             self.queue.submit_all(std::slice::from_ref(&job)).await?;
-            idler.until(jobs + n + 1).await;
-            waits.push(idler.last().saturating_duration_since(queued).as_secs_f64() * 1e3);
+            idler.until(before + n + 1).await;
+            let wait = idler.last().saturating_duration_since(queued);
+            waits.push(wait.as_secs_f64() * 1e3);
         }
         waits.sort_by(f64::total_cmp);
-        row(
-            "pick_up_p50_ms",
-            "submitting to working, median",
-            waits[PICK_UPS / 2],
-            "ms",
-            "<= 2",
-        );
-        row(
-            "pick_up_p99_ms",
-            "submitting to working, 99 %",
-            waits[PICK_UPS * 99 / 100],
-            "ms",
-            "<= 25",
-        );
+        Ok([
+            Row {
+                name: "pick_up_p50_ms",
+                what: "submitting to working, median",
+                value: waits[PICK_UPS / 2],
+                unit: "ms",
+                wanted: "<= 2",
+            },
+            Row {
+                name: "pick_up_p99_ms",
+                what: "submitting to working, 99 %",
+                value: waits[PICK_UPS * 99 / 100],
+                unit: "ms",
+                wanted: "<= 25",
+            },
+        ])
+    }
 
+    /// Measures what a worker without jobs takes.
+    async fn idle(&self) -> anyhow::Result<[Row; 2]> {
+        let admin = self.queue.admin();
         let (cpu, asked) = (cpu_seconds()?, admin.requests().await?);
         tokio::time::sleep(IDLE).await;
         let cpu = (cpu_seconds()? - cpu) / IDLE.as_secs_f64();
-        let asked = admin.requests().await?.saturating_sub(asked) as f64 / IDLE.as_secs_f64();
-        row(
-            "idle_cpu_percent",
-            "idle: use of a core",
-            cpu * 100.0,
-            "%",
-            "< 0.5",
-        );
-        row(
-            "idle_commands_per_second",
-            "idle: commands",
-            asked,
-            "1/s",
-            "<= 3",
-        );
-        stop.cancel();
-        running.await??;
-        Ok(rows)
+        let asked = admin.requests().await?.saturating_sub(asked);
+        Ok([
+            Row {
+                name: "idle_cpu_percent",
+                what: "idle: use of a core",
+                value: cpu * 100.0,
+                unit: "%",
+                wanted: "< 0.5",
+            },
+            Row {
+                name: "idle_commands_per_second",
+                what: "idle: commands",
+                value: asked as f64 / IDLE.as_secs_f64(),
+                unit: "1/s",
+                wanted: "<= 3",
+            },
+        ])
     }
 
     fn jobs(&self, what: &str, count: usize) -> Vec<(JobKey, Vec<(&'static str, String)>)> {
@@ -210,8 +230,12 @@ impl Bench {
             original_name: "nothing.tif",
             ..NewJob::default()
         };
-        let key = |n| JobKey(format!("{}:{what}:{n}", self.name).into_bytes());
-        (0..count).map(|n| (key(n), new.fields())).collect()
+        (0..count)
+            .map(|n| {
+                let key = format!("{}:{what}:{n}", self.name);
+                (JobKey(key.into_bytes()), new.fields())
+            })
+            .collect()
     }
 }
 

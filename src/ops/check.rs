@@ -128,7 +128,7 @@ fn print(report: &Report, json: bool) -> std::io::Result<()> {
         }
         return Ok(());
     }
-    let colours = out.is_terminal();
+    let colors = out.is_terminal();
     let width = report
         .0
         .iter()
@@ -141,8 +141,8 @@ fn print(report: &Report, json: bool) -> std::io::Result<()> {
         text,
     } in &report.0
     {
-        let verdict = if colours {
-            format!("\x1b[{}m{verdict:5}\x1b[0m", verdict.colour())
+        let verdict = if colors {
+            format!("\x1b[{}m{verdict:5}\x1b[0m", verdict.color())
         } else {
             format!("{verdict:5}")
         };
@@ -150,9 +150,11 @@ fn print(report: &Report, json: bool) -> std::io::Result<()> {
     }
     let (wrong, warnings) = (report.count(Verdict::Wrong), report.count(Verdict::Warning));
     match (wrong, warnings) {
-        (0, 0) => writeln!(out, "\nall is well"),
-        (0, warnings) => writeln!(out, "\njobs can be worked; {warnings} to think about"),
-        (wrong, _) => writeln!(out, "\n{wrong} wrong: jobs will wait or fail"),
+        (0, 0) => writeln!(out, "\nall checks passed"),
+        (0, 1) => writeln!(out, "\njobs can be worked; 1 warning"),
+        (0, warnings) => writeln!(out, "\njobs can be worked; {warnings} warnings"),
+        (1, _) => writeln!(out, "\n1 problem: jobs will wait or fail"),
+        (wrong, _) => writeln!(out, "\n{wrong} problems: jobs will wait or fail"),
     }
 }
 
@@ -167,8 +169,8 @@ impl Display for Verdict {
 }
 
 impl Verdict {
-    /// The number of a colour of terminals.
-    fn colour(self) -> u8 {
+    /// The number of a color of terminals.
+    fn color(self) -> u8 {
         match self {
             Self::Ok => 32,
             Self::Warning => 33,
@@ -200,9 +202,9 @@ async fn look(configured: Configured, report: &mut Report) {
             entries.len()
         ),
     );
-    warnings
-        .iter()
-        .for_each(|warning| report.warn("settings", warning));
+    for warning in warnings {
+        report.warn("settings", warning);
+    }
 
     look_at_redis(&Queue::new(queue), report).await;
     let storage = look_at_bucket(storage, report).await;
@@ -221,26 +223,34 @@ async fn look(configured: Configured, report: &mut Report) {
     if needs.is_empty() {
         return report.ok("models", "this consumer asks none itself");
     }
-    let mut answers = Vec::new();
-    for need in &needs {
-        let absent = match tokio::time::timeout(PATIENCE, serving.signature(&need.model)).await {
-            Ok(Err(serving::Error::Unavailable { message, .. })) => message,
-            Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
-            Ok(answer) => {
-                answers.push(answer.map_err(|error| error.to_string()));
-                continue;
+    match ask_for_models(&serving, &needs).await {
+        Ok(answers) => {
+            report.ok("model server", server);
+            for (need, answer) in needs.iter().zip(answers) {
+                judge_model(need, answer, report);
             }
-        };
-        return report.wrong(
-            "model server",
-            format!("{server}: {absent}; jobs wait until it is there"),
-        );
+        }
+        Err(absent) => {
+            let text = format!("{server}: {absent}; jobs wait until it is there");
+            report.wrong("model server", text);
+        }
     }
-    report.ok("model server", server);
-    needs
-        .iter()
-        .zip(answers)
-        .for_each(|(need, answer)| judge_model(need, answer, report));
+}
+
+/// What the server says of each model; an error if there is no server.
+async fn ask_for_models(
+    serving: &serving::Client,
+    needs: &[ModelRequirement],
+) -> Result<Vec<Result<Arc<Signature>, String>>, String> {
+    let mut answers = Vec::new();
+    for need in needs {
+        match tokio::time::timeout(PATIENCE, serving.signature(&need.model)).await {
+            Ok(Err(serving::Error::Unavailable { message, .. })) => return Err(message),
+            Ok(answer) => answers.push(answer.map_err(|error| error.to_string())),
+            Err(_) => return Err(format!("no answer within {} s", PATIENCE.as_secs())),
+        }
+    }
+    Ok(answers)
 }
 
 /// The answer, or what is to be said if there is none in time.
@@ -264,37 +274,45 @@ async fn look_at_redis(queue: &Queue, report: &mut Report) {
         Err(error) => return report.wrong("redis", format!("{addresses}: {error}")),
     };
     match asked(queue.server_info()).await {
-        Ok(state) => {
-            let ServerInfo {
-                version,
-                role,
-                address,
-                ..
-            } = &state;
-            let by = if *address == addresses {
-                String::new()
-            } else {
-                format!(", by way of {addresses}")
-            };
-            match role.as_str() {
-                "master" => report.ok("redis", format!("{address}{by}: Redis {version}, master")),
-                role => {
-                    let text = format!(
-                        "{address} is a {role}: it takes no writes; give its master, or a Sentinel"
-                    );
-                    report.wrong("redis", text);
-                }
-            }
-            state
-                .warnings()
-                .iter()
-                .for_each(|risk| report.warn("redis", risk));
+        Ok(info) => judge_server(&info, &addresses, report),
+        Err(error) => {
+            let text = format!("{addresses}: cannot be asked about itself: {error}");
+            report.warn("redis", text);
         }
-        Err(error) => report.warn(
-            "redis",
-            format!("{addresses}: cannot be asked about itself: {error}"),
-        ),
     }
+    report_queue(queue.name(), &stats, report);
+    match asked(queue.try_scripts()).await {
+        Ok(()) => report.ok("scripts", "may be run"),
+        Err(error) => report.wrong("scripts", error),
+    }
+}
+
+/// Whether this server takes writes and keeps jobs; `addresses` are those of the settings.
+fn judge_server(info: &ServerInfo, addresses: &str, report: &mut Report) {
+    let ServerInfo {
+        version,
+        role,
+        address,
+        ..
+    } = info;
+    let by = if address == addresses {
+        String::new()
+    } else {
+        format!(", by way of {addresses}")
+    };
+    if role == "master" {
+        report.ok("redis", format!("{address}{by}: Redis {version}, master"));
+    } else {
+        let text =
+            format!("{address} is a {role}, which takes no writes; name its master, or a Sentinel");
+        report.wrong("redis", text);
+    }
+    for warning in info.warnings() {
+        report.warn("redis", warning);
+    }
+}
+
+fn report_queue(name: &str, stats: &QueueStats, report: &mut Report) {
     let QueueStats {
         waiting,
         in_flight,
@@ -303,18 +321,13 @@ async fn look_at_redis(queue: &Queue, report: &mut Report) {
         dead,
         ..
     } = stats;
-    let name = queue.name();
     let text = format!(
         "`{name}`: {waiting} waiting, {in_flight} in flight, {delayed} delayed, {parked} parked, {dead} dead"
     );
-    if dead > 0 {
-        report.warn("queue", text)
+    if *dead > 0 {
+        report.warn("queue", text);
     } else {
-        report.ok("queue", text)
-    }
-    match asked(queue.try_scripts()).await {
-        Ok(()) => report.ok("scripts", "may be run"),
-        Err(error) => report.wrong("scripts", error),
+        report.ok("queue", text);
     }
 }
 
@@ -329,36 +342,39 @@ async fn look_at_bucket(mut settings: StorageSettings, report: &mut Report) -> O
         }
     };
     let body = Bytes::from_static(b"written by `redis-consumer check`\n");
-    let url = match asked(storage.upload(PROBE_KEY, body.clone())).await {
+    match asked(storage.upload(PROBE_KEY, body.clone())).await {
         Ok(url) => {
-            report.ok("bucket", format!("{bucket}: `{PROBE_KEY}` was written"));
-            url
+            report.ok("bucket", format!("{bucket}: wrote `{PROBE_KEY}`"));
+            read_back(&storage, &body, report).await;
+            look_at_results(&url, report).await;
         }
-        Err(error) => {
-            report.wrong("bucket", format!("writing: {error}"));
-            return Some(storage);
-        }
-    };
-    match asked::<_, storage::Error>(storage.download(PROBE_KEY)).await {
-        Ok(found) if found == body => report.ok("bucket", format!("{bucket}: and read again")),
-        Ok(_) => report.wrong(
-            "bucket",
-            format!("{bucket}: other bytes come back than were written"),
-        ),
-        Err(error) => report.wrong("bucket", format!("reading: {error}")),
-    }
-    if url.starts_with("http") {
-        match asked(fetch(&url)).await {
-            Ok(()) => report.ok("results", format!("{url} can be fetched by anybody")),
-            Err(error) => {
-                let text = format!(
-                    "{url}: {error}: users and the label tool could not fetch results (STORAGE_ACL, STORAGE_PUBLIC_URL)"
-                );
-                report.warn("results", text);
-            }
-        }
+        Err(error) => report.wrong("bucket", format!("writing: {error}")),
     }
     Some(storage)
+}
+
+async fn read_back(storage: &Storage, written: &Bytes, report: &mut Report) {
+    match asked::<_, storage::Error>(storage.download(PROBE_KEY)).await {
+        Ok(found) if found == *written => report.ok("bucket", "read it again"),
+        Ok(_) => report.wrong("bucket", "read other bytes than were written"),
+        Err(error) => report.wrong("bucket", format!("reading: {error}")),
+    }
+}
+
+/// Whether users can fetch a result from its public URL.
+async fn look_at_results(url: &str, report: &mut Report) {
+    if !url.starts_with("http") {
+        return;
+    }
+    match asked(fetch(url)).await {
+        Ok(()) => report.ok("results", format!("anybody can fetch {url}")),
+        Err(error) => {
+            let text = format!(
+                "{url}: {error}: users and the label tool could not fetch results (STORAGE_ACL, STORAGE_PUBLIC_URL)"
+            );
+            report.warn("results", text);
+        }
+    }
 }
 
 /// Fetches a page as somebody without rights.
@@ -405,50 +421,40 @@ fn judge_model(
 
 /// Whether a model takes what it will be given.
 fn fits(signature: &Signature, need: &ModelRequirement) -> Result<(), String> {
-    let names = || {
-        signature
-            .inputs
-            .iter()
-            .map(|input| input.name.as_str())
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
     match &need.inputs {
-        ModelInputs::Image { channels } => {
-            let [input] = signature.inputs.as_slice() else {
-                return Err(format!(
-                    "it takes several inputs ({}), an image model takes one",
-                    names()
-                ));
-            };
-            match input.shape.as_slice() {
-                [_, _, _, found] if *found < 0 || usize::try_from(*found) == Ok(*channels) => {
-                    Ok(())
-                }
-                [_, _, _, found] => Err(format!(
-                    "it takes images of {found} channels, and is given {channels}"
-                )),
-                shape => Err(format!(
-                    "it takes input of shape {shape:?}, an image model takes [batch, row, column, channel]"
-                )),
-            }
-        }
-        ModelInputs::Tensors(wanted) => {
-            let missing: Vec<_> = wanted
-                .iter()
-                .copied()
-                .filter(|name| signature.input(name).is_none())
-                .collect();
-            let exact = missing.is_empty() && signature.inputs.len() == wanted.len();
-            if exact {
-                Ok(())
-            } else {
-                Err(format!(
-                    "it takes {}, and is given {}",
-                    names(),
-                    wanted.join(", ")
-                ))
-            }
-        }
+        ModelInputs::Image { channels } => fits_images(signature, *channels),
+        ModelInputs::Tensors(names) => fits_tensors(signature, names),
     }
+}
+
+fn fits_images(signature: &Signature, channels: usize) -> Result<(), String> {
+    let [input] = signature.inputs.as_slice() else {
+        let names = input_names(signature);
+        return Err(format!(
+            "it takes several inputs ({names}), an image model takes one"
+        ));
+    };
+    match input.shape.as_slice() {
+        [_, _, _, found] if *found < 0 || usize::try_from(*found) == Ok(channels) => Ok(()),
+        [_, _, _, found] => Err(format!(
+            "it takes images of {found} channels, and is given {channels}"
+        )),
+        shape => Err(format!(
+            "it takes input of shape {shape:?}, an image model takes [batch, row, column, channel]"
+        )),
+    }
+}
+
+fn fits_tensors(signature: &Signature, wanted: &[&str]) -> Result<(), String> {
+    let has_all = wanted.iter().all(|name| signature.input(name).is_some());
+    if has_all && signature.inputs.len() == wanted.len() {
+        return Ok(());
+    }
+    let (takes, given) = (input_names(signature), wanted.join(", "));
+    Err(format!("it takes {takes}, and is given {given}"))
+}
+
+fn input_names(signature: &Signature) -> String {
+    let names = signature.inputs.iter().map(|input| input.name.as_str());
+    names.collect::<Vec<_>>().join(", ")
 }

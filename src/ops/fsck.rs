@@ -2,11 +2,12 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use crate::queue::{self, Admin, RedisSettings};
+use crate::queue::{self, Admin, Finding, RedisSettings};
 use crate::settings::{Env, Reader};
 
 /// Something is wrong, and was not repaired.
@@ -33,44 +34,49 @@ pub(crate) async fn fsck(
     let lease = queue::lease_time(&mut reader);
     reader.finish()?;
     let admin = Admin::new(&server);
-    let work = async {
-        let findings = admin.check().await?;
-        let mut left = 0;
-        for finding in &findings {
-            let repaired = arguments.repair && admin.repair(finding, lease).await?;
-            left += usize::from(!repaired);
-            let mut out = std::io::stdout().lock();
-            if arguments.json {
-                let line = serde_json::json!({
-                    "invariant": finding.invariant.number(),
-                    "job": finding.job.to_string(),
-                    "what": finding.what,
-                    "repaired": repaired,
-                });
-                writeln!(out, "{line}")?;
-            } else {
-                writeln!(
-                    out,
-                    "{finding}{}",
-                    if repaired { " (repaired)" } else { "" }
-                )?;
-            }
+    let work = check(&admin, &arguments, lease);
+    let work = stop.run_until_cancelled(work).await;
+    work.unwrap_or(Ok(ExitCode::FAILURE))
+}
+
+async fn check(
+    admin: &Admin,
+    arguments: &FsckArguments,
+    lease: Duration,
+) -> anyhow::Result<ExitCode> {
+    let findings = admin.check().await?;
+    let mut left = 0;
+    for finding in &findings {
+        let repaired = arguments.repair && admin.repair(finding, lease).await?;
+        left += usize::from(!repaired);
+        print(finding, repaired, arguments.json)?;
+    }
+    if !arguments.json {
+        match (findings.len(), left) {
+            (0, _) => println!("clean"),
+            (found, 0) => println!("{found} found, all repaired"),
+            (found, left) if arguments.repair => println!("{found} found, {left} left"),
+            (found, _) => println!("{found} found; `fsck --repair` repairs what can be repaired"),
         }
-        if !arguments.json {
-            match (findings.len(), left) {
-                (0, _) => println!("clean"),
-                (found, 0) => println!("{found} found, all repaired"),
-                (found, left) if arguments.repair => println!("{found} found, {left} left"),
-                (found, _) => println!("{found} found; `fsck --repair` mends what can be repaired"),
-            }
-        }
-        anyhow::Ok(if left == 0 {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::from(FOUND)
-        })
-    };
-    stop.run_until_cancelled(work)
-        .await
-        .unwrap_or(Ok(ExitCode::FAILURE))
+    }
+    Ok(if left == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(FOUND)
+    })
+}
+
+fn print(finding: &Finding, repaired: bool, json: bool) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    if json {
+        let line = serde_json::json!({
+            "invariant": finding.invariant.number(),
+            "job": finding.job.to_string(),
+            "what": finding.what,
+            "mended": repaired,
+        });
+        return writeln!(out, "{line}");
+    }
+    let end = if repaired { " (repaired)" } else { "" };
+    writeln!(out, "{finding}{end}")
 }

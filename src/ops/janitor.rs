@@ -108,36 +108,13 @@ pub(crate) async fn janitor(
         kubernetes,
         settings,
     };
-    info!(queues = janitor.settings.queues.join(","), liveness = %janitor.settings.liveness, "the janitor looks after");
+    let queues = janitor.settings.queues.join(",");
+    info!(queues, liveness = %janitor.settings.liveness, "the janitor has started");
     if arguments.once {
-        let Some(round) = stop.run_until_cancelled(janitor.round()).await else {
-            return Ok(());
-        };
-        let Round {
-            requeued,
-            dropped,
-            kept,
-        } = round.context("the round is incomplete")?;
-        println!("{requeued} requeued, {dropped} dropped, {kept} left with their consumers");
-        return Ok(());
-    }
-    loop {
-        match stop.run_until_cancelled(janitor.round()).await {
-            None => return Ok(()),
-            Some(Ok(round)) if round.requeued + round.dropped > 0 => {
-                info!(?round, "requeued or dropped stale entries")
-            }
-            Some(Ok(_)) => {}
-            Some(Err(error)) => error!(
-                error = format!("{error:#}"),
-                "the round is incomplete; the next one goes on"
-            ),
-        }
-        stop.run_until_cancelled(tokio::time::sleep(janitor.settings.interval))
-            .await;
-        if stop.is_cancelled() {
-            return Ok(());
-        }
+        janitor.run_once(stop).await
+    } else {
+        janitor.run(stop).await;
+        Ok(())
     }
 }
 
@@ -148,6 +125,36 @@ struct Janitor {
 }
 
 impl Janitor {
+    async fn run_once(&self, stop: CancellationToken) -> anyhow::Result<()> {
+        let Some(round) = stop.run_until_cancelled(self.round()).await else {
+            return Ok(());
+        };
+        let Round {
+            requeued,
+            dropped,
+            kept,
+        } = round.context("the round is incomplete")?;
+        println!("{requeued} requeued, {dropped} dropped, {kept} left with their consumers");
+        Ok(())
+    }
+
+    async fn run(&self, stop: CancellationToken) {
+        while let Some(round) = stop.run_until_cancelled(self.round()).await {
+            match round {
+                Ok(round) if round.requeued + round.dropped > 0 => {
+                    info!(?round, "requeued or dropped stale entries");
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    let error = format!("{error:#}");
+                    error!(error, "the round is incomplete; the next one goes on");
+                }
+            }
+            let pause = tokio::time::sleep(self.settings.interval);
+            stop.run_until_cancelled(pause).await;
+        }
+    }
+
     async fn round(&self) -> anyhow::Result<Round> {
         let mut round = Round::default();
         // Leases need nobody's word but that of Redis, so they come first.

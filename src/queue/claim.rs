@@ -9,8 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::client::{LONGEST_WAIT, Queue};
-use super::connection;
-use super::error::Error;
+use super::error::{Error, is_transient};
 use super::lease::Lease;
 use super::reclaim::{self, Reclaimed};
 use crate::wire::{self, JobKey, RawFields};
@@ -166,7 +165,7 @@ impl Queue {
                 self.inner.metrics.last_claim.touch();
                 Ok(Some(reply))
             }
-            Err(error) if connection::is_transient(&error) => {
+            Err(error) if is_transient(&error) => {
                 warn!(error = %error, "redis does not answer a claim; trying again");
                 let longest = self.inner.settings.server.reconnect_pause.min(LONGEST_WAIT);
                 tokio::time::sleep(longest.mul_f64(fastrand::f64())).await;

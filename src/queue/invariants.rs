@@ -268,10 +268,7 @@ impl Snapshot {
         self.check_lists(&mut found);
         self.check_sorted_sets(&mut found);
         self.check_pending(&mut found);
-        found.sort_by(|a, b| {
-            let order = |finding: &Finding| (finding.invariant.number(), finding.job.0.clone());
-            order(a).cmp(&order(b))
-        });
+        found.sort_by_cached_key(|finding| (finding.invariant.number(), finding.job.0.clone()));
         found
     }
 

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
+
 use super::Queue;
+use crate::shared_cache::SharedCache;
 
 /// Reads and writes the shared metadata cache.
 #[derive(Clone)]
@@ -14,9 +17,12 @@ impl MetadataStore {
     pub(super) fn new(queue: Queue) -> Self {
         Self { queue }
     }
+}
 
+#[async_trait]
+impl SharedCache for MetadataStore {
     /// The cached text of a model such as `NuclearSegmentation:6`, if there is one.
-    pub async fn get(&self, model: &str) -> Option<String> {
+    async fn get(&self, model: &str) -> Option<String> {
         self.queue
             .inner
             .commands
@@ -26,7 +32,7 @@ impl MetadataStore {
     }
 
     /// Caches a text for a while. A failure only costs the next reader a question to the model server.
-    pub async fn put(&self, model: &str, metadata: &str, lifetime: Duration) {
+    async fn put(&self, model: &str, metadata: &str, lifetime: Duration) {
         let mut both = redis::cmd("EVAL");
         both.arg("redis.call('HSET', KEYS[1], 'metadata', ARGV[1]) redis.call('EXPIRE', KEYS[1], ARGV[2])");
         both.arg(1)

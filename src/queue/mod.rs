@@ -14,6 +14,7 @@ mod error;
 mod heartbeat;
 mod invariants;
 mod lease;
+mod master;
 mod metadata;
 mod metrics;
 mod reclaim;

@@ -1,32 +1,28 @@
-//! The client of a model server.
+//! The client of a model server: what every protocol has in common.
 
-use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
-use ndarray::{ArrayD, ArrayViewD};
+use ndarray::ArrayD;
 use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
-use tonic::metadata::{Ascii, MetadataKey};
-use tonic::transport::Channel;
-use tonic::{Request, Response, Status};
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span, info_span};
 
+use super::conversion;
 use super::error::Error;
+use super::failure::Failure;
+use super::metadata_cache::MetadataCache;
 use super::metrics::ServingMetrics;
-use super::model::{ModelId, SIGNATURE_DEF, Signature};
+use super::model::{Input, ModelId, Signature};
 use super::pool::Pool;
-use super::proto::tensorflow::TensorProto;
-use super::proto::tensorflow::serving::model_spec::VersionChoice;
-use super::proto::tensorflow::serving::prediction_service_client::PredictionServiceClient;
-use super::proto::tensorflow::serving::{GetModelMetadataRequest, ModelSpec, PredictRequest};
-use super::retry::{Failure, Retry};
+use super::protocol::tf_serving::TfServing;
+use super::protocol::{Call, Protocol};
+use super::retry::RetryState;
 use super::settings::ServingSettings;
-use super::tensor::{decode, encode};
+use crate::shared_cache::SharedCache;
 use crate::traces;
 
 /// Time for one attempt to get metadata.
@@ -34,18 +30,6 @@ const METADATA_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The server is told a little more time than it has: when time is up, it is this side that says so.
 const CLOCK_MARGIN: Duration = Duration::from_millis(500);
-
-type Stub = PredictionServiceClient<Channel>;
-
-/// A place where consumers share the metadata of models. It must not fail: a cache that is out of order is empty.
-#[async_trait]
-pub trait MetadataCache: Send + Sync {
-    /// The text kept for this model, if it is still there.
-    async fn get(&self, model: &ModelId) -> Option<String>;
-
-    /// Keeps a text for so long.
-    async fn put(&self, model: &ModelId, json: &str, ttl: Duration);
-}
 
 /// A client of all model servers behind one name. Clones share connections and limits; nothing connects before the
 /// first call. Every call may be dropped at any time: the server is told to stop.
@@ -56,34 +40,36 @@ pub struct Client {
 
 struct Inner {
     settings: ServingSettings,
-    cache: Option<Arc<dyn MetadataCache>>,
-    known: Mutex<HashMap<ModelId, (Instant, Arc<Signature>)>>,
+    protocol: Box<dyn Protocol>,
+    metadata: MetadataCache,
     in_flight: Semaphore,
     pool: Arc<Pool>,
-    watcher: OnceLock<AbortOnDropHandle<()>>,
+    refresh: OnceLock<AbortOnDropHandle<()>>,
     metrics: ServingMetrics,
+}
+
+/// What a server is asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Question {
+    Metadata,
+    Predict,
 }
 
 impl Client {
     /// A client with these settings that shares metadata through `cache`.
-    pub fn new(settings: ServingSettings, cache: Option<Arc<dyn MetadataCache>>) -> Self {
+    pub fn new(settings: ServingSettings, cache: Option<Arc<dyn SharedCache>>) -> Self {
         let inner = Inner {
-            cache,
-            known: Mutex::default(),
+            protocol: Box::new(TfServing),
+            metadata: MetadataCache::new(cache, settings.metadata_ttl),
             in_flight: Semaphore::new(settings.max_in_flight.get()),
-            pool: Arc::new(Pool::new(settings.clone())),
-            watcher: OnceLock::new(),
+            pool: Arc::new(Pool::new(settings.target(), settings.deadline)),
+            refresh: OnceLock::new(),
             metrics: ServingMetrics::default(),
             settings,
         };
         Self {
             inner: Arc::new(inner),
         }
-    }
-
-    /// The settings in force.
-    pub fn settings(&self) -> &ServingSettings {
-        &self.inner.settings
     }
 
     /// Adds the counters of the client to a registry.
@@ -93,13 +79,23 @@ impl Client {
 
     /// The models whose metadata are known.
     pub fn known_models(&self) -> Vec<ModelId> {
-        self.inner
-            .known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .keys()
-            .cloned()
-            .collect()
+        self.inner.metadata.models()
+    }
+
+    /// Requests that may be under way at once.
+    pub fn max_in_flight(&self) -> usize {
+        self.inner.settings.max_in_flight.get()
+    }
+
+    /// How many batch entries go into one request to a model, at least 1.
+    pub fn batch_size(&self, signature: &Signature) -> usize {
+        let settings = &self.inner.settings;
+        signature.batch_size(settings.max_batch_size.get(), settings.min_model_size.get())
+    }
+
+    /// The input that takes the image: the only one, else the one that the settings name.
+    pub fn image_input<'s>(&self, signature: &'s Signature) -> Option<&'s Input> {
+        signature.image_input(self.inner.settings.tensor_name.as_deref())
     }
 
     /// Whether the last call found no server, and none has been seen since.
@@ -108,8 +104,8 @@ impl Client {
     }
 
     /// Waits until a server is not known to be away.
-    pub async fn is_up(&self) {
-        self.inner.pool.is_up().await;
+    pub async fn until_up(&self) {
+        self.inner.pool.until_up().await;
     }
 
     /// What a model takes: from memory, from the shared cache, or from the server.
@@ -117,14 +113,15 @@ impl Client {
     /// # Errors
     /// [`Error`] if the server does not have the model, does not say what it takes, or cannot be asked.
     pub async fn signature(&self, model: &ModelId) -> Result<Arc<Signature>, Error> {
-        if let Some(signature) = self.remembered(model) {
+        let Inner {
+            metadata, protocol, ..
+        } = &*self.inner;
+        if let Some(signature) = metadata.get(model).await {
             return Ok(signature);
         }
-        let signature = match self.cached(model).await {
-            Some(signature) => signature,
-            None => self.fetched(model).await?,
-        };
-        Ok(self.remember(model, signature))
+        let ask = |call| protocol.metadata(call, model);
+        let signature = self.call(model, Question::Metadata, ask).await?;
+        Ok(metadata.put(model, signature).await)
     }
 
     /// Runs a model: all outputs, in byte order of their names, as float32.
@@ -138,157 +135,75 @@ impl Client {
     pub async fn predict(
         &self,
         model: &ModelId,
-        inputs: &[(&str, ArrayViewD<'_, f32>)],
+        inputs: Vec<(&str, ArrayD<f32>)>,
     ) -> Result<Vec<(String, ArrayD<f32>)>, Error> {
+        let Inner {
+            in_flight,
+            metrics,
+            protocol,
+            ..
+        } = &*self.inner;
         let signature = self.signature(model).await?;
-        let _permit = self
-            .inner
-            .in_flight
-            .acquire()
-            .await
-            .expect("the semaphore is never closed");
-        let rows = inputs
-            .iter()
-            .filter_map(|(_, array)| array.shape().first())
-            .max()
-            .copied()
-            .unwrap_or(0);
-        self.inner.metrics.sending(model, rows);
-        let inputs = encode_inputs(model, &signature, inputs)?;
-        let message = PredictRequest {
-            model_spec: Some(spec(model)),
-            inputs,
-            output_filter: Vec::new(),
-        };
-        let deadline = self.inner.settings.deadline;
-        let send = |mut stub: Stub, message| async move { stub.predict(message).await };
-        let note = |code, took| self.inner.metrics.answered(model, code, took);
-        let response = self.call(model, (deadline, message), send, note).await?;
-        decode_outputs(model, response.outputs)
+        let permit = in_flight.acquire().await;
+        let _permit = permit.expect("the semaphore is never closed");
+        metrics.sending(model, rows(&inputs));
+        let tensors = conversion::pack(model, &signature, inputs).await?;
+        let ask = |call| protocol.predict(call, model, &tensors);
+        let outputs = self.call(model, Question::Predict, ask).await?;
+        conversion::unpack(model, outputs).await
     }
 
-    fn remembered(&self, model: &ModelId) -> Option<Arc<Signature>> {
-        let known = self
-            .inner
-            .known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let (since, signature) = known.get(model)?;
-        (since.elapsed() < self.inner.settings.metadata_ttl).then(|| Arc::clone(signature))
-    }
-
-    fn remember(&self, model: &ModelId, signature: Signature) -> Arc<Signature> {
-        let signature = Arc::new(signature);
-        let entry = (Instant::now(), Arc::clone(&signature));
-        self.inner
-            .known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(model.clone(), entry);
-        signature
-    }
-
-    async fn cached(&self, model: &ModelId) -> Option<Signature> {
-        let text = self.inner.cache.as_ref()?.get(model).await?;
-        let signature = Signature::from_json(&text);
-        signature
-            .inspect_err(
-                |error| tracing::warn!(%model, %error, "the shared metadata are passed over"),
-            )
-            .ok()
-    }
-
-    async fn fetched(&self, model: &ModelId) -> Result<Signature, Error> {
-        let metadata_field = vec![SIGNATURE_DEF.to_owned()];
-        let message = GetModelMetadataRequest {
-            model_spec: Some(spec(model)),
-            metadata_field,
-        };
-        let send = |mut stub: Stub, message| async move { stub.get_model_metadata(message).await };
-        let response = self
-            .call(model, (METADATA_DEADLINE, message), send, |_, _| {})
-            .await?;
-        let signature =
-            Signature::from_response(&response).map_err(|source| Error::BadMetadata {
-                model: model.clone(),
-                source,
-            })?;
-        if let Some(cache) = &self.inner.cache {
-            cache
-                .put(
-                    model,
-                    &signature.to_json(),
-                    self.inner.settings.metadata_ttl,
-                )
-                .await;
-        }
-        Ok(signature)
-    }
-
-    /// Makes a call as often as it takes. `note` hears how each attempt ended and how long it took.
-    async fn call<M, T, F>(
+    /// Makes a call as often as it takes.
+    async fn call<T, F>(
         &self,
         model: &ModelId,
-        (deadline, message): (Duration, M),
-        send: impl Fn(Stub, Request<M>) -> F,
-        note: impl Fn(&'static str, Duration),
+        question: Question,
+        ask: impl Fn(Call) -> F,
     ) -> Result<T, Error>
     where
-        M: Clone,
-        F: Future<Output = Result<Response<T>, Status>>,
+        F: Future<Output = Result<T, Failure>>,
     {
-        let mut retry = Retry::new(&self.inner.settings);
+        let deadline = match question {
+            Question::Metadata => METADATA_DEADLINE,
+            Question::Predict => self.inner.settings.deadline,
+        };
+        let mut retry = RetryState::new(&self.inner.settings);
         loop {
-            let request = || {
-                let mut request = Request::new(message.clone());
-                request.set_timeout(deadline + CLOCK_MARGIN);
-                for (name, value) in traces::context() {
-                    if let (Ok(name), Ok(value)) =
-                        (name.parse::<MetadataKey<Ascii>>(), value.parse())
-                    {
-                        request.metadata_mut().insert(name, value);
-                    }
-                }
-                request
-            };
             let began = Instant::now();
             let span = self.span(model);
-            let answer = self
-                .attempt(deadline, |stub| send(stub, request()))
-                .instrument(span.clone())
-                .await;
+            let attempt = self.attempt(deadline, &ask).instrument(span.clone());
+            let answer = attempt.await;
             let code = answer.as_ref().err().map_or("OK", Failure::code);
-            span.record("rpc.response.status_code", code);
-            if code != "OK" {
-                span.record("otel.status_code", "ERROR");
+            record_code(&span, code);
+            if question == Question::Predict {
+                self.inner.metrics.answered(model, code, began.elapsed());
             }
-            note(code, began.elapsed());
-            self.inner
-                .pool
-                .mark_down(matches!(answer, Err(Failure::Unavailable(_))));
             let failure = match answer {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
-            let Some(pause) = retry.pause(&failure, Instant::now()) else {
+            let Some(delay) = retry.next_delay(&failure, Instant::now()) else {
                 return Err(retry.into_error(failure, model));
             };
-            tracing::warn!(%model, ?failure, pause_ms = pause.as_millis() as u64, "the model server is asked again");
-            tokio::time::sleep(pause).await;
+            let delay_ms = delay.as_millis() as u64;
+            tracing::warn!(%model, ?failure, delay_ms, "model server request failed; retrying");
+            tokio::time::sleep(delay).await;
         }
     }
 
     /// The span of one attempt.
     fn span(&self, model: &ModelId) -> Span {
-        let (host, port) = (self.inner.settings.host.as_str(), self.inner.settings.port);
+        let Inner {
+            settings, protocol, ..
+        } = &*self.inner;
         info_span!(
             target: traces::TARGET,
             "call",
-            otel.name = "tensorflow.serving.PredictionService",
+            otel.name = protocol.service(),
             otel.kind = "client",
             rpc.system.name = "grpc",
-            server.address = host,
-            server.port = port,
+            server.address = settings.host.as_str(),
+            server.port = settings.port,
             ml.model.name = model.name,
             ml.model.version = model.version,
             rpc.response.status_code = Empty,
@@ -300,115 +215,54 @@ impl Client {
     async fn attempt<T, F>(
         &self,
         deadline: Duration,
-        send: impl Fn(Stub) -> F,
+        ask: &impl Fn(Call) -> F,
     ) -> Result<T, Failure>
     where
-        F: Future<Output = Result<Response<T>, Status>>,
+        F: Future<Output = Result<T, Failure>>,
     {
         let pool = &self.inner.pool;
         self.inner
-            .watcher
-            .get_or_init(|| AbortOnDropHandle::new(tokio::spawn(Arc::clone(pool).watch())));
-        loop {
-            let lease = pool.pick().await.map_err(Failure::Unavailable)?;
-            let failure =
-                match tokio::time::timeout(deadline, send(self.stub(lease.channel()))).await {
-                    Ok(Ok(response)) => return Ok(response.into_inner()),
-                    Ok(Err(status)) => Failure::from(status),
-                    Err(_) => Failure::Late,
-                };
-            if matches!(failure, Failure::Late | Failure::Unavailable(_)) {
-                pool.retire(&lease);
+            .refresh
+            .get_or_init(|| AbortOnDropHandle::new(tokio::spawn(Arc::clone(pool).refresh_loop())));
+        let answer = loop {
+            let in_flight = match pool.pick().await {
+                Ok(in_flight) => in_flight,
+                Err(message) => break Err(Failure::Unavailable(message)),
+            };
+            let call = Call {
+                channel: in_flight.channel(),
+                compression: self.inner.settings.compression,
+                timeout: deadline + CLOCK_MARGIN,
+            };
+            let answer = tokio::time::timeout(deadline, ask(call)).await;
+            let answer = answer.unwrap_or(Err(Failure::DeadlineExceeded));
+            let is_away = matches!(answer, Err(Failure::Unavailable(_)));
+            if is_away || matches!(answer, Err(Failure::DeadlineExceeded)) {
+                pool.eject(&in_flight);
             }
-            if !matches!(failure, Failure::Unavailable(_)) || !pool.has_rested() {
-                return Err(failure);
+            if !is_away || !pool.has_healthy() {
+                break answer;
             }
+        };
+        match answer {
+            Err(Failure::Unavailable(_)) => pool.mark_down(),
+            _ => pool.mark_up(),
         }
-    }
-
-    fn stub(&self, channel: Channel) -> Stub {
-        let stub = Stub::new(channel)
-            .max_decoding_message_size(usize::MAX)
-            .max_encoding_message_size(usize::MAX);
-        match self.inner.settings.compression {
-            Some(encoding) => stub.send_compressed(encoding).accept_compressed(encoding),
-            None => stub,
-        }
+        answer
     }
 }
 
-/// The model on the wire. The version is there even if it is 0: without it the server would take its latest.
-fn spec(model: &ModelId) -> ModelSpec {
-    let version_choice = Some(VersionChoice::Version(model.version));
-    ModelSpec {
-        name: model.name.clone(),
-        version_choice,
-        signature_name: String::new(),
+fn record_code(span: &Span, code: &'static str) {
+    span.record("rpc.response.status_code", code);
+    if code != "OK" {
+        span.record("otel.status_code", "ERROR");
     }
 }
 
-fn encode_inputs(
-    model: &ModelId,
-    signature: &Signature,
-    inputs: &[(&str, ArrayViewD<'_, f32>)],
-) -> Result<HashMap<String, TensorProto>, Error> {
-    let mut tensors = HashMap::new();
-    for (name, array) in inputs {
-        let input = signature
-            .input(name)
-            .ok_or_else(|| bad_inputs(model, signature, inputs))?;
-        let tensor =
-            encode(array, input.dtype).map_err(|source| bad_tensor(model, name, source))?;
-        tensors.insert(input.name.clone(), tensor);
-    }
-    let complete = tensors.len() == signature.inputs.len() && tensors.len() == inputs.len();
-    if complete {
-        Ok(tensors)
-    } else {
-        Err(bad_inputs(model, signature, inputs))
-    }
-}
-
-fn bad_inputs(
-    model: &ModelId,
-    signature: &Signature,
-    inputs: &[(&str, ArrayViewD<'_, f32>)],
-) -> Error {
-    let listed = |names: Vec<&str>| format!("[{}]", names.join(", "));
-    let expected = listed(
-        signature
-            .inputs
-            .iter()
-            .map(|input| input.name.as_str())
-            .collect(),
-    );
-    let found = listed(inputs.iter().map(|(name, _)| *name).collect());
-    Error::BadInputs {
-        model: model.clone(),
-        expected,
-        found,
-    }
-}
-
-fn bad_tensor(model: &ModelId, tensor: &str, source: super::tensor::TensorError) -> Error {
-    Error::BadTensor {
-        model: model.clone(),
-        tensor: tensor.to_owned(),
-        source,
-    }
-}
-
-fn decode_outputs(
-    model: &ModelId,
-    outputs: HashMap<String, TensorProto>,
-) -> Result<Vec<(String, ArrayD<f32>)>, Error> {
-    let mut arrays = Vec::with_capacity(outputs.len());
-    for (name, tensor) in outputs {
-        let array = decode(tensor).map_err(|source| bad_tensor(model, &name, source))?;
-        arrays.push((name, array));
-    }
-    arrays.sort_by(|a, b| a.0.cmp(&b.0));
-    Ok(arrays)
+/// Entries of the largest batch among the inputs.
+fn rows(inputs: &[(&str, ArrayD<f32>)]) -> usize {
+    let rows = inputs.iter().filter_map(|(_, array)| array.shape().first());
+    rows.max().copied().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -452,7 +306,7 @@ mod tests {
                 .expect("addresses are fine");
             let array = arr1(&[1.0, 2.0]).into_dyn();
             let outputs = client
-                .predict(&model, &[("x", array.view())])
+                .predict(&model, vec![("x", array.clone())])
                 .await
                 .expect("one of them lives");
             assert_eq!(outputs, [("x".to_owned(), array)]);

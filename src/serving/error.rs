@@ -48,7 +48,7 @@ pub enum Error {
         /// The server's words.
         message: String,
     },
-    /// There was no server for longer than patience lasts.
+    /// There was no server for longer than the settings allow.
     #[error("the server of model `{model}` has been unavailable for {} s: {message}", .waited.as_secs())]
     Unavailable {
         /// The model.

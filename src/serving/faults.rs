@@ -4,14 +4,18 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use half::{bf16, f16};
 use ndarray::ArrayD;
 use tonic::{Code, Request, Status};
 
-use super::half::{bfloat16_from_f32, half_from_f32};
-use super::proto::tensorflow::serving::model_spec::VersionChoice;
-use super::proto::tensorflow::serving::{GetModelMetadataRequest, ModelSpec, PredictRequest};
-use super::proto::tensorflow::{DataType, TensorProto};
-use super::tensor::{encode, wire_shape};
+use super::data_type::DataType;
+use super::protocol::tf_serving::data_type::{from_wire, to_wire};
+use super::protocol::tf_serving::proto::tensorflow::TensorProto;
+use super::protocol::tf_serving::proto::tensorflow::serving::model_spec::VersionChoice;
+use super::protocol::tf_serving::proto::tensorflow::serving::{
+    GetModelMetadataRequest, ModelSpec, PredictRequest,
+};
+use super::protocol::tf_serving::tensor::{encode, wire_shape};
 
 /// A call that a model server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +52,19 @@ pub struct Seen {
     pub compression: Option<String>,
     /// Which span of a trace it came of, if the header said so.
     pub traceparent: Option<String>,
-    /// Name, type and shape of each input, sorted by name.
-    pub inputs: Vec<(String, DataType, Vec<i64>)>,
+    /// The inputs, sorted by name.
+    pub inputs: Vec<SeenInput>,
+}
+
+/// An input of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenInput {
+    /// Its name.
+    pub name: String,
+    /// Type of its elements.
+    pub dtype: DataType,
+    /// Its sizes.
+    pub shape: Vec<i64>,
 }
 
 /// Things to go wrong, and the log of what was asked. By default nothing goes wrong.
@@ -65,7 +80,6 @@ struct State {
     encoding: Option<Encoding>,
     seen: Vec<Seen>,
     busy: usize,
-    most_busy: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -113,11 +127,6 @@ impl Faults {
             .count()
     }
 
-    /// The largest number of calls that were under way at once.
-    pub fn most_at_once(&self) -> usize {
-        self.state().most_busy
-    }
-
     /// The number of calls that are under way now.
     pub fn under_way(&self) -> usize {
         self.state().busy
@@ -142,7 +151,7 @@ impl Faults {
     /// The answer, if it should be put in a way of its own.
     pub(super) fn answer(&self, array: &ArrayD<f32>) -> Option<TensorProto> {
         Some(match self.state().encoding? {
-            Encoding::Content(dtype) => encode(&array.view(), dtype).expect("a numeric type"),
+            Encoding::Content(dtype) => encode(array.clone(), dtype).expect("a numeric type"),
             Encoding::Listed(dtype) => listed(array, dtype, array.len()),
             Encoding::Shortened(dtype) => listed(array, dtype, distinct(array)),
         })
@@ -152,7 +161,6 @@ impl Faults {
         let mut state = self.state();
         state.seen.push(seen);
         state.busy += 1;
-        state.most_busy = state.most_busy.max(state.busy);
         UnderWay(self)
     }
 
@@ -185,7 +193,7 @@ impl Drop for UnderWay<'_> {
 /// What the log wants to know of a request.
 pub(super) trait Inputs {
     fn spec(&self) -> Option<&ModelSpec>;
-    fn inputs(&self) -> Vec<(String, DataType, Vec<i64>)>;
+    fn inputs(&self) -> Vec<SeenInput>;
 }
 
 impl Inputs for GetModelMetadataRequest {
@@ -193,7 +201,7 @@ impl Inputs for GetModelMetadataRequest {
         self.model_spec.as_ref()
     }
 
-    fn inputs(&self) -> Vec<(String, DataType, Vec<i64>)> {
+    fn inputs(&self) -> Vec<SeenInput> {
         Vec::new()
     }
 }
@@ -203,22 +211,24 @@ impl Inputs for PredictRequest {
         self.model_spec.as_ref()
     }
 
-    fn inputs(&self) -> Vec<(String, DataType, Vec<i64>)> {
-        let sizes = |tensor: &TensorProto| {
-            tensor
-                .tensor_shape
-                .iter()
-                .flat_map(|shape| &shape.dim)
-                .map(|dim| dim.size)
-                .collect()
-        };
-        let inputs = self
-            .inputs
-            .iter()
-            .map(|(name, tensor)| (name.clone(), tensor.dtype(), sizes(tensor)));
-        let mut inputs: Vec<_> = inputs.collect();
-        inputs.sort_by(|a, b| a.0.cmp(&b.0));
+    fn inputs(&self) -> Vec<SeenInput> {
+        let inputs = self.inputs.iter();
+        let mut inputs: Vec<_> = inputs
+            .map(|(name, tensor)| SeenInput::new(name, tensor))
+            .collect();
+        inputs.sort_by(|a, b| a.name.cmp(&b.name));
         inputs
+    }
+}
+
+impl SeenInput {
+    fn new(name: &str, tensor: &TensorProto) -> Self {
+        let dims = tensor.tensor_shape.iter().flat_map(|shape| &shape.dim);
+        Self {
+            name: name.to_owned(),
+            dtype: from_wire(tensor.dtype()).unwrap_or(DataType::Other("DT_INVALID")),
+            shape: dims.map(|dim| dim.size).collect(),
+        }
     }
 }
 
@@ -266,42 +276,46 @@ fn distinct(array: &ArrayD<f32>) -> usize {
 fn listed(array: &ArrayD<f32>, dtype: DataType, count: usize) -> TensorProto {
     use DataType as T;
     let values = || array.iter().take(count).copied();
-    let tensor_shape = Some(wire_shape(array.shape().iter().map(|size| *size as i64)));
+    let shape: Vec<_> = array.shape().iter().map(|size| *size as i64).collect();
     let empty = TensorProto {
-        dtype: dtype.into(),
-        tensor_shape,
+        dtype: to_wire(dtype).into(),
+        tensor_shape: Some(wire_shape(&shape)),
         ..TensorProto::default()
     };
     match dtype {
-        T::DtFloat => TensorProto {
+        T::F32 => TensorProto {
             float_val: values().collect(),
             ..empty
         },
-        T::DtDouble => TensorProto {
+        T::F64 => TensorProto {
             double_val: values().map(f64::from).collect(),
             ..empty
         },
-        T::DtHalf => TensorProto {
-            half_val: values().map(|x| half_from_f32(x).into()).collect(),
+        T::F16 => TensorProto {
+            half_val: values()
+                .map(|x| f16::from_f32(x).to_bits().into())
+                .collect(),
             ..empty
         },
-        T::DtBfloat16 => TensorProto {
-            half_val: values().map(|x| bfloat16_from_f32(x).into()).collect(),
+        T::Bf16 => TensorProto {
+            half_val: values()
+                .map(|x| bf16::from_f32(x).to_bits().into())
+                .collect(),
             ..empty
         },
-        T::DtInt64 => TensorProto {
+        T::I64 => TensorProto {
             int64_val: values().map(|x| x as i64).collect(),
             ..empty
         },
-        T::DtUint32 => TensorProto {
+        T::U32 => TensorProto {
             uint32_val: values().map(|x| x as u32).collect(),
             ..empty
         },
-        T::DtUint64 => TensorProto {
+        T::U64 => TensorProto {
             uint64_val: values().map(|x| x as u64).collect(),
             ..empty
         },
-        T::DtBool => TensorProto {
+        T::Bool => TensorProto {
             bool_val: values().map(|x| x != 0.0).collect(),
             ..empty
         },

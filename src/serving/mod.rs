@@ -1,27 +1,35 @@
-//! TensorFlow Serving: what a model takes, how tensors travel, a client for servers of models and such a server.
+//! Model servers: what a model takes, how tensors travel, a client that speaks to any of them, and a server of our own.
 //!
 //! Every gRPC call of the crate is in here. Nothing in here knows jobs, Redis or pictures.
 
 mod client;
+mod conversion;
+mod data_type;
+mod endpoint;
 mod error;
+mod failure;
 #[cfg(any(test, feature = "testing"))]
 mod faults;
-mod half;
+mod metadata_cache;
 mod metrics;
 mod model;
 mod pool;
-pub mod proto;
+mod protocol;
 mod retry;
 mod server;
 mod settings;
+mod signature_json;
 mod tensor;
+#[cfg(any(test, feature = "testing"))]
+pub mod wire;
 
-pub use client::{Client, MetadataCache};
+pub use client::Client;
+pub use data_type::DataType;
+pub use endpoint::Target;
 pub use error::Error;
 #[cfg(any(test, feature = "testing"))]
-pub use faults::{Encoding, Faults, Method, Seen};
+pub use faults::{Encoding, Faults, Method, Seen, SeenInput};
 pub use model::{Input, ModelId, ParseModelIdError, Signature, SignatureError};
-pub use proto::tensorflow::DataType;
 pub use server::{Model, ModelServer, Run};
 pub use settings::ServingSettings;
-pub use tensor::{TensorError, decode, encode};
+pub use tensor::TensorError;

@@ -1,17 +1,9 @@
 //! What is known about a model: its name, what it takes, and how much of it at a time.
 
-use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Display};
 use std::str::FromStr;
 
-use prost::Message;
-use serde::{Deserialize, Deserializer, Serialize};
-
-use super::proto::tensorflow::serving::{GetModelMetadataResponse, SignatureDefMap};
-use super::proto::tensorflow::{DataType, TensorInfo, TensorShapeProto};
-
-/// The only fact about models that servers give.
-pub(super) const SIGNATURE_DEF: &str = "signature_def";
+use super::data_type::DataType;
 
 /// The way to call a model that servers use when none is named.
 pub(super) const DEFAULT_SIGNATURE: &str = "serving_default";
@@ -41,7 +33,7 @@ impl Display for ModelId {
     }
 }
 
-/// A text that names no model.
+/// A text that is not the name of a model.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected name:version such as `NuclearSegmentation:6`, found `{0}`")]
 pub struct ParseModelIdError(String);
@@ -50,20 +42,14 @@ impl FromStr for ModelId {
     type Err = ParseModelIdError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || ParseModelIdError(text.to_owned());
-        let (name, version) = text.split_once(':').ok_or_else(wrong)?;
-        let (name, version) = (name.trim(), version.trim());
-        let version = version
-            .parse()
-            .ok()
-            .filter(|version| *version >= 0)
-            .ok_or_else(wrong)?;
-        if name.is_empty() {
-            Err(wrong())
-        } else {
-            Ok(Self::new(name, version))
-        }
+        parse(text).ok_or_else(|| ParseModelIdError(text.to_owned()))
     }
+}
+
+fn parse(text: &str) -> Option<ModelId> {
+    let (name, version) = text.split_once(':')?;
+    let (name, version) = (name.trim(), version.trim().parse().ok()?);
+    (!name.is_empty() && version >= 0).then(|| ModelId::new(name, version))
 }
 
 /// One tensor that a model takes.
@@ -86,7 +72,7 @@ impl Input {
         Self {
             name: name.to_owned(),
             graph_name,
-            dtype: DataType::DtFloat,
+            dtype: DataType::F32,
             shape: shape.to_vec(),
         }
     }
@@ -127,6 +113,20 @@ pub enum SignatureError {
     Json(#[from] serde_json::Error),
 }
 
+impl SignatureError {
+    pub(super) fn missing(what: &str) -> Self {
+        Self::Missing(what.to_owned())
+    }
+
+    pub(super) fn no_type(input: &str) -> Self {
+        Self::Missing(format!("type of input `{input}`"))
+    }
+
+    pub(super) fn no_shape(input: &str) -> Self {
+        Self::Missing(format!("shape of input `{input}`"))
+    }
+}
+
 impl Signature {
     /// The signature of these inputs, sorted.
     pub fn new(mut inputs: Vec<Input>) -> Self {
@@ -139,48 +139,12 @@ impl Signature {
         self.inputs.iter().find(|input| input.name == name)
     }
 
-    /// Reads a server's answer.
-    ///
-    /// # Errors
-    /// [`SignatureError`] if the answer holds no signature `serving_default` or an input without type or shape.
-    pub(super) fn from_response(
-        response: &GetModelMetadataResponse,
-    ) -> Result<Self, SignatureError> {
-        let missing = |what: &str| SignatureError::Missing(what.to_owned());
-        let fact = response
-            .metadata
-            .get(SIGNATURE_DEF)
-            .ok_or_else(|| missing("`signature_def`"))?;
-        let mut signatures = SignatureDefMap::decode(fact.value.as_slice())?.signature_def;
-        let chosen = signatures
-            .remove(DEFAULT_SIGNATURE)
-            .ok_or_else(|| missing("signature `serving_default`"))?;
-        let inputs = chosen
-            .inputs
-            .into_iter()
-            .map(|(name, info)| Input::from_info(name, info));
-        Ok(Self::new(inputs.collect::<Result<_, _>>()?))
-    }
-
-    /// Reads the text that consumers share: the protobuf-JSON form of the map of inputs.
-    ///
-    /// # Errors
-    /// [`SignatureError`] if it is no such text.
-    pub fn from_json(text: &str) -> Result<Self, SignatureError> {
-        let inputs: BTreeMap<String, InfoJson> = serde_json::from_str(text)?;
-        let inputs = inputs.into_iter().map(|(name, info)| info.into_input(name));
-        Ok(Self::new(inputs.collect::<Result<_, _>>()?))
-    }
-
-    /// The text that consumers share, with sizes as strings:
-    /// `{"image":{"name":"serving_default_image:0","dtype":"DT_FLOAT","tensorShape":{"dim":[{"size":"-1"}]}}}`.
-    pub fn to_json(&self) -> String {
-        let inputs: BTreeMap<&str, _> = self
-            .inputs
-            .iter()
-            .map(|input| (input.name.as_str(), InfoJson::from(input)))
-            .collect();
-        serde_json::to_string(&inputs).expect("strings and numbers always have a JSON form")
+    /// The input that takes the image: the only one, else the one of this name.
+    pub fn image_input(&self, name: Option<&str>) -> Option<&Input> {
+        match self.inputs.as_slice() {
+            [only] => Some(only),
+            _ => self.input(name?),
+        }
     }
 
     /// How many batch entries go into one request, at least 1: `max_batch_size` entries of `min_model_size` pixels a
@@ -209,152 +173,6 @@ impl Signature {
 /// The floor of the exact quotient, where rounding the quotient first might step up to the next whole number.
 fn floor_quotient(dividend: f64, divisor: f64) -> f64 {
     ((dividend - dividend % divisor) / divisor).round()
-}
-
-impl Input {
-    fn from_info(name: String, info: TensorInfo) -> Result<Self, SignatureError> {
-        let dtype = info.dtype();
-        let shape = info
-            .tensor_shape
-            .ok_or_else(|| SignatureError::Missing(format!("shape of input `{name}`")))?;
-        Self::checked(name, info.name, dtype, sizes(&shape))
-    }
-
-    fn checked(
-        name: String,
-        graph_name: String,
-        dtype: DataType,
-        shape: Option<Vec<i64>>,
-    ) -> Result<Self, SignatureError> {
-        if dtype == DataType::DtInvalid {
-            return Err(SignatureError::Missing(format!("type of input `{name}`")));
-        }
-        let shape =
-            shape.ok_or_else(|| SignatureError::Missing(format!("shape of input `{name}`")))?;
-        Ok(Self {
-            name,
-            graph_name,
-            dtype,
-            shape,
-        })
-    }
-
-    /// The form that servers send.
-    pub(super) fn to_info(&self) -> TensorInfo {
-        let tensor_shape = Some(super::tensor::wire_shape(self.shape.iter().copied()));
-        TensorInfo {
-            name: self.graph_name.clone(),
-            dtype: self.dtype.into(),
-            tensor_shape,
-        }
-    }
-}
-
-/// The sizes, unless even their number is free.
-fn sizes(shape: &TensorShapeProto) -> Option<Vec<i64>> {
-    (!shape.unknown_rank).then(|| shape.dim.iter().map(|dim| dim.size).collect())
-}
-
-/// The map of inputs as servers send it.
-pub(super) fn wire_infos(inputs: &[Input]) -> HashMap<String, TensorInfo> {
-    inputs
-        .iter()
-        .map(|input| (input.name.clone(), input.to_info()))
-        .collect()
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct InfoJson {
-    #[serde(default)]
-    name: String,
-    dtype: DataTypeJson,
-    tensor_shape: ShapeJson,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ShapeJson {
-    #[serde(default)]
-    dim: Vec<DimJson>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    unknown_rank: bool,
-}
-
-#[derive(Serialize, Deserialize)]
-struct DimJson {
-    #[serde(default, deserialize_with = "size_from_json")]
-    size: String,
-}
-
-/// An enumeration in protobuf-JSON: readers take the name and the number.
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum DataTypeJson {
-    Name(String),
-    Number(i32),
-}
-
-/// A 64-bit number in protobuf-JSON: readers take strings and numbers.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum SizeJson {
-    Text(String),
-    Number(i64),
-}
-
-fn size_from_json<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    Ok(match SizeJson::deserialize(deserializer)? {
-        SizeJson::Text(text) => text,
-        SizeJson::Number(number) => number.to_string(),
-    })
-}
-
-impl InfoJson {
-    fn into_input(self, name: String) -> Result<Input, SignatureError> {
-        let dtype = match self.dtype {
-            DataTypeJson::Name(word) => DataType::from_str_name(&word),
-            DataTypeJson::Number(number) => DataType::try_from(number).ok(),
-        };
-        let sizes = self.tensor_shape.dim.iter().map(|dim| dim.number());
-        let shape = if self.tensor_shape.unknown_rank {
-            None
-        } else {
-            sizes.collect()
-        };
-        Input::checked(name, self.name, dtype.unwrap_or(DataType::DtInvalid), shape)
-    }
-}
-
-impl DimJson {
-    /// The size; protobuf-JSON leaves a zero out.
-    fn number(&self) -> Option<i64> {
-        if self.size.is_empty() {
-            Some(0)
-        } else {
-            self.size.parse().ok()
-        }
-    }
-}
-
-impl From<&Input> for InfoJson {
-    fn from(input: &Input) -> Self {
-        let dim = input
-            .shape
-            .iter()
-            .map(|size| DimJson {
-                size: size.to_string(),
-            })
-            .collect();
-        Self {
-            name: input.graph_name.clone(),
-            dtype: DataTypeJson::Name(input.dtype.as_str_name().to_owned()),
-            tensor_shape: ShapeJson {
-                dim,
-                unknown_rank: false,
-            },
-        }
-    }
 }
 
 #[cfg(test)]
@@ -397,53 +215,6 @@ mod tests {
                 "{error}"
             );
         }
-    }
-
-    #[test]
-    fn the_cache_text_has_sizes_as_strings_and_sorted_names() {
-        let signature = Signature::new(vec![Input::float("b", &[-1, 2]), Input::float("a", &[-1])]);
-        let expected = concat!(
-            r#"{"a":{"name":"serving_default_a:0","dtype":"DT_FLOAT","tensorShape":{"dim":[{"size":"-1"}]}},"#,
-            r#""b":{"name":"serving_default_b:0","dtype":"DT_FLOAT","tensorShape":{"dim":[{"size":"-1"},{"size":"2"}]}}}"#,
-        );
-        assert_eq!(signature.to_json(), expected);
-        assert_eq!(
-            Signature::from_json(expected).expect("our own text"),
-            signature
-        );
-    }
-
-    #[test]
-    fn every_form_that_protobuf_json_allows_is_read() {
-        let text = r#"{"x": {"dtype": 19, "tensorShape": {"dim": [{"size": -1, "name": "n"}, {}, {"size": "3"}]}}}"#;
-        let signature = Signature::from_json(text).expect("legal protobuf-JSON");
-        let input = signature.input("x").expect("the only input");
-        assert_eq!(
-            (input.dtype, input.shape.as_slice()),
-            (DataType::DtHalf, [-1, 0, 3].as_slice())
-        );
-    }
-
-    #[test]
-    fn a_cached_text_without_type_or_shape_is_refused() {
-        for text in [
-            "",
-            "[]",
-            r#"{"x": {"dtype": "DT_FLOAT"}}"#,
-            r#"{"x": {"tensorShape": {"dim": []}}}"#,
-            r#"{"x": {"dtype": "DT_FLOTE", "tensorShape": {"dim": []}}}"#,
-            r#"{"x": {"dtype": "DT_FLOAT", "tensorShape": {"dim": [{"size": "many"}]}}}"#,
-            r#"{"x": {"dtype": "DT_FLOAT", "tensorShape": {"unknownRank": true}}}"#,
-        ] {
-            assert!(Signature::from_json(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn an_answer_without_the_default_signature_says_what_is_missing() {
-        let error =
-            Signature::from_response(&GetModelMetadataResponse::default()).expect_err("empty");
-        assert_eq!(error.to_string(), "the metadata has no `signature_def`");
     }
 
     #[test]

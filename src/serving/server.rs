@@ -15,20 +15,23 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
+use super::data_type::DataType;
 #[cfg(any(test, feature = "testing"))]
 use super::faults::{Faults, Method};
-use super::model::{DEFAULT_SIGNATURE, Input, ModelId, SIGNATURE_DEF, wire_infos};
-use super::proto::tensorflow::serving::get_model_metadata_response::Fact;
-use super::proto::tensorflow::serving::model_spec::VersionChoice;
-use super::proto::tensorflow::serving::prediction_service_server::{
+use super::model::{DEFAULT_SIGNATURE, Input, ModelId};
+use super::protocol::tf_serving::data_type::from_wire;
+use super::protocol::tf_serving::proto::tensorflow::serving::get_model_metadata_response::Fact;
+use super::protocol::tf_serving::proto::tensorflow::serving::model_spec::VersionChoice;
+use super::protocol::tf_serving::proto::tensorflow::serving::prediction_service_server::{
     PredictionService, PredictionServiceServer,
 };
-use super::proto::tensorflow::serving::{
+use super::protocol::tf_serving::proto::tensorflow::serving::{
     GetModelMetadataRequest, GetModelMetadataResponse, ModelSpec, PredictRequest, PredictResponse,
     SignatureDefMap,
 };
-use super::proto::tensorflow::{SignatureDef, TensorProto};
-use super::tensor::{decode, encode};
+use super::protocol::tf_serving::proto::tensorflow::{SignatureDef, TensorProto};
+use super::protocol::tf_serving::signature::{SIGNATURE_DEF, wire_infos};
+use super::protocol::tf_serving::tensor::{decode, encode};
 
 /// Bytes that may be under way to the server.
 const WINDOW: u32 = 16 << 20;
@@ -133,7 +136,7 @@ async fn serve(listener: TcpListener, service: Service, stopping: CancellationTo
         tokio::time::sleep(STOP_GRACE).await;
     };
     tokio::select! {
-        outcome = serving => if let Err(error) = outcome { tracing::error!(%error, "the model server broke down") },
+        outcome = serving => if let Err(error) = outcome { tracing::error!(%error, "model server failed") },
         () = too_long => {}
     }
 }
@@ -168,7 +171,7 @@ impl PredictionService for Service {
         let wanted = |name: &String| output_filter.is_empty() || output_filter.contains(name);
         let wanted = outputs.into_iter().filter(|(name, _)| wanted(name));
         let outputs = wanted
-            .map(|(name, array)| Ok((name, self.answer(&array)?)))
+            .map(|(name, array)| Ok((name, self.answer(array)?)))
             .collect::<Result<_, Status>>()?;
         Ok(Response::new(PredictResponse {
             outputs,
@@ -189,7 +192,7 @@ impl PredictionService for Service {
         let model = self.find(model_spec.as_ref())?;
         if metadata_field != [SIGNATURE_DEF] {
             return Err(Status::invalid_argument(format!(
-                "metadata {metadata_field:?} are not known"
+                "metadata {metadata_field:?} is not known"
             )));
         }
         let metadata = [(SIGNATURE_DEF.to_owned(), signatures(model))].into();
@@ -236,13 +239,12 @@ impl Service {
         })
     }
 
-    fn answer(&self, array: &ArrayD<f32>) -> Result<TensorProto, Status> {
+    fn answer(&self, array: ArrayD<f32>) -> Result<TensorProto, Status> {
         #[cfg(any(test, feature = "testing"))]
-        if let Some(tensor) = self.faults.answer(array) {
+        if let Some(tensor) = self.faults.answer(&array) {
             return Ok(tensor);
         }
-        encode(&array.view(), super::DataType::DtFloat)
-            .map_err(|error| Status::internal(error.to_string()))
+        encode(array, DataType::F32).map_err(|error| Status::internal(error.to_string()))
     }
 }
 
@@ -252,23 +254,25 @@ fn decode_inputs(
 ) -> Result<Vec<(String, ArrayD<f32>)>, Status> {
     let mut inputs = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
-        let dtype = tensor.dtype();
+        let dtype = from_wire(tensor.dtype());
         let array = decode(tensor)
             .map_err(|error| Status::invalid_argument(format!("input `{name}`: {error}")))?;
         let known = model.inputs.iter().find(|input| input.name == name);
-        if !known.is_some_and(|input| input.dtype == dtype && fits(&input.shape, array.shape())) {
-            let found = (dtype.as_str_name(), array.shape());
+        let fits = known
+            .is_some_and(|input| Some(input.dtype) == dtype && fits(&input.shape, array.shape()));
+        if !fits {
             return Err(Status::invalid_argument(format!(
-                "input `{name}` is {found:?}, wanted is {known:?}"
+                "expected {known:?}, found `{name}` of type {dtype:?} and shape {:?}",
+                array.shape()
             )));
         }
         inputs.push((name, array));
     }
     if inputs.len() != model.inputs.len() {
         return Err(Status::invalid_argument(format!(
-            "{} inputs, wanted are {:?}",
-            inputs.len(),
-            model.inputs
+            "expected {:?}, found {} inputs",
+            model.inputs,
+            inputs.len()
         )));
     }
     inputs.sort_by(|a, b| a.0.cmp(&b.0));

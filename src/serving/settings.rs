@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tonic::transport::{Certificate, ClientTlsConfig};
 
-use super::pool;
+use super::endpoint::Target;
 use crate::settings::Reader;
 
 /// Settings of the model server's client.
@@ -98,16 +98,25 @@ impl ServingSettings {
         settings
     }
 
+    /// The server that the settings name.
+    pub(super) fn target(&self) -> Target {
+        Target {
+            host: self.host.clone(),
+            port: self.port,
+            tls: self.tls.clone(),
+        }
+    }
+
     /// Finds out now what would otherwise fail at the first connection.
     fn check(&self, reader: &mut Reader<'_>) {
-        if let Err(error) = pool::origin(self) {
+        let target = self.target();
+        let local = SocketAddr::from(([127, 0, 0, 1], self.port));
+        if let Err(error) = target.origin() {
             reader.problem(
                 "TF_HOST",
                 format!("`{}` cannot be used: {error}", self.host),
             );
-        } else if let Err(error) =
-            pool::endpoint(self, SocketAddr::from(([127, 0, 0, 1], self.port)))
-        {
+        } else if let Err(error) = target.endpoint(local, self.deadline) {
             reader.problem("TF_CA_FILE", format!("cannot be used: {error}"));
         }
     }

@@ -1,11 +1,10 @@
-//! Arrays as tensors on the wire and back. Bytes from the network never make it panic.
+//! Arrays as the tensors of any protocol, and back. Bytes from the network never make it panic.
 
 use bytes::Bytes;
+use half::{bf16, f16};
 use ndarray::{ArrayD, ArrayViewD, IxDyn};
 
-use super::half::{bfloat16_from_f32, f32_from_bfloat16, f32_from_half, half_from_f32};
-use super::proto::tensorflow::tensor_shape_proto::Dim;
-use super::proto::tensorflow::{DataType, TensorProto, TensorShapeProto};
+use super::data_type::DataType;
 
 /// The largest tensor that is read: 2 GiB of float32. A few bytes on the wire can stand for any number of elements.
 const MAX_ELEMENTS: usize = 1 << 29;
@@ -30,98 +29,146 @@ pub enum TensorError {
     },
 }
 
-/// The tensor of this type with these elements, as little-endian bytes in row-major order.
-///
-/// Integers are cut off towards zero and saturate, NaN becomes 0; 16-bit floats are rounded to the nearest; everything
-/// but 0 is true.
-///
-/// # Errors
-/// [`TensorError::Type`] for types that are no numbers, [`TensorError::Shape`] for more elements than anyone would read.
-pub fn encode(array: &ArrayViewD<'_, f32>, dtype: DataType) -> Result<TensorProto, TensorError> {
-    let shape = wire_shape(array.shape().iter().map(|size| *size as i64));
-    if array.len() > MAX_ELEMENTS {
-        return Err(TensorError::Shape(
-            shape.dim.iter().map(|dim| dim.size).collect(),
-        ));
-    }
-    let tensor_content = content(array, dtype)?;
-    Ok(TensorProto {
-        dtype: dtype.into(),
-        tensor_shape: Some(shape),
-        tensor_content,
-        ..TensorProto::default()
-    })
+/// A tensor between an array and a message.
+#[derive(Clone, Debug)]
+pub(super) struct Tensor {
+    /// Type of the elements.
+    pub(super) dtype: DataType,
+    /// Sizes, outermost first.
+    pub(super) shape: Vec<i64>,
+    /// The elements in row-major order.
+    pub(super) elements: Elements,
 }
 
-/// The elements of a tensor of any numeric type as float32, whichever field holds them.
-///
-/// A list shorter than the shape asks for goes on with its last value, an empty one means zeros.
-///
-/// # Errors
-/// [`TensorError`] if the type is no number, or if shape and elements do not fit each other.
-pub fn decode(tensor: TensorProto) -> Result<ArrayD<f32>, TensorError> {
-    let shape = array_shape(tensor.tensor_shape.as_ref())?;
-    let count = shape.iter().product();
-    let values = if tensor.tensor_content.is_empty() {
-        fit(listed(tensor)?, count)
-    } else {
-        contained(&tensor.tensor_content, dtype_of(&tensor)?, count)?
-    };
-    let found = values
-        .as_ref()
-        .map_or_else(|found| found.clone(), |values| values.len().to_string());
-    let array = values
-        .ok()
-        .and_then(|values| ArrayD::from_shape_vec(IxDyn(&shape), values).ok());
-    array.ok_or(TensorError::Count { shape, found })
+/// The elements of a tensor.
+#[derive(Clone, Debug)]
+pub(super) enum Elements {
+    /// Little-endian, one after the other.
+    Packed(Bytes),
+    /// As numbers. Where the list ends early, its last value goes on to the end of the tensor; an empty list means zeros.
+    Listed(Vec<f32>),
 }
 
-/// Sizes as messages carry them.
-pub(super) fn wire_shape(sizes: impl Iterator<Item = i64>) -> TensorShapeProto {
-    let dim = sizes
-        .map(|size| Dim {
-            size,
-            name: String::new(),
+impl Tensor {
+    /// The tensor of this type with these elements, packed.
+    ///
+    /// Integers are cut off towards zero and saturate, NaN becomes 0; 16-bit floats are rounded to the nearest, ties to
+    /// even; everything but 0 is true.
+    ///
+    /// # Errors
+    /// [`TensorError::Type`] for types without numbers, [`TensorError::Shape`] for more elements than anyone would read.
+    pub(super) fn pack(array: ArrayD<f32>, dtype: DataType) -> Result<Self, TensorError> {
+        let shape: Vec<_> = array.shape().iter().map(|size| *size as i64).collect();
+        if array.len() > MAX_ELEMENTS {
+            return Err(TensorError::Shape(shape));
+        }
+        let elements = Elements::Packed(packed(array, dtype)?);
+        Ok(Self {
+            dtype,
+            shape,
+            elements,
         })
-        .collect();
-    TensorShapeProto {
-        dim,
-        unknown_rank: false,
+    }
+
+    /// The elements as float32.
+    ///
+    /// # Errors
+    /// [`TensorError`] if the type has no numbers, or if shape and elements do not fit each other.
+    pub(super) fn unpack(self) -> Result<ArrayD<f32>, TensorError> {
+        let shape = array_shape(&self.shape)?;
+        let count = shape.iter().product();
+        let values = match self.elements {
+            Elements::Packed(bytes) => unpacked(&bytes, self.dtype, count)?,
+            Elements::Listed(values) => filled_up(values, count),
+        };
+        match values {
+            Ok(values) => ArrayD::from_shape_vec(IxDyn(&shape), values).map_err(|error| {
+                let found = error.to_string();
+                TensorError::Count { shape, found }
+            }),
+            Err(found) => Err(TensorError::Count { shape, found }),
+        }
+    }
+
+    /// How many bytes [`Self::unpack`] has to write: none for a list that is complete.
+    pub(super) fn bytes_to_unpack(&self) -> usize {
+        match &self.elements {
+            Elements::Packed(bytes) => bytes.len(),
+            Elements::Listed(values) => {
+                let count = array_shape(&self.shape).map_or(0, |shape| shape.iter().product());
+                count.saturating_sub(values.len()) * size_of::<f32>()
+            }
+        }
     }
 }
 
-/// The type of a message's elements.
-fn dtype_of(tensor: &TensorProto) -> Result<DataType, TensorError> {
-    DataType::try_from(tensor.dtype)
-        .map_err(|_| TensorError::Type(format!("number {}", tensor.dtype)))
+/// How many bytes [`Tensor::pack`] has to write: none for an array that can go out as it is.
+pub(super) fn bytes_to_pack(array: &ArrayD<f32>, dtype: DataType) -> usize {
+    if goes_out_as_it_is(array, dtype) {
+        0
+    } else {
+        array.len() * size_of::<f32>()
+    }
 }
 
-fn no_number(dtype: DataType) -> TensorError {
-    TensorError::Type(dtype.as_str_name().to_owned())
-}
-
-fn content(array: &ArrayViewD<'_, f32>, dtype: DataType) -> Result<Bytes, TensorError> {
-    use DataType as T;
-    Ok(match dtype {
-        T::DtFloat => pack(array, f32::to_le_bytes),
-        T::DtDouble => pack(array, |x| f64::from(x).to_le_bytes()),
-        T::DtHalf => pack(array, |x| half_from_f32(x).to_le_bytes()),
-        T::DtBfloat16 => pack(array, |x| bfloat16_from_f32(x).to_le_bytes()),
-        T::DtInt8 => pack(array, |x| (x as i8).to_le_bytes()),
-        T::DtInt16 => pack(array, |x| (x as i16).to_le_bytes()),
-        T::DtInt32 => pack(array, |x| (x as i32).to_le_bytes()),
-        T::DtInt64 => pack(array, |x| (x as i64).to_le_bytes()),
-        T::DtUint8 => pack(array, |x| [x as u8]),
-        T::DtUint16 => pack(array, |x| (x as u16).to_le_bytes()),
-        T::DtUint32 => pack(array, |x| (x as u32).to_le_bytes()),
-        T::DtUint64 => pack(array, |x| (x as u64).to_le_bytes()),
-        T::DtBool => pack(array, |x| [u8::from(x != 0.0)]),
-        _ => return Err(no_number(dtype)),
+/// The error about a type without numbers.
+pub(super) fn no_numbers(dtype: DataType) -> TensorError {
+    TensorError::Type(match dtype {
+        DataType::Other(name) => name.to_owned(),
+        numeric => format!("{numeric:?}"),
     })
+}
+
+fn packed(array: ArrayD<f32>, dtype: DataType) -> Result<Bytes, TensorError> {
+    use DataType as T;
+    if goes_out_as_it_is(&array, dtype) {
+        return Ok(own_memory(array));
+    }
+    let array = array.view();
+    Ok(match dtype {
+        T::F32 => pack(array, f32::to_le_bytes),
+        T::F64 => pack(array, |x| f64::from(x).to_le_bytes()),
+        T::F16 => pack(array, |x| f16::from_f32(x).to_le_bytes()),
+        T::Bf16 => pack(array, |x| bf16::from_f32(x).to_le_bytes()),
+        T::I8 => pack(array, |x| (x as i8).to_le_bytes()),
+        T::I16 => pack(array, |x| (x as i16).to_le_bytes()),
+        T::I32 => pack(array, |x| (x as i32).to_le_bytes()),
+        T::I64 => pack(array, |x| (x as i64).to_le_bytes()),
+        T::U8 => pack(array, |x| [x as u8]),
+        T::U16 => pack(array, |x| (x as u16).to_le_bytes()),
+        T::U32 => pack(array, |x| (x as u32).to_le_bytes()),
+        T::U64 => pack(array, |x| (x as u64).to_le_bytes()),
+        T::Bool => pack(array, |x| [u8::from(x != 0.0)]),
+        T::Other(_) => return Err(no_numbers(dtype)),
+    })
+}
+
+/// Whether the array's memory already holds what goes over the wire.
+fn goes_out_as_it_is(array: &ArrayD<f32>, dtype: DataType) -> bool {
+    cfg!(target_endian = "little") && dtype == DataType::F32 && array.is_standard_layout()
+}
+
+/// The memory of an array in row-major order as bytes, without a copy.
+fn own_memory(array: ArrayD<f32>) -> Bytes {
+    let count = array.len();
+    let (values, offset) = array.into_raw_vec_and_offset();
+    // An array that was cut in place begins further back in its memory, and ends before its end.
+    let first = offset.unwrap_or(0);
+    let bytes = first * size_of::<f32>()..(first + count) * size_of::<f32>();
+    Bytes::from_owner(Floats(values)).slice(bytes)
+}
+
+/// Numbers that are read as bytes.
+struct Floats(Vec<f32>);
+
+impl AsRef<[u8]> for Floats {
+    fn as_ref(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.0)
+    }
 }
 
 /// The bytes of all elements, in one pass over the array.
-fn pack<const N: usize>(array: &ArrayViewD<'_, f32>, bytes_of: impl Fn(f32) -> [u8; N]) -> Bytes {
+fn pack<const N: usize>(array: ArrayViewD<'_, f32>, bytes_of: impl Fn(f32) -> [u8; N]) -> Bytes {
     let mut packed = vec![0; array.len() * N];
     let places = packed.as_chunks_mut::<N>().0.iter_mut();
     match array.as_slice() {
@@ -136,50 +183,47 @@ fn pack<const N: usize>(array: &ArrayViewD<'_, f32>, bytes_of: impl Fn(f32) -> [
 }
 
 /// The shape, if an array of it can be made.
-fn array_shape(shape: Option<&TensorShapeProto>) -> Result<Vec<usize>, TensorError> {
-    let Some(shape) = shape else {
-        return Ok(Vec::new());
-    };
-    let sizes = shape.dim.iter().map(|dim| dim.size);
-    let wrong = || TensorError::Shape(sizes.clone().collect());
-    let array: Vec<usize> = sizes
-        .clone()
-        .map(usize::try_from)
-        .collect::<Result<_, _>>()
-        .map_err(|_| wrong())?;
-    // An empty axis must not hide that the others are absurd: arrays need the product of all others to fit, too.
-    let extent = array
+fn array_shape(sizes: &[i64]) -> Result<Vec<usize>, TensorError> {
+    let shape: Option<Vec<usize>> = sizes
         .iter()
-        .try_fold(1_usize, |product, size| product.checked_mul((*size).max(1)));
-    if shape.unknown_rank || extent.is_none_or(|extent| extent > MAX_ELEMENTS) {
-        Err(wrong())
-    } else {
-        Ok(array)
-    }
+        .map(|size| usize::try_from(*size).ok())
+        .collect();
+    shape
+        .filter(|shape| is_sensible(shape))
+        .ok_or_else(|| TensorError::Shape(sizes.to_vec()))
 }
 
-/// The elements in the bytes; the error is what was found instead.
-fn contained(
+/// Whether there are not too many elements. An empty axis must not hide that the others are absurd: arrays need the
+/// product of all others to fit, too.
+fn is_sensible(shape: &[usize]) -> bool {
+    shape
+        .iter()
+        .try_fold(1_usize, |product, size| product.checked_mul((*size).max(1)))
+        .is_some_and(|extent| extent <= MAX_ELEMENTS)
+}
+
+/// The elements in the bytes; the inner error is what was found instead.
+fn unpacked(
     bytes: &[u8],
     dtype: DataType,
     count: usize,
 ) -> Result<Result<Vec<f32>, String>, TensorError> {
     use DataType as T;
     Ok(match dtype {
-        T::DtFloat => unpack(bytes, count, f32::from_le_bytes),
-        T::DtDouble => unpack(bytes, count, |x| f64::from_le_bytes(x) as f32),
-        T::DtHalf => unpack(bytes, count, |x| f32_from_half(u16::from_le_bytes(x))),
-        T::DtBfloat16 => unpack(bytes, count, |x| f32_from_bfloat16(u16::from_le_bytes(x))),
-        T::DtInt8 => unpack(bytes, count, |x| f32::from(i8::from_le_bytes(x))),
-        T::DtInt16 => unpack(bytes, count, |x| f32::from(i16::from_le_bytes(x))),
-        T::DtInt32 => unpack(bytes, count, |x| i32::from_le_bytes(x) as f32),
-        T::DtInt64 => unpack(bytes, count, |x| i64::from_le_bytes(x) as f32),
-        T::DtUint8 => unpack(bytes, count, |[x]| f32::from(x)),
-        T::DtUint16 => unpack(bytes, count, |x| f32::from(u16::from_le_bytes(x))),
-        T::DtUint32 => unpack(bytes, count, |x| u32::from_le_bytes(x) as f32),
-        T::DtUint64 => unpack(bytes, count, |x| u64::from_le_bytes(x) as f32),
-        T::DtBool => unpack(bytes, count, |[x]| f32::from(u8::from(x != 0))),
-        _ => return Err(no_number(dtype)),
+        T::F32 => unpack(bytes, count, f32::from_le_bytes),
+        T::F64 => unpack(bytes, count, |x| f64::from_le_bytes(x) as f32),
+        T::F16 => unpack(bytes, count, |x| f16::from_le_bytes(x).to_f32()),
+        T::Bf16 => unpack(bytes, count, |x| bf16::from_le_bytes(x).to_f32()),
+        T::I8 => unpack(bytes, count, |x| f32::from(i8::from_le_bytes(x))),
+        T::I16 => unpack(bytes, count, |x| f32::from(i16::from_le_bytes(x))),
+        T::I32 => unpack(bytes, count, |x| i32::from_le_bytes(x) as f32),
+        T::I64 => unpack(bytes, count, |x| i64::from_le_bytes(x) as f32),
+        T::U8 => unpack(bytes, count, |[x]| f32::from(x)),
+        T::U16 => unpack(bytes, count, |x| f32::from(u16::from_le_bytes(x))),
+        T::U32 => unpack(bytes, count, |x| u32::from_le_bytes(x) as f32),
+        T::U64 => unpack(bytes, count, |x| u64::from_le_bytes(x) as f32),
+        T::Bool => unpack(bytes, count, |[x]| f32::from(u8::from(x != 0))),
+        T::Other(_) => return Err(no_numbers(dtype)),
     })
 }
 
@@ -195,32 +239,8 @@ fn unpack<const N: usize>(
     Ok(elements.iter().map(|element| number_of(*element)).collect())
 }
 
-/// The elements in the list of the type.
-fn listed(tensor: TensorProto) -> Result<Vec<f32>, TensorError> {
-    use DataType as T;
-    let dtype = dtype_of(&tensor)?;
-    Ok(match dtype {
-        T::DtFloat => tensor.float_val,
-        T::DtDouble => cast(&tensor.double_val, |x| x as f32),
-        T::DtHalf => cast(&tensor.half_val, |x| f32_from_half(x as u16)),
-        T::DtBfloat16 => cast(&tensor.half_val, |x| f32_from_bfloat16(x as u16)),
-        T::DtInt8 | T::DtInt16 | T::DtInt32 | T::DtUint8 | T::DtUint16 => {
-            cast(&tensor.int_val, |x| x as f32)
-        }
-        T::DtInt64 => cast(&tensor.int64_val, |x| x as f32),
-        T::DtUint32 => cast(&tensor.uint32_val, |x| x as f32),
-        T::DtUint64 => cast(&tensor.uint64_val, |x| x as f32),
-        T::DtBool => cast(&tensor.bool_val, |x| f32::from(u8::from(x))),
-        _ => return Err(no_number(dtype)),
-    })
-}
-
-fn cast<T: Copy>(values: &[T], number_of: impl Fn(T) -> f32) -> Vec<f32> {
-    values.iter().map(|value| number_of(*value)).collect()
-}
-
 /// The list filled up with its last value; the error is what was found instead.
-fn fit(mut values: Vec<f32>, count: usize) -> Result<Vec<f32>, String> {
+fn filled_up(mut values: Vec<f32>, count: usize) -> Result<Vec<f32>, String> {
     if values.len() > count {
         return Err(values.len().to_string());
     }
@@ -234,212 +254,187 @@ mod tests {
     use super::*;
     use ndarray::{Array1, Array3, Axis, Slice, arr0};
     use proptest::prelude::*;
-    use prost::Message;
 
     const NUMERIC: [DataType; 13] = [
-        DataType::DtFloat,
-        DataType::DtDouble,
-        DataType::DtHalf,
-        DataType::DtBfloat16,
-        DataType::DtInt8,
-        DataType::DtInt16,
-        DataType::DtInt32,
-        DataType::DtInt64,
-        DataType::DtUint8,
-        DataType::DtUint16,
-        DataType::DtUint32,
-        DataType::DtUint64,
-        DataType::DtBool,
+        DataType::F32,
+        DataType::F64,
+        DataType::F16,
+        DataType::Bf16,
+        DataType::I8,
+        DataType::I16,
+        DataType::I32,
+        DataType::I64,
+        DataType::U8,
+        DataType::U16,
+        DataType::U32,
+        DataType::U64,
+        DataType::Bool,
     ];
 
-    fn tensor(dtype: DataType, sizes: &[i64]) -> TensorProto {
-        let tensor_shape = Some(wire_shape(sizes.iter().copied()));
-        TensorProto {
-            dtype: dtype.into(),
-            tensor_shape,
-            ..TensorProto::default()
+    fn sent(array: ArrayD<f32>, dtype: DataType) -> Vec<u8> {
+        match Tensor::pack(array, dtype).expect("numeric").elements {
+            Elements::Packed(bytes) => bytes.to_vec(),
+            Elements::Listed(_) => panic!("packing gives bytes"),
         }
     }
 
-    fn values(tensor: TensorProto) -> Vec<f32> {
-        decode(tensor)
-            .expect("a good tensor")
-            .into_raw_vec_and_offset()
-            .0
+    fn sent_number(value: f32, dtype: DataType) -> Vec<u8> {
+        sent(arr0(value).into_dyn(), dtype)
     }
 
-    fn sent(value: f32, dtype: DataType) -> Vec<u8> {
-        encode(&arr0(value).into_dyn().view(), dtype)
-            .expect("numeric")
-            .tensor_content
-            .to_vec()
+    fn received(bytes: &[u8], dtype: DataType, shape: &[i64]) -> Result<ArrayD<f32>, TensorError> {
+        Tensor {
+            dtype,
+            shape: shape.to_vec(),
+            elements: Elements::Packed(bytes.to_vec().into()),
+        }
+        .unpack()
+    }
+
+    fn list(values: &[f32], shape: &[i64]) -> Tensor {
+        Tensor {
+            dtype: DataType::F32,
+            shape: shape.to_vec(),
+            elements: Elements::Listed(values.to_vec()),
+        }
+    }
+
+    fn counting() -> ArrayD<f32> {
+        Array3::from_shape_fn((2, 3, 4), |(i, j, k)| (100 * i + 10 * j + k) as f32).into_dyn()
     }
 
     #[test]
     fn every_numeric_type_carries_small_whole_numbers_both_ways() {
-        let array =
-            Array3::from_shape_fn((2, 3, 4), |(i, j, k)| ((i + j + k) % 2) as f32).into_dyn();
+        let array = counting().mapv(|value| value % 2.0);
         for dtype in NUMERIC {
-            let tensor = encode(&array.view(), dtype).expect("numeric");
-            assert_eq!(decode(tensor).expect("our own"), array, "{dtype:?}");
+            let tensor = Tensor::pack(array.clone(), dtype).expect("numeric");
+            assert_eq!(tensor.unpack().expect("our own"), array, "{dtype:?}");
         }
     }
 
     #[test]
     fn bytes_are_little_endian_and_half_precision_is_real() {
-        assert_eq!(sent(1.5, DataType::DtFloat), 1.5_f32.to_le_bytes());
-        assert_eq!(sent(1.0, DataType::DtHalf), [0x00, 0x3c]);
-        assert_eq!(sent(258.0, DataType::DtInt32), [2, 1, 0, 0]);
+        assert_eq!(sent_number(1.5, DataType::F32), 1.5_f32.to_le_bytes());
+        assert_eq!(sent_number(1.0, DataType::F16), [0x00, 0x3c]);
+        assert_eq!(sent_number(258.0, DataType::I32), [2, 1, 0, 0]);
     }
 
     #[test]
     fn integers_saturate() {
-        assert_eq!(sent(300.0, DataType::DtUint8), [255]);
-        assert_eq!(sent(-3.7, DataType::DtUint8), [0]);
-        assert_eq!(sent(-200.0, DataType::DtInt8), [0x80]);
-        assert_eq!(sent(3.7, DataType::DtInt8), [3]);
-        assert_eq!(sent(f32::NAN, DataType::DtInt16), [0, 0]);
-        assert_eq!(sent(1e30, DataType::DtInt64), i64::MAX.to_le_bytes());
+        assert_eq!(sent_number(300.0, DataType::U8), [255]);
+        assert_eq!(sent_number(-3.7, DataType::U8), [0]);
+        assert_eq!(sent_number(-200.0, DataType::I8), [0x80]);
+        assert_eq!(sent_number(3.7, DataType::I8), [3]);
+        assert_eq!(sent_number(f32::NAN, DataType::I16), [0, 0]);
+        assert_eq!(sent_number(1e30, DataType::I64), i64::MAX.to_le_bytes());
     }
 
     #[test]
-    fn a_view_that_is_not_contiguous_is_sent_in_row_major_order() {
-        let array =
-            Array3::from_shape_fn((2, 3, 4), |(i, j, k)| (100 * i + 10 * j + k) as f32).into_dyn();
-        let turned = array.view().permuted_axes(vec![2, 0, 1]);
-        let cut = turned.slice_axis(Axis(0), Slice::from(1..3));
-        let tensor = encode(&cut, DataType::DtFloat).expect("numeric");
-        assert_eq!(decode(tensor).expect("our own"), cut);
+    fn sixteen_bit_floats_are_rounded_to_even_and_overflow_to_infinity() {
+        for (value, half, upper) in [
+            (65519.0, 0x7bff_u16, 0x4780_u16),
+            (65520.0, 0x7c00, 0x4780),
+            (f32::NEG_INFINITY, 0xfc00, 0xff80),
+            (f32::MAX, 0x7c00, 0x7f80),
+            (f32::from_bits(0x3f80_8000), 0x3c04, 0x3f80),
+            (f32::from_bits(0x3f81_8000), 0x3c0c, 0x3f82),
+            (5.960_464_5e-8, 0x0001, 0x3380),
+        ] {
+            assert_eq!(sent_number(value, DataType::F16), half.to_le_bytes());
+            assert_eq!(sent_number(value, DataType::Bf16), upper.to_le_bytes());
+        }
     }
 
     #[test]
-    fn texts_and_unknown_types_are_named_in_the_error() {
-        let array = arr0(0.0).into_dyn();
-        let error = encode(&array.view(), DataType::DtString).expect_err("no number");
+    fn every_sixteen_bit_float_survives_the_way_there_and_back() {
+        for bits in 0..=u16::MAX {
+            for dtype in [DataType::F16, DataType::Bf16] {
+                let value = received(&bits.to_le_bytes(), dtype, &[]).expect("a float")[[]];
+                let back = sent_number(value, dtype);
+                if value.is_nan() {
+                    let again = received(&back, dtype, &[]).expect("a float")[[]];
+                    assert!(again.is_nan(), "{bits:#x}");
+                } else {
+                    assert_eq!(back, bits.to_le_bytes(), "{dtype:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_nan_stays_a_nan_of_the_same_sign_and_upper_payload() {
+        // Whose payload has bits in its lower part only: cut off without care, it would become infinite.
+        let faint = [0x7f80_0001_u32, 0xff80_0001, 0x7f80_1fff];
+        for bits in faint {
+            let value = f32::from_bits(bits);
+            for dtype in [DataType::F16, DataType::Bf16] {
+                let back = received(&sent_number(value, dtype), dtype, &[]).expect("a float")[[]];
+                assert!(back.is_nan(), "{bits:#x}");
+                assert_eq!(back.is_sign_negative(), value.is_sign_negative());
+            }
+        }
+        let quiet = f32::from_bits(0x7fda_0000);
+        assert_eq!(sent_number(quiet, DataType::F16), 0x7ed0_u16.to_le_bytes());
+        assert_eq!(sent_number(quiet, DataType::Bf16), 0x7fda_u16.to_le_bytes());
+    }
+
+    #[test]
+    fn an_array_in_any_layout_is_sent_in_row_major_order() {
+        let turned = counting().permuted_axes(vec![2, 0, 1]);
+        let mut cut = counting();
+        cut.slice_axis_inplace(Axis(0), Slice::from(1..2));
+        let mut flipped = counting();
+        flipped.invert_axis(Axis(1));
+        let empty = ArrayD::zeros(vec![0, 3]);
+        for array in [counting(), turned, cut, flipped, empty] {
+            let expected: Vec<u8> = array.iter().flat_map(|x| x.to_le_bytes()).collect();
+            assert_eq!(sent(array, DataType::F32), expected);
+        }
+    }
+
+    #[test]
+    fn a_usual_array_and_a_complete_list_cost_nothing() {
+        assert_eq!(bytes_to_pack(&counting(), DataType::F32), 0);
+        assert_eq!(bytes_to_pack(&counting(), DataType::F16), 96);
+        assert_eq!(
+            bytes_to_pack(&counting().reversed_axes(), DataType::F32),
+            96
+        );
+        assert_eq!(list(&[1.0; 4], &[2, 2]).bytes_to_unpack(), 0);
+        assert_eq!(list(&[1.0], &[2, 2]).bytes_to_unpack(), 12);
+        assert_eq!(list(&[1.0], &[-1, 2]).bytes_to_unpack(), 0);
+    }
+
+    #[test]
+    fn types_without_numbers_are_named_in_the_error() {
+        let text = DataType::Other("DT_STRING");
+        let error = Tensor::pack(arr0(0.0).into_dyn(), text).expect_err("no number");
         assert_eq!(
             error.to_string(),
             "elements of type DT_STRING cannot be turned into numbers"
         );
-        assert!(
-            decode(TensorProto {
-                dtype: 999,
-                ..TensorProto::default()
-            })
-            .is_err()
-        );
-        assert!(decode(tensor(DataType::DtInvalid, &[])).is_err());
-        assert!(decode(tensor(DataType::DtComplex64, &[2])).is_err());
-    }
-
-    #[test]
-    fn every_list_is_read() {
-        let of = |dtype| tensor(dtype, &[2]);
-        let lists = [
-            TensorProto {
-                float_val: vec![1.0, 2.0],
-                ..of(DataType::DtFloat)
-            },
-            TensorProto {
-                double_val: vec![1.0, 2.0],
-                ..of(DataType::DtDouble)
-            },
-            TensorProto {
-                half_val: vec![0x3c00, 0x4000],
-                ..of(DataType::DtHalf)
-            },
-            TensorProto {
-                half_val: vec![0x3f80, 0x4000],
-                ..of(DataType::DtBfloat16)
-            },
-            TensorProto {
-                int_val: vec![1, 2],
-                ..of(DataType::DtInt8)
-            },
-            TensorProto {
-                int_val: vec![1, 2],
-                ..of(DataType::DtInt16)
-            },
-            TensorProto {
-                int_val: vec![1, 2],
-                ..of(DataType::DtInt32)
-            },
-            TensorProto {
-                int_val: vec![1, 2],
-                ..of(DataType::DtUint8)
-            },
-            TensorProto {
-                int_val: vec![1, 2],
-                ..of(DataType::DtUint16)
-            },
-            TensorProto {
-                int64_val: vec![1, 2],
-                ..of(DataType::DtInt64)
-            },
-            TensorProto {
-                uint32_val: vec![1, 2],
-                ..of(DataType::DtUint32)
-            },
-            TensorProto {
-                uint64_val: vec![1, 2],
-                ..of(DataType::DtUint64)
-            },
-        ];
-        for list in lists {
-            let dtype = list.dtype();
-            assert_eq!(values(list), [1.0, 2.0], "{dtype:?}");
-        }
-        assert_eq!(
-            values(TensorProto {
-                bool_val: vec![true, false],
-                ..of(DataType::DtBool)
-            }),
-            [1.0, 0.0]
-        );
+        assert_eq!(received(&[0; 4], text, &[1]).expect_err("text"), error);
     }
 
     #[test]
     fn a_short_list_goes_on_with_its_last_value() {
-        let short = |float_val| TensorProto {
-            float_val,
-            ..tensor(DataType::DtFloat, &[2, 2])
-        };
-        assert_eq!(values(short(vec![7.0])), [7.0; 4]);
-        assert_eq!(values(short(vec![1.0, 2.0])), [1.0, 2.0, 2.0, 2.0]);
-        assert_eq!(values(short(vec![])), [0.0; 4]);
-    }
-
-    #[test]
-    fn a_single_number_stays_a_tensor() {
-        let one = TensorProto {
-            float_val: vec![0.5],
-            ..tensor(DataType::DtFloat, &[1])
-        };
-        assert_eq!(decode(one).expect("good").shape(), [1]);
-        let scalar = TensorProto {
-            dtype: 1,
-            float_val: vec![0.5],
-            ..TensorProto::default()
-        };
-        assert_eq!(decode(scalar).expect("good").ndim(), 0);
+        for (short, full) in [
+            (&[7.0][..], [7.0; 4]),
+            (&[1.0, 2.0], [1.0, 2.0, 2.0, 2.0]),
+            (&[], [0.0; 4]),
+        ] {
+            let array = list(short, &[2, 2]).unpack().expect("it is filled up");
+            assert_eq!(array.into_raw_vec_and_offset().0, full);
+        }
     }
 
     #[test]
     fn shapes_that_do_not_fit_are_errors() {
-        let long = TensorProto {
-            float_val: vec![0.0; 5],
-            ..tensor(DataType::DtFloat, &[2, 2])
-        };
+        let error = list(&[0.0; 5], &[2, 2]).unpack().expect_err("too long");
+        assert_eq!(error.to_string(), "5 elements do not fill the shape [2, 2]");
+        let error = received(&[0; 15], DataType::F32, &[2, 2]).expect_err("no whole elements");
         assert_eq!(
-            decode(long).expect_err("too long").to_string(),
-            "5 elements do not fill the shape [2, 2]"
-        );
-        let odd = TensorProto {
-            tensor_content: vec![0; 15].into(),
-            ..tensor(DataType::DtFloat, &[2, 2])
-        };
-        let error = decode(odd).expect_err("no whole elements").to_string();
-        assert_eq!(
-            error,
+            error.to_string(),
             "15 bytes of 4-byte elements do not fill the shape [2, 2]"
         );
         for sizes in [
@@ -448,40 +443,36 @@ mod tests {
             &[1 << 40],
             &[0, i64::MAX, i64::MAX],
         ] {
-            assert!(
-                matches!(
-                    decode(tensor(DataType::DtFloat, sizes)),
-                    Err(TensorError::Shape(_))
-                ),
-                "{sizes:?}"
+            assert_eq!(
+                list(&[], sizes).unpack(),
+                Err(TensorError::Shape(sizes.to_vec()))
             );
         }
     }
 
     #[test]
     fn empty_tensors_are_tensors() {
-        let array = decode(tensor(DataType::DtFloat, &[0, 256, 256, 1])).expect("good");
+        let array = list(&[], &[0, 256, 256, 1]).unpack().expect("good");
         assert_eq!(array.shape(), [0, 256, 256, 1]);
     }
 
     proptest! {
         #[test]
         fn floats_arrive_bit_for_bit(list in proptest::collection::vec(any::<f32>(), 0..50)) {
-            let array = Array1::from(list.clone()).into_dyn();
-            let wire = encode(&array.view(), DataType::DtFloat).expect("numeric").encode_to_vec();
-            let back = values(TensorProto::decode(wire.as_slice()).expect("our own"));
+            let tensor = Tensor::pack(Array1::from(list.clone()).into_dyn(), DataType::F32).expect("numeric");
+            let back = tensor.unpack().expect("our own");
             prop_assert!(back.iter().map(|x| x.to_bits()).eq(list.iter().map(|x| x.to_bits())));
         }
 
         #[test]
-        fn no_message_makes_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), dtype in 0..34, size in -2_i64..9) {
-            if let Ok(message) = TensorProto::decode(bytes.as_slice()) {
-                let _ = decode(message);
-            }
-            let whole = bytes.clone().into();
-            let _ = decode(TensorProto { dtype, tensor_content: whole, ..tensor(DataType::DtFloat, &[size, 2]) });
-            let int_val = bytes.iter().map(|x| i32::from(*x)).collect();
-            let _ = decode(TensorProto { dtype, int_val, ..tensor(DataType::DtFloat, &[size]) });
+        fn no_bytes_make_it_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..200),
+            dtype in proptest::sample::select(NUMERIC.to_vec()),
+            size in -2_i64..9,
+        ) {
+            let _ = received(&bytes, dtype, &[size, 2]);
+            let values: Vec<f32> = bytes.iter().map(|x| f32::from(*x)).collect();
+            let _ = list(&values, &[size]).unpack();
         }
     }
 }

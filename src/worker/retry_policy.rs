@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::backoff::{Backoff, Jitter};
 use crate::error_class::ErrorClass;
 use crate::job::StepLimits;
 use crate::settings::Reader;
@@ -90,17 +91,17 @@ impl RetryPolicy {
     }
 
     /// A delay before the next attempt, after so many have failed: at random, so that jobs that failed together do not come
-    /// back together.
+    /// back together. The first crash may have any cause, so the job is served next.
     pub(crate) fn delay(&self, class: ErrorClass, failed: u64) -> Duration {
         if class == ErrorClass::Crash && failed == 1 {
             return Duration::ZERO;
         }
-        let doubled = 1_u32
-            .checked_shl(u32::try_from(failed - 1).unwrap_or(u32::MAX))
-            .unwrap_or(u32::MAX);
-        self.base_delay
-            .saturating_mul(doubled.min(LONGEST_DELAY))
-            .mul_f64(fastrand::f64())
+        let backoff = Backoff {
+            first: self.base_delay,
+            cap: self.base_delay.saturating_mul(LONGEST_DELAY),
+            jitter: Jitter::Full,
+        };
+        backoff.delay(u32::try_from(failed - 1).unwrap_or(u32::MAX))
     }
 }
 

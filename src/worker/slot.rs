@@ -83,7 +83,7 @@ impl Worker {
 
     /// Waits until jobs can be worked: the model server is not known to be down, and no job waits for memory.
     async fn until_ready(&self) {
-        self.serving.is_up().await;
+        self.serving.until_up().await;
         self.memory.until_free().await;
     }
 

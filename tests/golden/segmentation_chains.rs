@@ -5,7 +5,7 @@
 use bioimage::{AxesError, ModelInput, detect_dimension_order, to_bxyc, validate_model_input};
 use cell_analysis::segmentation::{DeepWatershed, PadMode};
 use ndarray::{Array4, ArrayD, Ix4};
-use redis_consumer::applications::{Application, Compartment, Model, detect};
+use redis_consumer::applications::{Application, Compartment, Model, scale_and_type};
 use redis_consumer::serving::{Client, Input, Method, ModelServer, ServingSettings, Signature};
 use redis_consumer::settings::{Env, Reader};
 use serde_json::{Value, json};
@@ -86,7 +86,7 @@ async fn predict_cells(case: &Case, mut application: Application) -> Result<(), 
         .collect();
     let mut shapes: Vec<_> = calls
         .into_iter()
-        .map(|seen| seen.inputs[0].2.clone())
+        .map(|seen| seen.inputs[0].shape.clone())
         .collect();
     // Several requests are under way at once: their order of arrival is chance, the last one is the short one.
     shapes.sort_by(|a, b| b.cmp(a));
@@ -136,13 +136,17 @@ fn called_as_wanted(case: &Case, shapes: &[Vec<i64>]) -> Result<(), String> {
 
 async fn predict_scale(case: &Case) -> Result<(), String> {
     let (_server, model) = serve(case).await?;
-    let scale = detect::scale(&model, image(case)?).await.map_err(text)?;
+    let scale = scale_and_type::scale(&model, image(case)?)
+        .await
+        .map_err(text)?;
     agrees_value(case, scale)
 }
 
 async fn predict_label(case: &Case) -> Result<(), String> {
     let (_server, model) = serve(case).await?;
-    let label = detect::label(&model, image(case)?).await.map_err(text)?;
+    let label = scale_and_type::image_type(&model, image(case)?)
+        .await
+        .map_err(text)?;
     agrees_value(case, label as f64)
 }
 
@@ -219,7 +223,7 @@ fn scale_rule(row: &Value) -> Value {
         .map(|&value| f64::from(value as f32))
         .sum::<f64>()
         / outputs.len() as f64;
-    json!({ "mean": mean, "scale": detect::round_scale(mean) })
+    json!({ "mean": mean, "scale": scale_and_type::round_scale(mean) })
 }
 
 fn batch_size(row: &Value) -> Value {

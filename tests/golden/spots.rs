@@ -15,10 +15,9 @@ use ndarray::{Array2, Array4, ArrayD, Axis, Ix4};
 use redis_consumer::applications::spots::cells_of_spots;
 use redis_consumer::applications::{Model, SpotDetection};
 use redis_consumer::consumers::output::ResultName;
-use redis_consumer::serving::{
-    Client, Input, MetadataCache, ModelId, ModelServer, ServingSettings, Signature,
-};
+use redis_consumer::serving::{Client, Input, ModelId, ModelServer, ServingSettings, Signature};
 use redis_consumer::settings::{Env, Reader};
+use redis_consumer::shared_cache::SharedCache;
 use redis_consumer::storage::archive;
 use serde_json::{Value, json};
 
@@ -142,12 +141,12 @@ async fn predict(case: &Case) -> Outcome {
 struct Metadata(String);
 
 #[async_trait::async_trait]
-impl MetadataCache for Metadata {
-    async fn get(&self, _: &ModelId) -> Option<String> {
+impl SharedCache for Metadata {
+    async fn get(&self, _: &str) -> Option<String> {
         Some(self.0.clone())
     }
 
-    async fn put(&self, _: &ModelId, _: &str, _: Duration) {}
+    async fn put(&self, _: &str, _: &str, _: Duration) {}
 }
 
 /// The same points in every image; points of equal scores may come in another order.

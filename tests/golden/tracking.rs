@@ -12,7 +12,7 @@ use cell_analysis::tracking::{
 use ndarray::{
     Array, Array1, Array2, Array3, ArrayD, ArrayView3, ArrayViewD, Axis, Dimension, Ix4,
 };
-use redis_consumer::applications::{TensorModel, Tracked, Tracker};
+use redis_consumer::applications::{TensorModel, Tracked, Tracker, TrackingModels};
 use redis_consumer::consumers::output::ResultName;
 use redis_consumer::serving::{
     Client, Input, Method, Model, ModelId, ModelServer, Seen, ServingSettings, Signature,
@@ -323,7 +323,7 @@ async fn in_batches(case: &Case) -> Outcome {
         let shapes = seen
             .inputs
             .into_iter()
-            .map(|(name, _, shape)| (name, json!(shape)));
+            .map(|input| (input.name, json!(input.shape)));
         Value::Object(shapes.collect())
     });
     same("calls", &calls.collect(), &case.expected_json("calls")?)
@@ -496,7 +496,12 @@ fn traced_step(
             format!("frame {frame} is linked {columns:?}, not {expected_columns:?}").into(),
         );
     }
-    tracks.advance(frame, &columns, probabilities.view(), tracker.division);
+    tracks.advance(
+        frame,
+        &columns,
+        probabilities.view(),
+        tracker.division_threshold,
+    );
     Ok(())
 }
 
@@ -521,8 +526,8 @@ async fn job(case: &Case) -> Outcome {
         let pictures = seen
             .inputs
             .iter()
-            .find(|(name, ..)| name == "encoder_app_input");
-        pictures.map(|(_, _, shape)| json!(shape))
+            .find(|input| input.name == "encoder_app_input");
+        pictures.map(|input| json!(input.shape))
     };
     let encoder_calls: Vec<Value> = seen.iter().filter_map(shape_of).collect();
     same(
@@ -710,10 +715,11 @@ async fn tracked(
         graph_models::inference(&inference, parameters),
     ];
     let (server, client) = serve(models).await?;
-    let [encoder, inference] = [encoder, inference].map(|id| TensorModel::new(&client, &id));
-    let tracked = tracker(case)?
-        .track(&encoder, &inference, raw, labels)
-        .await;
+    let models = TrackingModels {
+        encoder: TensorModel::new(&client, &encoder),
+        inference: TensorModel::new(&client, &inference),
+    };
+    let tracked = tracker(case)?.track(&models, raw, labels).await;
     let tracked = tracked.map_err(|error| Failure::Refused(format!("{error:#}")))?;
     let mut seen = predictions(&server, "Encoder");
     seen.extend(predictions(&server, "Inference"));
@@ -756,7 +762,7 @@ fn tracker(case: &Case) -> Result<Tracker, Failure> {
             birth: number("birth")? as f32,
             death: number("death")? as f32,
         },
-        division: number("division")?,
+        division_threshold: number("division")?,
     })
 }
 

@@ -67,7 +67,7 @@ async fn a_sound_installation_is_found_sound() {
         "master",
         "0 waiting",
         "may be run",
-        "was written",
+        "wrote `output/rc-check.txt`",
         "read again",
     ] {
         assert!(text.contains(part), "`{part}` is not in\n{text}");
@@ -80,7 +80,7 @@ async fn a_sound_installation_is_found_sound() {
         text.contains("warn   model PhaseCytoSegmentation:0"),
         "jobs may do without it\n{text}"
     );
-    assert!(text.ends_with("to think about\n"), "{text}");
+    assert!(text.ends_with("warnings\n"), "{text}");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
 
@@ -195,7 +195,7 @@ async fn a_redis_that_loses_jobs_is_told() {
     assert!(
         lines(&output, "redis")
             .iter()
-            .any(|line| line.contains("it takes no writes")),
+            .any(|line| line.contains("which takes no writes")),
         "{output:?}"
     );
     eventually("nothing was left", || cluster.redis.keys("rc:*").is_empty());

@@ -485,11 +485,11 @@ async fn the_result_is_the_same_in_every_encoding_of_the_answer() {
     let result = || cluster.result(&cluster.wait_done(&cluster.submit(INPUT, &FIELDS)));
     let expected = result();
     for encoding in [
-        Encoding::Content(DataType::DtFloat),
-        Encoding::Listed(DataType::DtFloat),
-        Encoding::Shortened(DataType::DtFloat),
-        Encoding::Content(DataType::DtDouble),
-        Encoding::Listed(DataType::DtDouble),
+        Encoding::Content(DataType::F32),
+        Encoding::Listed(DataType::F32),
+        Encoding::Shortened(DataType::F32),
+        Encoding::Content(DataType::F64),
+        Encoding::Listed(DataType::F64),
     ] {
         cluster.models.faults().answer_as(encoding);
         assert_eq!(result(), expected, "{encoding:?}");

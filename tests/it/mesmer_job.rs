@@ -104,7 +104,7 @@ async fn the_job_chooses_compartment_and_channels_over_the_environment() {
     assert!(
         seen.iter()
             .filter(|seen| seen.method == Method::Predict)
-            .all(|seen| seen.inputs[0].2[3] == 2)
+            .all(|seen| seen.inputs[0].shape[3] == 2)
     );
 }
 

@@ -4,15 +4,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ndarray::{Array4, ArrayD, ArrayViewD};
+use ndarray::{Array4, ArrayD};
 use redis_consumer::applications;
-use redis_consumer::serving::proto::tensorflow::serving::prediction_service_client::PredictionServiceClient;
-use redis_consumer::serving::proto::tensorflow::serving::{ModelSpec, PredictRequest};
+use redis_consumer::serving::wire::encode;
+use redis_consumer::serving::wire::tensorflow::serving::prediction_service_client::PredictionServiceClient;
+use redis_consumer::serving::wire::tensorflow::serving::{ModelSpec, PredictRequest};
 use redis_consumer::serving::{
-    Client, DataType, Encoding, Error, Input, MetadataCache, Method, Model, ModelId, ModelServer,
-    ServingSettings, Signature, encode,
+    Client, DataType, Encoding, Error, Input, Method, Model, ModelId, ModelServer, SeenInput,
+    ServingSettings, Signature,
 };
 use redis_consumer::settings::{Env, Reader};
+use redis_consumer::shared_cache::SharedCache;
 use tonic::Code;
 
 /// A model with the input `image` `[-1, 2, 2, 1]` and two outputs: `b_same` is the image, `a_half` half of it.
@@ -75,7 +77,7 @@ fn image() -> ArrayD<f32> {
 }
 
 async fn predict(client: &Client) -> Result<Vec<(String, ArrayD<f32>)>, Error> {
-    client.predict(&model(), &[("image", image().view())]).await
+    client.predict(&model(), vec![("image", image())]).await
 }
 
 fn is_right(outputs: &[(String, ArrayD<f32>)]) {
@@ -104,7 +106,11 @@ async fn a_model_runs_and_its_outputs_are_sorted_by_name() {
     assert_eq!(methods, [Method::Metadata, Method::Predict]);
     assert_eq!(
         seen[1].inputs,
-        [("image".to_owned(), DataType::DtFloat, vec![1, 2, 2, 1])]
+        [SeenInput {
+            name: "image".to_owned(),
+            dtype: DataType::F32,
+            shape: vec![1, 2, 2, 1],
+        }]
     );
     assert_eq!(seen[1].signature, "");
 }
@@ -212,7 +218,7 @@ async fn version_0_is_sent_and_is_not_the_latest() {
         .await
         .expect("a free port");
     let outputs = client(&server, &[])
-        .predict(&oldest, &[("image", image().view())])
+        .predict(&oldest, vec![("image", image())])
         .await
         .expect("version 0");
     is_right(&outputs);
@@ -238,7 +244,7 @@ async fn a_request_without_version_gets_the_latest() {
         name: "Halves".to_owned(),
         ..ModelSpec::default()
     });
-    let tensor = encode(&image().view(), DataType::DtFloat).expect("numeric");
+    let tensor = encode(image(), DataType::F32).expect("numeric");
     let request = PredictRequest {
         model_spec,
         inputs: [("image".to_owned(), tensor)].into(),
@@ -259,18 +265,18 @@ async fn answers_are_read_in_every_encoding() {
     let server = server().await;
     let client = client(&server, &[]);
     for dtype in [
-        DataType::DtFloat,
-        DataType::DtDouble,
-        DataType::DtHalf,
-        DataType::DtBfloat16,
-        DataType::DtInt8,
-        DataType::DtInt16,
-        DataType::DtInt32,
-        DataType::DtInt64,
-        DataType::DtUint8,
-        DataType::DtUint16,
-        DataType::DtUint32,
-        DataType::DtUint64,
+        DataType::F32,
+        DataType::F64,
+        DataType::F16,
+        DataType::Bf16,
+        DataType::I8,
+        DataType::I16,
+        DataType::I32,
+        DataType::I64,
+        DataType::U8,
+        DataType::U16,
+        DataType::U32,
+        DataType::U64,
     ] {
         for encoding in [
             Encoding::Content(dtype),
@@ -292,10 +298,10 @@ async fn one_value_may_stand_for_a_whole_tensor() {
     let server = server().await;
     server
         .faults()
-        .answer_as(Encoding::Shortened(DataType::DtFloat));
+        .answer_as(Encoding::Shortened(DataType::F32));
     let flat = ArrayD::from_elem(vec![3, 2, 2, 1], 0.5);
     let outputs = client(&server, &[])
-        .predict(&model(), &[("image", flat.view())])
+        .predict(&model(), vec![("image", flat.clone())])
         .await
         .expect("a prediction");
     assert_eq!(outputs[1].1, flat);
@@ -306,7 +312,7 @@ async fn an_answer_that_holds_no_numbers_is_an_error_that_names_the_tensor() {
     let server = server().await;
     server
         .faults()
-        .answer_as(Encoding::Listed(DataType::DtString));
+        .answer_as(Encoding::Listed(DataType::Other("DT_STRING")));
     let error = predict(&client(&server, &[]))
         .await
         .expect_err("text is no picture");
@@ -320,11 +326,10 @@ async fn an_answer_that_holds_no_numbers_is_an_error_that_names_the_tensor() {
 async fn inputs_that_the_model_does_not_have_are_never_sent() {
     let server = server().await;
     let client = client(&server, &[]);
-    let image = image();
     for inputs in [
-        &[][..],
-        &[("picture", image.view())],
-        &[("image", image.view()), ("image", image.view())],
+        vec![],
+        vec![("picture", image())],
+        vec![("image", image()), ("image", image())],
     ] {
         let error = client
             .predict(&model(), inputs)
@@ -338,32 +343,32 @@ async fn inputs_that_the_model_does_not_have_are_never_sent() {
 #[tokio::test]
 async fn inputs_go_out_in_the_type_that_the_model_wants() {
     let mut half = halves(model());
-    half.inputs[0].dtype = DataType::DtHalf;
+    half.inputs[0].dtype = DataType::F16;
     let server = ModelServer::start(0, vec![half])
         .await
         .expect("a free port");
     is_right(&predict(&client(&server, &[])).await.expect("a prediction"));
-    assert_eq!(server.faults().seen()[1].inputs[0].1, DataType::DtHalf);
+    assert_eq!(server.faults().seen()[1].inputs[0].dtype, DataType::F16);
 }
 
 /// A cache that keeps one text and notes what it is asked to keep.
 #[derive(Default)]
 struct Shared {
     kept: Option<String>,
-    put: Mutex<Vec<(ModelId, String, Duration)>>,
+    put: Mutex<Vec<(String, String, Duration)>>,
 }
 
 #[async_trait]
-impl MetadataCache for Shared {
-    async fn get(&self, _: &ModelId) -> Option<String> {
+impl SharedCache for Shared {
+    async fn get(&self, _: &str) -> Option<String> {
         self.kept.clone()
     }
 
-    async fn put(&self, model: &ModelId, json: &str, ttl: Duration) {
+    async fn put(&self, key: &str, text: &str, lifetime: Duration) {
         self.put
             .lock()
             .expect("no panic")
-            .push((model.clone(), json.to_owned(), ttl));
+            .push((key.to_owned(), text.to_owned(), lifetime));
     }
 }
 
@@ -404,7 +409,7 @@ async fn metadata_of_the_server_are_shared_and_a_spoilt_cache_is_passed_over() {
         let json = Signature::new(vec![Input::float("image", &[-1, 2, 2, 1])]).to_json();
         assert_eq!(
             *cache.put.lock().expect("no panic"),
-            [(model(), json, Duration::from_secs(7))]
+            [("Halves:3".to_owned(), json, Duration::from_secs(7))]
         );
     }
 }
@@ -434,12 +439,12 @@ async fn messages_may_be_larger_than_4_mib_both_ways() {
         .expect("a free port");
     let tiles = ArrayD::from_shape_fn(vec![20, 256, 256, 1], |at| (at[0] + at[1] + at[2]) as f32);
     for encoding in [
-        Encoding::Content(DataType::DtFloat),
-        Encoding::Listed(DataType::DtFloat),
+        Encoding::Content(DataType::F32),
+        Encoding::Listed(DataType::F32),
     ] {
         server.faults().answer_as(encoding);
         let outputs = client(&server, &[])
-            .predict(&model(), &[("image", tiles.view())])
+            .predict(&model(), vec![("image", tiles.clone())])
             .await
             .expect("a prediction");
         assert!(outputs[1].1 == tiles, "{encoding:?}");
@@ -501,7 +506,7 @@ async fn a_server_that_restarts_is_found_again() {
 }
 
 #[tokio::test]
-async fn patience_with_an_absent_server_ends() {
+async fn waiting_for_an_absent_server_ends() {
     let gone = server().await;
     let port = gone.address().port();
     gone.stop().await;
@@ -632,7 +637,7 @@ async fn a_model_that_complains_or_panics_is_an_error_and_no_more() {
         ("Panics", Code::Internal),
     ] {
         let error = client
-            .predict(&ModelId::new(name, 1), &[("image", image().view())])
+            .predict(&ModelId::new(name, 1), vec![("image", image())])
             .await
             .expect_err("it fails");
         assert!(
@@ -647,9 +652,8 @@ async fn a_model_that_complains_or_panics_is_an_error_and_no_more() {
 async fn an_image_of_the_wrong_size_is_refused_by_the_server() {
     let server = server().await;
     let wrong: ArrayD<f32> = ArrayD::zeros(vec![1, 3, 2, 1]);
-    let views: [(&str, ArrayViewD<'_, f32>); 1] = [("image", wrong.view())];
     let error = client(&server, &[])
-        .predict(&model(), &views)
+        .predict(&model(), vec![("image", wrong)])
         .await
         .expect_err("three rows");
     assert!(

@@ -4,7 +4,7 @@ use anyhow::ensure;
 
 use super::settings::{ImageSettings, ModelSelection};
 use crate::applications::Application;
-use crate::applications::named::Functions;
+use crate::applications::by_name::Pipeline;
 use crate::error_class::InvalidInput;
 use crate::job::Job;
 use crate::serving::ModelId;
@@ -27,7 +27,7 @@ pub(super) struct Pass {
 /// Where the model and the functions of an older job come from.
 pub(super) enum NamedPlan {
     /// From the job itself.
-    Model(ModelId, Functions),
+    Model(ModelId, Pipeline),
     /// From the settings, by the job's label.
     Label(usize),
     /// From the settings, by a label still to be detected.
@@ -53,8 +53,8 @@ fn of_named_model(job: &Job, (name, version): (&str, &str)) -> anyhow::Result<Pl
     let id = id.map_err(|error| {
         InvalidInput(format!("model `{name}` with version `{version}`: {error}"))
     })?;
-    let functions = Functions::parse(job.preprocess_function()?, job.postprocess_function()?)?;
-    Ok(Plan::Named(NamedPlan::Model(id, functions)))
+    let pipeline = Pipeline::parse(job.preprocess_function()?, job.postprocess_function()?)?;
+    Ok(Plan::Named(NamedPlan::Model(id, pipeline)))
 }
 
 fn of_label(job: &Job) -> anyhow::Result<Plan> {

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use anyhow::Context as _;
 
-use crate::applications::named::Functions;
+use crate::applications::by_name::Pipeline;
 use crate::consumers::limits::Limits;
 use crate::consumers::model;
 use crate::serving::ModelId;
@@ -132,14 +132,14 @@ impl ImageSettings {
     }
 
     /// Model and functions for a kind of image: 0 nuclear, 1 phase, 2 cytoplasm.
-    pub(super) fn by_label(&self, label: usize) -> anyhow::Result<(ModelId, Functions)> {
+    pub(super) fn by_label(&self, label: usize) -> anyhow::Result<(ModelId, Pipeline)> {
         let models = [&self.nuclear, &self.phase, &self.cytoplasm];
         let found = models.get(label).zip(self.by_label.get(label));
         let (model, names) = found
             .with_context(|| format!("the label model found kind {label}, known are 0 to 2"))?;
         Ok((
             ModelId::clone(model),
-            Functions::parse(&names.pre, &names.post)?,
+            Pipeline::parse(&names.pre, &names.post)?,
         ))
     }
 }

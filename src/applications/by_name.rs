@@ -9,7 +9,7 @@ use anyhow::{bail, ensure};
 use ndarray::{Array3, Array4, ArrayView3, Axis, concatenate};
 
 use super::cells::check_values;
-use super::tiled::{Heads, Model, Tiles, run_tiled};
+use super::tiled_inference::{Heads, Model, Tiles, run_tiled};
 use crate::error_class::{InvalidInput, Unsupported};
 use cell_analysis::legacy;
 use cell_analysis::segmentation::{
@@ -17,7 +17,7 @@ use cell_analysis::segmentation::{
     normalize, resize_nearest,
 };
 
-/// Functions of older consumers that nobody described well enough to repeat their results.
+/// Functions of older consumers whose results cannot be reproduced from their documentation.
 const NOT_OFFERED: [&str; 4] = [
     "retinanet",
     "retinanet-semantic",
@@ -31,18 +31,18 @@ const PIXELWISE_MIN_SIZE: usize = 50;
 
 /// A function that prepares the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pre {
+pub enum PreprocessFn {
     /// Zero mean and unit variance in each channel.
     Normalize,
-    /// Contrast-limited histogram equalisation of each channel.
+    /// Contrast-limited histogram equalization of each channel.
     HistogramNormalization,
-    /// The brightest pixels of each channel cut off, then equalisation.
+    /// The brightest pixels of each channel cut off, then equalization.
     Mesmer,
 }
 
 /// A function that makes labels of the model's heads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Post {
+pub enum PostprocessFn {
     /// Watershed of the second head from the peaks of the first.
     DeepWatershed,
     /// Watershed of the most likely classes of the only head.
@@ -57,47 +57,67 @@ pub enum Post {
 
 /// The functions of a job, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Functions {
+pub struct Pipeline {
     /// Before the model.
-    pub pre: Vec<Pre>,
+    pub preprocess: Vec<PreprocessFn>,
     /// After it.
-    pub post: Vec<Post>,
+    pub postprocess: Vec<PostprocessFn>,
 }
 
-impl Functions {
+impl Pipeline {
     /// Reads two lists of names, separated by commas; an empty name and `none` do nothing.
     ///
     /// # Errors
     ///
     /// A name that is not known, or not built yet.
-    pub fn parse(pre: &str, post: &str) -> Result<Self, Unsupported> {
-        let pre = names(pre).map(|name| match name.as_str() {
-            "normalize" => Ok(Pre::Normalize),
-            "histogram_normalization" => Ok(Pre::HistogramNormalization),
-            "multiplex_preprocess" => Ok(Pre::Mesmer),
-            _ => Err(unknown(
-                "preprocess",
-                &name,
-                "normalize, histogram_normalization, multiplex_preprocess, none",
-            )),
-        });
-        let post = names(post).map(|name| match name.as_str() {
-            "deep_watershed" => Ok(Post::DeepWatershed),
-            "watershed" => Ok(Post::Watershed),
-            "pixelwise" | "deepcell" => Ok(Post::Pixelwise),
-            "mibi" => Ok(Post::Mibi),
-            "multiplex_postprocess_consumer" => Ok(Post::Multiplex),
-            _ => Err(unknown("postprocess", &name, POSTPROCESS_NAMES)),
-        });
+    pub fn parse(preprocess: &str, postprocess: &str) -> Result<Self, Unsupported> {
         Ok(Self {
-            pre: pre.collect::<Result<_, _>>()?,
-            post: post.collect::<Result<_, _>>()?,
+            preprocess: names(preprocess)
+                .map(|name| PreprocessFn::named(&name))
+                .collect::<Result<_, _>>()?,
+            postprocess: names(postprocess)
+                .map(|name| PostprocessFn::named(&name))
+                .collect::<Result<_, _>>()?,
         })
     }
 }
 
+const PREPROCESS_NAMES: &str = "normalize, histogram_normalization, multiplex_preprocess, none";
+
 const POSTPROCESS_NAMES: &str =
     "deep_watershed, watershed, pixelwise, deepcell, mibi, multiplex_postprocess_consumer, none";
+
+impl PreprocessFn {
+    fn named(name: &str) -> Result<Self, Unsupported> {
+        match name {
+            "normalize" => Ok(Self::Normalize),
+            "histogram_normalization" => Ok(Self::HistogramNormalization),
+            "multiplex_preprocess" => Ok(Self::Mesmer),
+            _ => Err(unknown("preprocess", name, PREPROCESS_NAMES)),
+        }
+    }
+
+    fn apply(self, image: Array4<f32>) -> Array4<f32> {
+        match self {
+            Self::Normalize => normalize(image),
+            Self::HistogramNormalization => histogram_normalization(image, None),
+            Self::Mesmer => mesmer_preprocess(image, &MesmerPreprocess::default()),
+        }
+    }
+}
+
+impl PostprocessFn {
+    fn named(name: &str) -> Result<Self, Unsupported> {
+        match name {
+            "deep_watershed" => Ok(Self::DeepWatershed),
+            "watershed" => Ok(Self::Watershed),
+            "pixelwise" | "deepcell" => Ok(Self::Pixelwise),
+            "mibi" => Ok(Self::Mibi),
+            "multiplex_postprocess_consumer" => Ok(Self::Multiplex),
+            _ => Err(unknown("postprocess", name, POSTPROCESS_NAMES)),
+        }
+    }
+}
 
 fn names(list: &str) -> impl Iterator<Item = String> {
     list.split(',')
@@ -130,7 +150,11 @@ pub struct Prepared {
 /// # Errors
 ///
 /// More than one batch item, values that are not finite, and a size of zero after scaling.
-pub fn prepare(image: Array4<f32>, scale: f64, functions: &[Pre]) -> anyhow::Result<Prepared> {
+pub fn prepare(
+    image: Array4<f32>,
+    scale: f64,
+    functions: &[PreprocessFn],
+) -> anyhow::Result<Prepared> {
     check_values(image.view())?;
     let (batch, rows, columns, _) = image.dim();
     ensure!(
@@ -141,7 +165,7 @@ pub fn prepare(image: Array4<f32>, scale: f64, functions: &[Pre]) -> anyhow::Res
     );
     let size = [rows, columns].map(|n| (n as f64 * scale).round_ties_even() as usize);
     let too_small = InvalidInput(format!(
-        "scale {scale} leaves nothing of an image of {columns} x {rows} pixels"
+        "a scale of {scale} would shrink an image of {columns} x {rows} pixels to nothing"
     ));
     ensure!(size.iter().all(|&n| n > 0), too_small);
     let resized = if size == [rows, columns] {
@@ -151,11 +175,7 @@ pub fn prepare(image: Array4<f32>, scale: f64, functions: &[Pre]) -> anyhow::Res
     };
     let pixels = functions
         .iter()
-        .fold(resized, |image, function| match function {
-            Pre::Normalize => normalize(image),
-            Pre::HistogramNormalization => histogram_normalization(image, None),
-            Pre::Mesmer => mesmer_preprocess(image, &MesmerPreprocess::default()),
-        });
+        .fold(resized, |image, function| function.apply(image));
     Ok(Prepared {
         pixels: Arc::new(pixels),
         original: [rows, columns],
@@ -182,9 +202,9 @@ pub async fn predict(model: &Model, pixels: Arc<Array4<f32>>) -> anyhow::Result<
 /// # Errors
 ///
 /// A function that needs other heads than the model has.
-pub fn finish(
+pub fn postprocess(
     heads: Vec<Array4<f32>>,
-    functions: &[Post],
+    functions: &[PostprocessFn],
     original: [usize; 2],
 ) -> anyhow::Result<Array3<f32>> {
     let heads = functions.iter().try_fold(heads, |heads, function| {
@@ -200,48 +220,36 @@ pub fn finish(
     Ok(resized.index_axis_move(Axis(0), 0))
 }
 
-fn apply(function: Post, heads: &[Array4<f32>]) -> anyhow::Result<Array4<f32>> {
+fn apply(function: PostprocessFn, heads: &[Array4<f32>]) -> anyhow::Result<Array4<f32>> {
     let labels = match function {
-        Post::DeepWatershed => {
-            let [maxima, interior, ..] = heads else {
-                bail!(
-                    "function `deep_watershed` needs a model with two outputs, this one has {}",
-                    heads.len()
-                );
-            };
-            let plane = |head: &Array4<f32>| head.index_axis(Axis(3), 0).to_owned();
-            legacy::LegacyDeepWatershed::default()
-                .segment(plane(maxima).view(), plane(interior).view())?
-        }
-        Post::Watershed => {
+        PostprocessFn::DeepWatershed => deep_watershed(heads)?,
+        PostprocessFn::Watershed => {
             let scores = only_head(heads, "watershed")?;
             legacy::ClassWatershed::new(legacy::Era::SkImage016)
                 .segment(scores)
                 .insert_axis(Axis(0))
         }
-        Post::Pixelwise => {
-            let scores = only_head(heads, "pixelwise")?;
-            let classes = scores.dim().2;
-            ensure!(
-                classes >= 2,
-                "function `pixelwise` needs a model with two classes or more, this one has {classes}"
-            );
-            let interior = scores.index_axis(Axis(2), classes - 2);
+        PostprocessFn::Pixelwise => {
+            let scores = class_scores(heads, "pixelwise")?;
+            let interior = scores.index_axis(Axis(2), scores.dim().2 - 2);
             legacy::pixelwise(interior, PIXELWISE_THRESHOLD, PIXELWISE_MIN_SIZE)
                 .insert_axis(Axis(0))
         }
-        Post::Mibi => {
-            let scores = only_head(heads, "mibi")?;
-            let classes = scores.dim().2;
-            ensure!(
-                classes >= 2,
-                "function `mibi` needs a model with two classes or more, this one has {classes}"
-            );
-            legacy::mibi(scores).insert_axis(Axis(0))
-        }
-        Post::Multiplex => return multiplex(heads),
+        PostprocessFn::Mibi => legacy::mibi(class_scores(heads, "mibi")?).insert_axis(Axis(0)),
+        PostprocessFn::Multiplex => return multiplex(heads),
     };
     Ok(labels.mapv(|label| label as f32).insert_axis(Axis(3)))
+}
+
+fn deep_watershed(heads: &[Array4<f32>]) -> anyhow::Result<Array3<u32>> {
+    let [maxima, interior, ..] = heads else {
+        bail!(
+            "function `deep_watershed` needs a model with two outputs, this one has {}",
+            heads.len()
+        );
+    };
+    let (maxima, interior) = (channel(maxima, 0), channel(interior, 0));
+    Ok(legacy::LegacyDeepWatershed::default().segment(maxima.view(), interior.view())?)
 }
 
 /// Whole cells and nuclei, a channel each, with the parameters of consumer 0.8.
@@ -268,23 +276,41 @@ fn multiplex(heads: &[Array4<f32>]) -> anyhow::Result<Array4<f32>> {
         interior_smooth: 0.0,
         ..whole_cell.clone()
     };
-    let segment = |watershed: DeepWatershed,
-                   maxima: &Array4<f32>,
-                   interior: &Array4<f32>|
-     -> anyhow::Result<_> {
-        let classes = interior.dim().3;
-        ensure!(
-            classes >= 2,
-            "function `multiplex_postprocess_consumer` needs two classes or more, there are {classes}"
-        );
-        Ok(watershed.segment(
-            maxima.index_axis(Axis(3), 0).to_owned(),
-            interior.index_axis(Axis(3), 1).to_owned(),
-        )?)
-    };
-    let whole_cell = segment(whole_cell, whole_maxima, whole_interior)?;
-    let nuclear = segment(nuclear, nuclear_maxima, nuclear_interior)?;
+    let whole_cell = compartment(&whole_cell, whole_maxima, whole_interior)?;
+    let nuclear = compartment(&nuclear, nuclear_maxima, nuclear_interior)?;
     Ok(ndarray::stack(Axis(3), &[whole_cell.view(), nuclear.view()])?.mapv(|label| label as f32))
+}
+
+fn compartment(
+    watershed: &DeepWatershed,
+    maxima: &Array4<f32>,
+    interior: &Array4<f32>,
+) -> anyhow::Result<Array3<u32>> {
+    let classes = interior.dim().3;
+    ensure!(
+        classes >= 2,
+        "function `multiplex_postprocess_consumer` needs two classes or more, there are {classes}"
+    );
+    Ok(watershed.segment(channel(maxima, 0), channel(interior, 1))?)
+}
+
+/// One channel of a head, `[batch, row, column]`.
+fn channel(head: &Array4<f32>, index: usize) -> Array3<f32> {
+    head.index_axis(Axis(3), index).to_owned()
+}
+
+/// The scores of the only head, which has two classes or more.
+fn class_scores<'h>(
+    heads: &'h [Array4<f32>],
+    function: &str,
+) -> anyhow::Result<ArrayView3<'h, f32>> {
+    let scores = only_head(heads, function)?;
+    let classes = scores.dim().2;
+    ensure!(
+        classes >= 2,
+        "function `{function}` needs a model with two classes or more, this one has {classes}"
+    );
+    Ok(scores)
 }
 
 /// Class scores `[row, column, class]` of a model with one output.
@@ -304,20 +330,26 @@ mod tests {
 
     #[test]
     fn lists_of_functions_keep_their_order_and_forgive_blanks() {
-        let functions =
-            Functions::parse("Normalize, ,histogram_normalization", "none").expect("all are known");
-        assert_eq!(functions.pre, [Pre::Normalize, Pre::HistogramNormalization]);
-        assert_eq!(functions.post, []);
+        let pipeline =
+            Pipeline::parse("Normalize, ,histogram_normalization", "none").expect("all are known");
+        assert_eq!(
+            pipeline.preprocess,
+            [
+                PreprocessFn::Normalize,
+                PreprocessFn::HistogramNormalization
+            ]
+        );
+        assert_eq!(pipeline.postprocess, []);
     }
 
     #[test]
     fn a_function_that_is_not_offered_is_refused_by_name() {
-        let error = Functions::parse("", "retinanet").expect_err("its results are not described");
+        let error = Pipeline::parse("", "retinanet").expect_err("its results are not described");
         assert!(
             error.to_string().contains("`retinanet` is not offered"),
             "{error}"
         );
-        let error = Functions::parse("sharpen", "").expect_err("nobody knows it");
+        let error = Pipeline::parse("sharpen", "").expect_err("nobody knows it");
         assert!(
             error.to_string().contains("`sharpen` is not known"),
             "{error}"
@@ -336,7 +368,8 @@ mod tests {
             concatenate(Axis(3), &[bump(0.0).view(), interior.view()]).expect("planes")
         };
         let heads = vec![bump(1.0), classes(bump(1.0)), bump(1.0), classes(bump(1.0))];
-        let features = finish(heads, &[Post::Multiplex], [30, 30]).expect("four heads");
+        let features =
+            postprocess(heads, &[PostprocessFn::Multiplex], [30, 30]).expect("four heads");
         let pixels = |feature: usize| {
             features
                 .index_axis(Axis(2), feature)
@@ -350,7 +383,8 @@ mod tests {
             pixels(0),
             pixels(1)
         );
-        let refused = finish(vec![bump(1.0)], &[Post::Multiplex], [30, 30]).expect_err("one head");
+        let refused = postprocess(vec![bump(1.0)], &[PostprocessFn::Multiplex], [30, 30])
+            .expect_err("one head");
         assert!(
             refused.to_string().contains("four outputs, this one has 1"),
             "{refused}"
@@ -363,7 +397,7 @@ mod tests {
             Array4::from_elem((1, 2, 3, 1), 1.0),
             Array4::from_elem((1, 2, 3, 2), 2.0),
         ];
-        let features = finish(heads, &[], [2, 3]).expect("nothing can fail");
+        let features = postprocess(heads, &[], [2, 3]).expect("nothing can fail");
         assert_eq!(features.dim(), (2, 3, 3));
         assert_eq!(features[[1, 2, 0]], 1.0);
         assert_eq!(features[[1, 2, 2]], 2.0);

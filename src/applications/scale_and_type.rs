@@ -1,13 +1,13 @@
-//! Scale and kind of an image, as a model sees them (off unless switched on).
+//! Scale and type of an image, as a model sees them (off unless switched on).
 
 use std::sync::Arc;
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use futures::TryStreamExt as _;
 use ndarray::Array4;
 
 use super::cells::check_values;
-use super::tiled::{Model, Tiles, answers};
+use super::tiled_inference::{Model, Tiles, answers};
 use cell_analysis::segmentation::{PadMode, Tiling};
 
 /// A scale closer to 1 than this is taken as 1.
@@ -34,13 +34,14 @@ pub fn round_scale(mean: f64) -> f64 {
     }
 }
 
-/// The kind of image: the class with the highest score summed over all tiles, the first of equals.
-pub async fn label(model: &Model, image: Array4<f32>) -> anyhow::Result<usize> {
+/// The number of the image's type (the model `LabelDetection` knows 0 nuclear, 1 phase, 2 cytoplasm): the class with the
+/// highest score summed over all tiles, the first of equals.
+pub async fn image_type(model: &Model, image: Array4<f32>) -> anyhow::Result<usize> {
     let scores = tile_scores(model, image).await?;
     let classes = scores.first().map_or(0, Vec::len);
     ensure!(
         classes > 0 && scores.iter().all(|tile| tile.len() == classes),
-        "a label model answers scores per tile"
+        "a model of image types answers scores per tile"
     );
     let mut sums = vec![0.0_f64; classes];
     for tile in &scores {
@@ -66,17 +67,13 @@ async fn tile_scores(model: &Model, image: Array4<f32>) -> anyhow::Result<Vec<Ve
     };
     let mut answers = std::pin::pin!(answers(model, Arc::new(image), tiles));
     let mut scores = Vec::new();
-    while let Some((_, outputs)) = answers.try_next().await? {
-        ensure!(
-            outputs.len() == 1,
-            "a model that judges images has one output, this one has {}",
-            outputs.len()
-        );
-        scores.extend(
-            outputs[0]
-                .outer_iter()
-                .map(|tile| tile.iter().copied().collect::<Vec<_>>()),
-        );
+    while let Some(answer) = answers.try_next().await? {
+        let [output] = answer.outputs.as_slice() else {
+            let count = answer.outputs.len();
+            bail!("a model that judges images has one output, this one has {count}");
+        };
+        let tiles = output.outer_iter();
+        scores.extend(tiles.map(|tile| tile.iter().copied().collect::<Vec<_>>()));
     }
     Ok(scores)
 }

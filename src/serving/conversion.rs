@@ -1,0 +1,129 @@
+//! Named arrays as tensors and back, away from the async threads where it takes a while.
+
+use std::collections::BTreeMap;
+
+use ndarray::ArrayD;
+
+use super::data_type::DataType;
+use super::error::Error;
+use super::model::{ModelId, Signature};
+use super::tensor::{Tensor, TensorError, bytes_to_pack};
+use crate::compute;
+
+/// Up to so many bytes are converted where they are. To copy a mebibyte takes some 25 µs, and so does the way to another
+/// thread and back, without which a small job is no slower and a large one holds up nobody.
+const MAX_INLINE_BYTES: usize = 1 << 20;
+
+/// An array on its way into a request.
+struct Given {
+    name: String,
+    dtype: DataType,
+    array: ArrayD<f32>,
+}
+
+/// The tensors of a request, in the types that the model wants.
+///
+/// # Errors
+/// [`Error`] if names or number of the inputs are not the model's, or an array cannot be sent.
+pub(super) async fn pack(
+    model: &ModelId,
+    signature: &Signature,
+    inputs: Vec<(&str, ArrayD<f32>)>,
+) -> Result<Vec<(String, Tensor)>, Error> {
+    let given = typed(model, signature, inputs)?;
+    let bytes = given
+        .iter()
+        .map(|input| bytes_to_pack(&input.array, input.dtype))
+        .sum();
+    let packed = run(bytes, || {
+        convert(given, |input| {
+            (input.name, Tensor::pack(input.array, input.dtype))
+        })
+    });
+    packed.await.map_err(|bad| bad.into_error(model))
+}
+
+/// The arrays of an answer, in byte order of their names.
+///
+/// # Errors
+/// [`Error::BadTensor`] if one cannot be read.
+pub(super) async fn unpack(
+    model: &ModelId,
+    outputs: Vec<(String, Tensor)>,
+) -> Result<Vec<(String, ArrayD<f32>)>, Error> {
+    let bytes = outputs
+        .iter()
+        .map(|(_, tensor)| tensor.bytes_to_unpack())
+        .sum();
+    let unpacked = run(bytes, || {
+        convert(outputs, |(name, tensor)| (name, tensor.unpack()))
+    });
+    let mut arrays = unpacked.await.map_err(|bad| bad.into_error(model))?;
+    arrays.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(arrays)
+}
+
+/// Converts here what is small, and on a thread that may be busy what is not.
+async fn run<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
+    if bytes <= MAX_INLINE_BYTES {
+        work()
+    } else {
+        compute::run(work).await
+    }
+}
+
+/// A tensor that cannot be converted.
+struct Bad {
+    name: String,
+    source: TensorError,
+}
+
+impl Bad {
+    fn into_error(self, model: &ModelId) -> Error {
+        Error::BadTensor {
+            model: model.clone(),
+            tensor: self.name,
+            source: self.source,
+        }
+    }
+}
+
+fn convert<F, T>(
+    from: Vec<F>,
+    into: impl Fn(F) -> (String, Result<T, TensorError>),
+) -> Result<Vec<(String, T)>, Bad> {
+    from.into_iter()
+        .map(|item| match into(item) {
+            (name, Ok(converted)) => Ok((name, converted)),
+            (name, Err(source)) => Err(Bad { name, source }),
+        })
+        .collect()
+}
+
+/// The inputs with the types that the model wants.
+fn typed(
+    model: &ModelId,
+    signature: &Signature,
+    inputs: Vec<(&str, ArrayD<f32>)>,
+) -> Result<Vec<Given>, Error> {
+    let expected: Vec<_> = signature.inputs.iter().map(|it| it.name.as_str()).collect();
+    let mut found: Vec<_> = inputs.iter().map(|(name, _)| *name).collect();
+    found.sort_unstable();
+    if found != expected {
+        return Err(Error::BadInputs {
+            model: model.clone(),
+            expected: format!("[{}]", expected.join(", ")),
+            found: format!("[{}]", found.join(", ")),
+        });
+    }
+    let mut arrays: BTreeMap<_, _> = inputs.into_iter().collect();
+    let given = signature.inputs.iter().filter_map(|input| {
+        let array = arrays.remove(input.name.as_str())?;
+        Some(Given {
+            name: input.name.clone(),
+            dtype: input.dtype,
+            array,
+        })
+    });
+    Ok(given.collect())
+}

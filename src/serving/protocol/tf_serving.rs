@@ -1,0 +1,122 @@
+//! TensorFlow Serving: its `PredictionService` over gRPC.
+
+pub(in crate::serving) mod data_type;
+pub(in crate::serving) mod proto;
+pub(in crate::serving) mod signature;
+pub(in crate::serving) mod tensor;
+
+use async_trait::async_trait;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+use self::proto::tensorflow::serving::model_spec::VersionChoice;
+use self::proto::tensorflow::serving::prediction_service_client::PredictionServiceClient;
+use self::proto::tensorflow::serving::{GetModelMetadataRequest, ModelSpec, PredictRequest};
+use self::signature::SIGNATURE_DEF;
+use super::call::{Call, Protocol};
+use crate::serving::failure::Failure;
+use crate::serving::model::{ModelId, Signature};
+use crate::serving::tensor::Tensor;
+
+/// Speaks to TensorFlow Serving.
+pub(in crate::serving) struct TfServing;
+
+#[async_trait]
+impl Protocol for TfServing {
+    fn service(&self) -> &'static str {
+        "tensorflow.serving.PredictionService"
+    }
+
+    async fn metadata(&self, call: Call, model: &ModelId) -> Result<Signature, Failure> {
+        let request = call.request(GetModelMetadataRequest {
+            model_spec: Some(spec(model)),
+            metadata_field: vec![SIGNATURE_DEF.to_owned()],
+        });
+        let answer = client(call).get_model_metadata(request).await;
+        let response = answer.map_err(failure)?.into_inner();
+        signature::from_response(&response).map_err(Failure::BadMetadata)
+    }
+
+    async fn predict(
+        &self,
+        call: Call,
+        model: &ModelId,
+        inputs: &[(String, Tensor)],
+    ) -> Result<Vec<(String, Tensor)>, Failure> {
+        let inputs = inputs
+            .iter()
+            .map(|(name, tensor)| (name.clone(), tensor::to_proto(tensor.clone())));
+        let request = call.request(PredictRequest {
+            model_spec: Some(spec(model)),
+            inputs: inputs.collect(),
+            output_filter: Vec::new(),
+        });
+        let answer = client(call).predict(request).await;
+        let outputs = answer.map_err(failure)?.into_inner().outputs;
+        outputs
+            .into_iter()
+            .map(|(name, proto)| match tensor::from_proto(proto) {
+                Ok(tensor) => Ok((name, tensor)),
+                Err(source) => Err(Failure::BadTensor { name, source }),
+            })
+            .collect()
+    }
+}
+
+fn client(call: Call) -> PredictionServiceClient<Channel> {
+    let client = PredictionServiceClient::new(call.channel)
+        .max_decoding_message_size(usize::MAX)
+        .max_encoding_message_size(usize::MAX);
+    match call.compression {
+        Some(encoding) => client.send_compressed(encoding).accept_compressed(encoding),
+        None => client,
+    }
+}
+
+/// The model on the wire. The version is there even if it is 0: without it the server would take its latest.
+fn spec(model: &ModelId) -> ModelSpec {
+    ModelSpec {
+        name: model.name.clone(),
+        version_choice: Some(VersionChoice::Version(model.version)),
+        signature_name: String::new(),
+    }
+}
+
+/// What an error of the server means for the next attempt.
+fn failure(status: Status) -> Failure {
+    if let Some(broken) = Failure::of_transport(&status) {
+        return broken;
+    }
+    let message = status.message().to_owned();
+    match status.code() {
+        Code::DeadlineExceeded => Failure::DeadlineExceeded,
+        Code::ResourceExhausted => Failure::Exhausted(message),
+        Code::Unavailable => Failure::Unavailable(message),
+        Code::NotFound => Failure::ModelMissing(message),
+        code => Failure::Refused { code, message },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_words_are_told_from_a_broken_line() {
+        let reset = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        let reset = failure(Status::from_error(Box::new(reset)));
+        assert!(matches!(reset, Failure::Unavailable(_)), "{reset:?}");
+        for (status, expected) in [
+            (Status::not_found("no m"), "NOT_FOUND"),
+            (Status::invalid_argument("shape"), "INVALID_ARGUMENT"),
+            (Status::failed_precondition(""), "FAILED_PRECONDITION"),
+            (Status::internal(""), "INTERNAL"),
+            (Status::deadline_exceeded(""), "DEADLINE_EXCEEDED"),
+            (Status::resource_exhausted(""), "RESOURCE_EXHAUSTED"),
+            (Status::unavailable(""), "UNAVAILABLE"),
+            (Status::unknown("a bug of the server"), "OTHER"),
+        ] {
+            assert_eq!(failure(status).code(), expected);
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! The messages of TensorFlow Serving, for tests and benchmarks that look at the wire.
+
+use ndarray::ArrayD;
+
+pub use super::protocol::tf_serving::proto::tensorflow;
+use super::protocol::tf_serving::tensor;
+use super::{DataType, TensorError};
+
+/// The message with these elements, as bytes.
+///
+/// # Errors
+/// If the type has no numbers.
+pub fn encode(array: ArrayD<f32>, dtype: DataType) -> Result<tensorflow::TensorProto, TensorError> {
+    tensor::encode(array, dtype)
+}
+
+/// The elements of a message of any numeric type as float32, whichever field holds them.
+///
+/// # Errors
+/// If the type has no numbers, or if shape and elements do not fit each other.
+pub fn decode(tensor: tensorflow::TensorProto) -> Result<ArrayD<f32>, TensorError> {
+    tensor::decode(tensor)
+}
