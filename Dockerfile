@@ -3,6 +3,7 @@
 #
 #   docker build -t redis-consumer .
 #   docker build --build-arg VERSION=0.1.0 --build-arg REVISION="$(git rev-parse HEAD)" -t redis-consumer:0.1.0 .
+#   docker build --target demo -t redis-consumer-demo .
 #   docker buildx build --platform linux/amd64,linux/arm64 -t redis-consumer .
 #
 # Each platform is compiled on itself: natively, or by emulation, which takes much longer. Nothing is cross-compiled.
@@ -26,18 +27,17 @@ COPY Cargo.toml Cargo.lock build.rs ./
 COPY .cargo .cargo
 COPY crates/bioimage/Cargo.toml crates/bioimage/
 COPY crates/cell-analysis/Cargo.toml crates/cell-analysis/
+COPY crates/demo/Cargo.toml crates/demo/
 COPY proto proto
 RUN sed -i '/^\[\[\(bench\|test\)\]\]/,/^$/d' Cargo.toml \
-    && mkdir src crates/bioimage/src crates/cell-analysis/src \
-    && echo 'fn main() {}' >src/main.rs \
+    && mkdir src crates/bioimage/src crates/cell-analysis/src crates/demo/src \
+    && echo 'fn main() {}' | tee src/main.rs >crates/demo/src/main.rs \
     && touch src/lib.rs crates/bioimage/src/lib.rs crates/cell-analysis/src/lib.rs \
     && cargo build --profile dist --locked --bin redis-consumer \
     && rm -r src crates/*/src
 
 FROM dependencies AS build
 ARG REVISION=unknown
-# Images of the demo are compiled in.
-COPY tests/fixtures tests/fixtures
 COPY crates crates
 COPY src src
 # Older than the stand-in's output, the sources would be passed over.
@@ -45,6 +45,22 @@ RUN touch src/main.rs src/lib.rs crates/*/src/lib.rs \
     && COMMIT="${REVISION}" cargo build --profile dist --locked --bin redis-consumer \
     && cp target/dist/redis-consumer /redis-consumer \
     && cp /lib/*-linux-gnu/libgcc_s.so.1 /libgcc_s.so.1
+
+# The demo: classical models behind a model server, for machines without trained ones. Only its own image has it.
+FROM build AS build-demo
+# Its sample images are compiled in.
+COPY tests/fixtures tests/fixtures
+RUN touch crates/demo/src/main.rs \
+    && cargo build --profile dist --locked --package redis-consumer-demo \
+    && cp target/dist/redis-consumer-demo /redis-consumer-demo
+
+FROM gcr.io/distroless/base-nossl-debian13:nonroot AS demo
+COPY --from=build /libgcc_s.so.1 /usr/lib/libgcc_s.so.1
+COPY --from=build-demo /redis-consumer-demo /usr/local/bin/redis-consumer-demo
+COPY LICENSE LICENSE-APACHE LICENSE-MIT /usr/share/doc/redis-consumer/
+USER 65532:65532
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["/usr/local/bin/redis-consumer-demo"]
 
 # glibc, CA certificates and a user of number 65532; of what the other base images add, libgcc is all that is needed.
 FROM gcr.io/distroless/base-nossl-debian13:nonroot AS runtime

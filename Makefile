@@ -15,11 +15,11 @@ help: ## Show this list
 	@echo "  make demo IMAGE=my.tif   runs the demo on an image of your own"
 
 demo: redis ## Run a real image through the whole system on this machine and draw the result
-	$(CARGO) build --release --locked
-	target/release/redis-consumer demo $(IMAGE)
+	$(CARGO) build --release --locked --package redis-consumer --package redis-consumer-demo
+	target/release/redis-consumer-demo run $(IMAGE)
 
 gallery: ## Draw the pictures of docs/images/gallery anew
-	$(CARGO) run --release --locked --quiet -- gallery
+	$(CARGO) run --release --locked --quiet --package redis-consumer-demo -- gallery
 
 test: redis ## Run every test against real peers
 	$(CARGO) test --release --locked --workspace --all-features
@@ -34,6 +34,7 @@ fuzz: ## Search for inputs that break a parser, a minute for each
 	scripts/fuzz 60
 
 bench: ## Time every kernel (benches/README.md says how to compare with Python)
+	$(CARGO) build --release --locked --package redis-consumer-demo
 	$(CARGO) bench --locked --all-features
 
 lint: ## Format, lints, docs: what CI checks beside the tests

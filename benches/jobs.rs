@@ -8,6 +8,7 @@ use std::fmt::{self, Display};
 use std::fs;
 use std::io::{Cursor, Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -539,12 +540,13 @@ struct StandIn {
 impl StandIn {
     fn start() -> Self {
         let port = free_port().to_string();
-        let server = Command::new(env!("CARGO_BIN_EXE_redis-consumer"))
-            .args(["demo-model-server", "--port", &port])
+        let program = Path::new(env!("CARGO_BIN_EXE_redis-consumer"));
+        let server = Command::new(program.with_file_name("redis-consumer-demo"))
+            .args(["model-server", "--port", &port])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .expect("the program starts");
+            .expect("the demo is built beside the program, as `make bench` does");
         Self { server, port }
     }
 }

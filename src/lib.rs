@@ -74,9 +74,6 @@ mod kubernetes;
 /// Metrics and probes over HTTP.
 mod http;
 
-/// What `make demo` shows: a model server with a classical model, and a guided run.
-mod demo;
-
 /// Commands for those who run a Kiosk.
 mod ops;
 

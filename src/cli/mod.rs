@@ -16,7 +16,6 @@ use tracing_subscriber::prelude::*;
 
 use crate::consumer::Registry;
 use crate::daemon::{self, Configured};
-use crate::demo;
 use crate::ops;
 use crate::settings::{Entry, Env, Origin, Problems, Reader};
 use crate::traces::{self, Traces};
@@ -59,12 +58,6 @@ enum Command {
     Fsck(ops::FsckArguments),
     /// Measure what this program and this Redis can do together.
     Bench(ops::BenchArguments),
-    /// Serve small classical models over the TensorFlow Serving API, to try things without a GPU.
-    DemoModelServer(demo::ServerArguments),
-    /// Run one image through the whole system on this machine and draw the result.
-    Demo(demo::DemoArguments),
-    /// Draw pictures of what each kind of segmentation does to a real image.
-    Gallery(demo::GalleryArguments),
 }
 
 /// Runs the program with these kinds of consumer: parses the command line, does what it says, gives the exit status.
@@ -93,11 +86,6 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Check(arguments) => block_on(|stop| ops::check(registry, arguments, stop)),
         Command::Fsck(arguments) => block_on(|stop| ops::fsck(arguments, stop)),
         Command::Bench(arguments) => block_on(|stop| ops::bench(arguments, stop)).map(done),
-        Command::DemoModelServer(arguments) => {
-            block_on(|stop| demo::serve(arguments, stop)).map(done)
-        }
-        Command::Demo(arguments) => block_on(|stop| demo::run(arguments, stop)).map(done),
-        Command::Gallery(arguments) => block_on(|stop| demo::gallery(arguments, stop)).map(done),
     };
     result.unwrap_or_else(|error| failed(&error))
 }

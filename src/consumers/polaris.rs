@@ -17,7 +17,7 @@ use crate::consumers::output::ResultName;
 use crate::error_class::InvalidInput;
 use crate::job::{Child, ChildInput, ChildSpec, ChildState, Children, Job, Status, Step};
 use crate::settings::Reader;
-use crate::storage::archive::{ArchiveLimits, Images};
+use crate::storage::archive::{ArchiveLimits, ZipImages};
 use bioimage::{encode_tiff, npy, spot_csv};
 
 /// Queues of the parts, as other consumers have them.
@@ -271,7 +271,7 @@ fn unpack(file: &[u8], limits: &bioimage::Limits) -> anyhow::Result<Entries> {
         ratio: u64::MAX,
     };
     let mut file = Cursor::new(file);
-    let mut images = Images::open(&mut file, limits)?;
+    let mut images = ZipImages::open(&mut file, limits)?;
     let mut files = Vec::new();
     while let Some(image) = images.read_next(&mut file)? {
         files.push(image);

@@ -22,7 +22,7 @@ use crate::error_class::InvalidInput;
 use crate::job::{Child, ChildInput, ChildSpec, ChildState, Children, Job, Status, Step};
 use crate::serving::ModelId;
 use crate::settings::Reader;
-use crate::storage::archive::{ArchiveLimits, Images};
+use crate::storage::archive::{ArchiveLimits, ZipImages};
 use bioimage::{FrameLimits, TrackFile, encode_tiff, time_lapse};
 
 /// What of the progress, in per cent, the segmentation of the frames is; the rest is tracking.
@@ -363,7 +363,7 @@ fn frame_labels(file: &[u8], limits: &bioimage::Limits) -> anyhow::Result<ArrayD
         ratio: u64::MAX,
     };
     let mut file = std::io::Cursor::new(file);
-    let mut images = Images::open(&mut file, limit).map_err(|_| not_one_image())?;
+    let mut images = ZipImages::open(&mut file, limit).map_err(|_| not_one_image())?;
     let (name, content) = images.read_next(&mut file)?.ok_or_else(not_one_image)?;
     Ok(bioimage::decode(&content, &name, limits)?)
 }

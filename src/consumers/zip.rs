@@ -17,8 +17,8 @@ use crate::error_class::InvalidInput;
 use crate::job::{Child, ChildInput, ChildState, Children, Job, Output, Status, Step, Timing};
 use crate::memory::Reservation;
 use crate::settings::Reader;
-use crate::storage::Upload;
-use crate::storage::archive::{ArchiveLimits, Collector};
+use crate::storage::ObjectWriter;
+use crate::storage::archive::{ArchiveLimits, ZipMerger};
 
 /// What archives' queues are called, after the queue of their images.
 const SUFFIX: &str = "-zip";
@@ -152,7 +152,7 @@ impl Zip {
         let at_once = at_once(largest);
         // Those fetched ahead, the one that is added, and what it adds.
         let _memory = self
-            .reserve(job, Upload::MEMORY + (at_once as u64 + 2) * largest)
+            .reserve(job, ObjectWriter::MEMORY + (at_once as u64 + 2) * largest)
             .await?;
 
         let storage = &self.clients.storage;
@@ -162,23 +162,23 @@ impl Zip {
         });
         let mut results = stream::iter(downloads).buffered(at_once);
         let key = job.output_key();
-        let (mut collector, mut upload) = (Collector::new(), storage.begin_upload(&key)?);
+        let (mut merger, mut upload) = (ZipMerger::new(), storage.object_writer(&key)?);
         job.step(Step::Fetch);
         while let Some((key, file)) = results.try_next().await? {
             job.step(Step::Store);
             let (grown, rest) = compute::run(move || {
                 let name = key.rsplit('/').next().unwrap_or(&key);
-                (collector.add(&file, name), collector)
+                (merger.add(&file, name), merger)
             })
             .await;
-            collector = rest;
+            merger = rest;
             upload.write(&grown?).await?;
             job.step(Step::Fetch);
         }
         job.step(Step::Store);
         job.record_children(children);
         upload
-            .write(&compute::run(move || collector.finish()).await?)
+            .write(&compute::run(move || merger.finish()).await?)
             .await?;
         let url = upload.finish().await?;
         job.record_timing(Timing::Cleanup(began.elapsed()));

@@ -9,14 +9,15 @@ use object_store::aws::AmazonS3ConfigKey;
 use secrecy::SecretString;
 use url::Url;
 
-use super::location::Bucket;
+use super::provider::{AzureSettings, Bucket};
 use crate::settings::{Entry, Env, Origin, Reader};
 
 /// Every variable that can name the bucket, for the message when none does.
 const BUCKET_VARIABLES: &str =
     "STORAGE_BUCKET, CLOUD_PROVIDER, AWS_S3_BUCKET, GKE_BUCKET, GCLOUD_STORAGE_BUCKET";
 
-const BUCKET_DOC: &str = "bucket of inputs and results: s3://name, gs://name or file:///folder";
+const BUCKET_DOC: &str =
+    "bucket of inputs and results: s3://name, gs://name, az://name or file:///folder";
 
 /// The access lists that S3 or Google predefine, as the wire spells them.
 const PREDEFINED_ACLS: [&str; 6] = [
@@ -74,6 +75,7 @@ pub struct StorageSettings {
     pub max_download_bytes: u64,
     pub(super) aws: AwsSettings,
     pub(super) google: GoogleSettings,
+    pub(super) azure: AzureSettings,
 }
 
 /// How to reach and satisfy S3.
@@ -130,6 +132,7 @@ impl StorageSettings {
             ),
             aws: AwsSettings::load(reader),
             google: GoogleSettings::load(reader),
+            azure: load_azure(reader, &bucket),
             bucket,
         }
     }
@@ -214,6 +217,14 @@ impl GoogleSettings {
     }
 }
 
+fn load_azure(reader: &mut Reader<'_>, bucket: &Bucket) -> AzureSettings {
+    let azure = AzureSettings::load(reader);
+    if let Bucket::Azure(_) = bucket {
+        azure.check(reader);
+    }
+    azure
+}
+
 /// The bucket by the rule of precedence; a stand-in after a problem, which ends the start anyway.
 fn load_bucket(reader: &mut Reader<'_>) -> Bucket {
     let env = reader.env();
@@ -236,7 +247,7 @@ fn load_bucket(reader: &mut Reader<'_>) -> Bucket {
             let origin = Origin::Variable(name.to_owned());
             reader.derived(Entry {
                 name: "STORAGE_BUCKET",
-                value: address(&bucket),
+                value: bucket.url(),
                 origin,
                 doc: BUCKET_DOC,
             });
@@ -281,7 +292,7 @@ fn disagreement(env: &Env, bucket: &Bucket) -> Option<String> {
         Cloud::Google
     };
     let agrees = name != "CLOUD_PROVIDER" && cloud.at(other).as_ref() == Ok(bucket);
-    let shown = address(bucket);
+    let shown = bucket.url();
     (!agrees).then(|| format!("STORAGE_BUCKET={shown} is used, {name}={other} is ignored"))
 }
 
@@ -370,14 +381,6 @@ impl Cloud {
     }
 }
 
-/// A bucket as the operator wrote it, folders included.
-fn address(bucket: &Bucket) -> String {
-    match bucket {
-        Bucket::Folder(_) => bucket.home(),
-        _ => bucket.to_string(),
-    }
-}
-
 fn load_stall_timeout(reader: &mut Reader<'_>) -> Duration {
     let name = "STORAGE_STALL_TIMEOUT";
     let timeout = reader.seconds(
@@ -413,6 +416,13 @@ fn load_acl(reader: &mut Reader<'_>, bucket: &Bucket) -> Option<String> {
     if acl == "none" {
         return None;
     }
+    if let Bucket::Azure(_) = bucket {
+        reader.problem(
+            "STORAGE_ACL",
+            "has no meaning on Azure, where a container is public or not as a whole: leave it out",
+        );
+        return None;
+    }
     if !PREDEFINED_ACLS.contains(&acl.as_str()) {
         reader.problem(
             "STORAGE_ACL",
@@ -438,7 +448,11 @@ fn wire_spelling(name: &str) -> String {
 }
 
 /// An `http://` or `https://` address without a trailing slash; a bare `host:port` is taken as plain HTTP.
-fn web_address(reader: &mut Reader<'_>, name: &'static str, doc: &'static str) -> Option<String> {
+pub(super) fn web_address(
+    reader: &mut Reader<'_>,
+    name: &'static str,
+    doc: &'static str,
+) -> Option<String> {
     let text = reader.optional(name, doc)?;
     let text = if text.contains("://") {
         text
@@ -471,7 +485,7 @@ mod tests {
     fn bucket(pairs: &[(&str, &str)]) -> String {
         let (settings, warnings) = load(pairs).expect("usable settings");
         assert!(warnings.is_empty(), "{warnings:?}");
-        address(&settings.bucket)
+        settings.bucket.url()
     }
 
     fn problem(pairs: &[(&str, &str)]) -> String {
@@ -509,7 +523,7 @@ mod tests {
                 ("AWS_S3_BUCKET", "Old"),
             ];
             let (settings, _) = load(&pairs).expect("the pair is usable");
-            assert_eq!(address(&settings.bucket), "s3://old", "{unusable:?}");
+            assert_eq!(settings.bucket.url(), "s3://old", "{unusable:?}");
         }
         for provider in ["gke", "GCP", "google"] {
             assert_eq!(

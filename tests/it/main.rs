@@ -17,6 +17,9 @@ mod layers;
 /// What the Lua scripts quote, against the words of the wire.
 mod lua_words;
 
+/// The documents, against the sources and each other.
+mod documents;
+
 // One client against servers that fail on demand.
 
 /// Buckets.
@@ -80,6 +83,3 @@ mod metrics_and_probes;
 
 /// Traces, as a collector gets them.
 mod traces;
-
-/// `redis-consumer demo`, interrupted and killed too.
-mod demo;

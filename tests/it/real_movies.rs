@@ -240,9 +240,15 @@ struct ModelServer {
 
 impl ModelServer {
     fn start() -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_redis-consumer"));
+        let program = Path::new(env!("CARGO_BIN_EXE_redis-consumer"));
+        let demo = program.with_file_name("redis-consumer-demo");
+        assert!(
+            demo.is_file(),
+            "the demo has the models: test the whole workspace, or build it before"
+        );
+        let mut command = Command::new(demo);
         command
-            .args(["demo-model-server", "--port", "0"])
+            .args(["model-server", "--port", "0"])
             .stdout(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
         let mut line = String::new();

@@ -1,0 +1,90 @@
+//! Tries `redis-consumer` on one machine: classical models behind a model server, a guided run of one image, and figures.
+//!
+//! Nothing of this is in the program that a Kiosk runs, which is started here as a process of its own.
+
+mod bitmap_font;
+mod distance;
+mod gallery;
+mod iou;
+mod lineage_tree;
+mod model_server;
+mod nuclei_model;
+mod overlay;
+mod palette;
+mod processes;
+mod progress;
+mod report;
+mod result;
+mod run;
+mod sample;
+mod sample_movie;
+mod stop;
+mod track_models;
+mod watershed;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
+
+/// Tries redis-consumer on this machine, with classical models in place of trained ones.
+#[derive(Parser)]
+#[command(version, name = "redis-consumer-demo")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run one image through the whole system on this machine and draw the result; wants `redis-server` on the path.
+    Run {
+        /// An image of nuclei, such as a TIFF or PNG file; one is built in. `NAME_labels.tif` beside it is taken for the
+        /// truth.
+        image: Option<PathBuf>,
+    },
+    /// Serve small classical models over the TensorFlow Serving API, to try things without a GPU.
+    ModelServer(model_server::Arguments),
+    /// Draw what each kind of segmentation does to a real image, and tracking to a movie.
+    Gallery {
+        /// A folder, created if it is missing.
+        #[arg(default_value = "docs/images/gallery")]
+        folder: PathBuf,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let stop = stop::on_signals();
+    match run(Arguments::parse().command, stop).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("redis-consumer-demo: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command, stop: CancellationToken) -> anyhow::Result<()> {
+    match command {
+        Command::Run { image } => run::run(image.as_deref(), stop).await,
+        Command::ModelServer(arguments) => model_server::serve(arguments, stop).await,
+        Command::Gallery { folder } => {
+            let drawn = stop.run_until_cancelled(gallery::draw(&folder)).await;
+            drawn.unwrap_or(Ok(()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

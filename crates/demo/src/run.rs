@@ -1,0 +1,298 @@
+//! The guided run: servers, a bucket and a consumer on this machine, one job, and what became of it.
+
+use std::io::{IsTerminal as _, Write as _, stdout};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{env, fs};
+
+use anyhow::{Context as _, bail, ensure};
+use ndarray::Array2;
+use tempfile::TempDir;
+use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::iou::Agreement;
+use crate::overlay;
+use crate::processes::{Processes, free_port};
+use crate::progress::{Progress, Style};
+use crate::report::Report;
+use crate::result::{self, Entry};
+use crate::sample::Sample;
+use redis_consumer::compute;
+use redis_consumer::job::{JobSnapshot, NewJob};
+use redis_consumer::queue::{JobKey, Queue, QueueSettings, RawFields, RedisSettings};
+use redis_consumer::settings::Env;
+
+/// Everything that stays when the demo is over goes here, below the current folder.
+const OUTPUT: &str = "demo-output";
+
+const QUEUE: &str = "segmentation";
+const MODEL: &str = "NuclearSegmentation:6";
+const HERE: &str = "127.0.0.1";
+
+/// Longer side of the picture in pixels, about.
+const OVERLAY_SIDE: f64 = 1100.0;
+
+/// How often the job is looked at.
+const POLL: Duration = Duration::from_millis(20);
+
+/// Runs one image through the whole system and reports; nothing that was started is left, however it ends.
+pub(crate) async fn run(image: Option<&Path>, stop: CancellationToken) -> anyhow::Result<()> {
+    let sample = image.map_or_else(|| Ok(Sample::shipped()), Sample::read)?;
+    let folders = Folders::prepare()?;
+    let search_path = Env::from_process()
+        .get("PATH")
+        .unwrap_or_default()
+        .to_owned();
+    let mut processes = Processes::new(&folders.logs, &search_path)?;
+    let worked = stop
+        .run_until_cancelled(work(&mut processes, &folders, &sample))
+        .await;
+    processes.end().await?;
+    let Some(record) = worked else {
+        bail!("interrupted; every process of the demo has ended")
+    };
+    let record = record.with_context(|| {
+        format!(
+            "the demo has failed; logs are in {}",
+            folders.logs.display()
+        )
+    })?;
+    let report = compute::run(move || report(&folders, &sample, &record)).await?;
+    write!(stdout(), "{report}")?;
+    Ok(())
+}
+
+/// Folders of one run.
+struct Folders {
+    output: PathBuf,
+    logs: PathBuf,
+    bucket: PathBuf,
+    /// Holds the bucket, and goes with it.
+    _scratch: TempDir,
+}
+
+impl Folders {
+    fn prepare() -> anyhow::Result<Self> {
+        let output = PathBuf::from(OUTPUT);
+        let logs = output.join("logs");
+        fs::create_dir_all(&logs)
+            .with_context(|| format!("cannot make the folder {}", logs.display()))?;
+        let scratch = tempfile::Builder::new()
+            .prefix("redis-consumer-demo-")
+            .tempdir()?;
+        let bucket = scratch.path().join("bucket");
+        fs::create_dir(&bucket)?;
+        Ok(Self {
+            output,
+            logs,
+            bucket,
+            _scratch: scratch,
+        })
+    }
+}
+
+/// Starts everything, submits the job and follows it to its end.
+async fn work(
+    processes: &mut Processes,
+    folders: &Folders,
+    sample: &Sample,
+) -> anyhow::Result<RawFields> {
+    writeln!(
+        stdout(),
+        "segmenting {} with a whole system on this machine:\n",
+        sample.name
+    )?;
+    let redis_port = start_redis(processes, folders).await?;
+    let model_port = start_model_server(processes).await?;
+    start_consumer(processes, folders, [redis_port, model_port]).await?;
+    upload(&folders.bucket, sample)?;
+    let queue = Queue::new(QueueSettings::new(
+        RedisSettings::plain(HERE, redis_port),
+        QUEUE,
+        "demo",
+    ));
+    writeln!(stdout())?;
+    let fields = processes.unless_one_ends(follow(&queue, sample)).await?;
+    let record = JobSnapshot(&fields);
+    ensure!(
+        !record.has_failed(),
+        "the job has failed {}",
+        record.reason()
+    );
+    Ok(fields)
+}
+
+async fn start_redis(processes: &mut Processes, folders: &Folders) -> anyhow::Result<u16> {
+    let port = free_port().await?;
+    let mut command = Command::new("redis-server");
+    command.args(["--bind", HERE, "--port", &port.to_string()]);
+    command
+        .args([
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--daemonize",
+            "no",
+            "--dir",
+        ])
+        .arg(&folders.bucket);
+    let id = processes.start("redis-server", command, &[]).await;
+    let id = id.context(
+        "Redis is needed: install the package `redis-server`, or use `make demo`, which does",
+    )?;
+    processes.listens(port).await?;
+    introduce("redis-server", id, &format!("{HERE}:{port}"))?;
+    Ok(port)
+}
+
+async fn start_model_server(processes: &mut Processes) -> anyhow::Result<u16> {
+    let port = free_port().await?;
+    let mut command = Command::new(env::current_exe()?);
+    command.args([
+        "model-server",
+        "--port",
+        &port.to_string(),
+        "--model",
+        MODEL,
+    ]);
+    let id = processes.start("model-server", command, &[]).await?;
+    processes.listens(port).await?;
+    introduce(
+        "model server",
+        id,
+        &format!("{HERE}:{port}, {MODEL} (a classical stand-in)"),
+    )?;
+    Ok(port)
+}
+
+/// The consumer with the variables that an operator would set.
+async fn start_consumer(
+    processes: &mut Processes,
+    folders: &Folders,
+    [redis, model]: [u16; 2],
+) -> anyhow::Result<()> {
+    let bucket = Url::from_directory_path(&folders.bucket)
+        .ok()
+        .context("the bucket's folder has no URL")?;
+    let (redis, model) = (redis.to_string(), model.to_string());
+    let environment = [
+        ("CONSUMER_TYPE", "segmentation"),
+        ("QUEUE", QUEUE),
+        ("HOSTNAME", "demo-consumer"),
+        ("REDIS_HOST", HERE),
+        ("REDIS_PORT", &redis),
+        ("STORAGE_BUCKET", bucket.as_str()),
+        ("TF_HOST", HERE),
+        ("TF_PORT", &model),
+        ("NUCLEAR_MODEL", MODEL),
+        ("LOG_LEVEL", "DEBUG"),
+        ("SHUTDOWN_GRACE", "2"),
+    ];
+    let mut command = Command::new(consumer_program()?);
+    command.arg("consume");
+    let id = processes.start("consumer", command, &environment).await?;
+    introduce("consumer", id, &format!("queue `{QUEUE}`, bucket {bucket}"))?;
+    Ok(())
+}
+
+/// The program that a Kiosk runs, which is built into the folder of this one.
+fn consumer_program() -> anyhow::Result<PathBuf> {
+    let program = env::current_exe()?.with_file_name("redis-consumer");
+    ensure!(
+        program.is_file(),
+        "{} is missing: build the package `redis-consumer`, or use `make demo`, which does",
+        program.display()
+    );
+    Ok(program)
+}
+
+fn introduce(name: &str, id: u32, what: &str) -> std::io::Result<()> {
+    writeln!(stdout(), "  {name:<14}pid {id:<9}{what}")
+}
+
+fn upload(bucket: &Path, sample: &Sample) -> anyhow::Result<()> {
+    let path = bucket.join(sample.key());
+    fs::create_dir_all(path.parent().unwrap_or(bucket))?;
+    fs::write(&path, &sample.file).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Submits the job as the web frontend does, and shows its progress until it is final.
+async fn follow(queue: &Queue, sample: &Sample) -> anyhow::Result<RawFields> {
+    let key = JobKey(format!("{QUEUE}:{}:{:032x}", sample.name, fastrand::u128(..)).into_bytes());
+    let fields = NewJob {
+        input_key: &sample.key(),
+        original_name: &sample.name,
+        channels: "0,",
+        dimension_order: "",
+    }
+    .fields();
+    let style = if stdout().is_terminal() {
+        Style::Rewritten
+    } else {
+        Style::Lines
+    };
+    let mut progress = Progress::new(stdout(), style);
+    queue.submit(&key, &fields).await?;
+    loop {
+        let fields = queue.fields(&key).await?;
+        let record = JobSnapshot(&fields);
+        progress.show(&record.status())?;
+        if record.is_done() || record.has_failed() {
+            progress.finish()?;
+            return Ok(fields);
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Copies the result to the output folder, draws it and sums it up.
+fn report(folders: &Folders, sample: &Sample, fields: &RawFields) -> anyhow::Result<Report> {
+    let record = JobSnapshot(fields);
+    let key = record.output_key().context("the job names no result")?;
+    let (archive, overlay) = (
+        folders.output.join("result.zip"),
+        folders.output.join("overlay.png"),
+    );
+    fs::copy(folders.bucket.join(key), &archive).context("the result is not in the bucket")?;
+    let entries = result::read(&fs::read(&archive)?)?;
+    let first = &entries.first().context("the archive is empty")?.labels;
+    draw(sample, first, &overlay)?;
+    Ok(Report {
+        cells: entries.iter().map(Entry::cells).sum(),
+        seconds: record.seconds(),
+        agreement: agreement(sample, first)?,
+        archive,
+        entries: entries.into_iter().map(|entry| entry.name).collect(),
+        overlay,
+        logs: folders.logs.clone(),
+    })
+}
+
+fn draw(sample: &Sample, labels: &Array2<u32>, path: &Path) -> anyhow::Result<()> {
+    let image = sample.plane()?;
+    ensure!(
+        image.dim() == labels.dim(),
+        "labels of {:?} pixels for an image of {:?}",
+        labels.dim(),
+        image.dim()
+    );
+    overlay::draw(image.view(), labels.view(), OVERLAY_SIDE)
+        .save(path)
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn agreement(sample: &Sample, labels: &Array2<u32>) -> anyhow::Result<Option<Agreement>> {
+    let Some(truth) = sample.truth()? else {
+        return Ok(None);
+    };
+    ensure!(
+        truth.dim() == labels.dim(),
+        "the truth mask has {:?} pixels, the result {:?}",
+        truth.dim(),
+        labels.dim()
+    );
+    Ok(Some(Agreement::of(labels.view(), truth.view())))
+}

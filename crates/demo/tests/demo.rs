@@ -1,0 +1,231 @@
+//! Drives `redis-consumer-demo run` as a user would: with a real Redis, a consumer and a model server of its own.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use bioimage::{Limits, decode, encode_tiff};
+use ndarray::Array2;
+use redis_consumer::storage::archive::image_entries;
+
+const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/nuclei");
+
+/// Far more than a dead process needs to vanish, even on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[test]
+fn the_shipped_image_is_segmented_drawn_and_judged() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = demo(folder.path(), &[]).output().expect("the demo runs");
+    let text = stdout(&output);
+    assert!(output.status.success(), "{text}\n{}", stderr(&output));
+    assert!(number_before(&text, " cells\n") > 20, "{text}");
+    assert_eq!(
+        number_before(&text, " cells of the truth mask"),
+        43,
+        "{text}"
+    );
+    for part in [
+        "  new\n",
+        "  done\n",
+        "predicting",
+        "in all",
+        "F1",
+        "not a trained network",
+    ] {
+        assert!(text.contains(part), "`{part}` is missing in\n{text}");
+    }
+    let results = folder.path().join("demo-output");
+    let archive = fs::read(results.join("result.zip")).expect("an archive");
+    assert_eq!(
+        image_entries(&archive).expect("it can be read"),
+        ["dsb2018_777f7c42_batch_0_feature_0.tif"]
+    );
+    let overlay = fs::read(results.join("overlay.png")).expect("a picture");
+    let overlay = decode(&overlay, "overlay.png", &Limits::default()).expect("it can be decoded");
+    assert_eq!(overlay.shape(), [1080, 1080, 3]);
+    assert_all_gone(&ids(&text));
+}
+
+#[test]
+fn an_image_of_ones_own_is_held_against_the_labels_beside_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (from, to) in [
+        ("dsb2018_9ebcfaf2.png", "my cells.png"),
+        ("dsb2018_9ebcfaf2_labels.tif", "my cells_labels.tif"),
+    ] {
+        fs::copy(Path::new(FIXTURES).join(from), folder.path().join(to)).expect("a fixture");
+    }
+    let output = demo(folder.path(), &["my cells.png"])
+        .output()
+        .expect("the demo runs");
+    let text = stdout(&output);
+    assert!(output.status.success(), "{text}\n{}", stderr(&output));
+    assert!(text.contains("my cells_batch_0_feature_0.tif"), "{text}");
+    assert_eq!(
+        number_before(&text, " cells of the truth mask"),
+        58,
+        "{text}"
+    );
+}
+
+#[test]
+fn an_unreadable_image_ends_with_its_reason() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("broken.tif"), "no image at all").expect("a file");
+    let output = demo(folder.path(), &["broken.tif"])
+        .output()
+        .expect("the demo runs");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("the job has failed while pre-processing"),
+        "{}",
+        stderr(&output)
+    );
+    assert_all_gone(&ids(&stdout(&output)));
+}
+
+#[test]
+fn a_missing_image_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = demo(folder.path(), &["nowhere.tif"])
+        .output()
+        .expect("the demo runs");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("cannot read nowhere.tif"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn an_interrupt_in_the_middle_of_a_job_leaves_nothing_running() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut demo, text) = busy_demo(folder.path());
+    signal("INT", demo.id());
+    let status = demo.wait().expect("it ends");
+    assert_eq!(status.code(), Some(1));
+    let mut complaint = String::new();
+    demo.stderr
+        .take()
+        .expect("a pipe")
+        .read_to_string(&mut complaint)
+        .expect("text");
+    assert!(complaint.contains("interrupted"), "{complaint}");
+    let alive: Vec<_> = ids(&text).into_iter().filter(|id| is_alive(*id)).collect();
+    assert_eq!(alive, [0_u32; 0], "{text}");
+}
+
+#[test]
+fn even_a_killed_demo_leaves_nothing_running() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut demo, text) = busy_demo(folder.path());
+    demo.kill().expect("it can be killed");
+    demo.wait().expect("it ends");
+    assert_all_gone(&ids(&text));
+}
+
+fn demo(folder: &Path, arguments: &[&str]) -> Command {
+    let demo = Path::new(env!("CARGO_BIN_EXE_redis-consumer-demo"));
+    assert!(
+        demo.with_file_name("redis-consumer").is_file(),
+        "the demo runs the program: test the whole workspace, or build it before"
+    );
+    let mut command = Command::new(demo);
+    command.arg("run").args(arguments).current_dir(folder);
+    // The demo must not care what its caller has set.
+    command
+        .env("REDIS_PORT", "1")
+        .env("QUEUE", "elsewhere")
+        .env("STORAGE_BUCKET", "s3://elsewhere");
+    command
+}
+
+/// A demo that works on a large image, and what it has printed so far.
+fn busy_demo(folder: &Path) -> (Child, String) {
+    let nuclei = Array2::from_shape_fn((2000, 2000), |(y, x)| {
+        let wave = |place: usize| (place as f32 / 7.0).sin();
+        (100.0 * (wave(y) * wave(x)).max(0.0)).round()
+    });
+    fs::write(
+        folder.join("large.tif"),
+        encode_tiff(nuclei.view().into_dyn()),
+    )
+    .expect("a file");
+    let mut command = demo(folder, &["large.tif"]);
+    let mut demo = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the demo starts");
+    let mut out = BufReader::new(demo.stdout.take().expect("a pipe"));
+    let mut text = String::new();
+    while !text.contains("  pre-processing\n") && !text.contains("  predicting\n") {
+        assert!(
+            out.read_line(&mut text).expect("text") > 0,
+            "the demo has ended early:\n{text}"
+        );
+    }
+    // Keeps the pipe open, so that the demo can go on printing.
+    std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
+    assert_eq!(ids(&text).len(), 3, "{text}");
+    (demo, text)
+}
+
+fn signal(name: &str, id: u32) {
+    let sent = Command::new("sh")
+        .args(["-c", &format!("kill -{name} {id}")])
+        .status()
+        .expect("a shell");
+    assert!(sent.success());
+}
+
+fn is_alive(id: u32) -> bool {
+    Command::new("sh")
+        .args(["-c", &format!("kill -0 {id} 2>/dev/null")])
+        .status()
+        .expect("a shell")
+        .success()
+}
+
+fn assert_all_gone(ids: &[u32]) {
+    assert!(!ids.is_empty());
+    let start = Instant::now();
+    while ids.iter().any(|id| is_alive(*id)) {
+        assert!(start.elapsed() < PATIENCE, "some of {ids:?} are left");
+        sleep(Duration::from_millis(20));
+    }
+}
+
+/// The ids of the processes that the demo says it has started.
+fn ids(text: &str) -> Vec<u32> {
+    let mut words = text.split_whitespace();
+    let mut ids = Vec::new();
+    while words.any(|word| word == "pid") {
+        ids.extend(words.next().and_then(|id| id.parse::<u32>().ok()));
+    }
+    ids
+}
+
+fn number_before(text: &str, what: &str) -> usize {
+    let before = text.split(what).next().unwrap_or_default();
+    let number = before
+        .rsplit(|c: char| !c.is_ascii_digit())
+        .next()
+        .unwrap_or_default();
+    number
+        .parse()
+        .unwrap_or_else(|_| panic!("no number before `{what}` in\n{text}"))
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}

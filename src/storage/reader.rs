@@ -1,0 +1,77 @@
+//! An object that is read piece by piece.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use object_store::{GetOptions, ObjectMeta};
+
+use super::client::Storage;
+use super::error::{Direction, Error, Failure};
+use super::object::Object;
+use super::provider::Bucket;
+
+/// An object of which only pieces are in memory. All of them are of one version of it.
+pub struct RangeReader {
+    storage: Storage,
+    object: Object,
+    size: u64,
+    /// What the store said of the object with the first piece.
+    version: Option<ObjectMeta>,
+}
+
+impl Storage {
+    /// The object that [`Self::download`] would fetch, for reading it piece by piece. Asks for its size.
+    ///
+    /// One above `MAX_DOWNLOAD_BYTES` is refused.
+    pub async fn range_reader(&self, reference: &str) -> Result<RangeReader, Error> {
+        Ok(RangeReader {
+            storage: self.clone(),
+            object: self.object(self.urls.object_key(reference)?, Direction::Read),
+            size: self.size(reference).await?,
+            version: None,
+        })
+    }
+}
+
+impl RangeReader {
+    /// Bytes of the object.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// These bytes of the object, which are at least one and end with the object at the latest.
+    ///
+    /// # Errors
+    ///
+    /// As with [`Storage::download`], and [`Error::ChangedWhileReading`].
+    pub async fn read(&mut self, range: Range<u64>) -> Result<Bytes, Error> {
+        let retry = &self.storage.retry;
+        let (found, bytes) = retry
+            .run(&self.object, || self.fetch(range.clone()))
+            .await?;
+        retry.metrics.moved(Direction::Read, bytes.len());
+        self.version = Some(found);
+        Ok(bytes)
+    }
+
+    async fn fetch(&self, range: Range<u64>) -> Result<(ObjectMeta, Bytes), Failure> {
+        let wanted = range.end - range.start;
+        let mut options = GetOptions {
+            range: Some(range.into()),
+            ..GetOptions::default()
+        };
+        if let (Bucket::Folder(_), Some(version)) = (&self.object.bucket, &self.version) {
+            // Compared before the range is, which may lie beyond a file that has become shorter.
+            options.if_match.clone_from(&version.e_tag);
+        }
+        let (found, bytes) = self.storage.fetch(&self.object, options).await?;
+        if found.size != self.size || !self.is_same(&found) || bytes.len() as u64 != wanted {
+            return Err(Failure::Permanent(self.object.changed()));
+        }
+        Ok((found, bytes))
+    }
+
+    fn is_same(&self, found: &ObjectMeta) -> bool {
+        self.version.as_ref().is_none_or(|version| version == found)
+    }
+}
