@@ -68,3 +68,23 @@ fn overexposed(file: &[u8], name: &str, limit: f32) -> Result<f64, bioimage::Err
 fn main() -> ExitCode {
     redis_consumer::run(Registry::builtin().with(KIND))
 }
+
+#[cfg(test)]
+mod tests {
+    use redis_consumer::testing::Conformance;
+
+    use super::KIND;
+
+    /// Needs the feature `testing`.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn it_keeps_the_contract_of_a_consumer() {
+        let image = include_bytes!("../tests/fixtures/nuclei/dsb2018_777f7c42.png");
+        Conformance::new(KIND)
+            .setting("EXPOSURE_LIMIT", "200")
+            .object("uploads/cells.png", image)
+            .job([("input_file_name", "uploads/cells.png")])
+            .bad_job([("input_file_name", "")])
+            .check()
+            .await;
+    }
+}

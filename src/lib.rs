@@ -85,6 +85,10 @@ mod ops;
 
 mod cli;
 
+/// A conformance suite that a consumer runs on itself.
+#[cfg(feature = "testing")]
+pub mod testing;
+
 pub use bioimage;
 pub use cli::run;
 pub use consumer::{

@@ -149,6 +149,12 @@ impl Lease {
         Self { queue, held }
     }
 
+    /// A lease that nobody gave and nobody renews, to try a consumer on. What it is told to write is not written.
+    #[cfg(feature = "testing")]
+    pub(crate) fn detached(queue: Queue, key: JobKey) -> Self {
+        Self::new(queue, key, "detached".to_owned(), 0, 0)
+    }
+
     /// The key of the job's hash.
     pub fn key(&self) -> &JobKey {
         &self.held.key

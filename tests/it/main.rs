@@ -51,6 +51,9 @@ mod fan_out;
 /// Cells across the borders of tiles are whole.
 mod seams;
 
+/// The suite that consumers run on themselves: ours keep the contract, and those that do not are found out.
+mod conformance;
+
 // Many jobs, and what goes wrong.
 
 /// Retries, deaths, deadlines, absent peers, and the janitor and `fsck` that look after the rest.

@@ -25,13 +25,13 @@ const LOCAL_HEADER: u64 = 30;
 /// What extra fields of a local header seldom exceed. Only the header itself tells.
 const EXTRA_FIELDS: u64 = 512;
 
-/// ZipImages that are so many bytes apart are still read at once.
+/// Images that are this many bytes apart are still read at once.
 const GAP: u64 = 64 << 10;
 
 /// How much an archive may unpack to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ArchiveLimits {
-    /// ZipImages in it.
+    /// Images in it.
     pub entries: usize,
     /// Bytes of all of them together.
     pub bytes: u64,
@@ -52,7 +52,7 @@ impl ArchiveLimits {
 /// The images of an archive: what its list of entries says of them, and how far they are unpacked.
 ///
 /// Holds no bytes of the archive: whoever unpacks hands in the same file each time, of which only the
-/// [next_range](Self::next_range) bytes must be there.
+/// [`next_range`](Self::next_range) bytes must be there.
 pub struct ZipImages {
     list: Arc<ZipArchiveMetadata>,
     images: Vec<Image>,
