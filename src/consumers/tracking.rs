@@ -13,7 +13,7 @@ use ndarray::{Array3, ArrayD, Axis};
 use super::model;
 use crate::applications::TensorModel;
 use crate::applications::cell_tracking::{
-    self, Appearance, Borders, Crop, Tracked, Tracker, isbi_masks,
+    self, BirthDeathCost, CropMode, CropOptions, Tracked, Tracker, isbi_masks,
 };
 use crate::compute;
 use crate::consumer::{Clients, Consumer, Kind, ModelNeed, Outcome};
@@ -71,13 +71,13 @@ impl TrackingSettings {
         );
         let default = Tracker::default();
         let tracker = Tracker {
-            appearance: Appearance {
+            appearance: CropOptions {
                 side: reader.parsed(
                     "APPEARANCE_DIM",
                     default.appearance.side,
                     "side of a cell's picture, pixels",
                 ),
-                crop: reader.parsed::<Crop>(
+                crop: reader.parsed::<CropMode>(
                     "CROP_MODE",
                     default.appearance.crop,
                     "how it is cut out: resize or fixed",
@@ -98,7 +98,7 @@ impl TrackingSettings {
                 default.track_length,
                 "observations of a track that are compared",
             ),
-            borders: Borders {
+            borders: BirthDeathCost {
                 birth: reader.parsed(
                     "BIRTH",
                     default.borders.birth,
