@@ -9,7 +9,7 @@ use std::path::Path;
 use bioimage::npy;
 use cell_analysis::spots::{Contrast, SpotHeads, SpotPeaks, min_max_normalize};
 use cell_analysis::tracking::{
-    Appearance, Borders, Crop, InferenceInputs, Lineage, Movie, Tracks, frame_features,
+    BirthDeathCost, CropMode, CropOptions, InferenceInputs, Lineage, Movie, Tracks, frame_features,
     linear_sum_assignment, number_cells,
 };
 use criterion::Criterion;
@@ -98,13 +98,13 @@ impl Scene {
 }
 
 fn bench_features(criterion: &mut Criterion, scene: &Scene) {
-    let fixed = Appearance {
+    let fixed = CropOptions {
         side: 16,
-        crop: Crop::Fixed,
+        crop: CropMode::Fixed,
         norm: true,
     };
     for (name, appearance) in [
-        ("features of a frame, resize 32", Appearance::default()),
+        ("features of a frame, resize 32", CropOptions::default()),
         ("features of a frame, fixed 16", fixed),
     ] {
         bench(criterion, name, scene.side, || {
@@ -126,14 +126,14 @@ fn bench_movie(criterion: &mut Criterion, scene: &Scene) {
     let labels = scene.labels.clone().insert_axis(Axis(3)).into_dyn();
     bench(criterion, "tracking of 30 frames", scene.side, || {
         let movie =
-            Movie::new(raw.clone(), labels.clone(), Appearance::default()).expect("a movie");
+            Movie::new(raw.clone(), labels.clone(), CropOptions::default()).expect("a movie");
         black_box(movie.encoder_inputs(0..FRAMES, 50.0));
         let embeddings = Array3::zeros((FRAMES, movie.most_cells(), 64));
         let mut tracks = Tracks::begin(movie.cell_count(0));
         for frame in 1..FRAMES {
             let inputs = movie.inference_inputs(&tracks, embeddings.view(), frame, 8);
             let probabilities = probabilities(&inputs);
-            let costs = tracks.costs(probabilities.view(), Borders::default());
+            let costs = tracks.costs(probabilities.view(), BirthDeathCost::default());
             let pairs = linear_sum_assignment(costs.view()).expect("costs are finite");
             let columns: Vec<usize> = pairs.into_iter().map(|[_, column]| column).collect();
             tracks.advance(frame, &columns, probabilities.view(), 0.9);

@@ -13,7 +13,9 @@ use ndarray::{Array3, ArrayD, Axis, Ix3, Ix5};
 use super::multi_input::{Named, TensorModel};
 use crate::compute;
 use crate::error_class::InvalidInput;
-pub use cell_analysis::tracking::{Appearance, Borders, Crop, Lineage, LineageEntry, isbi_masks};
+pub use cell_analysis::tracking::{
+    BirthDeathCost, CropMode, CropOptions, Lineage, LineageEntry, isbi_masks,
+};
 use cell_analysis::tracking::{InferenceInputs, Movie, Tracks, linear_sum_assignment};
 
 /// Frames in one request to the encoder.
@@ -29,13 +31,13 @@ const MOST_CANDIDATES: usize = 32_768;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tracker {
     /// How a cell is shown to the encoder.
-    pub appearance: Appearance,
+    pub appearance: CropOptions,
     /// Pixels between the centers of neighbors, at most (default 50).
     pub max_distance: f64,
     /// How many observations of a track the inference model is given (default 8).
     pub track_length: usize,
     /// What births and deaths cost (default 0.99 each).
-    pub borders: Borders,
+    pub borders: BirthDeathCost,
     /// The probability from which a new cell is a daughter (default 0.9).
     pub division_threshold: f64,
 }
@@ -43,10 +45,10 @@ pub struct Tracker {
 impl Default for Tracker {
     fn default() -> Self {
         Self {
-            appearance: Appearance::default(),
+            appearance: CropOptions::default(),
             max_distance: 50.0,
             track_length: 8,
-            borders: Borders::default(),
+            borders: BirthDeathCost::default(),
             division_threshold: 0.9,
         }
     }
@@ -84,7 +86,7 @@ impl Tracker {
     ///
     /// # Errors
     ///
-    /// What [`Appearance::check`] says, and tracks shown without any observation.
+    /// What [`CropOptions::check`] says, and tracks shown without any observation.
     pub fn check(&self) -> Result<(), &'static str> {
         if self.track_length == 0 {
             return Err("the track length must be at least 1");

@@ -12,7 +12,7 @@ use ndarray::{Array3, ArrayD, Axis};
 
 use super::{limits, model};
 use crate::applications::cell_tracking::{
-    self, Appearance, Borders, Crop, Tracked, Tracker, isbi_masks,
+    self, BirthDeathCost, CropMode, CropOptions, Tracked, Tracker, isbi_masks,
 };
 use crate::applications::{TensorModel, TrackingModels};
 use crate::compute;
@@ -60,7 +60,7 @@ crate::settings! {
         /// Side of the crop of a cell, in pixels.
         appearance_dim: usize = Tracker::default().appearance.side,
         /// How a cell is cropped: `resize` scales its bounding box, `fixed` cuts a square around its centroid.
-        crop_mode: Parsed<Crop> = Parsed(Tracker::default().appearance.crop),
+        crop_mode: Parsed<CropMode> = Parsed(Tracker::default().appearance.crop),
         /// Normalize fixed crops.
         caliban_norm: Switch = Switch(Tracker::default().appearance.norm),
         /// Largest distance between neighboring cells, in pixels.
@@ -122,14 +122,14 @@ impl TrackingSettings {
 impl TrackingVariables {
     fn tracker(&self, loader: &mut Loader<'_>) -> Tracker {
         let tracker = Tracker {
-            appearance: Appearance {
+            appearance: CropOptions {
                 side: self.appearance_dim,
                 crop: self.crop_mode.0,
                 norm: self.caliban_norm.0,
             },
             max_distance: self.max_distance,
             track_length: self.track_length,
-            borders: Borders {
+            borders: BirthDeathCost {
                 birth: self.birth,
                 death: self.death,
             },

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use bioimage::{Limits, encode, npy};
+use bioimage::{Limits, npy};
 use ndarray::ArrayD;
 use redis_consumer::consumers::output;
 use redis_consumer::storage::archive;
@@ -90,14 +90,14 @@ fn save(case: &Case) -> Outcome {
     // The reference is given the two parts; a suffix makes them a file name again, which an empty name has not.
     let suffix = if name.is_empty() { "" } else { ".tif" };
     let names = output::ResultName::new(&format!("{subdir}/{name}{suffix}"));
-    let features = encode::channels(&input).count();
+    let features = bioimage::channels(&input).count();
     let paths: Vec<String> = (0..features)
         .map(|feature| names.feature(feature))
         .collect();
     same("paths", &Value::from(paths), &case.expected_json("paths")?)?;
-    for (feature, image) in encode::channels(&input).enumerate() {
+    for (feature, image) in bioimage::channels(&input).enumerate() {
         same_bytes(
-            &encode::encode_tiff(image),
+            &bioimage::encode_tiff(image),
             &bytes(&case.expected_path(&format!("file_{feature}"))?)?,
         )?;
     }
@@ -107,8 +107,8 @@ fn save(case: &Case) -> Outcome {
 fn imsave(case: &Case) -> Outcome {
     let array = array(case, "array")?;
     let file = match case.input("array")?.dtype.as_str() {
-        "<u2" => encode::encode_tiff(array.mapv(|value| value as u16).view()),
-        _ => encode::encode_tiff(array.view()),
+        "<u2" => bioimage::encode_tiff(array.mapv(|value| value as u16).view()),
+        _ => bioimage::encode_tiff(array.view()),
     };
     same_bytes(&file, &bytes(&case.expected_path("file")?)?)
 }

@@ -6,8 +6,8 @@ use bioimage::time_lapse::{FrameLimits, movie, single_frame, stacked_labels};
 use bioimage::trk::write_trk;
 use bioimage::{Limits, TrackFile, encode_tiff};
 use cell_analysis::tracking::{
-    Appearance, Borders, Crop, Lineage, Movie, Tracks, adjacency, cost_matrix, frame_features,
-    linear_sum_assignment, normalize_adjacency, number_cells,
+    BirthDeathCost, CropMode, CropOptions, Lineage, Movie, Tracks, adjacency, cost_matrix,
+    frame_features, linear_sum_assignment, normalize_adjacency, number_cells,
 };
 use ndarray::{
     Array, Array1, Array2, Array3, ArrayD, ArrayView3, ArrayViewD, Axis, Dimension, Ix4,
@@ -161,10 +161,10 @@ fn same_morphologies(got: ArrayViewD<'_, f32>, expected: &ArrayD<f64>) -> Outcom
 fn same_appearances(
     got: ArrayViewD<'_, f32>,
     expected: &ArrayD<f64>,
-    appearance: Appearance,
+    appearance: CropOptions,
     highest: f32,
 ) -> Outcome {
-    let absolute = if appearance.crop == Crop::Resize {
+    let absolute = if appearance.crop == CropMode::Resize {
         2e-5 * f64::from(highest)
     } else {
         2e-4
@@ -201,7 +201,7 @@ fn costs(case: &Case) -> Outcome {
         .iter()
         .map(|&flag| flag != 0.0)
         .collect();
-    let borders = Borders {
+    let borders = BirthDeathCost {
         birth: case.number("birth")? as f32,
         death: case.number("death")? as f32,
     };
@@ -758,7 +758,7 @@ fn tracker(case: &Case) -> Result<Tracker, Failure> {
         appearance: appearance(options)?,
         max_distance: number("distance_threshold")?,
         track_length: number("track_length")? as usize,
-        borders: Borders {
+        borders: BirthDeathCost {
             birth: number("birth")? as f32,
             death: number("death")? as f32,
         },
@@ -766,7 +766,7 @@ fn tracker(case: &Case) -> Result<Tracker, Failure> {
     })
 }
 
-fn appearance(options: &Value) -> Result<Appearance, Failure> {
+fn appearance(options: &Value) -> Result<CropOptions, Failure> {
     let side = options["appearance_dim"]
         .as_u64()
         .ok_or_else(|| "no size of appearances".to_owned())? as usize;
@@ -775,7 +775,7 @@ fn appearance(options: &Value) -> Result<Appearance, Failure> {
         .unwrap_or_default()
         .parse()
         .map_err(refused)?;
-    let appearance = Appearance {
+    let appearance = CropOptions {
         side,
         crop,
         norm: options["norm"] == true,

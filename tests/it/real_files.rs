@@ -42,8 +42,8 @@ fn real_files_take_the_memory_that_their_headers_announce() {
     for_each_file(|name, _, content| {
         if let Ok(image) = bioimage::decode(content, name, &LIMITS) {
             let bytes = (image.len() * size_of::<f32>()) as u64;
-            let announced =
-                bioimage::decoded_bytes(content, name).unwrap_or_else(|| panic!("{name}: no size"));
+            let announced = bioimage::decoded_bytes(content, name)
+                .unwrap_or_else(|error| panic!("{name}: no size: {error}"));
             assert!(
                 (bytes..=4 * bytes).contains(&announced),
                 "{name}: {bytes} bytes, {announced} announced"

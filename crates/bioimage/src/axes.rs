@@ -4,6 +4,8 @@
 
 use ndarray::{Array4, ArrayD, Axis, Ix3, Ix4};
 
+use crate::decode::is_tiff_name;
+
 /// The image as `[batch, row, column, channel]`, read in the order that a job names (`XY`, `BXY`, `CXY`, `XYB`, `XYC`, `BXYC`
 /// or `CXYB`; rows are `X` here).
 ///
@@ -76,7 +78,7 @@ impl Container {
     /// The kind of the file of this name.
     #[must_use]
     pub fn of(name: &str) -> Self {
-        if super::is_tiff_name(name) {
+        if is_tiff_name(name) {
             Self::Tiff
         } else {
             Self::Other
@@ -272,7 +274,7 @@ pub enum AxesError {
 }
 
 /// A shape as Python writes it: `(3, 4)`, `(3,)`.
-pub(super) fn tuple(shape: &[usize]) -> String {
+pub(crate) fn tuple(shape: &[usize]) -> String {
     match shape {
         [only] => format!("({only},)"),
         _ => format!(

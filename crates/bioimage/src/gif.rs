@@ -3,13 +3,13 @@
 use gif::{ColorOutput, DecodeOptions, MemoryLimit};
 use ndarray::ArrayD;
 
-use super::{Error, Limits, channels_last};
+use crate::array::channels_last;
+use crate::error::Error;
+use crate::limits::Limits;
 
 /// `[row, column, 1]` of palette indices; what the first picture leaves free has the background's index.
-pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<ArrayD<f32>, Error> {
-    let mut options = DecodeOptions::new();
-    options.set_color_output(ColorOutput::Indexed);
-    options.check_frame_consistency(true);
+pub(crate) fn decode(bytes: &[u8], limits: &Limits) -> Result<ArrayD<f32>, Error> {
+    let mut options = options();
     if let Some(limit) = std::num::NonZeroU64::new(limits.max_decoded_bytes) {
         options.set_memory_limit(MemoryLimit::Bytes(limit));
     }
@@ -34,6 +34,23 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<ArrayD<f32>, Error
             .copy_from_slice(stored);
     }
     channels_last(&indices, [height, width, 1])
+}
+
+/// The shape that [`decode`] would give.
+pub(crate) fn shape(bytes: &[u8]) -> Result<Vec<usize>, Error> {
+    let decoder = options().read_info(bytes).map_err(error)?;
+    Ok(vec![
+        usize::from(decoder.height()),
+        usize::from(decoder.width()),
+        1,
+    ])
+}
+
+fn options() -> DecodeOptions {
+    let mut options = DecodeOptions::new();
+    options.set_color_output(ColorOutput::Indexed);
+    options.check_frame_consistency(true);
+    options
 }
 
 fn error(error: gif::DecodingError) -> Error {

@@ -6,10 +6,12 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::{Error, Limits, channels_last};
+use crate::array::channels_last;
+use crate::error::Error;
+use crate::limits::Limits;
 
-/// `[row, column, channel]`: gray 1, colour 3 (RGB), print colour 4 (CMYK, 255 is full ink); orientation is ignored.
-pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<ArrayD<f32>, Error> {
+/// `[row, column, channel]`: gray 1, color 3 (RGB), print color 4 (CMYK, 255 is full ink); orientation is ignored.
+pub(crate) fn decode(bytes: &[u8], limits: &Limits) -> Result<ArrayD<f32>, Error> {
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options());
     let (width, height) = headers(&mut decoder)?;
     limits.values(&[height, width, 4])?;
@@ -17,18 +19,26 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<ArrayD<f32>, Error
     channels_last(&picture.samples, [height, width, picture.channels])
 }
 
+/// The shape that [`decode`] would give.
+pub(crate) fn shape(bytes: &[u8]) -> Result<Vec<usize>, Error> {
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options());
+    let (width, height) = headers(&mut decoder)?;
+    let (_, channels) = shown(stored_colors(&decoder), None)?;
+    Ok(vec![height, width, channels])
+}
+
 /// One decoded JPEG stream.
-pub(super) struct Picture {
-    pub(super) width: usize,
-    pub(super) height: usize,
-    pub(super) channels: usize,
+pub(crate) struct Picture {
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    pub(crate) channels: usize,
     /// Row by row, the channels of a pixel together.
-    pub(super) samples: Vec<u8>,
+    pub(crate) samples: Vec<u8>,
 }
 
 /// A strip or tile of a TIFF of at most `most_pixels`, with the tables its page has for all of them. YCbCr becomes RGB,
 /// unless the TIFF's `photometric` says that it is RGB already.
-pub(super) fn decode_segment(
+pub(crate) fn decode_segment(
     tables: &[u8],
     segment: &[u8],
     photometric: u64,
@@ -70,20 +80,13 @@ fn headers(decoder: &mut JpegDecoder<ZCursor<&[u8]>>) -> Result<(usize, usize), 
     Ok((width, height))
 }
 
-/// `photometric` is what a TIFF says of the colours; without it the stream's own marks count.
+/// `photometric` is what a TIFF says of the colors; without it the stream's own marks count.
 fn pixels(
     mut decoder: JpegDecoder<ZCursor<&[u8]>>,
     [height, width]: [usize; 2],
     photometric: Option<u64>,
 ) -> Result<Picture, Error> {
-    let stored = decoder.input_colorspace().unwrap_or(ColorSpace::Unknown);
-    let (shown, channels) = match stored {
-        ColorSpace::Luma => (ColorSpace::Luma, 1),
-        ColorSpace::YCbCr if photometric == Some(RGB) => (ColorSpace::YCbCr, 3),
-        ColorSpace::YCbCr | ColorSpace::RGB => (ColorSpace::RGB, 3),
-        ColorSpace::CMYK => (ColorSpace::CMYK, 4),
-        _ => return Err(Error::unsupported("JPEG in an unusual colour space")),
-    };
+    let (shown, channels) = shown(stored_colors(&decoder), photometric)?;
     decoder.set_options(options().jpeg_set_out_colorspace(shown));
     let mut samples = decoder
         .decode()
@@ -102,4 +105,19 @@ fn pixels(
         channels,
         samples,
     })
+}
+
+fn stored_colors(decoder: &JpegDecoder<ZCursor<&[u8]>>) -> ColorSpace {
+    decoder.input_colorspace().unwrap_or(ColorSpace::Unknown)
+}
+
+/// What stored colors are decoded to, and in how many channels.
+fn shown(stored: ColorSpace, photometric: Option<u64>) -> Result<(ColorSpace, usize), Error> {
+    match stored {
+        ColorSpace::Luma => Ok((ColorSpace::Luma, 1)),
+        ColorSpace::YCbCr if photometric == Some(RGB) => Ok((ColorSpace::YCbCr, 3)),
+        ColorSpace::YCbCr | ColorSpace::RGB => Ok((ColorSpace::RGB, 3)),
+        ColorSpace::CMYK => Ok((ColorSpace::CMYK, 4)),
+        _ => Err(Error::unsupported("JPEG in an unusual color space")),
+    }
 }

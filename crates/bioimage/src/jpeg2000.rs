@@ -2,11 +2,11 @@
 
 use hayro_jpeg2000::{DecodeSettings, DecoderContext, Image};
 
-use super::Error;
-use super::jpeg::Picture;
+use crate::error::Error;
+use crate::jpeg::Picture;
 
 /// A strip or tile of at most `most_pixels` with so many channels.
-pub(super) fn decode_segment(
+pub(crate) fn decode_segment(
     segment: &[u8],
     channels: usize,
     most_pixels: usize,

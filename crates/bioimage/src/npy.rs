@@ -5,9 +5,11 @@
 
 use std::cell::Cell;
 
+use half::f16;
 use ndarray::{ArrayD, ArrayViewD, IxDyn, ShapeBuilder};
 
-use super::{Error, Limits};
+use crate::error::Error;
+use crate::limits::Limits;
 
 /// The array of a `.npy` file as f32, rounded to nearest where its type holds more.
 ///
@@ -272,7 +274,7 @@ impl Stored {
         };
         let unused = 64 - 8 * self.bytes;
         match (self.kind, self.bytes) {
-            (b'f', 2) => Number::Float(f64::from(super::tiff::f32_from_f16(bits as u16))),
+            (b'f', 2) => Number::Float(f16::from_bits(bits as u16).to_f64()),
             (b'f', 4) => Number::Float(f64::from(f32::from_bits(bits as u32))),
             (b'f', _) => Number::Float(f64::from_bits(bits)),
             (b'i', _) => Number::Signed((bits << unused) as i64 >> unused),

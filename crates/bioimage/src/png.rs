@@ -1,11 +1,16 @@
 //! PNG files, with the samples an image library of the predecessor gives.
+//!
+//! Read by the `png` crate itself, not through `image`: that one would turn palettes to colors, scale 1-bit gray and add an
+//! alpha channel for transparency, and to undo all this takes more lines than to read what is stored.
 
 use std::io::Cursor;
 
 use ndarray::ArrayD;
 use png::{BitDepth, ColorType, Decoder, Reader, Transformations};
 
-use super::{Error, Limits, array};
+use crate::array::array;
+use crate::error::Error;
+use crate::limits::Limits;
 
 /// Most bytes that a byte of deflate data stands for.
 const MOST_EXPANSION: u64 = 1032;
@@ -16,10 +21,11 @@ const HEADER_BYTES: u64 = 1 << 20;
 /// `[row, column, channel]`.
 ///
 /// Gray of 1 bit is 0 or 1, of 2 and 4 bits it is scaled to 255, of 16 bits it is kept. Palette images are indices. 16-bit
-/// colours keep their high byte, and 16-bit gray with alpha becomes colour with alpha that way. Transparency chunks, gamma
+/// colors keep their high byte, and 16-bit gray with alpha becomes color with alpha that way. Transparency chunks, gamma
 /// and profiles are ignored.
-pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<ArrayD<f32>, Error> {
-    let mut reader = open(bytes, limits)?;
+pub(crate) fn decode(bytes: &[u8], limits: &Limits) -> Result<ArrayD<f32>, Error> {
+    // The header needs some room of its own, whatever the pixels may take.
+    let mut reader = open(bytes, limits.max_decoded_bytes.max(HEADER_BYTES))?;
     let (height, width) = (reader.info().height as usize, reader.info().width as usize);
     let (color, depth) = (reader.info().color_type, reader.info().bit_depth);
     let channels = channels_of(color, depth);
@@ -41,16 +47,19 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<ArrayD<f32>, Error
     array(values, &[height, width, channels])
 }
 
-fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Reader<Cursor<&'a [u8]>>, Error> {
-    // The header needs some room of its own, whatever the pixels may take.
-    let bytes_allowed =
-        usize::try_from(limits.max_decoded_bytes.max(HEADER_BYTES)).unwrap_or(usize::MAX);
-    let mut decoder = Decoder::new_with_limits(
-        Cursor::new(bytes),
-        png::Limits {
-            bytes: bytes_allowed,
-        },
-    );
+/// The shape that [`decode`] would give.
+pub(crate) fn shape(bytes: &[u8]) -> Result<Vec<usize>, Error> {
+    let reader = open(bytes, HEADER_BYTES)?;
+    let info = reader.info();
+    let channels = channels_of(info.color_type, info.bit_depth);
+    Ok(vec![info.height as usize, info.width as usize, channels])
+}
+
+fn open(bytes: &[u8], allowed_bytes: u64) -> Result<Reader<Cursor<&[u8]>>, Error> {
+    let limits = png::Limits {
+        bytes: usize::try_from(allowed_bytes).unwrap_or(usize::MAX),
+    };
+    let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), limits);
     decoder.set_transformations(Transformations::IDENTITY);
     decoder.set_ignore_text_chunk(true);
     decoder.set_ignore_iccp_chunk(true);
@@ -110,9 +119,7 @@ fn packed(row: &[u8], bits: usize) -> impl Iterator<Item = u8> {
 
 fn error(error: png::DecodingError) -> Error {
     match error {
-        png::DecodingError::LimitsExceeded => {
-            Error::corrupt("a part of the PNG file is absurdly large")
-        }
+        png::DecodingError::LimitsExceeded => Error::corrupt("a PNG chunk exceeds the size limit"),
         png::DecodingError::IoError(_) => Error::corrupt("the PNG file ends too early"),
         _ => Error::corrupt("the PNG data are damaged"),
     }

@@ -10,7 +10,7 @@ const RADIUS: f64 = 2.5;
 
 const MAGENTA: [u8; 3] = [255, 0, 255];
 
-/// A colour picture `[row, column, 3]` of `image` with a dot at each of `points` (`[row, column]`, 0 being the centre of the
+/// A color picture `[row, column, 3]` of `image` with a dot at each of `points` (`[row, column]`, 0 being the center of the
 /// first pixel).
 ///
 /// Values are stretched from the smallest to the largest; values that are not finite are black. An image smaller than 640
@@ -64,7 +64,7 @@ fn stretched(image: &Array2<f32>) -> Array2<u8> {
     image.mapv(|value| if value.is_finite() { gray(value) } else { 0 })
 }
 
-/// Paints all pixels whose centres are near `[row, column]`, the picture's upper left corner being `[0, 0]`.
+/// Paints all pixels whose centers are near `[row, column]`, the picture's upper left corner being `[0, 0]`.
 fn dot(picture: &mut Array3<u8>, [y, x]: [f64; 2]) {
     let (rows, columns, _) = picture.dim();
     let reach = |at: f64, length: usize| {
@@ -81,7 +81,7 @@ fn dot(picture: &mut Array3<u8>, [y, x]: [f64; 2]) {
                 pixel
                     .iter_mut()
                     .zip(MAGENTA)
-                    .for_each(|(to, colour)| *to = colour);
+                    .for_each(|(to, color)| *to = color);
             }
         }
     }
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
     use crate::{Limits, decode, encode_tiff};
 
-    fn colour(picture: &Array3<u8>, row: usize, column: usize) -> [u8; 3] {
+    fn color(picture: &Array3<u8>, row: usize, column: usize) -> [u8; 3] {
         [0, 1, 2].map(|channel| picture[[row, column, channel]])
     }
 
@@ -101,10 +101,10 @@ mod tests {
         let image = Array2::from_shape_fn((10, 20), |(row, column)| (row + column) as f32);
         let picture = spot_overlay(image.view(), &[[3.0, 15.0]]);
         assert_eq!(picture.dim(), (320, 640, 3));
-        assert_eq!(colour(&picture, 112, 496), MAGENTA);
-        assert_eq!(colour(&picture, 0, 0), [0; 3]);
-        assert_eq!(colour(&picture, 319, 639), [255; 3]);
-        assert_eq!(colour(&picture, 100, 496), [164; 3]);
+        assert_eq!(color(&picture, 112, 496), MAGENTA);
+        assert_eq!(color(&picture, 0, 0), [0; 3]);
+        assert_eq!(color(&picture, 319, 639), [255; 3]);
+        assert_eq!(color(&picture, 100, 496), [164; 3]);
     }
 
     #[test]
@@ -113,8 +113,8 @@ mod tests {
         image[[1499, 2999]] = 9.0;
         let picture = spot_overlay(image.view(), &[[0.0, 0.0]]);
         assert_eq!(picture.dim(), (500, 1000, 3));
-        assert_eq!(colour(&picture, 499, 999), [255; 3]);
-        assert_eq!(colour(&picture, 0, 0), MAGENTA);
+        assert_eq!(color(&picture, 499, 999), [255; 3]);
+        assert_eq!(color(&picture, 0, 0), MAGENTA);
     }
 
     #[test]
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_is_a_colour_page_of_a_file() {
+    fn a_picture_is_a_color_page_of_a_file() {
         let picture = spot_overlay(Array2::eye(4).view(), &[[1.0, 2.0]]);
         let file = encode_tiff(picture.view().into_dyn());
         let read = decode(&file, "picture.tif", &Limits::default()).expect("our own");

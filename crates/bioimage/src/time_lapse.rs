@@ -2,6 +2,8 @@
 
 use ndarray::{Array3, ArrayD, ArrayView2, Axis, Ix3};
 
+use crate::axes::squeeze;
+
 /// How many frames a movie may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameLimits {
@@ -17,7 +19,7 @@ pub enum MovieError {
     /// The file has not the axes of a movie.
     #[error(
         "This tiff file has shape {}, which is not 3 dimensions. Tracking can only be done on images with 3 dimensions, \
-         (time, width, height)", super::axes::tuple(.shape)
+         (time, width, height)", crate::axes::tuple(.shape)
     )]
     Rank {
         /// Shape of the file.
@@ -45,7 +47,7 @@ pub enum MovieError {
     },
 
     /// The labels of a frame have another size than the first frame's.
-    #[error("the labels of frame {frame} have shape {}, not {}", super::axes::tuple(.shape), super::axes::tuple(.expected))]
+    #[error("the labels of frame {frame} have shape {}, not {}", crate::axes::tuple(.shape), crate::axes::tuple(.expected))]
     Labels {
         /// The frame.
         frame: usize,
@@ -85,7 +87,7 @@ pub fn movie(image: ArrayD<f32>, limits: &FrameLimits) -> Result<Array3<f32>, Mo
 /// A frame of a movie without its axes of length 1, as it is stored for a job of its own.
 #[must_use]
 pub fn single_frame(frame: ArrayView2<'_, f32>) -> ArrayD<f32> {
-    super::squeeze(frame.to_owned().into_dyn())
+    squeeze(frame.to_owned().into_dyn())
 }
 
 /// Labels `[frame, row, column]` from the decoded label image of each frame, for a movie of `size` rows and columns.

@@ -7,8 +7,9 @@ use std::io::{self, Read};
 use ndarray::{ArrayD, ArrayViewD};
 use serde_json::Value;
 
-use super::npy::{self, NpyElement};
-use super::{Error, Limits};
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::npy::{self, NpyElement};
 
 const RAW: &str = "raw.npy";
 const LABELS: &str = "tracked.npy";

@@ -1,11 +1,11 @@
 //! The functions that consumers 0.3 to 0.8 chose by name, as their libraries computed them.
 //!
-//! Border: what is still computed like today is in the neighbouring modules; which name stands
+//! Border: what is still computed like today is in the neighboring modules; which name stands
 //! for which function and which channel is the caller's business.
 
 use ndarray::{Array, Array2, Array3, ArrayView2, ArrayView3, Axis, Dimension};
 
-use crate::plane::{from_values, values};
+use crate::plane::{as_row_major, from_values};
 use crate::segmentation::deep_watershed::{DeepWatershedError, Result};
 use crate::segmentation::label::{Connectivity, label, relabel_sequential};
 use crate::segmentation::morphology::square_maximum;
@@ -239,7 +239,7 @@ pub fn mibi(scores: ArrayView3<'_, f32>) -> Array2<u32> {
 fn peaks_016(image: ArrayView2<'_, f32>, distance: usize, threshold: f64) -> Array2<bool> {
     let image = image.as_standard_layout();
     let (rows, columns) = image.dim();
-    let image = values(&image);
+    let image = as_row_major(&image);
     let threshold = threshold as f32;
     let varies = image.iter().any(|value| *value != image[0]);
     let maxima = square_maximum(image, [rows, columns], distance);

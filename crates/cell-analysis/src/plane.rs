@@ -56,7 +56,7 @@ pub(crate) fn for_each_plane(
 }
 
 /// The pixels of a plane in standard layout, row by row.
-pub(crate) fn values<'a, T>(plane: &'a CowArray<'_, T, Ix2>) -> &'a [T] {
+pub(crate) fn as_row_major<'a, T>(plane: &'a CowArray<'_, T, Ix2>) -> &'a [T] {
     plane
         .as_slice()
         .expect("a plane in standard layout is one slice")
@@ -79,7 +79,7 @@ pub(crate) fn from_values<T>(shape: [usize; 2], values: Vec<T>) -> Array2<T> {
 
 /// Source of index `i` on an axis of `length` samples that is continued by its mirror image,
 /// the edge sample not repeated (`NumPy`'s `reflect`).
-pub(crate) fn mirror(i: isize, length: usize) -> usize {
+pub(crate) fn reflect_whole_sample(i: isize, length: usize) -> usize {
     if length == 1 {
         return 0;
     }
@@ -89,7 +89,7 @@ pub(crate) fn mirror(i: isize, length: usize) -> usize {
 
 /// Source of index `i` on an axis of `length` samples that is continued by its mirror image,
 /// the edge sample repeated (`SciPy`'s `reflect`).
-pub(crate) fn half_sample(i: isize, length: usize) -> usize {
+pub(crate) fn reflect_half_sample(i: isize, length: usize) -> usize {
     let k = i.rem_euclid(2 * length as isize) as usize;
     if k < length { k } else { 2 * length - 1 - k }
 }
@@ -105,7 +105,7 @@ pub(crate) fn range(values: &[f32]) -> (f32, f32) {
     values
         .par_chunks(STRIP)
         .map(range_of_strip)
-        .reduce(|| NO_RANGE, wider)
+        .reduce(|| NO_RANGE, union)
 }
 
 /// [`range`] of a few values, on this thread.
@@ -132,7 +132,7 @@ fn extreme(values: &[f32], none: f32, choose: impl Fn(f32, f32) -> f32) -> f32 {
 }
 
 /// The range of what lies in either range.
-pub(crate) fn wider(one: (f32, f32), other: (f32, f32)) -> (f32, f32) {
+pub(crate) fn union(one: (f32, f32), other: (f32, f32)) -> (f32, f32) {
     (one.0.min(other.0), one.1.max(other.1))
 }
 
@@ -158,8 +158,11 @@ mod tests {
     #[test]
     fn mirrors_leave_out_or_repeat_the_edge_sample() {
         let indices = -4..8;
-        let without: Vec<_> = indices.clone().map(|i| mirror(i, 3)).collect();
-        let repeated: Vec<_> = indices.map(|i| half_sample(i, 3)).collect();
+        let without: Vec<_> = indices
+            .clone()
+            .map(|i| reflect_whole_sample(i, 3))
+            .collect();
+        let repeated: Vec<_> = indices.map(|i| reflect_half_sample(i, 3)).collect();
 
         assert_eq!(without, [0, 1, 2, 1, 0, 1, 2, 1, 0, 1, 2, 1]);
         assert_eq!(repeated, [2, 2, 1, 0, 0, 1, 2, 2, 1, 0, 0, 1]);
@@ -167,8 +170,8 @@ mod tests {
 
     #[test]
     fn a_mirror_of_one_sample_is_that_sample() {
-        assert_eq!(mirror(-5, 1), 0);
-        assert_eq!(half_sample(7, 1), 0);
+        assert_eq!(reflect_whole_sample(-5, 1), 0);
+        assert_eq!(reflect_half_sample(7, 1), 0);
     }
 
     #[test]

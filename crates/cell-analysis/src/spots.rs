@@ -1,4 +1,4 @@
-//! Spots of single molecules: normalisation of their images, peaks of a model's scores, and the cells they lie in.
+//! Spots of single molecules: normalization of their images, peaks of a model's scores, and the cells they lie in.
 //!
 //! Border: tiles and the model are the application's business. Points are `[row, column]` in pixels, in `f64`.
 
@@ -7,7 +7,7 @@ use std::hash::Hash;
 
 use ndarray::{Array4, ArrayView2};
 
-use crate::plane::{for_each_plane, range, values};
+use crate::plane::{as_row_major, for_each_plane, range};
 use crate::segmentation::peaks::spaced;
 
 /// Which values become 0 and 1.
@@ -77,7 +77,7 @@ fn percent_points(values: &[f32]) -> [f32; 2] {
 pub struct SpotHeads<'a> {
     /// How probable a spot in this pixel is.
     pub scores: ArrayView2<'a, f32>,
-    /// How many rows it lies below the pixel's centre.
+    /// How many rows it lies below the pixel's center.
     pub row_offsets: ArrayView2<'a, f32>,
     /// How many columns it lies to the right of it.
     pub column_offsets: ArrayView2<'a, f32>,
@@ -124,7 +124,7 @@ impl SpotPeaks {
         );
         let scores = heads.scores.as_standard_layout();
         let (rows, columns) = scores.dim();
-        let scores = values(&scores);
+        let scores = as_row_major(&scores);
         if scores.windows(2).all(|pair| pair[0] == pair[1]) {
             return Vec::new();
         }
@@ -271,7 +271,7 @@ mod tests {
         }
 
         #[test]
-        fn per_cent_points_lie_between_sorted_neighbours(plane in strategies::plane(40)) {
+        fn per_cent_points_lie_between_sorted_neighbors(plane in strategies::plane(40)) {
             let values: Vec<f32> = plane.iter().copied().collect();
             let mut sorted = values.clone();
             sorted.sort_by(f32::total_cmp);

@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn every_track_is_drawn_in_its_colour_where_it_was_seen() {
+    fn every_track_is_drawn_in_its_color_where_it_was_seen() {
         let colors: BTreeMap<u32, Rgb<u8>> = (1..=6)
             .map(|label| (label, Rgb([100 + label as u8, 0, 0])))
             .collect();

@@ -38,7 +38,7 @@ const BRIGHTNESS_SMOOTHING: f32 = 2.5;
 /// Two tops are two nuclei if both rise this much, in logarithms, above the pass between them.
 const PROMINENCE: f32 = 0.07;
 
-/// Fall of the first head around a centre, per pixel.
+/// Fall of the first head around a center, per pixel.
 const FALL: f32 = 0.2;
 
 /// Distance from the edge in pixels at which the second head is one half. The post-processing smooths it and takes
@@ -53,13 +53,13 @@ const LEAST_INTERIOR: f32 = 0.004;
 
 /// What the model says about tiles; both heads are `[batch, row, column, 1]` between 0 and 1.
 pub(crate) struct NucleiHeads {
-    /// 1 at the centre of each nucleus, `1 / (1 + 0.2 d)` at the distance of `d` pixels, 0 outside nuclei.
+    /// 1 at the center of each nucleus, `1 / (1 + 0.2 d)` at the distance of `d` pixels, 0 outside nuclei.
     pub(crate) maxima: Array4<f32>,
     /// Near 1 well inside a nucleus, falling towards its edge, 0 outside.
     pub(crate) interior: Array4<f32>,
 }
 
-/// Finds nuclei in histogram-normalised tiles `[batch, row, column, 1]` of values between 0 and 1. Only the first
+/// Finds nuclei in histogram-normalized tiles `[batch, row, column, 1]` of values between 0 and 1. Only the first
 /// channel is looked at; tiles are worked on in parallel and do not influence each other.
 pub(crate) fn nuclei_model(tiles: ArrayView4<'_, f32>) -> NucleiHeads {
     let (batch, rows, columns, _) = tiles.dim();
@@ -150,10 +150,10 @@ fn separated(labels: &Array2<usize>) -> Array2<bool> {
     })
 }
 
-fn nearness(at: (usize, usize), centre: (usize, usize)) -> f32 {
+fn nearness(at: (usize, usize), center: (usize, usize)) -> f32 {
     let (rows, columns) = (
-        at.0.abs_diff(centre.0) as f32,
-        at.1.abs_diff(centre.1) as f32,
+        at.0.abs_diff(center.0) as f32,
+        at.1.abs_diff(center.1) as f32,
     );
     1.0 / (1.0 + FALL * rows.hypot(columns))
 }
@@ -297,7 +297,7 @@ mod tests {
         head.index_axis(Axis(0), 0).index_axis_move(Axis(2), 0)
     }
 
-    fn centres(heads: &NucleiHeads) -> Vec<(usize, usize)> {
+    fn centers(heads: &NucleiHeads) -> Vec<(usize, usize)> {
         plane(&heads.maxima)
             .indexed_iter()
             .filter(|(_, value)| **value == 1.0)
@@ -306,24 +306,24 @@ mod tests {
     }
 
     #[test]
-    fn each_nucleus_has_one_centre_near_its_middle() {
+    fn each_nucleus_has_one_center_near_its_middle() {
         let heads = nuclei_model(tile(&[(20.0, 20.0, 9.0), (60.0, 50.0, 12.0)]).view());
-        let centres = centres(&heads);
-        assert_eq!(centres.len(), 2, "{centres:?}");
+        let centers = centers(&heads);
+        assert_eq!(centers.len(), 2, "{centers:?}");
         assert!(
-            centres[0].0.abs_diff(20) <= 2 && centres[0].1.abs_diff(20) <= 2,
-            "{centres:?}"
+            centers[0].0.abs_diff(20) <= 2 && centers[0].1.abs_diff(20) <= 2,
+            "{centers:?}"
         );
         assert!(
-            centres[1].0.abs_diff(60) <= 2 && centres[1].1.abs_diff(50) <= 2,
-            "{centres:?}"
+            centers[1].0.abs_diff(60) <= 2 && centers[1].1.abs_diff(50) <= 2,
+            "{centers:?}"
         );
     }
 
     #[test]
     fn touching_nuclei_are_parted_in_both_heads() {
         let heads = nuclei_model(tile(&[(40.0, 30.0, 12.0), (40.0, 52.0, 12.0)]).view());
-        assert_eq!(centres(&heads).len(), 2);
+        assert_eq!(centers(&heads).len(), 2);
         let row: Vec<f32> = (30..53)
             .map(|column| heads.interior[[0, 40, column, 0]])
             .collect();
@@ -373,7 +373,7 @@ mod tests {
     #[test]
     fn specks_are_no_nuclei() {
         let heads = nuclei_model(tile(&[(48.0, 48.0, 12.0), (10.0, 80.0, 1.5)]).view());
-        assert_eq!(centres(&heads).len(), 1);
+        assert_eq!(centers(&heads).len(), 1);
     }
 
     #[test]

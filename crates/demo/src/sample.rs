@@ -8,7 +8,7 @@ use ndarray::{Array2, Axis, Ix2};
 
 use bioimage::{Container, Limits};
 
-/// From the 2018 Data Science Bowl; `tests/fixtures/nuclei/README.md` says where exactly, and under which licence.
+/// From the 2018 Data Science Bowl; `tests/fixtures/nuclei/README.md` says where exactly, and under which license.
 const SHIPPED_NAME: &str = "dsb2018_777f7c42.png";
 const SHIPPED_IMAGE: &[u8] = include_bytes!("../../../tests/fixtures/nuclei/dsb2018_777f7c42.png");
 const SHIPPED_TRUTH: &[u8] =

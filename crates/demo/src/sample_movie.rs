@@ -157,7 +157,7 @@ fn darkness(image: &Array2<f32>, truth: &Array2<u32>) -> f32 {
 
 /// Where a cell is in a frame.
 struct Pose {
-    centre: [f32; 2],
+    center: [f32; 2],
     /// Sine and cosine.
     turn: (f32, f32),
     size: f32,
@@ -175,9 +175,9 @@ impl Actor {
             1.5 * (2.1 * age + phase).sin(),
             1.5 * (1.7 * age + phase).cos(),
         ];
-        let centre = [0, 1].map(|axis| self.place[axis] + self.step[axis] * age + tremble[axis]);
+        let center = [0, 1].map(|axis| self.place[axis] + self.step[axis] * age + tremble[axis]);
         Some(Pose {
-            centre,
+            center,
             turn: (self.turn * age).to_radians().sin_cos(),
             size: self.size,
         })
@@ -187,7 +187,7 @@ impl Actor {
 /// The light of one nucleus, without what was around it.
 struct Nucleus {
     light: Array2<f32>,
-    centre: [f32; 2],
+    center: [f32; 2],
 }
 
 impl Nucleus {
@@ -213,19 +213,19 @@ impl Nucleus {
             places().fold((0, 0), |(rows, columns), at| (rows + at.0, columns + at.1));
         Self {
             light,
-            centre: [rows as f32 / count, columns as f32 / count],
+            center: [rows as f32 / count, columns as f32 / count],
         }
     }
 
     /// Its light at a pixel of the frame, between the pixels of its image.
     fn at(&self, pose: &Pose, (row, column): (usize, usize)) -> f32 {
         let offset = [
-            (row as f32 - pose.centre[0]) / pose.size,
-            (column as f32 - pose.centre[1]) / pose.size,
+            (row as f32 - pose.center[0]) / pose.size,
+            (column as f32 - pose.center[1]) / pose.size,
         ];
         let (sine, cosine) = pose.turn;
-        let row = cosine * offset[0] - sine * offset[1] + self.centre[0];
-        let column = sine * offset[0] + cosine * offset[1] + self.centre[1];
+        let row = cosine * offset[0] - sine * offset[1] + self.center[0];
+        let column = sine * offset[0] + cosine * offset[1] + self.center[1];
         let (top, left) = (row.floor(), column.floor());
         let pixel = |row: f32, column: f32| {
             let inside = row >= 0.0 && column >= 0.0;

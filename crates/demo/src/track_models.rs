@@ -18,7 +18,7 @@ const PASSED_ON: [(&str, &str, i64); 2] = [
     ("encoder_morph_input", "embeddings", FEATURES),
 ];
 
-/// How far the centre of a cell may be from where it was, or a daughter's from her mother's, in radii of the cell: there the
+/// How far the center of a cell may be from where it was, or a daughter's from her mother's, in radii of the cell: there the
 /// odds are even.
 const REACH: [f32; 2] = [1.0, 2.0];
 

@@ -1,4 +1,4 @@
-//! Contrast-limited adaptive histogram equalisation, after Zuiderveld, "Contrast limited
+//! Contrast-limited adaptive histogram equalization, after Zuiderveld, "Contrast limited
 //! adaptive histogram equalization", Graphics Gems IV (1994), bit-equal to scikit-image's
 //! `equalize_adapthist` with a clip limit of 0.01 and 256 bins.
 //!
@@ -7,16 +7,18 @@
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
-use super::normalize::{Stretch, rescale_from};
-use crate::plane::{NO_RANGE, STRIP, from_values, mirror, range, range_of_strip, wider};
+use super::rescale::{LinearMap, rescale_intensity_in_place};
+use crate::plane::{
+    NO_RANGE, STRIP, from_values, range, range_of_strip, reflect_whole_sample, union,
+};
 
 /// Bins of a histogram.
 const BINS: usize = 256;
 
-/// Largest grey value while the histogram is equalised.
+/// Largest gray value while the histogram is equalised.
 const GREY_MAX: f64 = 16383.0;
 
-/// Grey values a bin holds.
+/// Gray values a bin holds.
 const BIN_WIDTH: u16 = 65;
 
 /// Share of a tile's pixels that one bin may hold.
@@ -25,10 +27,10 @@ const CLIP_LIMIT: f64 = 0.01;
 /// Most rows that one task interpolates.
 const STRIP_ROWS: usize = 64;
 
-/// Counts of one tile's grey bins.
+/// Counts of one tile's gray bins.
 type Histogram = [u32; BINS];
 
-/// Grey value of each bin after equalisation.
+/// Gray value of each bin after equalization.
 type Map = [f64; BINS];
 
 /// Equalises a plane `[row, column]` with values in 0 … 1; the result fills 0 … 1.
@@ -44,7 +46,7 @@ pub fn equalize_adapthist(image: ArrayView2<'_, f32>, kernel: Option<usize>) -> 
         &mut values,
         &Tiles::new(shape, kernel),
         range,
-        Stretch::NONE,
+        LinearMap::NONE,
     );
     from_values(shape, values)
 }
@@ -54,41 +56,41 @@ pub(super) fn equalize(
     values: &mut [f32],
     tiles: &Tiles,
     (low, high): (f32, f32),
-    stretch: Stretch,
+    stretch: LinearMap,
 ) {
-    let to_grey = |value| to_16bit(stretch.apply(value));
-    let bin_of = bins_of_16bit(to_grey(low), to_grey(high));
+    let to_gray = |value| to_16bit(stretch.apply(value));
+    let bin_of = bins_of_16bit(to_gray(low), to_gray(high));
     let mut bins = vec![0; values.len()];
     let strips = bins.par_chunks_mut(STRIP).zip(values.par_chunks(STRIP));
     strips.for_each_init(
         || [0; STRIP],
-        |grey, (bins, values)| {
+        |gray, (bins, values)| {
             // Apart, as the look-up would keep the arithmetic from being done for several values at once.
-            grey.iter_mut()
+            gray.iter_mut()
                 .zip(values)
-                .for_each(|(grey, &value)| *grey = to_grey(value));
+                .for_each(|(gray, &value)| *gray = to_gray(value));
             bins.iter_mut()
-                .zip(&*grey)
-                .for_each(|(bin, &grey)| *bin = bin_of[usize::from(grey)]);
+                .zip(&*gray)
+                .for_each(|(bin, &gray)| *bin = bin_of[usize::from(gray)]);
         },
     );
     let range = tiles.equalize(&bins, values);
-    rescale_from(range, values);
+    rescale_intensity_in_place(values, range);
 }
 
-/// Grey values 0 … 16383 of a plane `[row, column]` with values in 0 … 1.
+/// Gray values 0 … 16383 of a plane `[row, column]` with values in 0 … 1.
 ///
 /// Rounded to 16 bits first (ties to even, outside values clamped), then stretched to the
 /// 14 bits; a plane of one value is not stretched.
 #[must_use]
 pub fn to_14bit(image: ArrayView2<'_, f32>) -> Array2<u16> {
-    let grey = image.mapv(to_16bit);
-    let low = grey.iter().copied().min().unwrap_or(0);
-    let high = grey.iter().copied().max().unwrap_or(0);
-    grey.mapv_into(|grey| stretch_14bit(grey, low, high))
+    let gray = image.mapv(to_16bit);
+    let low = gray.iter().copied().min().unwrap_or(0);
+    let high = gray.iter().copied().max().unwrap_or(0);
+    gray.mapv_into(|gray| stretch_14bit(gray, low, high))
 }
 
-/// Equalises a plane `[row, column]` of grey values 0 … 16383 with tiles of `kernel` pixels.
+/// Equalises a plane `[row, column]` of gray values 0 … 16383 with tiles of `kernel` pixels.
 ///
 /// # Panics
 /// If a side of the kernel is zero.
@@ -104,7 +106,7 @@ pub fn clahe_14bit(image: ArrayView2<'_, u16>, kernel: [usize; 2]) -> Array2<u16
     Tiles::of(shape, kernel).equalize(&bins, &mut equalized);
     from_values(
         shape,
-        equalized.into_iter().map(|grey| grey as u16).collect(),
+        equalized.into_iter().map(|gray| gray as u16).collect(),
     )
 }
 
@@ -175,11 +177,11 @@ fn to_16bit(value: f32) -> u16 {
     ((value * 65535.0).clamp(0.0, 65535.0) + SHIFT).to_bits() as u16
 }
 
-/// The bin of every grey value `low` … `high` of 16 bits once it is stretched to 14.
+/// The bin of every gray value `low` … `high` of 16 bits once it is stretched to 14.
 fn bins_of_16bit(low: u16, high: u16) -> Box<[u8; 1 << 16]> {
     let mut bins = Box::new([0; 1 << 16]);
-    let greys = low..=u16::MAX;
-    let stretched = greys.map(|grey| bin(stretch_14bit(grey.min(high), low, high)));
+    let grays = low..=u16::MAX;
+    let stretched = grays.map(|gray| bin(stretch_14bit(gray.min(high), low, high)));
     bins[usize::from(low)..]
         .iter_mut()
         .zip(stretched)
@@ -187,11 +189,11 @@ fn bins_of_16bit(low: u16, high: u16) -> Box<[u8; 1 << 16]> {
     bins
 }
 
-fn stretch_14bit(grey: u16, low: u16, high: u16) -> u16 {
+fn stretch_14bit(gray: u16, low: u16, high: u16) -> u16 {
     if low == high {
-        return grey.min(GREY_MAX as u16);
+        return gray.min(GREY_MAX as u16);
     }
-    rint((f64::from(grey - low) / f64::from(high - low)) * GREY_MAX)
+    rint((f64::from(gray - low) / f64::from(high - low)) * GREY_MAX)
 }
 
 /// Rounds 0 … 65535 to an integer, ties to even: adding this number leaves no fraction bits.
@@ -200,8 +202,8 @@ fn rint(value: f64) -> u16 {
     (value + SHIFT).to_bits() as u16
 }
 
-fn bin(grey: u16) -> u8 {
-    (grey / BIN_WIDTH).min(BINS as u16 - 1) as u8
+fn bin(gray: u16) -> u8 {
+    (gray / BIN_WIDTH).min(BINS as u16 - 1) as u8
 }
 
 /// The tiles of one plane, numbered row by row.
@@ -230,7 +232,7 @@ impl Tiles {
         }
     }
 
-    /// Writes the equalised grey values of `bins` into `out`, and gives back their range.
+    /// Writes the equalised gray values of `bins` into `out`, and gives back their range.
     fn equalize(&self, bins: &[u8], out: &mut [f32]) -> (f32, f32) {
         let tiles = (0..self.counts[0] * self.counts[1]).into_par_iter();
         let maps: Vec<Map> = tiles.map(|tile| self.map(self.count(bins, tile))).collect();
@@ -244,7 +246,7 @@ impl Tiles {
         // Four to take turns: to count a bin twice in a row would be to wait for memory.
         let mut lanes = [[0; BINS]; 4];
         for row in top..top + height {
-            let line = &bins[mirror(row as isize, self.shape[0]) * width..][..width];
+            let line = &bins[reflect_whole_sample(row as isize, self.shape[0]) * width..][..width];
             let (blocks, rest) = line[left..width.min(left + side)].as_chunks::<4>();
             for block in blocks {
                 lanes
@@ -252,7 +254,8 @@ impl Tiles {
                     .zip(block)
                     .for_each(|(lane, &bin)| lane[usize::from(bin)] += 1);
             }
-            let outside = (width..left + side).map(|column| &line[mirror(column as isize, width)]);
+            let outside = (width..left + side)
+                .map(|column| &line[reflect_whole_sample(column as isize, width)]);
             rest.iter()
                 .chain(outside)
                 .for_each(|&bin| lanes[0][usize::from(bin)] += 1);
@@ -290,7 +293,7 @@ impl Tiles {
         let ranges = strips
             .into_par_iter()
             .map(|(first, strip)| self.interpolate_rows(bins, maps, (first, strip)));
-        ranges.reduce(|| NO_RANGE, wider)
+        ranges.reduce(|| NO_RANGE, union)
     }
 
     /// The rows from `first` on, which all lie between the same two rows of tiles.
@@ -316,7 +319,7 @@ impl Tiles {
                 let down = share(first + row, height);
                 let out = &mut out[left..right];
                 mix(&quad, down, &weights, (&bins[left..right], out));
-                range = wider(range, range_of_strip(out));
+                range = union(range, range_of_strip(out));
             }
             left = right;
         }
@@ -364,7 +367,7 @@ fn mix(
         let (c, d) = ((c * (left * below)) as f32, (d * (right * below)) as f32);
         *out = ((a + b) + c) + d;
     }
-    out.iter_mut().for_each(|grey| *grey = trunc(*grey));
+    out.iter_mut().for_each(|gray| *gray = trunc(*gray));
 }
 
 /// The integer part of 0 … 4 million, with instructions that every processor has for several values at once.
@@ -397,11 +400,11 @@ mod tests {
         }
 
         #[test]
-        fn tiles_of_any_size_leave_grey_values(
+        fn tiles_of_any_size_leave_gray_values(
             size in (1..40_usize, 1..40_usize), kernel in (1..20_usize, 1..20_usize),
         ) {
-            let grey = |(row, column)| ((row * 977 + column * 1361) % 16384) as u16;
-            let image = Array2::from_shape_fn(size, grey);
+            let gray = |(row, column)| ((row * 977 + column * 1361) % 16384) as u16;
+            let image = Array2::from_shape_fn(size, gray);
             let equalized = clahe_14bit(image.view(), [kernel.0, kernel.1]);
             prop_assert_eq!(equalized.dim(), size);
             prop_assert!(equalized.iter().all(|&value| value <= 16383));
@@ -409,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn grey_values_round_ties_to_even() {
+    fn gray_values_round_ties_to_even() {
         assert_eq!(
             [0.5, 1.5, 2.5, 65534.5, 65535.0].map(rint),
             [0, 2, 2, 65534, 65535]
@@ -417,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn grey_values_lose_their_fraction() {
+    fn gray_values_lose_their_fraction() {
         let values = [0.0, 0.99, 1.0, 2.5, 3.5, 16_382.999, 16_383.0];
         assert_eq!(values.map(trunc), values.map(f32::trunc));
     }

@@ -2,7 +2,7 @@
 //! (Greenwald et al., "Whole-cell segmentation of tissue images with human-level performance",
 //! Nature Biotechnology 2022).
 //!
-//! Border: the order of the steps and their parameters; each step is a neighbouring module.
+//! Border: the order of the steps and their parameters; each step is a neighboring module.
 
 use ndarray::{Array2, Array3, ArrayView2, ArrayView3, Axis, Zip};
 use rayon::prelude::*;

@@ -5,7 +5,7 @@
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
-use crate::plane::{from_values, half_sample, values};
+use crate::plane::{as_row_major, from_values, reflect_half_sample};
 
 /// What lies outside the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub fn gaussian_filter(image: ArrayView2<'_, f32>, sigma: f64) -> Array2<f32> {
     let image = image.as_standard_layout();
     let (rows, columns) = image.dim();
     let smoothing = Smoothing::new(
-        values(&image),
+        as_row_major(&image),
         [rows, columns, 1],
         [sigma; 2],
         Border::Mirror,
@@ -147,7 +147,7 @@ fn source_row(
 ) -> Option<&[f32]> {
     let inside = usize::try_from(row).ok().filter(|&row| row < rows);
     let row = match border {
-        Border::Mirror => half_sample(row, rows),
+        Border::Mirror => reflect_half_sample(row, rows),
         Border::Zero => inside?,
     };
     Some(&image[row * width..(row + 1) * width])
@@ -155,7 +155,7 @@ fn source_row(
 
 /// Weighted sum of the rows around the current one; a missing row is zero.
 fn add_rows<'a>(sums: &mut [f64], weights: &[f64], row: impl Fn(isize) -> Option<&'a [f32]>) {
-    let centre = row(0).unwrap_or_default();
+    let center = row(0).unwrap_or_default();
     let first = weights[0];
     let mut offsets = (1..weights.len())
         .rev()
@@ -163,13 +163,13 @@ fn add_rows<'a>(sums: &mut [f64], weights: &[f64], row: impl Fn(isize) -> Option
     match offsets.next() {
         // Three rows at once: there are often no more.
         Some((Some(above), Some(below), weight)) => {
-            for (((sum, &x), &a), &b) in sums.iter_mut().zip(centre).zip(above).zip(below) {
+            for (((sum, &x), &a), &b) in sums.iter_mut().zip(center).zip(above).zip(below) {
                 *sum = f64::from(x) * first + (f64::from(a) + f64::from(b)) * weight;
             }
         }
         outermost => {
             sums.iter_mut()
-                .zip(centre)
+                .zip(center)
                 .for_each(|(sum, &x)| *sum = f64::from(x) * first);
             outermost.into_iter().for_each(|rows| add_pair(sums, rows));
         }
@@ -206,7 +206,7 @@ fn extend(padded: &mut [f64], [columns, channels]: [usize; 2], border: Border) {
     let outside = (-reach..0).chain(columns as isize..columns as isize + reach);
     for column in outside {
         let to = (column + reach) as usize * channels;
-        let from = margin + half_sample(column, columns) * channels;
+        let from = margin + reflect_half_sample(column, columns) * channels;
         padded.copy_within(from..from + channels, to);
     }
 }
@@ -262,7 +262,8 @@ mod tests {
         let sum: f64 = weights.iter().sum();
         let rows = image.nrows();
         Array2::from_shape_fn(image.dim(), |(row, column)| {
-            let sample = |k: isize| f64::from(image[[half_sample(row as isize + k, rows), column]]);
+            let sample =
+                |k: isize| f64::from(image[[reflect_half_sample(row as isize + k, rows), column]]);
             (-radius..=radius)
                 .map(|k| sample(k) * weights[(k + radius) as usize] / sum)
                 .sum::<f64>() as f32

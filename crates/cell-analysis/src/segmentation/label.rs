@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
-use crate::plane::{STRIP, from_values, values, values_mut};
+use crate::plane::{STRIP, as_row_major, from_values, values_mut};
 
 /// Fewest rows that are worth a task of their own.
 const ROWS: usize = 64;
 
-/// Which neighbours of a pixel are connected to it.
+/// Which neighbors of a pixel are connected to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Connectivity {
     /// Those above, left, right and below.
@@ -36,7 +36,7 @@ where
     let (rows, columns) = image.dim();
     from_values(
         [rows, columns],
-        label_values(values(&image), columns, connectivity),
+        label_values(as_row_major(&image), columns, connectivity),
     )
 }
 
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn corners_connect_eight_neighbours_only() {
+    fn corners_connect_eight_neighbors_only() {
         let image = array![[true, false], [false, true]];
         assert_eq!(
             label(image.view(), Connectivity::Four),

@@ -13,13 +13,16 @@
 //!            gaussian ─► peaks (h-maxima) ─► label ─► watershed ─► region
 //! ```
 
-/// Bilinear and nearest-neighbour resizing of images and label images.
+/// Bilinear and nearest-neighbor resizing of images and label images.
 pub mod resize;
 
-/// Intensity normalisation before a model sees the image.
+/// Intensity normalization before a model sees the image.
 pub mod normalize;
 
-/// Contrast-limited adaptive histogram equalisation.
+/// Intensity rescaling.
+pub mod rescale;
+
+/// Contrast-limited adaptive histogram equalization.
 pub mod clahe;
 
 /// Cutting an image into overlapping tiles and blending the model's answers.
@@ -31,7 +34,7 @@ pub mod deep_watershed;
 /// Gaussian smoothing.
 pub mod gaussian;
 
-/// Disks, square dilation and greyscale reconstruction.
+/// Disks, square dilation and grayscale reconstruction.
 pub mod morphology;
 
 /// h-maxima and local maxima.
@@ -53,10 +56,10 @@ pub use label::{Connectivity, label, relabel_sequential};
 pub use morphology::{dilation_square, disk, reconstruction};
 pub use normalize::{
     MesmerPreprocess, histogram_normalization, mesmer_preprocess, normalize, percentile_threshold,
-    rescale_unit,
 };
 pub use peaks::{LocalMaxima, h_maxima, peak_local_max};
 pub use region::{erode_edges, fill_holes, remove_small_objects};
+pub use rescale::rescale_unit;
 pub use resize::{resize_image, resize_labels, resize_nearest, resized_shape};
 pub use tile::{PadMode, Tiling, Untiler};
 pub use watershed::watershed;

@@ -1,6 +1,6 @@
-//! Greyscale morphology of one plane: disks, square dilation, reconstruction.
+//! Grayscale morphology of one plane: disks, square dilation, reconstruction.
 //!
-//! Border: neighbours outside the plane do not exist here; what maxima mean is
+//! Border: neighbors outside the plane do not exist here; what maxima mean is
 //! `peaks`' business.
 
 use std::cmp::Ordering;
@@ -9,13 +9,13 @@ use std::collections::BinaryHeap;
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
-use crate::plane::{from_values, values};
+use crate::plane::{as_row_major, from_values};
 
 /// Rows of a strip; with those around it the strip should stay in the cache of a core.
 const STRIP: usize = 64;
 
 /// The disk of `radius` pixels: `[2 * radius + 1, 2 * radius + 1]`, 1 where the squared
-/// distance to the centre is at most `radius` squared, otherwise 0.
+/// distance to the center is at most `radius` squared, otherwise 0.
 #[must_use]
 pub fn disk(radius: usize) -> Array2<u8> {
     let side = 2 * radius + 1;
@@ -40,7 +40,7 @@ pub fn dilation_square(image: ArrayView2<'_, f32>, radius: usize) -> Array2<f32>
     let (rows, columns) = image.dim();
     from_values(
         [rows, columns],
-        square_maximum(values(&image), [rows, columns], radius),
+        square_maximum(as_row_major(&image), [rows, columns], radius),
     )
 }
 

@@ -1,22 +1,13 @@
-//! Intensity normalisation before a model sees the image.
+//! Intensity normalization before a model sees the image.
 //!
-//! Border: whole images, plane by plane; the equalisation of one plane is `clahe`.
+//! Border: whole images, plane by plane; the equalization of one plane is `clahe`.
 
-use ndarray::{Array2, Array4, ArrayView2};
+use ndarray::Array4;
 use rayon::prelude::*;
 
 use super::clahe::{Tiles, equalize};
-use crate::plane::{STRIP, for_each_plane, from_values, range};
-
-/// Stretches a plane `[row, column]` to 0 … 1, all arithmetic in `f32`.
-///
-/// A plane of one value is clamped to 0 … 1 instead.
-#[must_use]
-pub fn rescale_unit(image: ArrayView2<'_, f32>) -> Array2<f32> {
-    let mut values: Vec<f32> = image.iter().copied().collect();
-    rescale_from(range(&values), &mut values);
-    from_values(image.dim().into(), values)
-}
+use super::rescale::LinearMap;
+use crate::plane::{STRIP, for_each_plane, range};
 
 /// Equalises every plane of an image `[batch, row, column, channel]` to 0 … 1.
 ///
@@ -39,7 +30,7 @@ pub fn histogram_normalization(mut image: Array4<f32>, kernel: Option<usize>) ->
 /// it; all others stay. A plane of zeros stays zero.
 #[must_use]
 pub fn percentile_threshold(mut image: Array4<f32>, percentile: f64) -> Array4<f32> {
-    for_each_plane(&mut image, |values, _| cap(values, percentile));
+    for_each_plane(&mut image, |values, _| clip_above(values, percentile));
     image
 }
 
@@ -52,7 +43,7 @@ pub struct MesmerPreprocess {
     pub percentile: f64,
     /// Whether to equalise the histogram (default: yes).
     pub normalize: bool,
-    /// Side of an equalisation tile in pixels, an eighth of the plane if `None` (default 128).
+    /// Side of an equalization tile in pixels, an eighth of the plane if `None` (default 128).
     pub kernel: Option<usize>,
 }
 
@@ -73,7 +64,7 @@ impl Default for MesmerPreprocess {
 pub fn mesmer_preprocess(mut image: Array4<f32>, options: &MesmerPreprocess) -> Array4<f32> {
     for_each_plane(&mut image, |values, shape| {
         if options.threshold {
-            cap(values, options.percentile);
+            clip_above(values, options.percentile);
         }
         if options.normalize {
             equalize_counts(values, shape, options.kernel);
@@ -103,50 +94,8 @@ fn equalize_counts(values: &mut [f32], shape: [usize; 2], kernel: Option<usize>)
         values,
         &Tiles::new(shape, kernel),
         (low, high),
-        Stretch::new(low, high),
+        LinearMap::new(low, high),
     );
-}
-
-/// Shift and scale of values, all arithmetic in `f32`.
-#[derive(Clone, Copy)]
-pub(super) struct Stretch {
-    low: f32,
-    width: f32,
-}
-
-impl Stretch {
-    /// Leaves values as they are.
-    pub(super) const NONE: Self = Self {
-        low: 0.0,
-        width: 1.0,
-    };
-
-    /// Takes `low` to 0 and `high` to 1.
-    fn new(low: f32, high: f32) -> Self {
-        Self {
-            low,
-            width: (f64::from(high) - f64::from(low)) as f32,
-        }
-    }
-
-    pub(super) fn apply(self, value: f32) -> f32 {
-        (value - self.low) / self.width
-    }
-}
-
-/// [`rescale_unit`] in place, of values whose range is known.
-pub(super) fn rescale_from((low, high): (f32, f32), values: &mut [f32]) {
-    let stretch = Stretch::new(low, high);
-    values.par_chunks_mut(STRIP).for_each(|values| {
-        if low == high {
-            return values
-                .iter_mut()
-                .for_each(|value| *value = value.clamp(0.0, 1.0));
-        }
-        values
-            .iter_mut()
-            .for_each(|value| *value = stretch.apply(*value));
-    });
 }
 
 /// `(x - mean) / (deviation + epsilon)`.
@@ -176,7 +125,7 @@ fn sum(values: &[f32], term: impl Fn(f32) -> f64) -> f64 {
         .sum()
 }
 
-fn cap(values: &mut [f32], percentile: f64) {
+fn clip_above(values: &mut [f32], percentile: f64) {
     let Some(limit) = percentile_of_lit(values, percentile) else {
         return;
     };
@@ -200,9 +149,11 @@ fn percentile_of_lit(values: &[f32], percentile: f64) -> Option<f32> {
         .checked_sub(1)?;
     let position = (percentile / 100.0) * last as f64;
     let index = (position as usize).min(last);
-    let (first, before) = class_of_rank(&counts, index);
-    let (end, _) = class_of_rank(&counts, (index + 1).min(last));
-    let is_near = |&value: &f32| class(value).wrapping_sub(first) <= end - first && value != 0.0;
+    let (first, before) = key_of_rank(&counts, index);
+    let (end, _) = key_of_rank(&counts, (index + 1).min(last));
+    // The keys bracket the wanted values; only those need be put in order.
+    let is_near =
+        |&value: &f32| float_key(value).wrapping_sub(first) <= end - first && value != 0.0;
     // Most blocks have none, which takes fewer instructions to see for a block than for each value.
     let has_near = |block: &&[f32]| block.iter().fold(false, |any, value| any | is_near(value));
     let blocks = values.par_chunks(64).filter(has_near);
@@ -225,19 +176,21 @@ fn percentile_of_lit(values: &[f32], percentile: f64) -> Option<f32> {
     Some(limit as f32)
 }
 
-/// How many values that are not zero there are of every class.
+/// How many values that are not zero there are for every key.
 fn count_lit(values: &[f32]) -> Vec<u32> {
-    // Two tables to take turns: to count a class twice in a row would be to wait for memory.
+    // Two tables to take turns: to count a key twice in a row would be to wait for memory.
     let [mut even, mut odd] = [vec![0; 1 << 16], vec![0; 1 << 16]];
-    let count =
-        |counts: &mut [u32], value: f32| counts[class(value) as usize] += u32::from(value != 0.0);
     let (pairs, rest) = values.as_chunks::<2>();
     for &[one, other] in pairs {
-        count(&mut even, one);
-        count(&mut odd, other);
+        count_key(&mut even, one);
+        count_key(&mut odd, other);
     }
-    rest.iter().for_each(|&value| count(&mut even, value));
+    rest.iter().for_each(|&value| count_key(&mut even, value));
     add(even, odd)
+}
+
+fn count_key(counts: &mut [u32], value: f32) {
+    counts[float_key(value) as usize] += u32::from(value != 0.0);
 }
 
 fn add(mut counts: Vec<u32>, others: Vec<u32>) -> Vec<u32> {
@@ -249,7 +202,7 @@ fn add(mut counts: Vec<u32>, others: Vec<u32>) -> Vec<u32> {
 }
 
 /// The upper half of a value's bits, in the order of the values.
-fn class(value: f32) -> u32 {
+fn float_key(value: f32) -> u32 {
     let bits = value.to_bits() >> 16;
     if bits >> 15 == 0 {
         bits | 1 << 15
@@ -258,12 +211,12 @@ fn class(value: f32) -> u32 {
     }
 }
 
-/// The class of the value with `rank` values before it, and how many lie in lower classes.
-fn class_of_rank(counts: &[u32], rank: usize) -> (u32, usize) {
+/// The key of the value with `rank` values before it, and how many have lower keys.
+fn key_of_rank(counts: &[u32], rank: usize) -> (u32, usize) {
     let mut before = 0;
-    for (class, &count) in (0..).zip(counts) {
+    for (key, &count) in (0..).zip(counts) {
         if before + count as usize > rank {
-            return (class, before);
+            return (key, before);
         }
         before += count as usize;
     }

@@ -8,7 +8,7 @@ use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
 use super::morphology::{disk_half_widths, square_maximum};
-use crate::plane::{from_values, range, values};
+use crate::plane::{as_row_major, from_values, range};
 
 /// The h-maxima of a plane `[row, column]`: pixels from which no pixel higher by about `h` can
 /// be reached over steps of up to `radius` pixels without descending by `h`.
@@ -31,7 +31,7 @@ pub fn h_maxima(image: ArrayView2<'_, f32>, h: f64, radius: usize) -> Array2<boo
     assert!(h as f32 > 0.0, "the height of an h-maximum is positive");
     let image = image.as_standard_layout();
     let (rows, columns) = image.dim();
-    let image = values(&image);
+    let image = as_row_major(&image);
     let (low, high) = range(image);
     if image.is_empty() || h > f64::from(high - low) {
         return from_values([rows, columns], vec![false; image.len()]);
@@ -214,7 +214,7 @@ impl<'a> Floods<'a> {
         u64::from(descending) << 32 | u64::from(index)
     }
 
-    /// The first pixel in raster order of every plateau in these rows of the plane that its neighbours do not absorb.
+    /// The first pixel in raster order of every plateau in these rows of the plane that its neighbors do not absorb.
     fn origins(&self, strip: Range<usize>) -> Vec<u32> {
         let columns = self.shape[1];
         let rows = self.whole.image.len() / columns;
@@ -308,11 +308,11 @@ impl<'a> Floods<'a> {
             !(1 << (origin % columns % 64));
         self.reached.push(origin as u32);
         let mut next = 0;
-        while let Some(&centre) = self.reached.get(next) {
+        while let Some(&center) = self.reached.get(next) {
             next += 1;
             let (row, column) = (
-                (centre / columns as u32) as usize,
-                (centre % columns as u32) as usize,
+                (center / columns as u32) as usize,
+                (center % columns as u32) as usize,
             );
             let reach = self.widths.len() - 1;
             let leaves = [row < reach, row + reach >= rows];
@@ -393,10 +393,10 @@ fn plateaus(image: &[f32], [rows, columns]: [usize; 2], mut pixels: Vec<u32>) ->
             (row > 0).then(|| pixel - columns),
             (row + 1 < rows).then_some(pixel + columns),
         ];
-        for neighbour in beside.into_iter().chain(across).flatten() {
-            if image[neighbour] == image[pixel] && !mask[neighbour] {
-                mask[neighbour] = true;
-                pixels.push(neighbour as u32);
+        for neighbor in beside.into_iter().chain(across).flatten() {
+            if image[neighbor] == image[pixel] && !mask[neighbor] {
+                mask[neighbor] = true;
+                pixels.push(neighbor as u32);
             }
         }
     }
@@ -431,7 +431,7 @@ pub struct LocalMaxima {
 pub fn peak_local_max(image: ArrayView2<'_, f32>, options: &LocalMaxima) -> Vec<[usize; 2]> {
     let image = image.as_standard_layout();
     let (rows, columns) = image.dim();
-    let image = values(&image);
+    let image = as_row_major(&image);
     let distance = options.min_distance;
     let maxima = square_maximum(image, [rows, columns], distance);
     if image == maxima {

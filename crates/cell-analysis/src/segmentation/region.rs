@@ -16,7 +16,7 @@ const MIN_ROWS: usize = 128;
 
 /// Clears the inner boundary of every label in `[row, column]`, `width` times.
 ///
-/// A pixel is boundary if one of its four neighbours inside the image has another value; the
+/// A pixel is boundary if one of its four neighbors inside the image has another value; the
 /// image border itself is none.
 pub fn erode_edges(labels: &mut Array2<u32>, width: usize) {
     let (rows, columns) = labels.dim();

@@ -9,12 +9,12 @@ use ndarray::{Array4, ArrayView4, Axis};
 use rayon::prelude::*;
 
 use super::gaussian::{Border, Smoothing};
-use crate::plane::{NO_RANGE, range, range_of_strip, wider};
+use crate::plane::{NO_RANGE, range, range_of_strip, union};
 
 /// Rows and columns of an image of `size` at the model's resolution; `None` if it has that
 /// already.
 ///
-/// Resolutions are in micrometres per pixel. The factor is their quotient in `f64`, sizes are
+/// Resolutions are in micrometers per pixel. The factor is their quotient in `f64`, sizes are
 /// truncated; only equal resolutions leave an image as it is.
 #[must_use]
 pub fn resized_shape(size: [usize; 2], image_mpp: f64, model_mpp: f64) -> Option<[usize; 2]> {
@@ -27,7 +27,7 @@ pub fn resized_shape(size: [usize; 2], image_mpp: f64, model_mpp: f64) -> Option
 
 /// Resizes an image `[batch, row, column, channel]` to `size` rows and columns, bilinearly.
 ///
-/// Sample positions are pixel centres. One channel: positions clamp at the edge, nothing is
+/// Sample positions are pixel centers. One channel: positions clamp at the edge, nothing is
 /// smoothed, columns first, each pass rounded to `f32`. Several channels: an axis that
 /// shrinks is smoothed first, the outside counts as zero, and the result is clamped to the
 /// range of the item's input.
@@ -47,7 +47,7 @@ pub fn resize_image(image: ArrayView4<'_, f32>, size: [usize; 2]) -> Array4<f32>
 /// Resizes a label image `[batch, row, column, channel]` to `size` rows and columns.
 ///
 /// Every pixel takes the label of the nearest source pixel: for one channel counted from the
-/// upper left corner (`floor(k * old / new)`), for several channels from pixel centres.
+/// upper left corner (`floor(k * old / new)`), for several channels from pixel centers.
 ///
 /// # Panics
 /// If the image or the target has no pixels.
@@ -56,7 +56,7 @@ pub fn resize_labels(labels: ArrayView4<'_, u32>, size: [usize; 2]) -> Array4<u3
     let source = if labels.dim().3 == 1 {
         corner_aligned
     } else {
-        centre_aligned
+        center_aligned
     };
     resize_items(labels, size, |from, shape, to| {
         pick(from, shape, to, source)
@@ -64,14 +64,14 @@ pub fn resize_labels(labels: ArrayView4<'_, u32>, size: [usize; 2]) -> Array4<u3
 }
 
 /// Resizes an image `[batch, row, column, channel]` to `size` rows and columns, every pixel
-/// taking the value of the nearest source pixel, counted from pixel centres.
+/// taking the value of the nearest source pixel, counted from pixel centers.
 ///
 /// # Panics
 /// If the image or the target has no pixels.
 #[must_use]
 pub fn resize_nearest(image: ArrayView4<'_, f32>, size: [usize; 2]) -> Array4<f32> {
     resize_items(image, size, |from, shape, to| {
-        pick(from, shape, to, centre_aligned)
+        pick(from, shape, to, center_aligned)
     })
 }
 
@@ -110,11 +110,11 @@ fn resize_items<T: Copy + Default + Send + Sync>(
 }
 
 /// Position of sample `k` of `to` samples on an axis of `from` samples.
-fn centre(k: usize, from: usize, to: usize) -> f64 {
+fn center(k: usize, from: usize, to: usize) -> f64 {
     (k as f64 + 0.5) * (from as f64 / to as f64) - 0.5
 }
 
-/// A sample between two neighbours: index of the first and share of the second.
+/// A sample between two neighbors: index of the first and share of the second.
 type Between = (usize, f32);
 
 fn bilinear(image: &[f32], shape: Shape, resized: &mut [f32]) {
@@ -153,7 +153,7 @@ const BLOCK: usize = 64;
 
 fn between(from: usize, to: usize) -> Vec<Between> {
     let sample = |k| {
-        let position = centre(k, from, to);
+        let position = center(k, from, to);
         let index = position.floor();
         if index < 0.0 {
             return (0, 0.0);
@@ -203,7 +203,7 @@ fn antialiased(image: &[f32], shape: Shape, resized: &mut [f32]) {
     let (least, most) = sample(image, shape, (low, high), resized);
     let zero_outside = low > 0.0 || high < 0.0;
     if zero_outside && least <= 0.0 && most >= 0.0 {
-        sample(image, shape, wider((low, high), (0.0, 0.0)), resized);
+        sample(image, shape, union((low, high), (0.0, 0.0)), resized);
     }
 }
 
@@ -238,13 +238,13 @@ fn sample_channels<const CHANNELS: usize>(
         for (out, &(index, share)) in block.chunks_exact_mut(width).zip(down) {
             let (upper, lower) = cache.pair(index, index + 1);
             mix([upper, lower], share, &across, out.as_chunks_mut().0);
-            range = wider(range, range_of_strip(out));
+            range = union(range, range_of_strip(out));
             out.iter_mut()
                 .for_each(|value| *value = value.max(low).min(high));
         }
         range
     });
-    ranges.reduce(|| NO_RANGE, wider)
+    ranges.reduce(|| NO_RANGE, union)
 }
 
 /// The rows of an image with a margin of zeros, smoothed along each axis that shrinks.
@@ -336,7 +336,7 @@ fn sample_any(image: &[f32], shape: Shape, clip: (f32, f32), resized: &mut [f32]
             .copied()
             .collect();
         let mut out = vec![0.0; shape.to[0] * shape.to[1]];
-        range = wider(range, sample_channels::<1>(&plane, one, clip, &mut out));
+        range = union(range, sample_channels::<1>(&plane, one, clip, &mut out));
         let to = resized.iter_mut().skip(channel).step_by(shape.channels);
         to.zip(out).for_each(|(to, from)| *to = from);
     }
@@ -346,7 +346,7 @@ fn sample_any(image: &[f32], shape: Shape, clip: (f32, f32), resized: &mut [f32]
 /// Like [`between`] without clamping; indices count from a margin of one sample.
 fn between_padded(from: usize, to: usize) -> Vec<(usize, f64)> {
     let sample = |k| {
-        let position = centre(k, from, to);
+        let position = center(k, from, to);
         let index = position.floor();
         ((index + 1.0) as usize, position - index)
     };
@@ -382,8 +382,8 @@ fn corner_aligned(k: usize, from: usize, to: usize) -> usize {
     ((k as f64 * inverse) as usize).min(from - 1)
 }
 
-fn centre_aligned(k: usize, from: usize, to: usize) -> usize {
-    ((centre(k, from, to) + 0.5).floor() as usize).min(from - 1)
+fn center_aligned(k: usize, from: usize, to: usize) -> usize {
+    ((center(k, from, to) + 0.5).floor() as usize).min(from - 1)
 }
 
 #[cfg(test)]
@@ -427,7 +427,7 @@ mod tests {
             let (low, high) = image.iter().fold((f32::MAX, f32::MIN), |(l, h), &v| (l.min(v), h.max(v)));
             let resized = resize_image(image.view(), size);
             for ((_, row, column, channel), &value) in resized.indexed_iter() {
-                let place = [centre(row, from.0, size[0]), centre(column, from.1, size[1])];
+                let place = [center(row, from.0, size[0]), center(column, from.1, size[1])];
                 prop_assert_eq!(value, slow_sample(&image, place, channel).clamp(low, high));
             }
         }
@@ -456,9 +456,9 @@ mod tests {
         let twice =
             ndarray::concatenate(Axis(3), &[labels.view(), labels.view()]).expect("shapes match");
         let from_corner = resize_labels(labels.view(), [1, 2]);
-        let from_centre = resize_labels(twice.view(), [1, 2]);
+        let from_center = resize_labels(twice.view(), [1, 2]);
         assert_eq!(from_corner.into_raw_vec_and_offset().0, [0, 2]);
-        assert_eq!(from_centre.into_raw_vec_and_offset().0, [1, 1, 3, 3]);
+        assert_eq!(from_center.into_raw_vec_and_offset().0, [1, 1, 3, 3]);
     }
 
     #[test]

@@ -8,7 +8,7 @@
 
 use ndarray::{Array4, ArrayView2, ArrayView3, ArrayView4, ArrayViewMut2, ArrayViewMut3, Axis};
 
-use crate::plane::{mirror, values};
+use crate::plane::{as_row_major, reflect_whole_sample};
 
 /// Stride of the tiles as a share of their side.
 const STRIDE_RATIO: f64 = 0.75;
@@ -237,7 +237,7 @@ impl AxisTiling {
     fn source(&self, position: usize) -> Option<usize> {
         let index = position as isize - self.pad[0] as isize;
         match self.mode {
-            PadMode::Reflect => Some(mirror(index, self.length)),
+            PadMode::Reflect => Some(reflect_whole_sample(index, self.length)),
             PadMode::Constant => usize::try_from(index)
                 .ok()
                 .filter(|&index| index < self.length),
@@ -391,7 +391,7 @@ impl Untiler {
         for ((line, tile), &down) in lines.zip(tile.outer_iter()).zip(down_weights) {
             let tile = tile.as_standard_layout();
             let sums = line[start..].iter_mut().zip(weights);
-            for ((sum, &weight), &value) in sums.zip(values(&tile)) {
+            for ((sum, &weight), &value) in sums.zip(as_row_major(&tile)) {
                 *sum += f64::from(value) * (down * weight);
             }
         }

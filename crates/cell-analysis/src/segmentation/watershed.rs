@@ -10,13 +10,13 @@ use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
 use super::label::{Connectivity, component_runs};
-use crate::plane::{from_values, values};
+use crate::plane::{as_row_major, from_values};
 
 /// Grows `markers` over the pixels of `mask` in the order of `heights`, all `[row, column]`;
 /// pixels that no marker reaches stay 0.
 ///
 /// Meyer's flooding with a queue: the lowest pixel comes first, among equals the one that was
-/// reached first, and its neighbours above, left, right and below get its label at once. There
+/// reached first, and its neighbors above, left, right and below get its label at once. There
 /// are no lines between labels. Markers of equal height come in the order in which
 /// scikit-image's (up to 0.24) binary heap yields them. Markers off the mask are dropped.
 ///
@@ -60,12 +60,12 @@ pub(super) fn watershed_from_runs(
     let (heights, mask) = (heights.as_standard_layout(), mask.as_standard_layout());
     let (rows, columns) = heights.dim();
     let marked = || {
-        let mut basins = Basins::new(values(&heights), values(&mask), columns);
+        let mut basins = Basins::new(as_row_major(&heights), as_row_major(&mask), columns);
         basins.mark(markers);
         basins
     };
     let (mut basins, runs) = rayon::join(marked, || {
-        component_runs(values(&mask), columns, Connectivity::Four)
+        component_runs(as_row_major(&mask), columns, Connectivity::Four)
     });
     let parts: Vec<_> = runs.chunk_by(|a, b| a.0 == b.0).collect();
     let parts: Vec<Part<'_>> = parts
@@ -100,7 +100,7 @@ struct Basins<'a> {
     /// Row by row.
     heights: &'a [f32],
     columns: usize,
-    /// With a margin of one pixel, in which neighbours need no test for the border: a label; 0 without one; a rank while
+    /// With a margin of one pixel, in which neighbors need no test for the border: a label; 0 without one; a rank while
     /// the pixel's part is flooded; [`OUTSIDE`] off the mask. Parts share no pixel, so the order of accesses is free.
     cells: Vec<AtomicU32>,
     /// The markers inside the mask in raster order; they share the age 0.
@@ -156,7 +156,7 @@ impl<'a> Basins<'a> {
     }
 
     /// Above, left, right, below.
-    fn neighbours(&self, index: u32) -> [u32; 4] {
+    fn neighbors(&self, index: u32) -> [u32; 4] {
         let width = self.columns as u32 + 2;
         [index - width, index - 1, index + 1, index + width]
     }
@@ -191,15 +191,15 @@ impl<'a> Basins<'a> {
         while waiting > 0 {
             let Some(entry) = pop(&mut heap) else { break };
             waiting -= usize::from(is_tied(&entry));
-            for neighbour in self.neighbours(entry.index) {
-                if self.cell(neighbour) == 0 {
-                    self.set(neighbour, self.cell(entry.index));
+            for neighbor in self.neighbors(entry.index) {
+                if self.cell(neighbor) == 0 {
+                    self.set(neighbor, self.cell(entry.index));
                     age += 1;
                     push(
                         &mut heap,
                         Entry {
-                            key: key(self.height(neighbour), age),
-                            index: neighbour,
+                            key: key(self.height(neighbor), age),
+                            index: neighbor,
                         },
                     );
                 }
@@ -239,11 +239,11 @@ impl<'a> Basins<'a> {
             .for_each(|entry| queue.push(queue.rank_of(entry.key), entry.index));
         while let Some(from) = queue.pop() {
             let label = self.cell(from);
-            for neighbour in self.neighbours(from) {
-                let rank = self.cell(neighbour);
+            for neighbor in self.neighbors(from) {
+                let rank = self.cell(neighbor);
                 if rank & RANKED != 0 {
-                    self.set(neighbour, label);
-                    queue.push(rank, neighbour);
+                    self.set(neighbor, label);
+                    queue.push(rank, neighbor);
                 }
             }
         }

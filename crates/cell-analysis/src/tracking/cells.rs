@@ -41,7 +41,7 @@ pub enum LabelError {
 /// in this list, from 1.
 ///
 /// The perimeter follows Benkrid and Crookes, "Design and FPGA Implementation of a Perimeter Estimator", 2000, as
-/// scikit-image has it: border pixels are those with one of four neighbours outside the cell (or the image), and each
+/// scikit-image has it: border pixels are those with one of four neighbors outside the cell (or the image), and each
 /// counts 1, √2 or their mean by the border pixels around it. One or two pixels have none.
 ///
 /// # Errors
@@ -77,7 +77,7 @@ pub fn number_cells(mut frame: ArrayViewMut2<'_, i32>) -> Result<Vec<Cell>, Labe
         .collect())
 }
 
-/// Neighbouring pixels of one label in one row.
+/// Neighboring pixels of one label in one row.
 struct Run {
     row: usize,
     columns: Range<usize>,
@@ -212,7 +212,7 @@ fn perimeters(plane: &[i32], columns: usize, count: usize) -> Vec<f64> {
     counts[1..].iter().map(length).collect()
 }
 
-/// What a border pixel adds, by its diagonal and direct neighbours on the border: 0 nothing, 1 one, 2 √2, 3 their mean.
+/// What a border pixel adds, by its diagonal and direct neighbors on the border: 0 nothing, 1 one, 2 √2, 3 their mean.
 const KINDS: [[usize; 5]; 5] = [
     [0, 0, 1, 1, 0],
     [0, 3, 1, 1, 0],

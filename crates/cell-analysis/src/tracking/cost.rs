@@ -4,14 +4,14 @@ use ndarray::{Array2, ArrayView3};
 
 /// What it costs that a track ends or that a cell begins one.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Borders {
+pub struct BirthDeathCost {
     /// Of a cell without a track.
     pub birth: f32,
     /// Of a track without a cell.
     pub death: f32,
 }
 
-impl Default for Borders {
+impl Default for BirthDeathCost {
     fn default() -> Self {
         Self {
             birth: 0.99,
@@ -33,13 +33,13 @@ impl Default for Borders {
 pub fn cost_matrix(
     probabilities: ArrayView3<'_, f32>,
     capped: &[bool],
-    borders: Borders,
+    birth_death: BirthDeathCost,
 ) -> Array2<f32> {
     let (tracks, cells, _) = probabilities.dim();
     assert_eq!(tracks, capped.len(), "a flag for each track");
     let mut cost = Array2::from_elem((tracks + cells, cells + tracks), 1.0);
     for (track, (row, &capped)) in probabilities.outer_iter().zip(capped).enumerate() {
-        cost[[track, cells + track]] = borders.death;
+        cost[[track, cells + track]] = birth_death.death;
         if capped {
             continue;
         }
@@ -50,7 +50,7 @@ pub fn cost_matrix(
         }
     }
     for cell in 0..cells {
-        cost[[tracks + cell, cell]] = borders.birth;
+        cost[[tracks + cell, cell]] = birth_death.birth;
     }
     cost
 }
@@ -64,11 +64,11 @@ mod tests {
     #[test]
     fn a_capped_track_costs_as_much_as_anything_can() {
         let probabilities = array![[[0.75, 0.25, 0.0]], [[0.5, 0.5, 0.0]]];
-        let borders = Borders {
+        let birth_death = BirthDeathCost {
             birth: 0.9,
             death: 0.8,
         };
-        let cost = cost_matrix(probabilities.view(), &[false, true], borders);
+        let cost = cost_matrix(probabilities.view(), &[false, true], birth_death);
         assert_eq!(
             cost,
             array![[0.25, 0.8, 1.0], [1.0, 1.0, 0.8], [0.9, 0.25, 1.0]]

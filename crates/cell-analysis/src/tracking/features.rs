@@ -12,7 +12,7 @@ use crate::segmentation::resize_image;
 
 /// How the picture of a cell is cut out of its frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Crop {
+pub enum CropMode {
     /// The bounding box, whatever is in it, resized.
     #[default]
     Resize,
@@ -20,7 +20,7 @@ pub enum Crop {
     Fixed,
 }
 
-impl FromStr for Crop {
+impl FromStr for CropMode {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -32,7 +32,7 @@ impl FromStr for Crop {
     }
 }
 
-impl Display for Crop {
+impl Display for CropMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Resize => "resize",
@@ -43,35 +43,35 @@ impl Display for Crop {
 
 /// How the appearance of a cell is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Appearance {
+pub struct CropOptions {
     /// Pixels a side.
     pub side: usize,
     /// How the picture is cut out.
-    pub crop: Crop,
+    pub crop: CropMode,
     /// Whether a fixed crop is masked and brought to mean 0 and deviation 1; resized ones never are.
     pub norm: bool,
 }
 
-impl Default for Appearance {
+impl Default for CropOptions {
     fn default() -> Self {
         Self {
             side: 32,
-            crop: Crop::Resize,
+            crop: CropMode::Resize,
             norm: true,
         }
     }
 }
 
-impl Appearance {
+impl CropOptions {
     /// Whether pictures of this size can be made; meant for the start of a program.
     ///
     /// # Errors
     ///
-    /// What is wrong: a side of zero, or an odd one for [`Crop::Fixed`].
+    /// What is wrong: a side of zero, or an odd one for [`CropMode::Fixed`].
     pub fn check(&self) -> Result<(), &'static str> {
         match (self.side, self.crop) {
             (0, _) => Err("the side of an appearance must be at least 1"),
-            (side, Crop::Fixed) if side % 2 == 1 => {
+            (side, CropMode::Fixed) if side % 2 == 1 => {
                 Err("the side of an appearance must be even for crop mode `fixed`")
             }
             _ => Ok(()),
@@ -80,7 +80,7 @@ impl Appearance {
 
     /// By how much centroids are moved: a fixed crop counts from the margin that it puts around the frame.
     fn margin(&self) -> usize {
-        if self.crop == Crop::Fixed {
+        if self.crop == CropMode::Fixed {
             self.side
         } else {
             0
@@ -91,7 +91,7 @@ impl Appearance {
 /// Features of the cells of a frame, in the order of the cells.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Features {
-    /// `[cell, 2]`: mean row and column; both larger by the side of an appearance for [`Crop::Fixed`].
+    /// `[cell, 2]`: mean row and column; both larger by the side of an appearance for [`CropMode::Fixed`].
     pub centroids: Array2<f32>,
     /// `[cell, 3]`: area in pixels, perimeter, eccentricity.
     pub morphologies: Array2<f32>,
@@ -121,12 +121,12 @@ impl Features {
 ///
 /// # Panics
 ///
-/// If the shapes differ, or [`Appearance::check`] would fail.
+/// If the shapes differ, or [`CropOptions::check`] would fail.
 pub fn frame_features(
     raw: ArrayView2<'_, f32>,
     numbered: ArrayView2<'_, i32>,
     cells: &[Cell],
-    appearance: &Appearance,
+    appearance: &CropOptions,
 ) -> Result<Features, LabelError> {
     assert_eq!(raw.dim(), numbered.dim(), "pixels and labels of a frame");
     assert_eq!(appearance.check(), Ok(()), "the size of an appearance");
@@ -151,9 +151,9 @@ pub fn frame_features(
         .zip(1..)
     {
         match (appearance.crop, appearance.norm) {
-            (Crop::Resize, _) => resized(raw, cell, picture),
-            (Crop::Fixed, false) => cut(raw, cell, picture, |_| true),
-            (Crop::Fixed, true) => {
+            (CropMode::Resize, _) => resized(raw, cell, picture),
+            (CropMode::Fixed, false) => cut(raw, cell, picture, |_| true),
+            (CropMode::Fixed, true) => {
                 normalized(raw, cell, picture, |place| numbered[place] == number)
             }
         }
@@ -233,7 +233,7 @@ mod tests {
     use super::*;
     use crate::tracking::number_cells;
 
-    fn features(raw: &Array2<f32>, mut labels: Array2<i32>, appearance: Appearance) -> Features {
+    fn features(raw: &Array2<f32>, mut labels: Array2<i32>, appearance: CropOptions) -> Features {
         let cells = number_cells(labels.view_mut()).expect("no label is negative");
         frame_features(raw.view(), labels.view(), &cells, &appearance).expect("there is background")
     }
@@ -241,9 +241,9 @@ mod tests {
     #[test]
     fn a_box_of_one_row_comes_out_as_a_column() {
         let raw = array![[1.0, 3.0, 0.0], [0.0, 0.0, 0.0]];
-        let appearance = Appearance {
+        let appearance = CropOptions {
             side: 2,
-            ..Appearance::default()
+            ..CropOptions::default()
         };
         let row = features(&raw, array![[4, 4, 0], [0, 0, 0]], appearance);
         assert_eq!(row.appearances, array![[[1.0, 1.0], [3.0, 3.0]]]);
@@ -252,9 +252,9 @@ mod tests {
     #[test]
     fn a_fixed_crop_has_zeros_beyond_the_frame_and_counts_from_its_margin() {
         let raw = array![[1.0, 2.0, 5.0], [3.0, 4.0, 6.0]];
-        let appearance = Appearance {
+        let appearance = CropOptions {
             side: 2,
-            crop: Crop::Fixed,
+            crop: CropMode::Fixed,
             norm: false,
         };
         let corner = features(&raw, array![[1, 0, 0], [0, 0, 2]], appearance);
@@ -267,9 +267,9 @@ mod tests {
 
     #[test]
     fn a_dark_cell_stays_dark_when_normalized() {
-        let appearance = Appearance {
+        let appearance = CropOptions {
             side: 2,
-            crop: Crop::Fixed,
+            crop: CropMode::Fixed,
             norm: true,
         };
         let dark = features(
@@ -283,28 +283,28 @@ mod tests {
     #[test]
     fn odd_fixed_crops_and_unknown_modes_are_refused() {
         assert!(
-            Appearance {
+            CropOptions {
                 side: 15,
-                crop: Crop::Fixed,
+                crop: CropMode::Fixed,
                 norm: true
             }
             .check()
             .is_err()
         );
         assert!(
-            Appearance {
+            CropOptions {
                 side: 15,
-                crop: Crop::Resize,
+                crop: CropMode::Resize,
                 norm: true
             }
             .check()
             .is_ok()
         );
         assert_eq!(
-            "pad".parse::<Crop>(),
+            "pad".parse::<CropMode>(),
             Err("crop_mode must be either resize or fixed")
         );
-        for crop in [Crop::Resize, Crop::Fixed] {
+        for crop in [CropMode::Resize, CropMode::Fixed] {
             assert_eq!(crop.to_string().parse(), Ok(crop));
         }
     }

@@ -7,7 +7,7 @@
 //! In the order in which a movie passes them:
 //!
 //! ```text
-//! cells ─► features ─► neighbours ─► [encoder] ─► per frame: [inference] ─► cost ─► assignment ─► tracks
+//! cells ─► features ─► neighbors ─► [encoder] ─► per frame: [inference] ─► cost ─► assignment ─► tracks
 //!   └───────── movie holds what is known of the cells ──────────┘                                  │
 //!                                                                                    lineage ◄─────┘
 //! ```
@@ -18,7 +18,7 @@ pub mod cells;
 /// What a model sees of a cell: centroid, morphology, appearance.
 pub mod features;
 
-/// Which cells are neighbours.
+/// Which cells are neighbors.
 pub mod neighbors;
 
 /// The cells of a whole movie, and what the models are given of them.
@@ -40,9 +40,9 @@ mod error;
 
 pub use assignment::{AssignmentError, linear_sum_assignment};
 pub use cells::{Cell, LabelError, number_cells};
-pub use cost::{Borders, cost_matrix};
+pub use cost::{BirthDeathCost, cost_matrix};
 pub use error::TrackingError;
-pub use features::{Appearance, Crop, Features, frame_features};
+pub use features::{CropMode, CropOptions, Features, frame_features};
 pub use lineage::{Lineage, LineageEntry, isbi_masks};
 pub use movie::{EncoderInputs, InferenceInputs, Movie};
 pub use neighbors::{adjacency, normalize_adjacency};

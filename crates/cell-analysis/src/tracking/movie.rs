@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::cells::number_cells;
 use super::error::TrackingError;
-use super::features::{Appearance, Features, frame_features};
+use super::features::{CropOptions, Features, frame_features};
 use super::neighbors::{adjacency, normalize_adjacency};
 use super::tracks::Tracks;
 
@@ -23,7 +23,7 @@ pub struct Movie {
     numbered: Array3<i32>,
     frames: Vec<Features>,
     most_cells: usize,
-    appearance: Appearance,
+    appearance: CropOptions,
 }
 
 /// What the encoder is given of some frames. Cells come first in each frame; what remains up to the largest number of
@@ -36,7 +36,7 @@ pub struct EncoderInputs {
     pub morphologies: Array3<f32>,
     /// `[frame, cell, 2]`: row, column.
     pub centroids: Array3<f32>,
-    /// `[frame, cell, cell]`, normalised; what remains counts as cells at the corner.
+    /// `[frame, cell, cell]`, normalized; what remains counts as cells at the corner.
     pub adjacency: Array3<f32>,
 }
 
@@ -65,11 +65,11 @@ impl Movie {
     ///
     /// # Panics
     ///
-    /// If [`Appearance::check`] would fail.
+    /// If [`CropOptions::check`] would fail.
     pub fn new(
         raw: ArrayD<f32>,
         labels: ArrayD<i32>,
-        appearance: Appearance,
+        appearance: CropOptions,
     ) -> Result<Self, TrackingError> {
         check_shapes(raw.shape(), labels.shape())?;
         let (raw, mut numbered) = (planes(raw)?, planes(labels)?);
@@ -135,7 +135,7 @@ impl Movie {
         self.most_cells * (side * side + 3 + 2 + self.most_cells) * size_of::<f32>()
     }
 
-    /// What the encoder is given of a range of frames; neighbours are closer than `max_distance` pixels.
+    /// What the encoder is given of a range of frames; neighbors are closer than `max_distance` pixels.
     #[must_use]
     pub fn encoder_inputs(&self, frames: Range<usize>, max_distance: f64) -> EncoderInputs {
         let (count, cells, side) = (frames.len(), self.most_cells, self.appearance.side);
@@ -165,9 +165,9 @@ impl Movie {
             .axis_iter_mut(Axis(0))
             .into_par_iter()
             .zip(inputs.centroids.axis_iter(Axis(0)));
-        frames.for_each(|(mut neighbours, centroids)| {
-            neighbours.assign(&adjacency(centroids, max_distance));
-            normalize_adjacency(neighbours);
+        frames.for_each(|(mut neighbors, centroids)| {
+            neighbors.assign(&adjacency(centroids, max_distance));
+            normalize_adjacency(neighbors);
         });
         inputs
     }
@@ -222,22 +222,22 @@ impl Movie {
     /// The movie `[frame, row, column]` with every cell painted in the label of its track: the track's place, from 1.
     #[must_use]
     pub fn painted(mut self, tracks: &Tracks) -> Array3<i32> {
-        let mut colours: Vec<Vec<i32>> = self
+        let mut colors: Vec<Vec<i32>> = self
             .frames
             .iter()
             .map(|frame| vec![0; frame.len() + 1])
             .collect();
         for (label, track) in (1..).zip(tracks.as_slice()) {
             for at in &track.observations {
-                colours[at.frame][at.cell + 1] = label;
+                colors[at.frame][at.cell + 1] = label;
             }
         }
         let frames = self
             .numbered
             .axis_iter_mut(Axis(0))
             .into_par_iter()
-            .zip(colours);
-        frames.for_each(|(mut frame, colours)| frame.mapv_inplace(|cell| colours[cell as usize]));
+            .zip(colors);
+        frames.for_each(|(mut frame, colors)| frame.mapv_inplace(|cell| colors[cell as usize]));
         self.numbered
     }
 }
@@ -310,7 +310,7 @@ mod tests {
                 *first = 3;
             }
         }
-        Movie::new(ArrayD::zeros(raw), labels, Appearance::default())
+        Movie::new(ArrayD::zeros(raw), labels, CropOptions::default())
     }
 
     fn reason(movie: Result<Movie, TrackingError>) -> String {
@@ -337,7 +337,7 @@ mod tests {
         let refused = Movie::new(
             ArrayD::zeros(vec![3, 2, 2, 1]),
             labels,
-            Appearance::default(),
+            CropOptions::default(),
         );
         assert_eq!(
             reason(refused),
@@ -346,7 +346,7 @@ mod tests {
         let single = Movie::new(
             ArrayD::zeros(vec![1, 2, 2, 1]),
             ArrayD::zeros(vec![1, 2, 2, 1]),
-            Appearance::default(),
+            CropOptions::default(),
         );
         assert_eq!(single.map(|movie| movie.most_cells()).ok(), Some(0));
     }
@@ -357,7 +357,7 @@ mod tests {
         raw[[0, 1, 1, 0]] = f32::NAN;
         let labels =
             |row: usize| ArrayD::from_shape_fn(vec![1, 2, 2, 1], |at| i32::from(at[1] == row));
-        assert!(Movie::new(raw.clone(), labels(0), Appearance::default()).is_ok());
-        assert!(reason(Movie::new(raw, labels(1), Appearance::default())).contains("not finite"));
+        assert!(Movie::new(raw.clone(), labels(0), CropOptions::default()).is_ok());
+        assert!(reason(Movie::new(raw, labels(1), CropOptions::default())).contains("not finite"));
     }
 }

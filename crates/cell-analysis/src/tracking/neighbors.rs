@@ -1,13 +1,13 @@
-//! Which cells of a frame are neighbours, as a normalised adjacency matrix (Kipf and Welling, 2017).
+//! Which cells of a frame are neighbors, as a normalized adjacency matrix (Kipf and Welling, 2017).
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Zip};
 
-/// Keeps a node without neighbours from dividing by zero.
+/// Keeps a node without neighbors from dividing by zero.
 const EPSILON: f32 = 1e-5;
 
 /// Adjacency `[cell, cell]` of cells at `centroids` `[cell, 2]`: 1 where their distance is below `threshold`, else 0.
 ///
-/// Distances are taken in `f64`. A cell is its own neighbour. Rows of zeros that fill a frame up to the size of others
+/// Distances are taken in `f64`. A cell is its own neighbor. Rows of zeros that fill a frame up to the size of others
 /// count as cells at the corner: so the models were trained.
 #[must_use]
 pub fn adjacency(centroids: ArrayView2<'_, f32>, threshold: f64) -> Array2<f32> {
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cell_at_the_threshold_is_no_neighbour() {
+    fn a_cell_at_the_threshold_is_no_neighbor() {
         let centroids = array![[0.0, 0.0], [30.0, 40.0], [3.0, 4.0]];
         assert_eq!(
             adjacency(centroids.view(), 50.0),
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_without_neighbours_keeps_a_row_of_zeros() {
+    fn a_cell_without_neighbors_keeps_a_row_of_zeros() {
         let mut adjacency = array![[0.0, 0.0], [0.0, 4.0]];
         normalize_adjacency(adjacency.view_mut());
         assert_eq!(adjacency.row(0), array![0.0, 0.0]);

@@ -4,7 +4,7 @@
 
 use ndarray::{Array2, ArrayView3};
 
-use super::cost::{Borders, cost_matrix};
+use super::cost::{BirthDeathCost, cost_matrix};
 
 /// A cell in a frame, both counted from 0; cells in ascending order of their labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,15 +71,19 @@ impl Tracks {
     ///
     /// If `probabilities` `[track, cell, 3]` are not those of these tracks.
     #[must_use]
-    pub fn costs(&self, probabilities: ArrayView3<'_, f32>, borders: Borders) -> Array2<f32> {
+    pub fn costs(
+        &self,
+        probabilities: ArrayView3<'_, f32>,
+        birth_death: BirthDeathCost,
+    ) -> Array2<f32> {
         let capped: Vec<bool> = self.tracks.iter().map(|track| track.capped).collect();
-        cost_matrix(probabilities, &capped, borders)
+        cost_matrix(probabilities, &capped, birth_death)
     }
 
     /// Goes on with the cells of `frame`, as assigned: `columns` has a column of [`Self::costs`] for each row.
     ///
     /// A cell without a track begins one. Its parent is the track, not capped, that is most probably its parent, if
-    /// that is more probable than `division`; the first of equals. Then every track with daughters is capped; if it has
+    /// that is more probable than `division_threshold`; the first of equals. Then every track with daughters is capped; if it has
     /// itself been linked to a cell of this frame, that cell becomes one more daughter.
     ///
     /// # Panics
@@ -90,7 +94,7 @@ impl Tracks {
         frame: usize,
         columns: &[usize],
         probabilities: ArrayView3<'_, f32>,
-        division: f64,
+        division_threshold: f64,
     ) {
         let (before, cells, _) = probabilities.dim();
         assert_eq!(before, self.tracks.len(), "probabilities for each track");
@@ -103,7 +107,7 @@ impl Tracks {
             if row < before {
                 self.tracks[row].observations.push(seen);
             } else {
-                let parent = self.parent_of(cell, probabilities, division);
+                let parent = self.parent_of(cell, probabilities, division_threshold);
                 self.found(seen, parent);
             }
         }
@@ -129,9 +133,9 @@ impl Tracks {
         &self,
         cell: usize,
         probabilities: ArrayView3<'_, f32>,
-        division: f64,
+        division_threshold: f64,
     ) -> Option<usize> {
-        let mut best = (division, None);
+        let mut best = (division_threshold, None);
         for (track, answers) in probabilities.outer_iter().enumerate() {
             let daughter = f64::from(answers[[cell, 2]]);
             if !self.tracks[track].capped && daughter > best.0 {

@@ -4,7 +4,7 @@
 
 use roxmltree::{Document, Node};
 
-use super::Error;
+use crate::error::Error;
 
 /// The planes of the first image.
 #[derive(Debug, PartialEq, Eq)]

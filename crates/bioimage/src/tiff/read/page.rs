@@ -2,10 +2,10 @@
 //!
 //! Segments are found here and read in `raster`.
 
-use super::Error;
 use super::codec::Compression;
 use super::directory::{Directory, Entry, File};
 use super::sample::{Predictor, SampleKind};
+use crate::error::Error;
 
 const WIDTH: u16 = 256;
 const HEIGHT: u16 = 257;
@@ -328,7 +328,7 @@ impl Layout {
         let photometric = tags.number(PHOTOMETRIC).unwrap_or(0);
         let compression = Compression::from_tag(tags.number(COMPRESSION).unwrap_or(1))?;
         if photometric == YCBCR && compression != Compression::Jpeg && tags.is_subsampled() {
-            return Err(Error::unsupported("YCbCr colour with subsampled chroma"));
+            return Err(Error::unsupported("YCbCr color with subsampled chroma"));
         }
         Ok(Self {
             depth: tags.size(DEPTH, Some(1))?,

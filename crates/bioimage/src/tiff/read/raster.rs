@@ -8,7 +8,8 @@ use super::codec::{Compression, bits_reversed};
 use super::directory::File;
 use super::page::{BitOrder, Layout, Page, Segment, SegmentShape};
 use super::sample::{Predictor, SampleKind};
-use super::{Error, Limits};
+use crate::error::Error;
+use crate::limits::Limits;
 use crate::{jpeg, jpeg2000};
 
 /// The values of pages of one layout, one page after another, each in the order of its shape.

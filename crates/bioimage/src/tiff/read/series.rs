@@ -2,11 +2,11 @@
 //!
 //! In this order: the shape that tifffile noted, OME-XML, `ImageJ`'s sizes, all pages like the first.
 
-use super::Error;
 use super::description::{ImageJ, Shaped};
 use super::directory::{Directory, File};
 use super::ome;
 use super::page::{Page, Planes};
+use crate::error::Error;
 
 const DESCRIPTION: u16 = 270;
 
@@ -107,7 +107,7 @@ impl Chain<'_> {
         let is_together = layout.planes == Planes::Chunky
             && layout.samples == sizes.channels
             && sizes.images == stacks;
-        // Some writers count the samples of a colour page as channels.
+        // Some writers count the samples of a color page as channels.
         let channels = if is_separate || is_together {
             1
         } else {

@@ -1,6 +1,6 @@
 //! Arrays to TIFF bytes: uncompressed, little-endian, byte for byte what tifffile's plain `imwrite(path, array)` writes.
 //!
-//! Files that other programs made are read in `tiff`; nothing is read here.
+//! Files that other programs made are read in `read`; nothing is read here.
 
 use std::io::{self, Write};
 
@@ -9,7 +9,7 @@ use ndarray::{ArrayD, ArrayViewD};
 /// The array as a TIFF file in memory.
 ///
 /// The full shape is kept in the image description, so that tifffile, and this crate, read back the same array. A last axis
-/// of 3 or 4 is stored as colour pages, so is (as separate planes) a third axis from the end of 3 or 4; anything else is gray
+/// of 3 or 4 is stored as color pages, so is (as separate planes) a third axis from the end of 3 or 4; anything else is gray
 /// pages of the last two axes. Arrays of rank 0 and 1 become one row.
 #[must_use]
 pub fn encode_tiff<T: TiffSample>(array: ArrayViewD<'_, T>) -> Vec<u8> {
@@ -17,15 +17,6 @@ pub fn encode_tiff<T: TiffSample>(array: ArrayViewD<'_, T>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(file.total_bytes());
     write_with(&file, &array, &mut bytes).expect("a vector takes every byte");
     bytes
-}
-
-/// [`encode_tiff`] into a file or a compressor, without a second copy of the pixels.
-///
-/// # Errors
-///
-/// What `out` answers.
-pub fn write_tiff<T: TiffSample>(array: ArrayViewD<'_, T>, out: &mut impl Write) -> io::Result<()> {
-    write_with(&Layout::of::<T>(array.shape()), &array, out)
 }
 
 /// The channels of `array` (its last axis) as f32 images, in order: what becomes one result file each. Rank 2 is one channel.

@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use super::Error;
+use crate::error::Error;
 
 /// A TIFF file in memory.
 #[derive(Clone, Copy)]

@@ -1,7 +1,9 @@
 //! Stored samples to f32, row by row: types, byte order, packed bits, predictors.
 
-use super::Error;
+use half::f16;
+
 use super::directory::ByteOrder;
+use crate::error::Error;
 
 /// Type of a stored sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,9 +86,7 @@ impl SampleKind {
             Self::I32 => each(row, order, out, |bytes| i32::from_le_bytes(bytes) as f32),
             Self::U64 => each(row, order, out, |bytes| u64::from_le_bytes(bytes) as f32),
             Self::I64 => each(row, order, out, |bytes| i64::from_le_bytes(bytes) as f32),
-            Self::F16 => each(row, order, out, |bytes| {
-                f32_from_f16(u16::from_le_bytes(bytes))
-            }),
+            Self::F16 => each(row, order, out, |bytes| f16::from_le_bytes(bytes).to_f32()),
             Self::F32 => each(row, order, out, f32::from_le_bytes),
             Self::F64 => each(row, order, out, |bytes| f64::from_le_bytes(bytes) as f32),
             Self::ComplexF32 => pairs(row, order, out, f32::from_le_bytes),
@@ -255,14 +255,37 @@ fn gather_bytes(row: &mut [u8], float_bytes: usize) {
     }
 }
 
-/// IEEE 754 half precision to single precision; exact.
-pub(in super::super) fn f32_from_f16(bits: u16) -> f32 {
-    let sign = u32::from(bits >> 15) << 31;
-    let exponent = u32::from(bits >> 10) & 0x1f;
-    let mantissa = u32::from(bits & 0x3ff);
-    match exponent {
-        0 => f32::from_bits(sign | (mantissa as f32 * 2.0_f32.powi(-24)).to_bits()),
-        0x1f => f32::from_bits(sign | 0x7f80_0000 | (mantissa << 13)),
-        _ => f32::from_bits(sign | ((exponent + 112) << 23) | (mantissa << 13)),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// IEEE 754, number by number.
+    fn by_definition(bits: u16) -> f32 {
+        let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
+        let mantissa = f32::from(bits & 0x3ff);
+        match bits >> 10 & 0x1f {
+            0 => sign * mantissa * 2.0_f32.powi(-24),
+            0x1f if mantissa == 0.0 => sign * f32::INFINITY,
+            0x1f => f32::NAN,
+            exponent => sign * (1024.0 + mantissa) * 2.0_f32.powi(i32::from(exponent) - 25),
+        }
+    }
+
+    #[test]
+    fn every_half_is_read_exactly() {
+        let halves: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
+        let mut read = vec![0.0; 1 << 16];
+        SampleKind::F16.read_row(&halves, ByteOrder::Little, &mut read);
+        for (bits, value) in (0..=u16::MAX).zip(read) {
+            let expected = by_definition(bits);
+            if expected.is_nan() {
+                // Sign and payload stay; a signaling one becomes quiet.
+                let payload = u32::from(bits & 0x3ff) << 13 | 0x40_0000;
+                let sign = u32::from(bits >> 15) << 31;
+                assert_eq!(value.to_bits(), sign | 0x7f80_0000 | payload, "{bits:#06x}");
+            } else {
+                assert_eq!(value.to_bits(), expected.to_bits(), "{bits:#06x}");
+            }
+        }
     }
 }

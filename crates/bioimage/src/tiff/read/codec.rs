@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io::Read;
 
-use super::Error;
+use crate::error::Error;
 
 /// Memory that LZMA streams may ask for: 64 MiB serves the highest preset that is usual in images.
 const LZMA_MEMORY_KIB: u32 = 64 << 10;

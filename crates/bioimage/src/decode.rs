@@ -1,0 +1,98 @@
+//! Which decoder reads a file.
+
+use ndarray::ArrayD;
+
+use crate::error::Error;
+use crate::limits::{Limits, bytes_of};
+use crate::tiff::read as tiff;
+use crate::{bmp, gif, jpeg, png};
+
+/// The image in `bytes` as f32, axes as the file gives them.
+///
+/// `name` decides the decoder by its suffix alone: `.tif` and `.tiff` (any case) go to the TIFF reader whatever the content
+/// is; everything else goes by content (PNG, JPEG, BMP, GIF, and TIFF under another name).
+///
+/// * A TIFF keeps the axes of its first series, none added or removed: `[row, column]`, `[page, row, column]`,
+///   `[row, column, sample]`, … up to what its description says.
+/// * Anything else is `[row, column, channel]`: gray 1, gray with alpha 2, color 3, with alpha 4; a palette image is 1
+///   channel of indices.
+///
+/// Values are the stored samples (a palette index, an uninverted white-is-zero sample); integers beyond 24 bits and f64 are
+/// rounded to the nearest f32, ties to even; complex samples keep their real part.
+///
+/// # Errors
+///
+/// See [`Error`]. No input makes it panic, and sizes declared in the file are held against `limits` and against what the
+/// file can hold before memory is taken.
+pub fn decode(bytes: &[u8], name: &str, limits: &Limits) -> Result<ArrayD<f32>, Error> {
+    match Format::of(bytes, name)? {
+        Format::Tiff => tiff::decode(bytes, limits),
+        Format::TiffPage => tiff::decode_first_page(bytes, limits),
+        Format::Png => png::decode(bytes, limits),
+        Format::Jpeg => jpeg::decode(bytes, limits),
+        Format::Gif => gif::decode(bytes, limits),
+        Format::Bmp => bmp::decode(bytes, limits),
+    }
+}
+
+/// The shape of the array that [`decode`] would give, from the file's header alone; no pixel is read.
+///
+/// # Errors
+///
+/// As [`decode`], as far as the header shows it. [`Error::TooLarge`] does not occur.
+pub fn shape_of(bytes: &[u8], name: &str) -> Result<Vec<usize>, Error> {
+    let shape = match Format::of(bytes, name)? {
+        Format::Tiff => tiff::shape(bytes),
+        Format::TiffPage => tiff::shape_of_first_page(bytes),
+        Format::Png => png::shape(bytes),
+        Format::Jpeg => jpeg::shape(bytes),
+        Format::Gif => gif::shape(bytes),
+        Format::Bmp => bmp::shape(bytes),
+    }?;
+    if shape.contains(&0) {
+        return Err(Error::corrupt("the image has no pixels"));
+    }
+    Ok(shape)
+}
+
+/// Bytes of the array that [`decode`] would give, from the file's header alone.
+///
+/// # Errors
+///
+/// As [`shape_of`].
+pub fn decoded_bytes(bytes: &[u8], name: &str) -> Result<u64, Error> {
+    Ok(bytes_of(&shape_of(bytes, name)?))
+}
+
+/// Whether the suffix of `name` sends it to the TIFF reader: `.tif` or `.tiff` in any case.
+#[must_use]
+pub fn is_tiff_name(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    lower.ends_with(".tif") || lower.ends_with(".tiff")
+}
+
+enum Format {
+    Tiff,
+    /// A TIFF under another name, of which the first page counts.
+    TiffPage,
+    Png,
+    Jpeg,
+    Gif,
+    Bmp,
+}
+
+impl Format {
+    fn of(bytes: &[u8], name: &str) -> Result<Self, Error> {
+        if is_tiff_name(name) {
+            return Ok(Self::Tiff);
+        }
+        match bytes {
+            [0x89, b'P', b'N', b'G', ..] => Ok(Self::Png),
+            [0xff, 0xd8, 0xff, ..] => Ok(Self::Jpeg),
+            [b'G', b'I', b'F', b'8', ..] => Ok(Self::Gif),
+            [b'B', b'M', ..] => Ok(Self::Bmp),
+            [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Ok(Self::TiffPage),
+            _ => Err(Error::NotAnImage("neither PNG, JPEG, TIFF, BMP nor GIF")),
+        }
+    }
+}
