@@ -9,7 +9,7 @@ use std::time::Duration;
 use bioimage::encode_tiff;
 use criterion::{BenchmarkId, Criterion};
 use ndarray::Array2;
-use redis_consumer::storage::archive::{Collector, write_zip};
+use redis_consumer::storage::archive::{ZipMerger, write_zip};
 
 /// That of the program, since fresh memory takes longer than many a kernel.
 #[global_allocator]
@@ -74,15 +74,10 @@ fn bench(criterion: &mut Criterion, size: usize, labels: &[u8]) {
 
 /// The archive of all results, as pieces that leave at once.
 fn collect(results: &[Vec<u8>]) -> usize {
-    let mut collector = Collector::new();
-    let grown = |result: &Vec<u8>| {
-        collector
-            .add(result, "result.zip")
-            .expect("an archive")
-            .len()
-    };
+    let mut merger = ZipMerger::new();
+    let grown = |result: &Vec<u8>| merger.add(result, "result.zip").expect("an archive").len();
     let grown: usize = results.iter().map(grown).sum();
-    grown + collector.finish().expect("it fits").len()
+    grown + merger.finish().expect("it fits").len()
 }
 
 /// `[size, size]`, about one round nucleus per 900 pixels, numbered from 1.

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use redis_consumer::storage::archive::{self, ArchiveError, ArchiveLimits, Images, Window};
+use redis_consumer::storage::archive::{self, ArchiveError, ArchiveLimits, SparseFile, ZipImages};
 
 const LIMITS: ArchiveLimits = ArchiveLimits { entries: 64, bytes: 4 << 20, ratio: 200 };
 
@@ -38,7 +38,7 @@ fn assert_inside(path: &str) {
 
 fn unpack(bytes: &[u8]) -> Unpacked {
     let mut file = Cursor::new(bytes);
-    let mut images = Images::open(&mut file, LIMITS)?;
+    let mut images = ZipImages::open(&mut file, LIMITS)?;
     let mut unpacked = Vec::new();
     while let Some(image) = images.read_next(&mut file)? {
         unpacked.push(image);
@@ -48,12 +48,12 @@ fn unpack(bytes: &[u8]) -> Unpacked {
 
 /// The same, with the bytes in memory that were asked for.
 fn unpack_by_pieces(bytes: &[u8]) -> Unpacked {
-    let mut window = Window::new(bytes.len() as u64);
-    let mut images = complete(bytes, &mut window, |window| Images::open(window, LIMITS))?;
+    let mut window = SparseFile::new(bytes.len() as u64);
+    let mut images = complete(bytes, &mut window, |window| ZipImages::open(window, LIMITS))?;
     let mut unpacked = Vec::new();
     loop {
         window.clear();
-        insert(bytes, &mut window, images.upcoming(PIECE));
+        insert(bytes, &mut window, images.next_range(PIECE));
         match complete(bytes, &mut window, |window| images.read_next(window))? {
             Some(image) => unpacked.push(image),
             None => return Ok(unpacked),
@@ -62,15 +62,15 @@ fn unpack_by_pieces(bytes: &[u8]) -> Unpacked {
 }
 
 /// The result of reading when nothing was missing.
-fn complete<T>(bytes: &[u8], window: &mut Window, mut read: impl FnMut(&mut Window) -> T) -> T {
+fn complete<T>(bytes: &[u8], window: &mut SparseFile, mut read: impl FnMut(&mut SparseFile) -> T) -> T {
     loop {
         let result = read(window);
-        let Some(Range { start, end }) = window.take_missing() else { return result };
+        let Some(Range { start, end }) = window.take_missing_range() else { return result };
         assert!(start < end, "there is nothing at {start}");
         insert(bytes, window, start..end.min(start + PIECE));
     }
 }
 
-fn insert(bytes: &[u8], window: &mut Window, range: Range<u64>) {
+fn insert(bytes: &[u8], window: &mut SparseFile, range: Range<u64>) {
     window.insert(range.start, Bytes::copy_from_slice(&bytes[range.start as usize..range.end as usize]));
 }

@@ -16,9 +16,9 @@ use crate::consumer::{Clients, Consumer, ConsumerKind, Outcome};
 use crate::error_class::InvalidInput;
 use crate::job::{Child, ChildInput, ChildState, Children, Job, Output, Status, Step, Timing};
 use crate::memory::Reservation;
-use crate::settings::Reader;
-use crate::storage::Upload;
-use crate::storage::archive::{ArchiveLimits, Collector};
+use crate::settings::{Bytes, Loader};
+use crate::storage::ObjectWriter;
+use crate::storage::archive::{ArchiveLimits, ZipMerger};
 
 /// What archives' queues are called, after the queue of their images.
 const SUFFIX: &str = "-zip";
@@ -38,8 +38,8 @@ pub const KIND: ConsumerKind = ConsumerKind {
     aliases: &[],
     summary: "makes a job of each image of an archive, and one archive of their results",
     queue_suffix: SUFFIX,
-    configure: |reader| {
-        let limits = limits(reader);
+    configure: |loader| {
+        let limits = limits(loader);
         Box::new(move |clients| {
             Box::new(Zip {
                 limits,
@@ -49,19 +49,25 @@ pub const KIND: ConsumerKind = ConsumerKind {
     },
 };
 
-fn limits(reader: &mut Reader<'_>) -> ArchiveLimits {
+crate::settings! {
+    /// Limits for archives.
+    struct ArchiveVariables {
+        /// Largest number of images in an archive.
+        max_archive_entries: usize = 10_000,
+        /// Largest size of an unpacked archive, in bytes.
+        max_archive_bytes: Bytes = Bytes(16 << 30),
+        /// Largest ratio between the unpacked and the packed size of an image in an archive.
+        max_archive_ratio: u64 = 200,
+    }
+}
+
+/// Loads `MAX_ARCHIVE_ENTRIES` and the like.
+fn limits(loader: &mut Loader<'_>) -> ArchiveLimits {
+    let variables: ArchiveVariables = loader.load();
     ArchiveLimits {
-        entries: reader.parsed("MAX_ARCHIVE_ENTRIES", 10_000, "most images in an archive"),
-        bytes: reader.bytes(
-            "MAX_ARCHIVE_BYTES",
-            16 << 30,
-            "most bytes that an archive unpacks to",
-        ),
-        ratio: reader.parsed(
-            "MAX_ARCHIVE_RATIO",
-            200,
-            "most bytes of an image for each that it takes in the archive",
-        ),
+        entries: variables.max_archive_entries,
+        bytes: variables.max_archive_bytes.0,
+        ratio: variables.max_archive_ratio,
     }
 }
 
@@ -152,7 +158,7 @@ impl Zip {
         let at_once = at_once(largest);
         // Those fetched ahead, the one that is added, and what it adds.
         let _memory = self
-            .reserve(job, Upload::MEMORY + (at_once as u64 + 2) * largest)
+            .reserve(job, ObjectWriter::MEMORY + (at_once as u64 + 2) * largest)
             .await?;
 
         let storage = &self.clients.storage;
@@ -162,23 +168,23 @@ impl Zip {
         });
         let mut results = stream::iter(downloads).buffered(at_once);
         let key = job.output_key();
-        let (mut collector, mut upload) = (Collector::new(), storage.begin_upload(&key)?);
+        let (mut merger, mut upload) = (ZipMerger::new(), storage.object_writer(&key)?);
         job.step(Step::Fetch);
         while let Some((key, file)) = results.try_next().await? {
             job.step(Step::Store);
             let (grown, rest) = compute::run(move || {
                 let name = key.rsplit('/').next().unwrap_or(&key);
-                (collector.add(&file, name), collector)
+                (merger.add(&file, name), merger)
             })
             .await;
-            collector = rest;
+            merger = rest;
             upload.write(&grown?).await?;
             job.step(Step::Fetch);
         }
         job.step(Step::Store);
         job.record_children(children);
         upload
-            .write(&compute::run(move || collector.finish()).await?)
+            .write(&compute::run(move || merger.finish()).await?)
             .await?;
         let url = upload.finish().await?;
         job.record_timing(Timing::Cleanup(began.elapsed()));

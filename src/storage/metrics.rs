@@ -3,8 +3,7 @@
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::registry::Registry;
 
-use super::retry::Failure;
-use super::{Bucket, Direction};
+use super::error::{Direction, Failure};
 use crate::metrics::Counters;
 
 /// Counters of a bucket; clones share them.
@@ -29,12 +28,8 @@ struct Moved {
 }
 
 impl StorageMetrics {
-    pub(super) fn new(bucket: &Bucket) -> Self {
-        let backend = match bucket {
-            Bucket::S3(_) => "s3",
-            Bucket::Google(_) => "gcs",
-            Bucket::Folder(_) => "folder",
-        };
+    /// `backend` is the word for the kind of store.
+    pub(super) fn new(backend: &'static str) -> Self {
         Self {
             backend,
             requests: Counters::default(),
@@ -59,8 +54,8 @@ impl StorageMetrics {
     pub(super) fn answered<T>(&self, direction: Direction, answer: &Result<T, Failure>) {
         let outcome = match answer {
             Ok(_) => "ok",
-            Err(Failure::Passing(_)) => "passing",
-            Err(Failure::Final(_)) => "final",
+            Err(Failure::Transient(_)) => "transient",
+            Err(Failure::Permanent(_)) => "permanent",
         };
         self.requests
             .get_or_create(&Answered {

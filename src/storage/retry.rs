@@ -1,7 +1,7 @@
 //! When a transfer is tried again, and when it is given up.
 //!
-//! The schedule is the predecessor's on Google, for every store: a failure that may pass is repeated after
-//! min(2ⁿ + r, ceiling) seconds, r uniform in 0 … 1. Dropping the future ends it at once.
+//! The schedule is the predecessor's on Google, for every store: a transient failure is repeated after
+//! min(2ⁿ + r, cap) seconds, r uniform in 0 … 1. Dropping the future ends it at once.
 
 use std::future::Future;
 use std::time::Duration;
@@ -10,33 +10,26 @@ use tokio::time::{Instant, sleep};
 use tracing::field::{self, Empty};
 use tracing::{Instrument as _, Span, info_span};
 
+use super::error::{Error, Failure};
 use super::metrics::StorageMetrics;
-use super::{Bucket, Error, Object};
+use super::object::Object;
+use super::provider::Bucket;
 use crate::backoff::{Backoff, Jitter};
 use crate::traces;
 
-/// Why one attempt did not succeed.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// It may succeed later; the text says what was seen.
-    Passing(String),
-    /// It will fail again.
-    Final(Error),
-}
-
-/// How long and how often a store that does not answer is asked again.
+/// How long a store that does not answer is asked again.
 #[derive(Clone, Debug)]
 pub(super) struct Retry {
-    /// Ceiling of one pause.
+    /// Longest delay.
     pub(super) max_backoff: Duration,
-    /// No attempt starts later than this after the first; `None` tries for ever.
+    /// No attempt starts later than this after the first; `None` tries forever.
     pub(super) limit: Option<Duration>,
     /// Counts the attempts.
     pub(super) metrics: StorageMetrics,
 }
 
 impl Retry {
-    /// Calls `attempt` until it succeeds, fails for good, or the time is over.
+    /// Calls `attempt` until it succeeds, fails permanently, or the time is over.
     pub(super) async fn run<T, F, A>(&self, object: &Object, mut attempt: F) -> Result<T, Error>
     where
         F: FnMut() -> A,
@@ -53,27 +46,26 @@ impl Retry {
             self.metrics.answered(object.direction, &answer);
             let reason = match answer {
                 Ok(value) => return Ok(value),
-                Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Passing(reason)) => reason,
+                Err(Failure::Permanent(error)) => return Err(error),
+                Err(Failure::Transient(reason)) => reason,
             };
-            let pause = self.pause(retries);
-            if self
-                .limit
-                .is_some_and(|limit| start.elapsed() + pause > limit)
-            {
-                return Err(object.unavailable(retries + 1, start.elapsed(), reason));
+            let delay = self.delay(retries);
+            let elapsed = start.elapsed();
+            if self.limit.is_some_and(|limit| elapsed + delay > limit) {
+                return Err(object.unavailable(retries + 1, elapsed, reason));
             }
             tracing::warn!(
-                storage.key = %object.path, storage.bucket = %object.bucket, attempt = retries + 1, pause_s = pause.as_secs_f64(),
-                "storage did not answer as hoped ({reason}), trying again"
+                storage.key = %object.path, storage.bucket = %object.bucket,
+                attempt = retries + 1, delay_s = delay.as_secs_f64(), error = reason,
+                "storage request failed; retrying"
             );
-            sleep(pause).await;
+            sleep(delay).await;
             retries = retries.saturating_add(1);
         }
     }
 
-    /// The pause before retry `retries` (from 0).
-    fn pause(&self, retries: u32) -> Duration {
+    /// The delay before retry `retries` (from 0).
+    fn delay(&self, retries: u32) -> Duration {
         Backoff {
             first: Duration::from_secs(1),
             cap: self.max_backoff,
@@ -105,7 +97,7 @@ fn span(object: &Object) -> Span {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::Direction;
+    use crate::storage::error::Direction;
     use object_store::path::Path;
     use std::cell::Cell;
 
@@ -113,7 +105,7 @@ mod tests {
         Retry {
             max_backoff,
             limit,
-            metrics: StorageMetrics::new(&object().bucket),
+            metrics: StorageMetrics::new("s3"),
         }
     }
 
@@ -130,13 +122,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_passes_is_repeated_until_it_has_passed() {
+    async fn a_transient_failure_is_repeated_until_it_is_over() {
         let (object, attempts) = (object(), Cell::new(0));
         let retry = quick();
         let result = retry.run(&object, || async {
             attempts.set(attempts.get() + 1);
             if attempts.get() < 5 {
-                Err(Failure::Passing("busy".to_owned()))
+                Err(Failure::Transient("busy".to_owned()))
             } else {
                 Ok(attempts.get())
             }
@@ -145,12 +137,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_final_is_not_repeated() {
+    async fn a_permanent_failure_is_not_repeated() {
         let (object, attempts) = (object(), Cell::new(0));
         let retry = quick();
         let result = retry.run(&object, || async {
             attempts.set(attempts.get() + 1);
-            Err::<(), _>(Failure::Final(object.not_found()))
+            Err::<(), _>(Failure::Permanent(object.not_found()))
         });
         assert!(matches!(result.await, Err(Error::NotFound { .. })));
         assert_eq!(attempts.get(), 1);
@@ -161,10 +153,10 @@ mod tests {
         let retry = retry(Duration::from_secs(60), Some(Duration::from_millis(900)));
         let result = retry
             .run(&object(), || async {
-                Err::<(), _>(Failure::Passing("HTTP 503".to_owned()))
+                Err::<(), _>(Failure::Transient("HTTP 503".to_owned()))
             })
             .await;
-        let error = result.expect_err("the first pause is longer than the limit");
+        let error = result.expect_err("the first delay is longer than the limit");
         assert!(
             matches!(error, Error::Unavailable { attempts: 1, .. }),
             "{error:?}"

@@ -234,7 +234,7 @@ async fn an_archive_that_cannot_be_worked_fails_with_a_reason() {
     );
     assert_eq!(
         reason("uploads/many.zip"),
-        "ValueError: the archive holds 3 images, and 2 are allowed"
+        "ValueError: the archive holds 3 images, more than the limit of 2"
     );
     assert_eq!(
         reason("uploads/a.png"),

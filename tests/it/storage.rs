@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use redis_consumer::settings::{Env, Reader};
-use redis_consumer::storage::{Error, Storage, StorageSettings, Upload};
+use redis_consumer::settings::{Env, Loader};
+use redis_consumer::storage::{Error, ObjectWriter, Storage, StorageSettings};
 
 use crate::peers::s3::{self, Fault, S3Server};
 use crate::peers::scripted_http::{Answer, ScriptedHttp, answer};
@@ -47,9 +47,9 @@ fn quick() -> Vec<(String, String)> {
 }
 
 fn open_env(env: Env) -> Storage {
-    let mut reader = Reader::new(&env);
-    let settings = StorageSettings::load(&mut reader);
-    reader.finish().expect("usable settings");
+    let mut loader = Loader::new(&env);
+    let settings = StorageSettings::load(&mut loader);
+    loader.finish().expect("usable settings");
     Storage::open(&settings).expect("a client")
 }
 
@@ -67,7 +67,7 @@ fn noise(length: usize) -> Bytes {
 
 /// Puts an object together from many pieces.
 async fn write(storage: &Storage, key: &str, body: &[u8]) -> Result<String, Error> {
-    let mut upload = storage.begin_upload(key)?;
+    let mut upload = storage.object_writer(key)?;
     for piece in body.chunks(700_001) {
         upload.write(piece).await?;
     }
@@ -403,12 +403,12 @@ async fn references_outside_the_bucket_make_no_request() {
         "",
     ] {
         let error = storage.download(reference).await.expect_err("refused");
-        assert!(matches!(error, Error::Unusable { .. }), "{error:?}");
+        assert!(matches!(error, Error::InvalidReference { .. }), "{error:?}");
         let error = storage
             .upload("a/../../x", Bytes::new())
             .await
             .expect_err("refused");
-        assert!(matches!(error, Error::Unusable { .. }), "{error:?}");
+        assert!(matches!(error, Error::InvalidReference { .. }), "{error:?}");
     }
     assert!(server.requests().is_empty());
 }
@@ -554,7 +554,10 @@ async fn an_object_is_read_piece_by_piece() {
             .upload("uploads/a.zip", body.clone())
             .await
             .expect("stored");
-        let mut source = storage.source("uploads/a.zip").await.expect("it is there");
+        let mut source = storage
+            .range_reader("uploads/a.zip")
+            .await
+            .expect("it is there");
         assert_eq!(source.size(), 100_000);
         for range in [99_000..100_000, 0..1, 500..70_000, 0..100_000] {
             let piece = source.read(range.clone()).await.expect("fetched");
@@ -564,7 +567,7 @@ async fn an_object_is_read_piece_by_piece() {
             );
         }
         assert!(matches!(
-            storage.source("uploads/gone.zip").await,
+            storage.range_reader("uploads/gone.zip").await,
             Err(Error::NotFound { .. })
         ));
     }
@@ -598,7 +601,7 @@ async fn pieces_are_asked_for_again_and_limited_as_whole_objects_are() {
         .upload("a", Bytes::from_static(b"0123456789"))
         .await
         .expect("stored");
-    let mut source = storage.source("a").await.expect("it is there");
+    let mut source = storage.range_reader("a").await.expect("it is there");
     for fault in [Fault::Status(503), Fault::HangUp, Fault::Silence] {
         server.fail_next(2, fault);
         assert_eq!(
@@ -616,7 +619,7 @@ async fn pieces_are_asked_for_again_and_limited_as_whole_objects_are() {
         .await
         .expect("stored");
     assert!(matches!(
-        storage.source("b").await,
+        storage.range_reader("b").await,
         Err(Error::TooLarge {
             size_bytes: 11,
             limit_bytes: 10,
@@ -640,7 +643,7 @@ async fn pieces_of_two_versions_are_never_mixed() {
                 .upload("a", Bytes::from(first))
                 .await
                 .expect("stored");
-            let mut source = storage.source("a").await.expect("it is there");
+            let mut source = storage.range_reader("a").await.expect("it is there");
             if let Some(piece) = piece {
                 assert_eq!(source.read(piece).await.expect("fetched").as_ref(), b"fi");
             }
@@ -652,9 +655,14 @@ async fn pieces_of_two_versions_are_never_mixed() {
                 .read(2..4)
                 .await
                 .expect_err("another object has taken its place");
-            assert!(matches!(error, Error::Replaced { .. }), "{error:?}");
             assert!(
-                error.to_string().contains("was replaced while it was read"),
+                matches!(error, Error::ChangedWhileReading { .. }),
+                "{error:?}"
+            );
+            assert!(
+                error
+                    .to_string()
+                    .contains("changed while it was being read"),
                 "{error}"
             );
         }
@@ -687,7 +695,7 @@ async fn large_objects_go_up_in_parts_and_small_ones_at_once() {
         );
     }
     assert_eq!(server.open_uploads(), 0);
-    assert_eq!(Upload::MEMORY, 24 << 20);
+    assert_eq!(ObjectWriter::MEMORY, 24 << 20);
 }
 
 #[tokio::test]
@@ -946,7 +954,7 @@ async fn a_folder_shows_a_file_that_is_written_piece_by_piece_when_it_is_whole()
         (true, 1)
     );
 
-    let mut upload = storage.begin_upload("x").expect("a good key");
+    let mut upload = storage.object_writer("x").expect("a good key");
     upload.write(&body).await.expect("written");
     assert_eq!(names().len(), 2, "the old one, and what is to replace it");
     assert!(storage.download("x").await.expect("fetched") == body);
@@ -954,7 +962,7 @@ async fn a_folder_shows_a_file_that_is_written_piece_by_piece_when_it_is_whole()
     while names() != ["x"] {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert!(storage.begin_upload("../x").is_err());
+    assert!(storage.object_writer("../x").is_err());
     let error = write(&storage, "x/y", &body)
         .await
         .expect_err("x is a file");
@@ -1005,11 +1013,11 @@ async fn a_folder_has_the_same_errors_and_names_no_path_in_them() {
         (storage.download("folder/large/x").await, "`folder/large/x`"),
         (
             storage.download("../x").await,
-            "`../x` names no object in the storage folder",
+            "`../x` does not name an object in the storage folder",
         ),
         (
             storage.download("a#1").await,
-            "`a#1` in the storage folder failed",
+            "request for `a#1` in the storage folder failed",
         ),
         (
             storage

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use crate::compute;
-use crate::storage::archive::{ArchiveError, ArchiveLimits, Images, Largest, Window};
-use crate::storage::{Source, Storage};
+use crate::storage::archive::{ArchiveError, ArchiveLimits, LargestEntry, SparseFile, ZipImages};
+use crate::storage::{RangeReader, Storage};
 
 /// Bytes of the archive that are fetched at once, unless one image takes more.
 const WINDOW: u64 = 8 << 20;
@@ -17,9 +17,9 @@ const LOCAL_HEADER: u64 = 128 << 10;
 
 /// An archive in the bucket while its images are unpacked.
 pub(super) struct Unpacker {
-    source: Source,
-    window: Window,
-    images: Images,
+    source: RangeReader,
+    window: SparseFile,
+    images: ZipImages,
 }
 
 impl Unpacker {
@@ -27,23 +27,23 @@ impl Unpacker {
     ///
     /// # Errors
     ///
-    /// As with [`Source::read`] and [`Images::open`], and a list that is longer than the limits let expect.
+    /// As with [`RangeReader::read`] and [`ZipImages::open`], and a list that is longer than the limits let expect.
     pub(super) async fn open(
         storage: &Storage,
         reference: &str,
         limits: ArchiveLimits,
     ) -> anyhow::Result<Self> {
-        let mut source = storage.source(reference).await?;
+        let mut source = storage.range_reader(reference).await?;
         let size = source.size();
-        let mut window = Window::new(size);
+        let mut window = SparseFile::new(size);
         let end = if size <= WINDOW { size } else { END };
         fetch(&mut source, &mut window, size - end..size).await?;
         let mut allowed = limits.list_bytes();
         loop {
             let (images, read) =
-                compute::run(move || (Images::open(&mut window, limits), window)).await;
+                compute::run(move || (ZipImages::open(&mut window, limits), window)).await;
             window = read;
-            let Some(Range { start, end }) = window.take_missing() else {
+            let Some(Range { start, end }) = window.take_missing_range() else {
                 return Ok(Self {
                     source,
                     window,
@@ -63,7 +63,7 @@ impl Unpacker {
     }
 
     /// The sizes of the largest image, which are never exceeded.
-    pub(super) fn largest(&self) -> Largest {
+    pub(super) fn largest(&self) -> LargestEntry {
         self.images.largest()
     }
 
@@ -78,14 +78,14 @@ impl Unpacker {
     ///
     /// # Errors
     ///
-    /// As with [`Source::read`] and [`Images::read_next`].
+    /// As with [`RangeReader::read`] and [`ZipImages::read_next`].
     pub(super) async fn next(mut self) -> anyhow::Result<Option<((String, Vec<u8>), Self)>> {
-        if !self.window.covers(&self.images.upcoming(0)) {
+        if !self.window.covers(&self.images.next_range(0)) {
             self.window.clear();
             fetch(
                 &mut self.source,
                 &mut self.window,
-                self.images.upcoming(WINDOW),
+                self.images.next_range(WINDOW),
             )
             .await?;
         }
@@ -102,7 +102,7 @@ impl Unpacker {
                 window,
                 images,
             };
-            let Some(Range { start, end }) = self.window.take_missing() else {
+            let Some(Range { start, end }) = self.window.take_missing_range() else {
                 return Ok(image?.map(|image| (image, self)));
             };
             fetch(
@@ -115,7 +115,11 @@ impl Unpacker {
     }
 }
 
-async fn fetch(source: &mut Source, window: &mut Window, range: Range<u64>) -> anyhow::Result<()> {
+async fn fetch(
+    source: &mut RangeReader,
+    window: &mut SparseFile,
+    range: Range<u64>,
+) -> anyhow::Result<()> {
     if !range.is_empty() {
         let start = range.start;
         window.insert(start, source.read(range).await?);

@@ -6,16 +6,18 @@ use std::io::{self, Cursor, Seek, SeekFrom, Write};
 
 use zip::{ZipArchive, ZipWriter};
 
+use super::error::ArchiveError;
 use super::names::clean_path;
-use super::{ArchiveError, is_image_path, unused_name, write_zip};
+use super::write::{unused_name, write_zip};
+use super::zip_images::is_image_path;
 
 /// Results put together from those of others: entries are taken over as they are packed.
-pub struct Collector {
+pub struct ZipMerger {
     writer: ZipWriter<Outbox>,
     names: HashSet<String>,
 }
 
-impl Collector {
+impl ZipMerger {
     /// An archive without entries.
     pub fn new() -> Self {
         Self {
@@ -72,7 +74,7 @@ impl Collector {
     }
 }
 
-impl Default for Collector {
+impl Default for ZipMerger {
     fn default() -> Self {
         Self::new()
     }
@@ -106,7 +108,7 @@ impl Seek for Outbox {
             SeekFrom::Current(0) | SeekFrom::End(0) => Ok(self.position),
             SeekFrom::Start(position) if position == self.position => Ok(position),
             _ => Err(io::Error::other(
-                "what is written of an archive may have been sent",
+                "written bytes of the archive may have been sent",
             )),
         }
     }
@@ -114,7 +116,7 @@ impl Seek for Outbox {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::read_back;
+    use super::super::write::tests::read_back;
     use super::*;
 
     #[test]
@@ -127,27 +129,27 @@ mod tests {
             )
             .expect("fits in memory")
         };
-        let mut collector = Collector::new();
+        let mut merger = ZipMerger::new();
         let pieces = [
-            collector
+            merger
                 .add(
                     &result(&["p/a_batch_0_feature_0.tif", "lineage.json"]),
                     "1.zip",
                 )
                 .expect("an archive"),
-            collector.add(b"no archive", "table.csv").expect("any file"),
-            collector.add(b"no suffix", "table").expect("any file"),
-            collector
+            merger.add(b"no archive", "table.csv").expect("any file"),
+            merger.add(b"no suffix", "table").expect("any file"),
+            merger
                 .add(&result(&["lineage.json"]), "2.zip")
                 .expect("an archive"),
-            collector.finish().expect("fits in memory"),
+            merger.finish().expect("fits in memory"),
         ];
         assert!(
             pieces.iter().all(|piece| !piece.is_empty()),
             "each is given away at once"
         );
-        let collected = read_back(pieces.concat());
-        let names: Vec<_> = collected.iter().map(|(name, _)| name.as_str()).collect();
+        let merged = read_back(pieces.concat());
+        let names: Vec<_> = merged.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(
             names,
             [
@@ -158,11 +160,11 @@ mod tests {
                 "lineage_2.json"
             ]
         );
-        assert_eq!(collected[4].1, b"lineage.json");
+        assert_eq!(merged[4].1, b"lineage.json");
     }
 
     #[test]
     fn nothing_is_an_archive_too() {
-        assert!(read_back(Collector::new().finish().expect("fits in memory")).is_empty());
+        assert!(read_back(ZipMerger::new().finish().expect("fits in memory")).is_empty());
     }
 }

@@ -1,15 +1,16 @@
 //! The images of an archive, unpacked one after the other within limits.
 
 use std::collections::HashSet;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::sync::Arc;
 
 use zip::read::ZipArchiveMetadata;
 use zip::{ZipArchive, ZipReadOptions};
 
-use super::names::clean_path;
-use super::{ArchiveError, is_image_path, unused_name};
+use super::error::ArchiveError;
+use super::names::{clean_path, without_last_suffix};
+use super::write::unused_name;
 
 /// Small entries may have any ratio.
 const RATIO_FROM: u64 = 1 << 20;
@@ -24,13 +25,13 @@ const LOCAL_HEADER: u64 = 30;
 /// What extra fields of a local header seldom exceed. Only the header itself tells.
 const EXTRA_FIELDS: u64 = 512;
 
-/// Images that are so many bytes apart are still read at once.
+/// ZipImages that are so many bytes apart are still read at once.
 const GAP: u64 = 64 << 10;
 
 /// How much an archive may unpack to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ArchiveLimits {
-    /// Images in it.
+    /// ZipImages in it.
     pub entries: usize,
     /// Bytes of all of them together.
     pub bytes: u64,
@@ -51,8 +52,8 @@ impl ArchiveLimits {
 /// The images of an archive: what its list of entries says of them, and how far they are unpacked.
 ///
 /// Holds no bytes of the archive: whoever unpacks hands in the same file each time, of which only the
-/// [upcoming](Self::upcoming) bytes must be there.
-pub struct Images {
+/// [next_range](Self::next_range) bytes must be there.
+pub struct ZipImages {
     list: Arc<ZipArchiveMetadata>,
     images: Vec<Image>,
     next: usize,
@@ -73,14 +74,14 @@ struct Image {
 
 /// The largest image of an archive, packed and unpacked; these may be two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Largest {
+pub struct LargestEntry {
     /// Bytes that it takes in the archive.
     pub packed: u64,
     /// Bytes that it unpacks to.
     pub unpacked: u64,
 }
 
-impl Images {
+impl ZipImages {
     /// Begins with the first. Reads the end of the file only, and unpacks nothing.
     ///
     /// # Errors
@@ -122,9 +123,9 @@ impl Images {
     }
 
     /// The sizes of the largest image, as the list of entries has them.
-    pub fn largest(&self) -> Largest {
+    pub fn largest(&self) -> LargestEntry {
         let most = |size: fn(&Image) -> u64| self.images.iter().map(size).max().unwrap_or(0);
-        Largest {
+        LargestEntry {
             packed: most(|image| image.packed),
             unpacked: most(|image| image.unpacked),
         }
@@ -132,7 +133,7 @@ impl Images {
 
     /// Where the next image lies in the file, and those that follow it closely, as long as they are `most` bytes together.
     /// With 0 it is the next one alone.
-    pub fn upcoming(&self, most: u64) -> Range<u64> {
+    pub fn next_range(&self, most: u64) -> Range<u64> {
         let mut images = self.images[self.next..].iter();
         let Some(mut range) = images.next().map(|image| image.range.clone()) else {
             return 0..0;
@@ -240,10 +241,37 @@ fn images_in(list: &ZipArchiveMetadata, size: u64) -> Result<Vec<Image>, Archive
     Ok(images)
 }
 
+/// The paths of the images in an archive, in its order: what an upload is unpacked to.
+///
+/// Files with a suffix in their base name (any suffix; a leading dot begins none) whose path does not contain `__MACOSX`.
+/// Paths are cleaned ([`clean_path`]).
+///
+/// # Errors
+///
+/// [`ArchiveError::NotAnArchive`] when there is no readable list of entries.
+pub fn image_entries(archive: &[u8]) -> Result<Vec<String>, ArchiveError> {
+    let archive = ZipArchive::new(Cursor::new(archive)).map_err(|_| ArchiveError::NotAnArchive)?;
+    let mut paths = Vec::new();
+    for name in archive.file_names() {
+        let name = name.map_err(|_| ArchiveError::NotAnArchive)?;
+        let path = clean_path(&name);
+        if !name.ends_with('/') && is_image_path(&path) {
+            paths.push(path);
+        }
+    }
+    Ok(paths)
+}
+
+/// Whether the entry of this path is an image: it has a suffix, and no Mac has made it of its own.
+pub(super) fn is_image_path(path: &str) -> bool {
+    let base = path.rsplit('/').next().unwrap_or(path);
+    without_last_suffix(base).len() < base.len() && !path.contains("__MACOSX")
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::io::{Cursor, Write as _};
+    use std::io::Write as _;
     use std::path::Path;
 
     use bytes::Bytes;
@@ -251,7 +279,8 @@ mod tests {
     use zip::write::SimpleFileOptions;
     use zip::{CompressionMethod, ZipWriter};
 
-    use super::super::{Window, write_zip};
+    use super::super::sparse_file::SparseFile;
+    use super::super::write::write_zip;
     use super::*;
 
     const LIMITS: ArchiveLimits = ArchiveLimits {
@@ -273,7 +302,7 @@ mod tests {
 
     fn unpack(archive: &[u8], limits: ArchiveLimits) -> Unpacked {
         let mut file = Cursor::new(archive);
-        let mut images = Images::open(&mut file, limits)?;
+        let mut images = ZipImages::open(&mut file, limits)?;
         let mut found = Vec::new();
         while let Some(image) = images.read_next(&mut file)? {
             found.push(image);
@@ -283,40 +312,40 @@ mod tests {
 
     /// The same with no more of the file in memory than is asked for; also the most bytes that were.
     fn unpack_by_pieces(archive: &[u8], limits: ArchiveLimits, most: u64) -> (Unpacked, u64) {
-        let fetch = |window: &mut Window, range: Range<u64>| {
+        let fetch = |file: &mut SparseFile, range: Range<u64>| {
             let bytes = &archive[usize::try_from(range.start).expect("small")
                 ..usize::try_from(range.end).expect("small")];
-            window.insert(range.start, Bytes::copy_from_slice(bytes));
+            file.insert(range.start, Bytes::copy_from_slice(bytes));
             range.end - range.start
         };
-        let mut window = Window::new(archive.len() as u64);
+        let mut file = SparseFile::new(archive.len() as u64);
         let mut images = loop {
-            let found = Images::open(&mut window, limits);
-            let Some(missing) = window.take_missing() else {
+            let found = ZipImages::open(&mut file, limits);
+            let Some(missing) = file.take_missing_range() else {
                 match found {
                     Ok(images) => break images,
                     Err(error) => return (Err(error), 0),
                 }
             };
             fetch(
-                &mut window,
+                &mut file,
                 missing.start..missing.end.min(missing.start + most),
             );
         };
         let (mut found, mut held, mut largest) = (Vec::new(), 0, 0);
-        window.clear();
+        file.clear();
         loop {
-            if !window.covers(&images.upcoming(0)) {
-                window.clear();
-                held = fetch(&mut window, images.upcoming(most));
+            if !file.covers(&images.next_range(0)) {
+                file.clear();
+                held = fetch(&mut file, images.next_range(most));
             }
             let next = loop {
-                let next = images.read_next(&mut window);
-                let Some(missing) = window.take_missing() else {
+                let next = images.read_next(&mut file);
+                let Some(missing) = file.take_missing_range() else {
                     break next;
                 };
                 held += fetch(
-                    &mut window,
+                    &mut file,
                     missing.start..missing.end.min(missing.start + HEADER),
                 );
             };
@@ -327,6 +356,14 @@ mod tests {
                 Err(error) => return (Err(error), largest),
             }
         }
+    }
+
+    #[test]
+    fn no_bytes_are_no_archive() {
+        assert!(matches!(
+            image_entries(b""),
+            Err(ArchiveError::NotAnArchive)
+        ));
     }
 
     #[test]
@@ -382,9 +419,9 @@ mod tests {
         )
         .expect_err("4 MiB in all");
         assert!(
-            error
-                .to_string()
-                .starts_with("`2.tif` in the archive unpacks to more than the 1048576 bytes"),
+            error.to_string().starts_with(
+                "`2.tif` in the archive unpacks to more than its limit of 1048576 bytes"
+            ),
             "{error}"
         );
     }

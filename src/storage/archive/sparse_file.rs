@@ -5,12 +5,12 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-/// A file for those who read it, though most of it is elsewhere: to read what is not here fails, and is remembered.
+/// A file for those who read it, though most of it is elsewhere: a read of what is not here fails, and is remembered.
 ///
-/// Who reads through a window asks [`Window::take_missing`] afterwards, whether the reading has failed or not; if bytes
-/// were missing, the result counts for nothing, and reading begins again when they have been [inserted](Window::insert).
+/// Whoever reads such a file asks [`SparseFile::take_missing_range`] afterwards, whether the reading has failed or not; if bytes
+/// were missing, the result counts for nothing, and reading begins again when they have been [inserted](SparseFile::insert).
 #[derive(Debug)]
-pub struct Window {
+pub struct SparseFile {
     size: u64,
     /// What is here, by its first byte.
     pieces: Vec<(u64, Bytes)>,
@@ -18,7 +18,7 @@ pub struct Window {
     missing: Option<u64>,
 }
 
-impl Window {
+impl SparseFile {
     /// A file of so many bytes, none of which is here.
     pub fn new(size: u64) -> Self {
         Self {
@@ -47,7 +47,7 @@ impl Window {
     }
 
     /// What was wanted first and was not here, up to the next byte that is or the end of the file. Forgets it.
-    pub fn take_missing(&mut self) -> Option<Range<u64>> {
+    pub fn take_missing_range(&mut self) -> Option<Range<u64>> {
         let from = self.missing.take()?;
         let next = self
             .pieces
@@ -67,7 +67,7 @@ impl Window {
     }
 }
 
-impl Read for Window {
+impl Read for SparseFile {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if buffer.is_empty() || self.position >= self.size {
             return Ok(0);
@@ -84,7 +84,7 @@ impl Read for Window {
     }
 }
 
-impl Seek for Window {
+impl Seek for SparseFile {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let position = match to {
             SeekFrom::Start(position) => Some(position),
@@ -102,25 +102,25 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_told_up_to_what_is_there() {
-        let mut window = Window::new(10);
+        let mut file = SparseFile::new(10);
         let mut bytes = [0; 4];
-        assert!(window.read_exact(&mut bytes).is_err());
-        assert_eq!(window.take_missing(), Some(0..10));
-        window.insert(6, Bytes::from_static(b"6789"));
-        window.insert(0, Bytes::from_static(b"012"));
-        window.rewind().expect("a place in the file");
-        assert!(window.read_exact(&mut bytes).is_err(), "three of four");
-        assert_eq!(window.take_missing(), Some(3..6));
-        assert_eq!(window.take_missing(), None);
-        window.insert(3, Bytes::from_static(b"345"));
-        window.seek(SeekFrom::End(-9)).expect("a place in the file");
+        assert!(file.read_exact(&mut bytes).is_err());
+        assert_eq!(file.take_missing_range(), Some(0..10));
+        file.insert(6, Bytes::from_static(b"6789"));
+        file.insert(0, Bytes::from_static(b"012"));
+        file.rewind().expect("a place in the file");
+        assert!(file.read_exact(&mut bytes).is_err(), "three of four");
+        assert_eq!(file.take_missing_range(), Some(3..6));
+        assert_eq!(file.take_missing_range(), None);
+        file.insert(3, Bytes::from_static(b"345"));
+        file.seek(SeekFrom::End(-9)).expect("a place in the file");
         let mut rest = Vec::new();
-        window.read_to_end(&mut rest).expect("all of it is there");
+        file.read_to_end(&mut rest).expect("all of it is there");
         assert_eq!(
-            (rest.as_slice(), window.take_missing()),
+            (rest.as_slice(), file.take_missing_range()),
             (b"123456789".as_slice(), None)
         );
-        assert!(window.covers(&(6..10)) && window.covers(&(3..5)) && !window.covers(&(5..7)));
-        assert!(window.seek(SeekFrom::Current(-11)).is_err());
+        assert!(file.covers(&(6..10)) && file.covers(&(3..5)) && !file.covers(&(5..7)));
+        assert!(file.seek(SeekFrom::Current(-11)).is_err());
     }
 }

@@ -5,11 +5,13 @@ use std::ops::Range;
 use bytes::Bytes;
 use object_store::{GetOptions, ObjectMeta};
 
-use super::retry::Failure;
-use super::{Bucket, Direction, Error, Object, Storage};
+use super::client::Storage;
+use super::error::{Direction, Error, Failure};
+use super::object::Object;
+use super::provider::Bucket;
 
 /// An object of which only pieces are in memory. All of them are of one version of it.
-pub struct Source {
+pub struct RangeReader {
     storage: Storage,
     object: Object,
     size: u64,
@@ -17,16 +19,21 @@ pub struct Source {
     version: Option<ObjectMeta>,
 }
 
-impl Source {
-    pub(super) fn new(storage: Storage, object: Object, size: u64) -> Self {
-        Self {
-            storage,
-            object,
-            size,
+impl Storage {
+    /// The object that [`Self::download`] would fetch, for reading it piece by piece. Asks for its size.
+    ///
+    /// One above `MAX_DOWNLOAD_BYTES` is refused.
+    pub async fn range_reader(&self, reference: &str) -> Result<RangeReader, Error> {
+        Ok(RangeReader {
+            storage: self.clone(),
+            object: self.object(self.urls.object_key(reference)?, Direction::Read),
+            size: self.size(reference).await?,
             version: None,
-        }
+        })
     }
+}
 
+impl RangeReader {
     /// Bytes of the object.
     pub fn size(&self) -> u64 {
         self.size
@@ -36,17 +43,13 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// As with [`Storage::download`], and [`Error::Replaced`].
+    /// As with [`Storage::download`], and [`Error::ChangedWhileReading`].
     pub async fn read(&mut self, range: Range<u64>) -> Result<Bytes, Error> {
-        let (found, bytes) = self
-            .storage
-            .retry
+        let retry = &self.storage.retry;
+        let (found, bytes) = retry
             .run(&self.object, || self.fetch(range.clone()))
             .await?;
-        self.storage
-            .retry
-            .metrics
-            .moved(Direction::Read, bytes.len());
+        retry.metrics.moved(Direction::Read, bytes.len());
         self.version = Some(found);
         Ok(bytes)
     }
@@ -57,22 +60,18 @@ impl Source {
             range: Some(range.into()),
             ..GetOptions::default()
         };
-        if let Bucket::Folder(_) = self.object.bucket {
+        if let (Bucket::Folder(_), Some(version)) = (&self.object.bucket, &self.version) {
             // Compared before the range is, which may lie beyond a file that has become shorter.
-            options.if_match = self
-                .version
-                .as_ref()
-                .and_then(|version| version.e_tag.clone());
+            options.if_match.clone_from(&version.e_tag);
         }
         let (found, bytes) = self.storage.fetch(&self.object, options).await?;
-        let is_same = found.size == self.size
-            && self
-                .version
-                .as_ref()
-                .is_none_or(|version| *version == found);
-        if !is_same || bytes.len() as u64 != wanted {
-            return Err(Failure::Final(self.object.replaced()));
+        if found.size != self.size || !self.is_same(&found) || bytes.len() as u64 != wanted {
+            return Err(Failure::Permanent(self.object.changed()));
         }
         Ok((found, bytes))
+    }
+
+    fn is_same(&self, found: &ObjectMeta) -> bool {
+        self.version.as_ref().is_none_or(|version| version == found)
     }
 }

@@ -1,0 +1,20 @@
+//! Zip archives: results in, the images of an upload out.
+//!
+//! Synchronous and on bytes alone; what is fetched and stored where is `storage`. Neither an upload nor a collection of
+//! results need be in memory as a whole: a [`SparseFile`] stands for the one, a [`ZipMerger`] gives the other away as it
+//! grows.
+
+mod error;
+mod names;
+mod sparse_file;
+mod write;
+mod zip_images;
+mod zip_merger;
+
+pub use self::error::ArchiveError;
+pub use self::names::clean_path;
+pub(crate) use self::names::without_last_suffix;
+pub use self::sparse_file::SparseFile;
+pub use self::write::{write_zip, write_zip_to};
+pub use self::zip_images::{ArchiveLimits, LargestEntry, ZipImages, image_entries};
+pub use self::zip_merger::ZipMerger;

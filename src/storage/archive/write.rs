@@ -1,0 +1,127 @@
+//! Writing zip archives.
+
+use std::collections::HashSet;
+use std::io::{Cursor, Seek, Write};
+
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
+
+use super::error::ArchiveError;
+use super::names::{clean_path, without_last_suffix};
+
+/// Entries from this size on need the 64-bit fields; deflate may grow what it cannot compress, hence the margin.
+const ZIP64_FROM: usize = (1 << 32) - (1 << 24);
+
+/// The entries as one zip archive, in the order given: deflate, relative names with `/`, no entries for folders.
+///
+/// Names are cleaned ([`clean_path`]). A name that was used before gets a number before its suffix (`lineage_2.json`), since
+/// readers show only one of two entries of one name.
+///
+/// # Errors
+///
+/// [`ArchiveError::Zip`], which memory never gives but for names over 64 KiB.
+pub fn write_zip(
+    entries: impl IntoIterator<Item = (String, Vec<u8>)>,
+) -> Result<Vec<u8>, ArchiveError> {
+    let mut archive = Cursor::new(Vec::new());
+    write_zip_to(&mut archive, entries)?;
+    Ok(archive.into_inner())
+}
+
+/// [`write_zip`] into a file; of the entries only one need be in memory at a time.
+///
+/// # Errors
+///
+/// [`ArchiveError::Zip`], what writing answers included.
+pub fn write_zip_to(
+    out: impl Write + Seek,
+    entries: impl IntoIterator<Item = (String, Vec<u8>)>,
+) -> Result<(), ArchiveError> {
+    let mut writer = ZipWriter::new(out);
+    let mut names = HashSet::new();
+    for (name, content) in entries {
+        let name = unused_name(&clean_path(&name), &names);
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Deflated)
+            .large_file(content.len() >= ZIP64_FROM);
+        writer.start_file(name.as_str(), options)?;
+        writer
+            .write_all(&content)
+            .map_err(zip::result::ZipError::from)?;
+        names.insert(name);
+    }
+    writer.finish()?;
+    Ok(())
+}
+
+/// The name, with a number before its suffix if it is taken.
+pub(super) fn unused_name(name: &str, used: &HashSet<String>) -> String {
+    if !used.contains(name) {
+        return name.to_owned();
+    }
+    let base_at = name.rfind('/').map_or(0, |slash| slash + 1);
+    let stem_end = base_at + without_last_suffix(&name[base_at..]).len();
+    let (stem, suffix) = name.split_at(stem_end);
+    let numbered = (2_u64..).map(|number| format!("{stem}_{number}{suffix}"));
+    numbered
+        .into_iter()
+        .find(|name| !used.contains(name))
+        .unwrap_or_else(|| name.to_owned())
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::io::Read as _;
+
+    use zip::ZipArchive;
+
+    use super::*;
+
+    /// Names and contents of the entries of an archive.
+    pub(in super::super) fn read_back(archive: Vec<u8>) -> Vec<(String, Vec<u8>)> {
+        let mut archive = ZipArchive::new(Cursor::new(archive)).expect("just written");
+        (0..archive.len())
+            .map(|index| {
+                let mut entry = archive.by_index(index).expect("just written");
+                let mut content = Vec::new();
+                entry.read_to_end(&mut content).expect("just written");
+                (entry.name().expect("a name in UTF-8").into_owned(), content)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn entries_keep_their_order_and_content() {
+        let entries = vec![
+            ("b/x.tif".to_owned(), vec![1, 2, 3]),
+            ("a.json".to_owned(), vec![]),
+        ];
+        assert_eq!(
+            read_back(write_zip(entries.clone()).expect("fits in memory")),
+            entries
+        );
+    }
+
+    #[test]
+    fn a_name_used_twice_gets_a_number() {
+        let entries = ["d/lineage.json", "d/lineage.json", "d/lineage.json"]
+            .map(|name| (name.to_owned(), vec![]));
+        let names: Vec<_> = read_back(write_zip(entries).expect("fits in memory"))
+            .into_iter()
+            .map(|it| it.0)
+            .collect();
+        assert_eq!(
+            names,
+            ["d/lineage.json", "d/lineage_2.json", "d/lineage_3.json"]
+        );
+    }
+
+    #[test]
+    fn names_that_lead_out_of_the_archive_are_cleaned() {
+        let names: Vec<_> =
+            read_back(write_zip([("/../x.tif".to_owned(), vec![0])]).expect("fits in memory"))
+                .into_iter()
+                .collect();
+        assert_eq!(names, [("x.tif".to_owned(), vec![0])]);
+    }
+}

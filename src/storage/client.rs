@@ -1,0 +1,242 @@
+//! The client of the bucket: whole objects in and out.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use futures::stream::BoxStream;
+use object_store::path::Path;
+use object_store::{
+    GetOptions, GetResultPayload, ObjectMeta, ObjectStoreExt, PutOptions, PutPayload,
+};
+use prometheus_client::registry::Registry;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+
+use super::error::{Direction, Error, Failure};
+use super::metrics::StorageMetrics;
+use super::object::Object;
+use super::provider::Store;
+use super::retry::Retry;
+use super::settings::StorageSettings;
+use super::transport::Stalled;
+use super::urls::ObjectUrls;
+
+/// How long a process that ends waits for abandoned uploads to be cleaned up.
+const CLEANUP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The bucket of inputs and results. Clones are cheap and share connections.
+#[derive(Clone)]
+pub struct Storage {
+    pub(super) store: Store,
+    pub(super) urls: Arc<ObjectUrls>,
+    pub(super) retry: Retry,
+    stall_timeout: Duration,
+    max_download_bytes: u64,
+    /// Abandoned uploads that are being cleaned up.
+    pub(super) cleanup: TaskTracker,
+}
+
+impl Storage {
+    /// A client for the bucket of the settings. Makes no request; a folder is created if it is missing.
+    pub fn open(settings: &StorageSettings) -> Result<Self, Error> {
+        // The HTTP client panics without a crypto provider; that one is installed already is no error.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let bucket = &settings.bucket;
+        let store = bucket.open(settings).map_err(|error| Error::Open {
+            bucket: bucket.to_string(),
+            reason: error.to_string(),
+        })?;
+        Ok(Self {
+            store,
+            urls: Arc::new(ObjectUrls::new(
+                bucket.clone(),
+                settings.public_url.as_deref(),
+                &bucket.default_public_url(settings),
+            )),
+            retry: Retry {
+                max_backoff: settings.max_backoff,
+                limit: settings.retry_limit,
+                metrics: StorageMetrics::new(bucket.label()),
+            },
+            stall_timeout: settings.stall_timeout,
+            max_download_bytes: settings.max_download_bytes,
+            cleanup: TaskTracker::new(),
+        })
+    }
+
+    /// The whole object that a job's input reference means: a key, or a URL of an object in this bucket.
+    ///
+    /// An object above `MAX_DOWNLOAD_BYTES` is refused before its first byte is read.
+    pub async fn download(&self, reference: &str) -> Result<Bytes, Error> {
+        let object = self.object(self.urls.object_key(reference)?, Direction::Read);
+        let fetched = self
+            .retry
+            .run(&object, || self.fetch(&object, GetOptions::default()))
+            .await;
+        let (_, body) = fetched?;
+        self.retry.metrics.moved(Direction::Read, body.len());
+        Ok(body)
+    }
+
+    /// The size in bytes of the object that a job's input reference means.
+    ///
+    /// One above `MAX_DOWNLOAD_BYTES` is refused.
+    pub async fn size(&self, reference: &str) -> Result<u64, Error> {
+        let object = self.object(self.urls.object_key(reference)?, Direction::Read);
+        let ask = async || {
+            let found = self
+                .store
+                .objects
+                .head(&object.path)
+                .await
+                .map_err(|error| object.failure(&error))?;
+            self.check_size(&object, found.size).map(|()| found.size)
+        };
+        self.retry.run(&object, ask).await
+    }
+
+    /// Stores `body` under `key`, replacing what was there in one step, and gives the public URL.
+    ///
+    /// The content type follows from the key's extension; the access list is the one of the settings.
+    pub async fn upload(&self, key: &str, body: Bytes) -> Result<String, Error> {
+        let object = self.object(self.urls.new_key(key)?, Direction::Write);
+        self.retry
+            .run(&object, || self.send(&object, body.clone()))
+            .await?;
+        self.retry.metrics.moved(Direction::Write, body.len());
+        Ok(self.urls.public_url(object.path.as_ref()))
+    }
+
+    /// Adds the counters of the bucket to a registry.
+    pub(crate) fn register(&self, all: &mut Registry) {
+        self.retry.metrics.register(all);
+    }
+
+    /// Whether the bucket answers at all, be it that there is no such object or that it may not be seen.
+    pub async fn is_reachable(&self) -> bool {
+        let nothing = self.object(Path::from("rc-probe"), Direction::Read);
+        match self
+            .store
+            .objects
+            .head(&nothing.path)
+            .await
+            .map_err(|error| nothing.failure(&error))
+        {
+            Ok(_)
+            | Err(Failure::Permanent(Error::NotFound { .. } | Error::PermissionDenied { .. })) => {
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Waits until abandoned uploads have left nothing in the bucket, but only a few seconds.
+    pub async fn close(&self) {
+        self.cleanup.close();
+        if timeout(CLEANUP_TIMEOUT, self.cleanup.wait()).await.is_err() {
+            tracing::warn!("abandoned uploads may have left parts in the bucket");
+        }
+    }
+
+    /// The public URL of the object with this key, whether it exists or not.
+    pub fn public_url(&self, key: &str) -> String {
+        self.urls.public_url(key.trim_start_matches('/'))
+    }
+
+    pub(super) fn object(&self, path: Path, direction: Direction) -> Object {
+        Object {
+            path,
+            bucket: self.urls.bucket().clone(),
+            direction,
+        }
+    }
+
+    /// An object or a part of it, and what the store says of it.
+    pub(super) async fn fetch(
+        &self,
+        object: &Object,
+        options: GetOptions,
+    ) -> Result<(ObjectMeta, Bytes), Failure> {
+        let found = self
+            .store
+            .objects
+            .get_opts(&object.path, options)
+            .await
+            .map_err(|error| object.failure(&error))?;
+        let (meta, size) = (found.meta.clone(), found.range.end - found.range.start);
+        self.check_size(object, size)?;
+        let body = match found.payload {
+            GetResultPayload::Stream(chunks) => self.collect(object, size, chunks).await?,
+            GetResultPayload::File(..) => found
+                .bytes()
+                .await
+                .map_err(|error| object.failure(&error))?,
+        };
+        Ok((meta, body))
+    }
+
+    fn check_size(&self, object: &Object, size: u64) -> Result<(), Failure> {
+        if size > self.max_download_bytes {
+            Err(object.too_large(size, self.max_download_bytes))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// One buffer of the announced size; a server that stalls in between counts as unavailable.
+    async fn collect(
+        &self,
+        object: &Object,
+        size: u64,
+        mut chunks: BoxStream<'static, object_store::Result<Bytes>>,
+    ) -> Result<Bytes, Failure> {
+        let capacity =
+            usize::try_from(size).map_err(|_| object.too_large(size, self.max_download_bytes))?;
+        let mut body = Vec::with_capacity(capacity);
+        loop {
+            let next = timeout(self.stall_timeout, chunks.try_next()).await;
+            let next =
+                next.map_err(|_| Failure::Transient(Stalled(self.stall_timeout).to_string()))?;
+            let Some(chunk) = next.map_err(|error| object.failure(&error))? else {
+                break;
+            };
+            if chunk.len() > capacity - body.len() {
+                return Err(Failure::Transient(
+                    "the answer was longer than announced".to_owned(),
+                ));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        if body.len() < capacity {
+            return Err(Failure::Transient(
+                "the answer was shorter than announced".to_owned(),
+            ));
+        }
+        Ok(Bytes::from(body))
+    }
+
+    pub(super) async fn send(&self, object: &Object, body: Bytes) -> Result<(), Failure> {
+        let options = PutOptions {
+            attributes: object.attributes(),
+            ..PutOptions::default()
+        };
+        let stored = self
+            .store
+            .objects
+            .put_opts(&object.path, PutPayload::from_bytes(body), options)
+            .await;
+        stored.map(drop).map_err(|error| object.failure(&error))
+    }
+}
+
+/// The bucket alone: a client would show its access token.
+impl fmt::Debug for Storage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Storage")
+            .field("bucket", self.urls.bucket())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,87 @@
+//! Google Cloud Storage.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use object_store::client::HttpRequest;
+use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder};
+use object_store::{HeaderValue, StaticCredentialProvider};
+
+use super::super::settings::GoogleSettings;
+use super::super::transport::Dialect;
+use super::acl::creates_object;
+use super::store::{BoxError, CloudOptions, Store, client_options, no_retries};
+use super::web::key_below;
+
+/// The scheme of its bucket URLs.
+pub(super) const SCHEME: &str = "gs";
+
+/// The word in metrics.
+pub(super) const LABEL: &str = "gcs";
+
+/// The error code of a bucket that does not exist.
+pub(super) const NO_BUCKET: &str = "NoSuchBucket";
+
+const HOST: &str = "storage.googleapis.com";
+
+const ENDPOINT: &str = "https://storage.googleapis.com";
+
+/// What public URLs begin with when the operator names nothing else.
+pub(super) fn default_public_url(bucket: &str, settings: &GoogleSettings) -> String {
+    let endpoint = settings.emulator.as_deref();
+    format!("{}/{bucket}", endpoint.unwrap_or(ENDPOINT))
+}
+
+/// The key in `storage.googleapis.com/<bucket>/<key>`.
+pub(super) fn key_in_url<'u>(bucket: &str, host: &str, path: &'u str) -> Option<&'u str> {
+    if host == HOST {
+        key_below(bucket, path)
+    } else {
+        None
+    }
+}
+
+/// A client for the bucket.
+pub(super) fn open(
+    bucket: &str,
+    settings: &GoogleSettings,
+    options: CloudOptions<'_>,
+) -> Result<Store, BoxError> {
+    let endpoint = settings.emulator.as_deref().unwrap_or(ENDPOINT);
+    let acl = options.acl.map(HeaderValue::from_str).transpose()?;
+    let builder = GoogleCloudStorageBuilder::new()
+        .with_bucket_name(bucket)
+        .with_base_url(endpoint)
+        .with_client_options(client_options(endpoint))
+        .with_retry(no_retries())
+        .with_http_connector(options.connector(endpoint, Gcs { acl }));
+    let client = match (&settings.emulator, &settings.credentials) {
+        (Some(_), _) => builder.with_credentials(Arc::new(emulator_credentials())),
+        (None, Some(path)) => builder.with_application_credentials(path),
+        (None, None) => builder,
+    };
+    Ok(Store::cloud(client.build()?))
+}
+
+/// Emulators take any token.
+fn emulator_credentials() -> StaticCredentialProvider<GcpCredential> {
+    StaticCredentialProvider::new(GcpCredential {
+        bearer: "emulator".to_owned(),
+    })
+}
+
+#[derive(Debug)]
+struct Gcs {
+    /// The access list that uploads carry. Tokens sign nothing, so it is just one more header.
+    acl: Option<HeaderValue>,
+}
+
+#[async_trait]
+impl Dialect for Gcs {
+    async fn apply(&self, request: &mut HttpRequest) -> object_store::Result<()> {
+        if let Some(acl) = self.acl.clone().filter(|_| creates_object(request)) {
+            request.headers_mut().insert("x-goog-acl", acl);
+        }
+        Ok(())
+    }
+}
