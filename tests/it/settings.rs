@@ -199,7 +199,7 @@ fn a_value_from_an_older_name_says_so() {
 
 #[test]
 fn the_reference_has_the_variables_that_clouds_and_clusters_set() {
-    let reference = include_str!("../docs/settings.md");
+    let reference = include_str!("../../docs/settings.md");
     for name in [
         "AWS_ROLE_ARN",
         "AWS_CONTAINER_CREDENTIALS_FULL_URI",
@@ -216,7 +216,7 @@ fn the_reference_has_the_variables_that_clouds_and_clusters_set() {
 #[test]
 fn no_variable_is_in_the_reference_twice() {
     let mut seen = std::collections::HashSet::new();
-    let rows = include_str!("../docs/settings.md").lines();
+    let rows = include_str!("../../docs/settings.md").lines();
     for name in rows.filter_map(|line| line.strip_prefix("| `")?.split('`').next()) {
         assert!(seen.insert(name), "{name} is there twice");
     }
