@@ -18,7 +18,7 @@ use bioimage::{Limits, encode_tiff};
 use cell_analysis::segmentation::{PadMode, Tiling};
 use ndarray::{Array2, Array4, ArrayD, Axis};
 use redis_consumer::serving::{Input, Model, ModelId};
-use redis_consumer::settings::{Env, Reader};
+use redis_consumer::settings::{Env, Loader};
 use redis_consumer::storage::archive::write_zip;
 use redis_consumer::storage::{Storage, StorageSettings};
 
@@ -499,9 +499,9 @@ impl Bench {
         let archive = write_zip(entries).expect("it fits in memory");
         let megabytes = archive.len() as f64 * 1e-6;
         let env: Env = self.s3.environment().into_iter().collect();
-        let mut reader = Reader::new(&env);
-        let settings = StorageSettings::load(&mut reader);
-        reader.finish().expect("good settings");
+        let mut loader = Loader::new(&env);
+        let settings = StorageSettings::load(&mut loader);
+        loader.finish().expect("good settings");
         // Through the server, which then knows the digest that it sends with every range.
         let upload = async move {
             let storage = Storage::open(&settings).expect("a client");

@@ -14,20 +14,24 @@ const KIND: ConsumerKind = ConsumerKind {
     aliases: &[],
     summary: "measures which share of an image's pixels is overexposed",
     queue_suffix: "",
-    configure: |reader| {
-        let limit = reader.parsed(
-            "EXPOSURE_LIMIT",
-            65535.0,
-            "smallest value of an overexposed pixel",
-        );
+    configure: |loader| {
+        let ExposureSettings { exposure_limit } = loader.load();
         Box::new(move |clients| {
             Box::new(Exposure {
-                limit,
+                limit: exposure_limit,
                 storage: clients.storage.clone(),
             })
         })
     },
 };
+
+redis_consumer::settings! {
+    /// Overexposure.
+    struct ExposureSettings {
+        /// Smallest value of an overexposed pixel.
+        exposure_limit: f32 = 65535.0,
+    }
+}
 
 struct Exposure {
     limit: f32,

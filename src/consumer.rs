@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use crate::job::{Children, Job, Output};
 use crate::memory::MemoryBudget;
 use crate::serving;
-use crate::settings::Reader;
+use crate::settings::Loader;
 use crate::storage::Storage;
 
 /// Works the jobs of one kind.
@@ -124,8 +124,8 @@ pub struct ConsumerKind {
     pub summary: &'static str,
     /// What follows `QUEUE` in the name of the queue that it consumes; nothing for most.
     pub queue_suffix: &'static str,
-    /// Reads the settings of this kind; mistakes go to the reader. The handles come later.
-    pub configure: fn(&mut Reader<'_>) -> Factory,
+    /// Loads the settings of this kind; mistakes are left with the loader. The handles come later.
+    pub configure: fn(&mut Loader<'_>) -> Factory,
 }
 
 /// The kinds of consumer that a binary knows.
@@ -192,10 +192,10 @@ mod tests {
     fn every_kind_is_configured_from_defaults() {
         let env = Env::default();
         for kind in Registry::builtin().kinds() {
-            let mut reader = Reader::new(&env);
-            let _build = (kind.configure)(&mut reader);
+            let mut loader = Loader::new(&env);
+            let _build = (kind.configure)(&mut loader);
             assert!(
-                reader.finish().is_ok(),
+                loader.finish().is_ok(),
                 "the defaults of `{}` are wrong",
                 kind.name
             );

@@ -16,7 +16,13 @@
 /// What the operator has set.
 pub mod settings;
 
-/// Wires settings, clients, consumer and worker together, and listens for signals.
+/// Log lines.
+mod logging;
+
+/// Everything that the environment says, found right.
+mod configuration;
+
+/// Wires configuration, clients, consumer and worker together, and listens for signals.
 mod daemon;
 
 /// The words that every program of a Kiosk reads and writes in Redis.

@@ -6,13 +6,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::error_class::TooLarge;
-use crate::settings::Reader;
+use crate::settings::{Bytes, Loader};
 
 /// Bytes that one permit stands for; a semaphore hands out fewer than 2^32 permits at once.
 const BYTES_PER_PERMIT: u64 = 64 << 10;
 
 /// Share of the container's limit that jobs may take, in percent; the rest is for the program and its buffers.
 const PERCENT_FOR_JOBS: u64 = 80;
+
+crate::settings! {
+    /// The memory of all jobs together.
+    struct MemoryVariables {
+        /// Memory for all running jobs together, in bytes; 0 means no limit.
+        memory_budget: Bytes = default_budget() => "80 % of the container's limit",
+    }
+}
 
 /// The memory budget of the process. Clones share it.
 #[derive(Clone)]
@@ -56,12 +64,10 @@ pub(crate) struct MemoryUsage {
 }
 
 impl MemoryBudget {
-    /// Reads `MEMORY_BUDGET`.
-    pub fn load(reader: &mut Reader<'_>) -> Self {
-        let default = container_limit().map_or(0, |limit| limit / 100 * PERCENT_FOR_JOBS);
-        let doc =
-            "memory for all jobs at once (default: 80 % of the container's limit); 0 is no limit";
-        Self::new(reader.bytes("MEMORY_BUDGET", default, doc))
+    /// Loads `MEMORY_BUDGET`.
+    pub fn load(loader: &mut Loader<'_>) -> Self {
+        let MemoryVariables { memory_budget } = loader.load();
+        Self::new(memory_budget.0)
     }
 
     /// A budget of this many bytes; 0 for unlimited.
@@ -168,6 +174,11 @@ impl Reservation {
 
 fn permits(bytes: u64) -> u32 {
     u32::try_from(bytes.div_ceil(BYTES_PER_PERMIT)).unwrap_or(u32::MAX)
+}
+
+/// The share of the container's limit, or no limit.
+fn default_budget() -> Bytes {
+    Bytes(container_limit().map_or(0, |limit| limit / 100 * PERCENT_FOR_JOBS))
 }
 
 /// The container's memory limit, if it has one.

@@ -11,7 +11,7 @@ use bioimage::to_bxyc;
 use redis_consumer::serving::wire::decode;
 use redis_consumer::serving::wire::tensorflow::TensorProto;
 use redis_consumer::serving::{ModelId, Signature};
-use redis_consumer::settings::{Env, Reader};
+use redis_consumer::settings::{Env, Loader};
 use redis_consumer::storage::StorageSettings;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -34,7 +34,7 @@ fuzz_target!(|bytes: &[u8]| {
         .map(|(name, value)| (name, value.to_owned()))
         .into_iter()
         .collect();
-    let mut reader = Reader::new(&env);
-    let _ = StorageSettings::load(&mut reader);
-    let _ = reader.finish();
+    let mut loader = Loader::new(&env);
+    let _ = StorageSettings::load(&mut loader);
+    let _ = loader.finish();
 });

@@ -297,7 +297,7 @@ fn finished(movie: Arc<Movie>, tracks: &Tracks) -> anyhow::Result<Tracked> {
 mod tests {
     use super::*;
     use crate::serving::{Client, Input, Model, ModelId, ModelServer, ServingSettings};
-    use crate::settings::{Env, Reader};
+    use crate::settings::{Env, Loader};
 
     type Tensors = Vec<(String, ArrayD<f32>)>;
 
@@ -369,7 +369,7 @@ mod tests {
             server.address().port().to_string(),
         );
         let env: Env = [("TF_HOST", host), ("TF_PORT", port)].into_iter().collect();
-        let client = Client::new(ServingSettings::load(&mut Reader::new(&env)), None);
+        let client = Client::new(ServingSettings::load(&mut Loader::new(&env)), None);
         let [encoder, inference] = ids.map(|id| TensorModel::new(&client, &id));
         (server, TrackingModels { encoder, inference })
     }

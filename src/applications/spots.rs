@@ -183,7 +183,7 @@ mod tests {
 
     use super::*;
     use crate::serving::{Client, Input, ModelId, ModelServer, ServingSettings};
-    use crate::settings::{Env, Reader};
+    use crate::settings::{Env, Loader};
 
     /// A model of tiles of 8 x 8 pixels and nothing else, which takes the brightness for the score.
     async fn model() -> (ModelServer, Model) {
@@ -213,7 +213,7 @@ mod tests {
             server.address().port().to_string(),
         );
         let env: Env = [("TF_HOST", host), ("TF_PORT", port)].into_iter().collect();
-        let client = Client::new(ServingSettings::load(&mut Reader::new(&env)), None);
+        let client = Client::new(ServingSettings::load(&mut Loader::new(&env)), None);
         let model = Model::load(&client, &id).await.expect("it is served");
         (server, model)
     }

@@ -1,26 +1,24 @@
 //! The command line: what to do, and the exit status.
 //!
-//! 0 is success, 4 a check that found something, 64 wrong settings or a wrong command line, 1 anything else.
+//! What the exit status says is in `exit_code`.
 
+pub(crate) mod exit_code;
 mod reference;
+mod show_settings;
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
-use tracing::{Level, info, warn};
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::prelude::*;
+use tracing::{info, warn};
 
+use crate::configuration::Configuration;
 use crate::consumer::Registry;
-use crate::daemon::{self, Configured};
+use crate::daemon;
 use crate::ops;
-use crate::settings::{Entry, Env, Origin, Problems, Reader};
-use crate::traces::{self, Traces};
-
-pub(crate) const WRONG_SETTINGS: u8 = 64;
+use crate::settings::{Env, Problems};
 
 /// How long the runtime waits for computations that were abandoned at shutdown.
 const ABANDON_AFTER: Duration = Duration::from_millis(100);
@@ -69,19 +67,18 @@ pub fn run(registry: Registry) -> ExitCode {
         Err(error) => {
             let _ = error.print();
             return if error.use_stderr() {
-                ExitCode::from(WRONG_SETTINGS)
+                ExitCode::from(exit_code::WRONG_SETTINGS)
             } else {
-                ExitCode::SUCCESS
+                ExitCode::from(exit_code::SUCCESS)
             };
         }
     };
-    let done = |()| ExitCode::SUCCESS;
     let result = match arguments.command.unwrap_or(Command::Consume) {
         Command::Consume => consume(&registry).map(done),
-        Command::Settings { reference: true } => show_reference(&registry).map(done),
-        Command::Settings { reference: false } => show_settings(&registry).map(done),
+        Command::Settings { reference: true } => reference::show(&registry).map(done),
+        Command::Settings { reference: false } => show_settings::show(&registry).map(done),
         Command::Consumers => list_consumers(&registry).map(done),
-        Command::Janitor(arguments) => janitor(arguments).map(done),
+        Command::Janitor(arguments) => block_on(|stop| ops::janitor(arguments, stop)).map(done),
         Command::PromoteDelayed => block_on(ops::promote_delayed).map(done),
         Command::Check(arguments) => block_on(|stop| ops::check(registry, arguments, stop)),
         Command::Fsck(arguments) => block_on(|stop| ops::fsck(arguments, stop)),
@@ -90,41 +87,34 @@ pub fn run(registry: Registry) -> ExitCode {
     result.unwrap_or_else(|error| failed(&error))
 }
 
+fn done((): ()) -> ExitCode {
+    ExitCode::from(exit_code::SUCCESS)
+}
+
 fn failed(error: &anyhow::Error) -> ExitCode {
     // Who reads our output, such as `head`, has seen enough.
     if error
         .downcast_ref::<io::Error>()
         .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     {
-        return ExitCode::SUCCESS;
+        return ExitCode::from(exit_code::SUCCESS);
     }
     let _ = writeln!(std::io::stderr(), "redis-consumer: {error:#}");
     if error.is::<Problems>() {
-        ExitCode::from(WRONG_SETTINGS)
+        ExitCode::from(exit_code::WRONG_SETTINGS)
     } else {
-        ExitCode::FAILURE
+        ExitCode::from(exit_code::FAILURE)
     }
 }
 
 fn consume(registry: &Registry) -> anyhow::Result<()> {
-    let configured = daemon::configure(registry, &Env::from_process())?;
+    let configuration = Configuration::load(registry, &Env::from_process())?;
     block_on(async |stop| {
-        let traces = configured.start_logs_and_traces()?;
-        let consumed = daemon::consume(configured, traces.clone(), stop).await;
+        let traces = configuration.start_logs_and_traces()?;
+        let consumed = daemon::consume(configuration, traces.clone(), stop).await;
         traces.finish().await;
         consumed
     })
-}
-
-fn janitor(arguments: ops::JanitorArguments) -> anyhow::Result<()> {
-    let env = Env::from_process();
-    let mut reader = Reader::new(&env);
-    let settings = ops::JanitorSettings::load(&mut reader);
-    let log = daemon::log_settings(&mut reader);
-    let (_, warnings) = reader.finish()?;
-    log.start(&Traces::default());
-    warnings.iter().for_each(|warning| warn!("{warning}"));
-    block_on(|stop| ops::janitor(arguments, settings, stop))
 }
 
 /// Runs a future on a fresh runtime. The first SIGTERM or SIGINT cancels the token, the second ends the process.
@@ -168,39 +158,6 @@ async fn stop_on_signals(stop: CancellationToken) {
     }
 }
 
-fn show_settings(registry: &Registry) -> anyhow::Result<()> {
-    let Configured {
-        entries, warnings, ..
-    } = daemon::configure(registry, &Env::from_process())?;
-    let width = |text: fn(&Entry) -> usize| entries.iter().map(text).max().unwrap_or(0);
-    let (names, values) = (
-        width(|entry| entry.name.len()),
-        width(|entry| entry.value.chars().count()).min(40),
-    );
-    let mut out = std::io::stdout().lock();
-    for entry in &entries {
-        let origin = match &entry.origin {
-            Origin::Default => "default".to_owned(),
-            Origin::Variable(name) if name == entry.name => "environment".to_owned(),
-            Origin::Variable(name) => format!("from {name}"),
-        };
-        let (name, value, doc) = (entry.name, &entry.value, entry.doc);
-        writeln!(out, "{name:names$}  {value:values$}  {origin:12}  {doc}")?;
-    }
-    for warning in warnings {
-        writeln!(out, "warning: {warning}")?;
-    }
-    Ok(())
-}
-
-fn show_reference(registry: &Registry) -> anyhow::Result<()> {
-    Ok(write!(
-        std::io::stdout().lock(),
-        "{}",
-        reference::markdown(registry)?
-    )?)
-}
-
 fn list_consumers(registry: &Registry) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     for kind in registry.kinds() {
@@ -212,37 +169,6 @@ fn list_consumers(registry: &Registry) -> anyhow::Result<()> {
         writeln!(out, "{}{aliases}: {}", kind.name, kind.summary)?;
     }
     Ok(())
-}
-
-/// How much is logged, and in which form.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct LogSettings {
-    pub(crate) level: tracing::Level,
-    pub(crate) json: bool,
-}
-
-impl LogSettings {
-    /// Sends log lines to standard error from now on, and spans where traces go.
-    pub(crate) fn start(self, traces: &Traces) {
-        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-        let lines = if self.json {
-            lines.json().flatten_event(true).boxed()
-        } else {
-            lines
-                .with_ansi(std::io::stderr().is_terminal())
-                .with_target(false)
-                .boxed()
-        };
-        let wanted = Targets::new()
-            .with_default(Level::WARN)
-            .with_target("redis_consumer", self.level);
-        let traced = Targets::new().with_target(traces::TARGET, Level::INFO);
-        let subscriber = tracing_subscriber::registry().with(lines.with_filter(wanted));
-        // A second start within one process (tests of a user's binary) keeps the first one's.
-        let _ = subscriber
-            .with(traces.layer().map(|layer| layer.with_filter(traced)))
-            .try_init();
-    }
 }
 
 #[cfg(test)]

@@ -1,26 +1,11 @@
-//! The reference of all settings, as `docs/settings.md` has it.
+//! `redis-consumer settings --reference`: every declared variable, as `docs/settings.md` has it.
 
-use std::collections::{BTreeMap, HashSet};
-use std::fmt::Write as _;
+use std::io::Write as _;
 
+use crate::configuration::Configuration;
 use crate::consumer::Registry;
-use crate::daemon;
-use crate::ops::JanitorSettings;
-use crate::settings::{Entry, Env, Origin, Reader};
-
-/// Defaults that the machine decides.
-const OF_THE_MACHINE: [(&str, &str); 2] = [
-    ("CONCURRENCY", "number of cores, 4 at most"),
-    ("MEMORY_BUDGET", "80 % of the container's limit"),
-];
-
-/// What has to be set for all other settings to show.
-const SHOWING: [(&str, &str); 4] = [
-    ("STORAGE_BUCKET", "s3://bucket"),
-    ("POD_DELETION_COST", "true"),
-    ("KUBERNETES_API", "http://127.0.0.1:8001"),
-    ("POD_NAMESPACE", "default"),
-];
+use crate::ops;
+use crate::settings::{Env, Field, Loader, NOT_SET, Owner};
 
 const HEAD: &str = "\
 # Settings
@@ -28,104 +13,88 @@ const HEAD: &str = "\
 <!-- Made by `redis-consumer settings --reference`; a test compares. -->
 
 All settings are environment variables. Empty values and placeholders (`NA`, `specify_me`, `change_me`, `overwrite_this`, \
-`invalid_value`, `default-bucket`) mean \"not set\". Switches take `1 yes y true t on` and `0 no n false f off` in any case. \
-Sizes take `K`, `M`, `G` (powers of 1000) and `Ki`, `Mi`, `Gi` (of 1024). `redis-consumer settings` shows what is in force \
-and where it came from; `redis-consumer check` also asks the peers.
+`invalid_value`, `default-bucket`) mean \"not set\". Switches take `1 yes y true t on` and `0 no n false f off` in any case; \
+one that is set but empty is off. Sizes take `K`, `M`, `G` (powers of 1000) and `Ki`, `Mi`, `Gi` (powers of 1024); times take \
+fractions. `redis-consumer settings` shows what is in force and where it came from; `redis-consumer check` also tests Redis, \
+the bucket and the models.
 
-Beside what is listed: where `STORAGE_BUCKET` is not set, `CLOUD_PROVIDER` (`aws` or `gke`) with `AWS_S3_BUCKET`, `GKE_BUCKET` \
-or `GCLOUD_STORAGE_BUCKET` names the bucket; `AWS_DEFAULT_REGION` counts where `AWS_REGION` is not set, and `DEBUG` (`true` or \
-`false`) where `LOG_LEVEL` is not; uploads to Google ask for `publicRead` unless `STORAGE_ACL` says otherwise. Variables that only \
-consumers before 0.5 read have no effect; a warning says so.
-
+Variables that only consumers before 0.5 read have no effect; a warning names them.
 ";
 
-/// All settings as Markdown.
-///
-/// # Errors
-///
-/// Only a kind of consumer whose defaults are wrong.
-pub(super) fn markdown(registry: &Registry) -> anyhow::Result<String> {
-    let mut shown: Vec<(Entry, Vec<&'static str>)> = Vec::new();
+/// Prints all settings as Markdown.
+pub(super) fn show(registry: &Registry) -> anyhow::Result<()> {
+    Ok(write!(std::io::stdout().lock(), "{}", markdown(registry))?)
+}
+
+/// An owner of settings, and the kinds of consumer that have it.
+struct Shared {
+    owner: Owner,
+    kinds: Vec<&'static str>,
+}
+
+fn markdown(registry: &Registry) -> String {
+    let mut owners = owners_by_kinds(registry);
+    let everywhere = registry.kinds().len();
+    let title = |kinds: &[&str]| match kinds.len() {
+        count if count == everywhere => "All consumers".to_owned(),
+        _ => format!("Consumers of type {}", kinds.join(", ")),
+    };
+    // A stable sort: all consumers first, and within a section the order in which settings are read.
+    owners.sort_by_key(|shared| (everywhere - shared.kinds.len(), shared.kinds.clone()));
+
+    let mut text = HEAD.to_owned();
+    for section in owners.chunk_by(|one, next| one.kinds == next.kinds) {
+        text += &format!("\n## {}\n", title(&section[0].kinds));
+        text.extend(section.iter().map(|shared| table(&shared.owner)));
+    }
+    text += "\n## Commands, beside the settings of Redis, leases and Kubernetes above\n";
+    let of_commands = owners_of_janitor().into_iter().filter(|owner| {
+        owners
+            .iter()
+            .all(|shared| shared.owner.about != owner.about)
+    });
+    text.extend(of_commands.map(|owner| table(&owner)));
+    text
+}
+
+fn owners_by_kinds(registry: &Registry) -> Vec<Shared> {
+    let mut owners: Vec<Shared> = Vec::new();
     for kind in registry.kinds() {
-        let env: Env = SHOWING
-            .into_iter()
-            .chain([("CONSUMER_TYPE", kind.name)])
-            .collect();
-        for entry in daemon::configure(registry, &env)?.entries {
-            match shown.iter_mut().find(|(known, _)| known.name == entry.name) {
-                Some((_, kinds)) => kinds.push(kind.name),
-                None => shown.push((entry, vec![kind.name])),
+        for owner in Configuration::owners(*kind) {
+            match owners
+                .iter_mut()
+                .find(|known| known.owner.about == owner.about)
+            {
+                Some(known) => known.kinds.push(kind.name),
+                None => owners.push(Shared {
+                    owner,
+                    kinds: vec![kind.name],
+                }),
             }
         }
     }
-    let all = registry.kinds().len();
-    let (common, own): (Vec<_>, Vec<_>) =
-        shown.into_iter().partition(|(_, kinds)| kinds.len() == all);
-    let mut by_kinds: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
-    for (entry, kinds) in own {
-        by_kinds.entry(kinds.join(", ")).or_default().push(entry);
-    }
-    let mut text = HEAD.to_owned();
-    let names: HashSet<_> = common
-        .iter()
-        .map(|(entry, _)| (entry.name, entry.doc))
-        .collect();
-    section(
-        &mut text,
-        "All consumers",
-        common.into_iter().map(|(entry, _)| entry),
-    );
-    for (kinds, entries) in by_kinds {
-        section(&mut text, &format!("Consumers of type {kinds}"), entries);
-    }
-    let env = Env::default();
-    let mut reader = Reader::new(&env);
-    JanitorSettings::load(&mut reader);
-    let own = reader
-        .finish()?
-        .0
-        .into_iter()
-        .filter(|entry| !names.contains(&(entry.name, entry.doc)));
-    section(
-        &mut text,
-        "`redis-consumer janitor`, beside those of Redis, Kubernetes and leases above",
-        own,
-    );
-    Ok(text.trim_end().to_owned() + "\n")
+    owners
 }
 
-fn section(text: &mut String, title: &str, entries: impl IntoIterator<Item = Entry>) {
-    let mut rows = String::new();
-    for Entry {
-        name,
-        value,
-        origin,
-        doc,
-    } in entries
-    {
-        let of_the_machine = OF_THE_MACHINE
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, default)| *default);
-        let default = match (of_the_machine, origin, value.as_str()) {
-            (Some(default), ..) => default.to_owned(),
-            (None, Origin::Variable(_), _) if name == "STORAGE_BUCKET" => "must be set".to_owned(),
-            (None, Origin::Variable(_), _) if name == "CONSUMER_TYPE" => "`image`".to_owned(),
-            (None, Origin::Variable(_), "true") => "`false`".to_owned(),
-            (None, Origin::Variable(_), _) | (None, Origin::Default, "(not set)" | "") => {
-                "not set".to_owned()
-            }
-            (None, Origin::Default, value) => format!("`{value}`"),
-        };
-        // A string takes all that is written.
-        let _ = writeln!(
-            rows,
-            "| `{name}` | {default} | {} |",
-            doc.replace('|', "\\|").replace('<', "&lt;")
-        );
-    }
-    let _ = writeln!(
-        text,
-        "## {title}\n\n| variable | default | what it does |\n|---|---|---|\n{rows}"
-    );
+fn owners_of_janitor() -> Vec<Owner> {
+    let env = Env::default();
+    let mut loader = Loader::new(&env);
+    ops::JanitorSettings::load(&mut loader);
+    loader.owners().to_vec()
+}
+
+fn table(owner: &Owner) -> String {
+    let title = owner.about.trim_end_matches('.');
+    let rows: String = owner.fields.iter().map(row).collect();
+    format!("\n### {title}\n\n| variable | default | what it does |\n|---|---|---|\n{rows}")
+}
+
+fn row(field: &Field) -> String {
+    let default = match (field.default_in_words, (field.default)()) {
+        (Some(words), _) => words.to_owned(),
+        (None, value) if value.is_empty() || value == NOT_SET => "not set".to_owned(),
+        (None, value) => format!("`{value}`"),
+    };
+    let text = field.line().replace('|', "\\|");
+    format!("| `{}` | {default} | {text} |\n", field.variable())
 }

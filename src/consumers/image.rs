@@ -29,8 +29,8 @@ pub const KIND: ConsumerKind = ConsumerKind {
     aliases: &["segmentation"],
     summary: "segments the cells of one image",
     queue_suffix: "",
-    configure: |reader| {
-        let settings = Arc::new(ImageSettings::load(reader));
+    configure: |loader| {
+        let settings = Arc::new(ImageSettings::load(loader));
         Box::new(|clients| {
             Box::new(Image {
                 settings,

@@ -4,8 +4,30 @@ use ndarray::Array4;
 
 use crate::applications::Model;
 use crate::error_class::{InvalidInput, TooLarge};
-use crate::settings::Reader;
+use crate::settings::{Bytes, Loader};
 use bioimage::AxesError;
+
+crate::settings! {
+    /// Limits for images.
+    struct LimitVariables {
+        /// Largest scale that a job may ask for.
+        max_scale: f64 = 10.0,
+        /// Smallest scale that a job may ask for.
+        min_scale: Option<f64> = None => "1 / `MAX_SCALE`",
+        /// Largest width of an image, in pixels.
+        max_image_width: usize = 2048,
+        /// Largest height of an image, in pixels.
+        max_image_height: usize = 2048,
+    }
+}
+
+crate::settings! {
+    /// Memory of decoded images.
+    struct DecodingVariables {
+        /// Largest image or movie after decoding or rescaling, in bytes.
+        max_decoded_bytes: Bytes = Bytes(2 << 30),
+    }
+}
 
 /// Limits of the consumers that segment images.
 #[derive(Debug)]
@@ -13,28 +35,23 @@ pub(super) struct Limits {
     scale: (f64, f64),
     pub(super) max_width: usize,
     pub(super) max_height: usize,
-    max_decoded_bytes: u64,
+    decoding: bioimage::Limits,
 }
 
 impl Limits {
-    /// Reads `MAX_SCALE`, `MAX_IMAGE_WIDTH` and the like.
-    pub(super) fn load(reader: &mut Reader<'_>) -> Self {
+    /// Loads `MAX_SCALE`, `MAX_IMAGE_WIDTH` and the like.
+    pub(super) fn load(loader: &mut Loader<'_>) -> Self {
+        let variables: LimitVariables = loader.load();
         Self {
-            scale: scale_limits(reader),
-            max_width: reader.parsed("MAX_IMAGE_WIDTH", 2048, "largest image width, pixels"),
-            max_height: reader.parsed("MAX_IMAGE_HEIGHT", 2048, "largest image height, pixels"),
-            max_decoded_bytes: reader.bytes(
-                "MAX_DECODED_BYTES",
-                2 << 30,
-                "largest decoded or rescaled image, bytes",
-            ),
+            scale: variables.scale(loader),
+            max_width: variables.max_image_width,
+            max_height: variables.max_image_height,
+            decoding: decoding(loader),
         }
     }
 
     pub(super) fn of_decoding(&self) -> bioimage::Limits {
-        bioimage::Limits {
-            max_decoded_bytes: self.max_decoded_bytes,
-        }
+        self.decoding
     }
 
     /// The scale if it lies within `MIN_SCALE` and `MAX_SCALE`, both included.
@@ -54,12 +71,12 @@ impl Limits {
     ) -> Result<(), TooLarge> {
         let (_, rows, columns, _) = image.dim();
         let bytes = (image.len() * size_of::<f32>()) as f64 * scale * scale;
-        if bytes <= self.max_decoded_bytes as f64 {
+        if bytes <= self.decoding.max_decoded_bytes as f64 {
             return Ok(());
         }
         Err(TooLarge(format!(
             "scale {scale} makes an image of {columns} x {rows} pixels larger than the limit of {} bytes",
-            self.max_decoded_bytes
+            self.decoding.max_decoded_bytes
         )))
     }
 
@@ -83,18 +100,28 @@ impl Limits {
     }
 }
 
-fn scale_limits(reader: &mut Reader<'_>) -> (f64, f64) {
-    let max: f64 = reader.parsed("MAX_SCALE", 10.0, "largest scale a job may ask for");
-    let min: f64 = reader.parsed(
-        "MIN_SCALE",
-        1.0 / max,
-        "smallest scale a job may ask for (default 1 / MAX_SCALE)",
-    );
-    if !(min > 0.0 && max.is_finite() && min <= max) {
-        reader.problem(
-            "MIN_SCALE, MAX_SCALE",
-            format!("`{min}` and `{max}` cannot be used: expected 0 < MIN_SCALE <= MAX_SCALE"),
-        );
+impl LimitVariables {
+    /// Smallest and largest scale.
+    fn scale(&self, loader: &mut Loader<'_>) -> (f64, f64) {
+        let max = self.max_scale;
+        let min = self.min_scale.unwrap_or(1.0 / max);
+        if self.min_scale.is_none() {
+            loader.derive("MIN_SCALE", min);
+        }
+        if !(min > 0.0 && max.is_finite() && min <= max) {
+            loader.problem(
+                "MIN_SCALE, MAX_SCALE",
+                format!("`{min}` and `{max}` cannot be used: expected 0 < MIN_SCALE <= MAX_SCALE"),
+            );
+        }
+        (min, max)
     }
-    (min, max)
+}
+
+/// Loads `MAX_DECODED_BYTES`.
+pub(super) fn decoding(loader: &mut Loader<'_>) -> bioimage::Limits {
+    let DecodingVariables { max_decoded_bytes } = loader.load();
+    bioimage::Limits {
+        max_decoded_bytes: max_decoded_bytes.0,
+    }
 }

@@ -18,7 +18,7 @@ use crate::consumers::output::ResultName;
 use crate::error_class::InvalidInput;
 use crate::job::{Detected, Job, Step};
 use crate::serving::ModelId;
-use crate::settings::Reader;
+use crate::settings::{Loader, Parsed};
 use bioimage::encode_tiff;
 
 /// Segments whole cells and nuclei in one image of tissue.
@@ -27,8 +27,8 @@ pub const KIND: ConsumerKind = ConsumerKind {
     aliases: &["multiplex"],
     summary: "segments whole cells and nuclei in one image of tissue",
     queue_suffix: "",
-    configure: |reader| {
-        let settings = Arc::new(MesmerSettings::load(reader));
+    configure: |loader| {
+        let settings = Arc::new(MesmerSettings::load(loader));
         Box::new(|clients| {
             Box::new(Mesmer {
                 settings,
@@ -37,6 +37,18 @@ pub const KIND: ConsumerKind = ConsumerKind {
         })
     },
 };
+
+crate::settings! {
+    /// Segmentation of tissue.
+    struct MesmerVariables {
+        /// Model for cells in tissue, as `name:version`.
+        mesmer_model: Option<Parsed<ModelId>> = None => "that of `MULTIPLEX_MODEL`",
+        /// Older name of `MESMER_MODEL`.
+        multiplex_model: Parsed<ModelId> = model("MultiplexSegmentation:9"),
+        /// What is segmented if the job does not say it: `whole-cell`, `nuclear` or `both`.
+        mesmer_compartment: Parsed<Compartment> = Parsed(Compartment::default()),
+    }
+}
 
 /// Model, compartment and limits of the mesmer consumer.
 #[derive(Debug)]
@@ -47,26 +59,17 @@ pub struct MesmerSettings {
 }
 
 impl MesmerSettings {
-    /// Reads `MESMER_MODEL`, `MESMER_COMPARTMENT` and the like.
-    pub fn load(reader: &mut Reader<'_>) -> Self {
-        let older = model(
-            reader,
-            "MULTIPLEX_MODEL",
-            "MultiplexSegmentation:9",
-            "older name of MESMER_MODEL",
-        );
+    /// Loads `MESMER_MODEL`, `MESMER_COMPARTMENT` and the like.
+    pub fn load(loader: &mut Loader<'_>) -> Self {
+        let variables: MesmerVariables = loader.load();
+        if variables.mesmer_model.is_none() {
+            loader.fall_back("MESMER_MODEL", "MULTIPLEX_MODEL");
+        }
+        let Parsed(model) = variables.mesmer_model.unwrap_or(variables.multiplex_model);
         Self {
-            model: reader.parsed(
-                "MESMER_MODEL",
-                older,
-                "model for cells in tissue (default MULTIPLEX_MODEL)",
-            ),
-            compartment: reader.parsed(
-                "MESMER_COMPARTMENT",
-                Compartment::default(),
-                "what is segmented unless the job says it: whole-cell, nuclear, both",
-            ),
-            limits: Limits::load(reader),
+            model,
+            compartment: variables.mesmer_compartment.0,
+            limits: Limits::load(loader),
         }
     }
 }

@@ -33,7 +33,7 @@ use crate::compute;
 use crate::consumer::{ConsumerKind, Outcome, Registry};
 use crate::job::{Job, Output, Step};
 use crate::serving::ModelId;
-use crate::settings::Reader;
+use crate::settings::Parsed;
 use crate::storage::{Storage, archive};
 use bioimage::ModelInput;
 
@@ -115,8 +115,11 @@ async fn store(job: &Job, storage: &Storage, entries: Entries) -> anyhow::Result
     Ok(Outcome::Done(Output { key, url }))
 }
 
-/// Reads a model's `name:version`.
-fn model(reader: &mut Reader<'_>, name: &'static str, default: &str, doc: &'static str) -> ModelId {
-    let default = default.parse().expect("defaults are `name:version`");
-    reader.parsed(name, default, doc)
+/// The default of a setting that names a model by its `name:version`.
+fn model(name_and_version: &str) -> Parsed<ModelId> {
+    Parsed(
+        name_and_version
+            .parse()
+            .expect("defaults are `name:version`"),
+    )
 }

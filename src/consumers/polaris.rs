@@ -9,14 +9,14 @@ use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use ndarray::{Array2, Array4, ArrayD, ArrayView3, Axis, Ix2, Ix3, concatenate, stack};
 
-use super::Entries;
+use super::{Entries, limits};
 use crate::applications::spots::cells_of_spots;
 use crate::compute;
 use crate::consumer::{Clients, Consumer, ConsumerKind, Outcome};
 use crate::consumers::output::ResultName;
 use crate::error_class::InvalidInput;
 use crate::job::{Child, ChildInput, ChildSpec, ChildState, Children, Job, Status, Step};
-use crate::settings::Reader;
+use crate::settings::Loader;
 use crate::storage::archive::{ArchiveLimits, ZipImages};
 use bioimage::{encode_tiff, npy, spot_csv};
 
@@ -34,8 +34,8 @@ pub const KIND: ConsumerKind = ConsumerKind {
     aliases: &[],
     summary: "finds spots and the cells they lie in, through jobs for other consumers",
     queue_suffix: "",
-    configure: |reader| {
-        let settings = Arc::new(PolarisSettings::load(reader));
+    configure: |loader| {
+        let settings = Arc::new(PolarisSettings::load(loader));
         Box::new(|clients| {
             Box::new(Polaris {
                 settings,
@@ -45,6 +45,14 @@ pub const KIND: ConsumerKind = ConsumerKind {
     },
 };
 
+crate::settings! {
+    /// Spots and the cells they lie in.
+    struct PolarisVariables {
+        /// Scale of the jobs that segment cells.
+        polaris_scale: f64 = 0.38,
+    }
+}
+
 /// Scale and limits of the polaris consumer.
 #[derive(Debug)]
 pub struct PolarisSettings {
@@ -53,14 +61,12 @@ pub struct PolarisSettings {
 }
 
 impl PolarisSettings {
-    /// Reads `POLARIS_SCALE` and the like.
-    pub fn load(reader: &mut Reader<'_>) -> Self {
-        let scale = reader.parsed("POLARIS_SCALE", 0.38, "scale of the jobs for cells");
-        let max_decoded_bytes =
-            reader.bytes("MAX_DECODED_BYTES", 2 << 30, "largest decoded image, bytes");
+    /// Loads `POLARIS_SCALE` and the like.
+    pub fn load(loader: &mut Loader<'_>) -> Self {
+        let PolarisVariables { polaris_scale } = loader.load();
         Self {
-            scale,
-            decoding: bioimage::Limits { max_decoded_bytes },
+            scale: polaris_scale,
+            decoding: limits::decoding(loader),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::consumer::{Clients, Consumer, ConsumerKind, ModelRequirement, Outcome
 use crate::consumers::output::ResultName;
 use crate::job::{Detected, Job, Step};
 use crate::serving::ModelId;
-use crate::settings::Reader;
+use crate::settings::{Loader, Parsed, Switch};
 use bioimage::{encode_tiff, npy, spot_overlay};
 
 /// Finds spots.
@@ -24,8 +24,8 @@ pub const KIND: ConsumerKind = ConsumerKind {
     aliases: &[],
     summary: "finds the spots of single molecules in one image",
     queue_suffix: "",
-    configure: |reader| {
-        let settings = Arc::new(SpotSettings::load(reader));
+    configure: |loader| {
+        let settings = Arc::new(SpotSettings::load(loader));
         Box::new(|clients| {
             Box::new(Spot {
                 settings,
@@ -34,6 +34,18 @@ pub const KIND: ConsumerKind = ConsumerKind {
         })
     },
 };
+
+crate::settings! {
+    /// Detection of spots.
+    struct SpotVariables {
+        /// Model that scores pixels, as `name:version`.
+        polaris_model: Parsed<ModelId> = model("SpotDetection:3"),
+        /// Score above which a pixel is a spot, from 0 to 1.
+        polaris_threshold: f64 = SpotPeaks::default().threshold,
+        /// Clip the brightest and darkest pixels before detection.
+        polaris_clip: Switch = Switch(false),
+    }
+}
 
 /// Model, threshold and limits of the spot consumer.
 #[derive(Debug)]
@@ -44,42 +56,32 @@ pub struct SpotSettings {
 }
 
 impl SpotSettings {
-    /// Reads `POLARIS_MODEL`, `POLARIS_THRESHOLD`, `POLARIS_CLIP` and the like.
-    pub fn load(reader: &mut Reader<'_>) -> Self {
-        let threshold = reader.parsed(
-            "POLARIS_THRESHOLD",
-            0.95,
-            "score above which a pixel is a spot, 0 to 1",
-        );
-        let clip = reader.flag(
-            "POLARIS_CLIP",
-            false,
-            "cut off the brightest and darkest pixels first",
-        );
+    /// Loads `POLARIS_MODEL`, `POLARIS_THRESHOLD`, `POLARIS_CLIP` and the like.
+    pub fn load(loader: &mut Loader<'_>) -> Self {
+        let variables: SpotVariables = loader.load();
+        let threshold = variables.polaris_threshold;
         let detection = SpotDetection {
             peaks: SpotPeaks {
                 threshold,
                 ..SpotPeaks::default()
             },
-            contrast: if clip {
+            contrast: if variables.polaris_clip.0 {
                 Contrast::Clipped
             } else {
                 Contrast::Full
             },
         };
-        if let Err(message) = detection.check() {
-            reader.problem("POLARIS_THRESHOLD", message);
+        if detection.check().is_err() {
+            loader.refuse(
+                "POLARIS_THRESHOLD",
+                threshold,
+                "expected a number from 0 to 1",
+            );
         }
-        let model = model(
-            reader,
-            "POLARIS_MODEL",
-            "SpotDetection:3",
-            "model that scores pixels",
-        );
         Self {
-            model,
+            model: variables.polaris_model.0,
             detection,
-            limits: Limits::load(reader),
+            limits: Limits::load(loader),
         }
     }
 }

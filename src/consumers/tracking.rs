@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use ndarray::{Array3, ArrayD, Axis};
 
-use super::model;
+use super::{limits, model};
 use crate::applications::cell_tracking::{
     self, Appearance, Borders, Crop, Tracked, Tracker, isbi_masks,
 };
@@ -21,7 +21,7 @@ use crate::consumers::output::ResultName;
 use crate::error_class::InvalidInput;
 use crate::job::{Child, ChildInput, ChildSpec, ChildState, Children, Job, Status, Step};
 use crate::serving::ModelId;
-use crate::settings::Reader;
+use crate::settings::{Loader, Parsed, Switch};
 use crate::storage::archive::{ArchiveLimits, ZipImages};
 use bioimage::{FrameLimits, TrackFile, encode_tiff, time_lapse};
 
@@ -37,8 +37,8 @@ pub const KIND: ConsumerKind = ConsumerKind {
     aliases: &["caliban"],
     summary: "follows the cells of a movie and tells who is whose daughter",
     queue_suffix: "",
-    configure: |reader| {
-        let settings = Arc::new(TrackingSettings::load(reader));
+    configure: |loader| {
+        let settings = Arc::new(TrackingSettings::load(loader));
         Box::new(|clients| {
             Box::new(Tracking {
                 settings,
@@ -47,6 +47,40 @@ pub const KIND: ConsumerKind = ConsumerKind {
         })
     },
 };
+
+crate::settings! {
+    /// Tracking of cells.
+    struct TrackingVariables {
+        /// Model that compares cells, as `name:version`.
+        caliban_model: Option<Parsed<ModelId>> = None => "that of `TRACKING_MODEL`",
+        /// Older name of `CALIBAN_MODEL`.
+        tracking_model: Parsed<ModelId> = model("NuclearTrackingInf:6"),
+        /// Model that describes cells, as `name:version`.
+        neighborhood_encoder: Parsed<ModelId> = model("NuclearTrackingNE:6"),
+        /// Side of the crop of a cell, in pixels.
+        appearance_dim: usize = Tracker::default().appearance.side,
+        /// How a cell is cropped: `resize` scales its bounding box, `fixed` cuts a square around its centroid.
+        crop_mode: Parsed<Crop> = Parsed(Tracker::default().appearance.crop),
+        /// Normalize fixed crops.
+        caliban_norm: Switch = Switch(Tracker::default().appearance.norm),
+        /// Largest distance between neighboring cells, in pixels.
+        max_distance: f64 = Tracker::default().max_distance,
+        /// Observations of a track that are compared with a cell; at least 1.
+        track_length: usize = Tracker::default().track_length,
+        /// Cost of a cell without a track.
+        birth: f32 = Tracker::default().borders.birth,
+        /// Cost of a track without a cell.
+        death: f32 = Tracker::default().borders.death,
+        /// Probability from which a new cell is a daughter, from 0 to 1.
+        division: f64 = Tracker::default().division_threshold,
+        /// Largest number of frames in a movie.
+        max_image_frames: usize = 60,
+        /// Queue to which the frames of a movie are submitted for segmentation; turned into lower case.
+        segmentation_queue: String = "predict".to_owned(),
+        /// Also write `res_track.txt` and masks (Cell Tracking Challenge).
+        isbi_output: Switch = Switch(false),
+    }
+}
 
 /// Models, tracker and limits of the tracking consumer.
 #[derive(Debug)]
@@ -61,99 +95,50 @@ pub struct TrackingSettings {
 }
 
 impl TrackingSettings {
-    /// Reads `CALIBAN_MODEL`, `NEIGHBORHOOD_ENCODER`, `MAX_DISTANCE` and the like.
-    pub fn load(reader: &mut Reader<'_>) -> Self {
-        let older = model(
-            reader,
-            "TRACKING_MODEL",
-            "NuclearTrackingInf:6",
-            "older name of CALIBAN_MODEL",
-        );
-        let default = Tracker::default();
-        let tracker = Tracker {
-            appearance: Appearance {
-                side: reader.parsed(
-                    "APPEARANCE_DIM",
-                    default.appearance.side,
-                    "side of a cell's picture, pixels",
-                ),
-                crop: reader.parsed::<Crop>(
-                    "CROP_MODE",
-                    default.appearance.crop,
-                    "how it is cut out: resize or fixed",
-                ),
-                norm: reader.flag(
-                    "CALIBAN_NORM",
-                    default.appearance.norm,
-                    "normalise fixed pictures",
-                ),
-            },
-            max_distance: reader.parsed(
-                "MAX_DISTANCE",
-                default.max_distance,
-                "pixels between neighbours, at most",
-            ),
-            track_length: reader.parsed(
-                "TRACK_LENGTH",
-                default.track_length,
-                "observations of a track that are compared",
-            ),
-            borders: Borders {
-                birth: reader.parsed(
-                    "BIRTH",
-                    default.borders.birth,
-                    "cost of a cell without a track",
-                ),
-                death: reader.parsed(
-                    "DEATH",
-                    default.borders.death,
-                    "cost of a track without a cell",
-                ),
-            },
-            division_threshold: reader.parsed(
-                "DIVISION",
-                default.division_threshold,
-                "probability from which a new cell is a daughter",
-            ),
-        };
-        if let Err(message) = tracker.check() {
-            reader.problem("APPEARANCE_DIM, CROP_MODE, TRACK_LENGTH", message);
+    /// Loads `CALIBAN_MODEL`, `NEIGHBORHOOD_ENCODER`, `MAX_DISTANCE` and the like.
+    pub fn load(loader: &mut Loader<'_>) -> Self {
+        let variables: TrackingVariables = loader.load();
+        let tracker = variables.tracker(loader);
+        if variables.caliban_model.is_none() {
+            loader.fall_back("CALIBAN_MODEL", "TRACKING_MODEL");
         }
-        let most = reader.parsed("MAX_IMAGE_FRAMES", 60, "most frames of a movie");
-        let max_decoded_bytes =
-            reader.bytes("MAX_DECODED_BYTES", 2 << 30, "largest decoded movie, bytes");
+        let Parsed(inference) = variables.caliban_model.unwrap_or(variables.tracking_model);
         Self {
-            encoder: model(
-                reader,
-                "NEIGHBORHOOD_ENCODER",
-                "NuclearTrackingNE:6",
-                "model that describes cells",
-            ),
-            inference: reader.parsed(
-                "CALIBAN_MODEL",
-                older,
-                "model that compares cells (default TRACKING_MODEL)",
-            ),
+            encoder: variables.neighborhood_encoder.0,
+            inference,
             tracker,
             // Requests to the models are cut to size, so that only the movie itself is limited.
             frames: FrameLimits {
                 batch: usize::MAX,
-                movie: most,
+                movie: variables.max_image_frames,
             },
-            decoding: bioimage::Limits { max_decoded_bytes },
-            segmentation_queue: reader
-                .text(
-                    "SEGMENTATION_QUEUE",
-                    "predict",
-                    "queue that the frames of a movie go to",
-                )
-                .to_lowercase(),
-            isbi: reader.flag(
-                "ISBI_OUTPUT",
-                false,
-                "also write res_track.txt and masks (Cell Tracking Challenge)",
-            ),
+            decoding: limits::decoding(loader),
+            segmentation_queue: variables.segmentation_queue.to_lowercase(),
+            isbi: variables.isbi_output.0,
         }
+    }
+}
+
+impl TrackingVariables {
+    fn tracker(&self, loader: &mut Loader<'_>) -> Tracker {
+        let tracker = Tracker {
+            appearance: Appearance {
+                side: self.appearance_dim,
+                crop: self.crop_mode.0,
+                norm: self.caliban_norm.0,
+            },
+            max_distance: self.max_distance,
+            track_length: self.track_length,
+            borders: Borders {
+                birth: self.birth,
+                death: self.death,
+            },
+            division_threshold: self.division,
+        };
+        if let Err(message) = tracker.check() {
+            loader.problem("APPEARANCE_DIM, CROP_MODE, TRACK_LENGTH", message);
+        }
+        tracker
     }
 }
 

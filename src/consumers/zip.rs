@@ -16,7 +16,7 @@ use crate::consumer::{Clients, Consumer, ConsumerKind, Outcome};
 use crate::error_class::InvalidInput;
 use crate::job::{Child, ChildInput, ChildState, Children, Job, Output, Status, Step, Timing};
 use crate::memory::Reservation;
-use crate::settings::Reader;
+use crate::settings::{Bytes, Loader};
 use crate::storage::ObjectWriter;
 use crate::storage::archive::{ArchiveLimits, ZipMerger};
 
@@ -38,8 +38,8 @@ pub const KIND: ConsumerKind = ConsumerKind {
     aliases: &[],
     summary: "makes a job of each image of an archive, and one archive of their results",
     queue_suffix: SUFFIX,
-    configure: |reader| {
-        let limits = limits(reader);
+    configure: |loader| {
+        let limits = limits(loader);
         Box::new(move |clients| {
             Box::new(Zip {
                 limits,
@@ -49,19 +49,25 @@ pub const KIND: ConsumerKind = ConsumerKind {
     },
 };
 
-fn limits(reader: &mut Reader<'_>) -> ArchiveLimits {
+crate::settings! {
+    /// Limits for archives.
+    struct ArchiveVariables {
+        /// Largest number of images in an archive.
+        max_archive_entries: usize = 10_000,
+        /// Largest size of an unpacked archive, in bytes.
+        max_archive_bytes: Bytes = Bytes(16 << 30),
+        /// Largest ratio between the unpacked and the packed size of an image in an archive.
+        max_archive_ratio: u64 = 200,
+    }
+}
+
+/// Loads `MAX_ARCHIVE_ENTRIES` and the like.
+fn limits(loader: &mut Loader<'_>) -> ArchiveLimits {
+    let variables: ArchiveVariables = loader.load();
     ArchiveLimits {
-        entries: reader.parsed("MAX_ARCHIVE_ENTRIES", 10_000, "most images in an archive"),
-        bytes: reader.bytes(
-            "MAX_ARCHIVE_BYTES",
-            16 << 30,
-            "most bytes that an archive unpacks to",
-        ),
-        ratio: reader.parsed(
-            "MAX_ARCHIVE_RATIO",
-            200,
-            "most bytes of an image for each that it takes in the archive",
-        ),
+        entries: variables.max_archive_entries,
+        bytes: variables.max_archive_bytes.0,
+        ratio: variables.max_archive_ratio,
     }
 }
 

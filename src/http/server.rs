@@ -16,7 +16,17 @@ use tracing::info;
 use super::metrics::Metrics;
 use super::observed::Observed;
 use super::probes::Probes;
-use crate::settings::Reader;
+use crate::settings::Loader;
+
+crate::settings! {
+    /// Metrics and probes.
+    struct HttpVariables {
+        /// Port for `/metrics`, `/livez`, `/readyz` and `/startupz`; 0 serves none of them.
+        metrics_port: u16 = 0,
+        /// Address of this machine on which they are served.
+        metrics_host: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    }
+}
 
 /// Where metrics and probes are served.
 #[derive(Clone, Copy, Debug)]
@@ -25,16 +35,12 @@ pub(crate) struct HttpSettings {
 }
 
 impl HttpSettings {
-    /// Reads `METRICS_PORT` and `METRICS_HOST`.
-    pub(crate) fn load(reader: &mut Reader<'_>) -> Self {
-        let doc = "port for /metrics, /livez, /readyz and /startupz; 0 serves none";
-        let port = reader.parsed("METRICS_PORT", 0_u16, doc);
-        let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        let host = reader.parsed(
-            "METRICS_HOST",
-            any,
-            "address of this machine on which they are served",
-        );
+    /// Loads `METRICS_PORT` and `METRICS_HOST`.
+    pub(crate) fn load(loader: &mut Loader<'_>) -> Self {
+        let HttpVariables {
+            metrics_port: port,
+            metrics_host: host,
+        } = loader.load();
         Self {
             address: (port > 0).then_some(SocketAddr::new(host, port)),
         }

@@ -8,12 +8,26 @@ use anyhow::{Context as _, bail};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
-use crate::settings::Reader;
+use crate::settings::Loader;
 
 /// Where Kubernetes puts what a pod needs to ask its API.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 const PAGE: usize = 500;
 const TIME_LIMIT: Duration = Duration::from_secs(10);
+
+crate::settings! {
+    /// The API of Kubernetes.
+    struct KubernetesVariables {
+        /// Address of the Kubernetes API, such as `http://127.0.0.1:8001` for `kubectl proxy`.
+        kubernetes_api: Option<String> = None => "that of the cluster, if inside one",
+        /// Address of the cluster's API. Kubernetes sets it in every pod.
+        kubernetes_service_host: Option<String> = None,
+        /// Port of the cluster's API. Kubernetes sets it in every pod.
+        kubernetes_service_port: String = "443".to_owned(),
+        /// Namespace of the pods to look at; without it, pods of all namespaces.
+        pod_namespace: Option<String> = None,
+    }
+}
 
 /// The API server, and which pods to ask it about.
 #[derive(Clone, Debug)]
@@ -24,28 +38,28 @@ pub(crate) struct KubernetesSettings {
 }
 
 impl KubernetesSettings {
-    pub(crate) fn load(reader: &mut Reader<'_>) -> Self {
-        let env = reader.env();
-        let host = env.get("KUBERNETES_SERVICE_HOST");
-        let port = env.get("KUBERNETES_SERVICE_PORT").unwrap_or("443");
-        let host = host.map(|host| {
-            if host.contains(':') {
-                format!("[{host}]")
-            } else {
-                host.to_owned()
-            }
-        });
-        let in_cluster = host.map(|host| format!("https://{host}:{port}"));
-        let doc = "address of the Kubernetes API (default: the cluster's own); `kubectl proxy` is http://127.0.0.1:8001";
-        let api = reader.optional("KUBERNETES_API", doc).or(in_cluster);
-        let namespace = reader.optional(
-            "POD_NAMESPACE",
-            "look only at pods of this namespace; else at all",
-        );
+    /// Loads `KUBERNETES_API`, `POD_NAMESPACE` and what Kubernetes itself sets.
+    pub(crate) fn load(loader: &mut Loader<'_>) -> Self {
+        let variables: KubernetesVariables = loader.load();
+        let in_cluster = variables.in_cluster();
+        let api = variables.kubernetes_api.or(in_cluster);
         Self {
             api: api.map(|api| api.trim_end_matches('/').to_owned()),
-            namespace,
+            namespace: variables.pod_namespace,
         }
+    }
+}
+
+impl KubernetesVariables {
+    /// The cluster's own address.
+    fn in_cluster(&self) -> Option<String> {
+        let host = self.kubernetes_service_host.as_ref()?;
+        let port = &self.kubernetes_service_port;
+        Some(if host.contains(':') {
+            format!("https://[{host}]:{port}")
+        } else {
+            format!("https://{host}:{port}")
+        })
     }
 }
 

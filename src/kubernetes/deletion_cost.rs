@@ -6,7 +6,7 @@ use tracing::warn;
 
 use super::api::{Kubernetes, KubernetesSettings};
 use crate::queue::Queue;
-use crate::settings::Reader;
+use crate::settings::{Loader, Switch};
 
 /// The annotation that the controller of a `ReplicaSet` reads.
 const ANNOTATION: &str = "controller.kubernetes.io/pod-deletion-cost";
@@ -20,6 +20,14 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// What a pod with a job costs, before the minutes that it has been busy without a break.
 const BUSY_COST: u64 = 100;
 
+crate::settings! {
+    /// The deletion cost of this pod.
+    struct DeletionCostVariables {
+        /// Annotate this pod with its deletion cost, so that Kubernetes scales down idle pods first.
+        pod_deletion_cost: Switch = Switch(false),
+    }
+}
+
 /// Where the cost is published.
 #[derive(Clone, Debug)]
 pub(crate) struct DeletionCostSettings {
@@ -27,16 +35,16 @@ pub(crate) struct DeletionCostSettings {
 }
 
 impl DeletionCostSettings {
-    /// Reads `POD_DELETION_COST`, and about Kubernetes if it is on.
-    pub(crate) fn load(reader: &mut Reader<'_>) -> Self {
-        let doc = "tell Kubernetes that this pod is busy, so that scaling down spares it";
-        if !reader.flag("POD_DELETION_COST", false, doc) {
+    /// Loads `POD_DELETION_COST`, and where Kubernetes is.
+    pub(crate) fn load(loader: &mut Loader<'_>) -> Self {
+        let DeletionCostVariables { pod_deletion_cost } = loader.load();
+        let settings = KubernetesSettings::load(loader);
+        if !pod_deletion_cost.0 {
             return Self { kubernetes: None };
         }
-        let settings = KubernetesSettings::load(reader);
         if settings.api.is_none() || settings.namespace.is_none() {
-            let message = "needs a cluster (or KUBERNETES_API), and POD_NAMESPACE";
-            reader.problem("POD_DELETION_COST", message);
+            let message = "needs POD_NAMESPACE, and a cluster or KUBERNETES_API";
+            loader.problem("POD_DELETION_COST", message);
         }
         Self {
             kubernetes: settings.api.clone().map(|api| (api, settings)),

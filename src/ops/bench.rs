@@ -10,12 +10,13 @@ use clap::{Args, Subcommand};
 use tokio::sync::{Notify, RwLock};
 use tokio_util::sync::CancellationToken;
 
+use super::{Connected, connect};
 use crate::consumer::{Consumer, Outcome};
 use crate::job::{Job, NewJob, Output};
 use crate::memory::MemoryBudget;
-use crate::queue::{JobKey, Queue, QueueSettings, RedisSettings};
+use crate::queue::{JobKey, Queue, QueueSettings};
 use crate::serving::{self, ServingSettings};
-use crate::settings::{Env, Reader};
+use crate::settings::{Env, Loader};
 use crate::traces::Traces;
 use crate::worker::{RetryPolicy, Worker, WorkerMetrics};
 
@@ -54,11 +55,11 @@ pub(crate) async fn bench(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let What::Queue { jobs, slots, json } = arguments.what;
-    let env = Env::from_process();
-    let mut reader = Reader::new(&env);
-    let server = RedisSettings::load(&mut reader);
-    let policy = RetryPolicy::load(&mut reader);
-    reader.finish()?;
+    let Connected {
+        server,
+        settings: policy,
+        ..
+    } = connect(RetryPolicy::load)?;
     let name = format!("rc-bench-{:08x}", fastrand::u32(..));
     let settings = QueueSettings {
         slots,
@@ -127,7 +128,7 @@ impl Bench {
         Worker {
             queue: self.queue.clone(),
             consumer,
-            serving: serving::Client::new(ServingSettings::load(&mut Reader::new(&env)), None),
+            serving: serving::Client::new(ServingSettings::load(&mut Loader::new(&env)), None),
             memory: MemoryBudget::new(0),
             policy: self.policy,
             metrics: WorkerMetrics::default(),

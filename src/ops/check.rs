@@ -12,17 +12,14 @@ use clap::Args;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::WRONG_SETTINGS;
+use crate::cli::exit_code;
+use crate::configuration::Configuration;
 use crate::consumer::{Clients, ModelInputs, ModelRequirement, Registry};
-use crate::daemon::{self, Configured};
 use crate::memory::MemoryBudget;
 use crate::queue::{Queue, QueueStats, ServerInfo};
 use crate::serving::{self, Signature};
-use crate::settings::{Env, Origin, Problems};
+use crate::settings::{Env, Loaded, Origin, Problems};
 use crate::storage::{self, Storage, StorageSettings};
-
-/// Something is wrong.
-const FOUND: u8 = 4;
 
 /// Longest time for one question to a peer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -94,25 +91,25 @@ pub(crate) async fn check(
     stop: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
     let mut report = Report::default();
-    let status = match daemon::configure(&registry, &Env::from_process()) {
+    let status = match Configuration::load(&registry, &Env::from_process()) {
         Err(Problems(problems)) => {
             problems
                 .iter()
                 .for_each(|problem| report.wrong(&problem.name, &problem.message));
-            WRONG_SETTINGS
+            exit_code::WRONG_SETTINGS
         }
-        Ok(configured) => {
+        Ok(configuration) => {
             if stop
-                .run_until_cancelled(look(configured, &mut report))
+                .run_until_cancelled(look(configuration, &mut report))
                 .await
                 .is_none()
             {
                 return Ok(ExitCode::FAILURE);
             }
             if report.count(Verdict::Wrong) > 0 {
-                FOUND
+                exit_code::FOUND
             } else {
-                0
+                exit_code::SUCCESS
             }
         }
     };
@@ -179,27 +176,26 @@ impl Verdict {
     }
 }
 
-async fn look(configured: Configured, report: &mut Report) {
-    let Configured {
-        entries,
-        warnings,
+async fn look(configuration: Configuration, report: &mut Report) {
+    let Configuration {
+        loaded: Loaded { settings, warnings },
         kind,
         build,
         queue,
         storage,
         mut serving,
         ..
-    } = configured;
-    let set = entries
+    } = configuration;
+    let set = settings
         .iter()
-        .filter(|entry| entry.origin != Origin::Default)
+        .filter(|setting| setting.origin != Origin::Default)
         .count();
     report.ok(
         "settings",
         format!(
             "consumer `{kind}`, queue `{}`; {set} settings of {} are set",
             queue.queue,
-            entries.len()
+            settings.len()
         ),
     );
     for warning in warnings {

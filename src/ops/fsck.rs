@@ -7,11 +7,9 @@ use std::time::Duration;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use crate::queue::{self, Admin, Finding, RedisSettings};
-use crate::settings::{Env, Reader};
-
-/// Something is wrong, and was not repaired.
-const FOUND: u8 = 4;
+use super::{Connected, connect};
+use crate::cli::exit_code;
+use crate::queue::{self, Admin, Finding};
 
 #[derive(Args)]
 pub(crate) struct FsckArguments {
@@ -28,12 +26,11 @@ pub(crate) async fn fsck(
     arguments: FsckArguments,
     stop: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
-    let env = Env::from_process();
-    let mut reader = Reader::new(&env);
-    let server = RedisSettings::load(&mut reader);
-    let lease = queue::lease_time(&mut reader);
-    reader.finish()?;
-    let admin = Admin::new(&server);
+    let Connected {
+        admin,
+        settings: lease,
+        ..
+    } = connect(queue::lease_time)?;
     let work = check(&admin, &arguments, lease);
     let work = stop.run_until_cancelled(work).await;
     work.unwrap_or(Ok(ExitCode::FAILURE))
@@ -62,7 +59,7 @@ async fn check(
     Ok(if left == 0 {
         ExitCode::SUCCESS
     } else {
-        ExitCode::from(FOUND)
+        ExitCode::from(exit_code::FOUND)
     })
 }
 

@@ -5,18 +5,20 @@
 //! one step, and a Kubernetes that cannot be asked is not an empty one.
 
 use std::collections::HashSet;
-use std::fmt::{self, Display};
-use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::{Connected, connect};
 use crate::kubernetes::{Kubernetes, KubernetesSettings};
-use crate::queue::{self, Admin, ProcessingEntry, Reclaim, RedisSettings};
-use crate::settings::Reader;
+use crate::logging::LogSettings;
+use crate::queue::{self, Admin, ProcessingEntry, Reclaim};
+use crate::settings::{Loader, Seconds, Word};
+use crate::traces::Traces;
 use crate::wire;
 
 /// A pod refreshes its list within this time, so an entry that is younger is left alone.
@@ -30,17 +32,29 @@ pub(crate) struct JanitorArguments {
 }
 
 /// By what a consumer is known to be alive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 enum Liveness {
     Heartbeat,
     Kubernetes,
     Both,
 }
 
+crate::settings! {
+    /// The janitor.
+    struct JanitorVariables {
+        /// How the janitor knows that a consumer is alive: `heartbeat`, `kubernetes` (its pod runs) or `both`.
+        janitor_liveness: Option<Word<Liveness>> = None => "`both` in a cluster, else `heartbeat`",
+        /// Delay between two rounds of the janitor, in seconds.
+        interval: Seconds = Seconds::new(20),
+        /// Age at which the janitor requeues a job that had a lease and has none any more, in seconds; 0 means never.
+        stale_time: Seconds = Seconds::new(0),
+    }
+}
+
 /// What the janitor looks after, and how.
 #[derive(Clone, Debug)]
 pub(crate) struct JanitorSettings {
-    server: RedisSettings,
     queues: Vec<String>,
     interval: Duration,
     stale: Duration,
@@ -50,34 +64,40 @@ pub(crate) struct JanitorSettings {
 }
 
 impl JanitorSettings {
-    /// Reads the variables of the Python janitor, and a few more.
-    pub(crate) fn load(reader: &mut Reader<'_>) -> Self {
-        let server = RedisSettings::load(reader);
-        let queues = super::queues(reader);
-        let kubernetes = KubernetesSettings::load(reader);
-        let default = if kubernetes.api.is_some() {
-            Liveness::Both
-        } else {
-            Liveness::Heartbeat
-        };
-        let doc = "by what a consumer is known to be alive: heartbeat, kubernetes or both";
-        let liveness = reader.parsed("JANITOR_LIVENESS", default, doc);
-        if liveness != Liveness::Heartbeat && kubernetes.api.is_none() {
-            reader.problem(
-                "JANITOR_LIVENESS",
-                "not in a cluster: set KUBERNETES_API, or use heartbeat",
-            );
-        }
-        let doc = "age of an entry without a lease that a consumer with leases once took, seconds; 0 is no limit";
+    /// Loads the variables of the Python janitor, and a few more.
+    pub(crate) fn load(loader: &mut Loader<'_>) -> Self {
+        let queues = super::queues(loader);
+        let kubernetes = KubernetesSettings::load(loader);
+        let variables: JanitorVariables = loader.load();
+        let liveness = variables.liveness(loader, &kubernetes);
         Self {
-            server,
             queues,
-            interval: reader.seconds("INTERVAL", 20.0, "pause between two rounds, seconds"),
-            stale: reader.seconds("STALE_TIME", 0.0, doc),
-            lease: queue::lease_time(reader),
+            interval: variables.interval.0,
+            stale: variables.stale_time.0,
+            lease: queue::lease_time(loader),
             liveness,
             kubernetes,
         }
+    }
+}
+
+impl JanitorVariables {
+    fn liveness(&self, loader: &mut Loader<'_>, kubernetes: &KubernetesSettings) -> Liveness {
+        let is_in_cluster = kubernetes.api.is_some();
+        let liveness = match self.janitor_liveness {
+            Some(Word(liveness)) => liveness,
+            None if is_in_cluster => Liveness::Both,
+            None => Liveness::Heartbeat,
+        };
+        loader.derive("JANITOR_LIVENESS", Word(liveness));
+        if liveness != Liveness::Heartbeat && !is_in_cluster {
+            loader.refuse(
+                "JANITOR_LIVENESS",
+                Word(liveness),
+                "not in a cluster: set KUBERNETES_API, or use heartbeat",
+            );
+        }
+        liveness
     }
 }
 
@@ -92,9 +112,16 @@ struct Round {
 /// Goes over all queues, again and again or once.
 pub(crate) async fn janitor(
     arguments: JanitorArguments,
-    settings: JanitorSettings,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    let Connected {
+        admin,
+        settings: (settings, log),
+        warnings,
+        ..
+    } = connect(|loader| (JanitorSettings::load(loader), LogSettings::load(loader)))?;
+    log.start(&Traces::default());
+    warnings.iter().for_each(|warning| warn!("{warning}"));
     let api = settings
         .kubernetes
         .api
@@ -104,12 +131,12 @@ pub(crate) async fn janitor(
         .map(|api| Kubernetes::open(api, &settings.kubernetes))
         .transpose()?;
     let janitor = Janitor {
-        admin: Admin::new(&settings.server),
+        admin,
         kubernetes,
         settings,
     };
     let queues = janitor.settings.queues.join(",");
-    info!(queues, liveness = %janitor.settings.liveness, "the janitor has started");
+    info!(queues, liveness = %Word(janitor.settings.liveness), "the janitor has started");
     if arguments.once {
         janitor.run_once(stop).await
     } else {
@@ -237,28 +264,5 @@ impl Janitor {
             return true;
         }
         !beats && runs == Some(false)
-    }
-}
-
-impl FromStr for Liveness {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "heartbeat" => Ok(Self::Heartbeat),
-            "kubernetes" => Ok(Self::Kubernetes),
-            "both" => Ok(Self::Both),
-            _ => Err("expected heartbeat, kubernetes or both"),
-        }
-    }
-}
-
-impl Display for Liveness {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Heartbeat => "heartbeat",
-            Self::Kubernetes => "kubernetes",
-            Self::Both => "both",
-        })
     }
 }

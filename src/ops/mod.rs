@@ -11,35 +11,56 @@ pub(crate) use self::check::{CheckArguments, check};
 pub(crate) use self::fsck::{FsckArguments, fsck};
 pub(crate) use self::janitor::{JanitorArguments, JanitorSettings, janitor};
 pub(crate) use self::promote_delayed::promote_delayed;
-use crate::queue::QueueName;
-use crate::settings::Reader;
+use crate::queue::{Admin, QueueName, RedisSettings, WorkQueue};
+use crate::settings::{Env, Loader, Problems};
+
+crate::settings! {
+    /// The queues that commands look after.
+    struct QueuesVariables {
+        /// Queues that `janitor` and `promote-delayed` look after, each with its `-zip`.
+        queues: Option<String> = None => "that of `QUEUE`",
+        /// What separates the names in `QUEUES`.
+        queue_delimiter: String = ",".to_owned(),
+    }
+}
+
+/// The Redis of the settings, and the settings of a command.
+struct Connected<T> {
+    server: RedisSettings,
+    admin: Admin,
+    settings: T,
+    warnings: Vec<String>,
+}
+
+/// Reads the environment, and connects to the Redis that it names; `load` loads what the command needs beside it.
+fn connect<T>(load: impl FnOnce(&mut Loader<'_>) -> T) -> Result<Connected<T>, Problems> {
+    let env = Env::from_process();
+    let mut loader = Loader::new(&env);
+    let server = RedisSettings::load(&mut loader);
+    let settings = load(&mut loader);
+    let warnings = loader.finish()?.warnings;
+    Ok(Connected {
+        admin: Admin::new(&server),
+        server,
+        settings,
+        warnings,
+    })
+}
 
 /// The queues that a command looks after, each with the one of its archives.
-fn queues(reader: &mut Reader<'_>) -> Vec<String> {
-    let fallback = reader.text(
-        "QUEUE",
-        "predict",
-        "queue to look after, if QUEUES is not set",
-    );
-    let delimiter = reader.text(
-        "QUEUE_DELIMITER",
-        ",",
-        "what stands between the names in QUEUES",
-    );
-    let names = reader.text(
-        "QUEUES",
-        &fallback,
-        "queues to look after, each with its -zip",
-    );
+fn queues(loader: &mut Loader<'_>) -> Vec<String> {
+    let queue = WorkQueue::load(loader);
+    let variables: QueuesVariables = loader.load();
+    if variables.queues.is_none() {
+        loader.fall_back("QUEUES", "QUEUE");
+    }
+    let names = variables.queues.unwrap_or(queue);
     let mut queues = Vec::new();
-    for name in names
-        .split(&delimiter)
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-    {
+    for name in names.split(&variables.queue_delimiter).map(str::trim) {
         match name.parse() {
+            _ if name.is_empty() => {}
             Ok(QueueName(name)) => queues.extend([format!("{name}-zip"), name]),
-            Err(message) => reader.problem("QUEUES", message),
+            Err(message) => loader.refuse("QUEUES", name, message),
         }
     }
     queues

@@ -2,20 +2,14 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::queues;
-use crate::queue::{Admin, RedisSettings};
-use crate::settings::{Env, Reader};
+use super::{connect, queues};
 
 /// Moves the delayed and parked jobs of all queues of the settings back into them.
 pub(crate) async fn promote_delayed(stop: CancellationToken) -> anyhow::Result<()> {
-    let env = Env::from_process();
-    let mut reader = Reader::new(&env);
-    let server = RedisSettings::load(&mut reader);
-    let queues = queues(&mut reader);
-    reader.finish()?;
-    let admin = Admin::new(&server);
-    for queue in queues {
-        let Some(promoted) = stop.run_until_cancelled(admin.promote_all(&queue)).await else {
+    let connected = connect(queues)?;
+    for queue in connected.settings {
+        let promoting = connected.admin.promote_all(&queue);
+        let Some(promoted) = stop.run_until_cancelled(promoting).await else {
             return Ok(());
         };
         let (delayed, parked) = promoted?;

@@ -34,6 +34,6 @@ pub use self::metadata::MetadataStore;
 pub use self::reclaim::{Reclaimed, Requeued};
 pub(crate) use self::server_info::ServerInfo;
 pub use self::settings::{Login, QueueSettings, RedisSettings, Tls};
-pub(crate) use self::settings::{QueueName, lease as lease_time};
+pub(crate) use self::settings::{QueueName, WorkQueue, lease as lease_time};
 pub use self::stats::QueueStats;
 pub use crate::wire::{JobKey, RawFields};

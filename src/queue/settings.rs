@@ -7,16 +7,68 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::settings::Reader;
+use crate::settings::{List, Loader, Parsed, Seconds, Secret, Switch};
 
 /// The most jobs that one process works at the same time.
 pub(super) const MOST_SLOTS: usize = 64;
-const DEFAULT_LEASE: Duration = Duration::from_secs(30);
+const DEFAULT_LEASE: Seconds = Seconds::new(30);
 const LONGEST_BEAT: Duration = Duration::from_secs(5);
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 
 /// What the Python consumer calls itself where `HOSTNAME` is missing (sic).
 const UNNAMED: &str = "host-unkonwn";
+
+crate::settings! {
+    /// The work queue.
+    pub(crate) struct WorkQueue {
+        /// Base name of the work queue; turned into lower case.
+        queue: Parsed<QueueName> = Parsed(QueueName("predict".to_owned()))
+    }
+}
+
+crate::settings! {
+    /// How this process reads the queue.
+    struct ConsumerVariables {
+        /// Name of this consumer, which must be unique. Kubernetes sets it to the pod's name.
+        hostname: String = UNNAMED.to_owned(),
+        /// Longest wait inside Redis for a job, in seconds; at most 1 is used.
+        empty_queue_timeout: Seconds = Seconds::new(5),
+        /// Jobs processed at the same time, from 1 to 64.
+        concurrency: usize = cores().min(4) => "number of cores, at most 4",
+    }
+}
+
+crate::settings! {
+    /// Leases on jobs.
+    struct LeaseVariables {
+        /// Time without a heartbeat after which other consumers take over a job, in seconds; at least 1.
+        lease_time: Seconds = DEFAULT_LEASE,
+    }
+}
+
+crate::settings! {
+    /// Where Redis is, and how to speak to it.
+    struct RedisVariables {
+        /// Host of Redis, or the hosts of its Sentinels: `a,b` or `a:26379,b:26380`.
+        redis_host: List = List(vec!["redis-master".to_owned()]),
+        /// Port of Redis, and of Sentinels that do not have a port of their own.
+        redis_port: u16 = 6379,
+        /// Name of the master to use if a Sentinel monitors several.
+        redis_sentinel_master: String = "mymaster".to_owned(),
+        /// ACL user of Redis; without it, the default user.
+        redis_username: Option<String> = None,
+        /// Password of that user.
+        redis_password: Option<Secret> = None,
+        /// Number of the database.
+        redis_db: u32 = 0,
+        /// Use TLS for Redis and its Sentinels.
+        redis_tls: Switch = Switch(false),
+        /// File with the certificate authority (PEM) of Redis; without it, those of the system.
+        redis_ca_file: Option<String> = None,
+        /// Longest delay between attempts to reach Redis, in seconds.
+        redis_timeout: Seconds = Seconds::new(3),
+    }
+}
 
 /// How and as whom this process reads the queue.
 #[derive(Clone, Debug)]
@@ -69,37 +121,19 @@ pub struct Tls {
 }
 
 impl QueueSettings {
-    /// Reads `QUEUE`, `HOSTNAME`, `REDIS_HOST` and the like.
-    pub fn load(reader: &mut Reader<'_>) -> Self {
-        let QueueName(queue) = reader.parsed(
-            "QUEUE",
-            QueueName("predict".to_owned()),
-            "base name of the work queue",
-        );
-        let consumer = reader.text(
-            "HOSTNAME",
-            UNNAMED,
-            "name of this consumer, the pod's; must be unique",
-        );
-        if let Err(message) = check_name(&consumer) {
-            reader.problem("HOSTNAME", message);
-        }
-        if consumer == UNNAMED {
-            reader.warn(
-                "HOSTNAME is not set: two consumers without a name take each other's jobs for their own leftovers",
-            );
-        }
+    /// Loads `QUEUE`, `HOSTNAME`, `REDIS_HOST` and the like. The suffix is what the kind of consumer adds to the name of
+    /// the queue.
+    pub fn load(loader: &mut Loader<'_>, suffix: &str) -> Self {
+        let queue = WorkQueue::load(loader);
+        let variables: ConsumerVariables = loader.load();
+        variables.check(loader);
         Self {
-            queue,
-            consumer,
-            server: RedisSettings::load(reader),
-            idle_wait: reader.seconds(
-                "EMPTY_QUEUE_TIMEOUT",
-                5.0,
-                "longest wait inside Redis for a job, seconds (1 at most)",
-            ),
-            slots: slots(reader),
-            lease: lease(reader),
+            queue: format!("{queue}{suffix}"),
+            consumer: variables.hostname,
+            server: RedisSettings::load(loader),
+            idle_wait: variables.empty_queue_timeout.0,
+            slots: variables.concurrency,
+            lease: lease(loader),
         }
     }
 
@@ -112,7 +146,7 @@ impl QueueSettings {
             server,
             idle_wait: Duration::from_secs(1),
             slots: 1,
-            lease: DEFAULT_LEASE,
+            lease: DEFAULT_LEASE.0,
         }
     }
 
@@ -123,29 +157,19 @@ impl QueueSettings {
 }
 
 impl RedisSettings {
-    /// Reads `REDIS_HOST`, `REDIS_PASSWORD` and the like.
-    pub fn load(reader: &mut Reader<'_>) -> Self {
+    /// Loads `REDIS_HOST`, `REDIS_PASSWORD` and the like.
+    pub fn load(loader: &mut Loader<'_>) -> Self {
+        let variables: RedisVariables = loader.load();
         Self {
-            addresses: addresses(reader),
-            sentinel_set: reader.text(
-                "REDIS_SENTINEL_MASTER",
-                "mymaster",
-                "set of servers, where a Sentinel monitors several",
-            ),
+            addresses: variables.addresses(loader),
+            tls: variables.tls(loader),
+            sentinel_set: variables.redis_sentinel_master,
             login: Login {
-                username: reader.optional(
-                    "REDIS_USERNAME",
-                    "user of Redis' access list; else the default one",
-                ),
-                password: reader.secret("REDIS_PASSWORD", "password of that user"),
-                database: reader.parsed("REDIS_DB", 0, "number of the database"),
+                username: variables.redis_username,
+                password: variables.redis_password.map(|Secret(password)| password),
+                database: variables.redis_db,
             },
-            tls: tls(reader),
-            reconnect_pause: reader.seconds(
-                "REDIS_TIMEOUT",
-                3.0,
-                "longest pause between attempts to reach Redis, seconds",
-            ),
+            reconnect_pause: variables.redis_timeout.0,
         }
     }
 
@@ -161,96 +185,97 @@ impl RedisSettings {
     }
 }
 
-/// One address, or several Sentinels separated by commas; each may have a port of its own.
-fn addresses(reader: &mut Reader<'_>) -> Vec<(String, u16)> {
-    let hosts = reader.text(
-        "REDIS_HOST",
-        "redis-master",
-        "host of Redis, or of Sentinels: a,b or a:26379,b:26380",
-    );
-    let port = reader.parsed(
-        "REDIS_PORT",
-        6379,
-        "port of Redis or of Sentinels without one of their own",
-    );
-    let mut addresses = Vec::new();
-    for host in hosts
-        .split(',')
-        .map(str::trim)
-        .filter(|host| !host.is_empty())
-    {
-        // More than one colon is an IPv6 address without a port, unless it is in brackets.
-        let parts = host
-            .rsplit_once(':')
-            .filter(|(name, _)| !name.contains(':') || name.ends_with(']'));
-        let bare = |name: &str| {
-            name.trim_start_matches('[')
-                .trim_end_matches(']')
-                .to_owned()
+impl WorkQueue {
+    /// Loads `QUEUE`, the name of the work queue.
+    pub(crate) fn load(loader: &mut Loader<'_>) -> String {
+        let Parsed(QueueName(name)) = loader.load::<Self>().queue;
+        name
+    }
+}
+
+impl ConsumerVariables {
+    fn check(&self, loader: &mut Loader<'_>) {
+        if let Err(why) = check_name(&self.hostname) {
+            loader.refuse("HOSTNAME", &self.hostname, why);
+        }
+        if self.hostname == UNNAMED {
+            loader.warn(
+                "HOSTNAME is not set: two consumers without a name take each other's jobs for their own leftovers",
+            );
+        }
+        if !(1..=MOST_SLOTS).contains(&self.concurrency) {
+            let expected = format!("expected a whole number from 1 to {MOST_SLOTS}");
+            loader.refuse("CONCURRENCY", self.concurrency, expected);
+        }
+    }
+}
+
+impl RedisVariables {
+    /// One address, or several Sentinels; each may have a port of its own.
+    fn addresses(&self, loader: &mut Loader<'_>) -> Vec<(String, u16)> {
+        let mut addresses = Vec::new();
+        for host in &self.redis_host.0 {
+            match address(host, self.redis_port) {
+                Some(address) => addresses.push(address),
+                None => loader.refuse("REDIS_HOST", host, "expected host or host:port"),
+            }
+        }
+        if self.redis_host.0.is_empty() {
+            loader.problem("REDIS_HOST", "names no host: expected host or host:port");
+        }
+        addresses
+    }
+
+    fn tls(&self, loader: &mut Loader<'_>) -> Option<Tls> {
+        if !self.redis_tls.0 {
+            return None;
+        }
+        let Some(path) = &self.redis_ca_file else {
+            return Some(Tls::default());
         };
-        match parts.map(|(name, port)| (name, port.parse::<u16>())) {
-            None => addresses.push((bare(host), port)),
-            Some((name, Ok(port))) => addresses.push((bare(name), port)),
-            Some((_, Err(_))) => {
-                reader.problem(
-                    "REDIS_HOST",
-                    format!("`{host}` cannot be used: expected host or host:port"),
-                );
+        match std::fs::read(path) {
+            Ok(pem) => Some(Tls {
+                authority: Some(pem),
+            }),
+            Err(error) => {
+                loader.problem("REDIS_CA_FILE", format!("`{path}` cannot be read: {error}"));
+                None
             }
         }
     }
-    if addresses.is_empty() {
-        addresses.push((hosts, port));
-    }
-    addresses
 }
 
-/// Reads `LEASE_TIME`.
-pub(crate) fn lease(reader: &mut Reader<'_>) -> Duration {
-    let default = DEFAULT_LEASE.as_secs_f64();
-    let lease = reader.seconds(
-        "LEASE_TIME",
-        default,
-        "time after which a silent consumer's jobs go to others, seconds",
-    );
-    if lease < SHORTEST_LEASE {
-        reader.problem(
-            "LEASE_TIME",
-            format!("`{}` is too short: expected 1 or more", lease.as_secs_f64()),
-        );
-    }
-    lease
-}
-
-fn tls(reader: &mut Reader<'_>) -> Option<Tls> {
-    let wanted = reader.flag(
-        "REDIS_TLS",
-        false,
-        "encrypt the way to Redis and its Sentinels",
-    );
-    let file = reader.optional(
-        "REDIS_CA_FILE",
-        "certificate authority of Redis (PEM); else the system's",
-    );
-    if !wanted {
-        return None;
-    }
-    let Some(path) = file else {
-        return Some(Tls::default());
+/// The parts of `host` or `host:port`; nothing if the port is not one.
+fn address(text: &str, default_port: u16) -> Option<(String, u16)> {
+    // More than one colon is an IPv6 address without a port, unless it is in brackets.
+    let parts = text
+        .rsplit_once(':')
+        .filter(|(name, _)| !name.contains(':') || name.ends_with(']'));
+    let (name, port) = match parts {
+        Some((name, port)) => (name, port.parse().ok()?),
+        None => (text, default_port),
     };
-    match std::fs::read(&path) {
-        Ok(pem) => Some(Tls {
-            authority: Some(pem),
-        }),
-        Err(error) => {
-            reader.problem("REDIS_CA_FILE", format!("`{path}` cannot be read: {error}"));
-            None
-        }
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    Some((name.to_owned(), port))
+}
+
+/// Loads `LEASE_TIME`.
+pub(crate) fn lease(loader: &mut Loader<'_>) -> Duration {
+    let LeaseVariables { lease_time } = loader.load();
+    if lease_time.0 < SHORTEST_LEASE {
+        let seconds = lease_time.0.as_secs_f64();
+        loader.refuse("LEASE_TIME", seconds, "expected 1 second or more");
     }
+    lease_time.0
+}
+
+/// Cores of this machine, or those that the container may use.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 /// The name of a queue, in lower case whatever was written.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct QueueName(pub(crate) String);
 
 impl FromStr for QueueName {
@@ -260,7 +285,7 @@ impl FromStr for QueueName {
         check_name(text)?;
         let name = text.to_lowercase();
         if name.contains("processing-") {
-            Err("it must not contain `processing-`".to_owned())
+            Err("the name must not contain `processing-`".to_owned())
         } else {
             Ok(Self(name))
         }
@@ -276,22 +301,10 @@ impl Display for QueueName {
 /// Readers of the processing lists split their names at colons.
 fn check_name(name: &str) -> Result<(), String> {
     if name.contains(':') {
-        Err(format!("`{name}` contains a `:`"))
+        Err("the name must not contain `:`".to_owned())
     } else {
         Ok(())
     }
-}
-
-fn slots(reader: &mut Reader<'_>) -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let slots = reader.parsed("CONCURRENCY", cores.min(4), "jobs worked at the same time");
-    if !(1..=MOST_SLOTS).contains(&slots) {
-        reader.problem(
-            "CONCURRENCY",
-            format!("`{slots}` cannot be used: expected 1 to {MOST_SLOTS}"),
-        );
-    }
-    slots
 }
 
 #[cfg(test)]
@@ -303,11 +316,11 @@ mod tests {
         let env: Env = [("REDIS_HOST", hosts), ("REDIS_PORT", "26379")]
             .into_iter()
             .collect();
-        let mut reader = Reader::new(&env);
-        let addresses = addresses(&mut reader);
-        reader
+        let mut loader = Loader::new(&env);
+        let server = RedisSettings::load(&mut loader);
+        loader
             .finish()
-            .map(|_| addresses)
+            .map(|_| server.addresses)
             .map_err(|problems| problems.to_string())
     }
 

@@ -273,7 +273,7 @@ mod tests {
 
     use super::*;
     use crate::serving::{Input, Model, ModelServer};
-    use crate::settings::{Env, Reader};
+    use crate::settings::{Env, Loader};
 
     #[tokio::test]
     async fn a_dead_server_is_passed_over_without_a_pause_while_another_lives() {
@@ -296,7 +296,7 @@ mod tests {
         ]
         .into_iter()
         .collect();
-        let client = Client::new(ServingSettings::load(&mut Reader::new(&env)), None);
+        let client = Client::new(ServingSettings::load(&mut Loader::new(&env)), None);
         let dead = SocketAddr::from(([127, 0, 0, 1], 1));
         for _ in 0..3 {
             client

@@ -7,7 +7,43 @@ use std::time::Duration;
 use tonic::transport::{Certificate, ClientTlsConfig};
 
 use super::endpoint::Target;
-use crate::settings::Reader;
+use crate::settings::{Loader, Seconds, Switch};
+
+crate::settings! {
+    /// Where the model server is, and how patient the client is with it.
+    struct ServingVariables {
+        /// Name or address of the model server; all addresses behind a name are used.
+        tf_host: String = "tf-serving".to_owned(),
+        /// gRPC port of the model server.
+        tf_port: u16 = 8500,
+        /// Use TLS for the model server.
+        tf_tls: Switch = Switch(false),
+        /// File with the certificate authority (PEM) of the model server; without it, those of the system.
+        tf_ca_file: Option<String> = None,
+        /// Compress requests to the model server with gzip.
+        tf_gzip: Switch = Switch(false),
+        /// Timeout for one attempt to run a model, in seconds.
+        grpc_timeout: Seconds = Seconds::new(30),
+        /// Average delay between attempts, in seconds, with a jitter of 50 %.
+        grpc_backoff: Seconds = Seconds::new(3),
+        /// Retries after a timeout or an overloaded server; 0 or less means no limit.
+        max_retry: i64 = 5,
+        /// How long to wait for a model server that cannot be reached, in seconds; 0 means no limit.
+        tf_unavailable_timeout: Seconds = Seconds::new(1800),
+        /// How long model metadata are cached, in seconds.
+        metadata_expire_time: Seconds = Seconds::new(30),
+        /// Requests to the model server that may be in flight at once.
+        tf_max_in_flight: NonZeroUsize = MAX_IN_FLIGHT,
+        /// Tiles per request for a model of `TF_MIN_MODEL_SIZE`; larger models get fewer.
+        tf_max_batch_size: NonZeroUsize = MAX_BATCH_SIZE,
+        /// Side of the model that `TF_MAX_BATCH_SIZE` is meant for, in pixels.
+        tf_min_model_size: NonZeroUsize = MIN_MODEL_SIZE,
+        /// Input that takes the image, for models with several inputs.
+        tf_tensor_name: Option<String> = None,
+        /// Has no effect: the model server says which types its inputs have.
+        tf_tensor_dtype: Option<String> = None,
+    }
+}
 
 /// Settings of the model server's client.
 #[derive(Clone, Debug)]
@@ -49,52 +85,29 @@ const MAX_BATCH_SIZE: NonZeroUsize = NonZeroUsize::new(64).expect("it is not zer
 const MIN_MODEL_SIZE: NonZeroUsize = NonZeroUsize::new(128).expect("it is not zero");
 
 impl ServingSettings {
-    /// Reads the settings; mistakes are left with the reader.
-    pub fn load(reader: &mut Reader<'_>) -> Self {
-        let host = reader.text("TF_HOST", "tf-serving", "model server: name or address");
-        let tls = load_tls(reader, &host);
-        warn_of_ignored(reader);
+    /// Loads `TF_HOST`, `GRPC_TIMEOUT` and the like; mistakes are left with the loader.
+    pub fn load(loader: &mut Loader<'_>) -> Self {
+        let variables: ServingVariables = loader.load();
+        variables.check(loader);
         let settings = Self {
-            port: reader.parsed("TF_PORT", 8500, "model server: gRPC port"),
-            tls,
-            compression: reader
-                .flag("TF_GZIP", false, "compress requests to the model server")
+            tls: variables.tls(loader),
+            host: variables.tf_host,
+            port: variables.tf_port,
+            compression: variables
+                .tf_gzip
+                .0
                 .then_some(tonic::codec::CompressionEncoding::Gzip),
-            deadline: load_deadline(reader),
-            backoff: reader.seconds(
-                "GRPC_BACKOFF",
-                3.0,
-                "seconds between attempts, give or take half",
-            ),
-            max_retries: load_max_retries(reader),
-            patience: load_patience(reader),
-            metadata_ttl: reader.seconds(
-                "METADATA_EXPIRE_TIME",
-                30.0,
-                "seconds that model metadata are kept",
-            ),
-            max_in_flight: reader.parsed(
-                "TF_MAX_IN_FLIGHT",
-                MAX_IN_FLIGHT,
-                "requests to the model server at once",
-            ),
-            max_batch_size: reader.parsed(
-                "TF_MAX_BATCH_SIZE",
-                MAX_BATCH_SIZE,
-                "tiles of the smallest model a request",
-            ),
-            min_model_size: reader.parsed(
-                "TF_MIN_MODEL_SIZE",
-                MIN_MODEL_SIZE,
-                "side of the smallest model in pixels",
-            ),
-            tensor_name: reader.optional(
-                "TF_TENSOR_NAME",
-                "input that takes the image, for models that have several",
-            ),
-            host,
+            deadline: variables.grpc_timeout.0,
+            backoff: variables.grpc_backoff.0,
+            max_retries: max_retries(variables.max_retry),
+            patience: variables.tf_unavailable_timeout.limit(),
+            metadata_ttl: variables.metadata_expire_time.0,
+            max_in_flight: variables.tf_max_in_flight,
+            max_batch_size: variables.tf_max_batch_size,
+            min_model_size: variables.tf_min_model_size,
+            tensor_name: variables.tf_tensor_name,
         };
-        settings.check(reader);
+        settings.check(loader);
         settings
     }
 
@@ -108,80 +121,50 @@ impl ServingSettings {
     }
 
     /// Finds out now what would otherwise fail at the first connection.
-    fn check(&self, reader: &mut Reader<'_>) {
+    fn check(&self, loader: &mut Loader<'_>) {
         let target = self.target();
         let local = SocketAddr::from(([127, 0, 0, 1], self.port));
         if let Err(error) = target.origin() {
-            reader.problem(
-                "TF_HOST",
-                format!("`{}` cannot be used: {error}", self.host),
-            );
+            loader.refuse("TF_HOST", &self.host, error);
         } else if let Err(error) = target.endpoint(local, self.deadline) {
-            reader.problem("TF_CA_FILE", format!("cannot be used: {error}"));
+            loader.problem("TF_CA_FILE", format!("cannot be used: {error}"));
         }
     }
 }
 
-fn load_deadline(reader: &mut Reader<'_>) -> Duration {
-    let deadline = reader.seconds(
-        "GRPC_TIMEOUT",
-        30.0,
-        "seconds for one attempt to run a model",
-    );
-    if deadline.is_zero() {
-        reader.problem("GRPC_TIMEOUT", "no model runs in no time");
+impl ServingVariables {
+    fn check(&self, loader: &mut Loader<'_>) {
+        if self.grpc_timeout.0.is_zero() {
+            loader.refuse("GRPC_TIMEOUT", 0, "expected more than 0 seconds");
+        }
+        // Until 0.4 this was the type of the only input of every model; since then the model says so itself.
+        if self.tf_tensor_dtype.is_some() {
+            loader
+                .warn("TF_TENSOR_DTYPE has no effect: types of inputs come from the model server");
+        }
     }
-    deadline
+
+    fn tls(&self, loader: &mut Loader<'_>) -> Option<ClientTlsConfig> {
+        if !self.tf_tls.0 {
+            return None;
+        }
+        let tls = ClientTlsConfig::new().domain_name(&self.tf_host);
+        let Some(path) = &self.tf_ca_file else {
+            return Some(tls.with_native_roots());
+        };
+        match std::fs::read(path) {
+            Ok(pem) => Some(tls.ca_certificate(Certificate::from_pem(pem))),
+            Err(error) => {
+                loader.problem("TF_CA_FILE", format!("`{path}` cannot be read: {error}"));
+                None
+            }
+        }
+    }
 }
 
-fn load_max_retries(reader: &mut Reader<'_>) -> Option<u32> {
-    let retries: i64 = reader.parsed(
-        "MAX_RETRY",
-        5,
-        "retries when late or overloaded, 0 or less is no limit",
-    );
+/// Retries, where 0 or less means no limit.
+fn max_retries(retries: i64) -> Option<u32> {
     (retries > 0).then(|| u32::try_from(retries).unwrap_or(u32::MAX))
-}
-
-fn load_patience(reader: &mut Reader<'_>) -> Option<Duration> {
-    let doc = "seconds to wait for a model server that is not there, 0 is no limit";
-    let patience = reader.seconds("TF_UNAVAILABLE_TIMEOUT", 1800.0, doc);
-    (!patience.is_zero()).then_some(patience)
-}
-
-fn load_tls(reader: &mut Reader<'_>, host: &str) -> Option<ClientTlsConfig> {
-    let wanted = reader.flag("TF_TLS", false, "encrypt the way to the model server");
-    let ca_file = reader.optional(
-        "TF_CA_FILE",
-        "certificate authority of the model server (PEM); else the system's",
-    );
-    if !wanted {
-        return None;
-    }
-    let tls = ClientTlsConfig::new().domain_name(host);
-    let Some(path) = ca_file else {
-        return Some(tls.with_native_roots());
-    };
-    match std::fs::read(&path) {
-        Ok(pem) => Some(tls.ca_certificate(Certificate::from_pem(pem))),
-        Err(error) => {
-            reader.problem("TF_CA_FILE", format!("`{path}` cannot be read: {error}"));
-            None
-        }
-    }
-}
-
-/// Until 0.4 this was the type of the only input of every model; since then the model says so itself.
-fn warn_of_ignored(reader: &mut Reader<'_>) {
-    if reader
-        .optional(
-            "TF_TENSOR_DTYPE",
-            "without effect: the model server says so itself",
-        )
-        .is_some()
-    {
-        reader.warn("TF_TENSOR_DTYPE has no effect: types of inputs come from the model server");
-    }
 }
 
 #[cfg(test)]
@@ -191,9 +174,9 @@ mod tests {
 
     fn load(pairs: &[(&str, &str)]) -> Result<(ServingSettings, Vec<String>), Problems> {
         let env: Env = pairs.iter().copied().collect();
-        let mut reader = Reader::new(&env);
-        let settings = ServingSettings::load(&mut reader);
-        reader.finish().map(|(_, warnings)| (settings, warnings))
+        let mut loader = Loader::new(&env);
+        let settings = ServingSettings::load(&mut loader);
+        loader.finish().map(|loaded| (settings, loaded.warnings))
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! The variables of both profiles are understood; which of them names the bucket is decided here and nowhere else.
 //! Credentials are handed to the object store from this snapshot, so that nothing else reads the environment.
 
+use std::fmt::{self, Display};
+use std::str::FromStr;
 use std::time::Duration;
 
 use object_store::aws::AmazonS3ConfigKey;
@@ -10,14 +12,11 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::provider::{AzureSettings, Bucket};
-use crate::settings::{Entry, Env, Origin, Reader};
+use crate::settings::{Bytes, Loader, Parsed, Seconds, Secret, is_placeholder};
 
 /// Every variable that can name the bucket, for the message when none does.
 const BUCKET_VARIABLES: &str =
     "STORAGE_BUCKET, CLOUD_PROVIDER, AWS_S3_BUCKET, GKE_BUCKET, GCLOUD_STORAGE_BUCKET";
-
-const BUCKET_DOC: &str =
-    "bucket of inputs and results: s3://name, gs://name, az://name or file:///folder";
 
 /// The access lists that S3 or Google predefine, as the wire spells them.
 const PREDEFINED_ACLS: [&str; 6] = [
@@ -29,32 +28,85 @@ const PREDEFINED_ACLS: [&str; 6] = [
     "project-private",
 ];
 
-/// The places in which AWS clients look for credentials besides static keys.
-const AWS_CHAIN: [(&str, AmazonS3ConfigKey); 8] = [
-    (
-        "AWS_WEB_IDENTITY_TOKEN_FILE",
-        AmazonS3ConfigKey::WebIdentityTokenFile,
-    ),
-    ("AWS_ROLE_ARN", AmazonS3ConfigKey::RoleArn),
-    ("AWS_ROLE_SESSION_NAME", AmazonS3ConfigKey::RoleSessionName),
-    ("AWS_ENDPOINT_URL_STS", AmazonS3ConfigKey::StsEndpoint),
-    (
-        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-        AmazonS3ConfigKey::ContainerCredentialsRelativeUri,
-    ),
-    (
-        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-        AmazonS3ConfigKey::ContainerCredentialsFullUri,
-    ),
-    (
-        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
-        AmazonS3ConfigKey::ContainerAuthorizationTokenFile,
-    ),
-    (
-        "AWS_EC2_METADATA_SERVICE_ENDPOINT",
-        AmazonS3ConfigKey::MetadataEndpoint,
-    ),
-];
+crate::settings! {
+    /// The bucket.
+    struct BucketVariables {
+        /// Bucket of inputs and results: `s3://name`, `gs://name`, `az://name` or `file:///folder`.
+        storage_bucket: Option<String> = None => "must be set",
+        /// Cloud of the bucket if `STORAGE_BUCKET` is not set: `aws`, or one of `gke`, `gcp` and `google`.
+        cloud_provider: Option<String> = None,
+        /// Name of the S3 bucket if `STORAGE_BUCKET` is not set.
+        aws_s3_bucket: Option<String> = None,
+        /// Name of the Google Cloud Storage bucket if `STORAGE_BUCKET` is not set.
+        gke_bucket: Option<String> = None,
+        /// Counts if `GKE_BUCKET` is not set.
+        gcloud_storage_bucket: Option<String> = None,
+    }
+}
+
+crate::settings! {
+    /// Downloads and uploads.
+    struct TransferVariables {
+        /// What public URLs of results have before `/<key>`.
+        storage_public_url: Option<Parsed<WebAddress>> = None => "the address of the bucket itself",
+        /// How long a failing transfer is retried, in seconds; 0 means no limit.
+        storage_retry_timeout: Seconds = Seconds::new(600),
+        /// Longest delay between two attempts of a transfer, in seconds.
+        storage_max_backoff: Seconds = Seconds::new(60),
+        /// How long the server may be silent before an attempt counts as failed, in seconds; more than 0.
+        storage_stall_timeout: Seconds = Seconds::new(60),
+        /// Predefined ACL of uploads, such as `publicRead`; `none` for buckets with uniform access.
+        storage_acl: Option<String> = None => "`publicRead` on Google, else `none`",
+        /// Largest input that is accepted, in bytes.
+        max_download_bytes: Bytes = Bytes(2 << 30),
+    }
+}
+
+crate::settings! {
+    /// Access to S3.
+    struct AwsVariables {
+        /// Region of the bucket.
+        aws_region: Option<String> = None => "that of `AWS_DEFAULT_REGION`",
+        /// Counts if `AWS_REGION` is not set.
+        aws_default_region: String = "us-east-1".to_owned(),
+        /// Address of an S3-compatible server.
+        aws_endpoint_url_s3: Option<Parsed<WebAddress>> = None,
+        /// Counts if `AWS_ENDPOINT_URL_S3` is not set.
+        aws_endpoint_url: Option<Parsed<WebAddress>> = None,
+        /// ID of a static key; without it, the role of the pod or the machine is used.
+        aws_access_key_id: Option<Secret> = None,
+        /// Secret of the static key.
+        aws_secret_access_key: Option<Secret> = None,
+        /// Session token, for temporary static keys.
+        aws_session_token: Option<Secret> = None,
+        /// Role of the pod: file with its token. EKS sets it.
+        aws_web_identity_token_file: Option<String> = None,
+        /// Role of the pod: its name (ARN). EKS sets it.
+        aws_role_arn: Option<String> = None,
+        /// Role of the pod: name of the session.
+        aws_role_session_name: Option<String> = None,
+        /// Role of the pod: address of the Security Token Service.
+        aws_endpoint_url_sts: Option<String> = None,
+        /// Role of an ECS task: path of its credentials. ECS sets it.
+        aws_container_credentials_relative_uri: Option<String> = None,
+        /// Role of a container: address of its credentials. EKS Pod Identity sets it.
+        aws_container_credentials_full_uri: Option<String> = None,
+        /// Role of a container: file with the token for that address. EKS Pod Identity sets it.
+        aws_container_authorization_token_file: Option<String> = None,
+        /// Role of a machine: address of the instance metadata service.
+        aws_ec2_metadata_service_endpoint: Option<String> = None,
+    }
+}
+
+crate::settings! {
+    /// Access to Google Cloud Storage.
+    struct GoogleVariables {
+        /// File with credentials; without it, those of gcloud or of the metadata server are used.
+        google_application_credentials: Option<String> = None,
+        /// Address of a Google Cloud Storage emulator.
+        storage_emulator_host: Option<Parsed<WebAddress>> = None,
+    }
+}
 
 /// Everything the operator can say about storage.
 #[derive(Clone, Debug)]
@@ -103,97 +155,112 @@ pub(super) struct GoogleSettings {
 }
 
 impl StorageSettings {
-    /// Reads the storage variables; what is wrong with them is left with the reader.
-    pub fn load(reader: &mut Reader<'_>) -> Self {
-        let bucket = load_bucket(reader);
-        let retry_limit = reader.seconds(
-            "STORAGE_RETRY_TIMEOUT",
-            600.0,
-            "seconds after which a transfer is given up; 0 is never",
-        );
+    /// Loads the storage variables; what is wrong with them is left with the loader.
+    pub fn load(loader: &mut Loader<'_>) -> Self {
+        let bucket = loader.load::<BucketVariables>().check(loader);
+        let transfer: TransferVariables = loader.load();
         Self {
-            public_url: web_address(
-                reader,
-                "STORAGE_PUBLIC_URL",
-                "what public URLs have before /<key>",
-            ),
-            max_backoff: reader.seconds(
-                "STORAGE_MAX_BACKOFF",
-                60.0,
-                "longest pause between two attempts, in seconds",
-            ),
-            retry_limit: (!retry_limit.is_zero()).then_some(retry_limit),
-            stall_timeout: load_stall_timeout(reader),
-            acl: load_acl(reader, &bucket),
-            max_download_bytes: reader.bytes(
-                "MAX_DOWNLOAD_BYTES",
-                2 << 30,
-                "largest input that is accepted, in bytes",
-            ),
-            aws: AwsSettings::load(reader),
-            google: GoogleSettings::load(reader),
-            azure: load_azure(reader, &bucket),
+            acl: transfer.acl(loader, &bucket),
+            stall_timeout: transfer.stall_timeout(loader),
+            public_url: transfer.storage_public_url.map(address_of),
+            max_backoff: transfer.storage_max_backoff.0,
+            retry_limit: transfer.storage_retry_timeout.limit(),
+            max_download_bytes: transfer.max_download_bytes.0,
+            aws: loader.load::<AwsVariables>().check(loader),
+            google: GoogleSettings::load(loader),
+            azure: AzureSettings::load(loader, &bucket),
             bucket,
         }
     }
 }
 
-impl AwsSettings {
-    fn load(reader: &mut Reader<'_>) -> Self {
-        let chain = AWS_CHAIN
-            .iter()
-            .filter_map(|(name, key)| Some((*key, reader.env().get(name)?.to_owned())))
-            .collect();
-        let special = web_address(
-            reader,
-            "AWS_ENDPOINT_URL_S3",
-            "address of an S3-compatible server",
-        );
-        let general = web_address(
-            reader,
-            "AWS_ENDPOINT_URL",
-            "address of an S3-compatible server",
-        );
+impl GoogleSettings {
+    fn load(loader: &mut Loader<'_>) -> Self {
+        let variables: GoogleVariables = loader.load();
         Self {
-            region: reader.first_of(
-                &["AWS_REGION", "AWS_DEFAULT_REGION"],
-                "us-east-1".to_owned(),
-                "region of the bucket",
-            ),
-            keys: AwsKeys::load(reader),
-            chain,
-            endpoint: special.or(general),
+            credentials: variables.google_application_credentials,
+            emulator: variables.storage_emulator_host.map(address_of),
         }
     }
 }
 
+impl AwsVariables {
+    fn check(self, loader: &mut Loader<'_>) -> AwsSettings {
+        if self.aws_region.is_none() {
+            loader.fall_back("AWS_REGION", "AWS_DEFAULT_REGION");
+        }
+        let chain = self.chain();
+        AwsSettings {
+            endpoint: self
+                .aws_endpoint_url_s3
+                .or(self.aws_endpoint_url)
+                .map(address_of),
+            region: self.aws_region.unwrap_or(self.aws_default_region),
+            keys: AwsKeys::check(
+                loader,
+                self.aws_access_key_id,
+                self.aws_secret_access_key,
+                self.aws_session_token,
+            ),
+            chain,
+        }
+    }
+
+    /// Where AWS clients look for credentials beside static keys.
+    fn chain(&self) -> Vec<(AmazonS3ConfigKey, String)> {
+        use AmazonS3ConfigKey as Key;
+        let places = [
+            (Key::WebIdentityTokenFile, &self.aws_web_identity_token_file),
+            (Key::RoleArn, &self.aws_role_arn),
+            (Key::RoleSessionName, &self.aws_role_session_name),
+            (Key::StsEndpoint, &self.aws_endpoint_url_sts),
+            (
+                Key::ContainerCredentialsRelativeUri,
+                &self.aws_container_credentials_relative_uri,
+            ),
+            (
+                Key::ContainerCredentialsFullUri,
+                &self.aws_container_credentials_full_uri,
+            ),
+            (
+                Key::ContainerAuthorizationTokenFile,
+                &self.aws_container_authorization_token_file,
+            ),
+            (
+                Key::MetadataEndpoint,
+                &self.aws_ec2_metadata_service_endpoint,
+            ),
+        ];
+        places
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value.clone()?)))
+            .collect()
+    }
+}
+
 impl AwsKeys {
-    fn load(reader: &mut Reader<'_>) -> Option<Self> {
-        let id = reader.secret(
-            "AWS_ACCESS_KEY_ID",
-            "static key; without it the pod's role is used",
-        );
-        let secret = reader.secret(
-            "AWS_SECRET_ACCESS_KEY",
-            "static key; without it the pod's role is used",
-        );
-        let session_token = reader.secret("AWS_SESSION_TOKEN", "belongs to temporary static keys");
+    fn check(
+        loader: &mut Loader<'_>,
+        id: Option<Secret>,
+        secret: Option<Secret>,
+        session_token: Option<Secret>,
+    ) -> Option<Self> {
         match (id, secret) {
-            (Some(id), Some(secret)) => Some(Self {
+            (Some(Secret(id)), Some(Secret(secret))) => Some(Self {
                 id,
                 secret,
-                session_token,
+                session_token: session_token.map(|Secret(token)| token),
             }),
             (None, None) => None,
             (Some(_), None) => {
-                reader.problem(
+                loader.problem(
                     "AWS_SECRET_ACCESS_KEY",
                     "is missing though AWS_ACCESS_KEY_ID is set",
                 );
                 None
             }
             (None, Some(_)) => {
-                reader.problem(
+                loader.problem(
                     "AWS_ACCESS_KEY_ID",
                     "is missing though AWS_SECRET_ACCESS_KEY is set",
                 );
@@ -203,142 +270,106 @@ impl AwsKeys {
     }
 }
 
-impl GoogleSettings {
-    fn load(reader: &mut Reader<'_>) -> Self {
-        let doc = "credentials file; without it gcloud's own or the metadata server";
-        Self {
-            credentials: reader.optional("GOOGLE_APPLICATION_CREDENTIALS", doc),
-            emulator: web_address(
-                reader,
-                "STORAGE_EMULATOR_HOST",
-                "address of a Google Cloud Storage emulator",
-            ),
-        }
-    }
-}
-
-fn load_azure(reader: &mut Reader<'_>, bucket: &Bucket) -> AzureSettings {
-    let azure = AzureSettings::load(reader);
-    if let Bucket::Azure(_) = bucket {
-        azure.check(reader);
-    }
-    azure
-}
-
-/// The bucket by the rule of precedence; a stand-in after a problem, which ends the start anyway.
-fn load_bucket(reader: &mut Reader<'_>) -> Bucket {
-    let env = reader.env();
-    let (name, bucket) = match env.get("STORAGE_BUCKET").filter(|text| is_usable(text)) {
-        Some(url) => {
-            let bucket = Bucket::parse(url);
-            if let Some(warning) = bucket
-                .as_ref()
-                .ok()
-                .and_then(|bucket| disagreement(env, bucket))
-            {
-                reader.warn(warning);
+impl BucketVariables {
+    /// The bucket by the rule of precedence; a stand-in after a problem, which ends the start anyway.
+    fn check(&self, loader: &mut Loader<'_>) -> Bucket {
+        let (name, bucket) = match self.storage_bucket.as_deref().filter(|url| is_usable(url)) {
+            Some(url) => {
+                let bucket = Bucket::parse(url);
+                let disagreement = bucket.as_ref().ok().and_then(|it| self.disagreement(it));
+                disagreement
+                    .into_iter()
+                    .for_each(|warning| loader.warn(warning));
+                ("STORAGE_BUCKET", bucket)
             }
-            ("STORAGE_BUCKET", bucket)
+            None => self.of_the_cloud(loader),
+        };
+        match bucket {
+            Ok(bucket) => {
+                loader.derive_from(name, "STORAGE_BUCKET", bucket.url());
+                bucket
+            }
+            Err(message) => {
+                loader.problem(name, message);
+                Bucket::S3("default-bucket".to_owned())
+            }
         }
-        None => pair(reader),
-    };
-    match bucket {
-        Ok(bucket) => {
-            let origin = Origin::Variable(name.to_owned());
-            reader.derived(Entry {
-                name: "STORAGE_BUCKET",
-                value: bucket.url(),
-                origin,
-                doc: BUCKET_DOC,
-            });
-            bucket
+    }
+
+    /// What the operator should know if `CLOUD_PROVIDER` and its bucket variable mean another place than `bucket`.
+    fn disagreement(&self, bucket: &Bucket) -> Option<String> {
+        let (name, other) = match self.cloud_provider.as_deref() {
+            Some(provider) => {
+                let cloud = Cloud::parse(provider)?;
+                let differs = !cloud.has(bucket);
+                cloud
+                    .bucket(self)
+                    .or_else(|| differs.then_some(("CLOUD_PROVIDER", provider)))?
+            }
+            None => Cloud::Google
+                .bucket(self)
+                .or_else(|| Cloud::Amazon.bucket(self))?,
+        };
+        let cloud = if name == "AWS_S3_BUCKET" {
+            Cloud::Amazon
+        } else {
+            Cloud::Google
+        };
+        let agrees = name != "CLOUD_PROVIDER" && cloud.at(other).as_ref() == Ok(bucket);
+        let shown = bucket.url();
+        (!agrees).then(|| format!("STORAGE_BUCKET={shown} is used, {name}={other} is ignored"))
+    }
+
+    /// The bucket that `CLOUD_PROVIDER` and the variables of the clouds name, and the variable at fault or in force.
+    fn of_the_cloud(&self, loader: &mut Loader<'_>) -> (&'static str, Result<Bucket, String>) {
+        let cloud = match self.cloud_provider.as_deref() {
+            Some(text) => match Cloud::parse(text) {
+                Some(cloud) => Some(cloud),
+                None => {
+                    let message =
+                        format!("`{text}` cannot be used: expected aws, gke, gcp or google");
+                    return ("CLOUD_PROVIDER", Err(message));
+                }
+            },
+            None => [Cloud::Google, Cloud::Amazon]
+                .into_iter()
+                .find(|cloud| cloud.bucket(self).is_some()),
+        };
+        let Some((cloud, (name, value))) =
+            cloud.and_then(|cloud| Some((cloud, cloud.bucket(self)?)))
+        else {
+            return (BUCKET_VARIABLES, Err(self.nothing_usable(cloud)));
+        };
+        if let Some(ignored) = &self.storage_bucket {
+            loader.warn(format!(
+                "STORAGE_BUCKET={ignored} is not a bucket URL, {name}={value} is used"
+            ));
         }
-        Err(message) => {
-            reader.problem(name, message);
-            Bucket::S3("default-bucket".to_owned())
+        (name, cloud.at(value))
+    }
+
+    fn nothing_usable(&self, cloud: Option<Cloud>) -> String {
+        let wanted = match cloud {
+            None => "set STORAGE_BUCKET to s3://name, gs://name, az://name or file:///folder",
+            Some(Cloud::Amazon) => {
+                "set AWS_S3_BUCKET (as CLOUD_PROVIDER is aws) or STORAGE_BUCKET=s3://name"
+            }
+            Some(Cloud::Google) => {
+                "set GKE_BUCKET (as CLOUD_PROVIDER is gke) or STORAGE_BUCKET=gs://name"
+            }
+        };
+        match &self.storage_bucket {
+            Some(text) => format!("no usable bucket (`{text}` is not a bucket URL): {wanted}"),
+            None => format!("no usable bucket: {wanted}"),
         }
     }
 }
 
-/// Whether a `STORAGE_BUCKET` has a scheme and a name that is no placeholder, such as the `s3://default-bucket` of old.
+/// Whether a `STORAGE_BUCKET` has a scheme and a name that is not a placeholder, such as the `s3://default-bucket` of old.
 fn is_usable(url: &str) -> bool {
-    let Some((_, name)) = url.split_once("://") else {
-        return false;
-    };
-    [("name", name)]
-        .into_iter()
-        .collect::<Env>()
-        .get("name")
-        .is_some()
-}
-
-/// What the operator should know if `CLOUD_PROVIDER` and its bucket variable mean another place than `bucket`.
-fn disagreement(env: &Env, bucket: &Bucket) -> Option<String> {
-    let (name, other) = match env.get("CLOUD_PROVIDER") {
-        Some(provider) => {
-            let cloud = Cloud::parse(provider)?;
-            let differs = !cloud.has(bucket);
-            cloud
-                .bucket(env)
-                .or_else(|| differs.then_some(("CLOUD_PROVIDER", provider)))?
-        }
-        None => Cloud::Google
-            .bucket(env)
-            .or_else(|| Cloud::Amazon.bucket(env))?,
-    };
-    let cloud = if name == "AWS_S3_BUCKET" {
-        Cloud::Amazon
-    } else {
-        Cloud::Google
-    };
-    let agrees = name != "CLOUD_PROVIDER" && cloud.at(other).as_ref() == Ok(bucket);
-    let shown = bucket.url();
-    (!agrees).then(|| format!("STORAGE_BUCKET={shown} is used, {name}={other} is ignored"))
-}
-
-/// The bucket that `CLOUD_PROVIDER` and the variables of the clouds name, and the variable at fault or in force.
-fn pair(reader: &mut Reader<'_>) -> (&'static str, Result<Bucket, String>) {
-    let env = reader.env();
-    let cloud = match env.get("CLOUD_PROVIDER") {
-        Some(text) => match Cloud::parse(text) {
-            Some(cloud) => Some(cloud),
-            None => {
-                return (
-                    "CLOUD_PROVIDER",
-                    Err(format!("`{text}` is none of aws, gke, gcp and google")),
-                );
-            }
-        },
-        None => [Cloud::Google, Cloud::Amazon]
-            .into_iter()
-            .find(|cloud| cloud.bucket(env).is_some()),
-    };
-    let Some((cloud, (name, value))) = cloud.and_then(|cloud| Some((cloud, cloud.bucket(env)?)))
-    else {
-        return (BUCKET_VARIABLES, Err(nothing_usable(env, cloud)));
-    };
-    if let Some(ignored) = env.get("STORAGE_BUCKET") {
-        reader.warn(format!(
-            "STORAGE_BUCKET={ignored} is no bucket URL, {name}={value} is used"
-        ));
-    }
-    (name, cloud.at(value))
-}
-
-fn nothing_usable(env: &Env, cloud: Option<Cloud>) -> String {
-    let wanted = match cloud {
-        None => "set STORAGE_BUCKET to s3://name, gs://name or file:///folder",
-        Some(Cloud::Amazon) => {
-            "set AWS_S3_BUCKET (as CLOUD_PROVIDER is aws) or STORAGE_BUCKET=s3://name"
-        }
-        Some(Cloud::Google) => {
-            "set GKE_BUCKET (as CLOUD_PROVIDER is gke) or STORAGE_BUCKET=gs://name"
-        }
-    };
-    match env.get("STORAGE_BUCKET") {
-        Some(text) => format!("no usable bucket (`{text}` is no bucket URL): {wanted}"),
-        None => format!("no usable bucket: {wanted}"),
-    }
+    url.split_once("://")
+        .map(|(_, name)| name.trim())
+        .is_some_and(|name| !name.is_empty() && !is_placeholder(name))
 }
 
 /// The value of `CLOUD_PROVIDER`.
@@ -358,12 +389,13 @@ impl Cloud {
     }
 
     /// The variable of this cloud that is set, and its value.
-    fn bucket(self, env: &Env) -> Option<(&'static str, &str)> {
-        let names: &[&'static str] = match self {
-            Self::Amazon => &["AWS_S3_BUCKET"],
-            Self::Google => &["GKE_BUCKET", "GCLOUD_STORAGE_BUCKET"],
+    fn bucket(self, variables: &BucketVariables) -> Option<(&'static str, &str)> {
+        let (name, value) = match (self, &variables.gke_bucket) {
+            (Self::Amazon, _) => ("AWS_S3_BUCKET", &variables.aws_s3_bucket),
+            (Self::Google, Some(_)) => ("GKE_BUCKET", &variables.gke_bucket),
+            (Self::Google, None) => ("GCLOUD_STORAGE_BUCKET", &variables.gcloud_storage_bucket),
         };
-        names.iter().find_map(|name| Some((*name, env.get(name)?)))
+        Some((name, value.as_deref()?))
     }
 
     fn has(self, bucket: &Bucket) -> bool {
@@ -381,58 +413,37 @@ impl Cloud {
     }
 }
 
-fn load_stall_timeout(reader: &mut Reader<'_>) -> Duration {
-    let name = "STORAGE_STALL_TIMEOUT";
-    let timeout = reader.seconds(
-        name,
-        60.0,
-        "silence of the server after which an attempt has failed, in seconds",
-    );
-    if timeout.is_zero() {
-        reader.problem(name, "must be above 0");
+impl TransferVariables {
+    fn stall_timeout(&self, loader: &mut Loader<'_>) -> Duration {
+        let Seconds(timeout) = self.storage_stall_timeout;
+        if timeout.is_zero() {
+            loader.refuse("STORAGE_STALL_TIMEOUT", 0, "expected more than 0 seconds");
+        }
+        timeout
     }
-    timeout
-}
 
-/// The access list of uploads: public on Google, where results would be unreadable otherwise, none on S3.
-fn load_acl(reader: &mut Reader<'_>, bucket: &Bucket) -> Option<String> {
-    let set = reader.env().get("STORAGE_ACL");
-    let default = if matches!(bucket, Bucket::Google(_)) {
-        "publicRead"
-    } else {
-        "none"
-    };
-    let acl = wire_spelling(set.unwrap_or(default));
-    let origin = set.map_or(Origin::Default, |_| {
-        Origin::Variable("STORAGE_ACL".to_owned())
-    });
-    let doc = "predefined access list of uploads, such as publicRead; none for buckets with uniform access";
-    reader.derived(Entry {
-        name: "STORAGE_ACL",
-        value: acl.clone(),
-        origin,
-        doc,
-    });
-    if acl == "none" {
-        return None;
+    /// The access list of uploads: public on Google, where results would be unreadable otherwise, none on S3.
+    fn acl(&self, loader: &mut Loader<'_>, bucket: &Bucket) -> Option<String> {
+        let default = match bucket {
+            Bucket::Google(_) => "publicRead",
+            _ => "none",
+        };
+        let acl = wire_spelling(self.storage_acl.as_deref().unwrap_or(default));
+        loader.derive("STORAGE_ACL", &acl);
+        if acl == "none" {
+            return None;
+        }
+        if let Bucket::Azure(_) = bucket {
+            let why = "has no effect on Azure, where a container is public or private as a whole; leave it out";
+            loader.problem("STORAGE_ACL", why);
+            return None;
+        }
+        if !PREDEFINED_ACLS.contains(&acl.as_str()) {
+            let expected = format!("expected none or one of {}", PREDEFINED_ACLS.join(", "));
+            loader.refuse("STORAGE_ACL", &acl, expected);
+        }
+        Some(acl)
     }
-    if let Bucket::Azure(_) = bucket {
-        reader.problem(
-            "STORAGE_ACL",
-            "has no meaning on Azure, where a container is public or not as a whole: leave it out",
-        );
-        return None;
-    }
-    if !PREDEFINED_ACLS.contains(&acl.as_str()) {
-        reader.problem(
-            "STORAGE_ACL",
-            format!(
-                "`{acl}` is neither none nor one of {}",
-                PREDEFINED_ACLS.join(", ")
-            ),
-        );
-    }
-    Some(acl)
 }
 
 /// `publicRead`, as Google's JSON API says, is `public-read` on the wire.
@@ -448,38 +459,47 @@ fn wire_spelling(name: &str) -> String {
 }
 
 /// An `http://` or `https://` address without a trailing slash; a bare `host:port` is taken as plain HTTP.
-pub(super) fn web_address(
-    reader: &mut Reader<'_>,
-    name: &'static str,
-    doc: &'static str,
-) -> Option<String> {
-    let text = reader.optional(name, doc)?;
-    let text = if text.contains("://") {
-        text
-    } else {
-        format!("http://{text}")
-    };
-    match Url::parse(&text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.query().is_none() => {
-            Some(text.trim_end_matches('/').to_owned())
-        }
-        _ => {
-            reader.problem(name, format!("`{text}` is no http:// or https:// address"));
-            None
+#[derive(Clone, Debug)]
+pub(super) struct WebAddress(String);
+
+impl FromStr for WebAddress {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let address = if text.contains("://") {
+            text.to_owned()
+        } else {
+            format!("http://{text}")
+        };
+        match Url::parse(&address) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.query().is_none() => {
+                Ok(Self(address.trim_end_matches('/').to_owned()))
+            }
+            _ => Err("expected an http:// or https:// address"),
         }
     }
+}
+
+impl Display for WebAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+pub(super) fn address_of(Parsed(WebAddress(address)): Parsed<WebAddress>) -> String {
+    address
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Problems;
+    use crate::settings::{Env, Problems};
 
     fn load(pairs: &[(&str, &str)]) -> Result<(StorageSettings, Vec<String>), Problems> {
         let env: Env = pairs.iter().copied().collect();
-        let mut reader = Reader::new(&env);
-        let settings = StorageSettings::load(&mut reader);
-        reader.finish().map(|(_, warnings)| (settings, warnings))
+        let mut loader = Loader::new(&env);
+        let settings = StorageSettings::load(&mut loader);
+        loader.finish().map(|loaded| (settings, loaded.warnings))
     }
 
     fn bucket(pairs: &[(&str, &str)]) -> String {
@@ -627,7 +647,7 @@ mod tests {
             (&[new, ("AWS_S3_BUCKET", "NA")], None),
             (
                 &[("STORAGE_BUCKET", "plain"), ("GKE_BUCKET", "old")],
-                Some("STORAGE_BUCKET=plain is no bucket URL"),
+                Some("STORAGE_BUCKET=plain is not a bucket URL"),
             ),
         ] {
             let (_, warnings) = load(pairs).expect("usable settings");

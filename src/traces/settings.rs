@@ -1,6 +1,35 @@
 //! Where traces go, and which jobs are traced.
 
-use crate::settings::Reader;
+use serde::{Deserialize, Serialize};
+
+use crate::settings::{Loader, Switch, Word};
+
+/// The name of the service unless the operator gives one.
+const SERVICE: &str = "redis-consumer";
+
+crate::settings! {
+    /// Traces of jobs, and metrics of messages.
+    struct TraceVariables {
+        /// Collector for traces (OTLP over gRPC), such as `http://collector:4317`; without it, nothing is sent.
+        otel_exporter_otlp_endpoint: Option<String> = None,
+        /// Name of the service in traces.
+        otel_service_name: String = SERVICE.to_owned(),
+        /// Share of jobs that are traced, from 0 to 1, unless the submitter has decided.
+        otel_traces_sampler_arg: f64 = 1.0,
+        /// Start a new trace for each job, linked to that of the submitter, instead of continuing it.
+        trace_links: Switch = Switch(false),
+        /// `otlp` also sends metrics of messages to the collector; `none` does not. Prometheus gets more metrics.
+        otel_metrics_exporter: Word<MetricsExporter> = Word(MetricsExporter::None),
+    }
+}
+
+/// Where metrics of messages are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum MetricsExporter {
+    None,
+    Otlp,
+}
 
 /// Where traces go.
 #[derive(Clone, Debug)]
@@ -13,40 +42,23 @@ pub(crate) struct TraceSettings {
 }
 
 impl TraceSettings {
-    /// Reads `OTEL_EXPORTER_OTLP_ENDPOINT` and the like.
-    pub(crate) fn load(reader: &mut Reader<'_>) -> Self {
-        let doc = "collector of traces (OTLP over gRPC), such as http://collector:4317; none is sent without it";
-        let endpoint = reader.optional("OTEL_EXPORTER_OTLP_ENDPOINT", doc);
-        let service = reader.text(
-            "OTEL_SERVICE_NAME",
-            "redis-consumer",
-            "name of the service in traces",
-        );
-        let doc = "share of jobs that are traced, 0 to 1, where the submitter has not decided";
-        let share = reader.parsed("OTEL_TRACES_SAMPLER_ARG", 1.0, doc);
+    /// Loads `OTEL_EXPORTER_OTLP_ENDPOINT` and the like.
+    pub(crate) fn load(loader: &mut Loader<'_>) -> Self {
+        let variables: TraceVariables = loader.load();
+        let share = variables.otel_traces_sampler_arg;
         if !(0.0..=1.0).contains(&share) {
-            reader.problem(
+            loader.refuse(
                 "OTEL_TRACES_SAMPLER_ARG",
-                format!("`{share}` cannot be used: expected 0 to 1"),
-            );
-        }
-        let doc = "begin a trace of its own for each job, linked to the submitter's, instead of going on with that";
-        let links = reader.flag("TRACE_LINKS", false, doc);
-        let doc =
-            "otlp sends metrics of messages to the collector, too; there are more for Prometheus";
-        let metrics = reader.text("OTEL_METRICS_EXPORTER", "none", doc);
-        if !["none", "otlp"].contains(&metrics.as_str()) {
-            reader.problem(
-                "OTEL_METRICS_EXPORTER",
-                format!("`{metrics}` cannot be used: expected none or otlp"),
+                share,
+                "expected a number from 0 to 1",
             );
         }
         Self {
-            endpoint,
-            service,
+            endpoint: variables.otel_exporter_otlp_endpoint,
+            service: variables.otel_service_name,
             share,
-            links,
-            metrics: metrics == "otlp",
+            links: variables.trace_links.0,
+            metrics: variables.otel_metrics_exporter == Word(MetricsExporter::Otlp),
         }
     }
 }

@@ -1,14 +1,39 @@
 //! When a job is retried and when it is given up, and how long steps and the end of the process may take.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use crate::backoff::{Backoff, Jitter};
 use crate::error_class::ErrorClass;
 use crate::job::StepLimits;
-use crate::settings::Reader;
+use crate::settings::{Loader, Seconds};
 
 /// The longest delay before another attempt, in first delays.
 const LONGEST_DELAY: u32 = 60;
+
+crate::settings! {
+    /// When a job is retried, and when it is given up.
+    struct PolicyVariables {
+        /// Maximum attempts for a job that fails with a transient error; at least 1.
+        max_attempts: NonZeroU64 = NonZeroU64::MIN,
+        /// How many consumers may die while they hold a job before it fails; at least 1.
+        max_crashes: NonZeroU64 = NonZeroU64::MIN.saturating_add(2),
+        /// Longest delay before the first retry of a job, in seconds; doubles with each further retry, up to 60 times this.
+        retry_backoff: Seconds = Seconds::new(2),
+        /// Timeout for downloading the input of a job, in seconds; 0 means no limit.
+        download_timeout: Seconds = Seconds::new(300),
+        /// Timeout for decoding, preprocessing and predicting, in seconds; 0 means no limit.
+        predict_timeout: Seconds = Seconds::new(600),
+        /// Timeout for postprocessing, in seconds; 0 means no limit.
+        postprocess_timeout: Seconds = Seconds::new(600),
+        /// Timeout for encoding and uploading the result, in seconds; 0 means no limit.
+        upload_timeout: Seconds = Seconds::new(300),
+        /// How long running jobs may continue after SIGTERM, in seconds; then they are released.
+        shutdown_grace: Seconds = Seconds::new(25),
+        /// How long the child jobs of an archive or a movie are kept after it has finished, in seconds.
+        expire_time: Seconds = Seconds::new(3600),
+    }
+}
 
 /// When a job is tried again, and when it is given up.
 #[derive(Clone, Copy, Debug)]
@@ -27,66 +52,21 @@ pub(crate) struct RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Reads `MAX_ATTEMPTS`, `MAX_CRASHES` and the like.
-    pub(crate) fn load(reader: &mut Reader<'_>) -> Self {
-        let max_attempts = reader.parsed(
-            "MAX_ATTEMPTS",
-            1,
-            "attempts at a job that fails in a way that may pass",
-        );
-        let max_crashes = reader.parsed(
-            "MAX_CRASHES",
-            3,
-            "consumers that may die with a job before it is given up",
-        );
-        for (name, value) in [("MAX_ATTEMPTS", max_attempts), ("MAX_CRASHES", max_crashes)] {
-            if value == 0 {
-                reader.problem(name, "`0` cannot be used: expected 1 or more");
-            }
-        }
-        let doc =
-            "longest first pause before another attempt, seconds; doubles up to 60 times that";
-        let base_delay = reader.seconds("RETRY_BACKOFF", 2.0, doc);
-        let mut limit = |name, default, doc| {
-            Some(reader.seconds(name, default, doc)).filter(|limit| !limit.is_zero())
-        };
-        let limits = StepLimits {
-            download: limit(
-                "DOWNLOAD_TIMEOUT",
-                300.0,
-                "longest time for fetching a job's input, seconds; 0 is no limit",
-            ),
-            predict: limit(
-                "PREDICT_TIMEOUT",
-                600.0,
-                "longest time for preparing and predicting; 0 is no limit",
-            ),
-            postprocess: limit(
-                "POSTPROCESS_TIMEOUT",
-                600.0,
-                "longest time for post-processing; 0 is no limit",
-            ),
-            upload: limit(
-                "UPLOAD_TIMEOUT",
-                300.0,
-                "longest time for packing and storing; 0 is no limit",
-            ),
-        };
-        let grace = reader.seconds(
-            "SHUTDOWN_GRACE",
-            25.0,
-            "time for running jobs after SIGTERM, seconds",
-        );
-        let doc =
-            "time for which the parts of an archive or movie are kept when it is over, seconds";
-        let child_lifetime = reader.seconds("EXPIRE_TIME", 3600.0, doc);
+    /// Loads `MAX_ATTEMPTS`, `MAX_CRASHES` and the like.
+    pub(crate) fn load(loader: &mut Loader<'_>) -> Self {
+        let variables: PolicyVariables = loader.load();
         Self {
-            max_attempts,
-            max_crashes,
-            base_delay,
-            limits,
-            grace,
-            child_lifetime,
+            max_attempts: variables.max_attempts.get(),
+            max_crashes: variables.max_crashes.get(),
+            base_delay: variables.retry_backoff.0,
+            limits: StepLimits {
+                download: variables.download_timeout.limit(),
+                predict: variables.predict_timeout.limit(),
+                postprocess: variables.postprocess_timeout.limit(),
+                upload: variables.upload_timeout.limit(),
+            },
+            grace: variables.shutdown_grace.0,
+            child_lifetime: variables.expire_time.0,
         }
     }
 
@@ -112,7 +92,7 @@ mod tests {
     use crate::settings::Env;
 
     fn policy(pairs: &[(&str, &str)]) -> RetryPolicy {
-        RetryPolicy::load(&mut Reader::new(&pairs.iter().copied().collect::<Env>()))
+        RetryPolicy::load(&mut Loader::new(&pairs.iter().copied().collect::<Env>()))
     }
 
     #[test]

@@ -7,7 +7,7 @@ use cell_analysis::segmentation::{DeepWatershed, PadMode};
 use ndarray::{Array4, ArrayD, Ix4};
 use redis_consumer::applications::{Application, Compartment, Model, scale_and_type};
 use redis_consumer::serving::{Client, Input, Method, ModelServer, ServingSettings, Signature};
-use redis_consumer::settings::{Env, Reader};
+use redis_consumer::settings::{Env, Loader};
 use serde_json::{Value, json};
 
 use crate::cases::{Case, Verdict};
@@ -181,7 +181,7 @@ async fn serve(case: &Case) -> Result<(ModelServer, Model), String> {
     ]
     .into_iter()
     .collect();
-    let client = Client::new(ServingSettings::load(&mut Reader::new(&env)), None);
+    let client = Client::new(ServingSettings::load(&mut Loader::new(&env)), None);
     let model = Model::load(&client, &MODEL.parse().expect("it is a model's name"))
         .await
         .map_err(text)?;

@@ -16,7 +16,7 @@ use redis_consumer::applications::spots::cells_of_spots;
 use redis_consumer::applications::{Model, SpotDetection};
 use redis_consumer::consumers::output::ResultName;
 use redis_consumer::serving::{Client, Input, ModelId, ModelServer, ServingSettings, Signature};
-use redis_consumer::settings::{Env, Reader};
+use redis_consumer::settings::{Env, Loader};
 use redis_consumer::shared_cache::SharedCache;
 use redis_consumer::storage::archive;
 use serde_json::{Value, json};
@@ -109,7 +109,7 @@ async fn predict(case: &Case) -> Outcome {
     // The reference's stand-in takes images of any size, whatever its metadata say.
     let metadata = Metadata(Signature::new(vec![Input::float("image", &shape)]).to_json());
     let client = Client::new(
-        ServingSettings::load(&mut Reader::new(&env)),
+        ServingSettings::load(&mut Loader::new(&env)),
         Some(Arc::new(metadata)),
     );
     let model = Model::load(&client, &id).await.map_err(refused)?;

@@ -17,7 +17,7 @@ use redis_consumer::consumers::output::ResultName;
 use redis_consumer::serving::{
     Client, Input, Method, Model, ModelId, ModelServer, Seen, ServingSettings, Signature,
 };
-use redis_consumer::settings::{Env, Reader};
+use redis_consumer::settings::{Env, Loader};
 use redis_consumer::storage::archive;
 use serde_json::{Value, json};
 
@@ -743,7 +743,7 @@ async fn serve(models: Vec<Model>) -> Result<(ModelServer, Client), Failure> {
     let env: Env = [("TF_HOST", host), ("TF_PORT", port)].into_iter().collect();
     Ok((
         server,
-        Client::new(ServingSettings::load(&mut Reader::new(&env)), None),
+        Client::new(ServingSettings::load(&mut Loader::new(&env)), None),
     ))
 }
 

@@ -68,7 +68,7 @@ async fn a_sound_installation_is_found_sound() {
         "0 waiting",
         "may be run",
         "wrote `output/rc-check.txt`",
-        "read again",
+        "read it again",
     ] {
         assert!(text.contains(part), "`{part}` is not in\n{text}");
     }

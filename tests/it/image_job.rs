@@ -306,7 +306,7 @@ async fn wrong_input_fails_with_a_reason_that_stands_alone() {
         (
             INPUT,
             &[("dimension_order", "XYC"), ("channels", "x")],
-            "no channel number",
+            "not a channel number",
         ),
         (
             INPUT,

@@ -284,6 +284,8 @@ async fn ninety_seconds_without_redis_do_not_make_a_pod_unhealthy_and_time_limit
     let (port, pod) = watched(pod("pod-1"));
     let pod = pod.start();
     eventually("it is ready", || status(port, "/readyz") == Some(200));
+    // So that the metadata of the model are known.
+    cluster.wait_done(&cluster.submit(INPUT, &FIELDS));
     cluster.models.faults().delay(Duration::from_secs(300));
     let key = cluster.submit_to_model(INPUT, &FIELDS);
     cluster.redis.kill();

@@ -7,7 +7,7 @@ use ndarray::{Array2, Array4, ArrayD, Axis, Ix4, Zip, stack};
 use proptest::prelude::*;
 use redis_consumer::applications::{Application, Model};
 use redis_consumer::serving::{self, Client, Input, ModelServer, ServingSettings};
-use redis_consumer::settings::{Env, Reader};
+use redis_consumer::settings::{Env, Loader};
 
 const TILE: usize = 64;
 
@@ -172,7 +172,7 @@ async fn cells_are_whole_after_the_way_through_the_model_server() {
     ]
     .into_iter()
     .collect();
-    let client = Client::new(ServingSettings::load(&mut Reader::new(&env)), None);
+    let client = Client::new(ServingSettings::load(&mut Loader::new(&env)), None);
     let model = Model::load(&client, &"Pixels:1".parse().expect("a model's name"))
         .await
         .expect("it is served");

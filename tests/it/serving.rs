@@ -13,7 +13,7 @@ use redis_consumer::serving::{
     Client, DataType, Encoding, Error, Input, Method, Model, ModelId, ModelServer, SeenInput,
     ServingSettings, Signature,
 };
-use redis_consumer::settings::{Env, Reader};
+use redis_consumer::settings::{Env, Loader};
 use redis_consumer::shared_cache::SharedCache;
 use tonic::Code;
 
@@ -60,9 +60,9 @@ fn settings(host: &str, port: u16, more: &[(&str, &str)]) -> ServingSettings {
         ("GRPC_TIMEOUT", "10"),
     ];
     let env: Env = usual.iter().chain(more).copied().collect();
-    let mut reader = Reader::new(&env);
-    let settings = ServingSettings::load(&mut reader);
-    reader.finish().expect("good settings");
+    let mut loader = Loader::new(&env);
+    let settings = ServingSettings::load(&mut loader);
+    loader.finish().expect("good settings");
     settings
 }
 

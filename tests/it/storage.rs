@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use redis_consumer::settings::{Env, Reader};
+use redis_consumer::settings::{Env, Loader};
 use redis_consumer::storage::{Error, ObjectWriter, Storage, StorageSettings};
 
 use crate::peers::s3::{self, Fault, S3Server};
@@ -47,9 +47,9 @@ fn quick() -> Vec<(String, String)> {
 }
 
 fn open_env(env: Env) -> Storage {
-    let mut reader = Reader::new(&env);
-    let settings = StorageSettings::load(&mut reader);
-    reader.finish().expect("usable settings");
+    let mut loader = Loader::new(&env);
+    let settings = StorageSettings::load(&mut loader);
+    loader.finish().expect("usable settings");
     Storage::open(&settings).expect("a client")
 }
 

@@ -15,7 +15,7 @@ use redis_consumer::applications::{
     Application, Compartment, Model, TensorModel, Tracked, Tracker, TrackingModels,
 };
 use redis_consumer::serving::{Client, ModelId, ModelServer, ServingSettings};
-use redis_consumer::settings::{Env, Reader};
+use redis_consumer::settings::{Env, Loader};
 
 use crate::bitmap_font::{self, Point};
 use crate::sample::Sample;
@@ -95,7 +95,7 @@ impl Models {
         ]
         .into_iter()
         .collect();
-        let client = Client::new(ServingSettings::load(&mut Reader::new(&env)), None);
+        let client = Client::new(ServingSettings::load(&mut Loader::new(&env)), None);
         Ok(Self {
             server,
             client,

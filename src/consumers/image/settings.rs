@@ -1,15 +1,47 @@
 //! The settings of the image consumer.
 
-use std::fmt::{self, Display};
-use std::str::FromStr;
-
 use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
 
 use crate::applications::by_name::Pipeline;
 use crate::consumers::limits::Limits;
 use crate::consumers::model;
 use crate::serving::ModelId;
-use crate::settings::Reader;
+use crate::settings::{Loader, Parsed, Switch, Word};
+
+crate::settings! {
+    /// Segmentation of images.
+    struct ImageVariables {
+        /// Which model is used: `env` always takes those set here, `hash` that of the job if it names one, `auto` the same unless the job has `channels` or `dimension_order`.
+        model_selection: Word<ModelSelection> = Word(ModelSelection::Auto),
+        /// Detect the scale of images whose job does not give one.
+        scale_detect_enabled: Switch = Switch(false),
+        /// Model that detects the scale, as `name:version`.
+        scale_detect_model: Parsed<ModelId> = model("ScaleDetection:1"),
+        /// Model for the first position of `channels`, as `name:version`.
+        nuclear_model: Parsed<ModelId> = model("NuclearSegmentation:6"),
+        /// Model for the second position of `channels`, as `name:version`.
+        cytoplasm_model: Parsed<ModelId> = model("CytoplasmSegmentation:5"),
+        /// Model for the third position of `channels`, as `name:version`.
+        phase_model: Parsed<ModelId> = model("PhaseCytoSegmentation:0"),
+        /// Preprocessing of nuclear images whose type is detected (older jobs).
+        nuclear_preprocess: String = "normalize".to_owned(),
+        /// Postprocessing of nuclear images whose type is detected (older jobs).
+        nuclear_postprocess: String = "deep_watershed".to_owned(),
+        /// Preprocessing of phase contrast images whose type is detected (older jobs).
+        phase_preprocess: String = "histogram_normalization".to_owned(),
+        /// Postprocessing of phase contrast images whose type is detected (older jobs).
+        phase_postprocess: String = "deep_watershed".to_owned(),
+        /// Preprocessing of cytoplasm images whose type is detected (older jobs).
+        cytoplasm_preprocess: String = "histogram_normalization".to_owned(),
+        /// Postprocessing of cytoplasm images whose type is detected (older jobs).
+        cytoplasm_postprocess: String = "deep_watershed".to_owned(),
+        /// Detect the type of an image, and choose model and functions by it (older jobs).
+        label_detect_enabled: Switch = Switch(false),
+        /// Model that detects the type of an image, as `name:version`.
+        label_detect_model: Parsed<ModelId> = model("LabelDetection:1"),
+    }
+}
 
 /// Models, limits and detectors of the image consumer.
 #[derive(Debug)]
@@ -26,7 +58,8 @@ pub struct ImageSettings {
 }
 
 /// Who says which model is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum ModelSelection {
     /// The job, if it names a model and neither channels nor dimension order; the environment otherwise.
     Auto,
@@ -36,98 +69,34 @@ pub(super) enum ModelSelection {
     Env,
 }
 
-impl FromStr for ModelSelection {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.to_ascii_lowercase().as_str() {
-            "auto" => Ok(Self::Auto),
-            "hash" => Ok(Self::Hash),
-            "env" => Ok(Self::Env),
-            _ => Err("expected auto, hash or env"),
-        }
-    }
-}
-
-impl Display for ModelSelection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Auto => "auto",
-            Self::Hash => "hash",
-            Self::Env => "env",
-        })
-    }
-}
-
 impl ImageSettings {
-    /// Reads `NUCLEAR_MODEL`, `MAX_SCALE` and the like.
-    pub fn load(reader: &mut Reader<'_>) -> Self {
-        let selection = reader.parsed(
-            "MODEL_SELECTION",
-            ModelSelection::Auto,
-            "who names the model: auto, hash (the job), env",
-        );
-        let detect_scale = reader.flag(
-            "SCALE_DETECT_ENABLED",
-            false,
-            "detect the scale of jobs that give none",
-        );
-        let scale_model = model(
-            reader,
-            "SCALE_DETECT_MODEL",
-            "ScaleDetection:1",
-            "model that detects the scale",
-        );
+    /// Loads `NUCLEAR_MODEL`, `MAX_SCALE` and the like.
+    pub fn load(loader: &mut Loader<'_>) -> Self {
+        let variables: ImageVariables = loader.load();
+        let Parsed(scale_model) = variables.scale_detect_model;
         Self {
-            selection,
-            nuclear: model(
-                reader,
-                "NUCLEAR_MODEL",
-                "NuclearSegmentation:6",
-                "model of the first position of `channels`",
-            ),
-            cytoplasm: model(
-                reader,
-                "CYTOPLASM_MODEL",
-                "CytoplasmSegmentation:5",
-                "model of the second position",
-            ),
-            phase: model(
-                reader,
-                "PHASE_MODEL",
-                "PhaseCytoSegmentation:0",
-                "model of the third position",
-            ),
+            selection: variables.model_selection.0,
+            nuclear: variables.nuclear_model.0,
+            cytoplasm: variables.cytoplasm_model.0,
+            phase: variables.phase_model.0,
             by_label: [
-                functions(
-                    reader,
-                    ["NUCLEAR_PREPROCESS", "NUCLEAR_POSTPROCESS"],
-                    "normalize",
-                ),
-                functions(
-                    reader,
-                    ["PHASE_PREPROCESS", "PHASE_POSTPROCESS"],
-                    "histogram_normalization",
-                ),
-                functions(
-                    reader,
-                    ["CYTOPLASM_PREPROCESS", "CYTOPLASM_POSTPROCESS"],
-                    "histogram_normalization",
-                ),
+                FunctionNames {
+                    pre: variables.nuclear_preprocess,
+                    post: variables.nuclear_postprocess,
+                },
+                FunctionNames {
+                    pre: variables.phase_preprocess,
+                    post: variables.phase_postprocess,
+                },
+                FunctionNames {
+                    pre: variables.cytoplasm_preprocess,
+                    post: variables.cytoplasm_postprocess,
+                },
             ],
-            scale_detection: detect_scale.then_some(scale_model),
-            detect_label: reader.flag(
-                "LABEL_DETECT_ENABLED",
-                false,
-                "choose model and functions by the image's kind (older jobs)",
-            ),
-            label_detection_model: model(
-                reader,
-                "LABEL_DETECT_MODEL",
-                "LabelDetection:1",
-                "model that detects the kind of image",
-            ),
-            limits: Limits::load(reader),
+            scale_detection: variables.scale_detect_enabled.0.then_some(scale_model),
+            detect_label: variables.label_detect_enabled.0,
+            label_detection_model: variables.label_detect_model.0,
+            limits: Limits::load(loader),
         }
     }
 
@@ -149,23 +118,4 @@ impl ImageSettings {
 struct FunctionNames {
     pre: String,
     post: String,
-}
-
-fn functions(
-    reader: &mut Reader<'_>,
-    [pre, post]: [&'static str; 2],
-    default_pre: &str,
-) -> FunctionNames {
-    FunctionNames {
-        pre: reader.text(
-            pre,
-            default_pre,
-            "functions that prepare an image of this kind (older jobs)",
-        ),
-        post: reader.text(
-            post,
-            "deep_watershed",
-            "functions that make labels of the model's answers (older jobs)",
-        ),
-    }
 }

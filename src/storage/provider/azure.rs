@@ -13,10 +13,11 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::super::content_type::content_type;
-use super::super::settings::web_address;
+use super::super::settings::{WebAddress, address_of};
 use super::super::transport::{Dialect, error_word};
+use super::Bucket;
 use super::store::{BoxError, CloudOptions, Store, client_options, no_retries};
-use crate::settings::Reader;
+use crate::settings::{Loader, Parsed, Secret};
 
 /// The scheme of container URLs.
 pub(super) const SCHEME: &str = "az";
@@ -32,6 +33,32 @@ pub(super) const NO_UPLOAD: &str = "InvalidBlockList";
 
 /// The type of a blob, on requests whose own body is of another.
 const BLOB_CONTENT_TYPE: &str = "x-ms-blob-content-type";
+
+crate::settings! {
+    /// Access to Azure Blob Storage.
+    struct AzureVariables {
+        /// Storage account of the container; needed with `az://`.
+        azure_storage_account: Option<String> = None => "that of `AZURE_STORAGE_ACCOUNT_NAME`",
+        /// Counts if `AZURE_STORAGE_ACCOUNT` is not set.
+        azure_storage_account_name: Option<String> = None,
+        /// Key of the account; without it, the SAS token is used.
+        azure_storage_key: Option<Secret> = None => "that of `AZURE_STORAGE_ACCOUNT_KEY`",
+        /// Counts if `AZURE_STORAGE_KEY` is not set.
+        azure_storage_account_key: Option<Secret> = None,
+        /// Shared access signature; without it, the identity of the pod is used.
+        azure_storage_sas_token: Option<Secret> = None,
+        /// Address of the blob service, for other clouds and emulators.
+        azure_storage_endpoint: Option<Parsed<WebAddress>> = None,
+        /// Client ID of the workload identity or the managed identity of the pod.
+        azure_client_id: Option<String> = None,
+        /// Tenant ID of the workload identity. Its webhook sets it.
+        azure_tenant_id: Option<String> = None,
+        /// File with the token of the workload identity. Its webhook sets it.
+        azure_federated_token_file: Option<String> = None,
+        /// Where the workload identity is exchanged for an access token. Its webhook sets it.
+        azure_authority_host: Option<Parsed<WebAddress>> = None,
+    }
+}
 
 /// How to reach and satisfy Azure Blob Storage.
 #[derive(Clone, Debug)]
@@ -54,64 +81,55 @@ struct AzureIdentity {
 }
 
 impl AzureSettings {
-    /// Reads the variables of the Azure tools; what is wrong with them is left with the reader.
-    pub(in super::super) fn load(reader: &mut Reader<'_>) -> Self {
-        let account = reader.optional(
-            "AZURE_STORAGE_ACCOUNT",
-            "storage account of the container; needed with az://",
-        );
-        let account_name = reader.optional(
-            "AZURE_STORAGE_ACCOUNT_NAME",
-            "another name of AZURE_STORAGE_ACCOUNT",
-        );
-        let key = reader.secret(
-            "AZURE_STORAGE_KEY",
-            "key of the account; without it the SAS token is used",
-        );
-        let account_key = reader.secret(
-            "AZURE_STORAGE_ACCOUNT_KEY",
-            "another name of AZURE_STORAGE_KEY",
-        );
+    /// Loads the variables of the Azure tools; what is missing if the bucket is a container of Azure is a mistake.
+    pub(in super::super) fn load(loader: &mut Loader<'_>, bucket: &Bucket) -> Self {
+        let variables: AzureVariables = loader.load();
+        if variables.azure_storage_account.is_none() {
+            loader.fall_back("AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_ACCOUNT_NAME");
+        }
+        if variables.azure_storage_key.is_none() {
+            loader.fall_back("AZURE_STORAGE_KEY", "AZURE_STORAGE_ACCOUNT_KEY");
+        }
+        let account = variables
+            .azure_storage_account
+            .or(variables.azure_storage_account_name);
+        let key = variables
+            .azure_storage_key
+            .or(variables.azure_storage_account_key);
         let settings = Self {
-            account: account.or(account_name).unwrap_or_default(),
-            key: key.or(account_key),
-            sas_token: reader.secret(
-                "AZURE_STORAGE_SAS_TOKEN",
-                "shared access signature; without it the pod's identity is used",
-            ),
-            endpoint: web_address(
-                reader,
-                "AZURE_STORAGE_ENDPOINT",
-                "address of the blob service, for other clouds and emulators",
-            ),
-            identity: AzureIdentity::load(reader),
+            account: account.unwrap_or_default(),
+            key: key.map(|Secret(key)| key),
+            sas_token: variables.azure_storage_sas_token.map(|Secret(token)| token),
+            endpoint: variables.azure_storage_endpoint.map(address_of),
+            identity: AzureIdentity {
+                client_id: variables.azure_client_id,
+                tenant_id: variables.azure_tenant_id,
+                token_file: variables.azure_federated_token_file,
+                authority_host: variables.azure_authority_host.map(address_of),
+            },
         };
-        settings.check_secrets(reader);
-        settings
-    }
-
-    /// Reports what is missing if the bucket is a container of Azure.
-    pub(in super::super) fn check(&self, reader: &mut Reader<'_>) {
-        if self.account.is_empty() {
-            reader.problem(
+        settings.check_secrets(loader);
+        if matches!(bucket, Bucket::Azure(_)) && settings.account.is_empty() {
+            loader.problem(
                 "AZURE_STORAGE_ACCOUNT",
                 "is missing though STORAGE_BUCKET is on Azure",
             );
         }
+        settings
     }
 
     /// Secrets of the wrong form, which are not repeated.
-    fn check_secrets(&self, reader: &mut Reader<'_>) {
+    fn check_secrets(&self, loader: &mut Loader<'_>) {
         let key = self.key.as_ref().map(ExposeSecret::expose_secret);
         if key.is_some_and(|key| AzureAccessKey::try_new(key).is_err()) {
-            reader.problem(
+            loader.problem(
                 "AZURE_STORAGE_KEY",
                 "is not an account key: expected base64",
             );
         }
         let token = self.sas_token.as_ref().map(ExposeSecret::expose_secret);
         if token.is_some_and(|token| split_sas(token).is_err()) {
-            reader.problem(
+            loader.problem(
                 "AZURE_STORAGE_SAS_TOKEN",
                 "is not a shared access signature: expected sv=…&sig=…",
             );
@@ -121,27 +139,6 @@ impl AzureSettings {
     fn blob_service(&self) -> String {
         let own = || format!("https://{}.blob.core.windows.net", self.account);
         self.endpoint.clone().unwrap_or_else(own)
-    }
-}
-
-impl AzureIdentity {
-    fn load(reader: &mut Reader<'_>) -> Self {
-        Self {
-            client_id: reader.optional(
-                "AZURE_CLIENT_ID",
-                "client id of the pod's workload or managed identity",
-            ),
-            tenant_id: reader.optional("AZURE_TENANT_ID", "tenant of the workload identity"),
-            token_file: reader.optional(
-                "AZURE_FEDERATED_TOKEN_FILE",
-                "token file of the workload identity",
-            ),
-            authority_host: web_address(
-                reader,
-                "AZURE_AUTHORITY_HOST",
-                "where the workload identity is exchanged for an access token",
-            ),
-        }
     }
 }
 
@@ -259,10 +256,9 @@ mod tests {
 
     fn load(pairs: &[(&str, &str)]) -> (AzureSettings, Option<String>) {
         let env: Env = pairs.iter().copied().collect();
-        let mut reader = Reader::new(&env);
-        let settings = AzureSettings::load(&mut reader);
-        settings.check(&mut reader);
-        let problems = reader.finish().err();
+        let mut loader = Loader::new(&env);
+        let settings = AzureSettings::load(&mut loader, &Bucket::Azure("cells".to_owned()));
+        let problems = loader.finish().err();
         (settings, problems.map(|problems| problems.to_string()))
     }
 

@@ -1,0 +1,13 @@
+//! What the exit status says.
+
+/// All went well, or the process was told to stop.
+pub(crate) const SUCCESS: u8 = 0;
+
+/// Something failed that no other status stands for.
+pub(crate) const FAILURE: u8 = 1;
+
+/// `check` or `fsck` found something that is wrong and was not repaired.
+pub(crate) const FOUND: u8 = 4;
+
+/// The settings or the command line are wrong (`EX_USAGE` of sysexits.h).
+pub(crate) const WRONG_SETTINGS: u8 = 64;
