@@ -109,14 +109,22 @@ impl Consumer for Careless {
     }
 }
 
+redis_consumer::settings! {
+    /// Carelessness.
+    struct CarelessSettings {
+        /// In which way the contract is broken.
+        careless: u64 = 0,
+    }
+}
+
 /// A kind whose setting says in which way it breaks the contract.
 const CARELESS: ConsumerKind = ConsumerKind {
     name: "careless",
     aliases: &[],
     summary: "breaks the contract",
     queue_suffix: "",
-    configure: |reader| {
-        let fault = match reader.parsed("CARELESS", 0_u8, "in which way") {
+    configure: |loader| {
+        let fault = match loader.load::<CarelessSettings>().careless {
             0 => Fault::AnotherResultEachTime,
             1 => Fault::AnotherKey,
             2 => Fault::AnotherObjectToo,

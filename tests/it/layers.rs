@@ -56,14 +56,10 @@ const TOLERATED: &[(&str, &str)] = &[
     ("consumers/mod.rs", "consumers/polaris.rs"),
     ("consumers/mod.rs", "consumers/spot.rs"),
     ("consumers/mod.rs", "consumers/tracking.rs"),
-    ("daemon.rs", "cli/mod.rs"),
     ("error_report.rs", "job/request.rs"),
     ("error_report.rs", "serving/error.rs"),
     ("job/children.rs", "job/mod.rs"),
     ("job/mod.rs", "job/request.rs"),
-    ("ops/check.rs", "cli/mod.rs"),
-    ("ops/janitor.rs", "ops/mod.rs"),
-    ("ops/promote_delayed.rs", "ops/mod.rs"),
     ("queue/client.rs", "queue/admin.rs"),
     ("queue/client.rs", "queue/claim.rs"),
     ("queue/client.rs", "queue/metadata.rs"),
@@ -73,6 +69,14 @@ const TOLERATED: &[(&str, &str)] = &[
     ("queue/reclaim.rs", "queue/admin.rs"),
     ("error_report.rs", "storage/archive/error.rs"),
     ("error_report.rs", "storage/error.rs"),
+    ("ops/bench.rs", "ops/mod.rs"),
+    ("ops/check.rs", "cli/exit_code.rs"),
+    ("ops/fsck.rs", "cli/exit_code.rs"),
+    ("ops/fsck.rs", "ops/mod.rs"),
+    ("settings/declaration.rs", "settings/loader.rs"),
+    ("storage/provider/azure.rs", "storage/provider.rs"),
+    ("ops/janitor.rs", "ops/mod.rs"),
+    ("ops/promote_delayed.rs", "ops/mod.rs"),
     ("storage/settings.rs", "storage/provider.rs"),
     ("storage/settings.rs", "storage/provider/azure.rs"),
 ];
@@ -94,7 +98,7 @@ const TOLERATED_IN_CRATES: &[(&str, &str, &str)] = &[
 ];
 
 /// Rooms of the table that are not there yet, or no longer.
-const MISSING: &[&str] = &["configuration", "exit_code", "logging"];
+const MISSING: &[&str] = &["exit_code"];
 
 type Arrows<'s> = BTreeSet<(&'s str, &'s str)>;
 
@@ -210,12 +214,12 @@ fn faults_beyond(
 ) -> Vec<String> {
     let mut kept = arrows.clone();
     kept.retain(|arrow| !tolerated.contains(arrow));
-    let mut faults = faults_of(&kept);
-    let left = faults.len();
+    let left = faults_of(&kept);
+    let mut faults = left.clone();
     for (from, to) in tolerated {
         let mut with_it = kept.clone();
         with_it.extend(arrows.get(&(*from, *to)));
-        if faults_of(&with_it).len() == left {
+        if faults_of(&with_it) == left {
             faults.push(format!("{from} -> {to} need no longer be tolerated"));
         }
     }
