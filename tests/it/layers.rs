@@ -18,6 +18,7 @@ const FLOORS: &[&[&str]] = &[
     &[
         "backoff",
         "compute",
+        "shared_cache",
         "error_class",
         "exit_code",
         "metrics",
@@ -72,7 +73,6 @@ const TOLERATED: &[(&str, &str)] = &[
     ("queue/connection.rs", "queue/metrics.rs"),
     ("queue/lease.rs", "queue/client.rs"),
     ("queue/reclaim.rs", "queue/admin.rs"),
-    ("serving/pool.rs", "serving/settings.rs"),
     ("storage/archive/collector.rs", "storage/archive.rs"),
     ("storage/archive/images.rs", "storage/archive.rs"),
     ("storage/location.rs", "storage/mod.rs"),

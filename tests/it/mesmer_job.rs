@@ -139,7 +139,7 @@ async fn what_cannot_be_worked_fails_with_a_reason_that_says_what_to_mend() {
         "{wrong}"
     );
     let wrong = reason(&[("channels", "0;1")]);
-    assert!(wrong.contains("`0;1` is no channel number"), "{wrong}");
+    assert!(wrong.contains("`0;1` is not a channel number"), "{wrong}");
     let wrong = reason(&[("channels", ""), ("scale", "100")]);
     assert!(wrong.contains("scale 100 is not between"), "{wrong}");
 
