@@ -18,6 +18,7 @@ const FLOORS: &[&[&str]] = &[
     &[
         "backoff",
         "compute",
+        "shared_cache",
         "error_class",
         "exit_code",
         "metrics",
