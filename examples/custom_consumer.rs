@@ -1,6 +1,6 @@
 //! A consumer of one's own, complete: which share of an image's pixels is overexposed.
 //!
-//! Factory it, set `CONSUMER_TYPE=exposure`, and run it like the program itself; everything else stays the same.
+//! Build it, set `CONSUMER_TYPE=exposure`, and run it like the program itself; everything else stays the same.
 
 use std::process::ExitCode;
 

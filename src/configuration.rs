@@ -29,7 +29,7 @@ pub(crate) const REMOVED_VARIABLES: [&str; 8] = [
 crate::settings! {
     /// The kind of consumer.
     struct KindVariables {
-        /// ConsumerKind of jobs that this process consumes; `redis-consumer consumers` lists them.
+        /// Kind of jobs that this process consumes; `redis-consumer consumers` lists them.
         consumer_type: String = "image".to_owned(),
     }
 }
