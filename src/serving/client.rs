@@ -317,7 +317,7 @@ mod tests {
         let env: Env = [("TF_HOST", "127.0.0.1"), ("GRPC_BACKOFF", "0")]
             .into_iter()
             .collect();
-        let mut client = Client::new(ServingSettings::load(&mut Reader::new(&env)), None);
+        let mut client = Client::new(ServingSettings::load(&mut Loader::new(&env)), None);
         let inner = Arc::get_mut(&mut client.inner).expect("the only one");
         inner.protocol = Box::new(Echo::default());
         // Large enough to be converted on another thread.

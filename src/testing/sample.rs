@@ -8,7 +8,7 @@ use crate::consumer::{Consumer, ConsumerKind};
 use crate::error_report;
 use crate::job::{Job, Output, StepLimits};
 use crate::queue::{Lease, Queue, QueueSettings};
-use crate::settings::{Env, Reader};
+use crate::settings::{Env, Loader};
 use crate::wire::{JobKey, RawFields};
 
 /// Each of the first polls is tried as a place to drop the work at; then the steps double.
@@ -201,9 +201,9 @@ impl<'s> Sample<'s> {
     /// The job, as if it had just been claimed. Nothing that it records is written.
     fn job(&self) -> anyhow::Result<Job> {
         let env = Env::default();
-        let mut reader = Reader::new(&env);
-        let settings = QueueSettings::load(&mut reader);
-        reader.finish()?;
+        let mut loader = Loader::new(&env);
+        let settings = QueueSettings::load(&mut loader, "");
+        loader.finish()?;
         let lease = Lease::detached(Queue::new(settings), self.key.clone());
         Ok(Job::new(lease, self.fields.clone(), StepLimits::default()))
     }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::consumer::{Clients, Consumer, ConsumerKind};
 use crate::memory::MemoryBudget;
 use crate::serving::{self, Model, ModelServer, ServingSettings};
-use crate::settings::{Env, Reader};
+use crate::settings::{Env, Loader};
 use crate::storage::{Storage, StorageSettings};
 
 /// The objects of a bucket by key.
@@ -59,11 +59,11 @@ impl Setup {
     /// A consumer that has just been built.
     pub(super) fn consumer(&self, kind: &ConsumerKind) -> anyhow::Result<Box<dyn Consumer>> {
         let env: Env = self.variables.iter().cloned().collect();
-        let mut reader = Reader::new(&env);
-        let storage = StorageSettings::load(&mut reader);
-        let serving = ServingSettings::load(&mut reader);
-        let factory = (kind.configure)(&mut reader);
-        reader.finish()?;
+        let mut loader = Loader::new(&env);
+        let storage = StorageSettings::load(&mut loader);
+        let serving = ServingSettings::load(&mut loader);
+        let factory = (kind.configure)(&mut loader);
+        loader.finish()?;
         Ok(factory(&Clients {
             storage: Storage::open(&storage)?,
             serving: serving::Client::new(serving, None),

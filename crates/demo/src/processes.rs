@@ -188,6 +188,15 @@ fn tail(log: &Path) -> String {
     }
 }
 
+/// Where programs are looked for.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the demo has no settings of its own"
+)]
+pub(crate) fn search_path() -> String {
+    std::env::var("PATH").unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,13 +205,6 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
         command
-    }
-
-    fn search_path() -> String {
-        redis_consumer::settings::Env::from_process()
-            .get("PATH")
-            .unwrap_or_default()
-            .to_owned()
     }
 
     fn is_alive(id: u32) -> bool {

@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::iou::Agreement;
 use crate::overlay;
-use crate::processes::{Processes, free_port};
+use crate::processes::{Processes, free_port, search_path};
 use crate::progress::{Progress, Style};
 use crate::report::Report;
 use crate::result::{self, Entry};
@@ -22,7 +22,6 @@ use crate::sample::Sample;
 use redis_consumer::compute;
 use redis_consumer::job::{JobSnapshot, NewJob};
 use redis_consumer::queue::{JobKey, Queue, QueueSettings, RawFields, RedisSettings};
-use redis_consumer::settings::Env;
 
 /// Everything that stays when the demo is over goes here, below the current folder.
 const OUTPUT: &str = "demo-output";
@@ -41,11 +40,7 @@ const POLL: Duration = Duration::from_millis(20);
 pub(crate) async fn run(image: Option<&Path>, stop: CancellationToken) -> anyhow::Result<()> {
     let sample = image.map_or_else(|| Ok(Sample::shipped()), Sample::read)?;
     let folders = Folders::prepare()?;
-    let search_path = Env::from_process()
-        .get("PATH")
-        .unwrap_or_default()
-        .to_owned();
-    let mut processes = Processes::new(&folders.logs, &search_path)?;
+    let mut processes = Processes::new(&folders.logs, &search_path())?;
     let worked = stop
         .run_until_cancelled(work(&mut processes, &folders, &sample))
         .await;
