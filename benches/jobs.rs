@@ -630,7 +630,7 @@ fn memory(pod: &Pod, name: &str) -> String {
 struct Scene {
     /// `[SIDE, SIDE]`, counts of a camera.
     image: Array2<u16>,
-    /// `[1, SIDE, SIDE, 1]` each: nearness to the centre of a nucleus, and being inside.
+    /// `[1, SIDE, SIDE, 1]` each: nearness to the center of a nucleus, and being inside.
     heads: [Array4<f32>; 2],
 }
 

@@ -1,4 +1,4 @@
-//! Golden cases of spots: normalisation, tiles, peaks, whole predictions with a stand-in model over gRPC, and results.
+//! Golden cases of spots: normalization, tiles, peaks, whole predictions with a stand-in model over gRPC, and results.
 
 use std::sync::Arc;
 use std::time::Duration;

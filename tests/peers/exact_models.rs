@@ -66,7 +66,7 @@ fn heads(kind: &str, tile: &Array3<f32>) -> Vec<ArrayD<f32>> {
             vec![planes(&[maxima]), planes(&[interior])]
         }
         "blobs" => {
-            // Normalised noise is a half on average: what matters is above.
+            // Normalized noise is a half on average: what matters is above.
             let smooth = box_sum(quantised(0).view(), 2);
             let (maxima, interior) = (box_sum(smooth.view(), 2), smooth);
             const D: i64 = 25 * 255;

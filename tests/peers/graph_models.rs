@@ -12,7 +12,7 @@ pub(crate) type Tensors = Vec<(String, ArrayD<f32>)>;
 /// Components of an embedding.
 pub(crate) const FEATURES: usize = 8;
 
-/// The encoder: eight numbers for a cell, from its features and its neighbours'.
+/// The encoder: eight numbers for a cell, from its features and its neighbors'.
 pub(crate) fn encoder(id: &ModelId) -> Model {
     let inputs = vec![
         Input::float("encoder_app_input", &[-1, -1, -1, -1, 1]),

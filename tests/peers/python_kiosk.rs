@@ -1,5 +1,5 @@
-//! What else is at work in a Kiosk, as small programs written from the contract: a Python-shaped consumer (1.3), the Python
-//! janitor (7.4), the autoscaler's counting (7.3) and the exporter's (7.2).
+//! What else is at work in a Kiosk, as small programs that issue the same commands: a Python-shaped consumer, the Python
+//! janitor, the autoscaler's counting and the exporter's.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -158,7 +158,7 @@ impl Drop for PythonConsumer {
     }
 }
 
-/// A Python consumer's hands while it waits for jobs of its own (1.9): it knows of no set, no script and no lease.
+/// A Python consumer's hands while it waits for jobs of its own: it knows of no set, no script and no lease.
 pub(crate) struct PythonParent {
     connection: redis::Connection,
     children: Vec<String>,

@@ -297,7 +297,7 @@ fn grow(labels: &mut Array2<u32>, mask: &Array2<bool>, times: usize) {
     }
 }
 
-/// Clears labelled pixels beside a smaller label, `times` times.
+/// Clears labeled pixels beside a smaller label, `times` times.
 fn shrink(labels: &mut Array2<u32>, times: usize) {
     for _ in 0..times {
         let before = labels.clone();

@@ -17,7 +17,7 @@ const TILE: i64 = 256;
 
 const IMAGE: &str = "image";
 
-/// Consumers read the first output in the order of names as centres, and the last one as interiors.
+/// Consumers read the first output in the order of names as centers, and the last one as interiors.
 const CENTRES: &str = "centres";
 const INTERIOR: &str = "interior";
 

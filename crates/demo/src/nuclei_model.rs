@@ -139,7 +139,7 @@ fn part(tile: ArrayView2<'_, f32>, mask: &Array2<bool>) -> Basins {
     basins(heights.view(), mask, PROMINENCE)
 }
 
-/// The labelled pixels, without those where another label begins to the left or above.
+/// The labeled pixels, without those where another label begins to the left or above.
 fn separated(labels: &Array2<usize>) -> Array2<bool> {
     Array2::from_shape_fn(labels.dim(), |(row, column)| {
         let label = labels[[row, column]];

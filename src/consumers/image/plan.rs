@@ -1,4 +1,4 @@
-//! Which models a job asks for: the rule between the two generations (contract section 0), and `channels`.
+//! Which models a job asks for: the rule between the two generations, and `channels`.
 
 use anyhow::ensure;
 
