@@ -52,7 +52,6 @@ struct Header {
 
 impl Header {
     fn parse(bytes: &[u8]) -> Result<Self, Error> {
-        let incomplete = || Error::corrupt("the BMP header is incomplete");
         let header: &[u8; 34] = bytes.first_chunk().ok_or_else(incomplete)?;
         let bits = u16::from_le_bytes([header[28], header[29]]);
         let compression = long(header, 30);
@@ -73,6 +72,10 @@ impl Header {
         let height = self.height.unsigned_abs() as usize;
         [height, self.width, self.pixel_bytes.min(3)]
     }
+}
+
+fn incomplete() -> Error {
+    Error::corrupt("the BMP header is incomplete")
 }
 
 fn long(header: &[u8; 34], at: usize) -> u32 {

@@ -266,11 +266,10 @@ impl Stored {
     }
 
     fn number(self, bytes: &[u8]) -> Number {
-        let append = |bits: u64, byte: &u8| (bits << 8) | u64::from(*byte);
         let bits = if self.is_big_endian {
-            bytes.iter().fold(0, append)
+            bytes.iter().fold(0, append_byte)
         } else {
-            bytes.iter().rev().fold(0, append)
+            bytes.iter().rev().fold(0, append_byte)
         };
         let unused = 64 - 8 * self.bytes;
         match (self.kind, self.bytes) {
@@ -281,6 +280,10 @@ impl Stored {
             _ => Number::Unsigned(bits),
         }
     }
+}
+
+fn append_byte(bits: u64, byte: &u8) -> u64 {
+    (bits << 8) | u64::from(*byte)
 }
 
 /// Header text and data, from what follows the magic bytes.
@@ -310,12 +313,15 @@ fn value_of<'a>(header: &'a str, key: &str) -> Result<&'a str, Error> {
     value.ok_or_else(|| Error::corrupt(format!("`{key}` is missing in the .npy header")))
 }
 
+fn unreadable_shape() -> Error {
+    Error::corrupt("the shape in the .npy header is not readable")
+}
+
 fn parse_shape(text: &str) -> Result<Vec<usize>, Error> {
-    let corrupt = || Error::corrupt("the shape in the .npy header is not readable");
     let inner = text
         .strip_prefix('(')
         .and_then(|text| text.split_once(')'))
-        .ok_or_else(corrupt)?
+        .ok_or_else(unreadable_shape)?
         .0;
     let axes = inner
         .split(',')
@@ -323,9 +329,11 @@ fn parse_shape(text: &str) -> Result<Vec<usize>, Error> {
         .filter(|axis| !axis.is_empty());
     // Python 2 wrote long integers with an L.
     let axes = axes.map(|axis| axis.trim_end_matches('L').parse());
-    let shape: Vec<usize> = axes.collect::<Result<_, _>>().map_err(|_| corrupt())?;
+    let shape: Vec<usize> = axes
+        .collect::<Result<_, _>>()
+        .map_err(|_| unreadable_shape())?;
     if shape.len() > MOST_AXES {
-        Err(corrupt())
+        Err(unreadable_shape())
     } else {
         Ok(shape)
     }

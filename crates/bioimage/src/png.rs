@@ -77,7 +77,6 @@ fn channels_of(color: ColorType, depth: BitDepth) -> usize {
 
 /// The values of one stored row.
 fn append_row(row: &[u8], width: usize, kind: (ColorType, BitDepth), values: &mut Vec<f32>) {
-    let high_bytes = || row.iter().step_by(2);
     match kind {
         (ColorType::Grayscale, BitDepth::Sixteen) => {
             let (samples, _) = row.as_chunks();
@@ -94,7 +93,9 @@ fn append_row(row: &[u8], width: usize, kind: (ColorType, BitDepth), values: &mu
                 .flat_map(|&[gray, _, alpha, _]| [gray, gray, gray, alpha]);
             values.extend(rgba.map(f32::from));
         }
-        (_, BitDepth::Sixteen) => values.extend(high_bytes().map(|&byte| f32::from(byte))),
+        (_, BitDepth::Sixteen) => {
+            values.extend(row.iter().step_by(2).map(|&high| f32::from(high)));
+        }
         (_, BitDepth::Eight) => values.extend(row.iter().map(|&byte| f32::from(byte))),
         (color, depth) => {
             let scale = match (color, depth) {

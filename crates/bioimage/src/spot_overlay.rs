@@ -1,5 +1,7 @@
 //! A picture of spots, for people to look at: the image in gray, every spot a dot.
 
+use std::ops::Range;
+
 use ndarray::{Array2, Array3, ArrayView2, Axis};
 
 /// Side that small images are enlarged to, and side that large ones are shrunk to, about.
@@ -41,18 +43,19 @@ fn block_means(image: ArrayView2<'_, f32>, side: usize) -> Array2<f32> {
     }
     let (rows, columns) = (image.nrows().div_ceil(side), image.ncols().div_ceil(side));
     Array2::from_shape_fn((rows, columns), |(row, column)| {
-        let range = |at: usize, length: usize| (at * side..((at + 1) * side).min(length)).into();
-        let block = image.slice_axis(Axis(0), range(row, image.nrows()));
+        let rows = row * side..((row + 1) * side).min(image.nrows());
+        let columns = column * side..((column + 1) * side).min(image.ncols());
+        let block = image.slice_axis(Axis(0), rows.into());
         block
-            .slice_axis(Axis(1), range(column, image.ncols()))
+            .slice_axis(Axis(1), columns.into())
             .mean()
             .unwrap_or(0.0)
     })
 }
 
 fn stretched(image: &Array2<f32>) -> Array2<u8> {
-    let finite = || image.iter().copied().filter(|value| value.is_finite());
-    let (low, high) = finite().fold((f32::MAX, f32::MIN), |(low, high), value| {
+    let finite = image.iter().copied().filter(|value| value.is_finite());
+    let (low, high) = finite.fold((f32::MAX, f32::MIN), |(low, high), value| {
         (low.min(value), high.max(value))
     });
     let factor = if high > low {
@@ -60,17 +63,24 @@ fn stretched(image: &Array2<f32>) -> Array2<u8> {
     } else {
         0.0
     };
-    let gray = |value: f32| ((f64::from(value) - f64::from(low)) * factor).round() as u8;
-    image.mapv(|value| if value.is_finite() { gray(value) } else { 0 })
+    image.mapv(|value| {
+        if value.is_finite() {
+            ((f64::from(value) - f64::from(low)) * factor).round() as u8
+        } else {
+            0
+        }
+    })
+}
+
+/// The pixels of an axis that a dot at this place may touch.
+fn reach(at: f64, length: usize) -> Range<usize> {
+    let from = (at - RADIUS).floor().max(0.0) as usize;
+    from..((at + RADIUS).ceil().max(0.0) as usize).min(length)
 }
 
 /// Paints all pixels whose centers are near `[row, column]`, the picture's upper left corner being `[0, 0]`.
 fn dot(picture: &mut Array3<u8>, [y, x]: [f64; 2]) {
     let (rows, columns, _) = picture.dim();
-    let reach = |at: f64, length: usize| {
-        (at - RADIUS).floor().max(0.0) as usize
-            ..((at + RADIUS).ceil().max(0.0) as usize).min(length)
-    };
     for row in reach(y, rows) {
         for column in reach(x, columns) {
             let distance = (row as f64 + 0.5 - y).hypot(column as f64 + 0.5 - x);

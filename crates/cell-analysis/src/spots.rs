@@ -147,18 +147,19 @@ impl SpotPeaks {
             }
         }
         peaks.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
-        let point = |[row, column]: [usize; 2]| {
-            let offsets = [
-                heads.row_offsets[[row, column]],
-                heads.column_offsets[[row, column]],
-            ]
-            .map(f64::from);
-            [row as f64 + offsets[0], column as f64 + offsets[1]]
-        };
         spaced(peaks.into_iter(), [rows, columns], self.min_distance)
             .into_iter()
-            .map(point)
+            .map(|pixel| heads.position(pixel))
             .collect()
+    }
+}
+
+impl SpotHeads<'_> {
+    /// The spot of a pixel, moved by its offsets.
+    fn position(&self, [row, column]: [usize; 2]) -> [f64; 2] {
+        let down = f64::from(self.row_offsets[[row, column]]);
+        let across = f64::from(self.column_offsets[[row, column]]);
+        [row as f64 + down, column as f64 + across]
     }
 }
 
@@ -186,19 +187,16 @@ pub fn labels_at<T: Copy>(
     labels: ArrayView2<'_, T>,
 ) -> Result<Vec<T>, OutsideImage> {
     let (rows, columns) = labels.dim();
-    let label = |[row, column]: &[f64; 2]| {
-        let place = [
-            pixel(*row, rows).map_err(|index| (index, 1, rows))?,
-            pixel(*column, columns).map_err(|index| (index, 2, columns))?,
-        ];
-        Ok(labels[place])
-    };
-    let labels: Result<_, (f64, usize, usize)> = points.iter().map(label).collect();
-    labels.map_err(|(index, axis, size)| OutsideImage { index, axis, size })
+    let mut found = Vec::with_capacity(points.len());
+    for &[row, column] in points {
+        let place = [pixel(row, 1, rows)?, pixel(column, 2, columns)?];
+        found.push(labels[place]);
+    }
+    Ok(found)
 }
 
-/// The index of a position on an axis of `size` pixels, or the position cut off where there is none.
-fn pixel(position: f64, size: usize) -> Result<usize, f64> {
+/// The index of a position on an axis of `size` pixels.
+fn pixel(position: f64, axis: usize, size: usize) -> Result<usize, OutsideImage> {
     let index = position.trunc();
     let from_start = if index < 0.0 {
         index + size as f64
@@ -208,7 +206,7 @@ fn pixel(position: f64, size: usize) -> Result<usize, f64> {
     if from_start >= 0.0 && from_start < size as f64 {
         Ok(from_start as usize)
     } else {
-        Err(index)
+        Err(OutsideImage { index, axis, size })
     }
 }
 

@@ -167,8 +167,8 @@ impl Corners {
 fn between(place: usize, factor: usize, length: usize) -> ([usize; 2], f32) {
     let center = (place as f32 + 0.5) / factor as f32 - 0.5;
     let first = center.floor();
-    let clamped = |offset: f32| (first + offset).clamp(0.0, length as f32 - 1.0) as usize;
-    ([clamped(0.0), clamped(1.0)], center - first)
+    let pixels = [first, first + 1.0].map(|place| place.clamp(0.0, length as f32 - 1.0) as usize);
+    (pixels, center - first)
 }
 
 /// Whether a pixel of a cell has another label, or background, within the width of an outline.

@@ -99,12 +99,12 @@ async fn work(
         "segmenting {} with a whole system on this machine:\n",
         sample.name
     )?;
-    let redis_port = start_redis(processes, folders).await?;
-    let model_port = start_model_server(processes).await?;
-    start_consumer(processes, folders, [redis_port, model_port]).await?;
+    let redis = start_redis(processes, folders).await?;
+    let model = start_model_server(processes).await?;
+    start_consumer(processes, folders, Ports { redis, model }).await?;
     upload(&folders.bucket, sample)?;
     let queue = Queue::new(QueueSettings::new(
-        RedisSettings::plain(HERE, redis_port),
+        RedisSettings::plain(HERE, redis),
         QUEUE,
         "demo",
     ));
@@ -163,16 +163,23 @@ async fn start_model_server(processes: &mut Processes) -> anyhow::Result<u16> {
     Ok(port)
 }
 
+/// Where the servers listen on this machine.
+#[derive(Clone, Copy)]
+struct Ports {
+    redis: u16,
+    model: u16,
+}
+
 /// The consumer with the variables that an operator would set.
 async fn start_consumer(
     processes: &mut Processes,
     folders: &Folders,
-    [redis, model]: [u16; 2],
+    ports: Ports,
 ) -> anyhow::Result<()> {
     let bucket = Url::from_directory_path(&folders.bucket)
         .ok()
         .context("the bucket's folder has no URL")?;
-    let (redis, model) = (redis.to_string(), model.to_string());
+    let (redis, model) = (ports.redis.to_string(), ports.model.to_string());
     let environment = [
         ("CONSUMER_TYPE", "segmentation"),
         ("QUEUE", QUEUE),

@@ -78,12 +78,15 @@ impl Sample {
 pub(crate) fn labels(file: &[u8]) -> anyhow::Result<Array2<u32>> {
     let values =
         bioimage::decode(file, "labels.tif", &Limits::default())?.into_dimensionality::<Ix2>()?;
-    let is_label = |value: &f32| *value >= 0.0 && value.fract() == 0.0 && *value < 16_777_216.0;
     ensure!(
         values.iter().all(is_label),
         "labels are whole numbers from 0 on"
     );
     Ok(values.mapv(|value| value as u32))
+}
+
+fn is_label(value: &f32) -> bool {
+    *value >= 0.0 && value.fract() == 0.0 && *value < 16_777_216.0
 }
 
 #[cfg(test)]

@@ -58,8 +58,8 @@ pub(super) fn equalize(
     (low, high): (f32, f32),
     stretch: LinearMap,
 ) {
-    let to_gray = |value| to_16bit(stretch.apply(value));
-    let bin_of = bins_of_16bit(to_gray(low), to_gray(high));
+    let [darkest, brightest] = [low, high].map(|value| to_16bit(stretch.apply(value)));
+    let bin_of = bins_of_16bit(darkest, brightest);
     let mut bins = vec![0; values.len()];
     let strips = bins.par_chunks_mut(STRIP).zip(values.par_chunks(STRIP));
     strips.for_each_init(
@@ -68,7 +68,7 @@ pub(super) fn equalize(
             // Apart, as the look-up would keep the arithmetic from being done for several values at once.
             gray.iter_mut()
                 .zip(values)
-                .for_each(|(gray, &value)| *gray = to_gray(value));
+                .for_each(|(gray, &value)| *gray = to_16bit(stretch.apply(value)));
             bins.iter_mut()
                 .zip(&*gray)
                 .for_each(|(bin, &gray)| *bin = bin_of[usize::from(gray)]);
@@ -155,12 +155,14 @@ fn cut(histogram: &mut Histogram, limit: i64) -> i64 {
 }
 
 fn spread(histogram: &mut Histogram, limit: i64, excess: &mut i64) {
-    let has_room = |&count: &u32| i64::from(count) < limit;
     for start in 0..BINS {
-        let open = histogram.iter().filter(|count| has_room(count)).count();
+        let open = histogram
+            .iter()
+            .filter(|&&count| i64::from(count) < limit)
+            .count();
         let step = (open / *excess as usize).max(1);
         for bin in histogram[start..].iter_mut().step_by(step) {
-            if has_room(bin) {
+            if i64::from(*bin) < limit {
                 *bin += 1;
                 *excess -= 1;
             }
@@ -292,7 +294,7 @@ impl Tiles {
         }
         let ranges = strips
             .into_par_iter()
-            .map(|(first, strip)| self.interpolate_rows(bins, maps, (first, strip)));
+            .map(|(first, strip)| self.interpolate_rows(bins, maps, first, strip));
         ranges.reduce(|| NO_RANGE, union)
     }
 
@@ -301,7 +303,8 @@ impl Tiles {
         &self,
         bins: &[u8],
         maps: &[Map],
-        (first, out): (usize, &mut [f32]),
+        first: usize,
+        out: &mut [f32],
     ) -> (f32, f32) {
         let ([_, width], [height, side]) = (self.shape, self.kernel);
         let bins = &bins[first * width..first * width + out.len()];
@@ -313,12 +316,17 @@ impl Tiles {
                 maps,
                 [(first + height / 2) / height, (left + side / 2) / side],
             );
+            // Within the block the same four maps are mixed, in shares that change from pixel to pixel.
             let weights: Vec<_> = (left..right).map(|column| share(column, side)).collect();
             let rows = bins.chunks_exact(width).zip(out.chunks_exact_mut(width));
             for (row, (bins, out)) in rows.enumerate() {
                 let down = share(first + row, height);
                 let out = &mut out[left..right];
-                mix(&quad, down, &weights, (&bins[left..right], out));
+                let shares = Shares {
+                    down,
+                    across: &weights,
+                };
+                mix(&quad, &shares, &bins[left..right], out);
                 range = union(range, range_of_strip(out));
             }
             left = right;
@@ -328,14 +336,13 @@ impl Tiles {
 
     /// The maps above left, above right, below left and below right of a block, bin by bin.
     fn quad(&self, maps: &[Map], block: [usize; 2]) -> Vec<[f64; 4]> {
-        let near = |axis: usize| {
+        let [[above, below], [left, right]] = [0, 1].map(|axis| {
             let last = self.counts[axis] - 1;
             [
                 block[axis].saturating_sub(1).min(last),
                 block[axis].min(last),
             ]
-        };
-        let ([above, below], [left, right]) = (near(0), near(1));
+        });
         let map = |row: usize, column: usize| &maps[row * self.counts[1] + column];
         let (a, b) = (map(above, left), map(above, right));
         let (c, d) = (map(below, left), map(below, right));
@@ -352,16 +359,18 @@ fn share(position: usize, side: usize) -> [f64; 2] {
     [1.0 - behind, behind]
 }
 
-fn mix(
-    quad: &[[f64; 4]],
-    [above, below]: [f64; 2],
-    weights: &[[f64; 2]],
-    (bins, out): (&[u8], &mut [f32]),
-) {
+/// Weights of the tiles around the pixels of a row: above and below for all, left and right for each.
+struct Shares<'a> {
+    down: [f64; 2],
+    across: &'a [[f64; 2]],
+}
+
+fn mix(quad: &[[f64; 4]], shares: &Shares<'_>, bins: &[u8], out: &mut [f32]) {
+    let [above, below] = shares.down;
     let Some(quad) = quad.first_chunk::<BINS>() else {
         return;
     };
-    for ((out, &bin), &[left, right]) in out.iter_mut().zip(bins).zip(weights) {
+    for ((out, &bin), &[left, right]) in out.iter_mut().zip(bins).zip(shares.across) {
         let [a, b, c, d] = quad[usize::from(bin)];
         let (a, b) = ((a * (left * above)) as f32, (b * (right * above)) as f32);
         let (c, d) = ((c * (left * below)) as f32, (d * (right * below)) as f32);

@@ -156,10 +156,9 @@ impl DeepWatershed {
     pub fn segment(&self, maxima: Array3<f32>, interior: Array3<f32>) -> Result<Array3<u32>> {
         self.check(&maxima.view(), &interior.view())?;
         if maxima.dim().0 == 1 {
-            let plane = |head: Array3<f32>| head.index_axis_move(Axis(0), 0);
-            return Ok(self
-                .segment_plane(plane(maxima), plane(interior))
-                .insert_axis(Axis(0)));
+            let [maxima, interior] =
+                [maxima, interior].map(|head| head.index_axis_move(Axis(0), 0));
+            return Ok(self.segment_plane(maxima, interior).insert_axis(Axis(0)));
         }
         let mut labels = Array3::zeros(maxima.dim());
         Zip::from(labels.outer_iter_mut())
@@ -178,12 +177,7 @@ impl DeepWatershed {
             return Err(DeepWatershedError::ShapeMismatch { maxima, interior });
         }
         for (head, values) in [("maxima", maxima), ("interior", interior)] {
-            // Without a way out within a row, this takes several values at a time.
-            let is_nan = |row: ArrayView2<'_, f32>| {
-                row.iter()
-                    .fold(false, |found, value| found | value.is_nan())
-            };
-            if values.axis_iter(Axis(1)).into_par_iter().any(is_nan) {
+            if values.axis_iter(Axis(1)).into_par_iter().any(has_nan) {
                 return Err(DeepWatershedError::NotANumber { head });
             }
         }
@@ -253,6 +247,12 @@ fn smoothed(image: Array2<f32>, sigma: f64) -> Array2<f32> {
     } else {
         image
     }
+}
+
+/// Whether a row of all batch items has a NaN. Without a way out within a row, this takes several values at a time.
+fn has_nan(row: ArrayView2<'_, f32>) -> bool {
+    row.iter()
+        .fold(false, |found, value| found | value.is_nan())
 }
 
 #[cfg(test)]

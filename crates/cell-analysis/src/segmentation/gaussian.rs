@@ -116,9 +116,12 @@ fn half_kernel(sigma: f64) -> Vec<f64> {
         return vec![1.0];
     }
     let radius = (4.0 * sigma + 0.5) as i64;
-    let weight = |k: i64| (-0.5 / (sigma * sigma) * (k * k) as f64).exp();
-    let sum: f64 = pairwise_sum(&(-radius..=radius).map(weight).collect::<Vec<_>>());
-    (0..=radius).map(|k| weight(k) / sum).collect()
+    let kernel: Vec<f64> = (-radius..=radius)
+        .map(|k| (-0.5 / (sigma * sigma) * (k * k) as f64).exp())
+        .collect();
+    let sum = pairwise_sum(&kernel);
+    let half = &kernel[radius as usize..];
+    half.iter().map(|weight| weight / sum).collect()
 }
 
 /// `NumPy`'s order of summation for a short array: eight lanes, then their tree.

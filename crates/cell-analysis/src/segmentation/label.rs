@@ -99,12 +99,13 @@ pub(super) fn relabel(labels: &mut [u32]) {
         runs.for_each(|run| present[run[0] as usize].store(true, Ordering::Relaxed));
     });
     let mut count = 0;
-    let number = |(label, present): (usize, AtomicBool)| {
-        let is_object = label > 0 && present.into_inner();
-        count += u32::from(is_object);
-        if is_object { count } else { 0 }
-    };
-    let numbers: Vec<u32> = present.into_iter().enumerate().map(number).collect();
+    let mut numbers = vec![0; present.len()];
+    for (number, present) in numbers.iter_mut().zip(present).skip(1) {
+        if present.into_inner() {
+            count += 1;
+            *number = count;
+        }
+    }
     if count as usize != highest {
         labels
             .par_iter_mut()

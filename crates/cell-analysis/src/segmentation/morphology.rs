@@ -136,14 +136,17 @@ pub fn reconstruction(
     assert_eq!(seed.dim(), mask.dim(), "seed and mask of a reconstruction");
     let (rows, columns) = seed.dim();
     let mut result = seed.to_owned();
-    let level = |(position, &level): ((usize, usize), &f32)| Front { level, position };
-    let mut front: BinaryHeap<Front> = seed.indexed_iter().map(level).collect();
+    let mut front: BinaryHeap<Front> = seed
+        .indexed_iter()
+        .map(|(position, &level)| Front { level, position })
+        .collect();
     let widths = disk_half_widths(radius);
     while let Some(Front {
         level,
         position: (row, column),
     }) = front.pop()
     {
+        // The pixel has been raised since it was queued, and will come again.
         if level < result[[row, column]] {
             continue;
         }

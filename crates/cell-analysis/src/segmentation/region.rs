@@ -52,14 +52,14 @@ pub fn remove_small_objects(labels: &mut Array2<u32>, min_size: usize) {
             sizes[run[0] as usize].fetch_add(run.len(), Ordering::Relaxed);
         }
     });
-    let kept = |(label, size): (u32, AtomicUsize)| {
-        if size.into_inner() < min_size {
-            0
-        } else {
-            label
-        }
-    };
-    let kept: Vec<u32> = (0..).zip(sizes).map(kept).collect();
+    // What each label becomes: itself, or background.
+    let kept: Vec<u32> = (0..)
+        .zip(sizes)
+        .map(|(label, size)| match size.into_inner() {
+            size if size < min_size => 0,
+            _ => label,
+        })
+        .collect();
     labels
         .par_iter_mut()
         .with_min_len(STRIP)
@@ -137,23 +137,27 @@ fn extents(labels: &Array2<u32>, count: usize) -> Vec<Extent> {
     )
 }
 
-/// Counts the squares whose lower pixels are in these rows.
-fn extents_of_strip(labels: &Array2<u32>, strip: Range<usize>, count: usize) -> Vec<Extent> {
-    let (rows, columns) = labels.dim();
-    let mut extents = vec![Extent::NONE; count];
-    let show = |row: usize, line: &mut [u32]| match (row < rows).then(|| labels.row(row)) {
+/// Puts a row of labels into a line with a margin of one pixel; zeros below the last row.
+fn copy_row(labels: &Array2<u32>, row: usize, line: &mut [u32]) {
+    match (row < labels.nrows()).then(|| labels.row(row)) {
         Some(labels) => labels
             .iter()
             .zip(&mut line[1..])
             .for_each(|(&label, to)| *to = label),
         None => line.fill(0),
-    };
+    }
+}
+
+/// Counts the squares whose lower pixels are in these rows.
+fn extents_of_strip(labels: &Array2<u32>, strip: Range<usize>, count: usize) -> Vec<Extent> {
+    let columns = labels.ncols();
+    let mut extents = vec![Extent::NONE; count];
     let [mut above, mut below] = [vec![0; columns + 2], vec![0; columns + 2]];
     if let Some(row) = strip.start.checked_sub(1) {
-        show(row, &mut above);
+        copy_row(labels, row, &mut above);
     }
     for row in strip {
-        show(row, &mut below);
+        copy_row(labels, row, &mut below);
         for column in 0..=columns {
             let quad = [
                 above[column],

@@ -256,8 +256,9 @@ struct Source<'a, const CHANNELS: usize> {
 
 impl<'a, const CHANNELS: usize> Source<'a, CHANNELS> {
     fn new(image: &'a [f32], Shape { from, to, channels }: Shape) -> Self {
-        let sigma = |axis: usize| ((from[axis] as f64 / to[axis] as f64 - 1.0) / 2.0).max(0.0);
-        let sigmas = [sigma(0), sigma(1)];
+        // Only an axis that shrinks is smoothed.
+        let sigmas =
+            [0, 1].map(|axis| ((from[axis] as f64 / to[axis] as f64 - 1.0) / 2.0).max(0.0));
         let shape = [from[0], from[1], channels];
         let smoothing =
             (sigmas != [0.0; 2]).then(|| Smoothing::new(image, shape, sigmas, Border::Zero));

@@ -80,11 +80,11 @@ impl Tiling {
         assert!(rows > 0 && columns > 0, "an image to tile has pixels");
         assert!(tile[0] > 0 && tile[1] > 0, "a tile has pixels");
         assert!(stride_ratio > 0.0, "tiles advance");
-        let axis = |length, tile| AxisTiling::new(length, tile, pad, stride_ratio);
         Self {
             image_shape,
             stride_ratio,
-            axes: [axis(rows, tile[0]), axis(columns, tile[1])],
+            axes: [(rows, tile[0]), (columns, tile[1])]
+                .map(|(length, tile)| AxisTiling::new(length, tile, pad, stride_ratio)),
         }
     }
 
@@ -180,17 +180,25 @@ impl Tiling {
     }
 
     fn blends(&self) -> bool {
-        let overlapping = |axis: &AxisTiling| axis.tile >= MIN_BLENDED && axis.tile < axis.padded();
         // Where one axis is padded up to a tile and the other one tiled, the reference has no result: blend the tiled one.
-        let padded_up = |axis: &AxisTiling| axis.length < axis.tile;
         let [down, across] = &self.axes;
-        let along_rows = overlapping(across) && (overlapping(down) || padded_up(down));
-        let along_columns = overlapping(down) && (overlapping(across) || padded_up(across));
+        let along_rows = across.is_blendable() && (down.is_blendable() || down.is_padded_up());
+        let along_columns = down.is_blendable() && (across.is_blendable() || across.is_padded_up());
         self.stride_ratio >= 0.5 && (along_rows || along_columns)
     }
 }
 
 impl AxisTiling {
+    /// Whether there are several tiles, large enough to be blended.
+    fn is_blendable(&self) -> bool {
+        self.tile >= MIN_BLENDED && self.tile < self.padded()
+    }
+
+    /// Whether the image is smaller than a tile.
+    fn is_padded_up(&self) -> bool {
+        self.length < self.tile
+    }
+
     fn new(length: usize, tile: usize, mode: PadMode, stride_ratio: f64) -> Self {
         if length < tile {
             let missing = tile - length;
@@ -429,17 +437,14 @@ impl Windows {
     /// Windows in which every weight is repeated for each channel.
     fn new(axis: &AxisTiling, channels: usize) -> Self {
         let overlap = axis.tile - axis.stride;
-        let window = |overlaps| {
-            let weights = spline_window(axis.tile, overlaps).into_iter();
-            weights
-                .flat_map(|weight| std::iter::repeat_n(weight, channels))
-                .collect()
-        };
-        Self {
-            first: window([0, overlap]),
-            inner: window([overlap, overlap]),
-            last: window([overlap, 0]),
-        }
+        let [first, inner, last] =
+            [[0, overlap], [overlap, overlap], [overlap, 0]].map(|overlaps| {
+                let weights = spline_window(axis.tile, overlaps).into_iter();
+                weights
+                    .flat_map(|weight| std::iter::repeat_n(weight, channels))
+                    .collect()
+            });
+        Self { first, inner, last }
     }
 
     fn of(&self, position: usize, count: usize) -> &[f64] {
@@ -468,27 +473,29 @@ pub fn spline_window(length: usize, overlaps: [usize; 2]) -> Vec<f64> {
 /// The rise over `overlap` pixels and its mirror image.
 fn ramp(overlap: usize) -> Vec<f64> {
     let width = 2 * overlap;
-    let quarter = width / 4;
-    let value = |k: usize| {
-        let rise = k.min(width - 1 - k);
-        let triangle = (2.0 * (rise as f64 + 1.0) - 1.0) / width as f64;
-        let middle = k >= quarter && k < width - quarter;
-        let outer = if quarter > 0 && middle {
-            0.0
-        } else {
-            (2.0 * triangle).abs().powi(2) / 2.0
-        };
-        let inner = if quarter > 0 && middle {
-            1.0 - (2.0 * (triangle - 1.0)).abs().powi(2) / 2.0
-        } else {
-            0.0
-        };
-        inner + outer
-    };
-    let mut ramp: Vec<f64> = (0..width).map(value).collect();
+    let mut ramp: Vec<f64> = (0..width).map(|k| spline(k, width)).collect();
     let highest = ramp.iter().copied().fold(f64::MIN, f64::max);
     ramp.iter_mut().for_each(|weight| *weight /= highest);
     ramp
+}
+
+/// The quadratic spline at place `k` of `width`, as SciPy's window has it: two parabolas that meet at the quarters.
+fn spline(k: usize, width: usize) -> f64 {
+    let quarter = width / 4;
+    let rise = k.min(width - 1 - k);
+    let triangle = (2.0 * (rise as f64 + 1.0) - 1.0) / width as f64;
+    let middle = k >= quarter && k < width - quarter;
+    let outer = if quarter > 0 && middle {
+        0.0
+    } else {
+        (2.0 * triangle).abs().powi(2) / 2.0
+    };
+    let inner = if quarter > 0 && middle {
+        1.0 - (2.0 * (triangle - 1.0)).abs().powi(2) / 2.0
+    } else {
+        0.0
+    };
+    inner + outer
 }
 
 #[cfg(test)]

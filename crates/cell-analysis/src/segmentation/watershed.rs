@@ -59,14 +59,15 @@ pub(super) fn watershed_from_runs(
     );
     let (heights, mask) = (heights.as_standard_layout(), mask.as_standard_layout());
     let (rows, columns) = heights.dim();
-    let marked = || {
-        let mut basins = Basins::new(as_row_major(&heights), as_row_major(&mask), columns);
-        basins.mark(markers);
-        basins
-    };
-    let (mut basins, runs) = rayon::join(marked, || {
-        component_runs(as_row_major(&mask), columns, Connectivity::Four)
-    });
+    let (mut basins, runs) = rayon::join(
+        || {
+            let mut basins = Basins::new(as_row_major(&heights), as_row_major(&mask), columns);
+            basins.mark(markers);
+            basins
+        },
+        || component_runs(as_row_major(&mask), columns, Connectivity::Four),
+    );
+    // Parts of the mask that do not touch are flooded side by side.
     let parts: Vec<_> = runs.chunk_by(|a, b| a.0 == b.0).collect();
     let parts: Vec<Part<'_>> = parts
         .into_par_iter()
@@ -110,7 +111,6 @@ struct Basins<'a> {
 impl<'a> Basins<'a> {
     fn new(heights: &'a [f32], mask: &[bool], columns: usize) -> Self {
         let width = columns + 2;
-        let outside = |count: usize| std::iter::repeat_with(|| AtomicU32::new(OUTSIDE)).take(count);
         let mut cells: Vec<AtomicU32> =
             Vec::with_capacity((heights.len() / columns.max(1) + 2) * width);
         cells.extend(outside(width + 1));
@@ -498,6 +498,11 @@ impl RankSet {
         }
         Some(least)
     }
+}
+
+/// So many pixels off the mask.
+fn outside(count: usize) -> impl Iterator<Item = AtomicU32> {
+    std::iter::repeat_with(|| AtomicU32::new(OUTSIDE)).take(count)
 }
 
 #[cfg(test)]

@@ -51,15 +51,26 @@ impl From<&Tracks> for Lineage {
 }
 
 fn entry(label: i32, track: &Track) -> LineageEntry {
-    let label_of = |&track: &usize| track as i32 + 1;
     LineageEntry {
         label,
         frames: track.observations.iter().map(|at| at.frame).collect(),
-        daughters: track.daughters.iter().map(label_of).collect(),
+        daughters: track.daughters.iter().copied().map(label_of).collect(),
         capped: track.capped,
         frame_div: track.frame_div,
-        parent: track.parent.as_ref().map(label_of),
+        parent: track.parent.map(label_of),
     }
+}
+
+impl LineageEntry {
+    /// Whether this track begins in the frame after the other one's last.
+    fn follows(&self, parent: &Self) -> bool {
+        self.frames.first().copied() == parent.frames.last().map(|last| last + 1)
+    }
+}
+
+/// Labels count from 1.
+fn label_of(track: usize) -> i32 {
+    track as i32 + 1
 }
 
 impl Lineage {
@@ -143,17 +154,14 @@ impl Lineage {
         let occurrences = occurrences(labels);
         let entries: BTreeMap<i32, &LineageEntry> =
             self.0.iter().map(|entry| (entry.label, entry)).collect();
-        let follows = |daughter: &LineageEntry, parent: &LineageEntry| {
-            daughter.frames.first().copied() == parent.frames.last().map(|last| last + 1)
-        };
         let fits = |entry: &LineageEntry| {
             let daughters = entry
                 .daughters
                 .iter()
-                .all(|label| entries.get(label).is_some_and(|it| follows(it, entry)));
+                .all(|label| entries.get(label).is_some_and(|it| it.follows(entry)));
             let parent = entry
                 .parent
-                .is_none_or(|label| entries.get(&label).is_some_and(|it| follows(entry, it)));
+                .is_none_or(|label| entries.get(&label).is_some_and(|it| entry.follows(it)));
             occurrences.get(&entry.label) == Some(&entry.frames) && daughters && parent
         };
         self.0.iter().all(fits) && occurrences.keys().all(|label| entries.contains_key(label))

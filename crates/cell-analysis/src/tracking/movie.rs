@@ -249,28 +249,31 @@ fn put_first<D: RemoveAxis>(mut to: ArrayViewMut<'_, f32, D>, from: &Array<f32, 
 }
 
 fn check_shapes(raw: &[usize], labels: &[usize]) -> Result<(), TrackingError> {
-    let refuse = |reason: String| Err(TrackingError::Shape(reason));
     let ([frames, rows, columns, channels], [_, _, _, label_channels]) = (raw, labels) else {
-        return refuse(format!(
+        return shape_error(format!(
             "Input data and labels must be rank 4 (frames, x, y, channels). Got rank {} (X) and rank {} (y).",
             raw.len(),
             labels.len()
         ));
     };
     if labels[..3] != [*frames, *rows, *columns] {
-        return refuse(format!(
+        return shape_error(format!(
             "Input data and labels should have the same shape except for the channel dimension.  Got {raw:?} and {labels:?}"
         ));
     }
     if (*channels, *label_channels) != (1, 1) {
-        return refuse(format!(
+        return shape_error(format!(
             "a movie to track has one channel, not {channels} (labels {label_channels})"
         ));
     }
     if *frames == 0 {
-        return refuse("the movie has no frames".to_owned());
+        return shape_error("the movie has no frames".to_owned());
     }
     Ok(())
+}
+
+fn shape_error(reason: String) -> Result<(), TrackingError> {
+    Err(TrackingError::Shape(reason))
 }
 
 /// `[frame, row, column]` in standard layout from `[frame, row, column, 1]`.

@@ -62,20 +62,14 @@ impl ImageJ {
         if !description.starts_with("ImageJ=") && !description.starts_with("SCIFIO=") {
             return None;
         }
-        let value = |wanted: &str| {
-            let pairs = description.lines().filter_map(|line| line.split_once('='));
-            pairs
-                .filter(|(key, _)| key.trim() == wanted)
-                .map(|(_, value)| value.trim())
-                .next_back()
-        };
-        let size = |key| value(key).and_then(|text| text.parse().ok()).unwrap_or(1);
         let sizes = Self {
-            images: size("images"),
-            frames: size("frames"),
-            slices: size("slices"),
-            channels: size("channels"),
-            order: value("order").unwrap_or("czt").to_ascii_lowercase(),
+            images: size(description, "images"),
+            frames: size(description, "frames"),
+            slices: size(description, "slices"),
+            channels: size(description, "channels"),
+            order: value_of(description, "order")
+                .unwrap_or("czt")
+                .to_ascii_lowercase(),
         };
         let all = [sizes.images, sizes.frames, sizes.slices, sizes.channels];
         all.iter().all(|&size| size > 0).then_some(sizes)
@@ -93,6 +87,21 @@ impl ImageJ {
             _ => [t, z, channels],
         }
     }
+}
+
+fn size(description: &str, key: &str) -> usize {
+    value_of(description, key)
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(1)
+}
+
+/// The last value of a key.
+fn value_of<'a>(description: &'a str, wanted: &str) -> Option<&'a str> {
+    let pairs = description.lines().filter_map(|line| line.split_once('='));
+    pairs
+        .filter(|(key, _)| key.trim() == wanted)
+        .map(|(_, value)| value.trim())
+        .next_back()
 }
 
 #[cfg(test)]

@@ -196,10 +196,9 @@ impl<'a> File<'a> {
 
     fn number(&self, at: usize, bytes: usize) -> Option<u64> {
         let bytes = self.bytes.get(at..at.checked_add(bytes)?)?;
-        let append = |number: u64, byte: &u8| (number << 8) | u64::from(*byte);
         Some(match self.order {
-            ByteOrder::Little => bytes.iter().rev().fold(0, append),
-            ByteOrder::Big => bytes.iter().fold(0, append),
+            ByteOrder::Little => bytes.iter().rev().fold(0, append_byte),
+            ByteOrder::Big => bytes.iter().fold(0, append_byte),
         })
     }
 
@@ -246,4 +245,8 @@ impl Kind {
 
 fn cut(what: &str) -> Error {
     Error::corrupt(format!("the {what} lies outside the file"))
+}
+
+fn append_byte(number: u64, byte: &u8) -> u64 {
+    (number << 8) | u64::from(*byte)
 }

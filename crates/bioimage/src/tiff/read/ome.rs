@@ -106,25 +106,21 @@ impl Axes {
         if uuid.is_some() && own_uuid.is_some() && uuid != own_uuid {
             return;
         }
-        let number = |name: &str| {
-            data.attribute(name)
-                .and_then(|text| text.trim().parse::<usize>().ok())
-        };
-        let first_page = number("IFD").unwrap_or(0);
+        let first_page = number(data, "IFD").unwrap_or(0);
         let default = if data.has_attribute("IFD") {
             1
         } else {
             page_count
         };
-        let count = number("PlaneCount")
-            .or(number("NumPlanes"))
+        let count = number(data, "PlaneCount")
+            .or(number(data, "NumPlanes"))
             .unwrap_or(default);
         let first_plane =
             self.letters
                 .iter()
                 .zip(self.sizes)
                 .fold(0_usize, |index, (letter, size)| {
-                    let along = number(&format!("First{letter}")).unwrap_or(0);
+                    let along = number(data, &format!("First{letter}")).unwrap_or(0);
                     index.saturating_mul(size).saturating_add(along)
                 });
         for index in 0..count.min(page_count) {
@@ -142,6 +138,10 @@ impl Axes {
 fn child<'a, 'input>(node: Node<'a, 'input>, name: &str) -> Option<Node<'a, 'input>> {
     node.children()
         .find(|child| child.tag_name().name() == name)
+}
+
+fn number(node: Node<'_, '_>, attribute: &str) -> Option<usize> {
+    node.attribute(attribute)?.trim().parse().ok()
 }
 
 #[cfg(test)]
