@@ -83,6 +83,9 @@ mod http;
 /// Commands for those who run a Kiosk.
 mod ops;
 
+/// What the exit status of the program says.
+mod exit_code;
+
 mod cli;
 
 /// A conformance suite that a consumer runs on itself.

@@ -2,7 +2,6 @@
 //!
 //! What the exit status says is in `exit_code`.
 
-pub(crate) mod exit_code;
 mod reference;
 mod show_settings;
 
@@ -17,6 +16,7 @@ use tracing::{info, warn};
 use crate::configuration::Configuration;
 use crate::consumer::Registry;
 use crate::daemon;
+use crate::exit_code;
 use crate::ops;
 use crate::settings::{Env, Problems};
 

@@ -13,8 +13,8 @@ use ndarray::{Array4, ArrayD, Axis};
 
 use self::plan::{NamedPlan, Pass, Plan};
 pub use self::settings::ImageSettings;
-use super::Entries;
 use super::input::Input;
+use super::recipe::{self, Entries};
 use crate::applications::{Model, by_name, scale_and_type};
 use crate::compute;
 use crate::consumer::{Clients, Consumer, ConsumerKind, ModelRequirement, Outcome};
@@ -48,7 +48,7 @@ struct Image {
 #[async_trait]
 impl Consumer for Image {
     fn check(&self, job: &Job) -> anyhow::Result<()> {
-        super::refuse_archives(job)
+        recipe::refuse_archives(job)
     }
 
     fn models(&self) -> Vec<ModelRequirement> {
@@ -90,7 +90,7 @@ impl Consumer for Image {
         };
 
         job.step(Step::Upload);
-        super::store(job, &self.clients.storage, entries).await
+        recipe::store(job, &self.clients.storage, entries).await
     }
 }
 
@@ -123,7 +123,7 @@ impl Image {
             let labels = pass
                 .application
                 .segment(&model, input, scale, |step| {
-                    job.step(super::step(step));
+                    job.step(recipe::step(step));
                 })
                 .await?;
             let name = name.clone();

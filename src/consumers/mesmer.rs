@@ -10,7 +10,7 @@ use ndarray::{Array4, Axis};
 
 use super::input::Input;
 use super::limits::Limits;
-use super::{Entries, model};
+use super::recipe::{self, Entries, model};
 use crate::applications::{Application, Compartment, Model};
 use crate::compute;
 use crate::consumer::{Clients, Consumer, ConsumerKind, ModelRequirement, Outcome};
@@ -82,7 +82,7 @@ struct Mesmer {
 #[async_trait]
 impl Consumer for Mesmer {
     fn check(&self, job: &Job) -> anyhow::Result<()> {
-        super::refuse_archives(job)
+        recipe::refuse_archives(job)
     }
 
     fn models(&self) -> Vec<ModelRequirement> {
@@ -109,14 +109,14 @@ impl Consumer for Mesmer {
             image.shape(),
             4,
         )));
-        let image = super::validate(image, channels, &model, &self.settings.limits).await?;
+        let image = recipe::validate(image, channels, &model, &self.settings.limits).await?;
         self.settings.limits.check_scaled_size(&image, scale)?;
 
         job.step(Step::Predict);
         let application = Application::mesmer(compartment);
         let labels = application
             .segment(&model, image, scale, |step| {
-                job.step(super::step(step));
+                job.step(recipe::step(step));
             })
             .await?;
 
@@ -124,7 +124,7 @@ impl Consumer for Mesmer {
         let name = ResultName::new(job.original_name()?);
         job.step(Step::Encode);
         let entries = compute::run(move || encode_labels(&name, &labels)).await;
-        super::store(job, &self.clients.storage, entries).await
+        recipe::store(job, &self.clients.storage, entries).await
     }
 }
 

@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use ndarray::{Array2, Array4, ArrayD, ArrayView3, Axis, Ix2, Ix3, concatenate, stack};
 
-use super::{Entries, limits};
+use super::limits;
+use super::recipe::{self, Entries};
 use crate::applications::spots::cells_of_spots;
 use crate::compute;
 use crate::consumer::{Clients, Consumer, ConsumerKind, Outcome};
@@ -88,7 +89,7 @@ struct Part {
 #[async_trait]
 impl Consumer for Polaris {
     fn check(&self, job: &Job) -> anyhow::Result<()> {
-        super::refuse_archives(job)
+        recipe::refuse_archives(job)
     }
 
     async fn consume(&self, job: &Job) -> anyhow::Result<Outcome> {
@@ -179,7 +180,7 @@ impl Polaris {
         let name = ResultName::new(job.original_name()?);
         job.step(Step::Encode);
         let entries = compute::run(move || entries(&name, results, &limits)).await?;
-        super::store(job, &self.clients.storage, entries).await
+        recipe::store(job, &self.clients.storage, entries).await
     }
 }
 

@@ -7,7 +7,7 @@ use ndarray::{Array2, Array4, Axis};
 
 use super::input::Input;
 use super::limits::Limits;
-use super::{Entries, model};
+use super::recipe::{self, Entries, model};
 use crate::applications::Model;
 use crate::applications::spots::{Contrast, SpotDetection, SpotPeaks};
 use crate::compute;
@@ -94,7 +94,7 @@ struct Spot {
 #[async_trait]
 impl Consumer for Spot {
     fn check(&self, job: &Job) -> anyhow::Result<()> {
-        super::refuse_archives(job)
+        recipe::refuse_archives(job)
     }
 
     fn models(&self) -> Vec<ModelRequirement> {
@@ -115,7 +115,7 @@ impl Consumer for Spot {
             4,
         )));
         let image =
-            super::validate(image.into_dyn(), channels, &model, &self.settings.limits).await?;
+            recipe::validate(image.into_dyn(), channels, &model, &self.settings.limits).await?;
 
         job.step(Step::Predict);
         let image = Arc::new(image);
@@ -126,7 +126,7 @@ impl Consumer for Spot {
         let name = ResultName::new(job.original_name()?);
         job.step(Step::Encode);
         let entries = compute::run(move || entries(&name, &image, spots)).await?;
-        super::store(job, &self.clients.storage, entries).await
+        recipe::store(job, &self.clients.storage, entries).await
     }
 }
 

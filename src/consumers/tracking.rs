@@ -10,7 +10,8 @@ use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use ndarray::{Array3, ArrayD, Axis};
 
-use super::{limits, model};
+use super::limits;
+use super::recipe::{self, model};
 use crate::applications::cell_tracking::{
     self, BirthDeathCost, CropMode, CropOptions, Tracked, Tracker, isbi_masks,
 };
@@ -205,7 +206,7 @@ impl Consumer for Tracking {
         let (name, isbi) = (ResultName::new(job.original_name()?), self.settings.isbi);
         job.step(Step::Encode);
         let entries = compute::run(move || entries(&name, &tracked, isbi)).await?;
-        super::store(job, &self.clients.storage, entries).await
+        recipe::store(job, &self.clients.storage, entries).await
     }
 }
 
@@ -358,7 +359,7 @@ fn not_one_image() -> InvalidInput {
 }
 
 /// Labels and lineage, and on request the form in which trackers are compared.
-fn entries(name: &ResultName, tracked: &Tracked, isbi: bool) -> anyhow::Result<super::Entries> {
+fn entries(name: &ResultName, tracked: &Tracked, isbi: bool) -> anyhow::Result<recipe::Entries> {
     let labels = tracked.labels.mapv(|label| label as f32);
     let mut entries = vec![
         (name.feature(0), encode_tiff(labels.view().into_dyn())),

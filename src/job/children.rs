@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Job;
+use super::claimed::{Job, trace_context};
 use super::snapshot::JobSnapshot;
 use crate::queue::{ChildSet, ChildSpec, ChildWait};
 use crate::traces;
@@ -240,7 +240,7 @@ impl Job {
         own.extend(input.url.map(|url| (field::URL, url)));
         let mut context = traces::context();
         if context.is_empty() {
-            context = super::trace_context(&self.raw);
+            context = trace_context(&self.raw);
         }
         own.extend(
             context

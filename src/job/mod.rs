@@ -3,18 +3,16 @@
 //! It writes stamps, times and identities, so that no consumer has to.
 
 mod children;
+mod claimed;
 mod progress;
 mod request;
 mod settlement;
 mod snapshot;
 mod step;
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
-use sha2::{Digest, Sha256};
-
 pub use self::children::{Child, ChildFailed, ChildInput, ChildState, Children, Timing};
+pub(crate) use self::claimed::trace_context;
+pub use self::claimed::{Detected, Job};
 pub(crate) use self::progress::Progress;
 pub use self::request::InvalidFileType;
 pub use self::settlement::Output;
@@ -22,155 +20,5 @@ pub(crate) use self::settlement::Settlement;
 pub use self::snapshot::{JobSnapshot, NewJob};
 pub use self::step::Step;
 pub(crate) use self::step::StepLimits;
-use crate::error_class::InvalidInput;
-use crate::queue::Lease;
 pub use crate::queue::{ChildSpec, DeadlinePause};
-use crate::wire::{self, RawFields, field};
 pub use crate::wire::{JobKey, Status};
-
-/// The trace that a job belongs to, as W3C Trace Context has it.
-const TRACE_CONTEXT: [&str; 2] = [field::TRACEPARENT, field::TRACESTATE];
-
-/// A job that this process holds.
-pub struct Job {
-    progress: Arc<Progress>,
-    raw: RawFields,
-}
-
-impl Job {
-    pub(crate) fn new(lease: Lease, raw: RawFields, limits: StepLimits) -> Self {
-        let progress = Progress::new(lease, &JobSnapshot(&raw), limits);
-        Self {
-            progress: Arc::new(progress),
-            raw,
-        }
-    }
-
-    /// The key of the job's hash.
-    pub fn key(&self) -> &JobKey {
-        self.progress.lease.key()
-    }
-
-    /// The queue that the job was taken from.
-    pub fn queue_name(&self) -> &str {
-        self.progress.lease.queue_name()
-    }
-
-    /// Where the job stands.
-    pub fn status(&self) -> Status {
-        self.progress.status()
-    }
-
-    pub(crate) fn progress(&self) -> Arc<Progress> {
-        Arc::clone(&self.progress)
-    }
-
-    /// A field of the job's hash as it was when the job was claimed; nothing if it is missing or empty.
-    ///
-    /// # Errors
-    ///
-    /// A value that is not UTF-8 text.
-    pub fn field(&self, name: &str) -> anyhow::Result<Option<&str>> {
-        let Some(bytes) = self.raw.get(name.as_bytes()) else {
-            return Ok(None);
-        };
-        let text = std::str::from_utf8(bytes)
-            .map_err(|_| InvalidInput(format!("the job's field `{name}` is not UTF-8 text")))?;
-        Ok((!text.is_empty()).then_some(text))
-    }
-
-    /// All fields of the job's hash whose names are UTF-8 text, as they were when the job was claimed, in no order.
-    pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.raw
-            .iter()
-            .filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value.as_slice())))
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.raw.contains_key(name.as_bytes())
-    }
-
-    /// A name for the job that is the same each time it is run, for the places of its parts.
-    pub fn stable_id(&self) -> String {
-        let digest = Sha256::digest(&self.key().0);
-        digest
-            .iter()
-            .take(16)
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
-    }
-
-    /// Where the result goes: the same place each time the job is run, so that a second run replaces the first.
-    pub fn output_key(&self) -> String {
-        format!("output/{}.zip", self.stable_id())
-    }
-
-    /// Begins a step of the work: it is timed and has a time limit. If the step sets a status, it is written within half a
-    /// second, with the time that the last one took.
-    pub fn step(&self, step: Step) {
-        self.progress.begin(step);
-    }
-
-    /// The job waits for something that is not its fault, such as memory that others use: until the value is dropped, time
-    /// does not count against the limit of the step.
-    pub fn pause_deadline(&self) -> DeadlinePause {
-        self.progress.lease.pause_deadline()
-    }
-
-    /// Counts the pixels of an image that was decoded for the job.
-    pub fn record_pixels(&self, pixels: usize) {
-        self.progress.count_pixels(pixels as u64);
-    }
-
-    /// Records how much of the work is done, in per cent. It never goes back, not even when the job is run again.
-    pub fn record_progress(&self, percent: u64) {
-        self.progress.advance(percent.min(100));
-    }
-
-    /// Records what was found out about a job that did not say it.
-    pub fn record_detected(&self, detected: Detected) {
-        self.progress.write([match detected {
-            Detected::Scale(scale) => (field::SCALE, scale.to_string()),
-            Detected::Label(label) => (field::LABEL, label.to_string()),
-            Detected::DimensionOrder(order) => (field::DIM_ORDER, order),
-        }]);
-    }
-
-    /// Records a field of the consumer's own in the job's hash, within half a second.
-    ///
-    /// # Errors
-    ///
-    /// A name that is empty or that the worker writes itself, such as `status`, `reason`, `…_time` and `rc_…`.
-    pub fn record_field(&self, name: &str, value: impl Into<String>) -> anyhow::Result<()> {
-        anyhow::ensure!(
-            !name.is_empty() && !wire::is_bookkeeping(name),
-            "a consumer cannot record the field `{name}`: the worker writes it"
-        );
-        let field = (name.to_owned().into(), value.into());
-        self.progress.write_named(vec![field]);
-        Ok(())
-    }
-}
-
-/// What was found out about an image.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Detected {
-    /// The scale of the image.
-    Scale(f64),
-    /// The type of image: `0` nuclear, `1` phase, `2` cytoplasm.
-    Label(usize),
-    /// The order of its axes, such as `YXC`.
-    DimensionOrder(String),
-}
-
-/// The fields of a hash that say which trace the job belongs to.
-pub(crate) fn trace_context(fields: &RawFields) -> HashMap<String, String> {
-    let mut context = HashMap::new();
-    for name in TRACE_CONTEXT {
-        let value = fields.get(name.as_bytes()).cloned();
-        if let Some(value) = value.and_then(|value| String::from_utf8(value).ok()) {
-            context.insert(name.to_owned(), value);
-        }
-    }
-    context
-}

@@ -1,6 +1,6 @@
 //! What a job asks for: the fields that submitters write, as values.
 
-use super::Job;
+use super::claimed::Job;
 use crate::error_class::InvalidInput;
 use crate::wire::field;
 

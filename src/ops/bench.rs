@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use tokio::sync::{Notify, RwLock};
 use tokio_util::sync::CancellationToken;
 
-use super::{Connected, connect};
+use super::connect::{Connected, connect};
 use crate::consumer::{Consumer, Outcome};
 use crate::job::{Job, NewJob, Output};
 use crate::memory::MemoryBudget;

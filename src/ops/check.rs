@@ -12,9 +12,9 @@ use clap::Args;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::exit_code;
 use crate::configuration::Configuration;
 use crate::consumer::{Clients, ModelInputs, ModelRequirement, Registry};
+use crate::exit_code;
 use crate::memory::MemoryBudget;
 use crate::queue::{Queue, QueueStats, ServerInfo};
 use crate::serving::{self, Signature};

@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::{Connected, connect};
-use crate::cli::exit_code;
+use super::connect::{Connected, connect};
+use crate::exit_code;
 use crate::queue::{self, Admin, Finding};
 
 #[derive(Args)]

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::{Connected, connect};
+use super::connect::{Connected, connect};
 use crate::kubernetes::{Kubernetes, KubernetesSettings};
 use crate::logging::LogSettings;
 use crate::queue::{self, Admin, ProcessingEntry, Reclaim};
@@ -66,7 +66,7 @@ pub(crate) struct JanitorSettings {
 impl JanitorSettings {
     /// Loads the variables of the Python janitor, and a few more.
     pub(crate) fn load(loader: &mut Loader<'_>) -> Self {
-        let queues = super::queues(loader);
+        let queues = super::connect::queues(loader);
         let kubernetes = KubernetesSettings::load(loader);
         let variables: JanitorVariables = loader.load();
         let liveness = variables.liveness(loader, &kubernetes);

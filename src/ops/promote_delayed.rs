@@ -2,7 +2,7 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::{connect, queues};
+use super::connect::{connect, queues};
 
 /// Moves the delayed and parked jobs of all queues of the settings back into them.
 pub(crate) async fn promote_delayed(stop: CancellationToken) -> anyhow::Result<()> {

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use redis::{Cmd, FromRedisValue, RedisResult, Script, ScriptInvocation};
 
-use super::client::REPLY_LIMIT;
-use super::connection::Connection;
+use super::client::Queue;
+use super::connection::{Connection, REPLY_LIMIT};
 use super::error::Error;
 use super::metrics::ConnectionMetrics;
-use super::reclaim::{self, Reclaimed};
+use super::outcome::Reclaimed;
+use super::reclaim;
 use super::settings::RedisSettings;
 use crate::wire::{self, JobKey, Keys, field, millis};
 
@@ -66,6 +67,13 @@ pub enum Reclaim {
     Kept,
     /// It was not there any more.
     Moved,
+}
+
+impl Queue {
+    /// All queues of the same server, over the same connection.
+    pub fn admin(&self) -> Admin {
+        Admin::over(Arc::clone(&self.inner.commands), Patience::Endless)
+    }
 }
 
 impl Admin {

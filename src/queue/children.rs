@@ -13,7 +13,8 @@ use sha2::{Digest, Sha256};
 
 use super::client::Queue;
 use super::error::Error;
-use super::lease::{Lease, Settled};
+use super::lease::Lease;
+use super::outcome::Settled;
 use crate::wire::{self, JobKey, RawFields, Status, field, millis};
 
 /// Children that nobody has seen yet are forgotten after this long, should their parent never come to it.

@@ -8,10 +8,11 @@ use redis::{FromRedisValue, RedisResult, Script};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::client::{LONGEST_WAIT, Queue};
+use super::client::{IdleWait, LONGEST_WAIT, Queue};
 use super::error::{Error, is_transient};
 use super::lease::Lease;
-use super::reclaim::{self, Reclaimed};
+use super::outcome::Reclaimed;
+use super::reclaim;
 use crate::wire::{self, JobKey, RawFields};
 
 /// Due jobs promoted, and entries looked at, by one claim.
@@ -24,15 +25,6 @@ static CLAIM: LazyLock<Script> = LazyLock::new(|| {
         include_str!("scripts/claim.lua")
     ))
 });
-
-/// How an idle consumer waits for a job. Later ones are for older servers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum IdleWait {
-    /// From the queue to the place where the entry is already: Redis 6.2.
-    Blmove,
-    /// Into the processing list.
-    Brpoplpush,
-}
 
 impl Queue {
     /// Takes the next job into a slot, waiting inside Redis for a moment if there is none.

@@ -4,22 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64};
 use std::time::Duration;
 
+use prometheus_client::registry::Registry;
 use redis::{FromRedisValue, RedisResult, ScriptInvocation};
 
-use super::admin::{Admin, Patience};
-use super::claim::IdleWait;
-use super::connection::Connection;
+use super::connection::{Connection, REPLY_LIMIT};
 use super::error::Error;
-use super::lease::Leases;
-use super::metadata::MetadataStore;
+use super::held::Leases;
 use super::metrics::QueueMetrics;
 use super::settings::QueueSettings;
+use crate::metrics::LastTime;
 use crate::wire::{JobKey, Keys, RawFields};
 
 /// The longest that a blocking wait stays inside Redis.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(1);
-/// How long a reply may take.
-pub(super) const REPLY_LIMIT: Duration = Duration::from_secs(5);
 const SHORTEST_REPLY_LIMIT: Duration = Duration::from_millis(500);
 /// Jobs submitted in one round trip.
 const SUBMIT_CHUNK: usize = 500;
@@ -47,6 +44,15 @@ pub(super) struct Inner {
     /// How this server is waited at, an [`IdleWait`].
     pub(super) idle_wait: AtomicU8,
     pub(super) metrics: QueueMetrics,
+}
+
+/// How an idle consumer waits for a job. Later ones are for older servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IdleWait {
+    /// From the queue to the place where the entry is already: Redis 6.2.
+    Blmove,
+    /// Into the processing list.
+    Brpoplpush,
 }
 
 impl Queue {
@@ -94,16 +100,6 @@ impl Queue {
         &self.inner.settings
     }
 
-    /// All queues of the same server, over the same connection.
-    pub fn admin(&self) -> Admin {
-        Admin::over(Arc::clone(&self.inner.commands), Patience::Endless)
-    }
-
-    /// A store for model metadata on the same server.
-    pub fn metadata_store(&self) -> MetadataStore {
-        MetadataStore::new(self.clone())
-    }
-
     /// Writes a new job and queues it, as the web frontend does: first the hash, then the left end of the list.
     pub async fn submit(&self, key: &JobKey, fields: &[(&str, String)]) -> Result<(), Error> {
         let hash = redis::Cmd::hset_multiple(&key.0, fields);
@@ -136,6 +132,31 @@ impl Queue {
     pub async fn fields(&self, key: &JobKey) -> Result<RawFields, Error> {
         self.command("read a job", &redis::Cmd::hgetall(&key.0))
             .await
+    }
+
+    /// Adds the counters of jobs to a registry that has the labels of queue and type.
+    pub(crate) fn register_jobs(&self, jobs: &mut Registry) {
+        self.inner.metrics.register(jobs);
+    }
+
+    /// Adds the counters of connections to Redis to a registry.
+    pub(crate) fn register_server(&self, all: &mut Registry) {
+        self.inner.metrics.connection.register(all);
+    }
+
+    /// When Redis last answered a claim, with a job or without one.
+    pub(crate) fn last_claim(&self) -> &LastTime {
+        &self.inner.metrics.last_claim
+    }
+
+    /// Host and port of the master that was connected to last.
+    pub(crate) fn server_address(&self) -> Option<(String, u16)> {
+        self.inner.metrics.connection.master()
+    }
+
+    /// When Redis last answered anything.
+    pub(crate) fn last_answer(&self) -> &LastTime {
+        &self.inner.metrics.connection.last_answer
     }
 
     /// Runs a script until Redis has answered.

@@ -17,6 +17,8 @@ use super::metrics::ConnectionMetrics;
 use super::settings::RedisSettings;
 use crate::backoff::{Backoff, Jitter};
 
+/// How long a reply may take.
+pub(super) const REPLY_LIMIT: Duration = Duration::from_secs(5);
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 

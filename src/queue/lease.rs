@@ -3,25 +3,21 @@
 //! A lease is taken by a claim and renewed by heartbeats. Its token fences every write, so that a consumer which lost the job
 //! can neither finish nor overwrite it.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use redis::{Script, ScriptInvocation};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, info_span, warn};
 
 use super::client::Queue;
 use super::error::Error;
+use super::held::{DeadlinePause, Fields, Held, Paused};
+use super::outcome::{RunAt, Settled};
 use crate::metrics::LastTime;
 use crate::traces;
 use crate::wire::{JobKey, Status, field, millis};
 
-/// Time between two writes of progress to one job.
-const WRITE_INTERVAL: Duration = Duration::from_millis(500);
 /// How long jobs that were given up are remembered, and how many.
 const DEAD_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
 const DEAD_LIMIT: usize = 10_000;
@@ -47,33 +43,6 @@ static RELEASE: LazyLock<Script> = LazyLock::new(|| {
     ))
 });
 
-/// Fields of a hash and their values.
-pub type Fields = Vec<(Cow<'static, str>, String)>;
-
-/// What became of an attempt to settle a lease.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settled {
-    /// The write took place.
-    Committed,
-    /// The hash has vanished (expired or deleted); the entry was dropped.
-    Gone,
-    /// The entry had been taken out of our list, or the job finished by others; nothing was written.
-    Moved,
-    /// Another consumer has claimed the job; nothing was written.
-    Lost,
-    /// The time to wait for has passed: the job is still held.
-    AlreadyDue,
-}
-
-/// When a job that is returned is to be worked again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RunAt {
-    /// After this long, as an attempt at it has failed.
-    After(Duration),
-    /// At this time, in milliseconds since 1970 by the clock of Redis, as the job asks for it.
-    Time(u64),
-}
-
 /// A final status, and whether it was the end of a job with which nothing is known to be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
@@ -89,62 +58,9 @@ pub struct Lease {
     held: Arc<Held>,
 }
 
-/// All leases of this process.
-#[derive(Default)]
-pub(super) struct Leases {
-    held: Mutex<HashMap<JobKey, Arc<Held>>>,
-    /// Tokens of the jobs that slots have abandoned last.
-    abandoned: Mutex<HashMap<usize, String>>,
-    /// Notified when there is something to be written.
-    changed: Notify,
-    /// Since when there has been a lease without a break.
-    busy_since: LastTime,
-    /// When a lease ended last.
-    freed: LastTime,
-}
-
-/// A job that is held.
-pub(super) struct Held {
-    pub(super) key: JobKey,
-    pub(super) token: String,
-    pub(super) slot: usize,
-    crashes: u64,
-    lost: CancellationToken,
-    overdue: CancellationToken,
-    state: Mutex<State>,
-}
-
-struct State {
-    is_renewed: bool,
-    /// When the step that the job is in has taken too long.
-    deadline: Option<Instant>,
-    /// For how many reasons the deadline moves on with the time.
-    pauses: u32,
-    unwritten: Fields,
-    written: Instant,
-}
-
-/// As long as this value exists, time does not count against the deadline of the job.
-pub struct DeadlinePause(Arc<Held>);
-
 impl Lease {
     pub(super) fn new(queue: Queue, key: JobKey, token: String, slot: usize, crashes: u64) -> Self {
-        let state = State {
-            is_renewed: true,
-            deadline: None,
-            pauses: 0,
-            unwritten: Vec::new(),
-            written: Instant::now(),
-        };
-        let held = Arc::new(Held {
-            key,
-            token,
-            slot,
-            crashes,
-            lost: CancellationToken::new(),
-            overdue: CancellationToken::new(),
-            state: Mutex::new(state),
-        });
+        let held = Arc::new(Held::new(key, token, slot, crashes));
         queue.inner.leases.insert(Arc::clone(&held));
         Self { queue, held }
     }
@@ -396,129 +312,6 @@ impl Queue {
         call.arg(&held.token);
         push_fields(&mut call, fields);
         Ok(self.script::<u8>("update_fields", &call).await? == 1)
-    }
-}
-
-/// For which jobs the time since the last look at deadlines does not count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Paused {
-    /// Those whose deadline is paused.
-    Some,
-    /// All.
-    All,
-}
-
-impl Leases {
-    fn insert(&self, lease: Arc<Held>) {
-        let mut held = self.held();
-        if held.is_empty() {
-            self.busy_since.touch();
-        }
-        // Another slot of ours had it, and its lease has expired since.
-        if let Some(former) = held.insert(lease.key.clone(), lease) {
-            former.lost.cancel();
-        }
-    }
-
-    /// The job is settled.
-    fn remove(&self, lease: &Arc<Held>) {
-        if let Entry::Occupied(entry) = self.held().entry(lease.key.clone())
-            && Arc::ptr_eq(entry.get(), lease)
-        {
-            entry.remove();
-        }
-        self.freed.touch();
-    }
-
-    fn abandon(&self, lease: &Arc<Held>) {
-        let mut abandoned = self
-            .abandoned
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        abandoned.insert(lease.slot, lease.token.clone());
-        self.remove(lease);
-    }
-
-    /// The token of the job that a slot has abandoned last; empty if there was none.
-    pub(super) fn abandoned(&self, slot: usize) -> String {
-        let abandoned = self
-            .abandoned
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        abandoned.get(&slot).cloned().unwrap_or_default()
-    }
-
-    /// All leases that are renewed, by the key of their job.
-    pub(super) fn renewed(&self) -> HashMap<JobKey, Arc<Held>> {
-        let held = self.held();
-        let renewed = held.iter().filter(|(_, held)| held.state().is_renewed);
-        renewed
-            .map(|(key, held)| (key.clone(), Arc::clone(held)))
-            .collect()
-    }
-
-    /// Waits until fields may be written, and takes them.
-    async fn due_writes(&self) -> Vec<(Arc<Held>, Fields)> {
-        loop {
-            let (due, next) = self.take_due_writes();
-            if !due.is_empty() {
-                return due;
-            }
-            match next {
-                Some(next) => tokio::time::sleep_until(next.into()).await,
-                None => self.changed.notified().await,
-            }
-        }
-    }
-
-    /// The fields that may be written now, and when the next ones may.
-    fn take_due_writes(&self) -> (Vec<(Arc<Held>, Fields)>, Option<Instant>) {
-        let now = Instant::now();
-        let (mut due, mut next) = (Vec::new(), None::<Instant>);
-        for held in self.held().values() {
-            let mut state = held.state();
-            if state.unwritten.is_empty() {
-                continue;
-            }
-            let from = state.written + WRITE_INTERVAL;
-            if from <= now {
-                state.written = now;
-                due.push((Arc::clone(held), std::mem::take(&mut state.unwritten)));
-            } else {
-                next = Some(next.map_or(from, |next| next.min(from)));
-            }
-        }
-        (due, next)
-    }
-
-    fn held(&self) -> MutexGuard<'_, HashMap<JobKey, Arc<Held>>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Held {
-    fn enforce_deadline(&self, passed: Duration, paused: Paused) {
-        let mut state = self.state();
-        let Some(deadline) = state.deadline else {
-            return;
-        };
-        if paused == Paused::All || state.pauses > 0 {
-            state.deadline = Some(deadline + passed);
-        } else if deadline <= Instant::now() {
-            // Should the slot be beyond reach, another consumer takes the job when the lease expires.
-            state.is_renewed = false;
-            self.overdue.cancel();
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for DeadlinePause {
-    fn drop(&mut self) {
-        self.0.state().pauses -= 1;
     }
 }
 

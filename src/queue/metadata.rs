@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::Queue;
+use super::client::Queue;
 use crate::shared_cache::SharedCache;
 
 /// Reads and writes the shared metadata cache.
@@ -13,9 +13,12 @@ pub struct MetadataStore {
     queue: Queue,
 }
 
-impl MetadataStore {
-    pub(super) fn new(queue: Queue) -> Self {
-        Self { queue }
+impl Queue {
+    /// A store for model metadata on the same server.
+    pub fn metadata_store(&self) -> MetadataStore {
+        MetadataStore {
+            queue: self.clone(),
+        }
     }
 }
 

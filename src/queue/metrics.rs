@@ -10,9 +10,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use redis::{ErrorKind, RedisError};
 
-use super::client::Queue;
-use super::lease::Settled;
-use super::reclaim::Reclaimed;
+use super::outcome::{Reclaimed, Settled};
 use crate::metrics::{Counters, Histograms, LastTime, call_seconds};
 
 /// Counters of a queue; clones share them.
@@ -101,33 +99,6 @@ impl Default for ConnectionMetrics {
             .iter()
             .for_each(|&kind| drop(metrics.errors.get_or_create(&Kind { kind })));
         metrics
-    }
-}
-
-impl Queue {
-    /// Adds the counters of jobs to a registry that has the labels of queue and type.
-    pub(crate) fn register_jobs(&self, jobs: &mut Registry) {
-        self.inner.metrics.register(jobs);
-    }
-
-    /// Adds the counters of connections to Redis to a registry.
-    pub(crate) fn register_server(&self, all: &mut Registry) {
-        self.inner.metrics.connection.register(all);
-    }
-
-    /// When Redis last answered a claim, with a job or without one.
-    pub(crate) fn last_claim(&self) -> &LastTime {
-        &self.inner.metrics.last_claim
-    }
-
-    /// Host and port of the master that was connected to last.
-    pub(crate) fn server_address(&self) -> Option<(String, u16)> {
-        self.inner.metrics.connection.master()
-    }
-
-    /// When Redis last answered anything.
-    pub(crate) fn last_answer(&self) -> &LastTime {
-        &self.inner.metrics.connection.last_answer
     }
 }
 

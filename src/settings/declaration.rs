@@ -1,19 +1,5 @@
 //! The declaration of settings: struct, names, defaults and texts in one place.
 
-use super::loader::Loader;
-
-/// Settings that one owner has declared with [`settings!`](crate::settings!).
-pub trait Declared: Sized {
-    /// What the settings are about: the doc comment of the struct.
-    const ABOUT: &'static str;
-
-    /// Every variable, in the order of the declaration.
-    const FIELDS: &'static [Field];
-
-    /// Takes the values of all variables from the loader; [`Loader::load`] calls this.
-    fn read(loader: &mut Loader<'_>) -> Self;
-}
-
 /// One declared variable.
 #[derive(Clone, Copy, Debug)]
 pub struct Field {
@@ -46,16 +32,6 @@ pub struct Owner {
     pub about: &'static str,
     /// The variables.
     pub fields: &'static [Field],
-}
-
-impl Owner {
-    /// The owner of the settings of a type.
-    pub(super) fn of<T: Declared>() -> Self {
-        Self {
-            about: T::ABOUT.trim_ascii(),
-            fields: T::FIELDS,
-        }
-    }
 }
 
 /// Declares a struct of settings: each field is an environment variable, with its type, default and text.

@@ -2,9 +2,21 @@
 
 use std::fmt::{self, Display};
 
-use super::declaration::{Declared, Field, Owner};
+use super::declaration::{Field, Owner};
 use super::env::Env;
 use super::value::{Value, from_text};
+
+/// Settings that one owner has declared with [`settings!`](crate::settings!).
+pub trait Declared: Sized {
+    /// What the settings are about: the doc comment of the struct.
+    const ABOUT: &'static str;
+
+    /// Every variable, in the order of the declaration.
+    const FIELDS: &'static [Field];
+
+    /// Takes the values of all variables from the loader; [`Loader::load`] calls this.
+    fn read(loader: &mut Loader<'_>) -> Self;
+}
 
 /// Where a value in force came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +104,10 @@ impl<'e> Loader<'e> {
 
     /// The settings of one owner. A variable that cannot be used is reported, and its default stands in.
     pub fn load<T: Declared>(&mut self) -> T {
-        self.owners.push(Owner::of::<T>());
+        self.owners.push(Owner {
+            about: T::ABOUT.trim_ascii(),
+            fields: T::FIELDS,
+        });
         T::read(self)
     }
 

@@ -10,9 +10,9 @@ mod env;
 mod loader;
 mod value;
 
-pub use self::declaration::{Declared, Field, Owner};
+pub use self::declaration::{Field, Owner};
 pub use self::env::Env;
 pub(crate) use self::env::is_placeholder;
-pub use self::loader::{Loaded, Loader, Origin, Problem, Problems, Setting};
+pub use self::loader::{Declared, Loaded, Loader, Origin, Problem, Problems, Setting};
 pub(crate) use self::value::NOT_SET;
 pub use self::value::{Bytes, List, Parsed, Seconds, Secret, Switch, Value, Word};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::applications::by_name::Pipeline;
 use crate::consumers::limits::Limits;
-use crate::consumers::model;
+use crate::consumers::recipe::model;
 use crate::serving::ModelId;
 use crate::settings::{Loader, Parsed, Switch, Word};
 

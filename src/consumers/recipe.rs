@@ -1,0 +1,78 @@
+//! What several recipes have in common.
+
+use anyhow::Context as _;
+use ndarray::{Array4, ArrayD, Ix4};
+
+use super::limits::Limits;
+use crate::applications::{Model, SegmentationStep};
+use crate::compute;
+use crate::consumer::Outcome;
+use crate::job::{Job, Output, Step};
+use crate::serving::ModelId;
+use crate::settings::Parsed;
+use crate::storage::{Storage, archive};
+
+/// Names and contents of the files of a result.
+pub(super) type Entries = Vec<(String, Vec<u8>)>;
+
+/// Refuses a file that belongs on the queue of archives.
+pub(super) fn refuse_archives(job: &Job) -> anyhow::Result<()> {
+    let archive = job.input_file_name()?.to_lowercase().ends_with(".zip");
+    if archive {
+        Err(job.invalid_file_type())
+    } else {
+        Ok(())
+    }
+}
+
+/// The image `[batch, row, column, channel]` as the model takes it: its axes moved and, if the job names them, its channels
+/// picked.
+pub(super) async fn validate(
+    image: ArrayD<f32>,
+    channels: Option<Vec<usize>>,
+    model: &Model,
+    limits: &Limits,
+) -> anyhow::Result<Array4<f32>> {
+    let shape = model.input_shape();
+    let limits = limits.clone();
+    compute::run(move || {
+        let wanted = limits.model_input(&shape, channels.as_deref());
+        let image = bioimage::validate_model_input(image, &wanted)?;
+        image
+            .into_dimensionality::<Ix4>()
+            .context("a model that takes four axes")
+    })
+    .await
+}
+
+/// The step of the job that a step of its segmentation is.
+pub(super) fn step(step: SegmentationStep) -> Step {
+    match step {
+        SegmentationStep::Preprocess => Step::Prepare,
+        SegmentationStep::Predict => Step::Predict,
+        SegmentationStep::Postprocess => Step::Label,
+    }
+}
+
+/// Packs the files of a result and stores them where the job's result belongs.
+pub(super) async fn store(
+    job: &Job,
+    storage: &Storage,
+    entries: Entries,
+) -> anyhow::Result<Outcome> {
+    job.step(Step::Zip);
+    let archive = compute::run(move || archive::write_zip(entries)).await?;
+    job.step(Step::Upload);
+    let key = job.output_key();
+    let url = storage.upload(&key, archive.into()).await?;
+    Ok(Outcome::Done(Output { key, url }))
+}
+
+/// The default of a setting that names a model by its `name:version`.
+pub(super) fn model(name_and_version: &str) -> Parsed<ModelId> {
+    Parsed(
+        name_and_version
+            .parse()
+            .expect("defaults are `name:version`"),
+    )
+}

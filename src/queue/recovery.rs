@@ -1,0 +1,86 @@
+//! Jobs whose consumer has died: those of this name from an earlier life, and those of others whose lease has expired.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, LazyLock};
+
+use redis::Script;
+
+use super::admin::{Admin, Patience};
+use super::client::Queue;
+use super::error::Error;
+use super::outcome::Reclaimed;
+use super::reclaim::{self, Reply};
+use crate::wire;
+
+/// Time between two looks through all keys, in leases.
+const SCAN_LEASES: u32 = 5;
+
+static RECOVER: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("scripts/requeue.lua"),
+        include_str!("scripts/recover.lua")
+    ))
+});
+impl Queue {
+    /// Requeues what an earlier process of this name left unfinished, and counts its death: a container that was killed for
+    /// its memory comes back like this. Waits until Redis answers; call it once, at start.
+    pub async fn recover(&self) -> Result<Reclaimed, Error> {
+        let mut recovered = Reclaimed::default();
+        for list in self.own_lists().await? {
+            recovered.merge(self.recover_list(&list).await?);
+        }
+        self.inner.metrics.reclaimed(&recovered);
+        Ok(recovered)
+    }
+
+    /// Looks once for jobs whose lease has expired, and requeues them.
+    ///
+    /// Every consumer may do this at any time; one of them does the work. A Redis that is away is not waited for.
+    pub async fn reclaim_expired(&self) -> Result<Reclaimed, Error> {
+        self.reclaim(&[]).await
+    }
+
+    /// The same for consumers that have lists, and of which nothing else is known: a failover may have lost all trace of them.
+    ///
+    /// Goes through all keys, so one consumer does it now and then.
+    pub async fn reclaim_orphans(&self) -> Result<Reclaimed, Error> {
+        let admin = Admin::over(Arc::clone(&self.inner.commands), Patience::None);
+        let every = self.inner.settings.lease * SCAN_LEASES;
+        if !admin.take_scan_turn(self.name(), every).await? {
+            return Ok(Reclaimed::default());
+        }
+        let known = admin.consumers(self.name()).await?;
+        let lists = admin.processing_lists(self.name()).await?;
+        let consumers = lists.iter().map(|list| wire::consumer_of_processing(list));
+        let orphaned: BTreeSet<_> = consumers.filter(|name| !known.contains(name)).collect();
+        if orphaned.is_empty() {
+            return Ok(Reclaimed::default());
+        }
+        self.reclaim(&orphaned.into_iter().collect::<Vec<_>>())
+            .await
+    }
+
+    async fn reclaim(&self, orphaned: &[String]) -> Result<Reclaimed, Error> {
+        let lease = self.inner.settings.lease;
+        let found =
+            reclaim::reclaim(&self.inner.commands, &self.inner.keys, lease, orphaned).await?;
+        self.inner.metrics.reclaimed(&found);
+        Ok(found)
+    }
+
+    async fn recover_list(&self, list: &[u8]) -> Result<Reclaimed, Error> {
+        let keys = &self.inner.keys;
+        let mut call = RECOVER.key(self.name());
+        call.key(keys.leases()).key(keys.delayed()).key(list);
+        reclaim::push_backoff(&mut call);
+        let (requeued, dropped): Reply = self.script("recover", &call).await?;
+        Ok(Reclaimed::of(requeued, dropped))
+    }
+
+    async fn own_lists(&self) -> Result<Vec<Vec<u8>>, Error> {
+        let own_suffix = format!(":{}", self.consumer());
+        let mut lists = self.admin().processing_lists(self.name()).await?;
+        lists.retain(|list| list.ends_with(own_suffix.as_bytes()));
+        Ok(lists)
+    }
+}
