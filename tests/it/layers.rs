@@ -75,11 +75,8 @@ const TOLERATED: &[(&str, &str)] = &[
     ("ops/fsck.rs", "cli/exit_code.rs"),
     ("ops/fsck.rs", "ops/mod.rs"),
     ("settings/declaration.rs", "settings/loader.rs"),
-    ("storage/provider/azure.rs", "storage/provider.rs"),
     ("ops/janitor.rs", "ops/mod.rs"),
     ("ops/promote_delayed.rs", "ops/mod.rs"),
-    ("storage/settings.rs", "storage/provider.rs"),
-    ("storage/settings.rs", "storage/provider/azure.rs"),
 ];
 
 /// The same in the crates beside: crate, and the two files.
