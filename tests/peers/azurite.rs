@@ -132,6 +132,7 @@ impl Drop for Azurite {
 }
 
 /// The program: `AZURITE` names another one.
+#[expect(clippy::disallowed_methods, reason = "a test's own switch")]
 fn program() -> PathBuf {
     let brought = concat!(
         env!("CARGO_MANIFEST_DIR"),
