@@ -65,8 +65,7 @@ pub fn decoded_bytes(bytes: &[u8], name: &str) -> Result<u64, Error> {
 }
 
 /// Whether the suffix of `name` sends it to the TIFF reader: `.tif` or `.tiff` in any case.
-#[must_use]
-pub fn is_tiff_name(name: &str) -> bool {
+pub(crate) fn is_tiff_name(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     lower.ends_with(".tif") || lower.ends_with(".tiff")
 }

@@ -27,7 +27,7 @@ pub use axes::{
     AxesError, Container, ModelInput, default_order, detect_dimension_order, spot_batch, squeeze,
     to_bxyc, validate_model_input,
 };
-pub use decode::{decode, decoded_bytes, is_tiff_name, shape_of};
+pub use decode::{decode, decoded_bytes, shape_of};
 pub use error::Error;
 pub use limits::Limits;
 pub use spot_csv::spot_csv;

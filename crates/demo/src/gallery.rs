@@ -51,15 +51,15 @@ pub(crate) async fn draw(folder: &Path) -> anyhow::Result<()> {
         &[nuclei],
     )
     .await?;
-    save(&picture, &folder.join("nuclear.png"))?;
+    overlay::save(&picture, &folder.join("nuclear.png"))?;
 
     let application = Application::mesmer(Compartment::Both);
     let picture = rows_of(&models.client, &models.mesmer, application, &tissue()?).await?;
-    save(&picture, &folder.join("mesmer.png"))?;
+    overlay::save(&picture, &folder.join("mesmer.png"))?;
 
     let movie = sample_movie::sample_movie()?;
     let tracked = tracked(&models, &movie).await?;
-    save(
+    overlay::save(
         &movie_and_tree(&movie, &tracked),
         &folder.join("tracking.png"),
     )?;
@@ -261,12 +261,6 @@ fn stacked(pictures: &[RgbImage]) -> RgbImage {
 fn total(pictures: &[RgbImage], side: fn(&RgbImage) -> u32) -> u32 {
     let gaps = GAP * (pictures.len() as u32).saturating_sub(1);
     pictures.iter().map(side).sum::<u32>() + gaps
-}
-
-fn save(picture: &RgbImage, path: &Path) -> anyhow::Result<()> {
-    picture
-        .save(path)
-        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]

@@ -1,7 +1,12 @@
-//! The picture of a result: the image in gray, and an outline in color around each cell. Pure.
+//! The picture of a result: the image in gray, and an outline in color around each cell.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::Path;
 
+use anyhow::Context as _;
+use image::codecs::png::{self, CompressionType, PngEncoder};
 use image::imageops::{FilterType, resize};
 use image::{ImageBuffer, Luma, Rgb, RgbImage};
 use ndarray::{Array, Array2, ArrayView, ArrayView2, ArrayView3, Dimension};
@@ -90,6 +95,17 @@ fn outlined(
             Rgb([(gray.get_pixel(x, y).0[0] * WHITE).round() as u8; 3])
         }
     })
+}
+
+/// Writes the picture as a small PNG file, which `image` would not by itself.
+pub(crate) fn save(picture: &RgbImage, path: &Path) -> anyhow::Result<()> {
+    let cannot_write = || format!("cannot write {}", path.display());
+    let file = BufWriter::new(File::create(path).with_context(cannot_write)?);
+    let encoder =
+        PngEncoder::new_with_quality(file, CompressionType::Default, png::FilterType::Adaptive);
+    picture
+        .write_with_encoder(encoder)
+        .with_context(cannot_write)
 }
 
 fn magnification((rows, columns): (usize, usize), side: f64) -> usize {

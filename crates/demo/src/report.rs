@@ -88,7 +88,7 @@ mod tests {
             "result.zip",
             "feature_0",
             "overlay.png",
-            "no trained",
+            "not a trained network",
         ] {
             assert!(text.contains(part), "`{part}` is missing in\n{text}");
         }

@@ -281,9 +281,8 @@ fn draw(sample: &Sample, labels: &Array2<u32>, path: &Path) -> anyhow::Result<()
         labels.dim(),
         image.dim()
     );
-    overlay::draw(image.view(), labels.view(), OVERLAY_SIDE)
-        .save(path)
-        .with_context(|| format!("cannot write {}", path.display()))
+    let picture = overlay::draw(image.view(), labels.view(), OVERLAY_SIDE);
+    overlay::save(&picture, path)
 }
 
 fn agreement(sample: &Sample, labels: &Array2<u32>) -> anyhow::Result<Option<Agreement>> {

@@ -161,7 +161,7 @@ impl Tracks {
 
 impl Track {
     /// The last `length` observations, oldest first; the newest is repeated if there are fewer.
-    pub fn history(&self, length: usize) -> impl Iterator<Item = Observation> + '_ {
+    pub(crate) fn history(&self, length: usize) -> impl Iterator<Item = Observation> + '_ {
         let last = &self.observations[self.observations.len().saturating_sub(length)..];
         let newest = last.last().copied();
         last.iter()
