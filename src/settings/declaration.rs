@@ -1,39 +1,5 @@
 //! The declaration of settings: struct, names, defaults and texts in one place.
 
-/// One declared variable.
-#[derive(Clone, Copy, Debug)]
-pub struct Field {
-    /// Name of the field: that of the variable in lower case.
-    pub name: &'static str,
-    /// Unit and effect: the doc comment of the field.
-    pub text: &'static str,
-    /// The default, as tables show it.
-    pub default: fn() -> String,
-    /// The default in words, where a value would mislead: "number of cores, at most 4".
-    pub default_in_words: Option<&'static str>,
-}
-
-impl Field {
-    /// Name of the variable.
-    pub fn variable(&self) -> String {
-        self.name.to_ascii_uppercase()
-    }
-
-    /// The doc comment as one line.
-    pub fn line(&self) -> &'static str {
-        self.text.trim()
-    }
-}
-
-/// An owner of settings: what they are about, and its variables.
-#[derive(Clone, Copy, Debug)]
-pub struct Owner {
-    /// The doc comment of the struct.
-    pub about: &'static str,
-    /// The variables.
-    pub fields: &'static [Field],
-}
-
 /// Declares a struct of settings: each field is an environment variable, with its type, default and text.
 ///
 /// The variable is the field's name in upper case. The doc comment of a field is its line in the reference, so it says

@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Display};
 
-use super::declaration::{Field, Owner};
 use super::env::Env;
+use super::field::{Field, Owner};
 use super::value::{Value, from_text};
 
 /// Settings that one owner has declared with [`settings!`](crate::settings!).

@@ -7,12 +7,13 @@
 
 mod declaration;
 mod env;
+mod field;
 mod loader;
 mod value;
 
-pub use self::declaration::{Field, Owner};
 pub use self::env::Env;
 pub(crate) use self::env::is_placeholder;
+pub use self::field::{Field, Owner};
 pub use self::loader::{Declared, Loaded, Loader, Origin, Problem, Problems, Setting};
 pub(crate) use self::value::NOT_SET;
 pub use self::value::{Bytes, List, Parsed, Seconds, Secret, Switch, Value, Word};
