@@ -140,7 +140,7 @@ impl QueueMetrics {
         });
     }
 
-    /// A job was let go of, as `result` says unless it was lost.
+    /// A lease ended, with this `result` unless the job was lost.
     pub(super) fn settled(&self, result: &'static str, settled: Settled) {
         match settled {
             Settled::Committed => self.ended(result),

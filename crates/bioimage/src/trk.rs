@@ -36,7 +36,7 @@ pub struct TrackFile {
 #[derive(Debug, thiserror::Error)]
 pub enum TrackFileError {
     /// The content is no archive, or a damaged one.
-    #[error("track file could not be opened: it is no tar archive, or a damaged one")]
+    #[error("track file could not be opened: it is not a tar archive, or a damaged one")]
     NotAnArchive(#[source] io::Error),
 
     /// An array is missing.

@@ -44,7 +44,7 @@ pub(super) fn of(job: &Job, settings: &ImageSettings) -> anyhow::Result<Plan> {
         (ModelSelection::Auto | ModelSelection::Hash, None) if silent && settings.detect_label => {
             of_label(job)
         }
-        _ => Ok(Plan::Channels(passes(job.channels()?, settings)?)),
+        _ => Ok(Plan::Channels(passes(job, settings)?)),
     }
 }
 
@@ -71,32 +71,22 @@ fn of_label(job: &Job) -> anyhow::Result<Plan> {
 }
 
 /// The passes that `channels` asks for: its position names the model, its number the image channel. Empty means `0`.
-fn passes(channels: &str, settings: &ImageSettings) -> anyhow::Result<Vec<Pass>> {
-    let channels = if channels.trim().is_empty() {
-        "0"
+fn passes(job: &Job, settings: &ImageSettings) -> anyhow::Result<Vec<Pass>> {
+    let channels = job.channels()?;
+    let positions = if channels.trim().is_empty() {
+        vec![Some(0)]
     } else {
-        channels
+        job.channel_positions()?
     };
-    let positions: Vec<_> = channels.split(',').map(str::trim).collect();
     let models: [(_, fn() -> Application); 3] = [
         (&settings.nuclear, Application::nuclear),
         (&settings.cytoplasm, Application::cytoplasm),
         (&settings.phase, Application::cytoplasm),
     ];
     let mut passes = Vec::new();
-    for (position, text) in positions
-        .iter()
-        .enumerate()
-        .filter(|(_, text)| !text.is_empty())
-    {
-        let channel = text.parse::<usize>();
-        let channel = channel.map_err(|_| {
-            InvalidInput(format!(
-                "channels `{channels}`: `{text}` is no channel number"
-            ))
-        })?;
-        let model = models.get(position);
-        let (model, application) = model.ok_or_else(|| {
+    for (position, channel) in positions.into_iter().enumerate() {
+        let Some(channel) = channel else { continue };
+        let (model, application) = models.get(position).ok_or_else(|| {
             InvalidInput(format!(
                 "channels `{channels}` names position {position}, but there are 3 models: nuclear, cytoplasm, phase"
             ))
