@@ -2,6 +2,7 @@
 //!
 //! What the exit status says is in `exit_code`.
 
+mod demo;
 mod reference;
 mod show_settings;
 
@@ -13,6 +14,7 @@ use clap::{Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use self::demo::{DemoArguments, become_demo};
 use crate::configuration::Configuration;
 use crate::consumer::Registry;
 use crate::daemon;
@@ -56,6 +58,15 @@ enum Command {
     Fsck(ops::FsckArguments),
     /// Measure what this program and this Redis can do together.
     Bench(ops::BenchArguments),
+    /// `redis-consumer-demo run`
+    #[command(hide = true)]
+    Demo(DemoArguments),
+    /// `redis-consumer-demo model-server`
+    #[command(hide = true)]
+    DemoModelServer(DemoArguments),
+    /// `redis-consumer-demo gallery`
+    #[command(hide = true)]
+    Gallery(DemoArguments),
 }
 
 /// Runs the program with these kinds of consumer: parses the command line, does what it says, gives the exit status.
@@ -83,6 +94,9 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Check(arguments) => block_on(|stop| ops::check(registry, arguments, stop)),
         Command::Fsck(arguments) => block_on(|stop| ops::fsck(arguments, stop)),
         Command::Bench(arguments) => block_on(|stop| ops::bench(arguments, stop)).map(success),
+        Command::Demo(arguments) => become_demo("run", arguments).map(success),
+        Command::DemoModelServer(arguments) => become_demo("model-server", arguments).map(success),
+        Command::Gallery(arguments) => become_demo("gallery", arguments).map(success),
     };
     result.unwrap_or_else(|error| failed(&error))
 }

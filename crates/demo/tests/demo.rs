@@ -129,6 +129,17 @@ fn even_a_killed_demo_leaves_nothing_running() {
     assert_all_gone(&ids(&text));
 }
 
+#[test]
+fn the_consumer_still_knows_the_old_names_of_the_commands() {
+    let demo = Path::new(env!("CARGO_BIN_EXE_redis-consumer-demo"));
+    let output = Command::new(demo.with_file_name("redis-consumer"))
+        .args(["demo-model-server", "--help"])
+        .output()
+        .expect("the consumer is built beside the demo");
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stdout(&output).contains("redis-consumer-demo model-server"));
+}
+
 fn demo(folder: &Path, arguments: &[&str]) -> Command {
     let demo = Path::new(env!("CARGO_BIN_EXE_redis-consumer-demo"));
     assert!(
