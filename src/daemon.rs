@@ -23,70 +23,56 @@ pub(crate) async fn consume(
     traces: Traces,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let Configuration {
-        kind,
-        build,
-        http,
-        policy,
-        deletion_cost,
-        queue,
-        storage,
-        serving,
-        memory,
-        ..
-    } = configuration;
-    let queue = Queue::new(queue);
+    let queue = Queue::new(configuration.queue);
     let metadata = Arc::new(queue.metadata_store());
     let clients = Clients {
-        storage: Storage::open(&storage)?,
-        serving: serving::Client::new(serving, Some(metadata)),
-        memory,
+        storage: Storage::open(&configuration.storage)?,
+        serving: serving::Client::new(configuration.serving, Some(metadata)),
+        memory: configuration.memory,
     };
-    let consumer = Arc::from(build(&clients));
-    info!(
-        version = env!("CARGO_PKG_VERSION"),
-        consumer = kind,
-        queue = queue.name(),
-        name = queue.consumer(),
-        slots = queue.slots(),
-        "started"
-    );
-    let Clients {
-        storage,
-        serving,
-        memory,
-    } = clients;
+    let consumer = Arc::from((configuration.build)(&clients));
+    let kind = configuration.kind;
+    report_start(kind, &queue);
     let metrics = WorkerMetrics::default();
-    let observed = Observed {
-        queue: queue.clone(),
-        storage: storage.clone(),
-        serving: serving.clone(),
-        memory: memory.clone(),
-        health: metrics.health.clone(),
-        stop: stop.clone(),
-    };
-    let published = deletion_cost::publish(deletion_cost, queue.clone());
+    let observed = observed(&queue, &clients, &metrics, &stop);
     let registry = registry(kind, &observed, &metrics);
-    let served = Server::new(&observed, registry).serve(http);
-    let isolation = RwLock::default();
+    let served = Server::new(&observed, registry).serve(configuration.http);
+    let published = deletion_cost::publish(configuration.deletion_cost, queue.clone());
     let worker = Worker {
         queue,
         consumer,
-        serving,
-        memory,
-        policy,
+        serving: clients.serving,
+        memory: clients.memory,
+        policy: configuration.policy,
         metrics,
         traces,
-        isolation,
+        isolation: RwLock::default(),
     };
     let ended = tokio::select! {
         worked = work(worker, stop) => worked,
         served = served => served,
         published = published => published,
     };
-    storage.close().await;
+    clients.storage.close().await;
     info!("stopped");
     ended
+}
+
+/// What the HTTP server sees of the process.
+fn observed(
+    queue: &Queue,
+    clients: &Clients,
+    metrics: &WorkerMetrics,
+    stop: &CancellationToken,
+) -> Observed {
+    Observed {
+        queue: queue.clone(),
+        storage: clients.storage.clone(),
+        serving: clients.serving.clone(),
+        memory: clients.memory.clone(),
+        health: metrics.health.clone(),
+        stop: stop.clone(),
+    }
 }
 
 /// Consumes until `stop`, beginning with what an earlier process has left.
@@ -120,6 +106,17 @@ fn registry(kind: &'static str, observed: &Observed, metrics: &WorkerMetrics) ->
     observed.queue.register_jobs(jobs);
     metrics.register(jobs);
     all
+}
+
+fn report_start(kind: &'static str, queue: &Queue) {
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        consumer = kind,
+        queue = queue.name(),
+        name = queue.consumer(),
+        slots = queue.slots(),
+        "started"
+    );
 }
 
 fn report_leftovers(found: &Reclaimed) {
