@@ -10,7 +10,9 @@ use crate::queue::{Queue, Reclaimed};
 /// Goes round for as long as it is polled.
 pub(super) async fn run(queue: Queue) {
     let pause = queue.settings().lease / 3;
-    tokio::time::sleep(pause.mul_f64(fastrand::f64())).await;
+    // Not before the others have had time for a heartbeat, should all have started together.
+    let first = queue.settings().beat_interval() + pause.mul_f64(fastrand::f64());
+    tokio::time::sleep(first).await;
     loop {
         round(&queue).await;
         tokio::time::sleep(pause.mul_f64(0.8 + 0.4 * fastrand::f64())).await;
