@@ -30,10 +30,9 @@ pub trait Consumer: Send + Sync {
     ///
     /// May be called more than once for one job, in this process or another: after a crash, a lost lease or a
     /// shutdown the job starts over, from the beginning. Results go to [`Job::output_key`], which is the same each
-    /// time. An error fails the job, or has it tried again later if it is of a [class](crate::error_class::Class) that may
-    /// pass. A panic counts as the death of a consumer; the process goes on. When the job is lost to another consumer, a
-    /// stage takes longer than it may, or the grace period of a shutdown ends, the future is dropped at an await and
-    /// nothing it did is recorded.
+    /// time. An error fails the job, or has it retried if its [class](crate::error_class::ErrorClass) is transient. A panic
+    /// counts as a crash; the process goes on. When the job is lost to another consumer, a step takes too long, or the grace
+    /// period of a shutdown ends, the future is dropped at an await and nothing it did is recorded.
     async fn consume(&self, job: &Job) -> anyhow::Result<Outcome>;
 }
 
@@ -95,7 +94,7 @@ impl ModelRequirement {
 pub enum Outcome {
     /// The result is stored.
     Done(Output),
-    /// The job waits for others that it creates. When they are final it is claimed again, and [`Job::family`] knows them.
+    /// The job waits for others that it creates. When they are final it is claimed again, and [`Job::children`] knows them.
     Wait(Children),
 }
 

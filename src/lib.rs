@@ -10,7 +10,7 @@
 //!              bioimage ─► storage::archive ─► storage ─► job ◄───┘
 //! ```
 //!
-//! A consumer of one's own is a struct that implements [`Consumer`], a [`Kind`] that names it, and a binary of three
+//! A consumer of one's own is a struct that implements [`Consumer`], a [`ConsumerKind`] that names it, and a binary of three
 //! lines around [`run`]; see `examples/custom_consumer.rs`.
 
 /// What the operator has set.

@@ -1,7 +1,7 @@
 //! What the operator has set: the only reader of the process environment.
 //!
 //! Each owner declares its variables with [`settings!`](crate::settings!): name, type, default and text stand in one
-//! place. A [`Loader`] turns the environment into these structs, each variable by itself, and remembers every value
+//! place. A [`Loader`](crate::settings::Loader) turns the environment into these structs, each variable by itself, and remembers every value
 //! with its origin and every mistake, so that one start shows them all. Rules over several variables are functions
 //! `check` of the owner.
 
