@@ -31,7 +31,8 @@ COPY crates/demo/Cargo.toml crates/demo/
 COPY proto proto
 RUN sed -i '/^\[\[\(bench\|test\)\]\]/,/^$/d' Cargo.toml \
     && mkdir src crates/bioimage/src crates/cell-analysis/src crates/demo/src \
-    && echo 'fn main() {}' | tee src/main.rs >crates/demo/src/main.rs \
+    && echo 'fn main() {}' >src/main.rs \
+    && cp src/main.rs crates/demo/src/main.rs \
     && touch src/lib.rs crates/bioimage/src/lib.rs crates/cell-analysis/src/lib.rs \
     && cargo build --profile dist --locked --bin redis-consumer \
     && rm -r src crates/*/src
