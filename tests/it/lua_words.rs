@@ -18,7 +18,6 @@ const OTHER_WORDS: &[&str] = &[
     // Arguments: when a job comes back, and what is to be repaired.
     "at",
     "in",
-    "lost",
     "member",
     "token",
     // Answers: what has become of an entry, and why it was requeued.
