@@ -13,7 +13,7 @@ use super::tiled_inference::{Heads, Model, Tiles, run_tiled};
 use crate::error_class::{InvalidInput, Unsupported};
 use cell_analysis::legacy;
 use cell_analysis::segmentation::{
-    DeepWatershed, MesmerPreprocess, PadMode, Tiling, histogram_normalization, mesmer_preprocess,
+    DeepWatershed, MesmerPreprocess, PadMode, histogram_normalization, mesmer_preprocess,
     normalize, resize_nearest,
 };
 
@@ -184,16 +184,7 @@ pub fn prepare(
 
 /// All heads of the model for a prepared image, each `[1, row, column, channel]`.
 pub async fn predict(model: &Model, pixels: Arc<Array4<f32>>) -> anyhow::Result<Vec<Array4<f32>>> {
-    let shape: [usize; 4] = pixels.dim().into();
-    let tiling = Arc::new(Tiling::new(
-        shape,
-        model.tile_shape(shape),
-        PadMode::Constant,
-    ));
-    let tiles = Tiles {
-        tiling,
-        batch_size: model.batch_size(),
-    };
+    let tiles = Tiles::of(model, pixels.dim().into(), PadMode::Constant);
     run_tiled(model, pixels, tiles, Heads::All).await
 }
 

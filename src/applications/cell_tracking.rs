@@ -298,8 +298,7 @@ fn finished(movie: Arc<Movie>, tracks: &Tracks) -> anyhow::Result<Tracked> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serving::{Client, Input, Model, ModelId, ModelServer, ServingSettings};
-    use crate::settings::{Env, Loader};
+    use crate::serving::{Input, Model, ModelId, ModelServer};
 
     type Tensors = Vec<(String, ArrayD<f32>)>;
 
@@ -366,12 +365,7 @@ mod tests {
         let server = ModelServer::start(0, vec![encoder, inference])
             .await
             .expect("a free port");
-        let (host, port) = (
-            server.address().ip().to_string(),
-            server.address().port().to_string(),
-        );
-        let env: Env = [("TF_HOST", host), ("TF_PORT", port)].into_iter().collect();
-        let client = Client::new(ServingSettings::load(&mut Loader::new(&env)), None);
+        let client = server.client();
         let [encoder, inference] = ids.map(|id| TensorModel::new(&client, &id));
         (server, TrackingModels { encoder, inference })
     }

@@ -15,7 +15,7 @@ use crate::compute;
 use crate::error_class::InvalidInput;
 use cell_analysis::finite_range;
 use cell_analysis::segmentation::{
-    DeepWatershed, MesmerPreprocess, PadMode, Tiling, histogram_normalization, mesmer_preprocess,
+    DeepWatershed, MesmerPreprocess, PadMode, histogram_normalization, mesmer_preprocess,
     resize_image, resize_labels, resized_shape,
 };
 
@@ -220,12 +220,8 @@ impl Application {
         model: &Model,
         prepared: Array4<f32>,
     ) -> anyhow::Result<Vec<Array4<f32>>> {
-        let shape: [usize; 4] = prepared.dim().into();
-        let tiling = Arc::new(Tiling::new(shape, model.tile_shape(shape), self.pad));
-        let tiles = Tiles {
-            tiling,
-            batch_size: model.batch_size().min(self.largest_batch),
-        };
+        let mut tiles = Tiles::of(model, prepared.dim().into(), self.pad);
+        tiles.batch_size = tiles.batch_size.min(self.largest_batch);
         let compartments = self.compartments.iter();
         let heads = Heads::Only {
             wanted: compartments

@@ -9,7 +9,7 @@ use ndarray::Array4;
 use super::cells::check_values;
 use super::tiled_inference::{Model, Tiles, answers};
 use crate::compute;
-use cell_analysis::segmentation::{PadMode, Tiling};
+use cell_analysis::segmentation::PadMode;
 
 /// A scale closer to 1 than this is taken as 1.
 const NEGLIGIBLE: f64 = 0.01;
@@ -60,16 +60,7 @@ pub async fn image_type(
 async fn tile_scores(model: &Model, image: Arc<Array4<f32>>) -> anyhow::Result<Vec<Vec<f32>>> {
     let checked = Arc::clone(&image);
     compute::run(move || check_values(checked.view())).await?;
-    let shape: [usize; 4] = image.dim().into();
-    let tiling = Arc::new(Tiling::new(
-        shape,
-        model.tile_shape(shape),
-        PadMode::Constant,
-    ));
-    let tiles = Tiles {
-        tiling,
-        batch_size: model.batch_size(),
-    };
+    let tiles = Tiles::of(model, image.dim().into(), PadMode::Constant);
     let mut answers = std::pin::pin!(answers(model, image, tiles));
     let mut scores = Vec::new();
     while let Some(answer) = answers.try_next().await? {

@@ -14,7 +14,7 @@ use super::tiled_inference::{Head, Heads, Model, Tiles, run_tiled};
 use crate::compute;
 use crate::error_class::InvalidInput;
 use crate::serving;
-use cell_analysis::segmentation::{PadMode, Tiling};
+use cell_analysis::segmentation::PadMode;
 pub use cell_analysis::spots::{Contrast, SpotPeaks};
 use cell_analysis::spots::{SpotHeads, labels_at, min_max_normalize};
 
@@ -141,11 +141,7 @@ async fn predict_tiles(
     image: Arc<Array4<f32>>,
     tile: [usize; 2],
 ) -> anyhow::Result<Vec<Array4<f32>>> {
-    let tiling = Arc::new(Tiling::new(image.dim().into(), tile, PadMode::Reflect));
-    let tiles = Tiles {
-        tiling,
-        batch_size: model.batch_size(),
-    };
+    let tiles = Tiles::sized(model, image.dim().into(), tile, PadMode::Reflect);
     let heads = Heads::Only {
         wanted: vec![SCORES, ROW_OFFSETS, COLUMN_OFFSETS],
         outputs: Some(2),
@@ -185,8 +181,7 @@ mod tests {
     use ndarray::ArrayD;
 
     use super::*;
-    use crate::serving::{Client, Input, ModelId, ModelServer, ServingSettings};
-    use crate::settings::{Env, Loader};
+    use crate::serving::{Input, ModelId, ModelServer};
 
     /// A model of tiles of 8 x 8 pixels and nothing else, which takes the brightness for the score.
     async fn model() -> (ModelServer, Model) {
@@ -211,12 +206,7 @@ mod tests {
         let server = ModelServer::start(0, vec![served])
             .await
             .expect("a free port");
-        let (host, port) = (
-            server.address().ip().to_string(),
-            server.address().port().to_string(),
-        );
-        let env: Env = [("TF_HOST", host), ("TF_PORT", port)].into_iter().collect();
-        let client = Client::new(ServingSettings::load(&mut Loader::new(&env)), None);
+        let client = server.client();
         let model = Model::load(&client, &id).await.expect("it is served");
         (server, model)
     }

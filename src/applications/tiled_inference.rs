@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use crate::compute;
 use crate::serving::{Client, ModelId};
-use cell_analysis::segmentation::{Tiling, Untiler};
+use cell_analysis::segmentation::{PadMode, Tiling, Untiler};
 
 /// A model of the server, with what it expects.
 #[derive(Clone)]
@@ -117,6 +117,21 @@ pub struct Tiles {
     pub tiling: Arc<Tiling>,
     /// Tiles in one request, at most.
     pub batch_size: usize,
+}
+
+impl Tiles {
+    /// Tiles of the size that the model takes, as many in a request as it takes.
+    pub fn of(model: &Model, image_shape: [usize; 4], pad: PadMode) -> Self {
+        Self::sized(model, image_shape, model.tile_shape(image_shape), pad)
+    }
+
+    /// The same with tiles of these rows and columns.
+    pub fn sized(model: &Model, image_shape: [usize; 4], tile: [usize; 2], pad: PadMode) -> Self {
+        Self {
+            tiling: Arc::new(Tiling::new(image_shape, tile, pad)),
+            batch_size: model.batch_size(),
+        }
+    }
 }
 
 /// The model's answers for a whole image, tiles joined: for each wanted head `[batch, row, column, channel]`.

@@ -16,6 +16,7 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
+use super::client::Client;
 use super::data_type::DataType;
 #[cfg(any(test, feature = "testing"))]
 use super::faults::{Faults, Method};
@@ -33,6 +34,8 @@ use super::protocol::tf_serving::proto::tensorflow::serving::{
 use super::protocol::tf_serving::proto::tensorflow::{SignatureDef, TensorProto};
 use super::protocol::tf_serving::signature::{SIGNATURE_DEF, wire_infos};
 use super::protocol::tf_serving::tensor::{decode, encode};
+use super::settings::ServingSettings;
+use crate::settings::{Env, Loader};
 
 /// Bytes that may be under way to the server.
 const WINDOW: u32 = 16 << 20;
@@ -106,6 +109,17 @@ impl ModelServer {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// A client of this server, with the defaults of every other setting.
+    pub fn client(&self) -> Client {
+        let env: Env = [
+            ("TF_HOST", self.address.ip().to_string()),
+            ("TF_PORT", self.address.port().to_string()),
+        ]
+        .into_iter()
+        .collect();
+        Client::new(ServingSettings::load(&mut Loader::new(&env)), None)
     }
 
     /// What goes wrong on demand, and what was asked.

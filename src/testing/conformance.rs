@@ -24,9 +24,8 @@ type Fields = Vec<(String, String)>;
 /// use redis_consumer::ConsumerKind;
 /// use redis_consumer::testing::Conformance;
 ///
-/// # fn exposure() -> ConsumerKind { unimplemented!() }
-/// # async fn test() {
-/// Conformance::new(exposure())
+/// # async fn test(exposure: ConsumerKind) {
+/// Conformance::new(exposure)
 ///     .setting("EXPOSURE_LIMIT", "200")
 ///     .object("uploads/cells.png", b"...")
 ///     .job([("input_file_name", "uploads/cells.png")])

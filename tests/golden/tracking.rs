@@ -15,9 +15,8 @@ use ndarray::{
 use redis_consumer::applications::{TensorModel, Tracked, Tracker, TrackingModels};
 use redis_consumer::consumers::output::ResultName;
 use redis_consumer::serving::{
-    Client, Input, Method, Model, ModelId, ModelServer, Seen, ServingSettings, Signature,
+    Client, Input, Method, Model, ModelId, ModelServer, Seen, Signature,
 };
-use redis_consumer::settings::{Env, Loader};
 use redis_consumer::storage::archive;
 use serde_json::{Value, json};
 
@@ -736,15 +735,8 @@ async fn serve(models: Vec<Model>) -> Result<(ModelServer, Client), Failure> {
     let server = ModelServer::start(0, models)
         .await
         .map_err(|error| error.to_string())?;
-    let (host, port) = (
-        server.address().ip().to_string(),
-        server.address().port().to_string(),
-    );
-    let env: Env = [("TF_HOST", host), ("TF_PORT", port)].into_iter().collect();
-    Ok((
-        server,
-        Client::new(ServingSettings::load(&mut Loader::new(&env)), None),
-    ))
+    let client = server.client();
+    Ok((server, client))
 }
 
 fn tracker(case: &Case) -> Result<Tracker, Failure> {

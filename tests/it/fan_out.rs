@@ -7,17 +7,15 @@ use std::time::Duration;
 
 use bioimage::{Limits, encode_tiff};
 use ndarray::Array2;
-use redis_consumer::serving::{Method, ModelId};
+use redis_consumer::serving::Method;
 use redis_consumer::storage::archive::write_zip;
 use serde_json::Value;
 
 use crate::peers::cluster::{Cluster, PodSettings, eventually};
 use crate::peers::proxy::Proxy;
 use crate::peers::python_kiosk::PythonConsumer;
-use crate::peers::redis::Redis;
 use crate::peers::s3::{Fault, S3Server};
 use crate::peers::synthetic_images::{movie, spots_and_cells};
-use crate::peers::{exact_models, graph_models, spot_model};
 
 const IMAGE: &[u8] = include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png");
 const FIELDS: [(&str, &str); 3] = [
@@ -25,20 +23,6 @@ const FIELDS: [(&str, &str); 3] = [
     ("channels", "0,"),
     ("scale", "1"),
 ];
-
-async fn cluster() -> Cluster {
-    let models = vec![
-        exact_models::model("nuclear", "NuclearSegmentation:6", [64, 64]),
-        exact_models::model("mesmer", "MultiplexSegmentation:9", [64, 64]),
-        graph_models::encoder(&ModelId::new("NuclearTrackingNE", 6)),
-        graph_models::inference(
-            &ModelId::new("NuclearTrackingInf", 6),
-            &graph_models::defaults(),
-        ),
-        spot_model::model(&ModelId::new("SpotDetection", 3), &[-1, 64, 64, 1]),
-    ];
-    Cluster::with(Redis::start(), models).await
-}
 
 /// Submits a job to any queue and gives its key.
 fn submit(cluster: &Cluster, queue: &str, input: &str, fields: &[(&str, &str)]) -> String {
@@ -112,7 +96,7 @@ fn archive(names: &[&str]) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_becomes_jobs_and_their_results_one_archive() {
-    let cluster = cluster().await;
+    let cluster = Cluster::with_models_of_children().await;
     let mut entries: Vec<_> = [
         "b/one, two.png",
         "__MACOSX/b/._one.png",
@@ -216,7 +200,7 @@ async fn an_archive_becomes_jobs_and_their_results_one_archive() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_that_cannot_be_worked_fails_with_a_reason() {
-    let cluster = cluster().await;
+    let cluster = Cluster::with_models_of_children().await;
     cluster.put("uploads/empty.zip", &archive(&["__MACOSX/a.png", "plain"]));
     cluster.put("uploads/broken.zip", b"no archive");
     cluster.put("uploads/many.zip", &archive(&["1.png", "2.png", "3.png"]));
@@ -245,7 +229,7 @@ async fn an_archive_that_cannot_be_worked_fails_with_a_reason() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_waits_for_the_memory_of_a_few_of_its_images() {
-    let cluster = cluster().await;
+    let cluster = Cluster::with_models_of_children().await;
     let entries = |length: usize| (0..9).map(move |n| (format!("{n}.tif"), noise(length, n)));
     cluster.put(
         "uploads/small.zip",
@@ -273,7 +257,7 @@ async fn an_archive_waits_for_the_memory_of_a_few_of_its_images() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_killed_at_any_moment_does_not_double_the_children() {
-    let cluster = cluster().await;
+    let cluster = Cluster::with_models_of_children().await;
     let names: Vec<_> = (0..60).map(|n| format!("{n:02}.png")).collect();
     cluster.put(
         "uploads/some.zip",
@@ -331,7 +315,7 @@ async fn a_consumer_killed_at_any_moment_does_not_double_the_children() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_that_was_cut_off_while_it_expanded_an_archive_leaves_the_children_of_its_successor_alone()
  {
-    let (cluster, s3) = (cluster().await, S3Server::start());
+    let (cluster, s3) = (Cluster::with_models_of_children().await, S3Server::start());
     let names: Vec<_> = (0..30).map(|n| format!("{n:02}.png")).collect();
     put_on(
         &s3,
@@ -392,7 +376,7 @@ async fn a_consumer_that_was_cut_off_while_it_expanded_an_archive_leaves_the_chi
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_redis_refuses_to_settle_is_given_up_in_the_end_and_holds_up_no_other() {
-    let cluster = cluster().await;
+    let cluster = Cluster::with_models_of_children().await;
     let user = [
         "ACL",
         "SETUSER",
@@ -433,7 +417,7 @@ async fn a_job_that_redis_refuses_to_settle_is_given_up_in_the_end_and_holds_up_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn children_that_python_consumers_finish_are_found() {
-    let cluster = cluster().await;
+    let cluster = Cluster::with_models_of_children().await;
     cluster.put("uploads/some.zip", &archive(&["a.png", "b.png"]));
     cluster.put("output/python.zip", &archive(&["python.tif"]));
     let _zip = zip_pod(&cluster, "pod-zip").start();
@@ -461,7 +445,7 @@ async fn children_that_python_consumers_finish_are_found() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn images_of_an_archive_share_requests() {
-    let (cluster, s3) = (cluster().await, S3Server::start());
+    let (cluster, s3) = (Cluster::with_models_of_children().await, S3Server::start());
     let entries = (0..60).map(|n| (format!("{n}.tif"), noise(200 << 10, n)));
     put_on(
         &s3,
@@ -519,7 +503,7 @@ async fn six_large_results(cluster: &Cluster, s3: &S3Server) -> (PythonConsumer,
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_result_goes_up_in_parts_whatever_fails_meanwhile() {
-    let (cluster, s3) = (cluster().await, S3Server::start());
+    let (cluster, s3) = (Cluster::with_models_of_children().await, S3Server::start());
     let mut left = 2;
     s3.fail_if(Fault::Status(503), move |seen| {
         let hit = left > 0 && (seen.is("PUT", "partNumber=2") || seen.is("POST", "uploadId="));
@@ -563,7 +547,7 @@ async fn a_large_result_goes_up_in_parts_whatever_fails_meanwhile() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_result_that_cannot_be_stored_leaves_no_parts() {
-    let (cluster, s3) = (cluster().await, S3Server::start());
+    let (cluster, s3) = (Cluster::with_models_of_children().await, S3Server::start());
     s3.fail_if(Fault::Status(403), |seen| seen.is("PUT", "partNumber=2"));
     let _zip = zip_pod_on(&cluster, &s3).start();
     let (_python, key, _) = six_large_results(&cluster, &s3).await;
@@ -578,7 +562,7 @@ async fn a_result_that_cannot_be_stored_leaves_no_parts() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_that_must_stop_takes_its_parts_with_it() {
-    let (cluster, s3) = (cluster().await, S3Server::start());
+    let (cluster, s3) = (Cluster::with_models_of_children().await, S3Server::start());
     s3.fail_if(Fault::Silence, |seen| seen.is("PUT", "partNumber=2"));
     let mut zip = zip_pod_on(&cluster, &s3)
         .set("SHUTDOWN_GRACE", "0.1")
@@ -600,7 +584,7 @@ async fn a_consumer_that_must_stop_takes_its_parts_with_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_that_is_replaced_while_it_is_read_is_read_again() {
-    let (cluster, s3) = (cluster().await, S3Server::start());
+    let (cluster, s3) = (Cluster::with_models_of_children().await, S3Server::start());
     // So large that each image takes a request of its own.
     let archive = |names: [&str; 3], seed: u64| {
         let entries: Vec<_> = names
@@ -650,7 +634,7 @@ async fn an_archive_that_is_replaced_while_it_is_read_is_read_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_that_a_python_consumer_has_expanded_is_taken_over() {
-    let cluster = cluster().await;
+    let cluster = Cluster::with_models_of_children().await;
     cluster.put("uploads/a.png", IMAGE);
     let (one, two) = ("segmentation:a.png:1", "segmentation:a.png:2");
     cluster.write_job(one, "uploads/a.png", &FIELDS);
@@ -687,7 +671,7 @@ async fn an_archive_that_a_python_consumer_has_expanded_is_taken_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_children_come_back() {
-    let cluster = cluster().await;
+    let cluster = Cluster::with_models_of_children().await;
     let entries = (0..10_000).map(|n| (format!("{n}.png"), b"no picture".to_vec()));
     cluster.put(
         "uploads/some.zip",
@@ -735,7 +719,7 @@ fn tracking_pod(cluster: &Cluster) -> PodSettings {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_movie_is_segmented_by_jobs_of_its_frames_and_tracked() {
-    let cluster = cluster().await;
+    let cluster = Cluster::with_models_of_children().await;
     cluster.put("uploads/movie.tif", &movie(5));
     let _track = tracking_pod(&cluster).set("ISBI_OUTPUT", "true").start();
     let key = submit(
@@ -807,7 +791,7 @@ async fn a_movie_is_segmented_by_jobs_of_its_frames_and_tracked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_progress_of_a_movie_counts_every_frame_twice_and_never_goes_back() {
-    let cluster = cluster().await;
+    let cluster = Cluster::with_models_of_children().await;
     cluster.put("uploads/movie.tif", &movie(8));
     cluster.models.faults().delay(Duration::from_millis(250));
     let _track = tracking_pod(&cluster).start();
@@ -839,7 +823,7 @@ async fn the_progress_of_a_movie_counts_every_frame_twice_and_never_goes_back() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_movie_fails_with_its_first_frame_that_does() {
-    let cluster = cluster().await;
+    let cluster = Cluster::with_models_of_children().await;
     cluster.put("uploads/movie.tif", &movie(20));
     cluster.models.faults().delay(Duration::from_millis(150));
     cluster
@@ -875,7 +859,7 @@ async fn a_movie_fails_with_its_first_frame_that_does() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_movie_is_refused() {
-    let cluster = cluster().await;
+    let cluster = Cluster::with_models_of_children().await;
     cluster.put(
         "uploads/image.tif",
         &encode_tiff(Array2::<f32>::zeros((40, 40)).view().into_dyn()),
@@ -896,7 +880,7 @@ async fn what_is_no_movie_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn spots_are_listed_and_drawn() {
-    let cluster = cluster().await;
+    let cluster = Cluster::with_models_of_children().await;
     let image = Array2::from_shape_fn((80, 80), |(row, column)| {
         match (row % 20).abs_diff(10).max((column % 20).abs_diff(10)) {
             0 => 1000.0_f32,
@@ -941,7 +925,7 @@ async fn spots_are_listed_and_drawn() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn spots_are_counted_by_the_cells_they_lie_in() {
-    let cluster = cluster().await;
+    let cluster = Cluster::with_models_of_children().await;
     cluster.put("uploads/spot cells.tif", &spots_and_cells(2));
     let pod = |name: &str, kind: &str, queue: &str| {
         cluster
@@ -1001,7 +985,7 @@ async fn spots_are_counted_by_the_cells_they_lie_in() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn spots_in_tissue_are_counted_by_cells_and_nuclei() {
-    let cluster = cluster().await;
+    let cluster = Cluster::with_models_of_children().await;
     cluster.put("uploads/tissue.tif", &spots_and_cells(3));
     let pod = |kind: &str| {
         cluster

@@ -9,27 +9,11 @@ use std::time::{Duration, Instant};
 use redis_consumer::serving::Method;
 use tonic::Code;
 
-use crate::peers;
-use crate::peers::cluster::{Cluster, Pod, PodSettings, eventually};
+use crate::peers::cluster::{Cluster, NUCLEI, Pod, PodSettings, eventually};
 use crate::peers::redis::{Redis, free_port};
 use crate::peers::scripted_http::{ScriptedHttp, answer};
 
-const INPUT: &str = "uploads/nuclei.png";
 const FIELDS: [(&str, &str); 2] = [("dimension_order", "XYC"), ("channels", "0,")];
-
-async fn cluster() -> Cluster {
-    let models = vec![peers::exact_models::model(
-        "nuclear",
-        "NuclearSegmentation:6",
-        [64, 64],
-    )];
-    let cluster = Cluster::with(Redis::start(), models).await;
-    cluster.put(
-        INPUT,
-        include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png"),
-    );
-    cluster
-}
 
 fn watched(pod: PodSettings) -> (u16, PodSettings) {
     let port = free_port();
@@ -80,14 +64,14 @@ fn metrics(port: u16) -> BTreeMap<String, f64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_are_counted_by_how_they_ended() {
-    let cluster = cluster().await;
+    let cluster = Cluster::with_nuclei(Redis::start()).await;
     cluster.put("uploads/broken.png", b"\x89PNG\r\n\x1a\nbroken");
     let (port, pod) = watched(cluster.pod("pod-1").set("MEMORY_BUDGET", "1Gi"));
     let _pod = pod.start();
-    cluster.wait_done(&cluster.submit(INPUT, &FIELDS));
-    cluster.wait_done(&cluster.submit(INPUT, &FIELDS));
+    cluster.wait_done(&cluster.submit(NUCLEI, &FIELDS));
+    cluster.wait_done(&cluster.submit(NUCLEI, &FIELDS));
     cluster.wait_failed(&cluster.submit("uploads/broken.png", &FIELDS));
-    let again = cluster.submit(INPUT, &FIELDS);
+    let again = cluster.submit(NUCLEI, &FIELDS);
     cluster.wait_done(&again);
     let _: u32 = cluster.redis.ask(&["LPUSH", "segmentation", &again]);
     let _: u32 = cluster
@@ -188,7 +172,7 @@ async fn jobs_are_counted_by_how_they_ended() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_backlog_is_counted_and_its_age_is_told() {
-    let cluster = cluster().await;
+    let cluster = Cluster::with_nuclei(Redis::start()).await;
     let (port, pod) = watched(cluster.pod("pod-1"));
     let _pod = pod.start();
     eventually("it is ready", || status(port, "/readyz") == Some(200));
@@ -205,9 +189,9 @@ async fn the_backlog_is_counted_and_its_age_is_told() {
 
     cluster.models.faults().delay(Duration::from_secs(2));
     let keys = [
-        cluster.submit(INPUT, &FIELDS),
-        cluster.submit(INPUT, &FIELDS),
-        cluster.submit(INPUT, &FIELDS),
+        cluster.submit(NUCLEI, &FIELDS),
+        cluster.submit(NUCLEI, &FIELDS),
+        cluster.submit(NUCLEI, &FIELDS),
     ];
     let _: u32 = cluster.redis.ask(&[
         "ZADD",
@@ -236,7 +220,7 @@ async fn the_backlog_is_counted_and_its_age_is_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn absent_peers_do_not_make_a_pod_unhealthy_and_a_stop_makes_it_unready() {
-    let mut cluster = cluster().await;
+    let mut cluster = Cluster::with_nuclei(Redis::start()).await;
     let (port, pod) = watched(cluster.pod("pod-1").set("SHUTDOWN_GRACE", "60"));
     let mut pod = pod.start();
     eventually("it is ready", || status(port, "/readyz") == Some(200));
@@ -259,7 +243,7 @@ async fn absent_peers_do_not_make_a_pod_unhealthy_and_a_stop_makes_it_unready() 
     assert!(metrics(port)["redis_reconnects_total"] >= 1.0);
 
     cluster.models.faults().delay(Duration::from_secs(3));
-    let key = cluster.submit(INPUT, &FIELDS);
+    let key = cluster.submit(NUCLEI, &FIELDS);
     let busy = || metrics(port)[r#"slots{queue="segmentation",state="busy"}"#] == 1.0;
     eventually("a job is worked", busy);
     cluster.models.faults().delay(Duration::ZERO);
@@ -273,7 +257,7 @@ async fn absent_peers_do_not_make_a_pod_unhealthy_and_a_stop_makes_it_unready() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ninety_seconds_without_redis_do_not_make_a_pod_unhealthy_and_time_limits_hold_meanwhile() {
-    let mut cluster = cluster().await;
+    let mut cluster = Cluster::with_nuclei(Redis::start()).await;
     // Every pod's turn to look through all keys comes soon.
     let pod = |name| {
         cluster
@@ -285,9 +269,9 @@ async fn ninety_seconds_without_redis_do_not_make_a_pod_unhealthy_and_time_limit
     let pod = pod.start();
     eventually("it is ready", || status(port, "/readyz") == Some(200));
     // So that the metadata of the model are known.
-    cluster.wait_done(&cluster.submit(INPUT, &FIELDS));
+    cluster.wait_done(&cluster.submit(NUCLEI, &FIELDS));
     cluster.models.faults().delay(Duration::from_secs(300));
-    let key = cluster.submit_to_model(INPUT, &FIELDS);
+    let key = cluster.submit_to_model(NUCLEI, &FIELDS);
     cluster.redis.kill();
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(90) {
@@ -303,13 +287,13 @@ async fn ninety_seconds_without_redis_do_not_make_a_pod_unhealthy_and_time_limit
     cluster.models.faults().delay(Duration::ZERO);
     cluster.redis.resume();
     cluster.wait(&key);
-    cluster.wait_done(&cluster.submit(INPUT, &FIELDS));
+    cluster.wait_done(&cluster.submit(NUCLEI, &FIELDS));
     assert_eq!(status(port, "/livez"), Some(200));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_without_redis_is_not_ready_and_an_address_in_use_is_an_error() {
-    let mut cluster = cluster().await;
+    let mut cluster = Cluster::with_nuclei(Redis::start()).await;
     cluster.redis.kill();
     let (port, pod) = watched(cluster.pod("pod-1"));
     let _pod: Pod = pod.start();
@@ -330,7 +314,7 @@ async fn a_pod_without_redis_is_not_ready_and_an_address_in_use_is_an_error() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kubernetes_is_told_whether_the_pod_is_busy() {
-    let cluster = cluster().await;
+    let cluster = Cluster::with_nuclei(Redis::start()).await;
     let api = ScriptedHttp::start(vec![answer("403 Forbidden", "", "{}")]).await;
     let pod = cluster
         .pod("pod-1")
@@ -347,13 +331,13 @@ async fn kubernetes_is_told_whether_the_pod_is_busy() {
         pod.log()
             .contains("let the service account get and patch pods")
     });
-    cluster.wait_done(&cluster.submit(INPUT, &FIELDS));
+    cluster.wait_done(&cluster.submit(NUCLEI, &FIELDS));
 }
 
 /// Names that charts, rules and documents use, and those that are served.
 #[tokio::test(flavor = "multi_thread")]
 async fn dashboards_alerts_and_documents_ask_for_what_is_served() {
-    let cluster = cluster().await;
+    let cluster = Cluster::with_nuclei(Redis::start()).await;
     let pod = cluster
         .pod("pod-1")
         .set("MAX_ATTEMPTS", "5")
@@ -366,7 +350,7 @@ async fn dashboards_alerts_and_documents_ask_for_what_is_served() {
         .models
         .faults()
         .fail(Method::Predict, Code::ResourceExhausted, 6);
-    cluster.wait_done(&cluster.submit(INPUT, &FIELDS));
+    cluster.wait_done(&cluster.submit(NUCLEI, &FIELDS));
     cluster.put("uploads/broken.png", b"broken");
     cluster.wait_failed(&cluster.submit("uploads/broken.png", &FIELDS));
     let (_, text) = get(port, "/metrics").expect("metrics are served");

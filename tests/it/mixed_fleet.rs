@@ -5,15 +5,12 @@ use std::time::Duration;
 
 use bioimage::{Limits, encode_tiff, npy};
 use ndarray::{Array2, Axis, array};
-use redis_consumer::serving::ModelId;
 use redis_consumer::storage::archive::write_zip;
 use serde_json::Value;
 
 use crate::peers::cluster::{Cluster, PodSettings, eventually};
 use crate::peers::python_kiosk::{PythonConsumer, PythonParent};
-use crate::peers::redis::Redis;
 use crate::peers::synthetic_images::{movie, spots_and_cells};
-use crate::peers::{exact_models, graph_models, spot_model};
 
 const IMAGE: &[u8] = include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png");
 const FIELDS: [(&str, &str); 3] = [
@@ -21,19 +18,6 @@ const FIELDS: [(&str, &str); 3] = [
     ("channels", "0,"),
     ("scale", "1"),
 ];
-
-async fn cluster() -> Cluster {
-    let models = vec![
-        exact_models::model("nuclear", "NuclearSegmentation:6", [64, 64]),
-        graph_models::encoder(&ModelId::new("NuclearTrackingNE", 6)),
-        graph_models::inference(
-            &ModelId::new("NuclearTrackingInf", 6),
-            &graph_models::defaults(),
-        ),
-        spot_model::model(&ModelId::new("SpotDetection", 3), &[-1, 64, 64, 1]),
-    ];
-    Cluster::with(Redis::start(), models).await
-}
 
 /// A consumer that takes jobs of its kind from the queue of the same name, and looks after children often.
 fn pod(cluster: &Cluster, kind: &str) -> PodSettings {
@@ -79,7 +63,7 @@ fn result(cluster: &Cluster, key: &str) -> Vec<(String, Vec<u8>)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn frames_that_a_python_parent_has_queued_are_segmented() {
-    let cluster = cluster().await;
+    let cluster = Cluster::with_models_of_children().await;
     let frames = bioimage::decode(&movie(3), "movie.tif", &Limits::default()).expect("a movie");
     let mut parent = PythonParent::new(cluster.redis.connection());
     // As the newest parents do, and as those up to 0.8.4 did.
@@ -127,7 +111,7 @@ async fn frames_that_a_python_parent_has_queued_are_segmented() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn parts_that_a_python_polaris_has_queued_are_worked() {
-    let cluster = cluster().await;
+    let cluster = Cluster::with_models_of_children().await;
     let image =
         bioimage::decode(&spots_and_cells(2), "image.tif", &Limits::default()).expect("an image");
     let plane = |channel| image.index_axis(Axis(2), channel).to_owned();
@@ -167,7 +151,7 @@ async fn parts_that_a_python_polaris_has_queued_are_worked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_movie_is_tracked_from_frames_that_python_consumers_finish() {
-    let cluster = cluster().await;
+    let cluster = Cluster::with_models_of_children().await;
     cluster.put("uploads/movie.tif", &movie(4));
     let labels = Array2::from_shape_fn((96, 96), |(row, column)| match (row / 16, column / 16) {
         (2, 1) => 1.0_f32,
@@ -208,7 +192,7 @@ async fn a_movie_is_tracked_from_frames_that_python_consumers_finish() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn images_that_a_python_archive_has_queued_come_with_what_it_sums_up() {
-    let cluster = cluster().await;
+    let cluster = Cluster::with_models_of_children().await;
     let mut parent = PythonParent::new(cluster.redis.connection());
     // A Python archive hands all of its own fields down, also those that say how it fares itself.
     let own = [
@@ -245,7 +229,7 @@ async fn images_that_a_python_archive_has_queued_come_with_what_it_sums_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn spots_are_counted_by_cells_that_python_consumers_find() {
-    let cluster = cluster().await;
+    let cluster = Cluster::with_models_of_children().await;
     cluster.put("uploads/image.tif", &spots_and_cells(2));
     let points = npy::write(&array![[30.5, 31.25], [80.0, 10.0]].view().into_dyn());
     cluster.put(
@@ -286,7 +270,7 @@ async fn spots_are_counted_by_cells_that_python_consumers_find() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_child_that_has_vanished_has_failed() {
-    let cluster = cluster().await;
+    let cluster = Cluster::with_models_of_children().await;
     cluster.put("uploads/some.zip", &archive(&["a.png", "b.png"]));
     cluster.put("uploads/movie.tif", &movie(4));
     let vanish = |child: &str| {
@@ -322,7 +306,7 @@ async fn a_child_that_has_vanished_has_failed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_status_that_nobody_knows_holds_nothing_up() {
-    let cluster = cluster().await;
+    let cluster = Cluster::with_models_of_children().await;
     cluster.put("uploads/some.zip", &archive(&["a.png"]));
     cluster.put("output/python.zip", &archive(&["result.png"]));
     let _zip = pod(&cluster, "zip").start();

@@ -4,29 +4,10 @@ use std::fs;
 
 use redis::RedisConnectionInfo;
 
-use crate::peers::cluster::{Cluster, eventually};
-use crate::peers::exact_models;
+use crate::peers::cluster::{Cluster, NUCLEI, eventually};
 use crate::peers::redis::{Redis, Sentinel, free_port};
 
-const INPUT: &str = "uploads/nuclei.png";
 const FIELDS: [(&str, &str); 2] = [("dimension_order", "XYC"), ("channels", "0,")];
-
-async fn cluster(redis: Redis) -> Cluster {
-    let cluster = Cluster::with(
-        redis,
-        vec![exact_models::model(
-            "nuclear",
-            "NuclearSegmentation:6",
-            [64, 64],
-        )],
-    )
-    .await;
-    cluster.put(
-        INPUT,
-        include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png"),
-    );
-    cluster
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_of_the_access_list_works_in_a_database_of_its_own() {
@@ -45,14 +26,14 @@ async fn a_user_of_the_access_list_works_in_a_database_of_its_own() {
     let owner = RedisConnectionInfo::default()
         .set_password("open-sesame")
         .set_db(3);
-    let cluster = cluster(Redis::start_with(&arguments, owner)).await;
+    let cluster = Cluster::with_nuclei(Redis::start_with(&arguments, owner)).await;
     let pod = cluster
         .pod("pod-1")
         .set("REDIS_USERNAME", "worker")
         .set("REDIS_PASSWORD", "w0rk-pass")
         .set("REDIS_DB", "3");
     let pod = pod.start();
-    cluster.wait_done(&cluster.submit(INPUT, &FIELDS));
+    cluster.wait_done(&cluster.submit(NUCLEI, &FIELDS));
     assert!(
         !pod.log().contains("w0rk-pass"),
         "a password has no place in logs"
@@ -64,7 +45,8 @@ async fn a_sentinel_that_asks_for_no_password_leads_to_a_master_that_does() {
     let owner = RedisConnectionInfo::default()
         .set_password("open-sesame")
         .set_db(2);
-    let cluster = cluster(Redis::start_with(&["--requirepass", "open-sesame"], owner)).await;
+    let cluster =
+        Cluster::with_nuclei(Redis::start_with(&["--requirepass", "open-sesame"], owner)).await;
     let sentinel = Sentinel::start_with(
         &cluster.redis,
         "kiosk",
@@ -77,13 +59,14 @@ async fn a_sentinel_that_asks_for_no_password_leads_to_a_master_that_does() {
         .set("REDIS_PASSWORD", "open-sesame")
         .set("REDIS_DB", "2")
         .start();
-    cluster.wait_done(&cluster.submit(INPUT, &FIELDS));
+    cluster.wait_done(&cluster.submit(NUCLEI, &FIELDS));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_password_ends_the_process_with_a_reason() {
     let owner = RedisConnectionInfo::default().set_password("open-sesame");
-    let cluster = cluster(Redis::start_with(&["--requirepass", "open-sesame"], owner)).await;
+    let cluster =
+        Cluster::with_nuclei(Redis::start_with(&["--requirepass", "open-sesame"], owner)).await;
     for (password, reason) in [
         ("guess", "authentication failed"),
         ("", "Authentication required"),
@@ -124,7 +107,7 @@ async fn the_connection_may_be_encrypted_with_an_authority_of_ones_own() {
         "--tls-auth-clients",
         "no",
     ];
-    let cluster = cluster(Redis::start_with(
+    let cluster = Cluster::with_nuclei(Redis::start_with(
         &arguments,
         RedisConnectionInfo::default(),
     ))
@@ -144,5 +127,5 @@ async fn the_connection_may_be_encrypted_with_an_authority_of_ones_own() {
     drop(stranger);
 
     let _pod = pod("pod-1").set("REDIS_CA_FILE", &certificate).start();
-    cluster.wait_done(&cluster.submit(INPUT, &FIELDS));
+    cluster.wait_done(&cluster.submit(NUCLEI, &FIELDS));
 }

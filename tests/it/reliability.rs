@@ -10,31 +10,16 @@ use rustix::process::{Pid, Signal, kill_process};
 use tonic::Code;
 
 use crate::peers;
-use crate::peers::cluster::{Cluster, PATIENCE, Pod, eventually};
+use crate::peers::cluster::{Cluster, NUCLEI, PATIENCE, Pod, eventually};
 use crate::peers::python_kiosk::{self, PythonConsumer};
 use crate::peers::redis::{Redis, Replica, Sentinel, free_port};
 use crate::peers::scripted_http::{ScriptedHttp, answer};
 
-const INPUT: &str = "uploads/nuclei.png";
 const FIELDS: [(&str, &str); 2] = [("dimension_order", "XYC"), ("channels", "0,")];
 const OLD: &str = "2023-07-12T16:31:13.123456+00:00";
 
 async fn cluster() -> Cluster {
-    with(Redis::start()).await
-}
-
-async fn with(redis: Redis) -> Cluster {
-    let models = vec![peers::exact_models::model(
-        "nuclear",
-        "NuclearSegmentation:6",
-        [64, 64],
-    )];
-    let cluster = Cluster::with(redis, models).await;
-    cluster.put(
-        INPUT,
-        include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png"),
-    );
-    cluster
+    Cluster::with_nuclei(Redis::start()).await
 }
 
 fn signal(pod: &Pod, signal: Signal) {
@@ -78,7 +63,7 @@ async fn what_may_pass_is_tried_again_later_and_what_is_wrong_is_not() {
         .models
         .faults()
         .fail(Method::Predict, Code::ResourceExhausted, 6);
-    let hash = cluster.wait_done(&cluster.submit(INPUT, &FIELDS));
+    let hash = cluster.wait_done(&cluster.submit(NUCLEI, &FIELDS));
     assert!(
         ["1", "2", "3"].contains(&hash["rc_attempts"].as_str()),
         "{hash:?}"
@@ -117,7 +102,7 @@ async fn a_job_whose_attempts_are_spent_fails_and_is_kept_in_mind() {
         .models
         .faults()
         .fail(Method::Predict, Code::ResourceExhausted, 1000);
-    let key = cluster.submit(INPUT, &FIELDS);
+    let key = cluster.submit(NUCLEI, &FIELDS);
     let reason = cluster.wait_failed(&key);
     assert!(reason.contains("overloaded after 2 attempts"), "{reason}");
     assert_eq!(cluster.redis.hash(&key)["error_class"], "model_unavailable");
@@ -140,14 +125,14 @@ async fn a_stage_that_takes_too_long_is_given_up_and_the_slot_goes_on() {
         .set("GRPC_TIMEOUT", "300");
     let _pod = pod.start();
     cluster.models.faults().hang(Method::Predict, 1);
-    let late = cluster.submit(INPUT, &FIELDS);
+    let late = cluster.submit(NUCLEI, &FIELDS);
     let reason = cluster.wait_failed(&late);
     assert_eq!(
         reason,
         "TimeoutError: the job was still predicting after 1 s"
     );
     assert_eq!(cluster.redis.hash(&late)["error_class"], "deadline");
-    cluster.wait_done(&cluster.submit(INPUT, &FIELDS));
+    cluster.wait_done(&cluster.submit(NUCLEI, &FIELDS));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -156,11 +141,11 @@ async fn a_job_is_not_worked_before_its_time() {
     let _pod = cluster.pod("pod-1").start();
     let due = jiff::Timestamp::now() + jiff::SignedDuration::from_millis(1500);
     let later = cluster.submit(
-        INPUT,
+        NUCLEI,
         &[FIELDS[0], FIELDS[1], ("not_before", &due.to_string())],
     );
     let past = cluster.submit(
-        INPUT,
+        NUCLEI,
         &[FIELDS[0], FIELDS[1], ("not_before", "1700000000.5")],
     );
     cluster.wait_done(&past);
@@ -172,7 +157,7 @@ async fn a_job_is_not_worked_before_its_time() {
         (hash.get("rc_attempts"), hash.get("rc_crashes")),
         (None, None)
     );
-    let reason = cluster.wait_failed(&cluster.submit(INPUT, &[("not_before", "tomorrow")]));
+    let reason = cluster.wait_failed(&cluster.submit(NUCLEI, &[("not_before", "tomorrow")]));
     assert_eq!(
         reason,
         "ValueError: not_before `tomorrow` is neither a time stamp nor seconds since 1970"
@@ -184,7 +169,7 @@ async fn a_dead_consumers_job_is_reclaimed_by_another_without_help() {
     let cluster = cluster().await;
     cluster.models.faults().hang(Method::Predict, 1);
     let mut dead = cluster.pod("pod-1").set("LEASE_TIME", "2").start();
-    let key = cluster.submit_to_model(INPUT, &FIELDS);
+    let key = cluster.submit_to_model(NUCLEI, &FIELDS);
     let _other = cluster.pod("pod-2").set("LEASE_TIME", "2").start();
     dead.kill();
     let hash = cluster.wait_done(&key);
@@ -206,7 +191,7 @@ async fn a_consumer_that_was_stopped_for_longer_than_its_lease_writes_nothing() 
     let cluster = cluster().await;
     cluster.models.faults().delay(Duration::from_secs(2));
     let stopped = cluster.pod("pod-1").set("LEASE_TIME", "1.5").start();
-    let key = cluster.submit_to_model(INPUT, &FIELDS);
+    let key = cluster.submit_to_model(NUCLEI, &FIELDS);
     signal(&stopped, Signal::STOP);
     cluster.models.faults().delay(Duration::ZERO);
     let _other = cluster.pod("pod-2").set("LEASE_TIME", "1.5").start();
@@ -229,11 +214,11 @@ async fn no_job_is_taken_while_the_model_server_is_away() {
         .set("TF_PORT", &port.to_string())
         .set("CONCURRENCY", "3")
         .start();
-    let first = cluster.submit(INPUT, &FIELDS);
+    let first = cluster.submit(NUCLEI, &FIELDS);
     eventually("the server is missed", || {
         pod.log().contains("no model server is reachable")
     });
-    let others: Vec<_> = (0..5).map(|_| cluster.submit(INPUT, &FIELDS)).collect();
+    let others: Vec<_> = (0..5).map(|_| cluster.submit(NUCLEI, &FIELDS)).collect();
     tokio::time::sleep(Duration::from_secs(3)).await;
     let taken = cluster.redis.keys("processing-*").len();
     assert!(
@@ -249,7 +234,7 @@ async fn no_job_is_taken_while_the_model_server_is_away() {
     }
     drop(server);
 
-    let waits = cluster.submit(INPUT, &FIELDS);
+    let waits = cluster.submit(NUCLEI, &FIELDS);
     eventually("it waits again", || {
         pod.log().matches("no model server is reachable").count() >= 2
     });
@@ -270,7 +255,7 @@ async fn a_consumer_has_three_connections_at_most() {
         .set("CONCURRENCY", "4")
         .set("LEASE_TIME", "1.5")
         .start();
-    let keys: Vec<_> = (0..12).map(|_| cluster.submit(INPUT, &FIELDS)).collect();
+    let keys: Vec<_> = (0..12).map(|_| cluster.submit(NUCLEI, &FIELDS)).collect();
     for key in &keys {
         let clients: String = cluster.redis.ask(&["CLIENT", "LIST", "TYPE", "normal"]);
         let count = clients
@@ -285,7 +270,7 @@ async fn a_consumer_has_three_connections_at_most() {
 #[tokio::test(flavor = "multi_thread")]
 async fn risky_settings_of_redis_are_named_at_the_start() {
     let arguments = ["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"];
-    let cluster = with(Redis::start_with(
+    let cluster = Cluster::with_nuclei(Redis::start_with(
         &arguments,
         RedisConnectionInfo::default(),
     ))
@@ -324,7 +309,7 @@ async fn what_an_older_redis_lacks_is_replaced() {
         "LPOS",
         "",
     ];
-    let cluster = with(Redis::start_with(
+    let cluster = Cluster::with_nuclei(Redis::start_with(
         &arguments,
         RedisConnectionInfo::default(),
     ))
@@ -334,7 +319,7 @@ async fn what_an_older_redis_lacks_is_replaced() {
     eventually("it is detected", || {
         dead.log().contains("does not have BLMOVE")
     });
-    let key = cluster.submit_to_model(INPUT, &FIELDS);
+    let key = cluster.submit_to_model(NUCLEI, &FIELDS);
     let _other = cluster.pod("pod-2").set("LEASE_TIME", "2").start();
     // The janitor has moved it already: the rescue has to look through the queue, without LPOS.
     dead.kill();
@@ -344,7 +329,7 @@ async fn what_an_older_redis_lacks_is_replaced() {
     let _: u32 = cluster.redis.ask(&["LPUSH", "segmentation", &key]);
     cluster.wait_done(&key);
     for _ in 0..5 {
-        cluster.wait_done(&cluster.submit(INPUT, &FIELDS));
+        cluster.wait_done(&cluster.submit(NUCLEI, &FIELDS));
     }
     eventually("nothing is left behind", || cluster.is_quiet());
 }
@@ -361,7 +346,7 @@ async fn a_failover_is_followed_through_any_sentinel_that_answers() {
         .set("REDIS_HOST", &addresses)
         .set("REDIS_PORT", "1");
     let _pod = pod.start();
-    cluster.wait_done(&cluster.submit(INPUT, &FIELDS));
+    cluster.wait_done(&cluster.submit(NUCLEI, &FIELDS));
     replica.catch_up(&cluster.redis);
     eventually("the Sentinel knows the replica", || {
         sentinel.knows_a_replica("mymaster")
@@ -371,7 +356,7 @@ async fn a_failover_is_followed_through_any_sentinel_that_answers() {
         replica.redis.ask::<Vec<redis::Value>>(&["ROLE"]).len() == 3
     });
     let key = "segmentation:after:1";
-    cluster.write_job_at(&replica.redis, key, INPUT, &FIELDS);
+    cluster.write_job_at(&replica.redis, key, NUCLEI, &FIELDS);
     let _: u32 = replica.redis.ask(&["LPUSH", "segmentation", key]);
     eventually("the job is done on the new master", || {
         replica
@@ -392,7 +377,7 @@ async fn python_consumers_ours_and_the_python_janitor_share_a_queue() {
         "pod-2",
         Duration::from_millis(30),
     );
-    let keys: Vec<_> = (0..60).map(|_| cluster.submit(INPUT, &FIELDS)).collect();
+    let keys: Vec<_> = (0..60).map(|_| cluster.submit(NUCLEI, &FIELDS)).collect();
     let mut connection = cluster.redis.connection();
     let running = HashSet::from(["pod-1".to_owned(), "pod-2".to_owned()]);
     let started = Instant::now();
@@ -450,7 +435,7 @@ async fn autoscaler_and_exporter_count_busy_slots_as_they_count_python_consumers
             python_kiosk::exporter_count(&mut connection, "segmentation"),
             busy
         );
-        keys.push(cluster.submit(INPUT, &FIELDS));
+        keys.push(cluster.submit(NUCLEI, &FIELDS));
     }
     assert_eq!(
         python_kiosk::autoscaler_count(&mut connection, "segmentation"),
@@ -469,7 +454,7 @@ async fn the_python_janitor_and_a_python_consumer_take_over_from_ours() {
     let cluster = cluster().await;
     cluster.models.faults().hang(Method::Predict, 1);
     let mut pod = cluster.pod("pod-1").start();
-    let key = cluster.submit_to_model(INPUT, &FIELDS);
+    let key = cluster.submit_to_model(NUCLEI, &FIELDS);
     pod.kill();
     let _: u32 = cluster.redis.ask(&["HSET", &key, "updated_at", OLD]);
     let mut connection = cluster.redis.connection();
@@ -510,7 +495,7 @@ fn strand(cluster: &Cluster, name: &str, pod: &str, fields: &[(&str, &str)]) -> 
     let key = format!("segmentation:{name}:1");
     cluster.write_job(
         &key,
-        INPUT,
+        NUCLEI,
         &[
             ("status", "predicting"),
             ("updated_at", OLD),
@@ -654,7 +639,7 @@ async fn without_kubernetes_the_janitor_goes_by_leases() {
 #[tokio::test(flavor = "multi_thread")]
 async fn promoting_leaves_nothing_that_python_consumers_would_not_find() {
     let cluster = cluster().await;
-    cluster.write_job("segmentation:later:1", INPUT, &FIELDS);
+    cluster.write_job("segmentation:later:1", NUCLEI, &FIELDS);
     let _: u32 = cluster.redis.ask(&[
         "ZADD",
         "rc:delayed:segmentation",
@@ -673,17 +658,17 @@ async fn promoting_leaves_nothing_that_python_consumers_would_not_find() {
 #[tokio::test(flavor = "multi_thread")]
 async fn fsck_finds_what_is_wrong_and_mends_it() {
     let cluster = cluster().await;
-    let good = cluster.submit(INPUT, &FIELDS);
+    let good = cluster.submit(NUCLEI, &FIELDS);
     let output = run(&cluster, &["fsck"], &[]);
     assert_eq!(
         (output.status.code(), printed(&output).as_str()),
         (Some(0), "clean\n")
     );
 
-    cluster.write_job("segmentation:lost:1", INPUT, &[("status", "predicting")]);
+    cluster.write_job("segmentation:lost:1", NUCLEI, &[("status", "predicting")]);
     cluster.write_job(
         "segmentation:claimed:1",
-        INPUT,
+        NUCLEI,
         &[("status", "done"), ("rc_token", "t:1")],
     );
     let over = strand(&cluster, "over", "pod-1", &[("status", "failed")]);
@@ -743,7 +728,7 @@ async fn fsck_finds_what_is_wrong_and_mends_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_bench_of_the_queue_measures_and_leaves_nothing() {
-    let cluster = with(Redis::start_in_memory()).await;
+    let cluster = Cluster::with_nuclei(Redis::start_in_memory()).await;
     let output = run(
         &cluster,
         &["bench", "queue", "--jobs", "2000", "--json"],

@@ -6,8 +6,7 @@ use cell_analysis::segmentation::{DeepWatershed, PadMode, Tiling, Untiler};
 use ndarray::{Array2, Array4, ArrayD, Axis, Ix4, Zip, stack};
 use proptest::prelude::*;
 use redis_consumer::applications::{Application, Model};
-use redis_consumer::serving::{self, Client, Input, ModelServer, ServingSettings};
-use redis_consumer::settings::{Env, Loader};
+use redis_consumer::serving::{self, Input, ModelServer};
 
 const TILE: usize = 64;
 
@@ -165,14 +164,7 @@ async fn cells_are_whole_after_the_way_through_the_model_server() {
         run: Arc::new(run),
     };
     let server = ModelServer::start(0, vec![model]).await.expect("a port");
-    let address = server.address();
-    let env: Env = [
-        ("TF_HOST", address.ip().to_string()),
-        ("TF_PORT", address.port().to_string()),
-    ]
-    .into_iter()
-    .collect();
-    let client = Client::new(ServingSettings::load(&mut Loader::new(&env)), None);
+    let client = server.client();
     let model = Model::load(&client, &"Pixels:1".parse().expect("a model's name"))
         .await
         .expect("it is served");

@@ -32,10 +32,9 @@ use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
 use crate::peers;
-use crate::peers::cluster::{Cluster, eventually};
+use crate::peers::cluster::{Cluster, NUCLEI, eventually};
 use crate::peers::redis::Redis;
 
-const INPUT: &str = "uploads/nuclei.png";
 const FIELDS: [(&str, &str); 3] = [
     ("dimension_order", "XYC"),
     ("channels", "0,"),
@@ -171,20 +170,6 @@ fn sum(value: Option<number_data_point::Value>) -> u64 {
     }
 }
 
-async fn cluster() -> Cluster {
-    let models = vec![peers::exact_models::model(
-        "nuclear",
-        "NuclearSegmentation:6",
-        [64, 64],
-    )];
-    let cluster = Cluster::with(Redis::start(), models).await;
-    cluster.put(
-        INPUT,
-        include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png"),
-    );
-    cluster
-}
-
 fn hex(id: &[u8]) -> String {
     id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -217,14 +202,17 @@ fn named<'s>(spans: &'s [Span], name: &str) -> &'s Span {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_goes_on_with_the_trace_of_its_submitter() {
-    let (cluster, collector) = (cluster().await, Collector::default());
+    let (cluster, collector) = (
+        Cluster::with_nuclei(Redis::start()).await,
+        Collector::default(),
+    );
     let endpoint = format!("http://{}", collector.start().await);
     let mut pod = cluster
         .pod("pod-1")
         .set("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)
         .set("LOG_LEVEL", "INFO")
         .start();
-    let key = cluster.submit(INPUT, &FIELDS);
+    let key = cluster.submit(NUCLEI, &FIELDS);
     cluster.wait_done(&key);
     pod.terminate();
     assert!(pod.wait().success());
@@ -327,7 +315,7 @@ async fn a_job_goes_on_with_the_trace_of_its_submitter() {
             ("NuclearSegmentation", "OK")
         );
     }
-    for (name, key) in [("storage read", INPUT), ("storage write", "output/")] {
+    for (name, key) in [("storage read", NUCLEI), ("storage write", "output/")] {
         let span = named(&spans, name);
         assert_eq!(
             (span.kind, &span.parent_span_id),
@@ -345,7 +333,10 @@ async fn a_job_goes_on_with_the_trace_of_its_submitter() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn children_go_on_with_the_trace_of_their_parent() {
-    let (cluster, collector) = (cluster().await, Collector::default());
+    let (cluster, collector) = (
+        Cluster::with_nuclei(Redis::start()).await,
+        Collector::default(),
+    );
     let endpoint = format!("http://{}", collector.start().await);
     let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
     archive
@@ -399,7 +390,10 @@ async fn children_go_on_with_the_trace_of_their_parent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_of_messages_are_sent_if_asked_for() {
-    let (cluster, collector) = (cluster().await, Collector::default());
+    let (cluster, collector) = (
+        Cluster::with_nuclei(Redis::start()).await,
+        Collector::default(),
+    );
     let endpoint = format!("http://{}", collector.start().await);
     let pod = cluster
         .pod("pod-1")
@@ -407,7 +401,7 @@ async fn metrics_of_messages_are_sent_if_asked_for() {
         .set("OTEL_METRICS_EXPORTER", "otlp");
     let mut pod = pod.start();
     cluster.put("uploads/broken.png", b"broken");
-    cluster.wait_done(&cluster.submit(INPUT, &FIELDS));
+    cluster.wait_done(&cluster.submit(NUCLEI, &FIELDS));
     cluster.wait_failed(&cluster.submit("uploads/broken.png", &FIELDS));
     pod.terminate();
     assert!(pod.wait().success());
@@ -449,7 +443,10 @@ async fn metrics_of_messages_are_sent_if_asked_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failures_show_and_links_are_to_be_had() {
-    let (cluster, collector) = (cluster().await, Collector::default());
+    let (cluster, collector) = (
+        Cluster::with_nuclei(Redis::start()).await,
+        Collector::default(),
+    );
     let endpoint = format!("http://{}", collector.start().await);
     let pod = cluster
         .pod("pod-1")
@@ -475,7 +472,7 @@ async fn failures_show_and_links_are_to_be_had() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_collector_the_context_is_handed_on_and_an_absent_one_holds_up_nothing() {
-    let cluster = cluster().await;
+    let cluster = Cluster::with_nuclei(Redis::start()).await;
     let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
     archive
         .start_file("a.png", zip::write::SimpleFileOptions::default())

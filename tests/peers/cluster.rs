@@ -7,15 +7,18 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use redis_consumer::serving::{Method, Model, ModelServer};
+use redis_consumer::serving::{Method, Model, ModelId, ModelServer};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::exact_models;
 use super::redis::Redis;
+use super::{exact_models, graph_models, spot_model};
 
 /// How long a test waits for what should take a moment.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where [`Cluster::with_nuclei`] puts its image.
+pub(crate) const NUCLEI: &str = "uploads/nuclei.png";
 
 /// The peers of one test.
 pub(crate) struct Cluster {
@@ -44,6 +47,32 @@ impl Cluster {
             model("two-heads", "TwoHeads:1"),
             model("scale", "ScaleDetection:1"),
             model("label", "LabelDetection:1"),
+        ];
+        Self::with(Redis::start(), models).await
+    }
+
+    /// What jobs of one image need: a nuclear model beside this Redis, and [`NUCLEI`] in the bucket.
+    pub(crate) async fn with_nuclei(redis: Redis) -> Self {
+        let model = exact_models::model("nuclear", "NuclearSegmentation:6", [64, 64]);
+        let cluster = Self::with(redis, vec![model]).await;
+        cluster.put(
+            NUCLEI,
+            include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png"),
+        );
+        cluster
+    }
+
+    /// What jobs that become many need: the models of images, frames, tracks and spots.
+    pub(crate) async fn with_models_of_children() -> Self {
+        let models = vec![
+            exact_models::model("nuclear", "NuclearSegmentation:6", [64, 64]),
+            exact_models::model("mesmer", "MultiplexSegmentation:9", [64, 64]),
+            graph_models::encoder(&ModelId::new("NuclearTrackingNE", 6)),
+            graph_models::inference(
+                &ModelId::new("NuclearTrackingInf", 6),
+                &graph_models::defaults(),
+            ),
+            spot_model::model(&ModelId::new("SpotDetection", 3), &[-1, 64, 64, 1]),
         ];
         Self::with(Redis::start(), models).await
     }

@@ -14,8 +14,7 @@ use ndarray::{Array2, Array3, Array4, ArrayView2, Axis, stack};
 use redis_consumer::applications::{
     Application, Compartment, Model, TensorModel, Tracked, Tracker, TrackingModels,
 };
-use redis_consumer::serving::{Client, ModelId, ModelServer, ServingSettings};
-use redis_consumer::settings::{Env, Loader};
+use redis_consumer::serving::{Client, ModelId, ModelServer};
 
 use crate::bitmap_font::{self, Point};
 use crate::sample::Sample;
@@ -88,14 +87,7 @@ impl Models {
             track_models::inference(inference.clone()),
         ];
         let server = ModelServer::start(0, models).await?;
-        let address = server.address();
-        let env: Env = [
-            ("TF_HOST", address.ip().to_string()),
-            ("TF_PORT", address.port().to_string()),
-        ]
-        .into_iter()
-        .collect();
-        let client = Client::new(ServingSettings::load(&mut Loader::new(&env)), None);
+        let client = server.client();
         Ok(Self {
             server,
             client,
