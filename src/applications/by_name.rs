@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{bail, ensure};
 use ndarray::{Array3, Array4, ArrayView3, Axis, concatenate};
 
-use super::cells::check_values;
+use super::cells::{check_values, shrinks_to_nothing};
 use super::tiled_inference::{Heads, Model, Tiles, run_tiled};
 use crate::error_class::{InvalidInput, Unsupported};
 use cell_analysis::legacy;
@@ -164,10 +164,10 @@ pub fn prepare(
         ))
     );
     let size = [rows, columns].map(|n| (n as f64 * scale).round_ties_even() as usize);
-    let too_small = InvalidInput(format!(
-        "a scale of {scale} would shrink an image of {columns} x {rows} pixels to nothing"
-    ));
-    ensure!(size.iter().all(|&n| n > 0), too_small);
+    ensure!(
+        size.iter().all(|&n| n > 0),
+        shrinks_to_nothing(scale, [rows, columns])
+    );
     let resized = if size == [rows, columns] {
         image
     } else {

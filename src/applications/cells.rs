@@ -273,10 +273,7 @@ impl Application {
     ) -> Result<Option<[usize; 2]>, InvalidInput> {
         let resized = resized_shape(size, image_mpp, self.model_mpp);
         if resized.is_some_and(|resized| resized.contains(&0)) {
-            let ([rows, columns], factor) = (size, image_mpp / self.model_mpp);
-            return Err(InvalidInput(format!(
-                "a scale of {factor} would shrink an image of {columns} x {rows} pixels to nothing"
-            )));
+            return Err(shrinks_to_nothing(image_mpp / self.model_mpp, size));
         }
         Ok(resized)
     }
@@ -297,6 +294,13 @@ impl CompartmentHeads {
             watershed,
         }
     }
+}
+
+/// Why an image that would have no pixels for the model is refused.
+pub(super) fn shrinks_to_nothing(scale: f64, [rows, columns]: [usize; 2]) -> InvalidInput {
+    InvalidInput(format!(
+        "a scale of {scale} would shrink an image of {columns} x {rows} pixels to nothing"
+    ))
 }
 
 /// Refuses pixels that no arithmetic can use, rather than let them spread over the whole plane.

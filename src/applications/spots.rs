@@ -70,7 +70,8 @@ impl SpotDetection {
         self.check().map_err(anyhow::Error::msg)?;
         let image = image.into();
         let (wanted, channels) = (model.input_shape()[3], image.dim().3);
-        if i64::try_from(channels) != Ok(wanted) {
+        // A model may leave it open.
+        if wanted >= 0 && i64::try_from(channels) != Ok(wanted) {
             let text = format!(
                 "Input data must have {wanted} channels. Input data only has {channels} channels"
             );

@@ -34,7 +34,9 @@ impl Model {
         let signature = client.signature(id).await?;
         let Some(input) = client.image_input(&signature) else {
             let count = signature.inputs.len();
-            bail!("model `{id}` takes {count} inputs, an image model takes one");
+            bail!(
+                "model `{id}` takes {count} inputs; name the one that takes the image in TF_TENSOR_NAME"
+            );
         };
         let shape = input.shape.as_slice();
         let input_shape = shape.try_into().ok().with_context(|| {

@@ -148,8 +148,8 @@ fn print(report: &Report, json: bool) -> std::io::Result<()> {
     let (wrong, warnings) = (report.count(Verdict::Wrong), report.count(Verdict::Warning));
     match (wrong, warnings) {
         (0, 0) => writeln!(out, "\nall checks passed"),
-        (0, 1) => writeln!(out, "\njobs can be worked; 1 warning"),
-        (0, warnings) => writeln!(out, "\njobs can be worked; {warnings} warnings"),
+        (0, 1) => writeln!(out, "\njobs can be processed; 1 warning"),
+        (0, warnings) => writeln!(out, "\njobs can be processed; {warnings} warnings"),
         (1, _) => writeln!(out, "\n1 problem: jobs will wait or fail"),
         (wrong, _) => writeln!(out, "\n{wrong} problems: jobs will wait or fail"),
     }
@@ -220,7 +220,7 @@ async fn look(configuration: Configuration, report: &mut Report) {
         Ok(answers) => {
             report.ok("model server", server);
             for (need, answer) in needs.iter().zip(answers) {
-                judge_model(need, answer, report);
+                judge_model(&serving, need, answer, report);
             }
         }
         Err(absent) => {
@@ -390,12 +390,13 @@ async fn fetch(url: &str) -> Result<(), String> {
 }
 
 fn judge_model(
+    serving: &serving::Client,
     need: &ModelRequirement,
     answer: Result<Arc<Signature>, String>,
     report: &mut Report,
 ) {
     let part = format!("model {}", need.model);
-    let found = answer.and_then(|signature| fits(&signature, need).map(|()| signature));
+    let found = answer.and_then(|signature| fits(serving, &signature, need).map(|()| signature));
     match found {
         Ok(signature) => {
             let inputs: Vec<_> = signature
@@ -413,18 +414,26 @@ fn judge_model(
 }
 
 /// Whether a model takes what it will be given.
-fn fits(signature: &Signature, need: &ModelRequirement) -> Result<(), String> {
+fn fits(
+    serving: &serving::Client,
+    signature: &Signature,
+    need: &ModelRequirement,
+) -> Result<(), String> {
     match &need.inputs {
-        ModelInputs::Image { channels } => fits_images(signature, *channels),
+        ModelInputs::Image { channels } => fits_images(serving, signature, *channels),
         ModelInputs::Tensors(names) => fits_tensors(signature, names),
     }
 }
 
-fn fits_images(signature: &Signature, channels: usize) -> Result<(), String> {
-    let [input] = signature.inputs.as_slice() else {
+fn fits_images(
+    serving: &serving::Client,
+    signature: &Signature,
+    channels: usize,
+) -> Result<(), String> {
+    let Some(input) = serving.image_input(signature) else {
         let names = input_names(signature);
         return Err(format!(
-            "it takes several inputs ({names}), an image model takes one"
+            "it takes several inputs ({names}); name the one that takes the image in TF_TENSOR_NAME"
         ));
     };
     match input.shape.as_slice() {

@@ -224,8 +224,9 @@ impl Client {
         self.inner
             .refresh
             .get_or_init(|| AbortOnDropHandle::new(tokio::spawn(Arc::clone(pool).refresh_loop())));
+        let began = Instant::now();
         let answer = loop {
-            let in_flight = match pool.pick().await {
+            let in_flight = match pool.pick(began).await {
                 Ok(in_flight) => in_flight,
                 Err(message) => break Err(Failure::Unavailable(message)),
             };
@@ -240,7 +241,7 @@ impl Client {
             if is_away || matches!(answer, Err(Failure::DeadlineExceeded)) {
                 pool.eject(&in_flight);
             }
-            if !is_away || !pool.has_healthy() {
+            if !is_away || !pool.has_healthy(began) {
                 break answer;
             }
         };

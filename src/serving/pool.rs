@@ -53,6 +53,11 @@ struct Backend {
 pub(super) struct InFlight(Arc<Backend>);
 
 impl InFlight {
+    fn begin(backend: &Arc<Backend>) -> Self {
+        backend.calls.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(backend))
+    }
+
     /// The connection to the server.
     pub(super) fn channel(&self) -> Channel {
         self.0.channel.clone()
@@ -77,24 +82,26 @@ impl Pool {
         }
     }
 
-    /// The server that has least to do; waits for the first resolution of the name.
+    /// The server that has least to do, for an attempt that began then; waits for the first resolution of the name.
     ///
     /// # Errors
     /// Why no address is known.
-    pub(super) async fn pick(&self) -> Result<InFlight, String> {
-        if let Some(call) = self.least_busy() {
+    pub(super) async fn pick(&self, began: Instant) -> Result<InFlight, String> {
+        if let Some(call) = self.least_busy(began) {
             return Ok(call);
         }
         self.resolve().await?;
-        self.least_busy()
+        self.least_busy(began)
             .ok_or_else(|| format!("`{}` has no address", self.target.host))
     }
 
-    /// Whether there is a server that has not failed lately.
-    pub(super) fn has_healthy(&self) -> bool {
-        let now = Instant::now();
+    /// Whether there is a server that may still be asked in an attempt that began then: one that was not ejected before it and
+    /// has not failed within it. The time of the call would not do: servers whose connections time out come back one after
+    /// the other, and the attempt would have no end.
+    pub(super) fn has_healthy(&self, began: Instant) -> bool {
         let backends = self.backends();
-        backends.list.iter().any(|backend| !backend.is_ejected(now))
+        let mut healthy = backends.list.iter();
+        healthy.any(|backend| !backend.is_ejected(began))
     }
 
     /// Takes the server of a failed call out of the way for a while; its next call has a connection of its own.
@@ -181,13 +188,12 @@ impl Pool {
         false
     }
 
-    fn least_busy(&self) -> Option<InFlight> {
+    fn least_busy(&self, began: Instant) -> Option<InFlight> {
         let mut backends = self.backends();
-        let now = Instant::now();
         let (count, next) = (backends.list.len(), backends.next);
         // Equally busy ones take turns.
         let in_turn = (0..count).map(|step| &backends.list[(next + step) % count]);
-        let backend = in_turn.min_by_key(|backend| backend.load(now))?;
+        let backend = in_turn.min_by_key(|backend| backend.load(began))?;
         let call = InFlight::begin(backend);
         backends.next = (next + 1) % count;
         Some(call)
@@ -240,21 +246,14 @@ impl Pool {
     }
 }
 
-impl InFlight {
-    fn begin(backend: &Arc<Backend>) -> Self {
-        backend.calls.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(backend))
-    }
-}
-
 impl Backend {
-    fn is_ejected(&self, now: Instant) -> bool {
-        self.ejected_until.is_some_and(|until| until > now)
+    fn is_ejected(&self, at: Instant) -> bool {
+        self.ejected_until.is_some_and(|until| until > at)
     }
 
     /// Smaller for servers that should be asked first.
-    fn load(&self, now: Instant) -> (bool, usize) {
-        (self.is_ejected(now), self.calls.load(Ordering::Relaxed))
+    fn load(&self, at: Instant) -> (bool, usize) {
+        (self.is_ejected(at), self.calls.load(Ordering::Relaxed))
     }
 }
 
@@ -288,7 +287,7 @@ mod tests {
     async fn calls_go_round_all_servers() {
         let pool = pool(&[1, 2, 3]);
         let mut ports: Vec<_> = (0..6)
-            .map(|_| port(&pool.least_busy().expect("three")))
+            .map(|_| port(&pool.least_busy(Instant::now()).expect("three")))
             .collect();
         ports.sort_unstable();
         assert_eq!(ports, [1, 1, 2, 2, 3, 3]);
@@ -298,25 +297,51 @@ mod tests {
     async fn a_call_goes_to_the_server_that_has_least_to_do() {
         let pool = pool(&[1, 2]);
         let (first, second) = (
-            pool.least_busy().expect("two"),
-            pool.least_busy().expect("two"),
+            pool.least_busy(Instant::now()).expect("two"),
+            pool.least_busy(Instant::now()).expect("two"),
         );
         assert_ne!(port(&first), port(&second));
         let free = port(&first);
         drop(first);
-        assert_eq!(port(&pool.least_busy().expect("two")), free);
+        assert_eq!(port(&pool.least_busy(Instant::now()).expect("two")), free);
     }
 
     #[tokio::test]
     async fn a_server_that_failed_is_avoided_while_there_are_others() {
         let pool = pool(&[1, 2]);
-        let failed = pool.least_busy().expect("two");
+        let failed = pool.least_busy(Instant::now()).expect("two");
         pool.eject(&failed);
-        assert!(pool.has_healthy());
-        assert!((0..4).all(|_| port(&pool.least_busy().expect("two")) != port(&failed)));
-        pool.eject(&pool.least_busy().expect("two"));
-        assert!(!pool.has_healthy());
-        assert!(pool.least_busy().is_some());
+        assert!(pool.has_healthy(Instant::now()));
+        assert!(
+            (0..4).all(|_| port(&pool.least_busy(Instant::now()).expect("two")) != port(&failed))
+        );
+        pool.eject(&pool.least_busy(Instant::now()).expect("two"));
+        assert!(!pool.has_healthy(Instant::now()));
+        assert!(pool.least_busy(Instant::now()).is_some());
+    }
+
+    #[tokio::test]
+    async fn an_attempt_asks_each_server_once_however_long_it_takes() {
+        let pool = pool(&[1, 2]);
+        let began = Instant::now();
+        let first = pool.least_busy(began).expect("two");
+        pool.eject(&first);
+        // The first is let in again before the second has failed.
+        for backend in &mut pool.backends().list {
+            if let Some(backend) = Arc::get_mut(backend) {
+                let until = backend.ejected_until.as_mut();
+                until
+                    .into_iter()
+                    .for_each(|until| *until = began + Duration::from_nanos(1));
+            }
+        }
+        assert!(pool.has_healthy(began));
+        let second = pool.least_busy(began).expect("two");
+        assert_ne!(port(&first), port(&second));
+        pool.eject(&second);
+        assert!(!pool.has_healthy(began));
+        let later = began + Duration::from_millis(1);
+        assert!(pool.has_healthy(later), "the next attempt asks again");
     }
 
     #[tokio::test]

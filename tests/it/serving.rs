@@ -679,7 +679,7 @@ async fn of_several_inputs_the_one_of_the_settings_takes_the_image() {
         .expect("which one?");
     assert_eq!(
         refused.to_string(),
-        "model `Halves:3` takes 2 inputs, an image model takes one"
+        "model `Halves:3` takes 2 inputs; name the one that takes the image in TF_TENSOR_NAME"
     );
     let named =
         applications::Model::load(&client(&server, &[("TF_TENSOR_NAME", "mask")]), &model()).await;
