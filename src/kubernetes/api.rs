@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
-use crate::settings::Loader;
+use crate::settings::{Loader, Parsed, WebAddress, address_of};
 
 /// Where Kubernetes puts what a pod needs to ask its API.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -19,7 +19,7 @@ crate::settings! {
     /// The API of Kubernetes.
     struct KubernetesVariables {
         /// Address of the Kubernetes API, such as `http://127.0.0.1:8001` for `kubectl proxy`.
-        kubernetes_api: Option<String> = None => "inside a cluster, its own",
+        kubernetes_api: Option<Parsed<WebAddress>> = None => "inside a cluster, its own",
         /// Address of the cluster's API. Kubernetes sets it in every pod.
         kubernetes_service_host: Option<String> = None,
         /// Port of the cluster's API. Kubernetes sets it in every pod.
@@ -42,9 +42,8 @@ impl KubernetesSettings {
     pub(crate) fn load(loader: &mut Loader<'_>) -> Self {
         let variables: KubernetesVariables = loader.load();
         let in_cluster = variables.in_cluster();
-        let api = variables.kubernetes_api.or(in_cluster);
         Self {
-            api: api.map(|api| api.trim_end_matches('/').to_owned()),
+            api: variables.kubernetes_api.map(address_of).or(in_cluster),
             namespace: variables.pod_namespace,
         }
     }

@@ -222,11 +222,9 @@ impl Janitor {
             .live_consumers(queue, self.settings.lease)
             .await?;
         for list in self.admin.processing_lists(queue).await? {
-            let name = String::from_utf8_lossy(&list).into_owned();
-            let pod = name.rsplit(':').next().unwrap_or_default();
-            let beats = self.settings.liveness != Liveness::Kubernetes
-                && beating.iter().any(|consumer| consumer == pod);
-            let runs = pods.map(|pods| pods.contains(pod));
+            let pod = wire::consumer_of_processing(&list);
+            let beats = self.settings.liveness != Liveness::Kubernetes && beating.contains(&pod);
+            let runs = pods.map(|pods| pods.contains(&pod));
             for entry in self.admin.processing_entries(queue, &list).await? {
                 if !self.is_abandoned(&entry, beats, runs) {
                     round.kept += 1;

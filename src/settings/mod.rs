@@ -10,6 +10,7 @@ mod env;
 mod field;
 mod loader;
 mod value;
+mod web_address;
 
 pub use self::env::Env;
 pub(crate) use self::env::is_placeholder;
@@ -17,3 +18,4 @@ pub use self::field::{Field, Owner};
 pub use self::loader::{Declared, Loaded, Loader, Origin, Problem, Problems, Setting};
 pub(crate) use self::value::NOT_SET;
 pub use self::value::{Bytes, List, Parsed, Seconds, Secret, Switch, Value, Word};
+pub(crate) use self::web_address::{WebAddress, address_of};

@@ -108,11 +108,18 @@ impl Storage {
     /// The content type follows from the key's extension; the access list is the one of the settings.
     pub async fn upload(&self, key: &str, body: Bytes) -> Result<String, Error> {
         let object = self.object(self.urls.new_key(key)?, Direction::Write);
-        self.retry
-            .run(&object, || self.send(&object, body.clone()))
-            .await?;
-        self.retry.metrics.moved(Direction::Write, body.len());
+        self.put(&object, body).await?;
         Ok(self.urls.public_url(object.path.as_ref()))
+    }
+
+    /// Stores a whole object.
+    pub(super) async fn put(&self, object: &Object, body: Bytes) -> Result<(), Error> {
+        let size = body.len();
+        self.retry
+            .run(object, || self.send(object, body.clone()))
+            .await?;
+        self.retry.metrics.moved(Direction::Write, size);
+        Ok(())
     }
 
     /// Adds the counters of the bucket to a registry.
@@ -223,7 +230,7 @@ impl Storage {
         Ok(Bytes::from(body))
     }
 
-    pub(super) async fn send(&self, object: &Object, body: Bytes) -> Result<(), Failure> {
+    async fn send(&self, object: &Object, body: Bytes) -> Result<(), Failure> {
         let options = PutOptions {
             attributes: object.attributes(),
             ..PutOptions::default()

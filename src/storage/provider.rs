@@ -4,9 +4,9 @@ mod acl;
 mod azure;
 mod folder;
 mod gcs;
+mod object_path;
 mod s3;
 mod store;
-mod web;
 
 use std::fmt::{self, Display};
 use std::io;
@@ -16,10 +16,10 @@ pub(super) use self::acl::{PREDEFINED_ACLS, wire_spelling};
 use self::azure::AzureSettings;
 pub(super) use self::folder::FolderError;
 use self::gcs::GcsSettings;
+pub(super) use self::object_path::ENCODED;
 use self::s3::S3Settings;
 use self::store::BoxError;
 pub(super) use self::store::{CloudOptions, Store};
-pub(super) use self::web::{ENCODED, WebAddress, address_of};
 use super::transport::HttpStatusError;
 use crate::settings::Loader;
 

@@ -6,10 +6,8 @@
 
 use std::time::Duration;
 
-use super::provider::{
-    Bucket, PREDEFINED_ACLS, ProviderSettings, WebAddress, address_of, wire_spelling,
-};
-use crate::settings::{Bytes, Loader, Parsed, Seconds, is_placeholder};
+use super::provider::{Bucket, PREDEFINED_ACLS, ProviderSettings, wire_spelling};
+use crate::settings::{Bytes, Loader, Parsed, Seconds, WebAddress, address_of, is_placeholder};
 
 /// Every variable that can name the bucket, for the message when none does.
 const BUCKET_VARIABLES: &str =
@@ -34,7 +32,7 @@ crate::settings! {
 crate::settings! {
     /// Downloads and uploads.
     struct TransferVariables {
-        /// What public URLs of results have before `/<key>`.
+        /// Base of the public URLs of results, to which `/<key>` is appended.
         storage_public_url: Option<Parsed<WebAddress>> = None => "the address of the bucket itself",
         /// How long a failing transfer is retried, in seconds; 0 means no limit.
         storage_retry_timeout: Seconds = Seconds::new(600),
@@ -42,7 +40,7 @@ crate::settings! {
         storage_max_backoff: Seconds = Seconds::new(60),
         /// How long the server may be silent before an attempt counts as failed, in seconds; more than 0.
         storage_stall_timeout: Seconds = Seconds::new(60),
-        /// Predefined ACL of uploads, such as `publicRead`; `none` for buckets with uniform access.
+        /// Predefined ACL of uploads, such as `publicRead`; `none` for buckets with uniform access. Must not be set on Azure.
         storage_acl: Option<String> = None => "`publicRead` on Google, else `none`",
         /// Largest input that is accepted, in bytes.
         max_download_bytes: Bytes = Bytes(2 << 30),

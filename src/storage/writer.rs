@@ -70,7 +70,7 @@ impl ObjectWriter {
     pub async fn finish(mut self) -> Result<String, Error> {
         let rest = Bytes::from(std::mem::take(&mut self.buffer));
         if self.parts.is_none() {
-            put_whole(&self.storage, &self.object, rest).await?;
+            self.storage.put(&self.object, rest).await?;
         } else {
             self.put_part(rest).await?;
         }
@@ -116,13 +116,4 @@ impl Parts {
             .map(Self::Folder)
             .map_err(|error| object.permanent_failure(&error))
     }
-}
-
-async fn put_whole(storage: &Storage, object: &Object, body: Bytes) -> Result<(), Error> {
-    storage
-        .retry
-        .run(object, || storage.send(object, body.clone()))
-        .await?;
-    storage.retry.metrics.moved(Direction::Write, body.len());
-    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::settings::{Loader, Switch, Word};
+use crate::settings::{Loader, Parsed, Switch, WebAddress, Word, address_of};
 
 /// The name of the service unless the operator gives one.
 const SERVICE: &str = "redis-consumer";
@@ -11,14 +11,14 @@ crate::settings! {
     /// Traces of jobs, and metrics of messages.
     struct TraceVariables {
         /// Collector for traces (OTLP over gRPC), such as `http://collector:4317`; without it, nothing is sent.
-        otel_exporter_otlp_endpoint: Option<String> = None,
+        otel_exporter_otlp_endpoint: Option<Parsed<WebAddress>> = None,
         /// Name of the service in traces.
         otel_service_name: String = SERVICE.to_owned(),
         /// Share of jobs that are traced, from 0 to 1, unless the submitter has decided.
         otel_traces_sampler_arg: f64 = 1.0,
         /// Start a new trace for each job, linked to that of the submitter, instead of continuing it.
         trace_links: Switch = Switch(false),
-        /// `otlp` also sends metrics of messages to the collector; `none` does not. Prometheus gets more metrics.
+        /// `otlp` also sends metrics of messages to the collector; `none` does not. `/metrics` has more.
         otel_metrics_exporter: Word<MetricsExporter> = Word(MetricsExporter::None),
     }
 }
@@ -54,7 +54,7 @@ impl TraceSettings {
             );
         }
         Self {
-            endpoint: variables.otel_exporter_otlp_endpoint,
+            endpoint: variables.otel_exporter_otlp_endpoint.map(address_of),
             service: variables.otel_service_name,
             share,
             links: variables.trace_links.0,

@@ -15,6 +15,6 @@ pub use self::error::ArchiveError;
 pub use self::names::clean_path;
 pub(crate) use self::names::without_last_suffix;
 pub use self::sparse_file::SparseFile;
-pub use self::write::{write_zip, write_zip_to};
+pub use self::write::write_zip;
 pub use self::zip_images::{ArchiveLimits, LargestEntry, ZipImages, image_entries};
 pub use self::zip_merger::ZipMerger;

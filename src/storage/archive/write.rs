@@ -1,7 +1,7 @@
 //! Writing zip archives.
 
 use std::collections::HashSet;
-use std::io::{Cursor, Seek, Write};
+use std::io::{Cursor, Write};
 
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
@@ -23,21 +23,7 @@ const ZIP64_FROM: usize = (1 << 32) - (1 << 24);
 pub fn write_zip(
     entries: impl IntoIterator<Item = (String, Vec<u8>)>,
 ) -> Result<Vec<u8>, ArchiveError> {
-    let mut archive = Cursor::new(Vec::new());
-    write_zip_to(&mut archive, entries)?;
-    Ok(archive.into_inner())
-}
-
-/// [`write_zip`] into a file; of the entries only one need be in memory at a time.
-///
-/// # Errors
-///
-/// [`ArchiveError::Zip`], what writing answers included.
-pub fn write_zip_to(
-    out: impl Write + Seek,
-    entries: impl IntoIterator<Item = (String, Vec<u8>)>,
-) -> Result<(), ArchiveError> {
-    let mut writer = ZipWriter::new(out);
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     let mut names = HashSet::new();
     for (name, content) in entries {
         let name = unused_name(&clean_path(&name), &names);
@@ -50,8 +36,7 @@ pub fn write_zip_to(
             .map_err(zip::result::ZipError::from)?;
         names.insert(name);
     }
-    writer.finish()?;
-    Ok(())
+    Ok(writer.finish()?.into_inner())
 }
 
 /// The name, with a number before its suffix if it is taken.

@@ -15,8 +15,7 @@ use url::Url;
 use super::super::content_type::content_type;
 use super::super::transport::{Dialect, error_word};
 use super::store::{BoxError, CloudOptions, Store, client_options, no_retries};
-use super::web::{WebAddress, address_of};
-use crate::settings::{Loader, Parsed, Secret};
+use crate::settings::{Loader, Parsed, Secret, WebAddress, address_of};
 
 /// The scheme of container URLs.
 pub(super) const SCHEME: &str = "az";
@@ -92,6 +91,11 @@ impl AzureSettings {
         let account = variables
             .azure_storage_account
             .or(variables.azure_storage_account_name);
+        let key_name = if variables.azure_storage_key.is_some() {
+            "AZURE_STORAGE_KEY"
+        } else {
+            "AZURE_STORAGE_ACCOUNT_KEY"
+        };
         let key = variables
             .azure_storage_key
             .or(variables.azure_storage_account_key);
@@ -107,7 +111,7 @@ impl AzureSettings {
                 authority_host: variables.azure_authority_host.map(address_of),
             },
         };
-        settings.check_secrets(loader);
+        settings.check_secrets(loader, key_name);
         settings
     }
 
@@ -121,14 +125,11 @@ impl AzureSettings {
         }
     }
 
-    /// Secrets of the wrong form, which are not repeated.
-    fn check_secrets(&self, loader: &mut Loader<'_>) {
+    /// Secrets of the wrong form, which are not repeated; `key_name` is the variable that the key is from.
+    fn check_secrets(&self, loader: &mut Loader<'_>, key_name: &'static str) {
         let key = self.key.as_ref().map(ExposeSecret::expose_secret);
         if key.is_some_and(|key| AzureAccessKey::try_new(key).is_err()) {
-            loader.problem(
-                "AZURE_STORAGE_KEY",
-                "is not an account key: expected base64",
-            );
+            loader.problem(key_name, "is not an account key: expected base64");
         }
         let token = self.sas_token.as_ref().map(ExposeSecret::expose_secret);
         if token.is_some_and(|token| split_sas(token).is_err()) {
@@ -276,7 +277,7 @@ mod tests {
             (("AZURE_STORAGE_KEY", "hunter2!"), "AZURE_STORAGE_KEY: "),
             (
                 ("AZURE_STORAGE_ACCOUNT_KEY", "hunter2!"),
-                "AZURE_STORAGE_KEY: ",
+                "AZURE_STORAGE_ACCOUNT_KEY: ",
             ),
             (
                 ("AZURE_STORAGE_SAS_TOKEN", "hunter2!"),

@@ -8,8 +8,8 @@ use object_store::local::LocalFileSystem;
 use percent_encoding::utf8_percent_encode;
 use url::Url;
 
+use super::object_path::ENCODED;
 use super::store::{BoxError, Store};
-use super::web::ENCODED;
 
 /// The scheme of folder URLs.
 pub(super) const SCHEME: &str = "file";

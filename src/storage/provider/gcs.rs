@@ -9,9 +9,9 @@ use object_store::{HeaderValue, StaticCredentialProvider};
 
 use super::super::transport::Dialect;
 use super::acl::creates_object;
+use super::object_path::key_below;
 use super::store::{BoxError, CloudOptions, Store, client_options, no_retries};
-use super::web::{WebAddress, address_of, key_below};
-use crate::settings::{Loader, Parsed};
+use crate::settings::{Loader, Parsed, WebAddress, address_of};
 
 /// The scheme of its bucket URLs.
 pub(super) const SCHEME: &str = "gs";

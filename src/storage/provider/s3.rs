@@ -10,9 +10,9 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::super::transport::Dialect;
 use super::acl::creates_object;
+use super::object_path::key_below;
 use super::store::{BoxError, CloudOptions, Store, client_options, no_retries};
-use super::web::{WebAddress, address_of, key_below};
-use crate::settings::{Loader, Parsed, Secret};
+use crate::settings::{Loader, Parsed, Secret, WebAddress, address_of};
 
 /// The scheme of its bucket URLs.
 pub(super) const SCHEME: &str = "s3";
@@ -31,7 +31,7 @@ crate::settings! {
         /// Counts if `AWS_REGION` is not set.
         aws_default_region: String = "us-east-1".to_owned(),
         /// Address of an S3-compatible server.
-        aws_endpoint_url_s3: Option<Parsed<WebAddress>> = None,
+        aws_endpoint_url_s3: Option<Parsed<WebAddress>> = None => "that of `AWS_ENDPOINT_URL`",
         /// Counts if `AWS_ENDPOINT_URL_S3` is not set.
         aws_endpoint_url: Option<Parsed<WebAddress>> = None,
         /// ID of a static key; without it, the role of the pod or the machine is used.
@@ -47,7 +47,7 @@ crate::settings! {
         /// Role of the pod: name of the session.
         aws_role_session_name: Option<String> = None,
         /// Role of the pod: address of the Security Token Service.
-        aws_endpoint_url_sts: Option<String> = None,
+        aws_endpoint_url_sts: Option<Parsed<WebAddress>> = None,
         /// Role of an ECS task: path of its credentials. ECS sets it.
         aws_container_credentials_relative_uri: Option<String> = None,
         /// Role of a container: address of its credentials. EKS Pod Identity sets it.
@@ -88,6 +88,9 @@ impl S3Variables {
         if self.aws_region.is_none() {
             loader.fall_back("AWS_REGION", "AWS_DEFAULT_REGION");
         }
+        if self.aws_endpoint_url_s3.is_none() {
+            loader.fall_back("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL");
+        }
         let chain = self.chain();
         S3Settings {
             endpoint: self
@@ -108,11 +111,12 @@ impl S3Variables {
     /// Where AWS clients look for credentials beside static keys.
     fn chain(&self) -> Vec<(AmazonS3ConfigKey, String)> {
         use AmazonS3ConfigKey as Key;
+        let token_service = self.aws_endpoint_url_sts.clone().map(address_of);
         let places = [
             (Key::WebIdentityTokenFile, &self.aws_web_identity_token_file),
             (Key::RoleArn, &self.aws_role_arn),
             (Key::RoleSessionName, &self.aws_role_session_name),
-            (Key::StsEndpoint, &self.aws_endpoint_url_sts),
+            (Key::StsEndpoint, &token_service),
             (
                 Key::ContainerCredentialsRelativeUri,
                 &self.aws_container_credentials_relative_uri,

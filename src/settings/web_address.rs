@@ -1,30 +1,15 @@
-//! Web addresses: of servers in settings, and of objects.
+//! Addresses of web servers as a setting.
 
 use std::fmt::{self, Display};
 use std::str::FromStr;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 use url::Url;
 
-use crate::settings::Parsed;
-
-/// What a public URL encodes: everything but unreserved characters and `/`.
-pub(in super::super) const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~')
-    .remove(b'/');
-
-/// The key in `<bucket>/<key>`.
-pub(in super::super) fn key_below<'u>(bucket: &str, path: &'u str) -> Option<&'u str> {
-    let (name, key) = path.split_once('/')?;
-    name.eq_ignore_ascii_case(bucket).then_some(key)
-}
+use super::value::Parsed;
 
 /// An `http://` or `https://` address without a trailing slash; a bare `host:port` is taken as plain HTTP.
 #[derive(Clone, Debug)]
-pub(in super::super) struct WebAddress(String);
+pub(crate) struct WebAddress(String);
 
 impl FromStr for WebAddress {
     type Err = &'static str;
@@ -51,7 +36,7 @@ impl Display for WebAddress {
 }
 
 /// The address as a text.
-pub(in super::super) fn address_of(Parsed(WebAddress(address)): Parsed<WebAddress>) -> String {
+pub(crate) fn address_of(Parsed(WebAddress(address)): Parsed<WebAddress>) -> String {
     address
 }
 
