@@ -84,11 +84,9 @@ async fn work(worker: Worker, stop: CancellationToken) -> anyhow::Result<()> {
         None => return Ok(()),
     }
     let asked = stop.run_until_cancelled(queue.warnings()).await;
-    asked
-        .transpose()?
-        .unwrap_or_default()
-        .iter()
-        .for_each(|warning| warn!("{warning}"));
+    for warning in asked.unwrap_or_default() {
+        warn!("{warning}");
+    }
     worker.run(stop).await
 }
 

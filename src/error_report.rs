@@ -23,9 +23,9 @@ const LONGEST_REASON: usize = 2000;
 #[error("the consumer panicked: {0}")]
 pub(crate) struct Panicked(pub(crate) String);
 
-/// A job has brought down every consumer that worked it.
+/// A job has brought down every consumer that processed it.
 #[derive(Debug, thiserror::Error)]
-#[error("{crashes} consumers died while they worked this job; it is not tried again")]
+#[error("{crashes} consumers died while processing this job; it will not be retried")]
 pub(crate) struct PoisonPill {
     pub(crate) crashes: u64,
 }

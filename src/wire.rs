@@ -68,6 +68,8 @@ pub(crate) mod field {
     pub(crate) const BEGUN: &str = "rc_begun";
     /// The queue that a parent chose for a child.
     pub(crate) const CHILD_QUEUE: &str = "rc_child_queue";
+    /// How often the job was claimed.
+    pub(crate) const CLAIMS: &str = "rc_claims";
     /// Consumers that have died while they worked the job.
     pub(crate) const CRASHES: &str = "rc_crashes";
     pub(crate) const LAST_ERROR: &str = "rc_last_error";
@@ -90,8 +92,6 @@ pub(crate) mod script_field {
     pub(crate) const CHILD_KEYS_DONE: &str = "children:done";
     /// Keys of the children that have failed, as Python consumers list them.
     pub(crate) const CHILD_KEYS_FAILED: &str = "children:failed";
-    /// How often the job was claimed.
-    pub(crate) const CLAIMS: &str = "rc_claims";
     /// The token that committed the final status.
     pub(crate) const DONE_BY: &str = "rc_done_by";
     /// The token that released the job last.
@@ -184,11 +184,6 @@ impl Status {
             Self::Done => "done",
             Self::Failed => "failed",
         }
-    }
-
-    /// Whether nothing more will be written.
-    pub fn is_final(self) -> bool {
-        matches!(self, Self::Done | Self::Failed)
     }
 
     /// The field that takes the seconds spent with this status.

@@ -17,6 +17,9 @@ All settings are environment variables. Empty values and placeholders (`NA`, `sp
 one that is set but empty is off. Sizes take `K`, `M`, `G` (powers of 1000) and `Ki`, `Mi`, `Gi` (powers of 1024); times take \
 fractions. `redis-consumer settings` shows what is in force and where it came from; `redis-consumer check` also tests Redis, \
 the bucket and the models.
+
+Variables that only libraries read are not listed, such as `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_EXPORTER_OTLP_TIMEOUT`, \
+`OTEL_METRIC_EXPORT_INTERVAL` and `SSL_CERT_FILE`.
 ";
 
 /// Prints all settings as Markdown.

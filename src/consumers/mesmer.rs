@@ -45,7 +45,7 @@ crate::settings! {
         mesmer_model: Option<Parsed<ModelId>> = None => "that of `MULTIPLEX_MODEL`",
         /// Older name of `MESMER_MODEL`.
         multiplex_model: Parsed<ModelId> = model("MultiplexSegmentation:9"),
-        /// What is segmented if the job does not say it: `whole-cell`, `nuclear` or `both`.
+        /// What is segmented if the job does not say: `whole-cell`, `nuclear` or `both`.
         mesmer_compartment: Parsed<Compartment> = Parsed(Compartment::default()),
     }
 }

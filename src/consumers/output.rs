@@ -46,12 +46,6 @@ impl ResultName {
         self.entry(&format!("{batch}.{suffix}"))
     }
 
-    /// The folder, without a slash at either end; empty for none.
-    #[must_use]
-    pub fn folder(&self) -> &str {
-        &self.folder
-    }
-
     fn entry(&self, ending: &str) -> String {
         let separator = if self.base.is_empty() { "" } else { "_" };
         let slash = if self.folder.is_empty() { "" } else { "/" };

@@ -102,6 +102,7 @@ impl Consumer for Polaris {
         let limits = self.settings.decoding;
         job.step(Step::Decode);
         let image = compute::run(move || bioimage::decode(&file, &reference, &limits)).await?;
+        job.record_pixels(image.len());
         let (channels, kind) = (
             job.channel_positions()?,
             job.segmentation_type()?.to_owned(),

@@ -188,6 +188,8 @@ impl Consumer for Tracking {
             }
         };
 
+        // Once a job: not on the way that ends in the jobs of the frames.
+        job.record_pixels(labeled.movie.len());
         job.step(Step::Predict);
         let models = TrackingModels {
             encoder: TensorModel::new(&self.clients.serving, &self.settings.encoder),

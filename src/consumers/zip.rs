@@ -105,7 +105,12 @@ impl Zip {
         let largest = archive.largest().unpacked;
         let at_once = at_once(largest);
         let _memory = self
-            .reserve(job, archive.memory() + at_once as u64 * largest)
+            .reserve(
+                job,
+                archive
+                    .memory()
+                    .saturating_add((at_once as u64).saturating_mul(largest)),
+            )
             .await?;
 
         let queue = job

@@ -21,62 +21,40 @@ pub struct ChildInput<'a> {
 
 /// Jobs that a job creates and waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Children {
-    children: ChildSet,
-    status: Status,
-    fail_fast: bool,
-    progress: u8,
-}
+pub struct Children(pub(super) ChildWait);
 
 impl Children {
     /// These, with the job in `status` meanwhile. The job goes on when all are final.
     pub fn new(children: Vec<ChildSpec>, status: Status) -> Self {
-        Self {
-            children: ChildSet::New(children),
-            status,
-            fail_fast: false,
-            progress: 100,
-        }
+        Self::of(ChildSet::New(children), status)
     }
 
     /// The same, but the job goes on as soon as one of them has failed.
     #[must_use]
-    pub fn failing_fast(self) -> Self {
-        Self {
-            fail_fast: true,
-            ..self
-        }
+    pub fn failing_fast(mut self) -> Self {
+        self.0.fail_fast = true;
+        self
     }
 
     /// The same, but they are only a part of the work: so much of it, in per cent, is done when all are final.
     #[must_use]
-    pub fn up_to(self, progress: u8) -> Self {
-        Self { progress, ..self }
-    }
-
-    pub(super) fn wait(&self) -> ChildWait {
-        let Self {
-            children,
-            status,
-            fail_fast,
-            progress,
-        } = self;
-        ChildWait {
-            children: children.clone(),
-            status: *status,
-            fail_fast: *fail_fast,
-            progress: *progress,
-        }
+    pub fn up_to(mut self, progress: u8) -> Self {
+        self.0.progress = progress;
+        self
     }
 
     /// Children that a Python consumer has created for an archive.
     fn adopted(children: Vec<JobKey>) -> Self {
-        Self {
-            children: ChildSet::Existing(children),
-            status: Status::Waiting,
+        Self::of(ChildSet::Existing(children), Status::Waiting)
+    }
+
+    fn of(children: ChildSet, status: Status) -> Self {
+        Self(ChildWait {
+            children,
+            status,
             fail_fast: false,
             progress: 100,
-        }
+        })
     }
 }
 

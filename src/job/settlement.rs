@@ -77,7 +77,7 @@ impl Progress {
     async fn wait_for_children(&self, children: &Children) -> Result<Settled, queue::Error> {
         let claimed = millis_since_1970().saturating_sub(millis(self.age()));
         self.write([(field::BEGUN, self.begun.unwrap_or(claimed).to_string())]);
-        self.lease.wait_for_children(&children.wait()).await
+        self.lease.wait_for_children(&children.0).await
     }
 
     /// What failed counts as one more attempt or, if the consumer died, one more crash.

@@ -8,7 +8,7 @@ use redis::{FromRedisValue, RedisResult, Script};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::client::{IdleWait, LONGEST_WAIT, Queue};
+use super::client::{LONGEST_WAIT, Queue};
 use super::error::{Error, is_transient};
 use super::lease::Lease;
 use super::outcome::Reclaimed;
@@ -44,13 +44,13 @@ impl Queue {
         let Some(_turn) = stop.run_until_cancelled(turn).await else {
             return Ok(None);
         };
-        let has_entry = match self.idle_wait() {
-            IdleWait::Blmove => match stop.run_until_cancelled(self.wait_for_entry()).await {
-                Some(found) => found?,
-                None => false,
-            },
-            IdleWait::Brpoplpush if stop.is_cancelled() => false,
-            IdleWait::Brpoplpush => self.pop_entry(slot).await?,
+        let has_entry = if !self.inner.lacks_blmove.load(Ordering::Relaxed) {
+            let waited = stop.run_until_cancelled(self.wait_for_entry()).await;
+            waited.transpose()?.unwrap_or(false)
+        } else if stop.is_cancelled() {
+            false
+        } else {
+            self.pop_entry(slot).await?
         };
         if has_entry {
             self.try_claim(slot).await
@@ -124,8 +124,7 @@ impl Queue {
                 info!(
                     "this redis does not have BLMOVE (since 6.2): idle slots wait with BRPOPLPUSH"
                 );
-                let wait = IdleWait::Brpoplpush as u8;
-                self.inner.idle_wait.store(wait, Ordering::Relaxed);
+                self.inner.lacks_blmove.store(true, Ordering::Relaxed);
                 Ok(false)
             }
             Err(error) => Err(Error::refused(operation)(error)),
@@ -173,14 +172,6 @@ impl Queue {
             .idle_wait
             .min(LONGEST_WAIT)
             .max(SHORTEST_WAIT)
-    }
-
-    fn idle_wait(&self) -> IdleWait {
-        if self.inner.idle_wait.load(Ordering::Relaxed) == IdleWait::Blmove as u8 {
-            IdleWait::Blmove
-        } else {
-            IdleWait::Brpoplpush
-        }
     }
 }
 

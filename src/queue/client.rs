@@ -1,7 +1,7 @@
 //! The handle on a queue: its connections, and what they are asked of jobs that nobody holds.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
@@ -41,18 +41,9 @@ pub(super) struct Inner {
     pub(super) leases: Leases,
     /// Held by the slot that waits for a job.
     pub(super) idle_turn: tokio::sync::Mutex<()>,
-    /// How this server is waited at, an [`IdleWait`].
-    pub(super) idle_wait: AtomicU8,
+    /// The server is older than Redis 6.2: idle slots wait with BRPOPLPUSH.
+    pub(super) lacks_blmove: AtomicBool,
     pub(super) metrics: QueueMetrics,
-}
-
-/// How an idle consumer waits for a job. Later ones are for older servers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum IdleWait {
-    /// From the queue to the place where the entry is already: Redis 6.2.
-    Blmove,
-    /// Into the processing list.
-    Brpoplpush,
 }
 
 impl Queue {
@@ -71,7 +62,7 @@ impl Queue {
             claims: AtomicU64::new(0),
             leases: Leases::default(),
             idle_turn: tokio::sync::Mutex::new(()),
-            idle_wait: AtomicU8::new(IdleWait::Blmove as u8),
+            lacks_blmove: AtomicBool::new(false),
             settings,
             metrics,
         };

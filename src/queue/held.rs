@@ -14,6 +14,8 @@ use crate::wire::JobKey;
 
 /// Time between two writes of progress to one job.
 const WRITE_INTERVAL: Duration = Duration::from_millis(500);
+/// The same after a write that Redis has refused.
+const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(5);
 
 /// Fields of a hash and their values.
 pub type Fields = Vec<(Cow<'static, str>, String)>;
@@ -39,18 +41,21 @@ pub(super) struct Held {
     pub(super) slot: usize,
     pub(super) crashes: u64,
     pub(super) lost: CancellationToken,
+    /// Cancelled when the deadline has passed. Should the slot be beyond reach, another consumer takes the job when the lease,
+    /// which is no longer renewed, expires.
     pub(super) overdue: CancellationToken,
     state: Mutex<State>,
 }
 
 pub(super) struct State {
-    is_renewed: bool,
     /// When the step that the job is in has taken too long.
     pub(super) deadline: Option<Instant>,
     /// For how many reasons the deadline moves on with the time.
     pub(super) pauses: u32,
+    /// What is not known to be written: the end of the job takes it along.
     pub(super) unwritten: Fields,
-    written: Instant,
+    /// When fields may be written next.
+    writable_from: Instant,
 }
 
 /// As long as this value exists, time does not count against the deadline of the job.
@@ -108,14 +113,14 @@ impl Leases {
     /// All leases that are renewed, by the key of their job.
     pub(super) fn renewed(&self) -> HashMap<JobKey, Arc<Held>> {
         let held = self.held();
-        let renewed = held.iter().filter(|(_, held)| held.state().is_renewed);
+        let renewed = held.iter().filter(|(_, held)| !held.overdue.is_cancelled());
         renewed
             .map(|(key, held)| (key.clone(), Arc::clone(held)))
             .collect()
     }
 
-    /// Waits until fields may be written, and takes them.
-    pub(super) async fn due_writes(&self) -> Vec<(Arc<Held>, Fields)> {
+    /// Waits until fields may be written, and tells of which jobs.
+    pub(super) async fn due_writes(&self) -> Vec<Arc<Held>> {
         loop {
             let (due, next) = self.take_due_writes();
             if !due.is_empty() {
@@ -128,8 +133,8 @@ impl Leases {
         }
     }
 
-    /// The fields that may be written now, and when the next ones may.
-    fn take_due_writes(&self) -> (Vec<(Arc<Held>, Fields)>, Option<Instant>) {
+    /// The jobs whose fields may be written now, and when those of the next one may.
+    fn take_due_writes(&self) -> (Vec<Arc<Held>>, Option<Instant>) {
         let now = Instant::now();
         let (mut due, mut next) = (Vec::new(), None::<Instant>);
         for held in self.held().values() {
@@ -137,15 +142,22 @@ impl Leases {
             if state.unwritten.is_empty() {
                 continue;
             }
-            let from = state.written + WRITE_INTERVAL;
+            let from = state.writable_from;
             if from <= now {
-                state.written = now;
-                due.push((Arc::clone(held), std::mem::take(&mut state.unwritten)));
+                state.writable_from = now + WRITE_INTERVAL;
+                due.push(Arc::clone(held));
             } else {
                 next = Some(next.map_or(from, |next| next.min(from)));
             }
         }
         (due, next)
+    }
+
+    /// Whether this very lease has not ended.
+    pub(super) fn holds(&self, lease: &Arc<Held>) -> bool {
+        let held = self.held();
+        held.get(&lease.key)
+            .is_some_and(|now| Arc::ptr_eq(now, lease))
     }
 
     pub(super) fn held(&self) -> MutexGuard<'_, HashMap<JobKey, Arc<Held>>> {
@@ -156,11 +168,10 @@ impl Leases {
 impl Held {
     pub(super) fn new(key: JobKey, token: String, slot: usize, crashes: u64) -> Self {
         let state = State {
-            is_renewed: true,
             deadline: None,
             pauses: 0,
             unwritten: Vec::new(),
-            written: Instant::now(),
+            writable_from: Instant::now() + WRITE_INTERVAL,
         };
         Self {
             key,
@@ -173,6 +184,17 @@ impl Held {
         }
     }
 
+    /// These fields are written.
+    pub(super) fn written(&self, fields: &Fields) {
+        let mut state = self.state();
+        state.unwritten.retain(|field| !fields.contains(field));
+    }
+
+    /// Redis has refused to write fields.
+    pub(super) fn not_written(&self) {
+        self.state().writable_from = Instant::now() + PAUSE_AFTER_ERROR;
+    }
+
     pub(super) fn enforce_deadline(&self, passed: Duration, paused: Paused) {
         let mut state = self.state();
         let Some(deadline) = state.deadline else {
@@ -181,8 +203,6 @@ impl Held {
         if paused == Paused::All || state.pauses > 0 {
             state.deadline = Some(deadline + passed);
         } else if deadline <= Instant::now() {
-            // Should the slot be beyond reach, another consumer takes the job when the lease expires.
-            state.is_renewed = false;
             self.overdue.cancel();
         }
     }
@@ -195,5 +215,64 @@ impl Held {
 impl Drop for DeadlinePause {
     fn drop(&mut self) {
         self.0.state().pauses -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lease(token: &str) -> Arc<Held> {
+        let key = JobKey(b"predict:a.png:0".to_vec());
+        Arc::new(Held::new(key, token.to_owned(), 0, 0))
+    }
+
+    fn field(name: &'static str, value: &str) -> (Cow<'static, str>, String) {
+        (name.into(), value.to_owned())
+    }
+
+    #[test]
+    fn fields_stay_with_the_lease_until_they_are_written() {
+        let (leases, lease) = (Leases::default(), lease("a"));
+        leases.insert(Arc::clone(&lease));
+        lease.state().unwritten = vec![field("scale", "1"), field("progress", "10")];
+        let (due, next) = leases.take_due_writes();
+        assert!(due.is_empty() && next.is_some(), "twice a second at most");
+
+        lease.state().writable_from = Instant::now();
+        let (due, _) = leases.take_due_writes();
+        assert_eq!(due.len(), 1);
+        let sent = lease.state().unwritten.clone();
+        assert_eq!(sent.len(), 2, "a job that ends meanwhile still has them");
+
+        lease.state().unwritten[1] = field("progress", "20");
+        lease.written(&sent);
+        assert_eq!(lease.state().unwritten, [field("progress", "20")]);
+    }
+
+    #[test]
+    fn only_the_lease_of_now_holds_a_job() {
+        let (leases, first, second) = (Leases::default(), lease("a"), lease("b"));
+        leases.insert(Arc::clone(&first));
+        assert!(leases.holds(&first));
+        leases.insert(Arc::clone(&second));
+        assert!(!leases.holds(&first) && first.lost.is_cancelled());
+        leases.remove(&first);
+        assert!(leases.holds(&second));
+        leases.remove(&second);
+        assert!(!leases.holds(&second));
+    }
+
+    #[test]
+    fn a_job_whose_deadline_has_passed_is_no_longer_renewed() {
+        let (leases, lease) = (Leases::default(), lease("a"));
+        leases.insert(Arc::clone(&lease));
+        lease.state().deadline = Some(Instant::now());
+        lease.enforce_deadline(Duration::from_secs(5), Paused::All);
+        assert_eq!(leases.renewed().len(), 1);
+        lease.state().deadline = Some(Instant::now());
+        lease.enforce_deadline(Duration::ZERO, Paused::Some);
+        assert!(lease.overdue.is_cancelled());
+        assert_eq!(leases.renewed().len(), 0);
     }
 }

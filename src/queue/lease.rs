@@ -182,14 +182,7 @@ impl Lease {
 
     /// Writes what [`Self::update_fields`] was given and is not written yet. False if the job is no longer held.
     pub(super) async fn flush(&self) -> Result<bool, Error> {
-        let fields = self.held.state().unwritten.clone();
-        if fields.is_empty() {
-            return Ok(true);
-        }
-        let is_held = self.queue.update_fields_of(&self.held, &fields).await?;
-        let mut state = self.held.state();
-        state.unwritten.retain(|field| !fields.contains(field));
-        Ok(is_held)
+        self.queue.flush(&self.held).await
     }
 
     async fn finish(&self, ending: Ending, fields: &[(&str, String)]) -> Result<Settled, Error> {
@@ -261,11 +254,12 @@ impl Queue {
     /// Writes what [`Lease::update_fields`] was given, for as long as it is polled.
     pub(crate) async fn write_fields(&self) {
         loop {
-            for (held, fields) in self.inner.leases.due_writes().await {
-                match self.update_fields_of(&held, &fields).await {
+            for held in self.inner.leases.due_writes().await {
+                match self.flush(&held).await {
                     Ok(true) => {}
                     Ok(false) => self.lose(&held),
                     Err(error) => {
+                        held.not_written();
                         warn!(job.key = %held.key, error = %error, "could not update the fields of a job");
                     }
                 }
@@ -298,20 +292,26 @@ impl Queue {
         }
     }
 
-    /// Tells whoever works a job that it is somebody else's now.
-    pub(super) fn lose(&self, held: &Held) {
-        if !held.lost.is_cancelled() {
+    /// Tells whoever works a job that it is somebody else's now. One that has ended meanwhile has not been lost.
+    pub(super) fn lose(&self, held: &Arc<Held>) {
+        if self.inner.leases.holds(held) && !held.lost.is_cancelled() {
             warn!(job.key = %held.key, "the job is no longer ours; its result will be dropped");
             held.lost.cancel();
             self.inner.metrics.lost();
         }
     }
 
-    async fn update_fields_of(&self, held: &Held, fields: &Fields) -> Result<bool, Error> {
+    async fn flush(&self, held: &Held) -> Result<bool, Error> {
+        let fields = held.state().unwritten.clone();
+        if fields.is_empty() {
+            return Ok(true);
+        }
         let mut call = UPDATE_FIELDS.key(&held.key.0);
         call.arg(&held.token);
-        push_fields(&mut call, fields);
-        Ok(self.script::<u8>("update_fields", &call).await? == 1)
+        push_fields(&mut call, &fields);
+        let is_held = self.script::<u8>("update_fields", &call).await? == 1;
+        held.written(&fields);
+        Ok(is_held)
     }
 }
 

@@ -117,7 +117,7 @@ impl QueueMetrics {
         );
         jobs.register(
             "leases_lost",
-            "Jobs that went to another consumer while this one worked them",
+            "Jobs that went to another consumer while this one was processing them",
             self.leases_lost.clone(),
         );
         jobs.register(

@@ -10,16 +10,15 @@ impl Queue {
     /// What an operator should know about the server: whether it may evict jobs, and whether a restart loses them.
     ///
     /// Nothing is said of a server that does not let itself be asked. Waits until Redis answers.
-    pub async fn warnings(&self) -> Result<Vec<String>, Error> {
+    pub async fn warnings(&self) -> Vec<String> {
         let operation = "ask for the state of the server";
         let info: RedisResult<InfoDict> = self
             .inner
             .commands
             .persist_command(operation, &redis::cmd("INFO"))
             .await;
-        Ok(info
-            .map(|info| self.describe(&info).warnings())
-            .unwrap_or_default())
+        info.map(|info| self.describe(&info).warnings())
+            .unwrap_or_default()
     }
 
     /// What kind of server it is. Asks once.

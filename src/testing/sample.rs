@@ -7,8 +7,7 @@ use super::setup::Setup;
 use crate::consumer::{Consumer, ConsumerKind};
 use crate::error_report;
 use crate::job::{Job, Output, StepLimits};
-use crate::queue::{Lease, Queue, QueueSettings};
-use crate::settings::{Env, Loader};
+use crate::queue::{Lease, Queue, QueueSettings, RedisSettings};
 use crate::wire::{JobKey, RawFields};
 
 /// Each of the first polls is tried as a place to drop the work at; then the steps double.
@@ -70,7 +69,7 @@ impl<'s> Sample<'s> {
     /// What is wrong with a consumer to which this is a job that must fail.
     pub(super) async fn faults_as_bad(mut self) -> anyhow::Result<Vec<String>> {
         let consumer = self.setup.consumer(self.kind)?;
-        match Attempt::run(consumer.as_ref(), &self.job()?, usize::MAX).await {
+        match Attempt::run(consumer.as_ref(), &self.job(), usize::MAX).await {
             Attempt::Done(_) | Attempt::Waits => self.fault("it should fail, and did not"),
             end => self.expect_permanent("it", end),
         }
@@ -104,7 +103,7 @@ impl<'s> Sample<'s> {
         let mut polls = 1;
         loop {
             self.setup.reset()?;
-            let end = Attempt::run(consumer, &self.job()?, polls).await;
+            let end = Attempt::run(consumer, &self.job(), polls).await;
             if !matches!(end, Attempt::Dropped) {
                 return Ok(());
             }
@@ -130,7 +129,7 @@ impl<'s> Sample<'s> {
             for (what, body) in spoiled {
                 self.setup.reset()?;
                 self.setup.replace(key, body.as_deref())?;
-                let end = Attempt::run(consumer, &self.job()?, usize::MAX).await;
+                let end = Attempt::run(consumer, &self.job(), usize::MAX).await;
                 self.expect_permanent(&format!("{what} `{key}`"), end);
             }
         }
@@ -140,7 +139,7 @@ impl<'s> Sample<'s> {
     /// Runs the job from a clean bucket to its end.
     async fn run(&mut self, consumer: &dyn Consumer) -> anyhow::Result<Stored> {
         self.setup.reset()?;
-        let job = self.job()?;
+        let job = self.job();
         let output = match Attempt::run(consumer, &job, usize::MAX).await {
             Attempt::Done(output) => output,
             Attempt::Failed(error) => return Err(error.context("the job failed")),
@@ -183,7 +182,7 @@ impl<'s> Sample<'s> {
 
     /// Objects that were changed, removed or added beside the result.
     fn look_for_strays(&mut self) -> anyhow::Result<()> {
-        let (stored, own) = (self.setup.stored()?, self.job()?.output_key());
+        let (stored, own) = (self.setup.stored()?, self.job().output_key());
         for (key, body) in self.setup.objects() {
             if stored.get(key) != Some(body) {
                 self.fault(format!("it changed `{key}`, which is not its result"));
@@ -199,13 +198,11 @@ impl<'s> Sample<'s> {
     }
 
     /// The job, as if it had just been claimed. Nothing that it records is written.
-    fn job(&self) -> anyhow::Result<Job> {
-        let env = Env::default();
-        let mut loader = Loader::new(&env);
-        let settings = QueueSettings::load(&mut loader, "");
-        loader.finish()?;
+    fn job(&self) -> Job {
+        let server = RedisSettings::plain("localhost", 6379);
+        let settings = QueueSettings::new(server, "predict", "conformance");
         let lease = Lease::detached(Queue::new(settings), self.key.clone());
-        Ok(Job::new(lease, self.fields.clone(), StepLimits::default()))
+        Job::new(lease, self.fields.clone(), StepLimits::default())
     }
 
     /// Each fault is told once.

@@ -110,7 +110,7 @@ impl WorkerMetrics {
         );
         jobs.register(
             "queue_wait_seconds",
-            "Time from submission to claim",
+            "Time from submission to the first claim",
             self.queue_wait.clone(),
         );
     }

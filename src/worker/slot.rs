@@ -9,6 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument as _, Span, error, info, info_span, warn};
 
 use super::Worker;
+use crate::backoff::{Backoff, Jitter};
 use crate::consumer::Outcome;
 use crate::error_class::ErrorClass;
 use crate::error_report::{self, Panicked, PoisonPill, StageDeadline};
@@ -19,9 +20,13 @@ use crate::wire::{self, RawFields, Status, field};
 
 /// Pause after an error that waiting does not cure, so that it does not fill the log.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(5);
-/// How often a job is settled that Redis refuses to have settled, and the first pause; it doubles.
+/// How often a job is settled that Redis refuses to have settled, and the pauses between.
 const SETTLE_ATTEMPTS: u32 = 4;
-const SETTLE_PAUSE: Duration = Duration::from_secs(1);
+const SETTLE_BACKOFF: Backoff = Backoff {
+    first: Duration::from_secs(1),
+    cap: Duration::from_secs(8),
+    jitter: Jitter::Half,
+};
 /// A job during which this many consumers have died is worked alone: others in the process should not die with it.
 const ISOLATE_FROM: u64 = 2;
 
@@ -64,10 +69,7 @@ impl Worker {
             match self.queue.claim(slot, &stop).await {
                 Ok(Some((lease, fields))) => {
                     let spans = self.spans(&lease, &fields, asked);
-                    let created_at = fields.get(field::CREATED_AT.as_bytes());
-                    if let Some(waited) = created_at.and_then(|at| wire::age_of(at)) {
-                        self.metrics.waited(waited);
-                    }
+                    self.observe_wait(&fields);
                     let job = Job::new(lease, fields, self.policy.limits);
                     spans.around(self.work(job, &spans, &deadline)).await;
                 }
@@ -85,6 +87,17 @@ impl Worker {
     async fn until_ready(&self) {
         self.serving.until_up().await;
         self.memory.until_free().await;
+    }
+
+    /// Counts how long a job has waited for its first claim; what comes between claims is not the queue's doing.
+    fn observe_wait(&self, fields: &RawFields) {
+        let is_first = fields
+            .get(field::CLAIMS.as_bytes())
+            .is_some_and(|claims| claims == b"1");
+        let created_at = fields.get(field::CREATED_AT.as_bytes());
+        if is_first && let Some(waited) = created_at.and_then(|at| wire::age_of(at)) {
+            self.metrics.waited(waited);
+        }
     }
 
     /// The spans of a job's whole time here.
@@ -130,7 +143,7 @@ impl Worker {
         let progress = job.progress();
         let crashes = progress.lease().crashes();
         if crashes >= self.policy.max_crashes {
-            warn!("{crashes} consumers have died while they worked the job: it is given up");
+            warn!("giving up the job: {crashes} consumers died while processing it");
             self.metrics.poisoned();
             self.metrics.failed(&progress, ErrorClass::Crash);
             let reason = error_report::text(&PoisonPill { crashes }.into(), Status::Started);
@@ -161,7 +174,7 @@ impl Worker {
         if job.progress().lease().crashes() < ISOLATE_FROM {
             _shared = self.isolation.read().await;
         } else {
-            info!("the job is worked alone, as consumers have died with it");
+            info!("running the job alone, because consumers died while processing it");
             _alone = self.isolation.write().await;
         }
         let consumer = Arc::clone(&self.consumer);
@@ -233,14 +246,12 @@ impl Worker {
         settlement: &Settlement,
         deadline: &CancellationToken,
     ) -> Result<Settled, queue::Error> {
-        let mut pause = SETTLE_PAUSE;
-        for _ in 1..SETTLE_ATTEMPTS {
+        for retries in 0..SETTLE_ATTEMPTS - 1 {
             match self.try_to_settle(progress, settlement).await {
                 Err(error) if !deadline.is_cancelled() => {
                     warn!(error = %error, "redis refuses to settle the job; trying again");
-                    let pausing = tokio::time::sleep(pause);
-                    deadline.run_until_cancelled(pausing).await;
-                    pause *= 2;
+                    let pause = tokio::time::sleep(SETTLE_BACKOFF.delay(retries));
+                    deadline.run_until_cancelled(pause).await;
                 }
                 settled => return settled,
             }
