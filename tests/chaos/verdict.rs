@@ -112,7 +112,9 @@ impl Ledger {
             let is_over = |master: &Redis| {
                 let hashes = master.try_hashes(&self.keys());
                 hashes.is_ok_and(|hashes| hashes.iter().all(is_final))
-                    && master.keys("processing-*").is_empty()
+                    && master
+                        .try_ask::<Vec<String>>(&["KEYS", "processing-*"])
+                        .is_ok_and(|lists| lists.is_empty())
             };
             if servers.master().is_some_and(is_over) {
                 // The last writes about them are under way.
@@ -298,8 +300,10 @@ impl Verdict {
                 .is_some_and(|status| status == "done" || status == "failed");
             match message {
                 "the job is settled" if end => {
-                    let key = line["span"]["job.key"].as_str().unwrap_or_default();
-                    *commits.entry(key.to_owned()).or_default() += 1;
+                    let key = line["span"]["job.key"].as_str();
+                    if let Some(key) = key.filter(|key| !key.is_empty()) {
+                        *commits.entry(key.to_owned()).or_default() += 1;
+                    }
                 }
                 text if text.starts_with("the job went to another consumer") => fenced += 1,
                 text if text.starts_with("requeued a job")
@@ -314,6 +318,8 @@ impl Verdict {
         // A failover takes back what the old master had not passed on, commits among it: those jobs run once more.
         let twice = commits.values().filter(|count| **count > 1).count();
         let rewound = ledger.plan.topology == Topology::Sentinel;
+        // Logs that say it in other words would hide whatever ran twice.
+        let unlogged = u64::from(commits.is_empty() && done + parents > 0);
         let counts = json!({
             "submitted": ledger.submitted, "done": done, "failed_input": broken, "dead": dead, "parents": parents,
             "kills": ledger.counts.kills, "stops": ledger.counts.stops, "terms": ledger.counts.terms,
@@ -323,7 +329,7 @@ impl Verdict {
             "reclaimed": reclaimed, "retried": retried, "fenced": fenced, "rewound": if rewound { twice } else { 0 },
             "not_submitted": ledger.plan.jobs - ledger.submitted, "unfinished": unfinished, "lost": lost,
             "finished_twice": if rewound { 0 } else { twice }, "wrong_end": wrong_end, "wrong_parents": wrong_parents,
-            "missing_results": missing_results, "leftovers": leftovers, "fsck": findings.len(),
+            "missing_results": missing_results, "leftovers": leftovers, "fsck": findings.len(), "unlogged": unlogged,
         });
         let serde_json::Value::Object(counts) = counts else {
             unreachable!("it is an object")
@@ -338,6 +344,7 @@ impl Verdict {
             "missing_results",
             "leftovers",
             "fsck",
+            "unlogged",
         ];
         let wrong: Vec<_> = must_be_zero
             .iter()

@@ -11,8 +11,9 @@ use serde_json::Value;
 use sha2::Digest;
 
 use crate::cases::{Case, Verdict};
+use crate::peers::hex;
 
-/// Runs a case of the area; operations that are not built are skipped.
+/// Runs a case of the area; operations that are not built are skipped, and none may be.
 pub(crate) fn run(case: &Case) -> Result<Verdict, String> {
     let operation: fn(&Case) -> Outcome = match case.operation.as_str() {
         "read_tiff" | "read_image" => read_image,
@@ -171,10 +172,7 @@ fn zip_files(case: &Case) -> Outcome {
 fn entry(entry: &mut zip::read::ZipFile<'_, std::io::Cursor<Vec<u8>>>) -> Result<Value, Failure> {
     let mut content = Vec::new();
     std::io::Read::read_to_end(entry, &mut content).map_err(refused)?;
-    let sha256: String = sha2::Sha256::digest(&content)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let sha256 = hex(&sha2::Sha256::digest(&content));
     let method = if entry.compression() == zip::CompressionMethod::Deflated {
         8
     } else {

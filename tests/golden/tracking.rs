@@ -24,6 +24,9 @@ use crate::cases::{Case, Verdict};
 use crate::images::{Failure, Outcome, bytes, refused, same, same_bytes};
 use crate::peers::graph_models;
 
+/// What cases may be skipped for: where the reference takes or refuses what is not so here.
+pub(crate) const SKIPPED: &[&str] = &["caliban_load", "image_features"];
+
 /// Runs a case of the area; operations that are not built are skipped.
 pub(crate) fn run(case: &Case, runtime: &tokio::runtime::Runtime) -> Result<Verdict, String> {
     let outcome = match case.operation.as_str() {

@@ -1,6 +1,7 @@
 //! Storage against azurite, a server of Azure's blobs.
 
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -318,14 +319,18 @@ async fn every_step_of_an_upload_in_blocks_is_tried_again() {
     let body = noise(17 << 20);
     for fault in [Fault::Status(503), Fault::HangUp, Fault::LoseAnswer] {
         for target in ["comp=block&", "comp=blocklist"] {
-            let mut left = 1;
+            let left = Arc::new(AtomicUsize::new(1));
+            let to_come = Arc::clone(&left);
             server.faults.fail_if(fault, move |seen| {
-                let is_hit = left > 0 && seen.is("PUT", target);
-                left -= usize::from(is_hit);
-                is_hit
+                seen.is("PUT", target) && to_come.swap(0, Ordering::Relaxed) > 0
             });
             let url = write(&storage, "output/a.zip", &body).await;
             let url = url.unwrap_or_else(|error| panic!("{fault:?} {target}: {error}"));
+            assert_eq!(
+                left.load(Ordering::Relaxed),
+                0,
+                "{fault:?} {target} was not met"
+            );
             let (_, kind, found) = server.get(&url).await;
             assert!(found == body, "{fault:?} {target}");
             assert_eq!(kind, "application/zip", "{fault:?} {target}");

@@ -78,14 +78,16 @@ fn every_quoted_message_is_one_of_the_sources() {
 
 #[test]
 fn every_link_leads_somewhere() {
-    let mut broken = Vec::new();
+    let (mut count, mut broken) = (0, Vec::new());
     for page in pages() {
         for (line, link) in page.links() {
+            count += 1;
             if let Err(why) = follow(&page, &link) {
                 broken.push(format!("{}:{line}: `{link}` {why}", page.name));
             }
         }
     }
+    assert!(count > 50, "only {count} links were found");
     assert!(broken.is_empty(), "\n{}", broken.join("\n"));
 }
 
@@ -194,7 +196,13 @@ fn every_field_and_script_is_in_the_documents() {
         );
     }
     let design = read("docs/design/queue.md");
-    for script in files(&project().join("src/queue/scripts"), "lua") {
+    let scripts = files(&project().join("src/queue/scripts"), "lua");
+    assert!(
+        scripts.len() > 5,
+        "only {} scripts were found",
+        scripts.len()
+    );
+    for script in scripts {
         let name = script.file_stem().expect("a name").to_string_lossy();
         assert!(
             design.contains(&format!("`{name}`")),
@@ -241,10 +249,11 @@ fn documents_are_written_in_american_english_and_cite_what_readers_have() {
 
 #[test]
 fn comments_are_written_in_american_english_and_cite_what_readers_have() {
-    let mut found = Vec::new();
+    let (mut count, mut found) = (0, Vec::new());
     for path in sources() {
         let text = fs::read_to_string(&path).expect("sources are text");
         for (line, comment) in comments(&text) {
+            count += 1;
             let name = path.strip_prefix(project()).unwrap_or(&path).display();
             found.extend(
                 unwanted(&comment)
@@ -253,6 +262,7 @@ fn comments_are_written_in_american_english_and_cite_what_readers_have() {
             );
         }
     }
+    assert!(count > 1000, "only {count} comments were found");
     assert!(found.is_empty(), "{}:\n{}", found.len(), found.join("\n"));
 }
 
@@ -320,9 +330,8 @@ fn sources() -> Vec<PathBuf> {
 
 /// All files below a folder whose names end in this, without what was built.
 fn files(folder: &Path, suffix: &str) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return Vec::new();
-    };
+    let entries = fs::read_dir(folder);
+    let entries = entries.unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut found = Vec::new();
     for entry in entries {
         let path = entry.expect("an entry").path();

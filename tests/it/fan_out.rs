@@ -11,23 +11,11 @@ use redis_consumer::serving::Method;
 use redis_consumer::storage::archive::write_zip;
 use serde_json::Value;
 
-use crate::peers::cluster::{Cluster, PodSettings, eventually};
+use crate::peers::cluster::{Cluster, FIELDS, IMAGE, PodSettings, eventually};
 use crate::peers::proxy::Proxy;
 use crate::peers::python_kiosk::PythonConsumer;
 use crate::peers::s3::{Fault, S3Server};
-use crate::peers::synthetic_images::{movie, spots_and_cells};
-
-const IMAGE: &[u8] = include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png");
-const FIELDS: [(&str, &str); 3] = [
-    ("dimension_order", "XYC"),
-    ("channels", "0,"),
-    ("scale", "1"),
-];
-
-/// Submits a job to any queue and gives its key.
-fn submit(cluster: &Cluster, queue: &str, input: &str, fields: &[(&str, &str)]) -> String {
-    cluster.submit_to(queue, input, fields)
-}
+use crate::peers::synthetic_images::{archive, movie, spots_and_cells};
 
 fn zip_pod(cluster: &Cluster, name: &str) -> PodSettings {
     cluster
@@ -85,15 +73,6 @@ fn is_quiet(cluster: &Cluster) -> bool {
         && cluster.redis.keys("rc:pending:*").is_empty()
 }
 
-fn archive(names: &[&str]) -> Vec<u8> {
-    write_zip(
-        names
-            .iter()
-            .map(|name| ((*name).to_owned(), IMAGE.to_vec())),
-    )
-    .expect("it fits in memory")
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_becomes_jobs_and_their_results_one_archive() {
     let cluster = Cluster::with_models_of_children().await;
@@ -113,7 +92,7 @@ async fn an_archive_becomes_jobs_and_their_results_one_archive() {
         &write_zip(entries).expect("it fits in memory"),
     );
     let _zip = zip_pod(&cluster, "pod-zip").start();
-    let key = submit(&cluster, "segmentation-zip", "uploads/some.zip", &FIELDS);
+    let key = cluster.submit_to("segmentation-zip", "uploads/some.zip", &FIELDS);
     eventually("it waits for its children", || {
         cluster.redis.hash(&key)["status"] == "waiting"
     });
@@ -207,7 +186,8 @@ async fn an_archive_that_cannot_be_worked_fails_with_a_reason() {
     let _zip = zip_pod(&cluster, "pod-zip")
         .set("MAX_ARCHIVE_ENTRIES", "2")
         .start();
-    let reason = |name: &str| cluster.wait_failed(&submit(&cluster, "segmentation-zip", name, &[]));
+    let reason =
+        |name: &str| cluster.wait_failed(&cluster.submit_to("segmentation-zip", name, &[]));
     assert_eq!(
         reason("uploads/empty.zip"),
         "ValueError: the archive holds no images (files with a suffix)"
@@ -242,11 +222,11 @@ async fn an_archive_waits_for_the_memory_of_a_few_of_its_images() {
     let _zip = zip_pod(&cluster, "pod-zip")
         .set("MEMORY_BUDGET", "3Mi")
         .start();
-    let key = submit(&cluster, "segmentation-zip", "uploads/small.zip", &FIELDS);
+    let key = cluster.submit_to("segmentation-zip", "uploads/small.zip", &FIELDS);
     eventually("it waits for its children", || {
         cluster.redis.hash(&key)["status"] == "waiting"
     });
-    let key = submit(&cluster, "segmentation-zip", "uploads/large.zip", &FIELDS);
+    let key = cluster.submit_to("segmentation-zip", "uploads/large.zip", &FIELDS);
     let reason = cluster.wait_failed(&key);
     assert!(
         reason.ends_with("bytes of memory, but MEMORY_BUDGET is 3145728"),
@@ -263,7 +243,7 @@ async fn a_consumer_killed_at_any_moment_does_not_double_the_children() {
         "uploads/some.zip",
         &archive(&names.iter().map(String::as_str).collect::<Vec<_>>()),
     );
-    let key = submit(&cluster, "segmentation-zip", "uploads/some.zip", &FIELDS);
+    let key = cluster.submit_to("segmentation-zip", "uploads/some.zip", &FIELDS);
     for pause in [5, 10, 20, 30, 40] {
         let mut zip = zip_pod(&cluster, "pod-zip").set("MAX_CRASHES", "9").start();
         tokio::time::sleep(Duration::from_millis(pause)).await;
@@ -329,7 +309,7 @@ async fn a_consumer_that_was_cut_off_while_it_expanded_an_archive_leaves_the_chi
     let first = on(&s3, zip_pod(&cluster, "pod-first"))
         .set("REDIS_PORT", &way.port.to_string())
         .start();
-    let key = submit(&cluster, "segmentation-zip", "uploads/some.zip", &FIELDS);
+    let key = cluster.submit_to("segmentation-zip", "uploads/some.zip", &FIELDS);
     eventually("it stores images", || {
         s3.requests().iter().any(|seen| seen.is("PUT", "29.png"))
     });
@@ -350,6 +330,8 @@ async fn a_consumer_that_was_cut_off_while_it_expanded_an_archive_leaves_the_chi
             .parse::<u32>()
             .is_ok_and(|done| done > 9)
     });
+    // What is left waits until the first one is back and has been looked at.
+    let mut done = python.stop();
     way.open();
     eventually("the first one gives up", || {
         first.log().contains("its result is dropped")
@@ -365,12 +347,19 @@ async fn a_consumer_that_was_cut_off_while_it_expanded_an_archive_leaves_the_chi
             "{child} expires"
         );
     }
+    let python = PythonConsumer::start(
+        cluster.redis.connection(),
+        "segmentation",
+        "pod-py-2",
+        Duration::ZERO,
+    );
     let hash = cluster.wait_done(&key);
+    done.extend(python.stop());
     assert_eq!(
         (hash["failures"].as_str(), hash["total_jobs"].as_str()),
         ("", "30")
     );
-    assert_eq!(python.stop().len(), 30, "each was worked once");
+    assert_eq!(done.len(), 30, "each was worked once");
     eventually("nothing is left behind", || is_quiet(&cluster));
 }
 
@@ -395,8 +384,8 @@ async fn a_job_that_redis_refuses_to_settle_is_given_up_in_the_end_and_holds_up_
         .set("REDIS_USERNAME", "without-del")
         .set("REDIS_PASSWORD", "secret");
     let _zip = zip.set("MAX_CRASHES", "2").start();
-    let key = submit(&cluster, "segmentation-zip", "uploads/some.zip", &FIELDS);
-    let other = submit(&cluster, "segmentation-zip", "uploads/broken.zip", &FIELDS);
+    let key = cluster.submit_to("segmentation-zip", "uploads/some.zip", &FIELDS);
+    let other = cluster.submit_to("segmentation-zip", "uploads/broken.zip", &FIELDS);
     cluster.wait_failed(&other);
     let hash = cluster.wait(&key);
     assert_eq!(
@@ -427,12 +416,8 @@ async fn children_that_python_consumers_finish_are_found() {
         "pod-py",
         Duration::from_millis(50),
     );
-    let hash = cluster.wait_done(&submit(
-        &cluster,
-        "segmentation-zip",
-        "uploads/some.zip",
-        &FIELDS,
-    ));
+    let hash =
+        cluster.wait_done(&cluster.submit_to("segmentation-zip", "uploads/some.zip", &FIELDS));
     assert_eq!(python.stop().len(), 2);
     let names: Vec<_> = cluster
         .result(&hash)
@@ -453,7 +438,7 @@ async fn images_of_an_archive_share_requests() {
         &write_zip(entries).expect("it fits in memory"),
     );
     let _zip = zip_pod_on(&cluster, &s3).start();
-    let key = submit(&cluster, "segmentation-zip", "uploads/some.zip", &FIELDS);
+    let key = cluster.submit_to("segmentation-zip", "uploads/some.zip", &FIELDS);
     eventually("it waits for its children", || {
         cluster.redis.hash(&key)["status"] == "waiting"
     });
@@ -496,7 +481,7 @@ async fn six_large_results(cluster: &Cluster, s3: &S3Server) -> (PythonConsumer,
     );
     (
         python,
-        submit(cluster, "segmentation-zip", "uploads/some.zip", &FIELDS),
+        cluster.submit_to("segmentation-zip", "uploads/some.zip", &FIELDS),
         labels,
     )
 }
@@ -604,7 +589,7 @@ async fn an_archive_that_is_replaced_while_it_is_read_is_read_again() {
         fetched > 2
     });
     let _zip = zip_pod_on(&cluster, &s3).set("MAX_ATTEMPTS", "2").start();
-    let key = submit(&cluster, "segmentation-zip", "uploads/some.zip", &FIELDS);
+    let key = cluster.submit_to("segmentation-zip", "uploads/some.zip", &FIELDS);
     let reads = || {
         s3.requests()
             .iter()
@@ -656,12 +641,8 @@ async fn an_archive_that_a_python_consumer_has_expanded_is_taken_over() {
     ];
     let _zip = zip_pod(&cluster, "pod-zip").start();
     let _images = cluster.pod("pod-1").start();
-    let hash = cluster.wait_done(&submit(
-        &cluster,
-        "segmentation-zip",
-        "uploads/some.zip",
-        &parent,
-    ));
+    let hash =
+        cluster.wait_done(&cluster.submit_to("segmentation-zip", "uploads/some.zip", &parent));
     let failures: Vec<(String, String)> = url::form_urlencoded::parse(hash["failures"].as_bytes())
         .into_owned()
         .collect();
@@ -683,7 +664,7 @@ async fn ten_thousand_children_come_back() {
         .set("CONCURRENCY", "4")
         .set("LOG_LEVEL", "ERROR")
         .start();
-    let key = submit(&cluster, "segmentation-zip", "uploads/some.zip", &FIELDS);
+    let key = cluster.submit_to("segmentation-zip", "uploads/some.zip", &FIELDS);
     for _ in 0..5 {
         if matches!(
             cluster.redis.hash(&key)["status"].as_str(),
@@ -722,8 +703,7 @@ async fn a_movie_is_segmented_by_jobs_of_its_frames_and_tracked() {
     let cluster = Cluster::with_models_of_children().await;
     cluster.put("uploads/movie.tif", &movie(5));
     let _track = tracking_pod(&cluster).set("ISBI_OUTPUT", "true").start();
-    let key = submit(
-        &cluster,
+    let key = cluster.submit_to(
         "caliban",
         "uploads/movie.tif",
         &[("original_name", "some folder/movie.tif")],
@@ -796,7 +776,7 @@ async fn the_progress_of_a_movie_counts_every_frame_twice_and_never_goes_back() 
     cluster.models.faults().delay(Duration::from_millis(250));
     let _track = tracking_pod(&cluster).start();
     let _images = cluster.pod("pod-1").start();
-    let key = submit(&cluster, "caliban", "uploads/movie.tif", &[]);
+    let key = cluster.submit_to("caliban", "uploads/movie.tif", &[]);
     let mut seen = vec![0];
     eventually("it is done", || {
         let hash = cluster.redis.hash(&key);
@@ -831,7 +811,7 @@ async fn a_movie_fails_with_its_first_frame_that_does() {
         .faults()
         .fail(Method::Predict, tonic::Code::InvalidArgument, 1);
     let _track = tracking_pod(&cluster).start();
-    let key = submit(&cluster, "caliban", "uploads/movie.tif", &[]);
+    let key = cluster.submit_to("caliban", "uploads/movie.tif", &[]);
     eventually("it waits for its frames", || {
         cluster.redis.hash(&key).contains_key("children_total")
     });
@@ -866,7 +846,7 @@ async fn what_is_no_movie_is_refused() {
     );
     cluster.put("uploads/long.TIF", &movie(7));
     let _track = tracking_pod(&cluster).set("MAX_IMAGE_FRAMES", "6").start();
-    let reason = |name: &str| cluster.wait_failed(&submit(&cluster, "caliban", name, &[]));
+    let reason = |name: &str| cluster.wait_failed(&cluster.submit_to("caliban", name, &[]));
     assert_eq!(
         reason("uploads/a.png"),
         "Invalid filetype for \"caliban\" job."
@@ -900,8 +880,7 @@ async fn spots_are_listed_and_drawn() {
         .set("POLARIS_THRESHOLD", "0.2")
         .start();
     let spots = |name: &str| {
-        let hash = cluster.wait_done(&submit(
-            &cluster,
+        let hash = cluster.wait_done(&cluster.submit_to(
             "spot",
             name,
             &[("original_name", "plate/spots.tif"), ("channels", "")],
@@ -946,7 +925,7 @@ async fn spots_are_counted_by_the_cells_they_lie_in() {
             ("channels", channels),
             ("original_name", "plate/spot cells.tif"),
         ];
-        submit(&cluster, "polaris", "uploads/spot cells.tif", &fields)
+        cluster.submit_to("polaris", "uploads/spot cells.tif", &fields)
     };
     let result = cluster.result(&cluster.wait_done(&run("cell culture", "0,1,")));
     let names: Vec<_> = result.iter().map(|(name, _)| name.as_str()).collect();
@@ -1000,7 +979,7 @@ async fn spots_in_tissue_are_counted_by_cells_and_nuclei() {
         ("channels", "0,1,2"),
         ("original_name", "plate/tissue.tif"),
     ];
-    let key = submit(&cluster, "polaris", "uploads/tissue.tif", &fields);
+    let key = cluster.submit_to("polaris", "uploads/tissue.tif", &fields);
     eventually("there is a job for the cells", || {
         !cluster.redis.list("mesmer").is_empty()
     });

@@ -49,15 +49,6 @@ const APART: &[(&str, &[&str])] = &[
     ("worker", &["applications", "storage"]),
 ];
 
-/// Arrows between files that break a rule until the rebuild is done. One that is no longer needed fails the test.
-const TOLERATED: &[(&str, &str)] = &[];
-
-/// The same in the crates beside: crate, and the two files.
-const TOLERATED_IN_CRATES: &[(&str, &str, &str)] = &[];
-
-/// Rooms of the table that are not there yet, or no longer.
-const MISSING: &[&str] = &[];
-
 type Arrows<'s> = BTreeSet<(&'s str, &'s str)>;
 
 #[test]
@@ -67,7 +58,7 @@ fn sources_keep_their_layers() {
     summary(&sources, &arrows);
     let mut faults = wrong_rooms(&sources);
     faults.extend(unwanted_acquaintances(&sources));
-    faults.extend(faults_beyond(TOLERATED, &arrows, broken_rules));
+    faults.extend(broken_rules(&arrows));
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
@@ -83,10 +74,8 @@ fn files_of_the_other_crates_form_no_circles() {
         let arrows = sources.arrows();
         let (files, circles) = (sources.paths().len(), circles(&arrows));
         println!("{name}: {files} files, {} circles", circles.len());
-        let own = TOLERATED_IN_CRATES.iter().filter(|entry| entry.0 == name);
-        let tolerated: Vec<_> = own.map(|(_, from, to)| (*from, *to)).collect();
-        let found = faults_beyond(&tolerated, &arrows, circles_of_files);
-        faults.extend(found.into_iter().map(|fault| format!("{name}: {fault}")));
+        let found = circles_of_files(&arrows).into_iter();
+        faults.extend(found.map(|fault| format!("{name}: {fault}")));
     }
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
@@ -113,9 +102,7 @@ fn project() -> &'static Path {
 
 /// The crates beside the one in `src`.
 fn other_crates() -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(project().join("crates")) else {
-        return Vec::new();
-    };
+    let entries = fs::read_dir(project().join("crates")).expect("the folder can be read");
     let folders = entries.map(|entry| entry.expect("an entry of the folder").path());
     folders.filter(|path| path.join("src").is_dir()).collect()
 }
@@ -142,10 +129,8 @@ fn wrong_rooms(sources: &Sources) -> Vec<String> {
         }
     }
     for room in FLOORS.concat() {
-        if there.contains(room) == MISSING.contains(&room) {
-            faults.push(format!(
-                "`{room}` is in FLOORS or in MISSING, and should not be"
-            ));
+        if !there.contains(room) {
+            faults.push(format!("`{room}` is in FLOORS, and is not there"));
         }
     }
     faults
@@ -159,26 +144,6 @@ fn unwanted_acquaintances(sources: &Sources) -> Vec<String> {
         let apart = APART.iter().find(|(room, _)| *room == here);
         if apart.is_some_and(|(_, strangers)| strangers.contains(&named.as_str())) {
             faults.push(format!("{file}: `{here}` must not name `{named}`"));
-        }
-    }
-    faults
-}
-
-/// The faults that are left without the tolerated arrows, and those of these arrows without which there would be none more.
-fn faults_beyond(
-    tolerated: &[(&str, &str)],
-    arrows: &Arrows<'_>,
-    faults_of: impl Fn(&Arrows<'_>) -> Vec<String>,
-) -> Vec<String> {
-    let mut kept = arrows.clone();
-    kept.retain(|arrow| !tolerated.contains(arrow));
-    let left = faults_of(&kept);
-    let mut faults = left.clone();
-    for (from, to) in tolerated {
-        let mut with_it = kept.clone();
-        with_it.extend(arrows.get(&(*from, *to)));
-        if faults_of(&with_it) == left {
-            faults.push(format!("{from} -> {to} need no longer be tolerated"));
         }
     }
     faults

@@ -8,16 +8,9 @@ use ndarray::{Array2, Axis, array};
 use redis_consumer::storage::archive::write_zip;
 use serde_json::Value;
 
-use crate::peers::cluster::{Cluster, PodSettings, eventually};
+use crate::peers::cluster::{Cluster, FIELDS, IMAGE, PodSettings, eventually};
 use crate::peers::python_kiosk::{PythonConsumer, PythonParent};
-use crate::peers::synthetic_images::{movie, spots_and_cells};
-
-const IMAGE: &[u8] = include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png");
-const FIELDS: [(&str, &str); 3] = [
-    ("dimension_order", "XYC"),
-    ("channels", "0,"),
-    ("scale", "1"),
-];
+use crate::peers::synthetic_images::{archive, movie, spots_and_cells};
 
 /// A consumer that takes jobs of its kind from the queue of the same name, and looks after children often.
 fn pod(cluster: &Cluster, kind: &str) -> PodSettings {
@@ -31,15 +24,6 @@ fn pod(cluster: &Cluster, kind: &str) -> PodSettings {
     } else {
         pod.set("QUEUE", kind)
     }
-}
-
-fn archive(names: &[&str]) -> Vec<u8> {
-    write_zip(
-        names
-            .iter()
-            .map(|name| ((*name).to_owned(), IMAGE.to_vec())),
-    )
-    .expect("it fits in memory")
 }
 
 /// The children of a job that waits for them.

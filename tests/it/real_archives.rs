@@ -12,6 +12,7 @@ use serde_json::Value;
 use sha2::Digest;
 
 use crate::peers::cluster::{Cluster, eventually};
+use crate::peers::hex;
 use crate::peers::python_kiosk::PythonConsumer;
 use crate::peers::redis::Redis;
 
@@ -185,10 +186,6 @@ fn outcome(cluster: &Cluster, key: &str) -> Outcome {
         )
     });
     Outcome::Expanded(children.collect())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Whether that is what the reference reader's view demands.

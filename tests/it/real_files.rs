@@ -1,7 +1,7 @@
 //! Real images and archives made by other people, each against what reference readers see in it.
 //!
-//! `expected.json` alone says which files there are and how closely they must agree; no file is known here by name. The
-//! folder is `DATA_DIR`, else `../shared/data` beside the project; without it there is nothing to check.
+//! The `expected.json` of a folder alone says which files there are and how closely they must agree; none is known here by
+//! name. A few lie in `tests/fixtures`, most in `DATA_DIR`, else `../shared/data` beside the project.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -13,6 +13,8 @@ use ndarray::ArrayD;
 use redis_consumer::storage::archive;
 use serde_json::Value;
 use sha2::Digest;
+
+use crate::peers::hex;
 
 /// Memory that one file may ask for here: enough for the largest sound one, little enough to notice a lie.
 const LIMITS: Limits = Limits {
@@ -33,14 +35,18 @@ fn real_files_are_read_as_reference_readers_read_them() {
     classes
         .iter()
         .for_each(|(expectation, class)| class.print(expectation));
+    let passed: usize = classes.values().map(|class| class.passed).sum();
+    assert!(passed > 0, "no real file was read");
     let failed: usize = classes.values().map(|class| class.failures.len()).sum();
     assert_eq!(failed, 0, "{failed} real files are read in another way");
 }
 
 #[test]
 fn real_files_take_the_memory_that_their_headers_announce() {
+    let mut images = 0;
     for_each_file(|name, _, content| {
         if let Ok(image) = bioimage::decode(content, name, &LIMITS) {
+            images += 1;
             let bytes = (image.len() * size_of::<f32>()) as u64;
             let announced = bioimage::decoded_bytes(content, name)
                 .unwrap_or_else(|error| panic!("{name}: no size: {error}"));
@@ -50,6 +56,7 @@ fn real_files_take_the_memory_that_their_headers_announce() {
             );
         }
     });
+    assert!(images > 0, "no image was read");
 }
 
 #[test]
@@ -69,19 +76,20 @@ fn damaged_real_files_are_refused_or_read_but_never_panic() {
     });
 }
 
-/// Shows every file of the folder with its name and what is expected of it, if there is a folder.
+/// Shows every file of the folders with its name and what is expected of it.
 fn for_each_file(mut show: impl FnMut(&str, &Value, &[u8])) {
-    let Some(folder) = folder() else {
-        println!("real-files: skipped, no folder of real files");
-        return;
-    };
-    let text = std::fs::read(folder.join("expected.json")).expect("the folder has an index");
-    let index: Value = serde_json::from_slice(&text).expect("the index is JSON");
-    for (name, entry) in index["files"].as_object().expect("the index lists files") {
-        let content =
-            std::fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
-        show(name, &entry["expected"], &content);
+    let mut shown = 0;
+    for folder in folders() {
+        let text = std::fs::read(folder.join("expected.json")).expect("the folder has an index");
+        let index: Value = serde_json::from_slice(&text).expect("the index is JSON");
+        for (name, entry) in index["files"].as_object().expect("the index lists files") {
+            let content =
+                std::fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+            show(name, &entry["expected"], &content);
+            shown += 1;
+        }
     }
+    assert!(shown > 0, "there are no real files");
 }
 
 /// The file cut off somewhere, or with some bytes changed, mostly in its first KiB where the headers are.
@@ -116,10 +124,20 @@ fn damaged(content: &[u8], round: usize, state: &mut u64) -> Vec<u8> {
     clippy::disallowed_methods,
     reason = "a test is told by its environment where the files are"
 )]
-fn folder() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let folder = std::env::var_os("DATA_DIR").map_or(beside, PathBuf::from);
-    folder.join("expected.json").is_file().then_some(folder)
+fn folders() -> Vec<PathBuf> {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let fixtures = project.join("tests/fixtures");
+    let mut folders = ["archives", "nuclei", "tissue"]
+        .map(|name| fixtures.join(name))
+        .to_vec();
+    let data =
+        std::env::var_os("DATA_DIR").map_or_else(|| project.join("../shared/data"), PathBuf::from);
+    if data.join("expected.json").is_file() {
+        folders.push(data);
+    } else {
+        println!("real-files: all but a few are skipped, no folder of real files");
+    }
+    folders
 }
 
 /// Files of one expectation.
@@ -311,12 +329,7 @@ fn digest(image: &ArrayD<f64>, dtype: &str) -> Option<String> {
         "float64" => all(image, f64::to_le_bytes),
         _ => return None,
     };
-    Some(
-        sha2::Sha256::digest(bytes)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect(),
-    )
+    Some(hex(&sha2::Sha256::digest(bytes)))
 }
 
 /// Half precision of a value that is one.

@@ -31,9 +31,9 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
-use crate::peers;
 use crate::peers::cluster::{Cluster, NUCLEI, eventually};
 use crate::peers::redis::Redis;
+use crate::peers::{self, hex};
 
 const FIELDS: [(&str, &str); 3] = [
     ("dimension_order", "XYC"),
@@ -168,10 +168,6 @@ fn sum(value: Option<number_data_point::Value>) -> u64 {
         }
         other => panic!("a count is {other:?}"),
     }
-}
-
-fn hex(id: &[u8]) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn attributes(span: &Span) -> HashMap<String, String> {

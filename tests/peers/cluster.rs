@@ -20,6 +20,16 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Where [`Cluster::with_nuclei`] puts its image.
 pub(crate) const NUCLEI: &str = "uploads/nuclei.png";
 
+/// That image.
+pub(crate) const IMAGE: &[u8] = include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png");
+
+/// What a job on it needs to say.
+pub(crate) const FIELDS: [(&str, &str); 3] = [
+    ("dimension_order", "XYC"),
+    ("channels", "0,"),
+    ("scale", "1"),
+];
+
 /// The peers of one test.
 pub(crate) struct Cluster {
     pub(crate) redis: Redis,
@@ -55,10 +65,7 @@ impl Cluster {
     pub(crate) async fn with_nuclei(redis: Redis) -> Self {
         let model = exact_models::model("nuclear", "NuclearSegmentation:6", [64, 64]);
         let cluster = Self::with(redis, vec![model]).await;
-        cluster.put(
-            NUCLEI,
-            include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png"),
-        );
+        cluster.put(NUCLEI, IMAGE);
         cluster
     }
 
@@ -322,7 +329,12 @@ impl Pod {
 
     /// Asks it to end, as Kubernetes does.
     pub(crate) fn terminate(&self) {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it runs");
+        self.signal(Signal::TERM);
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it runs");
     }
 
     /// Waits for its end.

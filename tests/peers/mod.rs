@@ -14,3 +14,8 @@ pub(crate) mod s3;
 pub(crate) mod scripted_http;
 pub(crate) mod spot_model;
 pub(crate) mod synthetic_images;
+
+/// Bytes as hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

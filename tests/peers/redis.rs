@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::{FromRedisValue, IntoConnectionInfo as _, RedisConnectionInfo, ToRedisArgs};
@@ -75,23 +76,20 @@ impl Redis {
 
     /// Whether it takes writes.
     pub(crate) fn is_master(&self) -> bool {
-        let role = self.try_ask::<Vec<redis::Value>>(redis::cmd("ROLE"));
+        let role = self.try_ask::<Vec<redis::Value>>(&["ROLE"]);
         role.is_ok_and(|role| role.first() == Some(&redis::Value::BulkString(b"master".to_vec())))
     }
 
     /// Whether a replica has everything that was written so far.
     pub(crate) fn replicas_have_it(&self) -> bool {
-        let mut wait = redis::cmd("WAIT");
-        wait.arg(1).arg(1000);
-        self.try_ask::<u32>(wait)
+        self.try_ask::<u32>(&["WAIT", "1", "1000"])
             .is_ok_and(|replicas| replicas >= 1)
     }
 
     /// Hangs up on all clients, and gives their number.
     pub(crate) fn drop_clients(&self) -> u64 {
-        let mut kill = redis::cmd("CLIENT");
-        kill.arg("KILL").arg("TYPE").arg("normal");
-        self.try_ask(kill).unwrap_or(0)
+        self.try_ask(&["CLIENT", "KILL", "TYPE", "normal"])
+            .unwrap_or(0)
     }
 
     /// Sends several commands, and tells whether all were answered.
@@ -119,21 +117,45 @@ impl Redis {
             .expect("redis-server is installed (`make test` sees to it)");
         self.child = Some(child);
         let started = Instant::now();
-        while self.try_ask::<String>(redis::cmd("PING")).is_err() {
+        let process = loop {
+            if let Ok(process) = self.process_id() {
+                break process;
+            }
             assert!(
                 started.elapsed() < Duration::from_secs(20),
                 "redis-server does not answer"
             );
             std::thread::sleep(Duration::from_millis(10));
-        }
+        };
+        let child = self.child.as_mut().expect("it was started");
+        let ended = child.try_wait().expect("it can be asked");
+        assert_eq!(
+            (ended, process),
+            (None, Some(child.id())),
+            "another server has taken port {}",
+            self.port
+        );
+    }
+
+    /// The process that answers on the port, once it is ready.
+    fn process_id(&self) -> redis::RedisResult<Option<u32>> {
+        let _: String = self.try_ask(&["PING"])?;
+        let info: String = self.try_ask(&["INFO", "server"])?;
+        let id = |line: &str| line.strip_prefix("process_id:")?.parse::<u32>().ok();
+        Ok(info.lines().find_map(id))
     }
 
     /// Sends a command and takes its answer.
     pub(crate) fn ask<T: FromRedisValue>(&self, command: &[&str]) -> T {
-        let mut sent = redis::cmd(command[0]);
-        sent.arg(&command[1..]);
-        self.try_ask(sent)
+        self.try_ask(command)
             .unwrap_or_else(|error| panic!("{command:?}: {error}"))
+    }
+
+    /// The same, if the server answers. While it changes its role, a Sentinel cuts its clients off.
+    pub(crate) fn try_ask<T: FromRedisValue>(&self, command: &[&str]) -> redis::RedisResult<T> {
+        redis::cmd(command[0])
+            .arg(&command[1..])
+            .query(&mut self.try_connection()?)
     }
 
     /// Sends a command whose last arguments are bytes.
@@ -142,9 +164,9 @@ impl Redis {
         command: &str,
         arguments: &[impl ToRedisArgs],
     ) -> T {
-        let mut sent = redis::cmd(command);
-        sent.arg(arguments);
-        self.try_ask(sent)
+        redis::cmd(command)
+            .arg(arguments)
+            .query(&mut self.connection())
             .unwrap_or_else(|error| panic!("{command}: {error}"))
     }
 
@@ -211,10 +233,6 @@ impl Redis {
         };
         redis.resume();
         redis
-    }
-
-    fn try_ask<T: FromRedisValue>(&self, command: redis::Cmd) -> redis::RedisResult<T> {
-        command.query(&mut self.try_connection()?)
     }
 
     fn try_connection(&self) -> redis::RedisResult<redis::Connection> {
@@ -345,7 +363,7 @@ impl Replica {
     /// Waits until it has all that the master had.
     pub(crate) fn catch_up(&self, master: &Redis) {
         let started = Instant::now();
-        while master.ask::<u32>(&["WAIT", "1", "1000"]) < 1 {
+        while !master.replicas_have_it() {
             assert!(started.elapsed() < PATIENCE, "the replica does not follow");
         }
     }
@@ -427,8 +445,21 @@ fn program() -> std::ffi::OsString {
     std::env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into())
 }
 
-/// A loopback port that nobody listened on a moment ago.
+/// A loopback port that nobody listened on a moment ago, and that no other test of this process is given. It lies below those
+/// that the system hands out by itself, to outgoing connections and to whoever asks for any port.
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("an address").port()
+    /// How many were tried.
+    static TRIED: AtomicU16 = AtomicU16::new(0);
+    const FIRST: u16 = 15_000;
+    const COUNT: u16 = 17_000;
+    // Processes that run at once begin far from each other.
+    let start = (std::process::id().wrapping_mul(97) % u32::from(COUNT)) as u16;
+    for _ in 0..COUNT {
+        let tried = TRIED.fetch_add(1, Ordering::Relaxed) % COUNT;
+        let port = FIRST + (start + tried) % COUNT;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no port is free");
 }

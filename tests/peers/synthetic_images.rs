@@ -2,6 +2,19 @@
 
 use bioimage::encode_tiff;
 use ndarray::Array3;
+use redis_consumer::storage::archive::write_zip;
+
+use super::cluster::IMAGE;
+
+/// An archive with [`IMAGE`] under each of these names.
+pub(crate) fn archive(names: &[&str]) -> Vec<u8> {
+    write_zip(
+        names
+            .iter()
+            .map(|name| ((*name).to_owned(), IMAGE.to_vec())),
+    )
+    .expect("it fits in memory")
+}
 
 /// A movie of 96 x 96 pixels: two bright squares on a dark ground, which move towards each other's rows.
 pub(crate) fn movie(frames: usize) -> Vec<u8> {
