@@ -122,9 +122,7 @@ impl Image {
             job.step(Step::Predict);
             let labels = pass
                 .application
-                .segment(&model, input, scale, |step| {
-                    job.step(recipe::step(step));
-                })
+                .segment(&model, input, scale, recipe::follow(job))
                 .await?;
             let name = name.clone();
             job.step(Step::Encode);
@@ -251,12 +249,8 @@ fn encode_labels(name: &ResultName, feature: usize, labels: Array4<u32>) -> Entr
     let items = labels.outer_iter().enumerate();
     items
         .map(|(b, item)| {
-            // Results are f32 for every reader of today; labels stay far below 2^24.
-            let pixels = item.index_axis(Axis(2), 0).mapv(|label| label as f32);
-            (
-                name.batch_feature(b, feature),
-                encode_tiff(pixels.view().into_dyn()),
-            )
+            let labels = item.index_axis(Axis(2), 0).into_dyn();
+            (name.batch_feature(b, feature), recipe::label_tiff(&labels))
         })
         .collect()
 }

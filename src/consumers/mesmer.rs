@@ -19,7 +19,6 @@ use crate::error_class::InvalidInput;
 use crate::job::{Detected, Job, Step};
 use crate::serving::ModelId;
 use crate::settings::{Loader, Parsed};
-use bioimage::encode_tiff;
 
 /// Segments whole cells and nuclei in one image of tissue.
 pub const KIND: ConsumerKind = ConsumerKind {
@@ -105,19 +104,14 @@ impl Consumer for Mesmer {
             job.record_detected(Detected::Scale(scale));
         }
         let model = Model::load(&self.clients.serving, &self.settings.model).await?;
-        job.record_detected(Detected::DimensionOrder(bioimage::detect_dimension_order(
-            image.shape(),
-            4,
-        )));
-        let image = recipe::validate(image, channels, &model, &self.settings.limits).await?;
-        self.settings.limits.check_scaled_size(&image, scale)?;
+        let limits = &self.settings.limits;
+        let image = recipe::validate(job, image, channels, &model, limits).await?;
+        limits.check_scaled_size(&image, scale)?;
 
         job.step(Step::Predict);
         let application = Application::mesmer(compartment);
         let labels = application
-            .segment(&model, image, scale, |step| {
-                job.step(recipe::step(step));
-            })
+            .segment(&model, image, scale, recipe::follow(job))
             .await?;
 
         job.step(Step::Upload);
@@ -142,10 +136,6 @@ impl Mesmer {
 fn encode_labels(name: &ResultName, labels: &Array4<u32>) -> Entries {
     let features = labels.axis_iter(Axis(3)).enumerate();
     features
-        .map(|(c, feature)| {
-            // Results are f32 for every reader of today; labels stay far below 2^24.
-            let pixels = feature.mapv(|label| label as f32);
-            (name.feature(c), encode_tiff(pixels.view().into_dyn()))
-        })
+        .map(|(c, feature)| (name.feature(c), recipe::label_tiff(&feature.into_dyn())))
         .collect()
 }

@@ -1,16 +1,17 @@
 //! What several recipes have in common.
 
 use anyhow::Context as _;
-use ndarray::{Array4, ArrayD, Ix4};
+use ndarray::{Array4, ArrayD, ArrayViewD, Ix4};
 
 use super::limits::Limits;
 use crate::applications::{Model, SegmentationStep};
 use crate::compute;
 use crate::consumer::Outcome;
-use crate::job::{Job, Output, Step};
+use crate::job::{Detected, Job, Output, Step};
 use crate::serving::ModelId;
 use crate::settings::Parsed;
 use crate::storage::{Storage, archive};
+use bioimage::encode_tiff;
 
 /// Names and contents of the files of a result.
 pub(super) type Entries = Vec<(String, Vec<u8>)>;
@@ -26,13 +27,16 @@ pub(super) fn refuse_archives(job: &Job) -> anyhow::Result<()> {
 }
 
 /// The image `[batch, row, column, channel]` as the model takes it: its axes moved and, if the job names them, its channels
-/// picked.
+/// picked. The job says how its axes were understood.
 pub(super) async fn validate(
+    job: &Job,
     image: ArrayD<f32>,
     channels: Option<Vec<usize>>,
     model: &Model,
     limits: &Limits,
 ) -> anyhow::Result<Array4<f32>> {
+    let order = bioimage::detect_dimension_order(image.shape(), 4);
+    job.record_detected(Detected::DimensionOrder(order));
     let shape = model.input_shape();
     let limits = limits.clone();
     compute::run(move || {
@@ -45,13 +49,22 @@ pub(super) async fn validate(
     .await
 }
 
-/// The step of the job that a step of its segmentation is.
-pub(super) fn step(step: SegmentationStep) -> Step {
-    match step {
-        SegmentationStep::Preprocess => Step::Prepare,
-        SegmentationStep::Predict => Step::Predict,
-        SegmentationStep::Postprocess => Step::Label,
+/// Takes each step of a segmentation for a step of the job.
+pub(super) fn follow(job: &Job) -> impl Fn(SegmentationStep) {
+    |step| {
+        job.step(match step {
+            SegmentationStep::Preprocess => Step::Prepare,
+            SegmentationStep::Predict => Step::Predict,
+            SegmentationStep::Postprocess => Step::Label,
+        });
     }
+}
+
+/// A TIFF of labels, of the same shape.
+pub(super) fn label_tiff(labels: &ArrayViewD<'_, u32>) -> Vec<u8> {
+    // Results are f32 for every reader of today; labels stay far below 2^24.
+    let pixels = labels.mapv(|label| label as f32);
+    encode_tiff(pixels.view())
 }
 
 /// Packs the files of a result and stores them where the job's result belongs.

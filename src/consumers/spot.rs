@@ -13,7 +13,7 @@ use crate::applications::spots::{Contrast, SpotDetection, SpotPeaks};
 use crate::compute;
 use crate::consumer::{Clients, Consumer, ConsumerKind, ModelRequirement, Outcome};
 use crate::consumers::output::ResultName;
-use crate::job::{Detected, Job, Step};
+use crate::job::{Job, Step};
 use crate::serving::ModelId;
 use crate::settings::{Loader, Parsed, Switch};
 use bioimage::{encode_tiff, npy, spot_overlay};
@@ -110,12 +110,8 @@ impl Consumer for Spot {
         let decoded = input.decode(job, &self.settings.limits).await?;
         let (image, _memory) = (bioimage::spot_batch(decoded.image)?, decoded.memory);
         let model = Model::load(&self.clients.serving, &self.settings.model).await?;
-        job.record_detected(Detected::DimensionOrder(bioimage::detect_dimension_order(
-            image.shape(),
-            4,
-        )));
-        let image =
-            recipe::validate(image.into_dyn(), channels, &model, &self.settings.limits).await?;
+        let (image, limits) = (image.into_dyn(), &self.settings.limits);
+        let image = recipe::validate(job, image, channels, &model, limits).await?;
 
         job.step(Step::Predict);
         let image = Arc::new(image);

@@ -14,7 +14,9 @@ use self::unpacker::Unpacker;
 use crate::compute;
 use crate::consumer::{Clients, Consumer, ConsumerKind, Outcome};
 use crate::error_class::InvalidInput;
-use crate::job::{Child, ChildInput, ChildState, Children, Job, Output, Status, Step, Timing};
+use crate::job::{
+    Child, ChildInput, ChildSpec, ChildState, Children, Job, Output, Status, Step, Timing,
+};
 use crate::memory::Reservation;
 use crate::settings::{Bytes, Loader};
 use crate::storage::ObjectWriter;
@@ -104,15 +106,29 @@ impl Zip {
         let archive = Unpacker::open(storage, job.input_file_name()?, self.limits).await?;
         let largest = archive.largest().unpacked;
         let at_once = at_once(largest);
-        let _memory = self
-            .reserve(
-                job,
-                archive
-                    .memory()
-                    .saturating_add((at_once as u64).saturating_mul(largest)),
-            )
-            .await?;
+        let images = (at_once as u64).saturating_mul(largest);
+        let memory = archive.memory().saturating_add(images);
+        let _memory = self.reserve(job, memory).await?;
 
+        let children = self.store_images(job, archive, at_once).await?;
+        if children.is_empty() {
+            return Err(InvalidInput(
+                "the archive holds no images (files with a suffix)".to_owned(),
+            )
+            .into());
+        }
+        job.record_timing(Timing::ChildrenUpload(began.elapsed()));
+        Ok(Outcome::Wait(Children::new(children, Status::Waiting)))
+    }
+
+    /// Uploads the images of an archive, and gives a job for each.
+    async fn store_images(
+        &self,
+        job: &Job,
+        archive: Unpacker,
+        at_once: usize,
+    ) -> anyhow::Result<Vec<ChildSpec>> {
+        let storage = &self.clients.storage;
         let queue = job
             .queue_name()
             .strip_suffix(SUFFIX)
@@ -141,14 +157,7 @@ impl Zip {
             .try_buffer_unordered(at_once)
             .try_collect::<()>()
             .await?;
-        if children.is_empty() {
-            return Err(InvalidInput(
-                "the archive holds no images (files with a suffix)".to_owned(),
-            )
-            .into());
-        }
-        job.record_timing(Timing::ChildrenUpload(began.elapsed()));
-        Ok(Outcome::Wait(Children::new(children, Status::Waiting)))
+        Ok(children)
     }
 
     async fn collect(&self, job: &Job, children: &[Child]) -> anyhow::Result<Outcome> {
@@ -162,12 +171,25 @@ impl Zip {
         let largest = self.largest_result(&done).await?;
         let at_once = at_once(largest);
         // Those fetched ahead, the one that is added, and what it adds.
-        let _memory = self
-            .reserve(job, ObjectWriter::MEMORY + (at_once as u64 + 2) * largest)
-            .await?;
+        let results = (at_once as u64 + 2).saturating_mul(largest);
+        let memory = ObjectWriter::MEMORY.saturating_add(results);
+        let _memory = self.reserve(job, memory).await?;
 
+        let output = self.merge(job, done, at_once).await?;
+        job.record_children(children);
+        job.record_timing(Timing::Cleanup(began.elapsed()));
+        Ok(Outcome::Done(output))
+    }
+
+    /// Stores one archive with the files of all results.
+    async fn merge(
+        &self,
+        job: &Job,
+        results: Vec<String>,
+        at_once: usize,
+    ) -> anyhow::Result<Output> {
         let storage = &self.clients.storage;
-        let downloads = done.into_iter().map(|key| async move {
+        let downloads = results.into_iter().map(|key| async move {
             let file = storage.download(&key).await?;
             anyhow::Ok((key, file))
         });
@@ -187,13 +209,10 @@ impl Zip {
             job.step(Step::Fetch);
         }
         job.step(Step::Store);
-        job.record_children(children);
-        upload
-            .write(&compute::run(move || merger.finish()).await?)
-            .await?;
+        let end = compute::run(move || merger.finish()).await?;
+        upload.write(&end).await?;
         let url = upload.finish().await?;
-        job.record_timing(Timing::Cleanup(began.elapsed()));
-        Ok(Outcome::Done(Output { key, url }))
+        Ok(Output { key, url })
     }
 
     /// Bytes of the largest of these results; nothing if it does not matter.
