@@ -15,7 +15,7 @@ use crate::traces::{TraceSettings, Traces, WorkerIdentity};
 use crate::worker::RetryPolicy;
 
 /// Variables that only consumers before 0.5 read; a warning names those that are set.
-pub(crate) const REMOVED_VARIABLES: [&str; 8] = [
+pub(crate) const REMOVED_VARIABLES: [&str; 9] = [
     "HASH_PREFIX",
     "CUTS",
     "DP_HOST",
@@ -24,6 +24,7 @@ pub(crate) const REMOVED_VARIABLES: [&str; 8] = [
     "MODEL_NAME",
     "MODEL_VERSION",
     "POSTPROCESS_FUNCTION",
+    "TF_TENSOR_DTYPE",
 ];
 
 crate::settings! {
@@ -125,8 +126,7 @@ fn choose(registry: &Registry, loader: &mut Loader<'_>) -> ConsumerKind {
     let known: Vec<_> = registry
         .kinds()
         .iter()
-        .flat_map(|kind| kind.aliases.iter().chain([&kind.name]))
-        .copied()
+        .flat_map(ConsumerKind::words)
         .collect();
     let expected = format!("expected one of {}", known.join(", "));
     loader.refuse("CONSUMER_TYPE", consumer_type, expected);

@@ -127,6 +127,13 @@ pub struct ConsumerKind {
     pub configure: fn(&mut Loader<'_>) -> Factory,
 }
 
+impl ConsumerKind {
+    /// All values of `CONSUMER_TYPE` that mean this kind: aliases, and the name.
+    pub(crate) fn words(&self) -> impl Iterator<Item = &'static str> {
+        self.aliases.iter().copied().chain([self.name])
+    }
+}
+
 /// The kinds of consumer that a binary knows.
 #[derive(Clone)]
 pub struct Registry(pub(crate) Vec<ConsumerKind>);
@@ -147,10 +154,7 @@ impl Registry {
     /// The kind of this name or alias, in any case.
     pub fn find(&self, name: &str) -> Option<ConsumerKind> {
         let is = |word: &str| word.eq_ignore_ascii_case(name);
-        self.0
-            .iter()
-            .copied()
-            .find(|kind| is(kind.name) || kind.aliases.iter().copied().any(is))
+        self.0.iter().copied().find(|kind| kind.words().any(is))
     }
 }
 
@@ -164,10 +168,7 @@ mod tests {
     #[test]
     fn names_and_aliases_are_unique() {
         let registry = Registry::builtin();
-        let words = registry
-            .kinds()
-            .iter()
-            .flat_map(|kind| kind.aliases.iter().chain([&kind.name]));
+        let words = registry.kinds().iter().flat_map(ConsumerKind::words);
         let mut seen = HashSet::new();
         for word in words {
             assert!(seen.insert(word), "`{word}` names two kinds");
@@ -178,7 +179,7 @@ mod tests {
     fn every_alias_finds_its_kind_in_any_case() {
         let registry = Registry::builtin();
         for kind in registry.kinds() {
-            for word in kind.aliases.iter().chain([&kind.name]) {
+            for word in kind.words() {
                 assert_eq!(
                     registry.find(&word.to_uppercase()).map(|found| found.name),
                     Some(kind.name)

@@ -32,8 +32,7 @@ crate::settings! {
 /// The API server, and which pods to ask it about.
 #[derive(Clone, Debug)]
 pub(crate) struct KubernetesSettings {
-    /// Its address; none outside a cluster.
-    pub(crate) api: Option<String>,
+    api: Option<String>,
     pub(crate) namespace: Option<String>,
 }
 
@@ -46,6 +45,15 @@ impl KubernetesSettings {
             api: variables.kubernetes_api.map(address_of).or(in_cluster),
             namespace: variables.pod_namespace,
         }
+    }
+
+    /// The address of the pods; none outside a cluster.
+    pub(crate) fn pods(&self) -> Option<String> {
+        let api = self.api.as_ref()?;
+        Some(match &self.namespace {
+            Some(namespace) => format!("{api}/api/v1/namespaces/{namespace}/pods"),
+            None => format!("{api}/api/v1/pods"),
+        })
     }
 }
 
@@ -97,18 +105,14 @@ struct PodStatus {
 }
 
 impl Kubernetes {
-    /// A client for this address. In a cluster its authority vouches for it.
-    pub(crate) fn open(api: &str, settings: &KubernetesSettings) -> anyhow::Result<Self> {
+    /// A client for pods at this address. In a cluster its authority vouches for the server.
+    pub(crate) fn open(pods: String) -> anyhow::Result<Self> {
         let mut builder = reqwest::Client::builder().timeout(TIME_LIMIT);
         if let Ok(pem) = std::fs::read(Path::new(SERVICE_ACCOUNT).join("ca.crt")) {
             let authority = reqwest::Certificate::from_pem(&pem)
                 .context("the cluster's certificate authority")?;
             builder = builder.tls_certs_merge([authority]);
         }
-        let pods = match &settings.namespace {
-            Some(namespace) => format!("{api}/api/v1/namespaces/{namespace}/pods"),
-            None => format!("{api}/api/v1/pods"),
-        };
         Ok(Self {
             client: builder.build()?,
             pods,

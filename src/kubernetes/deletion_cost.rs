@@ -31,7 +31,8 @@ crate::settings! {
 /// Where the cost is published.
 #[derive(Clone, Debug)]
 pub(crate) struct DeletionCostSettings {
-    kubernetes: Option<(String, KubernetesSettings)>,
+    /// The address of the namespace's pods; none to publish nothing.
+    pods: Option<String>,
 }
 
 impl DeletionCostSettings {
@@ -40,15 +41,14 @@ impl DeletionCostSettings {
         let DeletionCostVariables { pod_deletion_cost } = loader.load();
         let settings = KubernetesSettings::load(loader);
         if !pod_deletion_cost.0 {
-            return Self { kubernetes: None };
+            return Self { pods: None };
         }
-        if settings.api.is_none() || settings.namespace.is_none() {
+        let pods = settings.pods();
+        if pods.is_none() || settings.namespace.is_none() {
             let message = "needs POD_NAMESPACE, and a cluster or KUBERNETES_API";
             loader.problem("POD_DELETION_COST", message);
         }
-        Self {
-            kubernetes: settings.api.clone().map(|api| (api, settings)),
-        }
+        Self { pods }
     }
 }
 
@@ -58,10 +58,10 @@ impl DeletionCostSettings {
 ///
 /// A client of the API cannot be set up.
 pub(crate) async fn publish(settings: DeletionCostSettings, queue: Queue) -> anyhow::Result<()> {
-    let Some((api, settings)) = settings.kubernetes else {
+    let Some(pods) = settings.pods else {
         return std::future::pending().await;
     };
-    let kubernetes = Kubernetes::open(&api, &settings)?;
+    let kubernetes = Kubernetes::open(pods)?;
     let (mut published, mut is_failing) = (None, false);
     loop {
         let cost = cost(&queue);

@@ -83,7 +83,7 @@ impl JanitorSettings {
 
 impl JanitorVariables {
     fn liveness(&self, loader: &mut Loader<'_>, kubernetes: &KubernetesSettings) -> Liveness {
-        let is_in_cluster = kubernetes.api.is_some();
+        let is_in_cluster = kubernetes.pods().is_some();
         let liveness = match self.janitor_liveness {
             Some(Word(liveness)) => liveness,
             None if is_in_cluster => Liveness::Both,
@@ -122,14 +122,11 @@ pub(crate) async fn janitor(
     } = connect(|loader| (JanitorSettings::load(loader), LogSettings::load(loader)))?;
     log.start(&Traces::default());
     warnings.iter().for_each(|warning| warn!("{warning}"));
-    let api = settings
-        .kubernetes
-        .api
-        .as_deref()
-        .filter(|_| settings.liveness != Liveness::Heartbeat);
-    let kubernetes = api
-        .map(|api| Kubernetes::open(api, &settings.kubernetes))
-        .transpose()?;
+    let pods = match settings.liveness {
+        Liveness::Heartbeat => None,
+        _ => settings.kubernetes.pods(),
+    };
+    let kubernetes = pods.map(Kubernetes::open).transpose()?;
     let janitor = Janitor {
         admin,
         kubernetes,

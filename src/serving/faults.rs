@@ -272,53 +272,23 @@ fn distinct(array: &ArrayD<f32>) -> usize {
 /// The first `count` values in the list of the type.
 fn listed(array: &ArrayD<f32>, dtype: DataType, count: usize) -> TensorProto {
     use DataType as T;
-    let values = || array.iter().take(count).copied();
+    let values = array.iter().take(count).copied();
     let shape: Vec<_> = array.shape().iter().map(|size| *size as i64).collect();
-    let empty = TensorProto {
+    let mut proto = TensorProto {
         dtype: to_wire(dtype).into(),
         tensor_shape: Some(wire_shape(&shape)),
         ..TensorProto::default()
     };
     match dtype {
-        T::F32 => TensorProto {
-            float_val: values().collect(),
-            ..empty
-        },
-        T::F64 => TensorProto {
-            double_val: values().map(f64::from).collect(),
-            ..empty
-        },
-        T::F16 => TensorProto {
-            half_val: values()
-                .map(|x| f16::from_f32(x).to_bits().into())
-                .collect(),
-            ..empty
-        },
-        T::Bf16 => TensorProto {
-            half_val: values()
-                .map(|x| bf16::from_f32(x).to_bits().into())
-                .collect(),
-            ..empty
-        },
-        T::I64 => TensorProto {
-            int64_val: values().map(|x| x as i64).collect(),
-            ..empty
-        },
-        T::U32 => TensorProto {
-            uint32_val: values().map(|x| x as u32).collect(),
-            ..empty
-        },
-        T::U64 => TensorProto {
-            uint64_val: values().map(|x| x as u64).collect(),
-            ..empty
-        },
-        T::Bool => TensorProto {
-            bool_val: values().map(|x| x != 0.0).collect(),
-            ..empty
-        },
-        _ => TensorProto {
-            int_val: values().map(|x| x as i32).collect(),
-            ..empty
-        },
+        T::F32 => proto.float_val = values.collect(),
+        T::F64 => proto.double_val = values.map(f64::from).collect(),
+        T::F16 => proto.half_val = values.map(|x| f16::from_f32(x).to_bits().into()).collect(),
+        T::Bf16 => proto.half_val = values.map(|x| bf16::from_f32(x).to_bits().into()).collect(),
+        T::I64 => proto.int64_val = values.map(|x| x as i64).collect(),
+        T::U32 => proto.uint32_val = values.map(|x| x as u32).collect(),
+        T::U64 => proto.uint64_val = values.map(|x| x as u64).collect(),
+        T::Bool => proto.bool_val = values.map(|x| x != 0.0).collect(),
+        _ => proto.int_val = values.map(|x| x as i32).collect(),
     }
+    proto
 }

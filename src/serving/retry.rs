@@ -26,7 +26,7 @@ impl RetryState {
     pub(super) fn new(settings: &ServingSettings) -> Self {
         Self {
             max_retries: settings.max_retries,
-            unavailable_timeout: settings.patience,
+            unavailable_timeout: settings.unavailable_timeout,
             backoff: constant(settings.backoff),
             retries: 0,
             attempts: 0,

@@ -40,8 +40,6 @@ crate::settings! {
         tf_min_model_size: NonZeroUsize = MIN_MODEL_SIZE,
         /// Input that takes the image, for models with several inputs.
         tf_tensor_name: Option<String> = None,
-        /// Has no effect: the model server says which types its inputs have.
-        tf_tensor_dtype: Option<String> = None,
     }
 }
 
@@ -63,7 +61,7 @@ pub struct ServingSettings {
     /// Further attempts after a missed deadline or an overloaded server; none is no limit.
     pub max_retries: Option<u32>,
     /// How long to wait for a server to be there; none is no limit.
-    pub patience: Option<Duration>,
+    pub unavailable_timeout: Option<Duration>,
     /// How long metadata are trusted.
     pub metadata_ttl: Duration,
     /// Requests to run a model that may be under way at once.
@@ -100,7 +98,7 @@ impl ServingSettings {
             deadline: variables.grpc_timeout.0,
             backoff: variables.grpc_backoff.0,
             max_retries: max_retries(variables.max_retry),
-            patience: variables.tf_unavailable_timeout.limit(),
+            unavailable_timeout: variables.tf_unavailable_timeout.limit(),
             metadata_ttl: variables.metadata_expire_time.0,
             max_in_flight: variables.tf_max_in_flight,
             max_batch_size: variables.tf_max_batch_size,
@@ -136,11 +134,6 @@ impl ServingVariables {
     fn check(&self, loader: &mut Loader<'_>) {
         if self.grpc_timeout.0.is_zero() {
             loader.refuse("GRPC_TIMEOUT", 0, "expected more than 0 seconds");
-        }
-        // Until 0.4 this was the type of the only input of every model; since then the model says so itself.
-        if self.tf_tensor_dtype.is_some() {
-            loader
-                .warn("TF_TENSOR_DTYPE has no effect: types of inputs come from the model server");
         }
     }
 
@@ -191,7 +184,7 @@ mod tests {
             (30, 3)
         );
         assert_eq!(
-            (settings.max_retries, settings.patience),
+            (settings.max_retries, settings.unavailable_timeout),
             (Some(5), Some(Duration::from_secs(1800)))
         );
         assert_eq!(
@@ -206,7 +199,10 @@ mod tests {
         for retries in ["0", "-1"] {
             let (settings, _) =
                 load(&[("MAX_RETRY", retries), ("TF_UNAVAILABLE_TIMEOUT", "0")]).expect("legal");
-            assert_eq!((settings.max_retries, settings.patience), (None, None));
+            assert_eq!(
+                (settings.max_retries, settings.unavailable_timeout),
+                (None, None)
+            );
         }
     }
 
@@ -242,16 +238,5 @@ mod tests {
     fn a_host_that_is_no_host_is_a_mistake() {
         let problems = load(&[("TF_HOST", "my server")]).expect_err("no blanks in names");
         assert_eq!(problems.0[0].name, "TF_HOST");
-    }
-
-    #[test]
-    fn settings_of_old_times_are_named_in_a_warning() {
-        let (settings, warnings) =
-            load(&[("TF_TENSOR_DTYPE", "DT_FLOAT"), ("TF_TENSOR_NAME", "image")]).expect("legal");
-        assert!(
-            warnings.len() == 1 && warnings[0].contains("TF_TENSOR_DTYPE"),
-            "{warnings:?}"
-        );
-        assert_eq!(settings.tensor_name.as_deref(), Some("image"));
     }
 }

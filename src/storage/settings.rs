@@ -113,26 +113,23 @@ impl BucketVariables {
 
     /// What the operator should know if `CLOUD_PROVIDER` and its bucket variable mean another place than `bucket`.
     fn disagreement(&self, bucket: &Bucket) -> Option<String> {
-        let (name, other) = match self.cloud_provider.as_deref() {
-            Some(provider) => {
-                let cloud = Cloud::parse(provider)?;
-                let differs = !cloud.has(bucket);
-                cloud
-                    .bucket(self)
-                    .or_else(|| differs.then_some(("CLOUD_PROVIDER", provider)))?
-            }
-            None => Cloud::Google
-                .bucket(self)
-                .or_else(|| Cloud::Amazon.bucket(self))?,
+        let clouds = match self.cloud_provider.as_deref() {
+            Some(provider) => vec![Cloud::parse(provider)?],
+            None => vec![Cloud::Google, Cloud::Amazon],
         };
-        let cloud = if name == "AWS_S3_BUCKET" {
-            Cloud::Amazon
-        } else {
-            Cloud::Google
+        let named = clouds
+            .iter()
+            .find_map(|cloud| Some((cloud, cloud.bucket(self)?)));
+        let (name, ignored) = match named {
+            Some((cloud, (_, value))) if cloud.at(value).as_ref() == Ok(bucket) => return None,
+            Some((_, variable)) => variable,
+            None if clouds.iter().any(|cloud| cloud.has(bucket)) => return None,
+            None => ("CLOUD_PROVIDER", self.cloud_provider.as_deref()?),
         };
-        let agrees = name != "CLOUD_PROVIDER" && cloud.at(other).as_ref() == Ok(bucket);
-        let shown = bucket.url();
-        (!agrees).then(|| format!("STORAGE_BUCKET={shown} is used, {name}={other} is ignored"))
+        let used = bucket.url();
+        Some(format!(
+            "STORAGE_BUCKET={used} is used, {name}={ignored} is ignored"
+        ))
     }
 
     /// The bucket that `CLOUD_PROVIDER` and the variables of the clouds name, and the variable at fault or in force.

@@ -81,7 +81,7 @@ fn the_environment_of_console_1_1_starts_unchanged() {
         .find(|line| line.starts_with("warning: without effect"))
         .expect("one warning");
     assert!(
-        ["HASH_PREFIX", "DP_HOST", "CUTS"]
+        ["HASH_PREFIX", "DP_HOST", "CUTS", "TF_TENSOR_DTYPE"]
             .iter()
             .all(|name| warning.contains(name)),
         "{warning}"

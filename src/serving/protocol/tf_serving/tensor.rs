@@ -93,7 +93,7 @@ fn dtype_of(proto: &TensorProto) -> Result<DataType, TensorError> {
     from_wire(wire).ok_or_else(|| TensorError::Type(wire.as_str_name().to_owned()))
 }
 
-/// The elements in the list of the type.
+/// The elements from the list that belongs to the type, such as `float_val`.
 fn listed(proto: TensorProto, dtype: DataType) -> Result<Vec<f32>, TensorError> {
     use DataType as T;
     Ok(match dtype {
