@@ -76,16 +76,25 @@ pub(crate) async fn bench(
     let Some(found) = found.transpose()? else {
         return Ok(());
     };
+    let printed = if json {
+        print_json(&found)
+    } else {
+        print_table(&found)
+    };
+    Ok(printed?)
+}
+
+fn print_json(rows: &[Row]) -> std::io::Result<()> {
+    let fields = rows
+        .iter()
+        .map(|row| (row.name.to_owned(), row.value.into()));
+    let object = serde_json::Value::Object(fields.collect());
+    writeln!(std::io::stdout(), "{object}")
+}
+
+fn print_table(rows: &[Row]) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    if json {
-        let rows = found
-            .iter()
-            .map(|row| (row.name.to_owned(), row.value.into()))
-            .collect::<serde_json::Map<_, _>>();
-        writeln!(out, "{}", serde_json::Value::Object(rows))?;
-        return Ok(());
-    }
-    for row in found {
+    for row in rows {
         writeln!(
             out,
             "{:42}{:>12.2} {:8}(wanted {})",

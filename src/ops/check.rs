@@ -200,27 +200,35 @@ async fn look(configuration: Configuration, report: &mut Report) {
     }
 
     look_at_redis(&Queue::new(queue), report).await;
-    let storage = look_at_bucket(storage, report).await;
+    // Only a consumer knows its models, and there is none without a bucket.
+    if let Some(storage) = look_at_bucket(storage, report).await {
+        serving.unavailable_timeout = Some(Duration::ZERO);
+        serving.max_retries = Some(0);
+        let server = format!("{}:{}", serving.host, serving.port);
+        let clients = Clients {
+            storage,
+            serving: serving::Client::new(serving, None),
+            memory: MemoryBudget::new(0),
+        };
+        let needs = build(&clients).models();
+        look_at_models(&clients.serving, &server, &needs, report).await;
+    }
+}
 
-    serving.patience = Some(Duration::ZERO);
-    serving.max_retries = Some(0);
-    let server = format!("{}:{}", serving.host, serving.port);
-    let serving = serving::Client::new(serving, None);
-    let Some(storage) = storage else { return };
-    let clients = Clients {
-        storage,
-        serving: serving.clone(),
-        memory: MemoryBudget::new(0),
-    };
-    let needs = build(&clients).models();
+async fn look_at_models(
+    serving: &serving::Client,
+    server: &str,
+    needs: &[ModelRequirement],
+    report: &mut Report,
+) {
     if needs.is_empty() {
         return report.ok("models", "this consumer asks none itself");
     }
-    match ask_for_models(&serving, &needs).await {
+    match ask_for_models(serving, needs).await {
         Ok(answers) => {
             report.ok("model server", server);
             for (need, answer) in needs.iter().zip(answers) {
-                judge_model(&serving, need, answer, report);
+                judge_model(serving, need, answer, report);
             }
         }
         Err(absent) => {

@@ -71,13 +71,7 @@ impl Connection {
         what: &'static str,
         call: &ScriptInvocation<'_>,
     ) -> RedisResult<T> {
-        let mut outage = Outage::new(what, self.longest_pause);
-        loop {
-            match self.attempt(what, call).await {
-                Err(error) if is_transient(&error) => outage.wait(&error).await,
-                result => return outage.end(result),
-            }
-        }
+        self.until_answered(what, || self.attempt(what, call)).await
     }
 
     /// Sends a command until the server has answered it. Fit only for commands that may run twice.
@@ -86,13 +80,7 @@ impl Connection {
         what: &str,
         command: &redis::Cmd,
     ) -> RedisResult<T> {
-        let mut outage = Outage::new(what, self.longest_pause);
-        loop {
-            match self.command(command).await {
-                Err(error) if is_transient(&error) => outage.wait(&error).await,
-                result => return outage.end(result),
-            }
-        }
+        self.until_answered(what, || self.command(command)).await
     }
 
     /// Sends commands together until the server has answered them. Fit only for commands that may run twice.
@@ -101,9 +89,16 @@ impl Connection {
         what: &str,
         pipeline: &redis::Pipeline,
     ) -> RedisResult<T> {
+        self.until_answered(what, || self.pipeline(pipeline)).await
+    }
+
+    async fn until_answered<T, A>(&self, what: &str, attempt: impl Fn() -> A) -> RedisResult<T>
+    where
+        A: Future<Output = RedisResult<T>>,
+    {
         let mut outage = Outage::new(what, self.longest_pause);
         loop {
-            match self.pipeline(pipeline).await {
+            match attempt().await {
                 Err(error) if is_transient(&error) => outage.wait(&error).await,
                 result => return outage.end(result),
             }

@@ -184,23 +184,14 @@ impl ZipImages {
         if entry.encrypted() {
             return Err(ArchiveError::Encrypted(image.path.clone()));
         }
-        let by_ratio = image
-            .packed
-            .saturating_mul(self.limits.ratio)
-            .max(RATIO_FROM);
-        let allowed = self
-            .limits
-            .bytes
-            .saturating_sub(self.unpacked)
-            .min(by_ratio);
-        let too_large = || ArchiveError::TooLarge {
-            path: image.path.clone(),
-            limit: allowed,
-        };
+        let limit = self.allowed_size(image);
         let size = usize::try_from(image.unpacked)
             .ok()
-            .filter(|_| image.unpacked <= allowed)
-            .ok_or_else(too_large)?;
+            .filter(|_| image.unpacked <= limit)
+            .ok_or_else(|| ArchiveError::TooLarge {
+                path: image.path.clone(),
+                limit,
+            })?;
         let mut entry = entry
             .with_reader(file, ZipReadOptions::new())
             .map_err(|error| damaged(&error))?;
@@ -210,6 +201,13 @@ impl ZipImages {
             .read_to_end(&mut content)
             .map_err(|error| damaged(&error))?;
         Ok(content)
+    }
+
+    /// Bytes that this image may have: what is left for the archive, and what its own packed size makes credible.
+    fn allowed_size(&self, image: &Image) -> u64 {
+        let by_ratio = image.packed.saturating_mul(self.limits.ratio);
+        let left = self.limits.bytes.saturating_sub(self.unpacked);
+        left.min(by_ratio.max(RATIO_FROM))
     }
 }
 
