@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use crate::peers;
 use crate::peers::cluster::{Cluster, eventually};
+use crate::peers::faults::Fault;
 use crate::peers::redis::{Redis, Replica};
-use crate::peers::s3::{Fault, S3Server};
+use crate::peers::s3::S3Server;
 
 async fn cluster() -> Cluster {
     let models = vec![
@@ -163,7 +164,7 @@ async fn a_bucket_is_written_read_and_fetched_as_users_do() {
             && found.contains("STORAGE_ACL"),
         "{found}"
     );
-    bucket.fail_next(1, Fault::Status(403));
+    bucket.faults.fail_next(1, Fault::Status(403));
     let output = check(&cluster, &["--json"], &settings);
     assert_eq!(output.status.code(), Some(4), "{output:?}");
     assert!(

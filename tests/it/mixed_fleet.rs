@@ -8,7 +8,7 @@ use ndarray::{Array2, Axis, array};
 use redis_consumer::storage::archive::write_zip;
 use serde_json::Value;
 
-use crate::peers::cluster::{Cluster, FIELDS, IMAGE, PodSettings, eventually};
+use crate::peers::cluster::{Cluster, FIELDS, IMAGE, PodSettings};
 use crate::peers::python_kiosk::{PythonConsumer, PythonParent};
 use crate::peers::synthetic_images::{archive, movie, spots_and_cells};
 
@@ -24,17 +24,6 @@ fn pod(cluster: &Cluster, kind: &str) -> PodSettings {
     } else {
         pod.set("QUEUE", kind)
     }
-}
-
-/// The children of a job that waits for them.
-fn children(cluster: &Cluster, parent: &str) -> Vec<String> {
-    eventually("it waits for its children", || {
-        cluster.redis.hash(parent).contains_key("children_total")
-    });
-    cluster.redis.hash(parent)["children"]
-        .split(',')
-        .map(str::to_owned)
-        .collect()
 }
 
 /// The entries of the result that a key names.
@@ -263,7 +252,7 @@ async fn a_child_that_has_vanished_has_failed() {
     };
     let _zip = pod(&cluster, "zip").start();
     let key = cluster.submit_to("segmentation-zip", "uploads/some.zip", &FIELDS);
-    let images = children(&cluster, &key);
+    let images = cluster.children(&key);
     vanish(&images[0]);
     let segmentation = pod(&cluster, "segmentation").start();
     let hash = cluster.wait_done(&key);
@@ -282,7 +271,7 @@ async fn a_child_that_has_vanished_has_failed() {
 
     let _tracking = pod(&cluster, "tracking").start();
     let key = cluster.submit_to("tracking", "uploads/movie.tif", &[]);
-    vanish(&children(&cluster, &key)[2]);
+    vanish(&cluster.children(&key)[2]);
     let reason = cluster.wait_failed(&key);
     let start = "RuntimeError: Tracking failed during segmentation on frame 2. Segmentation Error: it has vanished";
     assert!(reason.starts_with(start), "{reason}");
@@ -300,7 +289,7 @@ async fn a_status_that_nobody_knows_holds_nothing_up() {
         "uploads/some.zip",
         &[("status", "on-hold")],
     );
-    let [child] = &children(&cluster, &key)[..] else {
+    let [child] = &cluster.children(&key)[..] else {
         panic!("one image, one child")
     };
     // Old consumers write words of their own while they work.

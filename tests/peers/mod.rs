@@ -7,13 +7,32 @@ pub(crate) mod cluster;
 pub(crate) mod exact_models;
 pub(crate) mod faults;
 pub(crate) mod graph_models;
+pub(crate) mod objects;
 pub(crate) mod proxy;
 pub(crate) mod python_kiosk;
+pub(crate) mod real_data;
 pub(crate) mod redis;
 pub(crate) mod s3;
 pub(crate) mod scripted_http;
 pub(crate) mod spot_model;
 pub(crate) mod synthetic_images;
+
+use std::io::Read as _;
+
+/// The names and contents of the entries of an archive, in their order.
+pub(crate) fn unzipped(archive: Vec<u8>) -> Vec<(String, Vec<u8>)> {
+    let archive = std::io::Cursor::new(archive);
+    let mut archive = zip::ZipArchive::new(archive).expect("it is an archive");
+    let mut entries = Vec::new();
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index).expect("an entry");
+        let mut body = Vec::new();
+        entry.read_to_end(&mut body).expect("its body");
+        let name = entry.name().expect("a name in UTF-8").into_owned();
+        entries.push((name, body));
+    }
+    entries
+}
 
 /// Bytes as hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
