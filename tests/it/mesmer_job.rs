@@ -5,15 +5,14 @@ use ndarray::{Array3, ArrayD, Axis, stack};
 use redis_consumer::serving::Method;
 
 use crate::peers;
-use crate::peers::cluster::Cluster;
+use crate::peers::cluster::{Cluster, IMAGE};
 use crate::peers::redis::assert_stages_in_order;
 
-const NUCLEI: &[u8] = include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png");
 const INPUT: &str = "uploads/tissue.tif";
 
 /// Two channels `[row, column, channel]`: nuclei, and the same a little larger as membranes.
 fn tissue() -> Array3<f32> {
-    let nuclei = bioimage::decode(NUCLEI, "nuclei.png", &Limits::default()).expect("a picture");
+    let nuclei = bioimage::decode(IMAGE, "nuclei.png", &Limits::default()).expect("a picture");
     let nuclei = nuclei.index_axis_move(Axis(2), 0);
     let rolled = stack(Axis(0), &[nuclei.view(), nuclei.view()]).expect("two copies");
     let membranes = rolled.fold_axis(Axis(0), 20.0, |most, &value| value.max(*most));

@@ -9,11 +9,9 @@ use std::time::{Duration, Instant};
 use redis_consumer::serving::Method;
 use tonic::Code;
 
-use crate::peers::cluster::{Cluster, NUCLEI, Pod, PodSettings, eventually};
+use crate::peers::cluster::{Cluster, FIELDS, NUCLEI, Pod, PodSettings, eventually};
 use crate::peers::redis::{Redis, free_port};
 use crate::peers::scripted_http::{ScriptedHttp, answer};
-
-const FIELDS: [(&str, &str); 2] = [("dimension_order", "XYC"), ("channels", "0,")];
 
 fn watched(pod: PodSettings) -> (u16, PodSettings) {
     let port = free_port();

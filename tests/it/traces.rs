@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::io::{Cursor, Write as _};
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
@@ -33,6 +31,7 @@ use tonic::{Request, Response, Status};
 
 use crate::peers::cluster::{Cluster, NUCLEI, eventually};
 use crate::peers::redis::Redis;
+use crate::peers::synthetic_images::archive;
 use crate::peers::{self, hex};
 
 const FIELDS: [(&str, &str); 3] = [
@@ -121,17 +120,19 @@ impl Service<http::Request<Body>> for Services {
 }
 
 impl Collector {
-    async fn start(&self) -> SocketAddr {
+    /// A collector, and the URL that it listens at.
+    async fn start() -> (Self, String) {
+        let collector = Self::default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
             .expect("a free port");
         let address = listener.local_addr().expect("an address");
         let services = Services {
-            traces: TraceServiceServer::new(self.clone()),
-            metrics: MetricsServiceServer::new(self.clone()),
+            traces: TraceServiceServer::new(collector.clone()),
+            metrics: MetricsServiceServer::new(collector.clone()),
         };
         tokio::spawn(Server::builder().serve_with_incoming(services, TcpIncoming::from(listener)));
-        address
+        (collector, format!("http://{address}"))
     }
 
     fn spans(&self) -> Vec<Span> {
@@ -198,11 +199,8 @@ fn named<'s>(spans: &'s [Span], name: &str) -> &'s Span {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_goes_on_with_the_trace_of_its_submitter() {
-    let (cluster, collector) = (
-        Cluster::with_nuclei(Redis::start()).await,
-        Collector::default(),
-    );
-    let endpoint = format!("http://{}", collector.start().await);
+    let cluster = Cluster::with_nuclei(Redis::start()).await;
+    let (collector, endpoint) = Collector::start().await;
     let mut pod = cluster
         .pod("pod-1")
         .set("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)
@@ -329,22 +327,9 @@ async fn a_job_goes_on_with_the_trace_of_its_submitter() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn children_go_on_with_the_trace_of_their_parent() {
-    let (cluster, collector) = (
-        Cluster::with_nuclei(Redis::start()).await,
-        Collector::default(),
-    );
-    let endpoint = format!("http://{}", collector.start().await);
-    let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
-    archive
-        .start_file("a.png", zip::write::SimpleFileOptions::default())
-        .expect("an entry");
-    archive
-        .write_all(include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png"))
-        .expect("its body");
-    cluster.put(
-        "uploads/one.zip",
-        &archive.finish().expect("an archive").into_inner(),
-    );
+    let cluster = Cluster::with_nuclei(Redis::start()).await;
+    let (collector, endpoint) = Collector::start().await;
+    cluster.put("uploads/one.zip", &archive(&["a.png"]));
     let traced =
         |pod: peers::cluster::PodSettings| pod.set("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint);
     let mut pods = [
@@ -386,11 +371,8 @@ async fn children_go_on_with_the_trace_of_their_parent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_of_messages_are_sent_if_asked_for() {
-    let (cluster, collector) = (
-        Cluster::with_nuclei(Redis::start()).await,
-        Collector::default(),
-    );
-    let endpoint = format!("http://{}", collector.start().await);
+    let cluster = Cluster::with_nuclei(Redis::start()).await;
+    let (collector, endpoint) = Collector::start().await;
     let pod = cluster
         .pod("pod-1")
         .set("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)
@@ -439,11 +421,8 @@ async fn metrics_of_messages_are_sent_if_asked_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failures_show_and_links_are_to_be_had() {
-    let (cluster, collector) = (
-        Cluster::with_nuclei(Redis::start()).await,
-        Collector::default(),
-    );
-    let endpoint = format!("http://{}", collector.start().await);
+    let cluster = Cluster::with_nuclei(Redis::start()).await;
+    let (collector, endpoint) = Collector::start().await;
     let pod = cluster
         .pod("pod-1")
         .set("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)
@@ -469,17 +448,7 @@ async fn failures_show_and_links_are_to_be_had() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_collector_the_context_is_handed_on_and_an_absent_one_holds_up_nothing() {
     let cluster = Cluster::with_nuclei(Redis::start()).await;
-    let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
-    archive
-        .start_file("a.png", zip::write::SimpleFileOptions::default())
-        .expect("an entry");
-    archive
-        .write_all(include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png"))
-        .expect("its body");
-    cluster.put(
-        "uploads/one.zip",
-        &archive.finish().expect("an archive").into_inner(),
-    );
+    cluster.put("uploads/one.zip", &archive(&["a.png"]));
     let _archives = cluster.pod("archives").set("CONSUMER_TYPE", "zip").start();
     let key = "segmentation-zip:one:1";
     cluster.write_job(key, "uploads/one.zip", &FIELDS);
