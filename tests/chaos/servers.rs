@@ -3,14 +3,13 @@
 use std::time::{Duration, Instant};
 
 use redis_consumer::serving::{Model, ModelId, ModelServer};
-use redis_consumer::storage::archive::write_zip;
 
 use super::INPUT;
 use super::peers::faults::Fault;
 use super::peers::proxy::Proxy;
 use super::peers::redis::{Redis, Replica, Sentinel, free_port};
 use super::peers::s3::S3Server;
-use super::peers::{exact_models, graph_models};
+use super::peers::{exact_models, graph_models, zipped};
 
 /// What consumers connect to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,7 +225,7 @@ fn archive() -> Vec<u8> {
             },
         )
     };
-    write_zip((0..ARCHIVED).map(entry)).expect("it fits in memory")
+    zipped((0..ARCHIVED).map(entry))
 }
 
 fn models() -> Vec<Model> {

@@ -4,6 +4,7 @@
 
 pub(crate) mod azurite;
 pub(crate) mod cluster;
+pub(crate) mod collector;
 pub(crate) mod exact_models;
 pub(crate) mod faults;
 pub(crate) mod graph_models;
@@ -19,6 +20,15 @@ pub(crate) mod synthetic_images;
 
 use std::io::Read as _;
 
+use bioimage::Limits;
+use ndarray::ArrayD;
+use redis_consumer::storage::archive::write_zip;
+
+/// An archive with these names and contents.
+pub(crate) fn zipped(entries: impl IntoIterator<Item = (String, Vec<u8>)>) -> Vec<u8> {
+    write_zip(entries).expect("it fits in memory")
+}
+
 /// The names and contents of the entries of an archive, in their order.
 pub(crate) fn unzipped(archive: Vec<u8>) -> Vec<(String, Vec<u8>)> {
     let archive = std::io::Cursor::new(archive);
@@ -32,6 +42,17 @@ pub(crate) fn unzipped(archive: Vec<u8>) -> Vec<(String, Vec<u8>)> {
         entries.push((name, body));
     }
     entries
+}
+
+/// The labels of a result.
+pub(crate) fn labels(tiff: &[u8]) -> ArrayD<f32> {
+    bioimage::decode(tiff, "labels.tif", &Limits::default()).expect("the result is a TIFF")
+}
+
+/// How many cells a result has.
+pub(crate) fn cell_count(tiff: &[u8]) -> usize {
+    let labels = labels(tiff);
+    labels.iter().fold(0.0_f32, |most, &label| most.max(label)) as usize
 }
 
 /// Bytes as hexadecimal digits.

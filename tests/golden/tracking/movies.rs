@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use bioimage::{Limits, TrackFile, encode_tiff};
 use cell_analysis::tracking::{BirthDeathCost, Movie, Tracks, linear_sum_assignment};
-use ndarray::{Array3, ArrayD, ArrayView3, Axis};
+use ndarray::{Array, Array3, ArrayD, ArrayView3, Axis, Dimension};
 use redis_consumer::applications::{TensorModel, Tracked, Tracker, TrackingModels};
 use redis_consumer::consumers::output::ResultName;
 use redis_consumer::serving::{Client, Input, Method, Model, ModelId, ModelServer, Seen};
@@ -135,19 +135,10 @@ fn trace(case: &Case, raw: ArrayD<f32>, labels: ArrayD<i32>) -> Outcome {
         [1e-6, 0.0],
     )?;
     let tensors = [
-        (
-            "encoder_app_input".to_owned(),
-            inputs.appearances.into_dyn(),
-        ),
-        (
-            "encoder_morph_input".to_owned(),
-            inputs.morphologies.into_dyn(),
-        ),
-        (
-            "encoder_centroid_input".to_owned(),
-            inputs.centroids.into_dyn(),
-        ),
-        ("encoder_adj_input".to_owned(), inputs.adjacency.into_dyn()),
+        tensor("encoder_app_input", inputs.appearances),
+        tensor("encoder_morph_input", inputs.morphologies),
+        tensor("encoder_centroid_input", inputs.centroids),
+        tensor("encoder_adj_input", inputs.adjacency),
     ];
     let embeddings = graph_models::encode(&tensors)?.swap_remove(1).1;
     close(
@@ -179,22 +170,10 @@ fn traced_step(
     };
     let inputs = movie.inference_inputs(tracks, embeddings, frame, tracker.track_length);
     let tensors = [
-        (
-            "current_embeddings".to_owned(),
-            inputs.current_embeddings.into_dyn(),
-        ),
-        (
-            "current_centroids".to_owned(),
-            inputs.current_centroids.into_dyn(),
-        ),
-        (
-            "future_embeddings".to_owned(),
-            inputs.future_embeddings.into_dyn(),
-        ),
-        (
-            "future_centroids".to_owned(),
-            inputs.future_centroids.into_dyn(),
-        ),
+        tensor("current_embeddings", inputs.current_embeddings),
+        tensor("current_centroids", inputs.current_centroids),
+        tensor("future_embeddings", inputs.future_embeddings),
+        tensor("future_centroids", inputs.future_centroids),
     ];
     for (name, values) in &tensors {
         close(name, values.view(), &expected(name)?, [1e-4, 0.0])?;
@@ -338,4 +317,8 @@ fn tracker(case: &Case) -> Result<Tracker, Failure> {
         },
         division_threshold: number("division")?,
     })
+}
+
+fn tensor<D: Dimension>(name: &str, values: Array<f32, D>) -> (String, ArrayD<f32>) {
+    (name.to_owned(), values.into_dyn())
 }

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use redis_consumer::storage::archive::write_zip;
-
 use super::{is_quiet, waiting, zip_pod};
 use crate::peers::cluster::{Cluster, FIELDS, IMAGE, children, eventually};
 use crate::peers::objects::noise_of;
 use crate::peers::python_kiosk::PythonConsumer;
 use crate::peers::synthetic_images::archive;
+use crate::peers::zipped;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_becomes_jobs_and_their_results_one_archive() {
@@ -24,10 +23,7 @@ async fn an_archive_becomes_jobs_and_their_results_one_archive() {
     .map(|name| (name.to_owned(), IMAGE.to_vec()))
     .into();
     entries.push(("broken.tif".to_owned(), b"II*\0no image".to_vec()));
-    cluster.put(
-        "uploads/some.zip",
-        &write_zip(entries).expect("it fits in memory"),
-    );
+    cluster.put("uploads/some.zip", &zipped(entries));
     let _zip = zip_pod(&cluster, "pod-zip").start();
     let key = cluster.submit_to("segmentation-zip", "uploads/some.zip", &FIELDS);
     let waits = waiting(&cluster, &key);
@@ -141,14 +137,8 @@ async fn an_archive_that_cannot_be_worked_fails_with_a_reason() {
 async fn an_archive_waits_for_the_memory_of_a_few_of_its_images() {
     let cluster = Cluster::with_models_of_children().await;
     let entries = |length: usize| (0..9).map(move |n| (format!("{n}.tif"), noise_of(n, length)));
-    cluster.put(
-        "uploads/small.zip",
-        &write_zip(entries(200 << 10)).expect("it fits in memory"),
-    );
-    cluster.put(
-        "uploads/large.zip",
-        &write_zip(entries(1 << 20)).expect("it fits in memory"),
-    );
+    cluster.put("uploads/small.zip", &zipped(entries(200 << 10)));
+    cluster.put("uploads/large.zip", &zipped(entries(1 << 20)));
     let _zip = zip_pod(&cluster, "pod-zip")
         .set("MEMORY_BUDGET", "3Mi")
         .start();
@@ -220,10 +210,7 @@ async fn an_archive_that_a_python_consumer_has_expanded_is_taken_over() {
 async fn ten_thousand_children_come_back() {
     let cluster = Cluster::with_models_of_children().await;
     let entries = (0..10_000).map(|n| (format!("{n}.png"), b"no picture".to_vec()));
-    cluster.put(
-        "uploads/some.zip",
-        &write_zip(entries).expect("it fits in memory"),
-    );
+    cluster.put("uploads/some.zip", &zipped(entries));
     let _zip = zip_pod(&cluster, "pod-zip").start();
     let _images = cluster
         .pod("pod-1")

@@ -14,10 +14,7 @@ use crate::peers::synthetic_images::archive;
 async fn a_consumer_killed_at_any_moment_does_not_double_the_children() {
     let cluster = Cluster::with_models_of_children().await;
     let names: Vec<_> = (0..60).map(|n| format!("{n:02}.png")).collect();
-    cluster.put(
-        "uploads/some.zip",
-        &archive(&names.iter().map(String::as_str).collect::<Vec<_>>()),
-    );
+    cluster.put("uploads/some.zip", &archive(&names));
     let key = cluster.submit_to("segmentation-zip", "uploads/some.zip", &FIELDS);
     for pause in [5, 10, 20, 30, 40] {
         let mut zip = zip_pod(&cluster, "pod-zip").set("MAX_CRASHES", "9").start();
@@ -70,10 +67,7 @@ async fn a_consumer_that_was_cut_off_while_it_expanded_an_archive_leaves_the_chi
  {
     let (cluster, s3) = (Cluster::with_models_of_children().await, S3Server::start());
     let names: Vec<_> = (0..30).map(|n| format!("{n:02}.png")).collect();
-    s3.put(
-        "uploads/some.zip",
-        &archive(&names.iter().map(String::as_str).collect::<Vec<_>>()),
-    );
+    s3.put("uploads/some.zip", &archive(&names));
     s3.put("output/python.zip", &archive(&["python.tif"]));
     // The first consumer cannot store the last image until its way to Redis is cut.
     s3.faults

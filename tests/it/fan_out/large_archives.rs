@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use redis_consumer::storage::archive::write_zip;
-
 use super::{waiting, zip_pod_on};
 use crate::peers::cluster::{Cluster, FIELDS, children, eventually};
 use crate::peers::faults::Fault;
@@ -11,16 +9,13 @@ use crate::peers::objects::noise_of;
 use crate::peers::python_kiosk::PythonConsumer;
 use crate::peers::s3::S3Server;
 use crate::peers::synthetic_images::archive;
-use crate::peers::unzipped;
+use crate::peers::{unzipped, zipped};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn images_of_an_archive_share_requests() {
     let (cluster, s3) = (Cluster::with_models_of_children().await, S3Server::start());
     let entries = (0..60).map(|n| (format!("{n}.tif"), noise_of(n, 200 << 10)));
-    s3.put(
-        "uploads/some.zip",
-        &write_zip(entries).expect("it fits in memory"),
-    );
+    s3.put("uploads/some.zip", &zipped(entries));
     let _zip = zip_pod_on(&cluster, "pod-zip", &s3).start();
     let key = cluster.submit_to("segmentation-zip", "uploads/some.zip", &FIELDS);
     let hash = waiting(&cluster, &key);
@@ -37,14 +32,11 @@ async fn images_of_an_archive_share_requests() {
 /// Six children whose results are 3 MiB each.
 async fn six_large_results(cluster: &Cluster, s3: &S3Server) -> (PythonConsumer, String, Vec<u8>) {
     let names: Vec<_> = (0..6).map(|n| format!("{n}.png")).collect();
-    s3.put(
-        "uploads/some.zip",
-        &archive(&names.iter().map(String::as_str).collect::<Vec<_>>()),
-    );
+    s3.put("uploads/some.zip", &archive(&names));
     let labels = noise_of(1, 3 << 20);
     s3.put(
         "output/python.zip",
-        &write_zip([("labels.tif".to_owned(), labels.clone())]).expect("it fits in memory"),
+        &zipped([("labels.tif".to_owned(), labels.clone())]),
     );
     let python = PythonConsumer::start(
         cluster.redis.connection(),
@@ -131,7 +123,7 @@ async fn an_archive_that_is_replaced_while_it_is_read_is_read_again() {
             .iter()
             .map(|name| ((*name).to_owned(), noise_of(seed, 5 << 20)))
             .collect();
-        write_zip(entries).expect("it fits in memory")
+        zipped(entries)
     };
     s3.put("uploads/some.zip", &archive(["a.tif", "b.tif", "c.tif"], 1));
     let mut fetched = 0;

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use bioimage::{Limits, encode_tiff};
+use bioimage::encode_tiff;
 use ndarray::Array2;
 use redis_consumer::serving::Method;
 use serde_json::Value;
 
 use crate::peers::cluster::{Cluster, PodSettings, eventually};
+use crate::peers::labels;
 use crate::peers::synthetic_images::movie;
 
 fn tracking_pod(cluster: &Cluster) -> PodSettings {
@@ -67,9 +68,7 @@ async fn a_movie_is_segmented_by_jobs_of_its_frames_and_tracked() {
         "the frames' time counts"
     );
     let result: HashMap<String, Vec<u8>> = cluster.result(&hash).into_iter().collect();
-    let labels = &result["some folder/movie_feature_0.tif"];
-    let labels =
-        bioimage::decode(labels, "labels.tif", &Limits::default()).expect("a movie of labels");
+    let labels = labels(&result["some folder/movie_feature_0.tif"]);
     assert_eq!(labels.shape(), [5, 96, 96]);
     let lineage: Value = serde_json::from_slice(&result["lineage.json"]).expect("a lineage");
     assert!(

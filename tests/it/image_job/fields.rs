@@ -6,6 +6,7 @@ use bioimage::Limits;
 use redis_consumer::serving::Method;
 
 use super::cluster;
+use crate::peers::cell_count;
 use crate::peers::cluster::{FIELDS, IMAGE, NUCLEI, eventually};
 use crate::peers::redis::assert_stages_in_order;
 
@@ -69,7 +70,11 @@ async fn a_frontends_job_runs_with_the_names_and_directions_of_the_contract() {
     let entries = cluster.result(&hash);
     let names: Vec<_> = entries.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["uploads/nuclei_batch_0_feature_0.tif"]);
-    assert!(cells(&entries[0].1) > 10, "{} cells", cells(&entries[0].1));
+    assert!(
+        cell_count(&entries[0].1) > 10,
+        "{} cells",
+        cell_count(&entries[0].1)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,7 +156,7 @@ async fn a_job_that_names_its_model_runs_that_model_and_its_functions() {
             .collect::<Vec<_>>(),
         ["uploads/gray_feature_0.tif"]
     );
-    assert!(cells(&entries[0].1) > 10);
+    assert!(cell_count(&entries[0].1) > 10);
     assert!(
         hash.contains_key("preprocess_time") && hash.contains_key("postprocess_time"),
         "{hash:?}"
@@ -379,10 +384,4 @@ fn the_start_is_quick_to_refuse_wrong_settings() {
         assert!(text.contains(name), "{name} in {text}");
     }
     assert!(started.elapsed() < Duration::from_secs(20));
-}
-
-fn cells(tiff: &[u8]) -> usize {
-    let labels =
-        bioimage::decode(tiff, "labels.tif", &Limits::default()).expect("the result is a TIFF");
-    labels.iter().fold(0.0_f32, |most, &label| most.max(label)) as usize
 }
