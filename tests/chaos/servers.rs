@@ -8,8 +8,9 @@ use super::INPUT;
 use super::peers::faults::Fault;
 use super::peers::proxy::Proxy;
 use super::peers::redis::{Redis, Replica, Sentinel, free_port};
+use super::peers::results::zipped;
 use super::peers::s3::S3Server;
-use super::peers::{exact_models, graph_models, zipped};
+use super::peers::{exact_models, graph_models};
 
 /// What consumers connect to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use sha2::Digest;
 
 use crate::cases::{Case, Verdict};
 use crate::outcome::{Failure, Outcome, judged, method, refused, same, same_bytes};
-use crate::peers::hex;
+use crate::peers::results::hex;
 
 /// Runs a case of the area; operations that are not built are skipped, and none may be.
 pub(crate) fn run(case: &Case) -> Result<Verdict, String> {

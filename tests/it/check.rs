@@ -1,6 +1,6 @@
 //! `redis-consumer check` against real peers, sound and unsound ones.
 
-use std::process::{Command, Output};
+use std::process::Output;
 
 use serde_json::Value;
 
@@ -20,19 +20,7 @@ async fn cluster() -> Cluster {
 }
 
 fn check(cluster: &Cluster, arguments: &[&str], changes: &[(&str, &str)]) -> Output {
-    let models = cluster.models.address();
-    Command::new(env!("CARGO_BIN_EXE_redis-consumer"))
-        .arg("check")
-        .args(arguments)
-        .env_clear()
-        .env("REDIS_HOST", "127.0.0.1")
-        .env("REDIS_PORT", cluster.redis.port().to_string())
-        .env("STORAGE_BUCKET", cluster.bucket_url())
-        .env("TF_HOST", models.ip().to_string())
-        .env("TF_PORT", models.port().to_string())
-        .envs(changes.iter().copied())
-        .output()
-        .expect("the program starts")
+    cluster.run(&[&["check"], arguments].concat(), changes)
 }
 
 /// The lines of a part of the report, as `verdict text`.

@@ -4,9 +4,10 @@ use bioimage::{Limits, encode_tiff};
 use ndarray::{Array3, ArrayD, Axis, stack};
 use redis_consumer::serving::Method;
 
+use crate::peers;
 use crate::peers::cluster::{Cluster, IMAGE};
 use crate::peers::redis::assert_stages_in_order;
-use crate::peers::{self, cell_count, labels};
+use crate::peers::results::{cell_count, labels};
 
 const INPUT: &str = "uploads/tissue.tif";
 

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::peers::cluster::{Cluster, FIELDS, IMAGE, PodSettings};
 use crate::peers::python_kiosk::{PythonConsumer, PythonParent};
+use crate::peers::results::{labels, zipped};
 use crate::peers::synthetic_images::{archive, movie, spots_and_cells};
-use crate::peers::{labels, zipped};
 
 /// A consumer that takes jobs of its kind from the queue of the same name, and looks after children often.
 fn pod(cluster: &Cluster, kind: &str) -> PodSettings {

@@ -11,10 +11,10 @@ use serde_json::Value;
 use sha2::Digest;
 
 use crate::peers::cluster::{Cluster, eventually};
-use crate::peers::hex;
 use crate::peers::python_kiosk::PythonConsumer;
 use crate::peers::real_data::folders;
 use crate::peers::redis::Redis;
+use crate::peers::results::hex;
 
 /// Compression methods that are read; others are told by the name of the entry.
 const METHODS: [u64; 3] = [0, 8, 12];

@@ -15,8 +15,8 @@ use redis_consumer::storage::archive;
 use serde_json::Value;
 use sha2::Digest;
 
-use crate::peers::hex;
 use crate::peers::real_data::folders;
+use crate::peers::results::hex;
 
 /// Memory that one file may ask for here: enough for the largest sound one, little enough to notice a lie.
 const LIMITS: Limits = Limits {

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use opentelemetry_proto::tonic::trace::v1::Span;
 
+use crate::peers;
 use crate::peers::cluster::{Cluster, NUCLEI, eventually};
 use crate::peers::collector::{Collector, texts};
 use crate::peers::redis::Redis;
+use crate::peers::results::hex;
 use crate::peers::synthetic_images::archive;
-use crate::peers::{self, hex};
 
 const FIELDS: [(&str, &str); 3] = [
     ("dimension_order", "XYC"),
@@ -34,6 +35,103 @@ fn named<'s>(spans: &'s [Span], name: &str) -> &'s Span {
         spans.iter().map(|span| &span.name).collect::<Vec<_>>()
     );
     found[0]
+}
+
+/// The span of a job says which job of which queue it is.
+fn assert_tells_of_job(process: &Span, key: &str) {
+    let about = attributes(process);
+    let of = |name: &str| about.get(name).map(String::as_str);
+    assert_eq!(
+        (of("messaging.system"), of("messaging.operation.type")),
+        (Some("redis"), Some("process"))
+    );
+    assert_eq!(
+        (of("messaging.message.id"), of("messaging.client.id")),
+        (Some(key), Some("pod-1"))
+    );
+    assert_eq!(of("messaging.consumer.group.name"), Some("image"));
+}
+
+/// Every step of a job is a span below that of the job.
+fn assert_steps_are_told(spans: &[Span], process: &Span) {
+    let stages = [
+        "download",
+        "decode",
+        "preprocess",
+        "predict",
+        "postprocess",
+        "encode",
+        "zip",
+        "upload",
+    ];
+    for name in ["receive segmentation", "settle segmentation"]
+        .into_iter()
+        .chain(stages)
+    {
+        let found: Vec<_> = spans.iter().filter(|span| span.name == name).collect();
+        assert!(
+            !found.is_empty(),
+            "{name} among {:?}",
+            spans.iter().map(|span| &span.name).collect::<Vec<_>>()
+        );
+        for span in found {
+            assert_eq!(span.parent_span_id, process.span_id, "{name}");
+            assert!(
+                span.start_time_unix_nano <= span.end_time_unix_nano,
+                "{name}"
+            );
+        }
+    }
+}
+
+/// Whatever is asked of Redis for a job says where Redis is.
+fn assert_tells_of_redis(spans: &[Span], port: u16) {
+    let settled = attributes(named(spans, "settle segmentation"));
+    assert_eq!(settled["messaging.operation.name"], "ack");
+    for about in [
+        &attributes(named(spans, "process segmentation")),
+        &settled,
+        &attributes(named(spans, "receive segmentation")),
+    ] {
+        assert_eq!(about["server.address"], "127.0.0.1");
+        assert!(
+            about["server.port"].contains(&port.to_string()),
+            "{about:?}"
+        );
+    }
+}
+
+/// Calls of the model server and requests of the bucket are spans of clients below that of the job.
+fn assert_tells_of_calls(spans: &[Span], process: &Span) {
+    let calls: Vec<_> = spans
+        .iter()
+        .filter(|span| span.name.starts_with("tensorflow.serving"))
+        .collect();
+    assert!(calls.len() >= 2, "the metadata and the prediction");
+    for call in calls {
+        let about = attributes(call);
+        assert_eq!(
+            (call.kind, &call.parent_span_id),
+            (3, &process.span_id),
+            "a client's"
+        );
+        assert_eq!(
+            (
+                about["ml.model.name"].as_str(),
+                about["rpc.response.status_code"].as_str()
+            ),
+            ("NuclearSegmentation", "OK")
+        );
+    }
+    for (name, key) in [("storage read", NUCLEI), ("storage write", "output/")] {
+        let span = named(spans, name);
+        assert_eq!(
+            (span.kind, &span.parent_span_id),
+            (3, &process.span_id),
+            "{name}"
+        );
+        assert!(attributes(span)["storage.key"].starts_with(key), "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,88 +170,11 @@ async fn a_job_goes_on_with_the_trace_of_its_submitter() {
         (SUBMITTER.to_owned(), 5),
         "a consumer's"
     );
-    let about = attributes(process);
-    let of = |name: &str| about.get(name).map(String::as_str);
-    assert_eq!(
-        (of("messaging.system"), of("messaging.operation.type")),
-        (Some("redis"), Some("process"))
-    );
-    assert_eq!(
-        (of("messaging.message.id"), of("messaging.client.id")),
-        (Some(key.as_str()), Some("pod-1"))
-    );
-    assert_eq!(of("messaging.consumer.group.name"), Some("image"));
-    let stages = [
-        "download",
-        "decode",
-        "preprocess",
-        "predict",
-        "postprocess",
-        "encode",
-        "zip",
-        "upload",
-    ];
-    for name in ["receive segmentation", "settle segmentation"]
-        .into_iter()
-        .chain(stages)
-    {
-        let found: Vec<_> = spans.iter().filter(|span| span.name == name).collect();
-        assert!(
-            !found.is_empty(),
-            "{name} among {:?}",
-            spans.iter().map(|span| &span.name).collect::<Vec<_>>()
-        );
-        for span in found {
-            assert_eq!(span.parent_span_id, process.span_id, "{name}");
-            assert!(
-                span.start_time_unix_nano <= span.end_time_unix_nano,
-                "{name}"
-            );
-        }
-    }
-    let settled = attributes(named(&spans, "settle segmentation"));
-    assert_eq!(settled["messaging.operation.name"], "ack");
-    for about in [
-        &about,
-        &settled,
-        &attributes(named(&spans, "receive segmentation")),
-    ] {
-        assert_eq!(about["server.address"], "127.0.0.1");
-        assert!(
-            about["server.port"].contains(&cluster.redis.port().to_string()),
-            "{about:?}"
-        );
-    }
+    assert_tells_of_job(process, &key);
+    assert_steps_are_told(&spans, process);
+    assert_tells_of_redis(&spans, cluster.redis.port());
+    assert_tells_of_calls(&spans, process);
     assert!(!collector.has_metrics(), "nobody asked for them");
-    let calls: Vec<_> = spans
-        .iter()
-        .filter(|span| span.name.starts_with("tensorflow.serving"))
-        .collect();
-    assert!(calls.len() >= 2, "the metadata and the prediction");
-    for call in calls {
-        let about = attributes(call);
-        assert_eq!(
-            (call.kind, &call.parent_span_id),
-            (3, &process.span_id),
-            "a client's"
-        );
-        assert_eq!(
-            (
-                about["ml.model.name"].as_str(),
-                about["rpc.response.status_code"].as_str()
-            ),
-            ("NuclearSegmentation", "OK")
-        );
-    }
-    for (name, key) in [("storage read", NUCLEI), ("storage write", "output/")] {
-        let span = named(&spans, name);
-        assert_eq!(
-            (span.kind, &span.parent_span_id),
-            (3, &process.span_id),
-            "{name}"
-        );
-        assert!(attributes(span)["storage.key"].starts_with(key), "{name}");
-    }
     assert!(cluster.models.faults().seen().iter().all(|seen| {
         seen.traceparent
             .as_deref()

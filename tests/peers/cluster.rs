@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use redis_consumer::serving::{Method, Model, ModelId, ModelServer};
@@ -11,7 +11,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::redis::Redis;
-use super::{exact_models, graph_models, spot_model, unzipped};
+use super::results::unzipped;
+use super::{exact_models, graph_models, spot_model};
 
 /// How long a test waits for what should take a moment.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -138,6 +139,22 @@ impl Cluster {
             environment,
             log: self.logs.path().join(format!("{name}.log")),
         }
+    }
+
+    /// Runs a subcommand of the program against these peers, with these variables as well.
+    pub(crate) fn run(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+        let models = self.models.address();
+        Command::new(env!("CARGO_BIN_EXE_redis-consumer"))
+            .args(arguments)
+            .env_clear()
+            .env("REDIS_HOST", "127.0.0.1")
+            .env("REDIS_PORT", self.redis.port().to_string())
+            .env("STORAGE_BUCKET", self.bucket_url())
+            .env("TF_HOST", models.ip().to_string())
+            .env("TF_PORT", models.port().to_string())
+            .envs(variables.iter().copied())
+            .output()
+            .expect("the program starts")
     }
 
     /// Submits a job as the newest frontend does, and returns its key.

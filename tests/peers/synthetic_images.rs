@@ -4,7 +4,7 @@ use bioimage::encode_tiff;
 use ndarray::Array3;
 
 use super::cluster::IMAGE;
-use super::zipped;
+use super::results::zipped;
 
 /// An archive with [`IMAGE`] under each of these names.
 pub(crate) fn archive(names: &[impl AsRef<str>]) -> Vec<u8> {

@@ -1,13 +1,69 @@
 //! Archives of images become jobs, and their results one archive, whoever works the children.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use super::{is_quiet, waiting, zip_pod};
 use crate::peers::cluster::{Cluster, FIELDS, IMAGE, children, eventually};
 use crate::peers::objects::noise_of;
 use crate::peers::python_kiosk::PythonConsumer;
+use crate::peers::results::zipped;
 use crate::peers::synthetic_images::archive;
-use crate::peers::zipped;
+
+/// The hash of a child says whose image it is, and has nothing of its parent's end.
+fn assert_is_child(cluster: &Cluster, key: &str) {
+    let first = cluster.redis.hash(key);
+    assert!(key.starts_with("segmentation:b/one_ two.png:"), "{key}");
+    assert_eq!(
+        (first["original_name"].as_str(), first["status"].as_str()),
+        ("b/one, two.png", "new")
+    );
+    assert_eq!(
+        (
+            first["channels"].as_str(),
+            first["dimension_order"].as_str()
+        ),
+        ("0,", "XYC")
+    );
+    assert!(
+        !first.contains_key("children") && !first.contains_key("output_url"),
+        "{first:?}"
+    );
+}
+
+/// A parent lists the times of its children that are `done`, and its own.
+fn assert_times_are_listed(hash: &HashMap<String, String>, done: usize) {
+    for field in [
+        "download_time",
+        "prediction_time",
+        "upload_time",
+        "total_time",
+    ] {
+        assert_eq!(
+            hash[field].split(',').count(),
+            done,
+            "one for each child that is done: {field}"
+        );
+    }
+    for field in [
+        "children_upload_time",
+        "cleanup_time",
+        "finished_at",
+        "output_url",
+    ] {
+        assert!(
+            hash.get(field).is_some_and(|value| !value.is_empty()),
+            "{field} in {hash:?}"
+        );
+    }
+}
+
+/// The children that failed, with their reasons.
+fn failures(hash: &HashMap<String, String>) -> Vec<(String, String)> {
+    url::form_urlencoded::parse(hash["failures"].as_bytes())
+        .into_owned()
+        .collect()
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_becomes_jobs_and_their_results_one_archive() {
@@ -34,26 +90,7 @@ async fn an_archive_becomes_jobs_and_their_results_one_archive() {
     let children = children(&waits);
     assert_eq!((children.len(), waits["progress"].as_str()), (4, "0"));
     assert_eq!(cluster.redis.list("segmentation").len(), 4);
-    let first = cluster.redis.hash(&children[0]);
-    assert!(
-        children[0].starts_with("segmentation:b/one_ two.png:"),
-        "{children:?}"
-    );
-    assert_eq!(
-        (first["original_name"].as_str(), first["status"].as_str()),
-        ("b/one, two.png", "new")
-    );
-    assert_eq!(
-        (
-            first["channels"].as_str(),
-            first["dimension_order"].as_str()
-        ),
-        ("0,", "XYC")
-    );
-    assert!(
-        !first.contains_key("children") && !first.contains_key("output_url"),
-        "{first:?}"
-    );
+    assert_is_child(&cluster, &children[0]);
 
     let _images = cluster.pod("pod-1").start();
     let hash = cluster.wait_done(&key);
@@ -61,35 +98,11 @@ async fn an_archive_becomes_jobs_and_their_results_one_archive() {
         (hash["total_jobs"].as_str(), hash["progress"].as_str()),
         ("4", "100")
     );
-    let failures: Vec<(String, String)> = url::form_urlencoded::parse(hash["failures"].as_bytes())
-        .into_owned()
-        .collect();
+    let failures = failures(&hash);
     assert_eq!(failures.len(), 1);
     assert_eq!(failures[0].0, children[3]);
     assert!(failures[0].1.starts_with("ValueError: "), "{failures:?}");
-    for field in [
-        "download_time",
-        "prediction_time",
-        "upload_time",
-        "total_time",
-    ] {
-        assert_eq!(
-            hash[field].split(',').count(),
-            3,
-            "one for each child that is done: {field}"
-        );
-    }
-    for field in [
-        "children_upload_time",
-        "cleanup_time",
-        "finished_at",
-        "output_url",
-    ] {
-        assert!(
-            hash.get(field).is_some_and(|value| !value.is_empty()),
-            "{field} in {hash:?}"
-        );
-    }
+    assert_times_are_listed(&hash, 3);
     let names = cluster.result_names(&hash);
     let feature = "_batch_0_feature_0.tif";
     assert_eq!(
@@ -199,9 +212,7 @@ async fn an_archive_that_a_python_consumer_has_expanded_is_taken_over() {
     let _images = cluster.pod("pod-1").start();
     let hash =
         cluster.wait_done(&cluster.submit_to("segmentation-zip", "uploads/some.zip", &parent));
-    let failures: Vec<(String, String)> = url::form_urlencoded::parse(hash["failures"].as_bytes())
-        .into_owned()
-        .collect();
+    let failures = failures(&hash);
     assert_eq!(failures, [(two.to_owned(), "ValueError: no".to_owned())]);
     assert_eq!(cluster.result(&hash).len(), 1);
 }

@@ -7,9 +7,9 @@ use crate::peers::cluster::{Cluster, FIELDS, children, eventually};
 use crate::peers::faults::Fault;
 use crate::peers::objects::noise_of;
 use crate::peers::python_kiosk::PythonConsumer;
+use crate::peers::results::{unzipped, zipped};
 use crate::peers::s3::S3Server;
 use crate::peers::synthetic_images::archive;
-use crate::peers::{unzipped, zipped};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn images_of_an_archive_share_requests() {

@@ -9,7 +9,7 @@ use redis_consumer::serving::Method;
 use serde_json::Value;
 
 use crate::peers::cluster::{Cluster, PodSettings, eventually};
-use crate::peers::labels;
+use crate::peers::results::labels;
 use crate::peers::synthetic_images::movie;
 
 fn tracking_pod(cluster: &Cluster) -> PodSettings {

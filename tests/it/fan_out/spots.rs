@@ -3,8 +3,8 @@
 use bioimage::{Limits, encode_tiff};
 use ndarray::Array2;
 
-use crate::peers;
 use crate::peers::cluster::{Cluster, eventually};
+use crate::peers::results;
 use crate::peers::synthetic_images::spots_and_cells;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,7 +155,7 @@ async fn spots_in_tissue_are_counted_by_cells_and_nuclei() {
     let names: Vec<_> = result.iter().map(|(name, _)| name.as_str()).collect();
     let labels = [0, 1].map(|kind| format!("plate/tissue_batch_0_feature_{kind}.tif"));
     assert_eq!(names, [&labels[0], &labels[1], "plate/tissue_0.csv"]);
-    let labels = [0, 1].map(|kind| peers::labels(&result[kind].1));
+    let labels = [0, 1].map(|kind| results::labels(&result[kind].1));
     let table = String::from_utf8(result[2].1.clone()).expect("text");
     let mut rows = table.lines();
     assert_eq!(rows.next(), Some("x,y,cellID0,cellID1"));

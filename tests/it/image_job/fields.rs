@@ -6,9 +6,9 @@ use bioimage::Limits;
 use redis_consumer::serving::Method;
 
 use super::cluster;
-use crate::peers::cell_count;
 use crate::peers::cluster::{FIELDS, IMAGE, NUCLEI, eventually};
 use crate::peers::redis::assert_stages_in_order;
+use crate::peers::results::cell_count;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frontends_job_runs_with_the_names_and_directions_of_the_contract() {

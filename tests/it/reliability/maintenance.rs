@@ -1,24 +1,12 @@
 //! The janitor, `fsck`, and what else operators run.
 
 use std::collections::HashSet;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use super::{OLD, cluster};
 use crate::peers::cluster::{Cluster, FIELDS, NUCLEI};
 use crate::peers::redis::Redis;
 use crate::peers::scripted_http::{ScriptedHttp, answer};
-
-/// Runs a subcommand of the program against the cluster's Redis.
-fn run(cluster: &Cluster, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_redis-consumer"))
-        .args(arguments)
-        .env_clear()
-        .env("REDIS_HOST", "127.0.0.1")
-        .env("REDIS_PORT", cluster.redis.port().to_string())
-        .envs(variables.iter().copied())
-        .output()
-        .expect("the program starts")
-}
 
 fn printed(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -84,7 +72,7 @@ async fn our_janitor_requeues_what_dead_pods_have_left_and_nothing_else() {
             .iter()
             .map(|(name, value)| (*name, value.as_str()))
             .collect();
-        run(&cluster, &["janitor", "--once"], &variables)
+        cluster.run(&["janitor", "--once"], &variables)
     };
     let output = janitor(&broken.endpoint);
     assert_eq!(output.status.code(), Some(1));
@@ -145,11 +133,7 @@ async fn without_kubernetes_the_janitor_goes_by_leases() {
     let _: u32 = cluster
         .redis
         .ask(&["ZADD", "rc:lease:segmentation", "1", &ours]);
-    let output = run(
-        &cluster,
-        &["janitor", "--once"],
-        &[("QUEUE", "segmentation")],
-    );
+    let output = cluster.run(&["janitor", "--once"], &[("QUEUE", "segmentation")]);
     assert_eq!(
         printed(&output),
         "1 requeued, 0 dropped, 1 left with their consumers\n",
@@ -172,8 +156,7 @@ async fn without_kubernetes_the_janitor_goes_by_leases() {
         "pod-3",
         &[("rc_owner", "processing-segmentation:pod-3")],
     );
-    let output = run(
-        &cluster,
+    let output = cluster.run(
         &["janitor", "--once"],
         &[("QUEUE", "segmentation"), ("STALE_TIME", "60")],
     );
@@ -191,7 +174,7 @@ async fn promoting_leaves_nothing_that_python_consumers_would_not_find() {
         "99999999999999",
         "segmentation:later:1",
     ]);
-    let output = run(&cluster, &["promote-delayed"], &[("QUEUE", "segmentation")]);
+    let output = cluster.run(&["promote-delayed"], &[("QUEUE", "segmentation")]);
     assert!(
         printed(&output)
             .contains("segmentation: 1 delayed and 0 waiting jobs are back in the queue"),
@@ -204,7 +187,7 @@ async fn promoting_leaves_nothing_that_python_consumers_would_not_find() {
 async fn fsck_finds_what_is_wrong_and_mends_it() {
     let cluster = cluster().await;
     let good = cluster.submit(NUCLEI, &FIELDS);
-    let output = run(&cluster, &["fsck"], &[]);
+    let output = cluster.run(&["fsck"], &[]);
     assert_eq!(
         (output.status.code(), printed(&output).as_str()),
         (Some(0), "clean\n")
@@ -234,7 +217,7 @@ async fn fsck_finds_what_is_wrong_and_mends_it() {
         .ask(&["ZADD", "rc:lease:segmentation", "5", &forgotten]);
     let _: u32 = cluster.redis.ask(&["HSET", "stub", "updated_at", OLD]);
 
-    let output = run(&cluster, &["fsck"], &[]);
+    let output = cluster.run(&["fsck"], &[]);
     let text = printed(&output);
     assert_eq!(output.status.code(), Some(4), "{text}");
     for line in [
@@ -249,7 +232,7 @@ async fn fsck_finds_what_is_wrong_and_mends_it() {
     }
     assert!(!text.contains(&good));
 
-    let output = run(&cluster, &["fsck", "--repair"], &[]);
+    let output = cluster.run(&["fsck", "--repair"], &[]);
     assert_eq!(
         output.status.code(),
         Some(4),
@@ -260,7 +243,7 @@ async fn fsck_finds_what_is_wrong_and_mends_it() {
         "{output:?}"
     );
     let _: u32 = cluster.redis.ask(&["DEL", "stub"]);
-    let output = run(&cluster, &["fsck", "--json"], &[]);
+    let output = cluster.run(&["fsck", "--json"], &[]);
     assert_eq!(
         (output.status.code(), printed(&output).as_str()),
         (Some(0), "")
@@ -274,11 +257,7 @@ async fn fsck_finds_what_is_wrong_and_mends_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_bench_of_the_queue_measures_and_leaves_nothing() {
     let cluster = Cluster::with_nuclei(Redis::start_in_memory()).await;
-    let output = run(
-        &cluster,
-        &["bench", "queue", "--jobs", "2000", "--json"],
-        &[],
-    );
+    let output = cluster.run(&["bench", "queue", "--jobs", "2000", "--json"], &[]);
     let found: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert!(
         found["jobs_per_second"]

@@ -69,28 +69,58 @@ async fn google_is_asked_again_by_the_same_rules() {
     );
 }
 
-#[tokio::test]
-async fn google_gets_large_objects_in_parts() {
-    let begun = answer(
+/// Where the store finds `output/a.zip`.
+const OBJECT: &str = "/b/output%2Fa%2Ezip";
+
+/// An upload in parts has begun.
+fn begun() -> Answer {
+    answer(
         "200 OK",
         "",
         "<InitiateMultipartUploadResult><UploadId>u1</UploadId></InitiateMultipartUploadResult>",
+    )
+}
+
+/// A part has arrived.
+fn part() -> Answer {
+    answer("200 OK", "etag: \"p\"\r\n", "")
+}
+
+/// The parts are put together, and the answer is lost: an object of another size is not ours.
+async fn assert_found_after_a_lost_answer(size: usize, is_ours: bool) {
+    let lost = Answer::Bytes(Vec::new());
+    let forgotten = answer(
+        "404 Not Found",
+        "",
+        "<Error><Code>NoSuchUpload</Code></Error>",
     );
-    let part = answer("200 OK", "etag: \"p\"\r\n", "");
+    let head =
+        "etag: \"1\"\r\nlast-modified: Mon, 01 Jan 2024 00:00:00 GMT\r\nconnection: close\r\n";
+    let there = Answer::Bytes(
+        format!("HTTP/1.1 200 OK\r\ncontent-length: {size}\r\n{head}\r\n").into_bytes(),
+    );
+    let answers = vec![begun(), part(), part(), lost, forgotten, there];
+    let server = ScriptedHttp::start(answers).await;
+    let storage = google(&server, &[]);
+    let stored = write(&storage, "output/a.zip", &noise(9 << 20)).await;
+    assert_eq!(stored.is_ok(), is_ours, "{stored:?}");
+    assert!(
+        server.heads()[5].starts_with(&format!("HEAD {OBJECT} ")),
+        "{:?}",
+        server.heads()
+    );
+}
+
+#[tokio::test]
+async fn google_gets_large_objects_in_parts() {
+    let (begun, part) = (begun(), part());
     let failed = answer("200 OK", "", "<Error><Code>InternalError</Code></Error>");
     let whole = answer(
         "200 OK",
         "x-goog-generation: 1\r\n",
         "<CompleteMultipartUploadResult><ETag>e</ETag></CompleteMultipartUploadResult>",
     );
-    let server = ScriptedHttp::start(vec![
-        begun.clone(),
-        part.clone(),
-        part.clone(),
-        failed,
-        whole,
-    ])
-    .await;
+    let server = ScriptedHttp::start(vec![begun, part.clone(), part, failed, whole]).await;
     let storage = google(&server, &[]);
     write(&storage, "output/a.zip", &noise(9 << 20))
         .await
@@ -100,21 +130,20 @@ async fn google_gets_large_objects_in_parts() {
         .iter()
         .map(|head| head.split(' ').take(2).collect::<Vec<_>>().join(" "))
         .collect();
-    let object = "/b/output%2Fa%2Ezip";
-    assert_eq!(first[0], format!("POST {object}?uploads="));
+    assert_eq!(first[0], format!("POST {OBJECT}?uploads="));
     assert!(
         heads[0].contains("x-goog-acl: public-read")
             && heads[0].contains("content-type: application/zip")
     );
     assert!(
-        first[1].starts_with(&format!("PUT {object}?partNumber=")),
+        first[1].starts_with(&format!("PUT {OBJECT}?partNumber=")),
         "{first:?}"
     );
     assert_eq!(
         first[3..],
         [
-            format!("POST {object}?uploadId=u1"),
-            format!("POST {object}?uploadId=u1")
+            format!("POST {OBJECT}?uploadId=u1"),
+            format!("POST {OBJECT}?uploadId=u1")
         ]
     );
     assert!(
@@ -122,35 +151,7 @@ async fn google_gets_large_objects_in_parts() {
         "{heads:?}"
     );
 
-    // The parts are put together, and the answer is lost.
-    let lost = Answer::Bytes(Vec::new());
-    let forgotten = answer(
-        "404 Not Found",
-        "",
-        "<Error><Code>NoSuchUpload</Code></Error>",
-    );
     for (size, is_ours) in [(9 << 20, true), (1 << 20, false)] {
-        let head =
-            "etag: \"1\"\r\nlast-modified: Mon, 01 Jan 2024 00:00:00 GMT\r\nconnection: close\r\n";
-        let there = Answer::Bytes(
-            format!("HTTP/1.1 200 OK\r\ncontent-length: {size}\r\n{head}\r\n").into_bytes(),
-        );
-        let answers = vec![
-            begun.clone(),
-            part.clone(),
-            part.clone(),
-            lost.clone(),
-            forgotten.clone(),
-            there,
-        ];
-        let server = ScriptedHttp::start(answers).await;
-        let storage = google(&server, &[]);
-        let stored = write(&storage, "output/a.zip", &noise(9 << 20)).await;
-        assert_eq!(stored.is_ok(), is_ours, "{stored:?}");
-        assert!(
-            server.heads()[5].starts_with(&format!("HEAD {object} ")),
-            "{:?}",
-            server.heads()
-        );
+        assert_found_after_a_lost_answer(size, is_ours).await;
     }
 }
