@@ -10,6 +10,7 @@ mod peers;
 
 mod consumer;
 mod fleet;
+mod ledger;
 mod schedule;
 mod servers;
 mod verdict;
@@ -18,9 +19,10 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use fleet::Fleet;
+use ledger::Ledger;
 use schedule::{Event, Schedule};
 use servers::{Servers, Topology};
-use verdict::{Kind, Ledger, Verdict};
+use verdict::Verdict;
 
 /// What a run is made of.
 #[derive(Clone, Copy, Debug)]
@@ -117,7 +119,7 @@ async fn run(plan: Plan) -> Verdict {
 }
 
 async fn act(event: Event, servers: &mut Servers, fleet: &mut Fleet, ledger: &mut Ledger) {
-    let counts = &mut ledger.counts;
+    let counts = &mut ledger.happened;
     match event {
         Event::Kill(pick) => counts.kills += fleet.kill(pick),
         Event::Pause(pick, time) => counts.stops += fleet.pause(pick, time),
@@ -135,17 +137,3 @@ async fn act(event: Event, servers: &mut Servers, fleet: &mut Fleet, ledger: &mu
 
 pub(crate) const QUEUE: &str = "segmentation";
 pub(crate) const INPUT: &str = "uploads/cells.tif";
-
-/// Which kind a job is follows from its number, so that the seed alone decides.
-pub(crate) fn kind(number: usize, jobs: usize) -> Kind {
-    // Poison takes its time to be given up, so it comes early.
-    let round = number % jobs.min(1500);
-    match round {
-        3 | 6 => Kind::Poison,
-        9 => Kind::Panic,
-        n if n % 50 == 17 => Kind::Broken,
-        n if n % 40 == 13 => Kind::Archive,
-        n if n % 80 == 31 => Kind::Movie,
-        _ => Kind::Image,
-    }
-}

@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use redis_consumer::serving::{Model, ModelId, ModelServer};
-use redis_consumer::storage::archive::write_zip;
 
 use super::INPUT;
+use super::peers::faults::Fault;
 use super::peers::proxy::Proxy;
 use super::peers::redis::{Redis, Replica, Sentinel, free_port};
-use super::peers::s3::{Fault, S3Server};
+use super::peers::results::zipped;
+use super::peers::s3::S3Server;
 use super::peers::{exact_models, graph_models};
 
 /// What consumers connect to.
@@ -58,11 +59,10 @@ impl Servers {
             sentinel = Some(started);
         }
         let s3 = S3Server::start();
-        std::fs::create_dir_all(s3.folder().join("uploads")).expect("a folder");
-        std::fs::write(s3.folder().join(INPUT), image()).expect("an object");
-        std::fs::write(s3.folder().join("uploads/broken.tif"), b"II*\0broken").expect("an object");
-        std::fs::write(s3.folder().join("uploads/cells.zip"), archive()).expect("an object");
-        std::fs::write(s3.folder().join("uploads/movie.tif"), movie()).expect("an object");
+        s3.put(INPUT, &image());
+        s3.put("uploads/broken.tif", b"II*\0broken");
+        s3.put("uploads/cells.zip", &archive());
+        s3.put("uploads/movie.tif", &movie());
         let model_port = free_port();
         let models = Some(
             ModelServer::start(model_port, models())
@@ -156,7 +156,7 @@ impl Servers {
     }
 
     pub(crate) fn break_storage(&mut self, status: u16, time: Duration) -> u64 {
-        self.s3.fail_for(time, Fault::Status(status));
+        self.s3.faults.fail_for(time, Fault::Status(status));
         1
     }
 
@@ -202,7 +202,7 @@ impl Servers {
         ] {
             *at = at.map(|_| now);
         }
-        self.s3.fail_for(Duration::ZERO, Fault::HangUp);
+        self.s3.faults.fail_for(Duration::ZERO, Fault::HangUp);
         // At least once: what is cut off comes back although nothing else is away.
         self.tick().await;
         while self.models.is_none() || self.master().is_none() {
@@ -226,7 +226,7 @@ fn archive() -> Vec<u8> {
             },
         )
     };
-    write_zip((0..ARCHIVED).map(entry)).expect("it fits in memory")
+    zipped((0..ARCHIVED).map(entry))
 }
 
 fn models() -> Vec<Model> {

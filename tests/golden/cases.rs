@@ -2,14 +2,17 @@
 //!
 //! An area is a folder with an `index.json` (and perhaps an `index_legacy.json`) that lists
 //! cases: an operation, its parameters, input and output files and how closely results must
-//! agree. This module reads and compares; what an operation means is a dispatch function's
+//! agree. This module reads them and runs them; what an operation means is a dispatch function's
 //! business, one file an area. It knows no case by name.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ndarray::{ArrayD, ArrayViewD, Dimension, IxDyn, ShapeBuilder};
+use ndarray::{Array, ArrayViewD, Dimension};
 use serde_json::Value;
+
+use crate::agreement::Agreement;
+use crate::npy::Npy;
 
 /// What became of a case that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,9 +106,11 @@ fn read_index(index: &Path, folder: &Path) -> Vec<Case> {
 }
 
 fn read_json(path: &Path) -> Result<Value, String> {
-    let text =
-        std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
+    serde_json::from_slice(&bytes(path)?).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 impl Case {
@@ -143,6 +148,11 @@ impl Case {
             .ok_or_else(|| format!("parameter `{name}` is no number"))
     }
 
+    /// A parameter that is a text; an empty one if it is not given.
+    pub(crate) fn text(&self, name: &str) -> &str {
+        self.params[name].as_str().unwrap_or_default()
+    }
+
     /// A parameter that counts.
     pub(crate) fn count(&self, name: &str) -> Result<usize, String> {
         let count = self.params[name].as_u64();
@@ -163,10 +173,8 @@ impl Case {
 
     /// The file of an input.
     pub(crate) fn input_path(&self, name: &str) -> Result<PathBuf, String> {
-        let input = self
-            .inputs
-            .get(name)
-            .ok_or_else(|| format!("no input `{name}`"))?;
+        let input = self.inputs.get(name);
+        let input = input.ok_or_else(|| format!("no input `{name}`"))?;
         self.path_of(input)
             .ok_or_else(|| format!("input `{name}` names no file"))
     }
@@ -186,6 +194,26 @@ impl Case {
         Npy::read(&self.input_path(name)?)
     }
 
+    /// An input array of so many axes, in another type.
+    pub(crate) fn ranked<T, D: Dimension>(
+        &self,
+        name: &str,
+        convert: impl Fn(f64) -> T,
+    ) -> Result<Array<T, D>, String> {
+        let array = self.input(name)?.map(convert).into_dimensionality();
+        array.map_err(|error| format!("input `{name}`: {error}"))
+    }
+
+    /// The content of an input's file.
+    pub(crate) fn input_bytes(&self, name: &str) -> Result<Vec<u8>, String> {
+        bytes(&self.input_path(name)?)
+    }
+
+    /// The content of a recorded file.
+    pub(crate) fn expected_bytes(&self, name: &str) -> Result<Vec<u8>, String> {
+        bytes(&self.expected_path(name)?)
+    }
+
     /// A recorded result array.
     pub(crate) fn expected(&self, name: &str) -> Result<Npy, String> {
         Npy::read(&self.expected_path(name)?)
@@ -193,11 +221,7 @@ impl Case {
 
     /// A recorded result table.
     pub(crate) fn expected_json(&self, name: &str) -> Result<Value, String> {
-        let output = self
-            .outputs
-            .get(name)
-            .ok_or_else(|| format!("no output `{name}`"))?;
-        match output.get("value") {
+        match self.output(name)?.get("value") {
             Some(value) => Ok(value.clone()),
             None => read_json(&self.expected_path(name)?),
         }
@@ -214,32 +238,14 @@ impl Case {
         T: Copy + Into<f64>,
     {
         let expected = self.expected(name)?.values;
-        if got.shape() != expected.shape() {
-            return Err(format!(
-                "`{name}` has shape {:?}, not {:?}",
-                got.shape(),
-                expected.shape()
-            ));
-        }
-        let agreement = self.agreement(name)?;
-        let pairs = got.indexed_iter().zip(&expected);
-        let wrong: Vec<_> = pairs
-            .map(|((place, &got), &expected)| (place, got.into(), expected))
-            .filter(|(_, got, expected)| !agreement.holds(*got, *expected))
-            .collect();
-        let Some((place, value, expected)) = wrong.first() else {
-            return Ok(());
-        };
-        let (count, place) = (wrong.len(), place.slice());
-        Err(format!(
-            "`{name}` differs in {count} values, at {place:?} it is {value}, not {expected}"
-        ))
+        self.agreement(name)?.of_arrays(name, got, &expected)
     }
 
     /// Whether `got` agrees with the recorded table as closely as the index asks.
     pub(crate) fn agrees_json(&self, name: &str, got: &Value) -> Result<(), String> {
         let agreement = self.agreement(name)?;
-        json_agrees(got, &self.expected_json(name)?, agreement)
+        agreement
+            .of_tables(got, &self.expected_json(name)?)
             .map_err(|reason| format!("`{name}`{reason}"))
     }
 
@@ -252,12 +258,13 @@ impl Case {
             .ok_or_else(|| format!("unknown agreement {agreement} on `{name}`"))
     }
 
-    pub(crate) fn expected_path(&self, name: &str) -> Result<PathBuf, String> {
-        let output = self
-            .outputs
-            .get(name)
-            .ok_or_else(|| format!("no output `{name}`"))?;
-        self.path_of(output)
+    fn output(&self, name: &str) -> Result<&Value, String> {
+        let output = self.outputs.get(name);
+        output.ok_or_else(|| format!("no output `{name}`"))
+    }
+
+    fn expected_path(&self, name: &str) -> Result<PathBuf, String> {
+        self.path_of(self.output(name)?)
             .ok_or_else(|| format!("output `{name}` names no file"))
     }
 
@@ -265,147 +272,4 @@ impl Case {
         let file = entry.as_str().or_else(|| entry["file"].as_str())?;
         Some(self.folder.join(file))
     }
-}
-
-/// How closely results must agree: `|got - expected| <= absolute + relative * |expected|`.
-#[derive(Clone, Copy)]
-struct Agreement {
-    absolute: f64,
-    relative: f64,
-}
-
-impl Agreement {
-    fn new(agreement: &Value) -> Option<Self> {
-        let kind = agreement.as_str().or_else(|| agreement["kind"].as_str());
-        match kind {
-            Some("exact") => Some(Self {
-                absolute: 0.0,
-                relative: 0.0,
-            }),
-            Some("close") => Some(Self {
-                absolute: agreement["atol"].as_f64()?,
-                relative: agreement["rtol"].as_f64()?,
-            }),
-            Some(_) => None,
-            None => {
-                let [absolute, relative] = ["abs", "rel"].map(|key| agreement[key].as_f64());
-                absolute.or(relative)?;
-                let (absolute, relative) = (absolute.unwrap_or(0.0), relative.unwrap_or(0.0));
-                Some(Self { absolute, relative })
-            }
-        }
-    }
-
-    fn holds(self, got: f64, expected: f64) -> bool {
-        let equal = got == expected || (got.is_nan() && expected.is_nan());
-        equal || (got - expected).abs() <= self.absolute + self.relative * expected.abs()
-    }
-}
-
-/// Numbers must agree, everything else must be equal; the error says where it is not.
-fn json_agrees(got: &Value, expected: &Value, agreement: Agreement) -> Result<(), String> {
-    match (got, expected) {
-        (Value::Array(got), Value::Array(expected)) if got.len() == expected.len() => {
-            for (index, (got, expected)) in got.iter().zip(expected).enumerate() {
-                json_agrees(got, expected, agreement).map_err(|at| format!("[{index}]{at}"))?;
-            }
-            Ok(())
-        }
-        (Value::Object(got), Value::Object(expected)) if got.len() == expected.len() => {
-            for (key, expected) in expected {
-                let got = got.get(key).unwrap_or(&Value::Null);
-                json_agrees(got, expected, agreement).map_err(|at| format!(".{key}{at}"))?;
-            }
-            Ok(())
-        }
-        _ => {
-            let numbers = got.as_f64().zip(expected.as_f64());
-            let agrees = numbers.map_or(got == expected, |(a, b)| agreement.holds(a, b));
-            if agrees {
-                Ok(())
-            } else {
-                Err(format!(" is {got}, not {expected}"))
-            }
-        }
-    }
-}
-
-/// An array from a `.npy` file; `f64` holds every value of the stored types.
-pub(crate) struct Npy {
-    /// `NumPy`'s name of the stored type, such as `<f4`.
-    pub(crate) dtype: String,
-    /// The values.
-    pub(crate) values: ArrayD<f64>,
-}
-
-impl Npy {
-    /// Reads a little-endian file of version 1.0.
-    pub(crate) fn read(path: &Path) -> Result<Self, String> {
-        let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        Self::parse(&bytes).ok_or_else(|| format!("{}: not a npy file we read", path.display()))
-    }
-
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        let rest = bytes.strip_prefix(b"\x93NUMPY\x01\x00")?;
-        let (length, rest) = rest.split_first_chunk::<2>()?;
-        let (header, data) = rest.split_at_checked(u16::from_le_bytes(*length).into())?;
-        let header = std::str::from_utf8(header).ok()?;
-        let dtype = header
-            .split_once("'descr': '")?
-            .1
-            .split_once('\'')?
-            .0
-            .to_owned();
-        let by_column = !header.contains("'fortran_order': False");
-        let shape = header.split_once("'shape': (")?.1.split_once(')')?.0;
-        let lengths = shape
-            .split(',')
-            .map(str::trim)
-            .filter(|length| !length.is_empty());
-        let shape: Vec<usize> = lengths
-            .map(|length| length.parse().ok())
-            .collect::<Option<_>>()?;
-        let values = numbers(&dtype, data)?;
-        Some(Self {
-            dtype,
-            values: ArrayD::from_shape_vec(IxDyn(&shape).set_f(by_column), values).ok()?,
-        })
-    }
-
-    /// The values as another type; conversion saturates.
-    pub(crate) fn map<T>(&self, convert: impl Fn(f64) -> T) -> ArrayD<T> {
-        self.values.map(|&value| convert(value))
-    }
-}
-
-fn numbers(dtype: &str, data: &[u8]) -> Option<Vec<f64>> {
-    fn each<const N: usize>(data: &[u8], number: fn([u8; N]) -> f64) -> Vec<f64> {
-        data.as_chunks::<N>()
-            .0
-            .iter()
-            .map(|&bytes| number(bytes))
-            .collect()
-    }
-    Some(match dtype {
-        "|u1" | "|b1" => each(data, |[byte]| byte.into()),
-        "<u2" => each(data, |bytes| u16::from_le_bytes(bytes).into()),
-        "<f2" => each(data, |bytes| half(u16::from_le_bytes(bytes))),
-        "<u4" => each(data, |bytes| u32::from_le_bytes(bytes).into()),
-        "<i4" => each(data, |bytes| i32::from_le_bytes(bytes).into()),
-        "<f4" => each(data, |bytes| f32::from_le_bytes(bytes).into()),
-        "<f8" => each(data, f64::from_le_bytes),
-        "<i8" => each(data, |bytes| i64::from_le_bytes(bytes) as f64),
-        _ => return None,
-    })
-}
-
-/// A finite number of half precision.
-fn half(bits: u16) -> f64 {
-    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023));
-    let size = if exponent == 0 {
-        fraction * 2.0_f64.powi(-24)
-    } else {
-        (1024.0 + fraction) * 2.0_f64.powi(exponent - 25)
-    };
-    if bits >> 15 == 0 { size } else { -size }
 }

@@ -1,8 +1,5 @@
 //! Golden cases of image input and output: files to arrays, arrays to files, result names, archives.
 
-use std::fs;
-use std::path::Path;
-
 use bioimage::{Limits, npy};
 use ndarray::ArrayD;
 use redis_consumer::consumers::output;
@@ -11,7 +8,8 @@ use serde_json::Value;
 use sha2::Digest;
 
 use crate::cases::{Case, Verdict};
-use crate::peers::hex;
+use crate::outcome::{Failure, Outcome, judged, method, refused, same, same_bytes};
+use crate::peers::results::hex;
 
 /// Runs a case of the area; operations that are not built are skipped, and none may be.
 pub(crate) fn run(case: &Case) -> Result<Verdict, String> {
@@ -25,48 +23,19 @@ pub(crate) fn run(case: &Case) -> Result<Verdict, String> {
         "iter_image_archive" => archive_listing,
         _ => return Ok(Verdict::Skipped),
     };
-    match (operation(case), case.fails) {
-        (Ok(()), false) | (Err(Failure::Refused(_)), true) => Ok(Verdict::Passed),
-        (Ok(()), true) => Err("should be refused".to_owned()),
-        (Err(Failure::Refused(reason) | Failure::Differs(reason)), _) => Err(reason),
-    }
-}
-
-pub(crate) type Outcome = Result<(), Failure>;
-
-/// Why an operation did not give the expected result.
-pub(crate) enum Failure {
-    /// It answered with an error.
-    Refused(String),
-    /// It answered with something else, or the case could not be read.
-    Differs(String),
-}
-
-impl From<String> for Failure {
-    fn from(reason: String) -> Self {
-        Self::Differs(reason)
-    }
-}
-
-impl From<&str> for Failure {
-    fn from(reason: &str) -> Self {
-        Self::Differs(reason.to_owned())
-    }
-}
-
-pub(crate) fn refused(error: impl std::fmt::Display) -> Failure {
-    Failure::Refused(error.to_string())
+    judged(case, operation(case))
 }
 
 fn read_image(case: &Case) -> Outcome {
     let path = case.input_path("file")?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let image = bioimage::decode(&bytes(&path)?, &name, &Limits::default()).map_err(refused)?;
+    let image =
+        bioimage::decode(&case.input_bytes("file")?, &name, &Limits::default()).map_err(refused)?;
     if case.fails {
         return Ok(());
     }
-    let expected = npy::read_f32(&bytes(&case.expected_path("image")?)?, &Limits::default())
-        .map_err(refused)?;
+    let expected =
+        npy::read_f32(&case.expected_bytes("image")?, &Limits::default()).map_err(refused)?;
     if image == expected {
         return Ok(());
     }
@@ -87,7 +56,7 @@ fn read_image(case: &Case) -> Outcome {
 
 fn save(case: &Case) -> Outcome {
     let input = array(case, "array")?;
-    let (subdir, name) = (text(case, "subdir"), text(case, "name"));
+    let (subdir, name) = (case.text("subdir"), case.text("name"));
     // The reference is given the two parts; a suffix makes them a file name again, which an empty name has not.
     let suffix = if name.is_empty() { "" } else { ".tif" };
     let names = output::ResultName::new(&format!("{subdir}/{name}{suffix}"));
@@ -99,7 +68,7 @@ fn save(case: &Case) -> Outcome {
     for (feature, image) in bioimage::channels(&input).enumerate() {
         same_bytes(
             &bioimage::encode_tiff(image),
-            &bytes(&case.expected_path(&format!("file_{feature}"))?)?,
+            &case.expected_bytes(&format!("file_{feature}"))?,
         )?;
     }
     Ok(())
@@ -111,12 +80,11 @@ fn imsave(case: &Case) -> Outcome {
         "<u2" => bioimage::encode_tiff(array.mapv(|value| value as u16).view()),
         _ => bioimage::encode_tiff(array.view()),
     };
-    same_bytes(&file, &bytes(&case.expected_path("file")?)?)
+    same_bytes(&file, &case.expected_bytes("file")?)
 }
 
 fn npy_read(case: &Case) -> Outcome {
-    let values =
-        npy::read_f64(&bytes(&case.input_path("file")?)?, &Limits::default()).map_err(refused)?;
+    let values = npy::read_f64(&case.input_bytes("file")?, &Limits::default()).map_err(refused)?;
     if case.fails {
         return Ok(());
     }
@@ -139,7 +107,7 @@ fn npy_write(case: &Case) -> Outcome {
         "|b1" => npy::write(&input.map(|value| value != 0.0).view()),
         other => return Err(format!("no writer for {other}").into()),
     };
-    same_bytes(&file, &bytes(&case.expected_path("file")?)?)
+    same_bytes(&file, &case.expected_bytes("file")?)
 }
 
 fn zip_files(case: &Case) -> Outcome {
@@ -150,10 +118,7 @@ fn zip_files(case: &Case) -> Outcome {
         .filter_map(Value::as_str);
     let mut entries = Vec::new();
     for (index, name) in names.enumerate() {
-        entries.push((
-            name.to_owned(),
-            bytes(&case.input_path(&format!("f{index}"))?)?,
-        ));
+        entries.push((name.to_owned(), case.input_bytes(&format!("f{index}"))?));
     }
     let file = archive::write_zip(entries).map_err(refused)?;
     let mut zip = zip::ZipArchive::new(std::io::Cursor::new(file)).map_err(refused)?;
@@ -173,17 +138,13 @@ fn entry(entry: &mut zip::read::ZipFile<'_, std::io::Cursor<Vec<u8>>>) -> Result
     let mut content = Vec::new();
     std::io::Read::read_to_end(entry, &mut content).map_err(refused)?;
     let sha256 = hex(&sha2::Sha256::digest(&content));
-    let method = if entry.compression() == zip::CompressionMethod::Deflated {
-        8
-    } else {
-        0
-    };
+    let method = method(entry);
     let name = entry.name().map_err(refused)?.into_owned();
     Ok(serde_json::json!({"name": name, "method": method, "size": content.len(), "sha256": sha256}))
 }
 
 fn archive_listing(case: &Case) -> Outcome {
-    let paths = archive::image_entries(&bytes(&case.input_path("file")?)?).map_err(refused)?;
+    let paths = archive::image_entries(&case.input_bytes("file")?).map_err(refused)?;
     if case.fails {
         return Ok(());
     }
@@ -192,34 +153,5 @@ fn archive_listing(case: &Case) -> Outcome {
 
 /// An input array as f32, rounded once.
 fn array(case: &Case, name: &str) -> Result<ArrayD<f32>, Failure> {
-    npy::read_f32(&bytes(&case.input_path(name)?)?, &Limits::default()).map_err(refused)
-}
-
-fn text(case: &Case, param: &str) -> String {
-    case.params[param].as_str().unwrap_or_default().to_owned()
-}
-
-pub(crate) fn same(what: &str, found: &Value, expected: &Value) -> Outcome {
-    if found == expected {
-        Ok(())
-    } else {
-        Err(format!("{what}: {found} instead of {expected}").into())
-    }
-}
-
-pub(crate) fn same_bytes(found: &[u8], expected: &[u8]) -> Outcome {
-    if found == expected {
-        return Ok(());
-    }
-    let first = found
-        .iter()
-        .zip(expected)
-        .position(|(a, b)| a != b)
-        .unwrap_or(found.len().min(expected.len()));
-    let (found, expected) = (found.len(), expected.len());
-    Err(format!("{found} bytes instead of {expected}, the first other one at {first}").into())
-}
-
-pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>, String> {
-    fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+    npy::read_f32(&case.input_bytes(name)?, &Limits::default()).map_err(refused)
 }

@@ -2,10 +2,27 @@
 //!
 //! `GOLDEN_DIR` names the folder with one folder an area; `cases.rs` says where else they are looked for.
 
-mod cases;
-mod images;
 #[path = "../peers/mod.rs"]
 mod peers;
+
+/// Cases as the indices list them.
+mod cases;
+
+/// Arrays from `.npy` files.
+mod npy;
+
+/// How closely results must agree.
+mod agreement;
+
+/// What became of an operation.
+mod outcome;
+
+/// Tiles, as the indices note them.
+mod tiles;
+
+// What the operations mean, area by area.
+
+mod images;
 mod segmentation_chains;
 mod segmentation_kernels;
 mod spots;

@@ -4,7 +4,7 @@
 
 use bioimage::{AxesError, ModelInput, detect_dimension_order, to_bxyc, validate_model_input};
 use cell_analysis::segmentation::{DeepWatershed, PadMode};
-use ndarray::{Array4, ArrayD, Ix4};
+use ndarray::{Array4, ArrayD};
 use redis_consumer::applications::{Application, Compartment, Model, scale_and_type};
 use redis_consumer::serving::{Client, Input, Method, ModelServer, ServingSettings, Signature};
 use redis_consumer::settings::{Env, Loader};
@@ -189,10 +189,7 @@ async fn serve(case: &Case) -> Result<(ModelServer, Model), String> {
 }
 
 fn image(case: &Case) -> Result<Array4<f32>, String> {
-    let image = case.input("image")?.map(|value| value as f32);
-    image
-        .into_dimensionality::<Ix4>()
-        .map_err(|error| error.to_string())
+    case.ranked("image", |value| value as f32)
 }
 
 fn text(error: anyhow::Error) -> String {

@@ -14,18 +14,17 @@ use cell_analysis::segmentation::{
     percentile_threshold, reconstruction, relabel_sequential, remove_small_objects, rescale_unit,
     resize_image, resize_labels, resized_shape, to_14bit, watershed,
 };
-use ndarray::{Array, Array2, Array3, Array4, Axis, Dimension, Ix2, Ix4};
+use ndarray::{Array, Array2, Array3, Array4, Axis, Ix2, Ix4};
 use serde_json::{Value, json};
 
 use crate::cases::{Case, Verdict};
-
-type Outcome = Result<Verdict, String>;
+use crate::tiles::{places, tiles};
 
 /// What cases of the area may be skipped for: where the reference has no result.
 pub(crate) const SKIPPED: &[&str] = &["pad_small"];
 
 /// Runs a kernel's case; other operations are skipped.
-pub(crate) fn run(case: &Case) -> Outcome {
+pub(crate) fn run(case: &Case) -> Result<Verdict, String> {
     let operation: fn(&Case) -> Result<(), String> = match case.operation.as_str() {
         "rescale_unit" => |case| {
             case.agrees(
@@ -87,7 +86,7 @@ pub(crate) fn run(case: &Case) -> Outcome {
 }
 
 fn run_clahe(case: &Case) -> Result<(), String> {
-    let grey: Array2<u16> = ranked(case, "image", |value| value as u16)?;
+    let grey: Array2<u16> = case.ranked("image", |value| value as u16)?;
     case.agrees(
         "image",
         clahe_14bit(grey.view(), case.counts("kernel_size")?)
@@ -146,7 +145,7 @@ fn run_mesmer_preprocess(case: &Case) -> Result<(), String> {
 fn run_resize(case: &Case) -> Result<(), String> {
     let size = case.counts("shape")?;
     if case.params["labeled_image"] == true {
-        let data: Array4<u32> = ranked(case, "data", |value| value as u32)?;
+        let data: Array4<u32> = case.ranked("data", |value| value as u32)?;
         return case.agrees("data", resize_labels(data.view(), size).into_dyn().view());
     }
     let mut resized = resize_image(image(case, "data")?.view(), size);
@@ -194,7 +193,7 @@ fn run_spline_window(case: &Case) -> Result<(), String> {
 
 /// An image that is smaller on one axis and larger on the other is tiled here; the reference
 /// pads it on both and has no result for a model of fixed size.
-fn run_pad_small(case: &Case) -> Outcome {
+fn run_pad_small(case: &Case) -> Result<Verdict, String> {
     let image = image(case, "image")?;
     let (_, rows, columns, _) = image.dim();
     let tile: [usize; 2] = case.counts("tile")?;
@@ -259,7 +258,7 @@ fn run_label(case: &Case) -> Result<(), String> {
 
 fn run_watershed(case: &Case) -> Result<(), String> {
     let (heights, markers) = (plane(case, "image")?, labels(case, "markers")?);
-    let mask: Array2<bool> = ranked(case, "mask", |value| value != 0.0)?;
+    let mask: Array2<bool> = case.ranked("mask", |value| value != 0.0)?;
     let basins = watershed(heights.view(), markers.view(), mask.view());
     case.agrees("labels", basins.into_dyn().view())
 }
@@ -304,7 +303,7 @@ fn run_mesmer_postprocess(case: &Case) -> Result<(), String> {
 }
 
 fn run_normalize_whole(case: &Case) -> Result<(), String> {
-    let image: Array3<f32> = ranked(case, "image", |value| value as f32)?;
+    let image: Array3<f32> = case.ranked("image", |value| value as f32)?;
     case.agrees("image", normalize_whole(image).into_dyn().view())
 }
 
@@ -334,26 +333,18 @@ fn run_class_watershed(case: &Case, era: Era) -> Result<(), String> {
         era,
     };
     let labels = options.segment(scores.index_axis(Axis(0), 0));
-    case.agrees(
-        "labels",
-        labels
-            .insert_axis(Axis(0))
-            .insert_axis(Axis(3))
-            .into_dyn()
-            .view(),
-    )
+    one_plane_agrees(case, labels)
+}
+
+/// The labels of one plane agree with those of a batch of one image with one channel.
+fn one_plane_agrees(case: &Case, labels: Array2<u32>) -> Result<(), String> {
+    let labels = labels.insert_axis(Axis(0)).insert_axis(Axis(3));
+    case.agrees("labels", labels.into_dyn().view())
 }
 
 fn run_mibi(case: &Case) -> Result<(), String> {
     let labels = mibi(image(case, "prediction")?.index_axis(Axis(0), 0));
-    case.agrees(
-        "labels",
-        labels
-            .insert_axis(Axis(0))
-            .insert_axis(Axis(3))
-            .into_dyn()
-            .view(),
-    )
+    one_plane_agrees(case, labels)
 }
 
 fn run_legacy_deep_watershed(case: &Case) -> Result<(), String> {
@@ -375,27 +366,16 @@ fn run_legacy_deep_watershed(case: &Case) -> Result<(), String> {
     )
 }
 
-fn ranked<T, D: Dimension>(
-    case: &Case,
-    name: &str,
-    convert: impl Fn(f64) -> T,
-) -> Result<Array<T, D>, String> {
-    let array = case.input(name)?.map(convert);
-    array
-        .into_dimensionality()
-        .map_err(|error| format!("input `{name}`: {error}"))
-}
-
 fn plane(case: &Case, name: &str) -> Result<Array<f32, Ix2>, String> {
-    ranked(case, name, |value| value as f32)
+    case.ranked(name, |value| value as f32)
 }
 
 fn image(case: &Case, name: &str) -> Result<Array<f32, Ix4>, String> {
-    ranked(case, name, |value| value as f32)
+    case.ranked(name, |value| value as f32)
 }
 
 fn labels(case: &Case, name: &str) -> Result<Array<u32, Ix2>, String> {
-    ranked(case, name, |value| value as u32)
+    case.ranked(name, |value| value as u32)
 }
 
 fn kernel(case: &Case) -> Option<usize> {
@@ -417,39 +397,16 @@ fn tiling(case: &Case, shape: [usize; 4]) -> Result<Tiling, String> {
     ))
 }
 
-fn tiles(tiling: &Tiling, image: &Array4<f32>) -> Array4<f32> {
-    let [rows, columns] = tiling.tile_shape();
-    let mut tiles = Array4::zeros((tiling.len(), rows, columns, image.dim().3));
-    for (index, tile) in tiles.outer_iter_mut().enumerate() {
-        tiling.copy_tile(image.view(), index, tile);
-    }
-    tiles
-}
-
 fn tiles_info(case: &Case, tiling: &Tiling, image: &Array4<f32>) -> Value {
-    fn each<T>(tiling: &Tiling, value: impl Fn(usize) -> T) -> Vec<T> {
-        (0..tiling.len()).map(value).collect()
-    }
+    let mut info = places(tiling);
     let [rows, columns] = tiling.tile_shape();
     let [padded_rows, padded_columns] = tiling.padded_shape();
     let (batches, _, _, channels) = image.dim();
-    json!({
-        "batches": each(tiling, |index| tiling.batch_item(index)),
-        "x_starts": each(tiling, |index| tiling.origin(index)[0]),
-        "x_ends": each(tiling, |index| tiling.origin(index)[0] + rows),
-        "y_starts": each(tiling, |index| tiling.origin(index)[1]),
-        "y_ends": each(tiling, |index| tiling.origin(index)[1] + columns),
-        "overlaps_x": each(tiling, |index| tiling.overlaps(index)[0]),
-        "overlaps_y": each(tiling, |index| tiling.overlaps(index)[1]),
-        "stride_x": tiling.stride()[0],
-        "stride_y": tiling.stride()[1],
-        "tile_size_x": rows,
-        "tile_size_y": columns,
-        "stride_ratio": case.params["stride_ratio"],
-        "image_shape": [batches, padded_rows, padded_columns, channels],
-        "pad_x": tiling.padding()[0],
-        "pad_y": tiling.padding()[1],
-    })
+    info["tile_size_x"] = json!(rows);
+    info["tile_size_y"] = json!(columns);
+    info["stride_ratio"] = case.params["stride_ratio"].clone();
+    info["image_shape"] = json!([batches, padded_rows, padded_columns, channels]);
+    info
 }
 
 fn segment(

@@ -22,9 +22,11 @@ use redis_consumer::storage::archive;
 use serde_json::{Value, json};
 
 use crate::cases::{Case, Verdict};
-use crate::images::{Failure, Outcome, bytes, refused, same, same_bytes};
+use crate::outcome::{
+    Failure, Outcome, close, exact, judged, refused, same, same_archive, same_bytes,
+};
 use crate::peers::spot_model;
-use crate::tracking::{close, exact, same_archive};
+use crate::tiles::{places, tiles};
 
 /// What cases may be skipped for: searches that are not built, and where the reference is left to chance or fails.
 pub(crate) const SKIPPED: &[&str] = &[
@@ -42,7 +44,7 @@ pub(crate) fn run(case: &Case, runtime: &tokio::runtime::Runtime) -> Result<Verd
         // With equal scores and a distance above 1 the reference's order is chance.
         "spots_max" if case.tier > 2 => return Ok(Verdict::Skipped),
         "spots_max" => peaks(case),
-        "tile_untile" => tiles(case),
+        "tile_untile" => tile_and_untile(case),
         "spot_predict" => runtime.block_on(predict(case)),
         // The reference fails where a folder is missing; here it is made.
         "spot_zip" if case.fails => return Ok(Verdict::Skipped),
@@ -52,11 +54,7 @@ pub(crate) fn run(case: &Case, runtime: &tokio::runtime::Runtime) -> Result<Verd
         "spot_prepare" => prepare(case),
         _ => return Ok(Verdict::Skipped),
     };
-    match (outcome, case.fails) {
-        (Ok(()), false) | (Err(Failure::Refused(_)), true) => Ok(Verdict::Passed),
-        (Ok(()), true) => Err("should be refused".to_owned()),
-        (Err(Failure::Refused(reason) | Failure::Differs(reason)), _) => Err(reason),
-    }
+    judged(case, outcome)
 }
 
 fn normalize(case: &Case) -> Outcome {
@@ -187,7 +185,7 @@ fn same_points(case: &Case, found: &[Vec<[f64; 2]>]) -> Outcome {
     Ok(())
 }
 
-fn tiles(case: &Case) -> Outcome {
+fn tile_and_untile(case: &Case) -> Outcome {
     let image = image(case, "image")?;
     let shape: [usize; 2] = case.counts("model_shape")?;
     let tiling = Tiling::with_stride_ratio(
@@ -197,16 +195,13 @@ fn tiles(case: &Case) -> Outcome {
         case.number("stride_ratio")?,
     );
     let channels = image.dim().3;
-    let mut tiles = Array4::zeros((tiling.len(), shape[0], shape[1], channels));
-    for (index, tile) in tiles.outer_iter_mut().enumerate() {
-        tiling.copy_tile(image.view(), index, tile);
-    }
+    let mut tiles = tiles(&tiling, &image);
     exact(
         "tiles",
         tiles.view().into_dyn(),
         &case.expected("tiles")?.values,
     )?;
-    same("info", &info(&tiling), &case.params["info"])?;
+    same("info", &places(&tiling), &case.params["info"])?;
     let last = (shape[1] - 1).max(1) as f64;
     for ((_, _, column, _), value) in tiles.indexed_iter_mut() {
         *value = (f64::from(*value) * (0.5 + column as f64 / last)) as f32;
@@ -223,26 +218,8 @@ fn tiles(case: &Case) -> Outcome {
     )
 }
 
-fn info(tiling: &Tiling) -> Value {
-    let each = |value: &dyn Fn(usize) -> Value| (0..tiling.len()).map(value).collect::<Value>();
-    let [rows, columns] = tiling.tile_shape();
-    json!({
-        "batches": each(&|index| json!(tiling.batch_item(index))),
-        "x_starts": each(&|index| json!(tiling.origin(index)[0])),
-        "x_ends": each(&|index| json!(tiling.origin(index)[0] + rows)),
-        "y_starts": each(&|index| json!(tiling.origin(index)[1])),
-        "y_ends": each(&|index| json!(tiling.origin(index)[1] + columns)),
-        "overlaps_x": each(&|index| json!(tiling.overlaps(index)[0])),
-        "overlaps_y": each(&|index| json!(tiling.overlaps(index)[1])),
-        "stride_x": tiling.stride()[0],
-        "stride_y": tiling.stride()[1],
-        "pad_x": tiling.padding()[0],
-        "pad_y": tiling.padding()[1],
-    })
-}
-
 fn spot_zip(case: &Case) -> Outcome {
-    let names = ResultName::new(case.params["original_name"].as_str().unwrap_or_default());
+    let names = ResultName::new(case.text("original_name"));
     let mut entries = Vec::new();
     for (item, points) in all_points(case)?.into_iter().enumerate() {
         let picture = spot_overlay(Array2::zeros((64, 64)).view(), &points);
@@ -251,14 +228,14 @@ fn spot_zip(case: &Case) -> Outcome {
             encode_tiff(picture.view().into_dyn()),
         ));
         let file = npy::write(&Array2::from(points).view().into_dyn());
-        same_bytes(&file, &bytes(&case.expected_path(&format!("npy_{item}"))?)?)?;
+        same_bytes(&file, &case.expected_bytes(&format!("npy_{item}"))?)?;
         entries.push((names.batch(item, "npy"), file));
     }
     same_archive(case, &archive::write_zip(entries).map_err(refused)?)
 }
 
 fn polaris_zip(case: &Case) -> Outcome {
-    let names = ResultName::new(case.params["original_name"].as_str().unwrap_or_default());
+    let names = ResultName::new(case.text("original_name"));
     let labels = case
         .has_input("labels")
         .then(|| image(case, "labels"))
@@ -271,10 +248,7 @@ fn polaris_zip(case: &Case) -> Outcome {
             for (channel, plane) in labels.axis_iter(Axis(2)).enumerate() {
                 let file = encode_tiff(plane.into_dyn());
                 if !case.fails {
-                    same_bytes(
-                        &file,
-                        &bytes(&case.expected_path(&format!("tif_{pictures}"))?)?,
-                    )?;
+                    same_bytes(&file, &case.expected_bytes(&format!("tif_{pictures}"))?)?;
                 }
                 entries.push((names.batch_feature(item, channel), file));
                 pictures += 1;
@@ -282,10 +256,7 @@ fn polaris_zip(case: &Case) -> Outcome {
             cells = cells_of_spots(&points, labels).map_err(refused)?;
         }
         let table = spot_csv(&points, &cells).into_bytes();
-        same_bytes(
-            &table,
-            &bytes(&case.expected_path(&format!("csv_{item}"))?)?,
-        )?;
+        same_bytes(&table, &case.expected_bytes(&format!("csv_{item}"))?)?;
         entries.push((names.batch(item, "csv"), table));
     }
     same_archive(case, &archive::write_zip(entries).map_err(refused)?)
@@ -305,7 +276,7 @@ fn match_spots(case: &Case) -> Outcome {
         under.into_dyn().view(),
         &case.expected("vec")?.values,
     )?;
-    let text = String::from_utf8(bytes(&case.expected_path("by_cell")?)?).map_err(refused)?;
+    let text = String::from_utf8(case.expected_bytes("by_cell")?).map_err(refused)?;
     let expected: Value = serde_json::from_str(&text).map_err(refused)?;
     let groups = points_by_label(&points, labels).map_err(refused)?;
     let places = groups
@@ -347,7 +318,7 @@ fn prepare(case: &Case) -> Outcome {
         .map_err(refused)?
         .into_dyn();
     let order = detect_dimension_order(batch.shape(), 4);
-    let channels = case.params["channels"].as_str().unwrap_or_default();
+    let channels = case.text("channels");
     let channels: Vec<usize> = channels
         .split(',')
         .filter_map(|channel| channel.parse().ok())

@@ -1,7 +1,7 @@
 //! Storage against azurite, a server of Azure's blobs.
 
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,68 +10,18 @@ use http::Method;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::path::Path;
 use object_store::signer::Signer as _;
-use redis_consumer::settings::{Env, Loader};
-use redis_consumer::storage::{Error, Storage, StorageSettings};
+use redis_consumer::storage::{Error, Storage};
 use tracing::Dispatch;
 
 use crate::peers::azurite::{ACCOUNT, Azurite, CONTAINER, KEY, PRIVATE};
-use crate::peers::faults::Fault;
+use crate::peers::faults::{Fault, Seen};
+use crate::peers::objects::{KEYS, noise, open, write};
 use crate::peers::scripted_http::{Answer, ScriptedHttp, answer};
-
-/// Keys as users make them.
-const KEYS: [&str; 6] = [
-    "output/0123456789abcdef.zip",
-    "uploads/my cells.tif",
-    "uploads/100%25.tif",
-    "uploads/50% off?.tif",
-    "uploads/Zellkern-ü 細胞.tif",
-    "single",
-];
-
-/// A client of this server, with short delays and these variables as well.
-fn client(server: &Azurite, pairs: &[(&str, &str)]) -> Storage {
-    let own = server.environment();
-    let own = own.iter().map(|(name, value)| (&**name, &**value));
-    let quick = [
-        ("STORAGE_MAX_BACKOFF", "0.01"),
-        ("STORAGE_RETRY_TIMEOUT", "30"),
-    ];
-    open(own.chain(quick).chain(pairs.iter().copied()).collect())
-}
-
-fn open(env: Env) -> Storage {
-    let mut loader = Loader::new(&env);
-    let settings = StorageSettings::load(&mut loader);
-    loader.finish().expect("usable settings");
-    Storage::open(&settings).expect("a client")
-}
-
-/// Bytes that do not repeat for a while.
-fn noise(length: usize) -> Bytes {
-    let mut random = fastrand::Rng::with_seed(1);
-    std::iter::repeat_with(|| random.u8(..))
-        .take(length)
-        .collect()
-}
-
-/// Puts an object together from many pieces.
-async fn write(storage: &Storage, key: &str, body: &[u8]) -> Result<String, Error> {
-    let mut writer = storage.object_writer(key)?;
-    for piece in body.chunks(700_001) {
-        writer.write(piece).await?;
-    }
-    writer.finish().await
-}
-
-fn methods(server: &Azurite) -> Vec<String> {
-    let requests = server.faults.requests();
-    requests.into_iter().map(|seen| seen.method).collect()
-}
 
 #[tokio::test]
 async fn whatever_its_key_a_blob_comes_back_as_it_was_stored() {
     let server = Azurite::start().await;
-    let storage = client(&server, &[]);
+    let storage = server.client(&[]);
     for key in KEYS {
         let body = Bytes::from(format!("the pixels of {key}"));
         let url = storage.upload(key, body.clone()).await.expect("stored");
@@ -93,14 +43,18 @@ async fn whatever_its_key_a_blob_comes_back_as_it_was_stored() {
 #[tokio::test]
 async fn blobs_of_any_size_have_their_content_type() {
     let server = Azurite::start().await;
-    let storage = client(&server, &[]);
+    let storage = server.client(&[]);
     for (size, requests) in [(0, 1), (1, 1), (8 << 20, 1), (20_000_000, 4)] {
         let before = server.faults.requests().len();
         let body = noise(size);
         let url = write(&storage, "output/a.zip", &body)
             .await
             .expect("stored");
-        assert_eq!(methods(&server)[before..], vec!["PUT"; requests], "{size}");
+        assert_eq!(
+            server.faults.methods()[before..],
+            vec!["PUT"; requests],
+            "{size}"
+        );
         let (status, kind, found) = server.get(&url).await;
         assert_eq!((status, kind.as_str()), (200, "application/zip"), "{size}");
         assert!(found == body, "{size} bytes came back changed");
@@ -119,7 +73,7 @@ async fn a_wrong_key_is_denied_at_once_and_not_repeated_in_errors() {
     let wrong = "d3Jvbmc=";
     let private = format!("az://{PRIVATE}");
     let pairs = [("STORAGE_BUCKET", &*private), ("AZURE_STORAGE_KEY", wrong)];
-    let storage = client(&server, &pairs);
+    let storage = server.client(&pairs);
     let reading = storage.download("uploads/a.tif").await.map(drop);
     let writing = storage.upload("output/a.zip", Bytes::new()).await.map(drop);
     for result in [reading, writing] {
@@ -132,13 +86,17 @@ async fn a_wrong_key_is_denied_at_once_and_not_repeated_in_errors() {
             "{text}"
         );
     }
-    assert_eq!(methods(&server), ["GET", "PUT"], "a denial is permanent");
+    assert_eq!(
+        server.faults.methods(),
+        ["GET", "PUT"],
+        "a denial is permanent"
+    );
 }
 
 #[tokio::test]
 async fn a_missing_blob_and_a_missing_container_are_told_apart() {
     let server = Azurite::start().await;
-    let storage = client(&server, &[]);
+    let storage = server.client(&[]);
     let error = storage.download("gone.tif").await.expect_err("none");
     assert!(matches!(error, Error::NotFound { .. }), "{error:?}");
     assert_eq!(
@@ -149,7 +107,7 @@ async fn a_missing_blob_and_a_missing_container_are_told_apart() {
     assert!(matches!(error, Error::NotFound { .. }), "{error:?}");
     assert!(storage.is_reachable().await);
 
-    let elsewhere = client(&server, &[("STORAGE_BUCKET", "az://elsewhere")]);
+    let elsewhere = server.client(&[("STORAGE_BUCKET", "az://elsewhere")]);
     for result in [
         elsewhere.download("a.tif").await.map(drop),
         elsewhere.size("a.tif").await.map(drop),
@@ -167,7 +125,7 @@ async fn a_missing_blob_and_a_missing_container_are_told_apart() {
 #[tokio::test]
 async fn a_busy_or_rude_server_is_asked_again_until_it_answers() {
     let server = Azurite::start().await;
-    let storage = client(&server, &[]);
+    let storage = server.client(&[]);
     let statuses = [429, 500, 502, 503, 504].map(Fault::Status);
     for fault in statuses.into_iter().chain([Fault::HangUp]) {
         let before = server.faults.requests().len();
@@ -177,7 +135,7 @@ async fn a_busy_or_rude_server_is_asked_again_until_it_answers() {
         server.faults.fail_next(2, fault);
         assert_eq!(storage.download("a.zip").await.expect("fetched"), body);
         assert_eq!(
-            methods(&server)[before..],
+            server.faults.methods()[before..],
             ["PUT", "PUT", "PUT", "GET", "GET", "GET"],
             "{fault:?}"
         );
@@ -191,7 +149,7 @@ async fn a_busy_or_rude_server_is_asked_again_until_it_answers() {
         let answer = format!("HTTP {status} InjectedFault");
         assert!(error.to_string().ends_with(&answer), "{error}");
     }
-    assert_eq!(methods(&server)[before..], ["PUT"; 5], "once each");
+    assert_eq!(server.faults.methods()[before..], ["PUT"; 5], "once each");
 }
 
 #[tokio::test]
@@ -199,7 +157,7 @@ async fn a_server_that_stays_busy_or_is_not_there_is_given_up() {
     let server = Azurite::start().await;
     let hour = Duration::from_secs(3600);
     server.faults.fail_for(hour, Fault::Status(503));
-    let storage = client(&server, &[("STORAGE_RETRY_TIMEOUT", "1")]);
+    let storage = server.client(&[("STORAGE_RETRY_TIMEOUT", "1")]);
     let error = storage.download("a.tif").await.expect_err("busy");
     let Error::Unavailable {
         attempts, reason, ..
@@ -217,7 +175,7 @@ async fn a_server_that_stays_busy_or_is_not_there_is_given_up() {
         ("AZURE_STORAGE_ENDPOINT", "http://127.0.0.1:1/x"),
         ("STORAGE_RETRY_TIMEOUT", "0.05"),
     ];
-    let error = client(&server, &nowhere).download("a.tif").await;
+    let error = server.client(&nowhere).download("a.tif").await;
     let text = error.expect_err("nobody listens").to_string();
     assert!(
         text.contains("refused") && !text.contains("127.0.0.1"),
@@ -228,19 +186,19 @@ async fn a_server_that_stays_busy_or_is_not_there_is_given_up() {
 #[tokio::test]
 async fn a_silent_server_is_asked_again() {
     let server = Azurite::start().await;
-    let storage = client(&server, &[("STORAGE_STALL_TIMEOUT", "1")]);
+    let storage = server.client(&[("STORAGE_STALL_TIMEOUT", "1")]);
     server.faults.fail_next(1, Fault::Silence);
     let body = Bytes::from_static(b"PK");
     storage.upload("a.zip", body.clone()).await.expect("stored");
     server.faults.fail_next(1, Fault::Silence);
     assert_eq!(storage.download("a.zip").await.expect("fetched"), body);
-    assert!(methods(&server).len() >= 4, "two attempts each");
+    assert!(server.faults.methods().len() >= 4, "two attempts each");
 }
 
 #[tokio::test]
 async fn a_blob_above_the_limit_is_refused_and_references_elsewhere_make_no_request() {
     let server = Azurite::start().await;
-    let storage = client(&server, &[("MAX_DOWNLOAD_BYTES", "1000")]);
+    let storage = server.client(&[("MAX_DOWNLOAD_BYTES", "1000")]);
     storage.upload("fits", noise(1000)).await.expect("stored");
     storage.upload("not", noise(1001)).await.expect("stored");
     assert_eq!(storage.download("fits").await.expect("fetched").len(), 1000);
@@ -269,7 +227,7 @@ async fn a_blob_above_the_limit_is_refused_and_references_elsewhere_make_no_requ
 #[tokio::test]
 async fn a_blob_is_read_piece_by_piece_and_never_in_two_versions() {
     let server = Azurite::start().await;
-    let storage = client(&server, &[]);
+    let storage = server.client(&[]);
     let body = noise(100_000);
     storage.upload("a.zip", body.clone()).await.expect("stored");
     let mut reader = storage.range_reader("a.zip").await.expect("there");
@@ -315,15 +273,12 @@ async fn a_blob_is_read_piece_by_piece_and_never_in_two_versions() {
 #[tokio::test]
 async fn every_step_of_an_upload_in_blocks_is_tried_again() {
     let server = Azurite::start().await;
-    let storage = client(&server, &[]);
+    let storage = server.client(&[]);
     let body = noise(17 << 20);
     for fault in [Fault::Status(503), Fault::HangUp, Fault::LoseAnswer] {
         for target in ["comp=block&", "comp=blocklist"] {
-            let left = Arc::new(AtomicUsize::new(1));
-            let to_come = Arc::clone(&left);
-            server.faults.fail_if(fault, move |seen| {
-                seen.is("PUT", target) && to_come.swap(0, Ordering::Relaxed) > 0
-            });
+            let is_step = move |seen: &Seen| seen.is("PUT", target);
+            let left = server.faults.fail_first(1, fault, is_step);
             let url = write(&storage, "output/a.zip", &body).await;
             let url = url.unwrap_or_else(|error| panic!("{fault:?} {target}: {error}"));
             assert_eq!(
@@ -344,7 +299,7 @@ async fn every_step_of_an_upload_in_blocks_is_tried_again() {
 #[tokio::test]
 async fn an_upload_that_fails_or_is_dropped_leaves_what_was_there() {
     let server = Azurite::start().await;
-    let storage = client(&server, &[]);
+    let storage = server.client(&[]);
     let old = Bytes::from_static(b"old");
     storage.upload("a.zip", old.clone()).await.expect("stored");
     let body = noise(17 << 20);
@@ -441,14 +396,11 @@ async fn signature(server: &Azurite, method: Method, key: &str) -> String {
 }
 
 fn with_signature(server: &Azurite, token: &str) -> Storage {
-    client(
-        server,
-        &[
-            ("STORAGE_BUCKET", &format!("az://{PRIVATE}")),
-            ("AZURE_STORAGE_KEY", "NA"),
-            ("AZURE_STORAGE_SAS_TOKEN", token),
-        ],
-    )
+    server.client(&[
+        ("STORAGE_BUCKET", &format!("az://{PRIVATE}")),
+        ("AZURE_STORAGE_KEY", "NA"),
+        ("AZURE_STORAGE_SAS_TOKEN", token),
+    ])
 }
 
 #[tokio::test]
@@ -463,23 +415,19 @@ async fn a_workload_gets_a_token_for_its_identity_and_again_if_that_fails() {
     let store = ScriptedHttp::start(vec![answer("201 Created", "etag: \"1\"\r\n", "")]).await;
     let federated = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(federated.path(), "my-federated-token").expect("written");
-    let storage = open(
-        [
-            ("STORAGE_BUCKET", "az://images"),
-            ("STORAGE_MAX_BACKOFF", "0.01"),
-            ("AZURE_STORAGE_ACCOUNT_NAME", "cells"),
-            ("AZURE_STORAGE_ENDPOINT", &store.endpoint),
-            ("AZURE_CLIENT_ID", "my-client"),
-            ("AZURE_TENANT_ID", "my-tenant"),
-            (
-                "AZURE_FEDERATED_TOKEN_FILE",
-                federated.path().to_str().expect("plain"),
-            ),
-            ("AZURE_AUTHORITY_HOST", &format!("{}/", authority.endpoint)),
-        ]
-        .into_iter()
-        .collect(),
-    );
+    let storage = open(&[
+        ("STORAGE_BUCKET", "az://images"),
+        ("STORAGE_MAX_BACKOFF", "0.01"),
+        ("AZURE_STORAGE_ACCOUNT_NAME", "cells"),
+        ("AZURE_STORAGE_ENDPOINT", &store.endpoint),
+        ("AZURE_CLIENT_ID", "my-client"),
+        ("AZURE_TENANT_ID", "my-tenant"),
+        (
+            "AZURE_FEDERATED_TOKEN_FILE",
+            federated.path().to_str().expect("plain"),
+        ),
+        ("AZURE_AUTHORITY_HOST", &format!("{}/", authority.endpoint)),
+    ]);
     storage.upload("a.zip", noise(10)).await.expect("stored");
     let asked = authority.heads();
     assert_eq!(asked.len(), 3);
@@ -500,24 +448,20 @@ async fn a_workload_gets_a_token_for_its_identity_and_again_if_that_fails() {
 async fn without_credentials_from_anybody_the_upload_is_given_up() {
     let authority = ScriptedHttp::start(vec![Answer::Bytes(Vec::new())]).await;
     let federated = tempfile::NamedTempFile::new().expect("a file");
-    let storage = open(
-        [
-            ("STORAGE_BUCKET", "az://images"),
-            ("STORAGE_MAX_BACKOFF", "0.01"),
-            ("STORAGE_RETRY_TIMEOUT", "0.1"),
-            ("AZURE_STORAGE_ACCOUNT", "cells"),
-            ("AZURE_STORAGE_ENDPOINT", "http://127.0.0.1:1"),
-            ("AZURE_CLIENT_ID", "my-client"),
-            ("AZURE_TENANT_ID", "my-tenant"),
-            (
-                "AZURE_FEDERATED_TOKEN_FILE",
-                federated.path().to_str().expect("plain"),
-            ),
-            ("AZURE_AUTHORITY_HOST", &authority.endpoint),
-        ]
-        .into_iter()
-        .collect(),
-    );
+    let storage = open(&[
+        ("STORAGE_BUCKET", "az://images"),
+        ("STORAGE_MAX_BACKOFF", "0.01"),
+        ("STORAGE_RETRY_TIMEOUT", "0.1"),
+        ("AZURE_STORAGE_ACCOUNT", "cells"),
+        ("AZURE_STORAGE_ENDPOINT", "http://127.0.0.1:1"),
+        ("AZURE_CLIENT_ID", "my-client"),
+        ("AZURE_TENANT_ID", "my-tenant"),
+        (
+            "AZURE_FEDERATED_TOKEN_FILE",
+            federated.path().to_str().expect("plain"),
+        ),
+        ("AZURE_AUTHORITY_HOST", &authority.endpoint),
+    ]);
     let error = storage.upload("a.zip", noise(10)).await;
     let error = error.expect_err("no token");
     assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
@@ -528,7 +472,7 @@ async fn without_credentials_from_anybody_the_upload_is_given_up() {
 async fn results_can_be_published_at_another_address() {
     let server = Azurite::start().await;
     let public = ("STORAGE_PUBLIC_URL", "https://images.example/results/");
-    let storage = client(&server, &[public]);
+    let storage = server.client(&[public]);
     let url = storage.upload("output/a b.zip", noise(10)).await;
     assert_eq!(
         url.expect("stored"),

@@ -1,13 +1,14 @@
 //! `redis-consumer check` against real peers, sound and unsound ones.
 
-use std::process::{Command, Output};
+use std::process::Output;
 
 use serde_json::Value;
 
 use crate::peers;
 use crate::peers::cluster::{Cluster, eventually};
+use crate::peers::faults::Fault;
 use crate::peers::redis::{Redis, Replica};
-use crate::peers::s3::{Fault, S3Server};
+use crate::peers::s3::S3Server;
 
 async fn cluster() -> Cluster {
     let models = vec![
@@ -19,19 +20,7 @@ async fn cluster() -> Cluster {
 }
 
 fn check(cluster: &Cluster, arguments: &[&str], changes: &[(&str, &str)]) -> Output {
-    let models = cluster.models.address();
-    Command::new(env!("CARGO_BIN_EXE_redis-consumer"))
-        .arg("check")
-        .args(arguments)
-        .env_clear()
-        .env("REDIS_HOST", "127.0.0.1")
-        .env("REDIS_PORT", cluster.redis.port().to_string())
-        .env("STORAGE_BUCKET", cluster.bucket_url())
-        .env("TF_HOST", models.ip().to_string())
-        .env("TF_PORT", models.port().to_string())
-        .envs(changes.iter().copied())
-        .output()
-        .expect("the program starts")
+    cluster.run(&[&["check"], arguments].concat(), changes)
 }
 
 /// The lines of a part of the report, as `verdict text`.
@@ -163,7 +152,7 @@ async fn a_bucket_is_written_read_and_fetched_as_users_do() {
             && found.contains("STORAGE_ACL"),
         "{found}"
     );
-    bucket.fail_next(1, Fault::Status(403));
+    bucket.faults.fail_next(1, Fault::Status(403));
     let output = check(&cluster, &["--json"], &settings);
     assert_eq!(output.status.code(), Some(4), "{output:?}");
     assert!(

@@ -10,14 +10,13 @@ use redis_consumer::storage::Storage;
 use redis_consumer::testing::Conformance;
 use redis_consumer::{Consumer, ConsumerKind, Job, Outcome, Output, Registry};
 
+use crate::peers::cluster::IMAGE;
 use crate::peers::{exact_models, spot_model, synthetic_images};
 
 /// The example runs the suite on itself.
 #[path = "../../examples/custom_consumer.rs"]
 #[allow(dead_code, reason = "its `main` is not called here")]
 mod custom_consumer;
-
-const NUCLEI: &[u8] = include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png");
 
 fn builtin(name: &str) -> Conformance {
     Conformance::new(Registry::builtin().find(name).expect("it is builtin"))
@@ -26,7 +25,7 @@ fn builtin(name: &str) -> Conformance {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_consumer_of_images_keeps_the_contract() {
     builtin("image")
-        .object("uploads/nuclei.png", NUCLEI)
+        .object("uploads/nuclei.png", IMAGE)
         .model(exact_models::model(
             "nuclear",
             "NuclearSegmentation:6",

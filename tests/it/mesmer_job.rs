@@ -5,15 +5,15 @@ use ndarray::{Array3, ArrayD, Axis, stack};
 use redis_consumer::serving::Method;
 
 use crate::peers;
-use crate::peers::cluster::Cluster;
+use crate::peers::cluster::{Cluster, IMAGE};
 use crate::peers::redis::assert_stages_in_order;
+use crate::peers::results::{cell_count, labels};
 
-const NUCLEI: &[u8] = include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png");
 const INPUT: &str = "uploads/tissue.tif";
 
 /// Two channels `[row, column, channel]`: nuclei, and the same a little larger as membranes.
 fn tissue() -> Array3<f32> {
-    let nuclei = bioimage::decode(NUCLEI, "nuclei.png", &Limits::default()).expect("a picture");
+    let nuclei = bioimage::decode(IMAGE, "nuclei.png", &Limits::default()).expect("a picture");
     let nuclei = nuclei.index_axis_move(Axis(2), 0);
     let rolled = stack(Axis(0), &[nuclei.view(), nuclei.view()]).expect("two copies");
     let membranes = rolled.fold_axis(Axis(0), 20.0, |most, &value| value.max(*most));
@@ -27,16 +27,6 @@ async fn cluster(image: ArrayD<f32>) -> Cluster {
     let cluster = Cluster::open().await;
     cluster.put(INPUT, &encode_tiff(image.view()));
     cluster
-}
-
-fn labels(tiff: &[u8]) -> ArrayD<f32> {
-    bioimage::decode(tiff, "labels.tif", &Limits::default()).expect("the result is a TIFF")
-}
-
-fn cells(tiff: &[u8]) -> usize {
-    labels(tiff)
-        .iter()
-        .fold(0.0_f32, |most, &label| most.max(label)) as usize
 }
 
 fn pod(cluster: &Cluster) -> peers::cluster::PodSettings {
@@ -74,7 +64,7 @@ async fn both_compartments_come_as_two_features_with_the_statuses_of_the_contrac
     );
     let (rows, columns, _) = tissue().dim();
     assert_eq!(labels(&entries[0].1).shape(), [1, rows, columns]);
-    assert!(cells(&entries[0].1) > 10 && cells(&entries[1].1) > 10);
+    assert!(cell_count(&entries[0].1) > 10 && cell_count(&entries[1].1) > 10);
     assert_ne!(entries[0].1, entries[1].1);
 }
 

@@ -9,11 +9,9 @@ use std::time::{Duration, Instant};
 use redis_consumer::serving::Method;
 use tonic::Code;
 
-use crate::peers::cluster::{Cluster, NUCLEI, Pod, PodSettings, eventually};
+use crate::peers::cluster::{Cluster, FIELDS, NUCLEI, Pod, PodSettings, eventually};
 use crate::peers::redis::{Redis, free_port};
 use crate::peers::scripted_http::{ScriptedHttp, answer};
-
-const FIELDS: [(&str, &str); 2] = [("dimension_order", "XYC"), ("channels", "0,")];
 
 fn watched(pod: PodSettings) -> (u16, PodSettings) {
     let port = free_port();
@@ -62,6 +60,95 @@ fn metrics(port: u16) -> BTreeMap<String, f64> {
     samples.collect()
 }
 
+/// The jobs that are counted here.
+const LABELS: &str = r#"queue="segmentation",type="image""#;
+
+/// The value of this sample.
+fn value(found: &BTreeMap<String, f64>, name: &str) -> f64 {
+    let value = found.get(name);
+    *value.unwrap_or_else(|| panic!("no {name} in {found:#?}"))
+}
+
+/// Three jobs are done, one has failed, and two entries were no jobs to work.
+fn assert_jobs_are_counted(found: &BTreeMap<String, f64>) {
+    let of = |name: &str| value(found, name);
+    for (result, count) in [
+        ("done", 3.0),
+        ("failed", 1.0),
+        ("duplicate", 1.0),
+        ("invalid", 1.0),
+    ] {
+        assert_eq!(
+            of(&format!("jobs_total{{{LABELS},result=\"{result}\"}}")),
+            count,
+            "{result}"
+        );
+    }
+    assert_eq!(
+        of(&format!(
+            "job_failures_total{{{LABELS},stage=\"decode\",reason=\"invalid_input\"}}"
+        )),
+        1.0
+    );
+    assert_eq!(
+        of(&format!(
+            "job_duration_seconds_count{{{LABELS},result=\"done\"}}"
+        )),
+        3.0
+    );
+    assert_eq!(of(&format!("queue_wait_seconds_count{{{LABELS}}}")), 4.0);
+    assert_eq!(of(&format!("pickup_seconds_count{{{LABELS}}}")), 4.0);
+    let pixels = of(&format!("pixels_total{{{LABELS}}}"));
+    assert!(
+        pixels > 0.0 && pixels % 3.0 == 0.0,
+        "three images of the same size: {pixels}"
+    );
+}
+
+/// Four jobs were begun, and three got beyond decoding.
+fn assert_stages_are_counted(found: &BTreeMap<String, f64>) {
+    let of = |name: &str| value(found, name);
+    let stages = [
+        "download",
+        "decode",
+        "preprocess",
+        "predict",
+        "postprocess",
+        "encode",
+        "zip",
+        "upload",
+        "commit",
+    ];
+    for stage in stages {
+        let count = of(&format!(
+            "stage_duration_seconds_count{{{LABELS},stage=\"{stage}\"}}"
+        ));
+        let of_all = ["download", "decode", "preprocess", "commit"].contains(&stage);
+        assert_eq!(count, if of_all { 4.0 } else { 3.0 }, "{stage}");
+    }
+}
+
+/// What was asked of the model.
+fn assert_predictions_are_counted(found: &BTreeMap<String, f64>) {
+    let of = |name: &str| value(found, name);
+    let model = r#"model="NuclearSegmentation",version="6""#;
+    let requests = of(&format!("predict_requests_total{{{model},code=\"OK\"}}"));
+    assert!(requests >= 3.0);
+    assert_eq!(
+        of(&format!("predict_batch_size_count{{{model}}}")),
+        requests
+    );
+    assert!(of(&format!("tiles_total{{{model}}}")) >= requests);
+    assert_eq!(
+        (
+            of("redis_up"),
+            of(&format!("model_server_up{{{model}}}")),
+            of("shutting_down")
+        ),
+        (1.0, 1.0, 0.0)
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_are_counted_by_how_they_ended() {
     let cluster = Cluster::with_nuclei(Redis::start()).await;
@@ -83,77 +170,10 @@ async fn jobs_are_counted_by_how_they_ended() {
         || metrics(port).get(r#"slots{queue="segmentation",state="busy"}"#) == Some(&0.0);
     eventually("the slot is free", is_settled);
     let found = metrics(port);
-    let of = |name: &str| {
-        *found
-            .get(name)
-            .unwrap_or_else(|| panic!("no {name} in {found:#?}"))
-    };
-    let labels = r#"queue="segmentation",type="image""#;
-    for (result, count) in [
-        ("done", 3.0),
-        ("failed", 1.0),
-        ("duplicate", 1.0),
-        ("invalid", 1.0),
-    ] {
-        assert_eq!(
-            of(&format!("jobs_total{{{labels},result=\"{result}\"}}")),
-            count,
-            "{result}"
-        );
-    }
-    assert_eq!(
-        of(&format!(
-            "job_failures_total{{{labels},stage=\"decode\",reason=\"invalid_input\"}}"
-        )),
-        1.0
-    );
-    let stages = [
-        "download",
-        "decode",
-        "preprocess",
-        "predict",
-        "postprocess",
-        "encode",
-        "zip",
-        "upload",
-        "commit",
-    ];
-    for stage in stages {
-        let count = of(&format!(
-            "stage_duration_seconds_count{{{labels},stage=\"{stage}\"}}"
-        ));
-        let of_all = ["download", "decode", "preprocess", "commit"].contains(&stage);
-        assert_eq!(count, if of_all { 4.0 } else { 3.0 }, "{stage}");
-    }
-    assert_eq!(
-        of(&format!(
-            "job_duration_seconds_count{{{labels},result=\"done\"}}"
-        )),
-        3.0
-    );
-    assert_eq!(of(&format!("queue_wait_seconds_count{{{labels}}}")), 4.0);
-    assert_eq!(of(&format!("pickup_seconds_count{{{labels}}}")), 4.0);
-    let pixels = of(&format!("pixels_total{{{labels}}}"));
-    assert!(
-        pixels > 0.0 && pixels % 3.0 == 0.0,
-        "three images of the same size: {pixels}"
-    );
-    let model = r#"model="NuclearSegmentation",version="6""#;
-    let requests = of(&format!("predict_requests_total{{{model},code=\"OK\"}}"));
-    assert!(requests >= 3.0);
-    assert_eq!(
-        of(&format!("predict_batch_size_count{{{model}}}")),
-        requests
-    );
-    assert!(of(&format!("tiles_total{{{model}}}")) >= requests);
-    assert_eq!(
-        (
-            of("redis_up"),
-            of(&format!("model_server_up{{{model}}}")),
-            of("shutting_down")
-        ),
-        (1.0, 1.0, 0.0)
-    );
+    assert_jobs_are_counted(&found);
+    assert_stages_are_counted(&found);
+    assert_predictions_are_counted(&found);
+    let of = |name: &str| value(&found, name);
     assert_eq!(
         (of("memory_budget_bytes"), of("memory_inflight_bytes")),
         (1_073_741_824.0, 0.0)

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use bioimage::{Limits, encode_tiff, npy};
 use ndarray::{Array2, Axis, array};
-use redis_consumer::storage::archive::write_zip;
 use serde_json::Value;
 
-use crate::peers::cluster::{Cluster, FIELDS, IMAGE, PodSettings, eventually};
+use crate::peers::cluster::{Cluster, FIELDS, IMAGE, PodSettings};
 use crate::peers::python_kiosk::{PythonConsumer, PythonParent};
+use crate::peers::results::{labels, zipped};
 use crate::peers::synthetic_images::{archive, movie, spots_and_cells};
 
 /// A consumer that takes jobs of its kind from the queue of the same name, and looks after children often.
@@ -24,17 +24,6 @@ fn pod(cluster: &Cluster, kind: &str) -> PodSettings {
     } else {
         pod.set("QUEUE", kind)
     }
-}
-
-/// The children of a job that waits for them.
-fn children(cluster: &Cluster, parent: &str) -> Vec<String> {
-    eventually("it waits for its children", || {
-        cluster.redis.hash(parent).contains_key("children_total")
-    });
-    cluster.redis.hash(parent)["children"]
-        .split(',')
-        .map(str::to_owned)
-        .collect()
 }
 
 /// The entries of the result that a key names.
@@ -70,9 +59,7 @@ async fn frames_that_a_python_parent_has_queued_are_segmented() {
     for key in parent.wait().expect("all are done") {
         let entries = result(&cluster, &key);
         assert_eq!(entries.len(), 1, "{key} has exactly one file");
-        let labels = bioimage::squeeze(
-            bioimage::decode(&entries[0].1, "labels.tif", &Limits::default()).expect("labels"),
-        );
+        let labels = bioimage::squeeze(labels(&entries[0].1));
         assert_eq!(labels.shape(), [96, 96]);
         let squares = [labels[&[31, 30][..]], labels[&[59, 66][..]]];
         assert!(
@@ -144,10 +131,7 @@ async fn a_movie_is_tracked_from_frames_that_python_consumers_finish() {
     });
     let labels = encode_tiff(labels.view().into_dyn());
     let entries = vec![("frame_batch_0_feature_0.tif".to_owned(), labels)];
-    cluster.put(
-        "output/python.zip",
-        &write_zip(entries).expect("it fits in memory"),
-    );
+    cluster.put("output/python.zip", &zipped(entries));
     let _tracking = pod(&cluster, "tracking").start();
     let python = PythonConsumer::start(
         cluster.redis.connection(),
@@ -218,14 +202,14 @@ async fn spots_are_counted_by_cells_that_python_consumers_find() {
     let points = npy::write(&array![[30.5, 31.25], [80.0, 10.0]].view().into_dyn());
     cluster.put(
         "output/spots.zip",
-        &write_zip([("image_0.npy".to_owned(), points)]).expect("it fits in memory"),
+        &zipped([("image_0.npy".to_owned(), points)]),
     );
     let cell = Array2::from_shape_fn((96, 96), |(row, column)| {
         f32::from(row.abs_diff(30) < 9 && column.abs_diff(30) < 9)
     });
     let cell = encode_tiff(cell.view().into_dyn());
-    let cell = write_zip([("image_batch_0_feature_0.tif".to_owned(), cell)]);
-    cluster.put("output/cells.zip", &cell.expect("it fits in memory"));
+    let cell = zipped([("image_batch_0_feature_0.tif".to_owned(), cell)]);
+    cluster.put("output/cells.zip", &cell);
     let _polaris = pod(&cluster, "polaris").start();
     let _spots =
         PythonConsumer::start_with_result(cluster.redis.connection(), "spot", "output/spots.zip");
@@ -263,7 +247,7 @@ async fn a_child_that_has_vanished_has_failed() {
     };
     let _zip = pod(&cluster, "zip").start();
     let key = cluster.submit_to("segmentation-zip", "uploads/some.zip", &FIELDS);
-    let images = children(&cluster, &key);
+    let images = cluster.children(&key);
     vanish(&images[0]);
     let segmentation = pod(&cluster, "segmentation").start();
     let hash = cluster.wait_done(&key);
@@ -282,7 +266,7 @@ async fn a_child_that_has_vanished_has_failed() {
 
     let _tracking = pod(&cluster, "tracking").start();
     let key = cluster.submit_to("tracking", "uploads/movie.tif", &[]);
-    vanish(&children(&cluster, &key)[2]);
+    vanish(&cluster.children(&key)[2]);
     let reason = cluster.wait_failed(&key);
     let start = "RuntimeError: Tracking failed during segmentation on frame 2. Segmentation Error: it has vanished";
     assert!(reason.starts_with(start), "{reason}");
@@ -300,7 +284,7 @@ async fn a_status_that_nobody_knows_holds_nothing_up() {
         "uploads/some.zip",
         &[("status", "on-hold")],
     );
-    let [child] = &children(&cluster, &key)[..] else {
+    let [child] = &cluster.children(&key)[..] else {
         panic!("one image, one child")
     };
     // Old consumers write words of their own while they work.

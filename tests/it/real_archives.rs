@@ -5,16 +5,16 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
 use sha2::Digest;
 
 use crate::peers::cluster::{Cluster, eventually};
-use crate::peers::hex;
 use crate::peers::python_kiosk::PythonConsumer;
+use crate::peers::real_data::folders;
 use crate::peers::redis::Redis;
+use crate::peers::results::hex;
 
 /// Compression methods that are read; others are told by the name of the entry.
 const METHODS: [u64; 3] = [0, 8, 12];
@@ -120,33 +120,15 @@ async fn real_archives_become_their_images_or_fail_for_a_reason() {
 /// Name, expectation and content of every archive.
 fn archives() -> Vec<(String, Value, Vec<u8>)> {
     let mut archives = Vec::new();
-    for folder in folders() {
-        let text = fs::read(folder.join("expected.json")).expect("the folder has an index");
-        let index: Value = serde_json::from_slice(&text).expect("the index is JSON");
-        for (name, entry) in index["files"].as_object().expect("the index lists files") {
-            if entry["expected"]["kind"] == "zip" {
-                let content =
-                    fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    for folder in folders(&["archives"]) {
+        for (name, expected, content) in folder.files() {
+            if expected["kind"] == "zip" {
                 let unique = format!("{}-{}", archives.len(), name.replace('/', "-"));
-                archives.push((unique, entry["expected"].clone(), content));
+                archives.push((unique, expected.clone(), content));
             }
         }
     }
     archives
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a test is told by its environment where the files are"
-)]
-fn folders() -> Vec<PathBuf> {
-    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let data =
-        std::env::var_os("DATA_DIR").map_or_else(|| project.join("../shared/data"), PathBuf::from);
-    let all = [project.join("tests/fixtures/archives"), data];
-    all.into_iter()
-        .filter(|folder| folder.join("expected.json").is_file())
-        .collect()
 }
 
 /// Waits until the archive has children or has failed.

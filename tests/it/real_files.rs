@@ -6,15 +6,17 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::panic::catch_unwind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bioimage::{Limits, npy};
+use half::f16;
 use ndarray::ArrayD;
 use redis_consumer::storage::archive;
 use serde_json::Value;
 use sha2::Digest;
 
-use crate::peers::hex;
+use crate::peers::real_data::folders;
+use crate::peers::results::hex;
 
 /// Memory that one file may ask for here: enough for the largest sound one, little enough to notice a lie.
 const LIMITS: Limits = Limits {
@@ -64,10 +66,10 @@ fn damaged_real_files_are_refused_or_read_but_never_panic() {
     let limits = Limits {
         max_decoded_bytes: 8 << 20,
     };
-    let mut state = 1_u64;
+    let mut random = fastrand::Rng::with_seed(1);
     for_each_file(|name, _, content| {
         for round in 0..4 {
-            let damaged = damaged(content, round, &mut state);
+            let damaged = damaged(content, round, &mut random);
             let _ = bioimage::decode(&damaged, name, &limits);
             let _ = bioimage::decode(&damaged, "by-content", &limits);
             let _ = archive::image_entries(&damaged);
@@ -79,13 +81,9 @@ fn damaged_real_files_are_refused_or_read_but_never_panic() {
 /// Shows every file of the folders with its name and what is expected of it.
 fn for_each_file(mut show: impl FnMut(&str, &Value, &[u8])) {
     let mut shown = 0;
-    for folder in folders() {
-        let text = std::fs::read(folder.join("expected.json")).expect("the folder has an index");
-        let index: Value = serde_json::from_slice(&text).expect("the index is JSON");
-        for (name, entry) in index["files"].as_object().expect("the index lists files") {
-            let content =
-                std::fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
-            show(name, &entry["expected"], &content);
+    for folder in folders(&["archives", "nuclei", "tissue"]) {
+        for (name, expected, content) in folder.files() {
+            show(name, expected, &content);
             shown += 1;
         }
     }
@@ -93,51 +91,24 @@ fn for_each_file(mut show: impl FnMut(&str, &Value, &[u8])) {
 }
 
 /// The file cut off somewhere, or with some bytes changed, mostly in its first KiB where the headers are.
-fn damaged(content: &[u8], round: usize, state: &mut u64) -> Vec<u8> {
-    let mut random = |below: usize| {
-        // Numbers as good as needed here, and the same on every run.
-        *state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (*state >> 33) as usize % below.max(1)
-    };
+fn damaged(content: &[u8], round: usize, random: &mut fastrand::Rng) -> Vec<u8> {
     let mut damaged = content.to_vec();
     if round == 0 {
-        damaged.truncate(random(content.len()));
+        damaged.truncate(random.usize(..content.len().max(1)));
         return damaged;
     }
     for _ in 0..round {
-        let reach = if random(4) == 0 {
+        let reach = if random.u8(..4) == 0 {
             content.len()
         } else {
             content.len().min(1024)
         };
-        let at = random(reach);
+        let at = random.usize(..reach.max(1));
         if let Some(byte) = damaged.get_mut(at) {
-            *byte = random(256) as u8;
+            *byte = random.u8(..);
         }
     }
     damaged
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a test is told by its environment where the files are"
-)]
-fn folders() -> Vec<PathBuf> {
-    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let fixtures = project.join("tests/fixtures");
-    let mut folders = ["archives", "nuclei", "tissue"]
-        .map(|name| fixtures.join(name))
-        .to_vec();
-    let data =
-        std::env::var_os("DATA_DIR").map_or_else(|| project.join("../shared/data"), PathBuf::from);
-    if data.join("expected.json").is_file() {
-        folders.push(data);
-    } else {
-        println!("real-files: all but a few are skipped, no folder of real files");
-    }
-    folders
 }
 
 /// Files of one expectation.
@@ -324,24 +295,12 @@ fn digest(image: &ArrayD<f64>, dtype: &str) -> Option<String> {
         "int32" => all(image, |value| (value as i32).to_le_bytes()),
         "uint64" => all(image, |value| (value as u64).to_le_bytes()),
         "int64" => all(image, |value| (value as i64).to_le_bytes()),
-        "float16" => all(image, |value| half(value as f32).to_le_bytes()),
+        "float16" => all(image, |value| f16::from_f32(value as f32).to_le_bytes()),
         "float32" => all(image, |value| (value as f32).to_le_bytes()),
         "float64" => all(image, f64::to_le_bytes),
         _ => return None,
     };
     Some(hex(&sha2::Sha256::digest(bytes)))
-}
-
-/// Half precision of a value that is one.
-fn half(value: f32) -> u16 {
-    let sign = (value.to_bits() >> 16) as u16 & 0x8000;
-    let magnitude = value.abs();
-    let bits = magnitude.to_bits();
-    sign | match magnitude {
-        _ if !magnitude.is_finite() => 0x7c00 | (bits >> 13) as u16 & 0x3ff,
-        _ if magnitude < 2.0_f32.powi(-14) => (magnitude * 2.0_f32.powi(24)) as u16,
-        _ => ((bits >> 13) - (112 << 10)) as u16,
-    }
 }
 
 /// The images among the entries that a reference reader lists.

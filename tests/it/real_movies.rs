@@ -16,6 +16,7 @@ use redis_consumer::serving::ModelId;
 use serde_json::{Value, json};
 
 use crate::peers::cluster::{Cluster, PodSettings};
+use crate::peers::real_data::folders;
 use crate::peers::redis::Redis;
 use crate::peers::{exact_models, graph_models};
 
@@ -473,29 +474,13 @@ impl Truth {
 }
 
 /// The groups of this type, with the folder that they are in.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a test is told by its environment where the files are"
-)]
 fn groups(kind: &str) -> Vec<(PathBuf, Value)> {
-    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let data =
-        std::env::var_os("DATA_DIR").map_or_else(|| project.join("../shared/data"), PathBuf::from);
     let mut groups = Vec::new();
-    for folder in [project.join("tests/fixtures/movies"), data] {
-        let Ok(text) = std::fs::read(folder.join("expected.json")) else {
-            continue;
-        };
-        let index: Value = serde_json::from_slice(&text).expect("the index is JSON");
-        let all = index["groups"]
-            .as_array()
-            .expect("the index has groups")
-            .clone();
-        groups.extend(
-            all.into_iter()
-                .filter(|group| group["type"] == kind)
-                .map(|group| (folder.clone(), group)),
-        );
+    for folder in folders(&["movies"]) {
+        let all = folder.index["groups"].as_array();
+        let all = all.expect("the index has groups").iter();
+        let of_kind = all.filter(|group| group["type"] == kind);
+        groups.extend(of_kind.map(|group| (folder.path.clone(), group.clone())));
     }
     groups
 }

@@ -4,10 +4,8 @@ use std::fs;
 
 use redis::RedisConnectionInfo;
 
-use crate::peers::cluster::{Cluster, NUCLEI, eventually};
+use crate::peers::cluster::{Cluster, FIELDS, NUCLEI, eventually};
 use crate::peers::redis::{Redis, Sentinel, free_port};
-
-const FIELDS: [(&str, &str); 2] = [("dimension_order", "XYC"), ("channels", "0,")];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_of_the_access_list_works_in_a_database_of_its_own() {

@@ -1,39 +1,15 @@
 //! Traces of the real program, and its metrics of messages, as a collector gets them.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
-use std::io::{Cursor, Write as _};
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 
-use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
-    MetricsService, MetricsServiceServer,
-};
-use opentelemetry_proto::tonic::collector::metrics::v1::{
-    ExportMetricsServiceRequest, ExportMetricsServiceResponse,
-};
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
-    TraceService, TraceServiceServer,
-};
-use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTraceServiceRequest, ExportTraceServiceResponse,
-};
-use opentelemetry_proto::tonic::common::v1::KeyValue;
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::metrics::v1::Metric;
-use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::metrics::v1::number_data_point;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use tonic::body::Body;
-use tonic::codegen::{BoxFuture, Service};
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
-use tonic::{Request, Response, Status};
 
+use crate::peers;
 use crate::peers::cluster::{Cluster, NUCLEI, eventually};
+use crate::peers::collector::{Collector, texts};
 use crate::peers::redis::Redis;
-use crate::peers::{self, hex};
+use crate::peers::results::hex;
+use crate::peers::synthetic_images::archive;
 
 const FIELDS: [(&str, &str); 3] = [
     ("dimension_order", "XYC"),
@@ -46,143 +22,8 @@ const FIELDS: [(&str, &str); 3] = [
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const SUBMITTER: &str = "b7ad6b7169203331";
 
-/// Keeps what it is sent.
-#[derive(Clone, Default)]
-struct Collector {
-    spans: Arc<Mutex<Vec<Span>>>,
-    metrics: Arc<Mutex<Vec<Metric>>>,
-}
-
-#[tonic::async_trait]
-impl TraceService for Collector {
-    async fn export(
-        &self,
-        request: Request<ExportTraceServiceRequest>,
-    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        let scopes = request
-            .into_inner()
-            .resource_spans
-            .into_iter()
-            .flat_map(|resource| resource.scope_spans);
-        self.spans
-            .lock()
-            .expect("no poison")
-            .extend(scopes.flat_map(|scope| scope.spans));
-        Ok(Response::new(ExportTraceServiceResponse {
-            partial_success: None,
-        }))
-    }
-}
-
-#[tonic::async_trait]
-impl MetricsService for Collector {
-    async fn export(
-        &self,
-        request: Request<ExportMetricsServiceRequest>,
-    ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
-        let scopes = request
-            .into_inner()
-            .resource_metrics
-            .into_iter()
-            .flat_map(|resource| resource.scope_metrics);
-        self.metrics
-            .lock()
-            .expect("no poison")
-            .extend(scopes.flat_map(|scope| scope.metrics));
-        Ok(Response::new(ExportMetricsServiceResponse {
-            partial_success: None,
-        }))
-    }
-}
-
-/// What a collector serves on its one port.
-#[derive(Clone)]
-struct Services {
-    traces: TraceServiceServer<Collector>,
-    metrics: MetricsServiceServer<Collector>,
-}
-
-impl Service<http::Request<Body>> for Services {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<Self::Response, Infallible>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        if request.uri().path().contains(".metrics.") {
-            self.metrics.call(request)
-        } else {
-            self.traces.call(request)
-        }
-    }
-}
-
-impl Collector {
-    async fn start(&self) -> SocketAddr {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a free port");
-        let address = listener.local_addr().expect("an address");
-        let services = Services {
-            traces: TraceServiceServer::new(self.clone()),
-            metrics: MetricsServiceServer::new(self.clone()),
-        };
-        tokio::spawn(Server::builder().serve_with_incoming(services, TcpIncoming::from(listener)));
-        address
-    }
-
-    fn spans(&self) -> Vec<Span> {
-        self.spans.lock().expect("no poison").clone()
-    }
-
-    /// The measurements of a metric that was sent last: attributes and how many there were.
-    fn counts(&self, name: &str) -> Vec<(HashMap<String, String>, u64)> {
-        let metrics = self.metrics.lock().expect("no poison");
-        let metric = metrics
-            .iter()
-            .rfind(|metric| metric.name == name)
-            .unwrap_or_else(|| panic!("{name} was sent"));
-        match metric.data.clone().expect("there is data") {
-            Data::Histogram(data) => data
-                .data_points
-                .iter()
-                .map(|point| (texts(&point.attributes), point.count))
-                .collect(),
-            Data::Sum(data) => data
-                .data_points
-                .iter()
-                .map(|point| (texts(&point.attributes), sum(point.value)))
-                .collect(),
-            other => panic!("{name} is {other:?}"),
-        }
-    }
-}
-
-fn sum(value: Option<number_data_point::Value>) -> u64 {
-    match value {
-        Some(number_data_point::Value::AsInt(count)) => {
-            u64::try_from(count).expect("it only grows")
-        }
-        other => panic!("a count is {other:?}"),
-    }
-}
-
 fn attributes(span: &Span) -> HashMap<String, String> {
     texts(&span.attributes)
-}
-
-fn texts(attributes: &[KeyValue]) -> HashMap<String, String> {
-    let text = |value: Value| match value {
-        Value::StringValue(text) => text,
-        other => format!("{other:?}"),
-    };
-    let pairs = attributes
-        .iter()
-        .filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?.value?)));
-    pairs.map(|(key, value)| (key, text(value))).collect()
 }
 
 fn named<'s>(spans: &'s [Span], name: &str) -> &'s Span {
@@ -196,13 +37,107 @@ fn named<'s>(spans: &'s [Span], name: &str) -> &'s Span {
     found[0]
 }
 
+/// The span of a job says which job of which queue it is.
+fn assert_tells_of_job(process: &Span, key: &str) {
+    let about = attributes(process);
+    let of = |name: &str| about.get(name).map(String::as_str);
+    assert_eq!(
+        (of("messaging.system"), of("messaging.operation.type")),
+        (Some("redis"), Some("process"))
+    );
+    assert_eq!(
+        (of("messaging.message.id"), of("messaging.client.id")),
+        (Some(key), Some("pod-1"))
+    );
+    assert_eq!(of("messaging.consumer.group.name"), Some("image"));
+}
+
+/// Every step of a job is a span below that of the job.
+fn assert_steps_are_told(spans: &[Span], process: &Span) {
+    let stages = [
+        "download",
+        "decode",
+        "preprocess",
+        "predict",
+        "postprocess",
+        "encode",
+        "zip",
+        "upload",
+    ];
+    for name in ["receive segmentation", "settle segmentation"]
+        .into_iter()
+        .chain(stages)
+    {
+        let found: Vec<_> = spans.iter().filter(|span| span.name == name).collect();
+        assert!(
+            !found.is_empty(),
+            "{name} among {:?}",
+            spans.iter().map(|span| &span.name).collect::<Vec<_>>()
+        );
+        for span in found {
+            assert_eq!(span.parent_span_id, process.span_id, "{name}");
+            assert!(
+                span.start_time_unix_nano <= span.end_time_unix_nano,
+                "{name}"
+            );
+        }
+    }
+}
+
+/// Whatever is asked of Redis for a job says where Redis is.
+fn assert_tells_of_redis(spans: &[Span], port: u16) {
+    let settled = attributes(named(spans, "settle segmentation"));
+    assert_eq!(settled["messaging.operation.name"], "ack");
+    for about in [
+        &attributes(named(spans, "process segmentation")),
+        &settled,
+        &attributes(named(spans, "receive segmentation")),
+    ] {
+        assert_eq!(about["server.address"], "127.0.0.1");
+        assert!(
+            about["server.port"].contains(&port.to_string()),
+            "{about:?}"
+        );
+    }
+}
+
+/// Calls of the model server and requests of the bucket are spans of clients below that of the job.
+fn assert_tells_of_calls(spans: &[Span], process: &Span) {
+    let calls: Vec<_> = spans
+        .iter()
+        .filter(|span| span.name.starts_with("tensorflow.serving"))
+        .collect();
+    assert!(calls.len() >= 2, "the metadata and the prediction");
+    for call in calls {
+        let about = attributes(call);
+        assert_eq!(
+            (call.kind, &call.parent_span_id),
+            (3, &process.span_id),
+            "a client's"
+        );
+        assert_eq!(
+            (
+                about["ml.model.name"].as_str(),
+                about["rpc.response.status_code"].as_str()
+            ),
+            ("NuclearSegmentation", "OK")
+        );
+    }
+    for (name, key) in [("storage read", NUCLEI), ("storage write", "output/")] {
+        let span = named(spans, name);
+        assert_eq!(
+            (span.kind, &span.parent_span_id),
+            (3, &process.span_id),
+            "{name}"
+        );
+        assert!(attributes(span)["storage.key"].starts_with(key), "{name}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_goes_on_with_the_trace_of_its_submitter() {
-    let (cluster, collector) = (
-        Cluster::with_nuclei(Redis::start()).await,
-        Collector::default(),
-    );
-    let endpoint = format!("http://{}", collector.start().await);
+    let cluster = Cluster::with_nuclei(Redis::start()).await;
+    let (collector, endpoint) = Collector::start().await;
     let mut pod = cluster
         .pod("pod-1")
         .set("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)
@@ -235,91 +170,11 @@ async fn a_job_goes_on_with_the_trace_of_its_submitter() {
         (SUBMITTER.to_owned(), 5),
         "a consumer's"
     );
-    let about = attributes(process);
-    let of = |name: &str| about.get(name).map(String::as_str);
-    assert_eq!(
-        (of("messaging.system"), of("messaging.operation.type")),
-        (Some("redis"), Some("process"))
-    );
-    assert_eq!(
-        (of("messaging.message.id"), of("messaging.client.id")),
-        (Some(key.as_str()), Some("pod-1"))
-    );
-    assert_eq!(of("messaging.consumer.group.name"), Some("image"));
-    let stages = [
-        "download",
-        "decode",
-        "preprocess",
-        "predict",
-        "postprocess",
-        "encode",
-        "zip",
-        "upload",
-    ];
-    for name in ["receive segmentation", "settle segmentation"]
-        .into_iter()
-        .chain(stages)
-    {
-        let found: Vec<_> = spans.iter().filter(|span| span.name == name).collect();
-        assert!(
-            !found.is_empty(),
-            "{name} among {:?}",
-            spans.iter().map(|span| &span.name).collect::<Vec<_>>()
-        );
-        for span in found {
-            assert_eq!(span.parent_span_id, process.span_id, "{name}");
-            assert!(
-                span.start_time_unix_nano <= span.end_time_unix_nano,
-                "{name}"
-            );
-        }
-    }
-    let settled = attributes(named(&spans, "settle segmentation"));
-    assert_eq!(settled["messaging.operation.name"], "ack");
-    for about in [
-        &about,
-        &settled,
-        &attributes(named(&spans, "receive segmentation")),
-    ] {
-        assert_eq!(about["server.address"], "127.0.0.1");
-        assert!(
-            about["server.port"].contains(&cluster.redis.port().to_string()),
-            "{about:?}"
-        );
-    }
-    assert!(
-        collector.metrics.lock().expect("no poison").is_empty(),
-        "nobody asked for them"
-    );
-    let calls: Vec<_> = spans
-        .iter()
-        .filter(|span| span.name.starts_with("tensorflow.serving"))
-        .collect();
-    assert!(calls.len() >= 2, "the metadata and the prediction");
-    for call in calls {
-        let about = attributes(call);
-        assert_eq!(
-            (call.kind, &call.parent_span_id),
-            (3, &process.span_id),
-            "a client's"
-        );
-        assert_eq!(
-            (
-                about["ml.model.name"].as_str(),
-                about["rpc.response.status_code"].as_str()
-            ),
-            ("NuclearSegmentation", "OK")
-        );
-    }
-    for (name, key) in [("storage read", NUCLEI), ("storage write", "output/")] {
-        let span = named(&spans, name);
-        assert_eq!(
-            (span.kind, &span.parent_span_id),
-            (3, &process.span_id),
-            "{name}"
-        );
-        assert!(attributes(span)["storage.key"].starts_with(key), "{name}");
-    }
+    assert_tells_of_job(process, &key);
+    assert_steps_are_told(&spans, process);
+    assert_tells_of_redis(&spans, cluster.redis.port());
+    assert_tells_of_calls(&spans, process);
+    assert!(!collector.has_metrics(), "nobody asked for them");
     assert!(cluster.models.faults().seen().iter().all(|seen| {
         seen.traceparent
             .as_deref()
@@ -329,22 +184,9 @@ async fn a_job_goes_on_with_the_trace_of_its_submitter() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn children_go_on_with_the_trace_of_their_parent() {
-    let (cluster, collector) = (
-        Cluster::with_nuclei(Redis::start()).await,
-        Collector::default(),
-    );
-    let endpoint = format!("http://{}", collector.start().await);
-    let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
-    archive
-        .start_file("a.png", zip::write::SimpleFileOptions::default())
-        .expect("an entry");
-    archive
-        .write_all(include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png"))
-        .expect("its body");
-    cluster.put(
-        "uploads/one.zip",
-        &archive.finish().expect("an archive").into_inner(),
-    );
+    let cluster = Cluster::with_nuclei(Redis::start()).await;
+    let (collector, endpoint) = Collector::start().await;
+    cluster.put("uploads/one.zip", &archive(&["a.png"]));
     let traced =
         |pod: peers::cluster::PodSettings| pod.set("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint);
     let mut pods = [
@@ -386,11 +228,8 @@ async fn children_go_on_with_the_trace_of_their_parent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_of_messages_are_sent_if_asked_for() {
-    let (cluster, collector) = (
-        Cluster::with_nuclei(Redis::start()).await,
-        Collector::default(),
-    );
-    let endpoint = format!("http://{}", collector.start().await);
+    let cluster = Cluster::with_nuclei(Redis::start()).await;
+    let (collector, endpoint) = Collector::start().await;
     let pod = cluster
         .pod("pod-1")
         .set("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)
@@ -439,11 +278,8 @@ async fn metrics_of_messages_are_sent_if_asked_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failures_show_and_links_are_to_be_had() {
-    let (cluster, collector) = (
-        Cluster::with_nuclei(Redis::start()).await,
-        Collector::default(),
-    );
-    let endpoint = format!("http://{}", collector.start().await);
+    let cluster = Cluster::with_nuclei(Redis::start()).await;
+    let (collector, endpoint) = Collector::start().await;
     let pod = cluster
         .pod("pod-1")
         .set("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)
@@ -469,17 +305,7 @@ async fn failures_show_and_links_are_to_be_had() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_collector_the_context_is_handed_on_and_an_absent_one_holds_up_nothing() {
     let cluster = Cluster::with_nuclei(Redis::start()).await;
-    let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
-    archive
-        .start_file("a.png", zip::write::SimpleFileOptions::default())
-        .expect("an entry");
-    archive
-        .write_all(include_bytes!("../fixtures/nuclei/dsb2018_777f7c42.png"))
-        .expect("its body");
-    cluster.put(
-        "uploads/one.zip",
-        &archive.finish().expect("an archive").into_inner(),
-    );
+    cluster.put("uploads/one.zip", &archive(&["a.png"]));
     let _archives = cluster.pod("archives").set("CONSUMER_TYPE", "zip").start();
     let key = "segmentation-zip:one:1";
     cluster.write_job(key, "uploads/one.zip", &FIELDS);

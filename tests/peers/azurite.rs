@@ -20,9 +20,11 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use object_store::azure::{AzureAccessKey, AzureAuthorizer, AzureCredential};
 use object_store::client::HttpRequest;
+use redis_consumer::storage::Storage;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::faults::{Fault, Faults};
+use super::objects;
 
 /// The account that every such server has.
 pub(crate) const ACCOUNT: &str = "devstoreaccount1";
@@ -44,6 +46,7 @@ pub(crate) struct Azurite {
     address: SocketAddr,
     /// Of the proxy.
     proxy: SocketAddr,
+    /// What goes wrong, and what it was asked.
     pub(crate) faults: Faults,
 }
 
@@ -81,6 +84,11 @@ impl Azurite {
             ("AZURE_STORAGE_KEY", KEY.to_owned()),
         ];
         pairs.map(|(name, value)| (name.to_owned(), value)).into()
+    }
+
+    /// A client of this server with these variables as well.
+    pub(crate) fn client(&self, pairs: &[(&str, &str)]) -> Storage {
+        objects::client(&self.environment(), pairs)
     }
 
     /// What anybody gets who asks for this URL of the server: status, content type and body.

@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::io::Read as _;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use redis_consumer::serving::{Method, Model, ModelId, ModelServer};
@@ -12,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::redis::Redis;
+use super::results::unzipped;
 use super::{exact_models, graph_models, spot_model};
 
 /// How long a test waits for what should take a moment.
@@ -141,6 +141,22 @@ impl Cluster {
         }
     }
 
+    /// Runs a subcommand of the program against these peers, with these variables as well.
+    pub(crate) fn run(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+        let models = self.models.address();
+        Command::new(env!("CARGO_BIN_EXE_redis-consumer"))
+            .args(arguments)
+            .env_clear()
+            .env("REDIS_HOST", "127.0.0.1")
+            .env("REDIS_PORT", self.redis.port().to_string())
+            .env("STORAGE_BUCKET", self.bucket_url())
+            .env("TF_HOST", models.ip().to_string())
+            .env("TF_PORT", models.port().to_string())
+            .envs(variables.iter().copied())
+            .output()
+            .expect("the program starts")
+    }
+
     /// Submits a job as the newest frontend does, and returns its key.
     pub(crate) fn submit(&self, input: &str, fields: &[(&str, &str)]) -> String {
         self.submit_to("segmentation", input, fields)
@@ -242,17 +258,23 @@ impl Cluster {
 
     /// The names and contents of the entries of a job's result, in their order.
     pub(crate) fn result(&self, hash: &HashMap<String, String>) -> Vec<(String, Vec<u8>)> {
-        let body = std::io::Cursor::new(self.object(&hash["output_file_name"]));
-        let mut archive = zip::ZipArchive::new(body).expect("the result is an archive");
-        let mut entries = Vec::new();
-        for index in 0..archive.len() {
-            let mut entry = archive.by_index(index).expect("an entry");
-            let mut body = Vec::new();
-            entry.read_to_end(&mut body).expect("its body");
-            let name = entry.name().expect("a name in UTF-8").into_owned();
-            entries.push((name, body));
-        }
-        entries
+        unzipped(self.object(&hash["output_file_name"]))
+    }
+
+    /// Their names alone.
+    pub(crate) fn result_names(&self, hash: &HashMap<String, String>) -> Vec<String> {
+        let entries = self.result(hash).into_iter();
+        entries.map(|(name, _)| name).collect()
+    }
+
+    /// The children of a job, as soon as it waits for them.
+    pub(crate) fn children(&self, parent: &str) -> Vec<String> {
+        let mut hash = HashMap::new();
+        eventually("it waits for its children", || {
+            hash = self.redis.hash(parent);
+            hash.contains_key("children_total")
+        });
+        children(&hash)
     }
 
     /// Whether no list of the queue has an entry and nothing is leased or delayed.
@@ -279,6 +301,13 @@ impl PodSettings {
     #[must_use]
     pub(crate) fn set(mut self, name: &str, value: &str) -> Self {
         self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Sets several variables.
+    #[must_use]
+    pub(crate) fn set_all(mut self, variables: Vec<(String, String)>) -> Self {
+        self.environment.extend(variables);
         self
     }
 
@@ -366,6 +395,11 @@ impl Drop for Pod {
             eprintln!("--- log of the consumer\n{}", self.log());
         }
     }
+}
+
+/// The children that the hash of a job lists.
+pub(crate) fn children(hash: &HashMap<String, String>) -> Vec<String> {
+    hash["children"].split(',').map(str::to_owned).collect()
 }
 
 /// Waits until something holds.

@@ -1,6 +1,7 @@
 //! Faults that a server of objects meets requests with, and its memory of them.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -81,6 +82,23 @@ impl Faults {
         self.state().rule = Some((Box::new(rule), fault));
     }
 
+    /// The first `count` requests for which this holds meet this fault. The answer tells how many are still to come.
+    pub(crate) fn fail_first(
+        &self,
+        count: usize,
+        fault: Fault,
+        mut rule: impl FnMut(&Seen) -> bool + Send + 'static,
+    ) -> Arc<AtomicUsize> {
+        let left = Arc::new(AtomicUsize::new(count));
+        let to_come = Arc::clone(&left);
+        self.fail_if(fault, move |seen| {
+            let hit = to_come.load(Ordering::Relaxed) > 0 && rule(seen);
+            to_come.fetch_sub(usize::from(hit), Ordering::Relaxed);
+            hit
+        });
+        left
+    }
+
     /// Ends what [`fail_if`](Self::fail_if) began.
     pub(crate) fn heal(&self) {
         self.state().rule = None;
@@ -89,6 +107,18 @@ impl Faults {
     /// Every request so far, those that met a fault included.
     pub(crate) fn requests(&self) -> Vec<Seen> {
         self.state().seen.clone()
+    }
+
+    /// Their methods.
+    pub(crate) fn methods(&self) -> Vec<String> {
+        let requests = self.requests().into_iter();
+        requests.map(|seen| seen.method).collect()
+    }
+
+    /// Those with this method and this in their path or query.
+    pub(crate) fn count(&self, method: &str, target: &str) -> usize {
+        let requests = self.requests().into_iter();
+        requests.filter(|seen| seen.is(method, target)).count()
     }
 
     /// Remembers the request, and says which fault it meets.

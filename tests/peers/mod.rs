@@ -4,18 +4,17 @@
 
 pub(crate) mod azurite;
 pub(crate) mod cluster;
+pub(crate) mod collector;
 pub(crate) mod exact_models;
 pub(crate) mod faults;
 pub(crate) mod graph_models;
+pub(crate) mod objects;
 pub(crate) mod proxy;
 pub(crate) mod python_kiosk;
+pub(crate) mod real_data;
 pub(crate) mod redis;
+pub(crate) mod results;
 pub(crate) mod s3;
 pub(crate) mod scripted_http;
 pub(crate) mod spot_model;
 pub(crate) mod synthetic_images;
-
-/// Bytes as hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}

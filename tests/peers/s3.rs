@@ -2,10 +2,10 @@
 //!
 //! Everything but the faults is the s3s project's; it lives as long as the [`S3Server`] and needs nothing installed.
 
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _, future};
 use http_body_util::StreamBody;
@@ -14,13 +14,14 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use redis_consumer::storage::Storage;
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
-use super::faults::Faults;
-pub(crate) use super::faults::{Fault, Seen};
+use super::faults::{Fault, Faults};
+use super::objects;
 
 /// The one bucket of the server.
 pub(crate) const BUCKET: &str = "test-bucket";
@@ -33,7 +34,8 @@ pub(crate) const SECRET_KEY: &str = "test-secret-key";
 pub(crate) struct S3Server {
     address: SocketAddr,
     root: tempfile::TempDir,
-    faults: Faults,
+    /// What goes wrong, and what it was asked.
+    pub(crate) faults: Faults,
     _stop: oneshot::Sender<()>,
 }
 
@@ -41,7 +43,7 @@ impl S3Server {
     /// Starts a server with an empty bucket on a free port of the loopback interface.
     pub(crate) fn start() -> Self {
         let root = tempfile::tempdir().expect("a folder for the objects");
-        std::fs::create_dir(root.path().join(BUCKET)).expect("a folder for the bucket");
+        fs::create_dir(root.path().join(BUCKET)).expect("a folder for the bucket");
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         listener
             .set_nonblocking(true)
@@ -86,45 +88,39 @@ impl S3Server {
         pairs.map(|(name, value)| (name.to_owned(), value)).into()
     }
 
+    /// A client of this server with these variables as well.
+    pub(crate) fn client(&self, pairs: &[(&str, &str)]) -> Storage {
+        objects::client(&self.environment(), pairs)
+    }
+
     /// The folder whose files are the objects of the bucket.
     pub(crate) fn folder(&self) -> PathBuf {
         self.root.path().join(BUCKET)
     }
 
-    /// The next `count` requests meet this fault.
-    pub(crate) fn fail_next(&self, count: usize, fault: Fault) {
-        self.faults.fail_next(count, fault);
+    /// Puts an object into the bucket, in one step for those who read it meanwhile.
+    pub(crate) fn put(&self, key: &str, body: &[u8]) {
+        let path = self.folder().join(key);
+        fs::create_dir_all(path.parent().expect("it lies in the bucket")).expect("a folder");
+        let new = self.root.path().join("new");
+        fs::write(&new, body).expect("an object");
+        fs::rename(new, path).expect("an object in its place");
     }
 
-    /// Requests meet this fault until the time is over.
-    pub(crate) fn fail_for(&self, time: Duration, fault: Fault) {
-        self.faults.fail_for(time, fault);
-    }
-
-    /// Requests for which this holds meet this fault, until [`heal`](Self::heal).
-    pub(crate) fn fail_if(&self, fault: Fault, rule: impl FnMut(&Seen) -> bool + Send + 'static) {
-        self.faults.fail_if(fault, rule);
-    }
-
-    /// Ends what [`fail_if`](Self::fail_if) began.
-    pub(crate) fn heal(&self) {
-        self.faults.heal();
+    /// An object of the bucket.
+    pub(crate) fn object(&self, key: &str) -> Vec<u8> {
+        fs::read(self.folder().join(key)).unwrap_or_else(|error| panic!("{key}: {error}"))
     }
 
     /// Files of uploads in parts that are neither put together nor given up.
     pub(crate) fn open_uploads(&self) -> usize {
-        let names = std::fs::read_dir(self.root.path())
+        let names = fs::read_dir(self.root.path())
             .expect("a folder")
             .flatten()
             .map(|entry| entry.file_name());
         names
             .filter(|name| name.to_string_lossy().starts_with(".upload"))
             .count()
-    }
-
-    /// Every request so far, those that met a fault included.
-    pub(crate) fn requests(&self) -> Vec<Seen> {
-        self.faults.requests()
     }
 }
 

@@ -2,18 +2,17 @@
 
 use bioimage::encode_tiff;
 use ndarray::Array3;
-use redis_consumer::storage::archive::write_zip;
 
 use super::cluster::IMAGE;
+use super::results::zipped;
 
 /// An archive with [`IMAGE`] under each of these names.
-pub(crate) fn archive(names: &[&str]) -> Vec<u8> {
-    write_zip(
+pub(crate) fn archive(names: &[impl AsRef<str>]) -> Vec<u8> {
+    zipped(
         names
             .iter()
-            .map(|name| ((*name).to_owned(), IMAGE.to_vec())),
+            .map(|name| (name.as_ref().to_owned(), IMAGE.to_vec())),
     )
-    .expect("it fits in memory")
 }
 
 /// A movie of 96 x 96 pixels: two bright squares on a dark ground, which move towards each other's rows.
