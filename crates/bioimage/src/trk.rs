@@ -1,7 +1,6 @@
 //! Track files: tar archives, plain or compressed, of a movie, its labels and its lineage.
 //!
-//! Reference: the `.trk` and `.trks` files that deepcell-tracking and DeepCell Label exchange. Other members of an archive
-//! are skipped.
+//! Reference: the `.trk` and `.trks` files of deepcell-tracking. Other members of an archive are skipped.
 
 use std::io::{self, Read};
 
