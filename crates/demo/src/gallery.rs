@@ -1,7 +1,7 @@
-//! Pictures of what each kind of segmentation does to a real image, and tracking to a movie: what goes in, what the model
-//! says, what comes out.
+//! Figures of each kind of segmentation on a real image, and of tracking on a movie: the input, the heads of the model, the
+//! result.
 //!
-//! The images take the way of a job from the decoder to the labels; the models behind the server are the classical ones.
+//! Images pass the steps of a job from the decoder to the labels; the models behind the server are the classical ones.
 
 use std::fs;
 use std::path::Path;
@@ -101,10 +101,13 @@ impl Models {
 
 /// The nuclear and the membrane channel of the sample of tissue.
 fn tissue() -> anyhow::Result<[Array2<f32>; 2]> {
-    let plane = |file| -> anyhow::Result<Array2<f32>> {
-        Ok(bioimage::decode(file, "tissue.tif", &Limits::default())?.into_dimensionality()?)
-    };
-    Ok([plane(DAPI)?, plane(MEMBRANE)?])
+    Ok([plane_of(DAPI)?, plane_of(MEMBRANE)?])
+}
+
+/// The image `[row, column]` in a TIFF file of one page.
+fn plane_of(file: &[u8]) -> anyhow::Result<Array2<f32>> {
+    let image = bioimage::decode(file, "tissue.tif", &Limits::default())?;
+    Ok(image.into_dimensionality()?)
 }
 
 /// A row of panels for each compartment: a channel, both heads, and the cells outlined on the channel.

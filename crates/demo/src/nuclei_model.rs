@@ -1,7 +1,7 @@
 //! A classical stand-in for a trained nuclear model.
 //!
-//! No network and nothing learnt: smoothing, a threshold, distances. It finds what a person would outline at a glance,
-//! bright and roundish nuclei on a dark background; it is no substitute for a model that knows what nuclei look like.
+//! Smoothing, a threshold and distances, not a trained network. It finds what a person would outline at a glance, bright and
+//! roundish nuclei on a dark background; it does not replace a model that has learned what nuclei look like.
 
 use ndarray::{Array2, Array4, ArrayView2, ArrayView4, ArrayViewMut2, Axis, Zip};
 
@@ -92,6 +92,7 @@ fn find_nuclei(
     let nuclei = part(tile, &mask);
     let mut areas = vec![0; nuclei.summits.len() + 1];
     nuclei.labels.iter().for_each(|label| areas[*label] += 1);
+    // Measured once more, now that nuclei are parted: between two that touch there is an edge, too.
     let depth = distance_inside(&separated(&nuclei.labels));
     let is_nucleus = |label: usize| label > 0 && areas[label] >= LEAST_AREA;
     Zip::indexed(maxima)
