@@ -112,7 +112,7 @@ impl ModelInput<'_> {
     ///
     /// # Errors
     ///
-    /// In the order they are looked for: another rank than the model's ([`AxesError::ModelRank`]), a channel count other than
+    /// Checked in this order: another rank than the model's ([`AxesError::ModelRank`]), a channel count other than
     /// the model's ([`AxesError::ChannelCount`]), an image over the size limits ([`AxesError::TooLarge`]).
     pub fn check_shape(&self, shape: &[usize]) -> Result<(), AxesError> {
         let (&[.., height, width, channels], &[.., wanted]) = (shape, self.shape) else {
@@ -150,7 +150,7 @@ impl ModelInput<'_> {
 ///
 /// # Errors
 ///
-/// In the order they are looked for: another rank than the model's ([`AxesError::ModelRank`]), a channel that is not there
+/// Checked in this order: another rank than the model's ([`AxesError::ModelRank`]), a channel that is not there
 /// ([`AxesError::NoSuchChannel`]), a channel count other than the model's ([`AxesError::ChannelCount`]), an image over the
 /// size limits ([`AxesError::TooLarge`]).
 pub fn validate_model_input(
@@ -227,7 +227,7 @@ pub enum AxesError {
         order: String,
     },
 
-    /// No order was named and the shape does not tell it.
+    /// No order was named, and the shape is ambiguous.
     #[error("cannot tell the axes of an image of shape {shape:?}: set the dimension order")]
     Ambiguous {
         /// Shape of the image.

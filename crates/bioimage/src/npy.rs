@@ -196,7 +196,7 @@ impl<'a> File<'a> {
         let stored = Stored::parse(value_of(&header, "descr")?)?;
         let shape = parse_shape(value_of(&header, "shape")?)?;
         let is_fortran = parse_bool(value_of(&header, "fortran_order")?)?;
-        // The size comes from the file: it is held against the data that are there before anything is allocated.
+        // The shape comes from the file: it is checked against the data that are there before anything is allocated.
         let count = shape
             .iter()
             .try_fold(1_usize, |count, &axis| count.checked_mul(axis));

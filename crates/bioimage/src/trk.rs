@@ -63,7 +63,7 @@ pub enum TrackFileError {
 }
 
 impl TrackFile {
-    /// Reads a track file, its compression (none, gzip, bzip2, xz) by its content. Lineages are not looked at.
+    /// Reads a track file, its compression (none, gzip, bzip2, xz) by its content. Lineages are kept as text and not parsed.
     ///
     /// Pixels become f32, rounded to the nearest; labels are truncated to whole numbers. Of several members of one name
     /// the last counts. Whether both arrays have the same shape is left to the caller.
@@ -79,7 +79,7 @@ impl TrackFile {
             .saturating_mul(4)
             .saturating_add(64 << 20);
         let mut archive = tar::Archive::new(unpacked(bytes).take(longest));
-        // Extended headers would be read whole; the names looked for need none.
+        // Extended headers would be read into memory whole, and the names of the members here need none.
         for entry in archive
             .entries()
             .map_err(TrackFileError::NotAnArchive)?
@@ -136,7 +136,7 @@ impl TrackFile {
 ///
 /// # Errors
 ///
-/// Those of writing to memory, which does not fail; the archive's writer is made for files, too.
+/// None in practice: the archive is written to memory, but its writer reports errors of files.
 pub fn write_trk<R: NpyElement, L: NpyElement>(
     lineage: &str,
     raw: &ArrayViewD<'_, R>,

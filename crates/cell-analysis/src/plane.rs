@@ -157,7 +157,7 @@ pub fn finite_range(values: &[f32]) -> Option<(f32, f32)> {
     let (blocks, rest) = values.as_chunks::<8>();
     let mut odd = [0_u32; 8];
     for block in blocks {
-        // The exponent of what is not finite has all bits set.
+        // The exponents of infinities and NaN have all bits set.
         odd.iter_mut()
             .zip(block)
             .for_each(|(odd, value)| *odd |= u32::from(value.to_bits() << 1 >= 0xff00_0000));

@@ -37,7 +37,7 @@ const PAPER: Rgb<u8> = Rgb([u8::MAX; 3]);
 const DAPI: &[u8] = include_bytes!("../../../tests/fixtures/tissue/cytokit_dapi.tif");
 const MEMBRANE: &[u8] = include_bytes!("../../../tests/fixtures/tissue/cytokit_membrane.tif");
 
-/// Draws all pictures into a folder.
+/// Draws all figures into a folder.
 pub(crate) async fn draw(folder: &Path) -> anyhow::Result<()> {
     let models = Models::serve().await?;
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;

@@ -1,4 +1,4 @@
-//! The picture of a lineage: time from left to right, a line for each track, a fork where a cell divides. Pure.
+//! The figure of a lineage: time from left to right, a line for each track, a fork where a cell divides. Pure.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! Tries `redis-consumer` on one machine: classical models behind a model server, a guided run of one image, and figures.
 //!
-//! Nothing of this is in the program that a Kiosk runs, which is started here as a process of its own.
+//! None of this is in the program that a Kiosk runs, which the demo starts as a separate process.
 
 mod bitmap_font;
 mod distance;

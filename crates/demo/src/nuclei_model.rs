@@ -29,7 +29,7 @@ const LOCAL_EXTENT: f32 = 15.0;
 /// Objects of fewer pixels are dirt.
 const LEAST_AREA: usize = 30;
 
-/// How much brightness counts beside shape where touching nuclei are parted.
+/// How much brightness counts beside shape where touching nuclei are split.
 const BRIGHTNESS_WEIGHT: f32 = 0.2;
 
 /// Standard deviation in pixels of the brightness that counts there.
@@ -92,7 +92,7 @@ fn find_nuclei(
     let nuclei = part(tile, &mask);
     let mut areas = vec![0; nuclei.summits.len() + 1];
     nuclei.labels.iter().for_each(|label| areas[*label] += 1);
-    // Measured once more, now that nuclei are parted: between two that touch there is an edge, too.
+    // Measured once more, now that touching nuclei have been split and have an edge between them.
     let depth = distance_inside(&separated(&nuclei.labels));
     let is_nucleus = |label: usize| label > 0 && areas[label] >= LEAST_AREA;
     Zip::indexed(maxima)

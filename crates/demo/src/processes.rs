@@ -199,7 +199,7 @@ fn tail(log: &Path) -> String {
     }
 }
 
-/// Where programs are looked for.
+/// The folders in which programs are searched, from `PATH`.
 #[expect(
     clippy::disallowed_methods,
     reason = "the demo has no settings of its own"

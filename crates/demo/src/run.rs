@@ -33,7 +33,7 @@ const HERE: &str = "127.0.0.1";
 /// Longer side of the picture in pixels, about.
 const OVERLAY_SIDE: f64 = 1100.0;
 
-/// How often the job is looked at.
+/// Pause between two looks at the job.
 const POLL: Duration = Duration::from_millis(20);
 
 /// Runs one image through the whole system and reports; nothing that was started is left, however it ends.

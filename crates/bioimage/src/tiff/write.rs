@@ -269,13 +269,7 @@ impl Layout {
         directory.offsets(STRIP_OFFSETS, &offsets);
         directory.short(SAMPLES, &[page.samples]);
         directory.long(ROWS_PER_STRIP, &[page.height]);
-        // Several sizes are kept short where they fit, a single one never is.
-        let counts = vec![strip_bytes; strips];
-        if strips > 1 && strip_bytes < 1 << 16 {
-            directory.short(STRIP_BYTES, &counts);
-        } else {
-            directory.offsets(STRIP_BYTES, &counts);
-        }
+        directory.strip_bytes(strip_bytes, strips);
         directory.rational_one(X_RESOLUTION);
         directory.rational_one(Y_RESOLUTION);
         if page.samples > 1 {
@@ -366,45 +360,62 @@ struct Entry {
     value: Vec<u8>,
 }
 
+/// Types of integers, by the code that the format gives them.
+#[derive(Clone, Copy)]
+enum Integer {
+    Short = 3,
+    Long = 4,
+    Long8 = 16,
+}
+
+impl Integer {
+    fn bytes(self) -> usize {
+        match self {
+            Self::Short => 2,
+            Self::Long => 4,
+            Self::Long8 => 8,
+        }
+    }
+}
+
 impl Directory {
     fn short(&mut self, tag: u16, values: &[usize]) {
-        let value = values
-            .iter()
-            .flat_map(|&value| (value as u16).to_le_bytes())
-            .collect();
-        self.entries.push(Entry {
-            tag,
-            kind: 3,
-            count: values.len(),
-            value,
-        });
+        self.integers(tag, Integer::Short, values);
     }
 
     fn long(&mut self, tag: u16, values: &[usize]) {
-        let value = values
-            .iter()
-            .flat_map(|&value| (value as u32).to_le_bytes())
-            .collect();
-        self.entries.push(Entry {
-            tag,
-            kind: 4,
-            count: values.len(),
-            value,
-        });
+        self.integers(tag, Integer::Long, values);
     }
 
     /// Numbers as wide as the file's offsets.
     fn offsets(&mut self, tag: u16, values: &[usize]) {
-        if !self.big {
-            return self.long(tag, values);
+        let offset = if self.big {
+            Integer::Long8
+        } else {
+            Integer::Long
+        };
+        self.integers(tag, offset, values);
+    }
+
+    /// The sizes of so many strips: several are kept short where they fit, a single one never is.
+    fn strip_bytes(&mut self, bytes: usize, strips: usize) {
+        let sizes = vec![bytes; strips];
+        if strips > 1 && bytes < 1 << 16 {
+            self.short(STRIP_BYTES, &sizes);
+        } else {
+            self.offsets(STRIP_BYTES, &sizes);
         }
+    }
+
+    fn integers(&mut self, tag: u16, kind: Integer, values: &[usize]) {
+        let bytes = kind.bytes();
         let value = values
             .iter()
-            .flat_map(|&value| (value as u64).to_le_bytes())
+            .flat_map(|&value| (value as u64).to_le_bytes().into_iter().take(bytes))
             .collect();
         self.entries.push(Entry {
             tag,
-            kind: 16,
+            kind: kind as u16,
             count: values.len(),
             value,
         });

@@ -240,7 +240,7 @@ impl Tiles {
         }
     }
 
-    /// Writes the equalized gray values of `bins` into `out`, and gives back their range.
+    /// Writes the equalized gray values of `bins` into `out` and returns their range.
     fn equalize(&self, bins: &[u8], out: &mut [f32]) -> (f32, f32) {
         let tiles = (0..self.counts[0] * self.counts[1]).into_par_iter();
         let maps: Vec<Map> = tiles.map(|tile| self.map(self.count(bins, tile))).collect();

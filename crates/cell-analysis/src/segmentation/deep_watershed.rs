@@ -50,7 +50,7 @@ pub enum MaximaAlgorithm {
     PeakLocalMax,
 }
 
-/// Where along the image border no peak is looked for; [`MaximaAlgorithm::PeakLocalMax`] only.
+/// How wide a border of the image has no peaks; [`MaximaAlgorithm::PeakLocalMax`] only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExcludeBorder {
     /// Peaks lie anywhere.
@@ -97,7 +97,7 @@ pub struct DeepWatershed {
     pub pixel_expansion: Option<usize>,
     /// How markers are found (default h-maxima).
     pub maxima_algorithm: MaximaAlgorithm,
-    /// Where no peak is looked for (default nowhere).
+    /// How wide a border has no peaks (default: peaks lie anywhere).
     pub exclude_border: ExcludeBorder,
 }
 

@@ -209,7 +209,7 @@ impl<T: Copy + Default + PartialEq + Send + Sync> Runs<T> {
         let mut candidate = above.start;
         for below in above.end..self.runs.len() {
             let Run { start, end, value } = self.runs[below];
-            // Runs come from left to right in both rows: what ends left of this run ends left of the next ones, too.
+            // Runs go from left to right in both rows: one that ends left of this run also ends left of all that follow.
             while candidate < above.end && self.runs[candidate].end + columns + reach <= start {
                 candidate += 1;
             }

@@ -24,7 +24,7 @@ mod rescale;
 /// Contrast-limited adaptive histogram equalization.
 mod clahe;
 
-/// Cutting an image into overlapping tiles and blending the model's answers.
+/// Cutting an image into overlapping tiles and blending the model's outputs.
 mod tile;
 
 /// From two model heads to a label image.

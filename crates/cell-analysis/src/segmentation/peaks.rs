@@ -278,7 +278,7 @@ impl<'a> Floods<'a> {
         self.known(origin, top).or_else(|| self.flood(origin, top))
     }
 
-    /// The answer for a pixel of value `top` that reaches `index`, from an earlier flood.
+    /// Whether a pixel of value `top` that reaches `index` is a maximum, if an earlier flood decides it.
     fn known(&self, index: usize, top: f32) -> Option<bool> {
         let flood = self.owners[index].checked_sub(1)?;
         match self.fates.get(flood as usize)? {
@@ -484,7 +484,7 @@ pub fn peak_local_max(image: ArrayView2<'_, f32>, options: &LocalMaxima) -> Vec<
     spaced(ordered, [rows, columns], distance)
 }
 
-/// Keeps what is not within `distance` of anything kept before.
+/// The candidates, as `[row, column]`, that keep the Chebyshev `distance` to all that were kept before them.
 pub(crate) fn spaced(
     candidates: impl Iterator<Item = usize>,
     [rows, columns]: [usize; 2],

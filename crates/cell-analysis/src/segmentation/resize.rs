@@ -209,7 +209,7 @@ fn antialiased(image: &[f32], shape: Shape, resized: &mut [f32]) {
     }
 }
 
-/// Smooths and samples an image; clamps the samples to `clip` and gives back the range they had before.
+/// Smooths and samples an image; clamps the samples to `clip` and returns the range that they had before.
 fn sample(image: &[f32], shape: Shape, clip: (f32, f32), resized: &mut [f32]) -> (f32, f32) {
     match shape.channels {
         2 => sample_channels::<2>(image, shape, clip, resized),

@@ -164,7 +164,7 @@ pub fn frame_features(
 
 /// The bounding box, resized bilinearly without smoothing.
 ///
-/// A box of a single row is taken for a column, as the reference does: its picture is transposed.
+/// A box of a single row is treated as a column, as deepcell-tracking does: its crop is transposed.
 fn resized(raw: ArrayView2<'_, f32>, cell: &Cell, mut picture: ArrayViewMut2<'_, f32>) {
     let rows = raw.slice_axis_move(Axis(0), cell.rows.clone().into());
     let mut window = rows.slice_axis_move(Axis(1), cell.columns.clone().into());

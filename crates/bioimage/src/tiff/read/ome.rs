@@ -15,7 +15,7 @@ pub(super) struct Planes {
     pub(super) pages: Vec<usize>,
 }
 
-/// Most planes of a file; sizes beyond are taken for nonsense.
+/// Most planes of a file; larger products of sizes are not believed.
 const MOST_PLANES: usize = 1 << 24;
 
 impl Planes {

@@ -134,7 +134,7 @@ impl Predictor {
         }
     }
 
-    /// Undoes the prediction in one row with `stride` samples a pixel; the answer is the row's byte order from now on.
+    /// Undoes the prediction in one row with `stride` samples a pixel; returns the byte order that the row has then.
     pub(super) fn undo(
         self,
         row: &mut [u8],
