@@ -5,14 +5,13 @@
 use cell_analysis::legacy::{
     ClassWatershed, Era, LegacyDeepWatershed, mibi, normalize_whole, pixelwise,
 };
-use cell_analysis::segmentation::tile::spline_window;
 use cell_analysis::segmentation::{
     Connectivity, DeepWatershed, ExcludeBorder, LocalMaxima, MaximaAlgorithm, MesmerPreprocess,
     PadMode, Tiling, Untiler, clahe_14bit, clip_histogram, dilation_square, disk,
     equalize_adapthist, erode_edges, fill_holes, gaussian_filter, h_maxima,
     histogram_normalization, label, mesmer_preprocess, normalize, peak_local_max,
     percentile_threshold, reconstruction, relabel_sequential, remove_small_objects, rescale_unit,
-    resize_image, resize_labels, resized_shape, to_14bit, watershed,
+    resize_image, resize_labels, resized_shape, spline_window, to_14bit, watershed,
 };
 use ndarray::{Array, Array2, Array3, Array4, Axis, Ix2, Ix4};
 use serde_json::{Value, json};

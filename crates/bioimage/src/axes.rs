@@ -1,16 +1,24 @@
-//! Names and places of axes: dimension orders of jobs, and the channel axis of what a model is asked.
+//! Names and places of axes: dimension orders, and the axes that a model expects.
 //!
-//! Arrays only; which order a job names, and what its model's shape is, the callers know.
+//! Border: arrays and shapes; where an order or a model's shape comes from is the caller's business.
 
 use ndarray::{Array4, ArrayD, Axis, Ix3, Ix4};
 
 use crate::decode::is_tiff_name;
 
-/// The image as `[batch, row, column, channel]`, read in the order that a job names (`XY`, `BXY`, `CXY`, `XYB`, `XYC`, `BXYC`
-/// or `CXYB`; rows are `X` here).
+/// The image as `[batch, row, column, channel]` in standard layout, from the order of its axes: `XY`, `BXY`, `CXY`, `XYB`,
+/// `XYC`, `BXYC` or `CXYB`, where `X` are rows and `Y` columns.
 ///
 /// `XYB` moves the last axis first, `CXY` the first axis last, `CXYB` swaps the two; any other order leaves the axes where
-/// they are. Then an absent `B` gains a batch axis in front and an absent `C` a channel axis at the end.
+/// they are. An order without `B` then gains a batch axis in front, one without `C` a channel axis at the end.
+///
+/// ```
+/// # use bioimage::to_bxyc;
+/// # use ndarray::ArrayD;
+/// let image = to_bxyc(ArrayD::zeros(vec![2, 50, 60]), "CXY")?;
+/// assert_eq!(image.dim(), (1, 50, 60, 2));
+/// # Ok::<(), bioimage::AxesError>(())
+/// ```
 ///
 /// # Errors
 ///
@@ -46,12 +54,12 @@ pub fn to_bxyc(image: ArrayD<f32>, order: &str) -> Result<Array4<f32>, AxesError
 
 /// The dimension order of a job that names none.
 ///
-/// Two axes are `XY`, three of an image library's file (PNG, JPEG, …) `XYC`, four `BXYC`. Of three axes of a TIFF the first
-/// smallest one holds the channels: `CXY` or `XYC`.
+/// Two axes are `XY`, three axes of a PNG, JPEG, BMP or GIF are `XYC`, four are `BXYC`. Of the three axes of a TIFF the
+/// shortest, or the first of equally short ones, holds the channels: `CXY` or `XYC`.
 ///
 /// # Errors
 ///
-/// [`AxesError::Ambiguous`] for any other number of axes, and when the smallest axis of a TIFF is the middle one.
+/// [`AxesError::Ambiguous`] for any other number of axes, and when the shortest axis of a TIFF is the middle one.
 pub fn default_order(shape: &[usize], container: Container) -> Result<&'static str, AxesError> {
     match (shape, container) {
         ([_, _], _) => Ok("XY"),
@@ -104,7 +112,7 @@ impl ModelInput<'_> {
     ///
     /// # Errors
     ///
-    /// In the order they are looked for: another rank than the model's ([`AxesError::ModelRank`]), a channel count other than
+    /// Checked in this order: another rank than the model's ([`AxesError::ModelRank`]), a channel count other than
     /// the model's ([`AxesError::ChannelCount`]), an image over the size limits ([`AxesError::TooLarge`]).
     pub fn check_shape(&self, shape: &[usize]) -> Result<(), AxesError> {
         let (&[.., height, width, channels], &[.., wanted]) = (shape, self.shape) else {
@@ -137,12 +145,12 @@ impl ModelInput<'_> {
 
 /// The image as a model takes it: channel axis last, channels selected.
 ///
-/// The channel axis is taken to be the first smallest axis behind the batch axis. If it is not the last one, **axis 1** is
-/// moved to the end, whichever axis was found: that is what the predecessor's results are made with.
+/// The shortest axis behind the batch axis, or the first of equally short ones, is taken for the channels. If it is not the
+/// last one, **axis 1** is moved to the end, whichever axis was found: results of the Python consumers were made that way.
 ///
 /// # Errors
 ///
-/// In the order they are looked for: another rank than the model's ([`AxesError::ModelRank`]), a channel that is not there
+/// Checked in this order: another rank than the model's ([`AxesError::ModelRank`]), a channel that is not there
 /// ([`AxesError::NoSuchChannel`]), a channel count other than the model's ([`AxesError::ChannelCount`]), an image over the
 /// size limits ([`AxesError::TooLarge`]).
 pub fn validate_model_input(
@@ -163,10 +171,10 @@ pub fn validate_model_input(
     Ok(image)
 }
 
-/// The image as a batch of images of spots, `[batch, row, column, 1]`.
+/// The image as a batch of single-channel images for spot detection, `[batch, row, column, 1]`.
 ///
-/// Axes of length 1 do not count. Two axes are one image; of three the last is the batch axis if it is shorter than the
-/// middle one, else the first.
+/// Axes of length 1 are dropped first. Two axes are one image; of three, the last is the batch axis if it is shorter than
+/// the middle one, else the first.
 ///
 /// # Errors
 ///
@@ -185,8 +193,11 @@ pub fn spot_batch(image: ArrayD<f32>) -> Result<Array4<f32>, AxesError> {
     Ok(batch.insert_axis(Axis(3)))
 }
 
-/// The order in which an image (batch axis first) seems to be stored, for a model of `model_rank` axes: `YXC` or `CYX`, with
-/// `Z` in front of `Y` for rank 5. The image's rank need not be the model's.
+/// The order in which an image, batch axis first, seems to be stored, for a model of `model_rank` axes: `YXC` or `CYX`, with
+/// `Z` in front of `Y` for rank 5.
+///
+/// Channels are the shortest axis behind the batch axis, or the first of equally short ones. The image's rank need not be
+/// the model's.
 #[must_use]
 pub fn detect_dimension_order(image_shape: &[usize], model_rank: usize) -> String {
     let spatial = &"ZYX"[3 - model_rank.saturating_sub(2).min(3)..];
@@ -216,7 +227,7 @@ pub enum AxesError {
         order: String,
     },
 
-    /// No order was named and the shape does not tell it.
+    /// No order was named, and the shape is ambiguous.
     #[error("cannot tell the axes of an image of shape {shape:?}: set the dimension order")]
     Ambiguous {
         /// Shape of the image.
@@ -288,7 +299,7 @@ pub(crate) fn tuple(shape: &[usize]) -> String {
     }
 }
 
-/// The image without its axes of length 1.
+/// The image without its axes of length 1, as `NumPy`'s `squeeze`.
 #[must_use]
 pub fn squeeze(image: ArrayD<f32>) -> ArrayD<f32> {
     let singles: Vec<usize> = (0..image.ndim())
@@ -312,7 +323,7 @@ fn swapped(mut image: ArrayD<f32>, a: usize, b: usize) -> ArrayD<f32> {
     contiguous(image)
 }
 
-/// The first smallest axis behind the batch axis.
+/// The shortest axis behind the batch axis, the first of equals.
 fn channel_axis(shape: &[usize]) -> usize {
     (1..shape.len())
         .min_by_key(|&axis| shape[axis])

@@ -17,13 +17,14 @@ use crate::{bmp, gif, jpeg, png};
 /// * Anything else is `[row, column, channel]`: gray 1, gray with alpha 2, color 3, with alpha 4; a palette image is 1
 ///   channel of indices.
 ///
-/// Values are the stored samples (a palette index, an uninverted white-is-zero sample); integers beyond 24 bits and f64 are
-/// rounded to the nearest f32, ties to even; complex samples keep their real part.
+/// Values are the stored samples (a palette index, a white-is-zero sample as it is), with the exceptions that Pillow makes:
+/// PNG gray of 2 and 4 bits is scaled to 0 … 255, PNG colors of 16 bits keep their high byte, and YCbCr of a JPEG becomes
+/// RGB. Integers beyond 24 bits and f64 are rounded to the nearest f32, ties to even; complex samples keep their real part.
 ///
 /// # Errors
 ///
-/// See [`Error`]. No input makes it panic, and sizes declared in the file are held against `limits` and against what the
-/// file can hold before memory is taken.
+/// See [`Error`]. No input makes it panic: sizes that the file declares are checked against `limits`, and against what the
+/// file can hold, before memory is taken.
 pub fn decode(bytes: &[u8], name: &str, limits: &Limits) -> Result<ArrayD<f32>, Error> {
     match Format::of(bytes, name)? {
         Format::Tiff => tiff::decode(bytes, limits),
@@ -39,7 +40,7 @@ pub fn decode(bytes: &[u8], name: &str, limits: &Limits) -> Result<ArrayD<f32>, 
 ///
 /// # Errors
 ///
-/// As [`decode`], as far as the header shows it. [`Error::TooLarge`] does not occur.
+/// Those of [`decode`] that the header shows, but never [`Error::TooLarge`].
 pub fn shape_of(bytes: &[u8], name: &str) -> Result<Vec<usize>, Error> {
     let shape = match Format::of(bytes, name)? {
         Format::Tiff => tiff::shape(bytes),
@@ -55,7 +56,7 @@ pub fn shape_of(bytes: &[u8], name: &str) -> Result<Vec<usize>, Error> {
     Ok(shape)
 }
 
-/// Bytes of the array that [`decode`] would give, from the file's header alone.
+/// Bytes of the f32 array that [`decode`] would give, from the file's header alone; 2^64 - 1 if they cannot be counted.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! GIF files: the first picture.
+//! GIF files: the first frame.
 
 use gif::{ColorOutput, DecodeOptions, MemoryLimit};
 use ndarray::ArrayD;
@@ -7,7 +7,7 @@ use crate::array::channels_last;
 use crate::error::Error;
 use crate::limits::Limits;
 
-/// `[row, column, 1]` of palette indices; what the first picture leaves free has the background's index.
+/// `[row, column, 1]` of palette indices; pixels that the first frame does not cover have the index of the background.
 pub(crate) fn decode(bytes: &[u8], limits: &Limits) -> Result<ArrayD<f32>, Error> {
     let mut options = options();
     if let Some(limit) = std::num::NonZeroU64::new(limits.max_decoded_bytes) {

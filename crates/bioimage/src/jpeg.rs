@@ -44,6 +44,7 @@ pub(crate) fn decode_segment(
     photometric: u64,
     most_pixels: usize,
 ) -> Result<Picture, Error> {
+    // The tables are a stream of their own: without its end mark and the segment's start mark both make one stream.
     let joined = match (tables, segment) {
         ([tables @ .., 0xff, 0xd9], [0xff, 0xd8, rest @ ..]) if tables.len() >= 2 => {
             [tables, rest].concat()
@@ -91,6 +92,7 @@ fn pixels(
     let mut samples = decoder
         .decode()
         .map_err(|error| Error::corrupt(format!("JPEG: {error:?}")))?;
+    // Adobe's programs store CMYK inverted, and Pillow turns it back.
     if shown == ColorSpace::CMYK {
         samples
             .iter_mut()

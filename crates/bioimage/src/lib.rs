@@ -9,18 +9,19 @@ mod gif;
 mod jpeg;
 mod jpeg2000;
 mod limits;
+mod number;
 mod png;
 mod spot_csv;
 mod spot_overlay;
 mod tiff;
 
-/// `.npy` files of `NumPy`.
+/// `.npy` files, as `NumPy` reads and writes them.
 pub mod npy;
 
-/// Movies as frames, and labels of single frames as movies.
+/// Time lapses: movies as stacks of frames, and the labels of single frames stacked to a movie.
 pub mod time_lapse;
 
-/// `.trk` files: a movie, its labels and its lineage.
+/// Track files (`.trk`, `.trks`): a movie, its labels and its lineage.
 pub mod trk;
 
 pub use axes::{

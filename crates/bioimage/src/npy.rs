@@ -8,10 +8,14 @@ use std::cell::Cell;
 use half::f16;
 use ndarray::{ArrayD, ArrayViewD, IxDyn, ShapeBuilder};
 
+use crate::axes::tuple;
 use crate::error::Error;
 use crate::limits::Limits;
+use crate::number::{from_big_endian, from_little_endian};
 
-/// The array of a `.npy` file as f32, rounded to nearest where its type holds more.
+/// The array of a `.npy` file as f32, in the file's shape.
+///
+/// Values that f32 does not hold are rounded to the nearest, ties to even; booleans become 0 and 1.
 ///
 /// # Errors
 ///
@@ -27,7 +31,8 @@ pub fn read_f32(bytes: &[u8], limits: &Limits) -> Result<ArrayD<f32>, Error> {
     })
 }
 
-/// The array of a `.npy` file as f64; 64-bit integers beyond 2^53 are rounded to nearest.
+/// The array of a `.npy` file as f64, in the file's shape; 64-bit integers beyond 2^53 are rounded to the nearest, ties
+/// to even.
 ///
 /// # Errors
 ///
@@ -47,18 +52,15 @@ pub fn read_f64(bytes: &[u8], limits: &Limits) -> Result<ArrayD<f64>, Error> {
 /// # Errors
 ///
 /// As [`read_f32`], and [`Error::Unsupported`] for values that i32 does not hold.
-pub fn read_i32(bytes: &[u8], limits: &Limits) -> Result<ArrayD<i32>, Error> {
+pub(crate) fn read_i32(bytes: &[u8], limits: &Limits) -> Result<ArrayD<i32>, Error> {
     let file = File::parse(bytes)?;
     limits.check_bytes(file.count.saturating_mul(4) as u64)?;
     let all_fit = Cell::new(true);
-    let fitting = |number: Option<i32>| {
-        all_fit.set(all_fit.get() && number.is_some());
-        number.unwrap_or(0)
-    };
-    let array = file.array(|number| match number {
-        Number::Float(value) => fitting((value as i64).try_into().ok()),
-        Number::Signed(value) => fitting(value.try_into().ok()),
-        Number::Unsigned(value) => fitting(value.try_into().ok()),
+    let array = file.array(|number| {
+        number.to_i32().unwrap_or_else(|| {
+            all_fit.set(false);
+            0
+        })
     })?;
     if all_fit.get() {
         Ok(array)
@@ -74,17 +76,13 @@ pub fn read_i32(bytes: &[u8], limits: &Limits) -> Result<ArrayD<i32>, Error> {
 pub fn write<T: NpyElement>(array: &ArrayViewD<'_, T>) -> Vec<u8> {
     let is_fortran =
         !array.is_standard_layout() && array.view().reversed_axes().is_standard_layout();
-    let axes: Vec<String> = array.shape().iter().map(ToString::to_string).collect();
-    let shape = if let [only] = axes.as_slice() {
-        format!("({only},)")
-    } else {
-        format!("({})", axes.join(", "))
-    };
     let order = if is_fortran { "True" } else { "False" };
     let mut header = format!(
-        "{{'descr': '{}', 'fortran_order': {order}, 'shape': {shape}, }}",
-        T::DESCR
+        "{{'descr': '{}', 'fortran_order': {order}, 'shape': {}, }}",
+        T::DESCR,
+        tuple(array.shape())
     );
+    // Blanks and a line feed fill the header up, so that the data can be mapped into memory as they lie in the file.
     let unpadded = PREAMBLE_V1 + header.len() + 1;
     header.extend(std::iter::repeat_n(
         ' ',
@@ -159,6 +157,17 @@ enum Number {
     Unsigned(u64),
 }
 
+impl Number {
+    /// The whole part, if 32 bits hold it.
+    fn to_i32(&self) -> Option<i32> {
+        match *self {
+            Self::Float(value) => (value as i64).try_into().ok(),
+            Self::Signed(value) => value.try_into().ok(),
+            Self::Unsigned(value) => value.try_into().ok(),
+        }
+    }
+}
+
 /// How values are stored.
 #[derive(Clone, Copy)]
 struct Stored {
@@ -186,15 +195,8 @@ impl<'a> File<'a> {
         let header = String::from_utf8_lossy(header);
         let stored = Stored::parse(value_of(&header, "descr")?)?;
         let shape = parse_shape(value_of(&header, "shape")?)?;
-        let is_fortran = match value_of(&header, "fortran_order")? {
-            text if text.starts_with("True") => true,
-            text if text.starts_with("False") => false,
-            _ => {
-                return Err(Error::corrupt(
-                    "fortran_order in the .npy header is neither True nor False",
-                ));
-            }
-        };
+        let is_fortran = parse_bool(value_of(&header, "fortran_order")?)?;
+        // The shape comes from the file: it is checked against the data that are there before anything is allocated.
         let count = shape
             .iter()
             .try_fold(1_usize, |count, &axis| count.checked_mul(axis));
@@ -231,32 +233,28 @@ impl<'a> File<'a> {
 impl Stored {
     /// Reads `'<f8'` and the like.
     fn parse(text: &str) -> Result<Self, Error> {
-        let unsupported = || {
-            Error::unsupported(format!(
-                "array type {}",
-                text.chars().take(24).collect::<String>()
-            ))
-        };
         let quote = text
             .chars()
             .next()
             .filter(|quote| matches!(quote, '\'' | '"'))
-            .ok_or_else(unsupported)?;
+            .ok_or_else(|| unsupported_type(text))?;
         let name = text[1..].split(quote).next().unwrap_or_default();
-        let (order, name) = name.split_at_checked(1).ok_or_else(unsupported)?;
+        let (order, name) = name
+            .split_at_checked(1)
+            .ok_or_else(|| unsupported_type(text))?;
         let (kind, bytes) = match (
             name.as_bytes(),
             name.get(1..).and_then(|bytes| bytes.parse().ok()),
         ) {
             ([kind, ..], Some(bytes)) => (*kind, bytes),
-            _ => return Err(unsupported()),
+            _ => return Err(unsupported_type(text)),
         };
         let is_known = matches!(
             (kind, bytes),
             (b'f', 2 | 4 | 8) | (b'i' | b'u', 1 | 2 | 4 | 8) | (b'b', 1)
         );
         if !is_known || !matches!(order, "<" | ">" | "|" | "=") {
-            return Err(unsupported());
+            return Err(unsupported_type(text));
         }
         Ok(Self {
             kind,
@@ -267,9 +265,9 @@ impl Stored {
 
     fn number(self, bytes: &[u8]) -> Number {
         let bits = if self.is_big_endian {
-            bytes.iter().fold(0, append_byte)
+            from_big_endian(bytes)
         } else {
-            bytes.iter().rev().fold(0, append_byte)
+            from_little_endian(bytes)
         };
         let unused = 64 - 8 * self.bytes;
         match (self.kind, self.bytes) {
@@ -282,8 +280,9 @@ impl Stored {
     }
 }
 
-fn append_byte(bits: u64, byte: &u8) -> u64 {
-    (bits << 8) | u64::from(*byte)
+fn unsupported_type(text: &str) -> Error {
+    let shown: String = text.chars().take(24).collect();
+    Error::unsupported(format!("array type {shown}"))
 }
 
 /// Header text and data, from what follows the magic bytes.
@@ -311,6 +310,18 @@ fn value_of<'a>(header: &'a str, key: &str) -> Result<&'a str, Error> {
         .and_then(|after| after.strip_prefix(':'))
         .map(str::trim_start);
     value.ok_or_else(|| Error::corrupt(format!("`{key}` is missing in the .npy header")))
+}
+
+fn parse_bool(text: &str) -> Result<bool, Error> {
+    if text.starts_with("True") {
+        return Ok(true);
+    }
+    if text.starts_with("False") {
+        return Ok(false);
+    }
+    Err(Error::corrupt(
+        "fortran_order in the .npy header is neither True nor False",
+    ))
 }
 
 fn unreadable_shape() -> Error {

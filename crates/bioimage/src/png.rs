@@ -1,4 +1,4 @@
-//! PNG files, with the samples an image library of the predecessor gives.
+//! PNG files, with the samples that Pillow gives for them.
 //!
 //! Read by the `png` crate itself, not through `image`: that one would turn palettes to colors, scale 1-bit gray and add an
 //! alpha channel for transparency, and to undo all this takes more lines than to read what is stored.
@@ -6,7 +6,7 @@
 use std::io::Cursor;
 
 use ndarray::ArrayD;
-use png::{BitDepth, ColorType, Decoder, Reader, Transformations};
+use png::{BitDepth, ColorType, Decoder, Info, Reader, Transformations};
 
 use crate::array::array;
 use crate::error::Error;
@@ -27,8 +27,8 @@ pub(crate) fn decode(bytes: &[u8], limits: &Limits) -> Result<ArrayD<f32>, Error
     // The header needs some room of its own, whatever the pixels may take.
     let mut reader = open(bytes, limits.max_decoded_bytes.max(HEADER_BYTES))?;
     let (height, width) = (reader.info().height as usize, reader.info().width as usize);
-    let (color, depth) = (reader.info().color_type, reader.info().bit_depth);
-    let channels = channels_of(color, depth);
+    let stored_as = Samples::of(reader.info());
+    let channels = stored_as.channels();
     limits.values(&[height, width, channels])?;
     let row_bytes = reader.info().raw_row_length() - 1;
     let stored = height as u64 * row_bytes as u64;
@@ -42,7 +42,7 @@ pub(crate) fn decode(bytes: &[u8], limits: &Limits) -> Result<ArrayD<f32>, Error
     reader.next_frame(&mut samples).map_err(error)?;
     let mut values = Vec::with_capacity(height * width * channels);
     for row in samples.chunks_exact(row_bytes).take(height) {
-        append_row(row, width, (color, depth), &mut values);
+        stored_as.append_row(row, width, &mut values);
     }
     array(values, &[height, width, channels])
 }
@@ -51,7 +51,7 @@ pub(crate) fn decode(bytes: &[u8], limits: &Limits) -> Result<ArrayD<f32>, Error
 pub(crate) fn shape(bytes: &[u8]) -> Result<Vec<usize>, Error> {
     let reader = open(bytes, HEADER_BYTES)?;
     let info = reader.info();
-    let channels = channels_of(info.color_type, info.bit_depth);
+    let channels = Samples::of(info).channels();
     Ok(vec![info.height as usize, info.width as usize, channels])
 }
 
@@ -66,48 +66,64 @@ fn open(bytes: &[u8], allowed_bytes: u64) -> Result<Reader<Cursor<&[u8]>>, Error
     decoder.read_info().map_err(error)
 }
 
-fn channels_of(color: ColorType, depth: BitDepth) -> usize {
-    match (color, depth) {
-        (ColorType::Grayscale | ColorType::Indexed, _) => 1,
-        (ColorType::GrayscaleAlpha, BitDepth::Sixteen) | (ColorType::Rgba, _) => 4,
-        (ColorType::GrayscaleAlpha, _) => 2,
-        (ColorType::Rgb, _) => 3,
-    }
+/// How the samples of an image are stored.
+#[derive(Clone, Copy)]
+struct Samples {
+    color: ColorType,
+    depth: BitDepth,
 }
 
-/// The values of one stored row.
-fn append_row(row: &[u8], width: usize, kind: (ColorType, BitDepth), values: &mut Vec<f32>) {
-    match kind {
-        (ColorType::Grayscale, BitDepth::Sixteen) => {
-            let (samples, _) = row.as_chunks();
-            values.extend(
-                samples
+impl Samples {
+    fn of(info: &Info<'_>) -> Self {
+        Self {
+            color: info.color_type,
+            depth: info.bit_depth,
+        }
+    }
+
+    /// Channels of the array, not of the file: 16-bit gray with alpha becomes color with alpha.
+    fn channels(self) -> usize {
+        match (self.color, self.depth) {
+            (ColorType::Grayscale | ColorType::Indexed, _) => 1,
+            (ColorType::GrayscaleAlpha, BitDepth::Sixteen) | (ColorType::Rgba, _) => 4,
+            (ColorType::GrayscaleAlpha, _) => 2,
+            (ColorType::Rgb, _) => 3,
+        }
+    }
+
+    /// Appends the values of one stored row.
+    fn append_row(self, row: &[u8], width: usize, values: &mut Vec<f32>) {
+        match (self.color, self.depth) {
+            (ColorType::Grayscale, BitDepth::Sixteen) => {
+                let (samples, _) = row.as_chunks();
+                let samples = samples.iter().map(|&sample| u16::from_be_bytes(sample));
+                values.extend(samples.map(f32::from));
+            }
+            (ColorType::GrayscaleAlpha, BitDepth::Sixteen) => {
+                let (pixels, _) = row.as_chunks();
+                let rgba = pixels
                     .iter()
-                    .map(|&sample| f32::from(u16::from_be_bytes(sample))),
-            );
+                    .flat_map(|&[gray, _, alpha, _]| [gray, gray, gray, alpha]);
+                values.extend(rgba.map(f32::from));
+            }
+            (_, BitDepth::Sixteen) => {
+                values.extend(row.iter().step_by(2).map(|&high| f32::from(high)));
+            }
+            (_, BitDepth::Eight) => values.extend(row.iter().map(|&byte| f32::from(byte))),
+            (_, depth) => {
+                let scale = self.scale();
+                let samples = packed(row, depth as usize).take(width);
+                values.extend(samples.map(|sample| f32::from(sample) * scale));
+            }
         }
-        (ColorType::GrayscaleAlpha, BitDepth::Sixteen) => {
-            let (pixels, _) = row.as_chunks();
-            let rgba = pixels
-                .iter()
-                .flat_map(|&[gray, _, alpha, _]| [gray, gray, gray, alpha]);
-            values.extend(rgba.map(f32::from));
-        }
-        (_, BitDepth::Sixteen) => {
-            values.extend(row.iter().step_by(2).map(|&high| f32::from(high)));
-        }
-        (_, BitDepth::Eight) => values.extend(row.iter().map(|&byte| f32::from(byte))),
-        (color, depth) => {
-            let scale = match (color, depth) {
-                (ColorType::Grayscale, BitDepth::Two) => 85.0,
-                (ColorType::Grayscale, BitDepth::Four) => 17.0,
-                _ => 1.0,
-            };
-            values.extend(
-                packed(row, depth as usize)
-                    .take(width)
-                    .map(|sample| f32::from(sample) * scale),
-            );
+    }
+
+    /// What a packed sample is multiplied by: gray of 2 and 4 bits reaches up to 255.
+    fn scale(self) -> f32 {
+        match (self.color, self.depth) {
+            (ColorType::Grayscale, BitDepth::Two) => 85.0,
+            (ColorType::Grayscale, BitDepth::Four) => 17.0,
+            _ => 1.0,
         }
     }
 }

@@ -1,11 +1,12 @@
-//! Tables of spots: comma-separated text as Python's `csv` module writes it.
+//! Tables of single-molecule spots: comma-separated text as Python's `csv` module writes it.
 
 use std::fmt::Write as _;
 
-/// A line for each point `[row, column]`: `x` (column), `y` (row), then its cell in each of `cells`, one list for each kind
-/// of cell, in the order of the points. Lines end with CR LF; the first one has the names (`x,y,cellID0,cellID1`).
+/// The spots as comma-separated text: a header (`x,y,cellID0,cellID1`), then a line for each point, all ended by CR LF.
 ///
-/// Positions are the shortest texts that are read back to the same number, as Python writes them (`7.0`, `1e-05`).
+/// `points` are `[row, column]` in pixels; `x` is the column and `y` the row. `cells` has a list for each compartment with
+/// the cell of each point, in the order of the points. Positions are the shortest texts that parse to the same f64, as
+/// Python's `repr` writes them (`7.0`, `1e-05`).
 ///
 /// ```
 /// # use bioimage::spot_csv;
@@ -14,7 +15,7 @@ use std::fmt::Write as _;
 ///
 /// # Panics
 ///
-/// If a list of cells has not an entry for each point.
+/// If a list of cells does not have one entry for each point.
 #[must_use]
 pub fn spot_csv(points: &[[f64; 2]], cells: &[Vec<i64>]) -> String {
     let mut table = "x,y".to_owned();
@@ -33,7 +34,7 @@ pub fn spot_csv(points: &[[f64; 2]], cells: &[Vec<i64>]) -> String {
     table
 }
 
-/// The number as Python's `repr` has it.
+/// The number as Python's `repr` writes it.
 fn python_float(number: f64) -> String {
     if number.is_nan() {
         return "nan".to_owned();

@@ -1,4 +1,4 @@
-//! A picture of spots, for people to look at: the image in gray, every spot a dot.
+//! The overlay of a spot job, for people to look at: the image in gray, every spot a dot.
 
 use std::ops::Range;
 
@@ -12,12 +12,12 @@ const RADIUS: f64 = 2.5;
 
 const MAGENTA: [u8; 3] = [255, 0, 255];
 
-/// A color picture `[row, column, 3]` of `image` with a dot at each of `points` (`[row, column]`, 0 being the center of the
-/// first pixel).
+/// An RGB picture `[row, column, 3]` of a gray image `[row, column]` with a magenta dot at each of `points`, which are
+/// `[row, column]` in pixels, 0 being the center of the first pixel.
 ///
-/// Values are stretched from the smallest to the largest; values that are not finite are black. An image smaller than 640
-/// pixels is enlarged by a whole number, pixel by pixel, one larger than 1024 is shrunk by one to the means of its blocks.
-/// Points beyond the picture are left out.
+/// Values are stretched from the smallest (black) to the largest (white); values that are not finite are black. An image
+/// with a longer side below 640 pixels is enlarged by a whole factor, its pixels repeated; one above 1024 is shrunk by a
+/// whole factor to the means of its blocks. Points outside the picture are left out.
 #[must_use]
 pub fn spot_overlay(image: ArrayView2<'_, f32>, points: &[[f64; 2]]) -> Array3<u8> {
     let longest = image.nrows().max(image.ncols()).max(1);

@@ -1,4 +1,4 @@
-//! Movies as stacks of frames, and the labels of single frames as stacks.
+//! Time lapses: movies as stacks of frames, and the labels of single frames stacked to a movie.
 
 use ndarray::{Array3, ArrayD, ArrayView2, Axis, Ix3};
 
@@ -7,16 +7,16 @@ use crate::axes::squeeze;
 /// How many frames a movie may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameLimits {
-    /// Frames that go to a model at once; looked at first.
+    /// Frames that go to a model at once; checked first.
     pub batch: usize,
     /// Frames of a movie.
     pub movie: usize,
 }
 
-/// Why a movie cannot be used; the texts are those that users of the predecessor know.
+/// Why a movie cannot be used; most messages are word for word those of the Python consumers.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MovieError {
-    /// The file has not the axes of a movie.
+    /// The file does not have three axes.
     #[error(
         "This tiff file has shape {}, which is not 3 dimensions. Tracking can only be done on images with 3 dimensions, \
          (time, width, height)", crate::axes::tuple(.shape)
@@ -58,11 +58,12 @@ pub enum MovieError {
     },
 }
 
-/// The movie `[frame, row, column]` in a decoded file.
+/// The movie `[frame, row, column]` in a decoded file, not copied.
 ///
 /// # Errors
 ///
-/// Another number of axes than three (ones of length 1 count), or more frames than `limits` allow.
+/// [`MovieError::Rank`] for any number of axes but three, those of length 1 included; [`MovieError::Batch`] and
+/// [`MovieError::Frames`] for more frames than `limits` allow.
 pub fn movie(image: ArrayD<f32>, limits: &FrameLimits) -> Result<Array3<f32>, MovieError> {
     let shape = image.shape().to_vec();
     let movie = image
@@ -84,7 +85,7 @@ pub fn movie(image: ArrayD<f32>, limits: &FrameLimits) -> Result<Array3<f32>, Mo
     Ok(movie)
 }
 
-/// A frame of a movie without its axes of length 1, as it is stored for a job of its own.
+/// A frame `[row, column]` as an image of its own: a copy without its axes of length 1.
 #[must_use]
 pub fn single_frame(frame: ArrayView2<'_, f32>) -> ArrayD<f32> {
     squeeze(frame.to_owned().into_dyn())
@@ -92,12 +93,12 @@ pub fn single_frame(frame: ArrayView2<'_, f32>) -> ArrayD<f32> {
 
 /// Labels `[frame, row, column]` from the decoded label image of each frame, for a movie of `size` rows and columns.
 ///
-/// Axes of length 1 do not count. Labels are cut off to whole numbers of 16 bits, from 65536 on they begin at 0 again: so
-/// do results of the predecessor, and no frame has that many cells.
+/// Axes of length 1 do not count. Labels are truncated to whole numbers of 16 bits, and 65536 becomes 0 again, as in
+/// results of the Python consumers: no frame has that many cells.
 ///
 /// # Errors
 ///
-/// [`MovieError::Labels`].
+/// [`MovieError::Labels`] for a frame of another size.
 pub fn stacked_labels(
     frames: impl IntoIterator<Item = ArrayD<f32>>,
     size: [usize; 2],

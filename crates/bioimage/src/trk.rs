@@ -1,6 +1,6 @@
 //! Track files: tar archives, plain or compressed, of a movie, its labels and its lineage.
 //!
-//! Reference: the `.trk` and `.trks` files of the predecessor; whatever else an archive holds is passed over.
+//! Reference: the `.trk` and `.trks` files of deepcell-tracking. Other members of an archive are skipped.
 
 use std::io::{self, Read};
 
@@ -16,10 +16,10 @@ const LABELS: &str = "tracked.npy";
 const LINEAGES: &str = "lineages.json";
 const LINEAGE: &str = "lineage.json";
 
-/// Bytes of memory that the decompressor of an xz file may take.
+/// KiB of memory that the decompressor of an xz file may take.
 const XZ_MEMORY_KIB: u32 = 256 << 10;
 
-/// Bytes of an array member beside its values, at most.
+/// Bytes that an array may take in the archive beside its values, at most.
 const LARGEST_HEADER: u64 = 64 << 10;
 
 /// A movie with its labels, and perhaps lineages.
@@ -27,7 +27,7 @@ const LARGEST_HEADER: u64 = 64 << 10;
 pub struct TrackFile {
     /// Pixels, `[frame, row, column, channel]` in `.trk` files; `.trks` files have a batch axis in front.
     pub raw: ArrayD<f32>,
-    /// Labels, in the same axes.
+    /// Labels in the same axes, 0 for the background.
     pub labels: ArrayD<i32>,
     lineages: [Option<Vec<u8>>; 2],
 }
@@ -35,7 +35,7 @@ pub struct TrackFile {
 /// Why a track file cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum TrackFileError {
-    /// The content is no archive, or a damaged one.
+    /// The content is not a tar archive, or a damaged one.
     #[error("track file could not be opened: it is not a tar archive, or a damaged one")]
     NotAnArchive(#[source] io::Error),
 
@@ -57,15 +57,16 @@ pub enum TrackFileError {
     #[error("Invalid .trk file, no lineage data found.")]
     NoLineage,
 
-    /// The lineage is no JSON.
+    /// The lineage is not JSON.
     #[error("the lineage of the track file cannot be read")]
     Lineage(#[from] serde_json::Error),
 }
 
 impl TrackFile {
-    /// Reads a track file, its compression (none, gzip, bzip2, xz) by its content. Lineages are not looked at.
+    /// Reads a track file, its compression (none, gzip, bzip2, xz) by its content. Lineages are kept as text and not parsed.
     ///
-    /// Pixels become f32, labels are cut off to whole numbers. Of several members of one name the last counts.
+    /// Pixels become f32, rounded to the nearest; labels are truncated to whole numbers. Of several members of one name
+    /// the last counts. Whether both arrays have the same shape is left to the caller.
     ///
     /// # Errors
     ///
@@ -78,7 +79,7 @@ impl TrackFile {
             .saturating_mul(4)
             .saturating_add(64 << 20);
         let mut archive = tar::Archive::new(unpacked(bytes).take(longest));
-        // Extended headers would be read whole; the names looked for need none.
+        // Extended headers would be read into memory whole, and the names of the members here need none.
         for entry in archive
             .entries()
             .map_err(TrackFileError::NotAnArchive)?
@@ -115,7 +116,7 @@ impl TrackFile {
     ///
     /// # Errors
     ///
-    /// If there are none, or they are no JSON.
+    /// [`TrackFileError::NoLineage`] if there are none, [`TrackFileError::Lineage`] if they are not JSON.
     pub fn lineages(&self) -> Result<Vec<Value>, TrackFileError> {
         let text = self
             .lineages
@@ -130,11 +131,12 @@ impl TrackFile {
     }
 }
 
-/// A movie, its labels and the text of its lineage as a `.trk` file, compressed with gzip.
+/// A movie, its labels (both `[frame, row, column, channel]`) and the text of its lineage as a `.trk` file, compressed with
+/// gzip.
 ///
 /// # Errors
 ///
-/// None that memory gives.
+/// None in practice: the archive is written to memory, but its writer reports errors of files.
 pub fn write_trk<R: NpyElement, L: NpyElement>(
     lineage: &str,
     raw: &ArrayViewD<'_, R>,
@@ -177,12 +179,13 @@ fn array<T, R: Read>(
     limits: &Limits,
     parse: impl Fn(&[u8], &Limits) -> Result<ArrayD<T>, Error>,
 ) -> Result<ArrayD<T>, TrackFileError> {
-    let wrong = |source| TrackFileError::Array { name, source };
     // Values of eight bytes become ones of four.
     let stored = entry.size().saturating_sub(LARGEST_HEADER) / 2;
-    limits.check_bytes(stored).map_err(wrong)?;
+    limits
+        .check_bytes(stored)
+        .map_err(|source| TrackFileError::Array { name, source })?;
     let content = content(entry, limits).map_err(TrackFileError::NotAnArchive)?;
-    parse(&content, limits).map_err(wrong)
+    parse(&content, limits).map_err(|source| TrackFileError::Array { name, source })
 }
 
 /// The bytes of a member; one that is longer than anything useful is cut off.

@@ -1,22 +1,22 @@
-//! The functions that consumers 0.3 to 0.8 chose by name, as their libraries computed them.
+//! Functions that older models were trained with, as the libraries of their time computed them:
+//! `DeepCell`'s toolbox 0.2 to 0.8 over scikit-image 0.16, as in Kiosk consumers 0.3 to 0.8.
 //!
-//! Border: what is still computed like today is in the neighboring modules; which name stands
-//! for which function and which channel is the caller's business.
+//! Border: what has not changed since is in [`crate::segmentation`]; which model wants which
+//! function, and on which channel, is the caller's business.
 
 use ndarray::{Array, Array2, Array3, ArrayView2, ArrayView3, Axis, Dimension};
 
 use crate::plane::{as_row_major, from_values};
-use crate::segmentation::deep_watershed::{DeepWatershedError, Result};
-use crate::segmentation::label::{Connectivity, label, relabel_sequential};
-use crate::segmentation::morphology::square_maximum;
-use crate::segmentation::normalize::standardize;
-use crate::segmentation::peaks::{LocalMaxima, peak_local_max};
-use crate::segmentation::region::{erode_edges, remove_small_objects};
-use crate::segmentation::watershed::watershed;
+use crate::segmentation::{
+    Connectivity, DeepWatershedError, LocalMaxima, erode_edges, label, peak_local_max,
+    relabel_sequential, remove_small_objects, square_maximum, standardize, watershed,
+};
 
-/// Scales all values of an array together to mean 0 and standard deviation 1 (0.3 to 0.6).
+/// Shifts and scales all values of an array together to mean 0 and standard deviation 1, as
+/// consumers 0.3 to 0.6 did.
 ///
-/// Population deviation, no epsilon: an array of one value becomes NaN.
+/// Population deviation without an epsilon: an array of one value becomes NaN. Mean and deviation
+/// in `f64`, the rest in `f32`; the result is in standard layout.
 #[must_use]
 pub fn normalize_whole<D: Dimension>(image: Array<f32, D>) -> Array<f32, D> {
     let mut image = image.as_standard_layout().into_owned();
@@ -26,8 +26,8 @@ pub fn normalize_whole<D: Dimension>(image: Array<f32, D>) -> Array<f32, D> {
     image
 }
 
-/// Deep watershed of the toolbox 0.2 to 0.8 (since 0.5): no smoothing, tied peaks all stay,
-/// edges are always eroded once.
+/// The deep watershed of `DeepCell`'s toolbox 0.2 to 0.8, in consumers since 0.5: nothing is
+/// smoothed, of equal peaks all stay, and edges are always eroded once.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LegacyDeepWatershed {
     /// Half the side, in pixels, of the square in which a peak is the maximum (default 10).
@@ -55,15 +55,16 @@ impl Default for LegacyDeepWatershed {
 }
 
 impl LegacyDeepWatershed {
-    /// Segments the heads, both `[batch, row, column]`, into labels of the same shape.
+    /// Label images `[batch, row, column]` from the two heads of the same shape; labels count
+    /// from 1 in every batch item, 0 is background.
     ///
     /// # Errors
-    /// If the shapes differ or a head holds a NaN.
+    /// [`DeepWatershedError`]: the shapes differ or a head holds a NaN.
     pub fn segment(
         &self,
         maxima: ArrayView3<'_, f32>,
         interior: ArrayView3<'_, f32>,
-    ) -> Result<Array3<u32>> {
+    ) -> Result<Array3<u32>, DeepWatershedError> {
         if maxima.dim() != interior.dim() {
             let (maxima, interior) = (maxima.dim().into(), interior.dim().into());
             return Err(DeepWatershedError::ShapeMismatch { maxima, interior });
@@ -101,8 +102,10 @@ impl LegacyDeepWatershed {
     }
 }
 
-/// Labels the pixels of a plane `[row, column]` that exceed `threshold` (in `f32`) by their
-/// 4-connected components and drops those of fewer than `min_size` pixels, without renumbering.
+/// Labels `[row, column]` of the 4-connected components of what exceeds `threshold` (in `f32`) in
+/// a plane `[row, column]`.
+///
+/// Components of fewer than `min_size` pixels are dropped, the others keep their numbers.
 #[must_use]
 pub fn pixelwise(interior: ArrayView2<'_, f32>, threshold: f64, min_size: usize) -> Array2<u32> {
     let threshold = threshold as f32;
@@ -114,16 +117,17 @@ pub fn pixelwise(interior: ArrayView2<'_, f32>, threshold: f64, min_size: usize)
     labels
 }
 
-/// Which libraries a legacy function is computed like.
+/// The libraries whose results a legacy function has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Era {
     /// scikit-image 0.16, consumers 0.3 to 0.8.
     SkImage016,
-    /// scikit-image 0.21, the last predecessor.
+    /// scikit-image 0.21, the last Python consumers.
     SkImage021,
 }
 
-/// Watershed over class scores.
+/// Watershed over the scores of pixel classes, of which the first is background and the last the
+/// middle of a cell.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClassWatershed {
     /// Half the side, in pixels, of the square in which a peak is the maximum (default 10).
@@ -132,12 +136,12 @@ pub struct ClassWatershed {
     pub threshold: f64,
     /// Objects of fewer pixels are dropped (default 50).
     pub min_size: usize,
-    /// Whose peaks are found; the newer ones also keep their distance.
+    /// Which library finds the peaks; the newer one also keeps them apart.
     pub era: Era,
 }
 
 impl ClassWatershed {
-    /// The parameters of the consumers.
+    /// The parameters that consumers used.
     #[must_use]
     pub fn new(era: Era) -> Self {
         Self {
@@ -148,8 +152,7 @@ impl ClassWatershed {
         }
     }
 
-    /// Segments class scores `[row, column, class]` into labels `[row, column]`, which are not
-    /// renumbered.
+    /// Labels `[row, column]`, not renumbered, from class scores `[row, column, class]`.
     ///
     /// A pixel's level is its best class (the first among equals), 0 is background. Markers are
     /// peaks of the last class inside the foreground's bounding box.
@@ -158,6 +161,7 @@ impl ClassWatershed {
         let (rows, columns, classes) = scores.dim();
         let levels = scores.map_axis(Axis(2), |scores| best_class(scores.iter()));
         let inside = levels.mapv(|level| level > 0);
+        // As scikit-image does it: peaks are looked for in the foreground's box, whose edge counts as that of the plane.
         let Some([top, bottom, left, right]) = bounding_box(inside.view()) else {
             return Array2::zeros((rows, columns));
         };
@@ -203,10 +207,10 @@ impl ClassWatershed {
     }
 }
 
-/// Segments edge and interior scores, the first two channels of `[row, column, channel]`, by
-/// growing and shrinking the interior inside the edges (0.3 to 0.6).
+/// Labels `[row, column]` from edge and interior scores, the first two channels of
+/// `[row, column, channel]`: what is interior and not edge grows and shrinks in turns.
 ///
-/// Labels `[row, column]`; thresholds are 0.25.
+/// As the `mibi` post-processing of consumers 0.3 to 0.6; both thresholds are 0.25.
 #[must_use]
 pub fn mibi(scores: ArrayView3<'_, f32>) -> Array2<u32> {
     const THRESHOLD: f32 = 0.25;
@@ -222,6 +226,7 @@ pub fn mibi(scores: ArrayView3<'_, f32>) -> Array2<u32> {
     remove_small_objects(&mut seeds, MIN_SIZE);
     let mut labels = label(seeds.mapv(|seed| seed > 0).view(), Connectivity::Eight);
     let everywhere = Array2::from_elem(inner.dim(), true);
+    // Each round gains a pixel within the interior; the last two close gaps of a pixel and take the outline back.
     for _ in 0..8 {
         grow(&mut labels, &inner, 2);
         shrink(&mut labels, 1);

@@ -30,28 +30,41 @@ pub(crate) fn for_each_plane(
             if channels == 1 {
                 return work(pixels, [rows, columns]);
             }
-            let plane_of = |channel: usize| {
-                let values = pixels
-                    .par_chunks_exact(channels)
-                    .with_min_len(STRIP)
-                    .map(|pixel| pixel[channel]);
-                let mut values: Vec<f32> = values.collect();
-                work(&mut values, [rows, columns]);
-                values
-            };
-            let planes: Vec<Vec<f32>> = (0..channels).into_par_iter().map(plane_of).collect();
-            pixels
-                .par_chunks_mut(STRIP * channels)
-                .enumerate()
-                .for_each(|(strip, pixels)| {
-                    for (channel, plane) in planes.iter().enumerate() {
-                        let values = pixels[channel..]
-                            .iter_mut()
-                            .step_by(channels)
-                            .zip(&plane[strip * STRIP..]);
-                        values.for_each(|(to, &value)| *to = value);
-                    }
-                });
+            let planes: Vec<Vec<f32>> = (0..channels)
+                .into_par_iter()
+                .map(|channel| {
+                    let mut values = channel_of(pixels, channel, channels);
+                    work(&mut values, [rows, columns]);
+                    values
+                })
+                .collect();
+            interleave(&planes, pixels);
+        });
+}
+
+/// One of the `channels` of interleaved pixels.
+fn channel_of(pixels: &[f32], channel: usize, channels: usize) -> Vec<f32> {
+    pixels
+        .par_chunks_exact(channels)
+        .with_min_len(STRIP)
+        .map(|pixel| pixel[channel])
+        .collect()
+}
+
+/// Puts the channels back between each other, a strip at a time, so that it is in the cache for every channel.
+fn interleave(channels: &[Vec<f32>], pixels: &mut [f32]) {
+    let count = channels.len();
+    pixels
+        .par_chunks_mut(STRIP * count)
+        .enumerate()
+        .for_each(|(strip, pixels)| {
+            for (channel, plane) in channels.iter().enumerate() {
+                let values = pixels[channel..]
+                    .iter_mut()
+                    .step_by(count)
+                    .zip(&plane[strip * STRIP..]);
+                values.for_each(|(to, &value)| *to = value);
+            }
         });
 }
 
@@ -136,13 +149,15 @@ pub(crate) fn union(one: (f32, f32), other: (f32, f32)) -> (f32, f32) {
     (one.0.min(other.0), one.1.max(other.1))
 }
 
-/// Smallest and largest of `values`, if all of them are finite; infinities the wrong way round if there are none.
+/// Smallest and largest of `values`, or `None` if one of them is not finite.
+///
+/// Of no values it is infinity and minus infinity, in this order: the range that any value widens.
 #[must_use]
 pub fn finite_range(values: &[f32]) -> Option<(f32, f32)> {
     let (blocks, rest) = values.as_chunks::<8>();
     let mut odd = [0_u32; 8];
     for block in blocks {
-        // The exponent of what is not finite has all bits set.
+        // The exponents of infinities and NaN have all bits set.
         odd.iter_mut()
             .zip(block)
             .for_each(|(odd, value)| *odd |= u32::from(value.to_bits() << 1 >= 0xff00_0000));

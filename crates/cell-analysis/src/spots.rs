@@ -1,6 +1,8 @@
-//! Spots of single molecules: normalization of their images, peaks of a model's scores, and the cells they lie in.
+//! Single-molecule spots (FISH): normalization of an image, spots from the heads of a detector, and the cells they lie in.
 //!
-//! Border: tiles and the model are the application's business. Points are `[row, column]` in pixels, in `f64`.
+//! Results equal those of deepcell-spots. Points are `[row, column]` in pixels, in `f64`.
+//!
+//! Border: tiles and the model are the caller's business.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -8,7 +10,7 @@ use std::hash::Hash;
 use ndarray::{Array4, ArrayView2};
 
 use crate::plane::{as_row_major, for_each_plane, range};
-use crate::segmentation::peaks::spaced;
+use crate::segmentation::spaced;
 
 /// Which values become 0 and 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,17 +18,17 @@ pub enum Contrast {
     /// The smallest and the largest.
     #[default]
     Full,
-    /// The 0.01 and the 99.9 per cent points, values beyond being cut off.
+    /// The 0.01 and the 99.9 percentile; values beyond are clipped.
     Clipped,
 }
 
-/// Percentages of the points at which [`Contrast::Clipped`] cuts.
+/// Percentiles at which [`Contrast::Clipped`] clips.
 const CLIPPED_AT: [f64; 2] = [0.01, 99.9];
 
 /// Stretches every plane of an image `[batch, row, column, channel]` to 0 … 1, in `f32`.
 ///
-/// Per cent points lie linearly between order statistics, taken in `f64` and rounded to `f32`. A plane of one value becomes
-/// NaN everywhere, and no spots follow.
+/// Percentiles are interpolated linearly between order statistics in `f64` and rounded to `f32`, as `numpy.percentile` does.
+/// A plane of one value becomes NaN, in which there are no spots.
 #[must_use]
 pub fn min_max_normalize(mut image: Array4<f32>, contrast: Contrast) -> Array4<f32> {
     for_each_plane(&mut image, |values, _| {
@@ -72,14 +74,14 @@ fn percent_points(values: &[f32]) -> [f32; 2] {
     })
 }
 
-/// A model's answer for an image: planes `[row, column]` of one shape.
+/// The heads of a spot detector for an image: planes `[row, column]` of one shape.
 #[derive(Clone, Debug)]
 pub struct SpotHeads<'a> {
     /// How probable a spot in this pixel is.
     pub scores: ArrayView2<'a, f32>,
-    /// How many rows it lies below the pixel's center.
+    /// How many pixels the spot lies below the pixel's center.
     pub row_offsets: ArrayView2<'a, f32>,
-    /// How many columns it lies to the right of it.
+    /// How many pixels it lies to the right of the center.
     pub column_offsets: ArrayView2<'a, f32>,
 }
 
@@ -102,10 +104,11 @@ impl Default for SpotPeaks {
 }
 
 impl SpotPeaks {
-    /// The spots in a model's answer, highest score first, equal scores row by row.
+    /// The points `[row, column]` of all spots, in pixels, highest score first, equal scores row by row.
     ///
-    /// A spot equals the maximum of the square of `min_distance` pixels around it; of the border of that width there are
-    /// none. A plane of one score has no spots; with a distance of 1 every pixel of a flat top is one.
+    /// A spot is a pixel that is the maximum of all pixels up to `min_distance` rows and columns away, and at least as far
+    /// from the border, moved by its offsets. A plane of one score has no spots; with a distance of 1 every pixel of a flat
+    /// top is a spot.
     ///
     /// # Panics
     ///
@@ -129,23 +132,18 @@ impl SpotPeaks {
             return Vec::new();
         }
         let reach = self.min_distance;
-        let is_highest = |row: usize, column: usize| {
-            let score = scores[row * columns + column];
-            (row - reach..=row + reach).all(|y| {
-                let line = &scores[y * columns + column - reach..=y * columns + column + reach];
-                line.iter().all(|&other| other <= score || other.is_nan())
-            })
-        };
         let mut peaks = Vec::new();
         for row in reach..rows.saturating_sub(reach) {
             for column in reach..columns.saturating_sub(reach) {
-                if f64::from(scores[row * columns + column]) > self.threshold
-                    && is_highest(row, column)
+                let pixel = row * columns + column;
+                if f64::from(scores[pixel]) > self.threshold
+                    && is_highest(scores, columns, pixel, reach)
                 {
-                    peaks.push(row * columns + column);
+                    peaks.push(pixel);
                 }
             }
         }
+        // A stable sort: equal scores stay in raster order, and the first of them keeps the others away.
         peaks.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
         spaced(peaks.into_iter(), [rows, columns], self.min_distance)
             .into_iter()
@@ -163,11 +161,22 @@ impl SpotHeads<'_> {
     }
 }
 
-/// A point that lies in no pixel.
+/// Whether no score in the square of `reach` pixels around `pixel` is higher; NaN is not.
+fn is_highest(scores: &[f32], columns: usize, pixel: usize, reach: usize) -> bool {
+    let score = scores[pixel];
+    let first = pixel - reach * columns;
+    (0..=2 * reach).all(|row| {
+        let middle = first + row * columns;
+        let line = &scores[middle - reach..=middle + reach];
+        line.iter().all(|&other| other <= score || other.is_nan())
+    })
+}
+
+/// A point outside the image.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[error("index {index} is out of bounds for axis {axis} with size {size}")]
 pub struct OutsideImage {
-    /// The point's row or column, cut off towards zero.
+    /// The point's row or column, truncated towards zero.
     index: f64,
     /// 1 for rows, 2 for columns, as in a batch of images.
     axis: usize,
@@ -175,13 +184,13 @@ pub struct OutsideImage {
     size: usize,
 }
 
-/// The label `[row, column]` under each point.
+/// The label under each point, in the order of the points, from a label image `[row, column]`.
 ///
-/// Positions are cut off towards zero; negative ones from −1 on count from the end, as in Python.
+/// Positions are truncated towards zero; those that give a negative index count from the end, as in Python.
 ///
 /// # Errors
 ///
-/// [`OutsideImage`] for a point beyond the image, or one that is no number.
+/// [`OutsideImage`] for a point outside the image, or a position that is NaN.
 pub fn labels_at<T: Copy>(
     points: &[[f64; 2]],
     labels: ArrayView2<'_, T>,
@@ -210,11 +219,12 @@ fn pixel(position: f64, axis: usize, size: usize) -> Result<usize, OutsideImage>
     }
 }
 
-/// Labels, each with its points.
+/// Labels, each with its points `[row, column]`.
 pub type PointsByLabel<T> = Vec<(T, Vec<[f64; 2]>)>;
 
-/// The points in each label of `[row, column]`, background included: labels in the order in which points meet them, points
-/// in their own.
+/// The points in each label of a label image `[row, column]`, background included.
+///
+/// Labels come in the order in which the points meet them, the points of a label in their own order.
 ///
 /// # Errors
 ///

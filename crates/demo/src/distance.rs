@@ -28,13 +28,23 @@ pub(crate) fn distance_inside(mask: &Array2<bool>) -> Array2<f32> {
 
 /// At every place the least of `(place - other)² + line[other]` over all others.
 fn lower_envelope(line: &[f32]) -> Vec<f32> {
+    // Apexes of the parabolas that are lowest somewhere, and from where on, left to right.
     let mut parabolas: Vec<(usize, f32)> = Vec::with_capacity(line.len());
     for (apex, height) in line.iter().enumerate() {
         let from = loop {
             let Some(&(last, last_from)) = parabolas.last() else {
                 break f32::NEG_INFINITY;
             };
-            let crossing = crossing((last, line[last]), (apex, *height));
+            let crossing = crossing(
+                Parabola {
+                    apex: last,
+                    height: line[last],
+                },
+                Parabola {
+                    apex,
+                    height: *height,
+                },
+            );
             if crossing > last_from {
                 break crossing;
             }
@@ -56,10 +66,17 @@ fn lower_envelope(line: &[f32]) -> Vec<f32> {
     envelope.collect()
 }
 
+/// The curve `(place - apex)² + height`.
+#[derive(Clone, Copy)]
+struct Parabola {
+    apex: usize,
+    height: f32,
+}
+
 /// Where the parabola with the left apex stops being the lower one.
-fn crossing(left: (usize, f32), right: (usize, f32)) -> f32 {
-    let (a, b) = (left.0 as f32, right.0 as f32);
-    ((right.1 + b * b) - (left.1 + a * a)) / (2.0 * (b - a))
+fn crossing(left: Parabola, right: Parabola) -> f32 {
+    let (a, b) = (left.apex as f32, right.apex as f32);
+    ((right.height + b * b) - (left.height + a * a)) / (2.0 * (b - a))
 }
 
 #[cfg(test)]

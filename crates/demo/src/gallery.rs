@@ -1,7 +1,7 @@
-//! Pictures of what each kind of segmentation does to a real image, and tracking to a movie: what goes in, what the model
-//! says, what comes out.
+//! Figures of each kind of segmentation on a real image, and of tracking on a movie: the input, the heads of the model, the
+//! result.
 //!
-//! The images take the way of a job from the decoder to the labels; the models behind the server are the classical ones.
+//! Images pass the steps of a job from the decoder to the labels; the models behind the server are the classical ones.
 
 use std::fs;
 use std::path::Path;
@@ -37,7 +37,7 @@ const PAPER: Rgb<u8> = Rgb([u8::MAX; 3]);
 const DAPI: &[u8] = include_bytes!("../../../tests/fixtures/tissue/cytokit_dapi.tif");
 const MEMBRANE: &[u8] = include_bytes!("../../../tests/fixtures/tissue/cytokit_membrane.tif");
 
-/// Draws all pictures into a folder.
+/// Draws all figures into a folder.
 pub(crate) async fn draw(folder: &Path) -> anyhow::Result<()> {
     let models = Models::serve().await?;
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
@@ -101,10 +101,13 @@ impl Models {
 
 /// The nuclear and the membrane channel of the sample of tissue.
 fn tissue() -> anyhow::Result<[Array2<f32>; 2]> {
-    let plane = |file| -> anyhow::Result<Array2<f32>> {
-        Ok(bioimage::decode(file, "tissue.tif", &Limits::default())?.into_dimensionality()?)
-    };
-    Ok([plane(DAPI)?, plane(MEMBRANE)?])
+    Ok([plane_of(DAPI)?, plane_of(MEMBRANE)?])
+}
+
+/// The image `[row, column]` in a TIFF file of one page.
+fn plane_of(file: &[u8]) -> anyhow::Result<Array2<f32>> {
+    let image = bioimage::decode(file, "tissue.tif", &Limits::default())?;
+    Ok(image.into_dimensionality()?)
 }
 
 /// A row of panels for each compartment: a channel, both heads, and the cells outlined on the channel.

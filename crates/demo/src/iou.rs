@@ -7,9 +7,9 @@ use ndarray::{ArrayView2, Zip};
 /// Cells of two label images, counted and compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Agreement {
-    /// Cells in the image that is judged.
+    /// Cells in the image that is scored.
     pub(crate) found: usize,
-    /// Cells in the image that is taken for the truth.
+    /// Cells in the ground truth.
     pub(crate) expected: usize,
     /// Pairs of a found and an expected cell that share more than half of their union.
     pub(crate) matched: usize,

@@ -1,4 +1,4 @@
-//! The picture of a lineage: time from left to right, a line for each track, a fork where a cell divides. Pure.
+//! The figure of a lineage: time from left to right, a line for each track, a fork where a cell divides. Pure.
 
 use std::collections::BTreeMap;
 
@@ -155,6 +155,7 @@ fn draw_track(picture: &mut RgbImage, entry: &LineageEntry, branch: &Branch, axi
     };
     fill(picture, line, color);
     if let Some(from) = from {
+        // Short of the mother's own line, which keeps its color.
         let (top, bottom) = (row.min(from + LINE), row.max(from - LINE));
         let fork = Rectangle {
             x: begins - LINE / 2,
@@ -165,19 +166,23 @@ fn draw_track(picture: &mut RgbImage, entry: &LineageEntry, branch: &Branch, axi
         fill(picture, fork, color);
     }
     for frame in &entry.frames {
-        let mark = Rectangle {
-            x: axis.x(*frame) - MARK / 2,
-            y: row - MARK / 2,
-            width: MARK,
-            height: MARK,
-        };
-        fill(picture, mark, color);
+        fill(picture, mark_at(axis.x(*frame), row), color);
     }
     let above = Point {
         x: axis.x(first) + 4,
         y: row - MARK / 2 - bitmap_font::HEIGHT - 1,
     };
     bitmap_font::write(picture, &entry.label.to_string(), above, color);
+}
+
+/// The mark where a cell was seen.
+fn mark_at(x: u32, y: u32) -> Rectangle {
+    Rectangle {
+        x: x - MARK / 2,
+        y: y - MARK / 2,
+        width: MARK,
+        height: MARK,
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Tries `redis-consumer` on one machine: classical models behind a model server, a guided run of one image, and figures.
 //!
-//! Nothing of this is in the program that a Kiosk runs, which is started here as a process of its own.
+//! None of this is in the program that a Kiosk runs, which the demo starts as a separate process.
 
 mod bitmap_font;
 mod distance;
@@ -38,17 +38,17 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run one image through the whole system on this machine and draw the result; wants `redis-server` on the path.
+    /// Run one image through the whole system on this machine and draw the result; needs `redis-server` on the PATH.
     Run {
-        /// An image of nuclei, such as a TIFF or PNG file; one is built in. `NAME_labels.tif` beside it is taken for the
-        /// truth.
+        /// An image of nuclei, such as a TIFF or PNG file; without it, a built-in sample is used. `NAME_labels.tif` beside
+        /// the image is taken for the ground truth.
         image: Option<PathBuf>,
     },
     /// Serve small classical models over the TensorFlow Serving API, to try things without a GPU.
     ModelServer(model_server::Arguments),
-    /// Draw what each kind of segmentation does to a real image, and tracking to a movie.
+    /// Draw figures: each kind of segmentation on a real image, and tracking on a movie.
     Gallery {
-        /// A folder, created if it is missing.
+        /// The folder to draw into, created if it is missing.
         #[arg(default_value = "docs/images/gallery")]
         folder: PathBuf,
     },

@@ -1,7 +1,7 @@
 //! The classical models in the form that a model server serves, and that server.
 
 use std::io::{Write as _, stdout};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -18,7 +18,7 @@ const TILE: i64 = 256;
 const IMAGE: &str = "image";
 
 /// Consumers read the first output in the order of names as centers, and the last one as interiors.
-const CENTRES: &str = "centres";
+const CENTERS: &str = "centers";
 const INTERIOR: &str = "interior";
 
 /// Consumers read distances and classes of whole cells and of nuclei in the order of names.
@@ -27,10 +27,10 @@ const MESMER_OUTPUTS: [&str; 4] = ["cells_0", "cells_1", "nuclei_0", "nuclei_1"]
 /// What to serve, and where.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Address to listen at; 0.0.0.0 is reached from other machines, too. There is no password.
+    /// Address to listen on; 0.0.0.0 can be reached from other machines, too, without a password.
     #[arg(long, default_value = "127.0.0.1")]
     host: IpAddr,
-    /// Port on this machine; 0 takes any that is free.
+    /// Port to listen on; 0 takes any that is free.
     #[arg(long, default_value_t = 8500)]
     port: u16,
     /// Name and version under which the nuclear model is served.
@@ -80,8 +80,11 @@ pub(crate) async fn serve(arguments: Arguments, stop: CancellationToken) -> anyh
         track_models::encoder(encoder),
         track_models::inference(tracking),
     ];
-    let server = ModelServer::start_at((host, port).into(), models).await;
-    let server = server.with_context(|| format!("cannot listen on port {port} of {host}"))?;
+    let address = SocketAddr::from((host, port));
+    let server = ModelServer::start_at(address, models).await;
+    let server = server.with_context(|| {
+        format!("cannot listen on {address}: choose another port with `--port`, or 0 for any")
+    })?;
     writeln!(
         stdout(),
         "serving {names} on {}: classical stand-ins, not trained networks",
@@ -94,7 +97,7 @@ pub(crate) async fn serve(arguments: Arguments, stop: CancellationToken) -> anyh
 
 /// The nuclear model under a name and version of the operator's choice.
 pub(crate) fn nuclear(id: ModelId) -> Model {
-    let outputs = vec![plane(CENTRES, 1), plane(INTERIOR, 1)];
+    let outputs = vec![plane(CENTERS, 1), plane(INTERIOR, 1)];
     Model {
         id,
         inputs: vec![plane(IMAGE, 1)],
@@ -125,7 +128,7 @@ fn plane(name: &str, channels: i64) -> Input {
 fn run_nuclear(inputs: &[(String, ArrayD<f32>)]) -> Result<Vec<(String, ArrayD<f32>)>, String> {
     let NucleiHeads { maxima, interior } = nuclei_model(only_input(inputs)?);
     Ok(vec![
-        (CENTRES.to_owned(), maxima.into_dyn()),
+        (CENTERS.to_owned(), maxima.into_dyn()),
         (INTERIOR.to_owned(), interior.into_dyn()),
     ])
 }
@@ -133,7 +136,10 @@ fn run_nuclear(inputs: &[(String, ArrayD<f32>)]) -> Result<Vec<(String, ArrayD<f
 fn run_mesmer(inputs: &[(String, ArrayD<f32>)]) -> Result<Vec<(String, ArrayD<f32>)>, String> {
     let tiles = only_input(inputs)?;
     if tiles.dim().3 != 2 {
-        return Err(format!("{} channels, wanted are two", tiles.dim().3));
+        return Err(format!(
+            "tiles have {} channels, the model takes two",
+            tiles.dim().3
+        ));
     }
     let brighter = tiles
         .fold_axis(Axis(3), 0.0, |a: &f32, b| a.max(*b))
@@ -160,10 +166,13 @@ fn run_mesmer(inputs: &[(String, ArrayD<f32>)]) -> Result<Vec<(String, ArrayD<f3
 
 fn only_input(inputs: &[(String, ArrayD<f32>)]) -> Result<ArrayView4<'_, f32>, String> {
     let [(_, tiles)] = inputs else {
-        return Err(format!("{} inputs, wanted is one", inputs.len()));
+        return Err(format!(
+            "the request has {} inputs, the model takes one",
+            inputs.len()
+        ));
     };
     tiles
         .view()
         .into_dimensionality::<Ix4>()
-        .map_err(|error| format!("tiles of four axes: {error}"))
+        .map_err(|error| format!("tiles must have four axes: {error}"))
 }

@@ -1,7 +1,7 @@
 //! A classical stand-in for a trained nuclear model.
 //!
-//! No network and nothing learnt: smoothing, a threshold, distances. It finds what a person would outline at a glance,
-//! bright and roundish nuclei on a dark background; it is no substitute for a model that knows what nuclei look like.
+//! Smoothing, a threshold and distances, not a trained network. It finds what a person would outline at a glance, bright and
+//! roundish nuclei on a dark background; it does not replace a model that has learned what nuclei look like.
 
 use ndarray::{Array2, Array4, ArrayView2, ArrayView4, ArrayViewMut2, Axis, Zip};
 
@@ -29,7 +29,7 @@ const LOCAL_EXTENT: f32 = 15.0;
 /// Objects of fewer pixels are dirt.
 const LEAST_AREA: usize = 30;
 
-/// How much brightness counts beside shape where touching nuclei are parted.
+/// How much brightness counts beside shape where touching nuclei are split.
 const BRIGHTNESS_WEIGHT: f32 = 0.2;
 
 /// Standard deviation in pixels of the brightness that counts there.
@@ -92,6 +92,7 @@ fn find_nuclei(
     let nuclei = part(tile, &mask);
     let mut areas = vec![0; nuclei.summits.len() + 1];
     nuclei.labels.iter().for_each(|label| areas[*label] += 1);
+    // Measured once more, now that touching nuclei have been split and have an edge between them.
     let depth = distance_inside(&separated(&nuclei.labels));
     let is_nucleus = |label: usize| label > 0 && areas[label] >= LEAST_AREA;
     Zip::indexed(maxima)

@@ -1,4 +1,4 @@
-//! The picture of a result: the image in gray, and an outline in color around each cell.
+//! The overlay of a result: the image in gray, and an outline in color around each cell.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -26,7 +26,7 @@ const GAMMA: f32 = 0.75;
 /// The brightest gray, which leaves the colors to stand out.
 const WHITE: f32 = 205.0;
 
-/// The picture (sRGB) of an image and its labels, both `[row, column]`; background is 0.
+/// The overlay (sRGB) of an image and its labels, both `[row, column]`; background is 0.
 ///
 /// Outlines lie inside their cells, 2 pixels wide, and are open where a cell leaves the image. Small images are magnified
 /// by a whole number so that the longer side comes close to `side` pixels.
@@ -48,7 +48,7 @@ pub(crate) fn draw(image: ArrayView2<'_, f32>, labels: ArrayView2<'_, u32>, side
     )
 }
 
-/// The pictures of the frames of a movie and its labels, both `[frame, row, column]`, and by which number they are magnified.
+/// The overlays of the frames of a movie and its labels, both `[frame, row, column]`, and the factor of their magnification.
 ///
 /// As [`draw`], but with the same black and white in all frames, and `colors` for all labels.
 ///
@@ -77,7 +77,7 @@ pub(crate) fn draw_movie(
     )
 }
 
-/// The picture of grays and labels.
+/// The overlay of labels on values from 0 (black) to 1 (white).
 fn outlined(
     gray: ArrayView2<'_, f32>,
     labels: ArrayView2<'_, u32>,
@@ -97,7 +97,7 @@ fn outlined(
     })
 }
 
-/// Writes the picture as a small PNG file, which `image` would not by itself.
+/// Writes the picture as a PNG file, with filters that keep it small, which are not the default of `image`.
 pub(crate) fn save(picture: &RgbImage, path: &Path) -> anyhow::Result<()> {
     let cannot_write = || format!("cannot write {}", path.display());
     let file = BufWriter::new(File::create(path).with_context(cannot_write)?);

@@ -115,12 +115,17 @@ fn distance(a: f64, b: f64) -> f64 {
 /// The space is Oklab (Björn Ottosson, "A perceptual color space for image processing", 2020), in which equal steps look
 /// equally large.
 fn bright(hue: f64) -> Rgb<u8> {
-    let shown = |chroma: f64| linear_rgb(LIGHTNESS, chroma, hue);
-    let fits = |rgb: &[f64; 3]| rgb.iter().all(|value| (0.0..=1.0).contains(value));
     let chromas = (0..=32).rev().map(|step| CHROMA * f64::from(step) / 32.0);
-    let rgb = chromas.map(shown).find(fits).unwrap_or([LIGHTNESS; 3]);
+    let rgb = chromas
+        .map(|chroma| linear_rgb(LIGHTNESS, chroma, hue))
+        .find(is_displayable)
+        .unwrap_or([LIGHTNESS; 3]);
     // Inside 0 to 1, so the cast only rounds.
     Rgb(rgb.map(|value| (255.0 * gamma(value)).round() as u8))
+}
+
+fn is_displayable(rgb: &[f64; 3]) -> bool {
+    rgb.iter().all(|value| (0.0..=1.0).contains(value))
 }
 
 /// Oklab in polar form to linear sRGB; outside 0 to 1 if no screen can show it.

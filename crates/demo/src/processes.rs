@@ -58,7 +58,9 @@ impl Processes {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        let mut reaper = shell.spawn().context("cannot start `sh`")?;
+        let mut reaper = shell
+            .spawn()
+            .context("cannot start `sh`, which ends the processes of the demo")?;
         let ids = reaper.stdin.take().context("the shell has no input")?;
         Ok(Self {
             running: Vec::new(),
@@ -96,11 +98,11 @@ impl Processes {
         self.ids
             .write_all(format!("{id}\n").as_bytes())
             .await
-            .context("the shell has ended")?;
+            .context("the shell that ends the processes of the demo has ended itself")?;
         Ok(id)
     }
 
-    /// Waits until somebody listens on a port of this machine.
+    /// Waits until the process that was started last listens on a port of this machine.
     pub(crate) async fn listens(&mut self, port: u16) -> anyhow::Result<()> {
         let connected = async {
             while TcpStream::connect((Ipv4Addr::LOCALHOST, port))
@@ -112,12 +114,15 @@ impl Processes {
             Ok(())
         };
         let waited = timeout(START_LIMIT, self.unless_one_ends(connected)).await;
-        waited.unwrap_or_else(|_| {
-            bail!(
-                "nobody listens on port {port} after {} s",
-                START_LIMIT.as_secs()
-            )
-        })
+        let Ok(listens) = waited else {
+            let seconds = START_LIMIT.as_secs();
+            let what = format!("does not listen on port {port} after {seconds} s");
+            bail!(self.running.last().map_or_else(
+                || format!("a process {what}"),
+                |process| process.complaint(&what)
+            ));
+        };
+        listens
     }
 
     /// What `work` gives, or an error with the last lines of its log as soon as a process ends by itself.
@@ -149,20 +154,26 @@ impl Processes {
             join_all(running.iter_mut().map(|process| process.process.wait())).await;
             reaper.wait().await
         };
-        timeout(END_LIMIT, all_ended)
-            .await
-            .context("the processes of the demo do not end")??;
+        timeout(END_LIMIT, all_ended).await.with_context(|| {
+            let ids = "their ids were printed when they started";
+            format!(
+                "some processes of the demo run on after {} s; {ids}",
+                END_LIMIT.as_secs()
+            )
+        })??;
         Ok(())
     }
 }
 
 impl Process {
     fn failure(&self, end: &ExitStatus) -> anyhow::Error {
-        anyhow!(
-            "{} has ended early ({end}); its last lines:\n{}",
-            self.name,
-            tail(&self.log)
-        )
+        anyhow!(self.complaint(&format!("ended early ({end})")))
+    }
+
+    /// What the process did wrong, and what it said last.
+    fn complaint(&self, what: &str) -> String {
+        let (name, log) = (self.name, self.log.display());
+        format!("{name} {what}; the end of {log}:\n{}", tail(&self.log))
     }
 }
 
@@ -176,19 +187,19 @@ pub(crate) async fn free_port() -> anyhow::Result<u16> {
         .port())
 }
 
-/// The last lines of a log, indented.
+/// The last lines of a log, indented; that there are none if the log is empty or missing.
 fn tail(log: &Path) -> String {
     let text = fs::read(log)
         .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
         .unwrap_or_default();
     let lines: Vec<_> = text.lines().map(|line| format!("  {line}")).collect();
     match lines.as_slice() {
-        [] => format!("  ({} is empty)", log.display()),
+        [] => "  (nothing)".to_owned(),
         lines => lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n"),
     }
 }
 
-/// Where programs are looked for.
+/// The folders in which programs are searched, from `PATH`.
 #[expect(
     clippy::disallowed_methods,
     reason = "the demo has no settings of its own"

@@ -1,4 +1,4 @@
-//! What the demo says at its end. Pure.
+//! What the demo prints at its end. Pure.
 
 use std::fmt::{self, Display};
 use std::path::PathBuf;
@@ -48,7 +48,7 @@ impl Display for Report {
 fn write_agreement(f: &mut fmt::Formatter<'_>, agreement: &Agreement) -> fmt::Result {
     writeln!(
         f,
-        "\nagainst the {} cells of the truth mask\n",
+        "\ncompared with the {} cells of the ground truth\n",
         agreement.expected
     )?;
     writeln!(f, "  {:<20}{:>8}", "found", agreement.found)?;

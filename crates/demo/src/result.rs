@@ -29,15 +29,16 @@ impl Entry {
 
 /// The label images of an archive in its order.
 pub(crate) fn read(archive: &[u8]) -> anyhow::Result<Vec<Entry>> {
-    let mut archive = ZipArchive::new(Cursor::new(archive)).context("the result is no archive")?;
+    let mut archive =
+        ZipArchive::new(Cursor::new(archive)).context("the result is not a zip archive")?;
     let mut entries = Vec::with_capacity(archive.len());
     for index in 0..archive.len() {
         let mut entry = archive.by_index(index)?;
         let name = entry.name()?.into_owned();
         let mut file = Vec::new();
         entry.read_to_end(&mut file)?;
-        let labels =
-            sample::labels(&file).with_context(|| format!("`{name}` is no label image"))?;
+        let labels = sample::labels(&file)
+            .with_context(|| format!("`{name}` in the result is not a label image"))?;
         entries.push(Entry { name, labels });
     }
     Ok(entries)

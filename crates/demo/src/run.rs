@@ -33,7 +33,7 @@ const HERE: &str = "127.0.0.1";
 /// Longer side of the picture in pixels, about.
 const OVERLAY_SIDE: f64 = 1100.0;
 
-/// How often the job is looked at.
+/// Pause between two looks at the job.
 const POLL: Duration = Duration::from_millis(20);
 
 /// Runs one image through the whole system and reports; nothing that was started is left, however it ends.
@@ -50,7 +50,7 @@ pub(crate) async fn run(image: Option<&Path>, stop: CancellationToken) -> anyhow
     };
     let record = record.with_context(|| {
         format!(
-            "the demo has failed; logs are in {}",
+            "the demo failed; the logs of its processes are in {}",
             folders.logs.display()
         )
     })?;
@@ -73,10 +73,13 @@ impl Folders {
         let output = PathBuf::from(OUTPUT);
         let logs = output.join("logs");
         fs::create_dir_all(&logs)
-            .with_context(|| format!("cannot make the folder {}", logs.display()))?;
+            .with_context(|| format!("cannot create the folder {}", logs.display()))?;
         let scratch = tempfile::Builder::new()
             .prefix("redis-consumer-demo-")
-            .tempdir()?;
+            .tempdir()
+            .context(
+                "cannot create a folder for the bucket below the folder for temporary files",
+            )?;
         let bucket = scratch.path().join("bucket");
         fs::create_dir(&bucket)?;
         Ok(Self {
@@ -111,11 +114,7 @@ async fn work(
     writeln!(stdout())?;
     let fields = processes.unless_one_ends(follow(&queue, sample)).await?;
     let record = JobSnapshot(&fields);
-    ensure!(
-        !record.has_failed(),
-        "the job has failed {}",
-        record.reason()
-    );
+    ensure!(!record.has_failed(), "the job failed: {}", record.reason());
     Ok(fields)
 }
 
@@ -136,7 +135,7 @@ async fn start_redis(processes: &mut Processes, folders: &Folders) -> anyhow::Re
         .arg(&folders.bucket);
     let id = processes.start("redis-server", command, &[]).await;
     let id = id.context(
-        "Redis is needed: install the package `redis-server`, or use `make demo`, which does",
+        "the demo needs `redis-server` on the PATH: install the package `redis-server`, or run `make demo`, which installs it",
     )?;
     processes.listens(port).await?;
     introduce("redis-server", id, &format!("{HERE}:{port}"))?;
@@ -178,7 +177,10 @@ async fn start_consumer(
 ) -> anyhow::Result<()> {
     let bucket = Url::from_directory_path(&folders.bucket)
         .ok()
-        .context("the bucket's folder has no URL")?;
+        .with_context(|| {
+            let path = folders.bucket.display();
+            format!("the bucket's folder {path} is not an absolute path, so it has no URL")
+        })?;
     let (redis, model) = (ports.redis.to_string(), ports.model.to_string());
     let environment = [
         ("CONSUMER_TYPE", "segmentation"),
@@ -205,7 +207,8 @@ fn consumer_program() -> anyhow::Result<PathBuf> {
     let program = env::current_exe()?.with_file_name("redis-consumer");
     ensure!(
         program.is_file(),
-        "{} is missing: build the package `redis-consumer`, or use `make demo`, which does",
+        "{} is missing: build it with `cargo build --package redis-consumer` and the profile of this program, or run \
+         `make demo`, which builds both",
         program.display()
     );
     Ok(program)
@@ -253,14 +256,22 @@ async fn follow(queue: &Queue, sample: &Sample) -> anyhow::Result<RawFields> {
 /// Copies the result to the output folder, draws it and sums it up.
 fn report(folders: &Folders, sample: &Sample, fields: &RawFields) -> anyhow::Result<Report> {
     let record = JobSnapshot(fields);
-    let key = record.output_key().context("the job names no result")?;
+    let key = record
+        .output_key()
+        .context("the job is done but its hash has no `output_file_name`")?;
     let (archive, overlay) = (
         folders.output.join("result.zip"),
         folders.output.join("overlay.png"),
     );
-    fs::copy(folders.bucket.join(key), &archive).context("the result is not in the bucket")?;
+    fs::copy(folders.bucket.join(&key), &archive).with_context(|| {
+        let to = archive.display();
+        format!("cannot copy the result `{key}` from the bucket to {to}")
+    })?;
     let entries = result::read(&fs::read(&archive)?)?;
-    let first = &entries.first().context("the archive is empty")?.labels;
+    let first = entries
+        .first()
+        .with_context(|| format!("{} holds no label images", archive.display()))?;
+    let first = &first.labels;
     draw(sample, first, &overlay)?;
     Ok(Report {
         cells: entries.iter().map(Entry::cells).sum(),
@@ -277,7 +288,7 @@ fn draw(sample: &Sample, labels: &Array2<u32>, path: &Path) -> anyhow::Result<()
     let image = sample.plane()?;
     ensure!(
         image.dim() == labels.dim(),
-        "labels of {:?} pixels for an image of {:?}",
+        "the result has {:?} rows and columns, the image {:?}",
         labels.dim(),
         image.dim()
     );
@@ -291,7 +302,7 @@ fn agreement(sample: &Sample, labels: &Array2<u32>) -> anyhow::Result<Option<Agr
     };
     ensure!(
         truth.dim() == labels.dim(),
-        "the truth mask has {:?} pixels, the result {:?}",
+        "the ground truth beside the image has {:?} rows and columns, the result {:?}",
         truth.dim(),
         labels.dim()
     );

@@ -1,4 +1,4 @@
-//! What goes in: the image that is shipped or one of the user's, and the truth to hold the result against.
+//! What goes in: the built-in image or one of the user's, and the ground truth to score the result against.
 
 use std::fs;
 use std::path::Path;
@@ -32,18 +32,17 @@ impl Sample {
         }
     }
 
-    /// An image of the user's, with `NAME_labels.tif` beside `NAME.…` as its truth if that is there.
+    /// An image of the user's, with `NAME_labels.tif` beside `NAME.…` as its ground truth if that is there.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
-        let cannot_read = || format!("cannot read {}", path.display());
-        let file = fs::read(path).with_context(cannot_read)?;
-        let name = path
-            .file_name()
-            .with_context(cannot_read)?
-            .to_string_lossy()
-            .into_owned();
+        let file = read_file(path)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        let truth = fs::read(path.with_file_name(format!("{stem}_labels.tif"))).ok();
-        Ok(Self { name, file, truth })
+        let labels = path.with_file_name(format!("{stem}_labels.tif"));
+        Ok(Self {
+            name: name.into_owned(),
+            file,
+            truth: labels.exists().then(|| read_file(&labels)).transpose()?,
+        })
     }
 
     /// A key for the bucket with the suffix that says how the file is read.
@@ -69,20 +68,26 @@ impl Sample {
     pub(crate) fn truth(&self) -> anyhow::Result<Option<Array2<u32>>> {
         self.truth
             .as_deref()
-            .map(|file| labels(file).context("the truth mask cannot be used"))
+            .map(|file| labels(file).context("the ground truth beside the image cannot be used"))
             .transpose()
     }
 }
 
 /// A label image `[row, column]` from a TIFF file.
 pub(crate) fn labels(file: &[u8]) -> anyhow::Result<Array2<u32>> {
-    let values =
-        bioimage::decode(file, "labels.tif", &Limits::default())?.into_dimensionality::<Ix2>()?;
+    let values = bioimage::decode(file, "labels.tif", &Limits::default())?;
+    let values = values
+        .into_dimensionality::<Ix2>()
+        .context("a label image has two axes, rows and columns")?;
     ensure!(
         values.iter().all(is_label),
-        "labels are whole numbers from 0 on"
+        "a label image holds whole numbers from 0 to 16777215 only"
     );
     Ok(values.mapv(|value| value as u32))
+}
+
+fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 fn is_label(value: &f32) -> bool {

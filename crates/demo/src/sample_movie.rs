@@ -1,4 +1,4 @@
-//! A movie to track, made of the shipped image: its nuclei are cut out, move, turn, divide, leave and enter.
+//! A synthetic movie to track, made from the built-in image: its nuclei are cut out, move, turn, divide, leave and enter.
 
 use ndarray::{Array2, Array3};
 
@@ -143,7 +143,7 @@ pub(crate) fn sample_movie() -> anyhow::Result<Array3<f32>> {
     Ok(movie)
 }
 
-/// The mean of what is no nucleus.
+/// The mean of the background.
 fn darkness(image: &Array2<f32>, truth: &Array2<u32>) -> f32 {
     let dark = || {
         image

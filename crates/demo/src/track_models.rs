@@ -1,4 +1,4 @@
-//! Stand-ins for the two trained models that follow cells: no network and nothing learnt, but closed forms.
+//! Stand-ins for the two trained tracking models: closed forms, not trained networks.
 //!
 //! A cell that lies close to where a track was last, about as large, is the same; one of about half the size not far from
 //! it is a daughter.
@@ -83,27 +83,43 @@ fn encode(inputs: &[(String, ArrayD<f32>)]) -> Result<Tensors, String> {
 }
 
 fn compare(inputs: &[(String, ArrayD<f32>)]) -> Result<Tensors, String> {
-    let last = |name: &str, features: i64| newest(inputs, name, features);
-    let tracks = [
-        last("current_centroids", 2)?,
-        last("current_embeddings", FEATURES)?,
-    ];
-    let cells = [
-        last("future_centroids", 2)?,
-        last("future_embeddings", FEATURES)?,
-    ];
-    let seen = |[centroids, shapes]: &[ArrayView3<'_, f32>; 2], item, number| Seen {
-        centroid: [0, 1].map(|axis| centroids[[item, number, axis]]),
-        area: shapes[[item, number, 0]].max(1.0),
-    };
-    let mut answer = Array4::zeros((tracks[0].dim().0, tracks[0].dim().1, cells[0].dim().1, 3));
+    let tracks = Observations::newest(inputs, ["current_centroids", "current_embeddings"])?;
+    let cells = Observations::newest(inputs, ["future_centroids", "future_embeddings"])?;
+    let (items, track_count, _) = tracks.centroids.dim();
+    let mut answer = Array4::zeros((items, track_count, cells.centroids.dim().1, 3));
     for ((item, track, cell, class), value) in answer.indexed_iter_mut() {
-        *value = probabilities(&seen(&tracks, item, track), &seen(&cells, item, cell))[class];
+        *value = probabilities(&tracks.seen(item, track), &cells.seen(item, cell))[class];
     }
     Ok(vec![(
         "classification".to_owned(),
         answer.insert_axis(Axis(1)).into_dyn(),
     )])
+}
+
+/// Where tracks or cells were seen last, and how large: `[item, track or cell, feature]`.
+struct Observations<'t> {
+    centroids: ArrayView3<'t, f32>,
+    shapes: ArrayView3<'t, f32>,
+}
+
+impl<'t> Observations<'t> {
+    /// From the inputs of these names.
+    fn newest(
+        inputs: &'t [(String, ArrayD<f32>)],
+        [centroids, shapes]: [&str; 2],
+    ) -> Result<Self, String> {
+        Ok(Self {
+            centroids: newest(inputs, centroids, 2)?,
+            shapes: newest(inputs, shapes, FEATURES)?,
+        })
+    }
+
+    fn seen(&self, item: usize, number: usize) -> Seen {
+        Seen {
+            centroid: [0, 1].map(|axis| self.centroids[[item, number, axis]]),
+            area: self.shapes[[item, number, 0]].max(1.0),
+        }
+    }
 }
 
 /// The last of the observations in an input: `[item, track or cell, feature]`.
@@ -117,7 +133,7 @@ fn newest<'t>(
     let (_, observations, _, found) = values.dim();
     if observations == 0 || found as i64 != features {
         return Err(format!(
-            "{name} has shape {:?}, wanted are {features} features of an observation",
+            "{name} has shape {:?}, the model takes observations of {features} features",
             values.shape()
         ));
     }
@@ -149,7 +165,7 @@ fn named<'t>(tensors: &'t [(String, ArrayD<f32>)], name: &str) -> Result<&'t Arr
     let found = tensors.iter().find(|(found, _)| found == name);
     found
         .map(|(_, values)| values)
-        .ok_or_else(|| format!("no input `{name}`"))
+        .ok_or_else(|| format!("the request has no input `{name}`"))
 }
 
 #[cfg(test)]

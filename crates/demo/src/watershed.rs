@@ -1,5 +1,7 @@
 //! Which hill a pixel belongs to.
 
+use std::ops::Range;
+
 use ndarray::{Array2, ArrayView2};
 
 /// The hills of an image.
@@ -25,6 +27,7 @@ pub(crate) fn basins(heights: ArrayView2<'_, f32>, mask: &Array2<bool>, prominen
     };
     for at in &order {
         let pixel = at.0 * columns + at.1;
+        // This pixel is the pass between all hills around it, since only higher ones have come before.
         let place_of = |at: &(usize, usize)| at.0 * columns + at.1;
         let highest = |a: &(usize, usize), b: &(usize, usize)| heights[*a].total_cmp(&heights[*b]);
         let taken = neighbors(*at, heights.dim()).filter(|at| hills.has(place_of(at)));
@@ -97,10 +100,14 @@ fn neighbors(
     (row, column): (usize, usize),
     (rows, columns): (usize, usize),
 ) -> impl Iterator<Item = (usize, usize)> {
-    let around = |at: usize, end: usize| at.saturating_sub(1)..(at + 2).min(end);
     around(row, rows)
         .flat_map(move |r| around(column, columns).map(move |c| (r, c)))
         .filter(move |at| *at != (row, column))
+}
+
+/// A place on an axis and those before and behind it.
+fn around(at: usize, end: usize) -> Range<usize> {
+    at.saturating_sub(1)..(at + 2).min(end)
 }
 
 #[cfg(test)]

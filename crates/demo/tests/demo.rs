@@ -24,7 +24,7 @@ fn the_shipped_image_is_segmented_drawn_and_judged() {
     assert!(output.status.success(), "{text}\n{}", stderr(&output));
     assert!(number_before(&text, " cells\n") > 20, "{text}");
     assert_eq!(
-        number_before(&text, " cells of the truth mask"),
+        number_before(&text, " cells of the ground truth"),
         43,
         "{text}"
     );
@@ -66,7 +66,7 @@ fn an_image_of_ones_own_is_held_against_the_labels_beside_it() {
     assert!(output.status.success(), "{text}\n{}", stderr(&output));
     assert!(text.contains("my cells_batch_0_feature_0.tif"), "{text}");
     assert_eq!(
-        number_before(&text, " cells of the truth mask"),
+        number_before(&text, " cells of the ground truth"),
         58,
         "{text}"
     );
@@ -81,7 +81,7 @@ fn an_unreadable_image_ends_with_its_reason() {
         .expect("the demo runs");
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        stderr(&output).contains("the job has failed while pre-processing"),
+        stderr(&output).contains("the job failed: while pre-processing"),
         "{}",
         stderr(&output)
     );

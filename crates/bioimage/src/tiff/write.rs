@@ -6,11 +6,22 @@ use std::io::{self, Write};
 
 use ndarray::{ArrayD, ArrayViewD};
 
-/// The array as a TIFF file in memory.
+/// The array (f32, u16 or u8) as a TIFF file in memory, uncompressed and little-endian.
 ///
-/// The full shape is kept in the image description, so that tifffile, and this crate, read back the same array. A last axis
-/// of 3 or 4 is stored as color pages, so is (as separate planes) a third axis from the end of 3 or 4; anything else is gray
-/// pages of the last two axes. Arrays of rank 0 and 1 become one row.
+/// Byte for byte what tifffile's `imwrite(path, array)` writes. The full shape is kept in the image description, so that
+/// tifffile and this crate read back the same array. A last axis of length 3 or 4 becomes the samples of color pages, a
+/// third axis from the end of length 3 or 4 their separate planes; any other array becomes gray pages of its last two
+/// axes. Arrays of rank 0 and 1 become one row. Files near 4 GiB and above are `BigTIFF`.
+///
+/// ```
+/// # use bioimage::{Limits, decode, encode_tiff};
+/// # use ndarray::array;
+/// let labels = array![[[0_u16, 1], [1, 2]]];
+/// let file = encode_tiff(labels.view().into_dyn());
+/// let read = decode(&file, "labels.tif", &Limits::default())?;
+/// assert_eq!(read.shape(), [1, 2, 2]);
+/// # Ok::<(), bioimage::Error>(())
+/// ```
 #[must_use]
 pub fn encode_tiff<T: TiffSample>(array: ArrayViewD<'_, T>) -> Vec<u8> {
     let file = Layout::of::<T>(array.shape());
@@ -19,7 +30,9 @@ pub fn encode_tiff<T: TiffSample>(array: ArrayViewD<'_, T>) -> Vec<u8> {
     bytes
 }
 
-/// The channels of `array` (its last axis) as f32 images, in order: what becomes one result file each. Rank 2 is one channel.
+/// The channels of `array`, `[…, channel]`, as views without that axis, in order.
+///
+/// An array of rank 2 is one channel, one of rank 0 has none.
 pub fn channels(array: &ArrayD<f32>) -> impl Iterator<Item = ArrayViewD<'_, f32>> {
     let view = if array.ndim() == 2 {
         array.view().insert_axis(ndarray::Axis(2))
@@ -244,6 +257,7 @@ impl Layout {
             entries: Vec::new(),
             big: self.big,
         };
+        // The format wants tags in ascending order; which of them there are, and of which types, is tifffile's choice.
         directory.long(WIDTH, &[page.width]);
         directory.long(HEIGHT, &[page.height]);
         directory.short(BITS, &vec![page.item_bytes * 8; page.samples]);
@@ -255,12 +269,7 @@ impl Layout {
         directory.offsets(STRIP_OFFSETS, &offsets);
         directory.short(SAMPLES, &[page.samples]);
         directory.long(ROWS_PER_STRIP, &[page.height]);
-        let counts = vec![strip_bytes; strips];
-        if strips > 1 && strip_bytes < 1 << 16 {
-            directory.short(STRIP_BYTES, &counts);
-        } else {
-            directory.offsets(STRIP_BYTES, &counts);
-        }
+        directory.strip_bytes(strip_bytes, strips);
         directory.rational_one(X_RESOLUTION);
         directory.rational_one(Y_RESOLUTION);
         if page.samples > 1 {
@@ -283,36 +292,39 @@ impl Layout {
 impl Page {
     /// The page that the last axes make.
     fn of(shape: &[usize]) -> Self {
-        let gray = |height, width| Self {
+        match shape {
+            [] => Self::gray(1, 1),
+            &[width] => Self::gray(1, width),
+            [.., height, width, samples @ (3 | 4)] => Self {
+                samples: *samples,
+                ..Self::gray(*height, *width)
+            },
+            [.., samples @ (3 | 4), height, width] => Self {
+                samples: *samples,
+                planes: Planes::Separate,
+                ..Self::gray(*height, *width)
+            },
+            _ => Self::gray_without_ones(shape),
+        }
+    }
+
+    /// The page of the last two axes, final axes of length 1 left out.
+    fn gray_without_ones(shape: &[usize]) -> Self {
+        match shape {
+            [outer @ .., 1] if outer.len() >= 2 => Self::gray_without_ones(outer),
+            &[.., height, width] => Self::gray(height, width),
+            _ => Self::gray(1, 1),
+        }
+    }
+
+    fn gray(height: usize, width: usize) -> Self {
+        Self {
             height,
             width,
             samples: 1,
             planes: Planes::Chunky,
             item_bytes: 0,
             format: None,
-        };
-        match shape {
-            [] => gray(1, 1),
-            &[width] => gray(1, width),
-            [.., height, width, samples @ (3 | 4)] => Self {
-                samples: *samples,
-                ..gray(*height, *width)
-            },
-            [.., samples @ (3 | 4), height, width] => Self {
-                samples: *samples,
-                planes: Planes::Separate,
-                ..gray(*height, *width)
-            },
-            [outer @ .., 1] if outer.len() >= 2 => Self::gray_without_ones(outer, gray),
-            &[.., height, width] => gray(height, width),
-        }
-    }
-
-    fn gray_without_ones(shape: &[usize], gray: impl Fn(usize, usize) -> Self) -> Self {
-        match shape {
-            [outer @ .., 1] if outer.len() >= 2 => Self::gray_without_ones(outer, gray),
-            &[.., height, width] => gray(height, width),
-            _ => gray(1, 1),
         }
     }
 
@@ -348,45 +360,62 @@ struct Entry {
     value: Vec<u8>,
 }
 
+/// Types of integers, by the code that the format gives them.
+#[derive(Clone, Copy)]
+enum Integer {
+    Short = 3,
+    Long = 4,
+    Long8 = 16,
+}
+
+impl Integer {
+    fn bytes(self) -> usize {
+        match self {
+            Self::Short => 2,
+            Self::Long => 4,
+            Self::Long8 => 8,
+        }
+    }
+}
+
 impl Directory {
     fn short(&mut self, tag: u16, values: &[usize]) {
-        let value = values
-            .iter()
-            .flat_map(|&value| (value as u16).to_le_bytes())
-            .collect();
-        self.entries.push(Entry {
-            tag,
-            kind: 3,
-            count: values.len(),
-            value,
-        });
+        self.integers(tag, Integer::Short, values);
     }
 
     fn long(&mut self, tag: u16, values: &[usize]) {
-        let value = values
-            .iter()
-            .flat_map(|&value| (value as u32).to_le_bytes())
-            .collect();
-        self.entries.push(Entry {
-            tag,
-            kind: 4,
-            count: values.len(),
-            value,
-        });
+        self.integers(tag, Integer::Long, values);
     }
 
     /// Numbers as wide as the file's offsets.
     fn offsets(&mut self, tag: u16, values: &[usize]) {
-        if !self.big {
-            return self.long(tag, values);
+        let offset = if self.big {
+            Integer::Long8
+        } else {
+            Integer::Long
+        };
+        self.integers(tag, offset, values);
+    }
+
+    /// The sizes of so many strips: several are kept short where they fit, a single one never is.
+    fn strip_bytes(&mut self, bytes: usize, strips: usize) {
+        let sizes = vec![bytes; strips];
+        if strips > 1 && bytes < 1 << 16 {
+            self.short(STRIP_BYTES, &sizes);
+        } else {
+            self.offsets(STRIP_BYTES, &sizes);
         }
+    }
+
+    fn integers(&mut self, tag: u16, kind: Integer, values: &[usize]) {
+        let bytes = kind.bytes();
         let value = values
             .iter()
-            .flat_map(|&value| (value as u64).to_le_bytes())
+            .flat_map(|&value| (value as u64).to_le_bytes().into_iter().take(bytes))
             .collect();
         self.entries.push(Entry {
             tag,
-            kind: 16,
+            kind: kind as u16,
             count: values.len(),
             value,
         });

@@ -1,6 +1,6 @@
 //! Contrast-limited adaptive histogram equalization, after Zuiderveld, "Contrast limited
-//! adaptive histogram equalization", Graphics Gems IV (1994), bit-equal to scikit-image's
-//! `equalize_adapthist` with a clip limit of 0.01 and 256 bins.
+//! adaptive histogram equalization", Graphics Gems IV (1994), bit-equal to `equalize_adapthist`
+//! of scikit-image 0.21 with a clip limit of 0.01 and 256 bins.
 //!
 //! Border: one plane at a time; images are walked in `normalize`.
 
@@ -15,8 +15,8 @@ use crate::plane::{
 /// Bins of a histogram.
 const BINS: usize = 256;
 
-/// Largest gray value while the histogram is equalised.
-const GREY_MAX: f64 = 16383.0;
+/// Largest gray value while the histogram is equalized.
+const GRAY_MAX: f64 = 16383.0;
 
 /// Gray values a bin holds.
 const BIN_WIDTH: u16 = 65;
@@ -33,10 +33,10 @@ type Histogram = [u32; BINS];
 /// Gray value of each bin after equalization.
 type Map = [f64; BINS];
 
-/// Equalises a plane `[row, column]` with values in 0 … 1; the result fills 0 … 1.
+/// A plane `[row, column]` with values in 0 … 1, its histogram equalized; the result fills 0 … 1.
 ///
-/// `kernel` is the side of a tile in pixels for both axes, an eighth of the plane if `None`.
-/// A result of one value is clamped to 0 … 1.
+/// As scikit-image's `equalize_adapthist`. `kernel` is the side of a tile in pixels for both axes,
+/// an eighth of the plane's rows and columns if `None`. A result of one value is clamped to 0 … 1.
 #[must_use]
 pub fn equalize_adapthist(image: ArrayView2<'_, f32>, kernel: Option<usize>) -> Array2<f32> {
     let shape = image.dim().into();
@@ -78,7 +78,8 @@ pub(super) fn equalize(
     rescale_intensity_in_place(values, range);
 }
 
-/// Gray values 0 … 16383 of a plane `[row, column]` with values in 0 … 1.
+/// Gray values 0 … 16383 of a plane `[row, column]` with values in 0 … 1: how scikit-image's
+/// `equalize_adapthist` prepares an image.
 ///
 /// Rounded to 16 bits first (ties to even, outside values clamped), then stretched to the
 /// 14 bits; a plane of one value is not stretched.
@@ -90,7 +91,8 @@ pub fn to_14bit(image: ArrayView2<'_, f32>) -> Array2<u16> {
     gray.mapv_into(|gray| stretch_14bit(gray, low, high))
 }
 
-/// Equalises a plane `[row, column]` of gray values 0 … 16383 with tiles of `kernel` pixels.
+/// A plane `[row, column]` of gray values 0 … 16383, its histogram equalized with tiles of
+/// `kernel` rows and columns: the core of scikit-image's `equalize_adapthist`.
 ///
 /// # Panics
 /// If a side of the kernel is zero.
@@ -110,13 +112,15 @@ pub fn clahe_14bit(image: ArrayView2<'_, u16>, kernel: [usize; 2]) -> Array2<u16
     )
 }
 
-/// Cuts a histogram at `limit` and spreads the excess over its bins.
+/// Cuts the counts of a histogram at `limit` and spreads the excess over its bins, as
+/// scikit-image's `clip_histogram` does.
 ///
 /// First as evenly as fits, then one count at a time in strides over the bins that still
 /// have room; a sweep is finished even if the excess runs out in its middle.
 pub fn clip_histogram(histogram: &mut [u32; 256], limit: u32) {
     let limit = i64::from(limit);
     let mut excess = cut(histogram, limit);
+    // An even share for every bin with room for it; bins that are almost full are filled up.
     let increment = excess / BINS as i64;
     let upper = limit - increment;
     for bin in histogram.iter_mut() {
@@ -133,6 +137,7 @@ pub fn clip_histogram(histogram: &mut [u32; 256], limit: u32) {
             *bin = limit as u32;
         }
     }
+    // The rest goes around in strides, until nothing is left or no bin takes any more.
     while excess > 0 {
         let before = excess;
         spread(histogram, limit, &mut excess);
@@ -155,6 +160,7 @@ fn cut(histogram: &mut Histogram, limit: i64) -> i64 {
 }
 
 fn spread(histogram: &mut Histogram, limit: i64, excess: &mut i64) {
+    // The stride follows from the bins with room and the excess at the start of each sweep, not within it.
     for start in 0..BINS {
         let open = histogram
             .iter()
@@ -193,9 +199,9 @@ fn bins_of_16bit(low: u16, high: u16) -> Box<[u8; 1 << 16]> {
 
 fn stretch_14bit(gray: u16, low: u16, high: u16) -> u16 {
     if low == high {
-        return gray.min(GREY_MAX as u16);
+        return gray.min(GRAY_MAX as u16);
     }
-    rint((f64::from(gray - low) / f64::from(high - low)) * GREY_MAX)
+    rint((f64::from(gray - low) / f64::from(high - low)) * GRAY_MAX)
 }
 
 /// Rounds 0 … 65535 to an integer, ties to even: adding this number leaves no fraction bits.
@@ -234,7 +240,7 @@ impl Tiles {
         }
     }
 
-    /// Writes the equalised gray values of `bins` into `out`, and gives back their range.
+    /// Writes the equalized gray values of `bins` into `out` and returns their range.
     fn equalize(&self, bins: &[u8], out: &mut [f32]) -> (f32, f32) {
         let tiles = (0..self.counts[0] * self.counts[1]).into_par_iter();
         let maps: Vec<Map> = tiles.map(|tile| self.map(self.count(bins, tile))).collect();
@@ -269,17 +275,18 @@ impl Tiles {
         let pixels = (self.kernel[0] * self.kernel[1]) as f64;
         let limit = (CLIP_LIMIT * pixels).max(1.0) as u32;
         clip_histogram(&mut histogram, limit);
-        let scale = GREY_MAX / pixels;
+        let scale = GRAY_MAX / pixels;
         let mut cumulated = 0;
         histogram.map(|count| {
             cumulated += count;
-            f64::from((f64::from(cumulated) * scale).min(GREY_MAX) as u16)
+            f64::from((f64::from(cumulated) * scale).min(GRAY_MAX) as u16)
         })
     }
 
     /// Mixes the four maps around every pixel.
     fn interpolate(&self, bins: &[u8], maps: &[Map], mut out: &mut [f32]) -> (f32, f32) {
         let ([rows, width], [height, _]) = (self.shape, self.kernel);
+        // A strip ends where the pair of rows of tiles around it changes, half-way through a tile, or when it is long enough.
         let mut strips = Vec::new();
         let mut first = 0;
         while first < rows {
@@ -367,9 +374,11 @@ struct Shares<'a> {
 
 fn mix(quad: &[[f64; 4]], shares: &Shares<'_>, bins: &[u8], out: &mut [f32]) {
     let [above, below] = shares.down;
+    // A table of known length: no bin needs a check of bounds.
     let Some(quad) = quad.first_chunk::<BINS>() else {
         return;
     };
+    // Products are rounded to `f32` one by one and summed in this order, as in the original.
     for ((out, &bin), &[left, right]) in out.iter_mut().zip(bins).zip(shares.across) {
         let [a, b, c, d] = quad[usize::from(bin)];
         let (a, b) = ((a * (left * above)) as f32, (b * (right * above)) as f32);

@@ -15,9 +15,6 @@ use super::peaks::{LocalMaxima, h_maxima, peak_local_max};
 use super::region::{erode_edges, fill_holes, remove_small_objects};
 use super::watershed::watershed_from_runs;
 
-/// What [`DeepWatershed::segment`] returns.
-pub type Result<T> = std::result::Result<T, DeepWatershedError>;
-
 /// Why heads cannot be segmented.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
@@ -36,7 +33,7 @@ pub enum DeepWatershedError {
         /// `maxima` or `interior`.
         head: &'static str,
     },
-    /// The maxima threshold is no height of an h-maximum.
+    /// The maxima threshold cannot be the height of an h-maximum: it is not positive in `f32`.
     #[error("maxima threshold {threshold} is not positive")]
     MaximaThreshold {
         /// The threshold.
@@ -53,7 +50,7 @@ pub enum MaximaAlgorithm {
     PeakLocalMax,
 }
 
-/// Where along the image border no peak is looked for; [`MaximaAlgorithm::PeakLocalMax`] only.
+/// How wide a border of the image has no peaks; [`MaximaAlgorithm::PeakLocalMax`] only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExcludeBorder {
     /// Peaks lie anywhere.
@@ -64,7 +61,20 @@ pub enum ExcludeBorder {
     Pixels(usize),
 }
 
-/// Parameters of the segmentation; the default is that of the function in Python.
+/// Parameters of the deep watershed: markers from the maxima head grow over the interior head.
+///
+/// The default is that of `deep_watershed` in `DeepCell`'s toolbox.
+///
+/// ```
+/// # use cell_analysis::segmentation::DeepWatershed;
+/// # use ndarray::array;
+/// let maxima = array![[[0.0, 0.9, 0.0, 0.0, 0.8, 0.0_f32]]];
+/// let interior = array![[[0.5, 1.0, 0.4, 0.5, 1.0, 0.0_f32]]];
+/// let options = DeepWatershed { radius: 1, interior_smooth: 0.0, ..DeepWatershed::default() };
+/// let labels = options.segment(maxima, interior)?;
+/// assert_eq!(labels, array![[[1, 1, 1, 2, 2, 0]]]);
+/// # Ok::<(), cell_analysis::segmentation::DeepWatershedError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeepWatershed {
     /// Reach of a maximum in pixels (default 10).
@@ -87,7 +97,7 @@ pub struct DeepWatershed {
     pub pixel_expansion: Option<usize>,
     /// How markers are found (default h-maxima).
     pub maxima_algorithm: MaximaAlgorithm,
-    /// Where no peak is looked for (default nowhere).
+    /// How wide a border has no peaks (default: peaks lie anywhere).
     pub exclude_border: ExcludeBorder,
 }
 
@@ -110,19 +120,19 @@ impl Default for DeepWatershed {
 }
 
 impl DeepWatershed {
-    /// For the nuclear model.
+    /// Parameters for the nuclear model.
     #[must_use]
     pub fn nuclear() -> Self {
         Self::default()
     }
 
-    /// For the cytoplasm model.
+    /// Parameters for the cytoplasm model.
     #[must_use]
     pub fn cytoplasm() -> Self {
         Self::default()
     }
 
-    /// For the whole-cell heads of Mesmer.
+    /// Parameters for the whole-cell heads of Mesmer.
     #[must_use]
     pub fn mesmer_whole_cell() -> Self {
         Self {
@@ -131,7 +141,7 @@ impl DeepWatershed {
         }
     }
 
-    /// For the nuclear heads of Mesmer.
+    /// Parameters for the nuclear heads of Mesmer.
     #[must_use]
     pub fn mesmer_nuclear() -> Self {
         Self {
@@ -144,16 +154,21 @@ impl DeepWatershed {
         }
     }
 
-    /// Segments the heads, both `[batch, row, column]`, into labels of the same shape.
+    /// Label images `[batch, row, column]` from the two heads of the same shape.
     ///
     /// Labels count from 1 in every batch item, 0 is background. Markers grow over the smoothed
     /// interior, brightest pixels first, where it exceeds the threshold (compared in `f32`); a
-    /// stretch of interior without a marker stays background. Takes the heads, since each is let
-    /// go as soon as it has been read: the peak is at three planes of 32 bits.
+    /// stretch of interior without a marker stays background. The heads are taken by value since
+    /// each is freed as soon as it has been read: at its peak this needs three planes of 32 bits.
     ///
     /// # Errors
-    /// If the shapes differ, a head holds a NaN, or the height of the h-maxima is not positive.
-    pub fn segment(&self, maxima: Array3<f32>, interior: Array3<f32>) -> Result<Array3<u32>> {
+    /// [`DeepWatershedError`]: the shapes differ, a head holds a NaN, or the height of the
+    /// h-maxima is not positive.
+    pub fn segment(
+        &self,
+        maxima: Array3<f32>,
+        interior: Array3<f32>,
+    ) -> Result<Array3<u32>, DeepWatershedError> {
         self.check(&maxima.view(), &interior.view())?;
         if maxima.dim().0 == 1 {
             let [maxima, interior] =
@@ -171,7 +186,11 @@ impl DeepWatershed {
         Ok(labels)
     }
 
-    fn check(&self, maxima: &ArrayView3<'_, f32>, interior: &ArrayView3<'_, f32>) -> Result<()> {
+    fn check(
+        &self,
+        maxima: &ArrayView3<'_, f32>,
+        interior: &ArrayView3<'_, f32>,
+    ) -> Result<(), DeepWatershedError> {
         if maxima.dim() != interior.dim() {
             let (maxima, interior) = (maxima.dim().into(), interior.dim().into());
             return Err(DeepWatershedError::ShapeMismatch { maxima, interior });
@@ -190,6 +209,7 @@ impl DeepWatershed {
     }
 
     fn segment_plane(&self, maxima: Array2<f32>, interior: Array2<f32>) -> Array2<u32> {
+        // Planes are large: each is dropped as soon as the next step no longer needs it.
         let maxima = smoothed(maxima, self.maxima_smooth);
         let peaks = self.maxima(maxima.view());
         drop(maxima);
@@ -201,12 +221,14 @@ impl DeepWatershed {
         if let Some(radius) = self.pixel_expansion {
             interior = dilation_square(interior.view(), radius);
         }
+        // Water rises from the lowest pixel, so the brightest interior has to be the deepest.
         let threshold = self.interior_threshold as f32;
         let inside = Zip::from(&interior).par_map_collect(|&value| value > threshold);
         let mut heights = interior;
         heights.par_mapv_inplace(|value| -value);
         let mut labels = watershed_from_runs(heights.view(), markers, inside.view());
         drop((heights, inside));
+        // In this order: erosion makes objects small, and only what remains has holes to fill.
         erode_edges(&mut labels, self.label_erosion);
         if self.small_objects_threshold > 0 {
             remove_small_objects(&mut labels, self.small_objects_threshold);

@@ -1,4 +1,4 @@
-//! Gaussian smoothing, as `SciPy`'s `ndimage.gaussian_filter` does it with `truncate = 4`.
+//! Gaussian smoothing, as `ndimage.gaussian_filter` of `SciPy` 1.10 does it with `truncate = 4`.
 //!
 //! Border: separable filtering of one plane or of interleaved channels; nothing else.
 
@@ -16,7 +16,8 @@ pub(super) enum Border {
     Zero,
 }
 
-/// Smooths a plane `[row, column]` with a Gaussian of standard deviation `sigma` pixels.
+/// A plane `[row, column]` smoothed with a Gaussian of standard deviation `sigma` pixels, as
+/// `SciPy`'s `gaussian_filter` with `mode="reflect"`.
 ///
 /// The kernel ends at `trunc(4 * sigma + 0.5)` pixels; outside the image lies its mirror
 /// image, edge pixels repeated. Rows axis first, then columns; each pass sums in `f64` from
@@ -98,6 +99,7 @@ impl<'a> Smoothing<'a> {
                 row as isize + offset,
             )
         };
+        // The pass over rows ends in `f32`, as an array between both passes would.
         add_rows(sums, &self.down, source);
         let middle = &mut padded[margin..margin + width];
         middle
@@ -160,6 +162,7 @@ fn source_row(
 fn add_rows<'a>(sums: &mut [f64], weights: &[f64], row: impl Fn(isize) -> Option<&'a [f32]>) {
     let center = row(0).unwrap_or_default();
     let first = weights[0];
+    // From the outermost pair inwards; the pixel itself comes with the first pair.
     let mut offsets = (1..weights.len())
         .rev()
         .map(|k| (row(-(k as isize)), row(k as isize), weights[k]));

@@ -23,10 +23,18 @@ pub enum Connectivity {
     Eight,
 }
 
-/// Numbers the connected components of equal value in a plane `[row, column]`.
+/// The connected components of equal value in a plane `[row, column]`, numbered 1, 2, 3 … in raster
+/// order of their first pixels. As scikit-image's `label`.
 ///
-/// Background is the default value (0, `false`) and stays 0; components get 1, 2, 3 … in
-/// raster order of their first pixel.
+/// The default value (0, `false`) is background and stays 0.
+///
+/// ```
+/// # use cell_analysis::segmentation::{Connectivity, label};
+/// # use ndarray::array;
+/// let mask = array![[true, false, true], [true, false, false], [false, true, true]];
+/// let labels = label(mask.view(), Connectivity::Four);
+/// assert_eq!(labels, array![[1, 0, 2], [1, 0, 0], [0, 3, 3]]);
+/// ```
 #[must_use]
 pub fn label<T>(image: ArrayView2<'_, T>, connectivity: Connectivity) -> Array2<u32>
 where
@@ -40,8 +48,8 @@ where
     )
 }
 
-/// Renumbers a label image `[row, column]`: the labels it holds become 1 … n in ascending
-/// order, 0 stays.
+/// A label image `[row, column]` with its labels renumbered to 1 … n in ascending order; 0 stays.
+/// As scikit-image's `relabel_sequential`.
 #[must_use]
 pub fn relabel_sequential(mut labels: Array2<u32>) -> Array2<u32> {
     relabel(values_mut(&mut labels));
@@ -168,6 +176,7 @@ impl<T: Copy + Default + PartialEq + Send + Sync> Runs<T> {
             parents: (0..count as u32).collect(),
         };
         let reach = usize::from(connectivity == Connectivity::Eight);
+        // Rows are split into runs side by side, but joined one after the other: that takes one look at each run.
         let mut above = 0;
         for row in rows {
             let first = this.runs.len();
@@ -200,6 +209,7 @@ impl<T: Copy + Default + PartialEq + Send + Sync> Runs<T> {
         let mut candidate = above.start;
         for below in above.end..self.runs.len() {
             let Run { start, end, value } = self.runs[below];
+            // Runs go from left to right in both rows: one that ends left of this run also ends left of all that follow.
             while candidate < above.end && self.runs[candidate].end + columns + reach <= start {
                 candidate += 1;
             }
@@ -230,6 +240,7 @@ impl<T: Copy + Default + PartialEq + Send + Sync> Runs<T> {
     }
 
     fn numbers(&self) -> Vec<u32> {
+        // A root comes before all others of its component, so that its number is known when they ask for it.
         let mut numbers: Vec<u32> = Vec::with_capacity(self.runs.len());
         let mut count = 0;
         for (run, &parent) in self.parents.iter().enumerate() {

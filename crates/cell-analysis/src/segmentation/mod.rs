@@ -1,11 +1,10 @@
-//! Pixel arithmetic of the segmentation jobs, from a decoded image to a label image.
+//! Segmentation of cells and nuclei: from a decoded image to the input of a model, and from its heads to a label image.
 //!
-//! Everything here is synchronous, keeps no state and knows arrays only. Images are
-//! `[batch, row, column, channel]` in `f32`, planes are `[row, column]`, label images hold
-//! `u32` with 0 for the background. Results equal those of the Python libraries of the
-//! predecessor to the pixel: each function says which roundings and ties decide.
+//! Images are `[batch, row, column, channel]` in `f32`, planes are `[row, column]`, label images hold `u32` with 0 for the
+//! background. Results equal those of scikit-image 0.21, `SciPy` 1.10, `OpenCV` 4 and `NumPy` 1 to the pixel: each function
+//! names its original and says which roundings and ties decide.
 //!
-//! In the order in which a job passes them:
+//! In the order in which an image passes them:
 //!
 //! ```text
 //! resize ─► normalize (clahe) ─► tile ─► [the model] ─► untile ─► deep_watershed ─► resize
@@ -14,40 +13,40 @@
 //! ```
 
 /// Bilinear and nearest-neighbor resizing of images and label images.
-pub mod resize;
+mod resize;
 
 /// Intensity normalization before a model sees the image.
-pub mod normalize;
+mod normalize;
 
 /// Intensity rescaling.
-pub mod rescale;
+mod rescale;
 
 /// Contrast-limited adaptive histogram equalization.
-pub mod clahe;
+mod clahe;
 
-/// Cutting an image into overlapping tiles and blending the model's answers.
-pub mod tile;
+/// Cutting an image into overlapping tiles and blending the model's outputs.
+mod tile;
 
 /// From two model heads to a label image.
-pub mod deep_watershed;
+mod deep_watershed;
 
 /// Gaussian smoothing.
-pub mod gaussian;
+mod gaussian;
 
 /// Disks, square dilation and grayscale reconstruction.
-pub mod morphology;
+mod morphology;
 
 /// h-maxima and local maxima.
-pub mod peaks;
+mod peaks;
 
 /// Connected components.
-pub mod label;
+mod label;
 
 /// Seeded watershed.
-pub mod watershed;
+mod watershed;
 
 /// Clean-up of label images: erosion, small objects, holes.
-pub mod region;
+mod region;
 
 pub use clahe::{clahe_14bit, clip_histogram, equalize_adapthist, to_14bit};
 pub use deep_watershed::{DeepWatershed, DeepWatershedError, ExcludeBorder, MaximaAlgorithm};
@@ -61,5 +60,9 @@ pub use peaks::{LocalMaxima, h_maxima, peak_local_max};
 pub use region::{erode_edges, fill_holes, remove_small_objects};
 pub use rescale::rescale_unit;
 pub use resize::{resize_image, resize_labels, resize_nearest, resized_shape};
-pub use tile::{PadMode, Tiling, Untiler};
+pub use tile::{PadMode, Tiling, Untiler, spline_window};
 pub use watershed::watershed;
+
+pub(crate) use morphology::square_maximum;
+pub(crate) use normalize::standardize;
+pub(crate) use peaks::spaced;

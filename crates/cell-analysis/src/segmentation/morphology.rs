@@ -14,8 +14,8 @@ use crate::plane::{as_row_major, from_values};
 /// Rows of a strip; with those around it the strip should stay in the cache of a core.
 const STRIP: usize = 64;
 
-/// The disk of `radius` pixels: `[2 * radius + 1, 2 * radius + 1]`, 1 where the squared
-/// distance to the center is at most `radius` squared, otherwise 0.
+/// The disk of `radius` pixels, `[2 * radius + 1, 2 * radius + 1]`: 1 where the squared distance to
+/// the center is at most `radius` squared, otherwise 0. As scikit-image's `disk`.
 #[must_use]
 pub fn disk(radius: usize) -> Array2<u8> {
     let side = 2 * radius + 1;
@@ -32,8 +32,8 @@ pub(super) fn disk_half_widths(radius: usize) -> Vec<usize> {
         .collect()
 }
 
-/// Replaces every pixel of a plane `[row, column]` by the maximum of the square of
-/// `2 * radius + 1` pixels around it, clipped to the plane.
+/// A plane `[row, column]` in which every pixel is the maximum of the square of `2 * radius + 1`
+/// pixels around it, clipped to the plane. As scikit-image's `dilation` with a square.
 #[must_use]
 pub fn dilation_square(image: ArrayView2<'_, f32>, radius: usize) -> Array2<f32> {
     let image = image.as_standard_layout();
@@ -53,6 +53,7 @@ pub(crate) fn square_maximum(
     if radius == 0 || image.is_empty() {
         return image.to_vec();
     }
+    // Strips overlap by the radius; they are tall enough that no more is computed again than is kept.
     let height = STRIP.max(2 * radius);
     let mut maxima = vec![0.0; image.len()];
     maxima
@@ -72,6 +73,8 @@ pub(crate) fn square_maximum(
     maxima
 }
 
+/// The square is a column of rows: both passes go down the columns, since rows side by side are compared several values at a
+/// time, and the plane is transposed in between.
 fn maximum_of_strip(image: &[f32], [rows, columns]: [usize; 2], radius: usize) -> Vec<f32> {
     let across = column_maximum(&transpose(image, [rows, columns]), [columns, rows], radius);
     column_maximum(
@@ -105,6 +108,7 @@ fn column_maximum(image: &[f32], [rows, columns]: [usize; 2], radius: usize) -> 
     padded
 }
 
+/// Eight columns at a time, so that whole cache lines are read.
 fn transpose(image: &[f32], [rows, columns]: [usize; 2]) -> Vec<f32> {
     let mut transposed = vec![0.0; image.len()];
     for (block, lines) in transposed.chunks_mut(columns.min(8) * rows).enumerate() {
@@ -118,8 +122,8 @@ fn transpose(image: &[f32], [rows, columns]: [usize; 2]) -> Vec<f32> {
     transposed
 }
 
-/// Reconstructs `mask` by dilation from `seed`, both `[row, column]`, over disks of `radius`
-/// pixels.
+/// The reconstruction of `mask` by dilation from `seed`, both `[row, column]`, over disks of
+/// `radius` pixels. As scikit-image's `reconstruction`.
 ///
 /// The result is the largest plane between `seed` and `mask` that no dilation under the mask
 /// changes (Vincent, "Morphological grayscale reconstruction in image analysis", 1993). It is
@@ -141,6 +145,7 @@ pub fn reconstruction(
         .map(|(position, &level)| Front { level, position })
         .collect();
     let widths = disk_half_widths(radius);
+    // A pixel that leaves the heap unraised is final: everything still in it is lower.
     while let Some(Front {
         level,
         position: (row, column),

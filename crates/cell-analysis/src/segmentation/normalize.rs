@@ -9,11 +9,11 @@ use super::clahe::{Tiles, equalize};
 use super::rescale::LinearMap;
 use crate::plane::{STRIP, for_each_plane, range};
 
-/// Equalises every plane of an image `[batch, row, column, channel]` to 0 … 1.
+/// An image `[batch, row, column, channel]`, the histogram of every plane equalized to 0 … 1.
 ///
-/// Each plane is stretched to the unit range and equalised with tiles of `kernel` pixels a
-/// side (an eighth of the plane if `None`), see [`super::equalize_adapthist`]. A plane whose
-/// values are all equal becomes zero.
+/// Each plane is stretched to the unit range and equalized with tiles of `kernel` pixels a
+/// side (an eighth of the plane if `None`), see [`equalize_adapthist`](super::equalize_adapthist).
+/// A plane whose values are all equal becomes zero.
 #[must_use]
 pub fn histogram_normalization(mut image: Array4<f32>, kernel: Option<usize>) -> Array4<f32> {
     for_each_plane(&mut image, |values, shape| {
@@ -22,12 +22,12 @@ pub fn histogram_normalization(mut image: Array4<f32>, kernel: Option<usize>) ->
     image
 }
 
-/// Caps every plane of an image `[batch, row, column, channel]` at a percentile of its
+/// An image `[batch, row, column, channel]`, every plane clipped at a percentile (0 … 100) of its
 /// non-zero values.
 ///
-/// The percentile (0 … 100) lies between two order statistics, interpolated in `f64` from
-/// their `f32` difference and rounded to `f32`, as `NumPy` 1 does it. Values above it become
-/// it; all others stay. A plane of zeros stays zero.
+/// The percentile is interpolated between two order statistics in `f64`, from their `f32`
+/// difference, and rounded to `f32`, as `numpy.percentile` of `NumPy` 1 does it. Values above
+/// become the percentile, all others stay. A plane of zeros stays zero.
 #[must_use]
 pub fn percentile_threshold(mut image: Array4<f32>, percentile: f64) -> Array4<f32> {
     for_each_plane(&mut image, |values, _| clip_above(values, percentile));
@@ -37,11 +37,11 @@ pub fn percentile_threshold(mut image: Array4<f32>, percentile: f64) -> Array4<f
 /// The steps of [`mesmer_preprocess`]; the default is what the Mesmer model was trained with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MesmerPreprocess {
-    /// Whether to cap bright pixels at `percentile` (default: yes).
+    /// Whether to clip bright pixels at `percentile` (default: yes).
     pub threshold: bool,
     /// Percentile of the non-zero values, 0 … 100 (default 99.9).
     pub percentile: f64,
-    /// Whether to equalise the histogram (default: yes).
+    /// Whether to equalize the histogram (default: yes).
     pub normalize: bool,
     /// Side of an equalization tile in pixels, an eighth of the plane if `None` (default 128).
     pub kernel: Option<usize>,
@@ -58,8 +58,8 @@ impl Default for MesmerPreprocess {
     }
 }
 
-/// Prepares an image `[batch, row, column, channel]` for Mesmer:
-/// [`percentile_threshold`], then [`histogram_normalization`].
+/// An image `[batch, row, column, channel]` as Mesmer takes it: [`percentile_threshold`], then
+/// [`histogram_normalization`] (Greenwald et al., Nature Biotechnology 2022).
 #[must_use]
 pub fn mesmer_preprocess(mut image: Array4<f32>, options: &MesmerPreprocess) -> Array4<f32> {
     for_each_plane(&mut image, |values, shape| {
@@ -73,8 +73,8 @@ pub fn mesmer_preprocess(mut image: Array4<f32>, options: &MesmerPreprocess) -> 
     image
 }
 
-/// Shifts and scales every plane of an image `[batch, row, column, channel]` to mean 0 and
-/// standard deviation 1.
+/// An image `[batch, row, column, channel]`, every plane shifted and scaled to mean 0 and standard
+/// deviation 1.
 ///
 /// `(x - mean) / (deviation + 1e-7)` with the population deviation; mean and deviation in
 /// `f64`, the rest in `f32`. A plane of one value becomes zero.
@@ -138,6 +138,7 @@ fn clip_above(values: &mut [f32], percentile: f64) {
 
 /// Percentile of the values that are not zero, if there are any.
 fn percentile_of_lit(values: &[f32], percentile: f64) -> Option<f32> {
+    // A histogram over the upper half of all bits says in which range the percentile lies, without sorting a plane.
     let counts = values
         .par_chunks(1 << 20)
         .map(count_lit)
@@ -151,15 +152,17 @@ fn percentile_of_lit(values: &[f32], percentile: f64) -> Option<f32> {
     let index = (position as usize).min(last);
     let (first, before) = key_of_rank(&counts, index);
     let (end, _) = key_of_rank(&counts, (index + 1).min(last));
-    // The keys bracket the wanted values; only those need be put in order.
+    // The keys bracket the two order statistics: only values between them are collected and ordered.
     let is_near =
         |&value: &f32| float_key(value).wrapping_sub(first) <= end - first && value != 0.0;
     // Most blocks have none, which takes fewer instructions to see for a block than for each value.
-    let has_near = |block: &&[f32]| block.iter().fold(false, |any, value| any | is_near(value));
-    let blocks = values.par_chunks(64).filter(has_near);
+    let blocks = values
+        .par_chunks(64)
+        .filter(|block| block.iter().fold(false, |any, value| any | is_near(value)));
     let mut near: Vec<f32> = blocks
         .flat_map_iter(|block| block.iter().copied().filter(is_near))
         .collect();
+    // `NumPy` interpolates from the nearer end, which decides the last bit.
     let fraction = position - position.floor();
     let (_, &mut below, larger) = near.select_nth_unstable_by(index - before, f32::total_cmp);
     let above = larger

@@ -10,15 +10,16 @@ use rayon::prelude::*;
 use super::morphology::{disk_half_widths, square_maximum};
 use crate::plane::{as_row_major, from_values, range};
 
-/// The h-maxima of a plane `[row, column]`: pixels from which no pixel higher by about `h` can
-/// be reached over steps of up to `radius` pixels without descending by `h`.
+/// The mask `[row, column]` of the h-maxima of a plane: pixels from which no pixel higher by about
+/// `h` can be reached over steps of up to `radius` pixels without descending by `h`. As
+/// scikit-image's `h_maxima` with a disk.
 ///
 /// A pixel is one if it exceeds the reconstruction of `(f - h) - 2e-6 * |f|` under `f` over
 /// disks of `radius` by at least `h`, all in `f32`. A peak closer than `radius` to a higher
 /// one is absorbed whatever lies between; plateaus are kept whole. If `h` exceeds the range of
 /// the plane there are none.
 ///
-/// Only maxima are looked for, the reconstruction is never made: a pixel is none as soon as a
+/// Only maxima are looked for, the reconstruction is never made: a pixel is ruled out as soon as a
 /// flood of what is less than `h` below it meets a pixel that would raise the reconstruction.
 /// Floods start at local maxima, highest first, and end where an earlier one has been, so that
 /// every pixel is visited about once. Strips of the plane are searched side by side; a flood that
@@ -62,7 +63,7 @@ impl Levels<'_> {
         (value - self.h) - TINY * value.abs()
     }
 
-    /// Whether a pixel of value `top` is no maximum once a seed reaches it.
+    /// Whether a seed that reaches a pixel of value `top` keeps it from being a maximum.
     fn absorbed(&self, top: f32, seed: f32) -> bool {
         top - seed < self.h
     }
@@ -94,6 +95,7 @@ fn maxima(levels: Levels<'_>, [rows, columns]: [usize; 2], radius: usize) -> Vec
         let origins = floods.origins(strip);
         floods.search(origins)
     });
+    // Floods that left their windows are few: they are searched again in the whole plane.
     let (mut maxima, mut undecided) = (Vec::new(), Vec::new());
     for mut found in found.collect::<Vec<Found>>() {
         maxima.append(&mut found.maxima);
@@ -219,6 +221,7 @@ impl<'a> Floods<'a> {
         let columns = self.shape[1];
         let rows = self.whole.image.len() / columns;
         let row = |row: usize| &self.whole.image[row * columns..(row + 1) * columns];
+        // A disk of radius 1 has four neighbors, a larger one all eight.
         let touches_diagonally = self.widths.len() > 2;
         let mut upright = vec![f32::NEG_INFINITY; columns + 2];
         let mut middle = upright.clone();
@@ -227,34 +230,17 @@ impl<'a> Floods<'a> {
         for y in strip {
             let (above, here, below) =
                 (row(y.saturating_sub(1)), row(y), row((y + 1).min(rows - 1)));
-            for (((to, &a), &b), &c) in upright[1..].iter_mut().zip(above).zip(here).zip(below) {
-                *to = higher(higher(a, b), c);
-            }
+            highest_of_rows(&mut upright[1..=columns], [above, here, below]);
             middle[1..=columns].copy_from_slice(here);
             let sides = if touches_diagonally {
                 &upright
             } else {
                 &middle
             };
-            let beside = sides
-                .iter()
-                .zip(&sides[2..])
-                .map(|(&left, &right)| higher(left, right));
-            for (((to, &value), &upright), beside) in stands_out
-                .iter_mut()
-                .zip(here)
-                .zip(&upright[1..])
-                .zip(beside)
-            {
-                *to = !self
-                    .levels
-                    .absorbed(value, self.levels.seed(higher(upright, beside)));
-            }
-            for (x, _) in stands_out
-                .iter()
-                .enumerate()
-                .filter(|(_, stands_out)| **stands_out)
-            {
+            self.mark_outstanding(here, &upright, sides, &mut stands_out);
+            let outstanding = stands_out.iter().enumerate().filter(|(_, is)| **is);
+            for (x, _) in outstanding {
+                // One origin is enough for a plateau: pixels that go on with it are left out.
                 let repeats = (y > 0 && above[x] == here[x]) || (x > 0 && here[x - 1] == here[x]);
                 if !repeats {
                     origins.push((y * columns + x) as u32);
@@ -264,13 +250,35 @@ impl<'a> Floods<'a> {
         origins
     }
 
+    /// Marks the pixels of a row that their neighbors do not absorb: in a pass of its own, which takes several pixels at a
+    /// time.
+    ///
+    /// `upright` holds the highest of each column's neighbors, `sides` what lies beside a pixel, both with a margin of one.
+    fn mark_outstanding(
+        &self,
+        here: &[f32],
+        upright: &[f32],
+        sides: &[f32],
+        stands_out: &mut [bool],
+    ) {
+        let beside = sides
+            .iter()
+            .zip(&sides[2..])
+            .map(|(&left, &right)| higher(left, right));
+        let neighbors = upright[1..].iter().zip(beside);
+        for ((to, &value), (&upright, beside)) in stands_out.iter_mut().zip(here).zip(neighbors) {
+            let highest = higher(upright, beside);
+            *to = !self.levels.absorbed(value, self.levels.seed(highest));
+        }
+    }
+
     /// Whether a pixel of the window is a maximum, if the window shows that.
     fn is_maximum(&mut self, origin: usize) -> Option<bool> {
         let top = self.levels.image[origin];
         self.known(origin, top).or_else(|| self.flood(origin, top))
     }
 
-    /// The answer for a pixel of value `top` that reaches `index`, from an earlier flood.
+    /// Whether a pixel of value `top` that reaches `index` is a maximum, if an earlier flood decides it.
     fn known(&self, index: usize, top: f32) -> Option<bool> {
         let flood = self.owners[index].checked_sub(1)?;
         match self.fates.get(flood as usize)? {
@@ -284,6 +292,7 @@ impl<'a> Floods<'a> {
     fn flood(&mut self, origin: usize, top: f32) -> Option<bool> {
         let fate = self.spread(origin, top);
         self.fates.push(fate);
+        // Only what this flood has touched is opened again: to reset the plane for each flood would be quadratic.
         let columns = self.shape[1] as u32;
         for index in self.reached.drain(..).chain(self.rim.drain(..)) {
             let (row, column) = (index / columns, index % columns);
@@ -307,6 +316,7 @@ impl<'a> Floods<'a> {
         self.open[origin / columns * self.words + origin % columns / 64] &=
             !(1 << (origin % columns % 64));
         self.reached.push(origin as u32);
+        // `reached` is the queue, too: what was visited stays in front of `next`.
         let mut next = 0;
         while let Some(&center) = self.reached.get(next) {
             next += 1;
@@ -319,23 +329,32 @@ impl<'a> Floods<'a> {
             if (leaves[0] && self.open_ends[0]) || (leaves[1] && self.open_ends[1]) {
                 return Fate::Undecided;
             }
-            for offset in 0..self.widths.len() {
-                let width = self.widths[offset];
-                let (first, last) = (
-                    column.saturating_sub(width),
-                    (column + width).min(columns - 1),
-                );
-                let above = row.checked_sub(offset);
-                let below = (offset > 0 && row + offset < rows).then_some(row + offset);
-                for y in above.into_iter().chain(below) {
-                    match self.visit_row(y, [first, last], top) {
-                        Some(highest) => seed = seed.max(highest),
-                        None => return Fate::Absorbed,
-                    }
-                }
+            match self.visit_disk([row, column], top) {
+                Some(highest) => seed = seed.max(highest),
+                None => return Fate::Absorbed,
             }
         }
         Fate::Maximum { top, seed }
+    }
+
+    /// Visits the open pixels of the disk around a pixel, from its middle row outwards; the highest seed among them unless
+    /// one absorbs a pixel of value `top`.
+    fn visit_disk(&mut self, [row, column]: [usize; 2], top: f32) -> Option<f32> {
+        let [rows, columns] = self.shape;
+        let mut highest = f32::NEG_INFINITY;
+        for offset in 0..self.widths.len() {
+            let width = self.widths[offset];
+            let (first, last) = (
+                column.saturating_sub(width),
+                (column + width).min(columns - 1),
+            );
+            let above = row.checked_sub(offset);
+            let below = (offset > 0 && row + offset < rows).then_some(row + offset);
+            for y in above.into_iter().chain(below) {
+                highest = highest.max(self.visit_row(y, [first, last], top)?);
+            }
+        }
+        Some(highest)
     }
 
     /// Visits the open pixels from `first` to `last` in row `y`; the highest seed among them
@@ -354,6 +373,7 @@ impl<'a> Floods<'a> {
             } else {
                 u64::MAX
             };
+            // All open pixels of the word at once; those behind one that absorbs are opened again before leaving.
             let mut bits = self.open[y * self.words + word] & from & to;
             self.open[y * self.words + word] &= !bits;
             while bits != 0 {
@@ -403,6 +423,13 @@ fn plateaus(image: &[f32], [rows, columns]: [usize; 2], mut pixels: Vec<u32>) ->
     mask
 }
 
+/// The highest of each column in three rows.
+fn highest_of_rows(to: &mut [f32], [above, here, below]: [&[f32]; 3]) {
+    for (((to, &a), &b), &c) in to.iter_mut().zip(above).zip(here).zip(below) {
+        *to = higher(higher(a, b), c);
+    }
+}
+
 /// The higher of two values, without the care `f32::max` takes of NaN.
 fn higher(a: f32, b: f32) -> f32 {
     if a > b { a } else { b }
@@ -420,13 +447,14 @@ pub struct LocalMaxima {
     pub border: usize,
 }
 
-/// Row and column of the local maxima of a plane `[row, column]`, highest first.
+/// The local maxima of a plane `[row, column]`, each as `[row, column]`, highest first. As
+/// `peak_local_max` of scikit-image 0.21.
 ///
-/// A peak equals the maximum of the square around it and exceeds the threshold in `f32`. A
-/// plane in which every pixel does has none. Peaks are accepted in order of their height if
-/// they keep the Chebyshev distance `min_distance` to all accepted before.
+/// A peak equals the maximum of the square around it and exceeds the threshold in `f32`. A plane
+/// in which every pixel is such a maximum has no peaks. Peaks are accepted in order of their height
+/// if they keep the Chebyshev distance `min_distance` to all accepted before.
 ///
-/// Equal peaks come in the order of `NumPy` 1's unstable quicksort, which decides who survives.
+/// Equal peaks come in the order of `NumPy` 1's unstable quicksort, which decides which survives.
 #[must_use]
 pub fn peak_local_max(image: ArrayView2<'_, f32>, options: &LocalMaxima) -> Vec<[usize; 2]> {
     let image = image.as_standard_layout();
@@ -456,7 +484,7 @@ pub fn peak_local_max(image: ArrayView2<'_, f32>, options: &LocalMaxima) -> Vec<
     spaced(ordered, [rows, columns], distance)
 }
 
-/// Keeps what is not within `distance` of anything kept before.
+/// The candidates, as `[row, column]`, that keep the Chebyshev `distance` to all that were kept before them.
 pub(crate) fn spaced(
     candidates: impl Iterator<Item = usize>,
     [rows, columns]: [usize; 2],
@@ -492,6 +520,7 @@ fn unstable_order(keys: &[f32]) -> Vec<usize> {
         while right - left >= 16 {
             let pivot = partition(&mut order, keys, left, right);
             let (lower, upper) = ((left, pivot.saturating_sub(1)), (pivot + 1, right));
+            // The shorter part first, the longer one waits: as in NumPy, and the list stays short.
             let (now, later) = if pivot - left < right - pivot {
                 (lower, upper)
             } else {
@@ -517,6 +546,7 @@ fn partition(order: &mut [usize], keys: &[f32], left: usize, right: usize) -> us
             order.swap(a, b);
         }
     }
+    // The pivot waits at the end, and the ends that were just ordered stop both searches.
     let pivot = keys[order[middle]];
     order.swap(middle, right - 1);
     let (mut i, mut j) = (left, right - 1);

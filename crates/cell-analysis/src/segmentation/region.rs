@@ -14,10 +14,11 @@ use crate::plane::{STRIP, values_mut};
 /// Fewest rows that are worth a task of their own.
 const MIN_ROWS: usize = 128;
 
-/// Clears the inner boundary of every label in `[row, column]`, `width` times.
+/// Clears the inner boundary of every label of a label image `[row, column]` in place, `width`
+/// times: `erode_edges` of `DeepCell`'s toolbox, with scikit-image's `find_boundaries(mode="inner")`.
 ///
-/// A pixel is boundary if one of its four neighbors inside the image has another value; the
-/// image border itself is none.
+/// A pixel is boundary if one of its four neighbors inside the image has another value; the border
+/// of the image does not count as one.
 pub fn erode_edges(labels: &mut Array2<u32>, width: usize) {
     let (rows, columns) = labels.dim();
     for _ in 0..width {
@@ -39,8 +40,8 @@ pub fn erode_edges(labels: &mut Array2<u32>, width: usize) {
     }
 }
 
-/// Clears every label of `[row, column]` that has fewer than `min_size` pixels in all,
-/// connected or not.
+/// Clears every label of a label image `[row, column]` that has fewer than `min_size` pixels in
+/// all, connected or not, in place. As scikit-image's `remove_small_objects`.
 pub fn remove_small_objects(labels: &mut Array2<u32>, min_size: usize) {
     let labels = values_mut(labels);
     let labels_and_zero = highest(labels) as usize + 1;
@@ -66,7 +67,8 @@ pub fn remove_small_objects(labels: &mut Array2<u32>, min_size: usize) {
         .for_each(|label| *label = kept[*label as usize]);
 }
 
-/// Fills the holes of every label of `[row, column]` that have fewer than `size` pixels.
+/// Fills the holes of fewer than `size` pixels in every label of a label image `[row, column]`, in
+/// place: `fill_holes` of `DeepCell`'s toolbox.
 ///
 /// Labels are taken in ascending order, and only those whose Euler number (8-connected parts
 /// less holes) is below one. In the label's bounding box everything else is split into
@@ -80,23 +82,11 @@ pub fn fill_holes(labels: &mut Array2<u32>, size: usize) {
         .filter(|(extent, label)| *label > 0 && extent.quads > 0 && extent.euler < 4)
         .map(|(extent, label)| (label, extent))
         .collect();
-    for (
-        label,
-        Extent {
-            top,
-            bottom,
-            left,
-            right,
-            ..
-        },
-    ) in hollow
-    {
-        let rows = labels.slice_axis_mut(Axis(0), (top..bottom).into());
-        fill_window(
-            rows.slice_axis_move(Axis(1), (left..right).into()),
-            label,
-            size,
-        );
+    // One after the other: boxes overlap, and a label may fill what the next one would have been measured by.
+    for (label, extent) in hollow {
+        let rows = labels.slice_axis_mut(Axis(0), (extent.top..extent.bottom).into());
+        let window = rows.slice_axis_move(Axis(1), (extent.left..extent.right).into());
+        fill_window(window, label, size);
     }
 }
 
@@ -165,6 +155,7 @@ fn extents_of_strip(labels: &Array2<u32>, strip: Range<usize>, count: usize) -> 
                 below[column],
                 below[column + 1],
             ];
+            // Inside a label and in the background all four are equal, which adds nothing.
             if quad[0] == quad[1] && quad[2] == quad[3] && quad[0] == quad[2] {
                 continue;
             }

@@ -1,11 +1,11 @@
-//! Intensity rescaling: a range of values to another, as scikit-image's `rescale_intensity` does it.
+//! Intensity rescaling: from one range of values to another.
 
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
 use crate::plane::{STRIP, from_values, range};
 
-/// Stretches a plane `[row, column]` to 0 … 1, all arithmetic in `f32`.
+/// A plane `[row, column]` stretched from its own range to 0 … 1, as scikit-image's `rescale_intensity` does it in `f32`.
 ///
 /// A plane of one value is clamped to 0 … 1 instead.
 #[must_use]

@@ -1,9 +1,9 @@
 //! Resizing of images and label images.
 //!
-//! One channel and several channels take different paths, as the predecessor sent them to
-//! different libraries (`OpenCV` and scikit-image) with different results.
+//! One channel and several channels take different paths, as `DeepCell`'s toolbox sends them to
+//! different libraries (`OpenCV` 4 and scikit-image 0.21) with different results.
 //!
-//! Border: arrays and target sizes; which size an image gets is the application's business.
+//! Border: arrays and target sizes; which size an image gets is the caller's business.
 
 use ndarray::{Array4, ArrayView4, Axis};
 use rayon::prelude::*;
@@ -11,11 +11,11 @@ use rayon::prelude::*;
 use super::gaussian::{Border, Smoothing};
 use crate::plane::{NO_RANGE, range, range_of_strip, union};
 
-/// Rows and columns of an image of `size` at the model's resolution; `None` if it has that
-/// already.
+/// Rows and columns that an image of `size` rows and columns has at the model's resolution; `None`
+/// if it has that resolution already.
 ///
-/// Resolutions are in micrometers per pixel. The factor is their quotient in `f64`, sizes are
-/// truncated; only equal resolutions leave an image as it is.
+/// Resolutions are in micrometers per pixel. The factor is their quotient in `f64`, and sizes are
+/// truncated. Only equal resolutions give `None`, not those that truncate to the same size.
 #[must_use]
 pub fn resized_shape(size: [usize; 2], image_mpp: f64, model_mpp: f64) -> Option<[usize; 2]> {
     if image_mpp == model_mpp {
@@ -25,12 +25,12 @@ pub fn resized_shape(size: [usize; 2], image_mpp: f64, model_mpp: f64) -> Option
     Some(size.map(|length| (length as f64 * factor) as usize))
 }
 
-/// Resizes an image `[batch, row, column, channel]` to `size` rows and columns, bilinearly.
+/// An image `[batch, row, column, channel]` resized to `size` rows and columns, bilinearly.
 ///
-/// Sample positions are pixel centers. One channel: positions clamp at the edge, nothing is
-/// smoothed, columns first, each pass rounded to `f32`. Several channels: an axis that
-/// shrinks is smoothed first, the outside counts as zero, and the result is clamped to the
-/// range of the item's input.
+/// Sample positions are pixel centers. One channel, as `cv2.resize` with `INTER_LINEAR`: positions
+/// clamp at the edge, nothing is smoothed, columns first, each pass rounded to `f32`. Several
+/// channels, as `skimage.transform.resize`: an axis that shrinks is smoothed first, the outside
+/// counts as zero, and the result is clamped to the range of the item's input.
 ///
 /// # Panics
 /// If the image or the target has no pixels.
@@ -44,10 +44,11 @@ pub fn resize_image(image: ArrayView4<'_, f32>, size: [usize; 2]) -> Array4<f32>
     resize_items(image, size, resize)
 }
 
-/// Resizes a label image `[batch, row, column, channel]` to `size` rows and columns.
+/// A label image `[batch, row, column, channel]` resized to `size` rows and columns.
 ///
 /// Every pixel takes the label of the nearest source pixel: for one channel counted from the
-/// upper left corner (`floor(k * old / new)`), for several channels from pixel centers.
+/// upper left corner (`floor(k * old / new)`, as `cv2.resize` with `INTER_NEAREST`), for several
+/// channels from pixel centers (as `skimage.transform.resize` of order 0).
 ///
 /// # Panics
 /// If the image or the target has no pixels.
@@ -63,8 +64,8 @@ pub fn resize_labels(labels: ArrayView4<'_, u32>, size: [usize; 2]) -> Array4<u3
     })
 }
 
-/// Resizes an image `[batch, row, column, channel]` to `size` rows and columns, every pixel
-/// taking the value of the nearest source pixel, counted from pixel centers.
+/// An image `[batch, row, column, channel]` resized to `size` rows and columns, every pixel taking
+/// the value of the nearest source pixel, counted from pixel centers, whatever the channels.
 ///
 /// # Panics
 /// If the image or the target has no pixels.
@@ -138,7 +139,7 @@ fn bilinear(image: &[f32], shape: Shape, resized: &mut [f32]) {
             }
         }
     };
-    // The picture of a cell is done sooner than another thread is woken.
+    // The crop of a single cell is done sooner than another thread is woken.
     if down.len() <= BLOCK {
         return fill((resized, &down));
     }
@@ -200,6 +201,7 @@ impl<T, F: FnMut(usize) -> Vec<T>> RowCache<T, F> {
 
 fn antialiased(image: &[f32], shape: Shape, resized: &mut [f32]) {
     let (low, high) = range(image);
+    // scikit-image widens the range by the zeros outside only if samples reached them, which is known after sampling.
     let (least, most) = sample(image, shape, (low, high), resized);
     let zero_outside = low > 0.0 || high < 0.0;
     if zero_outside && least <= 0.0 && most >= 0.0 {
@@ -207,7 +209,7 @@ fn antialiased(image: &[f32], shape: Shape, resized: &mut [f32]) {
     }
 }
 
-/// Smooths and samples an image; clamps the samples to `clip` and gives back the range they had before.
+/// Smooths and samples an image; clamps the samples to `clip` and returns the range that they had before.
 fn sample(image: &[f32], shape: Shape, clip: (f32, f32), resized: &mut [f32]) -> (f32, f32) {
     match shape.channels {
         2 => sample_channels::<2>(image, shape, clip, resized),
@@ -314,6 +316,7 @@ fn mix<const CHANNELS: usize>(
                 right.map(|value| (value * down) * share),
             ]
         };
+        // Four products, summed from upper left to lower right: the order decides the last bit.
         let ([a, b], [c, d]) = (weigh(upper, 1.0 - down), weigh(lower, down));
         let sums: [f64; CHANNELS] = std::array::from_fn(|k| ((a[k] + b[k]) + c[k]) + d[k]);
         out.iter_mut()

@@ -1,7 +1,8 @@
-//! Cutting an image into overlapping tiles of the model's size and blending the answers.
+//! Cutting an image into overlapping tiles of the model's size and blending the model's outputs, as
+//! `tile_image` and `untile_image` of `DeepCell`'s toolbox do it.
 //!
 //! Neither direction makes a padded copy of the image: a tile is copied straight out of it,
-//! and answers are summed in a band that is one tile high.
+//! and outputs are summed in a band that is one tile high.
 //!
 //! Border: geometry and copying; the model runs between [`Tiling::copy_tile`] and
 //! [`Untiler::add`].
@@ -30,6 +31,20 @@ pub enum PadMode {
 /// Tiles overlap by about a quarter of their side and are counted by batch item, then row of
 /// tiles, then column. An axis on which the image is smaller than the tile gets one tile, padded
 /// with the mirror image whatever the [`PadMode`].
+///
+/// ```
+/// # use cell_analysis::segmentation::{PadMode, Tiling, Untiler};
+/// # use ndarray::{Array3, Array4};
+/// let image = Array4::from_elem((1, 300, 400, 1), 0.5_f32);
+/// let tiling = Tiling::new([1, 300, 400, 1], [256, 256], PadMode::Reflect);
+/// let mut untiler = Untiler::new(&tiling, 1);
+/// let mut tile = Array3::zeros((256, 256, 1));
+/// for index in 0..tiling.len() {
+///     tiling.copy_tile(image.view(), index, tile.view_mut());
+///     untiler.add(index, tile.view()); // here a model's output for the tile
+/// }
+/// assert_eq!(untiler.finish().dim(), image.dim());
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tiling {
     image_shape: [usize; 4],
@@ -64,8 +79,8 @@ impl Tiling {
         Self::with_stride_ratio(image_shape, tile, pad, STRIDE_RATIO)
     }
 
-    /// Like [`Tiling::new`] with a stride of `stride_ratio` tile sides instead of 0.75. Answers
-    /// of tiles with a ratio below 0.5 are not blended.
+    /// Like [`Tiling::new`] with a stride of `stride_ratio` tile sides instead of 0.75. Outputs for
+    /// tiles with a ratio below 0.5 are not blended.
     ///
     /// # Panics
     /// If the image has no pixels, a side of the tile is zero or the ratio is not positive.
@@ -124,7 +139,7 @@ impl Tiling {
         [self.axes[0].padded(), self.axes[1].padded()]
     }
 
-    /// Batch item of a tile.
+    /// Batch item that a tile shows.
     #[must_use]
     pub fn batch_item(&self, index: usize) -> usize {
         index / (self.axes[0].count * self.axes[1].count)
@@ -149,7 +164,7 @@ impl Tiling {
     /// Copies a tile `[row, column, channel]` out of the image `[batch, row, column, channel]`.
     ///
     /// # Panics
-    /// If the image or `out` has not the shape this tiling was made for.
+    /// If the image or `out` does not have the shape that this tiling was made for.
     pub fn copy_tile(
         &self,
         image: ArrayView4<'_, f32>,
@@ -180,7 +195,7 @@ impl Tiling {
     }
 
     fn blends(&self) -> bool {
-        // Where one axis is padded up to a tile and the other one tiled, the reference has no result: blend the tiled one.
+        // Where one axis is padded up to a tile and the other one tiled, the toolbox fails: here the tiled one is blended.
         let [down, across] = &self.axes;
         let along_rows = across.is_blendable() && (down.is_blendable() || down.is_padded_up());
         let along_columns = down.is_blendable() && (across.is_blendable() || across.is_padded_up());
@@ -212,6 +227,7 @@ impl AxisTiling {
                 mode: PadMode::Reflect,
             };
         }
+        // Strides are even, and padding is split with the larger half in front: the toolbox does both.
         let half = (stride_ratio * tile as f64 / 2.0).ceil() as usize;
         let stride = (2 * half).min(tile);
         let beyond_first = (length - tile) as f64 / stride as f64;
@@ -281,9 +297,9 @@ impl AxisTiling {
     }
 }
 
-/// Puts the model's answers for the tiles of an image together again.
+/// Puts the model's outputs for the tiles of an image together again.
 ///
-/// Where tiles overlap on both axes their answers are weighted with quadratic spline windows
+/// Where tiles overlap on both axes, their outputs are weighted with quadratic spline windows
 /// that sum to about one and added in `f64` in tile order; otherwise the later tile wins.
 #[derive(Clone, Debug)]
 pub struct Untiler {
@@ -310,7 +326,7 @@ struct Windows {
 }
 
 impl Untiler {
-    /// Expects the answers to all tiles, each with `channels` channels.
+    /// Expects the outputs for all tiles of `tiling`, each with `channels` channels.
     #[must_use]
     pub fn new(tiling: &Tiling, channels: usize) -> Self {
         let [batches, rows, columns, _] = tiling.image_shape;
@@ -330,10 +346,10 @@ impl Untiler {
         }
     }
 
-    /// Takes the answer `[row, column, channel]` to the next tile.
+    /// Takes the output `[row, column, channel]` for the next tile.
     ///
     /// # Panics
-    /// If `index` is not the next one or the answer has not the shape of a tile.
+    /// If `index` is not the next one or the output does not have the shape of a tile.
     pub fn add(&mut self, index: usize, tile: ArrayView3<'_, f32>) {
         let [rows, columns] = self.tiling.tile_shape();
         assert_eq!(index, self.next, "tiles come in order");
@@ -353,10 +369,10 @@ impl Untiler {
         }
     }
 
-    /// The image `[batch, row, column, channel]`.
+    /// The whole output `[batch, row, column, channel]`, with the rows and columns of the image.
     ///
     /// # Panics
-    /// If the answer to a tile is missing.
+    /// If the output for a tile is missing.
     #[must_use]
     pub fn finish(self) -> Array4<f32> {
         assert_eq!(self.next, self.tiling.len(), "all tiles have been added");
@@ -392,6 +408,7 @@ impl Untiler {
         let visible = across.visible(left);
         let start = (left + visible.start - across.pad[0]) * channels;
         let down_weights = windows[0].of(row, self.tiling.axes[0].count);
+        // Only the part of the tile that shows the image is summed: padding would be thrown away anyhow.
         let weights = windows[1].of(column, across.count);
         let weights = &weights[visible.start * channels..visible.end * channels];
         let tile = tile.slice_axis_move(Axis(1), visible.into());
@@ -427,6 +444,7 @@ impl Untiler {
                     .for_each(|(to, &sum)| *to = sum as f32);
             }
         }
+        // What is left of the band becomes the top of the next row of tiles.
         band.copy_within(done * width.., 0);
         let kept = band.len() - done * width;
         band[kept..].fill(0.0);
@@ -460,7 +478,10 @@ impl Windows {
 }
 
 /// Weights of a tile's `length` pixels along one axis: ones with a quadratic spline ramp over
-/// each overlap.
+/// each overlap, after the spline window of `SciPy`'s `signal`.
+///
+/// # Panics
+/// If an overlap is longer than the tile.
 #[must_use]
 pub fn spline_window(length: usize, overlaps: [usize; 2]) -> Vec<f64> {
     let mut window = vec![1.0; length];

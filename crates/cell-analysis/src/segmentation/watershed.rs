@@ -12,12 +12,12 @@ use rayon::prelude::*;
 use super::label::{Connectivity, component_runs};
 use crate::plane::{as_row_major, from_values};
 
-/// Grows `markers` over the pixels of `mask` in the order of `heights`, all `[row, column]`;
-/// pixels that no marker reaches stay 0.
+/// Labels `[row, column]` from `markers` that grow over the pixels of `mask` in the order of
+/// `heights`, all of one shape; pixels that no marker reaches are 0. As scikit-image's `watershed`.
 ///
-/// Meyer's flooding with a queue: the lowest pixel comes first, among equals the one that was
-/// reached first, and its neighbors above, left, right and below get its label at once. There
-/// are no lines between labels. Markers of equal height come in the order in which
+/// Flooding with a queue (Meyer, "Un algorithme optimal pour la ligne de partage des eaux", 1991): the lowest pixel comes first, among equals the one that was
+/// reached first, and its neighbors above, left, right and below get its label at once. No line is
+/// left between labels. Markers of equal height come in the order in which
 /// scikit-image's (up to 0.24) binary heap yields them. Markers off the mask are dropped.
 ///
 /// Parts of the mask that are not connected cannot influence each other, so each is flooded on
@@ -183,14 +183,14 @@ impl<'a> Basins<'a> {
         if waiting == 0 {
             return seeds;
         }
-        let is_tied =
-            |entry: &Entry| entry.key as u32 == 0 && tied.binary_search(&entry.index).is_ok();
+        // Once the last tied marker has left the heap, order follows from keys alone and any queue will do.
         let mut heap = Vec::new();
         seeds.into_iter().for_each(|seed| push(&mut heap, seed));
         let mut age = 0;
         while waiting > 0 {
             let Some(entry) = pop(&mut heap) else { break };
-            waiting -= usize::from(is_tied(&entry));
+            let is_tied = entry.key as u32 == 0 && tied.binary_search(&entry.index).is_ok();
+            waiting -= usize::from(is_tied);
             for neighbor in self.neighbors(entry.index) {
                 if self.cell(neighbor) == 0 {
                     self.set(neighbor, self.cell(entry.index));
@@ -227,11 +227,13 @@ impl<'a> Basins<'a> {
             let pixels = self.indices(run).zip(&self.heights[run.clone()]);
             pixels.map(|(index, &height)| key(height, index))
         }));
+        // Until a pixel has a label its cell holds its rank, so that a neighbor is queued without another look-up.
         queue.for_each_rank(|index, rank| {
             if self.cell(index) == 0 {
                 self.set(index, rank);
             }
         });
+        // What waits already enters by height and age: pixels of equal height are queued in the order in which they come.
         let mut waiting: Vec<Entry> = part.entries(self, entries).copied().collect();
         waiting.sort_unstable_by_key(|entry| entry.key);
         waiting
@@ -257,6 +259,7 @@ impl<'a> Basins<'a> {
 
     /// The labels, in the memory of the cells.
     fn into_labels(mut self, rows: usize) -> Array2<u32> {
+        // Forward in place: the margin makes every pixel move towards the front.
         for row in 0..rows {
             for column in 0..self.columns {
                 let label = *self.cells[(row + 1) * (self.columns + 2) + column + 1].get_mut();

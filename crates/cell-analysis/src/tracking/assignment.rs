@@ -6,26 +6,34 @@ use ndarray::ArrayView2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AssignmentError {
-    /// An entry is no number or minus infinity.
+    /// An entry is NaN or minus infinity.
     #[error("matrix contains invalid numeric entries")]
     Invalid,
-    /// Every assignment costs infinitely much.
+    /// Every assignment has an infinite cost.
     #[error("cost matrix is infeasible")]
     Infeasible,
 }
 
-/// Pairs of row and column, in ascending order of rows, that cost least in all; every row (or every column, if there are
-/// fewer) has one.
+/// The pairs `[row, column]` with the least total cost, in ascending order of rows; every row (or every column, if there
+/// are fewer) has one. As `optimize.linear_sum_assignment` of `SciPy` 1.10.
 ///
 /// Shortest augmenting paths with dual variables, after Crouse, "On implementing 2D rectangular assignment algorithms",
-/// 2016. Of several assignments that cost the same this gives that of `SciPy`, which searches columns from the last to the
-/// first, moves the last one into each gap, and of equally near columns takes the last free one, else the first.
+/// 2016. Of several assignments of the same cost this gives `SciPy`'s, which searches columns from the last to the first,
+/// moves the last one into each gap, and of equally near columns takes the last free one, else the first.
 ///
 /// Costs are widened to `f64`. The time is cubic at worst.
 ///
+/// ```
+/// # use cell_analysis::tracking::linear_sum_assignment;
+/// # use ndarray::array;
+/// let cost = array![[4.0, 1.0, 3.0], [2.0, 0.0, 5.0], [3.0, 2.0, 2.0]];
+/// assert_eq!(linear_sum_assignment(cost.view()), Ok(vec![[0, 1], [1, 0], [2, 2]]));
+/// ```
+///
 /// # Errors
 ///
-/// [`AssignmentError`].
+/// [`AssignmentError::Invalid`] for an entry that is NaN or minus infinity, [`AssignmentError::Infeasible`] if every
+/// assignment has an infinite cost.
 pub fn linear_sum_assignment<T: Copy + Into<f64>>(
     cost: ArrayView2<'_, T>,
 ) -> Result<Vec<[usize; 2]>, AssignmentError> {
@@ -154,6 +162,7 @@ impl Solver {
             }
             let column = self.path.nearest(length, &self.row_of);
             self.path.close(column);
+            // The way goes on from the row that has the column now, which would have to give it up.
             row = self.row_of[column];
             if row == NONE {
                 return Ok((column, length));
@@ -161,6 +170,8 @@ impl Solver {
         }
     }
 
+    /// Keeps the reduced costs of assigned pairs at zero and all others at or above zero: only then is the shortest way the
+    /// cheapest change.
     fn update_duals(&mut self, start: usize, length: f64) {
         self.u[start] += length;
         for &(row, _) in &self.path.rows[1..] {
@@ -198,6 +209,7 @@ impl Solver {
         way
     }
 
+    /// Gives the free column to the last row on the way; the column that this one had goes to the row before it, and so on.
     fn augment(&mut self, way: &[usize], end: usize) {
         let mut column = end;
         for &row in way {

@@ -37,8 +37,10 @@ pub enum LabelError {
     NoBackground,
 }
 
-/// The cells of a frame `[row, column]` in ascending order of their labels; the frame is renumbered to their positions
-/// in this list, from 1.
+/// The cells of a frame of labels `[row, column]` in ascending order of their labels; the frame is renumbered in place to
+/// their positions in this list, from 1.
+///
+/// Area, centroid, perimeter and eccentricity are those of scikit-image's `regionprops`.
 ///
 /// The perimeter follows Benkrid and Crookes, "Design and FPGA Implementation of a Perimeter Estimator", 2000, as
 /// scikit-image has it: border pixels are those with one of four neighbors outside the cell (or the image), and each
@@ -46,7 +48,7 @@ pub enum LabelError {
 ///
 /// # Errors
 ///
-/// [`LabelError::Negative`].
+/// [`LabelError::Negative`] for a label below 0.
 ///
 /// # Panics
 ///
@@ -135,13 +137,12 @@ impl Sums {
         let (r, first, count) = (row - self.origin[0], start - self.origin[1], end - start);
         let last = first + count - 1;
         let sum = (first + last) * count / 2;
-        let squares = |n: i64| n * (n + 1) * (2 * n + 1) / 6;
         self.area += count;
         self.row += r * count;
         self.column += sum;
         self.row_row += r * r * count;
         self.row_column += r * sum;
-        self.column_column += squares(last) - squares(first - 1);
+        self.column_column += sum_of_squares(last) - sum_of_squares(first - 1);
     }
 
     fn cell(self, label: i32, perimeter: f64) -> Cell {
@@ -150,7 +151,6 @@ impl Sums {
             self.row + self.origin[0] * self.area,
             self.column + self.origin[1] * self.area,
         ];
-        let indices = |range: &Range<i64>| range.start as usize..range.end as usize;
         Cell {
             label,
             area: self.area as usize,
@@ -165,6 +165,7 @@ impl Sums {
     fn eccentricity(&self) -> f64 {
         let area = self.area as f64;
         let central = |product: i64, a: i64, b: i64| {
+            // In integers up to the division: differences of large squares would lose digits as floats.
             let exact = i128::from(self.area) * i128::from(product) - i128::from(a) * i128::from(b);
             exact as f64 / (area * area)
         };
@@ -182,6 +183,15 @@ impl Sums {
             (1.0 - minor / major).sqrt()
         }
     }
+}
+
+/// Of the integers from 1 to `n`.
+fn sum_of_squares(n: i64) -> i64 {
+    n * (n + 1) * (2 * n + 1) / 6
+}
+
+fn indices(range: &Range<i64>) -> Range<usize> {
+    range.start as usize..range.end as usize
 }
 
 /// Perimeters of the cells 1 … `count` of a numbered plane.
@@ -205,11 +215,13 @@ fn perimeters(plane: &[i32], columns: usize, count: usize) -> Vec<f64> {
         ]);
         counts[cell as usize][KINDS[diagonal][direct]] += 1;
     }
-    let length = |[_, straight, diagonal, mixed]: &[u64; 4]| {
-        let root = std::f64::consts::SQRT_2;
-        *straight as f64 + *diagonal as f64 * root + *mixed as f64 * f64::midpoint(1.0, root)
-    };
-    counts[1..].iter().map(length).collect()
+    counts[1..].iter().map(outline_length).collect()
+}
+
+/// The length of an outline from how many of its pixels are of each of the [`KINDS`].
+fn outline_length([_, straight, diagonal, mixed]: &[u64; 4]) -> f64 {
+    let root = std::f64::consts::SQRT_2;
+    *straight as f64 + *diagonal as f64 * root + *mixed as f64 * f64::midpoint(1.0, root)
 }
 
 /// What a border pixel adds, by its diagonal and direct neighbors on the border: 0 nothing, 1 one, 2 √2, 3 their mean.
@@ -241,6 +253,7 @@ fn borders(plane: &[i32], columns: usize) -> Vec<i32> {
             row.checked_sub(1).map_or(outside.as_slice(), line),
             line(row + 1),
         );
+        // Pixels in the first and the last column always have a neighbor outside: only those between are compared.
         let out = &mut out[1..=columns];
         out.copy_from_slice(here);
         let (left, right) = (here, here.get(2..).unwrap_or_default());

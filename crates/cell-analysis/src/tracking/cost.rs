@@ -5,9 +5,9 @@ use ndarray::{Array2, ArrayView3};
 /// What it costs that a track ends or that a cell begins one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BirthDeathCost {
-    /// Of a cell without a track.
+    /// Cost of a cell without a track (default 0.99).
     pub birth: f32,
-    /// Of a track without a cell.
+    /// Cost of a track without a cell (default 0.99).
     pub death: f32,
 }
 
@@ -20,15 +20,15 @@ impl Default for BirthDeathCost {
     }
 }
 
-/// Costs `[track + cell, cell + track]` for an assignment, from the probabilities `[track, cell, 3]` of same cell, another
-/// cell, daughter (Jaqaman et al., "Robust single-particle tracking in live-cell time-lapse sequences", 2008).
+/// Costs `[track + cell, cell + track]` of an assignment, from the probabilities `[track, cell, 3]` that the cell is the
+/// track's own, another one, or a daughter (Jaqaman et al., "Robust single-particle tracking in live-cell time-lapse sequences", 2008).
 ///
-/// Upper left, links: 1 less the probability of the same cell in `f32`, all 1 for a `capped` track. Upper right: death on
+/// Upper left, links: 1 minus the probability of the same cell in `f32`, all 1 for a `capped` track. Upper right: death on
 /// the diagonal, 1 elsewhere; lower left: birth likewise. Lower right: the links transposed.
 ///
 /// # Panics
 ///
-/// If there are not as many flags as tracks.
+/// If `capped` does not have one flag for each track.
 #[must_use]
 pub fn cost_matrix(
     probabilities: ArrayView3<'_, f32>,

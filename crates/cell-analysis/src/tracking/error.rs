@@ -1,6 +1,6 @@
-//! Why a movie cannot be tracked, or a lineage not be used.
+//! Why a movie cannot be tracked or a lineage cannot be used.
 
-/// What is wrong with a movie or a lineage. All of it is in what was given, nothing passes by itself.
+/// What is wrong with a movie or a lineage. The fault is always in the input: trying again does not help.
 ///
 /// Exhaustive, so that whoever sorts errors hears of a new one.
 #[derive(Debug, thiserror::Error)]

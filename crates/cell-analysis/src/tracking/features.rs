@@ -10,7 +10,7 @@ use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut2, Axis};
 use super::cells::{Cell, LabelError};
 use crate::segmentation::resize_image;
 
-/// How the picture of a cell is cut out of its frame.
+/// How the crop of a cell is cut out of its frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CropMode {
     /// The bounding box, whatever is in it, resized.
@@ -44,11 +44,11 @@ impl Display for CropMode {
 /// How the appearance of a cell is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CropOptions {
-    /// Pixels a side.
+    /// Rows and columns of a crop, in pixels (default 32).
     pub side: usize,
-    /// How the picture is cut out.
+    /// How the crop is cut out (default: the bounding box, resized).
     pub crop: CropMode,
-    /// Whether a fixed crop is masked and brought to mean 0 and deviation 1; resized ones never are.
+    /// Whether a fixed crop is masked and scaled to mean 0 and standard deviation 1; resized ones never are (default: yes).
     pub norm: bool,
 }
 
@@ -63,11 +63,11 @@ impl Default for CropOptions {
 }
 
 impl CropOptions {
-    /// Whether pictures of this size can be made; meant for the start of a program.
+    /// Checks that crops can be made with these options; meant for the start of a program.
     ///
     /// # Errors
     ///
-    /// What is wrong: a side of zero, or an odd one for [`CropMode::Fixed`].
+    /// A message that says what is wrong: a side of zero, or an odd one for [`CropMode::Fixed`].
     pub fn check(&self) -> Result<(), &'static str> {
         match (self.side, self.crop) {
             (0, _) => Err("the side of an appearance must be at least 1"),
@@ -113,11 +113,12 @@ impl Features {
     }
 }
 
-/// The features of the cells of a frame, from its pixels `[row, column]` and its numbered labels of the same shape.
+/// The features of the cells of a frame, from its pixels `[row, column]` and its labels of the same shape, numbered by
+/// [`number_cells`](super::number_cells).
 ///
 /// # Errors
 ///
-/// [`LabelError::NoBackground`].
+/// [`LabelError::NoBackground`] if cells cover the whole frame.
 ///
 /// # Panics
 ///
@@ -163,7 +164,7 @@ pub fn frame_features(
 
 /// The bounding box, resized bilinearly without smoothing.
 ///
-/// A box of a single row is taken for a column, as the reference does: its picture is transposed.
+/// A box of a single row is treated as a column, as deepcell-tracking does: its crop is transposed.
 fn resized(raw: ArrayView2<'_, f32>, cell: &Cell, mut picture: ArrayViewMut2<'_, f32>) {
     let rows = raw.slice_axis_move(Axis(0), cell.rows.clone().into());
     let mut window = rows.slice_axis_move(Axis(1), cell.columns.clone().into());
@@ -212,18 +213,21 @@ fn normalized(
 ) {
     const EPSILON: f64 = 1e-4;
     cut(raw, cell, picture.view_mut(), is_cell);
-    let lit = || {
-        picture
-            .iter()
-            .filter(|value| **value != 0.0)
-            .map(|&value| f64::from(value))
-    };
-    let count = lit().count() as f64;
-    let mean = lit().sum::<f64>() / count;
-    let deviation = (lit().map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt();
+    let count = lit(picture.view()).count() as f64;
+    let mean = lit(picture.view()).sum::<f64>() / count;
+    let squares = lit(picture.view()).map(|value| (value - mean).powi(2));
+    let deviation = (squares.sum::<f64>() / count).sqrt();
     for value in picture.iter_mut().filter(|value| **value != 0.0) {
         *value = ((f64::from(*value) - mean) / (deviation + EPSILON)) as f32;
     }
+}
+
+/// The values that are not zero, row by row.
+fn lit(picture: ArrayView2<'_, f32>) -> impl Iterator<Item = f64> {
+    picture
+        .into_iter()
+        .filter(|value| **value != 0.0)
+        .map(|&value| f64::from(value))
 }
 
 #[cfg(test)]

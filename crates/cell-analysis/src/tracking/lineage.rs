@@ -17,7 +17,7 @@ use super::tracks::{Track, Tracks};
 pub struct LineageEntry {
     /// Its value in the label images.
     pub label: i32,
-    /// The frames in which it occurs, ascending.
+    /// The frames in which it occurs, from 0, ascending.
     #[serde(default)]
     pub frames: Vec<usize>,
     /// Labels of its daughters.
@@ -34,7 +34,7 @@ pub struct LineageEntry {
     pub parent: Option<i32>,
 }
 
-/// All tracks of a movie, in the order of their making.
+/// All tracks of a movie, in the order in which they were begun.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lineage(pub Vec<LineageEntry>);
 
@@ -66,6 +66,20 @@ impl LineageEntry {
     fn follows(&self, parent: &Self) -> bool {
         self.frames.first().copied() == parent.frames.last().map(|last| last + 1)
     }
+
+    /// A row of [`Lineage::isbi_rows`], unless the track was never seen; `last_of` has the last frame of every label.
+    fn isbi_row(&self, last_of: &BTreeMap<i32, usize>) -> Option<[i64; 4]> {
+        let (first, last) = (*self.frames.first()?, *self.frames.last()?);
+        let parent = self
+            .parent
+            .filter(|parent| last_of.get(parent).is_some_and(|last| last + 1 == first));
+        Some([
+            i64::from(self.label),
+            first as i64,
+            last as i64,
+            i64::from(parent.unwrap_or(0)),
+        ])
+    }
 }
 
 /// Labels count from 1.
@@ -74,8 +88,8 @@ fn label_of(track: usize) -> i32 {
 }
 
 impl Lineage {
-    /// The text of `lineage.json`, byte for byte as Python writes it: an object by label, on one line, blanks behind colons
-    /// and commas.
+    /// The text of `lineage.json`, byte for byte as Python's `json.dumps` writes it: an object by label, on one line, a
+    /// blank after every colon and comma.
     ///
     /// ```
     /// # use cell_analysis::tracking::{Lineage, Tracks};
@@ -87,7 +101,7 @@ impl Lineage {
         self.written(OneLine)
     }
 
-    /// The text in track files: indented by four blanks.
+    /// The text in track files, as `json.dumps` with an indent of four blanks writes it.
     #[must_use]
     pub fn to_indented_json(&self) -> String {
         self.written(PrettyFormatter::with_indent(b"    "))
@@ -101,18 +115,18 @@ impl Lineage {
         String::from_utf8(text).expect("JSON is UTF-8")
     }
 
-    /// Reads either text; keys that are not a track's own are passed over.
+    /// The lineage in either text, tracks in the order of the text; unknown keys are ignored.
     ///
     /// # Errors
     ///
-    /// If it is no such text.
+    /// [`TrackingError::UnreadableLineage`] if the text is not an object of tracks.
     pub fn from_json(text: &str) -> Result<Self, TrackingError> {
         serde_json::from_str(text)
             .map_err(|error| TrackingError::UnreadableLineage(error.to_string()))
     }
 
-    /// Rows of the table of tracks of the Cell Tracking Challenge: label, first frame, last frame, parent. The parent is 0
-    /// if there is none, or if it was last seen earlier than one frame before.
+    /// The table of tracks of the Cell Tracking Challenge: a row of label, first frame, last frame and parent for each track
+    /// that was seen. The parent is 0 if there is none, or if it was not seen in the frame before the track's first.
     #[must_use]
     pub fn isbi_rows(&self) -> Vec<[i64; 4]> {
         let last_of: BTreeMap<i32, usize> = self
@@ -120,22 +134,13 @@ impl Lineage {
             .iter()
             .filter_map(|track| Some((track.label, *track.frames.last()?)))
             .collect();
-        let row = |track: &LineageEntry| {
-            let (first, last) = (*track.frames.first()?, *track.frames.last()?);
-            let ends_before =
-                |parent: &i32| last_of.get(parent).is_some_and(|last| last + 1 == first);
-            let parent = track.parent.filter(ends_before).unwrap_or(0);
-            Some([
-                i64::from(track.label),
-                first as i64,
-                last as i64,
-                i64::from(parent),
-            ])
-        };
-        self.0.iter().filter_map(row).collect()
+        self.0
+            .iter()
+            .filter_map(|track| track.isbi_row(&last_of))
+            .collect()
     }
 
-    /// The text of `res_track.txt`: a line for each of [`Self::isbi_rows`], columns parted by blanks, no header.
+    /// The text of `res_track.txt`: a line for each of [`Self::isbi_rows`], columns separated by blanks, without a header.
     #[must_use]
     pub fn isbi_text(&self) -> String {
         self.isbi_rows().into_iter().fold(
@@ -147,8 +152,8 @@ impl Lineage {
         )
     }
 
-    /// Whether the lineage and the label images `[frame, row, column]` tell the same, and every daughter begins in the frame
-    /// after her parent's last.
+    /// Whether the lineage agrees with the label images `[frame, row, column]`: every track has the frames in which its
+    /// label occurs, no label lacks a track, and every daughter begins in the frame after her parent's last.
     #[must_use]
     pub fn is_valid(&self, labels: ArrayView3<'_, i32>) -> bool {
         let occurrences = occurrences(labels);
@@ -173,7 +178,7 @@ impl Lineage {
     ///
     /// # Errors
     ///
-    /// If a label of the images has no entry.
+    /// [`TrackingError::MissingLabel`] if a label of the images has no entry.
     pub fn relabeled(&self, mut labels: Array3<i32>) -> Result<(Array3<i32>, Self), TrackingError> {
         let occurrences = occurrences(labels.view());
         let new: BTreeMap<i32, i32> = occurrences.keys().copied().zip(1..).collect();
@@ -204,11 +209,11 @@ impl Lineage {
     }
 }
 
-/// Label images `[frame, row, column]` as the Cell Tracking Challenge has them, 16 bits a pixel.
+/// Label images `[frame, row, column]` in the form of the Cell Tracking Challenge, 16 bits a pixel.
 ///
 /// # Errors
 ///
-/// A label that 16 bits do not hold.
+/// [`TrackingError::LabelTooLarge`] for a label that 16 bits do not hold, negative ones included.
 pub fn isbi_masks(labels: ArrayView3<'_, i32>) -> Result<Array3<u16>, TrackingError> {
     if let Some(&label) = labels.iter().find(|label| u16::try_from(**label).is_err()) {
         return Err(TrackingError::LabelTooLarge(label));
@@ -221,6 +226,7 @@ fn occurrences(labels: ArrayView3<'_, i32>) -> BTreeMap<i32, Vec<usize>> {
     let mut frames_of: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
     for (frame, plane) in labels.axis_iter(Axis(0)).enumerate() {
         let mut present = BTreeSet::new();
+        // Neighbors mostly have the same label: the set is asked at the start of each run only.
         let mut previous = 0;
         for &label in plane {
             if label != previous && label != 0 {

@@ -1,8 +1,8 @@
 //! Cell tracking: from the label images of single frames to tracks, divisions and a lineage.
 //!
-//! Everything here is synchronous and knows arrays only; the two models that judge cells are asked by `applications`.
-//! Movies are `[frame, row, column]`, label images hold `i32` with 0 for the background. Results equal those of the
-//! Python library of the predecessor: each function says which roundings and ties decide.
+//! Two models judge the cells: an encoder describes each, an inference model says how probably two are the same. Both are
+//! run by the caller, with the inputs that [`Movie`] makes. Movies are `[frame, row, column]`, label images hold `i32` with
+//! 0 for the background. Results equal those of deepcell-tracking: each function says which roundings and ties decide.
 //!
 //! In the order in which a movie passes them:
 //!
@@ -13,28 +13,28 @@
 //! ```
 
 /// The cells of a frame, their sizes and shapes.
-pub mod cells;
+mod cells;
 
 /// What a model sees of a cell: centroid, morphology, appearance.
-pub mod features;
+mod features;
 
 /// Which cells are neighbors.
-pub mod neighbors;
+mod neighbors;
 
 /// The cells of a whole movie, and what the models are given of them.
-pub mod movie;
+mod movie;
 
 /// The cost of linking tracks to cells.
-pub mod cost;
+mod cost;
 
 /// The cheapest assignment of rows to columns.
-pub mod assignment;
+mod assignment;
 
 /// Tracks as they grow, divide and end.
-pub mod tracks;
+mod tracks;
 
 /// Finished tracks as data and as text.
-pub mod lineage;
+mod lineage;
 
 mod error;
 

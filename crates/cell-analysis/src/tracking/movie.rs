@@ -1,4 +1,4 @@
-//! The cells of a whole movie, and what the models are given of them.
+//! The cells of a whole movie, and the inputs that the models get for them.
 
 use std::ops::Range;
 
@@ -26,8 +26,8 @@ pub struct Movie {
     appearance: CropOptions,
 }
 
-/// What the encoder is given of some frames. Cells come first in each frame; what remains up to the largest number of
-/// cells in any frame of the movie is zero.
+/// The encoder's input for some frames. The cells of a frame come first; entries up to the largest number of cells in any
+/// frame of the movie are zero.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EncoderInputs {
     /// `[frame, cell, row, column, 1]`.
@@ -36,11 +36,11 @@ pub struct EncoderInputs {
     pub morphologies: Array3<f32>,
     /// `[frame, cell, 2]`: row, column.
     pub centroids: Array3<f32>,
-    /// `[frame, cell, cell]`, normalized; what remains counts as cells at the corner.
+    /// `[frame, cell, cell]`, normalized; entries without a cell count as cells at the corner.
     pub adjacency: Array3<f32>,
 }
 
-/// What the inference model is given of the tracks so far and the cells of a frame.
+/// The inference model's input for the tracks so far and the cells of a frame.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InferenceInputs {
     /// `[1, observation, track, feature]`: the last observations of each track, oldest first.
@@ -54,12 +54,12 @@ pub struct InferenceInputs {
 }
 
 impl Movie {
-    /// The cells of a movie from its pixels and its labels, both `[frame, row, column, 1]`; labels need to be unique in
-    /// their frames only.
+    /// Finds and measures the cells of a movie, from its pixels and its labels, both `[frame, row, column, 1]`; labels need to
+    /// be unique within their frames only.
     ///
     /// # Errors
     ///
-    /// Arrays of another rank, of different shapes or of several channels; a movie without frames; a frame without cells
+    /// [`TrackingError::Shape`] or [`TrackingError::Frame`]: arrays of another rank, of different shapes or of several channels; a movie without frames; a frame without cells
     /// (unless it is the only one), without background, with negative labels, with more than 16,384 cells or with cells
     /// whose pixels are not finite.
     ///
@@ -89,6 +89,7 @@ impl Movie {
                 .map_err(|error| error.to_string())
         });
         let frames: Vec<Result<Features, String>> = frames.collect();
+        // Frames are measured side by side, but the first bad one in order is reported, whichever was found first.
         let only = frames.len() == 1;
         let frames = frames.into_iter().enumerate().map(|(frame, features)| {
             let features = features.and_then(|features| checked(features, only));
@@ -128,14 +129,18 @@ impl Movie {
         self.numbered.view()
     }
 
-    /// Bytes of [`Self::encoder_inputs`] for each frame.
+    /// Bytes of [`Self::encoder_inputs`] for each frame, whichever it is.
     #[must_use]
     pub fn encoder_bytes(&self) -> usize {
         let side = self.appearance.side;
         self.most_cells * (side * side + 3 + 2 + self.most_cells) * size_of::<f32>()
     }
 
-    /// What the encoder is given of a range of frames; neighbors are closer than `max_distance` pixels.
+    /// The encoder's input for a range of frames; cells are neighbors if closer than `max_distance` pixels.
+    ///
+    /// # Panics
+    ///
+    /// If the movie does not have these frames.
     #[must_use]
     pub fn encoder_inputs(&self, frames: Range<usize>, max_distance: f64) -> EncoderInputs {
         let (count, cells, side) = (frames.len(), self.most_cells, self.appearance.side);
@@ -172,12 +177,12 @@ impl Movie {
         inputs
     }
 
-    /// What the inference model is given to link `tracks` with the cells of `frame`, from `embeddings`
-    /// `[frame, cell, feature]` and the last `length` observations of each track.
+    /// The inference model's input for linking `tracks` with the cells of `frame`, from the embeddings
+    /// `[frame, cell, feature]` of the movie so far and the last `length` observations of each track.
     ///
     /// # Panics
     ///
-    /// If there are no embeddings for a cell, or a track lies in later frames.
+    /// If the embeddings lack a cell of the tracks or of the frame, or the movie lacks the frame.
     #[must_use]
     pub fn inference_inputs(
         &self,
@@ -210,16 +215,15 @@ impl Movie {
             .index_axis(Axis(0), frame)
             .slice_axis(Axis(0), cells)
             .to_owned();
-        let future = |plane: Array2<f32>| plane.insert_axis(Axis(0)).insert_axis(Axis(0));
         InferenceInputs {
             current_embeddings: current_embeddings.insert_axis(Axis(0)),
             current_centroids: current_centroids.insert_axis(Axis(0)),
-            future_embeddings: future(future_embeddings),
-            future_centroids: future(self.frames[frame].centroids.clone()),
+            future_embeddings: as_one_observation(future_embeddings),
+            future_centroids: as_one_observation(self.frames[frame].centroids.clone()),
         }
     }
 
-    /// The movie `[frame, row, column]` with every cell painted in the label of its track: the track's place, from 1.
+    /// The label images `[frame, row, column]` in which every cell has the label of its track: the track's place, from 1.
     #[must_use]
     pub fn painted(mut self, tracks: &Tracks) -> Array3<i32> {
         let mut colors: Vec<Vec<i32>> = self
@@ -240,6 +244,11 @@ impl Movie {
         frames.for_each(|(mut frame, colors)| frame.mapv_inplace(|cell| colors[cell as usize]));
         self.numbered
     }
+}
+
+/// `[1, 1, cell, feature]` from `[cell, feature]`.
+fn as_one_observation(plane: Array2<f32>) -> Array4<f32> {
+    plane.insert_axis(Axis(0)).insert_axis(Axis(0))
 }
 
 /// Puts `from` into the first entries of `to`.

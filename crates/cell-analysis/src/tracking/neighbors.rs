@@ -1,14 +1,16 @@
-//! Which cells of a frame are neighbors, as a normalized adjacency matrix (Kipf and Welling, 2017).
+//! Which cells of a frame are neighbors, as a normalized adjacency matrix (Kipf and Welling, "Semi-supervised classification
+//! with graph convolutional networks", 2017).
 
-use ndarray::{Array2, ArrayView2, ArrayViewMut2, Zip};
+use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut2, Zip};
 
 /// Keeps a node without neighbors from dividing by zero.
 const EPSILON: f32 = 1e-5;
 
-/// Adjacency `[cell, cell]` of cells at `centroids` `[cell, 2]`: 1 where their distance is below `threshold`, else 0.
+/// The adjacency matrix `[cell, cell]` of cells at `centroids` `[cell, 2]`: 1 where their distance is below `threshold`
+/// pixels, else 0.
 ///
 /// Distances are taken in `f64`. A cell is its own neighbor. Rows of zeros that fill a frame up to the size of others
-/// count as cells at the corner: so the models were trained.
+/// count as cells at the corner, since the models were trained that way.
 #[must_use]
 pub fn adjacency(centroids: ArrayView2<'_, f32>, threshold: f64) -> Array2<f32> {
     let points: Vec<[f64; 2]> = centroids
@@ -25,21 +27,25 @@ pub fn adjacency(centroids: ArrayView2<'_, f32>, threshold: f64) -> Array2<f32> 
     adjacency
 }
 
-/// Divides every entry of an adjacency matrix `[cell, cell]` by the roots of the degrees of both its cells.
+/// Divides every entry of an adjacency matrix `[cell, cell]` by the square roots of the degrees of both its cells, in place:
+/// the symmetric normalization of Kipf and Welling.
 ///
-/// Degrees are sums of rows in `f32`, 1e-5 added; their roots are taken in `f64` and rounded to `f32`.
+/// Degrees are sums of rows in `f32` plus 1e-5; their roots are taken in `f64` and rounded to `f32`.
 pub fn normalize_adjacency(mut adjacency: ArrayViewMut2<'_, f32>) {
-    let degree =
-        |row: ArrayView2<'_, f32>, index: usize| row.row(index).iter().sum::<f32>() + EPSILON;
-    let factors: Vec<f32> = (0..adjacency.nrows())
-        .map(|index| f64::from(degree(adjacency.view(), index)).powf(-0.5) as f32)
+    let factors: Vec<f32> = adjacency
+        .outer_iter()
+        .map(|row| f64::from(degree(row)).powf(-0.5) as f32)
         .collect();
-    let factors = ndarray::ArrayView1::from(&factors);
+    let factors = ArrayView1::from(&factors);
     for (mut row, &factor) in adjacency.outer_iter_mut().zip(factors) {
         Zip::from(&mut row)
             .and(factors)
             .for_each(|entry, &other| *entry = factor * *entry * other);
     }
+}
+
+fn degree(neighbors: ArrayView1<'_, f32>) -> f32 {
+    neighbors.iter().sum::<f32>() + EPSILON
 }
 
 #[cfg(test)]

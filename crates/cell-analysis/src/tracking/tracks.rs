@@ -22,7 +22,7 @@ pub struct Track {
     pub observations: Vec<Observation>,
     /// What it divided into, in the order of discovery.
     pub daughters: Vec<usize>,
-    /// Whether it has divided: nothing is linked to it any more.
+    /// Whether it has divided: no more cells are linked to it.
     pub capped: bool,
     /// The frame of its division.
     pub frame_div: Option<usize>,
@@ -30,14 +30,14 @@ pub struct Track {
     pub parent: Option<usize>,
 }
 
-/// All tracks that were ever made, in the order of their making.
+/// All tracks of a movie so far, in the order in which they were begun.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tracks {
     tracks: Vec<Track>,
 }
 
 impl Tracks {
-    /// A track for each of the `cells` of frame 0.
+    /// One track for each of the `cells` cells of frame 0.
     #[must_use]
     pub fn begin(cells: usize) -> Self {
         let mut tracks = Self::default();
@@ -47,7 +47,7 @@ impl Tracks {
         tracks
     }
 
-    /// The tracks.
+    /// All tracks, in the order in which they were begun.
     #[must_use]
     pub fn as_slice(&self) -> &[Track] {
         &self.tracks
@@ -65,7 +65,7 @@ impl Tracks {
         self.tracks.is_empty()
     }
 
-    /// What it costs to go on with the cells of the next frame, see [`cost_matrix`].
+    /// The cost `[track + cell, cell + track]` of going on with the cells of the next frame, see [`cost_matrix`].
     ///
     /// # Panics
     ///
@@ -80,11 +80,11 @@ impl Tracks {
         cost_matrix(probabilities, &capped, birth_death)
     }
 
-    /// Goes on with the cells of `frame`, as assigned: `columns` has a column of [`Self::costs`] for each row.
+    /// Goes on with the cells of `frame` as assigned: `columns` has, for each row of [`Self::costs`], its column.
     ///
-    /// A cell without a track begins one. Its parent is the track, not capped, that is most probably its parent, if
-    /// that is more probable than `division_threshold`; the first of equals. Then every track with daughters is capped; if it has
-    /// itself been linked to a cell of this frame, that cell becomes one more daughter.
+    /// A cell without a track begins one. Its parent is the uncapped track for which it is most probably a daughter, the
+    /// first of equals, if that probability exceeds `division_threshold`. Then every track with daughters is capped; if it
+    /// was itself linked to a cell of this frame, that cell becomes one more daughter.
     ///
     /// # Panics
     ///
@@ -111,6 +111,7 @@ impl Tracks {
                 self.found(seen, parent);
             }
         }
+        // Divisions come last: a parent may have got a cell of its own before or after its daughter was found.
         for parent in 0..self.tracks.len() {
             self.divide(parent, frame);
         }

@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 
 use crate::error::Error;
+use crate::number::{from_big_endian, from_little_endian};
 
 /// A TIFF file in memory.
 #[derive(Clone, Copy)]
@@ -178,6 +179,7 @@ impl<'a> File<'a> {
         let inline = self.offset_bytes();
         let count = usize::try_from(self.number(at + 4, inline)?).ok()?;
         let bytes = count.checked_mul(kind.bytes())?;
+        // Values that fit into an offset stand in its place.
         let value_at = at + 4 + inline;
         let value_at = if bytes <= inline {
             value_at
@@ -197,8 +199,8 @@ impl<'a> File<'a> {
     fn number(&self, at: usize, bytes: usize) -> Option<u64> {
         let bytes = self.bytes.get(at..at.checked_add(bytes)?)?;
         Some(match self.order {
-            ByteOrder::Little => bytes.iter().rev().fold(0, append_byte),
-            ByteOrder::Big => bytes.iter().fold(0, append_byte),
+            ByteOrder::Little => from_little_endian(bytes),
+            ByteOrder::Big => from_big_endian(bytes),
         })
     }
 
@@ -211,6 +213,11 @@ impl Directory {
     /// The first entry of this tag.
     pub(super) fn find(&self, tag: u16) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.tag == tag)
+    }
+
+    /// The first entry of this tag, else that of the other one.
+    pub(super) fn find_or(&self, tag: u16, other: u16) -> Option<&Entry> {
+        self.find(tag).or_else(|| self.find(other))
     }
 
     /// All entries of this tag, in order.
@@ -245,8 +252,4 @@ impl Kind {
 
 fn cut(what: &str) -> Error {
     Error::corrupt(format!("the {what} lies outside the file"))
-}
-
-fn append_byte(number: u64, byte: &u8) -> u64 {
-    (number << 8) | u64::from(*byte)
 }

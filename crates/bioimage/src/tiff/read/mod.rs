@@ -7,8 +7,8 @@
 //!
 //! The path of a file: `directory` finds the directories, `page` says what each of them describes, `series` (with
 //! `description` and `ome`) which pages make up the image and in which shape, `raster` puts their segments in place, with
-//! `codec` to unpack and `sample` to turn bytes into numbers. No offset or size is believed before it was held against the
-//! file and against the limits.
+//! `codec` to unpack and `sample` to turn bytes into numbers. Every offset and size is checked against the file
+//! and the limits before it is used.
 //!
 //! Sources: TIFF revision 6.0, its technical notes on `BigTIFF` and predictors, the OME-TIFF specification.
 

@@ -1,6 +1,6 @@
 //! OME-XML: which page holds which plane of an OME-TIFF.
 //!
-//! Of a file with several images the first one counts. Planes in other files are refused: a job has one file.
+//! Of a file with several images the first one counts. Planes in other files are refused: only this file's bytes are here.
 
 use roxmltree::{Document, Node};
 
@@ -15,7 +15,7 @@ pub(super) struct Planes {
     pub(super) pages: Vec<usize>,
 }
 
-/// Planes are counted no further than this.
+/// Most planes of a file; larger products of sizes are not believed.
 const MOST_PLANES: usize = 1 << 24;
 
 impl Planes {
@@ -43,6 +43,7 @@ impl Planes {
         let Some(axes) = Axes::of(pixels, samples) else {
             return Ok(None);
         };
+        // Elements may come in any order and leave out what has a default, so each fills in the planes that it names.
         let mut pages = vec![None; axes.planes()];
         for data in pixels
             .children()
@@ -106,6 +107,7 @@ impl Axes {
         if uuid.is_some() && own_uuid.is_some() && uuid != own_uuid {
             return;
         }
+        // As the specification has it: without `IFD` an element stands for all pages, with it for one, unless it counts.
         let first_page = number(data, "IFD").unwrap_or(0);
         let default = if data.has_attribute("IFD") {
             1

@@ -100,12 +100,16 @@ pub(super) enum SegmentShape {
 #[derive(Clone, Copy)]
 pub(super) enum Placement {
     /// Segment by segment where two tags say.
-    Listed {
-        offsets: Option<Entry>,
-        bytes: Option<Entry>,
-    },
+    Listed(SegmentLists),
     /// Uncompressed, all planes and rows one after another from here on.
     Run { start: u64 },
+}
+
+/// The two lists of a directory that say where each segment lies, as far as it has them.
+#[derive(Clone, Copy)]
+pub(super) struct SegmentLists {
+    offsets: Option<Entry>,
+    bytes: Option<Entry>,
 }
 
 /// The stored bytes of one segment.
@@ -125,21 +129,15 @@ impl Page {
             SegmentShape::Strip { .. } => (STRIP_OFFSETS, STRIP_BYTES),
             SegmentShape::Tile { .. } => (TILE_OFFSETS, TILE_BYTES),
         };
-        // Some writers store tiles under the tags of strips.
-        let find = |tag, other| {
-            directory
-                .find(tag)
-                .or_else(|| directory.find(other))
-                .copied()
-        };
         let nodata = directory.find(GDAL_NODATA).map(|entry| file.text(entry));
         Ok(Self {
             directory: directory.offset,
             layout,
-            placement: Placement::Listed {
-                offsets: find(offsets, STRIP_OFFSETS),
-                bytes: find(bytes, STRIP_BYTES),
-            },
+            // Some writers store tiles under the tags of strips.
+            placement: Placement::Listed(SegmentLists {
+                offsets: directory.find_or(offsets, STRIP_OFFSETS).copied(),
+                bytes: directory.find_or(bytes, STRIP_BYTES).copied(),
+            }),
             jpeg_tables: directory.find(JPEG_TABLES).copied(),
             nodata: nodata
                 .and_then(|text| text.trim().parse().ok())
@@ -186,19 +184,31 @@ impl Page {
             .layout
             .segments()
             .ok_or_else(|| Error::corrupt("the image has too many segments"))?;
-        let plain_bytes = |index| self.layout.plain_segment_bytes(index);
-        let (offsets, bytes) = match self.placement {
-            Placement::Run { start } => {
-                let at = |index: usize| Segment {
-                    offset: start + index as u64 * plain_bytes(0),
-                    bytes: plain_bytes(0),
-                };
-                return Ok((0..expected).map(at).collect());
-            }
-            Placement::Listed { offsets, bytes } => (offsets, bytes),
-        };
-        let offsets =
-            offsets.ok_or_else(|| Error::corrupt("the place of the pixels is missing"))?;
+        match self.placement {
+            Placement::Run { start } => Ok(self.run_segments(start, expected)),
+            Placement::Listed(lists) => self.listed_segments(file, &lists, expected),
+        }
+    }
+
+    fn run_segments(&self, start: u64, count: usize) -> Vec<Segment> {
+        let bytes = self.layout.plain_segment_bytes(0);
+        (0..count as u64)
+            .map(|index| Segment {
+                offset: start + index * bytes,
+                bytes,
+            })
+            .collect()
+    }
+
+    fn listed_segments(
+        &self,
+        file: &File<'_>,
+        lists: &SegmentLists,
+        expected: usize,
+    ) -> Result<Vec<Segment>, Error> {
+        let offsets = lists
+            .offsets
+            .ok_or_else(|| Error::corrupt("the place of the pixels is missing"))?;
         if offsets.count < expected {
             return Err(Error::corrupt(format!(
                 "{expected} strips or tiles needed, {} listed",
@@ -206,34 +216,30 @@ impl Page {
             )));
         }
         let offsets = file.numbers(&offsets, expected);
-        let mut bytes = bytes
+        let mut bytes = lists
+            .bytes
             .map(|entry| file.numbers(&entry, expected))
             .unwrap_or_default();
-        if bytes.len() < expected && self.layout.compression == Compression::None {
-            bytes.extend((bytes.len()..expected).map(plain_bytes));
+        let is_plain = self.layout.compression == Compression::None;
+        // Without compression sizes follow from the layout, so a file may leave them out.
+        if is_plain && bytes.len() < expected {
+            let missing = bytes.len()..expected;
+            bytes.extend(missing.map(|index| self.layout.plain_segment_bytes(index)));
         }
         if offsets.len() < expected || bytes.len() < expected {
             return Err(Error::corrupt("the list of strips or tiles ends too early"));
         }
-        let is_plain = self.layout.compression == Compression::None;
-        let segments =
-            offsets
-                .into_iter()
-                .zip(bytes)
-                .enumerate()
-                .map(|(index, (offset, bytes))| {
-                    // What a plain segment claims beyond its pixels need not be there.
-                    let bytes = if is_plain {
-                        bytes.min(plain_bytes(index))
-                    } else {
-                        bytes
-                    };
-                    Segment {
-                        offset,
-                        bytes: if offset == 0 { 0 } else { bytes },
-                    }
-                });
-        Ok(segments.collect())
+        let mut segments = Vec::with_capacity(expected);
+        for (index, (offset, mut bytes)) in offsets.into_iter().zip(bytes).enumerate() {
+            // What a plain segment claims beyond its pixels need not be there.
+            if is_plain {
+                bytes = bytes.min(self.layout.plain_segment_bytes(index));
+            }
+            // An offset of 0, where the header lies, marks an absent segment.
+            let bytes = if offset == 0 { 0 } else { bytes };
+            segments.push(Segment { offset, bytes });
+        }
+        Ok(segments)
     }
 }
 

@@ -94,6 +94,7 @@ impl<'a> PageReader<'a> {
         if stored == 0 {
             return Err(Error::corrupt("the file holds no pixels"));
         }
+        // Absent segments take no bytes, so nothing follows from the size of a file that has some.
         let any_absent = self.segments.iter().any(|segment| segment.bytes == 0);
         let most = self.page.layout.compression.most_bytes(stored);
         if !any_absent && self.page.layout.plain_bytes().unwrap_or(u64::MAX) > most {
@@ -138,6 +139,7 @@ impl<'a> PageReader<'a> {
             });
             return Ok(());
         }
+        // A predictor is undone row by row, in place: rows that were borrowed from the file are copied first.
         let row_bytes = rows.row_bytes;
         let plain = rows.bytes.to_mut();
         self.place(region, band, |row, out| {
@@ -256,6 +258,8 @@ fn regions(layout: &Layout, first: usize, band: usize) -> impl Iterator<Item = R
             width,
         } => (depth, height, width),
     };
+    // Strips and flat tiles fill a band side by side; tiles of several slices fill a slab, in which they also lie below
+    // each other, since the rows of a slice must stay together.
     let is_strip = matches!(layout.segment, SegmentShape::Strip { .. });
     let is_slab = tile_depth > 1;
     let across = layout.width.div_ceil(tile_width);

@@ -8,7 +8,7 @@ use crate::error::Error;
 /// Type of a stored sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SampleKind {
-    /// Unsigned integers of a width that is no machine type, high bit first, rows padded to bytes.
+    /// Unsigned integers of a width that machines do not have, high bit first, rows padded to bytes.
     Packed {
         bits: u8,
     },
@@ -134,7 +134,7 @@ impl Predictor {
         }
     }
 
-    /// Undoes the prediction in one row with `stride` samples a pixel; the answer is the row's byte order from now on.
+    /// Undoes the prediction in one row with `stride` samples a pixel; returns the byte order that the row has then.
     pub(super) fn undo(
         self,
         row: &mut [u8],

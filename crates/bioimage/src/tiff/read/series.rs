@@ -68,6 +68,7 @@ impl Chain<'_> {
             Some(wanted) if wanted > 0 && wanted.is_multiple_of(per_page) => wanted / per_page,
             _ => return self.alike(),
         };
+        // `truncated` says that only the first page has a directory, whatever else the file lists.
         let is_listed = count <= self.directories.len() && !(shaped.is_truncated && count > 1);
         if is_listed {
             let pages = (0..count)
@@ -120,6 +121,7 @@ impl Chain<'_> {
         } else {
             declared
         };
+        // ImageJ writes large stacks as one run of bytes behind a single directory, so that is tried before the directories.
         let pages = match self.frames_behind_first(count) {
             Some(start) => self.run(start, count)?,
             None if count <= listed => (0..count)
