@@ -16,6 +16,7 @@ pub(crate) fn decode_segment(
         resolve_palette_indices: false,
         ..DecodeSettings::default()
     };
+    // The header is checked before pixels are decoded, which is what takes memory.
     let image = Image::new(segment, &settings).map_err(error)?;
     let (width, height) = (image.width() as usize, image.height() as usize);
     if width.saturating_mul(height) > most_pixels {

@@ -116,6 +116,7 @@ impl Solver {
                 .zip(row)
                 .for_each(|(to, &from)| *to = from.into());
         }
+        // All memory of the search is taken once; each row begins with a reset.
         let path = Path {
             open: vec![[0.0; LANES]; blocks],
             least: vec![0.0; blocks],

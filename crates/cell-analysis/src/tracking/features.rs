@@ -146,6 +146,7 @@ pub fn frame_features(
         }),
         appearances: Array3::zeros((cells.len(), appearance.side, appearance.side)),
     };
+    // Crops are written where they belong in the result, and stay zero where nothing is shown.
     for ((cell, picture), number) in cells
         .iter()
         .zip(features.appearances.outer_iter_mut())

@@ -165,6 +165,7 @@ impl Movie {
             put_first(morphologies, &features.morphologies);
             put_first(centroids, &features.centroids);
         }
+        // From the padded centroids, not the cells: entries without a cell take part in the normalization.
         let frames = inputs
             .adjacency
             .axis_iter_mut(Axis(0))
@@ -210,6 +211,7 @@ impl Movie {
                     .assign(&centroid);
             }
         }
+        // Embeddings are padded to the largest frame, and the model is not to see the padding.
         let cells = Slice::from(..self.cell_count(frame));
         let future_embeddings = embeddings
             .index_axis(Axis(0), frame)
