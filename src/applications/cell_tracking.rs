@@ -82,12 +82,8 @@ pub struct Tracked {
 }
 
 impl Tracker {
-    /// Whether cells can be tracked this way; meant for the start of a program.
-    ///
-    /// # Errors
-    ///
-    /// What [`CropOptions::check`] says, and tracks shown without any observation.
-    pub fn check(&self) -> Result<(), &'static str> {
+    /// Refuses what [`CropOptions::check`] does, and tracks shown without any observation.
+    fn check(&self) -> Result<(), &'static str> {
         if self.track_length == 0 {
             return Err("the track length must be at least 1");
         }

@@ -136,8 +136,11 @@ impl TrackingVariables {
             },
             division_threshold: self.division,
         };
-        if let Err(message) = tracker.check() {
-            loader.problem("APPEARANCE_DIM, CROP_MODE, TRACK_LENGTH", message);
+        if self.track_length == 0 {
+            loader.refuse("TRACK_LENGTH", 0, "expected at least 1");
+        }
+        if let Err(message) = tracker.appearance.check() {
+            loader.refuse("APPEARANCE_DIM", self.appearance_dim, message);
         }
         tracker
     }
@@ -382,4 +385,28 @@ fn entries(name: &ResultName, tracked: &Tracked, isbi: bool) -> anyhow::Result<r
         );
     }
     Ok(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Env;
+
+    #[test]
+    fn what_no_movie_can_be_tracked_with_is_named_by_its_variable() {
+        let env = Env::from_iter([
+            ("TRACK_LENGTH", "0"),
+            ("APPEARANCE_DIM", "33"),
+            ("CROP_MODE", "fixed"),
+        ]);
+        let mut loader = Loader::new(&env);
+        TrackingSettings::load(&mut loader);
+        let problems = loader.finish().expect_err("two are unusable").to_string();
+        for expected in [
+            "TRACK_LENGTH: `0` cannot be used: expected at least 1",
+            "APPEARANCE_DIM: `33` cannot be used: the side of an appearance must be even for crop mode `fixed`",
+        ] {
+            assert!(problems.contains(expected), "{problems}");
+        }
+    }
 }
