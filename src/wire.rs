@@ -92,6 +92,8 @@ pub(crate) mod script_field {
     pub(crate) const CHILD_KEYS_DONE: &str = "children:done";
     /// Keys of the children that have failed, as Python consumers list them.
     pub(crate) const CHILD_KEYS_FAILED: &str = "children:failed";
+    /// How long the job was to wait when it was delayed last, in milliseconds.
+    pub(crate) const DELAY: &str = "rc_delay";
     /// The token that committed the final status.
     pub(crate) const DONE_BY: &str = "rc_done_by";
     /// The token that released the job last.

@@ -284,7 +284,18 @@ async fn look_at_redis(queue: &Queue, report: &mut Report) {
     report_queue(queue.name(), &stats, report);
     match asked(queue.try_scripts()).await {
         Ok(()) => report.ok("scripts", "may be run"),
-        Err(error) => report.wrong("scripts", error),
+        Err(error) => report.wrong("scripts", with_remedy(&error.to_string(), queue.name())),
+    }
+}
+
+/// What Redis says of a script, with a hint if its words do not lead to the cause.
+fn with_remedy(error: &str, queue: &str) -> String {
+    if error.to_lowercase().contains("crossslot") {
+        format!(
+            "{error}; in a cluster the keys of a queue must lie together: use a Redis that is not one, or QUEUE={{{queue}}} with the braces"
+        )
+    } else {
+        error.to_owned()
     }
 }
 

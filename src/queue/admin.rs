@@ -19,6 +19,12 @@ static RECLAIM_STALE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("scripts/reclaim_stale.lua")));
 static PROMOTE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("scripts/promote.lua")));
+static TAKE_TURN: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("scripts/turn.lua"),
+        include_str!("scripts/take_turn.lua")
+    ))
+});
 
 /// Keys looked at by one `SCAN`.
 const SCAN_COUNT: usize = 1000;
@@ -98,7 +104,7 @@ impl Admin {
 
     /// Requeues jobs of a queue whose lease has expired, as consumers do among themselves.
     pub async fn reclaim_expired(&self, queue: &str, lease: Duration) -> Result<Reclaimed, Error> {
-        reclaim::reclaim(&self.connection, &Keys::new(queue), lease, &[]).await
+        reclaim::reclaim_all(&self.connection, &Keys::new(queue), lease).await
     }
 
     /// The names of the processing lists of a queue.
@@ -179,24 +185,27 @@ impl Admin {
         })
     }
 
-    /// Moves all delayed and all parked jobs of a queue back into it, and gives their numbers.
+    /// Moves all delayed and all parked jobs of a queue back into it, some hundred at a time, and gives their numbers.
     pub async fn promote_all(&self, queue: &str) -> Result<(usize, usize), Error> {
         let mut call = PROMOTE.key(queue);
         let keys = Keys::new(queue);
-        call.key(keys.delayed()).key(keys.parked());
-        self.script("promote", &call).await
+        call.key(keys.delayed()).key(keys.parked()).arg(CHUNK);
+        let (mut delayed, mut parked) = (0, 0);
+        loop {
+            let (more_delayed, more_parked): (usize, usize) = self.script("promote", &call).await?;
+            if more_delayed + more_parked == 0 {
+                return Ok((delayed, parked));
+            }
+            delayed += more_delayed;
+            parked += more_parked;
+        }
     }
 
     /// Whether it is the caller's turn to look through all keys for a queue; it is somebody's once in this time.
     pub(super) async fn take_scan_turn(&self, queue: &str, every: Duration) -> Result<bool, Error> {
-        let mut set = redis::cmd("SET");
-        set.arg(Keys::new(queue).scan_lock())
-            .arg(1)
-            .arg("NX")
-            .arg("PX")
-            .arg(millis(every));
-        let taken: Option<String> = self.command("take turns", &set).await?;
-        Ok(taken.is_some())
+        let mut call = TAKE_TURN.key(Keys::new(queue).scan_lock());
+        call.arg(millis(every));
+        self.script("take_turn", &call).await
     }
 
     /// All consumers of a queue that have ever sent a heartbeat.

@@ -19,8 +19,10 @@ use crate::wire::{self, JobKey, RawFields, Status, field, millis};
 
 /// Children that nobody has seen yet are forgotten after this long, should their parent never come to it.
 const DRAFT_SECONDS: i64 = 3600;
-/// Parents, and children of each, that one sweep looks at.
-const SWEEP_LIMIT: usize = 1000;
+/// Parents and children that one script of a sweep looks at, which takes Redis some 10 ms …
+const SWEEP_LIMIT: usize = 5000;
+/// … and how many such scripts a sweep runs at most.
+const SWEEP_STEPS: usize = 100;
 /// Hashes written or read in one round trip.
 const CHUNK: usize = 500;
 
@@ -185,9 +187,17 @@ impl Queue {
         let mut call = SWEEP.key(self.inner.keys.parked());
         call.arg(millis(self.sweep_interval())).arg(SWEEP_LIMIT);
         let operation = "sweep";
-        let woken: RedisResult<Vec<Vec<u8>>> = self.inner.commands.attempt(operation, &call).await;
-        let woken = woken.map_err(Error::refused(operation))?;
-        Ok(woken.into_iter().map(JobKey).collect())
+        let mut all = Vec::new();
+        for _ in 0..SWEEP_STEPS {
+            let answer: RedisResult<(Vec<Vec<u8>>, u8)> =
+                self.inner.commands.attempt(operation, &call).await;
+            let (woken, more) = answer.map_err(Error::refused(operation))?;
+            all.extend(woken.into_iter().map(JobKey));
+            if more == 0 {
+                break;
+            }
+        }
+        Ok(all)
     }
 
     fn sweep_interval(&self) -> Duration {

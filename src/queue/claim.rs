@@ -30,7 +30,7 @@ impl Queue {
     /// Takes the next job into a slot, waiting inside Redis for a moment if there is none.
     ///
     /// Must not be raced against anything: a cancelled claim could lose sight of a job that Redis has already moved.
-    /// `stop` ends the idle wait, and only that.
+    /// After `stop` no idle wait begins.
     pub async fn claim(
         &self,
         slot: usize,
@@ -44,15 +44,7 @@ impl Queue {
         let Some(_turn) = stop.run_until_cancelled(turn).await else {
             return Ok(None);
         };
-        let has_entry = if !self.inner.lacks_blmove.load(Ordering::Relaxed) {
-            let waited = stop.run_until_cancelled(self.wait_for_entry()).await;
-            waited.transpose()?.unwrap_or(false)
-        } else if stop.is_cancelled() {
-            false
-        } else {
-            self.pop_entry(slot).await?
-        };
-        if has_entry {
+        if !stop.is_cancelled() && self.wait_for_entry(slot).await? {
             self.try_claim(slot).await
         } else {
             Ok(None)
@@ -103,42 +95,37 @@ impl Queue {
         Some((lease, fields))
     }
 
-    /// Waits until the queue has an entry, without moving any. False after a moment without one.
-    async fn wait_for_entry(&self) -> Result<bool, Error> {
-        let mut command = redis::cmd("BLMOVE");
-        command
-            .arg(self.name())
-            .arg(self.name())
-            .arg("RIGHT")
-            .arg("RIGHT")
-            .arg(self.longest_wait().as_secs_f64());
-        let operation = "wait for a job";
-        let entry: RedisResult<Option<Vec<u8>>> = self
-            .inner
-            .blocking
-            .persist_command(operation, &command)
-            .await;
-        match entry {
-            Ok(entry) => Ok(entry.is_some()),
-            Err(error) if error.to_string().contains("unknown command") => {
-                info!(
-                    "this redis does not have BLMOVE (since 6.2): idle slots wait with BRPOPLPUSH"
-                );
-                self.inner.lacks_blmove.store(true, Ordering::Relaxed);
-                Ok(false)
-            }
-            Err(error) => Err(Error::refused(operation)(error)),
-        }
-    }
-
     /// Waits for an entry and moves it into the list of a slot. False after a moment without one.
-    async fn pop_entry(&self, slot: usize) -> Result<bool, Error> {
-        let mut command = redis::cmd("BRPOPLPUSH");
-        command
-            .arg(self.name())
-            .arg(self.processing_list(slot))
-            .arg(self.longest_wait().as_secs().max(1));
+    ///
+    /// To wait without moving it would wake every idle consumer for each job.
+    async fn wait_for_entry(&self, slot: usize) -> Result<bool, Error> {
+        let (queue, list) = (self.name(), self.processing_list(slot));
+        let longest = self.longest_wait();
+        let lacks_blmove = self.inner.lacks_blmove.load(Ordering::Relaxed);
+        let command = if lacks_blmove {
+            let mut command = redis::cmd("BRPOPLPUSH");
+            // Before Redis 6 it knows whole seconds only.
+            command.arg(queue).arg(list).arg(longest.as_secs().max(1));
+            command
+        } else {
+            let mut command = redis::cmd("BLMOVE");
+            command
+                .arg(queue)
+                .arg(list)
+                .arg("RIGHT")
+                .arg("LEFT")
+                .arg(longest.as_secs_f64());
+            command
+        };
         let reply: RedisResult<Option<Vec<u8>>> = self.inner.blocking.command(&command).await;
+        if let Err(error) = &reply
+            && !lacks_blmove
+            && error.to_string().contains("unknown command")
+        {
+            info!("this redis does not have BLMOVE (since 6.2): idle slots wait with BRPOPLPUSH");
+            self.inner.lacks_blmove.store(true, Ordering::Relaxed);
+            return Ok(false);
+        }
         let entry = self.answered("wait for a job", reply).await?.flatten();
         Ok(entry.is_some())
     }

@@ -17,7 +17,6 @@ use crate::wire::{JobKey, Keys, RawFields};
 
 /// The longest that a blocking wait stays inside Redis.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(1);
-const SHORTEST_REPLY_LIMIT: Duration = Duration::from_millis(500);
 /// Jobs submitted in one round trip.
 const SUBMIT_CHUNK: usize = 500;
 
@@ -57,7 +56,7 @@ impl Queue {
             keys: Keys::new(settings.queue.clone()),
             commands: Arc::new(connection(REPLY_LIMIT)),
             blocking: connection(LONGEST_WAIT + REPLY_LIMIT),
-            heartbeat: connection(settings.beat_interval().max(SHORTEST_REPLY_LIMIT)),
+            heartbeat: connection(settings.heartbeat_limit()),
             boot: format!("{:016x}", fastrand::u64(..)),
             claims: AtomicU64::new(0),
             leases: Leases::default(),

@@ -18,13 +18,14 @@ impl Error {
 }
 
 /// Codes of answers that say "not now".
-const NOT_NOW: [&str; 10] = [
+const NOT_NOW: [&str; 11] = [
     "BUSY",
     "CLUSTERDOWN",
     "LOADING",
     "MASTERDOWN",
     "MISCONF",
     "NOREPLICAS",
+    "NOSCRIPT", // flushed between loading it and the call
     "OOM",
     "READONLY",
     "TRYAGAIN",
@@ -33,10 +34,12 @@ const NOT_NOW: [&str; 10] = [
 
 /// Whether the same command may well succeed later, on a fresh connection.
 pub(super) fn is_transient(error: &RedisError) -> bool {
-    use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, ReadOnly, TryAgain};
+    use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, NoScript, ReadOnly, TryAgain};
     match error.kind() {
         ErrorKind::Io => true,
-        ErrorKind::Server(BusyLoading | ClusterDown | MasterDown | ReadOnly | TryAgain) => true,
+        ErrorKind::Server(
+            BusyLoading | ClusterDown | MasterDown | NoScript | ReadOnly | TryAgain,
+        ) => true,
         _ if error.is_connection_dropped() => true,
         _ if error.code().is_some_and(|code| NOT_NOW.contains(&code)) => true,
         // Before Redis 7, what a command inside a script answered came in the text: `… @user_script: 12: -READONLY You …`.

@@ -16,7 +16,9 @@ impl Queue {
     pub async fn heartbeat(&self) -> Result<(), Error> {
         let inner = &self.inner;
         let mut call = HEARTBEAT.key(inner.keys.leases());
-        call.key(inner.keys.workers()).key(inner.keys.delayed());
+        call.key(inner.keys.workers())
+            .key(inner.keys.delayed())
+            .key(self.name());
         call.arg(self.consumer())
             .arg(wire::millis(inner.settings.lease))
             .arg(wire::timestamp());

@@ -22,7 +22,7 @@ use crate::wire::{JobKey, Status, field, millis};
 const DEAD_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
 const DEAD_LIMIT: usize = 10_000;
 
-pub(super) static UPDATE_FIELDS: LazyLock<Script> =
+static UPDATE_FIELDS: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("scripts/update_fields.lua")));
 static ACK: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
@@ -36,7 +36,7 @@ static NACK: LazyLock<Script> = LazyLock::new(|| {
         include_str!("scripts/nack.lua")
     ))
 });
-static RELEASE: LazyLock<Script> = LazyLock::new(|| {
+pub(super) static RELEASE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         include_str!("scripts/release_lease.lua"),
         include_str!("scripts/release.lua")
@@ -239,6 +239,10 @@ impl Lease {
         let answer: String = self.queue.script(operation, call).instrument(span).await?;
         let settled = match answer.as_str() {
             "OK" => Settled::Committed,
+            "UNTOLD" => {
+                warn!(job.key = %self.held.key, "redis refused to tell the job's parent that it has ended; a sweep will");
+                Settled::Committed
+            }
             "GONE" => Settled::Gone,
             "MOVED" => Settled::Moved,
             "DUE" => return Ok(Settled::AlreadyDue),

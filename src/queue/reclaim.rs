@@ -19,21 +19,45 @@ const ROUND_LIMIT: usize = 100;
 
 static RECLAIM: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
+        include_str!("scripts/turn.lua"),
         include_str!("scripts/requeue.lua"),
+        include_str!("scripts/clocks.lua"),
         include_str!("scripts/reclaim.lua")
     ))
 });
 
-/// Requeued jobs as a flat list of key, cause, crashes; and dropped ones.
-pub(super) type Reply = (Vec<Vec<u8>>, Vec<Vec<u8>>);
+/// Requeued jobs as a flat list of key, cause, crashes; dropped ones; and 1 if there is more.
+type Reply = (Vec<Vec<u8>>, Vec<Vec<u8>>, u8);
 
-/// One round over the leases, the silent and the orphaned consumers of a queue.
+/// What one round has found, and whether the next one would find more at once.
+pub(super) struct Round {
+    pub(super) found: Reclaimed,
+    pub(super) has_more: bool,
+}
+
+/// Rounds over the leases and the silent consumers of a queue, until there is nothing more to do now.
+pub(super) async fn reclaim_all(
+    connection: &Connection,
+    keys: &Keys,
+    lease: Duration,
+) -> Result<Reclaimed, Error> {
+    let mut all = Reclaimed::default();
+    loop {
+        let round = reclaim(connection, keys, lease, &[]).await?;
+        all.merge(round.found);
+        if !round.has_more {
+            return Ok(all);
+        }
+    }
+}
+
+/// One round over the leases, the silent and the orphaned consumers of a queue. It holds up Redis for some 20 ms at most.
 pub(super) async fn reclaim(
     connection: &Connection,
     keys: &Keys,
     lease: Duration,
     orphaned: &[String],
-) -> Result<Reclaimed, Error> {
+) -> Result<Round, Error> {
     let mut call = RECLAIM.key(keys.queue());
     call.key(keys.leases())
         .key(keys.delayed())
@@ -50,8 +74,11 @@ pub(super) async fn reclaim(
     }
     let operation = "reclaim";
     let reply: RedisResult<Reply> = connection.attempt(operation, &call).await;
-    let (requeued, dropped) = reply.map_err(Error::refused(operation))?;
-    Ok(Reclaimed::of(requeued, dropped))
+    let (requeued, dropped, more) = reply.map_err(Error::refused(operation))?;
+    Ok(Round {
+        found: Reclaimed::of(requeued, dropped),
+        has_more: more == 1,
+    })
 }
 
 /// The first arguments of every script that `requeue.lua` stands above.

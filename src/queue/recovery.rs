@@ -3,17 +3,18 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
-use redis::Script;
+use redis::{Cmd, Script};
 
 use super::admin::{Admin, Patience};
 use super::client::Queue;
 use super::error::Error;
 use super::outcome::Reclaimed;
-use super::reclaim::{self, Reply};
+use super::reclaim;
+use super::settings::MOST_SLOTS;
 use crate::wire;
 
 /// Time between two looks through all keys, in leases.
-const SCAN_LEASES: u32 = 5;
+const SCAN_LEASES: u32 = 10;
 
 static RECOVER: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
@@ -37,7 +38,11 @@ impl Queue {
     ///
     /// Every consumer may do this at any time; one of them does the work. A Redis that is away is not waited for.
     pub async fn reclaim_expired(&self) -> Result<Reclaimed, Error> {
-        self.reclaim(&[]).await
+        let inner = &self.inner;
+        let found =
+            reclaim::reclaim_all(&inner.commands, &inner.keys, inner.settings.lease).await?;
+        inner.metrics.reclaimed(&found);
+        Ok(found)
     }
 
     /// The same for consumers that have lists, and of which nothing else is known: a failover may have lost all trace of them.
@@ -56,16 +61,12 @@ impl Queue {
         if orphaned.is_empty() {
             return Ok(Reclaimed::default());
         }
-        self.reclaim(&orphaned.into_iter().collect::<Vec<_>>())
-            .await
-    }
-
-    async fn reclaim(&self, orphaned: &[String]) -> Result<Reclaimed, Error> {
-        let lease = self.inner.settings.lease;
-        let found =
-            reclaim::reclaim(&self.inner.commands, &self.inner.keys, lease, orphaned).await?;
-        self.inner.metrics.reclaimed(&found);
-        Ok(found)
+        let inner = &self.inner;
+        let orphaned: Vec<_> = orphaned.into_iter().collect();
+        let lease = inner.settings.lease;
+        let round = reclaim::reclaim(&inner.commands, &inner.keys, lease, &orphaned).await?;
+        inner.metrics.reclaimed(&round.found);
+        Ok(round.found)
     }
 
     async fn recover_list(&self, list: &[u8]) -> Result<Reclaimed, Error> {
@@ -73,14 +74,21 @@ impl Queue {
         let mut call = RECOVER.key(self.name());
         call.key(keys.leases()).key(keys.delayed()).key(list);
         reclaim::push_backoff(&mut call);
-        let (requeued, dropped): Reply = self.script("recover", &call).await?;
+        let (requeued, dropped) = self.script("recover", &call).await?;
         Ok(Reclaimed::of(requeued, dropped))
     }
 
     async fn own_lists(&self) -> Result<Vec<Vec<u8>>, Error> {
-        let own_suffix = format!(":{}", self.consumer());
-        let mut lists = self.admin().processing_lists(self.name()).await?;
-        lists.retain(|list| list.ends_with(own_suffix.as_bytes()));
-        Ok(lists)
+        // An earlier process of this name may have had more slots.
+        let lists = (0..MOST_SLOTS).map(|slot| self.processing_list(slot).into_bytes());
+        let lists: Vec<_> = lists.collect();
+        let admin = self.admin();
+        let exist = admin
+            .ask_each::<bool>(&lists, |key| Cmd::exists(key))
+            .await?;
+        let found = lists.into_iter().zip(exist);
+        Ok(found
+            .filter_map(|(list, exists)| exists.unwrap_or(true).then_some(list))
+            .collect())
     }
 }

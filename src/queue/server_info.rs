@@ -4,7 +4,7 @@ use redis::{InfoDict, RedisResult};
 
 use super::client::Queue;
 use super::error::Error;
-use super::lease::UPDATE_FIELDS;
+use super::lease::RELEASE;
 
 impl Queue {
     /// What an operator should know about the server: whether it may evict jobs, and whether a restart loses them.
@@ -29,12 +29,18 @@ impl Queue {
             .map_err(Error::refused(operation))
     }
 
-    /// Runs a script that does nothing, once: the right to do so may be missing.
+    /// Runs a script that changes nothing, once, with the keys of this consumer: the right to do so may be missing, and a
+    /// cluster may have them on several servers.
     pub(crate) async fn try_scripts(&self) -> Result<(), Error> {
-        let mut call = UPDATE_FIELDS.key(self.inner.keys.probe());
-        call.arg("nobody").arg("field").arg("value");
+        let keys = &self.inner.keys;
+        let mut call = RELEASE.key(keys.probe());
+        call.key(self.processing_list(0))
+            .key(keys.leases())
+            .key(keys.delayed())
+            .key(self.name())
+            .arg("nobody");
         let operation = "run a script";
-        let answer: RedisResult<u8> = self.inner.commands.attempt(operation, &call).await;
+        let answer: RedisResult<String> = self.inner.commands.attempt(operation, &call).await;
         answer.map(drop).map_err(Error::refused(operation))
     }
 

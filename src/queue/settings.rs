@@ -11,8 +11,9 @@ use crate::settings::{List, Loader, Parsed, Seconds, Secret, Switch};
 
 /// The most jobs that one process works at the same time.
 pub(super) const MOST_SLOTS: usize = 64;
-const DEFAULT_LEASE: Seconds = Seconds::new(30);
+const DEFAULT_LEASE: Seconds = Seconds::new(15);
 const LONGEST_BEAT: Duration = Duration::from_secs(5);
+const SHORTEST_BEAT_LIMIT: Duration = Duration::from_millis(500);
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 
 /// What the Python consumer calls itself where `HOSTNAME` is missing (sic).
@@ -153,6 +154,17 @@ impl QueueSettings {
     /// How often leases and `updated_at` are renewed; a janitor spares what is younger than 15 s.
     pub fn beat_interval(&self) -> Duration {
         (self.lease / 6).min(LONGEST_BEAT)
+    }
+
+    /// How long the reply to a heartbeat may take. A network as slow as that still lets three of them through in a lease.
+    pub(super) fn heartbeat_limit(&self) -> Duration {
+        (self.lease / 3).clamp(SHORTEST_BEAT_LIMIT, LONGEST_BEAT)
+    }
+
+    /// Average time between two looks for expired leases. With the lease it bounds how long the job of a dead consumer waits:
+    /// 15 s from its last heartbeat, and 3.6 s at most until somebody looks.
+    pub(crate) fn reclaim_interval(&self) -> Duration {
+        self.lease / 5
     }
 }
 

@@ -7,11 +7,12 @@ mod slot;
 mod supervisor;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
-use tracing::info;
+use tracing::{info, warn};
 
 pub(crate) use self::metrics::{Health, WorkerMetrics};
 pub(crate) use self::retry_policy::RetryPolicy;
@@ -21,6 +22,9 @@ use crate::memory::MemoryBudget;
 use crate::queue::Queue;
 use crate::serving;
 use crate::traces::Traces;
+
+/// After the grace period: time for Redis to take the jobs back. One that is away is not waited for, as leases end by themselves.
+const LAST_CALL: Duration = Duration::from_secs(3);
 
 /// Works jobs off a queue until it is told to stop.
 pub(crate) struct Worker {
@@ -61,7 +65,11 @@ impl Worker {
         info!(grace_s, "stopping: no new jobs, running ones may finish");
         if tokio::time::timeout(grace, slots.wait()).await.is_err() {
             deadline.cancel();
-            slots.wait().await;
+            if tokio::time::timeout(LAST_CALL, slots.wait()).await.is_err() {
+                warn!(
+                    "redis does not answer: running jobs were not returned, others take them when their lease ends"
+                );
+            }
         }
         supervisor.stop();
         Ok(())

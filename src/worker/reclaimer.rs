@@ -5,21 +5,32 @@
 
 use tracing::{info, warn};
 
-use crate::queue::{Queue, Reclaimed};
+use crate::queue::{self, Queue, Reclaimed};
+
+/// Rounds from one sweep to the next …
+const SWEEP_EVERY: u64 = 2;
+/// … and from one question whose turn it is to look through all keys to the next. Idle consumers should ask little.
+const ORPHANS_EVERY: u64 = 5;
 
 /// Goes round for as long as it is polled.
 pub(super) async fn run(queue: Queue) {
-    let pause = queue.settings().lease / 3;
+    let pause = queue.settings().reclaim_interval();
     // Not before the others have had time for a heartbeat, should all have started together.
     let first = queue.settings().beat_interval() + pause.mul_f64(fastrand::f64());
     tokio::time::sleep(first).await;
-    loop {
-        round(&queue).await;
+    for round in 0.. {
+        if round % SWEEP_EVERY == 0 {
+            sweep(&queue).await;
+        }
+        report(queue.reclaim_expired().await);
+        if round % ORPHANS_EVERY == 0 {
+            report(queue.reclaim_orphans().await);
+        }
         tokio::time::sleep(pause.mul_f64(0.8 + 0.4 * fastrand::f64())).await;
     }
 }
 
-async fn round(queue: &Queue) {
+async fn sweep(queue: &Queue) {
     match queue.sweep().await {
         Ok(woken) => {
             for key in woken {
@@ -28,15 +39,15 @@ async fn round(queue: &Queue) {
         }
         Err(error) => warn!(error = %error, "could not look for finished children"),
     }
-    for found in [queue.reclaim_expired().await, queue.reclaim_orphans().await] {
-        match found {
-            Ok(found) => report(&found),
-            Err(error) => warn!(error = %error, "could not look for jobs whose consumer has died"),
-        }
-    }
 }
 
-fn report(found: &Reclaimed) {
+fn report(found: Result<Reclaimed, queue::Error>) {
+    let found = match found {
+        Ok(found) => found,
+        Err(error) => {
+            return warn!(error = %error, "could not look for jobs whose consumer has died");
+        }
+    };
     for job in &found.requeued {
         info!(job.key = %job.key, cause = job.cause, crashes = job.crashes, "requeued a job whose consumer has died");
     }

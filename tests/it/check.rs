@@ -2,6 +2,7 @@
 
 use std::process::Output;
 
+use redis::RedisConnectionInfo;
 use serde_json::Value;
 
 use crate::peers;
@@ -188,4 +189,32 @@ async fn a_redis_that_loses_jobs_is_told() {
         "{output:?}"
     );
     eventually("nothing was left", || cluster.redis.keys("rc:*").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_is_told_by_its_scripts() {
+    let redis = Redis::start_with(
+        &["--cluster-enabled", "yes"],
+        RedisConnectionInfo::default(),
+    );
+    let _: String = redis.ask(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+    eventually("the cluster is up", || {
+        redis
+            .ask::<String>(&["CLUSTER", "INFO"])
+            .contains("cluster_state:ok")
+    });
+    let models = vec![peers::exact_models::model(
+        "nuclear",
+        "NuclearSegmentation:6",
+        [64, 64],
+    )];
+    let cluster = Cluster::with(redis, models).await;
+    let output = check(&cluster, &["--json"], &[("QUEUE", "segmentation")]);
+    let scripts = lines(&output, "scripts").join("\n");
+    assert!(
+        scripts.starts_with("wrong") && scripts.contains("QUEUE={segmentation}"),
+        "{scripts}"
+    );
+    let output = check(&cluster, &["--json"], &[("QUEUE", "{segmentation}")]);
+    assert_eq!(lines(&output, "scripts"), ["ok may be run"]);
 }

@@ -29,6 +29,8 @@ const OTHER_WORDS: &[&str] = &[
     "restart",
     "unsettled",
     "worker",
+    // Ends of ranges.
+    "+inf",
     // Parts of names and patterns.
     "slot",
 ];

@@ -9,6 +9,9 @@ mod peers_in_trouble;
 /// A Kiosk's Python programs on the same queue.
 mod python_programs;
 
+/// Jobs that nobody would come back to.
+mod reclaiming;
+
 /// The janitor, `fsck`, and what else operators run.
 mod maintenance;
 

@@ -56,6 +56,13 @@ impl Redis {
         }
     }
 
+    /// Sends the server a signal.
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let child = self.child.as_ref().expect("it runs");
+        rustix::process::kill_process(rustix::process::Pid::from_child(child), signal)
+            .expect("it runs");
+    }
+
     /// Kills the server.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {

@@ -3,7 +3,7 @@
 -- ARGV[1]: token   ARGV[2]: 1 for a job that is given up though nothing is wrong with it
 -- ARGV[3]: ms that such a job is remembered   ARGV[4]: how many are   ARGV[5]: status   ARGV[6…]: field, value, …
 -- `children.lua` stands above: a parent that waits for the job is told.
--- Returns: OK; GONE (the hash has vanished); MOVED (taken out of the list, or finished by
+-- Returns: OK; UNTOLD (the same, but the parent could not be written to); GONE (the hash has vanished); MOVED (taken out of the list, or finished by
 --          others); LOST (somebody else claimed it)
 local job = KEYS[1]
 local own = redis.pcall('HMGET', job, 'rc_token', 'rc_done_by', 'status', 'rc_owner', 'parent')
@@ -28,10 +28,12 @@ end
 redis.call('HSET', job, 'rc_done_by', ARGV[1], 'status', ARGV[5], unpack(ARGV, 6))
 redis.call('HDEL', job, 'rc_token', 'rc_owner', 'rc_let_go')
 redis.call('ZREM', KEYS[3], job)
-if own[5] then
+-- The right to write to the parent may be missing. That does not undo what is written, so the job is settled all the same; a
+-- consumer of the parent finds out by a sweep.
+local told = not own[5] or pcall(function()
   count_child(own[5], job, ARGV[5])
   wake_if_ready(own[5])
-end
+end)
 if ARGV[2] == '1' then
   local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -39,4 +41,4 @@ if ARGV[2] == '1' then
   redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', now - ARGV[3])
   redis.call('ZREMRANGEBYRANK', KEYS[5], 0, -1 - ARGV[4])
 end
-return 'OK'
+return told and 'OK' or 'UNTOLD'

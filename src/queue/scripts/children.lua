@@ -23,5 +23,7 @@ end
 
 local function count_child(parent, child, status)
   if redis.call('SREM', 'rc:pending:' .. parent, child) == 0 then return end
+  -- Counting for a parent that was deleted would make a hash that never expires.
+  if redis.call('HEXISTS', parent, 'status') == 0 then return end
   redis.call('HINCRBY', parent, status == 'done' and 'children_done' or 'children_failed', 1)
 end

@@ -10,5 +10,6 @@ if answer then return answer end
 if ARGV[2] == 'at' and due <= now then return 'DUE' end
 if not release_lease() then return 'MOVED' end
 if ARGV[4] then redis.call('HSET', job, unpack(ARGV, 4)) end
+if ARGV[2] == 'in' then redis.call('HSET', job, 'rc_delay', ARGV[3]) end
 redis.call('ZADD', KEYS[4], due, job)
 return 'OK'

@@ -1,47 +1,61 @@
 -- Requeues jobs whose lease has expired, and what silent consumers have in their lists.
 -- KEYS[4]: consumers by last heartbeat   KEYS[5]: lock, so that one consumer at a time looks
--- ARGV[3]: ms to hold the lock   ARGV[4]: how many leases, and silent consumers, to look at
--- ARGV[5]: ms without a heartbeat after which a consumer is silent   ARGV[6]: what names of processing lists begin with
--- ARGV[7]: the most slots that a consumer has
+-- ARGV[3]: ms to hold the lock   ARGV[4]: how many leases, silent consumers and delayed jobs to look at
+-- ARGV[5]: lease in ms; a consumer without a heartbeat for so long is silent
+-- ARGV[6]: what names of processing lists begin with   ARGV[7]: the most slots that a consumer has
 -- ARGV[8…]: consumers that have lists but no heartbeat, ours or not: of these only what our scripts have written is touched
--- Returns: {requeued, dropped}; requeued is a flat list of job, cause, crashes
-if #ARGV < 8 and not redis.call('SET', KEYS[5], '1', 'NX', 'PX', ARGV[3]) then return { requeued, dropped } end
+-- Returns: {requeued, dropped, more}; requeued is a flat list of job, cause, crashes; more is 1 if there is more to do now
+-- `turn.lua`, `requeue.lua` and `clocks.lua` stand above.
+if #ARGV < 8 and not take_turn(KEYS[5], ARGV[3]) then return { requeued, dropped, 0 } end
+local limit, lease_time = tonumber(ARGV[4]), tonumber(ARGV[5])
 
+-- The processing lists of a consumer.
+local function lists(pod)
+  local names = {}
+  for slot = 0, ARGV[7] - 1 do
+    names[#names + 1] = ARGV[6] .. (slot > 0 and ('slot' .. slot .. ':') or '') .. pod
+  end
+  return names
+end
+
+-- To look for a job in a long queue takes long: some 10 ms for this many entries.
+local entries_left = 400000
+
+-- Whether the queue has a job; nothing if too much has been looked at already.
 local function queued(job)
+  local length = redis.call('LLEN', queue)
+  if entries_left < 0 then return nil end
+  entries_left = entries_left - length
   local place = redis.pcall('LPOS', queue, job)
-  if type(place) ~= 'table' then return place end
+  if type(place) ~= 'table' then return place ~= false end
   for _, entry in ipairs(redis.call('LRANGE', queue, 0, -1)) do -- before 6.0.6 there was no LPOS
     if entry == job then return true end
   end
   return false
 end
 
-for _, job in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, ARGV[4])) do
-  local record = unfinished(job)
-  local owner = record and record[2]
-  local removed = owner and redis.pcall('LREM', owner, 1, job)
-  if not record then
-    drop(job)
-  elseif removed == 1 then
-    requeue(job, 'lease', true)
-  else
-    -- A janitor took it out of the list: to the queue, or to a consumer that knows no leases.
-    local pod = owner and owner:match('([^:]*)$')
-    local moved = queued(job) or redis.call('ZSCORE', delayed, job) or (pod and record[3] and record[3] ~= pod)
-    if moved then
-      redis.call('HDEL', job, 'rc_token', 'rc_owner')
-      redis.call('ZREM', leases, job)
-    else
-      requeue(job, 'lease', true)
-    end
+-- A lease whose entry is not in the list of its owner: a janitor took it out, to the queue or to a consumer that knows no
+-- leases, or it is lost. False if there was no time to find out.
+local function settle_moved(job, owner, updated_by)
+  local pod = owner and owner:match('([^:]*)$')
+  local moved = redis.call('ZSCORE', delayed, job) or (pod and updated_by and updated_by ~= pod)
+  if not moved then
+    moved = queued(job)
+    if moved == nil then return false end
   end
+  if moved then
+    redis.call('HDEL', job, 'rc_token', 'rc_owner')
+    redis.call('ZREM', leases, job)
+  else
+    requeue(job, 'lease', true)
+  end
+  return true
 end
 
 -- Gives how many entries are left in the lists of a consumer.
 local function clear(pod, is_ours)
   local left = 0
-  for slot = 0, ARGV[7] - 1 do
-    local list = ARGV[6] .. (slot > 0 and ('slot' .. slot .. ':') or '') .. pod
+  for _, list in ipairs(lists(pod)) do
     for _, job in ipairs(redis.call('LRANGE', list, 0, 99)) do
       local record = unfinished(job)
       local leased = redis.call('ZSCORE', leases, job)
@@ -61,8 +75,34 @@ local function clear(pod, is_ours)
   return left
 end
 
-for _, pod in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now - ARGV[5], 'LIMIT', 0, ARGV[4])) do
-  if clear(pod, true) == 0 then redis.call('ZREM', KEYS[4], pod) end
+if #ARGV < 8 then move_times(KEYS[4], lease_time, limit, lists) end
+local looked, handled = 0, 0
+for _, job in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, limit)) do
+  looked = looked + 1
+  local record = unfinished(job)
+  local owner = record and record[2]
+  local removed = owner and redis.pcall('LREM', owner, 1, job)
+  local is_done = true
+  if not record then
+    drop(job)
+  elseif removed == 1 then
+    requeue(job, 'lease', true)
+  else
+    is_done = settle_moved(job, owner, record[3])
+  end
+  if is_done then handled = handled + 1 end
+end
+
+for _, pod in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now - lease_time, 'LIMIT', 0, limit)) do
+  looked = looked + 1
+  if clear(pod, true) == 0 then
+    redis.call('ZREM', KEYS[4], pod)
+    handled = handled + 1
+  end
 end
 for i = 8, #ARGV do clear(ARGV[i], false) end
-return { requeued, dropped }
+
+-- After a full round the next one may begin at once, unless it would only meet the same again.
+local more = handled > 0 and (looked >= limit or handled < looked)
+if more then redis.call('DEL', KEYS[5]) end
+return { requeued, dropped, more and 1 or 0 }

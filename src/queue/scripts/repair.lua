@@ -5,7 +5,8 @@
 -- Returns: 1 if something was repaired
 local job = KEYS[1]
 local record = redis.pcall('HMGET', job, 'status', 'rc_owner')
-local exists = not record.err and (record[1] or redis.call('EXISTS', job) == 1)
+-- A hash without a status is what is left of a job that was deleted.
+local exists = not record.err and record[1]
 local final = exists and (record[1] == 'done' or record[1] == 'failed')
 
 local function is_in(list)

@@ -30,6 +30,7 @@ local function requeue(job, cause, died)
   end
   if died and crashes > 1 then
     local wait = math.min(ARGV[1] * 2 ^ math.min(crashes - 2, 30), tonumber(ARGV[2]))
+    redis.call('HSET', job, 'rc_delay', wait)
     redis.call('ZADD', delayed, now + wait, job)
   else
     redis.call('RPUSH', queue, job)

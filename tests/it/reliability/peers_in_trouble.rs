@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use redis::RedisConnectionInfo;
 use redis_consumer::serving::{Method, ModelServer};
+use rustix::process::Signal;
 
 use super::cluster;
 use crate::peers;
@@ -50,6 +51,28 @@ async fn no_job_is_taken_while_the_model_server_is_away() {
         [waits],
         "what waits is handed back"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_ends_in_time_though_redis_is_away() {
+    for is_silent in [false, true] {
+        let mut cluster = cluster().await;
+        cluster.models.faults().hang(Method::Predict, 1);
+        let mut pod = cluster.pod("pod-1").set("SHUTDOWN_GRACE", "1").start();
+        let _key = cluster.submit_to_model(NUCLEI, &FIELDS);
+        if is_silent {
+            cluster.redis.signal(Signal::STOP);
+        } else {
+            cluster.redis.kill();
+        }
+        pod.terminate();
+        eventually("it ends", || !pod.is_running());
+        let log = pod.log();
+        assert!(log.contains("running jobs were not returned"), "{log}");
+        if is_silent {
+            cluster.redis.signal(Signal::CONT);
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,207 @@
+//! Jobs that nobody would come back to: dead consumers by the hundred, clocks that were put back, entries and parents that are
+//! gone.
+
+use std::time::Duration;
+
+use redis_consumer::queue::{Queue, QueueSettings, RedisSettings};
+use redis_consumer::serving::Method;
+
+use super::cluster;
+use crate::peers::cluster::{Cluster, FIELDS, NUCLEI, eventually};
+use crate::peers::redis::Redis;
+
+/// A queue of the name `segmentation`, without a process.
+fn queue(redis: &Redis) -> Queue {
+    let server = RedisSettings::plain("127.0.0.1", redis.port());
+    Queue::new(QueueSettings::new(server, "segmentation", "survivor"))
+}
+
+/// Puts the clock of Redis back by an hour, as it looks from inside: all times that are kept lie so much later.
+fn put_clock_back(redis: &Redis) {
+    const HOUR_MS: &str = "3600000";
+    for key in redis.keys("rc:*") {
+        match redis.ask::<String>(&["TYPE", &key]).as_str() {
+            "zset" => {
+                for member in redis.ask::<Vec<String>>(&["ZRANGE", &key, "0", "-1"]) {
+                    let _: f64 = redis.ask(&["ZINCRBY", &key, HOUR_MS, &member]);
+                }
+            }
+            _ if redis.ask::<i64>(&["PTTL", &key]) > 0 => {
+                let _: u32 = redis.ask(&["PEXPIRE", &key, HOUR_MS]);
+            }
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_jobs_of_many_dead_consumers_come_back_at_once() {
+    let redis = Redis::start();
+    let mut pipeline = redis::pipe();
+    for n in 0..350 {
+        let (key, list) = (
+            format!("segmentation:{n}:1"),
+            format!("processing-segmentation:dead-{n}"),
+        );
+        pipeline.cmd("HSET").arg(&key);
+        pipeline.arg(&["status", "predicting", "rc_token", "t", "rc_owner", &list]);
+        pipeline.cmd("LPUSH").arg(&list).arg(&key);
+        pipeline
+            .cmd("ZADD")
+            .arg("rc:lease:segmentation")
+            .arg(n)
+            .arg(&key);
+        pipeline
+            .cmd("ZADD")
+            .arg("rc:workers:segmentation")
+            .arg(n)
+            .arg(format!("dead-{n}"));
+    }
+    redis.try_pipeline(&pipeline).expect("redis answers");
+    let found = queue(&redis)
+        .reclaim_expired()
+        .await
+        .expect("redis answers");
+    assert_eq!(found.requeued.len(), 350);
+    assert_eq!(redis.list("segmentation").len(), 350);
+    for left in ["rc:lease:segmentation", "rc:workers:segmentation"] {
+        assert_eq!(redis.ask::<u32>(&["EXISTS", left]), 0, "{left}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_long_queue_makes_slow_is_done_in_several_rounds() {
+    let redis = Redis::start_in_memory();
+    let mut pipeline = redis::pipe();
+    let entries: Vec<_> = (0..150_000)
+        .map(|n| format!("segmentation:{n}:1"))
+        .collect();
+    for chunk in entries.chunks(10_000) {
+        pipeline.cmd("RPUSH").arg("segmentation").arg(chunk);
+    }
+    // Leases whose entries are in no list: whether they are in the queue has to be looked up.
+    for n in 0..20 {
+        let key = format!("segmentation:lost-{n}:1");
+        let owner = "processing-segmentation:dead";
+        pipeline.cmd("HSET").arg(&key);
+        pipeline.arg(&["status", "predicting", "rc_token", "t", "rc_owner", owner]);
+        pipeline
+            .cmd("ZADD")
+            .arg("rc:lease:segmentation")
+            .arg(n)
+            .arg(&key);
+    }
+    redis.try_pipeline(&pipeline).expect("redis answers");
+    let found = queue(&redis)
+        .reclaim_expired()
+        .await
+        .expect("redis answers");
+    assert_eq!(found.requeued.len(), 20);
+    let stats: String = redis.ask(&["INFO", "commandstats"]);
+    let scripts = stats
+        .lines()
+        .find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="))
+        .and_then(|rest| rest.split(',').next()?.parse::<u32>().ok());
+    assert!(scripts > Some(3), "{scripts:?} calls for 3,000,000 entries");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_put_back_delays_no_dead_consumers_job() {
+    let cluster = cluster().await;
+    cluster.models.faults().hang(Method::Predict, 1);
+    let mut dead = cluster.pod("pod-1").set("LEASE_TIME", "2").start();
+    let key = cluster.submit_to_model(NUCLEI, &FIELDS);
+    dead.kill();
+    put_clock_back(&cluster.redis);
+    let _other = cluster.pod("pod-2").set("LEASE_TIME", "2").start();
+    let hash = cluster.wait_done(&key);
+    assert_eq!(hash["updated_by"], "pod-2");
+    eventually("nothing is left behind", || cluster.is_quiet());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_put_back_takes_no_job_from_a_consumer_that_lives() {
+    let cluster = cluster().await;
+    cluster.models.faults().delay(Duration::from_secs(5));
+    let _pods = ["pod-1", "pod-2"].map(|name| cluster.pod(name).set("LEASE_TIME", "2").start());
+    let key = cluster.submit_to_model(NUCLEI, &FIELDS);
+    put_clock_back(&cluster.redis);
+    let hash = cluster.wait_done(&key);
+    assert_eq!(hash["rc_claims"], "1");
+    assert_eq!(hash.get("rc_crashes"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_put_back_delays_no_retry_and_hastens_no_appointment() {
+    let cluster = cluster().await;
+    let mut first = cluster.pod("pod-1").set("LEASE_TIME", "2").start();
+    let soon = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(2)).to_string();
+    let later = cluster.submit(NUCLEI, &[("not_before", &soon)]);
+    let delayed = |key: &str| -> Option<f64> {
+        cluster
+            .redis
+            .ask(&["ZSCORE", "rc:delayed:segmentation", key])
+    };
+    eventually("it is put off", || delayed(&later).is_some());
+    first.kill();
+    // As a consumer leaves it that was to try it again after a moment.
+    let key = "segmentation:again:1";
+    cluster.write_job(key, NUCLEI, &FIELDS);
+    let _: u32 = cluster.redis.ask(&["HSET", key, "rc_delay", "1000"]);
+    let due = (jiff::Timestamp::now().as_millisecond() + 1000).to_string();
+    let _: u32 = cluster
+        .redis
+        .ask(&["ZADD", "rc:delayed:segmentation", &due, key]);
+    put_clock_back(&cluster.redis);
+    let before = delayed(&later);
+    let _pod = cluster.pod("pod-1").set("LEASE_TIME", "2").start();
+    cluster.wait_done(key);
+    assert_eq!(delayed(&later), before, "an appointment is kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_entry_a_janitor_took_away_and_died_is_finished_by_its_consumer() {
+    let cluster = cluster().await;
+    cluster.models.faults().delay(Duration::from_secs(2));
+    let _pod = cluster.pod("pod-1").set("LEASE_TIME", "1.5").start();
+    let key = cluster.submit_to_model(NUCLEI, &FIELDS);
+    let list = "processing-segmentation:pod-1";
+    let taken: u32 = cluster.redis.ask(&["LREM", list, "1", &key]);
+    assert_eq!(taken, 1);
+    eventually("it is put back", || cluster.redis.list(list).contains(&key));
+    let hash = cluster.wait_done(&key);
+    assert_eq!(hash["rc_claims"], "1");
+    eventually("nothing is left behind", || cluster.is_quiet());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parent_that_was_deleted_does_not_come_back_by_the_end_of_its_children() {
+    let cluster = cluster().await;
+    let _pod = cluster.pod("pod-1").set("LEASE_TIME", "1.5").start();
+    let parent = "segmentation:parent:1";
+    let child = "segmentation:child:1";
+    cluster.write_job(child, NUCLEI, &FIELDS);
+    let redis = &cluster.redis;
+    let _: u32 = redis.ask(&["HSET", child, "parent", parent]);
+    let _: u32 = redis.ask(&["SADD", &format!("rc:pending:{parent}"), child, "another"]);
+    let _: u32 = redis.ask(&["ZADD", "rc:parked:segmentation", "1", parent]);
+    let _: u32 = redis.ask(&["LPUSH", "segmentation", child]);
+    cluster.wait_done(child);
+    eventually("the parent is forgotten", || {
+        redis.ask::<u32>(&["EXISTS", "rc:parked:segmentation"]) == 0
+            && redis.keys("rc:pending:*").is_empty()
+    });
+    assert_eq!(redis.ask::<u32>(&["EXISTS", parent]), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_consumer_waits_for_an_entry_of_its_own() {
+    let cluster = Cluster::open().await;
+    let mut monitor = cluster.redis.monitor();
+    let _pod = cluster.pod("pod-1").start();
+    let waits = monitor.until(|line| line.to_uppercase().contains("BLMOVE"));
+    assert!(
+        waits.contains(r#""segmentation" "processing-segmentation:pod-1" "RIGHT" "LEFT""#),
+        "others are not woken by its job: {waits}"
+    );
+}
