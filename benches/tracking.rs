@@ -9,8 +9,8 @@ use std::path::Path;
 use bioimage::npy;
 use cell_analysis::spots::{Contrast, SpotHeads, SpotPeaks, min_max_normalize};
 use cell_analysis::tracking::{
-    BirthDeathCost, CropMode, CropOptions, InferenceInputs, Lineage, Movie, Tracks, frame_features,
-    linear_sum_assignment, number_cells,
+    BirthDeathCost, CropMode, CropOptions, EmptyFrames, InferenceInputs, Lineage, Movie, Tracks,
+    frame_features, linear_sum_assignment, number_cells,
 };
 use criterion::Criterion;
 use ndarray::{Array2, Array3, Array4, Axis};
@@ -125,8 +125,13 @@ fn bench_movie(criterion: &mut Criterion, scene: &Scene) {
     let raw = scene.raw.clone().insert_axis(Axis(3)).into_dyn();
     let labels = scene.labels.clone().insert_axis(Axis(3)).into_dyn();
     bench(criterion, "tracking of 30 frames", scene.side, || {
-        let movie =
-            Movie::new(raw.clone(), labels.clone(), CropOptions::default()).expect("a movie");
+        let movie = Movie::new(
+            raw.clone(),
+            labels.clone(),
+            CropOptions::default(),
+            EmptyFrames::Refuse,
+        )
+        .expect("a movie");
         black_box(movie.encoder_inputs(0..FRAMES, 50.0));
         let embeddings = Array3::zeros((FRAMES, movie.most_cells(), 64));
         let mut tracks = Tracks::begin(movie.cell_count(0));

@@ -2,19 +2,176 @@
 //!
 //! Decoding, arrays, zip and encoding run here, on threads that may be busy for as long as it takes, so that the
 //! threads which keep leases alive and talk to peers never are. Inside, pure code uses rayon.
+//!
+//! A computation cannot be ended from outside: where its job is given up, it goes on. So what a job had to itself, such as
+//! memory, is kept until the last of its computations has ended, and whoever gives a job up can wait for that.
 
+use std::future::{Future, pending};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
 use tracing::Span;
 
 /// Runs `work` on a thread that may block, inside the caller's log span.
 ///
-/// Dropping the future does not stop the work. A panic in `work` is passed on to the caller.
+/// Dropping the future does not stop the work, unless it has not begun. A panic in `work` is passed on to the caller.
 pub async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let Some(running) = Computations::current().begin() else {
+        // The job was given up, and nobody waits for the value.
+        return pending().await;
+    };
     let span = Span::current();
-    let task = tokio::task::spawn_blocking(move || span.in_scope(work));
+    let task = tokio::task::spawn_blocking(move || {
+        (!running.0.is_abandoned()).then(|| span.in_scope(work))
+    });
     match task.await {
-        Ok(value) => value,
+        Ok(Some(value)) => value,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        // Only a runtime that is shutting down cancels blocking work, and then nobody waits for the value.
-        Err(_) => std::future::pending().await,
+        // Given up before it began, or canceled: only a runtime that is shutting down does that to blocking work.
+        Ok(None) | Err(_) => pending().await,
+    }
+}
+
+tokio::task_local! {
+    static CURRENT: Computations;
+}
+
+/// The computations of one job, and what has to stay until they have ended. Clones share them.
+#[derive(Clone, Default)]
+pub(crate) struct Computations(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    ended: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    running: usize,
+    is_abandoned: bool,
+    kept: Vec<Box<dyn Send>>,
+}
+
+impl Computations {
+    /// Those of the task that runs; of nobody outside of [`Self::of`].
+    pub(crate) fn current() -> Self {
+        CURRENT.try_with(Self::clone).unwrap_or_default()
+    }
+
+    /// Counts the computations of this future as these, but for those of tasks that it spawns.
+    pub(crate) fn of<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
+        CURRENT.scope(self.clone(), work)
+    }
+
+    /// From now on none begins.
+    pub(crate) fn abandon(&self) {
+        self.state().is_abandoned = true;
+    }
+
+    /// Whether any has not ended.
+    pub(crate) fn are_running(&self) -> bool {
+        self.state().running > 0
+    }
+
+    /// Waits until all have ended.
+    pub(crate) async fn until_ended(&self) {
+        loop {
+            let ended = self.0.ended.notified();
+            if !self.are_running() {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// Drops a value as soon as none is running.
+    pub(crate) fn keep(&self, value: impl Send + 'static) {
+        let mut state = self.state();
+        if state.running > 0 {
+            state.kept.push(Box::new(value));
+        }
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.state().is_abandoned
+    }
+
+    /// One more, unless they were abandoned.
+    fn begin(&self) -> Option<Running> {
+        let mut state = self.state();
+        if state.is_abandoned {
+            return None;
+        }
+        state.running += 1;
+        Some(Running(self.clone()))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A computation that has not ended, until it is dropped.
+struct Running(Computations);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.running -= 1;
+        let kept = if state.running == 0 {
+            std::mem::take(&mut state.kept)
+        } else {
+            Vec::new()
+        };
+        drop(state);
+        drop(kept);
+        self.0.0.ended.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_kept_stays_until_the_last_computation_of_an_abandoned_job_has_ended() {
+        let computations = Computations::default();
+        let (end, wait) = mpsc::channel::<()>();
+        let (begun, has_begun) = mpsc::channel();
+        let job = tokio::spawn(computations.of(run(move || {
+            let _ = begun.send(());
+            let _ = wait.recv();
+        })));
+        tokio::task::spawn_blocking(move || has_begun.recv())
+            .await
+            .expect("it ends")
+            .expect("it has begun");
+        let memory = Arc::new(());
+        computations.keep(Arc::clone(&memory));
+        job.abort();
+        computations.abandon();
+        assert!(job.await.is_err() && computations.are_running());
+        assert_eq!(Arc::strong_count(&memory), 2, "it is kept");
+
+        let late = computations.of(run(|| panic!("it never begins")));
+        let late = tokio::time::timeout(Duration::from_millis(20), late).await;
+        assert!(late.is_err(), "nothing comes of what begins later");
+        end.send(()).expect("it waits");
+        computations.until_ended().await;
+        assert_eq!(Arc::strong_count(&memory), 1);
+        computations.keep(Arc::clone(&memory));
+        assert_eq!(Arc::strong_count(&memory), 1, "nothing is running");
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_the_callers_and_ends_the_computation() {
+        let computations = Computations::default();
+        let job = tokio::spawn(computations.of(run(|| panic!("oh"))));
+        assert!(job.await.is_err_and(|error| error.is_panic()));
+        assert!(!computations.are_running());
     }
 }

@@ -15,7 +15,7 @@ use crate::queue::{Queue, Reclaimed};
 use crate::serving;
 use crate::storage::Storage;
 use crate::traces::Traces;
-use crate::worker::{Worker, WorkerMetrics};
+use crate::worker::{Abandoned, Worker, WorkerMetrics};
 
 /// Consumes jobs until `stop`. Peers may come and go meanwhile.
 pub(crate) async fn consume(
@@ -46,6 +46,7 @@ pub(crate) async fn consume(
         policy: configuration.policy,
         metrics,
         traces,
+        abandoned: Abandoned::default(),
         isolation: RwLock::default(),
     };
     let ended = tokio::select! {

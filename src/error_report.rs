@@ -14,9 +14,7 @@ use crate::job::{InvalidFileType, Status};
 use crate::serving;
 use crate::storage;
 use crate::storage::archive::ArchiveError;
-
-/// A reason is copied into the hash of a parent job, so it must stay short.
-const LONGEST_REASON: usize = 2000;
+use crate::untrusted;
 
 /// A consumer panicked. The daemon goes on.
 #[derive(Debug, thiserror::Error)]
@@ -41,11 +39,12 @@ pub(crate) struct StageDeadline {
 /// The text of `reason` for a job that failed in this stage.
 pub(crate) fn text(error: &anyhow::Error, stage: Status) -> String {
     if let Some(refusal) = error.downcast_ref::<InvalidFileType>() {
-        return refusal.to_string();
+        return untrusted::message(refusal).to_string();
     }
-    let message = format!("{error:#}");
-    let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
-    let message: String = message.chars().take(LONGEST_REASON).collect();
+    let text = format!("{error:#}");
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    // A reason is copied into the hash of a parent job, so it must stay short.
+    let message = untrusted::message(text);
     format!("while {}\n{}: {message}", stage.as_str(), kind(error))
 }
 
@@ -238,6 +237,14 @@ mod tests {
                 .last()
                 .is_some_and(|line| line.starts_with("ModelServerError: ")),
             "{reason}"
+        );
+        let odd = anyhow::anyhow!("no `a\u{1b}[2J\nb`: {}", "x".repeat(1_000_000));
+        let reason = text(&odd, Status::Started);
+        assert_eq!(reason.lines().count(), 2);
+        assert!(
+            reason.contains("no `a\\x1b[2J b`") && reason.len() < 2200,
+            "{} bytes",
+            reason.len()
         );
         let late = StageDeadline {
             stage: Status::Started,

@@ -25,6 +25,9 @@ mod configuration;
 /// Wires configuration, clients, consumer and worker together, and listens for signals.
 mod daemon;
 
+/// Text of users and peers, fit to be shown.
+mod untrusted;
+
 /// The words that every program of a Kiosk reads and writes in Redis.
 mod wire;
 
@@ -65,6 +68,9 @@ mod traces;
 
 /// Delays between attempts.
 mod backoff;
+
+/// Whether more files can be opened.
+mod descriptors;
 
 /// What the program counts of itself.
 mod metrics;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
+use crate::compute::Computations;
 use crate::error_class::TooLarge;
 use crate::settings::{Bytes, Loader};
 
@@ -94,6 +95,7 @@ impl MemoryBudget {
             budget: self.clone(),
             permit: None,
             bytes,
+            computations: Computations::current(),
         };
         if self.is_limited() {
             self.check(bytes)?;
@@ -141,11 +143,19 @@ impl MemoryBudget {
     }
 }
 
-/// Bytes that are reserved until the value is dropped.
+/// Bytes that are reserved until the value is dropped, and all computations of its job have ended.
 pub struct Reservation {
     budget: MemoryBudget,
     permit: Option<OwnedSemaphorePermit>,
     bytes: u64,
+    computations: Computations,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        // A job that was given up may still be decoded.
+        self.computations.keep(self.permit.take());
+    }
 }
 
 impl Reservation {
@@ -265,6 +275,27 @@ mod tests {
         );
         let mut reservation = memory.reserve(BYTES_PER_PERMIT).await.expect("it fits");
         assert!(reservation.grow(3 * BYTES_PER_PERMIT).is_err());
+    }
+
+    #[tokio::test]
+    async fn memory_of_a_job_that_was_given_up_stays_reserved_while_it_is_computed() {
+        let memory = MemoryBudget::new(2 * BYTES_PER_PERMIT);
+        let computations = Computations::default();
+        let (end, wait) = std::sync::mpsc::channel::<()>();
+        let budget = memory.clone();
+        let job = tokio::spawn(computations.of(async move {
+            let _memory = budget.reserve(BYTES_PER_PERMIT).await.expect("it fits");
+            let _ = crate::compute::run(move || wait.recv()).await;
+        }));
+        while !computations.are_running() {
+            tokio::task::yield_now().await;
+        }
+        job.abort();
+        assert!(job.await.is_err());
+        assert_eq!(memory.usage().reserved_bytes, BYTES_PER_PERMIT);
+        end.send(()).expect("it waits");
+        computations.until_ended().await;
+        assert_eq!(memory.usage().reserved_bytes, 0);
     }
 
     #[tokio::test]

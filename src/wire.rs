@@ -4,9 +4,12 @@
 //! Producers, Python consumers, the janitor, the autoscaler and the exporter know most of them; those that begin with `rc` are
 //! ours alone. `docs/job-hash.md` explains them to users.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::{self, Display};
 use std::time::Duration;
+
+use crate::untrusted;
 
 /// Names of the fields of a job's hash.
 pub(crate) mod field {
@@ -134,15 +137,23 @@ pub(crate) fn is_bookkeeping(field: &str) -> bool {
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct JobKey(pub Vec<u8>);
 
+impl JobKey {
+    /// The key for other programs; for people it is displayed.
+    pub(crate) fn as_text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.0)
+    }
+}
+
+/// For logs and messages: a key holds the user's name of a file.
 impl Display for JobKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from_utf8_lossy(&self.0))
+        untrusted::name(untrusted::Bytes(&self.0)).fmt(f)
     }
 }
 
 impl fmt::Debug for JobKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", String::from_utf8_lossy(&self.0))
+        write!(f, "\"{self}\"")
     }
 }
 
@@ -373,6 +384,18 @@ mod tests {
         );
         assert!(age_of(text.as_bytes()).is_some_and(|age| age < Duration::from_secs(60)));
         assert_eq!(age_of(b"yesterday"), None);
+    }
+
+    #[test]
+    fn a_key_is_displayed_as_one_short_line_and_handed_on_whole() {
+        let key = JobKey(b"q:a\n2026-01-01 ERROR forged\x1b[2J.tif:1".to_vec());
+        assert_eq!(
+            key.to_string(),
+            "q:a\\n2026-01-01 ERROR forged\\x1b[2J.tif:1"
+        );
+        assert_eq!(key.as_text().as_bytes(), key.0);
+        let long = JobKey(vec![b'k'; 200_000]);
+        assert!(long.to_string().len() < 250 && format!("{long:?}").len() < 250);
     }
 
     #[test]

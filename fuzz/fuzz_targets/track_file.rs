@@ -12,6 +12,6 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(lineage) = std::str::from_utf8(bytes).map_err(drop).and_then(|text| Lineage::from_json(text).map_err(drop)) {
         let again = Lineage::from_json(&lineage.to_json()).expect("what was written can be read");
         assert_eq!(again, lineage);
-        let _ = lineage.isbi_text();
+        let _ = lineage.for_challenge();
     }
 });

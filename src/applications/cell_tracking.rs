@@ -8,15 +8,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
-use ndarray::{Array3, ArrayD, Axis, Ix3, Ix5};
+use ndarray::{Array3, ArrayD, ArrayViewD, Axis, Ix3, Ix5};
 
 use super::multi_input::{Named, TensorModel};
 use crate::compute;
 use crate::error_class::InvalidInput;
 pub use cell_analysis::tracking::{
-    BirthDeathCost, CropMode, CropOptions, Lineage, LineageEntry, isbi_masks,
+    BirthDeathCost, CropMode, CropOptions, EmptyFrames, Lineage, LineageEntry,
 };
-use cell_analysis::tracking::{InferenceInputs, Movie, Tracks, linear_sum_assignment};
+use cell_analysis::tracking::{InferenceInputs, Movie, MovieCells, Tracks, linear_sum_assignment};
 
 /// Frames in one request to the encoder.
 const ENCODER_BATCH: usize = 64;
@@ -40,6 +40,8 @@ pub struct Tracker {
     pub borders: BirthDeathCost,
     /// The probability from which a new cell is a daughter (default 0.9).
     pub division_threshold: f64,
+    /// What becomes of a movie with frames without cells (default: it is refused).
+    pub empty_frames: EmptyFrames,
 }
 
 impl Default for Tracker {
@@ -50,6 +52,7 @@ impl Default for Tracker {
             track_length: 8,
             borders: BirthDeathCost::default(),
             division_threshold: 0.9,
+            empty_frames: EmptyFrames::Refuse,
         }
     }
 }
@@ -92,10 +95,10 @@ impl Tracker {
 
     /// Tracks the cells of a movie of pixels `raw` and `labels`, both `[frame, row, column, 1]`.
     ///
-    /// Labels need to be unique in their frames only; they need not be in one piece. A movie of one frame asks no model.
+    /// Labels need to be unique in their frames only; they need not be in one piece. A movie of one frame asks no model, nor
+    /// does a frame that has no cells, or before which there were none.
     ///
-    /// At the peak this takes 8 bytes for each pixel of the movie and, for each cell of each frame, four times as many bytes
-    /// as its crop has pixels, twice that while the encoder is asked.
+    /// At the peak this takes 8 bytes for each pixel of the movie and [`Self::work_bytes`].
     ///
     /// # Errors
     ///
@@ -124,11 +127,12 @@ impl Tracker {
         on_progress: impl Fn(f64) + Send + Sync,
     ) -> anyhow::Result<Tracked> {
         self.check().map_err(anyhow::Error::msg)?;
-        let appearance = self.appearance;
-        let movie = Arc::new(compute::run(move || Movie::new(raw, labels, appearance)).await?);
+        let (appearance, empty_frames) = (self.appearance, self.empty_frames);
+        let movie = move || Movie::new(raw, labels, appearance, empty_frames);
+        let movie = Arc::new(compute::run(movie).await?);
         let mut tracks = Tracks::begin(movie.cell_count(0));
         let frames = movie.frame_count();
-        if frames > 1 {
+        if frames > 1 && movie.most_cells() > 0 {
             let embedded = Embedded {
                 embeddings: Arc::new(self.embed(&models.encoder, &movie).await?),
                 movie: Arc::clone(&movie),
@@ -142,6 +146,36 @@ impl Tracker {
         }
         on_progress(1.0);
         compute::run(move || finished(movie, &tracks)).await
+    }
+
+    /// Bytes that tracking the cells in these label images `[frame, row, column, 1]` takes beside the movie: crops, what the
+    /// models are sent, and the costs of linking up to twice as many tracks as a frame has cells.
+    #[must_use]
+    pub fn work_bytes(&self, labels: ArrayViewD<'_, i32>) -> u64 {
+        let frames = labels.shape().first().copied().unwrap_or(0);
+        let cells = MovieCells::count(labels);
+        let at_once = rayon::current_num_threads().min(frames);
+        let crop = self.appearance.side.saturating_mul(self.appearance.side);
+        let crops = cells
+            .all
+            .saturating_mul(crop.saturating_mul(size_of::<f32>()));
+        let padded_cell = crop
+            .saturating_add(cells.most)
+            .saturating_mul(size_of::<f32>());
+        let frame = cells.most.saturating_mul(padded_cell);
+        let request = frame.saturating_mul(frames.min(ENCODER_BATCH));
+        // One frame is sent whatever it takes; and each request is a message beside being an array.
+        let requests = request.min(ENCODER_BYTES).max(frame).saturating_mul(2);
+        let candidates = cells.most.saturating_mul(3);
+        let costs = candidates.saturating_mul(candidates).saturating_mul(8);
+        let parts = [
+            cells.frame_bytes.saturating_mul(at_once),
+            crops,
+            requests.max(costs),
+        ];
+        parts
+            .into_iter()
+            .fold(0, |sum: u64, part| sum.saturating_add(part as u64))
     }
 
     /// The embedding of every cell, `[frame, cell, feature]`.
@@ -175,6 +209,9 @@ impl Tracker {
             ))
             .into());
         }
+        if count == 0 || cells == 0 {
+            return Ok(unlinked(tracks, frame, cells));
+        }
         let (Embedded { movie, embeddings }, length) = (embedded.clone(), self.track_length);
         let (mut tracks, tensors) = compute::run(move || {
             let inputs = movie.inference_inputs(&tracks, embeddings.view(), frame, length);
@@ -200,6 +237,15 @@ impl Tracker {
         })
         .await
     }
+}
+
+/// The tracks after a frame in which there is nothing to link: each of its cells begins a track.
+fn unlinked(mut tracks: Tracks, frame: usize, cells: usize) -> Tracks {
+    if tracks.is_empty() {
+        let births: Vec<usize> = (0..cells).collect();
+        tracks.advance(frame, &births, Array3::zeros((0, cells, 3)).view(), 1.0);
+    }
+    tracks
 }
 
 /// The inputs of a model that describes cells.
@@ -383,6 +429,63 @@ mod tests {
         assert_eq!(
             (tracked.labels[[2, 2, 0]], tracked.labels[[2, 0, 0]]),
             (1, 0)
+        );
+    }
+
+    /// A movie of `frames` 4 × 4 pixels, with a cell in the row of its number where `has_cell`.
+    async fn tracked_with_gaps(has_cell: &[bool]) -> anyhow::Result<Tracked> {
+        let (_server, models) = models(&["a", "b"], 0.8).await;
+        let shape = vec![has_cell.len(), 4, 4, 1];
+        let labels = ArrayD::from_shape_fn(shape.clone(), |at| {
+            i32::from(has_cell[at[0]] && at[1] == 1) * 7
+        });
+        let tracker = Tracker {
+            empty_frames: EmptyFrames::Allow,
+            ..Tracker::default()
+        };
+        let tracked = tracker.track(&models, ArrayD::zeros(shape), labels).await?;
+        for (frame, plane) in tracked.labels.outer_iter().enumerate() {
+            let has_label = plane.iter().any(|label| *label != 0);
+            assert_eq!(has_label, has_cell[frame], "frame {frame} of {has_cell:?}");
+        }
+        assert!(tracked.lineage.is_valid(tracked.labels.view()));
+        Ok(tracked)
+    }
+
+    #[tokio::test]
+    async fn frames_without_cells_stay_empty_wherever_they_are() {
+        for has_cell in 0..32_u8 {
+            let has_cell: Vec<bool> = (0..5).map(|frame| has_cell >> frame & 1 == 1).collect();
+            let tracked = tracked_with_gaps(&has_cell).await.expect("it is tracked");
+            let frames: Vec<usize> = (0..5).filter(|frame| has_cell[*frame]).collect();
+            let seen: Vec<&Vec<usize>> = tracked.lineage.0.iter().map(|it| &it.frames).collect();
+            let expected: Vec<&Vec<usize>> = Some(&frames)
+                .filter(|it| !it.is_empty())
+                .into_iter()
+                .collect();
+            assert_eq!(seen, expected, "one cell, however long it was away");
+        }
+    }
+
+    #[test]
+    fn the_memory_of_tracking_grows_with_the_cells() {
+        let labels = |count: usize| {
+            ArrayD::from_shape_fn(vec![3, 64, 64, 1], |at| {
+                let cell = at[1] / 8 * 8 + at[2] / 8 + 1;
+                if cell <= count { cell as i32 } else { 0 }
+            })
+        };
+        let bytes = |count| Tracker::default().work_bytes(labels(count).view());
+        assert!(bytes(0) < bytes(1) && bytes(1) < bytes(64));
+        let crops = 3 * 64 * 32 * 32 * 4;
+        assert!(
+            bytes(64) > 3 * crops && bytes(64) < 5 * crops,
+            "{}",
+            bytes(64)
+        );
+        assert_eq!(
+            Tracker::default().work_bytes(ArrayD::zeros(vec![]).view()),
+            0
         );
     }
 

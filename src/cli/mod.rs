@@ -21,6 +21,7 @@ use crate::daemon;
 use crate::exit_code;
 use crate::ops;
 use crate::settings::{Env, Problems};
+use crate::untrusted;
 
 /// How long the runtime waits for computations that were abandoned at shutdown.
 const ABANDON_AFTER: Duration = Duration::from_millis(100);
@@ -113,10 +114,14 @@ fn failed(error: &anyhow::Error) -> ExitCode {
     {
         return ExitCode::from(exit_code::SUCCESS);
     }
-    let _ = writeln!(std::io::stderr(), "redis-consumer: {error:#}");
+    let mut out = std::io::stderr();
     if error.is::<Problems>() {
+        let _ = writeln!(out, "redis-consumer: {error:#}");
         ExitCode::from(exit_code::WRONG_SETTINGS)
     } else {
+        // A server may have said anything.
+        let text = format!("{error:#}");
+        let _ = writeln!(out, "redis-consumer: {}", untrusted::message(text));
         ExitCode::from(exit_code::FAILURE)
     }
 }

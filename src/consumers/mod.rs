@@ -23,6 +23,7 @@ pub mod output;
 
 mod input;
 mod limits;
+mod memory;
 mod recipe;
 
 use crate::consumer::{ConsumerKind, Registry};

@@ -1,15 +1,17 @@
 //! Spots and the cells they lie in (`CONSUMER_TYPE` `polaris`): the parts of one image are worked by other consumers.
 
 use std::collections::HashMap;
-use std::io::Cursor;
+use std::io::{Cursor, Read, Seek};
 use std::sync::Arc;
 
 use anyhow::{anyhow, bail, ensure};
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use ndarray::{Array2, Array4, ArrayD, ArrayView3, Axis, Ix2, Ix3, concatenate, stack};
 
 use super::limits;
+use super::memory;
 use super::recipe::{self, Entries};
 use crate::applications::spots::cells_of_spots;
 use crate::compute;
@@ -17,8 +19,9 @@ use crate::consumer::{Clients, Consumer, ConsumerKind, Outcome};
 use crate::consumers::output::ResultName;
 use crate::error_class::InvalidInput;
 use crate::job::{Child, ChildInput, ChildSpec, ChildState, Children, Job, Status, Step};
+use crate::memory::Reservation;
 use crate::settings::Loader;
-use crate::storage::archive::{ArchiveLimits, ZipImages};
+use crate::storage::archive::{ArchiveError, ArchiveLimits, ZipImages};
 use bioimage::{encode_tiff, npy, spot_csv};
 
 /// Queues of the parts, as other consumers have them.
@@ -28,6 +31,13 @@ const MESMER: &str = "mesmer";
 
 /// Results that are fetched at the same time.
 const TRANSFERS: usize = 4;
+
+/// Planes of the image that are in memory beside it, at most: the parts, what the largest is put together from, and its file.
+const MOST_PLANES: u64 = 6;
+
+/// Bytes at the peak for each byte of the results' files: these, the images in them, the same put together twice, and the
+/// files and the archive of the result.
+const COPIES: u64 = 6;
 
 /// Finds spots and the cells they lie in.
 pub const KIND: ConsumerKind = ConsumerKind {
@@ -96,12 +106,7 @@ impl Consumer for Polaris {
         if let ChildState::Finished(children) = job.children().await? {
             return self.collect(job, &children).await;
         }
-        job.step(Step::Download);
-        let reference = job.input_file_name()?.to_owned();
-        let file = self.clients.storage.download(&reference).await?;
-        let limits = self.settings.decoding;
-        job.step(Step::Decode);
-        let image = compute::run(move || bioimage::decode(&file, &reference, &limits)).await?;
+        let (image, _memory) = self.image(job).await?;
         job.record_pixels(image.len());
         let (channels, kind) = (
             job.channel_positions()?,
@@ -120,6 +125,75 @@ impl Consumer for Polaris {
 }
 
 impl Polaris {
+    /// The image of a job, as soon as there is memory for it and its parts. If others hold what is missing, the file is let
+    /// go meanwhile.
+    async fn image(&self, job: &Job) -> anyhow::Result<(ArrayD<f32>, Reservation)> {
+        let reference = job.input_file_name()?;
+        let limits = self.settings.decoding;
+        let mut wanted = memory::size(&self.clients, reference).await?;
+        loop {
+            let mut memory = memory::reserve(job, &self.clients, wanted).await?;
+            job.step(Step::Download);
+            let file = self.clients.storage.download(reference).await?;
+            job.step(Step::Decode);
+            let name = reference.to_owned();
+            let (needed, file, name) = compute::run(move || {
+                let needed = bytes_of_parts(&file, &name);
+                (needed, file, name)
+            })
+            .await;
+            if memory.grow(needed)? {
+                let image = compute::run(move || bioimage::decode(&file, &name, &limits)).await?;
+                return Ok((image, memory));
+            }
+            wanted = memory::waits_for(needed);
+        }
+    }
+
+    /// The files that the jobs of the parts have found, by their queues: spots, nuclei, cytoplasm.
+    async fn results(
+        &self,
+        job: &Job,
+        children: &[Child],
+    ) -> anyhow::Result<(Vec<(String, Entries)>, Reservation)> {
+        let found: Vec<_> = children
+            .iter()
+            .filter_map(|child| Some((child.queue(), child.result().ok()?)))
+            .collect();
+        let mut wanted = 0;
+        for (_, key) in &found {
+            wanted += memory::size(&self.clients, key).await?;
+        }
+        let limits = self.settings.decoding;
+        loop {
+            let mut memory = memory::reserve(job, &self.clients, wanted).await?;
+            let downloads = found.clone().into_iter().map(|(queue, key)| async move {
+                let file = self.clients.storage.download(&key).await?;
+                anyhow::Ok((queue, file))
+            });
+            // In the order in which they were created.
+            let files: Vec<(String, Bytes)> = stream::iter(downloads)
+                .buffered(TRANSFERS)
+                .try_collect()
+                .await?;
+            let (needed, files) = compute::run(move || {
+                let needed = bytes_of_results(&files, &limits);
+                (needed, files)
+            })
+            .await;
+            let needed = needed?;
+            if memory.grow(needed)? {
+                let unpacked = files.into_iter().map(move |(queue, file)| {
+                    let entries = unpack(&file, &limits)?;
+                    anyhow::Ok((queue, entries))
+                });
+                let results = compute::run(move || unpacked.collect::<anyhow::Result<_>>()).await?;
+                return Ok((results, memory));
+            }
+            wanted = memory::waits_for(needed);
+        }
+    }
+
     async fn child(&self, job: &Job, part: Part) -> anyhow::Result<ChildSpec> {
         let original = job.original_name()?.replace(['/', '\\'], "_");
         let name = format!(
@@ -161,22 +235,9 @@ impl Polaris {
             }
         }
         job.step(Step::Fetch);
-        let limits = self.settings.decoding;
-        let found: Vec<_> = children
-            .iter()
-            .filter_map(|child| Some((child.queue(), child.result().ok()?)))
-            .collect();
-        let downloads = found.into_iter().map(|(queue, key)| async move {
-            let file = self.clients.storage.download(&key).await?;
-            let files = compute::run(move || unpack(&file, &limits)).await?;
-            anyhow::Ok((queue, files))
-        });
-        // In the order in which they were created: spots, nuclei, cytoplasm.
-        let results: Vec<(String, Entries)> = stream::iter(downloads)
-            .buffered(TRANSFERS)
-            .try_collect()
-            .await?;
+        let (results, _memory) = self.results(job, children).await?;
 
+        let limits = self.settings.decoding;
         job.step(Step::Upload);
         let name = ResultName::new(job.original_name()?);
         job.step(Step::Encode);
@@ -272,14 +333,43 @@ impl Channels<'_> {
     }
 }
 
-fn unpack(file: &[u8], limits: &bioimage::Limits) -> anyhow::Result<Entries> {
+/// Bytes that an image, its parts and the file of one of them take; no more than its file if it cannot be read.
+fn bytes_of_parts(file: &[u8], name: &str) -> u64 {
+    let work = bioimage::shape_of(file, name).map_or(0, |shape| {
+        let bytes = |axes: &[usize]| axes.iter().map(|&axis| axis as u64).product::<u64>() * 4;
+        let plane = bytes(&shape[..shape.len().saturating_sub(1)]);
+        bytes(&shape) + MOST_PLANES * plane
+    });
+    file.len() as u64 + work
+}
+
+/// Bytes that these archives, and what is made of their files, take.
+fn bytes_of_results(files: &[(String, Bytes)], limits: &bioimage::Limits) -> anyhow::Result<u64> {
+    let mut bytes = 0_u64;
+    for (_, file) in files {
+        let unpacked = open(&mut Cursor::new(file), limits)?.unpacked();
+        bytes = bytes
+            .saturating_add(file.len() as u64)
+            .saturating_add(unpacked.saturating_mul(COPIES));
+    }
+    Ok(bytes)
+}
+
+fn open(
+    file: &mut (impl Read + Seek),
+    limits: &bioimage::Limits,
+) -> Result<ZipImages, ArchiveError> {
     let limits = ArchiveLimits {
         entries: usize::MAX,
         bytes: limits.max_decoded_bytes,
         ratio: u64::MAX,
     };
+    ZipImages::open(file, limits)
+}
+
+fn unpack(file: &[u8], limits: &bioimage::Limits) -> anyhow::Result<Entries> {
     let mut file = Cursor::new(file);
-    let mut images = ZipImages::open(&mut file, limits)?;
+    let mut images = open(&mut file, limits)?;
     let mut files = Vec::new();
     while let Some(image) = images.read_next(&mut file)? {
         files.push(image);

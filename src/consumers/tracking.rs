@@ -11,9 +11,10 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use ndarray::{Array3, ArrayD, Axis};
 
 use super::limits;
+use super::memory;
 use super::recipe::{self, model};
 use crate::applications::cell_tracking::{
-    self, BirthDeathCost, CropMode, CropOptions, Tracked, Tracker, isbi_masks,
+    self, BirthDeathCost, CropMode, CropOptions, EmptyFrames, Tracked, Tracker,
 };
 use crate::applications::{TensorModel, TrackingModels};
 use crate::compute;
@@ -21,6 +22,7 @@ use crate::consumer::{Clients, Consumer, ConsumerKind, ModelRequirement, Outcome
 use crate::consumers::output::ResultName;
 use crate::error_class::InvalidInput;
 use crate::job::{Child, ChildInput, ChildSpec, ChildState, Children, Job, Status, Step};
+use crate::memory::Reservation;
 use crate::serving::ModelId;
 use crate::settings::{Loader, Parsed, Switch};
 use crate::storage::archive::{ArchiveLimits, ZipImages};
@@ -31,6 +33,9 @@ const SEGMENTED: u8 = 50;
 
 /// Frames that are sent or fetched at the same time.
 const TRANSFERS: usize = 4;
+
+/// Bytes of movie and labels at the peak, for each byte of the movie: beside both, one more when they are read, or the result.
+const COPIES: u64 = 3;
 
 /// Follows the cells of a movie.
 pub const KIND: ConsumerKind = ConsumerKind {
@@ -78,6 +83,8 @@ crate::settings! {
         max_image_frames: usize = 60,
         /// Queue to which the frames of a movie are submitted for segmentation; turned into lower case.
         segmentation_queue: String = "predict".to_owned(),
+        /// What becomes of a movie in which some frames have no cells: `refuse` fails it, as the Python consumer does; `allow` leaves them empty and tracks the cells on both sides.
+        empty_frames: Parsed<EmptyFrames> = Parsed(Tracker::default().empty_frames),
         /// Also write `res_track.txt` and masks (Cell Tracking Challenge).
         isbi_output: Switch = Switch(false),
     }
@@ -135,6 +142,7 @@ impl TrackingVariables {
                 death: self.death,
             },
             division_threshold: self.division,
+            empty_frames: self.empty_frames.0,
         };
         if self.track_length == 0 {
             loader.refuse("TRACK_LENGTH", 0, "expected at least 1");
@@ -176,19 +184,11 @@ impl Consumer for Tracking {
     }
 
     async fn consume(&self, job: &Job) -> anyhow::Result<Outcome> {
-        job.step(Step::Download);
         job.record_progress(0);
-        let reference = job.input_file_name()?.to_owned();
-        let file = self.clients.storage.download(&reference).await?;
-        job.step(Step::Decode);
-        let labeled = if is_track_file(&reference) {
-            self.read_track_file(file).await?
-        } else {
-            let movie = self.decode(file, reference).await?;
-            match job.children().await? {
-                ChildState::Finished(frames) => self.collect_labels(job, movie, &frames).await?,
-                _ => return self.segment(job, movie).await,
-            }
+        let (input, _memory) = self.input(job).await?;
+        let labeled = match input {
+            Input::Labeled(labeled) => labeled,
+            Input::Unlabeled(movie) => return self.segment(job, movie).await,
         };
 
         // Once a job: not on the way that ends in the jobs of the frames.
@@ -215,6 +215,13 @@ impl Consumer for Tracking {
     }
 }
 
+/// What a job brings along.
+enum Input {
+    Labeled(Labeled),
+    /// A movie `[frame, row, column]` whose frames have to be segmented.
+    Unlabeled(Array3<f32>),
+}
+
 /// A movie `[frame, row, column, 1]` and its labels of the same shape.
 struct Labeled {
     movie: ArrayD<f32>,
@@ -229,6 +236,83 @@ fn is_track_file(name: &str) -> bool {
 }
 
 impl Tracking {
+    /// The movie of a job, with its labels if there are any, as soon as there is memory for all of the work.
+    ///
+    /// How much that is shows in the file, and in its cells. If others hold what is missing then, everything is let go, to be
+    /// fetched again when there is enough: a job that waits takes nothing.
+    async fn input(&self, job: &Job) -> anyhow::Result<(Input, Reservation)> {
+        let reference = job.input_file_name()?;
+        let frames = if is_track_file(reference) {
+            ChildState::None
+        } else {
+            job.children().await?
+        };
+        let mut wanted = memory::size(&self.clients, reference).await?;
+        loop {
+            let mut memory = memory::reserve(job, &self.clients, wanted).await?;
+            job.step(Step::Download);
+            let file = self.clients.storage.download(reference).await?;
+            job.step(Step::Decode);
+            let (needed, file) = self.bytes_to_read(file, reference.to_owned()).await?;
+            if !memory.grow(needed)? {
+                wanted = memory::waits_for(needed);
+                continue;
+            }
+            let input = if is_track_file(reference) {
+                Input::Labeled(self.read_track_file(file).await?)
+            } else {
+                let movie = self.decode(file, reference.to_owned()).await?;
+                match &frames {
+                    ChildState::Finished(frames) => {
+                        Input::Labeled(self.collect_labels(job, movie, frames).await?)
+                    }
+                    _ => Input::Unlabeled(movie),
+                }
+            };
+            let (needed, input) = self.bytes_to_track(input).await;
+            if memory.grow(needed)? {
+                return Ok((input, memory));
+            }
+            wanted = memory::waits_for(needed);
+        }
+    }
+
+    /// Bytes that a file and its movie take while it is read and when its result is written, from its headers alone.
+    async fn bytes_to_read(&self, file: Bytes, name: String) -> anyhow::Result<(u64, Bytes)> {
+        let limits = self.settings.decoding;
+        compute::run(move || {
+            let (movie, peak) = if is_track_file(&name) {
+                let size = TrackFile::size_of(&file, &limits)?;
+                // Half of its arrays are labels.
+                (size.decoded_bytes / 2, size.peak_bytes)
+            } else {
+                // What cannot be read is refused when it is.
+                let movie = bioimage::decoded_bytes(&file, &name).unwrap_or(0);
+                (movie, movie)
+            };
+            let peak = peak.saturating_add(file.len() as u64);
+            Ok((peak.max(movie.saturating_mul(COPIES)), file))
+        })
+        .await
+    }
+
+    /// Bytes that the rest of the work takes, the movie included.
+    async fn bytes_to_track(&self, input: Input) -> (u64, Input) {
+        let settings = Arc::clone(&self.settings);
+        compute::run(move || {
+            let needed = match &input {
+                Input::Labeled(labeled) => {
+                    let movie = (labeled.movie.len() * size_of::<f32>()) as u64;
+                    let work = settings.tracker.work_bytes(labeled.labels.view());
+                    movie.saturating_mul(COPIES).saturating_add(work)
+                }
+                Input::Unlabeled(_) => 0,
+            };
+            (needed, input)
+        })
+        .await
+    }
+
     async fn read_track_file(&self, file: Bytes) -> anyhow::Result<Labeled> {
         let limits = self.settings.decoding;
         let tracked = compute::run(move || TrackFile::read(&file, &limits)).await?;
@@ -365,20 +449,17 @@ fn not_one_image() -> InvalidInput {
 
 /// Labels and lineage, and on request the form in which trackers are compared.
 fn entries(name: &ResultName, tracked: &Tracked, isbi: bool) -> anyhow::Result<recipe::Entries> {
-    let labels = tracked.labels.mapv(|label| label as f32);
+    let labels = encode_tiff(tracked.labels.mapv(|label| label as f32).view().into_dyn());
+    let lineage = tracked.lineage.to_json().into_bytes();
     let mut entries = vec![
-        (name.feature(0), encode_tiff(labels.view().into_dyn())),
-        (
-            "lineage.json".to_owned(),
-            tracked.lineage.to_json().into_bytes(),
-        ),
+        (name.feature(0), labels),
+        ("lineage.json".to_owned(), lineage),
     ];
     if isbi {
-        entries.push((
-            "isbi/res_track.txt".to_owned(),
-            tracked.lineage.isbi_text().into_bytes(),
-        ));
-        let masks = isbi_masks(tracked.labels.view())?;
+        let tracks = tracked.lineage.for_challenge();
+        let table = tracks.text().into_bytes();
+        entries.push(("isbi/res_track.txt".to_owned(), table));
+        let masks = tracks.masks(tracked.labels.view())?;
         let masks = masks.outer_iter().enumerate();
         entries.extend(
             masks.map(|(t, mask)| (format!("isbi/mask{t:03}.tif"), encode_tiff(mask.into_dyn()))),

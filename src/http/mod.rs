@@ -1,5 +1,6 @@
 //! What Prometheus and Kubernetes see of the process over HTTP: `/metrics`, `/livez`, `/readyz` and `/startupz`.
 
+mod connections;
 mod metrics;
 mod observed;
 mod probes;

@@ -13,6 +13,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tracing::info;
 
+use super::connections::Connections;
 use super::metrics::Metrics;
 use super::observed::Observed;
 use super::probes::Probes;
@@ -81,7 +82,8 @@ impl Server {
             .route("/readyz", get(readiness))
             .route("/startupz", get(startup))
             .with_state(Arc::new(self));
-        Ok(axum::serve(listener, routes).await?)
+        Connections::new(routes).serve(listener).await;
+        Ok(())
     }
 }
 

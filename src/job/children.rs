@@ -254,7 +254,7 @@ impl Job {
         let mut failures = url::form_urlencoded::Serializer::new(String::new());
         for child in children {
             if let Err(error) = child.result() {
-                failures.append_pair(&child.key.to_string(), &error.reason);
+                failures.append_pair(&child.key.as_text(), &error.reason);
             }
         }
         fields.push((field::FAILURES, failures.finish()));

@@ -2,7 +2,10 @@
 
 use super::claimed::Job;
 use crate::error_class::InvalidInput;
-use crate::wire::field;
+use crate::wire::{self, field};
+
+/// How far ahead `not_before` may lie. A job that waits keeps a pod up: what lies beyond is a mistake.
+const MOST_AHEAD_MS: u64 = 366 * 24 * 3600 * 1000;
 
 /// The file is of a type that this queue does not take. The text is the Python consumer's, which clients know.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +23,11 @@ impl Job {
                 "not_before `{text}` is neither a time stamp nor seconds since 1970"
             ))
         })?;
+        if time > wire::millis_since_1970().saturating_add(MOST_AHEAD_MS) {
+            return Err(
+                InvalidInput(format!("not_before `{text}` lies more than a year ahead")).into(),
+            );
+        }
         Ok(Some(time))
     }
 

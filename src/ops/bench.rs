@@ -18,7 +18,7 @@ use crate::queue::{JobKey, Queue, QueueSettings};
 use crate::serving::{self, ServingSettings};
 use crate::settings::{Env, Loader};
 use crate::traces::Traces;
-use crate::worker::{RetryPolicy, Worker, WorkerMetrics};
+use crate::worker::{Abandoned, RetryPolicy, Worker, WorkerMetrics};
 
 /// Jobs whose way into a consumer is timed one by one.
 const PICK_UPS: usize = 500;
@@ -142,6 +142,7 @@ impl Bench {
             policy: self.policy,
             metrics: WorkerMetrics::default(),
             traces: Traces::default(),
+            abandoned: Abandoned::default(),
             isolation: RwLock::default(),
         }
     }

@@ -20,6 +20,7 @@ use crate::queue::{Queue, QueueStats, ServerInfo};
 use crate::serving::{self, Signature};
 use crate::settings::{Env, Loaded, Problems};
 use crate::storage::{self, Storage, StorageSettings};
+use crate::untrusted;
 
 /// Longest time for one question to a peer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -143,6 +144,7 @@ fn print(report: &Report, json: bool) -> std::io::Result<()> {
         } else {
             format!("{verdict:5}")
         };
+        let text = untrusted::message(text);
         writeln!(out, "{verdict}  {part:width$}  {text}")?;
     }
     let (wrong, warnings) = (report.count(Verdict::Wrong), report.count(Verdict::Warning));

@@ -68,7 +68,7 @@ fn print(finding: &Finding, repaired: bool, json: bool) -> std::io::Result<()> {
     if json {
         let line = serde_json::json!({
             "invariant": finding.invariant.number(),
-            "job": finding.job.to_string(),
+            "job": finding.job.as_text(),
             "what": finding.what,
             "mended": repaired,
         });

@@ -147,10 +147,11 @@ impl Client {
         let permit = in_flight.acquire().await;
         let _permit = permit.expect("the semaphore is never closed");
         metrics.sending(model, rows(&inputs));
+        let asked = inputs.iter().map(|(_, array)| array.len()).sum();
         let tensors = conversion::pack(model, &signature, inputs).await?;
         let ask = |call| protocol.predict(call, model, &tensors);
         let outputs = self.call(model, Question::Predict, ask).await?;
-        conversion::unpack(model, outputs).await
+        conversion::unpack(model, outputs, asked).await
     }
 
     /// Makes a call as often as it takes.

@@ -43,14 +43,24 @@ pub(super) async fn pack(
     packed.await.map_err(|bad| bad.into_error(model))
 }
 
-/// The arrays of an answer, in byte order of their names.
+/// The arrays of the answer to a request of `asked` elements, in byte order of their names.
 ///
 /// # Errors
 /// [`Error::BadTensor`] if one cannot be read.
 pub(super) async fn unpack(
     model: &ModelId,
     outputs: Vec<(String, Tensor)>,
+    asked: usize,
 ) -> Result<Vec<(String, ArrayD<f32>)>, Error> {
+    for (name, tensor) in &outputs {
+        tensor
+            .check_filling(asked)
+            .map_err(|source| Error::BadTensor {
+                model: model.clone(),
+                tensor: name.clone(),
+                source,
+            })?;
+    }
     let bytes = outputs
         .iter()
         .map(|(_, tensor)| tensor.bytes_to_unpack())

@@ -9,6 +9,12 @@ use super::data_type::DataType;
 /// The largest tensor that is read: 2 GiB of float32. A few bytes on the wire can stand for any number of elements.
 const MAX_ELEMENTS: usize = 1 << 29;
 
+/// Elements of an answer that its last value may stand for, for each element of the request …
+const FILLED_PER_ASKED: usize = 64;
+
+/// … and in any case.
+const FILLED: usize = 1 << 24;
+
 /// Why a tensor cannot be sent or read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -26,6 +32,18 @@ pub enum TensorError {
         shape: Vec<usize>,
         /// Elements that are there; bytes do not always make up whole elements.
         found: String,
+    },
+    /// A few elements stand for far more than anyone has asked for.
+    #[error(
+        "{found} elements stand for the {count} of the shape {shape:?}, far more than the request has"
+    )]
+    Filled {
+        /// The sizes.
+        shape: Vec<i64>,
+        /// Elements that they make.
+        count: usize,
+        /// Elements that are there.
+        found: usize,
     },
 }
 
@@ -88,6 +106,25 @@ impl Tensor {
             }),
             Err(found) => Err(TensorError::Count { shape, found }),
         }
+    }
+
+    /// Refuses a tensor in an answer whose elements are not there, beyond what a request of `asked` elements makes credible.
+    ///
+    /// # Errors
+    /// [`TensorError::Filled`]
+    pub(super) fn check_filling(&self, asked: usize) -> Result<(), TensorError> {
+        let missing = self.bytes_to_unpack() / size_of::<f32>();
+        let Elements::Listed(values) = &self.elements else {
+            return Ok(());
+        };
+        if missing <= FILLED.max(asked.saturating_mul(FILLED_PER_ASKED)) {
+            return Ok(());
+        }
+        Err(TensorError::Filled {
+            shape: self.shape.clone(),
+            count: missing + values.len(),
+            found: values.len(),
+        })
     }
 
     /// How many bytes [`Self::unpack`] has to write: none for a list that is complete.
@@ -254,6 +291,23 @@ mod tests {
     use super::*;
     use ndarray::{Array1, Array3, Axis, Slice, arr0};
     use proptest::prelude::*;
+
+    #[test]
+    fn one_value_stands_for_no_more_than_was_asked_for() {
+        let tensor = |size: usize| Tensor {
+            dtype: DataType::F32,
+            shape: vec![size as i64],
+            elements: Elements::Listed(vec![1.0]),
+        };
+        assert_eq!(tensor(FILLED + 1).check_filling(1), Ok(()));
+        let asked = FILLED / FILLED_PER_ASKED * 4;
+        assert_eq!(tensor(FILLED * 4).check_filling(asked), Ok(()));
+        assert!(matches!(
+            tensor(FILLED * 5).check_filling(asked),
+            Err(TensorError::Filled { found: 1, .. })
+        ));
+        assert!(tensor(MAX_ELEMENTS).check_filling(1).is_err());
+    }
 
     const NUMERIC: [DataType; 13] = [
         DataType::F32,

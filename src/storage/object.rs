@@ -11,6 +11,7 @@ use super::content_type::content_type;
 use super::error::{Direction, Error, Failure};
 use super::provider::{Bucket, FolderError};
 use super::transport::{CredentialsError, HttpStatusError};
+use crate::descriptors;
 
 /// One object and where it is, for requests and messages.
 #[derive(Clone, Debug)]
@@ -57,6 +58,9 @@ impl Object {
             return Failure::Transient(root);
         }
         let io = causes(error).find_map(|cause| cause.downcast_ref::<io::Error>());
+        if io.is_some_and(descriptors::is_shortage) {
+            return Failure::Transient("too many open files".to_owned());
+        }
         Failure::Permanent(self.without_request(error, io.map(io::Error::kind)))
     }
 
@@ -193,6 +197,21 @@ mod tests {
                 "{status}"
             );
         }
+    }
+
+    #[test]
+    fn a_shortage_of_files_passes_in_a_folder_too() {
+        let object = Object {
+            path: Path::from("up/a.tif"),
+            bucket: Bucket::parse("file:///data").expect("a folder"),
+            direction: Direction::Read,
+        };
+        let error = |number| object_store::Error::Generic {
+            store: "LocalFileSystem",
+            source: Box::new(io::Error::from_raw_os_error(number)),
+        };
+        assert!(matches!(object.failure(&error(24)), Failure::Transient(_)));
+        assert!(matches!(object.failure(&error(5)), Failure::Permanent(_)));
     }
 
     #[test]

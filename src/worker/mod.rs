@@ -1,5 +1,6 @@
 //! Works jobs off a queue. Everything that is the same for every job is here and in `job`, so that consumers are recipes.
 
+mod abandoned;
 mod metrics;
 mod reclaimer;
 mod retry_policy;
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{info, warn};
 
+pub(crate) use self::abandoned::Abandoned;
 pub(crate) use self::metrics::{Health, WorkerMetrics};
 pub(crate) use self::retry_policy::RetryPolicy;
 use self::supervisor::Supervisor;
@@ -37,6 +39,8 @@ pub(crate) struct Worker {
     pub(crate) policy: RetryPolicy,
     pub(crate) metrics: WorkerMetrics,
     pub(crate) traces: Traces,
+    /// … or what was computed of jobs that are over has not ended.
+    pub(crate) abandoned: Abandoned,
     /// Read by ordinary jobs, written by those that are worked alone.
     pub(crate) isolation: RwLock<()>,
 }

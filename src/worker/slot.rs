@@ -10,7 +10,9 @@ use tracing::{Instrument as _, Span, error, info, info_span, warn};
 
 use super::Worker;
 use crate::backoff::{Backoff, Jitter};
+use crate::compute::Computations;
 use crate::consumer::Outcome;
+use crate::descriptors;
 use crate::error_class::ErrorClass;
 use crate::error_report::{self, Panicked, PoisonPill, StageDeadline};
 use crate::job::{self, Job, Progress, Settlement};
@@ -83,10 +85,13 @@ impl Worker {
         }
     }
 
-    /// Waits until jobs can be worked: the model server is not known to be down, and no job waits for memory.
+    /// Waits until jobs can be worked: the model server is not known to be down, no job waits for memory, files can be
+    /// opened, and no computation of a job that was given up takes what others need.
     async fn until_ready(&self) {
         self.serving.until_up().await;
         self.memory.until_free().await;
+        self.abandoned.until_none().await;
+        descriptors::until_free().await;
     }
 
     /// Counts how long a job has waited for its first claim; what comes between claims is not the queue's doing.
@@ -159,16 +164,24 @@ impl Worker {
     /// Lets the consumer work until it has ended, or must not go on.
     async fn attempt(&self, job: Job, spans: &Spans, deadline: &CancellationToken) -> AttemptEnd {
         let lease = job.progress().lease().clone();
-        tokio::select! {
-            consumed = self.consume(job, spans) => AttemptEnd::Consumed(consumed),
+        let computations = Computations::default();
+        let end = tokio::select! {
+            consumed = self.consume(job, spans, &computations) => AttemptEnd::Consumed(consumed),
             () = lease.lost().cancelled() => AttemptEnd::Lost,
             () = lease.overdue().cancelled() => AttemptEnd::Overdue,
             () = deadline.cancelled() => AttemptEnd::Stopped,
-        }
+        };
+        self.abandoned.add(computations);
+        end
     }
 
     /// Lets the consumer work in a task of its own, so that even one that never yields holds up nothing but itself.
-    async fn consume(&self, job: Job, spans: &Spans) -> anyhow::Result<Outcome> {
+    async fn consume(
+        &self,
+        job: Job,
+        spans: &Spans,
+        computations: &Computations,
+    ) -> anyhow::Result<Outcome> {
         let _shared;
         let _alone;
         if job.progress().lease().crashes() < ISOLATE_FROM {
@@ -182,7 +195,7 @@ impl Worker {
             consumer.check(&job)?;
             consumer.consume(&job).await
         };
-        let task = AbortOnDropHandle::new(tokio::spawn(spans.around(work)));
+        let task = AbortOnDropHandle::new(tokio::spawn(computations.of(spans.around(work))));
         task.await.unwrap_or_else(|end| match end.try_into_panic() {
             Ok(panic) => Err(Panicked(panic_message(panic.as_ref())).into()),
             // Only a runtime that is shutting down cancels tasks, and then nobody waits for the outcome.

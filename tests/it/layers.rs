@@ -15,9 +15,11 @@ use imports::Sources;
 /// The rooms by floors, from the ground up. A room may name rooms of the floors below it only, so two rooms of one floor do
 /// not know each other.
 const FLOORS: &[&[&str]] = &[
+    &["untrusted"],
     &[
         "backoff",
         "compute",
+        "descriptors",
         "error_class",
         "exit_code",
         "metrics",

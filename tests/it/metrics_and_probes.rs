@@ -332,6 +332,79 @@ async fn a_pod_without_redis_is_not_ready_and_an_address_in_use_is_an_error() {
     assert!(second.log().contains("METRICS_PORT"), "{}", second.log());
 }
 
+/// Connections that begin a request and never end it, or ask for nothing.
+fn stuck(port: u16, count: usize) -> Vec<TcpStream> {
+    let connections = (0..count).map(|number| {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it is accepted");
+        if number % 2 == 0 {
+            // It may have been closed for a newer one by now.
+            let _ = stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nX-a");
+        }
+        stream
+    });
+    connections.collect()
+}
+
+/// Whether the other side has closed a connection.
+fn is_closed(stream: &mut TcpStream) -> bool {
+    stream
+        .set_read_timeout(Some(Duration::from_millis(1)))
+        .expect("a socket takes a timeout");
+    let mut answer = [0; 256];
+    loop {
+        match stream.read(&mut answer) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(error) => return error.kind() == std::io::ErrorKind::ConnectionReset,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hostile_client_takes_neither_probes_nor_file_descriptors() {
+    let cluster = Cluster::with_nuclei(Redis::start()).await;
+    let (port, pod) = watched(cluster.pod("pod-1"));
+    let pod = pod.start();
+    eventually("it is ready", || status(port, "/readyz") == Some(200));
+    let files = || {
+        let folder = format!("/proc/{}/fd", pod.id());
+        std::fs::read_dir(folder).map_or(0, Iterator::count)
+    };
+    // So that connections to the model server are open.
+    cluster.wait_done(&cluster.submit(NUCLEI, &FIELDS));
+    let before = files();
+
+    let mut hostile = stuck(port, 300);
+    assert_eq!(status(port, "/livez"), Some(200), "the oldest gave way");
+    assert!(files() <= before + 70, "{} files, {before} before", files());
+    cluster.wait_done(&cluster.submit(NUCLEI, &FIELDS));
+    eventually("none is open for ever", || {
+        hostile.iter_mut().all(is_closed)
+    });
+
+    let mut long = TcpStream::connect(("127.0.0.1", port)).expect("it is accepted");
+    let header = "a".repeat(100_000);
+    let _ = write!(long, "GET /metrics HTTP/1.1\r\nHost: x\r\nX: {header}");
+    eventually("a long head is cut off", || is_closed(&mut long));
+    let mut many = TcpStream::connect(("127.0.0.1", port)).expect("it is accepted");
+    let _ = many.write_all(
+        "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+            .repeat(50)
+            .as_bytes(),
+    );
+    many.set_read_timeout(Some(Duration::from_secs(10)))
+        .expect("a socket takes a timeout");
+    let mut answers = Vec::new();
+    // Closed with requests that nobody has read.
+    let _ = many.read_to_end(&mut answers);
+    let answers = String::from_utf8_lossy(&answers);
+    assert!(
+        answers.matches("HTTP/1.1").count() <= 1,
+        "one request a connection: {answers}"
+    );
+    eventually("all files are closed", || files() <= before + 8);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn kubernetes_is_told_whether_the_pod_is_busy() {
     let cluster = Cluster::with_nuclei(Redis::start()).await;

@@ -35,4 +35,4 @@ pub use spot_csv::spot_csv;
 pub use spot_overlay::spot_overlay;
 pub use tiff::write::{TiffSample, channels, encode_tiff};
 pub use time_lapse::{FrameLimits, MovieError};
-pub use trk::{TrackFile, TrackFileError};
+pub use trk::{TrackFile, TrackFileError, TrackFileSize};

@@ -69,6 +69,14 @@ pub(crate) fn read_i32(bytes: &[u8], limits: &Limits) -> Result<ArrayD<i32>, Err
     }
 }
 
+/// Bytes of each value in a file that begins with `head`, if its header can be read.
+pub(crate) fn bytes_per_value(head: &[u8]) -> Option<u64> {
+    let (header, _) = split_header(head.strip_prefix(MAGIC)?)?;
+    let header = String::from_utf8_lossy(header);
+    let stored = Stored::parse(value_of(&header, "descr").ok()?).ok()?;
+    Some(stored.bytes as u64)
+}
+
 /// The array as a `.npy` file of version 1.0, byte for byte what `NumPy` writes.
 ///
 /// Arrays that lie in memory column by column are stored that way (`fortran_order`).

@@ -22,6 +22,12 @@ const XZ_MEMORY_KIB: u32 = 256 << 10;
 /// Bytes that an array may take in the archive beside its values, at most.
 const LARGEST_HEADER: u64 = 64 << 10;
 
+/// Bytes that a member may have for each byte of the file. Movies are noise: what packs better holds none.
+const MOST_PER_PACKED_BYTE: u64 = 200;
+
+/// Smaller members may be packed however well.
+const MOST_PACKED_FROM: u64 = 64 << 20;
+
 /// A movie with its labels, and perhaps lineages.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrackFile {
@@ -30,6 +36,15 @@ pub struct TrackFile {
     /// Labels in the same axes, 0 for the background.
     pub labels: ArrayD<i32>,
     lineages: [Option<Vec<u8>>; 2],
+}
+
+/// What reading a track file takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TrackFileSize {
+    /// Bytes of its arrays once they are read.
+    pub decoded_bytes: u64,
+    /// Bytes while it is read, beside those of the file.
+    pub peak_bytes: u64,
 }
 
 /// Why a track file cannot be read.
@@ -70,39 +85,18 @@ impl TrackFile {
     ///
     /// # Errors
     ///
-    /// [`TrackFileError`]; more than `limits` allows is [`TrackFileError::Array`] with [`Error::TooLarge`].
+    /// [`TrackFileError`]; more than `limits` allows, and a member of more than 200 bytes for each byte of the file and
+    /// more than 64 MiB, is [`TrackFileError::Array`] with [`Error::TooLarge`].
     pub fn read(bytes: &[u8], limits: &Limits) -> Result<Self, TrackFileError> {
         let (mut raw, mut labels, mut lineages) = (None, None, [None, None]);
-        // Skipped members count, too: no archive may keep us unpacking for ever.
-        let longest = limits
-            .max_decoded_bytes
-            .saturating_mul(4)
-            .saturating_add(64 << 20);
-        let mut archive = tar::Archive::new(unpacked(bytes).take(longest));
-        // Extended headers would be read into memory whole, and the names of the members here need none.
-        for entry in archive
-            .entries()
-            .map_err(TrackFileError::NotAnArchive)?
-            .raw(true)
-        {
-            let mut entry = entry.map_err(TrackFileError::NotAnArchive)?;
-            if !entry.header().entry_type().is_file() {
-                continue;
+        for_each_member(bytes, limits, |member, entry| {
+            match member {
+                Member::Raw => raw = Some(array(entry, RAW, limits, npy::read_f32)?),
+                Member::Labels => labels = Some(array(entry, LABELS, limits, npy::read_i32)?),
+                Member::Lineage(place) => lineages[place] = Some(content(entry, limits)?),
             }
-            let path = entry.path_bytes().into_owned();
-            let name = path.strip_prefix(b"./").unwrap_or(&path);
-            if name == RAW.as_bytes() {
-                raw = Some(array(&mut entry, RAW, limits, npy::read_f32)?);
-            } else if name == LABELS.as_bytes() {
-                labels = Some(array(&mut entry, LABELS, limits, npy::read_i32)?);
-            } else if let Some(place) = [LINEAGES, LINEAGE]
-                .iter()
-                .position(|known| known.as_bytes() == name)
-            {
-                lineages[place] =
-                    Some(content(&mut entry, limits).map_err(TrackFileError::NotAnArchive)?);
-            }
-        }
+            Ok(())
+        })?;
         let raw = raw.ok_or(TrackFileError::Missing(RAW))?;
         let labels = labels.ok_or(TrackFileError::Missing(LABELS))?;
         Ok(Self {
@@ -110,6 +104,35 @@ impl TrackFile {
             labels,
             lineages,
         })
+    }
+
+    /// What [`Self::read`] takes, from the headers of the members alone: the file is unpacked, and nothing of it kept.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::read`] that the headers show.
+    pub fn size_of(bytes: &[u8], limits: &Limits) -> Result<TrackFileSize, TrackFileError> {
+        let mut size = TrackFileSize::default();
+        let mut largest = 0;
+        for_each_member(bytes, limits, |member, entry| {
+            let stored = entry.size();
+            if matches!(member, Member::Lineage(_)) {
+                size.peak_bytes = size.peak_bytes.saturating_add(stored);
+                return Ok(());
+            }
+            let mut head = Vec::new();
+            let read = entry.take(LARGEST_HEADER).read_to_end(&mut head);
+            read.map_err(TrackFileError::NotAnArchive)?;
+            // Without a header that can be read there will be no array.
+            let values = npy::bytes_per_value(&head).map_or(0, |bytes| stored / bytes);
+            let decoded = values.saturating_mul(size_of::<f32>() as u64);
+            size.decoded_bytes = size.decoded_bytes.saturating_add(decoded);
+            largest = largest.max(stored);
+            Ok(())
+        })?;
+        let arrays = size.decoded_bytes.saturating_add(largest);
+        size.peak_bytes = size.peak_bytes.saturating_add(arrays);
+        Ok(size)
     }
 
     /// The lineages of the file, one for each movie: those of `lineages.json`, else that of `lineage.json`.
@@ -171,31 +194,110 @@ fn unpacked(bytes: &[u8]) -> Box<dyn Read + '_> {
     }
 }
 
-type Entry<'a, R> = tar::Entry<'a, R>;
+/// A member that counts.
+enum Member {
+    Raw,
+    Labels,
+    /// Its place among the names that a lineage may have.
+    Lineage(usize),
+}
 
-fn array<T, R: Read>(
-    entry: &mut Entry<'_, R>,
+impl Member {
+    fn of(name: &[u8]) -> Option<Self> {
+        let name = name.strip_prefix(b"./").unwrap_or(name);
+        let lineage = || {
+            let names = [LINEAGES, LINEAGE];
+            names.iter().position(|known| known.as_bytes() == name)
+        };
+        match name {
+            _ if name == RAW.as_bytes() => Some(Self::Raw),
+            _ if name == LABELS.as_bytes() => Some(Self::Labels),
+            _ => lineage().map(Self::Lineage),
+        }
+    }
+}
+
+type Entry<'a, 'b> = tar::Entry<'a, io::Take<Box<dyn Read + 'b>>>;
+
+/// Goes through the members that count, in the order of the file; one that is larger than anything useful is an error.
+fn for_each_member<'b>(
+    bytes: &'b [u8],
+    limits: &Limits,
+    mut visit: impl FnMut(Member, &mut Entry<'_, 'b>) -> Result<(), TrackFileError>,
+) -> Result<(), TrackFileError> {
+    let most = (bytes.len() as u64)
+        .saturating_mul(MOST_PER_PACKED_BYTE)
+        .max(MOST_PACKED_FROM);
+    // Skipped members count, too: no archive may keep us unpacking for ever.
+    let longest = limits
+        .max_decoded_bytes
+        .min(most)
+        .saturating_mul(4)
+        .saturating_add(64 << 20);
+    let mut archive = tar::Archive::new(unpacked(bytes).take(longest));
+    let entries = archive.entries().map_err(TrackFileError::NotAnArchive)?;
+    // Extended headers would be read into memory whole, and the names of the members here need none.
+    for entry in entries.raw(true) {
+        let mut entry = entry.map_err(TrackFileError::NotAnArchive)?;
+        if !entry.header().entry_type().is_file() {
+            continue;
+        }
+        let Some(member) = Member::of(&entry.path_bytes()) else {
+            continue;
+        };
+        check_size(&member, entry.size(), most, limits)?;
+        visit(member, &mut entry)?;
+    }
+    Ok(())
+}
+
+fn check_size(
+    member: &Member,
+    stored: u64,
+    most: u64,
+    limits: &Limits,
+) -> Result<(), TrackFileError> {
+    let name = match member {
+        Member::Raw => RAW,
+        Member::Labels => LABELS,
+        // Cut off where it is read.
+        Member::Lineage(_) => return Ok(()),
+    };
+    // Values of eight bytes become ones of four.
+    let decoded = stored.saturating_sub(LARGEST_HEADER) / 2;
+    let within = Limits {
+        max_decoded_bytes: most,
+    };
+    limits
+        .check_bytes(decoded)
+        .and_then(|()| within.check_bytes(stored))
+        .map_err(|source| TrackFileError::Array { name, source })
+}
+
+fn array<T>(
+    entry: &mut Entry<'_, '_>,
     name: &'static str,
     limits: &Limits,
     parse: impl Fn(&[u8], &Limits) -> Result<ArrayD<T>, Error>,
 ) -> Result<ArrayD<T>, TrackFileError> {
-    // Values of eight bytes become ones of four.
-    let stored = entry.size().saturating_sub(LARGEST_HEADER) / 2;
-    limits
-        .check_bytes(stored)
-        .map_err(|source| TrackFileError::Array { name, source })?;
-    let content = content(entry, limits).map_err(TrackFileError::NotAnArchive)?;
+    let content = content(entry, limits)?;
     parse(&content, limits).map_err(|source| TrackFileError::Array { name, source })
 }
 
 /// The bytes of a member; one that is longer than anything useful is cut off.
-fn content<R: Read>(entry: &mut Entry<'_, R>, limits: &Limits) -> io::Result<Vec<u8>> {
+fn content(entry: &mut Entry<'_, '_>, limits: &Limits) -> Result<Vec<u8>, TrackFileError> {
     let longest = limits
         .max_decoded_bytes
         .saturating_mul(2)
         .saturating_add(LARGEST_HEADER);
+    // As much as the header says, so that it does not become half as much again. What is not there is not touched.
+    let size = usize::try_from(entry.size().min(longest)).unwrap_or(usize::MAX);
     let mut content = Vec::new();
-    entry.take(longest).read_to_end(&mut content)?;
+    content
+        .try_reserve_exact(size)
+        .map_err(|error| TrackFileError::NotAnArchive(io::Error::other(error)))?;
+    let read = entry.take(longest).read_to_end(&mut content);
+    read.map_err(TrackFileError::NotAnArchive)?;
     Ok(content)
 }
 
@@ -241,6 +343,51 @@ mod tests {
                 }
             }
             assert!(TrackFile::read(&whole[..whole.len() / 3], &Limits::default()).is_err());
+        }
+    }
+
+    fn packed_zeros(bytes_of_each: usize) -> Vec<u8> {
+        let shape = vec![1, 1, bytes_of_each / 4, 1];
+        let raw = ArrayD::<f32>::zeros(shape.clone());
+        let labels = ArrayD::<i32>::zeros(shape);
+        write_trk("{}", &raw.view(), &labels.view()).expect("fits in memory")
+    }
+
+    #[test]
+    fn the_size_is_what_reading_takes() {
+        let raw = ArrayD::from_elem(vec![2, 30, 40, 1], 7_u8);
+        let labels = ArrayD::from_elem(vec![2, 30, 40, 1], 7_i32);
+        let file = write_trk("{}", &raw.view(), &labels.view()).expect("fits in memory");
+        let size = TrackFile::size_of(&file, &Limits::default()).expect("a track file");
+        let arrays = 2 * 4 * raw.len() as u64;
+        let slack = 2 * 128 * 4;
+        assert!(
+            (arrays..arrays + slack).contains(&size.decoded_bytes),
+            "{size:?}"
+        );
+        let peak = arrays + 4 * raw.len() as u64;
+        assert!((peak..peak + slack).contains(&size.peak_bytes), "{size:?}");
+    }
+
+    #[test]
+    fn what_is_packed_beyond_belief_is_refused_before_it_is_read() {
+        let fits = packed_zeros(MOST_PACKED_FROM as usize / 2);
+        assert!(TrackFile::read(&fits, &Limits::default()).is_ok());
+        let bomb = packed_zeros(MOST_PACKED_FROM as usize * 2);
+        for refused in [
+            TrackFile::read(&bomb, &Limits::default()).map(drop),
+            TrackFile::size_of(&bomb, &Limits::default()).map(drop),
+        ] {
+            assert!(
+                matches!(
+                    refused,
+                    Err(TrackFileError::Array {
+                        source: Error::TooLarge { .. },
+                        ..
+                    })
+                ),
+                "{refused:?}"
+            );
         }
     }
 

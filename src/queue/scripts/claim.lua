@@ -44,12 +44,12 @@ for _ = 1, tonumber(ARGV[7]) do
     redis.call('LREM', processing, 1, job)
     requeue(job, 'unsettled', true)
   else
-    local crashes = tonumber(record[2] or 0) or 0
+    local crashes = count(record[2])
     if elsewhere then
       crashes = crashes + 1
       redis.call('HSET', job, 'rc_crashes', crashes)
     end
-    local claims = (tonumber(record[3] or 0) or 0) + 1
+    local claims = count(record[3]) + 1
     redis.call('HSET', job, 'rc_claims', claims, 'rc_token', ARGV[4], 'rc_owner', processing,
       'updated_at', ARGV[6], 'updated_by', ARGV[3])
     redis.call('ZADD', leases, now + ARGV[5], job)

@@ -6,6 +6,12 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local requeued, dropped = {}, {}
 
+-- A count as a hash has it; 0 for what is none, such as nan.
+local function count(text)
+  local number = tonumber(text or 0) or 0
+  return number >= 0 and number < 2 ^ 53 and math.floor(number) or 0
+end
+
 -- Status and other fields of a job that is not final; nothing if it is, or if there is no such job.
 local function unfinished(job)
   local record = redis.pcall('HMGET', job, 'status', 'rc_owner', 'updated_by')
@@ -23,7 +29,7 @@ end
 local function requeue(job, cause, died)
   redis.call('HDEL', job, 'rc_token', 'rc_owner')
   redis.call('ZREM', leases, job)
-  local crashes = tonumber(redis.call('HGET', job, 'rc_crashes') or 0) or 0
+  local crashes = count(redis.call('HGET', job, 'rc_crashes'))
   if died then
     crashes = crashes + 1
     redis.call('HSET', job, 'rc_crashes', crashes)

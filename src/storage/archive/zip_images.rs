@@ -131,6 +131,12 @@ impl ZipImages {
         }
     }
 
+    /// Bytes of all images together, as the list of entries has them.
+    pub fn unpacked(&self) -> u64 {
+        let sizes = self.images.iter().map(|image| image.unpacked);
+        sizes.fold(0, u64::saturating_add)
+    }
+
     /// Where the next image lies in the file, and those that follow it closely, as long as they are `most` bytes together.
     /// With 0 it is the next one alone.
     pub fn next_range(&self, most: u64) -> Range<u64> {

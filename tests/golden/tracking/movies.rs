@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use bioimage::{Limits, TrackFile, encode_tiff};
-use cell_analysis::tracking::{BirthDeathCost, Movie, Tracks, linear_sum_assignment};
+use cell_analysis::tracking::{BirthDeathCost, EmptyFrames, Movie, Tracks, linear_sum_assignment};
 use ndarray::{Array, Array3, ArrayD, ArrayView3, Axis, Dimension};
 use redis_consumer::applications::{TensorModel, Tracked, Tracker, TrackingModels};
 use redis_consumer::consumers::output::ResultName;
@@ -99,7 +99,8 @@ fn trace(case: &Case, raw: ArrayD<f32>, labels: ArrayD<i32>) -> Outcome {
     let highest = raw
         .iter()
         .fold(0.0_f32, |highest, value| highest.max(value.abs()));
-    let movie = Movie::new(raw, labels, tracker.appearance).map_err(refused)?;
+    let movie =
+        Movie::new(raw, labels, tracker.appearance, EmptyFrames::Refuse).map_err(refused)?;
     let counts: Vec<usize> = (0..movie.frame_count())
         .map(|frame| movie.cell_count(frame))
         .collect();
@@ -316,6 +317,7 @@ fn tracker(case: &Case) -> Result<Tracker, Failure> {
             death: number("death")? as f32,
         },
         division_threshold: number("division")?,
+        empty_frames: EmptyFrames::Refuse,
     })
 }
 

@@ -10,6 +10,26 @@ use super::cluster;
 use crate::peers::cluster::{FIELDS, NUCLEI, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
+async fn counts_that_are_none_count_as_zero() {
+    let cluster = cluster().await;
+    let keys = ["nan", "-nan", "inf", "1e300", "-5", "many"].map(|odd| {
+        let mut fields = FIELDS.to_vec();
+        fields.extend([("rc_crashes", odd), ("rc_claims", odd)]);
+        cluster.submit(NUCLEI, &fields)
+    });
+    let _pod = cluster.pod("pod-1").start();
+    for key in keys {
+        let hash = cluster.wait_done(&key);
+        assert_eq!(hash["rc_claims"], "1", "{hash:?}");
+    }
+
+    let mut fields = FIELDS.to_vec();
+    fields.push(("not_before", "99999999999"));
+    let reason = cluster.wait_failed(&cluster.submit(NUCLEI, &fields));
+    assert!(reason.contains("more than a year ahead"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_may_pass_is_tried_again_later_and_what_is_wrong_is_not() {
     let cluster = cluster().await;
     let pod = cluster

@@ -31,6 +31,31 @@ async fn late_and_overloaded_attempts_are_counted_exactly() {
 }
 
 #[tokio::test]
+async fn a_long_text_of_an_error_is_an_answer() {
+    let id = ModelId::new("Talkative", 1);
+    let inputs = vec![Input::float("image", &[-1])];
+    let talkative = Model {
+        id: id.clone(),
+        outputs: inputs.clone(),
+        inputs,
+        run: Arc::new(|_| Err("why ".repeat(25_000))),
+    };
+    let server = ModelServer::start(0, vec![talkative])
+        .await
+        .expect("a free port");
+    let image = ndarray::ArrayD::from_elem(vec![1], 0.5);
+    let asked = client(&server, &[("TF_UNAVAILABLE_TIMEOUT", "2")])
+        .predict(&id, vec![("image", image)])
+        .await;
+    let error = asked.expect_err("the model refuses");
+    assert!(
+        matches!(error, Error::Refused { .. }),
+        "{:.300}",
+        error.to_string()
+    );
+}
+
+#[tokio::test]
 async fn an_unavailable_server_is_asked_again_without_counting() {
     let server = server().await;
     server.faults().fail(Method::Predict, Code::Unavailable, 8);

@@ -1,7 +1,6 @@
 //! Finished tracks as data and as text: the lineage that results carry, and the table of the Cell Tracking Challenge.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
 use ndarray::{Array3, ArrayView3, Axis};
 use serde::de::{MapAccess, Visitor};
@@ -125,8 +124,11 @@ impl Lineage {
             .map_err(|error| TrackingError::UnreadableLineage(error.to_string()))
     }
 
-    /// The table of tracks of the Cell Tracking Challenge: a row of label, first frame, last frame and parent for each track
-    /// that was seen. The parent is 0 if there is none, or if it was not seen in the frame before the track's first.
+    /// The table of tracks that deepcell-tracking writes for the Cell Tracking Challenge: a row of label, first frame, last
+    /// frame and parent for each track that was seen. The parent is 0 if there is none, or if it was not seen in the frame
+    /// before the track's first.
+    ///
+    /// The Challenge's own checkers refuse tracks with gaps: [`Self::for_challenge`] has none.
     #[must_use]
     pub fn isbi_rows(&self) -> Vec<[i64; 4]> {
         let last_of: BTreeMap<i32, usize> = self
@@ -138,18 +140,6 @@ impl Lineage {
             .iter()
             .filter_map(|track| track.isbi_row(&last_of))
             .collect()
-    }
-
-    /// The text of `res_track.txt`: a line for each of [`Self::isbi_rows`], columns separated by blanks, without a header.
-    #[must_use]
-    pub fn isbi_text(&self) -> String {
-        self.isbi_rows().into_iter().fold(
-            String::new(),
-            |mut text, [label, first, last, parent]| {
-                let _ = writeln!(text, "{label} {first} {last} {parent}");
-                text
-            },
-        )
     }
 
     /// Whether the lineage agrees with the label images `[frame, row, column]`: every track has the frames in which its
@@ -207,18 +197,6 @@ impl Lineage {
         labels.mapv_inplace(|label| new.get(&label).copied().unwrap_or(0));
         Ok((labels, Self(lineage)))
     }
-}
-
-/// Label images `[frame, row, column]` in the form of the Cell Tracking Challenge, 16 bits a pixel.
-///
-/// # Errors
-///
-/// [`TrackingError::LabelTooLarge`] for a label that 16 bits do not hold, negative ones included.
-pub fn isbi_masks(labels: ArrayView3<'_, i32>) -> Result<Array3<u16>, TrackingError> {
-    if let Some(&label) = labels.iter().find(|label| u16::try_from(**label).is_err()) {
-        return Err(TrackingError::LabelTooLarge(label));
-    }
-    Ok(labels.mapv(|label| label as u16))
 }
 
 /// The frames of each label but 0.
@@ -356,7 +334,10 @@ mod tests {
     #[test]
     fn a_parent_that_vanished_earlier_is_none_for_the_challenge() {
         let mut lineage = family();
-        assert_eq!(lineage.isbi_text(), "4 0 1 0\n12 2 2 4\n7 2 2 4\n");
+        assert_eq!(
+            lineage.isbi_rows(),
+            [[4, 0, 1, 0], [12, 2, 2, 4], [7, 2, 2, 4]]
+        );
         lineage.0[0].frames.pop();
         assert_eq!(lineage.isbi_rows()[1], [12, 2, 2, 0]);
     }
@@ -378,15 +359,5 @@ mod tests {
         assert_eq!(lineage.0[0].daughters, [3, 2]);
         assert_eq!(lineage.0[1].parent, Some(1));
         assert!(Lineage::default().relabeled(movie()).is_err());
-    }
-
-    #[test]
-    fn masks_hold_sixteen_bits() {
-        assert_eq!(
-            isbi_masks(array![[[0, 65_535]]].view()).expect("fits"),
-            array![[[0, 65_535]]]
-        );
-        assert!(isbi_masks(array![[[65_536]]].view()).is_err());
-        assert!(isbi_masks(array![[[-1]]].view()).is_err());
     }
 }

@@ -36,14 +36,18 @@ mod tracks;
 /// Finished tracks as data and as text.
 mod lineage;
 
+/// Finished tracks for the Cell Tracking Challenge.
+mod challenge;
+
 mod error;
 
 pub use assignment::{AssignmentError, linear_sum_assignment};
 pub use cells::{Cell, LabelError, number_cells};
+pub use challenge::ChallengeTracks;
 pub use cost::{BirthDeathCost, cost_matrix};
 pub use error::TrackingError;
 pub use features::{CropMode, CropOptions, Features, frame_features};
-pub use lineage::{Lineage, LineageEntry, isbi_masks};
-pub use movie::{EncoderInputs, InferenceInputs, Movie};
+pub use lineage::{Lineage, LineageEntry};
+pub use movie::{EmptyFrames, EncoderInputs, InferenceInputs, Movie, MovieCells};
 pub use neighbors::{adjacency, normalize_adjacency};
 pub use tracks::{Observation, Track, Tracks};

@@ -1,10 +1,12 @@
 //! The cells of a whole movie, and the inputs that the models get for them.
 
+use std::fmt::{self, Display};
 use std::ops::Range;
+use std::str::FromStr;
 
 use ndarray::{
-    Array, Array2, Array3, Array4, Array5, ArrayD, ArrayView3, ArrayViewMut, Axis, Dimension, Ix4,
-    RemoveAxis, Slice,
+    Array, Array2, Array3, Array4, Array5, ArrayD, ArrayView3, ArrayViewD, ArrayViewMut, Axis,
+    Dimension, Ix4, RemoveAxis, Slice,
 };
 use rayon::prelude::*;
 
@@ -14,8 +16,89 @@ use super::features::{CropOptions, Features, frame_features};
 use super::neighbors::{adjacency, normalize_adjacency};
 use super::tracks::Tracks;
 
+/// Bytes that a run of pixels of one label takes while the cells of its frame are found, with the cell that it may be.
+const RUN_BYTES: usize = 256;
+
 /// The most cells of one frame: with more, a frame's adjacency alone outgrows what a model server takes in one message.
 const MOST_CELLS: usize = 16_384;
+
+/// What becomes of a movie in which some frames have no cells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EmptyFrames {
+    /// It is an error, as with deepcell-tracking; only a movie of a single frame may be empty.
+    #[default]
+    Refuse,
+    /// They stay empty, and the cells on both sides are tracked.
+    Allow,
+}
+
+impl FromStr for EmptyFrames {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "refuse" => Ok(Self::Refuse),
+            "allow" => Ok(Self::Allow),
+            _ => Err("expected refuse or allow"),
+        }
+    }
+}
+
+impl Display for EmptyFrames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Refuse => "refuse",
+            Self::Allow => "allow",
+        })
+    }
+}
+
+/// How many cells a movie has, and what finding them takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MovieCells {
+    /// Cells of all frames.
+    pub all: usize,
+    /// The largest number of cells in a frame.
+    pub most: usize,
+    /// Bytes beside the movie while [`Movie::new`] finds the cells of one frame, at most.
+    pub frame_bytes: usize,
+}
+
+impl MovieCells {
+    /// Counts the cells of label images whose first axis is that of frames.
+    #[must_use]
+    pub fn count(labels: ArrayViewD<'_, i32>) -> Self {
+        if labels.ndim() == 0 {
+            return Self::default();
+        }
+        let frames = labels.axis_iter(Axis(0)).into_par_iter();
+        let counts = frames.map(|frame| Self::of_frame(&frame));
+        counts.reduce(Self::default, |a, b| Self {
+            all: a.all + b.all,
+            most: a.most.max(b.most),
+            frame_bytes: a.frame_bytes.max(b.frame_bytes),
+        })
+    }
+
+    fn of_frame(frame: &ArrayViewD<'_, i32>) -> Self {
+        let mut runs = Vec::new();
+        let mut previous = 0;
+        for &label in frame {
+            if label != previous && label != 0 {
+                runs.push(label);
+            }
+            previous = label;
+        }
+        let run_count = runs.len();
+        runs.sort_unstable();
+        runs.dedup();
+        Self {
+            all: runs.len(),
+            most: runs.len(),
+            frame_bytes: frame.len() * size_of::<i32>() + run_count * RUN_BYTES,
+        }
+    }
+}
 
 /// What is known of the cells of a movie.
 pub struct Movie {
@@ -59,9 +142,9 @@ impl Movie {
     ///
     /// # Errors
     ///
-    /// [`TrackingError::Shape`] or [`TrackingError::Frame`]: arrays of another rank, of different shapes or of several channels; a movie without frames; a frame without cells
-    /// (unless it is the only one), without background, with negative labels, with more than 16,384 cells or with cells
-    /// whose pixels are not finite.
+    /// [`TrackingError::Shape`] or [`TrackingError::Frame`]: arrays of another rank, of different shapes or of several
+    /// channels; a movie without frames; a frame without cells (unless it is the only one, or `empty_frames` allows them),
+    /// without background, with negative labels, with more than 16,384 cells or with cells whose pixels are not finite.
     ///
     /// # Panics
     ///
@@ -70,6 +153,7 @@ impl Movie {
         raw: ArrayD<f32>,
         labels: ArrayD<i32>,
         appearance: CropOptions,
+        empty_frames: EmptyFrames,
     ) -> Result<Self, TrackingError> {
         check_shapes(raw.shape(), labels.shape())?;
         let (raw, mut numbered) = (planes(raw)?, planes(labels)?);
@@ -90,9 +174,9 @@ impl Movie {
         });
         let frames: Vec<Result<Features, String>> = frames.collect();
         // Frames are measured side by side, but the first bad one in order is reported, whichever was found first.
-        let only = frames.len() == 1;
+        let may_be_empty = frames.len() == 1 || empty_frames == EmptyFrames::Allow;
         let frames = frames.into_iter().enumerate().map(|(frame, features)| {
-            let features = features.and_then(|features| checked(features, only));
+            let features = features.and_then(|features| checked(features, may_be_empty));
             features.map_err(|reason| TrackingError::Frame { frame, reason })
         });
         let frames: Vec<Features> = frames.collect::<Result<_, _>>()?;
@@ -303,8 +387,8 @@ fn planes<T: Clone>(movie: ArrayD<T>) -> Result<Array3<T>, TrackingError> {
 }
 
 /// The features, if they can be tracked.
-fn checked(features: Features, is_only_frame: bool) -> Result<Features, String> {
-    if features.is_empty() && !is_only_frame {
+fn checked(features: Features, may_be_empty: bool) -> Result<Features, String> {
+    if features.is_empty() && !may_be_empty {
         return Err("it has no cells".to_owned());
     }
     if features.appearances.iter().any(|value| !value.is_finite()) {
@@ -324,7 +408,11 @@ mod tests {
                 *first = 3;
             }
         }
-        Movie::new(ArrayD::zeros(raw), labels, CropOptions::default())
+        new(ArrayD::zeros(raw), labels)
+    }
+
+    fn new(raw: ArrayD<f32>, labels: ArrayD<i32>) -> Result<Movie, TrackingError> {
+        Movie::new(raw, labels, CropOptions::default(), EmptyFrames::Refuse)
     }
 
     fn reason(movie: Result<Movie, TrackingError>) -> String {
@@ -348,19 +436,17 @@ mod tests {
         let mut labels = ArrayD::zeros(vec![3, 2, 2, 1]);
         labels[[0, 0, 0, 0]] = 1;
         labels[[2, 0, 0, 0]] = 1;
-        let refused = Movie::new(
-            ArrayD::zeros(vec![3, 2, 2, 1]),
-            labels,
-            CropOptions::default(),
-        );
+        let raw = ArrayD::zeros(vec![3, 2, 2, 1]);
         assert_eq!(
-            reason(refused),
+            reason(new(raw.clone(), labels.clone())),
             "frame 1 of the movie cannot be tracked: it has no cells"
         );
-        let single = Movie::new(
+        let allowed = Movie::new(raw, labels, CropOptions::default(), EmptyFrames::Allow);
+        let allowed = allowed.expect("a frame may be empty");
+        assert_eq!([0, 1, 2].map(|frame| allowed.cell_count(frame)), [1, 0, 1]);
+        let single = new(
             ArrayD::zeros(vec![1, 2, 2, 1]),
             ArrayD::zeros(vec![1, 2, 2, 1]),
-            CropOptions::default(),
         );
         assert_eq!(single.map(|movie| movie.most_cells()).ok(), Some(0));
     }
@@ -371,7 +457,27 @@ mod tests {
         raw[[0, 1, 1, 0]] = f32::NAN;
         let labels =
             |row: usize| ArrayD::from_shape_fn(vec![1, 2, 2, 1], |at| i32::from(at[1] == row));
-        assert!(Movie::new(raw.clone(), labels(0), CropOptions::default()).is_ok());
-        assert!(reason(Movie::new(raw, labels(1), CropOptions::default())).contains("not finite"));
+        assert!(new(raw.clone(), labels(0)).is_ok());
+        assert!(reason(new(raw, labels(1))).contains("not finite"));
+    }
+
+    #[test]
+    fn cells_are_counted_by_frame() {
+        let mut labels = ArrayD::zeros(vec![3, 4, 4, 1]);
+        for (place, label) in [
+            ([0, 0, 0, 0], 7),
+            ([0, 3, 3, 0], 7),
+            ([2, 0, 0, 0], 1),
+            ([2, 0, 1, 0], 2),
+        ] {
+            labels[place] = label;
+        }
+        let cells = MovieCells::count(labels.view());
+        assert_eq!((cells.all, cells.most), (3, 2));
+        assert_eq!(cells.frame_bytes, 4 * 4 * 4 + 2 * RUN_BYTES);
+        assert_eq!(
+            MovieCells::count(ArrayD::zeros(vec![]).view()),
+            MovieCells::default()
+        );
     }
 }
