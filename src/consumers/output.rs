@@ -2,13 +2,13 @@
 //!
 //! Names only; archives and buckets are `storage`.
 
-use crate::storage::archive::{clean_path, without_last_suffix};
+use crate::storage::archive::{clean_path, split_folder, without_last_suffix};
 
 /// Folder and base name that results are called after.
 ///
 /// Made from the name the user gave a file: its folders, and its last part without the **last** suffix
 /// (`plate 1/field 1.ome.tif` → `plate 1`, `field 1.ome`). What could leave a folder is dropped: empty, `.` and `..` parts,
-/// drive letters, NUL characters; backslashes part names as slashes do.
+/// drive letters, NUL characters; backslashes part names as slashes do, but for those that may be half a character ([`clean_path`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResultName {
     folder: String,
@@ -19,9 +19,7 @@ impl ResultName {
     /// The names of results of the file `original_name`.
     #[must_use]
     pub fn new(original_name: &str) -> Self {
-        let (folder, file) = original_name
-            .rsplit_once(['/', '\\'])
-            .unwrap_or(("", original_name));
+        let (folder, file) = split_folder(original_name);
         Self {
             folder: clean_path(folder),
             base: clean_path(without_last_suffix(file)),

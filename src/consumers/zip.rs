@@ -5,10 +5,11 @@
 
 mod unpacker;
 
+use std::pin::pin;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use futures::{StreamExt as _, TryStreamExt as _, future, stream};
+use futures::{Stream, StreamExt as _, TryStreamExt as _, future, stream};
 
 use self::unpacker::Unpacker;
 use crate::compute;
@@ -20,7 +21,7 @@ use crate::job::{
 use crate::memory::Reservation;
 use crate::settings::{Bytes, Loader};
 use crate::storage::ObjectWriter;
-use crate::storage::archive::{ArchiveLimits, ZipMerger};
+use crate::storage::archive::{ArchiveError, ArchiveLimits, ZipMerger};
 
 /// What archives' queues are called, after the queue of their images.
 const SUFFIX: &str = "-zip";
@@ -110,7 +111,14 @@ impl Zip {
         let memory = archive.memory().saturating_add(images);
         let _memory = self.reserve(job, memory).await?;
 
-        let children = self.store_images(job, archive, at_once).await?;
+        let mut children = Vec::new();
+        let stored = self
+            .store_images(job, archive, at_once, &mut children)
+            .await;
+        if let Err(error) = stored {
+            self.clean_up(job, &error, &children).await;
+            return Err(error);
+        }
         if children.is_empty() {
             return Err(InvalidInput(
                 "the archive holds no images (files with a suffix)".to_owned(),
@@ -121,43 +129,56 @@ impl Zip {
         Ok(Outcome::Wait(Children::new(children, Status::Waiting)))
     }
 
-    /// Uploads the images of an archive, and gives a job for each.
+    /// Uploads the images of an archive, and adds a job for each.
     async fn store_images(
         &self,
         job: &Job,
         archive: Unpacker,
         at_once: usize,
-    ) -> anyhow::Result<Vec<ChildSpec>> {
+        children: &mut Vec<ChildSpec>,
+    ) -> anyhow::Result<()> {
         let storage = &self.clients.storage;
         let queue = job
             .queue_name()
             .strip_suffix(SUFFIX)
             .unwrap_or(job.queue_name());
-        let (folder, inherited) = (
-            format!("output/{}", job.stable_id()),
-            job.inherited_fields(),
-        );
-        let mut children = Vec::new();
+        let (folder, inherited) = (folder_of_images(job), job.inherited_fields());
         let images = stream::try_unfold(archive, |archive| {
             // An archive may take long in all; one image may not.
             job.step(Step::Store);
             archive.next()
         });
-        let uploads = images.map_ok(|(path, body)| {
-            let key = format!("{folder}/{path}");
-            let input = ChildInput {
-                key: &key,
-                original_name: &path,
-                url: None,
-            };
-            children.push(job.child(queue, input, inherited.clone()));
-            async move { Ok(storage.upload(&key, body.into()).await.map(drop)?) }
+        let uploads = images.map(|image| {
+            let image = image.map(|(path, body)| {
+                let key = format!("{folder}/{path}");
+                let input = ChildInput {
+                    key: &key,
+                    original_name: &path,
+                    url: None,
+                };
+                children.push(job.child(queue, input, inherited.clone()));
+                (key, body)
+            });
+            async move {
+                let (key, body) = image?;
+                Ok(storage.upload(&key, body.into()).await.map(drop)?)
+            }
         });
-        uploads
-            .try_buffer_unordered(at_once)
-            .try_collect::<()>()
-            .await?;
-        Ok(children)
+        all_or_damage(uploads.buffer_unordered(at_once)).await
+    }
+
+    /// Removes the images of an archive that turns out to be damaged behind them.
+    ///
+    /// Whoever may have taken the job over meanwhile meets the same damage. After any other error the images stay: the next
+    /// attempt replaces them, and they may be somebody else's by now.
+    async fn clean_up(&self, job: &Job, error: &anyhow::Error, children: &[ChildSpec]) {
+        if error.is::<ArchiveError>() {
+            let folder = folder_of_images(job);
+            let keys = children
+                .iter()
+                .map(|child| format!("{folder}/{}", child.name));
+            self.clients.storage.remove(keys.collect()).await;
+        }
     }
 
     async fn collect(&self, job: &Job, children: &[Child]) -> anyhow::Result<Outcome> {
@@ -234,6 +255,25 @@ impl Zip {
         let _waiting = job.pause_deadline();
         Ok(self.clients.memory.reserve(bytes).await?)
     }
+}
+
+/// Waits for all uploads. With damage, which is the last that is unpacked, those before it are still waited for.
+async fn all_or_damage(uploads: impl Stream<Item = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let mut uploads = pin!(uploads);
+    let mut damage = None;
+    while let Some(stored) = uploads.next().await {
+        match stored {
+            Err(error) if error.is::<ArchiveError>() => damage = Some(error),
+            stored if damage.is_none() => stored?,
+            _ => {}
+        }
+    }
+    damage.map_or(Ok(()), Err)
+}
+
+/// Where the images of an archive go.
+fn folder_of_images(job: &Job) -> String {
+    format!("output/{}", job.stable_id())
 }
 
 /// How many files of this size are fetched or sent at the same time.

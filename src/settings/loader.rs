@@ -4,7 +4,12 @@ use std::fmt::{self, Display};
 
 use super::env::Env;
 use super::field::{Field, Owner};
+use super::password::has_password;
 use super::value::{Value, from_text};
+
+/// What is wrong with a variable that would show a secret. It is not repeated.
+const PASSWORD: &str = "contains a user, a password or a signature, which do not belong in an address: leave them out, and \
+    set the variable that is meant for them";
 
 /// Settings that one owner has declared with [`settings!`](crate::settings!).
 pub trait Declared: Sized {
@@ -210,6 +215,10 @@ impl<'e> Loader<'e> {
     }
 
     fn parse<T: Value>(&mut self, name: &str, text: &str) -> Option<T> {
+        if !T::IS_SECRET && has_password(text) {
+            self.problem(name, PASSWORD);
+            return None;
+        }
         match from_text(text) {
             Ok(value) => Some(value),
             Err(why) if T::IS_SECRET => {
@@ -327,6 +336,47 @@ mod tests {
         let (tested, loaded) = load(&[("KEY", "hunter2")]);
         let shown = format!("{tested:?} {loaded:?}");
         assert!(!shown.contains("hunter2") && shown.contains("********"));
+    }
+
+    #[test]
+    fn a_password_in_an_address_is_refused_and_not_repeated() {
+        crate::settings! {
+            /// What has an address.
+            struct Addresses {
+                /// A host.
+                host: String = "h".to_owned(),
+                /// Hosts.
+                hosts: crate::settings::List = crate::settings::List(Vec::new()),
+                /// An address.
+                address: Option<crate::settings::Parsed<crate::settings::WebAddress>> = None,
+                /// A secret.
+                key: Option<Secret> = None,
+            }
+        }
+        let env: Env = [
+            ("HOST", "user:hunter2@host"),
+            ("HOSTS", "a,redis://:hunter2@b"),
+            ("ADDRESS", "ftp://user:hunter2@host"),
+            ("KEY", "https://user:hunter2@host"),
+        ]
+        .into_iter()
+        .collect();
+        let mut loader = Loader::new(&env);
+        let addresses: Addresses = loader.load();
+        let problems = loader.finish().expect_err("three are wrong");
+        let shown = problems.to_string();
+        assert_eq!(problems.0.len(), 3, "{shown}");
+        assert!(
+            !shown.contains("hunter2") && shown.contains("ADDRESS: contains a user"),
+            "{shown}"
+        );
+        let found = (
+            &*addresses.host,
+            addresses.hosts.0.len(),
+            addresses.address.is_none(),
+        );
+        assert_eq!(found, ("h", 0, true));
+        assert!(addresses.key.is_some());
     }
 
     #[test]

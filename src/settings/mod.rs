@@ -9,6 +9,7 @@ mod declaration;
 mod env;
 mod field;
 mod loader;
+mod password;
 mod value;
 mod web_address;
 

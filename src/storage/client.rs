@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::TryStreamExt;
-use futures::stream::BoxStream;
+use futures::{StreamExt as _, future, stream};
 use object_store::path::Path;
 use object_store::{
-    GetOptions, GetResultPayload, ObjectMeta, ObjectStoreExt, PutOptions, PutPayload,
+    GetOptions, GetResult, GetResultPayload, ObjectMeta, ObjectStoreExt, PutOptions, PutPayload,
 };
 use prometheus_client::registry::Registry;
 use tokio::time::timeout;
@@ -18,14 +17,25 @@ use tokio_util::task::TaskTracker;
 use super::error::{Direction, Error, Failure};
 use super::metrics::StorageMetrics;
 use super::object::Object;
+use super::passage::Passage;
 use super::provider::{CloudOptions, Store};
 use super::retry::Retry;
 use super::settings::StorageSettings;
-use super::transport::Stalled;
+use super::unknown_size::UnknownSize;
 use super::urls::ObjectUrls;
 
 /// How long a process that ends waits for abandoned uploads to be cleaned up.
 const CLEANUP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Objects that are removed at the same time.
+const REMOVALS: usize = 16;
+
+/// What is known of an object before it is read.
+pub(super) struct Size {
+    pub(super) bytes: u64,
+    /// Whether any piece of it can be read alone.
+    pub(super) has_ranges: bool,
+}
 
 /// The bucket of inputs and results. Clones are cheap and share connections.
 #[derive(Clone)]
@@ -59,7 +69,8 @@ impl Storage {
             urls: Arc::new(ObjectUrls::new(
                 bucket.clone(),
                 settings.public_url.as_deref(),
-                &bucket.default_public_url(&settings.providers),
+                bucket.default_public_url(&settings.providers),
+                bucket.other_addresses(&settings.providers),
             )),
             retry: Retry {
                 max_backoff: settings.max_backoff,
@@ -88,19 +99,57 @@ impl Storage {
 
     /// The size in bytes of the object that a job's input reference means.
     ///
-    /// One above `MAX_DOWNLOAD_BYTES` is refused.
+    /// One above `MAX_DOWNLOAD_BYTES` is refused. If the store does not tell it, the object is read and its bytes are counted.
     pub async fn size(&self, reference: &str) -> Result<u64, Error> {
         let object = self.object(self.urls.object_key(reference)?, Direction::Read);
-        let ask = async || {
-            let found = self
-                .store
-                .objects
-                .head(&object.path)
-                .await
-                .map_err(|error| object.failure(&error))?;
-            self.check_size(&object, found.size).map(|()| found.size)
+        Ok(self.measure(&object).await?.bytes)
+    }
+
+    /// The size of an object, and whether it can be read by ranges.
+    pub(super) async fn measure(&self, object: &Object) -> Result<Size, Error> {
+        self.retry.run(object, || self.measure_once(object)).await
+    }
+
+    async fn measure_once(&self, object: &Object) -> Result<Size, Failure> {
+        let head = GetOptions {
+            head: true,
+            ..GetOptions::default()
         };
-        self.retry.run(&object, ask).await
+        let found = self.get(object, head).await?;
+        if UnknownSize::of(&found).is_some() {
+            let passage = self.passage(object).await?;
+            return Ok(Size {
+                bytes: passage.length(self.max_download_bytes).await?,
+                has_ranges: false,
+            });
+        }
+        self.check_size(object, found.meta.size)?;
+        Ok(Size {
+            bytes: found.meta.size,
+            has_ranges: true,
+        })
+    }
+
+    /// The object from its first byte on.
+    pub(super) async fn passage(&self, object: &Object) -> Result<Passage, Failure> {
+        let found = self.get(object, GetOptions::default()).await?;
+        Ok(self.passage_of(object, found))
+    }
+
+    fn passage_of(&self, object: &Object, found: GetResult) -> Passage {
+        let (version, mark) = (found.meta.clone(), UnknownSize::of(&found));
+        let chunks = found.into_stream();
+        let chunks = match mark {
+            Some(mark) => mark.unpack(chunks),
+            None => chunks,
+        };
+        Passage::new(object, version, chunks, self.stall_timeout)
+    }
+
+    async fn get(&self, object: &Object, options: GetOptions) -> Result<GetResult, Failure> {
+        object.check().await?;
+        let found = self.store.objects.get_opts(&object.path, options).await;
+        found.map_err(|error| object.failure(&error))
     }
 
     /// Stores `body` under `key`, replacing what was there in one step, and gives the public URL.
@@ -120,6 +169,33 @@ impl Storage {
             .await?;
         self.retry.metrics.moved(Direction::Write, size);
         Ok(())
+    }
+
+    /// Removes what a job has stored and nobody needs, as far as the store allows it.
+    pub async fn remove(&self, keys: Vec<String>) {
+        let refused = stream::iter(keys)
+            .map(|key| async move {
+                let object = self.object(self.urls.new_key(&key).ok()?, Direction::Write);
+                object.check().await.ok()?;
+                let removed = self.store.objects.delete(&object.path).await;
+                match object.failure(&removed.err()?) {
+                    Failure::Permanent(Error::NotFound { .. }) => None,
+                    Failure::Permanent(error) => Some(error.to_string()),
+                    Failure::Transient(reason) => Some(reason),
+                }
+            })
+            .buffer_unordered(REMOVALS)
+            .filter_map(future::ready)
+            .collect::<Vec<_>>()
+            .await;
+        if let Some(error) = refused.first() {
+            let left = refused.len();
+            tracing::warn!(
+                left,
+                error,
+                "objects that nobody needs are left in the bucket"
+            );
+        }
     }
 
     /// Adds the counters of the bucket to a registry.
@@ -172,16 +248,18 @@ impl Storage {
         object: &Object,
         options: GetOptions,
     ) -> Result<(ObjectMeta, Bytes), Failure> {
-        let found = self
-            .store
-            .objects
-            .get_opts(&object.path, options)
-            .await
-            .map_err(|error| object.failure(&error))?;
+        let found = self.get(object, options).await?;
+        if UnknownSize::of(&found).is_some() {
+            let (meta, passage) = (found.meta.clone(), self.passage_of(object, found));
+            return Ok((meta, passage.all(self.max_download_bytes).await?));
+        }
         let (meta, size) = (found.meta.clone(), found.range.end - found.range.start);
         self.check_size(object, size)?;
         let body = match found.payload {
-            GetResultPayload::Stream(chunks) => self.collect(object, size, chunks).await?,
+            GetResultPayload::Stream(chunks) => {
+                let passage = Passage::new(object, meta.clone(), chunks, self.stall_timeout);
+                self.collect(object, size, passage).await?
+            }
             GetResultPayload::File(..) => found
                 .bytes()
                 .await
@@ -203,18 +281,12 @@ impl Storage {
         &self,
         object: &Object,
         size: u64,
-        mut chunks: BoxStream<'static, object_store::Result<Bytes>>,
+        mut passage: Passage,
     ) -> Result<Bytes, Failure> {
         let capacity =
             usize::try_from(size).map_err(|_| object.too_large(size, self.max_download_bytes))?;
         let mut body = Vec::with_capacity(capacity);
-        loop {
-            let next = timeout(self.stall_timeout, chunks.try_next()).await;
-            let next =
-                next.map_err(|_| Failure::Transient(Stalled(self.stall_timeout).to_string()))?;
-            let Some(chunk) = next.map_err(|error| object.failure(&error))? else {
-                break;
-            };
+        while let Some(chunk) = passage.next().await? {
             if chunk.len() > capacity - body.len() {
                 return Err(Failure::Transient(
                     "the answer was longer than announced".to_owned(),
@@ -231,6 +303,7 @@ impl Storage {
     }
 
     async fn send(&self, object: &Object, body: Bytes) -> Result<(), Failure> {
+        object.check().await?;
         let options = PutOptions {
             attributes: object.attributes(),
             ..PutOptions::default()

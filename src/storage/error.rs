@@ -59,6 +59,16 @@ pub enum Error {
         /// The largest that is allowed.
         limit_bytes: u64,
     },
+    /// The same for an object of which the store does not tell the size.
+    #[error("`{key}` in {bucket} has more bytes than the limit of {limit_bytes}")]
+    LongerThanLimit {
+        /// Key of the object.
+        key: String,
+        /// Where it is.
+        bucket: String,
+        /// The largest that is allowed.
+        limit_bytes: u64,
+    },
     /// The object was replaced while it was read piece by piece.
     #[error("`{key}` in {bucket} changed while it was being read")]
     ChangedWhileReading {
@@ -120,7 +130,7 @@ impl Classify for Error {
         match self {
             // What was never there, or has been cleaned away, does not come back by itself.
             Self::NotFound { .. } | Self::InvalidReference { .. } => ErrorClass::InvalidInput,
-            Self::TooLarge { .. } => ErrorClass::TooLarge,
+            Self::TooLarge { .. } | Self::LongerThanLimit { .. } => ErrorClass::TooLarge,
             Self::ChangedWhileReading { .. } => ErrorClass::StorageRead,
             Self::PermissionDenied { direction, .. }
             | Self::Unavailable { direction, .. }

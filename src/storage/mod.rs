@@ -11,11 +11,13 @@ mod error;
 mod metrics;
 mod multipart;
 mod object;
+mod passage;
 mod provider;
 mod reader;
 mod retry;
 mod settings;
 mod transport;
+mod unknown_size;
 mod urls;
 mod writer;
 

@@ -11,6 +11,8 @@ use super::content_type::content_type;
 use super::error::{Direction, Error, Failure};
 use super::provider::{Bucket, FolderError};
 use super::transport::{CredentialsError, HttpStatusError};
+use super::unknown_size::CannotUnpack;
+use super::urls::redacted;
 use crate::descriptors;
 
 /// One object and where it is, for requests and messages.
@@ -53,6 +55,9 @@ impl Object {
         if let Some(answer) = http_status_error(error) {
             return self.refused(answer);
         }
+        if causes(error).any(|cause| cause.is::<CannotUnpack>()) {
+            return Failure::Permanent(self.other(CannotUnpack.to_string()));
+        }
         // No answer at all: refused, cut off, or silent for too long.
         if causes(error).any(|cause| cause.is::<HttpError>()) {
             return Failure::Transient(root);
@@ -66,7 +71,12 @@ impl Object {
 
     /// What an error of a folder means, where nothing is transient.
     pub(super) fn permanent_failure(&self, error: &object_store::Error) -> Error {
-        match self.failure(error) {
+        self.settled(self.failure(error))
+    }
+
+    /// A failure that is not met again.
+    pub(super) fn settled(&self, failure: Failure) -> Error {
+        match failure {
             Failure::Permanent(error) => error,
             Failure::Transient(reason) => self.other(reason),
         }
@@ -76,6 +86,9 @@ impl Object {
     fn without_request(&self, error: &object_store::Error, io: Option<io::ErrorKind>) -> Error {
         match self.bucket.folder_error(error, io) {
             Some(FolderError::NotFound) => self.not_found(),
+            Some(FolderError::NoFolder) if self.direction == Direction::Read => self.not_found(),
+            Some(FolderError::NoFolder) => self.invalid("a part of it is a file".to_owned()),
+            Some(FolderError::BadName(reason)) => self.invalid(reason),
             Some(FolderError::Changed) => self.changed(),
             Some(FolderError::Denied(reason)) => self.denied(reason),
             Some(FolderError::Other(reason)) => self.other(reason),
@@ -95,6 +108,22 @@ impl Object {
             416 => Failure::Permanent(self.changed()),
             401 | 403 => Failure::Permanent(self.denied(reason)),
             _ => Failure::Permanent(self.other(reason)),
+        }
+    }
+
+    /// Whether it may be touched at all.
+    pub(super) async fn check(&self) -> Result<(), Failure> {
+        match self.bucket.objection(self.path.as_ref()).await {
+            Some(reason) => Err(Failure::Permanent(self.invalid(reason))),
+            None => Ok(()),
+        }
+    }
+
+    fn invalid(&self, reason: String) -> Error {
+        Error::InvalidReference {
+            reference: redacted(self.path.as_ref()),
+            bucket: self.bucket.to_string(),
+            reason,
         }
     }
 
@@ -139,6 +168,14 @@ impl Object {
         })
     }
 
+    pub(super) fn longer_than(&self, limit_bytes: u64) -> Failure {
+        Failure::Permanent(Error::LongerThanLimit {
+            key: self.path.to_string(),
+            bucket: self.bucket.to_string(),
+            limit_bytes,
+        })
+    }
+
     pub(super) fn unavailable(&self, attempts: u32, elapsed: Duration, reason: String) -> Error {
         Error::Unavailable {
             key: self.path.to_string(),
@@ -179,6 +216,7 @@ mod tests {
         object.refused(&HttpStatusError {
             status,
             code: code.map(str::to_owned),
+            hint: None,
         })
     }
 

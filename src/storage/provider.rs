@@ -26,6 +26,9 @@ use crate::settings::Loader;
 /// The schemes of URLs that name a bucket and an object in it.
 pub(super) const BUCKET_SCHEMES: [&str; 3] = [s3::SCHEME, gcs::SCHEME, azure::SCHEME];
 
+/// The longest key of an object: in bytes, on Azure in characters.
+const KEY_LENGTH: usize = 1024;
+
 /// The place that holds inputs and results.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Bucket {
@@ -94,6 +97,37 @@ impl Bucket {
             Self::Gcs(name) => gcs::default_public_url(name, &settings.gcs),
             Self::Azure(name) => azure::default_public_url(name, &settings.azure),
             Self::Folder(path) => folder::url(path),
+        }
+    }
+
+    /// What other addresses of its objects begin with, up to the `/` before the key.
+    pub(super) fn other_addresses(&self, settings: &ProviderSettings) -> Vec<String> {
+        match self {
+            Self::Azure(name) => azure::other_addresses(name, &settings.azure),
+            Self::S3(_) | Self::Gcs(_) | Self::Folder(_) => Vec::new(),
+        }
+    }
+
+    /// Whether keys may have empty parts (`a//b`); those of a folder are no parts.
+    pub(super) fn keeps_empty_parts(&self) -> bool {
+        !matches!(self, Self::Folder(_))
+    }
+
+    /// Whether no object can have a key as long as this.
+    pub(super) fn is_too_long(&self, key: &str) -> bool {
+        match self {
+            Self::S3(_) | Self::Gcs(_) => key.len() > KEY_LENGTH,
+            Self::Azure(_) => key.chars().count() > KEY_LENGTH,
+            // The file system says so itself.
+            Self::Folder(_) => false,
+        }
+    }
+
+    /// Why an object of this key must not be touched, if it is a file that leads out of the folder or never ends.
+    pub(super) async fn objection(&self, key: &str) -> Option<String> {
+        match self {
+            Self::Folder(root) => folder::objection(root, key).await,
+            Self::S3(_) | Self::Gcs(_) | Self::Azure(_) => None,
         }
     }
 

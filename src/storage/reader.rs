@@ -4,10 +4,12 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use object_store::{GetOptions, ObjectMeta};
+use tokio::sync::Mutex;
 
 use super::client::Storage;
 use super::error::{Direction, Error, Failure};
 use super::object::Object;
+use super::passage::Passage;
 use super::provider::Bucket;
 
 /// An object of which only pieces are in memory. All of them are of one version of it.
@@ -17,18 +19,36 @@ pub struct RangeReader {
     size: u64,
     /// What the store said of the object with the first piece.
     version: Option<ObjectMeta>,
+    way: Way,
+}
+
+/// How a piece is come by.
+enum Way {
+    /// By its range.
+    Ranges,
+    /// By passing over all that comes before it: from where the last piece ended, or from the beginning again.
+    Passage(Mutex<Option<Passage>>),
 }
 
 impl Storage {
     /// The object that [`Self::download`] would fetch, for reading it piece by piece. Asks for its size.
     ///
-    /// One above `MAX_DOWNLOAD_BYTES` is refused.
+    /// One above `MAX_DOWNLOAD_BYTES` is refused. One whose size the store does not tell has no ranges: its pieces are best
+    /// read in order.
     pub async fn range_reader(&self, reference: &str) -> Result<RangeReader, Error> {
+        let object = self.object(self.urls.object_key(reference)?, Direction::Read);
+        let size = self.measure(&object).await?;
+        let way = if size.has_ranges {
+            Way::Ranges
+        } else {
+            Way::Passage(Mutex::new(None))
+        };
         Ok(RangeReader {
             storage: self.clone(),
-            object: self.object(self.urls.object_key(reference)?, Direction::Read),
-            size: self.size(reference).await?,
+            object,
+            size: size.bytes,
             version: None,
+            way,
         })
     }
 }
@@ -47,7 +67,10 @@ impl RangeReader {
     pub async fn read(&mut self, range: Range<u64>) -> Result<Bytes, Error> {
         let retry = &self.storage.retry;
         let (found, bytes) = retry
-            .run(&self.object, || self.fetch(range.clone()))
+            .run(&self.object, async || match &self.way {
+                Way::Ranges => self.fetch(range.clone()).await,
+                Way::Passage(passage) => self.pass(passage, &range).await,
+            })
             .await?;
         retry.metrics.moved(Direction::Read, bytes.len());
         self.version = Some(found);
@@ -68,6 +91,26 @@ impl RangeReader {
         if found.size != self.size || !self.is_same(&found) || bytes.len() as u64 != wanted {
             return Err(Failure::Permanent(self.object.changed()));
         }
+        Ok((found, bytes))
+    }
+
+    /// The same without ranges.
+    async fn pass(
+        &self,
+        open: &Mutex<Option<Passage>>,
+        range: &Range<u64>,
+    ) -> Result<(ObjectMeta, Bytes), Failure> {
+        let kept = open.lock().await.take();
+        let mut passage = match kept.filter(|passage| passage.is_before(range.start)) {
+            Some(passage) => passage,
+            None => self.storage.passage(&self.object).await?,
+        };
+        let bytes = passage.piece(range).await?;
+        let found = passage.version.clone();
+        if !self.is_same(&found) || bytes.len() as u64 != range.end - range.start {
+            return Err(Failure::Permanent(self.object.changed()));
+        }
+        *open.lock().await = Some(passage);
         Ok((found, bytes))
     }
 

@@ -19,6 +19,8 @@ use object_store::client::{
 };
 use tokio::time::timeout;
 
+use super::unknown_size::with_size;
+
 /// An upload that is slower than this many bytes a second counts as stalled.
 const SLOWEST_UPLOAD: u64 = 32 << 10;
 
@@ -30,11 +32,19 @@ const ANSWER_BYTES: usize = 1 << 20;
 
 /// An answer that is not a success.
 #[derive(Debug, thiserror::Error)]
-#[error("HTTP {status}{}{}", if code.is_some() { " " } else { "" }, code.as_deref().unwrap_or_default())]
+#[error("HTTP {status}{}{}", after(" ", code), after(": ", hint))]
 pub(super) struct HttpStatusError {
     pub(super) status: u16,
     /// The store's own word for it, such as `NoSuchKey`.
     pub(super) code: Option<String>,
+    /// What the operator can do about it, if the answer tells.
+    pub(super) hint: Option<String>,
+}
+
+fn after(separator: &str, text: &Option<String>) -> String {
+    text.as_ref()
+        .map(|text| format!("{separator}{text}"))
+        .unwrap_or_default()
 }
 
 /// The server did not answer in time.
@@ -57,6 +67,12 @@ pub(super) trait Dialect: Debug + Send + Sync + 'static {
     fn error_code(&self, headers: &HeaderMap, body: &[u8]) -> Option<String> {
         let _ = headers;
         code_in_xml(body)
+    }
+
+    /// What the operator can do about an error, if the answer tells.
+    fn hint(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> Option<String> {
+        let _ = (status, headers, body);
+        None
     }
 }
 
@@ -107,12 +123,12 @@ impl Transport {
     async fn call_store(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let applied = self.connector.dialect.apply(&mut request).await;
         applied.map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
-        let is_post = request.method().as_str() == "POST";
+        let method = request.method().clone();
         let response = self.send_with_timeout(request).await?;
-        if is_post {
-            self.read_answer(response).await
-        } else {
-            Ok(response)
+        match method.as_str() {
+            "POST" => self.read_answer(response).await,
+            "GET" | "HEAD" => Ok(with_size(response)),
+            _ => Ok(response),
         }
     }
 
@@ -144,14 +160,22 @@ impl Transport {
         while let Some(chunk) = self.with_stall_timeout(chunks.try_next()).await?? {
             read.extend_from_slice(&chunk);
             if read.len() > ANSWER_BYTES {
-                let error = HttpStatusError { status, code: None };
+                let error = HttpStatusError {
+                    status,
+                    code: None,
+                    hint: None,
+                };
                 return Err(HttpError::new(HttpErrorKind::Unknown, error));
             }
         }
         match self.connector.dialect.error_code(&head.headers, &read) {
             None => Ok(HttpResponse::from_parts(head, Bytes::from(read).into())),
             code => {
-                let error = HttpStatusError { status, code };
+                let error = HttpStatusError {
+                    status,
+                    code,
+                    hint: None,
+                };
                 Err(HttpError::new(HttpErrorKind::Unknown, error))
             }
         }
@@ -167,9 +191,11 @@ impl Transport {
     async fn status_error(&self, response: HttpResponse) -> HttpError {
         let (head, body) = response.into_parts();
         let body = beginning(body).await;
+        let (dialect, status) = (&self.connector.dialect, head.status.as_u16());
         let error = HttpStatusError {
-            status: head.status.as_u16(),
-            code: self.connector.dialect.error_code(&head.headers, &body),
+            status,
+            code: dialect.error_code(&head.headers, &body),
+            hint: dialect.hint(status, &head.headers, &body),
         };
         HttpError::new(HttpErrorKind::Unknown, error)
     }
@@ -190,10 +216,15 @@ async fn beginning(body: HttpResponseBody) -> Vec<u8> {
 
 /// What stands between `<Code>` and `</Code>`.
 fn code_in_xml(body: &[u8]) -> Option<String> {
+    error_word(&text_in_xml(body, "Code")?)
+}
+
+/// What stands in the first element of this name.
+pub(super) fn text_in_xml(body: &[u8], name: &str) -> Option<String> {
     let text = String::from_utf8_lossy(body);
-    let (_, rest) = text.split_once("<Code>")?;
-    let (code, _) = rest.split_once("</Code>")?;
-    error_word(code)
+    let (_, rest) = text.split_once(&format!("<{name}>"))?;
+    let (inside, _) = rest.split_once(&format!("</{name}>"))?;
+    Some(inside.to_owned())
 }
 
 /// An error code that is fit for users: a single word.

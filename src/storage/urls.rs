@@ -2,7 +2,7 @@
 //!
 //! Pure text; nothing in here talks to a store.
 
-use object_store::path::Path;
+use object_store::path::{InvalidPart, Path, PathPart};
 use percent_encoding::{percent_decode_str, utf8_percent_encode};
 
 use super::error::Error;
@@ -17,18 +17,27 @@ pub(super) struct ObjectUrls {
     bucket: Bucket,
     /// What comes before `/<key>` in the URLs that are given out.
     public_url: String,
-    /// The same where the operator names nothing else; such URLs are ours too.
-    default_public_url: String,
+    /// The same of other addresses of the bucket, which nobody is given but some have.
+    other_urls: Vec<String>,
 }
 
 impl ObjectUrls {
-    /// Without a `public_url` the default is given out.
-    pub(super) fn new(bucket: Bucket, public_url: Option<&str>, default_public_url: &str) -> Self {
-        let public_url = public_url.unwrap_or(default_public_url);
+    /// Without a `public_url` the bucket's own is given out.
+    pub(super) fn new(
+        bucket: Bucket,
+        public_url: Option<&str>,
+        own_url: String,
+        mut other_urls: Vec<String>,
+    ) -> Self {
+        let public_url = public_url
+            .unwrap_or(&own_url)
+            .trim_end_matches('/')
+            .to_owned();
+        other_urls.push(own_url.trim_end_matches('/').to_owned());
         Self {
             bucket,
-            public_url: public_url.trim_end_matches('/').to_owned(),
-            default_public_url: default_public_url.trim_end_matches('/').to_owned(),
+            public_url,
+            other_urls,
         }
     }
 
@@ -39,19 +48,20 @@ impl ObjectUrls {
     /// The key that a job's `input_file_name` means: a key as it stands, or a URL of an object in this very bucket.
     ///
     /// Only URLs are percent-decoded; leading `/` are dropped. Other hosts, buckets and schemes, and keys that cannot
-    /// be an object (empty, folders, with `.`, `..` or empty parts, or with control characters) are refused.
+    /// be an object (empty, folders, with `.` or `..` as a part, with control characters, or too long) are refused.
     pub(super) fn object_key(&self, reference: &str) -> Result<Path, Error> {
         let key = match reference.split_once("://") {
             Some((scheme, rest)) if is_scheme(scheme) => self.key_in_url(scheme, rest),
             _ => Ok(reference.to_owned()),
         };
-        key.and_then(|key| parse_key(&key))
+        key.and_then(|key| self.parse_key(&key))
             .map_err(|reason| self.invalid(reference, reason))
     }
 
     /// The key of an object that is about to be written. Never a URL.
     pub(super) fn new_key(&self, key: &str) -> Result<Path, Error> {
-        parse_key(key).map_err(|reason| self.invalid(key, reason))
+        self.parse_key(key)
+            .map_err(|reason| self.invalid(key, reason))
     }
 
     /// Where anybody can read the object of this key.
@@ -65,6 +75,31 @@ impl ObjectUrls {
             bucket: self.bucket.to_string(),
             reason,
         }
+    }
+
+    fn parse_key(&self, text: &str) -> Result<Path, String> {
+        let key = text.trim_start_matches('/');
+        if key.is_empty() {
+            return Err("it has no key".to_owned());
+        }
+        if key.ends_with('/') {
+            return Err("it names a folder".to_owned());
+        }
+        if key.chars().any(|c| c.is_ascii_control()) {
+            return Err("it contains a control character".to_owned());
+        }
+        if let Some(part) = key.split('/').find(|part| matches!(*part, "." | "..")) {
+            return Err(format!("it contains the path segment `{part}`"));
+        }
+        if self.bucket.is_too_long(key) {
+            return Err("it is longer than a key can be".to_owned());
+        }
+        // A path that is parsed as a whole may have no empty parts, though buckets tell `a//b` from `a/b`.
+        let parts = key.split('/');
+        let kept = parts.filter(|part| !part.is_empty() || self.bucket.keeps_empty_parts());
+        kept.map(PathPart::parse)
+            .try_fold(Path::ROOT, |path, part| Ok(path.join(part?)))
+            .map_err(|_: InvalidPart| "it is not a valid object key".to_owned())
     }
 
     fn key_in_url(&self, scheme: &str, rest: &str) -> Result<String, String> {
@@ -98,16 +133,13 @@ impl ObjectUrls {
         let rest = rest.split(['?', '#']).next().unwrap_or_default();
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
         let host = host.to_ascii_lowercase();
-        let url = WebUrl {
-            scheme,
-            host: &host,
-            path,
-        };
+        let host = without_default_port(scheme, &host);
+        let url = WebUrl { scheme, host, path };
         url.below(&self.public_url)
-            .or_else(|| url.below(&self.default_public_url))
+            .or_else(|| self.other_urls.iter().find_map(|base| url.below(base)))
             .or_else(|| {
                 self.bucket
-                    .key_in_url(&host, path)
+                    .key_in_url(host, path)
                     .filter(|_| scheme == "https")
             })
             .ok_or_else(|| "the URL belongs to another host or bucket".to_owned())
@@ -127,6 +159,7 @@ impl<'u> WebUrl<'u, '_> {
     fn below(&self, base: &str) -> Option<&'u str> {
         let (scheme, rest) = base.split_once("://")?;
         let (host, folder) = rest.split_once('/').unwrap_or((rest, ""));
+        let host = without_default_port(scheme, host);
         if scheme != self.scheme || !host.eq_ignore_ascii_case(self.host) {
             return None;
         }
@@ -137,8 +170,17 @@ impl<'u> WebUrl<'u, '_> {
     }
 }
 
+fn without_default_port<'h>(scheme: &str, host: &'h str) -> &'h str {
+    let port = match scheme {
+        "https" => ":443",
+        "http" => ":80",
+        _ => "",
+    };
+    host.strip_suffix(port).unwrap_or(host)
+}
+
 /// What is worth repeating of a reference: a query may hold a signature, and the rest may be long.
-fn redacted(reference: &str) -> String {
+pub(super) fn redacted(reference: &str) -> String {
     let is_url = reference
         .split_once("://")
         .is_some_and(|(scheme, _)| is_scheme(scheme));
@@ -155,23 +197,6 @@ fn is_scheme(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(is_allowed)
 }
 
-fn parse_key(text: &str) -> Result<Path, String> {
-    let key = text.trim_start_matches('/');
-    if key.is_empty() {
-        return Err("it has no key".to_owned());
-    }
-    if key.ends_with('/') {
-        return Err("it names a folder".to_owned());
-    }
-    if key.chars().any(|c| c.is_ascii_control()) {
-        return Err("it contains a control character".to_owned());
-    }
-    if let Some(part) = key.split('/').find(|part| matches!(*part, "" | "." | "..")) {
-        return Err(format!("it contains the path segment `{part}`"));
-    }
-    Path::parse(key).map_err(|_| "it is not a valid object key".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,7 +211,11 @@ mod tests {
             Bucket::Azure(name) => format!("https://cells.blob.core.windows.net/{name}"),
             Bucket::Folder(_) => bucket.url(),
         };
-        ObjectUrls::new(bucket, None, &own)
+        let others = match &bucket {
+            Bucket::Azure(name) => vec![format!("https://cells.dfs.core.windows.net/{name}")],
+            _ => Vec::new(),
+        };
+        ObjectUrls::new(bucket, None, own, others)
     }
 
     fn key(url: &str, reference: &str) -> String {
@@ -212,10 +241,36 @@ mod tests {
             "up/a%20b.tif",
             "ü/ñ (1)+[2]~.tif",
             "a:b,c/d?e#f",
+            "up//b.tif",
+            "up///lab//c.tif",
         ] {
             assert_eq!(key("s3://b", text), text);
             assert_eq!(key("s3://b", &format!("/{text}")), text);
         }
+    }
+
+    #[test]
+    fn empty_parts_belong_to_a_key_but_not_to_a_file() {
+        for bucket in ["gs://b", "az://b"] {
+            assert_eq!(key(bucket, "up//b.tif"), "up//b.tif");
+        }
+        assert_eq!(
+            key("s3://b", "https://s3.amazonaws.com/b/up//b.tif"),
+            "up//b.tif"
+        );
+        assert_eq!(key("file:///data", "up//b.tif"), "up/b.tif");
+        refusal("s3://b", "a//../b");
+    }
+
+    #[test]
+    fn keys_longer_than_any_store_takes_are_refused() {
+        let long = |letter: &str, count| letter.repeat(count);
+        for bucket in ["s3://b", "gs://b"] {
+            key(bucket, &long("x", 1024));
+            assert!(refusal(bucket, &long("ü", 513)).contains("longer than a key can be"));
+        }
+        key("az://b", &long("ü", 1024));
+        refusal("az://b", &long("x", 1025));
     }
 
     #[test]
@@ -224,7 +279,6 @@ mod tests {
             ("", "it has no key"),
             ("//", "it has no key"),
             ("uploads/", "names a folder"),
-            ("a//b", "the path segment ``"),
             ("../x", "the path segment `..`"),
             ("a/../../etc/passwd", "the path segment `..`"),
             ("./x", "the path segment `.`"),
@@ -245,6 +299,10 @@ mod tests {
             "https://b.s3.amazonaws.com/up/a%20b.tif",
             "https://b.s3.us-east-2.amazonaws.com/up/a%20b.tif?versionId=1",
             "HTTPS://B.S3.amazonaws.com/up/a%20b.tif#x",
+            "https://s3-us-west-2.amazonaws.com/b/up/a%20b.tif",
+            "https://b.s3.dualstack.us-west-2.amazonaws.com/up/a%20b.tif",
+            "https://b.s3-accelerate.amazonaws.com/up/a%20b.tif",
+            "https://b.s3.amazonaws.com:443/up/a%20b.tif",
         ] {
             assert_eq!(key("s3://b", url), "up/a b.tif", "{url}");
         }
@@ -259,6 +317,8 @@ mod tests {
             "AZ://B/up/a%20b.tif",
             "https://cells.blob.core.windows.net/b/up/a%20b.tif",
             "https://Cells.blob.core.windows.net/b/up/a%20b.tif?sv=1&sig=x",
+            "https://cells.blob.core.windows.net:443/b/up/a%20b.tif",
+            "https://cells.dfs.core.windows.net/b/up/a%20b.tif",
         ] {
             assert_eq!(key("az://b", url), "up/a b.tif", "{url}");
         }
@@ -340,8 +400,17 @@ mod tests {
         let behind_a_proxy = ObjectUrls::new(
             Bucket::S3("b".to_owned()),
             Some("https://images.example/results/"),
-            "https://s3.amazonaws.com/b",
+            "http://minio:9000/b".to_owned(),
+            Vec::new(),
         );
+        for url in [
+            "https://images.example/results/k",
+            "https://images.example:443/results/k",
+            "http://minio:9000/b/k",
+        ] {
+            let key = behind_a_proxy.object_key(url).expect("ours");
+            assert_eq!(key.as_ref(), "k", "{url}");
+        }
         assert_eq!(
             behind_a_proxy.public_url("k"),
             "https://images.example/results/k"
@@ -370,7 +439,7 @@ mod tests {
         fn no_reference_leaves_the_bucket(text in "(s3://b/|https://b\\.s3\\.amazonaws\\.com/|/)?([a%2eE./\\\\]|\\PC){0,24}") {
             if let Ok(path) = at("s3://b").object_key(&text) {
                 prop_assert!(!path.is_root());
-                prop_assert!(path.as_ref().split('/').all(|part| !matches!(part, "" | "." | "..")));
+                prop_assert!(path.as_ref().split('/').all(|part| !matches!(part, "." | "..")));
             }
         }
     }

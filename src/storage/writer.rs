@@ -111,6 +111,10 @@ impl Parts {
         }
         let options = PutMultipartOptions::default();
         let folder = &storage.store.objects;
+        object
+            .check()
+            .await
+            .map_err(|failure| object.settled(failure))?;
         let begun = folder.put_multipart_opts(&object.path, options).await;
         begun
             .map(Self::Folder)

@@ -244,8 +244,10 @@ fn agrees(images: &[&Value], children: &[(String, String)]) -> Result<(), String
         if *path != wanted && (name.is_ascii() || image["utf8_flag"] == true) {
             return Err(format!("`{path}` instead of `{wanted}`"));
         }
+        let may_have_halves = !name.is_ascii() && image["utf8_flag"] != true;
         if path.starts_with('/')
-            || path.contains(['\\', '\0'])
+            || path.contains('\0')
+            || path.contains('\\') && !may_have_halves
             || path.split('/').any(|part| part == "..")
         {
             return Err(format!("`{path}` leaves its folder"));

@@ -9,6 +9,9 @@ mod access;
 /// Objects of every size, and those that are too large.
 mod sizes;
 
+/// Objects of which the store does not tell the size, or tells another.
+mod unknown_size;
+
 /// What is asked again and what is given up.
 mod failures;
 

@@ -7,7 +7,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use super::error::ArchiveError;
-use super::names::{clean_path, without_last_suffix};
+use super::names::{clean_path, unused_name};
 
 /// Entries from this size on need the 64-bit fields; deflate may grow what it cannot compress, hence the margin.
 const ZIP64_FROM: usize = (1 << 32) - (1 << 24);
@@ -26,7 +26,7 @@ pub fn write_zip(
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     let mut names = HashSet::new();
     for (name, content) in entries {
-        let name = unused_name(&clean_path(&name), &names);
+        let name = unused_name(&clean_path(&name), |name| names.contains(name));
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Deflated)
             .large_file(content.len() >= ZIP64_FROM);
@@ -37,21 +37,6 @@ pub fn write_zip(
         names.insert(name);
     }
     Ok(writer.finish()?.into_inner())
-}
-
-/// The name, with a number before its suffix if it is taken.
-pub(super) fn unused_name(name: &str, used: &HashSet<String>) -> String {
-    if !used.contains(name) {
-        return name.to_owned();
-    }
-    let base_at = name.rfind('/').map_or(0, |slash| slash + 1);
-    let stem_end = base_at + without_last_suffix(&name[base_at..]).len();
-    let (stem, suffix) = name.split_at(stem_end);
-    let numbered = (2_u64..).map(|number| format!("{stem}_{number}{suffix}"));
-    numbered
-        .into_iter()
-        .find(|name| !used.contains(name))
-        .unwrap_or_else(|| name.to_owned())
 }
 
 #[cfg(test)]

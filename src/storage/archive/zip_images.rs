@@ -1,16 +1,15 @@
 //! The images of an archive, unpacked one after the other within limits.
 
-use std::collections::HashSet;
 use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::sync::Arc;
 
-use zip::read::ZipArchiveMetadata;
-use zip::{ZipArchive, ZipReadOptions};
+use zip::read::{ZipArchiveMetadata, ZipFileEntry};
+use zip::{SUPPORTED_COMPRESSION_METHODS, ZipReadOptions};
 
 use super::error::ArchiveError;
-use super::names::{clean_path, without_last_suffix};
-use super::write::unused_name;
+use super::names::{UsedPaths, image_path, is_folder, without_last_suffix};
+use super::zip_list::read_list;
 
 /// Small entries may have any ratio.
 const RATIO_FROM: u64 = 1 << 20;
@@ -57,9 +56,7 @@ pub struct ZipImages {
     list: Arc<ZipArchiveMetadata>,
     images: Vec<Image>,
     next: usize,
-    names: HashSet<String>,
-    unpacked: u64,
-    limits: ArchiveLimits,
+    paths: UsedPaths,
 }
 
 /// An image that is still packed.
@@ -87,14 +84,13 @@ impl ZipImages {
     /// # Errors
     ///
     /// [`ArchiveError::NotAnArchive`] when there is no readable list of entries, [`ArchiveError::TooMany`],
-    /// [`ArchiveError::Overlap`].
+    /// [`ArchiveError::Overlap`], and whatever the list says against an image: encrypted, packed in a way that is not
+    /// supported, or larger than allowed. So nothing need be stored of an archive that cannot be unpacked.
     pub fn open(
         file: &mut (impl Read + Seek),
         limits: ArchiveLimits,
     ) -> Result<Self, ArchiveError> {
-        let list = ZipArchive::new(&mut *file)
-            .map_err(|_| ArchiveError::NotAnArchive)?
-            .metadata();
+        let list = read_list(file)?;
         let size = file
             .seek(SeekFrom::End(0))
             .map_err(|_| ArchiveError::NotAnArchive)?;
@@ -112,13 +108,21 @@ impl ZipImages {
         {
             return Err(ArchiveError::Overlap);
         }
+        let mut left = limits.bytes;
+        for image in &images {
+            let entry = list.entry(image.index);
+            image.check(
+                &entry.map_err(|_| ArchiveError::NotAnArchive)?,
+                left,
+                limits.ratio,
+            )?;
+            left -= image.unpacked;
+        }
         Ok(Self {
             list,
             images,
             next: 0,
-            names: HashSet::new(),
-            unpacked: 0,
-            limits,
+            paths: UsedPaths::default(),
         })
     }
 
@@ -158,7 +162,7 @@ impl ZipImages {
     ///
     /// # Errors
     ///
-    /// An entry that is encrypted, damaged, or larger than allowed. The next call tries it again.
+    /// An entry that is damaged, or larger than the list says. The next call tries it again.
     pub fn read_next(
         &mut self,
         file: &mut (impl Read + Seek),
@@ -167,9 +171,7 @@ impl ZipImages {
             return Ok(None);
         };
         let content = self.content(image, file)?;
-        let path = unused_name(&image.path, &self.names);
-        self.names.insert(path.clone());
-        self.unpacked += content.len() as u64;
+        let path = self.paths.take(&image.path);
         self.next += 1;
         Ok(Some((path, content)))
     }
@@ -179,41 +181,50 @@ impl ZipImages {
         image: &Image,
         file: &mut (impl Read + Seek),
     ) -> Result<Vec<u8>, ArchiveError> {
-        let damaged = |reason: &dyn std::fmt::Display| ArchiveError::Damaged {
-            path: image.path.clone(),
-            reason: reason.to_string(),
-        };
+        let damaged = |reason: &dyn std::fmt::Display| image.damaged(reason);
         let entry = self
             .list
             .entry(image.index)
             .map_err(|error| damaged(&error))?;
-        if entry.encrypted() {
-            return Err(ArchiveError::Encrypted(image.path.clone()));
-        }
-        let limit = self.allowed_size(image);
-        let size = usize::try_from(image.unpacked)
-            .ok()
-            .filter(|_| image.unpacked <= limit)
-            .ok_or_else(|| ArchiveError::TooLarge {
-                path: image.path.clone(),
-                limit,
-            })?;
         let mut entry = entry
             .with_reader(file, ZipReadOptions::new())
             .map_err(|error| damaged(&error))?;
         // Ends with an error if there is more than the list of entries says.
+        let size = usize::try_from(image.unpacked).map_err(|error| damaged(&error))?;
         let mut content = Vec::with_capacity(size);
         entry
             .read_to_end(&mut content)
             .map_err(|error| damaged(&error))?;
         Ok(content)
     }
+}
 
-    /// Bytes that this image may have: what is left for the archive, and what its own packed size makes credible.
-    fn allowed_size(&self, image: &Image) -> u64 {
-        let by_ratio = image.packed.saturating_mul(self.limits.ratio);
-        let left = self.limits.bytes.saturating_sub(self.unpacked);
-        left.min(by_ratio.max(RATIO_FROM))
+impl Image {
+    /// Whether the list says nothing against the image; so many bytes are left for it.
+    fn check(&self, entry: &ZipFileEntry<'_>, left: u64, ratio: u64) -> Result<(), ArchiveError> {
+        if entry.encrypted() {
+            return Err(ArchiveError::Encrypted(self.path.clone()));
+        }
+        let by_ratio = self.packed.saturating_mul(ratio);
+        let limit = left.min(by_ratio.max(RATIO_FROM));
+        if self.unpacked > limit {
+            return Err(ArchiveError::TooLarge {
+                path: self.path.clone(),
+                limit,
+            });
+        }
+        let method = entry.compression();
+        if !SUPPORTED_COMPRESSION_METHODS.contains(&method) {
+            return Err(self.damaged(&format_args!("compression {method} is not supported")));
+        }
+        Ok(())
+    }
+
+    fn damaged(&self, reason: &dyn std::fmt::Display) -> ArchiveError {
+        ArchiveError::Damaged {
+            path: self.path.clone(),
+            reason: reason.to_string(),
+        }
     }
 }
 
@@ -222,9 +233,8 @@ fn images_in(list: &ZipArchiveMetadata, size: u64) -> Result<Vec<Image>, Archive
     let mut images = Vec::new();
     for index in 0..list.len() {
         let entry = list.entry(index).map_err(|_| ArchiveError::NotAnArchive)?;
-        let name = String::from_utf8_lossy(entry.name_raw());
-        let path = clean_path(&name);
-        if !entry.is_file() || name.ends_with('/') || !is_image_path(&path) {
+        let path = image_path(entry.name_raw());
+        if is_folder(entry.name_raw()) || entry.is_symlink() || !is_image_path(&path) {
             continue;
         }
         let (start, packed) = (entry.header_start().min(size), entry.compressed_size());
@@ -248,22 +258,15 @@ fn images_in(list: &ZipArchiveMetadata, size: u64) -> Result<Vec<Image>, Archive
 /// The paths of the images in an archive, in its order: what an upload is unpacked to.
 ///
 /// Files with a suffix in their base name (any suffix; a leading dot begins none) whose path does not contain `__MACOSX`.
-/// Paths are cleaned ([`clean_path`]).
+/// Paths are cleaned as by [`clean_path`](super::clean_path), and fit for keys of a bucket.
 ///
 /// # Errors
 ///
 /// [`ArchiveError::NotAnArchive`] when there is no readable list of entries.
 pub fn image_entries(archive: &[u8]) -> Result<Vec<String>, ArchiveError> {
-    let archive = ZipArchive::new(Cursor::new(archive)).map_err(|_| ArchiveError::NotAnArchive)?;
-    let mut paths = Vec::new();
-    for name in archive.file_names() {
-        let name = name.map_err(|_| ArchiveError::NotAnArchive)?;
-        let path = clean_path(&name);
-        if !name.ends_with('/') && is_image_path(&path) {
-            paths.push(path);
-        }
-    }
-    Ok(paths)
+    let list = read_list(&mut Cursor::new(archive))?;
+    let images = images_in(&list, archive.len() as u64)?;
+    Ok(images.into_iter().map(|image| image.path).collect())
 }
 
 /// Whether the entry of this path is an image: it has a suffix, and no Mac has made it of its own.
@@ -428,6 +431,31 @@ mod tests {
             ),
             "{error}"
         );
+    }
+
+    #[test]
+    fn what_the_list_says_against_an_image_is_told_before_the_first_is_read() {
+        let good = write_zip([
+            ("a.tif".to_owned(), vec![7; 1000]),
+            ("b.tif".to_owned(), vec![8; 1000]),
+        ])
+        .expect("fits in memory");
+        let entry = good
+            .windows(4)
+            .rposition(|magic| magic == b"PK\x01\x02")
+            .expect("a list of entries");
+        let with = |offset: usize, value: u8| {
+            let mut changed = good.clone();
+            changed[entry + offset] = value;
+            ZipImages::open(&mut Cursor::new(changed), LIMITS)
+                .map(drop)
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(with(0, b'P'), Ok(()));
+        let error = |end: Result<(), String>| end.expect_err("it cannot be unpacked");
+        assert_eq!(error(with(8, 1)), "`b.tif` in the archive is encrypted");
+        assert!(error(with(10, 14)).starts_with("`b.tif` in the archive cannot be unpacked: "));
+        assert!(error(with(27, 1)).starts_with("`b.tif` in the archive unpacks to more"));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::io::{self, Cursor, Seek, SeekFrom, Write};
 use zip::{ZipArchive, ZipWriter};
 
 use super::error::ArchiveError;
-use super::names::clean_path;
-use super::write::{unused_name, write_zip};
+use super::names::{clean_path, decoded, is_folder, unused_name};
+use super::write::write_zip;
 use super::zip_images::is_image_path;
 
 /// Results put together from those of others: entries are taken over as they are packed.
@@ -63,9 +63,9 @@ impl ZipMerger {
     ) -> Result<(), ArchiveError> {
         for index in 0..archive.len() {
             let entry = archive.by_index_raw(index)?;
-            let path = clean_path(&String::from_utf8_lossy(entry.name_raw()));
-            if entry.is_file() && wanted(&path) {
-                let name = unused_name(&path, &self.names);
+            let path = clean_path(&decoded(entry.name_raw()));
+            if !is_folder(entry.name_raw()) && !entry.is_symlink() && wanted(&path) {
+                let name = unused_name(&path, |name| self.names.contains(name));
                 self.writer.raw_copy_file_rename(entry, name.as_str())?;
                 self.names.insert(name);
             }

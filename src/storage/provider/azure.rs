@@ -151,6 +151,19 @@ pub(super) fn default_public_url(container: &str, settings: &AzureSettings) -> S
     format!("{}/{container}", settings.blob_service())
 }
 
+/// What else the cloud's own addresses of the container begin with: those of the account, its copy in another region, and
+/// its files.
+pub(super) fn other_addresses(container: &str, settings: &AzureSettings) -> Vec<String> {
+    let account = &settings.account;
+    ["blob", "dfs"]
+        .iter()
+        .flat_map(|service| [("", service), ("-secondary", service)])
+        .map(|(copy, service)| {
+            format!("https://{account}{copy}.{service}.core.windows.net/{container}")
+        })
+        .collect()
+}
+
 /// A client for the container.
 pub(super) fn open(
     container: &str,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use object_store::local::LocalFileSystem;
 use percent_encoding::utf8_percent_encode;
+use tokio::fs;
 use url::Url;
 
 use super::object_path::ENCODED;
@@ -39,10 +40,34 @@ pub(super) fn open(folder: &Path) -> Result<Store, BoxError> {
     })
 }
 
+/// Why a file must not be touched: a symbolic link leads out of the folder, or it is none of those that end.
+///
+/// What is not there is judged by the folder that it would be in.
+pub(super) async fn objection(root: &Path, key: &str) -> Option<String> {
+    let root = fs::canonicalize(root).await.ok()?;
+    let path = root.join(key);
+    for place in path.ancestors() {
+        let Ok(real) = fs::canonicalize(place).await else {
+            continue;
+        };
+        if !real.starts_with(&root) {
+            return Some("a symbolic link leads out of the folder".to_owned());
+        }
+        break;
+    }
+    let found = fs::metadata(&path).await.ok()?;
+    let is_special = !found.is_file() && !found.is_dir();
+    is_special.then(|| "it is not a regular file".to_owned())
+}
+
 /// What keeps a file from being read or written.
 pub(in super::super) enum FolderError {
     /// There is no such file.
     NotFound,
+    /// A part of its path is a file.
+    NoFolder,
+    /// No file can have this name.
+    BadName(String),
     /// It is not the version that was asked for.
     Changed,
     /// This user may not.
@@ -60,7 +85,11 @@ pub(in super::super) fn error(
         (object_store::Error::NotFound { .. }, _) => FolderError::NotFound,
         (object_store::Error::Precondition { .. }, _) => FolderError::Changed,
         (_, Some(kind @ io::ErrorKind::PermissionDenied)) => FolderError::Denied(kind.to_string()),
+        (_, Some(io::ErrorKind::NotADirectory)) => FolderError::NoFolder,
+        (_, Some(io::ErrorKind::InvalidFilename)) => {
+            FolderError::BadName("a part of it is longer than a file name can be".to_owned())
+        }
         (_, Some(kind)) => FolderError::Other(kind.to_string()),
-        (_, None) => FolderError::Other("a folder cannot hold a file of this name".to_owned()),
+        (_, None) => FolderError::BadName("a folder cannot hold a file of this name".to_owned()),
     }
 }

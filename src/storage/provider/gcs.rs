@@ -22,7 +22,15 @@ pub(super) const LABEL: &str = "gcs";
 /// The error code of a bucket that does not exist.
 pub(super) const NO_BUCKET: &str = "NoSuchBucket";
 
-const HOST: &str = "storage.googleapis.com";
+/// Where objects are: for programs, by its older name, and for people who are signed in.
+const HOSTS: [&str; 3] = [
+    "storage.googleapis.com",
+    "commondatastorage.googleapis.com",
+    "storage.cloud.google.com",
+];
+
+/// Where the JSON API is, too.
+const JSON_HOST: &str = "www.googleapis.com";
 
 const ENDPOINT: &str = "https://storage.googleapis.com";
 
@@ -60,13 +68,24 @@ pub(super) fn default_public_url(bucket: &str, settings: &GcsSettings) -> String
     format!("{}/{bucket}", endpoint.unwrap_or(ENDPOINT))
 }
 
-/// The key in `storage.googleapis.com/<bucket>/<key>`.
+/// The key in the addresses that Google gives out: `<host>/<bucket>/<key>`, `<bucket>.<host>/<key>`, and those of its JSON
+/// API, which programs find as the link of an object.
 pub(super) fn key_in_url<'u>(bucket: &str, host: &str, path: &'u str) -> Option<&'u str> {
-    if host == HOST {
-        key_below(bucket, path)
-    } else {
-        None
+    if host == JSON_HOST {
+        return key_in_json_url(bucket, path);
     }
+    if HOSTS.contains(&host) {
+        return key_below(bucket, path).or_else(|| key_in_json_url(bucket, path));
+    }
+    let host = host.strip_prefix(bucket)?.strip_prefix('.')?;
+    HOSTS.contains(&host).then_some(path)
+}
+
+/// The key in `[download/]storage/v1/b/<bucket>/o/<key>`, of which it is one part.
+fn key_in_json_url<'u>(bucket: &str, path: &'u str) -> Option<&'u str> {
+    let path = path.strip_prefix("download/").unwrap_or(path);
+    let key = key_below(bucket, path.strip_prefix("storage/v1/b/")?)?;
+    key.strip_prefix("o/").filter(|key| !key.contains('/'))
 }
 
 /// A client for the bucket.
@@ -111,5 +130,42 @@ impl Dialect for Gcs {
             request.headers_mut().insert("x-goog-acl", acl);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_google_in_every_form_are_of_the_bucket() {
+        for (host, path) in [
+            ("storage.googleapis.com", "b/up%2Fa.tif"),
+            ("storage.cloud.google.com", "b/up%2Fa.tif"),
+            ("commondatastorage.googleapis.com", "b/up%2Fa.tif"),
+            ("b.storage.googleapis.com", "up%2Fa.tif"),
+            ("www.googleapis.com", "storage/v1/b/b/o/up%2Fa.tif"),
+            ("storage.googleapis.com", "storage/v1/b/b/o/up%2Fa.tif"),
+            (
+                "storage.googleapis.com",
+                "download/storage/v1/b/b/o/up%2Fa.tif",
+            ),
+        ] {
+            assert_eq!(
+                key_in_url("b", host, path),
+                Some("up%2Fa.tif"),
+                "{host}/{path}"
+            );
+        }
+        for (host, path) in [
+            ("storage.googleapis.com", "c/a.tif"),
+            ("c.storage.googleapis.com", "a.tif"),
+            ("www.googleapis.com", "b/a.tif"),
+            ("www.googleapis.com", "storage/v1/b/c/o/a.tif"),
+            ("www.googleapis.com", "storage/v1/b/b/o/a.tif/acl"),
+            ("storage.googleapis.com.evil.example", "b/a.tif"),
+        ] {
+            assert_eq!(key_in_url("b", host, path), None, "{host}/{path}");
+        }
     }
 }

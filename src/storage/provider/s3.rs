@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use http::HeaderMap;
 use object_store::HeaderValue;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsAuthorizer, AwsCredentialProvider};
 use object_store::client::HttpRequest;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::super::transport::Dialect;
+use super::super::transport::{Dialect, text_in_xml};
 use super::acl::creates_object;
 use super::object_path::key_below;
 use super::store::{BoxError, CloudOptions, Store, client_options, no_retries};
@@ -22,6 +23,19 @@ pub(super) const LABEL: &str = "s3";
 
 /// The error code of a bucket that does not exist.
 pub(super) const NO_BUCKET: &str = "NoSuchBucket";
+
+/// Endpoints that know a bucket by their host only.
+const ACCELERATED: [&str; 2] = [
+    "s3-accelerate.amazonaws.com",
+    "s3-accelerate.dualstack.amazonaws.com",
+];
+
+/// Answers to requests that have gone to another region than that of the bucket, or were signed for another.
+const OTHER_REGION: [&str; 3] = [
+    "PermanentRedirect",
+    "TemporaryRedirect",
+    "AuthorizationHeaderMalformed",
+];
 
 crate::settings! {
     /// Access to S3.
@@ -182,23 +196,35 @@ pub(super) fn default_public_url(bucket: &str, settings: &S3Settings) -> String 
     )
 }
 
-/// The key in `s3[.region].amazonaws.com/<bucket>/<key>` or `<bucket>.s3[.region].amazonaws.com/<key>`.
+/// The key in the addresses that AWS gives out: `<endpoint>/<bucket>/<key>` or `<bucket>.<endpoint>/<key>`.
 pub(super) fn key_in_url<'u>(bucket: &str, host: &str, path: &'u str) -> Option<&'u str> {
     if is_amazon_endpoint(host) {
         return key_below(bucket, path);
     }
     let endpoint = host.strip_prefix(bucket)?.strip_prefix('.')?;
-    is_amazon_endpoint(endpoint).then_some(path)
+    let is_endpoint = is_amazon_endpoint(endpoint) || ACCELERATED.contains(&endpoint);
+    is_endpoint.then_some(path)
 }
 
+/// `s3.amazonaws.com`, or with a region as it is written today (`s3.us-west-2.…`) or was (`s3-us-west-2.…`), each also for
+/// both kinds of IP (`s3.dualstack.us-west-2.…`) and certified (`s3-fips.us-west-2.…`).
 fn is_amazon_endpoint(host: &str) -> bool {
-    let Some(middle) = host
+    let Some(rest) = host
         .strip_prefix("s3")
         .and_then(|rest| rest.strip_suffix(".amazonaws.com"))
     else {
         return false;
     };
-    middle.is_empty() || middle.strip_prefix('.').is_some_and(is_region)
+    let is_numbered = |region: &str| region.ends_with(|c: char| c.is_ascii_digit());
+    if let Some(region) = rest.strip_prefix('-')
+        && is_region(region)
+        && is_numbered(region)
+    {
+        return true;
+    }
+    let rest = rest.strip_prefix("-fips").unwrap_or(rest);
+    let rest = rest.strip_prefix(".dualstack").unwrap_or(rest);
+    rest.is_empty() || rest.strip_prefix('.').is_some_and(is_region)
 }
 
 fn is_region(text: &str) -> bool {
@@ -224,7 +250,7 @@ pub(super) fn open(
         .with_endpoint(&endpoint);
     let plain = builder
         .clone()
-        .with_http_connector(options.connector(&endpoint, S3 { acl: None }))
+        .with_http_connector(options.connector(&endpoint, S3::new(settings, None)))
         .build()?;
     let Some(acl) = options.acl else {
         return Ok(Store::cloud(plain));
@@ -239,7 +265,7 @@ pub(super) fn open(
     };
     let client = builder
         .with_credentials(credentials)
-        .with_http_connector(options.connector(&endpoint, S3 { acl: Some(acl) }))
+        .with_http_connector(options.connector(&endpoint, S3::new(settings, Some(acl))))
         .build()?;
     Ok(Store::cloud(client))
 }
@@ -265,6 +291,16 @@ fn with_credentials(builder: AmazonS3Builder, settings: &S3Settings) -> AmazonS3
 #[derive(Debug)]
 struct S3 {
     acl: Option<SignedAcl>,
+    region: String,
+}
+
+impl S3 {
+    fn new(settings: &S3Settings, acl: Option<SignedAcl>) -> Self {
+        Self {
+            acl,
+            region: settings.region.clone(),
+        }
+    }
 }
 
 /// The access list that uploads carry. It is part of the signature, and the client signs before it hands a request over.
@@ -281,6 +317,30 @@ impl Dialect for S3 {
         match &self.acl {
             Some(acl) if creates_object(request) => acl.apply(request).await,
             _ => Ok(()),
+        }
+    }
+
+    fn hint(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> Option<String> {
+        if !matches!(status, 301 | 307 | 400) {
+            return None;
+        }
+        let ours = &self.region;
+        let in_head = headers.get("x-amz-bucket-region");
+        let named = in_head
+            .and_then(|region| region.to_str().ok().map(str::to_owned))
+            .or_else(|| text_in_xml(body, "Region"))
+            .filter(|region| is_region(region));
+        match named {
+            Some(region) if region == *ours => None,
+            Some(region) => Some(format!(
+                "the bucket is in the region {region}, but AWS_REGION is {ours}"
+            )),
+            None => self
+                .error_code(headers, body)
+                .filter(|code| OTHER_REGION.contains(&code.as_str()))
+                .map(|_| {
+                    format!("the bucket is in another region than AWS_REGION, which is {ours}")
+                }),
         }
     }
 }
@@ -362,6 +422,82 @@ mod tests {
         );
         let (_, problems) = load(&[("AWS_ENDPOINT_URL", "ftp://x")]);
         assert!(problems.contains("AWS_ENDPOINT_URL"), "{problems}");
+    }
+
+    #[test]
+    fn a_bucket_of_another_region_is_told_with_the_region() {
+        let (settings, _) = load(&[("AWS_REGION", "us-west-2")]);
+        let hint = |status, region: Option<&'static str>, body: &str| {
+            let mut headers = HeaderMap::new();
+            if let Some(region) = region {
+                headers.insert("x-amz-bucket-region", HeaderValue::from_static(region));
+            }
+            S3::new(&settings, None).hint(status, &headers, body.as_bytes())
+        };
+        let named = "the bucket is in the region eu-central-1, but AWS_REGION is us-west-2";
+        let xml =
+            "<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-central-1</Region></Error>";
+        assert_eq!(hint(301, Some("eu-central-1"), "").as_deref(), Some(named));
+        assert_eq!(hint(400, None, xml).as_deref(), Some(named));
+        assert!(
+            hint(301, None, "<Code>PermanentRedirect</Code>")
+                .is_some_and(|hint| hint.contains("AWS_REGION, which is us-west-2"))
+        );
+        assert_eq!(
+            hint(400, Some("us-west-2"), ""),
+            None,
+            "it is something else"
+        );
+        assert_eq!(hint(403, Some("eu-central-1"), ""), None);
+        assert_eq!(hint(400, Some("<b>"), "<Code>InvalidRequest</Code>"), None);
+    }
+
+    #[test]
+    fn addresses_of_aws_in_every_form_are_of_the_bucket() {
+        let key = |url: &'static str| {
+            let (host, path) = url.split_once('/').expect("a path");
+            key_in_url("b", host, path)
+        };
+        for endpoint in [
+            "s3.amazonaws.com",
+            "s3.us-west-2.amazonaws.com",
+            "s3-us-west-2.amazonaws.com",
+            "s3-external-1.amazonaws.com",
+            "s3.dualstack.us-west-2.amazonaws.com",
+            "s3-fips.us-gov-west-1.amazonaws.com",
+            "s3-fips.dualstack.us-east-1.amazonaws.com",
+            "s3-fips-us-gov-west-1.amazonaws.com",
+        ] {
+            assert_eq!(
+                key_in_url("b", endpoint, "b/k/x"),
+                Some("k/x"),
+                "{endpoint}"
+            );
+            assert_eq!(
+                key_in_url("b", &format!("b.{endpoint}"), "k/x"),
+                Some("k/x"),
+                "{endpoint}"
+            );
+            assert_eq!(key_in_url("b", endpoint, "c/k"), None, "{endpoint}");
+            assert_eq!(
+                key_in_url("b", &format!("c.{endpoint}"), "k"),
+                None,
+                "{endpoint}"
+            );
+        }
+        for endpoint in ACCELERATED {
+            assert_eq!(key_in_url("b", &format!("b.{endpoint}"), "k"), Some("k"));
+            assert_eq!(key_in_url("b", endpoint, "b/k"), None, "{endpoint}");
+        }
+        for url in [
+            "s3-control.us-west-2.amazonaws.com/b/k",
+            "s3-website.us-west-2.amazonaws.com/b/k",
+            "s3-evil.amazonaws.com/b/k",
+            "s3evil.amazonaws.com/b/k",
+            "s3.us-west-2.amazonaws.com.evil.example/b/k",
+        ] {
+            assert_eq!(key(url), None, "{url}");
+        }
     }
 
     #[test]

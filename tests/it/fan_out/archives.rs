@@ -116,12 +116,114 @@ async fn an_archive_becomes_jobs_and_their_results_one_archive() {
     eventually("nothing is left behind", || is_quiet(&cluster));
 }
 
+/// The same archive, with other names of the same length.
+fn renamed(mut archive: Vec<u8>, names: &[(&str, &[u8])]) -> Vec<u8> {
+    for (from, to) in names {
+        assert_eq!(from.len(), to.len(), "{from}");
+        let places = archive.windows(from.len()).enumerate();
+        let found = places.filter(|(_, bytes)| bytes == &from.as_bytes());
+        let places: Vec<_> = found.map(|(place, _)| place).collect();
+        assert_eq!(places.len(), 2, "in its header and in the list");
+        for place in places {
+            archive[place..][..to.len()].copy_from_slice(to);
+        }
+    }
+    archive
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_image_is_lost_for_its_name() {
+    let cluster = Cluster::with_models_of_children().await;
+    let (long, folders) = ("n".repeat(400), "folder/".repeat(200));
+    let mut entries: Vec<_> = ["@1@.png", "@2@.png", "@3@.png", "plain.png", "x.png/a.png"]
+        .map(str::to_owned)
+        .into();
+    entries.extend([
+        "x.png".to_owned(),
+        format!("{long}.png"),
+        format!("{folders}deep.png"),
+    ]);
+    let mut entries: Vec<_> = entries
+        .into_iter()
+        .map(|name| (name, IMAGE.to_vec()))
+        .collect();
+    entries.push(("@4@.tif".to_owned(), b"II*\0no image".to_vec()));
+    let names: [(&str, &[u8]); 4] = [
+        // 表 and 予 of Japanese Windows, whose second byte is a backslash, and a line break.
+        ("@1@.png", b"\x95\x5c1.png"),
+        ("@2@.png", b"2\x97\x5c.png"),
+        ("@3@.png", b"3\n3.png"),
+        ("@4@.tif", b"\x94\x5c4.tif"),
+    ];
+    cluster.put("uploads/some.zip", &renamed(zipped(entries), &names));
+    let _zip = zip_pod(&cluster, "pod-zip").start();
+    let _images = cluster.pod("pod-1").start();
+    let key = cluster.submit_to("segmentation-zip", "uploads/some.zip", &FIELDS);
+    let hash = cluster.wait_done(&key);
+    let (failed, reason) = failures(&hash).remove(0);
+    assert!(failed.contains("ö\\4.tif"), "{failed}: {reason}");
+    let names = cluster.result_names(&hash);
+    let feature = "_batch_0_feature_0.tif";
+    assert_eq!(
+        names[..6],
+        ["ò\\1", "2ù\\", "3␊3", "plain", "x.png/a", "x_2"].map(|name| format!("{name}{feature}"))
+    );
+    assert!(
+        names[6].starts_with("nnnn") && names[7].ends_with("folder/deep_batch_0_feature_0.tif")
+    );
+    assert_eq!(names.len(), 8);
+}
+
+/// Files below a folder of the bucket.
+fn files(cluster: &Cluster, folder: &str) -> usize {
+    let root = cluster.bucket_url().replacen("file://", "", 1);
+    let mut pending = vec![std::path::Path::new(&root).join(folder)];
+    let mut files = 0;
+    while let Some(folder) = pending.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            match entry.path() {
+                path if path.is_dir() => pending.push(path),
+                _ => files += 1,
+            }
+        }
+    }
+    files
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_fails_leaves_no_images_in_the_bucket() {
+    let cluster = Cluster::with_models_of_children().await;
+    let entries = || (0..9).map(|n| (format!("{n}.png"), noise_of(n, 10_000)));
+    let mut damaged = zipped(entries());
+    let list = damaged.windows(4).position(|bytes| bytes == b"PK\x01\x02");
+    // The content of the last image, which does not get smaller when it is packed.
+    damaged[list.expect("a list") - 5000] ^= 1;
+    cluster.put("uploads/damaged.zip", &damaged);
+    let bomb = entries().chain([("bomb.png".to_owned(), vec![0; 4 << 20])]);
+    cluster.put("uploads/bomb.zip", &zipped(bomb));
+    let _zip = zip_pod(&cluster, "pod-zip").start();
+    for (name, reason) in [
+        ("damaged", "`8.png` in the archive cannot be unpacked"),
+        ("bomb", "`bomb.png` in the archive unpacks to more"),
+    ] {
+        let key = cluster.submit_to("segmentation-zip", &format!("uploads/{name}.zip"), &FIELDS);
+        let failed = cluster.wait_failed(&key);
+        assert!(failed.contains(reason), "{failed}");
+        assert_eq!(files(&cluster, "output"), 0, "{name}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_that_cannot_be_worked_fails_with_a_reason() {
     let cluster = Cluster::with_models_of_children().await;
     cluster.put("uploads/empty.zip", &archive(&["__MACOSX/a.png", "plain"]));
     cluster.put("uploads/broken.zip", b"no archive");
-    cluster.put("uploads/many.zip", &archive(&["1.png", "2.png", "3.png"]));
+    let mut many = archive(&["1.png", "2.png", "3.png"]);
+    cluster.put("uploads/many.zip", &many);
+    // Its end counts one of them, as that of an archive with 65,537 files might.
+    let count = many.len() - 14;
+    many[count..][..4].copy_from_slice(&[1, 0, 1, 0]);
+    cluster.put("uploads/wrapped.zip", &many);
     let _zip = zip_pod(&cluster, "pod-zip")
         .set("MAX_ARCHIVE_ENTRIES", "2")
         .start();
@@ -135,10 +237,12 @@ async fn an_archive_that_cannot_be_worked_fails_with_a_reason() {
         reason("uploads/broken.zip"),
         "ValueError: File is not a zip file"
     );
-    assert_eq!(
-        reason("uploads/many.zip"),
-        "ValueError: the archive holds 3 images, more than the limit of 2"
-    );
+    for archive in ["uploads/many.zip", "uploads/wrapped.zip"] {
+        assert_eq!(
+            reason(archive),
+            "ValueError: the archive holds 3 images, more than the limit of 2"
+        );
+    }
     assert_eq!(
         reason("uploads/a.png"),
         "Invalid filetype for \"segmentation-zip\" job."

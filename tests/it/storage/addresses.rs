@@ -37,6 +37,23 @@ async fn whatever_its_key_an_object_comes_back_as_it_was_stored() {
 }
 
 #[tokio::test]
+async fn empty_parts_of_a_key_are_kept() {
+    let server = S3Server::start();
+    let storage = server.client(&[]);
+    // What a folder of uploads that ends with a slash makes of a name.
+    let url = storage
+        .upload("uploads//lab//b.tif", Bytes::from_static(b"pixels"))
+        .await
+        .expect("stored, and its signature is right");
+    for reference in ["uploads//lab//b.tif", &url] {
+        let body = storage.download(reference).await.expect("fetched");
+        assert_eq!(body, Bytes::from_static(b"pixels"), "{reference}");
+    }
+    let mut requests = server.faults.requests().into_iter();
+    assert!(requests.all(|seen| seen.target == "/test-bucket/uploads//lab//b.tif"));
+}
+
+#[tokio::test]
 async fn references_outside_the_bucket_make_no_request() {
     let server = S3Server::start();
     let storage = server.client(&[]);
@@ -66,4 +83,9 @@ async fn results_can_be_published_at_another_address() {
         .await
         .expect("stored");
     assert_eq!(url, "https://images.example/results/output/a%20b.zip");
+    let own = format!("{}/test-bucket/output/a%20b.zip", server.endpoint());
+    for reference in [&url, &own] {
+        let body = storage.download(reference).await.expect("fetched");
+        assert_eq!(body, Bytes::from_static(b"PK"), "{reference}");
+    }
 }

@@ -179,3 +179,21 @@ async fn a_body_that_breaks_off_or_stalls_is_fetched_again() {
     );
     assert!(server.heads().len() >= 3);
 }
+
+#[tokio::test]
+async fn a_bucket_of_another_region_is_named_with_it() {
+    let server = S3Server::start();
+    let elsewhere = "HTTP/1.1 301 Moved Permanently\r\nx-amz-bucket-region: eu-central-1\r\ncontent-length: 0\r\n\
+        connection: close\r\n\r\n";
+    let other = ScriptedHttp::start(vec![Answer::Bytes(elsewhere.as_bytes().to_vec())]).await;
+    let storage = server.client(&[
+        ("AWS_ENDPOINT_URL", &other.endpoint),
+        ("AWS_REGION", "us-west-2"),
+    ]);
+    let error = storage.download("a").await.expect_err("it is elsewhere");
+    assert_eq!(
+        error.to_string(),
+        "request for `a` in s3://test-bucket failed: HTTP 301: the bucket is in the region eu-central-1, but AWS_REGION is \
+        us-west-2"
+    );
+}
