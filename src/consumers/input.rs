@@ -9,6 +9,7 @@ use crate::compute;
 use crate::consumer::Clients;
 use crate::job::{Job, Step};
 use crate::memory::Reservation;
+use bioimage::{Container, Header};
 
 /// Bytes at the peak of a segmentation for each byte of the decoded image: the heads, or what the watershed needs, beside
 /// the image itself.
@@ -22,12 +23,16 @@ pub(super) struct Input {
     file: Bytes,
     name: String,
     scale: Option<f64>,
+    /// What the file's header says, if it can be read.
+    header: Option<Header>,
     memory: Reservation,
 }
 
 /// A decoded image.
 pub(super) struct Decoded {
     pub(super) image: ArrayD<f32>,
+    /// What the file says of the axes.
+    pub(super) container: Container,
     /// The scale that the job asks for, within its limits.
     pub(super) scale: Option<f64>,
     /// To be kept as long as the work goes on.
@@ -65,16 +70,18 @@ impl Input {
                 memory.reserve(wanted).await?
             };
             let file = storage.download(reference).await?;
-            let needed = {
+            let header = {
                 let (file, name) = (file.clone(), reference.to_owned());
                 // A header may be long.
-                compute::run(move || peak_bytes(&file, &name, scale)).await
+                compute::run(move || bioimage::header_of(&file, &name).ok()).await
             };
+            let needed = peak_bytes(file.len(), header.as_ref(), scale);
             if memory.grow(needed)? {
                 return Ok(Self {
                     file,
                     name: reference.to_owned(),
                     scale,
+                    header,
                     memory,
                 });
             }
@@ -89,6 +96,7 @@ impl Input {
             file,
             name,
             scale,
+            header,
             memory,
         } = self;
         let limits = limits.of_decoding();
@@ -98,17 +106,22 @@ impl Input {
         job.step(Step::Prepare);
         Ok(Decoded {
             image,
+            container: header.map_or(Container::Other, |header| header.container),
             scale,
             memory,
         })
     }
 }
 
-/// What the work on this file takes at its peak; no more than the file if it cannot be read.
-fn peak_bytes(file: &[u8], name: &str, scale: Option<f64>) -> u64 {
+/// What the work on a file of so many bytes takes at its peak; no more than the file if it cannot be read.
+fn peak_bytes(file_bytes: usize, header: Option<&Header>, scale: Option<f64>) -> u64 {
     let scale = scale.unwrap_or(1.0).max(1.0);
-    let work = bioimage::decoded_bytes(file, name).map_or(0, |decoded| {
-        (decoded as f64 * PEAK * scale * scale) as u64 + UNDER_WAY
+    let work = header.map_or(0, |header| {
+        let segmentation = (header.decoded_bytes() as f64 * PEAK * scale * scale) as u64;
+        // Decoding comes first, and is over before the work begins.
+        segmentation
+            .max(header.peak_bytes)
+            .saturating_add(UNDER_WAY)
     });
-    file.len() as u64 + work
+    (file_bytes as u64).saturating_add(work)
 }

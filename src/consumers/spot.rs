@@ -108,7 +108,8 @@ impl Consumer for Spot {
 
         job.step(Step::Preprocess);
         let decoded = input.decode(job, &self.settings.limits).await?;
-        let (image, _memory) = (bioimage::spot_batch(decoded.image)?, decoded.memory);
+        let image = bioimage::spot_batch(decoded.image, &decoded.container)?;
+        let _memory = decoded.memory;
         let model = Model::load(&self.clients.serving, &self.settings.model).await?;
         let (image, limits) = (image.into_dyn(), &self.settings.limits);
         let image = recipe::validate(job, image, channels, &model, limits).await?;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bioimage::{
-    ModelInput, detect_dimension_order, encode_tiff, npy, spot_batch, spot_csv, spot_overlay,
-    validate_model_input,
+    Container, ModelInput, detect_dimension_order, encode_tiff, npy, spot_batch, spot_csv,
+    spot_overlay, validate_model_input,
 };
 use cell_analysis::segmentation::{PadMode, Tiling, Untiler};
 use cell_analysis::spots::{
@@ -314,9 +314,12 @@ fn match_spots(case: &Case) -> Outcome {
 }
 
 fn prepare(case: &Case) -> Outcome {
-    let batch = spot_batch(case.input("image")?.map(|value| value as f32))
-        .map_err(refused)?
-        .into_dyn();
+    let batch = spot_batch(
+        case.input("image")?.map(|value| value as f32),
+        &Container::Tiff,
+    )
+    .map_err(refused)?
+    .into_dyn();
     let order = detect_dimension_order(batch.shape(), 4);
     let channels = case.text("channels");
     let channels: Vec<usize> = channels

@@ -4,7 +4,7 @@
 
 use ndarray::{Array4, ArrayD, Axis, Ix3, Ix4};
 
-use crate::decode::is_tiff_name;
+use crate::decode::Container;
 
 /// The image as `[batch, row, column, channel]` in standard layout, from the order of its axes: `XY`, `BXY`, `CXY`, `XYB`,
 /// `XYC`, `BXYC` or `CXYB`, where `X` are rows and `Y` columns.
@@ -52,46 +52,77 @@ pub fn to_bxyc(image: ArrayD<f32>, order: &str) -> Result<Array4<f32>, AxesError
         })
 }
 
-/// The dimension order of a job that names none.
+/// The image as `[batch, row, column, channel]` for a job that names no order: rows and columns are those that the file
+/// names, else those of [`default_order`].
 ///
-/// Two axes are `XY`, three axes of a PNG, JPEG, BMP or GIF are `XYC`, four are `BXYC`. Of the three axes of a TIFF the
-/// shortest, or the first of equally short ones, holds the channels: `CXY` or `XYC`.
+/// Of four axes with two in front of the rows or behind the columns, the one of channels or samples becomes the channels and
+/// the other one the batch.
 ///
 /// # Errors
 ///
-/// [`AxesError::Ambiguous`] for any other number of axes, and when the shortest axis of a TIFF is the middle one.
-pub fn default_order(shape: &[usize], container: Container) -> Result<&'static str, AxesError> {
-    match (shape, container) {
-        ([_, _], _) => Ok("XY"),
-        ([_, _, _], Container::Other) => Ok("XYC"),
-        ([first, middle, last], Container::Tiff) if first <= middle && first <= last => Ok("CXY"),
-        ([_, middle, last], Container::Tiff) if last < middle => Ok("XYC"),
-        ([_, _, _, _], _) => Ok("BXYC"),
+/// [`AxesError::Ambiguous`] if there is no such axis, or both are, and as [`default_order`].
+pub fn to_bxyc_by_file(
+    image: ArrayD<f32>,
+    container: &Container,
+) -> Result<Array4<f32>, AxesError> {
+    if let Container::Named(names) = container
+        && let Some(rows @ (0 | 2)) = rows_of(container, image.ndim())
+        && image.ndim() == 4
+    {
+        let (batch, channel) =
+            batch_and_channel(names, rows).ok_or_else(|| AxesError::Ambiguous {
+                shape: image.shape().to_vec(),
+            })?;
+        let image = image.permuted_axes(vec![batch, rows, rows + 1, channel]);
+        return to_bxyc(contiguous(image), "BXYC");
+    }
+    let order = default_order(image.shape(), container)?;
+    to_bxyc(image, order)
+}
+
+/// Which of the two axes in front of the rows or behind the columns is the batch, and which the channels.
+fn batch_and_channel(names: &str, rows: usize) -> Option<(usize, usize)> {
+    let (first, second) = if rows == 0 { (2, 3) } else { (0, 1) };
+    let is_channel = |axis: usize| matches!(names.as_bytes().get(axis), Some(b'C' | b'S'));
+    match (is_channel(first), is_channel(second)) {
+        (false, true) => Some((first, second)),
+        (true, false) => Some((second, first)),
+        _ => None,
+    }
+}
+
+/// The dimension order of a job that names none.
+///
+/// Two axes are `XY`, three axes of a PNG, JPEG, BMP or GIF are `XYC`, four are `BXYC`. Of the three axes of a TIFF the
+/// shortest, or the first of equally short ones, holds the channels: `CXY` or `XYC`. If the TIFF names its axes, rows and
+/// columns are where it says.
+///
+/// # Errors
+///
+/// [`AxesError::Ambiguous`] for any other number of axes, when the shortest axis of a TIFF is the middle one, and when
+/// the four axes that a TIFF names are in an order that has no name.
+pub fn default_order(shape: &[usize], container: &Container) -> Result<&'static str, AxesError> {
+    match (shape, container, rows_of(container, shape.len())) {
+        ([_, _], ..) => Ok("XY"),
+        ([_, _, _], _, Some(1)) => Ok("CXY"),
+        ([_, _, _], Container::Other, _) | ([_, _, _], _, Some(0)) => Ok("XYC"),
+        ([first, middle, last], _, None) if first <= middle && first <= last => Ok("CXY"),
+        ([_, middle, last], _, None) if last < middle => Ok("XYC"),
+        ([_, _, _, _], _, None | Some(1)) => Ok("BXYC"),
         _ => Err(AxesError::Ambiguous {
             shape: shape.to_vec(),
         }),
     }
 }
 
-/// Kind of file an image came from, as far as its axes depend on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Container {
-    /// TIFF by its suffix: axes as stored.
-    Tiff,
-    /// Anything else: `[row, column, channel]`.
-    Other,
-}
-
-impl Container {
-    /// The kind of the file of this name.
-    #[must_use]
-    pub fn of(name: &str) -> Self {
-        if is_tiff_name(name) {
-            Self::Tiff
-        } else {
-            Self::Other
-        }
-    }
+/// The axis of the rows, if the file names it among so many and the columns behind it.
+fn rows_of(container: &Container, axes: usize) -> Option<usize> {
+    let Container::Named(names) = container else {
+        return None;
+    };
+    let is_plausible =
+        names.len() == axes && names.matches('Y').count() == 1 && names.matches('X').count() == 1;
+    is_plausible.then(|| names.find("YX")).flatten()
 }
 
 /// What a model takes, and how large an image may be.
@@ -173,18 +204,21 @@ pub fn validate_model_input(
 
 /// The image as a batch of single-channel images for spot detection, `[batch, row, column, 1]`.
 ///
-/// Axes of length 1 are dropped first. Two axes are one image; of three, the last is the batch axis if it is shorter than
-/// the middle one, else the first.
+/// Axes of length 1 are dropped first. Two axes are one image; of three, the batch axis is the one that the file names
+/// neither rows nor columns, else the last if it is shorter than the middle one, else the first.
 ///
 /// # Errors
 ///
 /// [`AxesError::SpotRank`] for any other number of axes.
-pub fn spot_batch(image: ArrayD<f32>) -> Result<Array4<f32>, AxesError> {
+pub fn spot_batch(image: ArrayD<f32>, container: &Container) -> Result<Array4<f32>, AxesError> {
+    let container = squeezed(container, image.shape());
     let image = squeeze(image);
+    let rows = rows_of(&container, image.ndim());
     let shape = image.shape().to_vec();
-    let batch = match shape.as_slice() {
-        [_, _] => image.insert_axis(Axis(0)),
-        [_, middle, last] if last < middle => move_axis(image, 2, 0),
+    let batch = match (shape.as_slice(), rows) {
+        ([_, _], _) => image.insert_axis(Axis(0)),
+        ([_, _, _], Some(0)) => move_axis(image, 2, 0),
+        ([_, middle, last], None) if last < middle => move_axis(image, 2, 0),
         _ => image,
     };
     let batch = batch
@@ -311,6 +345,17 @@ pub fn squeeze(image: ArrayD<f32>) -> ArrayD<f32> {
         .fold(image, |image, axis| image.index_axis_move(Axis(axis), 0))
 }
 
+/// The names of the axes that [`squeeze`] leaves.
+fn squeezed(container: &Container, shape: &[usize]) -> Container {
+    match container {
+        Container::Named(names) => {
+            let axes = names.chars().zip(shape).filter(|&(_, &size)| size != 1);
+            Container::Named(axes.map(|(name, _)| name).collect())
+        }
+        other => other.clone(),
+    }
+}
+
 /// The axis `from` taken out and put in at `to`, the others in their order.
 fn move_axis(image: ArrayD<f32>, from: usize, to: usize) -> ArrayD<f32> {
     let mut order: Vec<usize> = (0..image.ndim()).filter(|&axis| axis != from).collect();
@@ -395,12 +440,62 @@ mod tests {
 
     #[test]
     fn a_tiff_without_an_order_has_its_channels_on_the_smallest_axis() {
-        assert_eq!(default_order(&[2, 50, 60], Container::Tiff), Ok("CXY"));
-        assert_eq!(default_order(&[50, 60, 3], Container::Tiff), Ok("XYC"));
-        assert_eq!(default_order(&[1, 1, 1], Container::Tiff), Ok("CXY"));
-        assert_eq!(default_order(&[2, 50, 60], Container::Other), Ok("XYC"));
-        assert!(default_order(&[50, 3, 60], Container::Tiff).is_err());
-        assert!(default_order(&[50], Container::Other).is_err());
+        assert_eq!(default_order(&[2, 50, 60], &Container::Tiff), Ok("CXY"));
+        assert_eq!(default_order(&[50, 60, 3], &Container::Tiff), Ok("XYC"));
+        assert_eq!(default_order(&[1, 1, 1], &Container::Tiff), Ok("CXY"));
+        assert_eq!(default_order(&[2, 50, 60], &Container::Other), Ok("XYC"));
+        assert!(default_order(&[50, 3, 60], &Container::Tiff).is_err());
+        assert!(default_order(&[50], &Container::Other).is_err());
+    }
+
+    fn named(shape: &[usize], names: &str) -> Result<(usize, usize, usize, usize), AxesError> {
+        let container = Container::Named(names.to_owned());
+        to_bxyc_by_file(counting(shape), &container).map(|image| image.dim())
+    }
+
+    #[test]
+    fn rows_and_columns_are_those_that_the_file_names() {
+        assert_eq!(named(&[3, 2, 60, 50], "TCYX"), Ok((3, 60, 50, 2)));
+        assert_eq!(named(&[3, 2, 60, 50], "CTYX"), Ok((2, 60, 50, 3)));
+        assert_eq!(named(&[3, 60, 50, 2], "TYXS"), Ok((3, 60, 50, 2)));
+        assert_eq!(named(&[60, 50, 7, 2], "YXZC"), Ok((7, 60, 50, 2)));
+        assert_eq!(named(&[140, 60, 50], "ZYX"), Ok((1, 60, 50, 140)));
+        assert_eq!(named(&[60, 50, 140], "YXS"), Ok((1, 60, 50, 140)));
+        assert_eq!(named(&[60, 50], "YX"), Ok((1, 60, 50, 1)));
+    }
+
+    #[test]
+    fn values_follow_their_axes() {
+        let image = counting(&[3, 2, 5, 4]);
+        let container = Container::Named("TCYX".to_owned());
+        let bxyc = to_bxyc_by_file(image.clone(), &container).expect("axes are named");
+        for ((t, y, x, c), &value) in bxyc.indexed_iter() {
+            assert_eq!(value, image[[t, c, y, x]]);
+        }
+    }
+
+    #[test]
+    fn two_axes_that_are_no_channels_cannot_be_told_apart() {
+        for names in ["TZYX", "QQYX", "CSYX"] {
+            let error = named(&[3, 2, 60, 50], names).expect_err("which is the batch?");
+            assert!(matches!(error, AxesError::Ambiguous { .. }), "{error}");
+        }
+        assert!(named(&[2, 3, 2, 60, 50], "TZCYX").is_err());
+    }
+
+    #[test]
+    fn names_that_say_nothing_are_as_no_names() {
+        assert_eq!(named(&[3, 60, 50, 2], "QQQQ"), Ok((3, 60, 50, 2)));
+        assert_eq!(named(&[3, 60, 50, 2], "YX"), Ok((3, 60, 50, 2)));
+        assert_eq!(named(&[2, 60, 50], "CXY"), Ok((1, 60, 50, 2)));
+    }
+
+    #[test]
+    fn spots_are_looked_for_in_the_planes_that_the_file_names() {
+        let shape = |container| spot_batch(counting(&[2, 1, 60, 50]), &container).map(|b| b.dim());
+        assert_eq!(shape(Container::Tiff), Ok((50, 2, 60, 1)));
+        let named = Container::Named("ZCYX".to_owned());
+        assert_eq!(shape(named), Ok((2, 60, 50, 1)));
     }
 
     #[test]

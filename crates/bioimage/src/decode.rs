@@ -14,7 +14,8 @@ use crate::{bmp, gif, jpeg, png};
 ///
 /// * A TIFF keeps the axes of its first series, none added or removed: `[row, column]`, `[page, row, column]`,
 ///   `[row, column, sample]`, … up to what its description says.
-/// * Anything else is `[row, column, channel]`: gray 1, gray with alpha 2, color 3, with alpha 4; a palette image is 1
+/// * So does a TIFF under another name (`.qptiff`, `.btf`, `.lsm`, …) with several pages.
+/// * Anything else, a TIFF of a single page under another name included, is `[row, column, channel]`: gray 1, gray with alpha 2, color 3, with alpha 4; a palette image is 1
 ///   channel of indices.
 ///
 /// Values are the stored samples (a palette index, a white-is-zero sample as it is), with the exceptions that Pillow makes:
@@ -28,7 +29,7 @@ use crate::{bmp, gif, jpeg, png};
 pub fn decode(bytes: &[u8], name: &str, limits: &Limits) -> Result<ArrayD<f32>, Error> {
     match Format::of(bytes, name)? {
         Format::Tiff => tiff::decode(bytes, limits),
-        Format::TiffPage => tiff::decode_first_page(bytes, limits),
+        Format::TiffByContent => tiff::decode_by_content(bytes, limits),
         Format::Png => png::decode(bytes, limits),
         Format::Jpeg => jpeg::decode(bytes, limits),
         Format::Gif => gif::decode(bytes, limits),
@@ -36,45 +37,97 @@ pub fn decode(bytes: &[u8], name: &str, limits: &Limits) -> Result<ArrayD<f32>, 
     }
 }
 
-/// The shape of the array that [`decode`] would give, from the file's header alone; no pixel is read.
+/// What [`decode`] would give, and what it would take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Shape of the array.
+    pub shape: Vec<usize>,
+    /// What the file says of its axes.
+    pub container: Container,
+    /// Bytes that decoding takes at its peak, the array included, the file not. What a header takes while it is read, a few
+    /// MiB at most beside the file, is not in it.
+    pub peak_bytes: u64,
+}
+
+/// Kind of file an image came from, as far as its axes depend on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Container {
+    /// TIFF: axes as stored.
+    Tiff,
+    /// TIFF that names its axes, a letter each: `Y` rows, `X` columns, `C` channels, `S` samples, `T` frames, `Z` slices.
+    Named(String),
+    /// Anything else: `[row, column, channel]`.
+    Other,
+}
+
+impl Header {
+    /// Bytes of the array; 2^64 - 1 if they cannot be counted.
+    #[must_use]
+    pub fn decoded_bytes(&self) -> u64 {
+        bytes_of(&self.shape)
+    }
+
+    /// Of a picture whose decoder takes so many bytes for each value at its peak.
+    fn of_picture(shape: Vec<usize>, value_bytes: u64) -> Self {
+        let values = bytes_of(&shape) / size_of::<f32>() as u64;
+        Self {
+            shape,
+            container: Container::Other,
+            peak_bytes: values.saturating_mul(value_bytes),
+        }
+    }
+}
+
+/// What [`decode`] would give and take, from the file's header alone; no pixel is read.
 ///
 /// # Errors
 ///
 /// Those of [`decode`] that the header shows, but never [`Error::TooLarge`].
-pub fn shape_of(bytes: &[u8], name: &str) -> Result<Vec<usize>, Error> {
-    let shape = match Format::of(bytes, name)? {
-        Format::Tiff => tiff::shape(bytes),
-        Format::TiffPage => tiff::shape_of_first_page(bytes),
-        Format::Png => png::shape(bytes),
-        Format::Jpeg => jpeg::shape(bytes),
-        Format::Gif => gif::shape(bytes),
-        Format::Bmp => bmp::shape(bytes),
-    }?;
-    if shape.contains(&0) {
+pub fn header_of(bytes: &[u8], name: &str) -> Result<Header, Error> {
+    // Beside each value as f32 there are the stored sample, and what a decoder keeps: the frame of a GIF, the
+    // coefficients of a JPEG.
+    let header = match Format::of(bytes, name)? {
+        Format::Tiff => tiff::header(bytes)?,
+        Format::TiffByContent => tiff::header_by_content(bytes)?,
+        Format::Png => Header::of_picture(png::shape(bytes)?, 6),
+        Format::Jpeg => Header::of_picture(jpeg::shape(bytes)?, 12),
+        Format::Gif => Header::of_picture(gif::shape(bytes)?, 6),
+        Format::Bmp => Header::of_picture(bmp::shape(bytes)?, 5),
+    };
+    if header.shape.contains(&0) {
         return Err(Error::corrupt("the image has no pixels"));
     }
-    Ok(shape)
+    Ok(header)
+}
+
+/// The shape of the array that [`decode`] would give, from the file's header alone.
+///
+/// # Errors
+///
+/// As [`header_of`].
+pub fn shape_of(bytes: &[u8], name: &str) -> Result<Vec<usize>, Error> {
+    Ok(header_of(bytes, name)?.shape)
 }
 
 /// Bytes of the f32 array that [`decode`] would give, from the file's header alone; 2^64 - 1 if they cannot be counted.
 ///
 /// # Errors
 ///
-/// As [`shape_of`].
+/// As [`header_of`].
 pub fn decoded_bytes(bytes: &[u8], name: &str) -> Result<u64, Error> {
-    Ok(bytes_of(&shape_of(bytes, name)?))
+    Ok(header_of(bytes, name)?.decoded_bytes())
 }
 
 /// Whether the suffix of `name` sends it to the TIFF reader: `.tif` or `.tiff` in any case.
-pub(crate) fn is_tiff_name(name: &str) -> bool {
+fn is_tiff_name(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     lower.ends_with(".tif") || lower.ends_with(".tiff")
 }
 
 enum Format {
     Tiff,
-    /// A TIFF under another name, of which the first page counts.
-    TiffPage,
+    /// A TIFF under another name.
+    TiffByContent,
     Png,
     Jpeg,
     Gif,
@@ -91,7 +144,7 @@ impl Format {
             [0xff, 0xd8, 0xff, ..] => Ok(Self::Jpeg),
             [b'G', b'I', b'F', b'8', ..] => Ok(Self::Gif),
             [b'B', b'M', ..] => Ok(Self::Bmp),
-            [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Ok(Self::TiffPage),
+            [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Ok(Self::TiffByContent),
             _ => Err(Error::NotAnImage("neither PNG, JPEG, TIFF, BMP nor GIF")),
         }
     }

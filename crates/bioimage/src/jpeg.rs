@@ -1,5 +1,7 @@
 //! JPEG files, and the JPEG segments of TIFF files.
 
+use std::borrow::Cow;
+
 use ndarray::ArrayD;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
@@ -36,29 +38,40 @@ pub(crate) struct Picture {
     pub(crate) samples: Vec<u8>,
 }
 
-/// A strip or tile of a TIFF of at most `most_pixels`, with the tables its page has for all of them. YCbCr becomes RGB,
-/// unless the TIFF's `photometric` says that it is RGB already.
+/// What the TIFF around a segment says of it.
+pub(crate) struct Expected {
+    /// Channels of a pixel.
+    pub(crate) channels: usize,
+    /// Code of the color space.
+    pub(crate) photometric: u64,
+    /// Most pixels.
+    pub(crate) most_pixels: usize,
+}
+
+/// A strip or tile of a TIFF, with the tables its page has for all of them. YCbCr becomes RGB, unless the TIFF says that it
+/// is RGB already; print colors are as stored.
 pub(crate) fn decode_segment(
     tables: &[u8],
     segment: &[u8],
-    photometric: u64,
-    most_pixels: usize,
+    expected: &Expected,
 ) -> Result<Picture, Error> {
     // The tables are a stream of their own: without its end mark and the segment's start mark both make one stream.
     let joined = match (tables, segment) {
         ([tables @ .., 0xff, 0xd9], [0xff, 0xd8, rest @ ..]) if tables.len() >= 2 => {
-            [tables, rest].concat()
+            Cow::Owned([tables, rest].concat())
         }
-        _ => segment.to_vec(),
+        _ => Cow::Borrowed(segment),
     };
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(joined.as_slice()), options());
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&*joined), options());
     let (width, height) = headers(&mut decoder)?;
-    if width * height > most_pixels {
+    // Checked before pixels are decoded, which is what takes memory.
+    let (_, channels) = shown(stored_colors(&decoder), Some(expected.photometric))?;
+    if channels != expected.channels || width * height > expected.most_pixels {
         return Err(Error::corrupt(
-            "a JPEG strip or tile is larger than the image says",
+            "a JPEG strip or tile has another size than the image says",
         ));
     }
-    pixels(decoder, [height, width], Some(photometric))
+    pixels(decoder, [height, width], Some(expected.photometric))
 }
 
 const RGB: u64 = 2;
@@ -92,8 +105,8 @@ fn pixels(
     let mut samples = decoder
         .decode()
         .map_err(|error| Error::corrupt(format!("JPEG: {error:?}")))?;
-    // Adobe's programs store CMYK inverted, and Pillow turns it back.
-    if shown == ColorSpace::CMYK {
+    // Adobe's programs store CMYK inverted, and Pillow turns it back; inside a TIFF it is stored as it is.
+    if shown == ColorSpace::CMYK && photometric.is_none() {
         samples
             .iter_mut()
             .for_each(|sample| *sample = 255 - *sample);

@@ -25,10 +25,10 @@ pub mod time_lapse;
 pub mod trk;
 
 pub use axes::{
-    AxesError, Container, ModelInput, default_order, detect_dimension_order, spot_batch, squeeze,
-    to_bxyc, validate_model_input,
+    AxesError, ModelInput, default_order, detect_dimension_order, spot_batch, squeeze, to_bxyc,
+    to_bxyc_by_file, validate_model_input,
 };
-pub use decode::{decode, decoded_bytes, shape_of};
+pub use decode::{Container, Header, decode, decoded_bytes, header_of, shape_of};
 pub use error::Error;
 pub use limits::Limits;
 pub use spot_csv::spot_csv;

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, ensure};
 use ndarray::{Array2, Axis, Ix2};
 
-use bioimage::{Container, Limits};
+use bioimage::Limits;
 
 /// From the 2018 Data Science Bowl; `tests/fixtures/nuclei/README.md` says where exactly, and under which license.
 const SHIPPED_NAME: &str = "dsb2018_777f7c42.png";
@@ -57,8 +57,8 @@ impl Sample {
     /// The plane that the model sees first, `[row, column]`: batch item 0 and channel 0.
     pub(crate) fn plane(&self) -> anyhow::Result<Array2<f32>> {
         let image = bioimage::decode(&self.file, &self.name, &Limits::default())?;
-        let order = bioimage::default_order(image.shape(), Container::of(&self.name))?;
-        let image = bioimage::to_bxyc(image, order)?;
+        let header = bioimage::header_of(&self.file, &self.name)?;
+        let image = bioimage::to_bxyc_by_file(image, &header.container)?;
         Ok(image
             .index_axis_move(Axis(3), 0)
             .index_axis_move(Axis(0), 0))

@@ -3,10 +3,14 @@
 use std::borrow::Cow;
 use std::io::Read;
 
+use super::sample::SampleKind;
 use crate::error::Error;
 
 /// Memory that LZMA streams may ask for: 64 MiB serves the highest preset that is usual in images.
 const LZMA_MEMORY_KIB: u32 = 64 << 10;
+
+/// Window that any Zstandard stream may ask for: that of preset 19, the highest one in usual use.
+const ZSTD_WINDOW_BYTES: u64 = 8 << 20;
 
 /// How segments are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +48,24 @@ impl Compression {
         })
     }
 
+    /// Whether its data can be samples of this kind.
+    pub(super) fn check(self, sample: SampleKind) -> Result<(), Error> {
+        match self {
+            Self::Jpeg if sample != SampleKind::U8 => Err(Error::unsupported(
+                "JPEG compression of samples that are not 8 bits",
+            )),
+            Self::Jpeg2000 if sample != SampleKind::U8 => Err(Error::unsupported(
+                "JPEG 2000 compression of samples that are not 8 bits",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether segments are pictures that state a size of their own.
+    pub(super) fn is_picture(self) -> bool {
+        matches!(self, Self::Jpeg | Self::Jpeg2000)
+    }
+
     /// The most bytes that so many compressed ones can hold, where the method has such a bound.
     pub(super) fn most_bytes(self, compressed: u64) -> u64 {
         let ratio = match self {
@@ -57,8 +79,13 @@ impl Compression {
         compressed.saturating_mul(ratio).saturating_add(ratio)
     }
 
-    /// The first `wanted` plain bytes of a segment.
-    pub(super) fn unpack(self, packed: &[u8], wanted: usize) -> Result<Cow<'_, [u8]>, Error> {
+    /// The first `wanted` plain bytes of a segment, which holds `whole` bytes at most.
+    pub(super) fn unpack(
+        self,
+        packed: &[u8],
+        wanted: usize,
+        whole: u64,
+    ) -> Result<Cow<'_, [u8]>, Error> {
         if wanted as u64 > self.most_bytes(packed.len() as u64) {
             return Err(short(packed.len(), wanted));
         }
@@ -70,13 +97,19 @@ impl Compression {
             Self::Lzw => lzw(packed, wanted).map(Cow::Owned),
             Self::Deflate => deflate(packed, wanted).map(Cow::Owned),
             Self::PackBits => pack_bits(packed, wanted).map(Cow::Owned),
-            Self::Zstd => zstd(packed, wanted).map(Cow::Owned),
+            Self::Zstd => zstd(packed, wanted, zstd_window_bytes(whole)).map(Cow::Owned),
             Self::Lzma => lzma(packed, wanted).map(Cow::Owned),
             Self::Jpeg | Self::Jpeg2000 => {
                 Err(Error::unsupported("JPEG data where plain bytes are needed"))
             }
         }
     }
+}
+
+/// Window that the Zstandard stream of a segment of so many bytes may ask for. One without a window of its own has one as
+/// large as its content.
+pub(super) fn zstd_window_bytes(whole: u64) -> u64 {
+    whole.saturating_mul(2).max(ZSTD_WINDOW_BYTES)
 }
 
 /// Bytes with their bits in the opposite order.
@@ -153,8 +186,8 @@ fn pack_bits(packed: &[u8], wanted: usize) -> Result<Vec<u8>, Error> {
     Ok(plain)
 }
 
-fn zstd(packed: &[u8], wanted: usize) -> Result<Vec<u8>, Error> {
-    let decoder = ruzstd::decoding::StreamingDecoder::new(packed)
+fn zstd(packed: &[u8], wanted: usize, window: u64) -> Result<Vec<u8>, Error> {
+    let decoder = ruzstd::decoding::StreamingDecoder::new_with_max_window_size(packed, window)
         .map_err(|error| Error::corrupt(format!("Zstandard data: {error}")))?;
     read_all(decoder, "Zstandard", wanted)
 }
@@ -165,16 +198,18 @@ fn lzma(packed: &[u8], wanted: usize) -> Result<Vec<u8>, Error> {
     read_all(reader, "LZMA", wanted)
 }
 
-/// Reads without believing `wanted`: memory grows with what the stream gives.
-fn read_all(reader: impl Read, codec: &str, wanted: usize) -> Result<Vec<u8>, Error> {
-    let mut plain = Vec::new();
-    let read = reader.take(wanted as u64).read_to_end(&mut plain);
-    read.map_err(|error| Error::corrupt(format!("{codec} data: {error}")))?;
-    if plain.len() < wanted {
-        Err(short(plain.len(), wanted))
-    } else {
-        Ok(plain)
+/// Takes no more than `wanted` bytes, and those only as the stream gives them.
+fn read_all(mut reader: impl Read, codec: &str, wanted: usize) -> Result<Vec<u8>, Error> {
+    let mut plain = vec![0; wanted];
+    let mut filled = 0;
+    while filled < wanted {
+        match reader.read(&mut plain[filled..]) {
+            Ok(0) => return Err(short(filled, wanted)),
+            Ok(read) => filled += read,
+            Err(error) => return Err(Error::corrupt(format!("{codec} data: {error}"))),
+        }
     }
+    Ok(plain)
 }
 
 fn short(found: usize, wanted: usize) -> Error {

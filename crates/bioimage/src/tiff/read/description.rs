@@ -7,7 +7,12 @@ pub(super) struct Shaped {
     pub(super) shape: Vec<usize>,
     /// Whether only the first page has a directory.
     pub(super) is_truncated: bool,
+    /// A letter for each axis, if the writer named them.
+    pub(super) axes: Option<String>,
 }
+
+/// Values of a JSON text that is read; more would take hundreds of bytes each.
+const MOST_JSON_VALUES: usize = 1_000_000;
 
 impl Shaped {
     /// Reads `{"shape": [2, 3, 4]}` and the older `shape=(2, 3, 4)`.
@@ -25,9 +30,14 @@ impl Shaped {
             return Some(Self {
                 shape,
                 is_truncated: false,
+                axes: None,
             });
         }
         if !description.starts_with('{') || !description.contains("\"shape\":") {
+            return None;
+        }
+        let values = description.bytes();
+        if values.filter(|byte| b",[{".contains(byte)).count() > MOST_JSON_VALUES {
             return None;
         }
         let json: serde_json::Value = serde_json::from_str(description).ok()?;
@@ -39,9 +49,11 @@ impl Shaped {
             .get("truncated")
             .and_then(serde_json::Value::as_bool)
             .unwrap_or(false);
+        let axes = json.get("axes").and_then(serde_json::Value::as_str);
         Some(Self {
             shape,
             is_truncated,
+            axes: axes.map(str::to_owned),
         })
     }
 }
@@ -76,15 +88,15 @@ impl ImageJ {
     }
 
     /// The axes in front of the page's, slowest first; the number of channels is what the caller made of it.
-    pub(super) fn outer(&self, channels: usize) -> [usize; 3] {
-        let (t, z) = (self.frames, self.slices);
+    pub(super) fn outer(&self, channels: usize) -> [(char, usize); 3] {
+        let (t, z, c) = (('T', self.frames), ('Z', self.slices), ('C', channels));
         match self.order.as_str() {
-            "ctz" => [z, t, channels],
-            "zct" => [t, channels, z],
-            "ztc" => [channels, t, z],
-            "tcz" => [z, channels, t],
-            "tzc" => [channels, z, t],
-            _ => [t, z, channels],
+            "ctz" => [z, t, c],
+            "zct" => [t, c, z],
+            "ztc" => [c, t, z],
+            "tcz" => [z, c, t],
+            "tzc" => [c, z, t],
+            _ => [t, z, c],
         }
     }
 }
@@ -120,9 +132,29 @@ mod tests {
     }
 
     #[test]
+    fn axes_are_those_that_were_named() {
+        let axes = |text| Shaped::parse(text).and_then(|shaped| shaped.axes);
+        let named = "{\"shape\": [2, 3, 4], \"axes\": \"ZYX\"}";
+        assert_eq!(axes(named).as_deref(), Some("ZYX"));
+        assert_eq!(axes("{\"shape\": [2, 3, 4], \"axes\": 7}"), None);
+    }
+
+    #[test]
+    fn a_text_of_a_million_values_is_not_taken_apart() {
+        let text = format!(
+            "{{\"shape\": [1], \"x\": [{}1]}}",
+            "1,".repeat(MOST_JSON_VALUES)
+        );
+        assert_eq!(Shaped::parse(&text), None);
+    }
+
+    #[test]
     fn a_stack_of_imagej_without_sizes_is_one_image() {
         let sizes = ImageJ::parse("ImageJ=1.53\nunit=um\n").expect("is from ImageJ");
-        assert_eq!((sizes.images, sizes.outer(sizes.channels)), (1, [1, 1, 1]));
+        assert_eq!(
+            (sizes.images, sizes.outer(sizes.channels)),
+            (1, [('T', 1), ('Z', 1), ('C', 1)])
+        );
         assert_eq!(ImageJ::parse("ImageJ=1.53\nframes=0\n"), None);
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! What the numbers mean is `page`.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
+use super::budget::Budget;
 use crate::error::Error;
 use crate::number::{from_big_endian, from_little_endian};
 
@@ -27,10 +29,16 @@ pub(super) enum ByteOrder {
     Big,
 }
 
+/// The main chain of directories.
+pub(super) struct Chain {
+    /// Where each begins, in order. At least one.
+    pub(super) offsets: Vec<u64>,
+    /// Whether it ends with a link that leads nowhere, so that pages may be missing.
+    pub(super) is_cut: bool,
+}
+
 /// One image file directory.
 pub(super) struct Directory {
-    /// Where it begins.
-    pub(super) offset: u64,
     entries: Vec<Entry>,
 }
 
@@ -43,6 +51,25 @@ pub(super) struct Entry {
     pub(super) count: usize,
     at: usize,
 }
+
+/// Where the entries of a directory lie, and the link behind them.
+struct Table {
+    entries_at: usize,
+    entries: usize,
+    link: u64,
+}
+
+/// The tag of an image's width, which every page has.
+const WIDTH: u16 = 256;
+
+/// Most entries of a directory, as `BigTIFF` could claim more than a classic file can.
+const MOST_ENTRIES: u64 = u16::MAX as u64;
+
+/// Longest description that is looked at.
+const LONGEST_TEXT: usize = 16 << 20;
+
+/// The same for a description that is not UTF-8.
+const LONGEST_MENDED_TEXT: usize = 4 << 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OffsetWidth {
@@ -57,7 +84,8 @@ enum Kind {
     Integer2,
     Integer4,
     Integer8,
-    Other(usize),
+    Other4,
+    Other8,
 }
 
 impl<'a> File<'a> {
@@ -86,69 +114,108 @@ impl<'a> File<'a> {
         Ok(file)
     }
 
-    /// The directories of the main chain, in order. At least one.
-    pub(super) fn directories(&self) -> Result<Vec<Directory>, Error> {
-        let mut directories = Vec::new();
+    /// The directories of the main chain; their entries are not read.
+    ///
+    /// A wrong link behind a lone page is taken for the end, as other readers do; behind several pages it is an error.
+    pub(super) fn chain(&self, budget: &mut Budget) -> Result<Chain, Error> {
+        let mut offsets = Vec::new();
         let mut seen = HashSet::new();
-        let mut entries_left = self.bytes.len() / 12;
+        let mut is_cut = false;
         let mut next = self.first_directory;
         while next != 0 {
-            if !seen.insert(next) {
-                return Err(Error::corrupt("the image directories form a loop"));
-            }
-            let (directory, link) = self.directory(next)?;
-            // Directories that do not overlap cannot hold more entries than the file has room for.
-            entries_left = entries_left
-                .checked_sub(directory.entries.len())
-                .ok_or_else(|| Error::corrupt("directories overlap"))?;
-            directories.push(directory);
-            next = link;
+            let table = self.table(next).and_then(|table| {
+                let is_new = seen.insert(next);
+                is_new
+                    .then_some(table)
+                    .ok_or_else(|| Error::corrupt("the image directories form a loop"))
+            });
+            let table = match table {
+                Ok(table) if offsets.len() == 1 && !self.is_page(&table) => Err(cut("second page")),
+                table => table,
+            };
+            let table = match table {
+                Ok(table) => table,
+                Err(_) if offsets.len() == 1 => {
+                    is_cut = true;
+                    break;
+                }
+                Err(error) => return Err(error),
+            };
+            budget.directory(table.entries)?;
+            offsets.push(next);
+            next = table.link;
         }
-        if directories.is_empty() {
+        if offsets.is_empty() {
             return Err(Error::corrupt("the file has no image directory"));
         }
-        Ok(directories)
+        Ok(Chain { offsets, is_cut })
     }
 
-    /// The directory at `offset`, and the link to the next.
-    pub(super) fn directory(&self, offset: u64) -> Result<(Directory, u64), Error> {
-        let start = usize::try_from(offset).map_err(|_| cut("image directory"))?;
-        let (count_bytes, entry_bytes) = if self.width == OffsetWidth::Big {
-            (8, 20)
-        } else {
-            (2, 12)
+    /// The directory at `offset`.
+    pub(super) fn directory(&self, offset: u64) -> Result<Directory, Error> {
+        let table = self.table(offset)?;
+        Ok(Directory {
+            entries: self.entries(&table).collect(),
+        })
+    }
+
+    /// A directory that is not in the main chain; none if it lies outside the file.
+    pub(super) fn child(
+        &self,
+        offset: u64,
+        budget: &mut Budget,
+    ) -> Result<Option<Directory>, Error> {
+        let Ok(table) = self.table(offset) else {
+            return Ok(None);
         };
+        budget.directory(table.entries)?;
+        self.directory(offset).map(Some)
+    }
+
+    fn is_page(&self, table: &Table) -> bool {
+        self.entries(table).any(|entry| entry.tag == WIDTH)
+    }
+
+    fn table(&self, offset: u64) -> Result<Table, Error> {
+        let start = usize::try_from(offset).map_err(|_| cut("image directory"))?;
+        let count_bytes = if self.width == OffsetWidth::Big { 8 } else { 2 };
         let count = self
             .number(start, count_bytes)
+            .filter(|&count| count <= MOST_ENTRIES)
             .ok_or_else(|| cut("image directory"))?;
-        let count = usize::try_from(count).map_err(|_| cut("image directory"))?;
+        let entries = count as usize;
         let entries_at = start + count_bytes;
-        let entries_end = count
-            .checked_mul(entry_bytes)
-            .and_then(|bytes| bytes.checked_add(entries_at));
-        let entries_end = entries_end
-            .filter(|&end| end <= self.bytes.len())
-            .ok_or_else(|| cut("image directory"))?;
-        let entries = (entries_at..entries_end)
-            .step_by(entry_bytes)
-            .filter_map(|at| self.entry(at))
-            .collect();
-        // Some writers leave out the last link at the very end of the file.
-        let link = self.number(entries_end, self.offset_bytes()).unwrap_or(0);
-        Ok((Directory { offset, entries }, link))
+        let entries_end = entries_at + entries * self.entry_bytes();
+        if entries_end > self.bytes.len() {
+            return Err(cut("image directory"));
+        }
+        Ok(Table {
+            entries_at,
+            entries,
+            // Some writers leave out the last link at the very end of the file.
+            link: self.number(entries_end, self.offset_bytes()).unwrap_or(0),
+        })
+    }
+
+    fn entries(&self, table: &Table) -> impl Iterator<Item = Entry> {
+        let bytes = self.entry_bytes();
+        (0..table.entries).filter_map(move |index| self.entry(table.entries_at + index * bytes))
     }
 
     /// The numbers of an entry, at most `limit` of them.
     pub(super) fn numbers(&self, entry: &Entry, limit: usize) -> Vec<u64> {
-        let bytes = entry.kind.bytes();
-        let count = if matches!(entry.kind, Kind::Other(_)) {
-            0
-        } else {
-            entry.count.min(limit)
-        };
-        (0..count)
-            .filter_map(|index| self.number(entry.at + index * bytes, bytes))
+        (0..entry.count.min(limit))
+            .map_while(|index| self.number_of(entry, index))
             .collect()
+    }
+
+    /// The number of this index; none if there are fewer, or if the values are not whole numbers.
+    pub(super) fn number_of(&self, entry: &Entry, index: usize) -> Option<u64> {
+        let bytes = entry.kind.bytes();
+        let is_number = !matches!(entry.kind, Kind::Other4 | Kind::Other8);
+        (is_number && index < entry.count)
+            .then(|| self.number(entry.at + index * bytes, bytes))
+            .flatten()
     }
 
     /// The bytes of an entry.
@@ -157,13 +224,25 @@ impl<'a> File<'a> {
     }
 
     /// The text of an entry, up to its first NUL.
-    pub(super) fn text(&self, entry: &Entry) -> String {
+    ///
+    /// # Errors
+    ///
+    /// A text of more than 16 MiB, or 4 if it is not UTF-8, which would have to be taken apart before anybody can set memory aside for it.
+    pub(super) fn text(&self, entry: &Entry) -> Result<Cow<'a, str>, Error> {
         let data = self.data(entry);
-        let end = data
-            .iter()
-            .position(|&byte| byte == 0)
-            .unwrap_or(data.len());
-        String::from_utf8_lossy(&data[..end]).into_owned()
+        let end = data.iter().position(|&byte| byte == 0);
+        let text = &data[..end.unwrap_or(data.len())];
+        match str::from_utf8(text) {
+            _ if text.len() > LONGEST_TEXT => {
+                Err(Error::unsupported("a description of more than 16 MiB"))
+            }
+            Ok(text) => Ok(Cow::Borrowed(text)),
+            // What is no UTF-8 is copied, and grows.
+            Err(_) if text.len() > LONGEST_MENDED_TEXT => Err(Error::unsupported(
+                "a description of more than 4 MiB that is not UTF-8",
+            )),
+            Err(_) => Ok(String::from_utf8_lossy(text)),
+        }
     }
 
     /// `length` bytes from `offset`, as far as they are in the file.
@@ -204,6 +283,14 @@ impl<'a> File<'a> {
         })
     }
 
+    fn entry_bytes(&self) -> usize {
+        if self.width == OffsetWidth::Big {
+            20
+        } else {
+            12
+        }
+    }
+
     fn offset_bytes(&self) -> usize {
         if self.width == OffsetWidth::Big { 8 } else { 4 }
     }
@@ -233,8 +320,8 @@ impl Kind {
             3 | 8 => Self::Integer2,
             4 | 9 | 13 => Self::Integer4,
             16..=18 => Self::Integer8,
-            11 => Self::Other(4),
-            5 | 10 | 12 => Self::Other(8),
+            11 => Self::Other4,
+            5 | 10 | 12 => Self::Other8,
             _ => return None,
         })
     }
@@ -243,9 +330,8 @@ impl Kind {
         match self {
             Self::Bytes1 => 1,
             Self::Integer2 => 2,
-            Self::Integer4 => 4,
-            Self::Integer8 => 8,
-            Self::Other(bytes) => bytes,
+            Self::Integer4 | Self::Other4 => 4,
+            Self::Integer8 | Self::Other8 => 8,
         }
     }
 }

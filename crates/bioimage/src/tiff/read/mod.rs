@@ -5,13 +5,14 @@
 //! absent strips, of packed depths like 10 or 24 bits, or of frames that follow one another without directories. What a
 //! general library would add (color, tags, streaming) is not needed here.
 //!
-//! The path of a file: `directory` finds the directories, `page` says what each of them describes, `series` (with
-//! `description` and `ome`) which pages make up the image and in which shape, `raster` puts their segments in place, with
-//! `codec` to unpack and `sample` to turn bytes into numbers. Every offset and size is checked against the file
-//! and the limits before it is used.
+//! The path of a file: `directory` finds the directories within a `budget`, `page` says what each of them describes,
+//! `series` (with `description` and `ome`) which pages make up the image and in which shape, `raster` puts their
+//! `segments` in place, with `codec` to unpack and `sample` to turn bytes into numbers. Every offset and size is checked
+//! against the file and the limits before it is used.
 //!
 //! Sources: TIFF revision 6.0, its technical notes on `BigTIFF` and predictors, the OME-TIFF specification.
 
+mod budget;
 mod codec;
 mod description;
 mod directory;
@@ -19,13 +20,16 @@ mod ome;
 mod page;
 mod raster;
 mod sample;
+mod segments;
 mod series;
 
 use ndarray::ArrayD;
 
 use self::directory::File;
-use self::page::{Page, Planes};
+use self::page::Planes;
+use self::series::Series;
 use crate::array::array;
+use crate::decode::{Container, Header};
 use crate::error::Error;
 use crate::limits::Limits;
 
@@ -33,23 +37,28 @@ use crate::limits::Limits;
 pub(crate) fn decode(bytes: &[u8], limits: &Limits) -> Result<ArrayD<f32>, Error> {
     let file = File::open(bytes)?;
     let series = series::first(&file)?;
-    let values = raster::read(&file, &series.pages, limits)?;
+    let values = raster::read(&file, &series, limits)?;
     array(values, &series.shape)
 }
 
-/// The shape of that series.
-pub(crate) fn shape(bytes: &[u8]) -> Result<Vec<usize>, Error> {
-    Ok(series::first(&File::open(bytes)?)?.shape)
+/// What [`decode`] would give.
+pub(crate) fn header(bytes: &[u8]) -> Result<Header, Error> {
+    let file = File::open(bytes)?;
+    let series = series::first(&file)?;
+    Ok(as_stored(&file, series))
 }
 
-/// The first page alone, as an image library shows it: `[row, column, channel]`.
-pub(crate) fn decode_first_page(bytes: &[u8], limits: &Limits) -> Result<ArrayD<f32>, Error> {
+/// The first series of a file that is not called TIFF: a single page as an image library shows it,
+/// `[row, column, channel]`, several as [`decode`] does.
+pub(crate) fn decode_by_content(bytes: &[u8], limits: &Limits) -> Result<ArrayD<f32>, Error> {
     let file = File::open(bytes)?;
-    let page = first_page(&file)?;
-    let [rows, columns, samples] = channels_last(&page);
-    let planes = page.layout.planes;
-    let values = raster::read(&file, &[page], limits)?;
-    if planes == Planes::Chunky {
+    let series = series::first(&file)?;
+    let values = raster::read(&file, &series, limits)?;
+    if !is_picture(&series) {
+        return array(values, &series.shape);
+    }
+    let [rows, columns, samples] = channels_last(&series);
+    if series.layout.planes == Planes::Chunky {
         return array(values, &[rows, columns, samples]);
     }
     let planes_first = array(values, &[samples, rows, columns])?;
@@ -59,23 +68,43 @@ pub(crate) fn decode_first_page(bytes: &[u8], limits: &Limits) -> Result<ArrayD<
         .into_owned())
 }
 
-/// The shape of the first page alone.
-pub(crate) fn shape_of_first_page(bytes: &[u8]) -> Result<Vec<usize>, Error> {
-    let page = first_page(&File::open(bytes)?)?;
-    Ok(channels_last(&page).to_vec())
-}
-
-fn first_page(file: &File<'_>) -> Result<Page, Error> {
-    let first = file.directories()?.swap_remove(0);
-    let page = Page::of(file, &first)?;
-    if page.layout.depth > 1 {
-        return Err(Error::unsupported("volumes in a file not named .tif"));
+/// What [`decode_by_content`] would give.
+pub(crate) fn header_by_content(bytes: &[u8]) -> Result<Header, Error> {
+    let file = File::open(bytes)?;
+    let series = series::first(&file)?;
+    if !is_picture(&series) {
+        return Ok(as_stored(&file, series));
     }
-    Ok(page)
+    let peak_bytes = raster::peak_bytes(&file, &series);
+    Ok(Header {
+        shape: channels_last(&series).to_vec(),
+        container: Container::Other,
+        // Planes are copied into each other.
+        peak_bytes: match series.layout.planes {
+            Planes::Chunky => peak_bytes,
+            Planes::Separate => peak_bytes.saturating_mul(2),
+        },
+    })
 }
 
-fn channels_last(page: &Page) -> [usize; 3] {
-    [page.layout.height, page.layout.width, page.layout.samples]
+fn as_stored(file: &File<'_>, series: Series) -> Header {
+    Header {
+        peak_bytes: raster::peak_bytes(file, &series),
+        container: match series.axes {
+            Some(axes) if axes.chars().count() == series.shape.len() => Container::Named(axes),
+            _ => Container::Tiff,
+        },
+        shape: series.shape,
+    }
+}
+
+fn is_picture(series: &Series) -> bool {
+    series.pages.count() == 1 && series.layout.depth == 1
+}
+
+fn channels_last(series: &Series) -> [usize; 3] {
+    let layout = &series.layout;
+    [layout.height, layout.width, layout.samples]
 }
 
 #[cfg(test)]

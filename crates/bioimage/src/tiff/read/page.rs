@@ -1,10 +1,13 @@
-//! What one directory says about its image: sizes, samples, and where its segments (strips or tiles) lie.
+//! What one directory says about its image: sizes, samples, and which entries list its segments (strips or tiles).
 //!
-//! Segments are found here and read in `raster`.
+//! Segments are looked up in `segments` and read in `raster`.
+
+use std::cell::Cell;
 
 use super::codec::Compression;
 use super::directory::{Directory, Entry, File};
 use super::sample::{Predictor, SampleKind};
+use super::segments::{SegmentLists, Segments};
 use crate::error::Error;
 
 const WIDTH: u16 = 256;
@@ -34,20 +37,29 @@ const GDAL_NODATA: u16 = 42113;
 
 const YCBCR: u64 = 6;
 
+/// Samples of a pixel that the tag for them can state.
+const MOST_SAMPLES: usize = 65_535;
+
 /// One page: its layout and its data.
 pub(super) struct Page {
-    /// Where its directory begins.
-    pub(super) directory: u64,
     /// What pages of one series have in common.
     pub(super) layout: Layout,
-    /// Where its data lie.
-    pub(super) placement: Placement,
+    pub(super) data: PageData,
+    /// Offsets of child directories.
+    pub(super) children: Option<Entry>,
+    /// Values that were read from lists, which pages may share.
+    pub(super) listed_values: usize,
+}
+
+/// What of a page is its own.
+#[derive(Clone, Copy)]
+pub(super) struct PageData {
+    /// Where its segments lie.
+    pub(super) lists: SegmentLists,
     /// Tables that all JPEG segments share.
     pub(super) jpeg_tables: Option<Entry>,
     /// Value of absent segments.
     pub(super) nodata: f32,
-    /// Offsets of child directories.
-    pub(super) children: Vec<u64>,
 }
 
 /// Everything that must be equal for pages to form one series.
@@ -96,69 +108,43 @@ pub(super) enum SegmentShape {
     },
 }
 
-/// Where the data of a page lie.
-#[derive(Clone, Copy)]
-pub(super) enum Placement {
-    /// Segment by segment where two tags say.
-    Listed(SegmentLists),
-    /// Uncompressed, all planes and rows one after another from here on.
-    Run { start: u64 },
-}
-
-/// The two lists of a directory that say where each segment lies, as far as it has them.
-#[derive(Clone, Copy)]
-pub(super) struct SegmentLists {
-    offsets: Option<Entry>,
-    bytes: Option<Entry>,
-}
-
-/// The stored bytes of one segment.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Segment {
-    pub(super) offset: u64,
-    /// 0 for an absent segment.
-    pub(super) bytes: u64,
-}
+/// Longest text of a nodata value that is looked at.
+const NODATA_BYTES: usize = 64;
 
 impl Page {
     /// Reads the tags of `directory`.
     pub(super) fn of(file: &File<'_>, directory: &Directory) -> Result<Self, Error> {
-        let tags = Tags { file, directory };
+        let tags = Tags {
+            file,
+            directory,
+            listed_values: Cell::new(0),
+        };
         let layout = Layout::of(&tags)?;
         let (offsets, bytes) = match layout.segment {
             SegmentShape::Strip { .. } => (STRIP_OFFSETS, STRIP_BYTES),
             SegmentShape::Tile { .. } => (TILE_OFFSETS, TILE_BYTES),
         };
-        let nodata = directory.find(GDAL_NODATA).map(|entry| file.text(entry));
+        let nodata = directory
+            .find(GDAL_NODATA)
+            .filter(|entry| entry.count <= NODATA_BYTES)
+            .map(|entry| file.text(entry))
+            .transpose()?;
         Ok(Self {
-            directory: directory.offset,
             layout,
-            // Some writers store tiles under the tags of strips.
-            placement: Placement::Listed(SegmentLists {
-                offsets: directory.find_or(offsets, STRIP_OFFSETS).copied(),
-                bytes: directory.find_or(bytes, STRIP_BYTES).copied(),
-            }),
-            jpeg_tables: directory.find(JPEG_TABLES).copied(),
-            nodata: nodata
-                .and_then(|text| text.trim().parse().ok())
-                .unwrap_or(0.0),
-            children: tags.list(SUB_DIRECTORIES, usize::from(u16::MAX)),
-        })
-    }
-
-    /// The same page with its data elsewhere, uncompressed and in one run.
-    pub(super) fn as_run(&self, start: u64) -> Self {
-        Self {
-            layout: Layout {
-                segment: SegmentShape::Strip {
-                    rows: self.layout.height,
+            data: PageData {
+                // Some writers store tiles under the tags of strips.
+                lists: SegmentLists {
+                    offsets: directory.find_or(offsets, STRIP_OFFSETS).copied(),
+                    bytes: directory.find_or(bytes, STRIP_BYTES).copied(),
                 },
-                ..self.layout.clone()
+                jpeg_tables: directory.find(JPEG_TABLES).copied(),
+                nodata: nodata
+                    .and_then(|text| text.trim().parse().ok())
+                    .unwrap_or(0.0),
             },
-            placement: Placement::Run { start },
-            children: Vec::new(),
-            ..*self
-        }
+            children: directory.find(SUB_DIRECTORIES).copied(),
+            listed_values: tags.listed_values.get(),
+        })
     }
 
     /// Where the data begin, when the page is stored as plain bytes without gaps: frames may follow then.
@@ -171,93 +157,41 @@ impl Page {
         if !plain {
             return None;
         }
-        let segments = self.segments(file).ok()?;
-        let gapless = segments
-            .windows(2)
-            .all(|pair| pair[0].offset.checked_add(pair[0].bytes) == Some(pair[1].offset));
-        (gapless && segments[0].bytes > 0).then(|| segments[0].offset)
-    }
-
-    /// Where each segment lies: plane by plane, in each from front to back, top to bottom, left to right.
-    pub(super) fn segments(&self, file: &File<'_>) -> Result<Vec<Segment>, Error> {
-        let expected = self
-            .layout
-            .segments()
-            .ok_or_else(|| Error::corrupt("the image has too many segments"))?;
-        match self.placement {
-            Placement::Run { start } => Ok(self.run_segments(start, expected)),
-            Placement::Listed(lists) => self.listed_segments(file, &lists, expected),
-        }
-    }
-
-    fn run_segments(&self, start: u64, count: usize) -> Vec<Segment> {
-        let bytes = self.layout.plain_segment_bytes(0);
-        (0..count as u64)
-            .map(|index| Segment {
-                offset: start + index * bytes,
-                bytes,
-            })
-            .collect()
-    }
-
-    fn listed_segments(
-        &self,
-        file: &File<'_>,
-        lists: &SegmentLists,
-        expected: usize,
-    ) -> Result<Vec<Segment>, Error> {
-        let offsets = lists
-            .offsets
-            .ok_or_else(|| Error::corrupt("the place of the pixels is missing"))?;
-        if offsets.count < expected {
-            return Err(Error::corrupt(format!(
-                "{expected} strips or tiles needed, {} listed",
-                offsets.count
-            )));
-        }
-        let offsets = file.numbers(&offsets, expected);
-        let mut bytes = lists
-            .bytes
-            .map(|entry| file.numbers(&entry, expected))
-            .unwrap_or_default();
-        let is_plain = self.layout.compression == Compression::None;
-        // Without compression sizes follow from the layout, so a file may leave them out.
-        if is_plain && bytes.len() < expected {
-            let missing = bytes.len()..expected;
-            bytes.extend(missing.map(|index| self.layout.plain_segment_bytes(index)));
-        }
-        if offsets.len() < expected || bytes.len() < expected {
-            return Err(Error::corrupt("the list of strips or tiles ends too early"));
-        }
-        let mut segments = Vec::with_capacity(expected);
-        for (index, (offset, mut bytes)) in offsets.into_iter().zip(bytes).enumerate() {
-            // What a plain segment claims beyond its pixels need not be there.
-            if is_plain {
-                bytes = bytes.min(self.layout.plain_segment_bytes(index));
-            }
-            // An offset of 0, where the header lies, marks an absent segment.
-            let bytes = if offset == 0 { 0 } else { bytes };
-            segments.push(Segment { offset, bytes });
-        }
-        Ok(segments)
+        let segments = Segments::listed(file, layout, &self.data.lists).ok()?;
+        let first = segments.get(0);
+        let mut next = first.offset;
+        let gapless = segments.iter().all(|segment| {
+            let follows = segment.offset == next;
+            next = segment.offset.saturating_add(segment.bytes);
+            follows
+        });
+        (gapless && first.bytes > 0).then_some(first.offset)
     }
 }
 
 impl Layout {
-    /// Shape as tifffile gives it: axes of one sample or one slice do not show.
-    pub(super) fn shape(&self) -> Vec<usize> {
-        let mut shape = Vec::new();
+    /// Axes as tifffile gives them, a letter and a length each: those of one sample or one slice do not show.
+    pub(super) fn axes(&self) -> Vec<(char, usize)> {
+        let mut axes = Vec::new();
         if self.samples > 1 && self.planes == Planes::Separate {
-            shape.push(self.samples);
+            axes.push(('S', self.samples));
         }
         if self.depth > 1 {
-            shape.push(self.depth);
+            axes.push(('Z', self.depth));
         }
-        shape.extend([self.height, self.width]);
+        axes.extend([('Y', self.height), ('X', self.width)]);
         if self.samples > 1 && self.planes == Planes::Chunky {
-            shape.push(self.samples);
+            axes.push(('S', self.samples));
         }
-        shape
+        axes
+    }
+
+    /// The same page, uncompressed and with each of its images in one piece.
+    pub(super) fn as_run(&self) -> Self {
+        Self {
+            segment: SegmentShape::Strip { rows: self.height },
+            ..self.clone()
+        }
     }
 
     /// Values of a page.
@@ -331,11 +265,19 @@ impl Layout {
     fn of(tags: &Tags<'_>) -> Result<Self, Error> {
         let height = tags.size(HEIGHT, None)?;
         let samples = tags.size(SAMPLES, Some(1))?;
+        if samples > MOST_SAMPLES {
+            return Err(Error::corrupt("a pixel has more than 65535 samples"));
+        }
         let photometric = tags.number(PHOTOMETRIC).unwrap_or(0);
         let compression = Compression::from_tag(tags.number(COMPRESSION).unwrap_or(1))?;
         if photometric == YCBCR && compression != Compression::Jpeg && tags.is_subsampled() {
             return Err(Error::unsupported("YCbCr color with subsampled chroma"));
         }
+        let sample = SampleKind::new(
+            tags.same_for_all(BITS, samples, 1)?,
+            tags.same_for_all(SAMPLE_FORMAT, samples, 1)?,
+        )?;
+        compression.check(sample)?;
         Ok(Self {
             depth: tags.size(DEPTH, Some(1))?,
             height,
@@ -346,10 +288,7 @@ impl Layout {
             } else {
                 Planes::Chunky
             },
-            sample: SampleKind::new(
-                tags.same_for_all(BITS, samples, 1)?,
-                tags.same_for_all(SAMPLE_FORMAT, samples, 1)?,
-            )?,
+            sample,
             compression,
             predictor: Predictor::from_tag(tags.number(PREDICTOR).unwrap_or(1))?,
             photometric,
@@ -363,7 +302,8 @@ impl Layout {
         })
     }
 
-    fn segments(&self) -> Option<usize> {
+    /// How many segments a page has.
+    pub(super) fn segments(&self) -> Option<usize> {
         let per_image = match self.segment {
             SegmentShape::Strip { rows } => self.height.div_ceil(rows),
             SegmentShape::Tile {
@@ -387,7 +327,7 @@ impl Layout {
     }
 
     /// Bytes of an uncompressed segment.
-    fn plain_segment_bytes(&self, index: usize) -> u64 {
+    pub(super) fn plain_segment_bytes(&self, index: usize) -> u64 {
         let (rows, width) = match self.segment {
             SegmentShape::Strip { rows } => {
                 let strip = index % self.height.div_ceil(rows);
@@ -399,6 +339,27 @@ impl Layout {
                 width,
             } => (depth.saturating_mul(height), width),
         };
+        let row = self
+            .sample
+            .row_bytes(width.saturating_mul(self.samples_together()));
+        (rows as u64).saturating_mul(row as u64)
+    }
+}
+
+impl Layout {
+    /// Bytes of an uncompressed segment that hold pixels of the image: the last tiles may end with the image.
+    pub(super) fn needed_segment_bytes(&self, index: usize) -> u64 {
+        let SegmentShape::Tile {
+            depth: 1,
+            height,
+            width,
+        } = self.segment
+        else {
+            return self.plain_segment_bytes(index);
+        };
+        let across = self.width.div_ceil(width);
+        let above = index / across % self.height.div_ceil(height) * height;
+        let rows = height.min(self.height - above);
         let row = self
             .sample
             .row_bytes(width.saturating_mul(self.samples_together()));
@@ -419,21 +380,23 @@ impl SegmentShape {
 struct Tags<'a> {
     file: &'a File<'a>,
     directory: &'a Directory,
+    listed_values: Cell<usize>,
 }
 
 impl Tags<'_> {
     fn number(&self, tag: u16) -> Option<u64> {
-        self.file
-            .numbers(self.directory.find(tag)?, 1)
-            .first()
-            .copied()
+        self.file.number_of(self.directory.find(tag)?, 0)
     }
 
     fn list(&self, tag: u16, limit: usize) -> Vec<u64> {
-        self.directory
+        let values = self
+            .directory
             .find(tag)
             .map(|entry| self.file.numbers(entry, limit))
-            .unwrap_or_default()
+            .unwrap_or_default();
+        self.listed_values
+            .set(self.listed_values.get() + values.len());
+        values
     }
 
     /// A size, which must be given unless there is a default, and must not be 0.

@@ -4,43 +4,169 @@ use std::borrow::Cow;
 
 use rayon::prelude::*;
 
-use super::codec::{Compression, bits_reversed};
+use super::codec::{Compression, bits_reversed, zstd_window_bytes};
 use super::directory::File;
-use super::page::{BitOrder, Layout, Page, Segment, SegmentShape};
-use super::sample::{Predictor, SampleKind};
+use super::page::{BitOrder, Layout, PageData, SegmentShape};
+use super::sample::Predictor;
+use super::segments::Segments;
+use super::series::{Pages, Series};
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::{jpeg, jpeg2000};
 
-/// The values of pages of one layout, one page after another, each in the order of its shape.
+/// Bytes that a strip or tile may take beyond what its image can explain.
+const FREE_SEGMENT_BYTES: u64 = 16 << 20;
+
+/// How much larger than the page a strip or tile may be beyond that.
+const MOST_PAGES_PER_SEGMENT: u64 = 4;
+
+/// Bytes that may be unpacked in vain, and how many times the image beyond that.
+const FREE_WASTE_BYTES: u64 = 512 << 20;
+const MOST_WASTE: u64 = 16;
+
+/// Bytes that decoding JPEG takes for each sample: the sample, and twice as much where all coefficients are kept.
+const JPEG_SAMPLE_BYTES: u64 = 4;
+
+/// The same for JPEG 2000: coefficients as f32, a transform of them, the result as f32 and as bytes.
+const JPEG2000_SAMPLE_BYTES: u64 = 24;
+
+/// The values of the pages, one page after another, each in the order of its shape.
 ///
 /// Everything that the file's header claims is checked before the block is allocated.
-pub(super) fn read(file: &File<'_>, pages: &[Page], limits: &Limits) -> Result<Vec<f32>, Error> {
-    let page_values = pages[0].layout.values().unwrap_or(usize::MAX);
-    let values = limits.values(&[pages.len(), page_values])?;
-    let mut segments_left = file.bytes.len();
-    let mut readers = Vec::with_capacity(pages.len());
-    for page in pages {
-        let reader = PageReader::new(file, page, limits)?;
-        // Lists of segments take a byte at least of each, unless pages share them to make a small file seem huge.
-        segments_left = segments_left
-            .checked_sub(reader.segments.len())
-            .ok_or_else(|| Error::corrupt("pages share their data"))?;
-        readers.push(reader);
-    }
+pub(super) fn read(file: &File<'_>, series: &Series, limits: &Limits) -> Result<Vec<f32>, Error> {
+    let page_values = series.layout.values().unwrap_or(usize::MAX);
+    let count = series.pages.count();
+    let values = limits.values(&[count, page_values])?;
+    limits.check_bytes(series.layout.most_segment_bytes())?;
+    series.layout.predictor.check(series.layout.sample)?;
+    check_segment_size(&series.layout, count)?;
+    check_pages(file, series)?;
     let mut block = vec![0.0; values];
     block
         .par_chunks_mut(page_values)
-        .zip(readers)
-        .try_for_each(|(out, reader)| reader.read(out))?;
+        .enumerate()
+        .try_for_each(|(index, out)| PageReader::of(file, series, index)?.read(out))?;
     Ok(block)
+}
+
+/// Bytes that [`read`] takes at its peak, the block included.
+pub(super) fn peak_bytes(file: &File<'_>, series: &Series) -> u64 {
+    let layout = &series.layout;
+    let count = series.pages.count() as u64;
+    let segments = (layout.segments().unwrap_or(usize::MAX) as u64).saturating_mul(count);
+    let threads = (rayon::current_num_threads() as u64).min(segments);
+    let at_once = segment_peak_bytes(file, layout).saturating_mul(threads);
+    let values = (layout.values().unwrap_or(usize::MAX) as u64).saturating_mul(count);
+    values
+        .saturating_mul(size_of::<f32>() as u64)
+        .saturating_add(at_once)
+}
+
+/// Bytes that reading one segment takes at its peak.
+fn segment_peak_bytes(file: &File<'_>, layout: &Layout) -> u64 {
+    let plain = layout.most_segment_bytes();
+    let whole = whole_segment_bytes(layout);
+    // Bits turned around, and JPEG segments with their tables, are copies of what is stored.
+    let copied = most_copied_bytes(layout).min(file.bytes.len() as u64);
+    let unpacked = match layout.compression {
+        Compression::Jpeg => whole.saturating_mul(JPEG_SAMPLE_BYTES),
+        Compression::Jpeg2000 => whole.saturating_mul(JPEG2000_SAMPLE_BYTES),
+        // What may be repeated is kept in a window, which grows by doubling.
+        Compression::Zstd => zstd_window_bytes(whole)
+            .saturating_add(plain)
+            .saturating_mul(2)
+            .saturating_add(plain),
+        Compression::Lzma => plain.saturating_mul(2),
+        Compression::None if is_borrowed(layout) => 0,
+        Compression::None | Compression::Lzw | Compression::Deflate | Compression::PackBits => {
+            plain
+        }
+    };
+    // Floats are put together in a copy of their row.
+    let row = if layout.predictor == Predictor::FloatingPoint {
+        plain
+    } else {
+        0
+    };
+    unpacked.saturating_add(row).saturating_add(copied)
+}
+
+/// Bytes that are unpacked of a segment, whatever lies outside the image included where it cannot be left out.
+fn whole_segment_bytes(layout: &Layout) -> u64 {
+    match layout.compression {
+        Compression::Jpeg | Compression::Jpeg2000 => {
+            (layout.most_segment_pixels() as u64).saturating_mul(layout.samples_together() as u64)
+        }
+        Compression::Zstd => layout.plain_segment_bytes(0),
+        _ => layout.most_segment_bytes(),
+    }
+}
+
+/// Whether samples are taken from the file itself.
+fn is_borrowed(layout: &Layout) -> bool {
+    layout.predictor == Predictor::None && layout.bit_order == BitOrder::HighFirst
+}
+
+/// The most stored bytes of a segment that are copied before they are unpacked.
+fn most_copied_bytes(layout: &Layout) -> u64 {
+    let is_copied = layout.bit_order == BitOrder::LowFirst || layout.compression.is_picture();
+    if is_copied {
+        whole_segment_bytes(layout)
+            .saturating_mul(4)
+            .saturating_add(1 << 20)
+    } else {
+        0
+    }
+}
+
+/// Fails when strips or tiles are so much larger than the image that they are there to take memory or time.
+fn check_segment_size(layout: &Layout, pages: usize) -> Result<(), Error> {
+    let whole = whole_segment_bytes(layout);
+    let page = layout.plain_bytes().unwrap_or(u64::MAX);
+    let allowed = page
+        .saturating_mul(MOST_PAGES_PER_SEGMENT)
+        .max(FREE_SEGMENT_BYTES);
+    let segments = (layout.segments().unwrap_or(usize::MAX) as u64).saturating_mul(pages as u64);
+    let unpacked = whole.saturating_mul(segments);
+    let useful = page.saturating_mul(pages as u64);
+    let allowed_in_all = useful
+        .saturating_mul(MOST_WASTE)
+        .saturating_add(FREE_WASTE_BYTES);
+    if whole > allowed || unpacked > allowed_in_all {
+        return Err(Error::corrupt(
+            "the strips or tiles are far larger than the image",
+        ));
+    }
+    Ok(())
+}
+
+/// Fails when the data of a page cannot be what the header claims.
+fn check_pages(file: &File<'_>, series: &Series) -> Result<(), Error> {
+    // That frames behind each other lie within the file was seen when they were found.
+    let Pages::Listed(pages) = &series.pages else {
+        return Ok(());
+    };
+    let mut segments_left = file.bytes.len();
+    for page in pages {
+        let reader = PageReader::listed(file, &series.layout, page)?;
+        // Lists of segments take a byte at least of each, unless pages share them to make a small file seem huge.
+        segments_left = segments_left
+            .checked_sub(reader.segments.count())
+            .ok_or_else(|| Error::corrupt("pages share their data"))?;
+        reader.check_plausible()?;
+    }
+    Ok(())
 }
 
 /// A page whose segments were found.
 struct PageReader<'a> {
     file: &'a File<'a>,
-    page: &'a Page,
-    segments: Vec<Segment>,
+    layout: &'a Layout,
+    segments: Segments<'a>,
+    /// Tables that all its JPEG segments share.
+    jpeg_tables: &'a [u8],
+    /// Value of absent segments.
+    nodata: f32,
 }
 
 /// A box of pixels within a band, and the size of what is stored for it.
@@ -66,38 +192,58 @@ struct Rows<'a> {
 }
 
 impl<'a> PageReader<'a> {
-    fn new(file: &'a File<'a>, page: &'a Page, limits: &Limits) -> Result<Self, Error> {
-        let layout = &page.layout;
-        layout.predictor.check(layout.sample)?;
-        limits.check_bytes(layout.most_segment_bytes())?;
-        let segments = page.segments(file)?;
-        let reader = Self {
+    /// The page of this index.
+    fn of(file: &'a File<'a>, series: &'a Series, index: usize) -> Result<Self, Error> {
+        let layout = &series.layout;
+        match &series.pages {
+            Pages::Listed(pages) => Self::listed(file, layout, &pages[index]),
+            Pages::Run { start, .. } => {
+                let before = layout
+                    .plain_bytes()
+                    .unwrap_or(u64::MAX)
+                    .saturating_mul(index as u64);
+                Ok(Self {
+                    file,
+                    layout,
+                    segments: Segments::run(file, layout, start.saturating_add(before))?,
+                    jpeg_tables: &[],
+                    nodata: 0.0,
+                })
+            }
+        }
+    }
+
+    fn listed(file: &'a File<'a>, layout: &'a Layout, page: &PageData) -> Result<Self, Error> {
+        Ok(Self {
             file,
-            page,
-            segments,
-        };
-        reader.check_plausible()?;
-        Ok(reader)
+            layout,
+            segments: Segments::listed(file, layout, &page.lists)?,
+            jpeg_tables: page
+                .jpeg_tables
+                .map(|entry| file.data(&entry))
+                .unwrap_or_default(),
+            nodata: page.nodata,
+        })
     }
 
     /// Fails when segments lie outside the file or are too short for what they claim to hold.
     fn check_plausible(&self) -> Result<(), Error> {
-        let mut stored = 0_u64;
-        for segment in &self.segments {
-            let inside =
-                self.file.slice(segment.offset, segment.bytes).is_some() || segment.bytes == 0;
+        let (mut stored, mut any_absent) = (0_u64, false);
+        for segment in self.segments.iter() {
+            let is_absent = segment.bytes == 0;
+            let inside = self.file.slice(segment.offset, segment.bytes).is_some() || is_absent;
             if !inside {
                 return Err(Error::corrupt("the file ends before the pixels do"));
             }
             stored = stored.saturating_add(segment.bytes);
+            any_absent |= is_absent;
         }
         if stored == 0 {
             return Err(Error::corrupt("the file holds no pixels"));
         }
         // Absent segments take no bytes, so nothing follows from the size of a file that has some.
-        let any_absent = self.segments.iter().any(|segment| segment.bytes == 0);
-        let most = self.page.layout.compression.most_bytes(stored);
-        if !any_absent && self.page.layout.plain_bytes().unwrap_or(u64::MAX) > most {
+        let most = self.layout.compression.most_bytes(stored);
+        if !any_absent && self.layout.plain_bytes().unwrap_or(u64::MAX) > most {
             return Err(Error::corrupt(
                 "the pixel data are too short for the image's size",
             ));
@@ -106,14 +252,14 @@ impl<'a> PageReader<'a> {
     }
 
     fn read(&self, out: &mut [f32]) -> Result<(), Error> {
-        let layout = &self.page.layout;
+        let layout = self.layout;
         let images = layout.images();
         let image_values = out.len() / images;
         let band_values = band_values(layout).min(image_values);
         out.par_chunks_mut(image_values)
             .enumerate()
             .try_for_each(|(image, out)| {
-                let first = image * (self.segments.len() / images);
+                let first = image * (self.segments.count() / images);
                 out.par_chunks_mut(band_values)
                     .enumerate()
                     .try_for_each(|(band, out)| {
@@ -124,11 +270,11 @@ impl<'a> PageReader<'a> {
     }
 
     fn read_region(&self, region: &Region, band: &mut [f32]) -> Result<(), Error> {
-        let layout = &self.page.layout;
+        let layout = self.layout;
         let samples = layout.samples_together();
         let Some(mut rows) = self.rows(region)? else {
-            if self.page.nodata != 0.0 {
-                self.place(region, band, |_, out| out.fill(self.page.nodata));
+            if self.nodata != 0.0 {
+                self.place(region, band, |_, out| out.fill(self.nodata));
             }
             return Ok(());
         };
@@ -152,7 +298,7 @@ impl<'a> PageReader<'a> {
 
     /// Calls `fill` with each stored row of the region that is inside the image, and its place in the band.
     fn place(&self, region: &Region, band: &mut [f32], mut fill: impl FnMut(usize, &mut [f32])) {
-        let layout = &self.page.layout;
+        let layout = self.layout;
         let samples = layout.samples_together();
         for slice in 0..region.slices {
             for row in 0..region.rows {
@@ -167,8 +313,8 @@ impl<'a> PageReader<'a> {
 
     /// The plain rows of a segment; none when it is absent.
     fn rows(&self, region: &Region) -> Result<Option<Rows<'a>>, Error> {
-        let layout = &self.page.layout;
-        let segment = self.segments[region.segment];
+        let layout = self.layout;
+        let segment = self.segments.get(region.segment);
         if segment.bytes == 0 {
             return Ok(None);
         }
@@ -176,47 +322,51 @@ impl<'a> PageReader<'a> {
             .file
             .slice(segment.offset, segment.bytes)
             .unwrap_or_default();
-        if matches!(
-            layout.compression,
-            Compression::Jpeg | Compression::Jpeg2000
-        ) {
+        let packed = &packed[..packed.len().min(self.most_packed_bytes())];
+        if layout.compression.is_picture() {
             return self.picture_rows(region, packed).map(Some);
         }
         let row_bytes = layout
             .sample
             .row_bytes(region.stored_columns * layout.samples_together());
         let wanted = ((region.slices - 1) * region.stored_rows + region.rows) * row_bytes;
+        let whole = whole_segment_bytes(layout);
         let bytes = match layout.bit_order {
-            BitOrder::HighFirst => layout.compression.unpack(packed, wanted)?,
+            BitOrder::HighFirst => layout.compression.unpack(packed, wanted, whole)?,
             BitOrder::LowFirst => Cow::Owned(
                 layout
                     .compression
-                    .unpack(&bits_reversed(packed), wanted)?
+                    .unpack(&bits_reversed(packed), wanted, whole)?
                     .into_owned(),
             ),
         };
         Ok(Some(Rows { bytes, row_bytes }))
     }
 
+    /// The most stored bytes of a segment that are looked at: none is unpacked that is many times as large as its pixels.
+    fn most_packed_bytes(&self) -> usize {
+        match most_copied_bytes(self.layout) {
+            0 => usize::MAX,
+            bytes => usize::try_from(bytes).unwrap_or(usize::MAX),
+        }
+    }
+
     fn picture_rows(&self, region: &Region, packed: &[u8]) -> Result<Rows<'a>, Error> {
-        let layout = &self.page.layout;
+        let layout = self.layout;
         let samples = layout.samples_together();
         let most_pixels = layout.most_segment_pixels();
         let picture = if layout.compression == Compression::Jpeg2000 {
             jpeg2000::decode_segment(packed, samples, most_pixels)?
         } else {
-            let tables = self
-                .page
-                .jpeg_tables
-                .map(|entry| self.file.data(&entry))
-                .unwrap_or_default();
-            jpeg::decode_segment(tables, packed, layout.photometric, most_pixels)?
+            let expected = jpeg::Expected {
+                channels: samples,
+                photometric: layout.photometric,
+                most_pixels,
+            };
+            jpeg::decode_segment(self.jpeg_tables, packed, &expected)?
         };
-        let fits = picture.channels == samples
-            && layout.sample == SampleKind::U8
-            && picture.width >= region.columns
-            && picture.height >= region.rows
-            && region.slices == 1;
+        let fits =
+            picture.width >= region.columns && picture.height >= region.rows && region.slices == 1;
         if !fits {
             return Err(Error::corrupt(
                 "a JPEG strip or tile has another size than the image says",

@@ -2,34 +2,52 @@
 //!
 //! In this order: the shape that tifffile noted, OME-XML, `ImageJ`'s sizes, all pages like the first.
 
+use std::collections::HashSet;
+
+use super::budget::Budget;
 use super::description::{ImageJ, Shaped};
-use super::directory::{Directory, File};
+use super::directory::{self, Entry, File};
 use super::ome;
-use super::page::{Page, Planes};
+use super::page::{Layout, Page, PageData, Planes};
 use crate::error::Error;
 
 const DESCRIPTION: u16 = 270;
 
 /// The pages to read, all of one layout, and the shape of their values together.
 pub(super) struct Series {
-    pub(super) pages: Vec<Page>,
+    pub(super) layout: Layout,
+    pub(super) pages: Pages,
     pub(super) shape: Vec<usize>,
+    /// A letter for each axis, if the file names its axes.
+    pub(super) axes: Option<String>,
+}
+
+/// The pages of a series; at least one.
+pub(super) enum Pages {
+    /// Each with a directory of its own.
+    Listed(Vec<PageData>),
+    /// Plain bytes, one page behind the other.
+    Run { start: u64, count: usize },
 }
 
 /// The first series of the file.
 pub(super) fn first(file: &File<'_>) -> Result<Series, Error> {
-    let directories = file.directories()?;
+    let mut budget = Budget::new(file.bytes.len());
+    let directories = file.chain(&mut budget)?;
+    let directory = file.directory(directories.offsets[0])?;
+    let first = Page::of(file, &directory)?;
     let chain = Chain {
         file,
-        directories: &directories,
-        first: Page::of(file, &directories[0])?,
+        budget,
+        directories,
+        first,
     };
     // tifffile looks into the first two descriptions for what it and ImageJ wrote.
-    let texts: Vec<String> = directories[0]
+    let texts = directory
         .find_all(DESCRIPTION)
         .take(2)
         .map(|entry| file.text(entry))
-        .collect();
+        .collect::<Result<Vec<_>, _>>()?;
     if let Some(shaped) = texts.iter().find_map(|text| Shaped::parse(text)) {
         return chain.shaped(shaped);
     }
@@ -39,7 +57,7 @@ pub(super) fn first(file: &File<'_>) -> Result<Series, Error> {
         1
     };
     if let Some(text) = texts.first()
-        && let Some(planes) = ome::Planes::parse(text, directories.len(), samples)?
+        && let Some(planes) = ome::Planes::parse(text, chain.listed(), samples)?
     {
         return chain.ome(&planes);
     }
@@ -49,14 +67,29 @@ pub(super) fn first(file: &File<'_>) -> Result<Series, Error> {
     chain.alike()
 }
 
+impl Pages {
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        match self {
+            Self::Listed(pages) => pages.len(),
+            Self::Run { count, .. } => *count,
+        }
+    }
+}
+
 /// The directories of a file, and the page of the first of them.
 struct Chain<'a> {
     file: &'a File<'a>,
-    directories: &'a [Directory],
+    budget: Budget,
+    directories: directory::Chain,
     first: Page,
 }
 
 impl Chain<'_> {
+    fn listed(&self) -> usize {
+        self.directories.offsets.len()
+    }
+
     /// Exactly the noted shape: as many pages as it takes, one after another or in their directories.
     fn shaped(self, shaped: Shaped) -> Result<Series, Error> {
         let wanted = shaped
@@ -68,36 +101,25 @@ impl Chain<'_> {
             Some(wanted) if wanted > 0 && wanted.is_multiple_of(per_page) => wanted / per_page,
             _ => return self.alike(),
         };
+        let Shaped {
+            shape,
+            is_truncated,
+            axes,
+        } = shaped;
         // `truncated` says that only the first page has a directory, whatever else the file lists.
-        let is_listed = count <= self.directories.len() && !(shaped.is_truncated && count > 1);
+        let is_listed = count <= self.listed() && !(is_truncated && count > 1);
         if is_listed {
-            let pages = (0..count)
-                .map(|index| self.page(index))
-                .collect::<Result<_, _>>()?;
-            return Ok(Series {
-                pages,
-                shape: shaped.shape,
-            });
+            return self.of_pages(0..count, shape, axes);
         }
         let start = self.first.plain_start(self.file);
         let start =
             start.ok_or_else(|| Error::corrupt(format!("the file should have {count} pages")))?;
-        Ok(Series {
-            pages: self.run(start, count)?,
-            shape: shaped.shape,
-        })
+        self.run(start, count, shape, axes)
     }
 
     fn ome(self, planes: &ome::Planes) -> Result<Series, Error> {
-        let pages = planes
-            .pages
-            .iter()
-            .map(|&index| self.page(index))
-            .collect::<Result<_, _>>()?;
-        Ok(Series {
-            pages,
-            shape: with_page_axes(&planes.outer, &self.first),
-        })
+        let (shape, axes) = named(&planes.outer, &self.first.layout);
+        self.of_pages(planes.pages.iter().copied(), shape, Some(axes))
     }
 
     /// Frames, slices and channels; the pages may lack directories of their own and follow the first one's data.
@@ -115,63 +137,118 @@ impl Chain<'_> {
             sizes.channels
         };
         let declared = stacks.saturating_mul(channels);
-        let listed = self.directories.len();
+        let listed = self.listed();
         let count = if declared == 1 && listed > 1 {
             listed
         } else {
             declared
         };
-        // ImageJ writes large stacks as one run of bytes behind a single directory, so that is tried before the directories.
-        let pages = match self.frames_behind_first(count) {
-            Some(start) => self.run(start, count)?,
-            None if count <= listed => (0..count)
-                .map(|index| self.page(index))
-                .collect::<Result<_, _>>()?,
-            None => return self.alike(),
-        };
-        let mut outer = vec![count / declared];
+        let mut outer = vec![('I', count / declared)];
         outer.extend(sizes.outer(channels));
-        Ok(Series {
-            shape: with_page_axes(&outer, &self.first),
-            pages,
-        })
+        let (shape, axes) = named(&outer, layout);
+        // ImageJ writes large stacks as one run of bytes behind a single directory, so that is tried before the directories.
+        match self.frames_behind_first(count) {
+            Some(start) => self.run(start, count, shape, Some(axes)),
+            None if count <= listed => self.of_pages(0..count, shape, Some(axes)),
+            None if self.directories.is_cut => Err(ends_early()),
+            None => self.alike(),
+        }
     }
 
     /// Every page like the first, those in child directories included; others are other series.
-    fn alike(self) -> Result<Series, Error> {
-        let Self {
-            file,
-            directories,
-            first,
-        } = self;
-        let layout = first.layout.clone();
-        let mut children = first.children.clone();
-        let mut pages = vec![first];
-        for directory in &directories[1..] {
-            add_children(file, &mut pages, std::mem::take(&mut children))?;
-            if let Some(page) = sound(Page::of(file, directory))? {
-                children.clone_from(&page.children);
-                add_alike(&mut pages, page);
+    fn alike(mut self) -> Result<Series, Error> {
+        let offsets = std::mem::take(&mut self.directories.offsets);
+        let mut seen: HashSet<u64> = offsets.iter().copied().collect();
+        let mut pages = vec![self.first.data];
+        let mut children = self.first.children;
+        for offset in &offsets[1..] {
+            self.add_children(&mut pages, &mut seen, children.take())?;
+            let page = Page::of(self.file, &self.file.directory(*offset)?);
+            if let Some(page) = sound(page)? {
+                children = page.children;
+                self.add_alike(&mut pages, page)?;
             }
         }
-        add_children(file, &mut pages, children)?;
-        let mut shape = layout.shape();
+        self.add_children(&mut pages, &mut seen, children)?;
+        let layout = self.first.layout;
+        let mut shape: Vec<usize> = layout.axes().iter().map(|&(_, size)| size).collect();
         if pages.len() > 1 {
-            shape = with_page_axes(&[pages.len()], &pages[0]);
+            shape.insert(0, pages.len());
         }
-        Ok(Series { pages, shape })
+        Ok(Series {
+            layout,
+            pages: Pages::Listed(pages),
+            shape,
+            axes: None,
+        })
     }
 
-    /// The page of this number, which must be like the first.
-    fn page(&self, index: usize) -> Result<Page, Error> {
-        let page = Page::of(self.file, &self.directories[index])?;
+    /// The pages of these child directories that are like the first one.
+    fn add_children(
+        &mut self,
+        pages: &mut Vec<PageData>,
+        seen: &mut HashSet<u64>,
+        children: Option<Entry>,
+    ) -> Result<(), Error> {
+        let Some(children) = children else {
+            return Ok(());
+        };
+        self.budget.values(children.count)?;
+        for index in 0..children.count {
+            let Some(offset) = self.file.number_of(&children, index) else {
+                break;
+            };
+            // One that was seen is not read again: a page may name the same child many times.
+            if !seen.insert(offset) {
+                continue;
+            }
+            let Some(directory) = self.file.child(offset, &mut self.budget)? else {
+                continue;
+            };
+            if let Some(page) = sound(Page::of(self.file, &directory))? {
+                self.add_alike(pages, page)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add_alike(&mut self, pages: &mut Vec<PageData>, page: Page) -> Result<(), Error> {
+        self.budget.values(page.listed_values)?;
+        if page.layout == self.first.layout {
+            pages.push(page.data);
+        }
+        Ok(())
+    }
+
+    /// The pages of these numbers, which must be like the first.
+    fn of_pages(
+        mut self,
+        indices: impl Iterator<Item = usize>,
+        shape: Vec<usize>,
+        axes: Option<String>,
+    ) -> Result<Series, Error> {
+        let pages = indices
+            .map(|index| self.page(index))
+            .collect::<Result<_, _>>()?;
+        Ok(Series {
+            layout: self.first.layout,
+            pages: Pages::Listed(pages),
+            shape,
+            axes,
+        })
+    }
+
+    fn page(&mut self, index: usize) -> Result<PageData, Error> {
+        let directory = self.file.directory(self.directories.offsets[index])?;
+        let page = Page::of(self.file, &directory)?;
+        self.budget.values(page.listed_values)?;
         if page.layout != self.first.layout {
             return Err(Error::corrupt(format!(
                 "page {} differs from the first one",
                 index + 1
             )));
         }
-        Ok(page)
+        Ok(page.data)
     }
 
     /// Where the first page's data begin, if `count` pages of plain data lie there before the next directory's.
@@ -179,53 +256,40 @@ impl Chain<'_> {
         let start = self.first.plain_start(self.file)?;
         let bytes = self.first.layout.plain_bytes()?.checked_mul(count as u64)?;
         let end = start.checked_add(bytes)?;
-        let next = self
-            .directories
-            .get(1)
-            .map_or(u64::MAX, |directory| directory.offset);
-        (count > 1 && end <= self.file.bytes.len() as u64 && end <= next).then_some(start)
+        let next = self.directories.offsets.get(1).copied();
+        let is_free = end <= self.file.bytes.len() as u64 && end <= next.unwrap_or(u64::MAX);
+        (count > 1 && is_free).then_some(start)
     }
 
     /// `count` pages of plain data from `start` on.
-    fn run(&self, start: u64, count: usize) -> Result<Vec<Page>, Error> {
+    fn run(
+        self,
+        start: u64,
+        count: usize,
+        shape: Vec<usize>,
+        axes: Option<String>,
+    ) -> Result<Series, Error> {
         let bytes = self.first.layout.plain_bytes().unwrap_or(u64::MAX);
         let end = bytes
             .checked_mul(count as u64)
             .and_then(|bytes| bytes.checked_add(start));
         if end.is_none_or(|end| end > self.file.bytes.len() as u64) {
-            return Err(Error::corrupt("the file ends before its frames do"));
+            return Err(ends_early());
         }
-        Ok((0..count as u64)
-            .map(|index| self.first.as_run(start + index * bytes))
-            .collect())
+        Ok(Series {
+            layout: self.first.layout.as_run(),
+            pages: Pages::Run { start, count },
+            shape,
+            axes,
+        })
     }
 }
 
-/// The page's axes behind outer ones, axes of length 1 dropped; rows and columns always stay.
-fn with_page_axes(outer: &[usize], page: &Page) -> Vec<usize> {
-    let mut shape: Vec<usize> = outer.iter().copied().filter(|&size| size != 1).collect();
-    shape.extend(page.layout.shape());
-    shape
-}
-
-/// The pages of these child directories that are like the first one.
-fn add_children(file: &File<'_>, pages: &mut Vec<Page>, offsets: Vec<u64>) -> Result<(), Error> {
-    for offset in offsets {
-        let Ok((directory, _)) = file.directory(offset) else {
-            continue;
-        };
-        if let Some(page) = sound(Page::of(file, &directory))? {
-            add_alike(pages, page);
-        }
-    }
-    Ok(())
-}
-
-fn add_alike(pages: &mut Vec<Page>, page: Page) {
-    let is_new = pages.iter().all(|other| other.directory != page.directory);
-    if is_new && page.layout == pages[0].layout {
-        pages.push(page);
-    }
+/// Lengths and letters of outer axes and of the page's, those of length 1 dropped; rows and columns always stay.
+fn named(outer: &[(char, usize)], layout: &Layout) -> (Vec<usize>, String) {
+    let outer = outer.iter().copied().filter(|&(_, size)| size != 1);
+    let axes = outer.chain(layout.axes());
+    axes.map(|(letter, size)| (size, letter)).unzip()
 }
 
 /// A page that is not supported cannot be like a first one that is.
@@ -235,4 +299,8 @@ fn sound(page: Result<Page, Error>) -> Result<Option<Page>, Error> {
         Err(Error::Unsupported(_)) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+fn ends_early() -> Error {
+    Error::corrupt("the file ends before its frames do")
 }
