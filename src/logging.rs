@@ -146,7 +146,7 @@ mod tests {
         let forged = "a\n2026-01-01T00:00:00Z ERROR forged\x1b[2J\u{202e}gpj\u{9b}2J";
         tracing::subscriber::with_default(subscriber, || {
             let key = JobKey(format!("q:{forged}{}:1", "k".repeat(200_000)).into_bytes());
-            let _span = info_span!("job", job.key = %key, queue = "q", name = forged).entered();
+            let _span = info_span!("job", job.key = %key, queue = "q", file = forged).entered();
             info!(
                 crashes = 2_u64,
                 share = 0.5,

@@ -203,12 +203,7 @@ impl Tracker {
         frame: usize,
     ) -> anyhow::Result<Tracks> {
         let (count, cells) = (tracks.len(), embedded.movie.cell_count(frame));
-        if count + cells > MOST_CANDIDATES {
-            return Err(InvalidInput(format!(
-                "{count} tracks and {cells} cells in frame {frame} are more than can be linked ({MOST_CANDIDATES})"
-            ))
-            .into());
-        }
+        check_candidates(count, cells, frame)?;
         if count == 0 || cells == 0 {
             return Ok(unlinked(tracks, frame, cells));
         }
@@ -237,6 +232,16 @@ impl Tracker {
         })
         .await
     }
+}
+
+/// Refuses more candidates than a cost matrix can have.
+fn check_candidates(count: usize, cells: usize, frame: usize) -> Result<(), InvalidInput> {
+    if count + cells <= MOST_CANDIDATES {
+        return Ok(());
+    }
+    Err(InvalidInput(format!(
+        "{count} tracks and {cells} cells in frame {frame} are more than can be linked ({MOST_CANDIDATES})"
+    )))
 }
 
 /// The tracks after a frame in which there is nothing to link: each of its cells begins a track.

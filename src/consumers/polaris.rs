@@ -183,11 +183,7 @@ impl Polaris {
             .await;
             let needed = needed?;
             if memory.grow(needed)? {
-                let unpacked = files.into_iter().map(move |(queue, file)| {
-                    let entries = unpack(&file, &limits)?;
-                    anyhow::Ok((queue, entries))
-                });
-                let results = compute::run(move || unpacked.collect::<anyhow::Result<_>>()).await?;
+                let results = compute::run(move || unpack_all(files, &limits)).await?;
                 return Ok((results, memory));
             }
             wanted = memory::waits_for(needed);
@@ -365,6 +361,16 @@ fn open(
         ratio: u64::MAX,
     };
     ZipImages::open(file, limits)
+}
+
+fn unpack_all(
+    files: Vec<(String, Bytes)>,
+    limits: &bioimage::Limits,
+) -> anyhow::Result<Vec<(String, Entries)>> {
+    let unpacked = files
+        .into_iter()
+        .map(|(queue, file)| anyhow::Ok((queue, unpack(&file, limits)?)));
+    unpacked.collect()
 }
 
 fn unpack(file: &[u8], limits: &bioimage::Limits) -> anyhow::Result<Entries> {

@@ -27,7 +27,7 @@ enum Way {
     /// By its range.
     Ranges,
     /// By passing over all that comes before it: from where the last piece ended, or from the beginning again.
-    Passage(Mutex<Option<Passage>>),
+    Passage(Box<Mutex<Option<Passage>>>),
 }
 
 impl Storage {
@@ -41,7 +41,7 @@ impl Storage {
         let way = if size.has_ranges {
             Way::Ranges
         } else {
-            Way::Passage(Mutex::new(None))
+            Way::Passage(Box::default())
         };
         Ok(RangeReader {
             storage: self.clone(),

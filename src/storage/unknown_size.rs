@@ -61,9 +61,9 @@ fn is_gzip(headers: &HeaderMap, name: HeaderName) -> bool {
     headers
         .get(name)
         .and_then(|encoding| encoding.to_str().ok())
-        .is_some_and(|encoding| {
-            let encoding = encoding.trim();
-            encoding.eq_ignore_ascii_case("gzip") || encoding.eq_ignore_ascii_case("x-gzip")
+        .is_some_and(|encodings| {
+            let mut encodings = encodings.split(',').map(str::trim);
+            encodings.any(|it| it.eq_ignore_ascii_case("gzip") || it.eq_ignore_ascii_case("x-gzip"))
         })
 }
 

@@ -56,10 +56,13 @@ mod tests {
 
         let computations = Computations::default();
         let (end, wait) = mpsc::channel::<()>();
-        let job = tokio::spawn(computations.of(compute::run(move || wait.recv())));
-        while !computations.are_running() {
-            tokio::task::yield_now().await;
-        }
+        let (begun, has_begun) = mpsc::channel();
+        let job = tokio::spawn(computations.of(compute::run(move || {
+            let _ = begun.send(());
+            wait.recv()
+        })));
+        let has_begun = tokio::task::spawn_blocking(move || has_begun.recv());
+        has_begun.await.expect("it ends").expect("it has begun");
         job.abort();
         abandoned.add(computations);
         let none = tokio::time::timeout(Duration::from_millis(50), abandoned.until_none());

@@ -4,7 +4,7 @@
 
 use ndarray::{Array4, ArrayD, Axis, Ix3, Ix4};
 
-use crate::decode::Container;
+use crate::header::Container;
 
 /// The image as `[batch, row, column, channel]` in standard layout, from the order of its axes: `XY`, `BXY`, `CXY`, `XYB`,
 /// `XYC`, `BXYC` or `CXYB`, where `X` are rows and `Y` columns.

@@ -3,7 +3,8 @@
 use ndarray::ArrayD;
 
 use crate::error::Error;
-use crate::limits::{Limits, bytes_of};
+use crate::header::Header;
+use crate::limits::Limits;
 use crate::tiff::read as tiff;
 use crate::{bmp, gif, jpeg, png};
 
@@ -34,47 +35,6 @@ pub fn decode(bytes: &[u8], name: &str, limits: &Limits) -> Result<ArrayD<f32>, 
         Format::Jpeg => jpeg::decode(bytes, limits),
         Format::Gif => gif::decode(bytes, limits),
         Format::Bmp => bmp::decode(bytes, limits),
-    }
-}
-
-/// What [`decode`] would give, and what it would take.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header {
-    /// Shape of the array.
-    pub shape: Vec<usize>,
-    /// What the file says of its axes.
-    pub container: Container,
-    /// Bytes that decoding takes at its peak, the array included, the file not. What a header takes while it is read, a few
-    /// MiB at most beside the file, is not in it.
-    pub peak_bytes: u64,
-}
-
-/// Kind of file an image came from, as far as its axes depend on it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Container {
-    /// TIFF: axes as stored.
-    Tiff,
-    /// TIFF that names its axes, a letter each: `Y` rows, `X` columns, `C` channels, `S` samples, `T` frames, `Z` slices.
-    Named(String),
-    /// Anything else: `[row, column, channel]`.
-    Other,
-}
-
-impl Header {
-    /// Bytes of the array; 2^64 - 1 if they cannot be counted.
-    #[must_use]
-    pub fn decoded_bytes(&self) -> u64 {
-        bytes_of(&self.shape)
-    }
-
-    /// Of a picture whose decoder takes so many bytes for each value at its peak.
-    fn of_picture(shape: Vec<usize>, value_bytes: u64) -> Self {
-        let values = bytes_of(&shape) / size_of::<f32>() as u64;
-        Self {
-            shape,
-            container: Container::Other,
-            peak_bytes: values.saturating_mul(value_bytes),
-        }
     }
 }
 

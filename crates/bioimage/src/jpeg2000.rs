@@ -154,12 +154,10 @@ impl Size {
         let [tile_width, tile_height, tile_left, tile_top] =
             [long(4)?, long(5)?, long(6)?, long(7)?];
         let count = |end: u64, start: u64, size: u64| {
-            Some(
-                end.checked_sub(start)?
-                    .checked_add(size)?
-                    .checked_sub(1)?
-                    .checked_div(size)?,
-            )
+            end.checked_sub(start)?
+                .checked_add(size)?
+                .checked_sub(1)?
+                .checked_div(size)
         };
         let across = count(right, tile_left, tile_width)?;
         let down = count(bottom, tile_top, tile_height)?;

@@ -6,6 +6,7 @@ mod bmp;
 mod decode;
 mod error;
 mod gif;
+mod header;
 mod jpeg;
 mod jpeg2000;
 mod limits;
@@ -28,8 +29,9 @@ pub use axes::{
     AxesError, ModelInput, default_order, detect_dimension_order, spot_batch, squeeze, to_bxyc,
     to_bxyc_by_file, validate_model_input,
 };
-pub use decode::{Container, Header, decode, decoded_bytes, header_of, shape_of};
+pub use decode::{decode, decoded_bytes, header_of, shape_of};
 pub use error::Error;
+pub use header::{Container, Header};
 pub use limits::Limits;
 pub use spot_csv::spot_csv;
 pub use spot_overlay::spot_overlay;

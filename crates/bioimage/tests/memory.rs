@@ -139,12 +139,12 @@ fn hostile_files() -> Files {
             tiff(
                 &page(1, 1, 1),
                 &[7],
-                &format!("{{\"shape\": [{}1]}}", "[],".repeat(5_000_000)),
+                format!("{{\"shape\": [{}1]}}", "[],".repeat(5_000_000)),
             ),
         ),
         (
             "long description",
-            tiff(&page(1, 1, 1), &[7], &"x".repeat(20 << 20)),
+            tiff(&page(1, 1, 1), &[7], "x".repeat(20 << 20)),
         ),
         (
             "description that is no text",

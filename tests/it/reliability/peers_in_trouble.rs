@@ -4,12 +4,44 @@ use std::time::Duration;
 
 use redis::RedisConnectionInfo;
 use redis_consumer::serving::{Method, ModelServer};
-use rustix::process::Signal;
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 
 use super::cluster;
 use crate::peers;
 use crate::peers::cluster::{Cluster, FIELDS, NUCLEI, eventually};
 use crate::peers::redis::{Redis, Replica, Sentinel, free_port};
+
+/// Sets how many files a process may open.
+fn limit_files(pid: u32, files: u64) {
+    let most = getrlimit(Resource::Nofile).maximum;
+    let limit = Rlimit {
+        current: Some(files),
+        maximum: most,
+    };
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    prlimit(pid, Resource::Nofile, limit).expect("our own process");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_job_fails_for_want_of_file_descriptors() {
+    let cluster = cluster().await;
+    let pod = cluster.pod("pod-1").start();
+    // So that all connections are open.
+    cluster.wait_done(&cluster.submit(NUCLEI, &FIELDS));
+    limit_files(pod.id(), 3);
+    eventually("the shortage is noticed", || {
+        pod.log().contains("the process has too many open files")
+    });
+    let keys = [(); 2].map(|()| cluster.submit(NUCLEI, &FIELDS));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for key in &keys {
+        assert_eq!(cluster.redis.hash(key)["status"], "new", "{}", pod.log());
+    }
+    limit_files(pod.id(), 256);
+    for key in &keys {
+        cluster.wait_done(key);
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_job_is_taken_while_the_model_server_is_away() {

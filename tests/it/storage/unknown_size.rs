@@ -10,7 +10,7 @@ use redis_consumer::storage::Error;
 use crate::peers::objects::{google, noise};
 use crate::peers::scripted_http::{Answer, ScriptedHttp};
 
-/// A head as Google sends it for an object that it unpacks on the way: neither length nor ETag.
+/// A head as Google sends it for an object that it unpacks on the way: neither length nor `ETag`.
 fn unpacked_on_the_way() -> String {
     "HTTP/1.1 200 OK\r\nlast-modified: Mon, 01 Jan 2024 00:00:00 GMT\r\ntransfer-encoding: chunked\r\n\
     warning: 214 UploadServer gunzipped\r\nconnection: close\r\n\r\n"

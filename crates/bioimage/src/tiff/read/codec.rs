@@ -9,7 +9,7 @@ use crate::error::Error;
 /// Memory that LZMA streams may ask for: 64 MiB serves the highest preset that is usual in images.
 const LZMA_MEMORY_KIB: u32 = 64 << 10;
 
-/// Window that any Zstandard stream may ask for: that of preset 19, the highest one in usual use.
+/// Smallest window that a Zstandard stream gets.
 const ZSTD_WINDOW_BYTES: u64 = 8 << 20;
 
 /// How segments are compressed.
@@ -106,10 +106,9 @@ impl Compression {
     }
 }
 
-/// Window that the Zstandard stream of a segment of so many bytes may ask for. One without a window of its own has one as
-/// large as its content.
+/// Window for the Zstandard stream of a segment of so many bytes: nothing in it can refer to what lies further back.
 pub(super) fn zstd_window_bytes(whole: u64) -> u64 {
-    whole.saturating_mul(2).max(ZSTD_WINDOW_BYTES)
+    whole.clamp(ZSTD_WINDOW_BYTES, 1 << 40).next_power_of_two()
 }
 
 /// Bytes with their bits in the opposite order.
@@ -187,10 +186,26 @@ fn pack_bits(packed: &[u8], wanted: usize) -> Result<Vec<u8>, Error> {
 }
 
 fn zstd(packed: &[u8], wanted: usize, window: u64) -> Result<Vec<u8>, Error> {
-    let decoder = ruzstd::decoding::StreamingDecoder::new_with_max_window_size(packed, window)
+    let Some((mut head, rest)) = packed
+        .split_first_chunk::<6>()
+        .map(|(head, rest)| (*head, rest))
+    else {
+        return Err(short(packed.len(), wanted));
+    };
+    // Writers ask for windows many times as large as the content, and get what the content needs. The fifth byte has a flag
+    // for streams that state their size instead.
+    let [_, _, _, _, flags, descriptor] = &mut head;
+    if *flags & SINGLE_SEGMENT == 0 {
+        *descriptor = (*descriptor).min(((window.ilog2() - 10) << 3) as u8);
+    }
+    let stream = head.as_slice().chain(rest);
+    let decoder = ruzstd::decoding::StreamingDecoder::new_with_max_window_size(stream, window)
         .map_err(|error| Error::corrupt(format!("Zstandard data: {error}")))?;
     read_all(decoder, "Zstandard", wanted)
 }
+
+/// Flag of a Zstandard frame without a window descriptor.
+const SINGLE_SEGMENT: u8 = 1 << 5;
 
 /// LZMA segments are whole `.xz` streams.
 fn lzma(packed: &[u8], wanted: usize) -> Result<Vec<u8>, Error> {

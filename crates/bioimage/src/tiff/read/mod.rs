@@ -7,13 +7,14 @@
 //!
 //! The path of a file: `directory` finds the directories within a `budget`, `page` says what each of them describes,
 //! `series` (with `description` and `ome`) which pages make up the image and in which shape, `raster` puts their
-//! `segments` in place, with `codec` to unpack and `sample` to turn bytes into numbers. Every offset and size is checked
-//! against the file and the limits before it is used.
+//! `segments` in place, with `codec` to unpack, `sample` to turn bytes into numbers and `cost` to bound what that takes.
+//! Every offset and size is checked against the file and the limits before it is used.
 //!
 //! Sources: TIFF revision 6.0, its technical notes on `BigTIFF` and predictors, the OME-TIFF specification.
 
 mod budget;
 mod codec;
+mod cost;
 mod description;
 mod directory;
 mod ome;
@@ -29,8 +30,8 @@ use self::directory::File;
 use self::page::Planes;
 use self::series::Series;
 use crate::array::array;
-use crate::decode::{Container, Header};
 use crate::error::Error;
+use crate::header::{Container, Header};
 use crate::limits::Limits;
 
 /// The first series of the file, with the axes it is described with.
@@ -75,7 +76,7 @@ pub(crate) fn header_by_content(bytes: &[u8]) -> Result<Header, Error> {
     if !is_picture(&series) {
         return Ok(as_stored(&file, series));
     }
-    let peak_bytes = raster::peak_bytes(&file, &series);
+    let peak_bytes = cost::peak_bytes(&file, &series);
     Ok(Header {
         shape: channels_last(&series).to_vec(),
         container: Container::Other,
@@ -89,7 +90,7 @@ pub(crate) fn header_by_content(bytes: &[u8]) -> Result<Header, Error> {
 
 fn as_stored(file: &File<'_>, series: Series) -> Header {
     Header {
-        peak_bytes: raster::peak_bytes(file, &series),
+        peak_bytes: cost::peak_bytes(file, &series),
         container: match series.axes {
             Some(axes) if axes.chars().count() == series.shape.len() => Container::Named(axes),
             _ => Container::Tiff,

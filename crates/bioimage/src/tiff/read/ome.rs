@@ -128,10 +128,8 @@ impl Document {
                     document.close()?;
                     is_over = document.path.is_empty();
                 }
-                Event::Text(text) => {
-                    if document.path.last() == Some(&Element::Uuid) {
-                        document.data.uuid = Some(text.decode().ok()?.into_owned());
-                    }
+                Event::Text(text) if document.path.last() == Some(&Element::Uuid) => {
+                    document.data.uuid = Some(text.decode().ok()?.into_owned());
                 }
                 Event::DocType(_) => return None,
                 Event::Eof => return is_over.then_some(document),

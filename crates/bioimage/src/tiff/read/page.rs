@@ -7,7 +7,6 @@ use std::cell::Cell;
 use super::codec::Compression;
 use super::directory::{Directory, Entry, File};
 use super::sample::{Predictor, SampleKind};
-use super::segments::{SegmentLists, Segments};
 use crate::error::Error;
 
 const WIDTH: u16 = 256;
@@ -60,6 +59,13 @@ pub(super) struct PageData {
     pub(super) jpeg_tables: Option<Entry>,
     /// Value of absent segments.
     pub(super) nodata: f32,
+}
+
+/// The two lists of a directory that say where each segment lies, as far as it has them.
+#[derive(Clone, Copy)]
+pub(super) struct SegmentLists {
+    pub(super) offsets: Option<Entry>,
+    pub(super) bytes: Option<Entry>,
 }
 
 /// Everything that must be equal for pages to form one series.
@@ -145,27 +151,6 @@ impl Page {
             children: directory.find(SUB_DIRECTORIES).copied(),
             listed_values: tags.listed_values.get(),
         })
-    }
-
-    /// Where the data begin, when the page is stored as plain bytes without gaps: frames may follow then.
-    pub(super) fn plain_start(&self, file: &File<'_>) -> Option<u64> {
-        let layout = &self.layout;
-        let plain = layout.compression == Compression::None
-            && layout.predictor == Predictor::None
-            && layout.bit_order == BitOrder::HighFirst
-            && matches!(layout.segment, SegmentShape::Strip { .. });
-        if !plain {
-            return None;
-        }
-        let segments = Segments::listed(file, layout, &self.data.lists).ok()?;
-        let first = segments.get(0);
-        let mut next = first.offset;
-        let gapless = segments.iter().all(|segment| {
-            let follows = segment.offset == next;
-            next = segment.offset.saturating_add(segment.bytes);
-            follows
-        });
-        (gapless && first.bytes > 0).then_some(first.offset)
     }
 }
 

@@ -5,15 +5,9 @@
 
 use super::codec::Compression;
 use super::directory::{Entry, File};
-use super::page::Layout;
+use super::page::{BitOrder, Layout, Page, SegmentLists, SegmentShape};
+use super::sample::Predictor;
 use crate::error::Error;
-
-/// The two lists of a directory that say where each segment lies, as far as it has them.
-#[derive(Clone, Copy)]
-pub(super) struct SegmentLists {
-    pub(super) offsets: Option<Entry>,
-    pub(super) bytes: Option<Entry>,
-}
 
 /// The stored bytes of one segment.
 #[derive(Clone, Copy, Debug)]
@@ -162,6 +156,27 @@ impl<'a> Segments<'a> {
             None => there.max(1),
         }
     }
+}
+
+/// Where the data of a page begin, when it is stored as plain bytes without gaps: frames may follow then.
+pub(super) fn plain_start(file: &File<'_>, page: &Page) -> Option<u64> {
+    let layout = &page.layout;
+    let plain = layout.compression == Compression::None
+        && layout.predictor == Predictor::None
+        && layout.bit_order == BitOrder::HighFirst
+        && matches!(layout.segment, SegmentShape::Strip { .. });
+    if !plain {
+        return None;
+    }
+    let segments = Segments::listed(file, layout, &page.data.lists).ok()?;
+    let first = segments.get(0);
+    let mut next = first.offset;
+    let gapless = segments.iter().all(|segment| {
+        let follows = segment.offset == next;
+        next = segment.offset.saturating_add(segment.bytes);
+        follows
+    });
+    (gapless && first.bytes > 0).then_some(first.offset)
 }
 
 /// Counts of 0 mark absent segments where others are there; where all are 0, something else is meant.

@@ -9,6 +9,7 @@ use super::description::{ImageJ, Shaped};
 use super::directory::{self, Entry, File};
 use super::ome;
 use super::page::{Layout, Page, PageData, Planes};
+use super::segments::plain_start;
 use crate::error::Error;
 
 const DESCRIPTION: u16 = 270;
@@ -111,7 +112,7 @@ impl Chain<'_> {
         if is_listed {
             return self.of_pages(0..count, shape, axes);
         }
-        let start = self.first.plain_start(self.file);
+        let start = plain_start(self.file, &self.first);
         let start =
             start.ok_or_else(|| Error::corrupt(format!("the file should have {count} pages")))?;
         self.run(start, count, shape, axes)
@@ -253,7 +254,7 @@ impl Chain<'_> {
 
     /// Where the first page's data begin, if `count` pages of plain data lie there before the next directory's.
     fn frames_behind_first(&self, count: usize) -> Option<u64> {
-        let start = self.first.plain_start(self.file)?;
+        let start = plain_start(self.file, &self.first)?;
         let bytes = self.first.layout.plain_bytes()?.checked_mul(count as u64)?;
         let end = start.checked_add(bytes)?;
         let next = self.directories.offsets.get(1).copied();
