@@ -148,7 +148,7 @@ fn hostile_files() -> Files {
         ),
         (
             "description that is no text",
-            tiff(&page(1, 1, 1), &[7], [0xe9; 4 << 20]),
+            tiff(&page(1, 1, 1), &[7], vec![0xe9; 4 << 20]),
         ),
         (
             "absent strips",
