@@ -215,7 +215,7 @@ async fn a_blob_above_the_limit_is_refused_and_references_elsewhere_make_no_requ
         "../x",
         "az://other/x",
         "s3://test-container/x",
-        "https://devstoreaccount1.blob.core.windows.net/test-container/x",
+        "https://another.blob.core.windows.net/test-container/x",
         "",
     ] {
         let error = storage.download(reference).await.expect_err("refused");
