@@ -44,7 +44,7 @@ impl Queue {
         let Some(_turn) = stop.run_until_cancelled(turn).await else {
             return Ok(None);
         };
-        if !stop.is_cancelled() && self.wait_for_entry(slot).await? {
+        if !stop.is_cancelled() && self.wait_for_entry(slot, stop).await? {
             self.try_claim(slot).await
         } else {
             Ok(None)
@@ -98,7 +98,11 @@ impl Queue {
     /// Waits for an entry and moves it into the list of a slot. False after a moment without one.
     ///
     /// To wait without moving it would wake every idle consumer for each job.
-    async fn wait_for_entry(&self, slot: usize) -> Result<bool, Error> {
+    ///
+    /// A Redis that is away is waited for here, by one slot for all. Should it have moved an entry whose reply was lost, the
+    /// list gets one more, and the slot takes one after the other.
+    async fn wait_for_entry(&self, slot: usize, stop: &CancellationToken) -> Result<bool, Error> {
+        let operation = "wait for a job";
         let (queue, list) = (self.name(), self.processing_list(slot));
         let longest = self.longest_wait();
         let lacks_blmove = self.inner.lacks_blmove.load(Ordering::Relaxed);
@@ -117,7 +121,9 @@ impl Queue {
                 .arg(longest.as_secs_f64());
             command
         };
-        let reply: RedisResult<Option<Vec<u8>>> = self.inner.blocking.command(&command).await;
+        let blocking = &self.inner.blocking;
+        let reply: RedisResult<Option<Option<Vec<u8>>>> =
+            blocking.persist_until(operation, &command, stop).await;
         if let Err(error) = &reply
             && !lacks_blmove
             && error.to_string().contains("unknown command")
@@ -126,8 +132,11 @@ impl Queue {
             self.inner.lacks_blmove.store(true, Ordering::Relaxed);
             return Ok(false);
         }
-        let entry = self.answered("wait for a job", reply).await?.flatten();
-        Ok(entry.is_some())
+        let reply = reply.map_err(Error::refused(operation))?;
+        if reply.is_some() {
+            self.inner.metrics.last_claim.touch();
+        }
+        Ok(reply.flatten().is_some())
     }
 
     /// The answer to a command that moves an entry into the list of a slot; none, after a pause, if Redis is away.

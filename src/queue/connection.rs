@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, FromRedisValue, RedisError, RedisResult, ScriptInvocation};
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::error::is_transient;
@@ -81,6 +82,27 @@ impl Connection {
         command: &redis::Cmd,
     ) -> RedisResult<T> {
         self.until_answered(what, || self.command(command)).await
+    }
+
+    /// The same, but after `stop` it is not repeated any more: then there is no answer. What is sent is waited for.
+    pub(super) async fn persist_until<T: FromRedisValue>(
+        &self,
+        what: &str,
+        command: &redis::Cmd,
+        stop: &CancellationToken,
+    ) -> RedisResult<Option<T>> {
+        let mut outage = Outage::new(what, self.longest_pause);
+        loop {
+            match self.command(command).await {
+                Err(error) if is_transient(&error) => {
+                    let waited = stop.run_until_cancelled(outage.wait(&error)).await;
+                    if waited.is_none() {
+                        return Ok(None);
+                    }
+                }
+                result => return outage.end(result).map(Some),
+            }
+        }
     }
 
     /// Sends commands together until the server has answered them. Fit only for commands that may run twice.

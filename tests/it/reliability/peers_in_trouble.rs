@@ -28,6 +28,10 @@ async fn no_job_fails_for_want_of_file_descriptors() {
     let pod = cluster.pod("pod-1").start();
     // So that all connections are open.
     cluster.wait_done(&cluster.submit(NUCLEI, &FIELDS));
+    eventually("it waits for the next job", || {
+        let clients: String = cluster.redis.ask(&["CLIENT", "LIST"]);
+        clients.contains("cmd=blmove")
+    });
     limit_files(pod.id(), 3);
     eventually("the shortage is noticed", || {
         pod.log().contains("the process has too many open files")
