@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use ndarray::ArrayD;
-use tracing::info;
 
 use super::limits::Limits;
+use super::memory;
 use crate::compute;
 use crate::consumer::Clients;
 use crate::job::{Job, Step};
@@ -40,10 +40,7 @@ pub(super) struct Decoded {
 }
 
 impl Input {
-    /// Fetches the file of a job as soon as there is memory for all of its work.
-    ///
-    /// How much that is shows only in the file. If others hold what is missing then, the file is let go, to be fetched again
-    /// when there is enough: a job that waits takes nothing.
+    /// Fetches the file of a job as soon as there is memory for all of its work, which shows only in the file.
     ///
     /// # Errors
     ///
@@ -53,41 +50,27 @@ impl Input {
         limits: &Limits,
         clients: &Clients,
     ) -> anyhow::Result<Self> {
-        let Clients {
-            storage, memory, ..
-        } = clients;
         let reference = job.input_file_name()?;
         let scale = job.scale()?;
         let scale = scale.map(|scale| limits.check_scale(scale)).transpose()?;
-        let mut wanted = if memory.is_limited() {
-            storage.size(reference).await?
-        } else {
-            0
-        };
-        loop {
-            let mut memory = {
-                let _waiting = job.pause_deadline();
-                memory.reserve(wanted).await?
-            };
-            let file = storage.download(reference).await?;
-            let header = {
-                let (file, name) = (file.clone(), reference.to_owned());
-                // A header may be long.
-                compute::run(move || bioimage::header_of(&file, &name).ok()).await
-            };
+        let guess = memory::size(clients, reference).await?;
+        let fetch = || async {
+            let file = clients.storage.download(reference).await?;
+            let name = reference.to_owned();
+            // A header may be long.
+            let (header, file) =
+                compute::run(move || (bioimage::header_of(&file, &name).ok(), file)).await;
             let needed = peak_bytes(file.len(), header.as_ref(), scale);
-            if memory.grow(needed)? {
-                return Ok(Self {
-                    file,
-                    name: reference.to_owned(),
-                    scale,
-                    header,
-                    memory,
-                });
-            }
-            info!(needed_bytes = needed, "waiting for memory");
-            wanted = needed;
-        }
+            Ok((needed, (file, header)))
+        };
+        let ((file, header), memory) = memory::fetch_within(job, clients, guess, fetch).await?;
+        Ok(Self {
+            file,
+            name: reference.to_owned(),
+            scale,
+            header,
+            memory,
+        })
     }
 
     /// The image in the file. Lets the file go.

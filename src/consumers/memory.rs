@@ -1,4 +1,4 @@
-//! Memory for a job whose file tells how much that is: a first guess, and what becomes of it.
+//! Memory for a job: what it waits for, and what becomes of a first guess.
 
 use tracing::info;
 
@@ -25,8 +25,28 @@ pub(super) async fn reserve(
     Ok(clients.memory.reserve(bytes).await?)
 }
 
-/// Says that a job lets everything go to wait for so much memory.
-pub(super) fn waits_for(bytes: u64) -> u64 {
-    info!(needed_bytes = bytes, "waiting for memory");
-    bytes
+/// What `fetch` gets, as soon as there is memory for all of the work on it: how much that is `fetch` tells too, beside the
+/// `guess` that is reserved before.
+///
+/// If others hold what is missing, everything is let go, to be fetched again when there is enough: a job that waits takes
+/// nothing.
+pub(super) async fn fetch_within<T, F>(
+    job: &Job,
+    clients: &Clients,
+    guess: u64,
+    fetch: impl Fn() -> F,
+) -> anyhow::Result<(T, Reservation)>
+where
+    F: Future<Output = anyhow::Result<(u64, T)>>,
+{
+    let mut wanted = guess;
+    loop {
+        let mut memory = reserve(job, clients, wanted).await?;
+        let (needed, found) = fetch().await?;
+        if memory.grow(needed)? {
+            return Ok((found, memory));
+        }
+        info!(needed_bytes = needed, "waiting for memory");
+        wanted = needed;
+    }
 }

@@ -22,7 +22,7 @@ use crate::job::{Child, ChildInput, ChildSpec, ChildState, Children, Job, Status
 use crate::memory::Reservation;
 use crate::settings::Loader;
 use crate::storage::archive::{ArchiveError, ArchiveLimits, ZipImages};
-use bioimage::{encode_tiff, npy, spot_csv};
+use bioimage::{Header, encode_tiff, npy, spot_csv};
 
 /// Queues of the parts, as other consumers have them.
 const SPOT: &str = "spot";
@@ -125,29 +125,26 @@ impl Consumer for Polaris {
 }
 
 impl Polaris {
-    /// The image of a job, as soon as there is memory for it and its parts. If others hold what is missing, the file is let
-    /// go meanwhile.
+    /// The image of a job, as soon as there is memory for it and its parts.
     async fn image(&self, job: &Job) -> anyhow::Result<(ArrayD<f32>, Reservation)> {
         let reference = job.input_file_name()?;
         let limits = self.settings.decoding;
-        let mut wanted = memory::size(&self.clients, reference).await?;
-        loop {
-            let mut memory = memory::reserve(job, &self.clients, wanted).await?;
+        let guess = memory::size(&self.clients, reference).await?;
+        let fetch = || async {
             job.step(Step::Download);
             let file = self.clients.storage.download(reference).await?;
             job.step(Step::Decode);
             let name = reference.to_owned();
-            let (needed, file, name) = compute::run(move || {
-                let needed = bytes_of_parts(&file, &name);
-                (needed, file, name)
+            Ok(compute::run(move || {
+                let header = bioimage::header_of(&file, &name).ok();
+                (bytes_of_parts(file.len(), header.as_ref()), file)
             })
-            .await;
-            if memory.grow(needed)? {
-                let image = compute::run(move || bioimage::decode(&file, &name, &limits)).await?;
-                return Ok((image, memory));
-            }
-            wanted = memory::waits_for(needed);
-        }
+            .await)
+        };
+        let (file, memory) = memory::fetch_within(job, &self.clients, guess, fetch).await?;
+        let name = reference.to_owned();
+        let image = compute::run(move || bioimage::decode(&file, &name, &limits)).await?;
+        Ok((image, memory))
     }
 
     /// The files that the jobs of the parts have found, by their queues: spots, nuclei, cytoplasm.
@@ -160,13 +157,12 @@ impl Polaris {
             .iter()
             .filter_map(|child| Some((child.queue(), child.result().ok()?)))
             .collect();
-        let mut wanted = 0;
+        let mut guess = 0;
         for (_, key) in &found {
-            wanted += memory::size(&self.clients, key).await?;
+            guess += memory::size(&self.clients, key).await?;
         }
         let limits = self.settings.decoding;
-        loop {
-            let mut memory = memory::reserve(job, &self.clients, wanted).await?;
+        let fetch = || async {
             let downloads = found.clone().into_iter().map(|(queue, key)| async move {
                 let file = self.clients.storage.download(&key).await?;
                 anyhow::Ok((queue, file))
@@ -176,18 +172,13 @@ impl Polaris {
                 .buffered(TRANSFERS)
                 .try_collect()
                 .await?;
-            let (needed, files) = compute::run(move || {
-                let needed = bytes_of_results(&files, &limits);
-                (needed, files)
-            })
-            .await;
-            let needed = needed?;
-            if memory.grow(needed)? {
-                let results = compute::run(move || unpack_all(files, &limits)).await?;
-                return Ok((results, memory));
-            }
-            wanted = memory::waits_for(needed);
-        }
+            let (needed, files) =
+                compute::run(move || (bytes_of_results(&files, &limits), files)).await;
+            Ok((needed?, files))
+        };
+        let (files, memory) = memory::fetch_within(job, &self.clients, guess, fetch).await?;
+        let results = compute::run(move || unpack_all(files, &limits)).await?;
+        Ok((results, memory))
     }
 
     async fn child(&self, job: &Job, part: Part) -> anyhow::Result<ChildSpec> {
@@ -330,13 +321,15 @@ impl Channels<'_> {
 }
 
 /// Bytes that an image, its parts and the file of one of them take; no more than its file if it cannot be read.
-fn bytes_of_parts(file: &[u8], name: &str) -> u64 {
-    let work = bioimage::shape_of(file, name).map_or(0, |shape| {
-        let bytes = |axes: &[usize]| axes.iter().map(|&axis| axis as u64).product::<u64>() * 4;
-        let plane = bytes(&shape[..shape.len().saturating_sub(1)]);
-        bytes(&shape) + MOST_PLANES * plane
+fn bytes_of_parts(file_bytes: usize, header: Option<&Header>) -> u64 {
+    let work = header.map_or(0, |header| {
+        let image = header.decoded_bytes();
+        let channels = header.shape.last().copied().unwrap_or(1).max(1) as u64;
+        let parts = image.saturating_add((image / channels).saturating_mul(MOST_PLANES));
+        // Decoding is over before the parts are made.
+        parts.max(header.peak_bytes)
     });
-    file.len() as u64 + work
+    (file_bytes as u64).saturating_add(work)
 }
 
 /// Bytes that these archives, and what is made of their files, take.
@@ -472,4 +465,23 @@ fn labels(
     }
     let views: Vec<_> = kinds.iter().map(|kind| kind.view()).collect();
     Ok(Some(concatenate(Axis(3), &views)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_decoder_takes_at_its_peak_is_reserved_too() {
+        let header = |peak_bytes| Header {
+            shape: vec![10, 10, 2],
+            container: bioimage::Container::Other,
+            peak_bytes,
+        };
+        let parts = 800 + MOST_PLANES * 400;
+        assert_eq!(bytes_of_parts(50, Some(&header(900))), 50 + parts);
+        assert_eq!(bytes_of_parts(50, Some(&header(1 << 40))), 50 + (1 << 40));
+        assert_eq!(bytes_of_parts(50, Some(&header(u64::MAX))), u64::MAX);
+        assert_eq!(bytes_of_parts(50, None), 50);
+    }
 }

@@ -247,34 +247,38 @@ impl Tracking {
         } else {
             job.children().await?
         };
-        let mut wanted = memory::size(&self.clients, reference).await?;
-        loop {
-            let mut memory = memory::reserve(job, &self.clients, wanted).await?;
+        let clients = &self.clients;
+        let fetch = || async {
             job.step(Step::Download);
-            let file = self.clients.storage.download(reference).await?;
+            let file = clients.storage.download(reference).await?;
             job.step(Step::Decode);
-            let (needed, file) = self.bytes_to_read(file, reference.to_owned()).await?;
-            if !memory.grow(needed)? {
-                wanted = memory::waits_for(needed);
-                continue;
-            }
-            let input = if is_track_file(reference) {
-                Input::Labeled(self.read_track_file(file).await?)
-            } else {
-                let movie = self.decode(file, reference.to_owned()).await?;
-                match &frames {
-                    ChildState::Finished(frames) => {
-                        Input::Labeled(self.collect_labels(job, movie, frames).await?)
-                    }
-                    _ => Input::Unlabeled(movie),
-                }
-            };
+            self.bytes_to_read(file, reference.to_owned()).await
+        };
+        let mut guess = memory::size(clients, reference).await?;
+        loop {
+            let (file, mut memory) = memory::fetch_within(job, clients, guess, fetch).await?;
+            let input = self.read(job, file, &frames).await?;
             let (needed, input) = self.bytes_to_track(input).await;
             if memory.grow(needed)? {
                 return Ok((input, memory));
             }
-            wanted = memory::waits_for(needed);
+            guess = needed;
         }
+    }
+
+    /// The movie in a file, with the labels that the file or the jobs of its frames have.
+    async fn read(&self, job: &Job, file: Bytes, frames: &ChildState) -> anyhow::Result<Input> {
+        let reference = job.input_file_name()?;
+        if is_track_file(reference) {
+            return Ok(Input::Labeled(self.read_track_file(file).await?));
+        }
+        let movie = self.decode(file, reference.to_owned()).await?;
+        Ok(match frames {
+            ChildState::Finished(frames) => {
+                Input::Labeled(self.collect_labels(job, movie, frames).await?)
+            }
+            _ => Input::Unlabeled(movie),
+        })
     }
 
     /// Bytes that a file and its movie take while it is read and when its result is written, from its headers alone.
@@ -287,8 +291,8 @@ impl Tracking {
                 (size.decoded_bytes / 2, size.peak_bytes)
             } else {
                 // What cannot be read is refused when it is.
-                let movie = bioimage::decoded_bytes(&file, &name).unwrap_or(0);
-                (movie, movie)
+                bioimage::header_of(&file, &name)
+                    .map_or((0, 0), |header| (header.decoded_bytes(), header.peak_bytes))
             };
             let peak = peak.saturating_add(file.len() as u64);
             Ok((peak.max(movie.saturating_mul(COPIES)), file))

@@ -12,13 +12,13 @@ use async_trait::async_trait;
 use futures::{Stream, StreamExt as _, TryStreamExt as _, future, stream};
 
 use self::unpacker::Unpacker;
+use super::memory;
 use crate::compute;
 use crate::consumer::{Clients, Consumer, ConsumerKind, Outcome};
 use crate::error_class::InvalidInput;
 use crate::job::{
     Child, ChildInput, ChildSpec, ChildState, Children, Job, Output, Status, Step, Timing,
 };
-use crate::memory::Reservation;
 use crate::settings::{Bytes, Loader};
 use crate::storage::ObjectWriter;
 use crate::storage::archive::{ArchiveError, ArchiveLimits, ZipMerger};
@@ -108,8 +108,8 @@ impl Zip {
         let largest = archive.largest().unpacked;
         let at_once = at_once(largest);
         let images = (at_once as u64).saturating_mul(largest);
-        let memory = archive.memory().saturating_add(images);
-        let _memory = self.reserve(job, memory).await?;
+        let bytes = archive.memory().saturating_add(images);
+        let _memory = memory::reserve(job, &self.clients, bytes).await?;
 
         let mut children = Vec::new();
         let stored = self
@@ -193,8 +193,8 @@ impl Zip {
         let at_once = at_once(largest);
         // Those fetched ahead, the one that is added, and what it adds.
         let results = (at_once as u64 + 2).saturating_mul(largest);
-        let memory = ObjectWriter::MEMORY.saturating_add(results);
-        let _memory = self.reserve(job, memory).await?;
+        let bytes = ObjectWriter::MEMORY.saturating_add(results);
+        let _memory = memory::reserve(job, &self.clients, bytes).await?;
 
         let output = self.merge(job, done, at_once).await?;
         job.record_children(children);
@@ -249,11 +249,6 @@ impl Zip {
         Ok(sizes
             .try_fold(0, |largest, size| future::ok(size.max(largest)))
             .await?)
-    }
-
-    async fn reserve(&self, job: &Job, bytes: u64) -> anyhow::Result<Reservation> {
-        let _waiting = job.pause_deadline();
-        Ok(self.clients.memory.reserve(bytes).await?)
     }
 }
 

@@ -7,7 +7,7 @@
 use std::error::Error;
 use std::path::Path;
 
-use bioimage::{Limits, decode, shape_of};
+use bioimage::{Limits, decode, header_of};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut paths: Vec<_> = std::env::args().skip(1).collect();
@@ -25,7 +25,7 @@ fn inspect(path: &Path) -> Result<(), Box<dyn Error>> {
     let file = std::fs::read(path)?;
     // The suffix decides whether a TIFF is read as a series of pages.
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let shape = shape_of(&file, &name)?;
+    let shape = header_of(&file, &name)?.shape;
     let image = decode(&file, &name, &Limits::default())?;
     let low = image.iter().copied().fold(f32::INFINITY, f32::min);
     let high = image.iter().copied().fold(f32::NEG_INFINITY, f32::max);

@@ -16,8 +16,8 @@ use crate::{bmp, gif, jpeg, png};
 /// * A TIFF keeps the axes of its first series, none added or removed: `[row, column]`, `[page, row, column]`,
 ///   `[row, column, sample]`, … up to what its description says.
 /// * So does a TIFF under another name (`.qptiff`, `.btf`, `.lsm`, …) with several pages.
-/// * Anything else, a TIFF of a single page under another name included, is `[row, column, channel]`: gray 1, gray with alpha 2, color 3, with alpha 4; a palette image is 1
-///   channel of indices.
+/// * Anything else, a TIFF of a single page under another name included, is `[row, column, channel]`: gray 1, gray with
+///   alpha 2, color 3, with alpha 4; a palette image is 1 channel of indices.
 ///
 /// Values are the stored samples (a palette index, a white-is-zero sample as it is), with the exceptions that Pillow makes:
 /// PNG gray of 2 and 4 bits is scaled to 0 … 255, PNG colors of 16 bits keep their high byte, and YCbCr of a JPEG becomes
@@ -58,24 +58,6 @@ pub fn header_of(bytes: &[u8], name: &str) -> Result<Header, Error> {
         return Err(Error::corrupt("the image has no pixels"));
     }
     Ok(header)
-}
-
-/// The shape of the array that [`decode`] would give, from the file's header alone.
-///
-/// # Errors
-///
-/// As [`header_of`].
-pub fn shape_of(bytes: &[u8], name: &str) -> Result<Vec<usize>, Error> {
-    Ok(header_of(bytes, name)?.shape)
-}
-
-/// Bytes of the f32 array that [`decode`] would give, from the file's header alone; 2^64 - 1 if they cannot be counted.
-///
-/// # Errors
-///
-/// As [`header_of`].
-pub fn decoded_bytes(bytes: &[u8], name: &str) -> Result<u64, Error> {
-    Ok(header_of(bytes, name)?.decoded_bytes())
 }
 
 /// Whether the suffix of `name` sends it to the TIFF reader: `.tif` or `.tiff` in any case.

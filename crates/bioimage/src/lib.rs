@@ -29,7 +29,7 @@ pub use axes::{
     AxesError, ModelInput, default_order, detect_dimension_order, spot_batch, squeeze, to_bxyc,
     to_bxyc_by_file, validate_model_input,
 };
-pub use decode::{decode, decoded_bytes, header_of, shape_of};
+pub use decode::{decode, header_of};
 pub use error::Error;
 pub use header::{Container, Header};
 pub use limits::Limits;
