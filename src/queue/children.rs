@@ -19,7 +19,7 @@ use crate::wire::{self, JobKey, RawFields, Status, field, millis};
 
 /// Children that nobody has seen yet are forgotten after this long, should their parent never come to it.
 const DRAFT_SECONDS: i64 = 3600;
-/// Parents and children that one script of a sweep looks at, which takes Redis some 10 ms …
+/// Parents and children that one script of a sweep looks at, which takes Redis some 15 ms …
 const SWEEP_LIMIT: usize = 5000;
 /// … and how many such scripts a sweep runs at most.
 const SWEEP_STEPS: usize = 100;

@@ -51,7 +51,7 @@ pub(super) async fn reclaim_all(
     }
 }
 
-/// One round over the leases, the silent and the orphaned consumers of a queue. It holds up Redis for some 20 ms at most.
+/// One round over the leases, the silent and the orphaned consumers of a queue. It holds up Redis for some 20 ms.
 pub(super) async fn reclaim(
     connection: &Connection,
     keys: &Keys,
