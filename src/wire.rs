@@ -87,6 +87,8 @@ pub(crate) mod field {
 /// Names of fields that only scripts write and read.
 #[expect(dead_code, reason = "scripts spell them; a test holds them to these")]
 pub(crate) mod script_field {
+    /// The claim of a parent under which a child was created, and under which the parent creates children.
+    pub(crate) const BIRTH: &str = "rc_birth";
     /// Whether the first failure of a child ends the wait of its parent.
     pub(crate) const CHILDREN_FAIL_FAST: &str = "children_fail_fast";
     /// The parent's progress when all children are final, in per cent.

@@ -1,14 +1,15 @@
 //! Fan-out and fan-in: jobs that wait for others which they have created.
 //!
 //! Children are written under keys that follow from the parent's, so that a parent which starts over creates the same ones.
-//! They become visible, and the parent is put aside, in one step. Who finishes a child strikes it off a set; who strikes
-//! off the last one wakes the parent. Consumers that know nothing of this are swept up after.
+//! They are created and queued some hundred at a time, as long as the parent is held; then it is put aside. Who finishes a
+//! child strikes it off a set; who strikes off the last one wakes the parent. Consumers that know nothing of this are swept
+//! up after.
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use redis::{Cmd, RedisResult, Script};
+use redis::{Cmd, RedisResult, Script, ScriptInvocation};
 use sha2::{Digest, Sha256};
 
 use super::client::Queue;
@@ -17,8 +18,6 @@ use super::lease::Lease;
 use super::outcome::Settled;
 use crate::wire::{self, JobKey, RawFields, Status, field, millis};
 
-/// Children that nobody has seen yet are forgotten after this long, should their parent never come to it.
-const DRAFT_SECONDS: i64 = 3600;
 /// Parents and children that one script of a sweep looks at, which takes Redis some 15 ms …
 const SWEEP_LIMIT: usize = 5000;
 /// … and how many such scripts a sweep runs at most.
@@ -29,6 +28,7 @@ const CHUNK: usize = 500;
 static WAIT_FOR_CHILDREN: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         include_str!("scripts/release_lease.lua"),
+        include_str!("scripts/children.lua"),
         include_str!("scripts/wait_for_children.lua")
     ))
 });
@@ -38,8 +38,8 @@ static SWEEP: LazyLock<Script> = LazyLock::new(|| {
         include_str!("scripts/sweep.lua")
     ))
 });
-static DRAFT_CHILDREN: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("scripts/draft_children.lua")));
+static CREATE_CHILDREN: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("scripts/create_children.lua")));
 static EXPIRE_CHILDREN: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("scripts/expire_children.lua")));
 
@@ -65,54 +65,45 @@ pub enum ChildSet {
 
 /// How a job waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ChildWait {
-    pub(crate) children: ChildSet,
+pub struct ChildWait {
+    /// For what.
+    pub children: ChildSet,
     /// The job's status meanwhile.
-    pub(crate) status: Status,
+    pub status: Status,
     /// Whether the first failure of a child ends the wait.
-    pub(crate) fail_fast: bool,
+    pub fail_fast: bool,
     /// The job's progress when all are final, in per cent.
-    pub(crate) progress: u8,
+    pub progress: u8,
 }
 
 impl Lease {
     /// Creates the children and parks the job until they are final.
     ///
     /// A consumer that has lost the job touches no child: they have the same keys for whoever works the job now.
-    pub(crate) async fn wait_for_children(&self, wait: &ChildWait) -> Result<Settled, Error> {
-        if !self.flush().await? {
+    pub async fn wait_for_children(&self, wait: &ChildWait) -> Result<Settled, Error> {
+        let children = wait.children.with_keys(self.key());
+        if !self.flush().await? || !self.create(&children).await? {
             return self.release().await;
         }
+        let keys: Vec<_> = children.iter().map(|(key, _)| key.0.as_slice()).collect();
         let queue = &self.queue;
         let mut call = self.settling(&WAIT_FOR_CHILDREN);
-        call.key(queue.inner.keys.parked())
-            .key(wire::pending(self.key()));
+        call.key(queue.inner.keys.parked()).key(queue.name());
         call.arg(millis(queue.sweep_interval()))
             .arg(wait.status.as_str())
             .arg(u8::from(wait.fail_fast))
             .arg(wire::timestamp())
-            .arg(queue.name())
-            .arg(wait.progress);
-        match &wait.children {
-            ChildSet::New(children) => {
-                let keys: Vec<_> = children
-                    .iter()
-                    .map(|child| child_key(self.key(), child))
-                    .collect();
-                if !self.draft_children(children, &keys).await? {
-                    return self.release().await;
-                }
-                for (key, child) in keys.iter().zip(children) {
-                    call.arg(&key.0).arg(&child.queue);
-                }
-            }
-            ChildSet::Existing(keys) => {
-                for key in keys {
-                    call.arg(&key.0).arg("");
-                }
-            }
-        }
+            .arg(wait.progress)
+            .arg(keys.len())
+            .arg(keys.join(&b','));
         self.settle("wait_for_children", "parked", &call).await
+    }
+
+    /// Creates children that the job is going to wait for, and queues them. False if the job is no longer held.
+    ///
+    /// Those that were created under this lease already are left alone.
+    pub async fn create_children(&self, children: &ChildSet) -> Result<bool, Error> {
+        self.create(&children.with_keys(self.key())).await
     }
 
     /// Gives the children of a job that is to end an expiry; those that nobody has begun are failed.
@@ -157,27 +148,49 @@ impl Lease {
             .collect())
     }
 
-    /// Writes the hashes of children that nobody sees yet. False if the job is no longer held.
-    async fn draft_children(&self, children: &[ChildSpec], keys: &[JobKey]) -> Result<bool, Error> {
-        for (children, keys) in children.chunks(CHUNK).zip(keys.chunks(CHUNK)) {
-            let mut call = DRAFT_CHILDREN.key(&self.key().0);
-            call.arg(self.token()).arg(DRAFT_SECONDS);
-            for (child, key) in children.iter().zip(keys) {
-                call.key(&key.0).arg(child.fields.len() + 2);
-                for (name, value) in &child.fields {
-                    call.arg(name).arg(value);
+    async fn create(&self, children: &[(JobKey, Option<&ChildSpec>)]) -> Result<bool, Error> {
+        for chunk in children.chunks(CHUNK) {
+            let mut call = CREATE_CHILDREN.key(&self.key().0);
+            call.key(wire::pending(self.key()));
+            call.arg(self.token()).arg(wire::timestamp());
+            for (key, child) in chunk {
+                call.key(&key.0);
+                match child {
+                    Some(child) => push_child(&mut call, child, self.key()),
+                    None => _ = call.arg("").arg(0),
                 }
-                call.arg(field::PARENT)
-                    .arg(&self.key().0)
-                    .arg(field::CHILD_QUEUE)
-                    .arg(&child.queue);
             }
-            if self.queue.script::<u8>("draft_children", &call).await? == 0 {
+            if self.queue.script::<u8>("create_children", &call).await? == 0 {
                 return Ok(false);
             }
         }
         Ok(true)
     }
+}
+
+impl ChildSet {
+    /// The keys of the children of this parent, and what those that are to be created consist of.
+    fn with_keys(&self, parent: &JobKey) -> Vec<(JobKey, Option<&ChildSpec>)> {
+        match self {
+            Self::New(children) => children
+                .iter()
+                .map(|child| (child_key(parent, child), Some(child)))
+                .collect(),
+            Self::Existing(keys) => keys.iter().map(|key| (key.clone(), None)).collect(),
+        }
+    }
+}
+
+/// The queue of a child, the number of its fields, and the fields.
+fn push_child(call: &mut ScriptInvocation<'_>, child: &ChildSpec, parent: &JobKey) {
+    call.arg(&child.queue).arg(child.fields.len() + 2);
+    for (name, value) in &child.fields {
+        call.arg(name).arg(value);
+    }
+    call.arg(field::PARENT)
+        .arg(&parent.0)
+        .arg(field::CHILD_QUEUE)
+        .arg(&child.queue);
 }
 
 impl Queue {

@@ -26,8 +26,7 @@ mod settings;
 mod stats;
 
 pub use self::admin::{Admin, ProcessingEntry, Reclaim};
-pub(crate) use self::children::ChildWait;
-pub use self::children::{ChildSet, ChildSpec};
+pub use self::children::{ChildSet, ChildSpec, ChildWait};
 pub use self::client::Queue;
 pub use self::error::Error;
 pub(crate) use self::held::Paused;

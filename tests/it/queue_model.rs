@@ -1,7 +1,8 @@
 //! The scripts of the queue in random interleavings, with the invariants checked after each step, on a real Redis.
 //!
-//! Consumers claim, send heartbeats, finish, retry, release, die and come back; leases expire; a Python janitor moves entries away
-//! under them; a Python consumer takes some; hashes expire. Time passes by setting scores, so that nothing waits.
+//! Consumers claim, send heartbeats, finish, retry, release, die and come back; one job creates children in two steps and waits for
+//! them; leases expire; a Python janitor moves entries away under them; a Python consumer takes some; hashes expire. Time
+//! passes by setting scores, so that nothing waits.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -10,7 +11,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use redis::FromRedisValue;
-use redis_consumer::queue::{Lease, Queue, QueueSettings, RedisSettings, RunAt, Settled};
+use redis_consumer::Status;
+use redis_consumer::queue::{
+    ChildSet, ChildSpec, ChildWait, Lease, Queue, QueueSettings, RedisSettings, RunAt, Settled,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::peers::redis::Redis;
@@ -19,6 +23,9 @@ const QUEUE: &str = "q";
 const CONSUMERS: usize = 3;
 const SLOTS: usize = 2;
 const JOBS: usize = 4;
+/// The one of them that has children.
+const PARENT: usize = 0;
+const CHILDREN: usize = 3;
 
 /// Something that happens. Numbers pick among what there is.
 #[derive(Clone, Debug)]
@@ -31,11 +38,16 @@ enum Step {
     Retry(usize, usize),
     Postpone(usize, usize),
     Release(usize, usize),
+    /// A part of the children is created.
+    Create(usize, usize, usize),
+    /// All are, and the job waits for them.
+    Wait(usize, usize, bool),
     Restart(usize),
     Vanish(usize),
     Reclaim(usize),
     LeasesEnd,
     DelaysEnd,
+    Sweep(usize),
     JanitorMoves(usize),
     PythonTakes,
     PythonFinishes,
@@ -52,7 +64,10 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (consumer.clone(), slot.clone()).prop_map(|(c, s)| Step::Retry(c, s)),
         1 => (consumer.clone(), slot.clone()).prop_map(|(c, s)| Step::Postpone(c, s)),
         2 => (consumer.clone(), slot.clone()).prop_map(|(c, s)| Step::Release(c, s)),
+        3 => (consumer.clone(), slot.clone(), 1..CHILDREN).prop_map(|(c, s, n)| Step::Create(c, s, n)),
+        3 => (consumer.clone(), slot.clone(), any::<bool>()).prop_map(|(c, s, fast)| Step::Wait(c, s, fast)),
         2 => consumer.clone().prop_map(Step::Restart),
+        1 => consumer.clone().prop_map(Step::Sweep),
         1 => job.prop_map(Step::Vanish),
         3 => consumer.prop_map(Step::Reclaim),
         3 => Just(Step::LeasesEnd),
@@ -98,8 +113,10 @@ struct Consumer {
 struct Model<'r> {
     redis: &'r Asker,
     consumers: Vec<Consumer>,
-    /// What our commits left behind.
+    /// What our commits left behind, by the [life](Self::life) of the job.
     committed: HashMap<String, String>,
+    /// Keys of the children, as soon as they have been seen.
+    children: HashSet<String>,
     stop: CancellationToken,
 }
 
@@ -121,6 +138,7 @@ impl<'r> Model<'r> {
             redis,
             consumers: consumers.collect(),
             committed: HashMap::new(),
+            children: HashSet::new(),
             stop,
         }
     }
@@ -131,7 +149,7 @@ impl<'r> Model<'r> {
             Step::Submit(job) => {
                 let key = key(job);
                 if redis.ask::<u32>(&["EXISTS", &key]) == 0 {
-                    self.committed.remove(&key);
+                    self.committed.remove(&self.life(&key));
                     let _: u32 = redis.ask(&[
                         "HSET",
                         &key,
@@ -169,12 +187,9 @@ impl<'r> Model<'r> {
                 let by = format!("{consumer} {slot} {}", lease.token());
                 let settled = finish(&lease, &by, dead).await;
                 if settled == Settled::Committed {
-                    let before = self.committed.insert(lease.key().to_string(), by.clone());
-                    prop_assert!(
-                        before.is_none(),
-                        "{} was finished twice: {before:?}",
-                        lease.key()
-                    );
+                    let life = self.life(&lease.key().to_string());
+                    let before = self.committed.insert(life.clone(), by.clone());
+                    prop_assert!(before.is_none(), "{life} was finished twice: {before:?}");
                     let again = finish(&lease, &by, dead).await;
                     prop_assert_eq!(
                         again,
@@ -196,6 +211,32 @@ impl<'r> Model<'r> {
                     lease.release().await.expect("redis answers");
                 }
             }
+            Step::Create(consumer, slot, count) => {
+                if let Some(lease) = self.held_parent(consumer, slot) {
+                    let some = ChildSet::New(specs().split_off(count));
+                    lease.create_children(&some).await.expect("redis answers");
+                    self.know_children();
+                }
+            }
+            Step::Wait(consumer, slot, fail_fast) => {
+                let Some(lease) = self.held_parent(consumer, slot) else {
+                    return Ok(());
+                };
+                let wait = ChildWait {
+                    children: ChildSet::New(specs()),
+                    status: Status::Waiting,
+                    fail_fast,
+                    progress: 100,
+                };
+                lease.wait_for_children(&wait).await.expect("redis answers");
+                self.know_children();
+                self.consumers[consumer].leases[slot] = None;
+            }
+            Step::Sweep(consumer) => {
+                self.set_scores("rc:parked:q");
+                let queue = &self.consumers[consumer].queue;
+                queue.sweep().await.expect("redis answers");
+            }
             Step::Restart(consumer) => {
                 let fresh = queue(redis, consumer);
                 fresh.recover().await.expect("redis answers");
@@ -205,8 +246,8 @@ impl<'r> Model<'r> {
                 };
             }
             Step::Vanish(job) => {
+                self.committed.remove(&self.life(&key(job)));
                 let _: u32 = redis.ask(&["DEL", &key(job)]);
-                self.committed.remove(&key(job));
             }
             Step::Reclaim(consumer) => {
                 let _: u32 = redis.ask(&["DEL", "rc:rlock:q"]);
@@ -253,6 +294,42 @@ impl<'r> Model<'r> {
         }
     }
 
+    /// A job, or a child under the claim of its parent that has created it: a parent that starts over creates it anew.
+    fn life(&self, job: &str) -> String {
+        let birth: Option<String> = self.redis.ask(&["HGET", job, "rc_birth"]);
+        let birth = birth.filter(|_| self.children.contains(job));
+        format!("{job} {}", birth.unwrap_or_default())
+    }
+
+    fn held_parent(&self, consumer: usize, slot: usize) -> Option<Lease> {
+        let lease = self.consumers[consumer].leases[slot].clone();
+        lease.filter(|lease| lease.key().to_string() == key(PARENT))
+    }
+
+    fn know_children(&mut self) {
+        self.children.extend(self.redis.keys("q:child*"));
+    }
+
+    fn jobs(&self) -> impl Iterator<Item = String> {
+        (0..JOBS).map(key).chain(self.children.iter().cloned())
+    }
+
+    /// I4: every child of a parent that waits is counted once.
+    fn check_children(&self, hash: &HashMap<String, String>) -> Result<(), TestCaseError> {
+        let counts = ["children_total", "children_done", "children_failed"]
+            .map(|name| hash.get(name).map_or(0, |count| count.parse().unwrap_or(0)));
+        let pending: usize = self
+            .redis
+            .ask(&["SCARD", &format!("rc:pending:{}", key(PARENT))]);
+        let [total, done, failed] = counts;
+        let waits = hash.get("status").is_some_and(|status| status == "waiting");
+        prop_assert!(
+            !waits || done + failed + pending == total,
+            "I4: {total} children: {done} done, {failed} failed, {pending} pending"
+        );
+        Ok(())
+    }
+
     fn set_scores(&self, zset: &str) {
         for member in self.redis.ask::<Vec<String>>(&["ZRANGE", zset, "0", "-1"]) {
             let _: u32 = self.redis.ask(&["ZADD", zset, "XX", "1", &member]);
@@ -268,8 +345,11 @@ impl<'r> Model<'r> {
                 .iter()
                 .flat_map(|list| redis.list(list)),
         );
-        kept.extend(redis.ask::<Vec<String>>(&["ZRANGE", "rc:delayed:q", "0", "-1"]));
-        for job in (0..JOBS).map(key) {
+        for set in ["rc:delayed:q", "rc:parked:q"] {
+            kept.extend(redis.ask::<Vec<String>>(&["ZRANGE", set, "0", "-1"]));
+        }
+        self.check_children(&redis.hash(&key(PARENT)))?;
+        for job in self.jobs() {
             let hash = redis.hash(&job);
             let Some(status) = hash.get("status") else {
                 prop_assert!(hash.is_empty(), "{job} is a stub: {hash:?}");
@@ -293,7 +373,7 @@ impl<'r> Model<'r> {
                 .filter(|token| hash.get("rc_token").is_some_and(|held| held == **token))
                 .count();
             prop_assert!(holders <= 1, "I2: {job} has {holders} holders");
-            if let Some(by) = self.committed.get(&job) {
+            if let Some(by) = self.committed.get(&self.life(&job)) {
                 prop_assert_eq!(hash.get("by"), Some(by), "I3: a final status was changed");
             }
         }
@@ -316,6 +396,7 @@ impl<'r> Model<'r> {
                 Step::DelaysEnd,
                 Step::Reclaim(0),
                 Step::DelaysEnd,
+                Step::Sweep(0),
             ] {
                 self.take(&step).await?;
                 self.check()?;
@@ -328,7 +409,7 @@ impl<'r> Model<'r> {
                 .consumers
                 .iter()
                 .all(|consumer| consumer.leases.iter().all(Option::is_none));
-            let left = ["q", "rc:lease:q", "rc:delayed:q"]
+            let left = ["q", "rc:lease:q", "rc:delayed:q", "rc:parked:q"]
                 .iter()
                 .any(|key| self.redis.ask::<u32>(&["EXISTS", key]) == 1);
             if idle && !left {
@@ -341,8 +422,8 @@ impl<'r> Model<'r> {
             .map(|list| (list, self.redis.list(list)))
             .collect();
         prop_assert!(left.is_empty(), "I6: {left:?}");
-        let unfinished = (0..JOBS)
-            .map(key)
+        let unfinished = self
+            .jobs()
             .filter_map(|job| self.redis.hash(&job).remove("status"));
         for status in unfinished {
             prop_assert!(
@@ -352,6 +433,17 @@ impl<'r> Model<'r> {
         }
         Ok(())
     }
+}
+
+fn specs() -> Vec<ChildSpec> {
+    let names = (0..CHILDREN).map(|number| format!("child {number}"));
+    names
+        .map(|name| ChildSpec {
+            queue: QUEUE.to_owned(),
+            name,
+            fields: vec![("input_file_name".to_owned(), b"a.tif".to_vec())],
+        })
+        .collect()
 }
 
 async fn finish(lease: &Lease, by: &str, dead: bool) -> Settled {
