@@ -73,6 +73,8 @@ pub(crate) mod field {
     pub(crate) const CHILD_QUEUE: &str = "rc_child_queue";
     /// How often the job was claimed.
     pub(crate) const CLAIMS: &str = "rc_claims";
+    /// The claim under which a parent is creating children.
+    pub(crate) const CREATING: &str = "rc_creating";
     /// Consumers that have died while they worked the job.
     pub(crate) const CRASHES: &str = "rc_crashes";
     pub(crate) const LAST_ERROR: &str = "rc_last_error";
@@ -87,7 +89,7 @@ pub(crate) mod field {
 /// Names of fields that only scripts write and read.
 #[expect(dead_code, reason = "scripts spell them; a test holds them to these")]
 pub(crate) mod script_field {
-    /// The claim of a parent under which a child was created, and under which the parent creates children.
+    /// The claim of its parent under which a child was created.
     pub(crate) const BIRTH: &str = "rc_birth";
     /// Whether the first failure of a child ends the wait of its parent.
     pub(crate) const CHILDREN_FAIL_FAST: &str = "children_fail_fast";

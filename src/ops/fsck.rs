@@ -41,15 +41,25 @@ async fn check(
     arguments: &FsckArguments,
     lease: Duration,
 ) -> anyhow::Result<ExitCode> {
-    let findings = admin.check().await?;
-    let mut left = 0;
-    for finding in &findings {
-        let repaired = arguments.repair && admin.repair(finding, lease).await?;
-        left += usize::from(!repaired);
-        print(finding, repaired, arguments.json)?;
-    }
+    let (mut found, mut left) = (0, 0);
+    admin
+        .inspect(async |findings| {
+            let repaired = if arguments.repair {
+                admin.repair(&findings, lease).await?
+            } else {
+                vec![false; findings.len()]
+            };
+            found += findings.len();
+            let count = repaired.iter().filter(|repaired| **repaired).count();
+            left += findings.len() - count;
+            for (finding, repaired) in findings.iter().zip(repaired) {
+                print(finding, repaired, arguments.json)?;
+            }
+            anyhow::Ok(count)
+        })
+        .await?;
     if !arguments.json {
-        match (findings.len(), left) {
+        match (found, left) {
             (0, _) => println!("clean"),
             (found, 0) => println!("{found} found, all repaired"),
             (found, left) if arguments.repair => println!("{found} found, {left} left"),

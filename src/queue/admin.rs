@@ -115,16 +115,9 @@ impl Admin {
 
     /// All keys that match a pattern, each once.
     pub(super) async fn scan(&self, pattern: &str) -> Result<Vec<Vec<u8>>, Error> {
-        let (mut cursor, mut found) = (0_u64, Vec::new());
+        let (mut cursor, mut found) = (0, Vec::new());
         loop {
-            let mut scan = redis::cmd("SCAN");
-            scan.arg(cursor)
-                .arg("MATCH")
-                .arg(pattern)
-                .arg("COUNT")
-                .arg(SCAN_COUNT);
-            let (next, keys): (u64, Vec<Vec<u8>>) =
-                self.command("look through the keys", &scan).await?;
+            let (next, keys) = self.scan_slice(pattern, cursor).await?;
             found.extend(keys);
             if next == 0 {
                 found.sort();
@@ -133,6 +126,21 @@ impl Admin {
             }
             cursor = next;
         }
+    }
+
+    /// Some keys that match a pattern, perhaps not for the first time, and where to go on; 0 is the begin and the end.
+    pub(super) async fn scan_slice(
+        &self,
+        pattern: &str,
+        cursor: u64,
+    ) -> Result<(u64, Vec<Vec<u8>>), Error> {
+        let mut scan = redis::cmd("SCAN");
+        scan.arg(cursor)
+            .arg("MATCH")
+            .arg(pattern)
+            .arg("COUNT")
+            .arg(SCAN_COUNT);
+        self.command("look through the keys", &scan).await
     }
 
     /// The entries of a processing list.

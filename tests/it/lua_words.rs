@@ -19,7 +19,6 @@ const OTHER_WORDS: &[&str] = &[
     "at",
     "in",
     "member",
-    "token",
     // Answers: what has become of an entry, and why it was requeued.
     "dropped",
     "kept",

@@ -5,11 +5,11 @@
 -- ARGV[3…]: for each child its queue, the number of its fields, then field, value, …; no queue for one that is there already
 -- Returns: 1 if created, 0 if the parent is no longer held, or finished by others
 local parent, pending, birth = KEYS[1], KEYS[2], ARGV[1]
-local own = redis.pcall('HMGET', parent, 'rc_token', 'status', 'rc_birth')
+local own = redis.pcall('HMGET', parent, 'rc_token', 'status', 'rc_creating')
 if own.err or own[1] ~= birth or own[2] == 'done' or own[2] == 'failed' then return 0 end
 if own[3] ~= birth then
   redis.call('DEL', pending)
-  redis.call('HSET', parent, 'rc_birth', birth, 'children_done', 0, 'children_failed', 0)
+  redis.call('HSET', parent, 'rc_creating', birth, 'children_done', 0, 'children_failed', 0)
 end
 
 local at = 3

@@ -255,6 +255,44 @@ async fn fsck_finds_what_is_wrong_and_mends_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn fsck_repairs_by_the_ten_thousand_and_leaves_lists_of_others_alone() {
+    let cluster = Cluster::with_nuclei(Redis::start_in_memory()).await;
+    let redis = &cluster.redis;
+    let make = |script: &str| redis.ask::<Option<String>>(&["EVAL", script, "0"]);
+    // Jobs without a place, entries without a job, and jobs that wait, all mixed.
+    make(
+        "for i = 1, 12000 do
+            redis.call('LPUSH', 'segmentation', 'segmentation:expired:' .. i)
+            if i % 4 == 0 then
+                local job = 'segmentation:queued:' .. i
+                redis.call('HSET', job, 'status', 'new', 'updated_at', 'x')
+                redis.call('LPUSH', 'segmentation', job)
+                redis.call('HSET', 'segmentation:lost:' .. i, 'status', 'started', 'updated_at', 'x')
+            end
+        end
+        redis.call('ZADD', 'rc:workers:segmentation', 1, 'pod-1')",
+    );
+    let _: u32 = redis.ask(&["RPUSH", "celery", "{\"id\": 1}", "{\"id\": 2}"]);
+    let _: u32 = redis.ask(&["RPUSH", "rc:trash:segmentation:1", "segmentation:gone:1"]);
+
+    let output = cluster.run(&["fsck", "--repair"], &[]);
+    let text = printed(&output);
+    let end = text.lines().last().unwrap_or_default();
+    assert_eq!(end, "15000 found, all repaired", "{output:?}");
+    assert_eq!(output.status.code(), Some(0));
+    let left: HashSet<String> = redis.list("segmentation").into_iter().collect();
+    assert_eq!(
+        left.len(),
+        6000,
+        "3,000 jobs that waited and 3,000 that were lost"
+    );
+    assert!(!left.iter().any(|job| job.contains("expired")));
+    assert_eq!(redis.list("celery").len(), 2, "nobody's jobs");
+    assert_eq!(redis.list("rc:trash:segmentation:1").len(), 1);
+    assert_eq!(printed(&cluster.run(&["fsck"], &[])), "clean\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_bench_of_the_queue_measures_and_leaves_nothing() {
     let cluster = Cluster::with_nuclei(Redis::start_in_memory()).await;
     let output = cluster.run(&["bench", "queue", "--jobs", "2000", "--json"], &[]);
