@@ -11,7 +11,7 @@ use crate::configuration::Configuration;
 use crate::consumer::Clients;
 use crate::http::{Observed, Server};
 use crate::kubernetes::deletion_cost;
-use crate::queue::{Queue, Reclaimed};
+use crate::queue::{Queue, Reclaimed, WorkerCard};
 use crate::serving;
 use crate::storage::Storage;
 use crate::traces::Traces;
@@ -39,6 +39,7 @@ pub(crate) async fn consume(
     let served = Server::new(&observed, registry).serve(configuration.http);
     let published = deletion_cost::publish(configuration.deletion_cost, queue.clone());
     let worker = Worker {
+        card: WorkerCard::new(kind),
         queue,
         consumer,
         serving: clients.serving,

@@ -23,6 +23,8 @@ pub enum ErrorClass {
     StorageWrite,
     /// A consumer panicked, or died while it worked the job.
     Crash,
+    /// An operator wanted the job to end.
+    Cancelled,
     /// Anything else.
     Internal,
 }
@@ -40,6 +42,7 @@ impl ErrorClass {
             Self::StorageRead => "storage_read",
             Self::StorageWrite => "storage_write",
             Self::Crash => "crash",
+            Self::Cancelled => "cancelled",
             Self::Internal => "internal",
         }
     }
@@ -53,7 +56,11 @@ impl ErrorClass {
             | Self::StorageRead
             | Self::StorageWrite
             | Self::Crash => true,
-            Self::InvalidInput | Self::Unsupported | Self::TooLarge | Self::Internal => false,
+            Self::InvalidInput
+            | Self::Unsupported
+            | Self::TooLarge
+            | Self::Cancelled
+            | Self::Internal => false,
         }
     }
 }

@@ -28,6 +28,11 @@ pub(crate) struct PoisonPill {
     pub(crate) crashes: u64,
 }
 
+/// An operator wanted the job to end; the text says who, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("by {0}")]
+pub(crate) struct Cancelled(pub(crate) String);
+
 /// A stage took too long.
 #[derive(Debug, thiserror::Error)]
 #[error("the job was still {stage} after {} s", .limit.as_secs())]
@@ -67,6 +72,7 @@ fn kind(error: &anyhow::Error) -> &'static str {
     match class(error) {
         ErrorClass::InvalidInput | ErrorClass::Unsupported | ErrorClass::TooLarge => "ValueError",
         ErrorClass::Deadline => "TimeoutError",
+        ErrorClass::Cancelled => "Cancelled",
         _ => "RuntimeError",
     }
 }
@@ -81,6 +87,7 @@ fn class_of(cause: &(dyn Error + 'static)) -> Option<ErrorClass> {
         .or_else(|| ask::<StageDeadline>(cause))
         .or_else(|| ask::<Panicked>(cause))
         .or_else(|| ask::<PoisonPill>(cause))
+        .or_else(|| ask::<Cancelled>(cause))
         .or_else(|| ask::<bioimage::Error>(cause))
         .or_else(|| ask::<AxesError>(cause))
         .or_else(|| ask::<MovieError>(cause))
@@ -104,6 +111,12 @@ impl Classify for Panicked {
 impl Classify for PoisonPill {
     fn class(&self) -> ErrorClass {
         ErrorClass::Crash
+    }
+}
+
+impl Classify for Cancelled {
+    fn class(&self) -> ErrorClass {
+        ErrorClass::Cancelled
     }
 }
 

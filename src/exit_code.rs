@@ -6,8 +6,12 @@ pub(crate) const SUCCESS: u8 = 0;
 /// Something failed that no other status stands for.
 pub(crate) const FAILURE: u8 = 1;
 
-/// `check` or `fsck` found something that is wrong and was not repaired.
+/// Done, and something is not as it should be: `check` or `fsck` found what was not repaired, jobs failed, or some could not be
+/// changed.
 pub(crate) const FOUND: u8 = 4;
 
 /// The settings or the command line are wrong (`EX_USAGE` of sysexits.h).
 pub(crate) const WRONG_SETTINGS: u8 = 64;
+
+/// Refused for now, and nothing was changed (`EX_TEMPFAIL`).
+pub(crate) const REFUSED: u8 = 75;

@@ -78,6 +78,9 @@ mod metrics;
 /// What kind of failure an error is.
 pub mod error_class;
 
+/// The signature by which failures are grouped.
+mod cause;
+
 mod error_report;
 
 /// The Kubernetes API: which pods are running, and what deleting this one would cost.

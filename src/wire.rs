@@ -9,6 +9,9 @@ use std::collections::HashMap;
 use std::fmt::{self, Display};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
 use crate::untrusted;
 
 /// Names of the fields of a job's hash.
@@ -60,11 +63,17 @@ pub(crate) mod field {
     pub(crate) const CHILDREN: &str = "children";
     pub(crate) const CHILDREN_DONE: &str = "children_done";
     pub(crate) const CHILDREN_FAILED: &str = "children_failed";
+    /// Whether the first failure of a child ends the wait of its parent.
+    pub(crate) const CHILDREN_FAIL_FAST: &str = "children_fail_fast";
+    /// The parent's progress when all children are final, in per cent.
+    pub(crate) const CHILDREN_PROGRESS: &str = "children_progress";
     pub(crate) const CHILDREN_TOTAL: &str = "children_total";
     pub(crate) const CHILDREN_UPLOAD_TIME: &str = "children_upload_time";
     pub(crate) const PARENT: &str = "parent";
 
-    // What only our consumers write and read.
+    // What only our consumers and commands write and read.
+    /// An operator has requeued the job so that its failed children are tried again.
+    pub(crate) const AGAIN: &str = "rc_again";
     /// Attempts that have failed with a transient error.
     pub(crate) const ATTEMPTS: &str = "rc_attempts";
     /// When a job that waits for children was claimed first, in milliseconds since 1970.
@@ -78,12 +87,22 @@ pub(crate) mod field {
     /// Consumers that have died while they worked the job.
     pub(crate) const CRASHES: &str = "rc_crashes";
     pub(crate) const LAST_ERROR: &str = "rc_last_error";
+    /// In place of `MAX_ATTEMPTS`.
+    pub(crate) const MAX_ATTEMPTS: &str = "rc_attempts_max";
+    /// In place of `MAX_CRASHES`.
+    pub(crate) const MAX_CRASHES: &str = "rc_crashes_max";
+    /// Bytes that are set aside in `MEMORY_BUDGET` while the job is worked.
+    pub(crate) const MEMORY: &str = "rc_memory";
     /// The processing list that holds the entry of a claimed job.
     pub(crate) const OWNER: &str = "rc_owner";
+    /// The longest time of one attempt, in seconds.
+    pub(crate) const TIMEOUT: &str = "rc_timeout";
     /// The right to write to the job.
     pub(crate) const TOKEN: &str = "rc_token";
     /// The span of a trace that was that of the job's work, for its parent.
     pub(crate) const TRACE: &str = "rc_trace";
+    /// The signature of what made the job fail, by which failures are grouped.
+    pub(crate) const WHY: &str = "rc_why";
 }
 
 /// Names of fields that only scripts write and read.
@@ -91,10 +110,8 @@ pub(crate) mod field {
 pub(crate) mod script_field {
     /// The claim of its parent under which a child was created.
     pub(crate) const BIRTH: &str = "rc_birth";
-    /// Whether the first failure of a child ends the wait of its parent.
-    pub(crate) const CHILDREN_FAIL_FAST: &str = "children_fail_fast";
-    /// The parent's progress when all children are final, in per cent.
-    pub(crate) const CHILDREN_PROGRESS: &str = "children_progress";
+    /// Who wants the job to end, and why.
+    pub(crate) const CANCEL: &str = "rc_cancel";
     /// Keys of the children that are done, as Python consumers list them.
     pub(crate) const CHILD_KEYS_DONE: &str = "children:done";
     /// Keys of the children that have failed, as Python consumers list them.
@@ -107,6 +124,8 @@ pub(crate) mod script_field {
     pub(crate) const LET_GO: &str = "rc_let_go";
     /// The queue to which a job that waits for children goes back.
     pub(crate) const QUEUE: &str = "rc_queue";
+    /// How often an operator has requeued the job.
+    pub(crate) const REQUEUED: &str = "rc_requeued";
 }
 
 /// Fields that say how one job fares, rather than what is to be done. The worker writes them; children do not inherit them.
@@ -142,6 +161,25 @@ pub(crate) fn is_bookkeeping(field: &str) -> bool {
 pub struct JobKey(pub Vec<u8>);
 
 impl JobKey {
+    /// The key for programs that read JSON: text, or `{"base64": …}` if it is none.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        match std::str::from_utf8(&self.0) {
+            Ok(text) => text.into(),
+            Err(_) => serde_json::json!({ "base64": BASE64_STANDARD.encode(&self.0) }),
+        }
+    }
+
+    /// A key as [`Self::to_json`] gives it.
+    pub(crate) fn from_json(value: &serde_json::Value) -> Option<Self> {
+        if let Some(text) = value.as_str() {
+            return Some(Self(text.as_bytes().to_vec()));
+        }
+        BASE64_STANDARD
+            .decode(value["base64"].as_str()?)
+            .ok()
+            .map(Self)
+    }
+
     /// The key for other programs; for people it is displayed.
     pub(crate) fn as_text(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.0)
@@ -234,6 +272,13 @@ pub(crate) const PROCESSING: &str = "processing-";
 /// What the name of the set of a parent's pending children begins with; the parent's key follows.
 const PENDING: &str = "rc:pending:";
 
+/// Set: the names of all queues that consumers of ours have served.
+pub(crate) const QUEUES: &str = "rc:queues";
+/// Sorted set: lists that were queues until they were purged, by when.
+pub(crate) const TRASH: &str = "rc:trash";
+/// Stream: what operators have changed.
+pub(crate) const AUDIT: &str = "rc:audit";
+
 /// Names of the keys that belong to one queue.
 #[derive(Clone, Debug)]
 pub(crate) struct Keys {
@@ -272,6 +317,41 @@ impl Keys {
         self.ours("dead")
     }
 
+    /// Sorted set: jobs that have failed, by when; those that were given up among them.
+    pub(crate) fn failed(&self) -> String {
+        self.ours("failed")
+    }
+
+    /// String: there while nothing is to be claimed, and says who wants that and why.
+    pub(crate) fn paused(&self) -> String {
+        self.ours("paused")
+    }
+
+    /// Hash: what a consumer says of itself.
+    pub(crate) fn worker(&self, consumer: &str) -> String {
+        format!("{}:{consumer}", self.ours("worker"))
+    }
+
+    /// Hash: how many jobs have ended in each minute of an hour since 1970.
+    pub(crate) fn history(&self, hour: u64) -> String {
+        format!("{}:{hour}", self.ours("hist"))
+    }
+
+    /// Hash: how many jobs have ended on each day.
+    pub(crate) fn days(&self) -> String {
+        self.ours("days")
+    }
+
+    /// List: what the queue was when it was purged, at this time in milliseconds since 1970.
+    pub(crate) fn trash(&self, purged: u64) -> String {
+        format!("{}:{purged}", self.ours("trash"))
+    }
+
+    /// List: what the queue was when some of its jobs were being moved to another.
+    pub(crate) fn moving(&self) -> String {
+        self.ours("moving")
+    }
+
     /// Sorted set: consumers by their last heartbeat.
     pub(crate) fn workers(&self) -> String {
         self.ours("workers")
@@ -293,12 +373,15 @@ impl Keys {
     }
 
     /// Every key of the queue that is ours alone.
-    pub(crate) fn all_ours(&self) -> [String; 7] {
+    pub(crate) fn all_ours(&self) -> [String; 10] {
         [
             self.leases(),
             self.delayed(),
             self.parked(),
             self.dead(),
+            self.failed(),
+            self.paused(),
+            self.days(),
             self.workers(),
             self.reclaim_lock(),
             self.scan_lock(),

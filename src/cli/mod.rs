@@ -57,6 +57,22 @@ enum Command {
     Check(ops::CheckArguments),
     /// Find lost, duplicated and leftover jobs, and repair them with `--repair`.
     Fsck(ops::FsckArguments),
+    /// Show how the queues fare.
+    Status(ops::StatusArguments),
+    /// Show the consumers, and what they work at.
+    Workers(ops::WorkersArguments),
+    /// Show one job, list jobs, and more.
+    #[command(subcommand)]
+    Job(ops::JobCommand),
+    /// Show jobs that have failed, one by one or by cause.
+    Failed(ops::FailedArguments),
+    /// Have failed jobs worked once more.
+    Requeue(ops::RequeueArguments),
+    /// End jobs that wait or run.
+    Cancel(ops::CancelArguments),
+    /// Pause, resume, purge and move queues.
+    #[command(subcommand)]
+    Queue(ops::QueueCommand),
     /// Measure what this program and this Redis can do together.
     Bench(ops::BenchArguments),
     /// `redis-consumer-demo run`
@@ -94,6 +110,13 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::PromoteDelayed => block_on(ops::promote_delayed).map(success),
         Command::Check(arguments) => block_on(|stop| ops::check(registry, arguments, stop)),
         Command::Fsck(arguments) => block_on(|stop| ops::fsck(arguments, stop)),
+        Command::Status(arguments) => block_on(|stop| ops::status(arguments, stop)),
+        Command::Workers(arguments) => block_on(|_| ops::workers(arguments)).map(success),
+        Command::Job(command) => block_on(|_| ops::job(command)),
+        Command::Failed(arguments) => block_on(|_| ops::failed(arguments)),
+        Command::Requeue(arguments) => block_on(|stop| ops::requeue(arguments, stop)),
+        Command::Cancel(arguments) => block_on(|stop| ops::cancel(arguments, stop)),
+        Command::Queue(command) => block_on(|_| ops::queue(command)),
         Command::Bench(arguments) => block_on(|stop| ops::bench(arguments, stop)).map(success),
         Command::Demo(arguments) => become_demo("run", arguments).map(success),
         Command::DemoModelServer(arguments) => become_demo("model-server", arguments).map(success),
@@ -115,7 +138,11 @@ fn failed(error: &anyhow::Error) -> ExitCode {
         return ExitCode::from(exit_code::SUCCESS);
     }
     let mut out = std::io::stderr();
-    if error.is::<Problems>() {
+    if error.is::<ops::Refused>() {
+        let text = format!("{error:#}");
+        let _ = writeln!(out, "redis-consumer: {}", untrusted::message(text));
+        ExitCode::from(exit_code::REFUSED)
+    } else if error.is::<Problems>() || error.is::<ops::Misuse>() {
         let _ = writeln!(out, "redis-consumer: {error:#}");
         ExitCode::from(exit_code::WRONG_SETTINGS)
     } else {

@@ -28,6 +28,8 @@ pub(super) async fn reserve(
 /// What `fetch` gets, as soon as there is memory for all of the work on it: how much that is `fetch` tells too, beside the
 /// `guess` that is reserved before.
 ///
+/// A job that says what it takes gets no less.
+///
 /// If others hold what is missing, everything is let go, to be fetched again when there is enough: a job that waits takes
 /// nothing.
 pub(super) async fn fetch_within<T, F>(
@@ -39,10 +41,12 @@ pub(super) async fn fetch_within<T, F>(
 where
     F: Future<Output = anyhow::Result<(u64, T)>>,
 {
-    let mut wanted = guess;
+    let least = job.least_memory();
+    let mut wanted = guess.max(least);
     loop {
         let mut memory = reserve(job, clients, wanted).await?;
         let (needed, found) = fetch().await?;
+        let needed = needed.max(least);
         if memory.grow(needed)? {
             return Ok((found, memory));
         }

@@ -43,6 +43,19 @@ impl Children {
         self
     }
 
+    /// Those that the job has waited for before, of which the failed ones are tried again; with what was said of the wait.
+    pub(crate) fn again(job: &Job) -> Self {
+        let text = |name: &str| job.field(name).ok().flatten();
+        Self(ChildWait {
+            children: ChildSet::Again(job.progress.children.clone()),
+            status: Status::Waiting,
+            fail_fast: text(field::CHILDREN_FAIL_FAST) == Some("1"),
+            progress: text(field::CHILDREN_PROGRESS)
+                .and_then(|percent| percent.parse().ok())
+                .unwrap_or(100),
+        })
+    }
+
     /// Children that a Python consumer has created for an archive.
     fn adopted(children: Vec<JobKey>) -> Self {
         Self::of(ChildSet::Existing(children), Status::Waiting)
@@ -189,6 +202,11 @@ impl Job {
             .filter_map(|child| child.snapshot().text(field::TRACE));
         traces::link(spans);
         Ok(ChildState::Finished(children))
+    }
+
+    /// Whether an operator wants the failed children of the job to be tried again.
+    pub(crate) fn tries_children_again(&self) -> bool {
+        self.has(field::AGAIN) && !self.progress.children.is_empty()
     }
 
     /// The fields that a child takes over from the job: all but those that say how the job itself fares.

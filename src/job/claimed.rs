@@ -101,6 +101,11 @@ impl Job {
         self.progress.lease.pause_deadline()
     }
 
+    /// Bytes that are to be set aside for the work at least, as the job itself says (`rc_memory`); 0 if it does not.
+    pub fn least_memory(&self) -> u64 {
+        self.progress.least_memory()
+    }
+
     /// Counts the pixels of an image that was decoded for the job.
     pub fn record_pixels(&self, pixels: usize) {
         self.progress.count_pixels(pixels as u64);

@@ -23,6 +23,7 @@ const SPANS: usize = 100;
 pub(crate) struct Progress {
     pub(super) lease: Lease,
     pub(super) attempts: u64,
+    own: OwnLimits,
     pub(super) children: Vec<JobKey>,
     /// The status that the job goes back to when it is retried.
     pub(super) resting: String,
@@ -31,6 +32,27 @@ pub(crate) struct Progress {
     pub(super) begun: Option<u64>,
     limits: StepLimits,
     clock: Mutex<Clock>,
+}
+
+/// Limits that the job brings along, in place of those of the settings.
+#[derive(Clone, Copy, Debug)]
+struct OwnLimits {
+    attempts: Option<u64>,
+    crashes: Option<u64>,
+    attempt: Option<Duration>,
+    memory: Option<u64>,
+}
+
+impl OwnLimits {
+    fn of(snapshot: &JobSnapshot<'_>) -> Self {
+        let positive = |field| snapshot.number(field).filter(|number| *number > 0);
+        Self {
+            attempts: positive(field::MAX_ATTEMPTS),
+            crashes: positive(field::MAX_CRASHES),
+            attempt: positive(field::TIMEOUT).map(Duration::from_secs),
+            memory: positive(field::MEMORY),
+        }
+    }
 }
 
 /// The status and the step of a job, and since when.
@@ -125,6 +147,7 @@ impl Progress {
         Self {
             lease,
             attempts: snapshot.number(field::ATTEMPTS).unwrap_or(0),
+            own: OwnLimits::of(snapshot),
             children,
             resting,
             claimed: Instant::now(),
@@ -152,9 +175,33 @@ impl Progress {
         self.clock().step.map(Step::stage)
     }
 
-    /// The time that the step may take.
-    pub(crate) fn limit(&self) -> Option<Duration> {
-        self.limits.of(self.clock().step?)
+    /// How many attempts the job has, if it does not say itself.
+    pub(crate) fn max_attempts(&self, usual: u64) -> u64 {
+        self.own.attempts.unwrap_or(usual)
+    }
+
+    /// How many consumers may die of the job, if it does not say itself.
+    pub(crate) fn max_crashes(&self, usual: u64) -> u64 {
+        self.own.crashes.unwrap_or(usual)
+    }
+
+    /// The bytes that the job says it takes.
+    pub(super) fn least_memory(&self) -> u64 {
+        self.own.memory.unwrap_or(0)
+    }
+
+    /// The time that counts against the limit of the whole attempt begins.
+    pub(crate) fn begin_attempt(&self) {
+        if let Some(limit) = self.own.attempt {
+            self.lease.limit_attempt(limit);
+        }
+    }
+
+    /// The limit that a job which is overdue has broken: that of its step, or of the whole attempt.
+    pub(crate) fn overdue_limit(&self) -> Duration {
+        let step = self.clock().step.and_then(|step| self.limits.of(step));
+        let limits = [step, self.own.attempt].into_iter().flatten();
+        limits.min().unwrap_or_default()
     }
 
     /// Seconds spent in the steps that have ended, by what metrics call them.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::children::Children;
 use super::progress::Progress;
+use crate::cause::signature;
 use crate::error_class::ErrorClass;
 use crate::queue::{self, RunAt, Settled};
 use crate::traces;
@@ -58,6 +59,10 @@ impl Progress {
                 class,
                 after,
             } => self.retry(reason, *class, *after).await,
+            Settlement::Fail {
+                reason,
+                class: class @ ErrorClass::Cancelled,
+            } => self.lease.end_cancelled(&self.failed(reason, *class)).await,
             Settlement::Fail { reason, class } => {
                 self.lease.fail(&self.failed(reason, *class)).await
             }
@@ -108,6 +113,7 @@ impl Progress {
         let fields = vec![
             (field::REASON, reason.to_owned()),
             (field::ERROR_CLASS, class.to_string()),
+            (field::WHY, signature(reason)),
         ];
         self.end(Status::Failed, fields)
     }

@@ -14,7 +14,7 @@ use super::connect::{Connected, connect};
 use crate::consumer::{Consumer, Outcome};
 use crate::job::{Job, NewJob, Output};
 use crate::memory::MemoryBudget;
-use crate::queue::{JobKey, Queue, QueueSettings};
+use crate::queue::{JobKey, Queue, QueueSettings, WorkerCard};
 use crate::serving::{self, ServingSettings};
 use crate::settings::{Env, Loader};
 use crate::traces::Traces;
@@ -135,6 +135,7 @@ impl Bench {
     fn worker(&self, consumer: Arc<dyn Consumer>) -> Worker {
         let env = Env::default();
         Worker {
+            card: WorkerCard::new("bench"),
             queue: self.queue.clone(),
             consumer,
             serving: serving::Client::new(ServingSettings::load(&mut Loader::new(&env)), None),

@@ -1,14 +1,30 @@
-//! Commands for those who run a Kiosk: keeping order, checking, measuring.
+//! Commands for those who run a Kiosk: looking after jobs and queues, keeping order, checking, measuring.
 
 mod bench;
+mod cancel;
 mod check;
 mod connect;
+mod desk;
+mod failed;
 mod fsck;
 mod janitor;
+mod job;
 mod promote_delayed;
+mod queue;
+mod requeue;
+mod status;
+mod workers;
 
 pub(crate) use self::bench::{BenchArguments, bench};
+pub(crate) use self::cancel::{CancelArguments, cancel};
 pub(crate) use self::check::{CheckArguments, check};
+pub(crate) use self::desk::{Misuse, Refused};
+pub(crate) use self::failed::{FailedArguments, failed};
 pub(crate) use self::fsck::{FsckArguments, fsck};
 pub(crate) use self::janitor::{JanitorArguments, JanitorSettings, janitor};
+pub(crate) use self::job::{JobCommand, job};
 pub(crate) use self::promote_delayed::promote_delayed;
+pub(crate) use self::queue::{QueueCommand, queue};
+pub(crate) use self::requeue::{RequeueArguments, requeue};
+pub(crate) use self::status::{StatusArguments, status};
+pub(crate) use self::workers::{WorkersArguments, workers};

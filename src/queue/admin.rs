@@ -43,6 +43,8 @@ pub struct Admin {
 pub(super) enum Patience {
     /// Until it answers.
     Endless,
+    /// So long, which is what a person waits for.
+    Within(Duration),
     /// Not at all: what cannot be asked now is an error.
     None,
 }
@@ -76,6 +78,11 @@ pub enum Reclaim {
 }
 
 impl Queue {
+    /// The same, but a Redis that is away is not waited for.
+    pub(super) fn impatient_admin(&self) -> Admin {
+        Admin::over(Arc::clone(&self.inner.commands), Patience::None)
+    }
+
     /// All queues of the same server, over the same connection.
     pub fn admin(&self) -> Admin {
         Admin::over(Arc::clone(&self.inner.commands), Patience::Endless)
@@ -93,6 +100,13 @@ impl Admin {
             )),
             Patience::Endless,
         )
+    }
+
+    /// The same handle, but a Redis that is away is waited for no longer than this.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = Patience::Within(patience);
+        self
     }
 
     pub(super) fn over(connection: Arc<Connection>, patience: Patience) -> Self {
@@ -253,6 +267,14 @@ impl Admin {
         keys.extend(self.processing_lists(queue).await?);
         keys.push(queue.as_bytes().to_vec());
         keys.extend(Keys::new(queue).all_ours().map(String::into_bytes));
+        for what in ["hist", "worker"] {
+            keys.extend(
+                self.scan(&format!("rc:{what}:{}:*", glob_escape(queue)))
+                    .await?,
+            );
+        }
+        let known = Cmd::srem(wire::QUEUES, queue);
+        self.command::<u64>("forget a queue", &known).await?;
         self.ask_each::<u64>(&keys, |key| Cmd::unlink(key))
             .await
             .map(drop)
@@ -263,11 +285,9 @@ impl Admin {
         operation: &'static str,
         command: &Cmd,
     ) -> Result<T, Error> {
-        let answer = match self.patience {
-            Patience::Endless => self.connection.persist_command(operation, command).await,
-            Patience::None => self.connection.command(command).await,
-        };
-        answer.map_err(Error::refused(operation))
+        let patient = self.connection.persist_command(operation, command);
+        self.answer(operation, patient, self.connection.command(command))
+            .await
     }
 
     pub(super) async fn script<T: FromRedisValue>(
@@ -275,11 +295,52 @@ impl Admin {
         operation: &'static str,
         call: &ScriptInvocation<'_>,
     ) -> Result<T, Error> {
+        let patient = self.connection.persist(operation, call);
+        self.answer(operation, patient, self.connection.attempt(operation, call))
+            .await
+    }
+
+    pub(super) async fn pipeline<T: FromRedisValue>(
+        &self,
+        operation: &'static str,
+        pipeline: &redis::Pipeline,
+    ) -> Result<T, Error> {
+        let patient = self.connection.persist_pipeline(operation, pipeline);
+        self.answer(operation, patient, self.connection.pipeline(pipeline))
+            .await
+    }
+
+    /// The answer to something that can be sent again and again or once.
+    async fn answer<T>(
+        &self,
+        operation: &'static str,
+        again_and_again: impl Future<Output = RedisResult<T>>,
+        once: impl Future<Output = RedisResult<T>>,
+    ) -> Result<T, Error> {
         let answer = match self.patience {
-            Patience::Endless => self.connection.persist(operation, call).await,
-            Patience::None => self.connection.attempt(operation, call).await,
+            Patience::Endless => again_and_again.await,
+            Patience::Within(limit) => {
+                let answer = tokio::time::timeout(limit, again_and_again).await;
+                answer.unwrap_or_else(|_| Err(no_answer(limit)))
+            }
+            Patience::None => once.await,
         };
         answer.map_err(Error::refused(operation))
+    }
+
+    /// Values of single keys; an error about one of them is no answer for it.
+    pub(super) async fn ask_pipeline(
+        &self,
+        pipeline: &redis::Pipeline,
+    ) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        let mut pipeline = pipeline.clone();
+        pipeline.ignore_errors();
+        let replies: Vec<RedisResult<Option<Vec<u8>>>> =
+            self.pipeline("ask about many keys", &pipeline).await?;
+        Ok(replies
+            .into_iter()
+            .map(|reply| reply.ok().flatten())
+            .collect())
     }
 
     /// Asks the same about many keys, some hundreds in each round trip. An error about one key is no answer for it.
@@ -296,15 +357,16 @@ impl Admin {
             chunk.iter().for_each(|key| {
                 pipeline.add_command(ask(key));
             });
-            let replies: RedisResult<Vec<RedisResult<T>>> = match self.patience {
-                Patience::Endless => self.connection.persist_pipeline(operation, &pipeline).await,
-                Patience::None => self.connection.pipeline(&pipeline).await,
-            };
-            let replies = replies.map_err(Error::refused(operation))?;
+            let replies: Vec<RedisResult<T>> = self.pipeline(operation, &pipeline).await?;
             answers.extend(replies.into_iter().map(Result::ok));
         }
         Ok(answers)
     }
+}
+
+fn no_answer(limit: Duration) -> redis::RedisError {
+    let text = format!("no answer for {} s", limit.as_secs());
+    std::io::Error::new(std::io::ErrorKind::TimedOut, text).into()
 }
 
 /// The number of calls in a line of `INFO commandstats`, if it is about a command that moves jobs.

@@ -38,8 +38,12 @@ static SWEEP: LazyLock<Script> = LazyLock::new(|| {
         include_str!("scripts/sweep.lua")
     ))
 });
-static CREATE_CHILDREN: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("scripts/create_children.lua")));
+static CREATE_CHILDREN: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("scripts/renew.lua"),
+        include_str!("scripts/create_children.lua")
+    ))
+});
 static EXPIRE_CHILDREN: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("scripts/expire_children.lua")));
 
@@ -61,6 +65,8 @@ pub enum ChildSet {
     New(Vec<ChildSpec>),
     /// Children that another consumer has created.
     Existing(Vec<JobKey>),
+    /// Children that the job has waited for before: those that have failed are tried again.
+    Again(Vec<JobKey>),
 }
 
 /// How a job waits.
@@ -82,7 +88,8 @@ impl Lease {
     /// A consumer that has lost the job touches no child: they have the same keys for whoever works the job now.
     pub async fn wait_for_children(&self, wait: &ChildWait) -> Result<Settled, Error> {
         let children = wait.children.with_keys(self.key());
-        if !self.flush().await? || !self.create(&children).await? {
+        let what = wait.children.what();
+        if !self.flush().await? || !self.create(&children, what).await? {
             return self.release().await;
         }
         let keys: Vec<_> = children.iter().map(|(key, _)| key.0.as_slice()).collect();
@@ -103,7 +110,8 @@ impl Lease {
     ///
     /// Those that were created under this lease already are left alone.
     pub async fn create_children(&self, children: &ChildSet) -> Result<bool, Error> {
-        self.create(&children.with_keys(self.key())).await
+        let with_keys = children.with_keys(self.key());
+        self.create(&with_keys, children.what()).await
     }
 
     /// Gives the children of a job that is to end an expiry; those that nobody has begun are failed.
@@ -148,11 +156,15 @@ impl Lease {
             .collect())
     }
 
-    async fn create(&self, children: &[(JobKey, Option<&ChildSpec>)]) -> Result<bool, Error> {
+    async fn create(
+        &self,
+        children: &[(JobKey, Option<&ChildSpec>)],
+        what: &str,
+    ) -> Result<bool, Error> {
         for chunk in children.chunks(CHUNK) {
             let mut call = CREATE_CHILDREN.key(&self.key().0);
             call.key(wire::pending(self.key()));
-            call.arg(self.token()).arg(wire::timestamp());
+            call.arg(self.token()).arg(wire::timestamp()).arg(what);
             for (key, child) in chunk {
                 call.key(&key.0);
                 match child {
@@ -169,6 +181,14 @@ impl Lease {
 }
 
 impl ChildSet {
+    /// How the script calls what is to be done with children that are there.
+    fn what(&self) -> &'static str {
+        match self {
+            Self::Again(_) => "again",
+            Self::New(_) | Self::Existing(_) => "",
+        }
+    }
+
     /// The keys of the children of this parent, and what those that are to be created consist of.
     fn with_keys(&self, parent: &JobKey) -> Vec<(JobKey, Option<&ChildSpec>)> {
         match self {
@@ -176,7 +196,9 @@ impl ChildSet {
                 .iter()
                 .map(|child| (child_key(parent, child), Some(child)))
                 .collect(),
-            Self::Existing(keys) => keys.iter().map(|key| (key.clone(), None)).collect(),
+            Self::Existing(keys) | Self::Again(keys) => {
+                keys.iter().map(|key| (key.clone(), None)).collect()
+            }
         }
     }
 }

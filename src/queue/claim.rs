@@ -36,27 +36,36 @@ impl Queue {
         slot: usize,
         stop: &CancellationToken,
     ) -> Result<Option<(Lease, RawFields)>, Error> {
-        if let Some(claimed) = self.try_claim(slot).await? {
-            return Ok(Some(claimed));
-        }
+        let is_paused = match self.try_claim(slot).await? {
+            Attempt::Claimed(claimed) => return Ok(Some(claimed)),
+            Attempt::Nothing => false,
+            Attempt::Paused => true,
+        };
         // One slot at a time waits, so that Redis has less to do.
         let turn = self.inner.idle_turn.lock();
         let Some(_turn) = stop.run_until_cancelled(turn).await else {
             return Ok(None);
         };
-        if !stop.is_cancelled() && self.wait_for_entry(slot, stop).await? {
-            self.try_claim(slot).await
-        } else {
-            Ok(None)
+        if is_paused {
+            // An entry that it waited for would be one more that has to go back.
+            let pause = tokio::time::sleep(self.longest_wait());
+            stop.run_until_cancelled(pause).await;
+        } else if !stop.is_cancelled()
+            && self.wait_for_entry(slot, stop).await?
+            && let Attempt::Claimed(claimed) = self.try_claim(slot).await?
+        {
+            return Ok(Some(claimed));
         }
+        Ok(None)
     }
 
-    async fn try_claim(&self, slot: usize) -> Result<Option<(Lease, RawFields)>, Error> {
+    async fn try_claim(&self, slot: usize) -> Result<Attempt, Error> {
         let inner = &self.inner;
         let mut call = CLAIM.key(self.name());
         call.key(inner.keys.leases())
             .key(inner.keys.delayed())
-            .key(self.processing_list(slot));
+            .key(self.processing_list(slot))
+            .key(inner.keys.paused());
         reclaim::push_backoff(&mut call);
         let number = inner.claims.fetch_add(1, Ordering::Relaxed);
         call.arg(self.consumer())
@@ -69,13 +78,17 @@ impl Queue {
         let began = Instant::now();
         let reply: RedisResult<Reply> = inner.commands.attempt(operation, &call).await;
         let Some(reply) = self.answered(operation, reply).await? else {
-            return Ok(None);
+            return Ok(Attempt::Nothing);
         };
-        let claimed = self.accept(slot, reply);
-        if claimed.is_some() {
-            inner.metrics.picked_up(began);
-        }
-        Ok(claimed)
+        let is_paused = reply.is_paused;
+        Ok(match self.accept(slot, reply) {
+            Some(claimed) => {
+                inner.metrics.picked_up(began);
+                Attempt::Claimed(claimed)
+            }
+            None if is_paused => Attempt::Paused,
+            None => Attempt::Nothing,
+        })
     }
 
     fn accept(&self, slot: usize, reply: Reply) -> Option<(Lease, RawFields)> {
@@ -174,9 +187,19 @@ impl Queue {
 /// Key, token, crashes and fields.
 type Claimed = (Vec<u8>, String, u64, RawFields);
 
+/// What a claim has come to.
+enum Attempt {
+    Claimed((Lease, RawFields)),
+    /// There is no job, or Redis is away.
+    Nothing,
+    /// An operator has paused the queue.
+    Paused,
+}
+
 /// Entries that were dropped with the reason for each, those that the slot had abandoned, and the job that was claimed.
 #[derive(Default)]
 struct Reply {
+    is_paused: bool,
     dropped: Vec<Vec<u8>>,
     requeued: Vec<Vec<u8>>,
     claimed: Option<Claimed>,
@@ -187,7 +210,12 @@ impl FromRedisValue for Reply {
         let redis::Value::Array(mut parts) = value else {
             return Ok(Self::default());
         };
+        let is_paused = parts.len() == 3;
         let claimed = match parts.len() {
+            3 => {
+                parts.truncate(2);
+                None
+            }
             6 => Some(Claimed::from_redis_value(redis::Value::Array(
                 parts.split_off(2),
             ))?),
@@ -195,6 +223,7 @@ impl FromRedisValue for Reply {
         };
         let (dropped, requeued) = FromRedisValue::from_redis_value(redis::Value::Array(parts))?;
         Ok(Self {
+            is_paused,
             dropped,
             requeued,
             claimed,

@@ -12,6 +12,7 @@ use super::error::Error;
 use super::held::Leases;
 use super::metrics::QueueMetrics;
 use super::settings::QueueSettings;
+use super::tally::Tally;
 use crate::metrics::LastTime;
 use crate::wire::{JobKey, Keys, RawFields};
 
@@ -38,6 +39,7 @@ pub(super) struct Inner {
     pub(super) boot: String,
     pub(super) claims: AtomicU64,
     pub(super) leases: Leases,
+    pub(super) tally: Tally,
     /// Held by the slot that waits for a job.
     pub(super) idle_turn: tokio::sync::Mutex<()>,
     /// The server is older than Redis 6.2: idle slots wait with BRPOPLPUSH.
@@ -60,6 +62,7 @@ impl Queue {
             boot: format!("{:016x}", fastrand::u64(..)),
             claims: AtomicU64::new(0),
             leases: Leases::default(),
+            tally: Tally::default(),
             idle_turn: tokio::sync::Mutex::new(()),
             lacks_blmove: AtomicBool::new(false),
             settings,

@@ -11,6 +11,9 @@ use crate::wire::{self, JobKey};
 static HEARTBEAT: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("scripts/heartbeat.lua")));
 
+/// The jobs that are no longer held, and those that are to end, each followed by whom and why.
+type Answer = (Vec<Vec<u8>>, Vec<Vec<u8>>);
+
 impl Queue {
     /// Renews every lease once, and tells the holders of those that turn out to be lost.
     pub async fn heartbeat(&self) -> Result<(), Error> {
@@ -18,10 +21,14 @@ impl Queue {
         let mut call = HEARTBEAT.key(inner.keys.leases());
         call.key(inner.keys.workers())
             .key(inner.keys.delayed())
-            .key(self.name());
+            .key(self.name())
+            .key(wire::QUEUES)
+            .key(inner.keys.days());
         call.arg(self.consumer())
             .arg(wire::millis(inner.settings.lease))
             .arg(wire::timestamp());
+        let ended = inner.tally.take();
+        call.arg(ended.done).arg(ended.failed);
         let renewed = inner.leases.renewed();
         for held in renewed.values() {
             call.arg(&held.key.0)
@@ -29,10 +36,19 @@ impl Queue {
                 .arg(self.processing_list(held.slot));
         }
         let operation = "heartbeat";
-        let lost: RedisResult<Vec<Vec<u8>>> = inner.heartbeat.attempt(operation, &call).await;
-        for key in lost.map_err(Error::refused(operation))? {
+        let answer: RedisResult<Answer> = inner.heartbeat.attempt(operation, &call).await;
+        if answer.is_err() {
+            inner.tally.add(ended);
+        }
+        let (lost, cancelled) = answer.map_err(Error::refused(operation))?;
+        for key in lost {
             if let Some(held) = renewed.get(&JobKey(key)) {
                 self.lose(held);
+            }
+        }
+        for pair in cancelled.chunks_exact(2) {
+            if let Some(held) = renewed.get(&JobKey(pair[0].clone())) {
+                held.cancel(String::from_utf8_lossy(&pair[1]).into_owned());
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -44,12 +44,18 @@ pub(super) struct Held {
     /// Cancelled when the deadline has passed. Should the slot be beyond reach, another consumer takes the job when the lease,
     /// which is no longer renewed, expires.
     pub(super) overdue: CancellationToken,
+    /// Cancelled when an operator wants the job to end.
+    pub(super) cancelled: CancellationToken,
+    /// Who that was, and why.
+    pub(super) cancelled_by: OnceLock<String>,
     state: Mutex<State>,
 }
 
 pub(super) struct State {
     /// When the step that the job is in has taken too long.
     pub(super) deadline: Option<Instant>,
+    /// When the whole attempt has.
+    pub(super) attempt_deadline: Option<Instant>,
     /// For how many reasons the deadline moves on with the time.
     pub(super) pauses: u32,
     /// What is not known to be written: the end of the job takes it along.
@@ -169,6 +175,7 @@ impl Held {
     pub(super) fn new(key: JobKey, token: String, slot: usize, crashes: u64) -> Self {
         let state = State {
             deadline: None,
+            attempt_deadline: None,
             pauses: 0,
             unwritten: Vec::new(),
             writable_from: Instant::now() + WRITE_INTERVAL,
@@ -180,6 +187,8 @@ impl Held {
             crashes,
             lost: CancellationToken::new(),
             overdue: CancellationToken::new(),
+            cancelled: CancellationToken::new(),
+            cancelled_by: OnceLock::new(),
             state: Mutex::new(state),
         }
     }
@@ -197,14 +206,25 @@ impl Held {
 
     pub(super) fn enforce_deadline(&self, passed: Duration, paused: Paused) {
         let mut state = self.state();
-        let Some(deadline) = state.deadline else {
-            return;
-        };
-        if paused == Paused::All || state.pauses > 0 {
-            state.deadline = Some(deadline + passed);
-        } else if deadline <= Instant::now() {
-            self.overdue.cancel();
+        let is_paused = paused == Paused::All || state.pauses > 0;
+        let State {
+            deadline,
+            attempt_deadline,
+            ..
+        } = &mut *state;
+        for deadline in [deadline, attempt_deadline].into_iter().flatten() {
+            if is_paused {
+                *deadline += passed;
+            } else if *deadline <= Instant::now() {
+                self.overdue.cancel();
+            }
         }
+    }
+
+    /// An operator wants the job to end.
+    pub(super) fn cancel(&self, by: String) {
+        let _ = self.cancelled_by.set(by);
+        self.cancelled.cancel();
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {

@@ -18,9 +18,9 @@ use crate::metrics::LastTime;
 use crate::traces;
 use crate::wire::{JobKey, Status, field, millis};
 
-/// How long jobs that were given up are remembered, and how many.
-const DEAD_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
-const DEAD_LIMIT: usize = 10_000;
+/// How long jobs that have failed are remembered, and how many.
+const FAILED_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
+const FAILED_LIMIT: usize = 10_000;
 
 static UPDATE_FIELDS: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("scripts/update_fields.lua")));
@@ -49,6 +49,8 @@ enum Ending {
     Done,
     Failed,
     DeadLettered,
+    /// An operator wanted it, so it is not among the failures.
+    Cancelled,
 }
 
 /// The right to work a job until it is settled or lost. Clones are the same lease.
@@ -111,6 +113,21 @@ impl Lease {
         &self.held.overdue
     }
 
+    /// Cancelled when an operator wants the job to end.
+    pub(crate) fn cancelled(&self) -> &CancellationToken {
+        &self.held.cancelled
+    }
+
+    /// Who wants the job to end, and why; empty unless it is [cancelled](Self::cancelled).
+    pub(crate) fn cancelled_by(&self) -> &str {
+        self.held.cancelled_by.get().map_or("", String::as_str)
+    }
+
+    /// The whole attempt has this long.
+    pub(crate) fn limit_attempt(&self, limit: Duration) {
+        self.held.state().attempt_deadline = Some(Instant::now() + limit);
+    }
+
     /// From now on the job has this long; nothing is no limit.
     pub(crate) fn set_deadline(&self, limit: Option<Duration>) {
         self.held.state().deadline = limit.map(|limit| Instant::now() + limit);
@@ -147,6 +164,11 @@ impl Lease {
     /// Commits `failed` for a job that is given up though nothing is known to be wrong with it; operators find it in a list.
     pub async fn dead_letter(&self, fields: &[(&str, String)]) -> Result<Settled, Error> {
         self.finish(Ending::DeadLettered, fields).await
+    }
+
+    /// Commits `failed` for a job that an operator wanted to end.
+    pub(crate) async fn end_cancelled(&self, fields: &[(&str, String)]) -> Result<Settled, Error> {
+        self.finish(Ending::Cancelled, fields).await
     }
 
     /// Returns the job until a later time, writing some fields.
@@ -190,13 +212,19 @@ impl Lease {
             Ending::Done => (Status::Done, "done"),
             Ending::Failed => (Status::Failed, "failed"),
             Ending::DeadLettered => (Status::Failed, "dead"),
+            Ending::Cancelled => (Status::Failed, "cancelled"),
+        };
+        let keys = &self.queue.inner.keys;
+        let remembered = match ending {
+            Ending::Done | Ending::Cancelled => vec![],
+            Ending::Failed => vec![keys.failed()],
+            Ending::DeadLettered => vec![keys.failed(), keys.dead()],
         };
         let unwritten = self.held.state().unwritten.clone();
         let mut call = self.settling(&ACK);
-        call.key(self.queue.inner.keys.dead());
-        call.arg(u8::from(ending == Ending::DeadLettered))
-            .arg(millis(DEAD_AGE))
-            .arg(DEAD_LIMIT)
+        remembered.iter().for_each(|set| _ = call.key(set));
+        call.arg(millis(FAILED_AGE))
+            .arg(FAILED_LIMIT)
             .arg(status.as_str());
         push_fields(
             &mut call,
@@ -249,6 +277,7 @@ impl Lease {
             _ => Settled::Lost,
         };
         self.queue.inner.metrics.settled(result, settled);
+        self.queue.inner.tally.count(result, settled);
         self.queue.inner.leases.remove(&self.held);
         Ok(settled)
     }

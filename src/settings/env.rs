@@ -39,6 +39,11 @@ impl Env {
         (!value.is_empty() && !is_placeholder(value)).then_some(value)
     }
 
+    /// Sets a variable in this snapshot, in place of what the process has.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.0.insert(name.to_owned(), value.to_owned());
+    }
+
     /// Whether a variable is there at all, whatever it holds.
     pub(super) fn contains(&self, name: &str) -> bool {
         self.0.contains_key(name)

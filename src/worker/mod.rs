@@ -1,6 +1,7 @@
 //! Works jobs off a queue. Everything that is the same for every job is here and in `job`, so that consumers are recipes.
 
 mod abandoned;
+mod card;
 mod metrics;
 mod reclaimer;
 mod retry_policy;
@@ -21,7 +22,7 @@ pub(crate) use self::retry_policy::RetryPolicy;
 use self::supervisor::Supervisor;
 use crate::consumer::Consumer;
 use crate::memory::MemoryBudget;
-use crate::queue::Queue;
+use crate::queue::{Queue, WorkerCard};
 use crate::serving;
 use crate::traces::Traces;
 
@@ -32,6 +33,8 @@ const LAST_CALL: Duration = Duration::from_secs(3);
 pub(crate) struct Worker {
     pub(crate) queue: Queue,
     pub(crate) consumer: Arc<dyn Consumer>,
+    /// What commands show of this process.
+    pub(crate) card: WorkerCard,
     /// No job is claimed while the model server is known to be down …
     pub(crate) serving: serving::Client,
     /// … or jobs wait for memory.
@@ -56,6 +59,12 @@ impl Worker {
         let _writer = AbortOnDropHandle::new(tokio::spawn(writer));
         let reclaimer = reclaimer::run(worker.queue.clone());
         let _reclaimer = AbortOnDropHandle::new(tokio::spawn(reclaimer));
+        let shown = card::show(
+            worker.queue.clone(),
+            worker.card.clone(),
+            worker.memory.clone(),
+        );
+        let _shown = AbortOnDropHandle::new(tokio::spawn(shown));
         let slots = TaskTracker::new();
         let deadline = CancellationToken::new();
         for slot in 0..worker.queue.slots() {

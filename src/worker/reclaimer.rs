@@ -3,6 +3,8 @@
 //! In a task of its own, so that leases and time limits never wait for it. A round does not wait for a Redis that is away: the
 //! next one begins where it would have.
 
+use std::time::Duration;
+
 use tracing::{info, warn};
 
 use crate::queue::{self, Queue, Reclaimed};
@@ -11,6 +13,9 @@ use crate::queue::{self, Queue, Reclaimed};
 const SWEEP_EVERY: u64 = 2;
 /// … and from one question whose turn it is to look through all keys to the next. Idle consumers should ask little.
 const ORPHANS_EVERY: u64 = 5;
+
+/// Time between two steps of 200 jobs while a purged queue is removed.
+const TRASH_PAUSE: Duration = Duration::from_millis(200);
 
 /// Goes round for as long as it is polled.
 pub(super) async fn run(queue: Queue) {
@@ -23,6 +28,7 @@ pub(super) async fn run(queue: Queue) {
             sweep(&queue).await;
         }
         report(queue.reclaim_expired().await);
+        empty_trash(&queue).await;
         if round % ORPHANS_EVERY == 0 {
             report(queue.reclaim_orphans().await);
         }
@@ -38,6 +44,19 @@ async fn sweep(queue: &Queue) {
             }
         }
         Err(error) => warn!(error = %error, "could not look for finished children"),
+    }
+}
+
+/// Removes queues that were purged a day ago, as fast as that goes without being in the way.
+async fn empty_trash(queue: &Queue) {
+    loop {
+        match queue.empty_trash().await {
+            Ok(0) => return,
+            Ok(_) => tokio::time::sleep(TRASH_PAUSE).await,
+            Err(error) => {
+                return warn!(error = %error, "could not remove what was purged a day ago");
+            }
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::consumer::Outcome;
 use crate::descriptors;
 use crate::error_class::ErrorClass;
 use crate::error_report::{self, Panicked, PoisonPill, StageDeadline};
-use crate::job::{self, Job, Progress, Settlement};
+use crate::job::{self, Children, Job, Progress, Settlement};
 use crate::queue::{self, Lease, Settled};
 use crate::traces::{self, JobSpan};
 use crate::wire::{self, RawFields, Status, field};
@@ -53,6 +53,8 @@ enum AttemptEnd {
     Lost,
     /// A step took too long.
     Overdue,
+    /// An operator wants it to end.
+    Cancelled,
     /// The grace period is over.
     Stopped,
 }
@@ -147,13 +149,16 @@ impl Worker {
     fn before_work(&self, job: &Job) -> Option<Settlement> {
         let progress = job.progress();
         let crashes = progress.lease().crashes();
-        if crashes >= self.policy.max_crashes {
+        if crashes >= progress.max_crashes(self.policy.max_crashes) {
             warn!("giving up the job: {crashes} consumers died while processing it");
             self.metrics.poisoned();
             self.metrics.failed(&progress, ErrorClass::Crash);
             let reason = error_report::text(&PoisonPill { crashes }.into(), Status::Started);
             let class = ErrorClass::Crash;
             return Some(Settlement::DeadLetter { reason, class });
+        }
+        if job.tries_children_again() {
+            return Some(Settlement::Wait(Children::again(job)));
         }
         match job.not_before() {
             Ok(time) => time.map(Settlement::Reschedule),
@@ -169,6 +174,7 @@ impl Worker {
             consumed = self.consume(job, spans, &computations) => AttemptEnd::Consumed(consumed),
             () = lease.lost().cancelled() => AttemptEnd::Lost,
             () = lease.overdue().cancelled() => AttemptEnd::Overdue,
+            () = lease.cancelled().cancelled() => AttemptEnd::Cancelled,
             () = deadline.cancelled() => AttemptEnd::Stopped,
         };
         self.abandoned.add(computations);
@@ -190,6 +196,7 @@ impl Worker {
             info!("running the job alone, because consumers died while processing it");
             _alone = self.isolation.write().await;
         }
+        job.progress().begin_attempt();
         let consumer = Arc::clone(&self.consumer);
         let work = async move {
             consumer.check(&job)?;
@@ -209,9 +216,13 @@ impl Worker {
             AttemptEnd::Consumed(Ok(Outcome::Wait(children))) => Settlement::Wait(children),
             AttemptEnd::Consumed(Err(error)) => self.failure(progress, &error),
             AttemptEnd::Overdue => {
-                let limit = progress.limit().unwrap_or_default();
+                let limit = progress.overdue_limit();
                 let stage = progress.status();
                 self.failure(progress, &StageDeadline { stage, limit }.into())
+            }
+            AttemptEnd::Cancelled => {
+                let by = progress.lease().cancelled_by().to_owned();
+                self.failure(progress, &error_report::Cancelled(by).into())
             }
             AttemptEnd::Lost => Settlement::Release,
             AttemptEnd::Stopped => {
@@ -226,8 +237,14 @@ impl Worker {
         let class = error_report::class(error);
         let reason = error_report::text(error, progress.status());
         let (count, most) = match class {
-            ErrorClass::Crash => (progress.lease().crashes() + 1, self.policy.max_crashes),
-            _ => (progress.attempts() + 1, self.policy.max_attempts),
+            ErrorClass::Crash => (
+                progress.lease().crashes() + 1,
+                progress.max_crashes(self.policy.max_crashes),
+            ),
+            _ => (
+                progress.attempts() + 1,
+                progress.max_attempts(self.policy.max_attempts),
+            ),
         };
         traces::failed(class.as_str(), &reason);
         let (stage, text) = (progress.status(), format!("{error:#}"));

@@ -75,7 +75,8 @@ impl Places {
     /// Notes a key if it is the name of a place.
     pub(super) fn note(&mut self, key: Vec<u8>, kind: &str) {
         match (kind, wire::split_ours(&key)) {
-            ("list", None) => _ = self.lists.insert(key),
+            // A queue that is being sorted, or was purged and can be put back, still has its jobs.
+            ("list", None | Some((b"moving" | b"trash", _))) => _ = self.lists.insert(key),
             ("zset", Some((b"lease" | b"delayed" | b"parked" | b"workers" | b"dead", queue))) => {
                 self.queues.push(lossy(queue));
                 self.sorted.insert(key);

@@ -1,7 +1,7 @@
 -- Commits a final status: the entry leaves the processing list and the fields are written, in one step or not at all.
--- KEYS[1]: job   KEYS[2]: processing list   KEYS[3]: leases   KEYS[4]: delayed jobs   KEYS[5]: dead jobs
--- ARGV[1]: token   ARGV[2]: 1 for a job that is given up though nothing is wrong with it
--- ARGV[3]: ms that such a job is remembered   ARGV[4]: how many are   ARGV[5]: status   ARGV[6…]: field, value, …
+-- KEYS[1]: job   KEYS[2]: processing list   KEYS[3]: leases   KEYS[4]: delayed jobs
+-- KEYS[5…]: sets that remember the job: failed jobs, dead jobs
+-- ARGV[1]: token   ARGV[2]: ms that a job is remembered   ARGV[3]: how many are   ARGV[4]: status   ARGV[5…]: field, value, …
 -- `children.lua` stands above: a parent that waits for the job is told.
 -- Returns: OK; UNTOLD (the same, but the parent could not be written to); GONE (the hash has vanished); MOVED (taken out of the list, or finished by
 --          others); LOST (somebody else claimed it)
@@ -25,20 +25,20 @@ if redis.call('LREM', KEYS[2], 1, job) + redis.call('ZREM', KEYS[4], job) == 0 o
   redis.call('ZREM', KEYS[3], job)
   return 'MOVED'
 end
-redis.call('HSET', job, 'rc_done_by', ARGV[1], 'status', ARGV[5], unpack(ARGV, 6))
-redis.call('HDEL', job, 'rc_token', 'rc_owner', 'rc_let_go')
+redis.call('HSET', job, 'rc_done_by', ARGV[1], 'status', ARGV[4], unpack(ARGV, 5))
+redis.call('HDEL', job, 'rc_token', 'rc_owner', 'rc_let_go', 'rc_cancel')
 redis.call('ZREM', KEYS[3], job)
 -- The right to write to the parent may be missing. That does not undo what is written, so the job is settled all the same; a
 -- consumer of the parent finds out by a sweep.
 local told = not own[5] or pcall(function()
-  count_child(own[5], job, ARGV[5])
+  count_child(own[5], job, ARGV[4])
   wake_if_ready(own[5])
 end)
-if ARGV[2] == '1' then
-  local time = redis.call('TIME')
+local time = KEYS[5] and redis.call('TIME')
+for i = 5, #KEYS do
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
-  redis.call('ZADD', KEYS[5], now, job)
-  redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', now - ARGV[3])
-  redis.call('ZREMRANGEBYRANK', KEYS[5], 0, -1 - ARGV[4])
+  redis.call('ZADD', KEYS[i], now, job)
+  redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', now - ARGV[2])
+  redis.call('ZREMRANGEBYRANK', KEYS[i], 0, -1 - ARGV[3])
 end
 return told and 'OK' or 'UNTOLD'

@@ -2,13 +2,15 @@
 -- list has already comes first: it was taken by a call whose reply was lost. If the slot had to abandon it, as Redis refused to
 -- settle it, that counts as a death.
 -- `requeue.lua` stands above.
--- KEYS[4]: processing list of the slot
+-- KEYS[4]: processing list of the slot   KEYS[5]: there while the queue is paused
 -- ARGV[3]: consumer name   ARGV[4]: token, never used before   ARGV[5]: lease in ms
 -- ARGV[6]: time stamp for updated_at   ARGV[7]: how many due jobs to promote, and entries to look at
 -- ARGV[8]: token of the job that the slot abandoned last, or nothing
--- Returns: {dropped, requeued, job, token, crashes, fields}; only {dropped, requeued} when there is nothing to do.
+-- Returns: {dropped, requeued, job, token, crashes, fields}; only {dropped, requeued} when there is nothing to do, and a third
+--          value while the queue is paused.
 --          dropped is a flat list of key, why, …; requeued one of job, cause, crashes, …
 local processing = KEYS[4]
+local paused = redis.call('EXISTS', KEYS[5]) == 1
 
 local function drop(job, why)
   redis.call('LREM', processing, 1, job)
@@ -17,14 +19,15 @@ local function drop(job, why)
   dropped[#dropped + 1] = why
 end
 
-for _, job in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, ARGV[7])) do
+local due = paused and {} or redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, ARGV[7])
+for _, job in ipairs(due) do
   redis.call('ZREM', delayed, job)
   redis.call('RPUSH', queue, job) -- the right end is served next
 end
 
 local found = redis.call('LINDEX', processing, 0)
 for _ = 1, tonumber(ARGV[7]) do
-  local job = found or redis.call('RPOPLPUSH', queue, processing)
+  local job = found or (not paused and redis.call('RPOPLPUSH', queue, processing))
   if not job then break end
   local record = redis.pcall('HMGET', job, 'status', 'rc_crashes', 'rc_claims', 'rc_owner', 'rc_token')
   local status = record[1]
@@ -40,6 +43,10 @@ for _ = 1, tonumber(ARGV[7]) do
     -- Somebody works on it: look again when that lease ends.
     redis.call('LREM', processing, 1, job)
     redis.call('ZADD', delayed, tonumber(lease) + 500, job)
+  elseif paused and record[4] ~= processing then
+    -- It came in while the slot was waiting for one.
+    redis.call('LREM', processing, 1, job)
+    redis.call('RPUSH', queue, job)
   elseif found and record[5] and record[5] == ARGV[8] then
     redis.call('LREM', processing, 1, job)
     requeue(job, 'unsettled', true)
@@ -57,4 +64,5 @@ for _ = 1, tonumber(ARGV[7]) do
   end
   found = found and redis.call('LINDEX', processing, 0)
 end
+if paused then return { dropped, requeued, 1 } end
 return { dropped, requeued }

@@ -1,8 +1,10 @@
 -- Renews the leases of every job this process holds.
--- KEYS[1]: leases   KEYS[2]: consumers by last heartbeat   KEYS[3]: delayed jobs   KEYS[4]: queue
+-- KEYS[1]: leases   KEYS[2]: consumers by last heartbeat   KEYS[3]: delayed jobs   KEYS[4]: queue   KEYS[5]: names of queues
+-- KEYS[6]: jobs ended by day
 -- ARGV[1]: consumer name   ARGV[2]: lease in ms   ARGV[3]: time stamp for updated_at
--- ARGV[4…]: job, token, processing list, for each job held
--- Returns: the jobs that are no longer held
+-- ARGV[4]: jobs that are done since the last heartbeat   ARGV[5]: jobs that have failed since
+-- ARGV[6…]: job, token, processing list, for each job held
+-- Returns: {lost, cancelled}: the jobs that are no longer held; and job, by whom and why, … of those that are to end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
@@ -31,14 +33,35 @@ local function held(job, token, processing)
 end
 
 redis.call('ZADD', KEYS[2], now, ARGV[1])
-local lost = {}
-for i = 4, #ARGV, 3 do
+local lost, cancelled = {}, {}
+for i = 6, #ARGV, 3 do
   local job = ARGV[i]
   if held(job, ARGV[i + 1], ARGV[i + 2]) then
     redis.call('ZADD', KEYS[1], now + ARGV[2], job)
     redis.call('HSET', job, 'updated_at', ARGV[3], 'updated_by', ARGV[1])
+    local by = redis.call('HGET', job, 'rc_cancel')
+    if by then
+      cancelled[#cancelled + 1] = job
+      cancelled[#cancelled + 1] = by
+    end
   else
     lost[#lost + 1] = job
   end
 end
-return lost
+
+-- What commands show of a queue. Leases do not depend on it: the right to write it may be missing.
+local seconds = tonumber(time[1])
+local hour, minute, day = math.floor(seconds / 3600), math.floor(seconds / 60) % 60, math.floor(seconds / 86400)
+local function count(kind, number)
+  if number == 0 then return end
+  local history = 'rc:hist:' .. KEYS[4] .. ':' .. hour
+  if redis.call('HINCRBY', history, minute .. ':' .. kind, number) == number then redis.call('EXPIRE', history, 180000) end
+  redis.call('HINCRBY', KEYS[6], day .. ':' .. kind, number)
+  redis.call('HDEL', KEYS[6], (day - 400) .. ':' .. kind)
+end
+pcall(function()
+  redis.call('SADD', KEYS[5], KEYS[4])
+  count('done', tonumber(ARGV[4]))
+  count('failed', tonumber(ARGV[5]))
+end)
+return { lost, cancelled }

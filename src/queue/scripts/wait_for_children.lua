@@ -10,7 +10,7 @@ local answer = not_held()
 if answer then return answer end
 if not release_lease() then return 'MOVED' end
 
-redis.call('HDEL', job, 'rc_creating')
+redis.call('HDEL', job, 'rc_creating', 'rc_again')
 redis.call('HSET', job, 'status', ARGV[3], 'rc_queue', KEYS[6], 'updated_at', ARGV[5], 'children', ARGV[8], 'children:done', '',
   'children:failed', '', 'children_fail_fast', ARGV[4], 'children_total', ARGV[7], 'children_progress', ARGV[6], 'progress', 0)
 local time = redis.call('TIME')

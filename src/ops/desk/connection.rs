@@ -1,0 +1,72 @@
+//! The Redis that commands speak to, and who speaks.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::Span;
+use crate::queue::{Admin, RedisSettings};
+use crate::settings::{Env, Loader};
+
+/// Keys up to which all are looked through without being told to.
+const FEW_KEYS: u64 = 100_000;
+
+crate::settings! {
+    /// The operator.
+    struct OperatorVariables {
+        /// Who is recorded for what commands change.
+        user: String = "unknown".to_owned(),
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct DeskArguments {
+    /// The Redis to speak to, in place of `REDIS_HOST` and `REDIS_PORT`.
+    #[arg(long, value_name = "HOST[:PORT]")]
+    redis: Option<String>,
+    /// How long to wait for a Redis that does not answer.
+    #[arg(long, default_value = "10s", value_name = "TIME")]
+    patience: Span,
+}
+
+/// What a command works with.
+pub(crate) struct Desk {
+    pub(crate) admin: Admin,
+    /// Who is at it.
+    pub(crate) who: String,
+}
+
+impl DeskArguments {
+    /// Reads the environment; connects when it is first needed.
+    pub(crate) fn open(&self) -> anyhow::Result<Desk> {
+        let mut env = Env::from_process();
+        if let Some(address) = &self.redis {
+            env.set("REDIS_HOST", address);
+        }
+        let mut loader = Loader::new(&env);
+        let server = RedisSettings::load(&mut loader);
+        let operator: OperatorVariables = loader.load();
+        loader.finish()?;
+        let patience = Duration::from(self.patience);
+        Ok(Desk {
+            admin: Admin::new(&server).with_patience(patience),
+            who: operator.user,
+        })
+    }
+}
+
+impl Desk {
+    /// Whether a look through all keys is allowed: there are few, or the operator wants it.
+    pub(crate) async fn may_scan(&self, is_wanted: bool) -> anyhow::Result<bool> {
+        Ok(is_wanted || self.admin.size().await? <= FEW_KEYS)
+    }
+
+    /// The names of all queues: those that consumers of ours have served and, if all keys may be looked through, others.
+    pub(crate) async fn queues(&self, scan: bool) -> anyhow::Result<Vec<String>> {
+        let mut queues = self.admin.queues().await?;
+        if self.may_scan(scan).await? {
+            queues.extend(self.admin.scan_queues().await?);
+        }
+        Ok(queues.into_iter().collect())
+    }
+}

@@ -1,0 +1,312 @@
+//! Which jobs a command is about.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::io::BufRead as _;
+use std::os::unix::ffi::OsStringExt as _;
+
+use clap::Args;
+use regex::bytes::Regex;
+
+use super::times::Moment;
+use super::{Desk, Misuse};
+use crate::queue::control::{Failure, STEP};
+use crate::queue::{Admin, JobKey};
+use crate::wire::{RawFields, field};
+
+#[derive(Args, Clone)]
+pub(crate) struct Selector {
+    /// Keys of jobs; `-` reads them from standard input, one a line.
+    #[arg(value_name = "JOB")]
+    jobs: Vec<OsString>,
+    /// Jobs of this queue.
+    #[arg(long, value_name = "NAME")]
+    queue: Vec<String>,
+    /// Jobs of all queues.
+    #[arg(long)]
+    all_queues: bool,
+    /// Jobs that failed with this class of error.
+    #[arg(long)]
+    class: Option<String>,
+    /// Jobs that failed for this cause: a number that `failed --group` shows, or a part of its text.
+    #[arg(long, value_name = "N|TEXT")]
+    why: Option<String>,
+    /// Jobs whose reason matches.
+    #[arg(long, value_name = "REGEX")]
+    reason: Option<Regex>,
+    /// Jobs of which a field matches.
+    #[arg(long, value_name = "NAME=REGEX", value_parser = parse_field)]
+    field: Vec<(String, Regex)>,
+    /// Since this time: RFC 3339, or how long ago.
+    #[arg(long, value_name = "TIME")]
+    since: Option<Moment>,
+    /// Until this time.
+    #[arg(long, value_name = "TIME")]
+    until: Option<Moment>,
+    /// So many at most.
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+}
+
+/// Jobs that were selected, by queue.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Selected(pub(crate) Vec<(String, JobKey)>);
+
+/// Failures with the same cause.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub(crate) why: String,
+    pub(crate) class: String,
+    pub(crate) count: u64,
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    pub(crate) example: JobKey,
+    pub(crate) input: String,
+}
+
+impl Selector {
+    /// The keys that the command line names.
+    pub(crate) fn keys(&self) -> anyhow::Result<Vec<JobKey>> {
+        let mut keys = Vec::new();
+        for job in &self.jobs {
+            if job == "-" {
+                for line in std::io::stdin().lock().split(b'\n') {
+                    keys.extend(key_of(line?));
+                }
+            } else {
+                keys.push(JobKey(job.clone().into_vec()));
+            }
+        }
+        Ok(keys)
+    }
+
+    /// Refuses a selector that would change everything by mistake.
+    pub(crate) fn check_for_change(&self) -> Result<(), Misuse> {
+        if self.jobs.is_empty() && self.queue.is_empty() && !self.all_queues {
+            let text = "say which jobs: their keys, --queue NAME, or --all-queues";
+            return Err(Misuse(text.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Whether keys are named.
+    pub(crate) fn names_jobs(&self) -> bool {
+        !self.jobs.is_empty()
+    }
+
+    /// The queues it is about: those that are named, else all.
+    pub(crate) async fn queues(&self, desk: &Desk) -> anyhow::Result<Vec<String>> {
+        if self.queue.is_empty() {
+            return desk.queues(false).await;
+        }
+        Ok(self.queue.clone())
+    }
+
+    /// The most jobs that it selects.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit.unwrap_or(usize::MAX)
+    }
+
+    /// Whether a job with these fields is meant, whatever it is called and when it failed.
+    pub(crate) fn accepts(&self, fields: &RawFields) -> bool {
+        let value = |name: &str| fields.get(name.as_bytes()).map_or(&[][..], Vec::as_slice);
+        let class = self.class.as_deref();
+        class.is_none_or(|class| value(field::ERROR_CLASS) == class.as_bytes())
+            && self
+                .reason
+                .as_ref()
+                .is_none_or(|regex| regex.is_match(value(field::REASON)))
+            && Self::has_fields(&self.field, fields)
+    }
+
+    /// Whether all of these fields match.
+    pub(crate) fn has_fields(wanted: &[(String, Regex)], fields: &RawFields) -> bool {
+        let value = |name: &str| fields.get(name.as_bytes()).map_or(&[][..], Vec::as_slice);
+        wanted
+            .iter()
+            .all(|(name, regex)| regex.is_match(value(name)))
+    }
+
+    /// Hands over all failures that are meant, some at a time, the first ones first.
+    pub(crate) async fn each_failure(
+        &self,
+        desk: &Desk,
+        mut each: impl FnMut(&str, Failure) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let cause = self.cause(desk).await?;
+        let span = self.span();
+        let mut left = self.limit();
+        for queue in self.queues(desk).await? {
+            let mut offset = 0;
+            loop {
+                let (failures, looked) = desk.admin.failures(&queue, span, (offset, STEP)).await?;
+                for failure in failures {
+                    let is_meant = self.accepts(&failure.fields)
+                        && cause
+                            .as_ref()
+                            .is_none_or(|cause| failure.why().contains(cause));
+                    if is_meant && left > 0 {
+                        left -= 1;
+                        each(&queue, failure)?;
+                    }
+                }
+                offset += looked;
+                if looked < STEP || left == 0 {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The failures that are meant by cause, the most frequent first.
+    pub(crate) async fn groups(&self, desk: &Desk) -> anyhow::Result<Vec<Group>> {
+        let mut groups = HashMap::<(String, String), Group>::new();
+        self.each_failure(desk, |_, failure| {
+            let (class, why, at) = (failure.class(), failure.why(), failure.at);
+            let group = groups
+                .entry((class.clone(), why.clone()))
+                .or_insert_with(|| Group {
+                    why,
+                    class,
+                    count: 0,
+                    first: at,
+                    last: at,
+                    example: failure.key.clone(),
+                    input: failure.input(),
+                });
+            group.count += 1;
+            group.first = group.first.min(at);
+            group.last = group.last.max(at);
+            Ok(())
+        })
+        .await?;
+        let mut groups: Vec<_> = groups.into_values().collect();
+        groups.sort_by(|a, b| (b.count, &a.why, &a.class).cmp(&(a.count, &b.why, &b.class)));
+        Ok(groups)
+    }
+
+    /// The failed jobs that are meant, in the order in which they failed.
+    pub(crate) async fn failed(&self, desk: &Desk) -> anyhow::Result<Selected> {
+        if self.names_jobs() {
+            return self.named(desk).await;
+        }
+        let mut selected = Selected::default();
+        self.each_failure(desk, |queue, failure| {
+            selected.0.push((queue.to_owned(), failure.key));
+            Ok(())
+        })
+        .await?;
+        Ok(selected)
+    }
+
+    /// The jobs that the command line names, with their queues.
+    pub(crate) async fn named(&self, desk: &Desk) -> anyhow::Result<Selected> {
+        let keys = self.keys()?;
+        let queues = self.queues(desk).await?;
+        let mut selected = Selected::default();
+        for chunk in keys.chunks(STEP) {
+            let hashes = desk.admin.jobs(chunk).await?;
+            for (key, fields) in chunk.iter().zip(hashes) {
+                let queue = Admin::queue_of(key, &fields, &queues);
+                let queue = queue.ok_or_else(|| {
+                    Misuse(format!(
+                        "nothing tells the queue of {key}: add --queue NAME"
+                    ))
+                })?;
+                selected.0.push((queue, key.clone()));
+            }
+        }
+        Ok(selected)
+    }
+
+    /// The text that the signature of a failure has to contain; a number stands for that of a group.
+    async fn cause(&self, desk: &Desk) -> anyhow::Result<Option<String>> {
+        let Some(why) = &self.why else {
+            return Ok(None);
+        };
+        let Ok(number) = why.parse::<usize>() else {
+            return Ok(Some(why.clone()));
+        };
+        let all = Self {
+            why: None,
+            limit: None,
+            ..self.clone()
+        };
+        let groups = Box::pin(all.groups(desk)).await?;
+        let group = number.checked_sub(1).and_then(|index| groups.get(index));
+        let group = group.ok_or_else(|| {
+            let text = format!(
+                "there is no cause {number}: `failed --group` shows {}",
+                groups.len()
+            );
+            Misuse(text)
+        })?;
+        Ok(Some(group.why.clone()))
+    }
+
+    /// The time in which a job has failed.
+    pub(crate) fn span(&self) -> (u64, u64) {
+        let since = self.since.map_or(0, |Moment(millis)| millis);
+        let until = self.until.map_or(u64::MAX >> 12, |Moment(millis)| millis);
+        (since, until)
+    }
+}
+
+impl Selected {
+    /// Some hundred jobs at a time, each time of one queue.
+    pub(crate) fn steps(&self) -> impl Iterator<Item = (&str, Vec<JobKey>)> {
+        self.0
+            .chunk_by(|a, b| a.0 == b.0)
+            .flat_map(|of_queue| of_queue.chunks(STEP))
+            .map(|step| {
+                let keys = step.iter().map(|(_, key)| key.clone()).collect();
+                (step[0].0.as_str(), keys)
+            })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// A key on a line: as it stands, or the field `key` of an object.
+fn key_of(mut line: Vec<u8>) -> Option<JobKey> {
+    while line.last().is_some_and(u8::is_ascii_whitespace) {
+        line.pop();
+    }
+    if line.first() == Some(&b'{')
+        && let Ok(object) = serde_json::from_slice::<serde_json::Value>(&line)
+        && let Some(key) = JobKey::from_json(&object["key"])
+    {
+        return Some(key);
+    }
+    (!line.is_empty()).then_some(JobKey(line))
+}
+
+/// A name and what its value has to match.
+pub(crate) fn parse_field(text: &str) -> Result<(String, Regex), String> {
+    let (name, regex) = text
+        .split_once('=')
+        .ok_or_else(|| format!("`{text}` is not NAME=REGEX"))?;
+    let regex = Regex::new(regex).map_err(|error| error.to_string())?;
+    Ok((name.to_owned(), regex))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_lines_or_objects() {
+        let key = |line: &str| key_of(line.as_bytes().to_vec()).map(|key| key.0);
+        assert_eq!(key("q:a b.tif:1\r"), Some(b"q:a b.tif:1".to_vec()));
+        assert_eq!(
+            key(r#"{"key": "q:a:1", "queue": "q"}"#),
+            Some(b"q:a:1".to_vec())
+        );
+        assert_eq!(key(r#"{"key": {"base64": "/wA="}}"#), Some(vec![0xff, 0]));
+        assert_eq!(key("{odd}"), Some(b"{odd}".to_vec()));
+        assert_eq!(key("  "), None);
+    }
+}

@@ -1,0 +1,189 @@
+//! `redis-consumer failed`: what has failed, and why.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::desk::{
+    Consent, Desk, DeskArguments, Report, Selector, Table, ago, clock, consent, print_json,
+};
+use super::status::grouped;
+use super::workers::jobs;
+use crate::exit_code;
+use crate::queue::control::Failure;
+use crate::untrusted;
+use crate::wire::field;
+
+#[derive(Args)]
+pub(crate) struct FailedArguments {
+    #[command(flatten)]
+    selector: Selector,
+    /// Show causes instead of jobs.
+    #[arg(long)]
+    group: bool,
+    /// Take the jobs off the list of failures; they stay failed.
+    #[arg(long)]
+    forget: bool,
+    #[command(flatten)]
+    consent: Consent,
+    /// One JSON object for each.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    desk: DeskArguments,
+}
+
+/// Prints failures one by one, or by cause.
+pub(crate) async fn failed(arguments: FailedArguments) -> anyhow::Result<ExitCode> {
+    let desk = arguments.desk.open()?;
+    if arguments.forget {
+        return forget(&desk, &arguments).await;
+    }
+    if arguments.selector.names_jobs() {
+        show_reasons(&desk, &arguments).await?;
+    } else if arguments.group {
+        show_groups(&desk, &arguments).await?;
+    } else {
+        show_jobs(&desk, &arguments).await?;
+    }
+    Ok(ExitCode::from(exit_code::SUCCESS))
+}
+
+async fn show_groups(desk: &Desk, arguments: &FailedArguments) -> anyhow::Result<()> {
+    let groups = arguments.selector.groups(desk).await?;
+    if arguments.json {
+        for (index, group) in groups.iter().enumerate() {
+            print_json(&json!({
+                "number": index + 1,
+                "count": group.count,
+                "class": group.class,
+                "why": group.why,
+                "first": clock(group.first),
+                "last": clock(group.last),
+                "example": group.example.to_json(),
+            }))?;
+        }
+        return Ok(());
+    }
+    if groups.is_empty() {
+        writeln!(io::stdout(), "nothing has failed")?;
+        return Ok(());
+    }
+    let headings = [
+        ">#", ">count", "class", "cause", ">first", ">last", "example",
+    ];
+    let mut table = Table::new(&headings);
+    for (index, group) in groups.iter().enumerate() {
+        table.row([
+            (index + 1).to_string(),
+            grouped(group.count),
+            untrusted::name(&group.class).to_string(),
+            untrusted::message(&group.why).to_string(),
+            ago(group.first).to_string(),
+            ago(group.last).to_string(),
+            untrusted::name(&group.input).to_string(),
+        ]);
+    }
+    table.print()?;
+    Ok(())
+}
+
+async fn show_jobs(desk: &Desk, arguments: &FailedArguments) -> anyhow::Result<()> {
+    let mut table = Table::new(&[">failed", "class", "reason", "input", "job"]);
+    let mut count = 0_usize;
+    arguments
+        .selector
+        .each_failure(desk, |queue, failure| {
+            count += 1;
+            if arguments.json {
+                print_json(&to_json(queue, &failure))?;
+            } else {
+                let reason = failure.reason();
+                let last = reason.lines().last().unwrap_or_default();
+                table.row([
+                    ago(failure.at).to_string(),
+                    untrusted::name(failure.class()).to_string(),
+                    untrusted::message(last).to_string(),
+                    untrusted::name(failure.input()).to_string(),
+                    failure.key.to_string(),
+                ]);
+            }
+            Ok(())
+        })
+        .await?;
+    if arguments.json {
+        return Ok(());
+    }
+    if count == 0 {
+        writeln!(io::stdout(), "nothing has failed")?;
+        return Ok(());
+    }
+    table.print()?;
+    Ok(())
+}
+
+fn to_json(queue: &str, failure: &Failure) -> Value {
+    json!({
+        "key": failure.key.to_json(),
+        "queue": queue,
+        "failed_at": clock(failure.at),
+        "class": failure.class(),
+        "why": failure.why(),
+        "reason": failure.reason(),
+        "input": failure.input(),
+    })
+}
+
+/// The whole reasons of jobs that are named.
+async fn show_reasons(desk: &Desk, arguments: &FailedArguments) -> anyhow::Result<()> {
+    let keys = arguments.selector.keys()?;
+    let hashes = desk.admin.jobs(&keys).await?;
+    for (key, fields) in keys.iter().zip(hashes) {
+        let text = |name: &str| {
+            let value = fields.get(name.as_bytes()).map_or(&[][..], Vec::as_slice);
+            String::from_utf8_lossy(value).into_owned()
+        };
+        if arguments.json {
+            print_json(&json!({
+                "key": key.to_json(),
+                "status": text(field::STATUS),
+                "class": text(field::ERROR_CLASS),
+                "reason": text(field::REASON),
+            }))?;
+            continue;
+        }
+        let mut out = io::stdout();
+        writeln!(out, "{key}: {}", untrusted::name(text(field::STATUS)))?;
+        for line in text(field::REASON).lines() {
+            writeln!(out, "  {}", untrusted::message(line))?;
+        }
+    }
+    Ok(())
+}
+
+async fn forget(desk: &Desk, arguments: &FailedArguments) -> anyhow::Result<ExitCode> {
+    arguments.selector.check_for_change()?;
+    let selected = arguments.selector.failed(desk).await?;
+    let question = format!("Forget that {} have failed?", jobs(selected.len()));
+    if !consent(&arguments.consent, &question)? {
+        return Ok(ExitCode::from(exit_code::SUCCESS));
+    }
+    let mut report = Report::new("forgotten", arguments.json);
+    for (queue, keys) in selected.steps() {
+        if !arguments.consent.dry_run {
+            desk.admin.forget_failures(queue, &keys).await?;
+        }
+        for key in &keys {
+            report.count(key, None)?;
+        }
+    }
+    if !arguments.consent.dry_run {
+        let summary = report.summary();
+        desk.admin
+            .record(&desk.who, "failed --forget", "", &summary)
+            .await?;
+    }
+    Ok(report.end(arguments.consent.dry_run)?)
+}

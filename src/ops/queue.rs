@@ -1,0 +1,376 @@
+//! `redis-consumer queue`: whole queues.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::desk::{
+    Consent, Desk, DeskArguments, Misuse, Refused, Selector, Span, Table, ago, clock, consent,
+    print_json,
+};
+use super::status::{describe, grouped};
+use crate::exit_code;
+use crate::queue::control::{Order, Pause, Trash};
+use crate::untrusted;
+
+#[derive(Subcommand)]
+pub(crate) enum QueueCommand {
+    /// List the queues.
+    List(ListArguments),
+    /// Have consumers take no new jobs from a queue.
+    Pause(PauseArguments),
+    /// End a pause.
+    Resume(NameArguments),
+    /// Take everything that waits out of a queue; it can be put back for a day.
+    Purge(PurgeArguments),
+    /// List purged queues that can be put back.
+    Trash(ListArguments),
+    /// Put a purged queue back, before all that waits now.
+    Untrash(NameArguments),
+    /// Move waiting jobs to another queue, all or some.
+    Move(MoveArguments),
+    /// Forget the name of a queue of which nothing is left.
+    Forget(NameArguments),
+}
+
+#[derive(Args)]
+pub(crate) struct ListArguments {
+    /// One JSON object for each.
+    #[arg(long)]
+    json: bool,
+    /// Look through all keys, however many there are, for queues that only Python consumers serve.
+    #[arg(long)]
+    scan: bool,
+    #[command(flatten)]
+    desk: DeskArguments,
+}
+
+#[derive(Args)]
+pub(crate) struct NameArguments {
+    queue: String,
+    #[command(flatten)]
+    desk: DeskArguments,
+}
+
+#[derive(Args)]
+pub(crate) struct PauseArguments {
+    queue: String,
+    /// End the pause by itself after this time.
+    #[arg(long = "for", value_name = "TIME")]
+    limit: Option<Span>,
+    /// What `status` is to say.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    why: String,
+    #[command(flatten)]
+    desk: DeskArguments,
+}
+
+#[derive(Args)]
+pub(crate) struct PurgeArguments {
+    queue: String,
+    #[command(flatten)]
+    consent: Consent,
+    #[command(flatten)]
+    desk: DeskArguments,
+}
+
+#[derive(Args)]
+pub(crate) struct MoveArguments {
+    from: String,
+    to: String,
+    #[command(flatten)]
+    selector: MoveSelector,
+    /// Even if consumers of another type serve the queue.
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    consent: Consent,
+    #[command(flatten)]
+    desk: DeskArguments,
+}
+
+/// Which of the waiting jobs.
+#[derive(Args)]
+pub(crate) struct MoveSelector {
+    /// Only jobs of which a field matches.
+    #[arg(long, value_name = "NAME=REGEX", value_parser = super::desk::parse_field)]
+    field: Vec<(String, regex::bytes::Regex)>,
+}
+
+/// Does what the command says with whole queues.
+pub(crate) async fn queue(command: QueueCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        QueueCommand::List(arguments) => list(&arguments).await?,
+        QueueCommand::Pause(arguments) => pause(&arguments).await?,
+        QueueCommand::Resume(arguments) => resume(&arguments).await?,
+        QueueCommand::Purge(arguments) => purge(&arguments).await?,
+        QueueCommand::Trash(arguments) => trash(&arguments).await?,
+        QueueCommand::Untrash(arguments) => untrash(&arguments).await?,
+        QueueCommand::Move(arguments) => move_jobs(&arguments).await?,
+        QueueCommand::Forget(arguments) => forget(&arguments).await?,
+    }
+    Ok(ExitCode::from(exit_code::SUCCESS))
+}
+
+async fn list(arguments: &ListArguments) -> anyhow::Result<()> {
+    let desk = arguments.desk.open()?;
+    let queues = desk.queues(arguments.scan).await?;
+    for overview in desk.admin.overviews(queues).await? {
+        if arguments.json {
+            print_json(
+                &json!({ "queue": overview.queue, "waiting": overview.waiting, "paused": overview.pause }),
+            )?;
+            continue;
+        }
+        let name = untrusted::name(&overview.queue);
+        match &overview.pause {
+            Some(pause) => writeln!(io::stdout(), "{name} (paused {})", describe(pause))?,
+            None => writeln!(io::stdout(), "{name}")?,
+        }
+    }
+    Ok(())
+}
+
+async fn pause(arguments: &PauseArguments) -> anyhow::Result<()> {
+    let desk = arguments.desk.open()?;
+    let queue = arguments.queue.as_str();
+    check_known(&desk, queue).await?;
+    let limit = arguments.limit.map(Duration::from);
+    desk.admin
+        .pause(queue, &Pause::now(&desk.who, &arguments.why), limit)
+        .await?;
+    desk.admin
+        .record(&desk.who, "queue pause", queue, &arguments.why)
+        .await?;
+    let mut out = io::stdout();
+    writeln!(
+        out,
+        "{queue} is paused: consumers finish what they have and take nothing new"
+    )?;
+    if desk.may_scan(false).await? {
+        let foreign = desk.admin.foreign_workers().await?;
+        let foreign = foreign
+            .iter()
+            .filter(|worker| worker.queue == queue)
+            .count();
+        if foreign > 0 {
+            writeln!(out, "{foreign} Python consumers go on: they know no pauses")?;
+        }
+    }
+    writeln!(out, "an autoscaler still sees the length of the queue")?;
+    Ok(())
+}
+
+async fn resume(arguments: &NameArguments) -> anyhow::Result<()> {
+    let desk = arguments.desk.open()?;
+    let queue = arguments.queue.as_str();
+    let was_paused = desk.admin.resume(queue).await?;
+    if was_paused {
+        desk.admin
+            .record(&desk.who, "queue resume", queue, "")
+            .await?;
+    }
+    let text = if was_paused {
+        "goes on"
+    } else {
+        "was not paused"
+    };
+    writeln!(io::stdout(), "{queue} {text}")?;
+    Ok(())
+}
+
+async fn purge(arguments: &PurgeArguments) -> anyhow::Result<()> {
+    let desk = arguments.desk.open()?;
+    let queue = arguments.queue.as_str();
+    let length = desk.admin.length(queue).await?;
+    let waiting = grouped(length);
+    if length == 0 {
+        writeln!(io::stdout(), "nothing waits in {queue}")?;
+        return Ok(());
+    }
+    let question = format!("Take {waiting} waiting jobs out of {queue}?");
+    if !consent(&arguments.consent, &question)? {
+        return Ok(());
+    }
+    if arguments.consent.dry_run {
+        writeln!(io::stdout(), "would take {waiting} jobs out of {queue}")?;
+        return Ok(());
+    }
+    let purged = desk.admin.purge(queue).await?;
+    let entries = purged.map_or(0, |trash| trash.entries);
+    let result = format!("{} jobs taken out", grouped(entries));
+    desk.admin
+        .record(&desk.who, "queue purge", queue, &result)
+        .await?;
+    writeln!(
+        io::stdout(),
+        "{result}; for a day `redis-consumer queue untrash {queue}` puts them back"
+    )?;
+    Ok(())
+}
+
+async fn trash(arguments: &ListArguments) -> anyhow::Result<()> {
+    let desk = arguments.desk.open()?;
+    let all = desk.admin.trash().await?;
+    if arguments.json {
+        for trash in &all {
+            print_json(
+                &json!({ "queue": trash.queue, "purged_at": clock(trash.purged), "entries": trash.entries }),
+            )?;
+        }
+        return Ok(());
+    }
+    if all.is_empty() {
+        writeln!(io::stdout(), "no queue has been purged within a day")?;
+        return Ok(());
+    }
+    let mut table = Table::new(&["queue", ">purged", ">jobs"]);
+    for Trash {
+        queue,
+        purged,
+        entries,
+        ..
+    } in &all
+    {
+        table.row([
+            untrusted::name(queue).to_string(),
+            format!("{} ago", ago(*purged)),
+            grouped(*entries),
+        ]);
+    }
+    table.print()?;
+    Ok(())
+}
+
+async fn untrash(arguments: &NameArguments) -> anyhow::Result<()> {
+    let desk = arguments.desk.open()?;
+    let queue = arguments.queue.as_str();
+    let mut all = desk.admin.trash().await?;
+    all.retain(|trash| trash.queue == queue);
+    // The last that was taken out goes back first, and so stands behind what was taken out before it.
+    let mut moved = 0;
+    for trash in all.iter().rev() {
+        moved += desk.admin.untrash(trash).await?;
+    }
+    if moved == 0 {
+        writeln!(
+            io::stdout(),
+            "nothing of {queue} has been purged within a day"
+        )?;
+        return Ok(());
+    }
+    let result = format!("{} jobs are back in {queue}", grouped(moved));
+    desk.admin
+        .record(&desk.who, "queue untrash", queue, &result)
+        .await?;
+    writeln!(io::stdout(), "{result}")?;
+    Ok(())
+}
+
+async fn move_jobs(arguments: &MoveArguments) -> anyhow::Result<()> {
+    let desk = arguments.desk.open()?;
+    let (from, to) = (arguments.from.as_str(), arguments.to.as_str());
+    if from == to {
+        return Err(Misuse("the two queues are the same".to_owned()).into());
+    }
+    if !arguments.force {
+        check_types(&desk, from, to).await?;
+    }
+    let length = desk.admin.length(from).await?;
+    let what = if arguments.selector.field.is_empty() {
+        "all of"
+    } else {
+        "some of"
+    };
+    let question = format!(
+        "Move {what} {} waiting jobs of {from} to {to}?",
+        grouped(length)
+    );
+    if !consent(&arguments.consent, &question)? {
+        return Ok(());
+    }
+    if arguments.consent.dry_run {
+        writeln!(
+            io::stdout(),
+            "would move {what} {} jobs of {from} to {to}",
+            grouped(length)
+        )?;
+        return Ok(());
+    }
+    let moved = if arguments.selector.field.is_empty() {
+        desk.admin
+            .move_all(from.as_bytes(), to, Order::Behind)
+            .await?
+    } else {
+        let wanted = async |keys: &[crate::queue::JobKey]| {
+            let hashes = desk.admin.jobs(keys).await?;
+            let is_wanted = |fields| Selector::has_fields(&arguments.selector.field, fields);
+            anyhow::Ok(hashes.iter().map(is_wanted).collect())
+        };
+        desk.admin.move_some(from, to, wanted).await?
+    };
+    let result = format!("{} jobs moved from {from} to {to}", grouped(moved));
+    desk.admin
+        .record(&desk.who, "queue move", from, &result)
+        .await?;
+    writeln!(io::stdout(), "{result}")?;
+    Ok(())
+}
+
+async fn forget(arguments: &NameArguments) -> anyhow::Result<()> {
+    let desk = arguments.desk.open()?;
+    let queue = arguments.queue.as_str();
+    let found = desk.admin.overviews([queue.to_owned()]).await?;
+    let left: u64 = found
+        .iter()
+        .map(|q| q.waiting + q.running + q.delayed + q.parked + q.workers)
+        .sum();
+    if left > 0 {
+        let text = format!("{queue} has jobs or consumers: nothing is forgotten");
+        return Err(Refused(text).into());
+    }
+    desk.admin.forget_queue(queue).await?;
+    desk.admin
+        .record(&desk.who, "queue forget", queue, "")
+        .await?;
+    writeln!(io::stdout(), "{queue} is forgotten")?;
+    Ok(())
+}
+
+/// Refuses the name of a queue that nobody knows: it was mistyped.
+async fn check_known(desk: &Desk, queue: &str) -> anyhow::Result<()> {
+    let known = desk.queues(false).await?;
+    if known.iter().any(|name| name == queue) || desk.admin.length(queue).await? > 0 {
+        return Ok(());
+    }
+    let text = format!(
+        "no queue {} is known here; `redis-consumer queue list` shows those that are",
+        untrusted::name(queue)
+    );
+    Err(Misuse(text).into())
+}
+
+/// Refuses to move jobs to consumers of another type, which could not work them.
+async fn check_types(desk: &Desk, from: &str, to: &str) -> anyhow::Result<()> {
+    let mut types = Vec::new();
+    for queue in [from, to] {
+        let workers = desk.admin.workers(queue).await?;
+        types.push(
+            workers
+                .iter()
+                .find_map(|worker| worker.card.get("type").cloned()),
+        );
+    }
+    if let [Some(one), Some(other)] = types.as_slice()
+        && one != other
+    {
+        let text = format!(
+            "{from} is served by {one} consumers, {to} by {other}: --force moves them all the same"
+        );
+        return Err(Refused(text).into());
+    }
+    Ok(())
+}

@@ -1,0 +1,208 @@
+//! `redis-consumer status`: how the queues fare.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::desk::{Age, Desk, DeskArguments, Span, Table, age, print_json};
+use crate::exit_code;
+use crate::queue::control::{Overview, Pause};
+use crate::untrusted;
+
+#[derive(Args)]
+pub(crate) struct StatusArguments {
+    /// Only these queues, with more about each.
+    #[arg(value_name = "QUEUE")]
+    queues: Vec<String>,
+    /// Look again and again, until told to stop.
+    #[arg(long, value_name = "TIME")]
+    every: Option<Span>,
+    /// One JSON object.
+    #[arg(long)]
+    json: bool,
+    /// Append a JSON object to this file with each look.
+    #[arg(long, value_name = "FILE")]
+    log: Option<std::path::PathBuf>,
+    /// Look through all keys, however many there are, for queues that only Python consumers serve.
+    #[arg(long)]
+    scan: bool,
+    #[command(flatten)]
+    desk: DeskArguments,
+}
+
+/// Prints a line for each queue, once or again and again.
+pub(crate) async fn status(
+    arguments: StatusArguments,
+    stop: CancellationToken,
+) -> anyhow::Result<ExitCode> {
+    let desk = arguments.desk.open()?;
+    loop {
+        let overviews = look(&desk, &arguments).await?;
+        if let Some(file) = &arguments.log {
+            let mut file = std::fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(file)?;
+            writeln!(file, "{}", to_json(&overviews))?;
+        }
+        if arguments.json {
+            print_json(&to_json(&overviews))?;
+        } else {
+            show(&overviews, &arguments)?;
+        }
+        let Some(Span(every)) = arguments.every else {
+            break;
+        };
+        let pause = tokio::time::sleep(every);
+        if stop.run_until_cancelled(pause).await.is_none() {
+            break;
+        }
+    }
+    Ok(ExitCode::from(exit_code::SUCCESS))
+}
+
+async fn look(desk: &Desk, arguments: &StatusArguments) -> anyhow::Result<Vec<Overview>> {
+    let queues = if arguments.queues.is_empty() {
+        desk.queues(arguments.scan).await?
+    } else {
+        arguments.queues.clone()
+    };
+    Ok(desk.admin.overviews(queues).await?)
+}
+
+fn show(overviews: &[Overview], arguments: &StatusArguments) -> io::Result<()> {
+    let mut out = io::stdout();
+    if arguments.every.is_some() && out.is_terminal() {
+        // From the top of a blank screen.
+        write!(out, "\x1b[H\x1b[2J")?;
+    }
+    if overviews.is_empty() {
+        writeln!(out, "no consumer has served a queue here yet")?;
+        return Ok(());
+    }
+    let headings = [
+        "queue", ">waiting", ">running", ">delayed", ">parked", ">failed", ">dead", ">oldest",
+        ">rate", ">left", ">workers",
+    ];
+    let mut table = Table::new(&headings);
+    for overview in overviews {
+        table.row(cells(overview));
+    }
+    table.print()?;
+    for overview in overviews {
+        if let Some(pause) = &overview.pause {
+            writeln!(out, "{} is paused {}", overview.queue, describe(pause))?;
+        }
+        if !arguments.queues.is_empty() {
+            show_rates(overview)?;
+        }
+    }
+    Ok(())
+}
+
+fn cells(overview: &Overview) -> [String; 11] {
+    let oldest = overview.oldest.as_deref().and_then(age);
+    let rate = overview.rates.five_minutes;
+    [
+        untrusted::name(&overview.queue).to_string(),
+        grouped(overview.waiting),
+        grouped(overview.running),
+        grouped(overview.delayed),
+        grouped(overview.parked),
+        grouped(overview.failed),
+        grouped(overview.dead),
+        or_dash(oldest),
+        or_dash((rate > 0.0).then(|| format!("{rate:.1}/s"))),
+        or_dash(overview.left().map(Age)),
+        match (overview.workers, overview.slots) {
+            (workers, 0) => workers.to_string(),
+            (workers, slots) => format!("{workers} ({slots} slots)"),
+        },
+    ]
+}
+
+fn show_rates(overview: &Overview) -> io::Result<()> {
+    let rates = &overview.rates;
+    writeln!(
+        io::stdout(),
+        "{}: {:.1}, {:.1}, {:.1} jobs a second over 1, 5, 15 minutes; today {} done, {} failed",
+        untrusted::name(&overview.queue),
+        rates.one_minute,
+        rates.five_minutes,
+        rates.fifteen_minutes,
+        grouped(rates.done_today),
+        grouped(rates.failed_today)
+    )
+}
+
+/// Since when a queue is paused, by whom and why.
+pub(super) fn describe(pause: &Pause) -> String {
+    let since = age(pause.at.as_bytes()).map_or_else(String::new, |age| format!("since {age} "));
+    let why = match pause.why.as_str() {
+        "" => String::new(),
+        why => format!(": {}", untrusted::message(why)),
+    };
+    format!("{since}by {}{why}", untrusted::name(&pause.by))
+}
+
+fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "–".to_owned(), |value| value.to_string())
+}
+
+/// A number with commas between its thousands.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn to_json(overviews: &[Overview]) -> Value {
+    let queues: Vec<_> = overviews.iter().map(queue_to_json).collect();
+    json!({ "at": crate::wire::timestamp(), "queues": queues })
+}
+
+fn queue_to_json(overview: &Overview) -> Value {
+    let oldest = overview.oldest.as_deref().and_then(crate::wire::age_of);
+    let rates = &overview.rates;
+    json!({
+        "queue": overview.queue,
+        "waiting": overview.waiting,
+        "running": overview.running,
+        "delayed": overview.delayed,
+        "parked": overview.parked,
+        "failed": overview.failed,
+        "dead": overview.dead,
+        "oldest_s": oldest.map(|age| age.as_secs_f64()),
+        "rate_1m": rates.one_minute,
+        "rate_5m": rates.five_minutes,
+        "rate_15m": rates.fifteen_minutes,
+        "done_today": rates.done_today,
+        "failed_today": rates.failed_today,
+        "eta_s": overview.left().map(|left| left.as_secs_f64()),
+        "workers": overview.workers,
+        "slots": overview.slots,
+        "paused": overview.pause,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_grouped() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(8214), "8,214");
+        assert_eq!(grouped(10_528_000), "10,528,000");
+    }
+}

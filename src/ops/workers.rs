@@ -1,0 +1,185 @@
+//! `redis-consumer workers`: who works on the queues, and at what.
+
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::desk::{Age, DeskArguments, Table, age, print_json};
+use crate::queue::control::{HeldJob, WorkerState};
+use crate::untrusted;
+use crate::wire::{RawFields, field};
+
+/// A consumer that has sent no heartbeat for so long is silent.
+const SILENT: Duration = Duration::from_secs(60);
+/// Jobs that a line names.
+const NAMED: usize = 3;
+
+#[derive(Args)]
+pub(crate) struct WorkersArguments {
+    /// Only of these queues.
+    #[arg(value_name = "QUEUE")]
+    queues: Vec<String>,
+    /// One JSON object for each.
+    #[arg(long)]
+    json: bool,
+    /// Look through all keys, however many there are, for Python consumers.
+    #[arg(long)]
+    scan: bool,
+    #[command(flatten)]
+    desk: DeskArguments,
+}
+
+/// Prints a line for each consumer.
+pub(crate) async fn workers(arguments: WorkersArguments) -> anyhow::Result<()> {
+    let desk = arguments.desk.open()?;
+    let queues = match arguments.queues.is_empty() {
+        true => desk.queues(false).await?,
+        false => arguments.queues.clone(),
+    };
+    let mut workers = Vec::new();
+    for queue in &queues {
+        workers.extend(desk.admin.workers(queue).await?);
+    }
+    let looked = desk.may_scan(arguments.scan).await?;
+    if looked {
+        let foreign = desk.admin.foreign_workers().await?;
+        let wanted =
+            |worker: &WorkerState| arguments.queues.is_empty() || queues.contains(&worker.queue);
+        workers.extend(foreign.into_iter().filter(wanted));
+    }
+    if arguments.json {
+        for worker in &workers {
+            print_json(&to_json(worker))?;
+        }
+        return Ok(());
+    }
+    show(&workers)?;
+    if !looked {
+        writeln!(
+            io::stderr(),
+            "there are many keys: Python consumers are left out (--scan looks for them)"
+        )?;
+    }
+    Ok(())
+}
+
+fn show(workers: &[WorkerState]) -> io::Result<()> {
+    let (silent, live): (Vec<_>, Vec<_>) = workers.iter().partition(|worker| is_silent(worker));
+    if live.is_empty() {
+        writeln!(io::stdout(), "no consumer is at work")?;
+    } else {
+        let headings = [
+            "queue", "worker", "version", ">up", ">slots", ">memory", "at work",
+        ];
+        let mut table = Table::new(&headings);
+        for worker in live {
+            table.row(cells(worker));
+        }
+        table.print()?;
+    }
+    for worker in silent {
+        let since = worker
+            .silent
+            .map_or_else(String::new, |since| Age(since).to_string());
+        writeln!(
+            io::stdout(),
+            "silent: {} of {}, last heartbeat {since} ago, {} in its lists",
+            untrusted::name(&worker.name),
+            untrusted::name(&worker.queue),
+            jobs(worker.held.len())
+        )?;
+    }
+    Ok(())
+}
+
+fn is_silent(worker: &WorkerState) -> bool {
+    worker.silent.is_some_and(|since| since > SILENT)
+}
+
+fn cells(worker: &WorkerState) -> [String; 7] {
+    let text = |name: &str| worker.card.get(name).cloned();
+    let dash = || "–".to_owned();
+    let name = untrusted::name(&worker.name);
+    let megabytes = |name: &str| worker.number(name).map(|bytes| bytes / 1_000_000);
+    let slots = worker.number("slots");
+    [
+        untrusted::name(&worker.queue).to_string(),
+        match worker.silent {
+            Some(_) => name.to_string(),
+            None => format!("(python) {name}"),
+        },
+        text("version").map_or_else(dash, |version| untrusted::name(version).to_string()),
+        text("started")
+            .and_then(|started| age(started.as_bytes()))
+            .map_or_else(dash, |age| age.to_string()),
+        slots.map_or_else(dash, |slots| format!("{}/{slots}", worker.held.len())),
+        match (megabytes("memory"), megabytes("budget")) {
+            (Some(memory), Some(budget)) if budget > 0 => format!("{memory} of {budget} MB"),
+            (Some(memory), _) => format!("{memory} MB"),
+            _ => dash(),
+        },
+        at_work(&worker.held),
+    ]
+}
+
+fn at_work(held: &[HeldJob]) -> String {
+    if held.is_empty() {
+        return "idle".to_owned();
+    }
+    let named = held.iter().take(NAMED).map(|job| {
+        let status = text(&job.fields, field::STATUS);
+        let since = job.fields.get(field::UPDATED_AT.as_bytes());
+        let since = since.and_then(|stamp| age(stamp));
+        let since = since.map_or_else(String::new, |since| format!(" {since}"));
+        let input = text(&job.fields, field::INPUT_FILE_NAME);
+        format!(
+            "{}{since} {}",
+            untrusted::name(status),
+            untrusted::name(input)
+        )
+    });
+    let mut text = named.collect::<Vec<_>>().join(", ");
+    if held.len() > NAMED {
+        text.push_str(&format!(" and {} more", held.len() - NAMED));
+    }
+    text
+}
+
+fn text(fields: &RawFields, name: &str) -> String {
+    let value = fields.get(name.as_bytes()).map_or(&[][..], Vec::as_slice);
+    String::from_utf8_lossy(value).into_owned()
+}
+
+/// A number of jobs.
+pub(super) fn jobs(count: usize) -> String {
+    match count {
+        1 => "1 job".to_owned(),
+        count => format!("{count} jobs"),
+    }
+}
+
+fn to_json(worker: &WorkerState) -> Value {
+    let held = worker.held.iter().map(|job| {
+        json!({
+            "key": job.key.to_json(),
+            "status": text(&job.fields, field::STATUS),
+            "updated_at": text(&job.fields, field::UPDATED_AT),
+            "input": text(&job.fields, field::INPUT_FILE_NAME),
+        })
+    });
+    json!({
+        "queue": worker.queue,
+        "name": worker.name,
+        "python": worker.silent.is_none(),
+        "silent_s": worker.silent.map(|since| since.as_secs_f64()),
+        "type": worker.card.get("type"),
+        "version": worker.card.get("version"),
+        "started": worker.card.get("started"),
+        "slots": worker.number("slots"),
+        "memory_bytes": worker.number("memory"),
+        "budget_bytes": worker.number("budget"),
+        "jobs": held.collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,95 @@
+//! Jobs that have failed.
+
+use redis::Cmd;
+
+use super::super::admin::Admin;
+use super::super::error::Error;
+use crate::cause::signature;
+use crate::wire::{JobKey, Keys, RawFields, field};
+
+/// A job that has failed.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub(crate) key: JobKey,
+    /// When, in milliseconds since 1970.
+    pub(crate) at: u64,
+    pub(crate) fields: RawFields,
+}
+
+impl Failure {
+    /// The class of what went wrong; that of a Python consumer's failure is not known.
+    pub(crate) fn class(&self) -> String {
+        let class = text(&self.fields, field::ERROR_CLASS);
+        class.unwrap_or_else(|| "unknown".to_owned())
+    }
+
+    /// The reason, as users see it.
+    pub(crate) fn reason(&self) -> String {
+        text(&self.fields, field::REASON).unwrap_or_default()
+    }
+
+    /// The signature of what went wrong.
+    pub(crate) fn why(&self) -> String {
+        text(&self.fields, field::WHY).unwrap_or_else(|| signature(&self.reason()))
+    }
+
+    /// The file that the job is about.
+    pub(crate) fn input(&self) -> String {
+        text(&self.fields, field::INPUT_FILE_NAME).unwrap_or_default()
+    }
+}
+
+impl Admin {
+    /// Some jobs of a queue that have failed in this span of time, the first ones first, after so many. Those that are not
+    /// failed any more are left out, and the number that was looked at is given beside.
+    pub(crate) async fn failures(
+        &self,
+        queue: &str,
+        (since, until): (u64, u64),
+        (offset, count): (usize, usize),
+    ) -> Result<(Vec<Failure>, usize), Error> {
+        let mut range = redis::cmd("ZRANGEBYSCORE");
+        range
+            .arg(Keys::new(queue).failed())
+            .arg(since)
+            .arg(until)
+            .arg("WITHSCORES")
+            .arg("LIMIT")
+            .arg(offset)
+            .arg(count);
+        let found: Vec<(Vec<u8>, f64)> = self.command("look for failed jobs", &range).await?;
+        let looked = found.len();
+        let (keys, times): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+        let hashes = self
+            .ask_each::<RawFields>(&keys, |key| Cmd::hgetall(key))
+            .await?;
+        let all = keys.into_iter().zip(times).zip(hashes);
+        let failures = all.filter_map(|((key, at), fields)| {
+            let fields = fields.filter(has_failed)?;
+            Some(Failure {
+                key: JobKey(key),
+                at: at as u64,
+                fields,
+            })
+        });
+        Ok((failures.collect(), looked))
+    }
+
+    /// Takes jobs off the list of failures of a queue.
+    pub(crate) async fn forget_failures(&self, queue: &str, jobs: &[JobKey]) -> Result<u64, Error> {
+        let keys: Vec<_> = jobs.iter().map(|job| job.0.as_slice()).collect();
+        let forget = Cmd::zrem(Keys::new(queue).failed(), keys);
+        self.command("forget failed jobs", &forget).await
+    }
+}
+
+fn has_failed(fields: &RawFields) -> bool {
+    fields
+        .get(field::STATUS.as_bytes())
+        .is_some_and(|status| status == b"failed")
+}
+
+fn text(fields: &RawFields, name: &str) -> Option<String> {
+    let value = fields.get(name.as_bytes())?;
+    (!value.is_empty()).then(|| String::from_utf8_lossy(value).into_owned())
+}

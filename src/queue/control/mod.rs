@@ -1,0 +1,30 @@
+//! What operators do with queues and jobs, for commands and pages alike.
+//!
+//! Everything that concerns many jobs goes in steps which take Redis a few milliseconds each and ask for the state that they
+//! change: a command that was broken off may be given again, and goes on.
+
+mod audit;
+mod cancel;
+mod failures;
+mod overview;
+mod pause;
+mod place;
+mod requeue;
+mod transfer;
+mod trash;
+mod walk;
+mod workers;
+
+pub(crate) use self::cancel::Cancel;
+pub(crate) use self::failures::Failure;
+pub(crate) use self::overview::Overview;
+pub(crate) use self::pause::Pause;
+pub(crate) use self::place::Place;
+pub(crate) use self::requeue::{End, Requeue, Scope, What};
+pub(crate) use self::transfer::Order;
+pub(crate) use self::trash::Trash;
+pub(crate) use self::walk::Source;
+pub(crate) use self::workers::{HeldJob, WorkerState};
+
+/// Jobs that one step looks at or changes.
+pub(crate) const STEP: usize = 200;

@@ -1,0 +1,54 @@
+-- Makes failed jobs new and queues them again, as if they had just been submitted.
+-- KEYS[1]: queue   KEYS[2]: leases   KEYS[3]: delayed jobs   KEYS[4]: parked jobs   KEYS[5]: failed jobs   KEYS[6]: dead jobs
+-- ARGV[1]: time stamp   ARGV[2]: 'front' or 'back' of the queue
+-- ARGV[3]: 'failed' for such jobs only, 'any' also for those that are not final and nowhere
+-- ARGV[4…]: job, 'children' (those that have failed are tried again) or 'all' (the job starts over), …
+-- `renew.lua` stands above.
+-- Returns: for each job GONE, HELD (by a consumer), WAITING (in the queue, delayed or parked), FINAL (done), PART (of a job that has
+--          ended), ACTIVE (neither final nor forced) or OK
+local queue = KEYS[1]
+
+local function is_in(list, job)
+  if redis.call('TYPE', list)['ok'] ~= 'list' then return false end
+  for _, entry in ipairs(redis.call('LRANGE', list, 0, 99)) do
+    if entry == job then return true end
+  end
+  return false
+end
+
+-- Where a job is that is not final; nothing if it is nowhere.
+local function place(job, owner)
+  if redis.call('ZSCORE', KEYS[2], job) or (owner and is_in(owner, job)) then return 'HELD' end
+  if redis.call('ZSCORE', KEYS[3], job) or redis.call('ZSCORE', KEYS[4], job) then return 'WAITING' end
+  local at = redis.pcall('LPOS', queue, job)
+  if type(at) == 'table' then return is_in(queue, job) and 'WAITING' end -- before 6.0.6 there was no LPOS
+  return at and 'WAITING'
+end
+
+local function requeue(job, what)
+  local record = redis.pcall('HMGET', job, 'status', 'rc_owner', 'parent', 'children_failed')
+  if record.err or not record[1] then
+    redis.call('ZREM', KEYS[5], job)
+    redis.call('ZREM', KEYS[6], job)
+    return 'GONE'
+  end
+  local has_failures = what == 'children' and (tonumber(record[4] or 0) or 0) > 0
+  if record[1] == 'done' and not has_failures then return 'FINAL' end
+  if record[3] and redis.call('HEXISTS', record[3], 'finished_at') == 1 then return 'PART' end
+  if record[1] ~= 'failed' and record[1] ~= 'done' then
+    if ARGV[3] ~= 'any' then return 'ACTIVE' end
+    local at = place(job, record[2])
+    if at then return at end
+  end
+  renew(job, ARGV[1], what == 'all')
+  if what == 'children' then redis.call('HSET', job, 'rc_again', what) end
+  redis.call('HINCRBY', job, 'rc_requeued', 1)
+  redis.call('ZREM', KEYS[5], job)
+  redis.call('ZREM', KEYS[6], job)
+  redis.call(ARGV[2] == 'front' and 'RPUSH' or 'LPUSH', queue, job)
+  return 'OK'
+end
+
+local answers = {}
+for i = 4, #ARGV, 2 do answers[#answers + 1] = requeue(ARGV[i], ARGV[i + 1]) end
+return answers
