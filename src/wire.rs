@@ -415,6 +415,13 @@ pub(crate) fn split_ours(key: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&rest[..colon], &rest[colon + 1..]))
 }
 
+/// The keys in a list of children.
+pub(crate) fn split_keys(list: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    list.split(|&byte| byte == b',')
+        .filter(|key| !key.is_empty())
+        .map(<[u8]>::to_vec)
+}
+
 /// The queue of a processing list.
 pub(crate) fn queue_of_processing(list: &str) -> Option<&str> {
     list.strip_prefix(PROCESSING)?.split(':').next()

@@ -1,6 +1,6 @@
 //! A job's hash as those see it who submit a job and follow it.
 
-use crate::wire::{JobKey, RawFields, Status, field, timestamp};
+use crate::wire::{JobKey, RawFields, Status, field, split_keys, timestamp};
 
 /// A job that is yet to be queued.
 #[derive(Clone, Copy, Debug, Default)]
@@ -82,10 +82,7 @@ impl JobSnapshot<'_> {
     pub(super) fn children(&self) -> Vec<JobKey> {
         let keys = self.0.get(field::CHILDREN.as_bytes());
         let keys = keys.map_or(&[][..], Vec::as_slice);
-        keys.split(|&byte| byte == b',')
-            .filter(|key| !key.is_empty())
-            .map(|key| JobKey(key.to_vec()))
-            .collect()
+        split_keys(keys).map(JobKey).collect()
     }
 
     pub(super) fn number(&self, field: &str) -> Option<u64> {

@@ -87,6 +87,15 @@ async fn show_groups(desk: &Desk, arguments: &FailedArguments) -> anyhow::Result
         ]);
     }
     table.print()?;
+    let of_queue = match arguments.selector.only_queue() {
+        Some(queue) => format!("--queue {queue}"),
+        None => "--all-queues".to_owned(),
+    };
+    writeln!(
+        io::stdout(),
+        "redis-consumer requeue {} --why 1",
+        untrusted::message(of_queue)
+    )?;
     Ok(())
 }
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::queue::{self, Queue, Reclaimed};
 
@@ -28,7 +28,9 @@ pub(super) async fn run(queue: Queue) {
             sweep(&queue).await;
         }
         report(queue.reclaim_expired().await);
-        empty_trash(&queue).await;
+        if round % ORPHANS_EVERY == ORPHANS_EVERY - 1 {
+            empty_trash(&queue).await;
+        }
         if round % ORPHANS_EVERY == 0 {
             report(queue.reclaim_orphans().await);
         }
@@ -54,7 +56,7 @@ async fn empty_trash(queue: &Queue) {
             Ok(0) => return,
             Ok(_) => tokio::time::sleep(TRASH_PAUSE).await,
             Err(error) => {
-                return warn!(error = %error, "could not remove what was purged a day ago");
+                return debug!(error = %error, "could not remove what was purged a day ago");
             }
         }
     }

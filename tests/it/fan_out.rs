@@ -21,7 +21,7 @@ use crate::peers::cluster::{Cluster, PodSettings, eventually};
 use crate::peers::s3::S3Server;
 
 /// A consumer of archives.
-fn zip_pod(cluster: &Cluster, name: &str) -> PodSettings {
+pub(super) fn zip_pod(cluster: &Cluster, name: &str) -> PodSettings {
     cluster
         .pod(name)
         .set("CONSUMER_TYPE", "zip")

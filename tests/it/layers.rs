@@ -18,6 +18,7 @@ const FLOORS: &[&[&str]] = &[
     &["untrusted"],
     &[
         "backoff",
+        "cause",
         "compute",
         "descriptors",
         "error_class",

@@ -15,10 +15,17 @@ const OTHER_WORDS: &[&str] = &[
     "set",
     "table",
     "zset",
-    // Arguments: when a job comes back, and what is to be repaired.
+    // Arguments: when a job comes back, what is to be repaired, and what is requeued or moved where.
+    "again",
+    "all",
+    "any",
     "at",
+    "first",
+    "front",
     "in",
     "member",
+    // The class of an error that a script gives.
+    "cancelled",
     // Answers: what has become of an entry, and why it was requeued.
     "dropped",
     "kept",

@@ -109,6 +109,11 @@ impl Cluster {
         fs::write(path, body).expect("an object");
     }
 
+    /// Removes an object from the bucket.
+    pub(crate) fn remove(&self, key: &str) {
+        fs::remove_file(self.bucket.path().join(key)).expect("it was there");
+    }
+
     /// An object of the bucket.
     pub(crate) fn object(&self, key: &str) -> Vec<u8> {
         fs::read(self.bucket.path().join(key)).unwrap_or_else(|error| panic!("{key}: {error}"))

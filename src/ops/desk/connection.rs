@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::Span;
+use super::times::Span;
 use crate::queue::{Admin, RedisSettings};
 use crate::settings::{Env, Loader};
 

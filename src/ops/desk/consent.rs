@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use clap::Args;
 
-use super::Misuse;
+use super::refusal::Misuse;
 
 #[derive(Args)]
 pub(crate) struct Consent {

@@ -2,6 +2,7 @@
 
 mod connection;
 mod consent;
+mod refusal;
 mod report;
 mod selector;
 mod table;
@@ -9,17 +10,8 @@ mod times;
 
 pub(super) use self::connection::{Desk, DeskArguments};
 pub(super) use self::consent::{Consent, consent};
+pub(crate) use self::refusal::{Misuse, Refused};
 pub(super) use self::report::Report;
 pub(super) use self::selector::{Selected, Selector, parse_field};
 pub(super) use self::table::{Table, print_json};
 pub(super) use self::times::{Age, Span, age, ago, clock};
-
-/// The command line asks for something that cannot be: exit status 64.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Misuse(pub(crate) String);
-
-/// Refused for now, and nothing was changed: exit status 75.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Refused(pub(crate) String);

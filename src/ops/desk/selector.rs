@@ -8,8 +8,9 @@ use std::os::unix::ffi::OsStringExt as _;
 use clap::Args;
 use regex::bytes::Regex;
 
+use super::connection::Desk;
+use super::refusal::Misuse;
 use super::times::Moment;
-use super::{Desk, Misuse};
 use crate::queue::control::{Failure, STEP};
 use crate::queue::{Admin, JobKey};
 use crate::wire::{RawFields, field};
@@ -87,6 +88,14 @@ impl Selector {
             return Err(Misuse(text.to_owned()));
         }
         Ok(())
+    }
+
+    /// The queue that is named, if there is one only.
+    pub(crate) fn only_queue(&self) -> Option<&str> {
+        match self.queue.as_slice() {
+            [queue] => Some(queue),
+            _ => None,
+        }
     }
 
     /// Whether keys are named.

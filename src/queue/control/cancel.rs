@@ -1,12 +1,15 @@
 //! Jobs that are to end.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
+use std::time::Duration;
 
-use redis::Script;
+use redis::{Cmd, Script};
 
 use super::super::admin::Admin;
 use super::super::error::Error;
-use crate::wire::{JobKey, Keys, timestamp};
+use super::step::STEP;
+use crate::wire::{JobKey, Keys, RawFields, field, split_keys, timestamp};
 
 static CANCEL_JOBS: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
@@ -14,6 +17,9 @@ static CANCEL_JOBS: LazyLock<Script> = LazyLock::new(|| {
         include_str!("../scripts/cancel_jobs.lua")
     ))
 });
+
+/// How long the children of a job that was cancelled are kept.
+const CHILD_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// What became of a job that was to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +58,56 @@ impl Cancel {
 }
 
 impl Admin {
-    /// Ends some jobs of a queue, and says of each what became of it.
+    /// Ends some jobs of a queue with the children that they wait for, and says of each what became of it.
     pub(crate) async fn cancel_jobs(
+        &self,
+        queue: &str,
+        jobs: &[JobKey],
+        by: &str,
+    ) -> Result<Vec<Cancel>, Error> {
+        let ends = self.cancel_step(queue, jobs, by).await?;
+        let cancelled = jobs.iter().zip(&ends);
+        let cancelled: Vec<_> = cancelled
+            .filter(|(_, end)| **end == Cancel::Cancelled)
+            .map(|(job, _)| job.0.clone())
+            .collect();
+        let lists = self
+            .ask_each::<Option<Vec<u8>>>(&cancelled, |key| Cmd::hget(key, field::CHILDREN))
+            .await?;
+        for list in lists.into_iter().flatten().flatten() {
+            let children: Vec<_> = split_keys(&list).map(JobKey).collect();
+            for step in children.chunks(STEP) {
+                self.cancel_children(step, by).await?;
+            }
+        }
+        Ok(ends)
+    }
+
+    /// Ends children of a job that is over, and lets them expire.
+    async fn cancel_children(&self, children: &[JobKey], by: &str) -> Result<(), Error> {
+        let keys: Vec<_> = children.iter().map(|child| child.0.clone()).collect();
+        let names = self
+            .ask_each::<Option<String>>(&keys, |key| Cmd::hget(key, field::CHILD_QUEUE))
+            .await?;
+        let mut of_queue = BTreeMap::<String, Vec<JobKey>>::new();
+        for (child, name) in children.iter().zip(names) {
+            let queue = name.flatten().or_else(|| {
+                let fields = RawFields::new();
+                Self::queue_of(child, &fields, &[])
+            });
+            let queue = queue.unwrap_or_default();
+            of_queue.entry(queue).or_default().push(child.clone());
+        }
+        for (queue, children) in of_queue {
+            self.cancel_step(&queue, &children, by).await?;
+        }
+        let lifetime = i64::try_from(CHILD_LIFETIME.as_secs()).unwrap_or(i64::MAX);
+        self.ask_each::<bool>(&keys, |key| Cmd::expire(key, lifetime))
+            .await
+            .map(drop)
+    }
+
+    async fn cancel_step(
         &self,
         queue: &str,
         jobs: &[JobKey],

@@ -10,6 +10,7 @@ mod overview;
 mod pause;
 mod place;
 mod requeue;
+mod step;
 mod transfer;
 mod trash;
 mod walk;
@@ -21,10 +22,8 @@ pub(crate) use self::overview::Overview;
 pub(crate) use self::pause::Pause;
 pub(crate) use self::place::Place;
 pub(crate) use self::requeue::{End, Requeue, Scope, What};
+pub(crate) use self::step::STEP;
 pub(crate) use self::transfer::Order;
 pub(crate) use self::trash::Trash;
 pub(crate) use self::walk::Source;
 pub(crate) use self::workers::{HeldJob, WorkerState};
-
-/// Jobs that one step looks at or changes.
-pub(crate) const STEP: usize = 200;

@@ -92,6 +92,9 @@ impl Admin {
         queues: impl IntoIterator<Item = String>,
     ) -> Result<Vec<Overview>, Error> {
         let queues: Vec<_> = queues.into_iter().collect();
+        if queues.is_empty() {
+            return Ok(Vec::new());
+        }
         let now = self.now().await?;
         let minute = now / 60_000;
         let mut first = redis::pipe();
@@ -114,9 +117,6 @@ impl Admin {
     }
 
     async fn add_details(&self, all: &mut [Overview], second: &Pipeline) -> Result<(), Error> {
-        if all.is_empty() {
-            return Ok(());
-        }
         let mut answers = self.ask_pipeline(second).await?.into_iter();
         for overview in all {
             overview.oldest = answers.next().flatten();

@@ -7,7 +7,7 @@ use redis::{Cmd, Script};
 
 use super::super::admin::Admin;
 use super::super::error::Error;
-use crate::wire::{JobKey, Keys, field, timestamp};
+use crate::wire::{JobKey, Keys, field, split_keys, timestamp};
 
 static REQUEUE_JOBS: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
@@ -135,7 +135,7 @@ impl Admin {
             .await?;
         let families: Vec<Vec<Vec<u8>>> = lists
             .into_iter()
-            .map(|list| split(&list.flatten().unwrap_or_default()))
+            .map(|list| split_keys(&list.flatten().unwrap_or_default()).collect())
             .collect();
         let children: Vec<_> = families.iter().flatten().cloned().collect();
         let found = self
@@ -154,11 +154,4 @@ impl Admin {
             })
             .collect())
     }
-}
-
-fn split(list: &[u8]) -> Vec<Vec<u8>> {
-    list.split(|&byte| byte == b',')
-        .filter(|key| !key.is_empty())
-        .map(<[u8]>::to_vec)
-        .collect()
 }

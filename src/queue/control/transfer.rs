@@ -6,7 +6,7 @@ use redis::{Cmd, Script};
 
 use super::super::admin::Admin;
 use super::super::error::Error;
-use super::STEP;
+use super::step::STEP;
 use crate::wire::{JobKey, Keys};
 
 static MOVE_JOBS: LazyLock<Script> =

@@ -8,7 +8,7 @@ use redis::{Cmd, Script};
 use super::super::admin::Admin;
 use super::super::client::Queue;
 use super::super::error::Error;
-use super::STEP;
+use super::step::STEP;
 use crate::wire::{self, Keys, millis, millis_since_1970};
 
 static EMPTY_TRASH: LazyLock<Script> =

@@ -4,7 +4,7 @@ use redis::Cmd;
 
 use super::super::admin::Admin;
 use super::super::error::Error;
-use super::STEP;
+use super::step::STEP;
 use crate::wire::{JobKey, Keys};
 
 /// Where jobs of a queue are.

@@ -1,0 +1,180 @@
+//! Queues that are paused, purged and moved.
+
+use std::time::Duration;
+
+use super::{dump, objects, run};
+use crate::peers::cluster::{Cluster, FIELDS, NUCLEI, eventually};
+use crate::peers::redis::Redis;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_a_paused_queue_nothing_is_claimed() {
+    let cluster = Cluster::with_nuclei(Redis::start_in_memory()).await;
+    run(&cluster, 64, &["queue", "pause", "segmentatoin"]);
+    let _pod = cluster.pod("pod-1").set("LEASE_TIME", "2").start();
+    eventually("the queue is known", || {
+        run(&cluster, 0, &["queue", "list"]) == "segmentation\n"
+    });
+    let text = run(
+        &cluster,
+        0,
+        &[
+            "queue",
+            "pause",
+            "segmentation",
+            "--why",
+            "the bucket is moved",
+        ],
+    );
+    assert!(text.starts_with("segmentation is paused"), "{text}");
+    // A slot may be waiting inside Redis: what it gets goes back.
+    let keys: Vec<_> = (0..3).map(|_| cluster.submit(NUCLEI, &FIELDS)).collect();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let mut queued = cluster.redis.list("segmentation");
+    queued.reverse();
+    assert_eq!(queued, keys, "in their order");
+    assert!(cluster.redis.keys("processing-*").is_empty());
+    let text = run(&cluster, 0, &["status"]);
+    assert!(text.contains("by ana: the bucket is moved"), "{text}");
+
+    assert_eq!(
+        run(&cluster, 0, &["queue", "resume", "segmentation"]),
+        "segmentation goes on\n"
+    );
+    for key in &keys {
+        assert_eq!(cluster.wait_done(key)["rc_claims"], "1");
+    }
+    run(
+        &cluster,
+        0,
+        &["queue", "pause", "segmentation", "--for", "1s"],
+    );
+    cluster.wait_done(&cluster.submit(NUCLEI, &FIELDS));
+    assert_eq!(
+        run(&cluster, 0, &["queue", "resume", "segmentation"]),
+        "segmentation was not paused\n"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_purged_can_be_put_back_in_its_order() {
+    let cluster = Cluster::with_nuclei(Redis::start_in_memory()).await;
+    let submit = |count: usize| -> Vec<String> {
+        (0..count)
+            .map(|_| cluster.submit(NUCLEI, &FIELDS))
+            .collect()
+    };
+    let first = submit(450);
+    let before = dump(&cluster.redis);
+    run(&cluster, 64, &["queue", "purge", "segmentation"]);
+    let text = run(
+        &cluster,
+        0,
+        &["queue", "purge", "segmentation", "--dry-run"],
+    );
+    assert_eq!(text, "would take 450 jobs out of segmentation\n");
+    assert_eq!(dump(&cluster.redis), before);
+    let text = run(&cluster, 0, &["queue", "purge", "segmentation", "--yes"]);
+    assert!(text.starts_with("450 jobs taken out"), "{text}");
+    let second = submit(3);
+    run(&cluster, 0, &["queue", "purge", "segmentation", "--yes"]);
+    let third = submit(2);
+    let trash = objects(&run(&cluster, 0, &["queue", "trash", "--json"]));
+    let entries: Vec<_> = trash
+        .iter()
+        .map(|trash| trash["entries"].as_u64())
+        .collect();
+    assert_eq!(entries, [Some(450), Some(3)]);
+    assert_eq!(
+        super::printed(&cluster.run(&["fsck"], &[])),
+        "clean\n",
+        "nothing is lost"
+    );
+
+    let text = run(&cluster, 0, &["queue", "untrash", "segmentation"]);
+    assert_eq!(text, "453 jobs are back in segmentation\n");
+    let mut queued = cluster.redis.list("segmentation");
+    queued.reverse();
+    assert_eq!(queued, [first, second, third].concat());
+    assert_eq!(
+        run(&cluster, 0, &["queue", "trash"]),
+        "no queue has been purged within a day\n"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_purged_a_day_ago_is_removed_with_its_jobs() {
+    let cluster = Cluster::with_nuclei(Redis::start_in_memory()).await;
+    let keys: Vec<_> = (0..5).map(|_| cluster.submit(NUCLEI, &FIELDS)).collect();
+    run(&cluster, 0, &["queue", "purge", "segmentation", "--yes"]);
+    let redis = &cluster.redis;
+    // One of them has been queued again since, and is done.
+    let _: u32 = redis.ask(&["HSET", &keys[0], "status", "done"]);
+    let trash: Vec<String> = redis.ask(&["ZRANGE", "rc:trash", "0", "-1"]);
+    let _: u32 = redis.ask(&["ZADD", "rc:trash", "1", &trash[0]]);
+    let _pod = cluster.pod("pod-1").set("LEASE_TIME", "2").start();
+    eventually("it is removed", || redis.keys("rc:trash*").is_empty());
+    assert_eq!(redis.hash(&keys[0])["status"], "done");
+    assert!(keys[1..].iter().all(|key| redis.hash(key).is_empty()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_move_to_another_queue_all_or_some_in_their_order() {
+    let cluster = Cluster::with_nuclei(Redis::start_in_memory()).await;
+    let keys: Vec<_> = (0..500)
+        .map(|n| {
+            let label = if n % 3 == 0 { "odd" } else { "even" };
+            let mut fields = FIELDS.to_vec();
+            fields.push(("label", label));
+            cluster.submit(NUCLEI, &fields)
+        })
+        .collect();
+    let of = |queue: &str| {
+        let mut queued = cluster.redis.list(queue);
+        queued.reverse();
+        queued
+    };
+    let some = [
+        "queue",
+        "move",
+        "segmentation",
+        "other",
+        "--field",
+        "label=^odd$",
+        "--yes",
+    ];
+    assert_eq!(
+        run(&cluster, 0, &some),
+        "167 jobs moved from segmentation to other\n"
+    );
+    let (odd, even): (Vec<_>, Vec<_>) = keys
+        .iter()
+        .cloned()
+        .enumerate()
+        .partition(|(n, _)| n % 3 == 0);
+    let keys_of =
+        |some: Vec<(usize, String)>| some.into_iter().map(|(_, key)| key).collect::<Vec<_>>();
+    let (odd, even) = (keys_of(odd), keys_of(even));
+    assert_eq!(
+        (of("other"), of("segmentation")),
+        (odd.clone(), even.clone())
+    );
+    assert!(cluster.redis.keys("rc:moving:*").is_empty());
+
+    // A call that was broken off has left the queue aside: nothing is lost, and the next call goes on.
+    let _: String = cluster
+        .redis
+        .ask(&["RENAME", "segmentation", "rc:moving:segmentation"]);
+    assert_eq!(super::printed(&cluster.run(&["fsck"], &[])), "clean\n");
+    assert_eq!(
+        run(&cluster, 0, &some),
+        "0 jobs moved from segmentation to other\n"
+    );
+    assert_eq!(of("segmentation"), even);
+    let all = ["queue", "move", "segmentation", "other", "--yes"];
+    assert_eq!(
+        run(&cluster, 0, &all),
+        "333 jobs moved from segmentation to other\n"
+    );
+    assert_eq!(of("other"), [odd, even].concat());
+    run(&cluster, 64, &["queue", "move", "other", "other", "--yes"]);
+}
