@@ -18,6 +18,7 @@ const SCAN_LEASES: u32 = 10;
 
 static RECOVER: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
+        include_str!("scripts/rights.lua"),
         include_str!("scripts/requeue.lua"),
         include_str!("scripts/recover.lua")
     ))

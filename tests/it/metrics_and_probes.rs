@@ -322,7 +322,9 @@ async fn a_pod_that_has_just_begun_is_alive_though_redis_refuses_its_claims() {
     full("1mb");
     let (port, pod) = watched(cluster.pod("pod-1"));
     let pod = pod.start();
-    eventually("it claims", || pod.log().contains("does not answer a claim"));
+    eventually("it claims", || {
+        pod.log().contains("does not answer a claim")
+    });
     for _ in 0..5 {
         let (code, text) = get(port, "/livez").expect("it is served");
         assert_eq!(code, 200, "a restart would not help: {text}");

@@ -6,7 +6,13 @@
 -- Returns: OK; UNTOLD (the same, but the parent could not be written to); GONE (the hash has vanished); MOVED (taken out of the list, or finished by
 --          others); LOST (somebody else claimed it)
 local job = KEYS[1]
-local own = redis.pcall('HMGET', job, 'rc_token', 'rc_done_by', 'status', 'rc_owner', 'parent')
+need(job, 'EXISTS', 'HSET', 'HDEL')
+need(KEYS[2], 'LREM')
+need(KEYS[3], 'ZREM')
+need(KEYS[4], 'ZREM')
+if ARGV[2] == '1' then need(KEYS[5], 'ZADD', 'ZREMRANGEBYSCORE', 'ZREMRANGEBYRANK') end
+local time = redis.call('TIME')
+local own = read(job, 'rc_token', 'rc_done_by', 'status', 'rc_owner', 'parent')
 if own.err or (not own[1] and redis.call('EXISTS', job) == 0) then
   redis.call('LREM', KEYS[2], 1, job)
   redis.call('ZREM', KEYS[3], job)
@@ -35,7 +41,6 @@ local told = not own[5] or pcall(function()
   wake_if_ready(own[5])
 end)
 if ARGV[2] == '1' then
-  local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
   redis.call('ZADD', KEYS[5], now, job)
   redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', now - ARGV[3])
