@@ -87,7 +87,7 @@ fn empty_jpeg2000(side: u32) -> Vec<u8> {
     stream
 }
 
-/// Entries of one page of grey bytes, whose data begin at 8.
+/// Entries of one page of gray bytes, whose data begin at 8.
 fn page(width: u32, height: u32) -> Vec<(u16, u32)> {
     let counts = [(258, 8), (259, 1), (262, 1), (277, 1), (273, 8), (279, 0)];
     let mut entries = vec![(256, width), (257, height)];

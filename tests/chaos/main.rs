@@ -118,13 +118,13 @@ async fn run(plan: Plan) -> Verdict {
         if began.elapsed() >= next.at {
             match next.event {
                 Event::WhileExpanding(blow, after) => ambush.prepare(blow, after),
-                event => act(event, &mut servers, &mut fleet, &mut ledger.happened),
+                event => Scene::of(&mut servers, &mut fleet, &mut ledger).act(event),
             }
             next = schedule.next();
         }
         if let Some((blow, target)) = ambush.look(&servers, &fleet).await {
+            Scene::of(&mut servers, &mut fleet, &mut ledger).strike(blow, target.pod);
             let counts = &mut ledger.happened;
-            strike(blow, target.pod, &mut servers, &mut fleet, counts);
             counts.expanding_hits += u64::from(ambush.has_hit(&servers, &target).await);
         }
         servers.tick().await;
@@ -139,32 +139,59 @@ async fn run(plan: Plan) -> Verdict {
     Verdict::of(&ledger, &servers, &fleet).await
 }
 
-fn act(event: Event, servers: &mut Servers, fleet: &mut Fleet, counts: &mut Happened) {
-    match event {
-        Event::Blow(blow, pick) => strike(blow, pod(pick), servers, fleet, counts),
-        // It waits until there is something to hit.
-        Event::WhileExpanding(..) => {}
-        Event::RestartRedis(down) => counts.redis_restarts += servers.restart_redis(down),
-        Event::FailOver => counts.failovers += servers.fail_over(),
-        Event::Cut(time) => counts.cuts += servers.cut(time),
-        Event::Slow(time) => counts.delays += servers.slow(time),
-        Event::Clock(step, pick) => counts.clock_steps += servers.put_clock(step, pick),
-        Event::FullMemory(time) => counts.full_memory += servers.fill_memory(time),
-        Event::Rights(loss, time) => counts.lost_rights += servers.take_rights(loss, time),
-        Event::Harass(pick, time) => counts.harassments += fleet.harass(pod(pick), time),
-        Event::Storage(status, time) => {
-            counts.storage_faults += servers.break_storage(status, time)
-        }
-        Event::Models(time) => counts.model_outages += servers.stop_models(time),
-    }
+/// What events happen to, and where they are counted.
+struct Scene<'a> {
+    servers: &'a mut Servers,
+    fleet: &'a mut Fleet,
+    counts: &'a mut Happened,
 }
 
-fn strike(blow: Blow, pod: usize, servers: &mut Servers, fleet: &mut Fleet, counts: &mut Happened) {
-    match blow {
-        Blow::Kill => counts.kills += fleet.kill(pod),
-        Blow::Stop(time) => counts.stops += fleet.pause(pod, time),
-        Blow::Terminate => counts.terms += fleet.terminate(pod),
-        Blow::Partition(how, time) => counts.partitions += servers.break_way(pod, how, time),
+impl<'a> Scene<'a> {
+    fn of(servers: &'a mut Servers, fleet: &'a mut Fleet, ledger: &'a mut Ledger) -> Self {
+        Self {
+            servers,
+            fleet,
+            counts: &mut ledger.happened,
+        }
+    }
+
+    fn act(&mut self, event: Event) {
+        let Self {
+            servers,
+            fleet,
+            counts,
+        } = self;
+        match event {
+            Event::Blow(blow, pick) => self.strike(blow, pod(pick)),
+            // It waits until there is something to hit.
+            Event::WhileExpanding(..) => {}
+            Event::RestartRedis(down) => counts.redis_restarts += servers.restart_redis(down),
+            Event::FailOver => counts.failovers += servers.fail_over(),
+            Event::Cut(time) => counts.cuts += servers.cut(time),
+            Event::Slow(time) => counts.delays += servers.slow(time),
+            Event::Clock(step, pick) => counts.clock_steps += servers.put_clock(step, pick),
+            Event::FullMemory(time) => counts.full_memory += servers.fill_memory(time),
+            Event::Rights(loss, time) => counts.lost_rights += servers.take_rights(loss, time),
+            Event::Harass(pick, time) => counts.harassments += fleet.harass(pod(pick), time),
+            Event::Storage(status, time) => {
+                counts.storage_faults += servers.break_storage(status, time);
+            }
+            Event::Models(time) => counts.model_outages += servers.stop_models(time),
+        }
+    }
+
+    fn strike(&mut self, blow: Blow, pod: usize) {
+        let Self {
+            servers,
+            fleet,
+            counts,
+        } = self;
+        match blow {
+            Blow::Kill => counts.kills += fleet.kill(pod),
+            Blow::Stop(time) => counts.stops += fleet.pause(pod, time),
+            Blow::Terminate => counts.terms += fleet.terminate(pod),
+            Blow::Partition(how, time) => counts.partitions += servers.break_way(pod, how, time),
+        }
     }
 }
 
