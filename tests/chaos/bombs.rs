@@ -138,7 +138,7 @@ fn track_file() -> Vec<u8> {
         );
         let mut array = b"\x93NUMPY\x01\0".to_vec();
         array.extend_from_slice(&118_u16.to_le_bytes());
-        write!(array, "{text:<117}\n").expect("it fits in memory");
+        writeln!(array, "{text:<117}").expect("it fits in memory");
         array.resize(array.len() + FRAMES * SIDE * SIDE * 8, 0);
         let mut header = tar::Header::new_ustar();
         header.set_size(array.len() as u64);

@@ -169,7 +169,7 @@ impl Schedule {
             Card::LosePassword => Event::Rights(Loss::Password, self.between(200, 1500)),
             Card::Harass => Event::Harass(pick, self.between(1000, 3000)),
             Card::Storage => {
-                let status = if pick % 2 == 0 { 500 } else { 503 };
+                let status = if pick.is_multiple_of(2) { 500 } else { 503 };
                 Event::Storage(status, self.between(100, 2500))
             }
             Card::Models => Event::Models(self.between(100, 2500)),

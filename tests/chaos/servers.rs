@@ -234,11 +234,10 @@ impl Servers {
 
     fn set_max_memory(&self, bytes: &str) -> u64 {
         let command = ["CONFIG", "SET", "maxmemory", bytes];
-        let set = self.nodes.iter().map(|node| {
-            // A server that is away has no limit when it comes back.
-            node.try_ask::<String>(&command).is_ok()
-        });
-        u64::from(set.fold(true, |all, set| all && set))
+        // A server that is away has no limit when it comes back.
+        let set = self.nodes.iter();
+        let set = set.filter(|node| node.try_ask::<String>(&command).is_ok());
+        u64::from(set.count() == self.nodes.len())
     }
 }
 
