@@ -27,7 +27,7 @@ test: redis azurite ## Run every test against real peers
 golden: ## Run the golden cases and print a line per area
 	$(CARGO) test --release --locked --workspace --all-features golden -- --nocapture
 
-chaos: redis ## Kill, stop and cut off everything while jobs run: SEED=… SECONDS=… JOBS=… TOPOLOGY=plain|sentinel
+chaos: redis ## Kill, stop, cut off and bother everything while jobs run: SEED=… SECONDS=… JOBS=… TOPOLOGY=plain|sentinel
 	@SEED=$(SEED) SECONDS=$(SECONDS) JOBS=$(JOBS) TOPOLOGY=$(TOPOLOGY) $(CARGO) test --release --locked --workspace --all-features --quiet --test chaos
 
 fuzz: ## Search for inputs that break a parser, a minute for each

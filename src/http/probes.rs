@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::observed::Observed;
+use crate::metrics::LastTime;
 
 /// Running jobs are checked every few seconds.
 const HEARTBEAT_LIMIT: Duration = Duration::from_secs(60);
@@ -29,8 +30,9 @@ struct Ages {
     answer: Option<Duration>,
     /// Redis answered a claim.
     claim: Option<Duration>,
-    /// A slot became free.
-    slot_freed: Option<Duration>,
+    /// Something that keeps slots from claiming ended, or was seen: the worker began, a slot was busy, Redis failed, the model
+    /// server was down, memory was short.
+    excused: Option<Duration>,
     /// Whether slots are free and nothing keeps them from claiming.
     may_claim: bool,
 }
@@ -46,7 +48,8 @@ enum Stalled {
 }
 
 impl Ages {
-    fn of(observed: &Observed) -> Self {
+    /// `held_back` is when slots were seen to be kept from claiming, and is set here.
+    fn of(observed: &Observed, held_back: &LastTime) -> Self {
         let Observed {
             queue,
             serving,
@@ -54,14 +57,22 @@ impl Ages {
             health,
             ..
         } = observed;
+        let is_held_back = serving.is_down() || memory.has_waiters();
+        if is_held_back {
+            held_back.touch();
+        }
+        let excuses = [
+            &health.started,
+            queue.last_freed(),
+            queue.last_failure(),
+            held_back,
+        ];
         Self {
             heartbeat: health.heartbeat.age(),
             answer: queue.last_answer().age(),
             claim: queue.last_claim().age(),
-            slot_freed: queue.last_freed().age(),
-            may_claim: queue.busy_slots() < queue.slots()
-                && !serving.is_down()
-                && !memory.has_waiters(),
+            excused: excuses.into_iter().filter_map(LastTime::age).min(),
+            may_claim: queue.busy_slots() < queue.slots() && !is_held_back,
         }
     }
 
@@ -72,9 +83,8 @@ impl Ages {
         if is_older(self.answer, CONNECTION_LIMIT) {
             return Some(Stalled::Connections);
         }
-        // While all slots were busy nobody had to claim.
-        let was_free = is_older(self.slot_freed, CLAIM_LIMIT);
-        let should_have_claimed = self.may_claim && was_free;
+        // While all slots were busy, or Redis refused what it was asked, nobody had to claim.
+        let should_have_claimed = self.may_claim && is_older(self.excused, CLAIM_LIMIT);
         (should_have_claimed && is_older(self.claim, CLAIM_LIMIT)).then_some(Stalled::Claims)
     }
 }
@@ -110,6 +120,8 @@ pub(super) struct Probes {
     observed: Observed,
     /// Whether the bucket has been reached once.
     has_bucket: AtomicBool,
+    /// When slots were last seen to be kept from claiming.
+    held_back: LastTime,
 }
 
 impl Probes {
@@ -117,6 +129,7 @@ impl Probes {
         Self {
             observed,
             has_bucket: AtomicBool::new(false),
+            held_back: LastTime::default(),
         }
     }
 
@@ -135,7 +148,7 @@ impl Probes {
         if !health.has_started() || stop.is_cancelled() {
             return Ok(());
         }
-        let Some(stalled) = Ages::of(&self.observed).stalled() else {
+        let Some(stalled) = Ages::of(&self.observed, &self.held_back).stalled() else {
             return Ok(());
         };
         if stalled == Stalled::Heartbeat {
@@ -191,7 +204,7 @@ mod tests {
         heartbeat: NOW,
         answer: NOW,
         claim: NOW,
-        slot_freed: LONG_AGO,
+        excused: LONG_AGO,
         may_claim: true,
     };
 
@@ -231,7 +244,7 @@ mod tests {
             (
                 Ages {
                     claim: None,
-                    slot_freed: None,
+                    excused: None,
                     ..WELL
                 },
                 Some(Stalled::Claims),
@@ -243,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn slots_that_are_busy_held_back_or_just_freed_need_not_claim() {
+    fn slots_that_are_busy_held_back_or_were_so_just_now_need_not_claim() {
         let stale = Ages {
             claim: LONG_AGO,
             ..WELL
@@ -258,7 +271,7 @@ mod tests {
         );
         assert_eq!(
             Ages {
-                slot_freed: NOW,
+                excused: NOW,
                 ..stale
             }
             .stalled(),

@@ -27,6 +27,7 @@ const CHUNK: usize = 500;
 
 static WAIT_FOR_CHILDREN: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
+        include_str!("scripts/rights.lua"),
         include_str!("scripts/release_lease.lua"),
         include_str!("scripts/children.lua"),
         include_str!("scripts/wait_for_children.lua")
@@ -34,6 +35,7 @@ static WAIT_FOR_CHILDREN: LazyLock<Script> = LazyLock::new(|| {
 });
 static SWEEP: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
+        include_str!("scripts/rights.lua"),
         include_str!("scripts/children.lua"),
         include_str!("scripts/sweep.lua")
     ))

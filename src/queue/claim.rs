@@ -21,6 +21,7 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 
 static CLAIM: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
+        include_str!("scripts/rights.lua"),
         include_str!("scripts/requeue.lua"),
         include_str!("scripts/claim.lua")
     ))

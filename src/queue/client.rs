@@ -152,6 +152,11 @@ impl Queue {
         &self.inner.metrics.connection.last_answer
     }
 
+    /// When Redis last did not answer, or refused something.
+    pub(crate) fn last_failure(&self) -> &LastTime {
+        &self.inner.metrics.connection.last_failure
+    }
+
     /// Runs a script until Redis has answered.
     pub(super) async fn script<T: FromRedisValue>(
         &self,

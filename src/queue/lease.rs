@@ -26,18 +26,21 @@ static UPDATE_FIELDS: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("scripts/update_fields.lua")));
 static ACK: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
+        include_str!("scripts/rights.lua"),
         include_str!("scripts/children.lua"),
         include_str!("scripts/ack.lua")
     ))
 });
 static NACK: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
+        include_str!("scripts/rights.lua"),
         include_str!("scripts/release_lease.lua"),
         include_str!("scripts/nack.lua")
     ))
 });
 pub(super) static RELEASE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
+        include_str!("scripts/rights.lua"),
         include_str!("scripts/release_lease.lua"),
         include_str!("scripts/release.lua")
     ))

@@ -36,6 +36,8 @@ pub(super) struct ConnectionMetrics {
     master: Arc<Mutex<Option<(String, u16)>>>,
     /// When Redis last answered anything.
     pub(super) last_answer: LastTime,
+    /// When Redis last did not answer, or refused something.
+    pub(super) last_failure: LastTime,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -94,6 +96,7 @@ impl Default for ConnectionMetrics {
             scripts: Histograms::new_with_constructor(call_seconds),
             master: Arc::default(),
             last_answer: LastTime::default(),
+            last_failure: LastTime::default(),
         };
         KINDS
             .iter()
@@ -209,6 +212,7 @@ impl ConnectionMetrics {
     }
 
     pub(super) fn failed(&self, error: &RedisError) {
+        self.last_failure.touch();
         let kind = match error.kind() {
             _ if error.is_timeout() => "timeout",
             ErrorKind::Io => "connection",

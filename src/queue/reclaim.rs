@@ -20,6 +20,7 @@ const ROUND_LIMIT: usize = 100;
 static RECLAIM: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         include_str!("scripts/turn.lua"),
+        include_str!("scripts/rights.lua"),
         include_str!("scripts/requeue.lua"),
         include_str!("scripts/clocks.lua"),
         include_str!("scripts/reclaim.lua")

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
-use redis::{Cmd, Script};
+use redis::{Cmd, RedisResult, Script};
 
 use super::admin::{Admin, Patience};
 use super::client::Queue;
@@ -18,6 +18,7 @@ const SCAN_LEASES: u32 = 10;
 
 static RECOVER: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
+        include_str!("scripts/rights.lua"),
         include_str!("scripts/requeue.lua"),
         include_str!("scripts/recover.lua")
     ))
@@ -31,7 +32,22 @@ impl Queue {
             recovered.merge(self.recover_list(&list).await?);
         }
         self.inner.metrics.reclaimed(&recovered);
+        self.register().await?;
         Ok(recovered)
+    }
+
+    /// Makes the consumer known before it waits for its first job: what it is given then has no lease yet, and if it dies
+    /// before its first heartbeat, nobody would look into its lists.
+    async fn register(&self) -> Result<(), Error> {
+        let operation = "register";
+        let commands = &self.inner.commands;
+        let time = redis::cmd("TIME");
+        let time: RedisResult<(u64, u64)> = commands.persist_command(operation, &time).await;
+        let (seconds, micros) = time.map_err(Error::refused(operation))?;
+        let now = seconds * 1000 + micros / 1000;
+        let add = Cmd::zadd(self.inner.keys.workers(), self.consumer(), now);
+        let added: RedisResult<u32> = commands.persist_command(operation, &add).await;
+        added.map(drop).map_err(Error::refused(operation))
     }
 
     /// Looks once for jobs whose lease has expired, and requeues them.

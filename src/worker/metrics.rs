@@ -1,7 +1,5 @@
 //! What the worker counts, and the signs by which others see that it works.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -31,7 +29,8 @@ pub(crate) struct WorkerMetrics {
 pub(crate) struct Health {
     /// When the supervisor went round last.
     pub(crate) heartbeat: LastTime,
-    started: Arc<AtomicBool>,
+    /// When the worker began to claim jobs.
+    pub(crate) started: LastTime,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -159,11 +158,11 @@ impl Health {
     /// The worker begins to claim jobs.
     pub(super) fn start(&self) {
         self.heartbeat.touch();
-        self.started.store(true, Ordering::Relaxed);
+        self.started.touch();
     }
 
     /// Whether the worker has begun.
     pub(crate) fn has_started(&self) -> bool {
-        self.started.load(Ordering::Relaxed)
+        self.started.age().is_some()
     }
 }

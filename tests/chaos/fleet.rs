@@ -8,12 +8,19 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use super::bombs;
 use super::consumer;
+use super::peers::redis::free_port;
+use super::probes::{self, Life, Seen};
 use super::schedule::LEASE;
 use super::servers::Servers;
 
-/// The kinds of consumer, one for each pod.
-const KINDS: [&str; 5] = ["chaos", "chaos", "chaos", "zip", "tracking"];
+/// The kinds of consumer, one for each pod. Two expand archives, so that one takes over from the other.
+const KINDS: [&str; PODS] = ["chaos", "chaos", "chaos", "zip", "zip", "tracking"];
+pub(crate) const PODS: usize = 6;
+
+/// Deaths until an archive or a movie is given up. Among them is no poison, and the schedule hits them often.
+const MAX_CRASHES_OF_PARENTS: u32 = 50;
 
 pub(crate) struct Fleet {
     pods: Vec<Pod>,
@@ -21,6 +28,7 @@ pub(crate) struct Fleet {
     names: u32,
     random: fastrand::Rng,
     max_crashes: u32,
+    pub(crate) probes: Seen,
 }
 
 struct Pod {
@@ -29,48 +37,68 @@ struct Pod {
     child: Option<Child>,
     paused_until: Option<Instant>,
     starts_at: Instant,
+    /// Of metrics and probes.
+    port: u16,
+    life: Life,
 }
 
 impl Fleet {
-    /// Starts all of them; a job is given up after so many deaths.
-    pub(crate) fn start(servers: &Servers, max_crashes: u32) -> Self {
+    /// Starts all of them, with somebody who asks each whether it is alive; an image is given up after so many deaths.
+    pub(crate) fn start(servers: &Servers, seed: u64, max_crashes: u32) -> Self {
         let logs = tempfile::tempdir().expect("a folder for logs");
         let mut fleet = Self {
             pods: Vec::new(),
             logs,
             names: 0,
-            random: fastrand::Rng::with_seed(7),
+            random: fastrand::Rng::with_seed(seed),
             max_crashes,
+            probes: Seen::default(),
         };
         for kind in KINDS {
-            let name = fleet.fresh_name();
+            let (name, port, life) = (fleet.fresh_name(), free_port(), Life::default());
+            tokio::spawn(probes::ask(port, life.clone(), fleet.probes.clone()));
             fleet.pods.push(Pod {
                 kind,
                 name,
                 child: None,
                 paused_until: None,
                 starts_at: Instant::now(),
+                port,
+                life,
             });
         }
         fleet.tick(servers);
         fleet
     }
 
-    pub(crate) fn kill(&mut self, pick: u64) -> u64 {
-        self.signal(pick, Signal::KILL)
+    pub(crate) fn kill(&mut self, pod: usize) -> u64 {
+        self.signal(pod, Signal::KILL)
     }
 
-    pub(crate) fn terminate(&mut self, pick: u64) -> u64 {
-        self.signal(pick, Signal::TERM)
+    pub(crate) fn terminate(&mut self, pod: usize) -> u64 {
+        self.signal(pod, Signal::TERM)
     }
 
-    pub(crate) fn pause(&mut self, pick: u64, time: Duration) -> u64 {
-        let sent = self.signal(pick, Signal::STOP);
+    pub(crate) fn pause(&mut self, pod: usize, time: Duration) -> u64 {
+        let sent = self.signal(pod, Signal::STOP);
         if sent > 0 {
-            let pod = self.pod(pick);
-            pod.paused_until = Some(Instant::now() + time);
+            self.pods[pod].paused_until = Some(Instant::now() + time);
         }
         sent
+    }
+
+    /// Has a hostile client bother a port for a while.
+    pub(crate) fn harass(&self, pod: usize, time: Duration) -> u64 {
+        probes::harass(self.pods[pod].port, time, &self.probes);
+        1
+    }
+
+    /// The consumer whose processing list this is, if it runs.
+    pub(crate) fn pod_of(&self, list: &str) -> Option<usize> {
+        self.pods.iter().position(|pod| {
+            let name = list.rsplit(':').next();
+            name == Some(&pod.name) && pod.child.is_some() && pod.paused_until.is_none()
+        })
     }
 
     /// Starts what is gone, as Kubernetes does: a container anew under the same name, or a pod of another.
@@ -82,6 +110,7 @@ impl Fleet {
                 && let Some(child) = &pod.child
             {
                 let _ = kill_process(Pid::from_child(child), Signal::CONT);
+                pod.life.set(true);
             }
             let ended = pod
                 .child
@@ -89,6 +118,7 @@ impl Fleet {
                 .is_some_and(|child| child.try_wait().expect("it can be asked").is_some());
             if ended {
                 pod.child = None;
+                pod.life.set(false);
                 pod.paused_until = None;
                 pod.starts_at = now + Duration::from_millis(self.random.u64(0..300));
                 if self.random.u32(0..100) >= 30 {
@@ -96,8 +126,9 @@ impl Fleet {
                 }
             }
             if self.pods[index].child.is_none() && self.pods[index].starts_at <= now {
-                let child = self.spawn(&self.pods[index], servers);
+                let child = self.spawn(index, servers);
                 self.pods[index].child = Some(child);
+                self.pods[index].life.set(true);
             }
         }
     }
@@ -113,6 +144,7 @@ impl Fleet {
     /// Ends all consumers as Kubernetes does.
     pub(crate) fn stop(&mut self) {
         for pod in &mut self.pods {
+            pod.life.set(false);
             if let Some(child) = &mut pod.child {
                 let _ = kill_process(Pid::from_child(child), Signal::TERM);
                 let _ = child.wait();
@@ -147,12 +179,20 @@ impl Fleet {
         kept
     }
 
-    fn spawn(&self, Pod { kind, name, .. }: &Pod, servers: &Servers) -> Child {
+    fn spawn(&self, pod: usize, servers: &Servers) -> Child {
+        let Pod {
+            kind, name, port, ..
+        } = &self.pods[pod];
         let log = File::options()
             .create(true)
             .append(true)
             .open(self.logs.path().join(name))
             .expect("a log");
+        let max_crashes = if *kind == "chaos" {
+            self.max_crashes
+        } else {
+            MAX_CRASHES_OF_PARENTS
+        };
         let settings = [
             ("HOSTNAME", name.as_str()),
             (
@@ -168,13 +208,17 @@ impl Fleet {
             ("CONCURRENCY", "2"),
             ("LEASE_TIME", &LEASE.as_secs().to_string()),
             ("MAX_ATTEMPTS", "50"),
-            ("MAX_CRASHES", &self.max_crashes.to_string()),
+            ("MAX_CRASHES", &max_crashes.to_string()),
             ("RETRY_BACKOFF", "0.1"),
             ("REDIS_TIMEOUT", "0.3"),
             ("STORAGE_MAX_BACKOFF", "0.5"),
             ("STORAGE_RETRY_TIMEOUT", "1"),
             ("GRPC_BACKOFF", "0.1"),
             ("SHUTDOWN_GRACE", "0.5"),
+            ("MEMORY_BUDGET", "256Mi"),
+            ("MAX_DECODED_BYTES", bombs::MAX_DECODED),
+            ("METRICS_HOST", "127.0.0.1"),
+            ("METRICS_PORT", &port.to_string()),
             ("LOG_LEVEL", "INFO"),
             ("LOG_FORMAT", "json"),
             (consumer::ROLE, "1"),
@@ -182,7 +226,7 @@ impl Fleet {
         Command::new(std::env::current_exe().expect("this program has a path"))
             .env_clear()
             .envs(settings)
-            .envs(servers.environment())
+            .envs(servers.environment(pod))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -190,21 +234,17 @@ impl Fleet {
             .expect("the program starts")
     }
 
-    fn signal(&mut self, pick: u64, signal: Signal) -> u64 {
-        let pod = self.pod(pick);
+    fn signal(&mut self, pod: usize, signal: Signal) -> u64 {
+        let pod = &mut self.pods[pod];
         // A stopped process does not end before it goes on, unless it is killed.
         if pod.paused_until.is_some() && signal != Signal::KILL {
             return 0;
         }
-        let sent = pod
-            .child
-            .as_ref()
-            .is_some_and(|child| kill_process(Pid::from_child(child), signal).is_ok());
-        u64::from(sent)
-    }
-
-    fn pod(&mut self, pick: u64) -> &mut Pod {
-        &mut self.pods[pick as usize % KINDS.len()]
+        let Some(child) = &pod.child else {
+            return 0;
+        };
+        pod.life.set(false);
+        u64::from(kill_process(Pid::from_child(child), signal).is_ok())
     }
 
     fn fresh_name(&mut self) -> String {

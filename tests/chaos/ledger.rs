@@ -5,25 +5,29 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::bombs::Bomb;
 use super::fleet::Fleet;
 use super::peers::redis::Redis;
 use super::servers::Servers;
-use super::{INPUT, Plan, QUEUE};
+use super::uploads::{self, Archive};
+use super::{Plan, QUEUE, bombs};
 
 /// How long the last jobs may take once nothing goes wrong any more.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What kind of job it is, and so how it has to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Done.
     Image,
-    /// Done, with the results of all its parts but one, which fails.
-    Archive,
+    /// Done, with the results of all its parts but those that are broken, which fail.
+    Archive(Archive),
     /// Done, with a part for each frame.
     Movie,
     /// Failed at once: the file is broken.
     Broken,
+    /// Failed at once: the file is hostile.
+    Hostile(Bomb),
     /// Given up: it brings down every consumer.
     Poison,
     /// Given up: it panics in every consumer.
@@ -32,15 +36,16 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// It follows from the number of the job, so that the seed alone decides.
-    fn of(number: usize, jobs: usize) -> Self {
+    fn of(number: usize, plan: &Plan) -> Self {
         // Poison takes its time to be given up, so it comes early.
-        let round = number % jobs.min(1500);
+        let round = number % plan.jobs.min(1500);
         match round {
             3 | 6 => Self::Poison,
             9 => Self::Panic,
             n if n % 50 == 17 => Self::Broken,
-            n if n % 40 == 13 => Self::Archive,
+            n if n % 50 == 13 => Self::Archive(Archive::of(plan.seed, number)),
             n if n % 80 == 31 => Self::Movie,
+            n if n % 75 == 47 => Self::Hostile(bombs::ALL[n / 75 % bombs::ALL.len()]),
             _ => Self::Image,
         }
     }
@@ -56,6 +61,13 @@ pub(crate) struct Happened {
     pub(crate) failovers: u64,
     pub(crate) cuts: u64,
     pub(crate) delays: u64,
+    pub(crate) partitions: u64,
+    /// Of kills, stops and partitions, those that met a consumer while it expanded an archive.
+    pub(crate) expanding_hits: u64,
+    pub(crate) clock_steps: u64,
+    pub(crate) full_memory: u64,
+    pub(crate) lost_rights: u64,
+    pub(crate) harassments: u64,
     pub(crate) storage_faults: u64,
     pub(crate) model_outages: u64,
 }
@@ -78,7 +90,7 @@ impl Ledger {
 
     /// The kinds of all jobs so far, in the order of their [`keys`](Self::keys).
     pub(crate) fn kinds(&self) -> impl Iterator<Item = Kind> {
-        (0..self.submitted).map(|number| Kind::of(number, self.plan.jobs))
+        (0..self.submitted).map(|number| Kind::of(number, &self.plan))
     }
 
     /// The keys of all jobs so far.
@@ -99,7 +111,11 @@ impl Ledger {
         while self.submitted < wanted {
             let until = wanted.min(self.submitted + 20);
             for number in self.submitted..until {
-                if submit(master, number, Kind::of(number, self.plan.jobs)).is_err() {
+                let kind = Kind::of(number, &self.plan);
+                if let Kind::Archive(archive) = kind {
+                    uploads::put_archive(&servers.s3, number, archive);
+                }
+                if submit(master, number, kind).is_err() {
                     return;
                 }
             }
@@ -147,26 +163,31 @@ impl Ledger {
 
 fn key(number: usize, kind: Kind) -> String {
     match kind {
-        Kind::Archive => format!("{QUEUE}-zip:cells, {number}.zip:{number:032x}"),
-        Kind::Movie => format!("tracking:cells, {number}.tif:{number:032x}"),
+        Kind::Archive(_) | Kind::Hostile(Bomb::Zip) => {
+            format!("{QUEUE}-zip:cells, {number}.zip:{number:032x}")
+        }
+        Kind::Movie | Kind::Hostile(Bomb::Track) => {
+            format!("tracking:cells, {number}.tif:{number:032x}")
+        }
         _ => format!("{QUEUE}:cells, {number}.tif:{number:032x}"),
     }
 }
 
 fn submit(master: &Redis, number: usize, kind: Kind) -> redis::RedisResult<()> {
     let (name, input) = match kind {
-        Kind::Image => ("cells.tif", INPUT),
-        Kind::Archive => ("cells.zip", "uploads/cells.zip"),
-        Kind::Movie => ("movie.tif", "uploads/movie.tif"),
-        Kind::Broken => ("broken.tif", "uploads/broken.tif"),
-        Kind::Poison => ("poison.tif", INPUT),
-        Kind::Panic => ("panic.tif", INPUT),
+        Kind::Image => ("cells.tif", uploads::IMAGE.to_owned()),
+        Kind::Archive(_) => ("cells.zip", uploads::archive_key(number)),
+        Kind::Movie => ("movie.tif", uploads::MOVIE.to_owned()),
+        Kind::Broken => ("broken.tif", uploads::BROKEN.to_owned()),
+        Kind::Hostile(bomb) => ("bomb", bomb.key().to_owned()),
+        Kind::Poison => ("poison.tif", uploads::IMAGE.to_owned()),
+        Kind::Panic => ("panic.tif", uploads::IMAGE.to_owned()),
     };
     let key = key(number, kind);
     let now = jiff::Timestamp::now().to_string();
     let fields = [
         ("original_name", name),
-        ("input_file_name", input),
+        ("input_file_name", input.as_str()),
         ("status", "new"),
         ("created_at", now.as_str()),
         ("updated_at", now.as_str()),

@@ -1,6 +1,6 @@
-//! The chaos run: real consumers on a real Redis, an S3 server and a model server, all of which are killed, stopped, cut off
-//! and restarted on a seeded schedule while jobs are submitted, some of them poison. At the end every job has to be final,
-//! and none lost or finished twice.
+//! The chaos run: real consumers on a real Redis, an S3 server and a model server, all of which are killed, stopped, cut off,
+//! restarted and bothered on a seeded schedule while jobs are submitted, some of them poison. At the end every job has to be
+//! final, and none lost or finished twice.
 //!
 //! `make chaos SEED=… SECONDS=… JOBS=… TOPOLOGY=plain|sentinel` prints one JSON line of counts last, and exits non-zero if any
 //! that must be zero is not. Without variables it is a short run, for CI.
@@ -8,19 +8,26 @@
 #[path = "../peers/mod.rs"]
 mod peers;
 
+mod ambush;
+mod bombs;
 mod consumer;
 mod fleet;
 mod ledger;
+mod probes;
+mod rights;
 mod schedule;
 mod servers;
+mod uploads;
 mod verdict;
+mod ways;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use fleet::Fleet;
-use ledger::Ledger;
-use schedule::{Event, Schedule};
+use ambush::Ambush;
+use fleet::{Fleet, PODS};
+use ledger::{Happened, Ledger};
+use schedule::{Blow, Event, Schedule};
 use servers::{Servers, Topology};
 use verdict::Verdict;
 
@@ -56,9 +63,14 @@ impl Plan {
         }
     }
 
+    /// Long enough for everything to have happened.
+    fn is_long(self) -> bool {
+        self.seconds > 120
+    }
+
     /// Deaths that only poison reaches: pods die every two seconds, and in a long run bad luck adds up.
     fn max_crashes(self) -> u32 {
-        if self.seconds > 120 { 7 } else { 6 }
+        if self.is_long() { 8 } else { 6 }
     }
 }
 
@@ -91,9 +103,10 @@ fn main() -> ExitCode {
 
 async fn run(plan: Plan) -> Verdict {
     let mut servers = Servers::start(plan.topology).await;
-    let mut fleet = Fleet::start(&servers, plan.max_crashes());
+    let mut fleet = Fleet::start(&servers, plan.seed, plan.max_crashes());
     let mut ledger = Ledger::new(plan);
     let mut schedule = Schedule::new(plan.seed, plan.topology);
+    let mut ambush = Ambush::default();
     let began = Instant::now();
     let length = Duration::from_secs(plan.seconds);
     let mut next = schedule.next();
@@ -103,8 +116,16 @@ async fn run(plan: Plan) -> Verdict {
         let passed = began.elapsed().as_secs_f64() / length.as_secs_f64();
         ledger.submit_until(&servers, (passed / 0.9).min(1.0));
         if began.elapsed() >= next.at {
-            act(next.event, &mut servers, &mut fleet, &mut ledger).await;
+            match next.event {
+                Event::WhileExpanding(blow, after) => ambush.prepare(blow, after),
+                event => Scene::of(&mut servers, &mut fleet, &mut ledger).act(event),
+            }
             next = schedule.next();
+        }
+        if let Some((blow, target)) = ambush.look(&servers, &fleet).await {
+            Scene::of(&mut servers, &mut fleet, &mut ledger).strike(blow, target.pod);
+            let counts = &mut ledger.happened;
+            counts.expanding_hits += u64::from(ambush.has_hit(&servers, &target).await);
         }
         servers.tick().await;
         fleet.tick(&servers);
@@ -118,22 +139,64 @@ async fn run(plan: Plan) -> Verdict {
     Verdict::of(&ledger, &servers, &fleet).await
 }
 
-async fn act(event: Event, servers: &mut Servers, fleet: &mut Fleet, ledger: &mut Ledger) {
-    let counts = &mut ledger.happened;
-    match event {
-        Event::Kill(pick) => counts.kills += fleet.kill(pick),
-        Event::Pause(pick, time) => counts.stops += fleet.pause(pick, time),
-        Event::Terminate(pick) => counts.terms += fleet.terminate(pick),
-        Event::RestartRedis(down) => counts.redis_restarts += servers.restart_redis(down),
-        Event::FailOver => counts.failovers += servers.fail_over().await,
-        Event::Cut(time) => counts.cuts += servers.cut(time),
-        Event::Slow(time) => counts.delays += servers.slow(time),
-        Event::Storage(status, time) => {
-            counts.storage_faults += servers.break_storage(status, time)
+/// What events happen to, and where they are counted.
+struct Scene<'a> {
+    servers: &'a mut Servers,
+    fleet: &'a mut Fleet,
+    counts: &'a mut Happened,
+}
+
+impl<'a> Scene<'a> {
+    fn of(servers: &'a mut Servers, fleet: &'a mut Fleet, ledger: &'a mut Ledger) -> Self {
+        Self {
+            servers,
+            fleet,
+            counts: &mut ledger.happened,
         }
-        Event::Models(time) => counts.model_outages += servers.stop_models(time).await,
+    }
+
+    fn act(&mut self, event: Event) {
+        let Self {
+            servers,
+            fleet,
+            counts,
+        } = self;
+        match event {
+            Event::Blow(blow, pick) => self.strike(blow, pod(pick)),
+            // It waits until there is something to hit.
+            Event::WhileExpanding(..) => {}
+            Event::RestartRedis(down) => counts.redis_restarts += servers.restart_redis(down),
+            Event::FailOver => counts.failovers += servers.fail_over(),
+            Event::Cut(time) => counts.cuts += servers.cut(time),
+            Event::Slow(time) => counts.delays += servers.slow(time),
+            Event::Clock(step, pick) => counts.clock_steps += servers.put_clock(step, pick),
+            Event::FullMemory(time) => counts.full_memory += servers.fill_memory(time),
+            Event::Rights(loss, time) => counts.lost_rights += servers.take_rights(loss, time),
+            Event::Harass(pick, time) => counts.harassments += fleet.harass(pod(pick), time),
+            Event::Storage(status, time) => {
+                counts.storage_faults += servers.break_storage(status, time);
+            }
+            Event::Models(time) => counts.model_outages += servers.stop_models(time),
+        }
+    }
+
+    fn strike(&mut self, blow: Blow, pod: usize) {
+        let Self {
+            servers,
+            fleet,
+            counts,
+        } = self;
+        match blow {
+            Blow::Kill => counts.kills += fleet.kill(pod),
+            Blow::Stop(time) => counts.stops += fleet.pause(pod, time),
+            Blow::Terminate => counts.terms += fleet.terminate(pod),
+            Blow::Partition(how, time) => counts.partitions += servers.break_way(pod, how, time),
+        }
     }
 }
 
+fn pod(pick: u64) -> usize {
+    pick as usize % PODS
+}
+
 pub(crate) const QUEUE: &str = "segmentation";
-pub(crate) const INPUT: &str = "uploads/cells.tif";

@@ -1,21 +1,22 @@
-//! Redis behind a proxy or a Sentinel, the bucket and the model server, each of which can go away and come back.
+//! Redis behind proxies, with a Sentinel or without, the bucket and the model server, each of which can go away and come back.
 
 use std::time::{Duration, Instant};
 
 use redis_consumer::serving::{Model, ModelId, ModelServer};
 
-use super::INPUT;
+use super::fleet::PODS;
 use super::peers::faults::Fault;
-use super::peers::proxy::Proxy;
-use super::peers::redis::{Redis, Replica, Sentinel, free_port};
-use super::peers::results::zipped;
+use super::peers::redis::{Redis, Sentinel, free_port};
 use super::peers::s3::S3Server;
 use super::peers::{exact_models, graph_models};
+use super::rights::{self, Loss};
+use super::uploads;
+use super::ways::{Break, Way};
 
 /// What consumers connect to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Topology {
-    /// One Redis, through a proxy.
+    /// One Redis.
     Plain,
     /// Two servers, of which a Sentinel names the master.
     Sentinel,
@@ -24,77 +25,65 @@ pub(crate) enum Topology {
 pub(crate) struct Servers {
     nodes: Vec<Redis>,
     sentinel: Option<Sentinel>,
-    proxy: Proxy,
+    /// One for each consumer.
+    ways: Vec<Way>,
     pub(crate) s3: S3Server,
     models: Option<ModelServer>,
     model_port: u16,
     topology: Topology,
+    /// How far the clock of each node is from the right time, in seconds.
+    clocks: Vec<i64>,
     /// When something comes back.
     redis_back: Option<Instant>,
-    proxy_back: Option<Instant>,
-    swift_again: Option<Instant>,
+    rights_back: Option<Instant>,
+    memory_back: Option<Instant>,
     models_back: Option<Instant>,
 }
 
+/// What one node gets, so that it can be killed.
+const DURABLE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
+
 impl Servers {
     pub(crate) async fn start(topology: Topology) -> Self {
-        let redis = Redis::start();
-        let proxy = Proxy::start(([127, 0, 0, 1], redis.port()).into()).await;
-        let mut nodes = vec![redis];
+        let mut nodes = vec![start_redis(&DURABLE)];
         let mut sentinel = None;
         if topology == Topology::Sentinel {
-            let replica = Replica::start(&nodes[0]);
-            // A master without a replica takes no writes: else those of its last moments would be lost.
-            nodes
-                .iter()
-                .chain([&replica.redis])
-                .for_each(Redis::refuse_writes_without_replica);
-            replica.catch_up(&nodes[0]);
-            let quick = "sentinel down-after-milliseconds mymaster 1000\nsentinel failover-timeout mymaster 3000\n";
-            let started = Sentinel::start_with(&nodes[0], "mymaster", quick);
-            while !started.knows_a_replica("mymaster") {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            nodes.push(replica.redis);
-            sentinel = Some(started);
+            sentinel = Some(replicate(&mut nodes).await);
+        }
+        let ports: Vec<_> = nodes.iter().map(Redis::port).collect();
+        let mut ways = Vec::new();
+        for _ in 0..PODS {
+            ways.push(Way::start(&ports, sentinel.as_ref().map(|sentinel| sentinel.port)).await);
         }
         let s3 = S3Server::start();
-        s3.put(INPUT, &image());
-        s3.put("uploads/broken.tif", b"II*\0broken");
-        s3.put("uploads/cells.zip", &archive());
-        s3.put("uploads/movie.tif", &movie());
+        uploads::put_shared(&s3);
         let model_port = free_port();
-        let models = Some(
-            ModelServer::start(model_port, models())
-                .await
-                .expect("the port is free"),
-        );
+        let models = ModelServer::start(model_port, models()).await;
         Self {
+            clocks: vec![0; nodes.len()],
             nodes,
             sentinel,
-            proxy,
+            ways,
             s3,
-            models,
+            models: Some(models.expect("the port is free")),
             model_port,
             topology,
             redis_back: None,
-            proxy_back: None,
-            swift_again: None,
+            rights_back: None,
+            memory_back: None,
             models_back: None,
         }
     }
 
     /// The settings of a consumer that are about servers.
-    pub(crate) fn environment(&self) -> Vec<(String, String)> {
-        let port = self
-            .sentinel
-            .as_ref()
-            .map_or(self.proxy.port, |sentinel| sentinel.port);
+    pub(crate) fn environment(&self, pod: usize) -> Vec<(String, String)> {
         let mut variables = self.s3.environment();
         variables.extend(
             [
                 ("REDIS_HOST", "127.0.0.1".to_owned()),
-                ("REDIS_PORT", port.to_string()),
+                ("REDIS_PORT", self.ways[pod].port().to_string()),
+                ("REDIS_USERNAME", rights::USER.to_owned()),
+                ("REDIS_PASSWORD", rights::PASSWORD.to_owned()),
                 ("TF_HOST", "127.0.0.1".to_owned()),
                 ("TF_PORT", self.model_port.to_string()),
             ]
@@ -125,34 +114,63 @@ impl Servers {
         1
     }
 
-    pub(crate) async fn fail_over(&mut self) -> u64 {
+    pub(crate) fn fail_over(&mut self) -> u64 {
         let Some(sentinel) = &self.sentinel else {
             return 0;
         };
         u64::from(sentinel.knows_a_replica("mymaster") && sentinel.try_fail_over("mymaster"))
     }
 
+    /// Cuts all consumers off.
     pub(crate) fn cut(&mut self, time: Duration) -> u64 {
-        if self.topology == Topology::Sentinel {
-            return self
-                .nodes
-                .iter()
-                .map(Redis::drop_clients)
-                .sum::<u64>()
-                .min(1);
+        for way in &mut self.ways {
+            way.break_for(Break::Closed, time);
         }
-        self.proxy.close();
-        self.proxy_back = Some(Instant::now() + time);
+        1
+    }
+
+    /// Cuts one off.
+    pub(crate) fn break_way(&mut self, pod: usize, how: Break, time: Duration) -> u64 {
+        self.ways[pod].break_for(how, time);
         1
     }
 
     pub(crate) fn slow(&mut self, time: Duration) -> u64 {
-        if self.topology == Topology::Sentinel {
+        for way in &mut self.ways {
+            way.slow_for(time);
+        }
+        1
+    }
+
+    /// Puts the clock of a node ahead or back, and tells whether it went.
+    pub(crate) fn put_clock(&mut self, seconds: i64, pick: u64) -> u64 {
+        let node = pick as usize % self.nodes.len();
+        let redis = &self.nodes[node];
+        let time = || redis.try_ask::<(i64, i64)>(&["TIME"]).map(|(now, _)| now);
+        let before = time();
+        self.clocks[node] += seconds;
+        redis.set_clock(self.clocks[node]);
+        let (Ok(before), Ok(after)) = (before, time()) else {
+            return 0;
+        };
+        u64::from((after - before - seconds).abs() <= 1)
+    }
+
+    /// No node has room for anything more.
+    pub(crate) fn fill_memory(&mut self, time: Duration) -> u64 {
+        let filled = self.set_max_memory("1mb");
+        self.memory_back = Some(Instant::now() + time);
+        filled
+    }
+
+    pub(crate) fn take_rights(&mut self, loss: Loss, time: Duration) -> u64 {
+        if self.rights_back.is_some() {
             return 0;
         }
-        self.proxy.delay(Duration::from_millis(60));
-        self.swift_again = Some(Instant::now() + time);
-        1
+        let taken = self.nodes.iter().filter(|node| loss.take_from(node));
+        let taken = taken.count();
+        self.rights_back = Some(Instant::now() + time);
+        u64::from(taken == self.nodes.len())
     }
 
     pub(crate) fn break_storage(&mut self, status: u16, time: Duration) -> u64 {
@@ -160,7 +178,7 @@ impl Servers {
         1
     }
 
-    pub(crate) async fn stop_models(&mut self, time: Duration) -> u64 {
+    pub(crate) fn stop_models(&mut self, time: Duration) -> u64 {
         let Some(models) = self.models.take() else {
             return 0;
         };
@@ -176,12 +194,13 @@ impl Servers {
         if due(&mut self.redis_back) {
             self.nodes[0].resume();
         }
-        if due(&mut self.proxy_back) {
-            self.proxy.open();
+        if due(&mut self.rights_back) {
+            self.nodes.iter().for_each(rights::give_back);
         }
-        if due(&mut self.swift_again) {
-            self.proxy.delay(Duration::ZERO);
+        if due(&mut self.memory_back) {
+            self.set_max_memory("0");
         }
+        self.ways.iter_mut().for_each(Way::tick);
         if due(&mut self.models_back) {
             match ModelServer::start(self.model_port, models()).await {
                 Ok(models) => self.models = Some(models),
@@ -189,44 +208,65 @@ impl Servers {
                 Err(_) => self.models_back = Some(now),
             }
         }
+        self.s3.faults.forget();
     }
 
-    /// Brings everything back.
+    /// Brings everything back. Clocks stay as they are.
     pub(crate) async fn calm(&mut self) {
         let now = Instant::now();
         for at in [
             &mut self.redis_back,
-            &mut self.proxy_back,
-            &mut self.swift_again,
+            &mut self.rights_back,
+            &mut self.memory_back,
             &mut self.models_back,
         ] {
             *at = at.map(|_| now);
         }
+        self.ways.iter_mut().for_each(Way::calm);
         self.s3.faults.fail_for(Duration::ZERO, Fault::HangUp);
-        // At least once: what is cut off comes back although nothing else is away.
+        // At least once: what is away comes back although nothing else is.
         self.tick().await;
         while self.models.is_none() || self.master().is_none() {
             tokio::time::sleep(Duration::from_millis(50)).await;
             self.tick().await;
         }
     }
+
+    fn set_max_memory(&self, bytes: &str) -> u64 {
+        let command = ["CONFIG", "SET", "maxmemory", bytes];
+        // A server that is away has no limit when it comes back.
+        let set = self.nodes.iter();
+        let set = set.filter(|node| node.try_ask::<String>(&command).is_ok());
+        u64::from(set.count() == self.nodes.len())
+    }
 }
 
-/// Images in the archive, of which one is broken.
-pub(crate) const ARCHIVED: usize = 5;
+/// A Redis with a clock of its own and the user of the consumers.
+fn start_redis(arguments: &[&str]) -> Redis {
+    let user = rights::arguments();
+    let all = arguments.iter().copied();
+    let all: Vec<_> = all.chain(user.iter().map(String::as_str)).collect();
+    Redis::start_with_clock(&all)
+}
 
-fn archive() -> Vec<u8> {
-    let entry = |n| {
-        (
-            format!("plate/{n}.tif"),
-            if n == 2 {
-                b"II*\0broken".to_vec()
-            } else {
-                image()
-            },
-        )
-    };
-    zipped((0..ARCHIVED).map(entry))
+/// Adds a replica, and a Sentinel that watches both.
+async fn replicate(nodes: &mut Vec<Redis>) -> Sentinel {
+    let port = nodes[0].port().to_string();
+    let follow = ["--appendonly", "yes", "--replicaof", "127.0.0.1", &port];
+    let at_once = ["--repl-diskless-sync-delay", "0"];
+    nodes.push(start_redis(&[&follow[..], &at_once].concat()));
+    // A master without a replica takes no writes: else those of its last moments would be lost.
+    nodes.iter().for_each(Redis::refuse_writes_without_replica);
+    while !nodes[0].replicas_have_it() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let quick =
+        "sentinel down-after-milliseconds mymaster 1000\nsentinel failover-timeout mymaster 3000\n";
+    let started = Sentinel::start_with(&nodes[0], "mymaster", quick);
+    while !started.knows_a_replica("mymaster") {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    started
 }
 
 fn models() -> Vec<Model> {
@@ -238,31 +278,4 @@ fn models() -> Vec<Model> {
             &graph_models::defaults(),
         ),
     ]
-}
-
-/// Frames of the movie.
-pub(crate) const FRAMES: usize = 4;
-
-/// A bright square that moves.
-fn movie() -> Vec<u8> {
-    let movie = ndarray::Array3::from_shape_fn((FRAMES, 64, 64), |(frame, row, column)| {
-        if row.abs_diff(20 + frame) < 8 && column.abs_diff(30) < 8 {
-            200.0_f32
-        } else {
-            20.0
-        }
-    });
-    bioimage::encode_tiff(movie.view().into_dyn())
-}
-
-/// A picture of 64 x 64 pixels with a few bright squares.
-fn image() -> Vec<u8> {
-    let pixels = ndarray::Array2::from_shape_fn((64, 64), |(row, column)| {
-        if (row / 8 + column / 8) % 3 == 0 {
-            1000.0_f32 + row as f32
-        } else {
-            100.0
-        }
-    });
-    bioimage::encode_tiff(pixels.view().into_dyn())
 }

@@ -1,6 +1,7 @@
 //! What became of the jobs, and whether that is as it has to be.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
 use std::path::PathBuf;
 
 use redis_consumer::queue::{Admin, RedisSettings};
@@ -10,21 +11,26 @@ use serde_json::{Map, Value, json};
 use super::fleet::Fleet;
 use super::ledger::{Happened, Kind, Ledger, is_final};
 use super::peers::redis::Redis;
-use super::servers::{ARCHIVED, FRAMES, Servers, Topology};
+use super::servers::{Servers, Topology};
+use super::uploads::{Archive, FRAMES};
 use super::{Plan, QUEUE};
 
 /// The counts that must be zero.
-const MUST_BE_ZERO: [&str; 10] = [
+const MUST_BE_ZERO: [&str; 14] = [
     "not_submitted",
     "unfinished",
     "lost",
     "finished_twice",
     "wrong_end",
     "wrong_parents",
+    "wiped_children",
     "missing_results",
     "leftovers",
     "fsck",
+    "livez_failures",
     "unlogged",
+    "unprobed",
+    "never_expanding",
 ];
 
 /// How it went.
@@ -47,9 +53,17 @@ struct Counts<'a> {
     said: Said,
     rewound: usize,
     finished_twice: usize,
+    /// Parts that were finished again after their parent had started over: it makes them anew.
+    parts_again: usize,
     unlogged: u64,
     leftovers: usize,
     fsck: usize,
+    livez_answers: u64,
+    livez_failures: u64,
+    hostile_connections: u64,
+    unprobed: u64,
+    /// No archive was met while it was expanded, in a run that is long enough.
+    never_expanding: u64,
 }
 
 impl Verdict {
@@ -58,7 +72,13 @@ impl Verdict {
         let ends = Ends::of(ledger, servers, master);
         let said = Said::of(fleet);
         // A failover takes back what the old master had not passed on, commits among it: those jobs run once more.
-        let twice = said.commits.values().filter(|count| **count > 1).count();
+        let again = said.commits.iter().filter(|(_, count)| **count > 1);
+        let (expected, twice): (Vec<_>, Vec<_>) = again
+            .partition(|(key, count)| ends.lives.get(*key).is_some_and(|lives| *count <= lives));
+        twice
+            .iter()
+            .for_each(|(key, count)| eprintln!("chaos: {key} was finished {count} times"));
+        let twice = twice.len();
         let rewinds = ledger.plan.topology == Topology::Sentinel;
         let verdict = Self::on(&Counts {
             submitted: ledger.submitted,
@@ -66,10 +86,18 @@ impl Verdict {
             happened: &ledger.happened,
             rewound: if rewinds { twice } else { 0 },
             finished_twice: if rewinds { 0 } else { twice },
+            parts_again: expected.len(),
             // Logs that say it in other words would hide whatever ran twice.
             unlogged: u64::from(said.commits.is_empty() && ends.done + ends.parents > 0),
             leftovers: leftovers(master),
             fsck: findings(master).await,
+            livez_answers: fleet.probes.answers(),
+            livez_failures: fleet.probes.failures(),
+            hostile_connections: fleet.probes.hostile_connections(),
+            unprobed: u64::from(fleet.probes.answers() == 0),
+            never_expanding: u64::from(
+                ledger.plan.is_long() && ledger.happened.expanding_hits == 0,
+            ),
             ends,
             said,
         });
@@ -109,21 +137,33 @@ impl Verdict {
 struct Ends {
     done: u64,
     failed_input: u64,
+    hostile: u64,
     dead: u64,
     parents: u64,
+    parts_done: u64,
+    parts_failed: u64,
     unfinished: u64,
     lost: u64,
     /// Final, but not in the way of their kind.
     wrong_end: u64,
     /// Done, but not with all their parts.
     wrong_parents: u64,
+    /// Parts of parents that have lost their hash, or their end.
+    wiped_children: u64,
     missing_results: u64,
+    /// Parts of all parents.
+    #[serde(skip)]
+    parts: Vec<String>,
+    /// How often the parent of each may have made it.
+    #[serde(skip)]
+    lives: HashMap<String, u64>,
 }
 
 impl Ends {
     fn of(ledger: &Ledger, servers: &Servers, master: &Redis) -> Self {
         let mut ends = Self::default();
         let dead_letters: Vec<String> = master.ask(&["ZRANGE", "rc:dead:segmentation", "0", "-1"]);
+        let dead_letters: HashSet<_> = dead_letters.into_iter().collect();
         let keys = ledger.keys();
         let hashes = master.try_hashes(&keys).expect("the master answers");
         for ((key, kind), hash) in keys.iter().zip(ledger.kinds()).zip(hashes) {
@@ -139,7 +179,32 @@ impl Ends {
                 eprintln!("chaos: {key} is not final: {hash:?}");
             }
         }
+        ends.count_parts(servers, master);
         ends
+    }
+
+    /// Counts the parts of all parents, each of which has to be there still, with an end and its result.
+    fn count_parts(&mut self, servers: &Servers, master: &Redis) {
+        let parts = std::mem::take(&mut self.parts);
+        let hashes = master.try_hashes(&parts).expect("the master answers");
+        for (key, hash) in parts.iter().zip(&hashes) {
+            let end = End {
+                hash,
+                is_dead_letter: false,
+                bucket: servers.s3.folder(),
+            };
+            match end.text("status") {
+                "done" => {
+                    self.parts_done += 1;
+                    self.missing_results += u64::from(!end.has_result());
+                }
+                "failed" if end.is_refused() => self.parts_failed += 1,
+                _ => {
+                    self.wiped_children += 1;
+                    eprintln!("chaos: part {key} was wiped or failed wrong: {hash:?}");
+                }
+            }
+        }
     }
 
     /// Counts a job, and says whether it has ended in the way of its kind. One without an end has not ended wrong.
@@ -151,16 +216,29 @@ impl Ends {
                 self.done += 1;
                 self.missing_results += u64::from(!end.has_result());
             }
-            (Kind::Archive | Kind::Movie, "done") => {
+            (Kind::Archive(_) | Kind::Movie, "done") => {
                 self.parents += 1;
-                self.missing_results += u64::from(!end.has_result());
+                let parts = end.text("children").split(',').map(str::to_owned);
+                // The last claim collected the results.
+                let lives = end.text("rc_claims").parse().unwrap_or(1_u64).max(2) - 1;
+                self.lives.extend(parts.clone().map(|part| (part, lives)));
+                self.parts.extend(parts);
                 let is_right = end.has_all_parts(kind);
                 self.wrong_parents += u64::from(!is_right);
-                return is_right;
+                let has_result = match kind {
+                    Kind::Archive(archive) => end.has_result_of(archive),
+                    _ => end.has_result(),
+                };
+                self.missing_results += u64::from(!has_result);
+                return is_right && has_result;
             }
             (Kind::Broken, "failed") => {
                 self.failed_input += 1;
                 return end.blames_its_file();
+            }
+            (Kind::Hostile(_), "failed") => {
+                self.hostile += 1;
+                return end.is_refused();
             }
             (Kind::Poison | Kind::Panic, "failed") => {
                 self.dead += 1;
@@ -188,16 +266,34 @@ impl End<'_> {
         self.bucket.join(self.text("output_file_name")).is_file()
     }
 
-    /// Whether a parent counts its parts as it has to: all done, but for the broken one of an archive.
+    /// Whether the archive of results holds one for each part that is not broken.
+    fn has_result_of(&self, Archive { parts, broken }: Archive) -> bool {
+        let file = File::open(self.bucket.join(self.text("output_file_name")));
+        let archive = file.ok().and_then(|file| zip::ZipArchive::new(file).ok());
+        archive.is_some_and(|archive| archive.len() == parts - broken)
+    }
+
+    /// Whether a parent counts its parts as it has to: all done, but for the broken ones of an archive.
     fn has_all_parts(&self, kind: Kind) -> bool {
+        let Archive { parts, broken } = match kind {
+            Kind::Archive(archive) => archive,
+            _ => Archive {
+                parts: FRAMES,
+                broken: 0,
+            },
+        };
         let counts = ["total_jobs", "children_done", "children_failed", "progress"]
             .map(|field| self.text(field).to_owned());
-        if kind == Kind::Movie {
-            return counts == [FRAMES, FRAMES, 0, 100].map(|count| count.to_string());
-        }
         let failures = self.text("failures").split('&');
-        failures.filter(|failure| !failure.is_empty()).count() == 1
-            && counts == [ARCHIVED, ARCHIVED - 1, 1, 100].map(|count| count.to_string())
+        failures.filter(|failure| !failure.is_empty()).count() == broken
+            && self.text("children").split(',').count() == parts
+            && counts == [parts, parts - broken, broken, 100].map(|count| count.to_string())
+    }
+
+    /// Whether it failed for good, by what it is rather than by what happened to it.
+    fn is_refused(&self) -> bool {
+        let classes = ["invalid_input", "unsupported", "too_large"];
+        !self.is_dead_letter && classes.contains(&self.text("error_class"))
     }
 
     fn blames_its_file(&self) -> bool {

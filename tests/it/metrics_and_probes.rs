@@ -312,6 +312,28 @@ async fn ninety_seconds_without_redis_do_not_make_a_pod_unhealthy_and_time_limit
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pod_that_has_just_begun_is_alive_though_redis_refuses_its_claims() {
+    let cluster = Cluster::with_nuclei(Redis::start()).await;
+    let full = |bytes: &str| -> String {
+        let command = ["CONFIG", "SET", "maxmemory", bytes];
+        cluster.redis.ask(&command)
+    };
+    let key = cluster.submit(NUCLEI, &FIELDS);
+    full("1mb");
+    let (port, pod) = watched(cluster.pod("pod-1"));
+    let pod = pod.start();
+    eventually("it claims", || {
+        pod.log().contains("does not answer a claim")
+    });
+    for _ in 0..5 {
+        let (code, text) = get(port, "/livez").expect("it is served");
+        assert_eq!(code, 200, "a restart would not help: {text}");
+    }
+    full("0");
+    cluster.wait_done(&key);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pod_without_redis_is_not_ready_and_an_address_in_use_is_an_error() {
     let mut cluster = Cluster::with_nuclei(Redis::start()).await;
     cluster.redis.kill();

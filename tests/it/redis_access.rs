@@ -112,6 +112,32 @@ async fn the_documented_user_may_do_all_that_consumers_do_and_nothing_is_denied(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_job_is_lost_while_a_right_is_missing() {
+    let cluster = Cluster::with_nuclei(Redis::start()).await;
+    create_the_documented_user(&cluster.redis);
+    let pod = cluster
+        .pod("pod-1")
+        .set("REDIS_USERNAME", "consumer")
+        .set("REDIS_PASSWORD", "w0rk-pass");
+    let pod = pod.start();
+    cluster.wait_done(&cluster.submit(NUCLEI, &FIELDS));
+    let refusals = || pod.log().matches("cannot claim jobs").count();
+    // To read a job, to claim it, to settle it, and to anything at all.
+    for taken in ["-hmget", "-hset", "-lrem", "resetkeys"] {
+        let before = refusals();
+        let _: String = cluster.redis.ask(&["ACL", "SETUSER", "consumer", taken]);
+        let keys: Vec<_> = (0..3).map(|_| cluster.submit(NUCLEI, &FIELDS)).collect();
+        eventually("it is refused a job, or the queue", || {
+            let aside: usize = cluster.redis.ask(&["ZCARD", "rc:delayed:segmentation"]);
+            aside > 0 || refusals() > before
+        });
+        create_the_documented_user(&cluster.redis);
+        keys.iter().for_each(|key| drop(cluster.wait_done(key)));
+        eventually("nothing is left behind", || cluster.is_quiet());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_child_whose_consumer_may_not_write_to_parents_is_settled_and_found_by_a_sweep() {
     let cluster = Cluster::with_models_of_children().await;
     create_the_documented_user(&cluster.redis);

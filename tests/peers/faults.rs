@@ -104,6 +104,11 @@ impl Faults {
         self.state().rule = None;
     }
 
+    /// Forgets the requests so far, of which a long run has too many.
+    pub(crate) fn forget(&self) {
+        self.state().seen = Vec::new();
+    }
+
     /// Every request so far, those that met a fault included.
     pub(crate) fn requests(&self) -> Vec<Seen> {
         self.state().seen.clone()

@@ -1,4 +1,4 @@
-//! A TCP proxy that can be cut and slowed down.
+//! A TCP proxy that can be cut, silenced and slowed down.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,12 +19,24 @@ struct State {
     target: SocketAddr,
     closed: AtomicBool,
     delay_ms: AtomicU64,
+    /// While it is so, nothing passes, and no end of it is told.
+    silent: watch::Sender<bool>,
+    /// What answers are changed to, byte for byte.
+    replaced: Vec<(Vec<u8>, Vec<u8>)>,
     /// Changes when all connections have to end.
     generation: watch::Sender<u64>,
 }
 
 impl Proxy {
     pub(crate) async fn start(target: SocketAddr) -> Self {
+        Self::start_replacing(target, Vec::new()).await
+    }
+
+    /// Starts one that changes what the server answers: the first of a pair to the second, which is as long.
+    pub(crate) async fn start_replacing(
+        target: SocketAddr,
+        replaced: Vec<(Vec<u8>, Vec<u8>)>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("an address").port();
         let generation = watch::Sender::new(0);
@@ -32,6 +44,8 @@ impl Proxy {
             target,
             closed: AtomicBool::new(false),
             delay_ms: AtomicU64::new(0),
+            silent: watch::Sender::new(false),
+            replaced,
             generation,
         };
         let state = Arc::new(state);
@@ -54,8 +68,14 @@ impl Proxy {
             .send_modify(|generation| *generation += 1);
     }
 
+    /// Passes nothing on from now on, and hangs up on nobody. What was sent meanwhile arrives when it is opened again.
+    pub(crate) fn silence(&self) {
+        self.state.silent.send_replace(true);
+    }
+
     pub(crate) fn open(&self) {
         self.state.closed.store(false, Ordering::Relaxed);
+        self.state.silent.send_replace(false);
     }
 
     /// Every piece of data waits so long.
@@ -68,6 +88,7 @@ impl Proxy {
 
 async fn connect(client: TcpStream, state: Arc<State>) {
     let mut ends = state.generation.subscribe();
+    state.until_audible().await;
     let Ok(server) = TcpStream::connect(state.target).await else {
         return;
     };
@@ -75,21 +96,48 @@ async fn connect(client: TcpStream, state: Arc<State>) {
     let ((from_client, to_client), (from_server, to_server)) =
         (client.into_split(), server.into_split());
     tokio::select! {
-        () = copy(from_client, to_server, &state) => {}
-        () = copy(from_server, to_client, &state) => {}
+        () = copy(from_client, to_server, &state, &[]) => {}
+        () = copy(from_server, to_client, &state, &state.replaced) => {}
         _ = ends.changed() => {}
     }
 }
 
-async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, state: &State) {
+async fn copy(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    state: &State,
+    replaced: &[(Vec<u8>, Vec<u8>)],
+) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
         let delay = state.delay_ms.load(Ordering::Relaxed);
         if delay > 0 {
             tokio::time::sleep(Duration::from_millis(delay)).await;
         }
-        if to.write_all(&buffer[..read]).await.is_err() {
+        state.until_audible().await;
+        let data = &mut buffer[..read];
+        for (old, new) in replaced {
+            replace(data, old, new);
+        }
+        if to.write_all(data).await.is_err() {
             return;
         }
+    }
+}
+
+fn replace(data: &mut [u8], old: &[u8], new: &[u8]) {
+    assert_eq!(old.len(), new.len(), "lengths of strings stand before them");
+    for at in 0..(data.len() + 1).saturating_sub(old.len()) {
+        if data[at..].starts_with(old) {
+            data[at..at + old.len()].copy_from_slice(new);
+        }
+    }
+}
+
+impl State {
+    async fn until_audible(&self) {
+        let mut silent = self.silent.subscribe();
+        // No error: the sender is here.
+        let _ = silent.wait_for(|silent| !silent).await;
     }
 }

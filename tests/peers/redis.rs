@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use redis::{FromRedisValue, IntoConnectionInfo as _, RedisConnectionInfo, ToRedisArgs};
 use tempfile::TempDir;
 
+use super::clock::Clock;
 use super::cluster::PATIENCE;
 
 /// A `redis-server` on a free loopback port, which ends with the value.
@@ -18,6 +19,7 @@ pub(crate) struct Redis {
     folder: TempDir,
     arguments: Vec<String>,
     login: RedisConnectionInfo,
+    clock: Option<Clock>,
     child: Option<Child>,
 }
 
@@ -106,7 +108,9 @@ impl Redis {
 
     /// Starts the server on the same port and data.
     pub(crate) fn resume(&mut self) {
+        let clock = self.clock.iter().flat_map(Clock::environment);
         let child = Command::new(program())
+            .envs(clock)
             .args([
                 "--port",
                 &self.port.to_string(),
@@ -225,6 +229,24 @@ impl Redis {
 
     /// Starts a server with these arguments, to which the test speaks as this user.
     pub(crate) fn start_with(arguments: &[&str], login: RedisConnectionInfo) -> Self {
+        Self::start_by(None, arguments, login)
+    }
+
+    /// Starts a server with a clock of its own.
+    pub(crate) fn start_with_clock(arguments: &[&str]) -> Self {
+        let login = RedisConnectionInfo::default();
+        Self::start_by(Some(Clock::new()), arguments, login)
+    }
+
+    /// Puts the clock of its own this far from the system's.
+    pub(crate) fn set_clock(&self, seconds: i64) {
+        let clock = self.clock.as_ref();
+        clock
+            .expect("it was started with a clock of its own")
+            .set(seconds);
+    }
+
+    fn start_by(clock: Option<Clock>, arguments: &[&str], login: RedisConnectionInfo) -> Self {
         let port = free_port();
         let folder = tempfile::tempdir().expect("a folder for Redis");
         let arguments = arguments
@@ -236,6 +258,7 @@ impl Redis {
             folder,
             arguments,
             login,
+            clock,
             child: None,
         };
         redis.resume();

@@ -6,7 +6,13 @@
 -- Returns: OK; UNTOLD (the same, but the parent could not be written to); GONE (the hash has vanished); MOVED (taken out of the list, or finished by
 --          others); LOST (somebody else claimed it)
 local job = KEYS[1]
-local own = redis.pcall('HMGET', job, 'rc_token', 'rc_done_by', 'status', 'rc_owner', 'parent')
+need(job, 'EXISTS', 'HSET', 'HDEL')
+need(KEYS[2], 'LREM')
+need(KEYS[3], 'ZREM')
+need(KEYS[4], 'ZREM')
+for i = 5, #KEYS do need(KEYS[i], 'ZADD', 'ZREMRANGEBYSCORE', 'ZREMRANGEBYRANK') end
+local time = redis.call('TIME')
+local own = read(job, 'rc_token', 'rc_done_by', 'status', 'rc_owner', 'parent')
 if own.err or (not own[1] and redis.call('EXISTS', job) == 0) then
   redis.call('LREM', KEYS[2], 1, job)
   redis.call('ZREM', KEYS[3], job)
@@ -34,7 +40,6 @@ local told = not own[5] or pcall(function()
   count_child(own[5], job, ARGV[4])
   wake_if_ready(own[5])
 end)
-local time = KEYS[5] and redis.call('TIME')
 for i = 5, #KEYS do
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
   redis.call('ZADD', KEYS[i], now, job)

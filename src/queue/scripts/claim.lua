@@ -11,6 +11,10 @@
 --          dropped is a flat list of key, why, …; requeued one of job, cause, crashes, …
 local processing = KEYS[4]
 local paused = redis.call('EXISTS', KEYS[5]) == 1
+need(queue, 'RPUSH')
+need(leases, 'ZADD', 'ZREM')
+need(delayed, 'ZADD', 'ZREM')
+need(processing, 'LREM')
 
 local function drop(job, why)
   redis.call('LREM', processing, 1, job)
@@ -33,7 +37,12 @@ for _ = 1, tonumber(ARGV[7]) do
   local status = record[1]
   local lease = redis.call('ZSCORE', leases, job)
   local elsewhere = lease and record[4] ~= processing
-  if record.err then
+  local is_refused = record.err and not record.err:find('WRONGTYPE', 1, true)
+  if is_refused or not may(job, 'HSET', 'HDEL', 'HGETALL', 'EXISTS') then
+    -- The user has no right to it, perhaps only now. Others may have, and the next jobs do not wait for it.
+    redis.call('ZADD', delayed, now + 5000, job)
+    redis.call('LREM', processing, 1, job)
+  elseif record.err then
     drop(job, 'its key holds no hash')
   elseif not status and redis.call('EXISTS', job) == 0 then
     drop(job, 'its hash does not exist')

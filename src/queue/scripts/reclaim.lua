@@ -53,18 +53,21 @@ local function settle_moved(job, owner, updated_by)
 end
 
 -- Gives how many entries are left in the lists of a consumer.
-local function clear(pod, is_ours)
+local function clear(pod, is_known)
   local left = 0
   for _, list in ipairs(lists(pod)) do
     for _, job in ipairs(redis.call('LRANGE', list, 0, 99)) do
-      local record = unfinished(job)
+      local may_take = is_ours(job) and may(list, 'LREM')
+      local record = may_take and unfinished(job)
       local leased = redis.call('ZSCORE', leases, job)
-      if not record then
+      if not may_take then
+        left = left + 1
+      elseif not record then
         redis.call('LREM', list, 1, job)
         drop(job)
       elseif leased and record[2] ~= list then
         redis.call('LREM', list, 1, job) -- somebody else works on it
-      elseif not leased and (is_ours or record[2] == list) then
+      elseif not leased and (is_known or record[2] == list) then
         redis.call('LREM', list, 1, job)
         requeue(job, 'worker', record[2] == list)
       else
@@ -79,11 +82,15 @@ if #ARGV < 8 then move_times(KEYS[4], lease_time, limit, lists) end
 local looked, handled = 0, 0
 for _, job in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, limit)) do
   looked = looked + 1
-  local record = unfinished(job)
+  local may_take = is_ours(job)
+  local record = may_take and unfinished(job)
   local owner = record and record[2]
-  local removed = owner and redis.pcall('LREM', owner, 1, job)
+  may_take = may_take and (not owner or may(owner, 'LREM'))
+  local removed = may_take and owner and redis.pcall('LREM', owner, 1, job)
   local is_done = true
-  if not record then
+  if not may_take then
+    is_done = false
+  elseif not record then
     drop(job)
   elseif removed == 1 then
     requeue(job, 'lease', true)

@@ -4,6 +4,7 @@
 -- Returns: requeued, dropped (final or gone), kept (it has been touched since, or has a lease), moved (it was not there)
 local job = ARGV[1]
 local record = redis.pcall('HMGET', job, 'status', 'updated_at')
+if record.err and not record.err:find('WRONGTYPE', 1, true) then return redis.error_reply(record.err) end
 local final = record[1] == 'done' or record[1] == 'failed'
 if record.err or final or (not record[1] and redis.call('EXISTS', job) == 0) then
   redis.call('ZREM', KEYS[3], job)

@@ -5,6 +5,14 @@ local queue, leases, delayed = KEYS[1], KEYS[2], KEYS[3]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local requeued, dropped = {}, {}
+need(queue, 'RPUSH')
+need(leases, 'ZREM')
+need(delayed, 'ZADD')
+
+-- Whether the user has all rights to a job that are needed to requeue it.
+local function is_ours(job)
+  return may(job, 'HMGET', 'HGET', 'HSET', 'HDEL', 'EXISTS')
+end
 
 -- A count as a hash has it; 0 for what is none, such as nan.
 local function count(text)
@@ -14,7 +22,7 @@ end
 
 -- Status and other fields of a job that is not final; nothing if it is, or if there is no such job.
 local function unfinished(job)
-  local record = redis.pcall('HMGET', job, 'status', 'rc_owner', 'updated_by')
+  local record = read(job, 'status', 'rc_owner', 'updated_by')
   if record.err or record[1] == 'done' or record[1] == 'failed' then return nil end
   if not record[1] and redis.call('EXISTS', job) == 0 then return nil end
   return record
