@@ -42,6 +42,7 @@ static SWEEP: LazyLock<Script> = LazyLock::new(|| {
 });
 static CREATE_CHILDREN: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
+        include_str!("scripts/rights.lua"),
         include_str!("scripts/renew.lua"),
         include_str!("scripts/create_children.lua")
     ))

@@ -1,8 +1,11 @@
 -- Ends jobs that are not final: those that nobody works at once, those that a consumer of ours holds at its next heartbeat.
 -- KEYS[1]: queue   KEYS[2]: leases   KEYS[3]: delayed jobs   KEYS[4]: parked jobs
 -- ARGV[1]: time stamp   ARGV[2]: by whom and why   ARGV[3]: what names of processing lists begin with   ARGV[4…]: jobs
--- `children.lua` stands above: a parent that waits for the job is told.
+-- `rights.lua` and `children.lua` stand above: a parent that waits for the job is told.
 -- Returns: for each job GONE, OVER (final), ASKED (its consumer ends it), FOREIGN (a consumer that cannot be asked works it), or OK
+need(KEYS[3], 'ZREM')
+need(KEYS[4], 'ZREM')
+
 local function is_in(list, job)
   if redis.call('TYPE', list)['ok'] ~= 'list' then return false end
   for _, entry in ipairs(redis.call('LRANGE', list, 0, 99)) do
@@ -12,7 +15,9 @@ local function is_in(list, job)
 end
 
 local function cancel(job)
-  local record = redis.pcall('HMGET', job, 'status', 'rc_token', 'updated_by', 'identity_started', 'parent')
+  need(job, 'HSET')
+  need('rc:pending:' .. job, 'DEL')
+  local record = read(job, 'status', 'rc_token', 'updated_by', 'identity_started', 'parent')
   if record.err or not record[1] then return 'GONE' end
   if record[1] == 'done' or record[1] == 'failed' then return 'OVER' end
   if record[2] then

@@ -3,11 +3,19 @@
 -- KEYS[1]: parent   KEYS[2]: pending children   KEYS[3…]: children
 -- ARGV[1]: token of the parent   ARGV[2]: time stamp   ARGV[3]: 'again' if children that have failed are to be tried again
 -- ARGV[4…]: for each child its queue, the number of its fields, then field, value, …; no queue for one that is there already
--- `renew.lua` stands above.
+-- `rights.lua` and `renew.lua` stand above.
 -- Returns: 1 if created, 0 if the parent is no longer held, or finished by others
 local parent, pending, birth = KEYS[1], KEYS[2], ARGV[1]
-local own = redis.pcall('HMGET', parent, 'rc_token', 'status', 'rc_creating')
+local own = read(parent, 'rc_token', 'status', 'rc_creating')
 if own.err or own[1] ~= birth or own[2] == 'done' or own[2] == 'failed' then return 0 end
+need(parent, 'HSET', 'HINCRBY')
+need(pending, 'DEL', 'SADD')
+local asked = 4
+for i = 3, #KEYS do
+  need(KEYS[i], 'HMGET', 'HKEYS', 'DEL', 'HSET', 'HDEL', 'PERSIST')
+  if ARGV[asked] ~= '' then need(ARGV[asked], 'LPUSH') end
+  asked = asked + 2 + 2 * ARGV[asked + 1]
+end
 if own[3] ~= birth then
   redis.call('DEL', pending)
   redis.call('HSET', parent, 'rc_creating', birth, 'children_done', 0, 'children_failed', 0)
@@ -24,6 +32,7 @@ for i = 3, #KEYS do
     -- Created by this call, whose reply was lost, and perhaps counted already.
   elseif ARGV[3] == 'again' and status == 'failed' then
     local its_queue = redis.call('HGET', child, 'rc_child_queue') or child:match('^[^:]*')
+    need(its_queue, 'LPUSH')
     renew(child, ARGV[2], true)
     redis.call('HSET', child, 'rc_birth', birth)
     redis.call('SADD', pending, child)

@@ -3,10 +3,13 @@
 -- ARGV[1]: time stamp   ARGV[2]: 'front' or 'back' of the queue
 -- ARGV[3]: 'failed' for such jobs only, 'any' also for those that are not final and nowhere
 -- ARGV[4…]: job, 'children' (those that have failed are tried again) or 'all' (the job starts over), …
--- `renew.lua` stands above.
+-- `rights.lua` and `renew.lua` stand above.
 -- Returns: for each job GONE, HELD (by a consumer), WAITING (in the queue, delayed or parked), FINAL (done), PART (of a job that has
 --          ended), ACTIVE (neither final nor forced) or OK
 local queue = KEYS[1]
+need(queue, 'LPUSH', 'RPUSH')
+need(KEYS[5], 'ZREM')
+need(KEYS[6], 'ZREM')
 
 local function is_in(list, job)
   if redis.call('TYPE', list)['ok'] ~= 'list' then return false end
@@ -26,7 +29,8 @@ local function place(job, owner)
 end
 
 local function requeue(job, what)
-  local record = redis.pcall('HMGET', job, 'status', 'rc_owner', 'parent', 'children_failed')
+  need(job, 'HKEYS', 'HSET', 'HDEL', 'HINCRBY', 'PERSIST')
+  local record = read(job, 'status', 'rc_owner', 'parent', 'children_failed')
   if record.err or not record[1] then
     redis.call('ZREM', KEYS[5], job)
     redis.call('ZREM', KEYS[6], job)

@@ -19,8 +19,10 @@ for _, parent in ipairs(parents) do
   left = left - #children - 1
   for _, child in ipairs(children) do
     local status = redis.pcall('HGET', child, 'status')
+    -- What the user may not read now is looked at again.
+    local is_refused = type(status) == 'table' and not status.err:find('WRONGTYPE', 1, true)
     if type(status) == 'table' then status = nil end
-    if status == 'done' or status == 'failed' or not status then
+    if status == 'done' or status == 'failed' or not (status or is_refused) then
       count_child(parent, child, status)
       final = final + 1
     end
@@ -31,8 +33,8 @@ for _, parent in ipairs(parents) do
   if wake_if_ready(parent) then
     woken[#woken + 1] = parent
   else
-    local status = redis.pcall('HGET', parent, 'status')
-    if not status or type(status) == 'table' or status == 'failed' or status == 'done' then
+    local status = read(parent, 'status')[1]
+    if not status or status == 'failed' or status == 'done' then
       redis.call('ZREM', KEYS[1], parent)
     end
   end
