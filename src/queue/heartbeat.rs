@@ -18,7 +18,8 @@ impl Queue {
         let mut call = HEARTBEAT.key(inner.keys.leases());
         call.key(inner.keys.workers())
             .key(inner.keys.delayed())
-            .key(self.name());
+            .key(self.name())
+            .key(inner.keys.clock());
         call.arg(self.consumer())
             .arg(wire::millis(inner.settings.lease))
             .arg(wire::timestamp());

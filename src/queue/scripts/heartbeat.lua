@@ -1,5 +1,6 @@
 -- Renews the leases of every job this process holds.
 -- KEYS[1]: leases   KEYS[2]: consumers by last heartbeat   KEYS[3]: delayed jobs   KEYS[4]: queue
+-- KEYS[5]: when somebody looked for expired leases last
 -- ARGV[1]: consumer name   ARGV[2]: lease in ms   ARGV[3]: time stamp for updated_at
 -- ARGV[4…]: job, token, processing list, for each job held
 -- Returns: the jobs that are no longer held
@@ -31,6 +32,8 @@ local function held(job, token, processing)
 end
 
 redis.call('ZADD', KEYS[2], now, ARGV[1])
+-- Before the first look: whether the clock is put ahead shows from now on.
+if redis.call('EXISTS', KEYS[5]) == 0 then redis.call('HSET', KEYS[5], 'looked_at', now) end
 local lost = {}
 for i = 4, #ARGV, 3 do
   local job = ARGV[i]
