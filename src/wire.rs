@@ -120,8 +120,12 @@ pub(crate) mod script_field {
     pub(crate) const DELAY: &str = "rc_delay";
     /// The token that committed the final status.
     pub(crate) const DONE_BY: &str = "rc_done_by";
+    /// Not of a job: from when leases may be judged again, after a pause in which nobody looked.
+    pub(crate) const JUDGE_FROM: &str = "judge_from";
     /// The token that released the job last.
     pub(crate) const LET_GO: &str = "rc_let_go";
+    /// Not of a job: when somebody looked for expired leases last.
+    pub(crate) const LOOKED_AT: &str = "looked_at";
     /// The queue to which a job that waits for children goes back.
     pub(crate) const QUEUE: &str = "rc_queue";
     /// How often an operator has requeued the job.
@@ -362,6 +366,11 @@ impl Keys {
         self.ours("rlock")
     }
 
+    /// Hash: when somebody looked for expired leases last, by the clock of Redis.
+    pub(crate) fn clock(&self) -> String {
+        self.ours("clock")
+    }
+
     /// Lock of the consumer that looks through all keys.
     pub(crate) fn scan_lock(&self) -> String {
         self.ours("sweep")
@@ -372,8 +381,13 @@ impl Keys {
         self.ours("check")
     }
 
+    /// A key to try commands on, which is there for a moment; each number has its own.
+    pub(crate) fn trial(&self, number: u64) -> String {
+        self.ours(&format!("check-{number:x}"))
+    }
+
     /// Every key of the queue that is ours alone.
-    pub(crate) fn all_ours(&self) -> [String; 10] {
+    pub(crate) fn all_ours(&self) -> [String; 11] {
         [
             self.leases(),
             self.delayed(),
@@ -384,6 +398,7 @@ impl Keys {
             self.days(),
             self.workers(),
             self.reclaim_lock(),
+            self.clock(),
             self.scan_lock(),
         ]
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::observed::Observed;
 use crate::metrics::LastTime;
+use crate::untrusted;
 
 /// Running jobs are checked every few seconds.
 const HEARTBEAT_LIMIT: Duration = Duration::from_secs(60);
@@ -165,13 +166,16 @@ impl Probes {
         }
     }
 
-    /// Whether Redis and the bucket have been reached, and the process is not shutting down.
+    /// Whether Redis lets jobs be claimed, the bucket has been reached, and the process is not shutting down.
+    ///
+    /// A Redis that is away says nothing: it comes back.
     ///
     /// # Errors
     ///
     /// Why it is not ready.
     pub(super) async fn ready(&self) -> Result<(), String> {
         let Observed {
+            queue,
             storage,
             health,
             stop,
@@ -182,6 +186,15 @@ impl Probes {
         }
         if !health.has_started() {
             return Err("Redis has not been reached yet".to_owned());
+        }
+        if let Some(words) = queue.refusal() {
+            return Err(format!(
+                "Redis refuses claims: {}",
+                untrusted::message(&words)
+            ));
+        }
+        if queue.last_claim().age().is_none() {
+            return Err("Redis has not answered a claim yet".to_owned());
         }
         if !self.has_bucket.load(Ordering::Relaxed) {
             let asked = tokio::time::timeout(PEER_TIMEOUT, storage.is_reachable()).await;

@@ -1,29 +1,27 @@
 //! `redis-consumer check`: what is right and wrong with the settings and with each peer, on one screen.
 
-use std::fmt::{self, Display};
-use std::future::Future;
-use std::io::{IsTerminal as _, Write as _};
+mod patience;
+mod redis_server;
+mod report;
+
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
-use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use self::patience::{PATIENCE, asked};
+use self::report::{Report, Verdict};
 use crate::configuration::Configuration;
 use crate::consumer::{Clients, ModelInputs, ModelRequirement, Registry};
 use crate::exit_code;
 use crate::memory::MemoryBudget;
-use crate::queue::{Queue, QueueStats, ServerInfo};
+use crate::queue::Queue;
 use crate::serving::{self, Signature};
 use crate::settings::{Env, Loaded, Problems};
 use crate::storage::{self, Storage, StorageSettings};
-use crate::untrusted;
-
-/// Longest time for one question to a peer.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is written to the bucket; the same each time, so that it does not become more.
 const PROBE_KEY: &str = "output/rc-check.txt";
@@ -33,56 +31,6 @@ pub(crate) struct CheckArguments {
     /// One JSON object for each line.
     #[arg(long)]
     json: bool,
-}
-
-/// How a part was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Verdict {
-    Ok,
-    /// It works, but is not as it should be.
-    Warning,
-    Wrong,
-}
-
-/// One line of the report.
-#[derive(Debug, Serialize)]
-struct Finding {
-    part: String,
-    verdict: Verdict,
-    text: String,
-}
-
-#[derive(Default)]
-struct Report(Vec<Finding>);
-
-impl Report {
-    fn add(&mut self, part: impl Display, verdict: Verdict, text: impl Display) {
-        self.0.push(Finding {
-            part: part.to_string(),
-            verdict,
-            text: text.to_string(),
-        });
-    }
-
-    fn ok(&mut self, part: impl Display, text: impl Display) {
-        self.add(part, Verdict::Ok, text);
-    }
-
-    fn warn(&mut self, part: impl Display, text: impl Display) {
-        self.add(part, Verdict::Warning, text);
-    }
-
-    fn wrong(&mut self, part: impl Display, text: impl Display) {
-        self.add(part, Verdict::Wrong, text);
-    }
-
-    fn count(&self, verdict: Verdict) -> usize {
-        self.0
-            .iter()
-            .filter(|finding| finding.verdict == verdict)
-            .count()
-    }
 }
 
 /// Prints what is right and wrong. The status is 4 if anything is wrong, 64 if it is the settings.
@@ -114,68 +62,8 @@ pub(crate) async fn check(
             }
         }
     };
-    print(&report, arguments.json)?;
+    report.print(arguments.json)?;
     Ok(ExitCode::from(status))
-}
-
-fn print(report: &Report, json: bool) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
-    if json {
-        for finding in &report.0 {
-            writeln!(out, "{}", serde_json::to_string(finding)?)?;
-        }
-        return Ok(());
-    }
-    let colors = out.is_terminal();
-    let width = report
-        .0
-        .iter()
-        .map(|finding| finding.part.chars().count())
-        .max()
-        .unwrap_or(0);
-    for Finding {
-        part,
-        verdict,
-        text,
-    } in &report.0
-    {
-        let verdict = if colors {
-            format!("\x1b[{}m{verdict:5}\x1b[0m", verdict.color())
-        } else {
-            format!("{verdict:5}")
-        };
-        let text = untrusted::message(text);
-        writeln!(out, "{verdict}  {part:width$}  {text}")?;
-    }
-    let (wrong, warnings) = (report.count(Verdict::Wrong), report.count(Verdict::Warning));
-    match (wrong, warnings) {
-        (0, 0) => writeln!(out, "\nall checks passed"),
-        (0, 1) => writeln!(out, "\njobs can be processed; 1 warning"),
-        (0, warnings) => writeln!(out, "\njobs can be processed; {warnings} warnings"),
-        (1, _) => writeln!(out, "\n1 problem: jobs will wait or fail"),
-        (wrong, _) => writeln!(out, "\n{wrong} problems: jobs will wait or fail"),
-    }
-}
-
-impl Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Ok => "ok",
-            Self::Warning => "warn",
-            Self::Wrong => "WRONG",
-        })
-    }
-}
-
-impl Verdict {
-    /// The number of a color of terminals.
-    fn color(self) -> u8 {
-        match self {
-            Self::Ok => 32,
-            Self::Warning => 33,
-            Self::Wrong => 31,
-        }
-    }
 }
 
 async fn look(configuration: Configuration, report: &mut Report) {
@@ -201,7 +89,8 @@ async fn look(configuration: Configuration, report: &mut Report) {
         report.warn("settings", warning);
     }
 
-    look_at_redis(&Queue::new(queue), report).await;
+    let queue = Queue::new(queue);
+    redis_server::look_at(&queue, report).await;
     // Only a consumer knows its models, and there is none without a bucket.
     if let Some(storage) = look_at_bucket(storage, report).await {
         serving.unavailable_timeout = Some(Duration::ZERO);
@@ -214,6 +103,7 @@ async fn look(configuration: Configuration, report: &mut Report) {
         };
         let needs = build(&clients).models();
         look_at_models(&clients.serving, &server, &needs, report).await;
+        redis_server::look_at_cache(&queue, &needs, report).await;
     }
 }
 
@@ -254,95 +144,6 @@ async fn ask_for_models(
         }
     }
     Ok(answers)
-}
-
-/// The answer, or what is to be said if there is none in time.
-async fn asked<T, E: Display>(question: impl Future<Output = Result<T, E>>) -> Result<T, String> {
-    match tokio::time::timeout(PATIENCE, question).await {
-        Ok(answer) => answer.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
-    }
-}
-
-async fn look_at_redis(queue: &Queue, report: &mut Report) {
-    let server = &queue.settings().server;
-    let addresses: Vec<_> = server
-        .addresses
-        .iter()
-        .map(|(host, port)| format!("{host}:{port}"))
-        .collect();
-    let addresses = addresses.join(", ");
-    let stats = match asked(queue.stats()).await {
-        Ok(stats) => stats,
-        Err(error) => return report.wrong("redis", format!("{addresses}: {error}")),
-    };
-    match asked(queue.server_info()).await {
-        Ok(info) => judge_server(&info, &addresses, report),
-        Err(error) => {
-            let text = format!("{addresses}: cannot be asked about itself: {error}");
-            report.warn("redis", text);
-        }
-    }
-    report_queue(queue.name(), &stats, report);
-    match asked(queue.try_scripts()).await {
-        Ok(()) => report.ok("scripts", "may be run"),
-        Err(error) => report.wrong("scripts", with_remedy(&error.to_string(), queue.name())),
-    }
-}
-
-/// What Redis says of a script, with a hint if its words do not lead to the cause.
-fn with_remedy(error: &str, queue: &str) -> String {
-    if error.to_lowercase().contains("crossslot") {
-        format!(
-            "{error}; in a cluster the keys of a queue must lie together: use a Redis that is not one, or QUEUE={{{queue}}} with the braces"
-        )
-    } else {
-        error.to_owned()
-    }
-}
-
-/// Whether this server takes writes and keeps jobs; `addresses` are those of the settings.
-fn judge_server(info: &ServerInfo, addresses: &str, report: &mut Report) {
-    let ServerInfo {
-        version,
-        role,
-        address,
-        ..
-    } = info;
-    let by = if address == addresses {
-        String::new()
-    } else {
-        format!(", by way of {addresses}")
-    };
-    if role == "master" {
-        report.ok("redis", format!("{address}{by}: Redis {version}, master"));
-    } else {
-        let text =
-            format!("{address} is a {role}, which takes no writes; name its master, or a Sentinel");
-        report.wrong("redis", text);
-    }
-    for warning in info.warnings() {
-        report.warn("redis", warning);
-    }
-}
-
-fn report_queue(name: &str, stats: &QueueStats, report: &mut Report) {
-    let QueueStats {
-        waiting,
-        in_flight,
-        delayed,
-        parked,
-        dead,
-        ..
-    } = stats;
-    let text = format!(
-        "`{name}`: {waiting} waiting, {in_flight} in flight, {delayed} delayed, {parked} parked, {dead} dead"
-    );
-    if *dead > 0 {
-        report.warn("queue", text);
-    } else {
-        report.ok("queue", text);
-    }
 }
 
 async fn look_at_bucket(mut settings: StorageSettings, report: &mut Report) -> Option<Storage> {

@@ -4,12 +4,12 @@ use std::sync::LazyLock;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use redis::{FromRedisValue, RedisResult, Script};
+use redis::{FromRedisValue, RedisError, RedisResult, Script};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::client::{LONGEST_WAIT, Queue};
-use super::error::{Error, is_transient};
+use super::error::{Error, is_refusal, is_transient, words};
 use super::lease::Lease;
 use super::outcome::Reclaimed;
 use super::reclaim;
@@ -148,7 +148,7 @@ impl Queue {
         }
         let reply = reply.map_err(Error::refused(operation))?;
         if reply.is_some() {
-            self.inner.metrics.last_claim.touch();
+            self.note_answer(None);
         }
         Ok(reply.flatten().is_some())
     }
@@ -161,18 +161,32 @@ impl Queue {
         operation: &'static str,
         reply: RedisResult<T>,
     ) -> Result<Option<T>, Error> {
+        self.note_answer(reply.as_ref().err());
         match reply {
-            Ok(reply) => {
-                self.inner.metrics.last_claim.touch();
-                Ok(Some(reply))
-            }
+            Ok(reply) => Ok(Some(reply)),
             Err(error) if is_transient(&error) => {
-                warn!(error = %error, "redis does not answer a claim; trying again");
+                warn!(
+                    error = words(&error),
+                    "redis does not answer a claim; trying again"
+                );
                 let longest = self.inner.settings.server.reconnect_pause.min(LONGEST_WAIT);
                 tokio::time::sleep(longest.mul_f64(fastrand::f64())).await;
                 Ok(None)
             }
             Err(error) => Err(Error::refused(operation)(error)),
+        }
+    }
+
+    /// Keeps in mind, for the probes, what Redis has said to a claim.
+    fn note_answer(&self, error: Option<&RedisError>) {
+        match error {
+            None => {
+                self.inner.metrics.last_claim.touch();
+                *self.refused() = None;
+            }
+            Some(error) if is_refusal(error) => *self.refused() = Some(words(error)),
+            // It is away.
+            Some(_) => {}
         }
     }
 

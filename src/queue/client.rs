@@ -1,7 +1,7 @@
 //! The handle on a queue: its connections, and what they are asked of jobs that nobody holds.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
@@ -40,6 +40,8 @@ pub(super) struct Inner {
     pub(super) claims: AtomicU64,
     pub(super) leases: Leases,
     pub(super) tally: Tally,
+    /// What Redis said to the last claim, if it refused it.
+    pub(super) refusal: Mutex<Option<String>>,
     /// Held by the slot that waits for a job.
     pub(super) idle_turn: tokio::sync::Mutex<()>,
     /// The server is older than Redis 6.2: idle slots wait with BRPOPLPUSH.
@@ -63,6 +65,7 @@ impl Queue {
             claims: AtomicU64::new(0),
             leases: Leases::default(),
             tally: Tally::default(),
+            refusal: Mutex::default(),
             idle_turn: tokio::sync::Mutex::new(()),
             lacks_blmove: AtomicBool::new(false),
             settings,
@@ -140,6 +143,17 @@ impl Queue {
     /// When Redis last answered a claim, with a job or without one.
     pub(crate) fn last_claim(&self) -> &LastTime {
         &self.inner.metrics.last_claim
+    }
+
+    /// What Redis said to the last claim, if it refused it: a replica, say, or a user without the right.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        let claim = self.refused().clone();
+        claim.or_else(|| self.inner.blocking.refusal())
+    }
+
+    pub(super) fn refused(&self) -> MutexGuard<'_, Option<String>> {
+        let refusal = self.inner.refusal.lock();
+        refusal.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Host and port of the master that was connected to last.

@@ -3,6 +3,7 @@
 //! Every command has a time limit. What fails because the server is away, restarting, loading or demoted is repeated
 //! on a fresh connection after a pause with jitter, without end: an absent Redis is a reason to wait, not to stop.
 
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::error::is_transient;
+use super::error::{is_refusal, is_transient, words};
 use super::master::{Master, Server};
 use super::metrics::ConnectionMetrics;
 use super::settings::RedisSettings;
@@ -29,6 +30,8 @@ pub(super) struct Connection {
     longest_pause: Duration,
     current: Mutex<Option<MultiplexedConnection>>,
     was_connected: AtomicBool,
+    /// What the server said last, if it was a refusal.
+    refusal: std::sync::Mutex<Option<String>>,
     metrics: ConnectionMetrics,
 }
 
@@ -49,6 +52,7 @@ impl Connection {
             longest_pause,
             current: Mutex::default(),
             was_connected: AtomicBool::default(),
+            refusal: std::sync::Mutex::default(),
             metrics,
         }
     }
@@ -153,7 +157,7 @@ impl Connection {
         let Master {
             connection,
             address,
-        } = connected.inspect_err(|error| self.metrics.failed(error))?;
+        } = connected.inspect_err(|error| self.failed(error))?;
         if self.was_connected.swap(true, Ordering::Relaxed) {
             self.metrics.reconnected();
         }
@@ -163,15 +167,39 @@ impl Connection {
 
     async fn note<T>(&self, result: RedisResult<T>) -> RedisResult<T> {
         match &result {
-            Ok(_) => self.metrics.answered(),
+            Ok(_) => {
+                self.metrics.answered();
+                self.set_refusal(None);
+            }
             Err(error) => {
-                self.metrics.failed(error);
+                self.failed(error);
                 if is_transient(error) {
                     *self.current.lock().await = None;
                 }
             }
         }
         result
+    }
+}
+
+/// What the server refuses.
+impl Connection {
+    /// What the server said last, if it was a refusal. One that is away says nothing.
+    pub(super) fn refusal(&self) -> Option<String> {
+        let refusal = self.refusal.lock();
+        refusal.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn failed(&self, error: &RedisError) {
+        self.metrics.failed(error);
+        if is_refusal(error) {
+            self.set_refusal(Some(words(error)));
+        }
+    }
+
+    fn set_refusal(&self, words: Option<String>) {
+        let mut refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        *refusal = words;
     }
 }
 
@@ -198,7 +226,11 @@ impl<'a> Outage<'a> {
     async fn wait(&mut self, error: &RedisError) {
         let operation = self.operation;
         if self.failures == 0 {
-            warn!(redis.operation = operation, error = %error, "redis does not answer; trying again until it does");
+            warn!(
+                redis.operation = operation,
+                error = words(error),
+                "redis does not answer; trying again until it does"
+            );
         }
         let delay = self.backoff.delay(self.failures);
         self.failures += 1;

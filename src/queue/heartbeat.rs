@@ -23,7 +23,8 @@ impl Queue {
             .key(inner.keys.delayed())
             .key(self.name())
             .key(wire::QUEUES)
-            .key(inner.keys.days());
+            .key(inner.keys.days())
+            .key(inner.keys.clock());
         call.arg(self.consumer())
             .arg(wire::millis(inner.settings.lease))
             .arg(wire::timestamp());

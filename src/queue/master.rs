@@ -10,6 +10,7 @@ use redis::{
 use secrecy::ExposeSecret as _;
 
 use super::error::is_transient;
+use super::refusals::Refusals;
 use super::settings::{Login, RedisSettings, Tls};
 
 /// The addresses that the operator gave: a Redis, or Sentinels that know where the master is.
@@ -19,6 +20,7 @@ pub(super) struct Server {
     set: String,
     login: Login,
     tls: Option<Tls>,
+    refusals: Refusals,
 }
 
 /// A connection to a master, and where that is.
@@ -34,6 +36,7 @@ impl Server {
             set: settings.sentinel_set.clone(),
             login: settings.login.clone(),
             tls: settings.tls.clone(),
+            refusals: Refusals::default(),
         }
     }
 
@@ -63,8 +66,9 @@ impl Server {
             .await;
         let masters: Vec<HashMap<String, String>> = match masters {
             Ok(masters) => masters,
-            Err(error) if is_transient(&error) || error.code() == Some("NOAUTH") => {
-                return Err(error);
+            Err(error) if is_transient(&error) || is_of_no_command(&error) => {
+                let words = self.refusals.words((host, port), &self.login, &error);
+                return Err(words.await.unwrap_or(error));
             }
             // Only a Sentinel knows the command.
             Err(_) => {
@@ -125,7 +129,10 @@ impl Server {
         login: &Login,
         config: &AsyncConnectionConfig,
     ) -> RedisResult<MultiplexedConnection> {
-        let mut who = RedisConnectionInfo::default().set_db(login.database.into());
+        // Without the name of the library, which needs a right of its own.
+        let mut who = RedisConnectionInfo::default()
+            .set_skip_set_lib_name()
+            .set_db(login.database.into());
         if let Some(username) = &login.username {
             who = who.set_username(username);
         }
@@ -151,9 +158,16 @@ impl Server {
                 redis::Client::build_with_tls(address, certificates)?
             }
         };
-        client
+        let opened = client
             .get_multiplexed_async_connection_with_config(config)
-            .await
+            .await;
+        match opened {
+            Err(error) if self.tls.is_none() => {
+                let words = self.refusals.words((host, port), login, &error).await;
+                Err(words.unwrap_or(error))
+            }
+            opened => opened,
+        }
     }
 
     fn master(&self, masters: &[HashMap<String, String>]) -> RedisResult<(String, u16)> {
@@ -179,6 +193,11 @@ impl Server {
         let address = master.get("ip").cloned().zip(port);
         address.ok_or_else(|| no_master(format!("the Sentinel has no address for `{}`", self.set)))
     }
+}
+
+/// Whether a server answers everything like this, and so says nothing of whether it is a Sentinel.
+fn is_of_no_command(error: &RedisError) -> bool {
+    matches!(error.code(), Some("NOAUTH" | "DENIED"))
 }
 
 /// Whether this is a connection to a Sentinel.

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use redis::{RedisResult, Script, ScriptInvocation};
+use tracing::info;
 
 use super::connection::Connection;
 use super::error::Error;
@@ -27,13 +28,15 @@ static RECLAIM: LazyLock<Script> = LazyLock::new(|| {
     ))
 });
 
-/// Requeued jobs as a flat list of key, cause, crashes; dropped ones; and 1 if there is more.
-type Reply = (Vec<Vec<u8>>, Vec<Vec<u8>>, u8);
+/// Requeued jobs as a flat list of key, cause, crashes; dropped ones; 1 if there is more; and milliseconds to wait.
+type Reply = (Vec<Vec<u8>>, Vec<Vec<u8>>, u8, u64);
 
 /// What one round has found, and whether the next one would find more at once.
 pub(super) struct Round {
     pub(super) found: Reclaimed,
-    pub(super) has_more: bool,
+    has_more: bool,
+    /// How long consumers are given to renew their leases before anything is reclaimed; zero but after a pause.
+    wait: Duration,
 }
 
 /// Rounds over the leases and the silent consumers of a queue, until there is nothing more to do now.
@@ -46,7 +49,14 @@ pub(super) async fn reclaim_all(
     loop {
         let round = reclaim(connection, keys, lease, &[]).await?;
         all.merge(round.found);
-        if !round.has_more {
+        if !round.wait.is_zero() {
+            let wait_s = round.wait.as_secs_f64();
+            info!(
+                wait_s,
+                "nobody has looked for expired leases for a while: consumers that live may renew theirs first"
+            );
+            tokio::time::sleep(round.wait).await;
+        } else if !round.has_more {
             return Ok(all);
         }
     }
@@ -63,7 +73,8 @@ pub(super) async fn reclaim(
     call.key(keys.leases())
         .key(keys.delayed())
         .key(keys.workers())
-        .key(keys.reclaim_lock());
+        .key(keys.reclaim_lock())
+        .key(keys.clock());
     push_backoff(&mut call);
     call.arg(millis(lease / 6).max(1))
         .arg(ROUND_LIMIT)
@@ -75,10 +86,11 @@ pub(super) async fn reclaim(
     }
     let operation = "reclaim";
     let reply: RedisResult<Reply> = connection.attempt(operation, &call).await;
-    let (requeued, dropped, more) = reply.map_err(Error::refused(operation))?;
+    let (requeued, dropped, more, wait_ms) = reply.map_err(Error::refused(operation))?;
     Ok(Round {
         found: Reclaimed::of(requeued, dropped),
         has_more: more == 1,
+        wait: Duration::from_millis(wait_ms),
     })
 }
 

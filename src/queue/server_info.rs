@@ -50,12 +50,30 @@ impl Queue {
                 .server_address()
                 .map(|(host, port)| format!("{host}:{port}"))
                 .unwrap_or_default(),
-            version: info.get("redis_version").unwrap_or_default(),
+            version: version(info),
             role: info.get("role").unwrap_or_default(),
+            master: master(info),
+            is_cluster: info.get::<u8>("cluster_enabled") == Some(1),
             eviction: info.get("maxmemory_policy").unwrap_or_default(),
             has_log: info.get::<u8>("aof_enabled") != Some(0),
         }
     }
+}
+
+/// Name and version; Valkey calls itself a Redis 7.2 besides.
+fn version(info: &InfoDict) -> String {
+    match info.get::<String>("valkey_version") {
+        Some(version) => format!("Valkey {version}"),
+        None => {
+            let version: String = info.get("redis_version").unwrap_or_default();
+            format!("Redis {version}")
+        }
+    }
+}
+
+fn master(info: &InfoDict) -> Option<String> {
+    let (host, port): (String, u16) = info.get("master_host").zip(info.get("master_port"))?;
+    Some(format!("{host}:{port}"))
 }
 
 /// What a Redis says of itself.
@@ -63,9 +81,14 @@ impl Queue {
 pub(crate) struct ServerInfo {
     /// `host:port` of the one that is used.
     pub(crate) address: String,
+    /// Name and version.
     pub(crate) version: String,
     /// `master` or `slave`.
     pub(crate) role: String,
+    /// `host:port` of the server that a replica follows.
+    pub(crate) master: Option<String>,
+    /// Whether it is part of a Redis Cluster.
+    pub(crate) is_cluster: bool,
     /// What it does when memory runs short.
     eviction: String,
     /// Whether it keeps an append-only file, as far as it says.

@@ -62,6 +62,9 @@ mod reliability;
 /// Python consumers beside ours, as parents and as children.
 mod mixed_fleet;
 
+/// What depends most on the server, on Redis 8 and Valkey 8.
+mod other_servers;
+
 // Files of other people.
 
 /// Images and archives, whole and damaged.

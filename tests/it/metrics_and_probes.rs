@@ -10,7 +10,7 @@ use redis_consumer::serving::Method;
 use tonic::Code;
 
 use crate::peers::cluster::{Cluster, FIELDS, NUCLEI, Pod, PodSettings, eventually};
-use crate::peers::redis::{Redis, free_port};
+use crate::peers::redis::{Redis, Replica, free_port};
 use crate::peers::scripted_http::{ScriptedHttp, answer};
 
 fn watched(pod: PodSettings) -> (u16, PodSettings) {
@@ -23,7 +23,7 @@ fn watched(pod: PodSettings) -> (u16, PodSettings) {
 }
 
 /// Status and body of a page; nothing if nobody answers.
-fn get(port: u16, path: &str) -> Option<(u16, String)> {
+pub(crate) fn get(port: u16, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream
         .set_read_timeout(Some(Duration::from_secs(10)))
@@ -309,6 +309,56 @@ async fn ninety_seconds_without_redis_do_not_make_a_pod_unhealthy_and_time_limit
     cluster.wait(&key);
     cluster.wait_done(&cluster.submit(NUCLEI, &FIELDS));
     assert_eq!(status(port, "/livez"), Some(200));
+}
+
+/// Waits until a pod says that it is not ready for these words of Redis.
+fn is_refused(port: u16, words: &str) {
+    eventually("the refusal is told", || {
+        get(port, "/readyz").is_some_and(|(code, text)| code == 503 && text.contains(words))
+    });
+    assert_eq!(status(port, "/livez"), Some(200));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_on_a_replica_is_not_ready_until_that_is_a_master() {
+    let cluster = Cluster::with_nuclei(Redis::start()).await;
+    let replica = Replica::start(&cluster.redis);
+    replica.catch_up(&cluster.redis);
+    let pod = cluster.pod("pod-1");
+    let (port, pod) = watched(pod.set("REDIS_PORT", &replica.redis.port().to_string()));
+    let _pod = pod.start();
+    is_refused(port, "Redis refuses claims: READONLY");
+    let _: String = replica.redis.ask(&["REPLICAOF", "NO", "ONE"]);
+    eventually("it is ready", || status(port, "/readyz") == Some(200));
+    // As when the master has come back, and this one follows it again.
+    let master = cluster.redis.port().to_string();
+    let _: String = replica.redis.ask(&["REPLICAOF", "127.0.0.1", &master]);
+    is_refused(port, "READONLY");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_that_may_not_claim_is_not_ready() {
+    let cluster = Cluster::with_nuclei(Redis::start()).await;
+    let rule = ["on", ">w0rk-pass", "~*", "+@all", "-rpoplpush"];
+    let user = ["ACL", "SETUSER", "worker"];
+    let _: String = cluster.redis.ask(&[user.as_slice(), &rule].concat());
+    let pod = cluster.pod("pod-1").set("REDIS_USERNAME", "worker");
+    let (port, pod) = watched(pod.set("REDIS_PASSWORD", "w0rk-pass"));
+    let _pod = pod.start();
+    is_refused(port, "Redis refuses claims: ");
+    let _: String = cluster
+        .redis
+        .ask(&[user.as_slice(), &["+rpoplpush"]].concat());
+    eventually("it is ready", || status(port, "/readyz") == Some(200));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_on_a_redis_cluster_is_not_ready() {
+    let cluster = Cluster::with_nuclei(Redis::start_cluster()).await;
+    let (port, pod) = watched(cluster.pod("pod-1"));
+    let _pod = pod.start();
+    eventually("it is up", || status(port, "/startupz") == Some(200));
+    is_refused(port, "CROSSSLOT");
 }
 
 #[tokio::test(flavor = "multi_thread")]

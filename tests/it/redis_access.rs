@@ -5,9 +5,10 @@ use std::fs;
 use redis::RedisConnectionInfo;
 use redis_consumer::serving::Method;
 
-use crate::peers::cluster::{Cluster, FIELDS, IMAGE, NUCLEI, eventually};
+use crate::metrics_and_probes::get;
+use crate::peers::cluster::{Cluster, FIELDS, IMAGE, NUCLEI, PodSettings, eventually};
 use crate::peers::redis::{Redis, Sentinel, free_port};
-use crate::peers::synthetic_images::archive;
+use crate::peers::synthetic_images::{archive, movie, spots_and_cells};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_of_the_access_list_works_in_a_database_of_its_own() {
@@ -40,44 +41,108 @@ async fn a_user_of_the_access_list_works_in_a_database_of_its_own() {
     );
 }
 
-/// The user that docs/security.md proposes.
-fn create_the_documented_user(redis: &Redis) {
+/// The user that docs/security.md proposes, with further rules.
+fn create_the_documented_user(redis: &Redis, name: &str, rules: &[&str]) {
     let text = include_str!("../../docs/security.md");
     let start = text.find("ACL SETUSER").expect("a user is proposed");
     let length = text[start..].find("```").expect("the block ends");
-    let rule = text[start..start + length].replace("PASSWORD", "w0rk-pass");
-    let words: Vec<_> = rule.split_whitespace().collect();
+    let rule = text[start..start + length].replace("PASSWORD", PASSWORD);
+    let rule = rule.replace("consumer", name);
+    let words: Vec<_> = rule
+        .split_whitespace()
+        .chain(rules.iter().copied())
+        .collect();
     let _: String = redis.ask(&words);
+}
+
+const PASSWORD: &str = "w0rk-pass";
+
+/// The keys of another queue with parents, by the patterns that docs/security.md gives for that of archives.
+fn keys_of(queue: &str, more: &mut Vec<String>) {
+    let patterns = [
+        "~Q",
+        "~Q:*",
+        "~processing-Q:*",
+        "~rc:*:Q",
+        "~rc:*:Q:*",
+    ];
+    more.extend(patterns.map(|pattern| pattern.replace('Q', queue)));
+}
+
+/// A consumer of this kind that works as that user.
+fn pod_of(cluster: &Cluster, name: &str, kind: &str) -> PodSettings {
+    let settings = [
+        ("CONSUMER_TYPE", kind),
+        ("REDIS_USERNAME", "consumer"),
+        ("REDIS_PASSWORD", PASSWORD),
+        ("LEASE_TIME", "1.5"),
+        ("RETRY_BACKOFF", "0.1"),
+        ("MAX_ATTEMPTS", "2"),
+        ("MAX_RETRY", "1"),
+        ("GRPC_BACKOFF", "0"),
+        ("POLARIS_SCALE", "1"),
+        ("POLARIS_THRESHOLD", "0.2"),
+        ("SEGMENTATION_QUEUE", "segmentation"),
+    ];
+    let pod = cluster.pod(name);
+    settings
+        .iter()
+        .fold(pod, |pod, (name, value)| pod.set(name, value))
+}
+
+/// Runs a command as a user that may do what it does.
+fn run_as(cluster: &Cluster, user: &str, command: &[&str]) {
+    let variables = [
+        ("REDIS_USERNAME", user),
+        ("REDIS_PASSWORD", PASSWORD),
+        ("QUEUE", "segmentation"),
+        ("QUEUES", "segmentation"),
+    ];
+    let output = cluster.run(command, &variables);
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{command:?}: {printed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_documented_user_may_do_all_that_consumers_do_and_nothing_is_denied() {
     let cluster = Cluster::with_models_of_children().await;
-    create_the_documented_user(&cluster.redis);
+    let mut more = Vec::new();
+    for queue in ["caliban", "polaris", "spot"] {
+        keys_of(queue, &mut more);
+    }
+    let models = [
+        "NuclearTracking",
+        "SpotDetection",
+        "MultiplexSegmentation",
+        "PhaseCyto",
+        "Cytoplasm",
+    ];
+    more.extend(models.map(|model| format!("~{model}*:*")));
+    let more: Vec<_> = more.iter().map(String::as_str).collect();
+    create_the_documented_user(&cluster.redis, "consumer", &more);
+    create_the_documented_user(&cluster.redis, "auditor", &["~*", "+smembers"]);
     cluster.put(NUCLEI, IMAGE);
     cluster.put("uploads/some.zip", &archive(&["a.png", "b.png"]));
-    let login = [
-        ("REDIS_USERNAME", "consumer"),
-        ("REDIS_PASSWORD", "w0rk-pass"),
-    ];
-    let pod = |name: &str, kind: &str| {
-        let settings = cluster.pod(name).set("CONSUMER_TYPE", kind);
-        let settings = settings
-            .set("LEASE_TIME", "1.5")
-            .set("RETRY_BACKOFF", "0.1");
-        let settings = settings.set("MAX_ATTEMPTS", "2").set("MAX_RETRY", "1");
-        let settings = settings.set("GRPC_BACKOFF", "0");
-        settings
-            .set(login[0].0, login[0].1)
-            .set(login[1].0, login[1].1)
-    };
-    // Something for every script: a dead consumer, a restart, retries, an appointment, a bad job, children of both kinds.
+    cluster.put("uploads/movie.tif", &movie(3));
+    cluster.put("uploads/spot cells.tif", &spots_and_cells(2));
+    // Something for every script: a dead consumer, a restart, retries, an appointment, a bad job, children of all kinds.
     cluster.models.faults().hang(Method::Predict, 1);
-    let mut dead = pod("pod-dead", "image").start();
+    let mut dead = pod_of(&cluster, "pod-dead", "image").start();
     let reclaimed = cluster.submit_to_model(NUCLEI, &FIELDS);
     dead.kill();
-    let _zip = pod("pod-zip", "zip").start();
-    let mut first = pod("pod-1", "image").start();
+    let parents = [
+        ("zip", "segmentation"),
+        ("caliban", "caliban"),
+        ("polaris", "polaris"),
+        ("spot", "spot"),
+    ];
+    let _parents = parents.map(|(kind, queue)| {
+        let pod = pod_of(&cluster, &format!("pod-{kind}"), kind);
+        pod.set("QUEUE", queue).start()
+    });
+    let port = free_port();
+    let watched = pod_of(&cluster, "pod-1", "image").set("METRICS_PORT", &port.to_string());
+    let mut first = watched.start();
     cluster.wait_done(&reclaimed);
     cluster
         .models
@@ -85,28 +150,32 @@ async fn the_documented_user_may_do_all_that_consumers_do_and_nothing_is_denied(
         .fail(Method::Predict, tonic::Code::ResourceExhausted, 2);
     cluster.wait_done(&cluster.submit(NUCLEI, &FIELDS));
     cluster.wait_failed(&cluster.submit("uploads/missing.png", &FIELDS));
-    let parent = cluster.submit_to("segmentation-zip", "uploads/some.zip", &FIELDS);
-    cluster.wait_done(&parent);
+    let fields = [("segmentation_type", "cell culture"), ("channels", "0,1,")];
+    for parent in [
+        cluster.submit_to("segmentation-zip", "uploads/some.zip", &FIELDS),
+        cluster.submit_to("caliban", "uploads/movie.tif", &[]),
+        cluster.submit_to("polaris", "uploads/spot cells.tif", &fields),
+    ] {
+        cluster.wait_done(&parent);
+    }
     let soon = (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(1)).to_string();
     let mut fields = FIELDS.to_vec();
     fields.push(("not_before", &soon));
     cluster.wait_done(&cluster.submit(NUCLEI, &fields));
+    let (status, metrics) = get(port, "/metrics").expect("metrics are served");
+    assert!(
+        status == 200 && metrics.contains("redis_consumer_redis_up 1"),
+        "{metrics}"
+    );
     first.terminate();
     first.wait();
-    let _again = pod("pod-1", "image").start();
+    let _again = pod_of(&cluster, "pod-1", "image").start();
     cluster.wait_done(&cluster.submit(NUCLEI, &FIELDS));
-    for command in [
-        vec!["check"],
-        vec!["promote-delayed"],
-        vec!["janitor", "--once"],
-    ] {
-        let mut variables = login.to_vec();
-        variables.extend([("QUEUE", "segmentation"), ("QUEUES", "segmentation")]);
-        let output = cluster.run(&command, &variables);
-        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "{command:?}: {printed}");
-    }
+    run_as(&cluster, "consumer", &["check"]);
+    run_as(&cluster, "consumer", &["promote-delayed"]);
+    run_as(&cluster, "consumer", &["janitor", "--once"]);
     eventually("nothing is left behind", || cluster.is_quiet());
+    run_as(&cluster, "auditor", &["fsck"]);
     let denied: Vec<redis::Value> = cluster.redis.ask(&["ACL", "LOG"]);
     assert!(denied.is_empty(), "{denied:#?}");
 }
@@ -114,7 +183,7 @@ async fn the_documented_user_may_do_all_that_consumers_do_and_nothing_is_denied(
 #[tokio::test(flavor = "multi_thread")]
 async fn no_job_is_lost_while_a_right_is_missing() {
     let cluster = Cluster::with_nuclei(Redis::start()).await;
-    create_the_documented_user(&cluster.redis);
+    create_the_documented_user(&cluster.redis, "consumer", &[]);
     let pod = cluster
         .pod("pod-1")
         .set("REDIS_USERNAME", "consumer")
@@ -131,7 +200,7 @@ async fn no_job_is_lost_while_a_right_is_missing() {
             let aside: usize = cluster.redis.ask(&["ZCARD", "rc:delayed:segmentation"]);
             aside > 0 || refusals() > before
         });
-        create_the_documented_user(&cluster.redis);
+        create_the_documented_user(&cluster.redis, "consumer", &[]);
         keys.iter().for_each(|key| drop(cluster.wait_done(key)));
         eventually("nothing is left behind", || cluster.is_quiet());
     }
@@ -140,7 +209,7 @@ async fn no_job_is_lost_while_a_right_is_missing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_child_whose_consumer_may_not_write_to_parents_is_settled_and_found_by_a_sweep() {
     let cluster = Cluster::with_models_of_children().await;
-    create_the_documented_user(&cluster.redis);
+    create_the_documented_user(&cluster.redis, "consumer", &[]);
     // Without the keys of parents.
     let rule = ["resetkeys", "~segmentation", "~segmentation:*"];
     let mut command = vec!["ACL", "SETUSER", "consumer"];
@@ -195,7 +264,7 @@ async fn a_wrong_password_ends_the_process_with_a_reason() {
     let cluster =
         Cluster::with_nuclei(Redis::start_with(&["--requirepass", "open-sesame"], owner)).await;
     for (password, reason) in [
-        ("guess", "authentication failed"),
+        ("guess", "invalid username-password pair"),
         ("", "Authentication required"),
     ] {
         let mut pod = cluster.pod("pod-1").set("REDIS_PASSWORD", password).start();

@@ -37,6 +37,29 @@ impl Redis {
         Self::start_with(&[], RedisConnectionInfo::default())
     }
 
+    /// Starts a Redis Cluster of one node.
+    pub(crate) fn start_cluster() -> Self {
+        // Its nodes speak to each other on a port that lies so much higher.
+        let port = loop {
+            let port = free_port();
+            if port < 22_700 && TcpListener::bind(("127.0.0.1", port + 10_000)).is_ok() {
+                break port;
+            }
+        };
+        let arguments = ["--cluster-enabled", "yes"];
+        let redis = Self::start_on(port, None, &arguments, RedisConnectionInfo::default());
+        let _: String = redis.ask(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+        let started = Instant::now();
+        while !redis
+            .ask::<String>(&["CLUSTER", "INFO"])
+            .contains("cluster_state:ok")
+        {
+            assert!(started.elapsed() < PATIENCE, "the cluster is not up");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        redis
+    }
+
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
@@ -108,25 +131,7 @@ impl Redis {
 
     /// Starts the server on the same port and data.
     pub(crate) fn resume(&mut self) {
-        let clock = self.clock.iter().flat_map(Clock::environment);
-        let child = Command::new(program())
-            .envs(clock)
-            .args([
-                "--port",
-                &self.port.to_string(),
-                "--bind",
-                "127.0.0.1",
-                "--save",
-                "",
-            ])
-            .args(&self.arguments)
-            .arg("--dir")
-            .arg(self.folder.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("redis-server is installed (`make test` sees to it)");
-        self.child = Some(child);
+        self.begin();
         let started = Instant::now();
         let process = loop {
             if let Ok(process) = self.process_id() {
@@ -146,6 +151,35 @@ impl Redis {
             "another server has taken port {}",
             self.port
         );
+    }
+
+    /// The same without waiting until it answers, and with these arguments besides.
+    pub(crate) fn begin_with(&mut self, arguments: &[&str]) {
+        let more = arguments.iter().map(|&argument| argument.to_owned());
+        self.arguments.extend(more);
+        self.begin();
+    }
+
+    fn begin(&mut self) {
+        let clock = self.clock.iter().flat_map(Clock::environment);
+        let child = Command::new(program())
+            .envs(clock)
+            .args([
+                "--port",
+                &self.port.to_string(),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+            ])
+            .args(&self.arguments)
+            .arg("--dir")
+            .arg(self.folder.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("redis-server is installed (`make test` sees to it)");
+        self.child = Some(child);
     }
 
     /// The process that answers on the port, once it is ready.
@@ -229,13 +263,13 @@ impl Redis {
 
     /// Starts a server with these arguments, to which the test speaks as this user.
     pub(crate) fn start_with(arguments: &[&str], login: RedisConnectionInfo) -> Self {
-        Self::start_by(None, arguments, login)
+        Self::start_on(free_port(), None, arguments, login)
     }
 
     /// Starts a server with a clock of its own.
     pub(crate) fn start_with_clock(arguments: &[&str]) -> Self {
         let login = RedisConnectionInfo::default();
-        Self::start_by(Some(Clock::new()), arguments, login)
+        Self::start_on(free_port(), Some(Clock::new()), arguments, login)
     }
 
     /// Puts the clock of its own this far from the system's.
@@ -246,8 +280,12 @@ impl Redis {
             .set(seconds);
     }
 
-    fn start_by(clock: Option<Clock>, arguments: &[&str], login: RedisConnectionInfo) -> Self {
-        let port = free_port();
+    fn start_on(
+        port: u16,
+        clock: Option<Clock>,
+        arguments: &[&str],
+        login: RedisConnectionInfo,
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a folder for Redis");
         let arguments = arguments
             .iter()
@@ -469,9 +507,9 @@ pub(crate) fn assert_stages_in_order(lines: &[String]) {
     );
 }
 
-/// `redis-server`, or what `REDIS_SERVER` names: another version, or Valkey.
+/// `redis-server`, or what `REDIS_SERVER` names: another version, or Valkey. `tests/it/other_servers.rs` goes through some.
 #[expect(clippy::disallowed_methods, reason = "a test's own switch")]
-fn program() -> std::ffi::OsString {
+pub(crate) fn program() -> std::ffi::OsString {
     std::env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into())
 }
 

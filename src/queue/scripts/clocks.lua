@@ -1,6 +1,21 @@
--- Shared by `reclaim`, which stands below it: what becomes of times that were written by a clock ahead of this one. The clock
--- of the server was put back, or the master is another server now.
+-- Shared by `reclaim`, which stands below it: what becomes of times when the clock of the server has been put back or ahead, or
+-- when the master is another server now.
 -- `requeue.lua` stands above.
+
+-- How long leases must not be judged yet, in ms. Nobody has looked for more than half a lease: the clock was put ahead, or the
+-- server was away, and all leases may have ended at once. Whoever lives is given the time of two heartbeats.
+local function wait_for_heartbeats(clock, lease_time)
+  local grace = math.floor(math.min(lease_time / 3, 10000)) + 1000
+  local record = redis.call('HMGET', clock, 'looked_at', 'judge_from')
+  local last, from = tonumber(record[1] or now), tonumber(record[2] or 0)
+  redis.call('HSET', clock, 'looked_at', now)
+  if from > now and from <= now + grace then return from - now end
+  if from > 0 then redis.call('HDEL', clock, 'judge_from') end
+  local was_waited_for = from > 0 and now - from < lease_time -- or it lies ahead, and the clock was put back
+  if was_waited_for or now - last <= lease_time / 2 then return 0 end
+  redis.call('HSET', clock, 'judge_from', now + grace)
+  return grace
+end
 
 -- Consumers whose last heartbeat is still to come: it becomes now, and their leases end as long after it as before. One that
 -- lives renews them soon.

@@ -1,6 +1,6 @@
 -- Renews the leases of every job this process holds.
 -- KEYS[1]: leases   KEYS[2]: consumers by last heartbeat   KEYS[3]: delayed jobs   KEYS[4]: queue   KEYS[5]: names of queues
--- KEYS[6]: jobs ended by day
+-- KEYS[6]: jobs ended by day   KEYS[7]: when somebody looked for expired leases last
 -- ARGV[1]: consumer name   ARGV[2]: lease in ms   ARGV[3]: time stamp for updated_at
 -- ARGV[4]: jobs that are done since the last heartbeat   ARGV[5]: jobs that have failed since
 -- ARGV[6…]: job, token, processing list, for each job held
@@ -33,6 +33,8 @@ local function held(job, token, processing)
 end
 
 redis.call('ZADD', KEYS[2], now, ARGV[1])
+-- Before the first look: whether the clock is put ahead shows from now on.
+if redis.call('EXISTS', KEYS[7]) == 0 then redis.call('HSET', KEYS[7], 'looked_at', now) end
 local lost, cancelled = {}, {}
 for i = 6, #ARGV, 3 do
   local job = ARGV[i]

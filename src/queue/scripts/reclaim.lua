@@ -1,13 +1,16 @@
 -- Requeues jobs whose lease has expired, and what silent consumers have in their lists.
--- KEYS[4]: consumers by last heartbeat   KEYS[5]: lock, so that one consumer at a time looks
+-- KEYS[4]: consumers by last heartbeat   KEYS[5]: lock, so that one consumer at a time looks   KEYS[6]: when somebody looked last
 -- ARGV[3]: ms to hold the lock   ARGV[4]: how many leases, silent consumers and delayed jobs to look at
 -- ARGV[5]: lease in ms; a consumer without a heartbeat for so long is silent
 -- ARGV[6]: what names of processing lists begin with   ARGV[7]: the most slots that a consumer has
 -- ARGV[8…]: consumers that have lists but no heartbeat, ours or not: of these only what our scripts have written is touched
--- Returns: {requeued, dropped, more}; requeued is a flat list of job, cause, crashes; more is 1 if there is more to do now
+-- Returns: {requeued, dropped, more, wait}; requeued is a flat list of job, cause, crashes; more is 1 if there is more to do now;
+--          wait is how many ms to wait first, 0 for most
 -- `turn.lua`, `requeue.lua` and `clocks.lua` stand above.
-if #ARGV < 8 and not take_turn(KEYS[5], ARGV[3]) then return { requeued, dropped, 0 } end
+if #ARGV < 8 and not take_turn(KEYS[5], ARGV[3]) then return { requeued, dropped, 0, 0 } end
 local limit, lease_time = tonumber(ARGV[4]), tonumber(ARGV[5])
+local wait = wait_for_heartbeats(KEYS[6], lease_time)
+if wait > 0 then return { requeued, dropped, 0, wait } end
 
 -- The processing lists of a consumer.
 local function lists(pod)
@@ -112,4 +115,4 @@ for i = 8, #ARGV do clear(ARGV[i], false) end
 -- After a full round the next one may begin at once, unless it would only meet the same again.
 local more = handled > 0 and (looked >= limit or handled < looked)
 if more then redis.call('DEL', KEYS[5]) end
-return { requeued, dropped, more and 1 or 0 }
+return { requeued, dropped, more and 1 or 0, 0 }

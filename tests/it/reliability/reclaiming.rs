@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use redis_consumer::queue::{Queue, QueueSettings, RedisSettings};
 use redis_consumer::serving::Method;
+use tokio_util::sync::CancellationToken;
 
 use super::cluster;
 use crate::peers::cluster::{Cluster, FIELDS, NUCLEI, eventually};
@@ -16,22 +17,28 @@ fn queue(redis: &Redis) -> Queue {
     Queue::new(QueueSettings::new(server, "segmentation", "survivor"))
 }
 
-/// Puts the clock of Redis back by an hour, as it looks from inside: all times that are kept lie so much later.
+/// How far clocks are put.
+const HOUR_MS: i64 = 3_600_000;
+
+/// Puts the clock of Redis ahead, or back, as it looks from inside: all times that are kept lie so much earlier, or later.
+fn put_clock(redis: &Redis, ms_ahead: i64) {
+    let script = "
+        for _, key in ipairs(redis.call('KEYS', 'rc:*')) do
+            local kind = redis.call('TYPE', key)['ok']
+            if kind == 'zset' then
+                for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do redis.call('ZINCRBY', key, -ARGV[1], member) end
+            elseif kind == 'hash' then
+                for _, field in ipairs(redis.call('HKEYS', key)) do redis.call('HINCRBY', key, field, -ARGV[1]) end
+            elseif redis.call('PTTL', key) > 0 then
+                redis.call('PEXPIRE', key, redis.call('PTTL', key) - ARGV[1])
+            end
+        end";
+    let _: redis::Value = redis.ask(&["EVAL", script, "0", &ms_ahead.to_string()]);
+}
+
+/// Puts it back by an hour.
 fn put_clock_back(redis: &Redis) {
-    const HOUR_MS: &str = "3600000";
-    for key in redis.keys("rc:*") {
-        match redis.ask::<String>(&["TYPE", &key]).as_str() {
-            "zset" => {
-                for member in redis.ask::<Vec<String>>(&["ZRANGE", &key, "0", "-1"]) {
-                    let _: f64 = redis.ask(&["ZINCRBY", &key, HOUR_MS, &member]);
-                }
-            }
-            _ if redis.ask::<i64>(&["PTTL", &key]) > 0 => {
-                let _: u32 = redis.ask(&["PEXPIRE", &key, HOUR_MS]);
-            }
-            _ => {}
-        }
-    }
+    put_clock(redis, -HOUR_MS);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,6 +136,77 @@ async fn a_clock_that_is_put_back_takes_no_job_from_a_consumer_that_lives() {
     let hash = cluster.wait_done(&key);
     assert_eq!(hash["rc_claims"], "1");
     assert_eq!(hash.get("rc_crashes"), None);
+}
+
+/// Two jobs in the hands of two consumers, of which only the first lives.
+async fn held_by_the_living_and_the_dead(redis: &Redis, living: &Queue, dead: &Queue) {
+    for key in ["segmentation:dead:1", "segmentation:living:1"] {
+        let _: u32 = redis.ask(&["HSET", key, "status", "new"]);
+        let _: u32 = redis.ask(&["LPUSH", "segmentation", key]);
+    }
+    let stop = CancellationToken::new();
+    for queue in [dead, living] {
+        let claimed = queue.claim(0, &stop).await.expect("redis answers");
+        assert!(claimed.is_some());
+        queue.heartbeat().await.expect("redis answers");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_put_ahead_takes_no_job_from_a_consumer_that_lives() {
+    let redis = Redis::start_in_memory();
+    let with_lease = |name: &str| {
+        let server = RedisSettings::plain("127.0.0.1", redis.port());
+        Queue::new(QueueSettings {
+            lease: Duration::from_secs(3),
+            ..QueueSettings::new(server, "segmentation", name)
+        })
+    };
+    let [survivor, living, dead] = ["survivor", "living", "dead"].map(with_lease);
+    held_by_the_living_and_the_dead(&redis, &living, &dead).await;
+    let before = survivor.reclaim_expired().await.expect("redis answers");
+    assert!(before.requeued.is_empty());
+    put_clock(&redis, HOUR_MS);
+    let looking = tokio::spawn(async move { survivor.reclaim_expired().await });
+    eventually("somebody has looked", || {
+        redis.ask::<bool>(&["HEXISTS", "rc:clock:segmentation", "judge_from"])
+    });
+    living.heartbeat().await.expect("redis answers");
+    let found = looking.await.expect("it ends").expect("redis answers");
+    let requeued: Vec<_> = found
+        .requeued
+        .iter()
+        .map(|job| job.key.to_string())
+        .collect();
+    assert_eq!(requeued, ["segmentation:dead:1"]);
+    assert_eq!(redis.list("segmentation"), ["segmentation:dead:1"]);
+    assert!(!redis.ask::<bool>(&["HEXISTS", "segmentation:living:1", "rc_crashes"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_longer_than_a_lease_takes_no_job_from_consumers_that_live() {
+    let mut cluster = cluster().await;
+    // So that the metadata of the model are known to all.
+    let names = ["pod-1", "pod-2", "pod-3", "pod-4"];
+    let mut pods = names.map(|name| cluster.pod(name).set("LEASE_TIME", "3").start());
+    cluster.wait_done(&cluster.submit(NUCLEI, &FIELDS));
+    cluster.models.faults().delay(Duration::from_secs(15));
+    let asked = |times| cluster.models.faults().calls(Method::Predict) >= times;
+    let before = cluster.models.faults().calls(Method::Predict);
+    let keys = names.map(|_| cluster.submit(NUCLEI, &FIELDS));
+    eventually("each works one", || asked(before + names.len()));
+    cluster.redis.kill();
+    pods[3].kill();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    cluster.redis.resume();
+    eventually("all leases are judged again", || {
+        let clock = cluster.redis.hash("rc:clock:segmentation");
+        clock.contains_key("judge_from")
+    });
+    cluster.models.faults().delay(Duration::ZERO);
+    let crashes = keys.map(|key| cluster.wait_done(&key).get("rc_crashes").cloned());
+    let died = crashes.iter().flatten().count();
+    assert_eq!(died, 1, "only the job of the one that died: {crashes:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
