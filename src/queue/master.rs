@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, ConnectionAddr, IntoConnectionInfo as _, RedisConnectionInfo,
+    AsyncConnectionConfig, ConnectionAddr, ErrorKind, IntoConnectionInfo as _, RedisConnectionInfo,
     RedisError, RedisResult, TlsCertificates,
 };
 use secrecy::ExposeSecret as _;
@@ -195,9 +195,9 @@ impl Server {
     }
 }
 
-/// Whether a server answers everything like this, and so says nothing of whether it is a Sentinel.
+/// Whether a server answers everything like this, and so says nothing of whether it is a Sentinel; it may be no Redis at all.
 fn is_of_no_command(error: &RedisError) -> bool {
-    matches!(error.code(), Some("NOAUTH" | "DENIED"))
+    error.kind() == ErrorKind::Parse || matches!(error.code(), Some("NOAUTH" | "DENIED"))
 }
 
 /// Whether this is a connection to a Sentinel.

@@ -6,7 +6,8 @@ use crate::consumer::ModelRequirement;
 use crate::queue::{MissingRight, Queue, QueueStats, ServerInfo};
 
 /// What to do about words of Redis that do not say it themselves.
-const REMEDIES: [(&str, &str); 14] = [
+const REMEDIES: [(&str, &str); 15] = [
+    ("Parse error", "this is no Redis"),
     (
         "CLUSTERDOWN",
         "use a Redis that is not a cluster, or wait until this one is up",
