@@ -1,7 +1,7 @@
 //! Segmentation of one image of tissue by Mesmer (`CONSUMER_TYPE` `mesmer` or `multiplex`).
 //!
-//! The image has a nuclear and a membrane channel, or the job's `channels` picks them; which axis holds them is found out,
-//! as `dimension_order` is not for these jobs.
+//! The image has a nuclear and a membrane channel, or the job's `channels` picks them; which axis holds them the file says or
+//! is found out, as `dimension_order` is not for these jobs.
 
 use std::sync::Arc;
 
@@ -95,9 +95,8 @@ impl Consumer for Mesmer {
         let input = Input::fetch(job, &self.settings.limits, &self.clients).await?;
 
         job.step(Step::Preprocess);
-        // Without axes of length 1, and a batch axis in front.
         let decoded = input.decode(job, &self.settings.limits).await?;
-        let image = bioimage::squeeze(decoded.image).insert_axis(Axis(0));
+        let placed = bioimage::placed_by_names(decoded.image, &decoded.container);
         let _memory = decoded.memory;
         let scale = decoded.scale.unwrap_or(1.0);
         if decoded.scale.is_none() {
@@ -105,7 +104,14 @@ impl Consumer for Mesmer {
         }
         let model = Model::load(&self.clients.serving, &self.settings.model).await?;
         let limits = &self.settings.limits;
-        let image = recipe::validate(job, image, channels, &model, limits).await?;
+        let image = match placed {
+            Ok(placed) => recipe::pick_channels(job, placed, channels, &model, limits).await?,
+            Err(image) => {
+                // Without axes of length 1, and a batch axis in front.
+                let image = bioimage::squeeze(image).insert_axis(Axis(0));
+                recipe::validate(job, image, channels, &model, limits).await?
+            }
+        };
         limits.check_scaled_size(&image, scale)?;
 
         job.step(Step::Predict);

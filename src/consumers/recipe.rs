@@ -11,7 +11,7 @@ use crate::job::{Detected, Job, Output, Step};
 use crate::serving::ModelId;
 use crate::settings::Parsed;
 use crate::storage::{Storage, archive};
-use bioimage::encode_tiff;
+use bioimage::{Placed, encode_tiff};
 
 /// Names and contents of the files of a result.
 pub(super) type Entries = Vec<(String, Vec<u8>)>;
@@ -42,6 +42,27 @@ pub(super) async fn validate(
     compute::run(move || {
         let wanted = limits.model_input(&shape, channels.as_deref());
         let image = bioimage::validate_model_input(image, &wanted)?;
+        image
+            .into_dimensionality::<Ix4>()
+            .context("a model that takes four axes")
+    })
+    .await
+}
+
+/// The image as the model takes it, as [`validate`] gives it, if its file has told where its axes are.
+pub(super) async fn pick_channels(
+    job: &Job,
+    placed: Placed,
+    channels: Option<Vec<usize>>,
+    model: &Model,
+    limits: &Limits,
+) -> anyhow::Result<Array4<f32>> {
+    job.record_detected(Detected::DimensionOrder(placed.stored.to_owned()));
+    let shape = model.input_shape();
+    let limits = limits.clone();
+    compute::run(move || {
+        let wanted = limits.model_input(&shape, channels.as_deref());
+        let image = bioimage::with_channels(placed.image, &wanted)?;
         image
             .into_dimensionality::<Ix4>()
             .context("a model that takes four axes")

@@ -26,6 +26,7 @@ use crate::memory::Reservation;
 use crate::serving::ModelId;
 use crate::settings::{Loader, Parsed, Switch};
 use crate::storage::archive::{ArchiveLimits, ZipImages};
+use bioimage::trk::unpacking_bytes;
 use bioimage::{FrameLimits, TrackFile, encode_tiff, time_lapse};
 
 /// What of the progress, in per cent, the segmentation of the frames is; the rest is tracking.
@@ -252,11 +253,18 @@ impl Tracking {
             job.step(Step::Download);
             let file = clients.storage.download(reference).await?;
             job.step(Step::Decode);
-            self.bytes_to_read(file, reference.to_owned()).await
+            // What a look into it may take comes first.
+            let look = unpacking_bytes(&file).saturating_add(file.len() as u64);
+            Ok((look, file))
         };
         let mut guess = memory::size(clients, reference).await?;
         loop {
             let (file, mut memory) = memory::fetch_within(job, clients, guess, fetch).await?;
+            let (needed, file) = self.bytes_to_read(file, reference.to_owned()).await?;
+            if !memory.grow(needed)? {
+                guess = needed;
+                continue;
+            }
             let input = self.read(job, file, &frames).await?;
             let (needed, input) = self.bytes_to_track(input).await;
             if memory.grow(needed)? {

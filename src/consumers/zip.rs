@@ -104,12 +104,21 @@ impl Zip {
         job.step(Step::Fetch);
         let began = Instant::now();
         let storage = &self.clients.storage;
-        let archive = Unpacker::open(storage, job.input_file_name()?, self.limits).await?;
-        let largest = archive.largest().unpacked;
-        let at_once = at_once(largest);
-        let images = (at_once as u64).saturating_mul(largest);
-        let bytes = archive.memory().saturating_add(images);
-        let _memory = memory::reserve(job, &self.clients, bytes).await?;
+        let reference = job.input_file_name()?;
+        let guess = if self.clients.memory.is_limited() {
+            Unpacker::memory_to_open(storage, reference, self.limits).await?
+        } else {
+            0
+        };
+        let fetch = || async {
+            let archive = Unpacker::open(storage, reference, self.limits).await?;
+            let largest = archive.largest().unpacked;
+            let images = (at_once(largest) as u64).saturating_mul(largest);
+            let needed = archive.memory().max(guess).saturating_add(images);
+            Ok((needed, archive))
+        };
+        let (archive, _memory) = memory::fetch_within(job, &self.clients, guess, fetch).await?;
+        let at_once = at_once(archive.largest().unpacked);
 
         let mut children = Vec::new();
         let stored = self

@@ -55,8 +55,9 @@ impl Object {
         if let Some(answer) = http_status_error(error) {
             return self.refused(answer);
         }
-        if causes(error).any(|cause| cause.is::<CannotUnpack>()) {
-            return Failure::Permanent(self.other(CannotUnpack.to_string()));
+        let packed = causes(error).find_map(|cause| cause.downcast_ref::<CannotUnpack>());
+        if let Some(why) = packed {
+            return Failure::Permanent(self.other(why.to_string()));
         }
         // No answer at all: refused, cut off, or silent for too long.
         if causes(error).any(|cause| cause.is::<HttpError>()) {

@@ -21,7 +21,8 @@ impl Agreement {
     pub(crate) fn new(agreement: &Value) -> Option<Self> {
         let kind = agreement.as_str().or_else(|| agreement["kind"].as_str());
         match kind {
-            Some("exact") => Some(Self::EXACT),
+            // Some say of what besides: "exact (ties included)".
+            Some(kind) if kind.split([' ', ',']).next() == Some("exact") => Some(Self::EXACT),
             Some("close") => Some(Self {
                 absolute: agreement["atol"].as_f64()?,
                 relative: agreement["rtol"].as_f64()?,

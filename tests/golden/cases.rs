@@ -5,13 +5,15 @@
 //! agree. This module reads them and runs them; what an operation means is a dispatch function's
 //! business, one file an area. It knows no case by name.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array, ArrayViewD, Dimension};
+use ndarray::{Array, ArrayD, ArrayViewD, Dimension};
 use serde_json::Value;
 
 use crate::agreement::Agreement;
+use crate::formula;
 use crate::npy::Npy;
 
 /// What became of a case that did not fail.
@@ -35,11 +37,28 @@ pub(crate) struct Case {
     pub(crate) tier: u64,
     /// Whether the call must fail.
     pub(crate) fails: bool,
+    /// What the reference says then.
+    pub(crate) error: String,
     folder: PathBuf,
     inputs: BTreeMap<String, Value>,
     outputs: BTreeMap<String, Value>,
     pub(crate) agreements: BTreeMap<String, Value>,
+    /// Outputs that the operation has asked for.
+    compared: RefCell<BTreeSet<String>>,
 }
+
+/// What became of the cases of an area.
+#[derive(Default)]
+pub(crate) struct Report {
+    passed: usize,
+    /// Names and reasons.
+    pub(crate) failed: Vec<(String, String)>,
+    /// How many, by operation.
+    skipped: BTreeMap<String, usize>,
+}
+
+/// Outputs that nothing is compared with, for they are different each time.
+const NOT_COMPARED: [(&str, &str); 1] = [("zip_files", "name_pattern")];
 
 /// Runs all cases of an area, prints a line for each that fails and panics if one did, if one
 /// was skipped whose operation is none of these, or if none ran.
@@ -48,30 +67,59 @@ pub(crate) fn run(
     may_be_skipped: &[&str],
     dispatch: impl Fn(&Case) -> Result<Verdict, String>,
 ) {
-    let (mut passed, mut failed) = (0, 0);
-    let mut skipped: BTreeMap<String, usize> = BTreeMap::new();
-    for case in cases(area) {
-        match dispatch(&case) {
-            Ok(Verdict::Passed) => passed += 1,
-            Ok(Verdict::Skipped) => *skipped.entry(case.operation.clone()).or_default() += 1,
-            Err(reason) => {
-                failed += 1;
-                println!("failed {}: {reason}", case.name);
-            }
-        }
+    run_below(&folder(), area, may_be_skipped, dispatch);
+}
+
+/// The same with the area that lies in this folder.
+pub(crate) fn run_below(
+    folder: &Path,
+    area: &str,
+    may_be_skipped: &[&str],
+    dispatch: impl Fn(&Case) -> Result<Verdict, String>,
+) {
+    let mut report = report(folder, area, dispatch);
+    for (name, reason) in &report.failed {
+        println!("failed {name}: {reason}");
     }
-    for (operation, count) in &skipped {
+    for (operation, count) in &report.skipped {
         println!("skipped {operation}: {count}");
     }
-    let count: usize = skipped.values().sum();
+    let (passed, failed) = (report.passed, report.failed.len());
+    let count: usize = report.skipped.values().sum();
     println!("golden {area}: {passed} passed, {failed} failed, {count} skipped");
     assert_eq!(failed, 0, "{failed} golden cases of {area} failed");
+    let skipped = &mut report.skipped;
     skipped.retain(|operation, _| !may_be_skipped.contains(&operation.as_str()));
     assert!(
         skipped.is_empty(),
         "golden cases of {area} must not be skipped: {skipped:?}"
     );
-    assert!(passed > 0, "no golden case of {area} ran");
+    assert!(
+        passed > 0,
+        "no golden case of {area} ran: there is none in {}",
+        folder.display()
+    );
+}
+
+/// Runs all cases of the area that lies in this folder.
+pub(crate) fn report(
+    folder: &Path,
+    area: &str,
+    dispatch: impl Fn(&Case) -> Result<Verdict, String>,
+) -> Report {
+    let mut report = Report::default();
+    for case in cases(&folder.join(area)) {
+        let verdict = dispatch(&case).and_then(|verdict| match verdict {
+            Verdict::Passed => case.is_compared().map(|()| verdict),
+            Verdict::Skipped => Ok(verdict),
+        });
+        match verdict {
+            Ok(Verdict::Passed) => report.passed += 1,
+            Ok(Verdict::Skipped) => *report.skipped.entry(case.operation).or_default() += 1,
+            Err(reason) => report.failed.push((case.name, reason)),
+        }
+    }
+    report
 }
 
 /// The folder that holds the areas: `GOLDEN_DIR`, else the full set beside the project, else
@@ -90,12 +138,16 @@ pub(crate) fn folder() -> PathBuf {
     }
 }
 
-fn cases(area: &str) -> Vec<Case> {
-    let folder = folder().join(area);
+/// The cases that lie beside the tests: forms of cases that the reference's own set has few of.
+pub(crate) fn forms() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/golden-forms")
+}
+
+fn cases(folder: &Path) -> Vec<Case> {
     let indices = ["index.json", "index_legacy.json"].map(|name| folder.join(name));
     let present = indices.iter().filter(|index| index.is_file());
     present
-        .flat_map(|index| read_index(index, &folder))
+        .flat_map(|index| read_index(index, folder))
         .collect()
 }
 
@@ -133,11 +185,13 @@ impl Case {
             operation: text(either("operation", "op")),
             params: case["params"].clone(),
             tier: case["tier"].as_u64().unwrap_or(1),
-            fails: case.get("error").is_some(),
+            fails: case.get("error").is_some_and(|error| !error.is_null()),
+            error: text(case["error"]["message"].clone()),
             folder: folder.to_owned(),
             inputs: map(&case["inputs"]),
             outputs,
             agreements,
+            compared: RefCell::default(),
         }
     }
 
@@ -189,6 +243,15 @@ impl Case {
         self.inputs.get(name)?.get("value")
     }
 
+    /// An array of numbers that is stored, or noted as a formula under this name or with `_formula` behind it.
+    pub(crate) fn formula_or_input(&self, name: &str) -> Result<ArrayD<f64>, String> {
+        let noted = [name, &format!("{name}_formula")];
+        match noted.iter().find_map(|name| self.input_value(name)) {
+            Some(formula) => formula::array(formula, &self.params),
+            None => Ok(self.input(name)?.values),
+        }
+    }
+
     /// An input array.
     pub(crate) fn input(&self, name: &str) -> Result<Npy, String> {
         Npy::read(&self.input_path(name)?)
@@ -214,6 +277,25 @@ impl Case {
         bytes(&self.expected_path(name)?)
     }
 
+    /// Whether every output that is recorded has been asked for: the others would agree with anything.
+    fn is_compared(&self) -> Result<(), String> {
+        let compared = self.compared.borrow();
+        let is_left_out = |name: &str| NOT_COMPARED.contains(&(self.operation.as_str(), name));
+        let left: Vec<&String> = self
+            .outputs
+            .keys()
+            .filter(|name| !self.fails && !compared.contains(*name) && !is_left_out(name))
+            .collect();
+        if left.is_empty() {
+            Ok(())
+        } else {
+            let operation = &self.operation;
+            Err(format!(
+                "`{operation}` puts out nothing that is called {left:?}"
+            ))
+        }
+    }
+
     /// A recorded result array.
     pub(crate) fn expected(&self, name: &str) -> Result<Npy, String> {
         Npy::read(&self.expected_path(name)?)
@@ -225,6 +307,11 @@ impl Case {
             Some(value) => Ok(value.clone()),
             None => read_json(&self.expected_path(name)?),
         }
+    }
+
+    /// The names of all recorded outputs.
+    pub(crate) fn output_names(&self) -> impl Iterator<Item = &str> {
+        self.outputs.keys().map(String::as_str)
     }
 
     /// Whether an output of this name is recorded.
@@ -259,6 +346,7 @@ impl Case {
     }
 
     fn output(&self, name: &str) -> Result<&Value, String> {
+        self.compared.borrow_mut().insert(name.to_owned());
         let output = self.outputs.get(name);
         output.ok_or_else(|| format!("no output `{name}`"))
     }

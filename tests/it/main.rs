@@ -70,6 +70,9 @@ mod other_servers;
 /// Images and archives, whole and damaged.
 mod real_files;
 
+/// Small files that ask for much memory, four at a time.
+mod hostile_files;
+
 /// Archives through the consumer of them.
 mod real_archives;
 

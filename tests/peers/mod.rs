@@ -9,6 +9,7 @@ pub(crate) mod collector;
 pub(crate) mod exact_models;
 pub(crate) mod faults;
 pub(crate) mod graph_models;
+pub(crate) mod hostile_files;
 pub(crate) mod objects;
 pub(crate) mod proxy;
 pub(crate) mod python_kiosk;

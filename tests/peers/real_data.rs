@@ -12,8 +12,11 @@ pub(crate) struct Folder {
 
 impl Folder {
     fn read(path: PathBuf) -> Self {
-        let text = std::fs::read(path.join("expected.json")).expect("the folder has an index");
-        let index = serde_json::from_slice(&text).expect("the index is JSON");
+        let index = path.join("expected.json");
+        let shown = index.display();
+        let text = std::fs::read(&index).unwrap_or_else(|error| panic!("{shown}: {error}"));
+        let index =
+            serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{shown}: {error}"));
         Self { path, index }
     }
 
@@ -40,12 +43,13 @@ pub(crate) fn folders(fixtures: &[&str]) -> Vec<Folder> {
         .iter()
         .map(|name| project.join("tests/fixtures").join(name));
     let mut folders: Vec<_> = fixtures.map(Folder::read).collect();
-    let data =
-        std::env::var_os("DATA_DIR").map_or_else(|| project.join("../shared/data"), PathBuf::from);
-    if data.join("expected.json").is_file() {
-        folders.push(Folder::read(data));
-    } else {
-        println!("all but a few real files are skipped: there is no folder of them");
+    let named = std::env::var_os("DATA_DIR").map(PathBuf::from);
+    let beside = project.join("../shared/data");
+    match named {
+        // A folder that somebody names is read, or the test fails.
+        Some(data) => folders.push(Folder::read(data)),
+        None if beside.join("expected.json").is_file() => folders.push(Folder::read(beside)),
+        None => println!("all but a few real files are skipped: there is no folder of them"),
     }
     folders
 }

@@ -80,9 +80,53 @@ pub fn to_bxyc_by_file(
     to_bxyc(image, order)
 }
 
-/// Which of the two axes in front of the rows or behind the columns is the batch, and which the channels.
+/// An image whose axes are where its file says.
+#[derive(Debug)]
+pub struct Placed {
+    /// `[batch, row, column, channel]`.
+    pub image: ArrayD<f32>,
+    /// How one item of the batch was stored: `YXC` or `CYX`.
+    pub stored: &'static str,
+}
+
+/// The image by the names that its file gives the axes, those of length 1 left out: rows, columns, and of the others the one
+/// of channels or samples as the channels; an only other axis is taken for them, whatever its name.
+///
+/// # Errors
+///
+/// The image as it was, if the file does not name rows, columns and channels among three or four axes.
+pub fn placed_by_names(image: ArrayD<f32>, container: &Container) -> Result<Placed, ArrayD<f32>> {
+    let squeezed_names = squeezed(container, image.shape());
+    let axes = image.shape().iter().filter(|&&size| size != 1).count();
+    let (Container::Named(names), Some(rows)) = (&squeezed_names, rows_of(&squeezed_names, axes))
+    else {
+        return Err(image);
+    };
+    let channel = match axes {
+        3 => Some((None, if rows == 0 { 2 } else { 0 })),
+        4 => batch_and_channel(names, rows).map(|(batch, channel)| (Some(batch), channel)),
+        _ => None,
+    };
+    let Some((batch, channel)) = channel else {
+        return Err(image);
+    };
+    let order: Vec<usize> = batch.into_iter().chain([rows, rows + 1, channel]).collect();
+    let placed = contiguous(squeeze(image).permuted_axes(order));
+    let image = match batch {
+        Some(_) => placed,
+        None => placed.insert_axis(Axis(0)),
+    };
+    let stored = if channel < rows { "CYX" } else { "YXC" };
+    Ok(Placed { image, stored })
+}
+
+/// Which of the two axes beside the rows and columns is the batch, and which the channels.
 fn batch_and_channel(names: &str, rows: usize) -> Option<(usize, usize)> {
-    let (first, second) = if rows == 0 { (2, 3) } else { (0, 1) };
+    let (first, second) = match rows {
+        0 => (2, 3),
+        1 => (0, 3),
+        _ => (0, 1),
+    };
     let is_channel = |axis: usize| matches!(names.as_bytes().get(axis), Some(b'C' | b'S'));
     match (is_channel(first), is_channel(second)) {
         (false, true) => Some((first, second)),
@@ -197,6 +241,18 @@ pub fn validate_model_input(
     } else {
         move_axis(image, 1, rank - 1)
     };
+    with_channels(image, model)
+}
+
+/// The image, channels last, with the channels that the model is to be given.
+///
+/// # Errors
+///
+/// As [`validate_model_input`].
+pub fn with_channels(image: ArrayD<f32>, model: &ModelInput<'_>) -> Result<ArrayD<f32>, AxesError> {
+    if image.ndim() != model.shape.len() {
+        return Err(model.wrong_rank(image.ndim()));
+    }
     let image = select_channels(image, model.channels)?;
     model.check_shape(image.shape())?;
     Ok(image)
@@ -496,6 +552,43 @@ mod tests {
         assert_eq!(shape(Container::Tiff), Ok((50, 2, 60, 1)));
         let named = Container::Named("ZCYX".to_owned());
         assert_eq!(shape(named), Ok((2, 60, 50, 1)));
+    }
+
+    #[test]
+    fn tissue_has_its_channels_where_the_file_says() {
+        let placed = |shape: &[usize], names: &str| {
+            let container = Container::Named(names.to_owned());
+            let placed = placed_by_names(counting(shape), &container);
+            placed.map(|placed| (placed.image.shape().to_vec(), placed.stored))
+        };
+        // More channels than rows or columns: by their lengths, the rows or columns would be taken for channels.
+        let many = [
+            placed(&[29, 60, 20], "CYX").ok(),
+            placed(&[60, 20, 29], "YXC").ok(),
+            placed(&[1, 29, 60, 20], "TCYX").ok(),
+        ];
+        let many_channels = |stored| Some((vec![1, 60, 20, 29], stored));
+        assert_eq!(many, ["CYX", "YXC", "CYX"].map(many_channels));
+        let frames = |stored| Some((vec![3, 60, 50, 2], stored));
+        assert_eq!(placed(&[3, 2, 60, 50], "TCYX").ok(), frames("CYX"));
+        assert_eq!(placed(&[3, 60, 50, 2], "TYXS").ok(), frames("YXC"));
+        assert_eq!(placed(&[2, 60, 50, 3], "CYXT").ok(), frames("CYX"));
+        for (shape, names) in [
+            (&[3, 2, 60, 50][..], "TZYX"),
+            (&[2, 60, 50], "QQQ"),
+            (&[60, 50], "YX"),
+            (&[2, 3, 2, 60, 50], "TZCYX"),
+        ] {
+            let image = placed(shape, names).expect_err("nobody says which are the channels");
+            assert_eq!(image.shape(), shape);
+        }
+        assert!(placed_by_names(counting(&[2, 60, 50]), &Container::Tiff).is_err());
+        let image = counting(&[3, 2, 5, 4]);
+        let container = Container::Named("TCYX".to_owned());
+        let placed = placed_by_names(image.clone(), &container).expect("axes are named");
+        for (place, &value) in placed.image.indexed_iter() {
+            assert_eq!(value, image[[place[0], place[3], place[1], place[2]]]);
+        }
     }
 
     #[test]

@@ -26,8 +26,8 @@ pub mod time_lapse;
 pub mod trk;
 
 pub use axes::{
-    AxesError, ModelInput, default_order, detect_dimension_order, spot_batch, squeeze, to_bxyc,
-    to_bxyc_by_file, validate_model_input,
+    AxesError, ModelInput, Placed, default_order, detect_dimension_order, placed_by_names,
+    spot_batch, squeeze, to_bxyc, to_bxyc_by_file, validate_model_input, with_channels,
 };
 pub use decode::{decode, header_of};
 pub use error::Error;

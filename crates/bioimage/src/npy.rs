@@ -112,7 +112,7 @@ pub fn write<T: NpyElement>(array: &ArrayViewD<'_, T>) -> Vec<u8> {
     file
 }
 
-/// Values that can be written: f64, f32, i32, u16, u8 and bool.
+/// Values that can be written: floats of 16, 32 and 64 bits, integers of 8 to 64 bits, and bool.
 pub trait NpyElement: private::Sealed {}
 
 impl<T: private::Sealed> NpyElement for T {}
@@ -137,7 +137,9 @@ mod private {
         )+};
     }
 
-    number!(f64: "<f8", f32: "<f4", i32: "<i4", u16: "<u2", u8: "|u1");
+    number!(f64: "<f8", f32: "<f4", half::f16: "<f2");
+    number!(i64: "<i8", i32: "<i4", i16: "<i2", i8: "|i1");
+    number!(u64: "<u8", u32: "<u4", u16: "<u2", u8: "|u1");
 
     impl Sealed for bool {
         const DESCR: &'static str = "|b1";

@@ -16,8 +16,11 @@ const LABELS: &str = "tracked.npy";
 const LINEAGES: &str = "lineages.json";
 const LINEAGE: &str = "lineage.json";
 
-/// KiB of memory that the decompressor of an xz file may take.
-const XZ_MEMORY_KIB: u32 = 256 << 10;
+/// What an xz file begins with.
+const XZ: &[u8] = b"\xfd7zXZ\0";
+
+/// KiB of memory that the decompressor of an xz file may take: dictionaries of 64 MiB serve the highest preset.
+const XZ_MEMORY_KIB: u32 = 66 << 10;
 
 /// Bytes that an array may take in the archive beside its values, at most.
 const LARGEST_HEADER: u64 = 64 << 10;
@@ -77,6 +80,17 @@ pub enum TrackFileError {
     Lineage(#[from] serde_json::Error),
 }
 
+/// Bytes that unpacking a track file may take beside the file and what it unpacks to, by how it is packed: the dictionary
+/// of xz is as large as the file says.
+#[must_use]
+pub fn unpacking_bytes(file: &[u8]) -> u64 {
+    if file.starts_with(XZ) {
+        u64::from(XZ_MEMORY_KIB) << 10
+    } else {
+        0
+    }
+}
+
 impl TrackFile {
     /// Reads a track file, its compression (none, gzip, bzip2, xz) by its content. Lineages are kept as text and not parsed.
     ///
@@ -131,7 +145,11 @@ impl TrackFile {
             Ok(())
         })?;
         let arrays = size.decoded_bytes.saturating_add(largest);
-        size.peak_bytes = size.peak_bytes.saturating_add(arrays);
+        let unpacking = unpacking_bytes(bytes);
+        size.peak_bytes = size
+            .peak_bytes
+            .saturating_add(arrays)
+            .saturating_add(unpacking);
         Ok(size)
     }
 
@@ -185,7 +203,7 @@ fn unpacked(bytes: &[u8]) -> Box<dyn Read + '_> {
     match bytes {
         [0x1f, 0x8b, ..] => Box::new(flate2::read::MultiGzDecoder::new(bytes)),
         [b'B', b'Z', b'h', ..] => Box::new(bzip2::read::MultiBzDecoder::new(bytes)),
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Box::new(lzma_rust2::XzReader::new_mem_limit(
+        _ if bytes.starts_with(XZ) => Box::new(lzma_rust2::XzReader::new_mem_limit(
             bytes,
             true,
             XZ_MEMORY_KIB,

@@ -110,6 +110,14 @@ fn hostile_files() -> Files {
             "zstd window of 8 MiB",
             small(50000, &tile(64, 64), &zstd(0x68, 1000)),
         ),
+        (
+            "LZMA dictionary of 64 MiB",
+            small(34925, &tile(64, 64), &xz(28)),
+        ),
+        (
+            "LZMA dictionary of 4 GiB",
+            small(34925, &tile(64, 64), &xz(40)),
+        ),
         ("directories without entries", empty_directories(1_000_000)),
         (
             "millions of planes",
@@ -234,5 +242,21 @@ fn zstd(window: u8, blocks: usize) -> Vec<u8> {
         stream.extend_from_slice(&header.to_le_bytes()[..3]);
         stream.push(0);
     }
+    stream
+}
+
+/// A stream of xz with a dictionary as large as this code says, of 64 KiB zeros and an end that is missing.
+fn xz(dictionary: u8) -> Vec<u8> {
+    let checked = |bytes: &[u8]| {
+        let mut crc = flate2::Crc::new();
+        crc.update(bytes);
+        [bytes, &crc.sum().to_le_bytes()].concat()
+    };
+    let mut stream = b"\xfd7zXZ\0".to_vec();
+    stream.extend(checked(&[0, 1]));
+    stream.extend(checked(&[2, 0, 0x21, 1, dictionary, 0, 0, 0]));
+    // A chunk as it is, which begins with a new dictionary.
+    stream.extend([1, 0xff, 0xff]);
+    stream.extend(vec![0; 1 << 16]);
     stream
 }

@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use crate::compute;
-use crate::storage::archive::{ArchiveError, ArchiveLimits, LargestEntry, SparseFile, ZipImages};
+use crate::storage::archive::{
+    ArchiveError, ArchiveLimits, LargestEntry, SparseFile, ZipImages, claimed_list_bytes,
+};
 use crate::storage::{RangeReader, Storage};
 
 /// Bytes of the archive that are fetched at once, unless one image takes more.
@@ -15,6 +17,9 @@ const END: u64 = 256 << 10;
 /// What a local header can be longer than the list of entries let expect.
 const LOCAL_HEADER: u64 = 128 << 10;
 
+/// Bytes that the list takes in memory for each of its own, while it is read: it is packed tightly, and read twice.
+const LIST_FACTOR: u64 = 10;
+
 /// An archive in the bucket while its images are unpacked.
 pub(super) struct Unpacker {
     source: RangeReader,
@@ -23,6 +28,27 @@ pub(super) struct Unpacker {
 }
 
 impl Unpacker {
+    /// Bytes that [`Self::open`] takes at most, as the end of the archive tells.
+    ///
+    /// # Errors
+    ///
+    /// As with [`RangeReader::read`].
+    pub(super) async fn memory_to_open(
+        storage: &Storage,
+        reference: &str,
+        limits: ArchiveLimits,
+    ) -> anyhow::Result<u64> {
+        let mut source = storage.range_reader(reference).await?;
+        let size = source.size();
+        let mut window = SparseFile::new(size);
+        fetch(&mut source, &mut window, size - END.min(size)..size).await?;
+        let list = compute::run(move || claimed_list_bytes(&mut window)).await;
+        let list = list.min(size).min(limits.list_bytes());
+        Ok(size
+            .min(WINDOW)
+            .saturating_add(list.saturating_mul(LIST_FACTOR)))
+    }
+
     /// Reads the list of entries.
     ///
     /// # Errors

@@ -18,4 +18,5 @@ pub(crate) use self::names::{split_folder, without_last_suffix};
 pub use self::sparse_file::SparseFile;
 pub use self::write::write_zip;
 pub use self::zip_images::{ArchiveLimits, LargestEntry, ZipImages, image_entries};
+pub(crate) use self::zip_list::claimed_list_bytes;
 pub use self::zip_merger::ZipMerger;

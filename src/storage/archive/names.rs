@@ -3,7 +3,7 @@
 //! A name that is not UTF-8 is in the code page of the machine that packed it, which nobody tells. It is shown in code page
 //! 437, byte by byte, so that it can be traced back.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// The characters of code page 437 for the bytes from 0x80 on.
 const CODE_PAGE_437: &str = "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒáíóúñÑªº¿⌐¬½¼¡«»░▒▓│┤╡╢╖╕╣║╗╝╜╛┐└┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■\u{a0}";
@@ -83,6 +83,8 @@ pub(super) fn image_path(name: &[u8]) -> String {
 pub(super) struct UsedPaths {
     files: HashSet<String>,
     folders: HashSet<String>,
+    numbers_of_files: Numbers,
+    numbers_of_folders: Numbers,
 }
 
 impl UsedPaths {
@@ -91,30 +93,44 @@ impl UsedPaths {
         let (folders, file) = split_folder(path);
         let mut free = String::new();
         for folder in folders.split('/').filter(|folder| !folder.is_empty()) {
-            free = unused_name(&format!("{free}{folder}"), |name| self.files.contains(name));
+            free = self
+                .numbers_of_folders
+                .unused_name(&format!("{free}{folder}"), |name| self.files.contains(name));
             self.folders.insert(free.clone());
             free.push('/');
         }
-        let free = unused_name(&format!("{free}{file}"), |name| {
-            self.files.contains(name) || self.folders.contains(name)
-        });
+        let free = self
+            .numbers_of_files
+            .unused_name(&format!("{free}{file}"), |name| {
+                self.files.contains(name) || self.folders.contains(name)
+            });
         self.files.insert(free.clone());
         free
     }
 }
 
-/// The name, with a number before its suffix if it is taken.
-pub(super) fn unused_name(name: &str, is_used: impl Fn(&str) -> bool) -> String {
-    if !is_used(name) {
-        return name.to_owned();
+/// The numbers that names were given, so that none is tried again: names that are taken stay taken.
+#[derive(Default)]
+pub(super) struct Numbers(HashMap<String, u64>);
+
+impl Numbers {
+    /// The name, with a number before its suffix if it is taken.
+    pub(super) fn unused_name(&mut self, name: &str, is_used: impl Fn(&str) -> bool) -> String {
+        if !is_used(name) {
+            return name.to_owned();
+        }
+        let base_at = name.rfind('/').map_or(0, |slash| slash + 1);
+        let stem_end = base_at + without_last_suffix(&name[base_at..]).len();
+        let (stem, suffix) = name.split_at(stem_end);
+        let number = self.0.entry(name.to_owned()).or_insert(2);
+        loop {
+            let numbered = format!("{stem}_{number}{suffix}");
+            if !is_used(&numbered) {
+                return numbered;
+            }
+            *number += 1;
+        }
     }
-    let base_at = name.rfind('/').map_or(0, |slash| slash + 1);
-    let stem_end = base_at + without_last_suffix(&name[base_at..]).len();
-    let (stem, suffix) = name.split_at(stem_end);
-    let mut numbered = (2_u64..).map(|number| format!("{stem}_{number}{suffix}"));
-    numbered
-        .find(|name| !is_used(name))
-        .unwrap_or_else(|| name.to_owned())
 }
 
 fn without_drive(path: &str) -> &str {
@@ -264,6 +280,18 @@ mod tests {
         assert_eq!(take("b.tif/x.tif"), "b_2.tif/x.tif");
         assert_eq!(take("b.tif/x.tif"), "b_2.tif/x_2.tif");
         assert_eq!(take("b.tif"), "b_3.tif");
+    }
+
+    #[test]
+    fn as_many_names_alike_as_an_archive_may_have_are_told_apart_at_once() {
+        // Trying every number again would take hours.
+        let mut used = UsedPaths::default();
+        let names = 300_000;
+        let last = (0..names).map(|_| used.take("a/b.tif")).last();
+        assert_eq!(last, Some(format!("a/b_{names}.tif")));
+        assert_eq!(used.take("a/b.tif/c.tif"), "a/b_300001.tif/c.tif");
+        assert_eq!(used.take("a/b.tif/c.tif"), "a/b_300001.tif/c_2.tif");
+        assert_eq!(used.take("a/b.tif"), "a/b_300002.tif");
     }
 
     proptest! {

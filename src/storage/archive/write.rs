@@ -7,7 +7,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use super::error::ArchiveError;
-use super::names::{clean_path, unused_name};
+use super::names::{Numbers, clean_path};
 
 /// Entries from this size on need the 64-bit fields; deflate may grow what it cannot compress, hence the margin.
 const ZIP64_FROM: usize = (1 << 32) - (1 << 24);
@@ -24,9 +24,9 @@ pub fn write_zip(
     entries: impl IntoIterator<Item = (String, Vec<u8>)>,
 ) -> Result<Vec<u8>, ArchiveError> {
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
-    let mut names = HashSet::new();
+    let (mut names, mut numbers) = (HashSet::new(), Numbers::default());
     for (name, content) in entries {
-        let name = unused_name(&clean_path(&name), |name| names.contains(name));
+        let name = numbers.unused_name(&clean_path(&name), |name| names.contains(name));
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Deflated)
             .large_file(content.len() >= ZIP64_FROM);

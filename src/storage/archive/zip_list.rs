@@ -23,6 +23,9 @@ const END_BYTES: u64 = 22;
 const END_64_BYTES: u64 = 56;
 const LOCATOR_64_BYTES: u64 = 20;
 
+/// The records of 64 bits are looked for in so many bytes.
+const RECORDS_64_BYTES: u64 = 64 << 10;
+
 /// The longest comment of an archive.
 const COMMENT_BYTES: u64 = (1 << 16) - 1;
 
@@ -43,6 +46,16 @@ pub(super) fn read_list(
         Err(_) => None,
     };
     checked(file, counted).map_err(|_| ArchiveError::NotAnArchive)
+}
+
+/// Bytes that the list of entries has at most, by the end of the archive; none if there is no end.
+pub(crate) fn claimed_list_bytes(file: &mut (impl Read + Seek)) -> u64 {
+    let end = End::find(file).ok().flatten();
+    end.map_or(0, |end| {
+        // Wherever one of its numbers says that it begins.
+        let from_offset = end.list_end.saturating_sub(end.list_offset);
+        end.list_bytes.max(from_offset)
+    })
 }
 
 /// The list as its end counts it, or by its entries if these are not as many.
@@ -172,20 +185,32 @@ impl End {
 
     /// What the records of 64 bits say instead, if there are any.
     fn with_64_bits(self, file: &mut (impl Read + Seek)) -> io::Result<Self> {
-        let records = LOCATOR_64_BYTES + END_64_BYTES;
-        let Some(list_end) = self.list_end.checked_sub(records) else {
+        let Some(locator) = self.list_end.checked_sub(LOCATOR_64_BYTES) else {
             return Ok(self);
         };
-        let bytes = read_at(file, list_end, records)?;
-        let (end, locator) = bytes.split_at(END_64_BYTES as usize);
-        if !end.starts_with(END_64) || !locator.starts_with(LOCATOR_64) {
+        if !read_at(file, locator, LOCATOR_64_BYTES)?.starts_with(LOCATOR_64) {
             return Ok(self);
         }
-        Ok(Self {
-            list_end,
-            list_bytes: u64_at(end, 40),
-            list_offset: u64_at(end, 48),
-        })
+        // Where the locator says it is counts from a start that may have moved; data of the writer's own seldom follow its
+        // fields.
+        for most in [END_64_BYTES, RECORDS_64_BYTES] {
+            let from = locator.saturating_sub(most);
+            let bytes = read_at(file, from, locator - from)?;
+            let is_record = |at: &usize| {
+                let record = &bytes[*at..];
+                record.starts_with(END_64)
+                    && record.len() as u64 >= END_64_BYTES
+                    && u64_at(record, 4).checked_add(12) == Some(record.len() as u64)
+            };
+            if let Some(at) = (0..bytes.len()).rev().find(is_record) {
+                return Ok(Self {
+                    list_end: from + at as u64,
+                    list_bytes: u64_at(&bytes[at..], 40),
+                    list_offset: u64_at(&bytes[at..], 48),
+                });
+            }
+        }
+        Ok(self)
     }
 
     /// Whether what lies at this place, before the records, is a signature of the list rather than an entry.
@@ -316,6 +341,35 @@ mod tests {
         bytes
     }
 
+    /// The same with records of 64 bits, which count in its place, and data of the writer's own in them.
+    fn counting_in_64_bits(entries: usize, count: u64, junk: usize, own: usize) -> Vec<u8> {
+        let mut bytes = vec![b'x'; junk];
+        bytes.extend(archive(entries));
+        let end = bytes.split_off(bytes.len() - 22);
+        let place = (bytes.len() - junk) as u64;
+        bytes.extend(END_64);
+        bytes.extend((44 + own as u64).to_le_bytes());
+        bytes.extend([45, 0, 45, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        for number in [
+            count,
+            count,
+            u32_at(&end, 12).into(),
+            u32_at(&end, 16).into(),
+        ] {
+            bytes.extend(number.to_le_bytes());
+        }
+        bytes.extend(vec![7; own]);
+        bytes.extend(LOCATOR_64);
+        bytes.extend([0; 4]);
+        bytes.extend(place.to_le_bytes());
+        bytes.extend(1_u32.to_le_bytes());
+        bytes.extend(END);
+        bytes.extend([0; 4]);
+        bytes.extend([0xff; 12]);
+        bytes.extend([0; 2]);
+        bytes
+    }
+
     fn names(archive: &[u8]) -> Result<Vec<String>, ArchiveError> {
         let list = read_list(&mut Cursor::new(archive))?;
         Ok((0..list.len())
@@ -335,6 +389,26 @@ mod tests {
                 assert_eq!((&*found[0], &*found[6]), ("0.tif", "6.tif"));
             }
         }
+    }
+
+    #[test]
+    fn every_entry_is_listed_whatever_the_count_of_64_bits() {
+        let counts = [0, 1, 3, 7, 8, 100, 1 << 40, i64::MAX as u64, u64::MAX];
+        for count in counts {
+            for (junk, own) in [(0, 0), (10, 0), (100_000, 0), (0, 24), (10, 1000)] {
+                let found = names(&counting_in_64_bits(7, count, junk, own));
+                let found = found.unwrap_or_else(|error| {
+                    panic!("count {count}, {junk} bytes before it, {own} in it: {error}")
+                });
+                assert_eq!(found.len(), 7, "count {count}, {junk} bytes before it");
+                assert_eq!((&*found[0], &*found[6]), ("0.tif", "6.tif"));
+            }
+        }
+        assert!(
+            names(&counting_in_64_bits(0, 0, 0, 0))
+                .expect("an empty list")
+                .is_empty()
+        );
     }
 
     #[test]

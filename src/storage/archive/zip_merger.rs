@@ -7,7 +7,7 @@ use std::io::{self, Cursor, Seek, SeekFrom, Write};
 use zip::{ZipArchive, ZipWriter};
 
 use super::error::ArchiveError;
-use super::names::{clean_path, decoded, is_folder, unused_name};
+use super::names::{Numbers, clean_path, decoded, is_folder};
 use super::write::write_zip;
 use super::zip_images::is_image_path;
 
@@ -15,6 +15,7 @@ use super::zip_images::is_image_path;
 pub struct ZipMerger {
     writer: ZipWriter<Outbox>,
     names: HashSet<String>,
+    numbers: Numbers,
 }
 
 impl ZipMerger {
@@ -23,6 +24,7 @@ impl ZipMerger {
         Self {
             writer: ZipWriter::new(Outbox::default()),
             names: HashSet::new(),
+            numbers: Numbers::default(),
         }
     }
 
@@ -65,7 +67,8 @@ impl ZipMerger {
             let entry = archive.by_index_raw(index)?;
             let path = clean_path(&decoded(entry.name_raw()));
             if !is_folder(entry.name_raw()) && !entry.is_symlink() && wanted(&path) {
-                let name = unused_name(&path, |name| self.names.contains(name));
+                let numbers = &mut self.numbers;
+                let name = numbers.unused_name(&path, |name| self.names.contains(name));
                 self.writer.raw_copy_file_rename(entry, name.as_str())?;
                 self.names.insert(name);
             }

@@ -3,17 +3,17 @@
 use std::ops::Range;
 
 use bioimage::{Limits, TrackFile, encode_tiff};
-use cell_analysis::tracking::{BirthDeathCost, EmptyFrames, Movie, Tracks, linear_sum_assignment};
-use ndarray::{Array, Array3, ArrayD, ArrayView3, Axis, Dimension};
+use cell_analysis::tracking::{BirthDeathCost, EmptyFrames};
+use ndarray::{ArrayD, Axis};
 use redis_consumer::applications::{TensorModel, Tracked, Tracker, TrackingModels};
 use redis_consumer::consumers::output::ResultName;
 use redis_consumer::serving::{Client, Input, Method, Model, ModelId, ModelServer, Seen};
 use redis_consumer::storage::archive;
 use serde_json::{Value, json};
 
-use super::{appearance, same_appearances, same_morphologies, shaped, unique};
+use super::{appearance, trace};
 use crate::cases::Case;
-use crate::outcome::{Failure, Outcome, close, exact, refused, same, same_archive, same_bytes};
+use crate::outcome::{Failure, Outcome, exact, refused, same, same_archive, same_bytes};
 use crate::peers::graph_models;
 
 pub(super) async fn in_batches(case: &Case) -> Outcome {
@@ -86,145 +86,12 @@ pub(super) async fn track(case: &Case) -> Outcome {
     )?;
     let lineage = case.expected_bytes("lineage")?;
     same_bytes(tracked.lineage.to_json().as_bytes(), &lineage)?;
-    if case.has_output("encoder_app_input") {
-        trace(case, raw, labels)
+    let on_the_way = |name| !["y_tracked", "lineage"].contains(&name);
+    if case.output_names().any(on_the_way) {
+        trace::trace(case, &tracker(case)?, raw, labels)
     } else {
         Ok(())
     }
-}
-
-/// Compares every array on the way.
-fn trace(case: &Case, raw: ArrayD<f32>, labels: ArrayD<i32>) -> Outcome {
-    let tracker = tracker(case)?;
-    let highest = raw
-        .iter()
-        .fold(0.0_f32, |highest, value| highest.max(value.abs()));
-    let movie =
-        Movie::new(raw, labels, tracker.appearance, EmptyFrames::Refuse).map_err(refused)?;
-    let counts: Vec<usize> = (0..movie.frame_count())
-        .map(|frame| movie.cell_count(frame))
-        .collect();
-    let unique = unique(&movie.numbered().to_owned(), &counts);
-    exact(
-        "y_clean",
-        unique.insert_axis(Axis(3)).into_dyn().view(),
-        &case.expected("y_clean")?.values,
-    )?;
-
-    let inputs = movie.encoder_inputs(0..movie.frame_count(), tracker.max_distance);
-    let expected = |name: &str| case.expected(name).map(|npy| npy.values);
-    let pictures = inputs.appearances.view().into_dyn();
-    same_appearances(
-        pictures,
-        &expected("encoder_app_input")?,
-        tracker.appearance,
-        highest,
-    )?;
-    same_morphologies(
-        inputs.morphologies.view().into_dyn(),
-        &expected("encoder_morph_input")?,
-    )?;
-    exact(
-        "centroids",
-        inputs.centroids.view().into_dyn(),
-        &expected("encoder_centroid_input")?,
-    )?;
-    close(
-        "adjacency",
-        inputs.adjacency.view().into_dyn(),
-        &expected("encoder_adj_input")?,
-        [1e-6, 0.0],
-    )?;
-    let tensors = [
-        tensor("encoder_app_input", inputs.appearances),
-        tensor("encoder_morph_input", inputs.morphologies),
-        tensor("encoder_centroid_input", inputs.centroids),
-        tensor("encoder_adj_input", inputs.adjacency),
-    ];
-    let embeddings = graph_models::encode(&tensors)?.swap_remove(1).1;
-    close(
-        "embedding",
-        embeddings.view(),
-        &expected("embedding")?,
-        [1e-5, 1e-5],
-    )?;
-    let embeddings: Array3<f32> = shaped(embeddings)?;
-
-    let mut tracks = Tracks::begin(movie.cell_count(0));
-    for frame in 1..movie.frame_count() {
-        traced_step(case, (&movie, embeddings.view()), &mut tracks, frame)?;
-    }
-    let painted = movie.painted(&tracks).insert_axis(Axis(3)).into_dyn();
-    exact("painted", painted.view(), &expected("y_tracked")?)
-}
-
-fn traced_step(
-    case: &Case,
-    (movie, embeddings): (&Movie, ArrayView3<'_, f32>),
-    tracks: &mut Tracks,
-    frame: usize,
-) -> Outcome {
-    let tracker = tracker(case)?;
-    let expected = |name: &str| {
-        case.expected(&format!("f{frame:02}_{name}"))
-            .map(|npy| npy.values)
-    };
-    let inputs = movie.inference_inputs(tracks, embeddings, frame, tracker.track_length);
-    let tensors = [
-        tensor("current_embeddings", inputs.current_embeddings),
-        tensor("current_centroids", inputs.current_centroids),
-        tensor("future_embeddings", inputs.future_embeddings),
-        tensor("future_centroids", inputs.future_centroids),
-    ];
-    for (name, values) in &tensors {
-        close(name, values.view(), &expected(name)?, [1e-4, 0.0])?;
-    }
-    let answer = graph_models::infer(&tensors, &case.params["fake_model"])?
-        .swap_remove(0)
-        .1;
-    let expected_answer = expected("predictions")?;
-    let answer = answer
-        .into_shape_with_order(expected_answer.raw_dim())
-        .map_err(refused)?;
-    close("predictions", answer.view(), &expected_answer, [1e-5, 0.0])?;
-    let shape = (tracks.len(), movie.cell_count(frame), 3);
-    let probabilities = answer.into_shape_with_order(shape).map_err(refused)?;
-
-    let costs = tracks.costs(probabilities.view(), tracker.borders);
-    close(
-        "cost",
-        costs.view().into_dyn(),
-        &expected("cost")?,
-        [1e-5, 0.0],
-    )?;
-    let pairs = linear_sum_assignment(costs.view()).map_err(refused)?;
-    let columns: Vec<usize> = pairs.into_iter().map(|[_, column]| column).collect();
-    let expected_columns: Vec<usize> = expected("col_ind")?
-        .iter()
-        .map(|&column| column as usize)
-        .collect();
-    let (before, cells) = (tracks.len(), movie.cell_count(frame));
-    // Which filler entry goes with which is of no consequence.
-    let real = |columns: &[usize]| -> Vec<(usize, usize)> {
-        let rows = columns
-            .iter()
-            .enumerate()
-            .filter(|(_, column)| **column < cells);
-        rows.map(|(row, &column)| (row.min(before), column))
-            .collect()
-    };
-    if real(&columns) != real(&expected_columns) {
-        return Err(
-            format!("frame {frame} is linked {columns:?}, not {expected_columns:?}").into(),
-        );
-    }
-    tracks.advance(
-        frame,
-        &columns,
-        probabilities.view(),
-        tracker.division_threshold,
-    );
-    Ok(())
 }
 
 pub(super) async fn job(case: &Case) -> Outcome {
@@ -319,8 +186,4 @@ fn tracker(case: &Case) -> Result<Tracker, Failure> {
         division_threshold: number("division")?,
         empty_frames: EmptyFrames::Refuse,
     })
-}
-
-fn tensor<D: Dimension>(name: &str, values: Array<f32, D>) -> (String, ArrayD<f32>) {
-    (name.to_owned(), values.into_dyn())
 }

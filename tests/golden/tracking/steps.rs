@@ -8,7 +8,8 @@ use ndarray::{Array, Array1, Array2, Array3, Axis, Ix4};
 use redis_consumer::serving::{Input, Signature};
 use serde_json::{Value, json};
 
-use super::{appearance, same_appearances, same_morphologies, shaped, unique};
+use super::recorded::{Recorded, highest};
+use super::{appearance, shaped, unique};
 use crate::cases::Case;
 use crate::outcome::{Outcome, exact, refused, same};
 
@@ -49,31 +50,17 @@ pub(super) fn features(case: &Case) -> Outcome {
     let cells = number_cells(labels.view_mut()).map_err(refused)?;
     let features =
         frame_features(raw.view(), labels.view(), &cells, &appearance).map_err(refused)?;
+    if case.fails {
+        return Ok(());
+    }
+    let highest = highest(raw.iter());
+    let recorded = Recorded::of(case, "");
     let numbers: Array1<i32> = cells.iter().map(|cell| cell.label).collect();
-    exact(
-        "labels",
-        numbers.into_dyn().view(),
-        &case.expected("labels")?.values,
-    )?;
-    exact(
-        "centroids",
-        features.centroids.into_dyn().view(),
-        &case.expected("centroids")?.values,
-    )?;
-    let highest = raw
-        .iter()
-        .fold(0.0_f32, |highest, value| highest.max(value.abs()));
-    same_morphologies(
-        features.morphologies.into_dyn().view(),
-        &case.expected("morphologies")?.values,
-    )?;
+    recorded.exact("labels", numbers.into_dyn().view())?;
+    recorded.exact("centroids", features.centroids.into_dyn().view())?;
+    recorded.morphologies("morphologies", features.morphologies.into_dyn().view())?;
     let pictures = features.appearances.insert_axis(Axis(3)).into_dyn();
-    same_appearances(
-        pictures.view(),
-        &case.expected("appearances")?.values,
-        appearance,
-        highest,
-    )
+    recorded.appearances("appearances", pictures.view(), appearance, highest)
 }
 
 pub(super) fn neighbours(case: &Case) -> Outcome {
@@ -118,10 +105,7 @@ pub(super) fn costs(case: &Case) -> Outcome {
 }
 
 pub(super) fn assignment(case: &Case) -> Outcome {
-    let cost: Array2<f64> = match case.input_value("cost_formula") {
-        Some(formula) => by_formula(formula)?,
-        None => shaped(case.input("cost")?.values)?,
-    };
+    let cost: Array2<f64> = shaped(case.formula_or_input("cost")?)?;
     let pairs = linear_sum_assignment(cost.view()).map_err(refused)?;
     if case.fails {
         return Ok(());
@@ -136,18 +120,6 @@ pub(super) fn assignment(case: &Case) -> Outcome {
     }
     let total: f64 = pairs.iter().map(|&pair| cost[pair]).sum();
     Ok(case.agrees_json("total", &json!(total))?)
-}
-
-fn by_formula(formula: &Value) -> Result<Array2<f64>, String> {
-    let count = formula["n"].as_u64().ok_or("the formula has no size")? as usize;
-    let entry: fn(usize, usize) -> f64 = match formula["expr"].as_str().unwrap_or_default() {
-        "((i*7919 + j*104729 + i*j*31 + (i xor j)*17) mod 100003) / 100003.0" => |i, j| {
-            ((i * 7919 + j * 104_729 + i * j * 31 + (i ^ j) * 17) % 100_003) as f64 / 100_003.0
-        },
-        "(i*13 + j*7 + (i xor j)) mod 11" => |i, j| ((i * 13 + j * 7 + (i ^ j)) % 11) as f64,
-        other => return Err(format!("unknown formula {other}")),
-    };
-    Ok(Array2::from_shape_fn((count, count), |(i, j)| entry(i, j)))
 }
 
 pub(super) fn batch_size(case: &Case) -> Outcome {

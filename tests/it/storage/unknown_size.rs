@@ -164,6 +164,9 @@ async fn what_a_store_hands_out_packed_is_unpacked() {
         answer("gzip", b"II*\0 not packed at all"),
         answer("aws-chunked", b"as it is"),
         answer("gzip", &packed[..packed.len() / 2]),
+        answer("br", b"\x0b\x02\x80abc\x03"),
+        Answer::Bytes(head(7, "br")),
+        answer("br", b"\x0b\x02\x80abc\x03"),
     ];
     let server = ScriptedHttp::start(answers).await;
     let storage = google(&server, &[]);
@@ -180,4 +183,9 @@ async fn what_a_store_hands_out_packed_is_unpacked() {
             .contains("its Content-Encoding is gzip, but it cannot be unpacked"),
         "{error}"
     );
+    let refused = "its Content-Encoding is br, which cannot be unpacked here";
+    let error = storage.download("a").await.expect_err("Brotli");
+    assert!(error.to_string().contains(refused), "{error}");
+    let error = storage.size("a").await.expect_err("Brotli");
+    assert!(error.to_string().contains(refused), "{error}");
 }

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use ndarray::{ArrayD, ArrayViewD};
 
-/// The array (f32, u16 or u8) as a TIFF file in memory, uncompressed and little-endian.
+/// The array as a TIFF file in memory, uncompressed and little-endian.
 ///
 /// Byte for byte what tifffile's `imwrite(path, array)` writes. The full shape is kept in the image description, so that
 /// tifffile and this crate read back the same array. A last axis of length 3 or 4 becomes the samples of color pages, a
@@ -48,40 +48,46 @@ pub fn channels(array: &ArrayD<f32>) -> impl Iterator<Item = ArrayViewD<'_, f32>
     (0..count).map(move |channel| view.clone().index_axis_move(last, channel))
 }
 
-/// Values that can be written: f32, u16 and u8.
-pub trait TiffSample: bytemuck::NoUninit + private::Sealed {}
+/// Values that can be written: floats of 16, 32 and 64 bits, and integers of 8 to 64 bits.
+pub trait TiffSample: private::Sealed {}
 
-impl TiffSample for f32 {}
-impl TiffSample for u16 {}
-impl TiffSample for u8 {}
+impl<T: private::Sealed> TiffSample for T {}
 
 mod private {
     /// What a TIFF says of its samples.
     pub trait Sealed: Copy {
         /// Sample format tag; unsigned integers have none.
         const FORMAT: Option<usize>;
-        /// The value in file order.
-        fn to_file(self) -> Self;
+        /// The values as they lie in the file, if they lie in memory like that.
+        fn as_stored(_values: &[Self]) -> Option<&[u8]> {
+            None
+        }
+        /// Appends the value in file order.
+        fn append_to(self, file: &mut Vec<u8>);
     }
 
-    impl Sealed for f32 {
+    macro_rules! number {
+        ($format:expr; $($number:ty),+) => {$(
+            impl Sealed for $number {
+                const FORMAT: Option<usize> = $format;
+                fn as_stored(values: &[Self]) -> Option<&[u8]> {
+                    cfg!(target_endian = "little").then(|| bytemuck::cast_slice(values))
+                }
+                fn append_to(self, file: &mut Vec<u8>) {
+                    file.extend_from_slice(&self.to_le_bytes());
+                }
+            }
+        )+};
+    }
+
+    number!(None; u8, u16, u32, u64);
+    number!(Some(2); i8, i16, i32, i64);
+    number!(Some(3); f32, f64);
+
+    impl Sealed for half::f16 {
         const FORMAT: Option<usize> = Some(3);
-        fn to_file(self) -> Self {
-            Self::from_bits(self.to_bits().to_le())
-        }
-    }
-
-    impl Sealed for u16 {
-        const FORMAT: Option<usize> = None;
-        fn to_file(self) -> Self {
-            self.to_le()
-        }
-    }
-
-    impl Sealed for u8 {
-        const FORMAT: Option<usize> = None;
-        fn to_file(self) -> Self {
-            self
+        fn append_to(self, file: &mut Vec<u8>) {
+            file.extend_from_slice(&self.to_le_bytes());
         }
     }
 }
@@ -125,14 +131,14 @@ fn write_with<T: TiffSample>(
 
 /// The values in C order, little-endian. Arrays in that order already are written as they lie in memory.
 fn write_pixels<T: TiffSample>(array: &ArrayViewD<'_, T>, out: &mut impl Write) -> io::Result<()> {
-    if let (true, Some(values)) = (cfg!(target_endian = "little"), array.as_slice()) {
-        return out.write_all(bytemuck::cast_slice(values));
+    if let Some(stored) = array.as_slice().and_then(T::as_stored) {
+        return out.write_all(stored);
     }
-    let mut row = Vec::with_capacity(array.shape().last().copied().unwrap_or(1));
+    let mut row = Vec::new();
     for lane in array.rows() {
         row.clear();
-        row.extend(lane.iter().map(|value| value.to_file()));
-        out.write_all(bytemuck::cast_slice(&row))?;
+        lane.iter().for_each(|value| value.append_to(&mut row));
+        out.write_all(&row)?;
     }
     Ok(())
 }

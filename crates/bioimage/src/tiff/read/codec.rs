@@ -2,12 +2,19 @@
 
 use std::borrow::Cow;
 use std::io::Read;
+use std::sync::{Mutex, PoisonError};
 
 use super::sample::SampleKind;
 use crate::error::Error;
 
-/// Memory that LZMA streams may ask for: 64 MiB serves the highest preset that is usual in images.
-const LZMA_MEMORY_KIB: u32 = 64 << 10;
+/// Memory that LZMA streams may ask for: dictionaries of 64 MiB serve the highest preset.
+const LZMA_MEMORY_KIB: u32 = 66 << 10;
+
+/// The same in bytes, which a stream takes whatever it unpacks to.
+pub(super) const LZMA_MEMORY: u64 = (LZMA_MEMORY_KIB as u64) << 10;
+
+/// Held while a stream of LZMA is unpacked: one at a time, for each may take a dictionary.
+static LZMA_DICTIONARY: Mutex<()> = Mutex::new(());
 
 /// Smallest window that a Zstandard stream gets.
 const ZSTD_WINDOW_BYTES: u64 = 8 << 20;
@@ -209,6 +216,9 @@ const SINGLE_SEGMENT: u8 = 1 << 5;
 
 /// LZMA segments are whole `.xz` streams.
 fn lzma(packed: &[u8], wanted: usize) -> Result<Vec<u8>, Error> {
+    let _held = LZMA_DICTIONARY
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
     let reader = lzma_rust2::XzReader::new_mem_limit(packed, false, LZMA_MEMORY_KIB);
     read_all(reader, "LZMA", wanted)
 }

@@ -1,6 +1,6 @@
 //! What unpacking strips and tiles costs: said before it is taken, and bounded by the image.
 
-use super::codec::{Compression, zstd_window_bytes};
+use super::codec::{Compression, LZMA_MEMORY, zstd_window_bytes};
 use super::directory::File;
 use super::page::{BitOrder, Layout};
 use super::sample::Predictor;
@@ -31,9 +31,15 @@ pub(super) fn peak_bytes(file: &File<'_>, series: &Series) -> u64 {
     let threads = (rayon::current_num_threads() as u64).min(segments);
     let at_once = segment_peak_bytes(file, layout).saturating_mul(threads);
     let values = (layout.values().unwrap_or(usize::MAX) as u64).saturating_mul(count);
+    // Dictionaries, of which there is one at a time.
+    let dictionary = match layout.compression {
+        Compression::Lzma => LZMA_MEMORY,
+        _ => 0,
+    };
     values
         .saturating_mul(size_of::<f32>() as u64)
         .saturating_add(at_once)
+        .saturating_add(dictionary)
 }
 
 /// Fails when strips or tiles are so much larger than the image that they are there to take memory or time.

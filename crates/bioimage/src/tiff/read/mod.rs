@@ -6,7 +6,7 @@
 //! general library would add (color, tags, streaming) is not needed here.
 //!
 //! The path of a file: `directory` finds the directories within a `budget`, `page` says what each of them describes,
-//! `series` (with `description` and `ome`) which pages make up the image and in which shape, `raster` puts their
+//! `series` (with `description`, `ome` and `vendor`) which pages make up the image and in which shape, `raster` puts their
 //! `segments` in place, with `codec` to unpack, `sample` to turn bytes into numbers and `cost` to bound what that takes.
 //! Every offset and size is checked against the file and the limits before it is used.
 //!
@@ -23,6 +23,7 @@ mod raster;
 mod sample;
 mod segments;
 mod series;
+mod vendor;
 
 use ndarray::ArrayD;
 

@@ -1,6 +1,7 @@
 //! Which pages are the image, and in which shape: the first series, decided as tifffile does.
 //!
-//! In this order: the shape that tifffile noted, OME-XML, `ImageJ`'s sizes, all pages like the first.
+//! In this order: the shape that tifffile noted, OME-XML, `ImageJ`'s sizes, what tags of microscopes say, all pages like the
+//! first.
 
 use std::collections::HashSet;
 
@@ -10,9 +11,13 @@ use super::directory::{self, Entry, File};
 use super::ome;
 use super::page::{Layout, Page, PageData, Planes};
 use super::segments::plain_start;
+use super::vendor::{self, Stack};
 use crate::error::Error;
 
 const DESCRIPTION: u16 = 270;
+
+/// The axis of pages of which nobody says what they are.
+const PAGES: char = 'I';
 
 /// The pages to read, all of one layout, and the shape of their values together.
 pub(super) struct Series {
@@ -65,7 +70,12 @@ pub(super) fn first(file: &File<'_>) -> Result<Series, Error> {
     if let Some(sizes) = texts.iter().find_map(|text| ImageJ::parse(text)) {
         return chain.imagej(&sizes);
     }
-    chain.alike()
+    match vendor::stack(file, &directory, chain.listed())? {
+        Some(Stack::Run(count)) if count > 1 => chain.planes(count),
+        Some(Stack::Outer(outer)) => chain.dimensions(&outer),
+        Some(Stack::Channels) => chain.alike_as('C'),
+        _ => chain.alike(),
+    }
 }
 
 impl Pages {
@@ -156,8 +166,34 @@ impl Chain<'_> {
         }
     }
 
-    /// Every page like the first, those in child directories included; others are other series.
-    fn alike(mut self) -> Result<Series, Error> {
+    /// So many planes of plain data behind the first directory.
+    fn planes(self, count: usize) -> Result<Series, Error> {
+        let start = plain_start(self.file, &self.first);
+        let start = start.ok_or_else(|| Error::unsupported("packed planes behind one page"))?;
+        let (shape, axes) = named(&[('I', count)], &self.first.layout);
+        self.run(start, count, shape, Some(axes))
+    }
+
+    /// All pages, along these axes.
+    fn dimensions(self, outer: &[(char, usize)]) -> Result<Series, Error> {
+        let sizes = outer.iter().map(|&(_, size)| size);
+        let count = sizes.fold(1_usize, usize::saturating_mul);
+        if count != self.listed() {
+            return Err(Error::unsupported(format!(
+                "a stack of {count} pages in a file of {}",
+                self.listed()
+            )));
+        }
+        let (shape, axes) = named(outer, &self.first.layout);
+        self.of_pages(0..count, shape, Some(axes))
+    }
+
+    fn alike(self) -> Result<Series, Error> {
+        self.alike_as(PAGES)
+    }
+
+    /// Every page like the first, those in child directories included, along an axis of this name; others are other series.
+    fn alike_as(mut self, pages_are: char) -> Result<Series, Error> {
         let offsets = std::mem::take(&mut self.directories.offsets);
         let mut seen: HashSet<u64> = offsets.iter().copied().collect();
         let mut pages = vec![self.first.data];
@@ -172,15 +208,16 @@ impl Chain<'_> {
         }
         self.add_children(&mut pages, &mut seen, children)?;
         let layout = self.first.layout;
-        let mut shape: Vec<usize> = layout.axes().iter().map(|&(_, size)| size).collect();
-        if pages.len() > 1 {
-            shape.insert(0, pages.len());
-        }
+        let outer = (pages.len() > 1).then_some((pages_are, pages.len()));
+        let axes = outer.into_iter().chain(layout.axes());
+        let (shape, axes): (_, String) = axes.map(|(letter, size)| (size, letter)).unzip();
+        // What gray pages are nobody says; their rows are as good a guess as their channels.
+        let is_named = layout.samples > 1 || pages_are != PAGES;
         Ok(Series {
             layout,
             pages: Pages::Listed(pages),
             shape,
-            axes: None,
+            axes: is_named.then_some(axes),
         })
     }
 

@@ -2,6 +2,7 @@
 
 mod axes;
 mod bombs;
+mod vendors;
 mod wrong_numbers;
 
 use ndarray::ArrayD;
