@@ -5,11 +5,11 @@ use redis::{Cmd, RedisError, RedisResult};
 
 use super::client::Queue;
 use super::error::{Error, is_want_of_right, words};
-use crate::wire::Keys;
+use crate::wire::{self, Keys};
 
 /// Every command of the scripts and of consumers, with arguments that change nothing: `KEY` is a key of our own that holds a
 /// string, which most of them refuse. It is made before the first and removed by the last.
-const COMMANDS: [&str; 43] = [
+const COMMANDS: [&str; 45] = [
     "EVAL return 0",
     "EVALSHA 0 0",
     "SCRIPT LOAD return",
@@ -22,6 +22,7 @@ const COMMANDS: [&str; 43] = [
     "HMGET KEY f",
     "HGETALL KEY",
     "HEXISTS KEY f",
+    "HKEYS KEY",
     "HSET KEY f v",
     "HMSET KEY f v",
     "HDEL KEY f",
@@ -33,6 +34,7 @@ const COMMANDS: [&str; 43] = [
     "LRANGE KEY 0 0",
     "LREM KEY 1 v",
     "RPUSH KEY v",
+    "RPOP KEY",
     "RPOPLPUSH KEY KEY",
     "BLMOVE KEY KEY RIGHT LEFT 0.01",
     "SADD KEY v",
@@ -150,6 +152,8 @@ fn keys_and_patterns(keys: &Keys, consumer: &str) -> Vec<(String, String)> {
         all.push((keys.processing(consumer, slot), pattern));
     }
     all.extend(keys.all_ours().map(|key| (key, ours.clone())));
+    all.push((keys.worker(consumer), format!("{ours}:*")));
+    all.extend([wire::QUEUES, wire::TRASH].map(|key| (key.to_owned(), key.to_owned())));
     all
 }
 

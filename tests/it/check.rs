@@ -1,6 +1,6 @@
 //! `redis-consumer check` against real peers, sound and unsound ones.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::process::{Command, Output};
 
@@ -219,6 +219,25 @@ fn assert_says(line: &str, parts: &[&str]) {
         };
         rest = after;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_no_redis_is_told() {
+    let cluster = beside(Redis::start_in_memory()).await;
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener
+        .local_addr()
+        .expect("an address")
+        .port()
+        .to_string();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        }
+    });
+    let told = line(&cluster, "redis", &[("REDIS_PORT", &port)]);
+    assert_says(&told, &["wrong", "this is no Redis"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

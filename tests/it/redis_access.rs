@@ -59,13 +59,7 @@ const PASSWORD: &str = "w0rk-pass";
 
 /// The keys of another queue with parents, by the patterns that docs/security.md gives for that of archives.
 fn keys_of(queue: &str, more: &mut Vec<String>) {
-    let patterns = [
-        "~Q",
-        "~Q:*",
-        "~processing-Q:*",
-        "~rc:*:Q",
-        "~rc:*:Q:*",
-    ];
+    let patterns = ["~Q", "~Q:*", "~processing-Q:*", "~rc:*:Q", "~rc:*:Q:*"];
     more.extend(patterns.map(|pattern| pattern.replace('Q', queue)));
 }
 

@@ -9,11 +9,11 @@ pub(super) enum Expression {
     Whole(i128),
     Float(f64),
     Name(String),
-    Call(String, Vec<Expression>),
-    Unary(String, Box<Expression>),
-    Binary(String, Box<[Expression; 2]>),
+    Call(String, Vec<Self>),
+    Unary(String, Box<Self>),
+    Binary(String, Box<[Self; 2]>),
     /// Value, condition, other value.
-    Choice(Box<[Expression; 3]>),
+    Choice(Box<[Self; 3]>),
 }
 
 /// Signs and words between two operands, the weakest first. A word is as strong as the sign that it stands for.
