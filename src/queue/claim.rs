@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use redis::{FromRedisValue, RedisError, RedisResult, Script};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::client::{LONGEST_WAIT, Queue};
 use super::error::{Error, is_refusal, is_transient, words};
@@ -136,8 +136,18 @@ impl Queue {
             command
         };
         let blocking = &self.inner.blocking;
-        let reply: RedisResult<Option<Option<Vec<u8>>>> =
-            blocking.persist_until(operation, &command, stop).await;
+        let reply: RedisResult<Option<Vec<u8>>> = blocking.command(&command).await;
+        if let Err(error) = &reply
+            && is_transient(error)
+        {
+            debug!(
+                error = words(error),
+                "redis does not answer while it is waited for a job"
+            );
+            // Another server may be the master now, which has to know this consumer before it gives it an entry.
+            self.register(blocking, stop).await?;
+            return Ok(false);
+        }
         if let Err(error) = &reply
             && !lacks_blmove
             && error.to_string().contains("unknown command")
@@ -147,10 +157,8 @@ impl Queue {
             return Ok(false);
         }
         let reply = reply.map_err(Error::refused(operation))?;
-        if reply.is_some() {
-            self.note_answer(None);
-        }
-        Ok(reply.flatten().is_some())
+        self.note_answer(None);
+        Ok(reply.is_some())
     }
 
     /// The answer to a command that moves an entry into the list of a slot; none, after a pause, if Redis is away.

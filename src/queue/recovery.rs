@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
 use redis::{Cmd, RedisResult, Script};
+use tokio_util::sync::CancellationToken;
 
 use super::admin::{Admin, Patience};
 use super::client::Queue;
+use super::connection::Connection;
 use super::error::Error;
 use super::outcome::Reclaimed;
 use super::reclaim;
@@ -32,21 +34,30 @@ impl Queue {
             recovered.merge(self.recover_list(&list).await?);
         }
         self.inner.metrics.reclaimed(&recovered);
-        self.register().await?;
+        let commands = &self.inner.commands;
+        self.register(commands, &CancellationToken::new()).await?;
         Ok(recovered)
     }
 
     /// Makes the consumer known before it waits for its first job: what it is given then has no lease yet, and if it dies
     /// before its first heartbeat, nobody would look into its lists.
-    async fn register(&self) -> Result<(), Error> {
+    ///
+    /// Waits for a Redis that is away, but after `stop` no longer.
+    pub(super) async fn register(
+        &self,
+        commands: &Connection,
+        stop: &CancellationToken,
+    ) -> Result<(), Error> {
         let operation = "register";
-        let commands = &self.inner.commands;
         let time = redis::cmd("TIME");
-        let time: RedisResult<(u64, u64)> = commands.persist_command(operation, &time).await;
-        let (seconds, micros) = time.map_err(Error::refused(operation))?;
+        let time: RedisResult<Option<(u64, u64)>> =
+            commands.persist_until(operation, &time, stop).await;
+        let Some((seconds, micros)) = time.map_err(Error::refused(operation))? else {
+            return Ok(());
+        };
         let now = seconds * 1000 + micros / 1000;
         let add = Cmd::zadd(self.inner.keys.workers(), self.consumer(), now);
-        let added: RedisResult<u32> = commands.persist_command(operation, &add).await;
+        let added: RedisResult<Option<u32>> = commands.persist_until(operation, &add, stop).await;
         added.map(drop).map_err(Error::refused(operation))
     }
 
