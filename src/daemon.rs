@@ -15,11 +15,12 @@ use crate::queue::{Queue, Reclaimed, WorkerCard};
 use crate::serving;
 use crate::storage::Storage;
 use crate::traces::Traces;
-use crate::worker::{Abandoned, Worker, WorkerMetrics};
+use crate::worker::{Abandoned, Bounds, Worker, WorkerMetrics};
 
 /// Consumes jobs until `stop`. Peers may come and go meanwhile.
 pub(crate) async fn consume(
     configuration: Configuration,
+    bounds: Bounds,
     traces: Traces,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -48,6 +49,7 @@ pub(crate) async fn consume(
         metrics,
         traces,
         abandoned: Abandoned::default(),
+        bounds,
         isolation: RwLock::default(),
     };
     let ended = tokio::select! {

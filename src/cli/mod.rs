@@ -10,7 +10,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -22,6 +22,7 @@ use crate::exit_code;
 use crate::ops;
 use crate::settings::{Env, Problems};
 use crate::untrusted;
+use crate::worker::Bounds;
 
 /// How long the runtime waits for computations that were abandoned at shutdown.
 const ABANDON_AFTER: Duration = Duration::from_millis(100);
@@ -39,7 +40,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Consume jobs until told to stop (what happens without a subcommand).
-    Consume,
+    Consume(ConsumeArguments),
     /// Show every setting in force and where it came from; nothing is started.
     Settings {
         /// Print all settings with their defaults as Markdown instead.
@@ -86,6 +87,16 @@ enum Command {
     Gallery(DemoArguments),
 }
 
+#[derive(Args, Default)]
+struct ConsumeArguments {
+    /// End after so many jobs.
+    #[arg(long, value_name = "N")]
+    max_jobs: Option<u64>,
+    /// End when there has been nothing to do for this long: nothing waits, now or later, and nobody works on the queue.
+    #[arg(long, value_name = "TIME")]
+    exit_when_idle: Option<ops::Span>,
+}
+
 /// Runs the program with these kinds of consumer: parses the command line, does what it says, gives the exit status.
 pub fn run(registry: Registry) -> ExitCode {
     // Two providers could be compiled in by a user's own dependencies; this one is ours.
@@ -101,8 +112,11 @@ pub fn run(registry: Registry) -> ExitCode {
             };
         }
     };
-    let result = match arguments.command.unwrap_or(Command::Consume) {
-        Command::Consume => consume(&registry).map(success),
+    let result = match arguments
+        .command
+        .unwrap_or(Command::Consume(ConsumeArguments::default()))
+    {
+        Command::Consume(arguments) => consume(&registry, &arguments).map(success),
         Command::Settings { reference: true } => reference::show(&registry).map(success),
         Command::Settings { reference: false } => show_settings::show(&registry).map(success),
         Command::Consumers => list_consumers(&registry).map(success),
@@ -153,11 +167,15 @@ fn failed(error: &anyhow::Error) -> ExitCode {
     }
 }
 
-fn consume(registry: &Registry) -> anyhow::Result<()> {
+fn consume(registry: &Registry, arguments: &ConsumeArguments) -> anyhow::Result<()> {
     let configuration = Configuration::load(registry, &Env::from_process())?;
     block_on(async |stop| {
         let traces = configuration.start_logs_and_traces()?;
-        let consumed = daemon::consume(configuration, traces.clone(), stop).await;
+        let bounds = Bounds::new(
+            arguments.max_jobs,
+            arguments.exit_when_idle.map(Duration::from),
+        );
+        let consumed = daemon::consume(configuration, bounds, traces.clone(), stop).await;
         traces.finish().await;
         consumed
     })

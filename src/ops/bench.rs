@@ -18,7 +18,7 @@ use crate::queue::{JobKey, Queue, QueueSettings, WorkerCard};
 use crate::serving::{self, ServingSettings};
 use crate::settings::{Env, Loader};
 use crate::traces::Traces;
-use crate::worker::{Abandoned, RetryPolicy, Worker, WorkerMetrics};
+use crate::worker::{Abandoned, Bounds, RetryPolicy, Worker, WorkerMetrics};
 
 /// Jobs whose way into a consumer is timed one by one.
 const PICK_UPS: usize = 500;
@@ -144,6 +144,7 @@ impl Bench {
             metrics: WorkerMetrics::default(),
             traces: Traces::default(),
             abandoned: Abandoned::default(),
+            bounds: Bounds::default(),
             isolation: RwLock::default(),
         }
     }

@@ -11,6 +11,7 @@ use super::desk::{
     Consent, Desk, DeskArguments, Misuse, Refused, Selector, Span, Table, ago, clock, consent,
     print_json,
 };
+use super::queue_file::{RestoreArguments, SaveArguments, restore, save};
 use super::status::{describe, grouped};
 use crate::exit_code;
 use crate::queue::control::{Order, Pause, Trash};
@@ -32,6 +33,10 @@ pub(crate) enum QueueCommand {
     Untrash(NameArguments),
     /// Move waiting jobs to another queue, all or some.
     Move(MoveArguments),
+    /// Write the jobs of a queue to a file of JSON lines.
+    Save(SaveArguments),
+    /// Put the jobs of such a file back.
+    Restore(RestoreArguments),
     /// Forget the name of a queue of which nothing is left.
     Forget(NameArguments),
 }
@@ -110,6 +115,8 @@ pub(crate) async fn queue(command: QueueCommand) -> anyhow::Result<ExitCode> {
         QueueCommand::Trash(arguments) => trash(&arguments).await?,
         QueueCommand::Untrash(arguments) => untrash(&arguments).await?,
         QueueCommand::Move(arguments) => move_jobs(&arguments).await?,
+        QueueCommand::Save(arguments) => save(&arguments).await?,
+        QueueCommand::Restore(arguments) => return restore(&arguments).await,
         QueueCommand::Forget(arguments) => forget(&arguments).await?,
     }
     Ok(ExitCode::from(exit_code::SUCCESS))

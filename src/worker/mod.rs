@@ -1,6 +1,7 @@
 //! Works jobs off a queue. Everything that is the same for every job is here and in `job`, so that consumers are recipes.
 
 mod abandoned;
+mod bounds;
 mod card;
 mod metrics;
 mod reclaimer;
@@ -17,6 +18,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{info, warn};
 
 pub(crate) use self::abandoned::Abandoned;
+pub(crate) use self::bounds::Bounds;
 pub(crate) use self::metrics::{Health, WorkerMetrics};
 pub(crate) use self::retry_policy::RetryPolicy;
 use self::supervisor::Supervisor;
@@ -44,6 +46,8 @@ pub(crate) struct Worker {
     pub(crate) traces: Traces,
     /// … or what was computed of jobs that are over has not ended.
     pub(crate) abandoned: Abandoned,
+    /// When it ends by itself.
+    pub(crate) bounds: Bounds,
     /// Read by ordinary jobs, written by those that are worked alone.
     pub(crate) isolation: RwLock<()>,
 }
@@ -67,12 +71,20 @@ impl Worker {
         let _shown = AbortOnDropHandle::new(tokio::spawn(shown));
         let slots = TaskTracker::new();
         let deadline = CancellationToken::new();
+        // No slot claims any more, but those that work may take their time.
+        let enough = stop.child_token();
         for slot in 0..worker.queue.slots() {
-            slots.spawn(Arc::clone(&worker).run_slot(slot, stop.clone(), deadline.clone()));
+            slots.spawn(Arc::clone(&worker).run_slot(slot, enough.clone(), deadline.clone()));
         }
         slots.close();
         worker.metrics.health.start();
-        stop.cancelled().await;
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = worker.until_bound(&enough, &slots) => {
+                supervisor.stop();
+                return Ok(());
+            }
+        }
         let grace = worker.policy.grace;
         let grace_s = grace.as_secs_f64();
         info!(grace_s, "stopping: no new jobs, running ones may finish");

@@ -68,6 +68,9 @@ impl Worker {
         deadline: CancellationToken,
     ) {
         while stop.run_until_cancelled(self.until_ready()).await.is_some() {
+            if !self.bounds.take_one() {
+                return;
+            }
             let asked = SystemTime::now();
             // Never raced against `stop`: a cancelled claim could lose a job that Redis has already moved.
             match self.queue.claim(slot, &stop).await {
@@ -77,8 +80,9 @@ impl Worker {
                     let job = Job::new(lease, fields, self.policy.limits);
                     spans.around(self.work(job, &spans, &deadline)).await;
                 }
-                Ok(None) => {}
+                Ok(None) => self.bounds.give_back(),
                 Err(error) => {
+                    self.bounds.give_back();
                     error!(error = %error, "cannot claim jobs; trying again");
                     let pause = tokio::time::sleep(PAUSE_AFTER_ERROR);
                     stop.run_until_cancelled(pause).await;

@@ -20,10 +20,12 @@ const OTHER_WORDS: &[&str] = &[
     "all",
     "any",
     "at",
+    "delayed",
     "first",
     "front",
     "in",
     "member",
+    "replace",
     // The class of an error that a script gives.
     "cancelled",
     // Answers: what has become of an entry, and why it was requeued.

@@ -3,6 +3,9 @@
 /// Jobs that are ended.
 mod cancelling;
 
+/// Consumers that end by themselves.
+mod consuming;
+
 /// What has failed, and is tried again.
 mod failures;
 

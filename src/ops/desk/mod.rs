@@ -14,4 +14,5 @@ pub(crate) use self::refusal::{Misuse, Refused};
 pub(super) use self::report::Report;
 pub(super) use self::selector::{Selected, Selector, parse_field};
 pub(super) use self::table::{Table, print_json};
-pub(super) use self::times::{Age, Span, age, ago, clock};
+pub(crate) use self::times::Span;
+pub(super) use self::times::{Age, age, ago, clock};

@@ -178,3 +178,84 @@ async fn jobs_move_to_another_queue_all_or_some_in_their_order() {
     assert_eq!(of("other"), [odd, even].concat());
     run(&cluster, 64, &["queue", "move", "other", "other", "--yes"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_saved_queue_is_restored_with_places_and_times_to_live() {
+    let cluster = Cluster::with_nuclei(Redis::start_in_memory()).await;
+    let redis = &cluster.redis;
+    let waiting: Vec<_> = (0..450).map(|_| cluster.submit(NUCLEI, &FIELDS)).collect();
+    let _: u32 = redis.ask_bytes("HSET", &[waiting[0].as_bytes(), b"label", b"\xff\n\0"]);
+    let _: u32 = redis.ask(&["EXPIRE", &waiting[1], "5000"]);
+    for (key, set, score) in [
+        (
+            "segmentation:later:1",
+            "rc:delayed:segmentation",
+            "4000000000000",
+        ),
+        (
+            "segmentation:bad:1",
+            "rc:failed:segmentation",
+            "1790000000000",
+        ),
+    ] {
+        let status = if set.contains("failed") {
+            "failed"
+        } else {
+            "new"
+        };
+        cluster.write_job(key, NUCLEI, &[("status", status)]);
+        let _: u32 = redis.ask(&["ZADD", set, score, key]);
+    }
+    let _: u32 = redis.ask(&["SADD", "rc:queues", "segmentation"]);
+    let before = dump(redis);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("queue.jsonl");
+    let file = file.to_str().expect("text");
+    run(
+        &cluster,
+        0,
+        &[
+            "queue",
+            "save",
+            "segmentation",
+            file,
+            "--with",
+            "failed,delayed",
+        ],
+    );
+    assert_eq!(dump(redis), before, "saving changes nothing");
+
+    let _: String = redis.ask(&["FLUSHALL"]);
+    run(&cluster, 0, &["queue", "restore", file, "--dry-run"]);
+    assert!(redis.keys("*").is_empty());
+    let text = run(&cluster, 0, &["queue", "restore", file, "--yes"]);
+    assert_eq!(text, "452 restored\n");
+    let mut queued = redis.list("segmentation");
+    queued.reverse();
+    assert_eq!(queued, waiting);
+    let ttl: i64 = redis.ask(&["TTL", &waiting[1]]);
+    assert!((4000..=5000).contains(&ttl), "{ttl}");
+    let mut after = dump(redis);
+    let mut expected = before.clone();
+    for odd in ["rc:audit", &waiting[1]] {
+        after.remove(odd);
+        expected.remove(odd);
+    }
+    assert_eq!(
+        after.keys().collect::<Vec<_>>(),
+        expected.keys().collect::<Vec<_>>()
+    );
+    let label: Vec<u8> = redis.ask(&["HGET", &waiting[0], "label"]);
+    assert_eq!(label, b"\xff\n\0");
+    for (set, score) in [("delayed", 4e12), ("failed", 1.79e12)] {
+        let name = format!("rc:{set}:segmentation");
+        let found: Vec<(String, f64)> = redis.ask(&["ZRANGE", &name, "0", "-1", "WITHSCORES"]);
+        assert_eq!(found[0].1, score, "{set}");
+    }
+
+    let text = run(&cluster, 4, &["queue", "restore", file, "--yes", "--json"]);
+    let end = objects(&text).pop().expect("an end");
+    assert_eq!((&end["changed"], &end["failed"]), (&0.into(), &452.into()));
+    std::fs::write(file, "{}\n").expect("a file");
+    run(&cluster, 64, &["queue", "restore", file, "--yes"]);
+}

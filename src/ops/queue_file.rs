@@ -1,0 +1,247 @@
+//! `redis-consumer queue save` and `restore`: a queue in a file of JSON lines.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use serde_json::{Map, Value, json};
+
+use super::desk::{Consent, DeskArguments, Misuse, Report, consent};
+use super::status::grouped;
+use crate::exit_code;
+use crate::queue::JobKey;
+use crate::queue::control::{STEP, SavedJob, SavedPlace};
+use crate::wire::{RawFields, timestamp};
+
+/// The version of the form of these files.
+const VERSION: u64 = 1;
+
+#[derive(Args)]
+pub(crate) struct SaveArguments {
+    queue: String,
+    /// The file; `-` is standard output.
+    file: PathBuf,
+    /// Besides what waits, jobs that are …
+    #[arg(long, value_delimiter = ',', value_enum)]
+    with: Vec<Others>,
+    #[command(flatten)]
+    desk: DeskArguments,
+}
+
+#[derive(Args)]
+pub(crate) struct RestoreArguments {
+    /// The file; `-` is standard input.
+    file: PathBuf,
+    /// The queue to put the jobs into, in place of the one that was saved.
+    #[arg(long)]
+    queue: Option<String>,
+    /// Also jobs that are there, unless a consumer works them.
+    #[arg(long)]
+    replace: bool,
+    #[command(flatten)]
+    consent: Consent,
+    /// One JSON object for each exception, and one at the end.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    desk: DeskArguments,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Others {
+    /// … failed, and remembered as such
+    Failed,
+    /// … to come back later
+    Delayed,
+    /// … waiting for their children
+    Parked,
+}
+
+impl From<Others> for SavedPlace {
+    fn from(others: Others) -> Self {
+        match others {
+            Others::Failed => Self::Failed,
+            Others::Delayed => Self::Delayed,
+            Others::Parked => Self::Parked,
+        }
+    }
+}
+
+/// Writes the jobs of a queue to a file, some hundred at a time.
+pub(super) async fn save(arguments: &SaveArguments) -> anyhow::Result<()> {
+    let desk = arguments.desk.open()?;
+    let queue = arguments.queue.as_str();
+    let found = desk.admin.overviews([queue.to_owned()]).await?;
+    let is_paused = found.iter().any(|overview| overview.pause.is_some());
+    let path = arguments.file.as_path();
+    let mut out: BufWriter<Box<dyn Write>> = BufWriter::new(if is_standard(path) {
+        Box::new(io::stdout())
+    } else {
+        let file =
+            File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        Box::new(file)
+    });
+    let head = json!({ "version": VERSION, "queue": queue, "saved_at": timestamp() });
+    writeln!(out, "{head}")?;
+    let others = arguments
+        .with
+        .iter()
+        .map(|others| SavedPlace::from(*others));
+    let mut saved = 0;
+    for place in [SavedPlace::Waiting].into_iter().chain(others) {
+        let mut offset = 0;
+        loop {
+            let (jobs, looked) = desk.admin.jobs_to_save(queue, place, offset).await?;
+            if looked == 0 {
+                break;
+            }
+            offset += looked;
+            for job in &jobs {
+                writeln!(out, "{}", to_json(job))?;
+            }
+            saved += jobs.len() as u64;
+        }
+    }
+    out.flush()?;
+    let mut screen = io::stderr();
+    writeln!(screen, "{} jobs saved", grouped(saved))?;
+    if !is_paused {
+        writeln!(
+            screen,
+            "{queue} was not paused: what moved meanwhile may be missing, or there twice"
+        )?;
+    }
+    Ok(())
+}
+
+/// Puts the jobs of a file back.
+pub(super) async fn restore(arguments: &RestoreArguments) -> anyhow::Result<ExitCode> {
+    let desk = arguments.desk.open()?;
+    let path = arguments.file.as_path();
+    let mut lines: Box<dyn BufRead> = if is_standard(path) {
+        Box::new(io::stdin().lock())
+    } else {
+        let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Box::new(BufReader::new(file))
+    };
+    let saved = read_head(&mut lines)?;
+    let queue = arguments.queue.clone().unwrap_or(saved);
+    let question = format!("Put the jobs of {} into {queue}?", path.display());
+    if !consent(&arguments.consent, &question)? {
+        return Ok(ExitCode::from(exit_code::SUCCESS));
+    }
+    let mode = if arguments.replace { "replace" } else { "" };
+    let mut report = Report::new("restored", arguments.json);
+    let mut lines = lines.lines().enumerate();
+    loop {
+        let mut step = Vec::with_capacity(STEP);
+        for (index, line) in lines.by_ref().take(STEP) {
+            let line = line.context("cannot read the file")?;
+            let job = from_json(&line)
+                .ok_or_else(|| Misuse(format!("line {} of the file is no saved job", index + 2)))?;
+            step.push(job);
+        }
+        if step.is_empty() {
+            break;
+        }
+        if arguments.consent.dry_run {
+            step.iter()
+                .try_for_each(|job| report.count(&job.key, None))?;
+            continue;
+        }
+        let ends = desk.admin.restore_jobs(&queue, &step, mode).await?;
+        for (job, end) in step.iter().zip(ends) {
+            report.count(&job.key, end.obstacle())?;
+        }
+    }
+    if !arguments.consent.dry_run {
+        let summary = report.summary();
+        desk.admin
+            .record(&desk.who, "queue restore", &queue, &summary)
+            .await?;
+    }
+    Ok(report.end(arguments.consent.dry_run)?)
+}
+
+fn is_standard(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// The name of the queue that was saved.
+fn read_head(lines: &mut impl BufRead) -> anyhow::Result<String> {
+    let mut head = String::new();
+    lines.read_line(&mut head).context("cannot read the file")?;
+    let head: Value = serde_json::from_str(&head).unwrap_or_default();
+    match (head["version"].as_u64(), head["queue"].as_str()) {
+        (Some(VERSION), Some(queue)) => Ok(queue.to_owned()),
+        (Some(version), Some(_)) => {
+            let text = format!("the file is of version {version}; this program knows {VERSION}");
+            Err(Misuse(text).into())
+        }
+        _ => Err(Misuse("the file does not begin as `queue save` writes it".to_owned()).into()),
+    }
+}
+
+fn to_json(job: &SavedJob) -> Value {
+    let fields: Map<_, _> = job
+        .fields
+        .iter()
+        .map(|(name, value)| {
+            let name = String::from_utf8_lossy(name).into_owned();
+            (name, JobKey(value.clone()).to_json())
+        })
+        .collect();
+    json!({
+        "key": job.key.to_json(),
+        "place": job.place,
+        "score": job.score,
+        "ttl": job.ttl,
+        "fields": fields,
+    })
+}
+
+fn from_json(line: &str) -> Option<SavedJob> {
+    let mut value: Value = serde_json::from_str(line).ok()?;
+    let fields = value["fields"].as_object()?;
+    let fields: Option<RawFields> = fields
+        .iter()
+        .map(|(name, value)| Some((name.as_bytes().to_vec(), JobKey::from_json(value)?.0)))
+        .collect();
+    Some(SavedJob {
+        key: JobKey::from_json(&value["key"])?,
+        score: value["score"].as_f64(),
+        ttl: value["ttl"].as_i64(),
+        fields: fields.filter(|fields| !fields.is_empty())?,
+        place: serde_json::from_value(value["place"].take()).ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_read_as_it_was_written() {
+        let fields = [("status", &b"new"[..]), ("label", &[0xff, 0, b'\n'])];
+        let fields = fields.map(|(name, value)| (name.as_bytes().to_vec(), value.to_vec()));
+        let job = SavedJob {
+            key: JobKey(b"q:a \xff.tif:1".to_vec()),
+            place: SavedPlace::Delayed,
+            score: Some(1_790_000_000_000.0),
+            ttl: Some(5000),
+            fields: fields.into_iter().collect(),
+        };
+        assert_eq!(from_json(&to_json(&job).to_string()), Some(job));
+        for wrong in [
+            "",
+            "{}",
+            "[]",
+            r#"{"key":"a","place":"waiting","fields":{}}"#,
+        ] {
+            assert_eq!(from_json(wrong), None, "{wrong}");
+        }
+    }
+}
