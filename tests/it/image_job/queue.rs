@@ -34,7 +34,9 @@ async fn an_idle_consumer_picks_a_job_up_at_once_and_asks_redis_little() {
     let cluster = cluster().await;
     let _pod = cluster.pod("pod-1").start();
     cluster.wait_done(&cluster.submit(NUCLEI, &FIELDS));
-    let monitor = cluster.redis.monitor();
+    // The first round of everything loads scripts.
+    let mut monitor = cluster.redis.monitor();
+    monitor.until(|line| line.contains("\"SCAN\""));
     tokio::time::sleep(Duration::from_secs(3)).await;
     let sent = monitor
         .lines(&cluster.redis)
