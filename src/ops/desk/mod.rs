@@ -2,6 +2,7 @@
 
 mod connection;
 mod consent;
+mod progress;
 mod report;
 mod selector;
 mod table;
@@ -9,10 +10,11 @@ mod times;
 
 pub(super) use self::connection::{Desk, DeskArguments};
 pub(super) use self::consent::{Consent, consent};
+pub(super) use self::progress::{Line, Progress, Rate, Screen, size};
 pub(super) use self::report::Report;
-pub(super) use self::selector::{Selected, Selector, parse_field};
+pub(super) use self::selector::{Selected, Selector, parse_field, read_keys};
 pub(super) use self::table::{Table, print_json};
-pub(super) use self::times::{Age, Span, age, ago, clock};
+pub(super) use self::times::{Age, Moment, Span, age, ago, clock};
 
 /// The command line asks for something that cannot be: exit status 64.
 #[derive(Debug, thiserror::Error)]
