@@ -120,31 +120,13 @@ pub(crate) async fn follow(
 ) -> anyhow::Result<End> {
     let begun = Instant::now();
     let mut jobs = Followed::new(keys);
-    let mut rate = Rate::new();
+    let mut screen = JobsScreen::begin(&jobs, following.screen, begun)?;
     let mut end = End::default();
-    let total = Some(jobs.keys.len() as u64);
-    let progress = (jobs.keys.len() > LISTED)
-        .then(|| {
-            Progress::begin(
-                following.screen,
-                "jobs",
-                total,
-                jobs.counts().line((0.0, begun)),
-            )
-        })
-        .transpose()?;
     loop {
         let looked = Instant::now();
         let changed = jobs.look(&desk.admin).await?;
         end.counts = jobs.counts();
-        match &progress {
-            Some(progress) => {
-                let ended = end.counts.ended();
-                let line = end.counts.line((rate.of(ended), begun));
-                progress.show(ended, || line)?;
-            }
-            None => jobs.tell(&changed, following.screen)?,
-        }
+        screen.show(&jobs, &changed, &end.counts)?;
         if let Some(results) = following.results {
             end.unfetched += jobs.fetch(desk, &changed, results).await?;
         }
@@ -162,9 +144,49 @@ pub(crate) async fn follow(
             break;
         }
     }
-    let line = end.counts.line((rate.of(end.counts.ended()), begun));
-    end.print(following.screen, progress, line)?;
+    screen.end(&end)?;
     Ok(end)
+}
+
+/// What is shown of jobs: each change of a few, the numbers of many.
+struct JobsScreen {
+    screen: Screen,
+    numbers: Option<Progress>,
+    rate: Rate,
+    begun: Instant,
+}
+
+impl JobsScreen {
+    fn begin(jobs: &Followed, screen: Screen, begun: Instant) -> io::Result<Self> {
+        let count = jobs.keys.len();
+        let numbers = (count > LISTED).then(|| {
+            let line = jobs.counts().line((0.0, begun));
+            Progress::begin(screen, "jobs", Some(count as u64), line)
+        });
+        Ok(Self {
+            screen,
+            numbers: numbers.transpose()?,
+            rate: Rate::new(),
+            begun,
+        })
+    }
+
+    fn show(&mut self, jobs: &Followed, changed: &[usize], counts: &Counts) -> io::Result<()> {
+        let Some(numbers) = &self.numbers else {
+            return jobs.tell(changed, self.screen);
+        };
+        let line = counts.line((self.rate.of(counts.ended()), self.begun));
+        numbers.show(counts.ended(), || line)
+    }
+
+    fn end(mut self, end: &End) -> io::Result<()> {
+        let ended = end.counts.ended();
+        let line = end.counts.line((self.rate.of(ended), self.begun));
+        if let Some(numbers) = self.numbers {
+            numbers.end(ended, line.clone())?;
+        }
+        end.print(self.screen, &line)
+    }
 }
 
 impl Followed {
@@ -340,10 +362,7 @@ impl End {
         }
     }
 
-    fn print(&self, screen: Screen, progress: Option<Progress>, line: Line) -> io::Result<()> {
-        if let Some(progress) = progress {
-            progress.end(self.counts.ended(), line.clone())?;
-        }
+    fn print(&self, screen: Screen, line: &Line) -> io::Result<()> {
         if screen == Screen::Json {
             let mut object = json!({
                 "event": "ended", "timed_out": self.is_late, "unfetched": self.unfetched,

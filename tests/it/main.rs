@@ -81,6 +81,9 @@ mod settings;
 /// `redis-consumer check`.
 mod check;
 
+/// Commands that look after jobs and queues.
+mod operators;
+
 /// Metrics, probes and the cost of deletion.
 mod metrics_and_probes;
 

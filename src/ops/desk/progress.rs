@@ -17,6 +17,9 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 /// The time over which a rate is a mean, in seconds.
 const MEMORY_S: f64 = 30.0;
 
+/// In less time than this nothing has a rate, in seconds.
+const SHORTEST_S: f64 = 0.1;
+
 /// How progress may be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Screen {
@@ -187,9 +190,12 @@ impl Rate {
             self.mean += weight * (latest - self.mean);
             (self.at, self.total) = (now, total);
         }
+        let begun = now.duration_since(self.begun).as_secs_f64();
+        if begun < SHORTEST_S {
+            return 0.0;
+        }
         // What was before the beginning does not count as nothing.
-        let known = 1.0 - (-now.duration_since(self.begun).as_secs_f64() / MEMORY_S).exp();
-        if known > 0.0 { self.mean / known } else { 0.0 }
+        self.mean / (1.0 - (-begun / MEMORY_S).exp())
     }
 }
 

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::Context;
 use super::content::Content;
+use super::context::Context;
 use super::enqueuer::Enqueuer;
 use super::files::LocalFile;
 use super::new_jobs::Identity;

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::super::desk::{print_json, size};
+use super::context::Context;
 use super::new_jobs::{Input, queue_for};
-use super::{Context, SubmitArguments};
 use crate::exit_code;
 use crate::queue::JobKey;
 use crate::queue::control::{NewEntry, STEP, Submitted};
@@ -27,9 +27,6 @@ const LISTED: u64 = 20;
 /// Takes inputs, and queues their jobs.
 pub(super) struct Enqueuer<'c> {
     context: &'c Context,
-    json: bool,
-    max_queue: Option<u64>,
-    keeps_keys: bool,
     /// By their queues.
     waiting: BTreeMap<String, Vec<NewEntry>>,
     since: Instant,
@@ -49,12 +46,9 @@ struct Tally {
 }
 
 impl<'c> Enqueuer<'c> {
-    pub(super) fn new(context: &'c Context, arguments: &SubmitArguments) -> Self {
+    pub(super) fn new(context: &'c Context) -> Self {
         Self {
             context,
-            json: arguments.json,
-            max_queue: arguments.max_queue,
-            keeps_keys: arguments.wait || arguments.download.is_some(),
             waiting: BTreeMap::new(),
             since: Instant::now(),
             keys: Vec::new(),
@@ -123,7 +117,7 @@ impl<'c> Enqueuer<'c> {
     pub(super) fn except(&mut self, what: impl Display, why: impl Display) -> io::Result<()> {
         self.tally.exceptions += 1;
         let (what, why) = (what.to_string(), why.to_string());
-        if self.json {
+        if self.context.json {
             return print_json(&json!({ "event": "exception", "input": what, "why": why }));
         }
         match self.tally.exceptions {
@@ -156,7 +150,7 @@ impl<'c> Enqueuer<'c> {
         };
         for (job, answer) in jobs.into_iter().zip(answers) {
             self.report(queue, &job.key, &answer)?;
-            if self.keeps_keys {
+            if self.context.follows {
                 self.keys.push(job.key);
             }
         }
@@ -164,7 +158,7 @@ impl<'c> Enqueuer<'c> {
     }
 
     async fn wait_for_room(&self, queue: &str) -> anyhow::Result<()> {
-        let Some(max) = self.max_queue.filter(|_| !self.context.is_dry) else {
+        let Some(max) = self.context.max_queue.filter(|_| !self.context.is_dry) else {
             return Ok(());
         };
         while self.context.desk.admin.length(queue).await? > max {
@@ -184,7 +178,7 @@ impl<'c> Enqueuer<'c> {
                 Some(status)
             }
         };
-        if !self.json {
+        if !self.context.json {
             return Ok(());
         }
         let mut line = json!({
@@ -247,7 +241,7 @@ impl<'c> Enqueuer<'c> {
                 .record(&desk.who, "submit", &self.context.queue, &summary)
                 .await?;
         }
-        if self.json {
+        if self.context.json {
             print_json(&json!({
                 "event": "ended", "verb": "submitted", "dry_run": is_dry, "queued": queued,
                 "known": self.tally.known.values().sum::<u64>(), "failed": self.tally.exceptions,

@@ -2,6 +2,7 @@
 
 mod archive;
 mod content;
+mod context;
 mod enqueuer;
 mod files;
 mod new_jobs;
@@ -16,9 +17,10 @@ use clap::Args;
 use globset::GlobMatcher;
 use tokio_util::sync::CancellationToken;
 
+use self::context::Context;
 use self::enqueuer::Enqueuer;
-use self::new_jobs::{Identity, Input, Wishes};
-use super::desk::{Desk, DeskArguments, Misuse, Screen, Span};
+use self::new_jobs::{Identity, Wishes};
+use super::desk::{DeskArguments, Misuse, Screen, Span};
 use super::watch::{Following, follow};
 use crate::exit_code;
 use crate::queue::{QueueName, WorkQueue};
@@ -82,21 +84,6 @@ pub(crate) struct SubmitArguments {
     desk: DeskArguments,
 }
 
-/// What all parts of the command share.
-struct Context {
-    desk: Desk,
-    storage: Storage,
-    wishes: Wishes,
-    queue: String,
-    identity: Identity,
-    /// The machine that submits.
-    host: String,
-    screen: Screen,
-    is_dry: bool,
-    at_once: usize,
-    limit: usize,
-}
-
 /// Submits what is named, and follows it if it is told to.
 pub(crate) async fn submit(
     arguments: SubmitArguments,
@@ -104,18 +91,8 @@ pub(crate) async fn submit(
 ) -> anyhow::Result<ExitCode> {
     arguments.check()?;
     let context = arguments.context()?;
-    let mut enqueuer = Enqueuer::new(&context, &arguments);
-    let work = async {
-        if arguments.archive {
-            archive::submit(&context, &arguments.paths, &mut enqueuer).await
-        } else if !arguments.paths.is_empty() {
-            uploads::submit(&context, &arguments.paths, &mut enqueuer).await
-        } else if let Some(prefix) = &arguments.prefix {
-            objects::by_prefix(&context, prefix, arguments.pattern.as_ref(), &mut enqueuer).await
-        } else {
-            objects::by_key(&context, &arguments.inputs(), &mut enqueuer).await
-        }
-    };
+    let mut enqueuer = Enqueuer::new(&context);
+    let work = take(&context, &arguments, &mut enqueuer);
     let ended = stop.run_until_cancelled(work).await;
     // What was begun in parts is taken back.
     context.storage.close().await;
@@ -131,8 +108,7 @@ pub(crate) async fn submit(
         }
     }
     let status = enqueuer.end().await?;
-    let follows = arguments.wait || arguments.download.is_some();
-    if !follows || context.is_dry {
+    if !context.follows || context.is_dry {
         return Ok(ExitCode::from(status));
     }
     let following = Following {
@@ -145,6 +121,23 @@ pub(crate) async fn submit(
     };
     let end = follow(&context.desk, enqueuer.into_keys(), &following, &stop).await?;
     Ok(ExitCode::from(end.status().max(status)))
+}
+
+/// Takes what the command line names, and hands it to the queue.
+async fn take(
+    context: &Context,
+    arguments: &SubmitArguments,
+    enqueuer: &mut Enqueuer<'_>,
+) -> anyhow::Result<()> {
+    if arguments.archive {
+        archive::submit(context, &arguments.paths, enqueuer).await
+    } else if !arguments.paths.is_empty() {
+        uploads::submit(context, &arguments.paths, enqueuer).await
+    } else if let Some(prefix) = &arguments.prefix {
+        objects::by_prefix(context, prefix, arguments.pattern.as_ref(), enqueuer).await
+    } else {
+        objects::by_key(context, &arguments.inputs(), enqueuer).await
+    }
 }
 
 impl SubmitArguments {
@@ -198,21 +191,12 @@ impl SubmitArguments {
             }),
             host: host_name(),
             is_dry: self.dry_run,
+            json: self.json,
+            max_queue: self.max_queue,
+            follows: self.wait || self.download.is_some(),
             at_once: usize::from(self.jobs.get()),
             limit: self.limit.unwrap_or(usize::MAX),
         })
-    }
-}
-
-impl Context {
-    /// An object of the bucket as the input of a job.
-    fn input(&self, key: &str, name: &str, sha256: Option<String>) -> Input {
-        Input {
-            url: self.storage.public_url(key),
-            key: key.to_owned(),
-            name: name.to_owned(),
-            sha256,
-        }
     }
 }
 

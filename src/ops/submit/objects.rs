@@ -4,7 +4,7 @@ use globset::GlobMatcher;
 use serde_json::json;
 
 use super::super::desk::{Line, Progress};
-use super::Context;
+use super::context::Context;
 use super::enqueuer::Enqueuer;
 use crate::storage::Listed;
 use crate::wire::field;

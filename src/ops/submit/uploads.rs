@@ -10,8 +10,8 @@ use serde_json::json;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::super::desk::{Line, Misuse, Progress, Rate, Screen, size};
-use super::Context;
 use super::content::{Content, Trouble};
+use super::context::Context;
 use super::enqueuer::Enqueuer;
 use super::files::{Found, LocalFile, find};
 use super::new_jobs::{Identity, Input, Wishes, queue_for};
@@ -59,16 +59,8 @@ pub(super) async fn submit(
     enqueuer: &mut Enqueuer<'_>,
 ) -> anyhow::Result<()> {
     let files = find_files(context, paths).await?;
-    let sender = Arc::new(Sender {
-        storage: context.storage.clone(),
-        admin: context.desk.admin.clone(),
-        wishes: context.wishes.clone(),
-        queue: context.queue.clone(),
-        identity: context.identity,
-        host: context.host.clone(),
-        is_dry: context.is_dry,
-        gauge: Gauge::begin(context.screen, &files)?,
-    });
+    let gauge = Gauge::begin(context.screen, &files)?;
+    let sender = Arc::new(Sender::new(context, gauge));
     let sending = |file: LocalFile| {
         let sender = Arc::clone(&sender);
         AbortOnDropHandle::new(tokio::spawn(async move {
@@ -116,6 +108,19 @@ pub(super) async fn find_files(
 }
 
 impl Sender {
+    fn new(context: &Context, gauge: Gauge) -> Self {
+        Self {
+            storage: context.storage.clone(),
+            admin: context.desk.admin.clone(),
+            wishes: context.wishes.clone(),
+            queue: context.queue.clone(),
+            identity: context.identity,
+            host: context.host.clone(),
+            is_dry: context.is_dry,
+            gauge,
+        }
+    }
+
     async fn send(&self, file: &LocalFile) -> Result<Ready, Trouble> {
         let content = Content::read(file).await?;
         let key = format!("{UPLOADS}/{}/{}", &content.sha256[..8], file.name);
