@@ -2,7 +2,6 @@
 //! `cargo test --release --locked --workspace --all-features --test it submit_speed -- --ignored --nocapture`.
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
@@ -43,7 +42,7 @@ async fn five_thousand_files_beside_a_minimal_client() {
     }
 }
 
-async fn minimal_client(bucket: &S3Server, images: &PathBuf) -> f64 {
+async fn minimal_client(bucket: &S3Server, images: &std::path::Path) -> f64 {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let store: Arc<dyn ObjectStore> = Arc::new(
         AmazonS3Builder::new()
@@ -82,7 +81,7 @@ async fn minimal_client(bucket: &S3Server, images: &PathBuf) -> f64 {
     begun.elapsed().as_secs_f64()
 }
 
-fn own_client(bucket: &S3Server, redis: &Redis, images: &PathBuf, queue: &str) -> f64 {
+fn own_client(bucket: &S3Server, redis: &Redis, images: &std::path::Path, queue: &str) -> f64 {
     let begun = Instant::now();
     let output = Command::new(env!("CARGO_BIN_EXE_redis-consumer"))
         .args(["submit", "--queue", queue, "--quiet"])
