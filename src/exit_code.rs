@@ -15,3 +15,9 @@ pub(crate) const WRONG_SETTINGS: u8 = 64;
 
 /// Refused for now, and nothing was changed (`EX_TEMPFAIL`).
 pub(crate) const REFUSED: u8 = 75;
+
+/// `--timeout` has passed before all jobs had ended, as `timeout` of coreutils has it.
+pub(crate) const TIMED_OUT: u8 = 124;
+
+/// The operator has broken it off. What was done is done.
+pub(crate) const INTERRUPTED: u8 = 130;

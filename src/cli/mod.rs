@@ -3,6 +3,7 @@
 //! What the exit status says is in `exit_code`.
 
 mod demo;
+mod manual;
 mod reference;
 mod show_settings;
 
@@ -10,11 +11,12 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::demo::{DemoArguments, become_demo};
+use self::manual::CompletionsArguments;
 use crate::configuration::Configuration;
 use crate::consumer::Registry;
 use crate::daemon;
@@ -58,6 +60,10 @@ enum Command {
     Check(ops::CheckArguments),
     /// Find lost, duplicated and leftover jobs, and repair them with `--repair`.
     Fsck(ops::FsckArguments),
+    /// Submit jobs of files, of objects in the bucket, or of fields alone.
+    Submit(Box<ops::SubmitArguments>),
+    /// Follow jobs until they have ended.
+    Watch(ops::WatchArguments),
     /// Show how the queues fare.
     Status(ops::StatusArguments),
     /// Show the consumers, and what they work at.
@@ -76,6 +82,10 @@ enum Command {
     Queue(ops::QueueCommand),
     /// Measure what this program and this Redis can do together.
     Bench(ops::BenchArguments),
+    /// Print what a shell needs to complete commands and options.
+    Completions(CompletionsArguments),
+    /// Print the manual as pages for `man`.
+    Man,
     /// `redis-consumer-demo run`
     #[command(hide = true)]
     Demo(DemoArguments),
@@ -124,6 +134,8 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::PromoteDelayed => block_on(ops::promote_delayed).map(success),
         Command::Check(arguments) => block_on(|stop| ops::check(registry, arguments, stop)),
         Command::Fsck(arguments) => block_on(|stop| ops::fsck(arguments, stop)),
+        Command::Submit(arguments) => block_on(|stop| ops::submit(*arguments, stop)),
+        Command::Watch(arguments) => block_on(|stop| ops::watch(arguments, stop)),
         Command::Status(arguments) => block_on(|stop| ops::status(arguments, stop)),
         Command::Workers(arguments) => block_on(|_| ops::workers(arguments)).map(success),
         Command::Job(command) => block_on(|_| ops::job(command)),
@@ -132,6 +144,10 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Cancel(arguments) => block_on(|stop| ops::cancel(arguments, stop)),
         Command::Queue(command) => block_on(|_| ops::queue(command)),
         Command::Bench(arguments) => block_on(|stop| ops::bench(arguments, stop)).map(success),
+        Command::Completions(arguments) => {
+            manual::completions(&arguments, Arguments::command()).map(success)
+        }
+        Command::Man => manual::man(Arguments::command()).map(success),
         Command::Demo(arguments) => become_demo("run", arguments).map(success),
         Command::DemoModelServer(arguments) => become_demo("model-server", arguments).map(success),
         Command::Gallery(arguments) => become_demo("gallery", arguments).map(success),
@@ -237,8 +253,6 @@ fn list_consumers(registry: &Registry) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -10,6 +10,7 @@ use super::desk::{
     Consent, Desk, DeskArguments, Misuse, Refused, Report, Selector, Table, age, clock, consent,
     print_json,
 };
+use super::fetch::{FetchArguments, fetch};
 use super::workers::jobs;
 use crate::exit_code;
 use crate::queue::control::{Place, Source};
@@ -28,6 +29,8 @@ pub(crate) enum JobCommand {
     Show(ShowArguments),
     /// List jobs of a queue by where they are.
     List(ListArguments),
+    /// Fetch the result of a job, and unpack it.
+    Fetch(FetchArguments),
     /// Put a waiting job before all others.
     Bump(BumpArguments),
     /// Delete jobs that are final or in no list.
@@ -117,6 +120,7 @@ pub(crate) async fn job(command: JobCommand) -> anyhow::Result<ExitCode> {
     match command {
         JobCommand::Show(arguments) => show(&arguments).await?,
         JobCommand::List(arguments) => list(&arguments).await?,
+        JobCommand::Fetch(arguments) => return fetch(arguments).await,
         JobCommand::Bump(arguments) => bump(&arguments).await?,
         JobCommand::Delete(arguments) => return delete(&arguments).await,
     }

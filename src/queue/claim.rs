@@ -66,7 +66,8 @@ impl Queue {
         call.key(inner.keys.leases())
             .key(inner.keys.delayed())
             .key(self.processing_list(slot))
-            .key(inner.keys.paused());
+            .key(inner.keys.paused())
+            .key(inner.keys.workers());
         reclaim::push_backoff(&mut call);
         let number = inner.claims.fetch_add(1, Ordering::Relaxed);
         call.arg(self.consumer())

@@ -34,13 +34,11 @@ impl Queue {
             recovered.merge(self.recover_list(&list).await?);
         }
         self.inner.metrics.reclaimed(&recovered);
-        let commands = &self.inner.commands;
-        self.register(commands, &CancellationToken::new()).await?;
         Ok(recovered)
     }
 
-    /// Makes the consumer known before it waits for its first job: what it is given then has no lease yet, and if it dies
-    /// before its first heartbeat, nobody would look into its lists.
+    /// Makes the consumer known before it waits for a job, as claims do: what it is given then has no lease yet, and if it
+    /// dies before its next heartbeat, nobody would look into its lists.
     ///
     /// Waits for a Redis that is away, but after `stop` no longer.
     pub(super) async fn register(

@@ -146,7 +146,11 @@ impl Storage {
         Passage::new(object, version, chunks, self.stall_timeout)
     }
 
-    async fn get(&self, object: &Object, options: GetOptions) -> Result<GetResult, Failure> {
+    pub(super) async fn get(
+        &self,
+        object: &Object,
+        options: GetOptions,
+    ) -> Result<GetResult, Failure> {
         object.check().await?;
         let found = self.store.objects.get_opts(&object.path, options).await;
         found.map_err(|error| object.failure(&error))
@@ -239,6 +243,7 @@ impl Storage {
             path,
             bucket: self.urls.bucket().clone(),
             direction,
+            sha256: None,
         }
     }
 

@@ -8,6 +8,7 @@ pub mod archive;
 mod client;
 mod content_type;
 mod error;
+mod listing;
 mod metrics;
 mod multipart;
 mod object;
@@ -23,6 +24,7 @@ mod writer;
 
 pub use self::client::Storage;
 pub use self::error::{Direction, Error};
+pub(crate) use self::listing::{Listed, hexadecimal};
 pub use self::provider::Bucket;
 pub use self::reader::RangeReader;
 pub use self::settings::StorageSettings;

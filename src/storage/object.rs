@@ -15,12 +15,17 @@ use super::unknown_size::CannotUnpack;
 use super::urls::redacted;
 use crate::descriptors;
 
+/// The metadata of an object that has the SHA-256 of its content, in hexadecimal digits.
+pub(super) const SHA256: &str = "sha256";
+
 /// One object and where it is, for requests and messages.
 #[derive(Clone, Debug)]
 pub(super) struct Object {
     pub(super) path: Path,
     pub(super) bucket: Bucket,
     pub(super) direction: Direction,
+    /// What is to be stored, for those who would store the same again.
+    pub(super) sha256: Option<String>,
 }
 
 impl Object {
@@ -30,7 +35,12 @@ impl Object {
             // Folders keep no attributes, and refuse them.
             Bucket::Folder(_) => Attributes::new(),
             _ => {
-                Attributes::from_iter([(Attribute::ContentType, content_type(self.path.as_ref()))])
+                let kind = (Attribute::ContentType, content_type(self.path.as_ref()));
+                let mut attributes = Attributes::from_iter([kind]);
+                if let Some(sha256) = &self.sha256 {
+                    attributes.insert(Attribute::Metadata(SHA256.into()), sha256.clone().into());
+                }
+                attributes
             }
         }
     }
@@ -213,6 +223,7 @@ mod tests {
             path: Path::from("up/a.tif"),
             bucket,
             direction: Direction::Read,
+            sha256: None,
         };
         object.refused(&HttpStatusError {
             status,
@@ -244,6 +255,7 @@ mod tests {
             path: Path::from("up/a.tif"),
             bucket: Bucket::parse("file:///data").expect("a folder"),
             direction: Direction::Read,
+            sha256: None,
         };
         let error = |number| object_store::Error::Generic {
             store: "LocalFileSystem",

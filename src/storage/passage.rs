@@ -128,6 +128,7 @@ mod tests {
             path: Path::from("a"),
             bucket: Bucket::Gcs("b".to_owned()),
             direction: Direction::Read,
+            sha256: None,
         };
         let version = ObjectMeta {
             location: Path::from("a"),

@@ -118,6 +118,7 @@ mod tests {
             path: Path::from("a"),
             bucket: Bucket::S3("b".to_owned()),
             direction: Direction::Read,
+            sha256: None,
         }
     }
 

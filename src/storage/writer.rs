@@ -40,6 +40,13 @@ impl Storage {
 }
 
 impl ObjectWriter {
+    /// The same, but the object tells the SHA-256 of its content, if the store keeps such things.
+    #[must_use]
+    pub(crate) fn with_sha256(mut self, sha256: &str) -> Self {
+        self.object.sha256 = Some(sha256.to_owned());
+        self
+    }
+
     /// What a writer holds at most, in bytes.
     pub const MEMORY: u64 = ((PARTS_AT_ONCE + 1) * PART_BYTES) as u64;
 

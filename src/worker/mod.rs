@@ -3,6 +3,7 @@
 mod abandoned;
 mod bounds;
 mod card;
+mod ending;
 mod metrics;
 mod reclaimer;
 mod retry_policy;

@@ -418,7 +418,13 @@ async fn what_redis_says_to_a_user_without_rights_is_told_with_the_rule_that_is_
     );
     assert!(cluster.redis.keys("*").is_empty(), "nothing is left");
     // Without the cache of metadata it works.
-    let rules = ["~processing-segmentation:*", "~rc:*:segmentation"];
+    let rules = [
+        "~processing-segmentation:*",
+        "~rc:*:segmentation",
+        "~rc:*:segmentation:*",
+        "~rc:queues",
+        "~rc:trash",
+    ];
     let some = [user.as_slice(), &all_but_leases[..3], &rules].concat();
     let _: String = cluster.redis.ask(&some);
     let output = check(&cluster, &["--json"], &settings);

@@ -13,6 +13,7 @@ const OTHER_WORDS: &[&str] = &[
     "list",
     "ok",
     "set",
+    "string",
     "table",
     "zset",
     // Arguments: when a job comes back, what is to be repaired, and what is requeued or moved where.

@@ -16,6 +16,8 @@ crate::settings! {
     struct OperatorVariables {
         /// Who is recorded for what commands change.
         user: String = "unknown".to_owned(),
+        /// What the terminal can do.
+        term: String = String::new(),
     }
 }
 
@@ -34,11 +36,21 @@ pub(crate) struct Desk {
     pub(crate) admin: Admin,
     /// Who is at it.
     pub(crate) who: String,
+    /// What the terminal can do, as it calls itself.
+    pub(crate) term: String,
 }
 
 impl DeskArguments {
     /// Reads the environment; connects when it is first needed.
     pub(crate) fn open(&self) -> anyhow::Result<Desk> {
+        Ok(self.open_with(|_| ())?.0)
+    }
+
+    /// The same, and `load` loads what the command needs beside it.
+    pub(crate) fn open_with<T>(
+        &self,
+        load: impl FnOnce(&mut Loader<'_>) -> T,
+    ) -> anyhow::Result<(Desk, T)> {
         let mut env = Env::from_process();
         if let Some(address) = &self.redis {
             env.set("REDIS_HOST", address);
@@ -46,12 +58,15 @@ impl DeskArguments {
         let mut loader = Loader::new(&env);
         let server = RedisSettings::load(&mut loader);
         let operator: OperatorVariables = loader.load();
+        let more = load(&mut loader);
         loader.finish()?;
         let patience = Duration::from(self.patience);
-        Ok(Desk {
+        let desk = Desk {
             admin: Admin::new(&server).with_patience(patience),
             who: operator.user,
-        })
+            term: operator.term,
+        };
+        Ok((desk, more))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod connection;
 mod consent;
+mod progress;
 mod refusal;
 mod report;
 mod selector;
@@ -10,9 +11,10 @@ mod times;
 
 pub(super) use self::connection::{Desk, DeskArguments};
 pub(super) use self::consent::{Consent, consent};
+pub(super) use self::progress::{Line, Progress, Rate, Screen, size};
 pub(crate) use self::refusal::{Misuse, Refused};
 pub(super) use self::report::Report;
-pub(super) use self::selector::{Selected, Selector, parse_field};
+pub(super) use self::selector::{Selected, Selector, parse_field, read_keys};
 pub(super) use self::table::{Table, print_json};
 pub(crate) use self::times::Span;
-pub(super) use self::times::{Age, age, ago, clock};
+pub(super) use self::times::{Age, Moment, age, ago, clock};

@@ -68,17 +68,7 @@ pub(crate) struct Group {
 impl Selector {
     /// The keys that the command line names.
     pub(crate) fn keys(&self) -> anyhow::Result<Vec<JobKey>> {
-        let mut keys = Vec::new();
-        for job in &self.jobs {
-            if job == "-" {
-                for line in std::io::stdin().lock().split(b'\n') {
-                    keys.extend(key_of(line?));
-                }
-            } else {
-                keys.push(JobKey(job.clone().into_vec()));
-            }
-        }
-        Ok(keys)
+        read_keys(&self.jobs)
     }
 
     /// Refuses a selector that would change everything by mistake.
@@ -277,6 +267,21 @@ impl Selected {
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
+}
+
+/// The keys of jobs on a command line; `-` stands for those on standard input.
+pub(crate) fn read_keys(jobs: &[OsString]) -> anyhow::Result<Vec<JobKey>> {
+    let mut keys = Vec::new();
+    for job in jobs {
+        if job == "-" {
+            for line in std::io::stdin().lock().split(b'\n') {
+                keys.extend(key_of(line?));
+            }
+        } else {
+            keys.push(JobKey(job.clone().into_vec()));
+        }
+    }
+    Ok(keys)
 }
 
 /// A key on a line: as it stands, or the field `key` of an object.

@@ -3,6 +3,7 @@
 -- settle it, that counts as a death.
 -- `requeue.lua` stands above.
 -- KEYS[4]: processing list of the slot   KEYS[5]: there while the queue is paused
+-- KEYS[6]: consumers by last heartbeat
 -- ARGV[3]: consumer name   ARGV[4]: token, never used before   ARGV[5]: lease in ms
 -- ARGV[6]: time stamp for updated_at   ARGV[7]: how many due jobs to promote, and entries to look at
 -- ARGV[8]: token of the job that the slot abandoned last, or nothing
@@ -15,6 +16,9 @@ need(queue, 'RPUSH')
 need(leases, 'ZADD', 'ZREM')
 need(delayed, 'ZADD', 'ZREM')
 need(processing, 'LREM')
+need(KEYS[6], 'ZADD')
+-- The slot may be given an entry while it waits for one. Should the consumer die then, its lists are looked into only if it is known.
+redis.call('ZADD', KEYS[6], now, ARGV[3])
 
 local function drop(job, why)
   redis.call('LREM', processing, 1, job)

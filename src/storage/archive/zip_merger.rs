@@ -42,11 +42,22 @@ impl ZipMerger {
                 self.copy(ZipArchive::new(Cursor::new(&packed))?, |_| true)?;
             }
         }
-        Ok(self
-            .writer
-            .get_ref()
-            .map(|outbox| outbox.bytes.take())
-            .unwrap_or_default())
+        Ok(self.grown())
+    }
+
+    /// Adds a file as it is, even if it is an archive. Gives the bytes by which the archive has grown.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError::Zip`].
+    pub(crate) fn add_file(
+        &mut self,
+        name: String,
+        content: Vec<u8>,
+    ) -> Result<Vec<u8>, ArchiveError> {
+        let packed = write_zip([(name, content)])?;
+        self.copy(ZipArchive::new(Cursor::new(&packed))?, |_| true)?;
+        Ok(self.grown())
     }
 
     /// The last bytes of the archive.
@@ -56,6 +67,11 @@ impl ZipMerger {
     /// [`ArchiveError::Zip`].
     pub fn finish(self) -> Result<Vec<u8>, ArchiveError> {
         Ok(self.writer.finish()?.bytes.into_inner())
+    }
+
+    fn grown(&self) -> Vec<u8> {
+        let outbox = self.writer.get_ref();
+        outbox.map(|outbox| outbox.bytes.take()).unwrap_or_default()
     }
 
     fn copy(

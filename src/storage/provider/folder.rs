@@ -37,6 +37,7 @@ pub(super) fn open(folder: &Path) -> Result<Store, BoxError> {
     Ok(Store {
         objects: Arc::new(LocalFileSystem::new_with_prefix(folder)?),
         parts: None,
+        pages: None,
     })
 }
 

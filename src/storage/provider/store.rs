@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use object_store::list::PaginatedListStore;
 use object_store::multipart::MultipartStore;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
 
@@ -20,14 +21,17 @@ pub(in super::super) struct Store {
     pub(in super::super) objects: Arc<dyn ObjectStore>,
     /// The same client, for objects that are put together from parts. Folders have other means.
     pub(in super::super) parts: Option<Arc<dyn MultipartStore>>,
+    /// The same client, for listings page by page. Folders have other means.
+    pub(in super::super) pages: Option<Arc<dyn PaginatedListStore>>,
 }
 
 impl Store {
-    pub(super) fn cloud(client: impl ObjectStore + MultipartStore) -> Self {
+    pub(super) fn cloud(client: impl ObjectStore + MultipartStore + PaginatedListStore) -> Self {
         let client = Arc::new(client);
         Self {
             objects: Arc::clone(&client) as Arc<dyn ObjectStore>,
-            parts: Some(client),
+            parts: Some(Arc::clone(&client) as Arc<dyn MultipartStore>),
+            pages: Some(client),
         }
     }
 }

@@ -41,7 +41,7 @@ async fn failures_are_grouped_by_cause_and_requeued_by_it() {
     );
     let text = run(&cluster, 0, &["failed", &broken]);
     assert!(
-        text.contains("while started\n") && text.contains("  ValueError: "),
+        text.contains(": failed\n") && text.contains("  ValueError: "),
         "{text}"
     );
 

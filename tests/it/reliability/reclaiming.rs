@@ -27,7 +27,7 @@ fn put_clock(redis: &Redis, ms_ahead: i64) {
             local kind = redis.call('TYPE', key)['ok']
             if kind == 'zset' then
                 for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do redis.call('ZINCRBY', key, -ARGV[1], member) end
-            elseif kind == 'hash' then
+            elseif key:sub(1, 9) == 'rc:clock:' then
                 for _, field in ipairs(redis.call('HKEYS', key)) do redis.call('HINCRBY', key, field, -ARGV[1]) end
             elseif redis.call('PTTL', key) > 0 then
                 redis.call('PEXPIRE', key, redis.call('PTTL', key) - ARGV[1])

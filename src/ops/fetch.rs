@@ -1,0 +1,258 @@
+//! Results of jobs, unpacked into folders.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use tokio::io::AsyncWriteExt as _;
+use zip::ZipArchive;
+
+use super::desk::{DeskArguments, Misuse, Refused, print_json};
+use crate::compute;
+use crate::exit_code;
+use crate::job::JobSnapshot;
+use crate::queue::JobKey;
+use crate::storage::archive::{clean_path, split_folder, without_last_suffix};
+use crate::storage::{Storage, StorageSettings, hexadecimal};
+use crate::untrusted;
+use crate::wire::{RawFields, field};
+
+/// In a folder with a result: the key of its job. Nothing of another job comes into that folder.
+const MARK: &str = ".redis-consumer-job";
+/// Bytes of a result that are fetched at once.
+const PIECE: u64 = 8 << 20;
+
+#[derive(Args)]
+pub(crate) struct FetchArguments {
+    job: std::ffi::OsString,
+    /// Where the folder of the result goes.
+    #[arg(value_name = "FOLDER", default_value = ".")]
+    to: PathBuf,
+    /// One JSON object.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    desk: DeskArguments,
+}
+
+/// Fetches the result of one job.
+pub(crate) async fn fetch(arguments: FetchArguments) -> anyhow::Result<ExitCode> {
+    use std::os::unix::ffi::OsStringExt as _;
+    let (desk, storage) = arguments.desk.open_with(StorageSettings::load)?;
+    let storage = Storage::open(&storage)?;
+    let key = JobKey(arguments.job.into_vec());
+    let fields = desk.admin.job(&key).await?;
+    let job = JobSnapshot(&fields);
+    if fields.is_empty() {
+        let text =
+            format!("there is no job {key}: it has expired, was deleted, or the key is mistyped");
+        return Err(Misuse(text).into());
+    }
+    if job.has_failed() {
+        let text = format!("it has failed: {}", job.reason());
+        writeln!(io::stderr(), "{}", untrusted::message(text))?;
+        return Ok(ExitCode::from(exit_code::FOUND));
+    }
+    if !job.is_done() {
+        let status = untrusted::name(job.status()).to_string();
+        return Err(Refused(format!("the job has no result yet: it is {status}")).into());
+    }
+    let folder = unpack_result(&storage, &key, &fields, &arguments.to).await?;
+    if arguments.json {
+        let folder = folder.to_string_lossy();
+        print_json(&json!({ "event": "fetched", "key": key.to_json(), "folder": folder }))?;
+    } else {
+        writeln!(io::stdout(), "{}", folder.display())?;
+    }
+    Ok(ExitCode::from(exit_code::SUCCESS))
+}
+
+/// Unpacks the result of a job that is done into a folder below `to`, and gives its path. The folder is called like the input
+/// without its suffix; if another job has that, it is called otherwise.
+pub(crate) async fn unpack_result(
+    storage: &Storage,
+    key: &JobKey,
+    fields: &RawFields,
+    to: &Path,
+) -> anyhow::Result<PathBuf> {
+    let job = JobSnapshot(fields);
+    let output = job
+        .output_key()
+        .filter(|output| !output.is_empty())
+        .ok_or_else(|| anyhow::anyhow!("the job is done, but names no result"))?;
+    let named = [field::ORIGINAL_NAME, field::INPUT_FILE_NAME]
+        .iter()
+        .filter_map(|name| fields.get(name.as_bytes()))
+        .find(|name| !name.is_empty());
+    let named = named.map_or_else(String::new, |name| {
+        String::from_utf8_lossy(name).into_owned()
+    });
+    let (to, key) = (to.to_owned(), key.clone());
+    let folder = compute::run(move || folder_of(&to, &named, &key)).await?;
+    let packed = folder.join(".result.part");
+    let fetched = fetch_to(storage, &output, &packed).await;
+    let unpacked = match fetched {
+        Ok(()) => {
+            let (packed, folder) = (packed.clone(), folder.clone());
+            compute::run(move || unpack(&packed, &output, &folder)).await
+        }
+        Err(error) => Err(error),
+    };
+    let _ = fs::remove_file(&packed);
+    unpacked.map(|()| folder)
+}
+
+async fn fetch_to(storage: &Storage, key: &str, to: &Path) -> anyhow::Result<()> {
+    let mut reader = storage.range_reader(key).await?;
+    let mut file = tokio::fs::File::create(to).await?;
+    let mut at = 0;
+    while at < reader.size() {
+        let end = reader.size().min(at + PIECE);
+        file.write_all(&reader.read(at..end).await?).await?;
+        at = end;
+    }
+    file.flush().await?;
+    Ok(())
+}
+
+/// The folder for the result of this job, which is this job's alone.
+fn folder_of(to: &Path, name: &str, job: &JobKey) -> io::Result<PathBuf> {
+    let name = clean_path(name);
+    let (parents, file) = split_folder(&name);
+    let stem = match without_last_suffix(file) {
+        "" => "result",
+        stem => stem,
+    };
+    let digest = hexadecimal(&Sha256::digest(&job.0)[..4]);
+    let names = [stem.to_owned(), file.to_owned(), format!("{stem}-{digest}")];
+    for name in names.iter().filter(|name| !name.is_empty()) {
+        let folder = to.join(parents).join(name);
+        if is_for(&folder, job)? {
+            return Ok(folder);
+        }
+    }
+    Err(io::Error::other(format!(
+        "there is something else in {}",
+        to.join(parents).join(&names[2]).display()
+    )))
+}
+
+/// Whether a folder is this job's, be it that it was nobody's.
+fn is_for(folder: &Path, job: &JobKey) -> io::Result<bool> {
+    let mark = folder.join(MARK);
+    match fs::read(&mark) {
+        Ok(owner) => return Ok(owner == job.0),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(false),
+        Err(_) => {}
+    }
+    fs::create_dir_all(folder)?;
+    if fs::read_dir(folder)?.next().is_some() {
+        return Ok(false);
+    }
+    let mut mark = File::create_new(mark)?;
+    mark.write_all(&job.0)?;
+    Ok(true)
+}
+
+/// Puts the files of a result into a folder, each in one step. What is no archive goes there as it is.
+fn unpack(packed: &Path, key: &str, folder: &Path) -> anyhow::Result<()> {
+    let mut archive = match ZipArchive::new(File::open(packed)?) {
+        Ok(archive) => archive,
+        Err(_) if !key.to_ascii_lowercase().ends_with(".zip") => {
+            let name = clean_path(split_folder(key).1);
+            return Ok(fs::rename(packed, folder.join(name))?);
+        }
+        Err(error) => anyhow::bail!("the result is no archive: {error}"),
+    };
+    let mut names = HashSet::new();
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index)?;
+        let name = clean_path(&String::from_utf8_lossy(entry.name_raw()));
+        let is_file = !entry.is_dir() && !entry.is_symlink();
+        if !is_file || name.is_empty() || name == MARK || !names.insert(name.clone()) {
+            continue;
+        }
+        let path = folder.join(&name);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        let part = folder.join(".entry.part");
+        let size = entry.size();
+        let written = io::copy(&mut entry.by_ref().take(size), &mut File::create(&part)?)?;
+        anyhow::ensure!(written == size, "`{name}` of the result is cut off");
+        fs::rename(&part, &path)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root(name: &str) -> PathBuf {
+        let root = std::env::temp_dir().join(format!("rc-{name}-{}", std::process::id()));
+        fs::create_dir_all(&root).expect("a folder");
+        root
+    }
+
+    #[test]
+    fn each_job_has_a_folder_of_its_own() {
+        let root = root("folders");
+        let of = |name: &str, job: &str| {
+            let folder = folder_of(&root, name, &JobKey(job.as_bytes().to_vec()));
+            let folder = folder.expect("a folder");
+            folder
+                .strip_prefix(&root)
+                .expect("inside")
+                .display()
+                .to_string()
+        };
+        assert_eq!(of("a/t1.tif", "1"), "a/t1");
+        assert_eq!(of("a/t1.tif", "1"), "a/t1");
+        assert_eq!(of("a/t1.png", "2"), "a/t1.png");
+        assert!(of("a/t1.png", "3").starts_with("a/t1-"));
+        assert_eq!(of("../../up.tif", "4"), "up");
+        assert_eq!(of("", "5"), "result");
+        fs::create_dir(root.join("mine")).expect("a folder");
+        fs::write(root.join("mine/notes"), "mine").expect("a file");
+        assert_eq!(of("mine.tif", "6"), "mine.tif");
+        fs::remove_dir_all(root).expect("it was made here");
+    }
+
+    #[test]
+    fn no_entry_leaves_its_folder() {
+        use zip::write::SimpleFileOptions;
+        let root = root("entries");
+        let packed = root.join("packed.zip");
+        let mut writer = zip::ZipWriter::new(File::create(&packed).expect("a file"));
+        for name in ["../../out.tif", "/abs.tif", "a/../b.tif", MARK, "a/ok.tif"] {
+            writer
+                .start_file(name, SimpleFileOptions::default())
+                .expect("an entry");
+            writer.write_all(name.as_bytes()).expect("its content");
+        }
+        writer.finish().expect("an archive");
+        let folder = folder_of(&root, "x/y/in.tif", &JobKey(b"1".to_vec())).expect("a folder");
+        for _ in 0..2 {
+            unpack(&packed, "output/a.zip", &folder).expect("it can be unpacked");
+        }
+        let read = |name: &str| fs::read_to_string(folder.join(name)).expect("it is there");
+        assert_eq!(read("out.tif"), "../../out.tif");
+        assert_eq!(read("abs.tif"), "/abs.tif");
+        assert_eq!(
+            (read("a/b.tif"), read("a/ok.tif")),
+            ("a/../b.tif".to_owned(), "a/ok.tif".to_owned())
+        );
+        assert_eq!(read(MARK), "1");
+        assert!(!root.join("out.tif").exists() && !root.join("x/out.tif").exists());
+        fs::write(root.join("a.csv"), "1,2").expect("a file");
+        unpack(&root.join("a.csv"), "output/spots.csv", &folder).expect("it is no archive");
+        assert_eq!(read("spots.csv"), "1,2");
+        fs::remove_dir_all(root).expect("it was made here");
+    }
+}

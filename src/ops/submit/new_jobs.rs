@@ -1,0 +1,310 @@
+//! What is written for a job: its key and its fields.
+
+use clap::{Args, ValueEnum};
+use sha2::{Digest as _, Sha256};
+
+use super::super::desk::{Misuse, Moment, Span, clock};
+use crate::queue::JobKey;
+use crate::queue::control::NewEntry;
+use crate::storage::hexadecimal;
+use crate::wire::{self, Status, field, millis, millis_since_1970};
+
+/// What the name of a file ends with that goes to the queue of archives, and what that queue's name ends with.
+const ARCHIVE: (&str, &str) = (".zip", "-zip");
+
+/// Fields that look like bookkeeping and are for submitters all the same.
+const FOR_SUBMITTERS: [&str; 5] = [
+    field::NOT_BEFORE,
+    field::TIMEOUT,
+    field::MEMORY,
+    field::MAX_ATTEMPTS,
+    field::MAX_CRASHES,
+];
+
+/// What a job asks for.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Wishes {
+    /// Which channel goes to which model, such as `0,` or `0,1`.
+    #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
+    channels: Option<String>,
+    /// Pixel size of the image over that of the model; found out if the consumer is told to.
+    #[arg(long, value_name = "NUMBER")]
+    scale: Option<f64>,
+    /// The axes of the image, such as `XYB`.
+    #[arg(long, value_name = "AXES")]
+    dimension_order: Option<String>,
+    /// The model, where jobs may name it.
+    #[arg(long, value_name = "NAME:VERSION", value_parser = parse_model)]
+    model: Option<(String, String)>,
+    /// Which part of cells, where the job type knows several.
+    #[arg(long, value_name = "NAME")]
+    compartment: Option<String>,
+    /// The kind of image, where the job type knows several.
+    #[arg(long, value_name = "NUMBER")]
+    label: Option<String>,
+    /// Any field of the job's hash.
+    #[arg(long = "field", value_name = "NAME=VALUE", value_parser = parse_pair)]
+    fields: Vec<(String, String)>,
+    /// Not to be worked before this time: RFC 3339, or how long from now.
+    #[arg(long, value_name = "TIME", value_parser = parse_future)]
+    not_before: Option<u64>,
+}
+
+/// What the key of a job is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Identity {
+    /// The object's key, in which the content of an uploaded file is too.
+    Name,
+    /// The content of the file alone.
+    Content,
+    /// Nothing: the job is a new one each time.
+    Random,
+}
+
+/// The input of a job.
+#[derive(Clone, Debug)]
+pub(super) struct Input {
+    /// Its key in the bucket.
+    pub(super) key: String,
+    /// What people call it.
+    pub(super) name: String,
+    /// The digest of its content, if that is known.
+    pub(super) sha256: Option<String>,
+    pub(super) url: String,
+}
+
+impl Wishes {
+    /// Refuses fields that are not for submitters.
+    pub(super) fn check(&self) -> Result<(), Misuse> {
+        let wrong = self.fields.iter().find(|(name, _)| {
+            wire::is_bookkeeping(name) && !FOR_SUBMITTERS.contains(&name.as_str())
+        });
+        match wrong {
+            Some((name, _)) => Err(Misuse(format!(
+                "the field {name} says how a job fares: consumers write it"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// The value of a field that is given.
+    pub(super) fn field(&self, name: &str) -> Option<&str> {
+        let given = self.fields.iter().rev().find(|(given, _)| given == name);
+        given.map(|(_, value)| value.as_str())
+    }
+
+    /// The job of an input.
+    pub(super) fn job(
+        &self,
+        queue: &str,
+        input: &Input,
+        identity: Identity,
+        (stamp, host): (&str, &str),
+    ) -> NewEntry {
+        let asked = self.asked();
+        let key = key(queue, input, identity, &asked);
+        let mut fields: Vec<(String, String)> = [
+            (field::ORIGINAL_NAME, input.name.as_str()),
+            (field::INPUT_FILE_NAME, &input.key),
+            (field::URL, &input.url),
+            (field::MODEL_NAME, ""),
+            (field::MODEL_VERSION, ""),
+            (field::PREPROCESS_FUNCTION, ""),
+            (field::POSTPROCESS_FUNCTION, ""),
+            (field::CUTS, "0"),
+            (field::LABEL, ""),
+            (field::SCALE, ""),
+            (field::CHANNELS, ""),
+            (field::DIMENSION_ORDER, ""),
+            (field::SEGMENTATION_TYPE, ""),
+            (field::STATUS, Status::New.as_str()),
+            (field::CREATED_AT, stamp),
+            (field::UPDATED_AT, stamp),
+            (field::IDENTITY_UPLOAD, host),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        for (name, value) in asked {
+            match fields.iter_mut().find(|(known, _)| *known == name) {
+                Some(known) => known.1 = value,
+                None => fields.push((name, value)),
+            }
+        }
+        NewEntry { key, fields }
+    }
+
+    /// The fields that are asked for.
+    fn asked(&self) -> Vec<(String, String)> {
+        let scale = self.scale.map(|scale| scale.to_string());
+        let model = self.model.as_ref();
+        let pairs = [
+            (field::CHANNELS, self.channels.clone()),
+            (field::SCALE, scale),
+            (field::DIMENSION_ORDER, self.dimension_order.clone()),
+            (field::MODEL_NAME, model.map(|(name, _)| name.clone())),
+            (
+                field::MODEL_VERSION,
+                model.map(|(_, version)| version.clone()),
+            ),
+            (field::COMPARTMENT, self.compartment.clone()),
+            (field::LABEL, self.label.clone()),
+            (field::NOT_BEFORE, self.not_before.map(clock)),
+        ];
+        let named = pairs
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        named.chain(self.fields.iter().cloned()).collect()
+    }
+}
+
+/// The queue for an input of this name: archives have one of their own.
+pub(super) fn queue_for(queue: &str, name: &str) -> String {
+    let is_archive = name.to_ascii_lowercase().ends_with(ARCHIVE.0);
+    match is_archive && !queue.ends_with(ARCHIVE.1) {
+        true => format!("{queue}{}", ARCHIVE.1),
+        false => queue.to_owned(),
+    }
+}
+
+/// `<queue>:<name>:<32 digits>`. The same input with other wishes is another job.
+fn key(queue: &str, input: &Input, identity: Identity, asked: &[(String, String)]) -> JobKey {
+    let mut digest = Sha256::new();
+    let mut add = |text: &str| {
+        digest.update((text.len() as u64).to_be_bytes());
+        digest.update(text);
+    };
+    match identity {
+        Identity::Name => add(&input.key),
+        Identity::Content => add(input.sha256.as_deref().unwrap_or_default()),
+        Identity::Random => add(&format!("{:032x}", fastrand::u128(..))),
+    }
+    add(queue);
+    for (name, value) in asked.iter().filter(|(name, _)| name != field::NOT_BEFORE) {
+        add(name);
+        add(value);
+    }
+    let digest = hexadecimal(&digest.finalize()[..16]);
+    // By its content alone a file is the same whatever it is called.
+    let name = match identity {
+        Identity::Content => "content",
+        Identity::Name | Identity::Random => &input.name,
+    };
+    JobKey(format!("{queue}:{name}:{digest}").into_bytes())
+}
+
+fn parse_pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(format!("`{text}` is not NAME=VALUE")),
+    }
+}
+
+fn parse_model(text: &str) -> Result<(String, String), String> {
+    match text.rsplit_once(':') {
+        Some((name, version)) if !name.is_empty() && version.parse::<u64>().is_ok() => {
+            Ok((name.to_owned(), version.to_owned()))
+        }
+        _ => Err(format!(
+            "`{text}` is not NAME:VERSION, such as `NuclearSegmentation:6`"
+        )),
+    }
+}
+
+fn parse_future(text: &str) -> Result<u64, String> {
+    if let Ok(Span(span)) = text.parse() {
+        return Ok(millis_since_1970().saturating_add(millis(span)));
+    }
+    text.parse().map(|Moment(time)| time)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, FromArgMatches as _};
+
+    use super::*;
+
+    fn wishes(arguments: &[&str]) -> Wishes {
+        let command = Wishes::augment_args(clap::Command::new("submit").no_binary_name(true));
+        let matches = command.get_matches_from(arguments);
+        Wishes::from_arg_matches(&matches).expect("wishes")
+    }
+
+    fn job(arguments: &[&str], identity: Identity) -> NewEntry {
+        let input = Input {
+            key: "uploads/0a/a b.tif".to_owned(),
+            name: "a b.tif".to_owned(),
+            sha256: Some("0a".to_owned()),
+            url: "https://bucket/a".to_owned(),
+        };
+        wishes(arguments).job("q", &input, identity, ("now", "host"))
+    }
+
+    #[test]
+    fn a_job_has_the_fields_of_a_frontend_and_what_is_asked_for() {
+        let arguments = [
+            "--channels",
+            "0,",
+            "--model",
+            "Nuclear:6",
+            "--field",
+            "x_note=a=b",
+        ];
+        let NewEntry { key, fields } = job(&arguments, Identity::Name);
+        let value = |name: &str| {
+            let mut values = fields.iter().filter(|field| field.0 == name);
+            let value = values.next().map(|field| field.1.as_str());
+            assert!(values.next().is_none(), "{name} is there twice");
+            value
+        };
+        assert_eq!(value("input_file_name"), Some("uploads/0a/a b.tif"));
+        assert_eq!(value("original_name"), Some("a b.tif"));
+        assert_eq!((value("channels"), value("scale")), (Some("0,"), Some("")));
+        assert_eq!(
+            (value("model_name"), value("model_version")),
+            (Some("Nuclear"), Some("6"))
+        );
+        assert_eq!(
+            (value("status"), value("x_note")),
+            (Some("new"), Some("a=b"))
+        );
+        assert_eq!(
+            (value("identity_upload"), value("updated_at")),
+            (Some("host"), Some("now"))
+        );
+        let key = String::from_utf8(key.0).expect("text");
+        let (name, digest) = key.rsplit_once(':').expect("three parts");
+        assert_eq!((name, digest.len()), ("q:a b.tif", 32));
+    }
+
+    #[test]
+    fn keys_are_the_same_for_the_same_wishes_only() {
+        let of = |arguments: &[&str], identity| job(arguments, identity).key;
+        assert_eq!(
+            of(&[], Identity::Name),
+            of(&["--not-before", "1h"], Identity::Name)
+        );
+        assert_ne!(
+            of(&[], Identity::Name),
+            of(&["--channels", "1"], Identity::Name)
+        );
+        assert_eq!(of(&[], Identity::Content), of(&[], Identity::Content));
+        assert_ne!(of(&[], Identity::Content), of(&[], Identity::Name));
+        assert_ne!(of(&[], Identity::Random), of(&[], Identity::Random));
+    }
+
+    #[test]
+    fn archives_go_to_their_own_queue() {
+        assert_eq!(queue_for("q", "a.ZIP"), "q-zip");
+        assert_eq!(queue_for("q-zip", "a.zip"), "q-zip");
+        assert_eq!(queue_for("q", "zip.tif"), "q");
+    }
+
+    #[test]
+    fn bookkeeping_is_refused_but_for_limits_of_one_job() {
+        let check = |field: &str| wishes(&["--field", field]).check().is_ok();
+        assert!(
+            check("rc_timeout=60") && check("not_before=2026-01-01T00:00:00Z") && check("x_a=b")
+        );
+        assert!(!check("status=done") && !check("rc_token=1") && !check("children=a"));
+    }
+}
