@@ -124,8 +124,7 @@ pub(crate) async fn queue(command: QueueCommand) -> anyhow::Result<ExitCode> {
 
 async fn list(arguments: &ListArguments) -> anyhow::Result<()> {
     let desk = arguments.desk.open()?;
-    let queues = desk.queues(arguments.scan).await?;
-    for overview in desk.admin.overviews(queues).await? {
+    for overview in desk.overviews(&[], arguments.scan).await? {
         if arguments.json {
             print_json(
                 &json!({ "queue": overview.queue, "waiting": overview.waiting, "paused": overview.pause }),
@@ -330,7 +329,7 @@ async fn move_jobs(arguments: &MoveArguments) -> anyhow::Result<()> {
 async fn forget(arguments: &NameArguments) -> anyhow::Result<()> {
     let desk = arguments.desk.open()?;
     let queue = arguments.queue.as_str();
-    let found = desk.admin.overviews([queue.to_owned()]).await?;
+    let found = desk.overviews(&[queue.to_owned()], false).await?;
     let left: u64 = found
         .iter()
         .map(|q| q.waiting + q.running + q.delayed + q.parked + q.workers)

@@ -74,7 +74,7 @@ impl From<Others> for SavedPlace {
 pub(super) async fn save(arguments: &SaveArguments) -> anyhow::Result<()> {
     let desk = arguments.desk.open()?;
     let queue = arguments.queue.as_str();
-    let found = desk.admin.overviews([queue.to_owned()]).await?;
+    let found = desk.overviews(&[queue.to_owned()], false).await?;
     let is_paused = found.iter().any(|overview| overview.pause.is_some());
     let path = arguments.file.as_path();
     let mut out: BufWriter<Box<dyn Write>> = BufWriter::new(if is_standard(path) {

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::desk::{Age, Desk, DeskArguments, Span, Table, age, print_json};
+use super::desk::{Age, DeskArguments, Span, Table, age, print_json};
 use crate::exit_code;
 use crate::queue::control::{Overview, Pause};
 use crate::untrusted;
@@ -40,7 +40,7 @@ pub(crate) async fn status(
 ) -> anyhow::Result<ExitCode> {
     let desk = arguments.desk.open()?;
     loop {
-        let overviews = look(&desk, &arguments).await?;
+        let overviews = desk.overviews(&arguments.queues, arguments.scan).await?;
         if let Some(file) = &arguments.log {
             let mut file = std::fs::OpenOptions::new()
                 .create(true)
@@ -62,15 +62,6 @@ pub(crate) async fn status(
         }
     }
     Ok(ExitCode::from(exit_code::SUCCESS))
-}
-
-async fn look(desk: &Desk, arguments: &StatusArguments) -> anyhow::Result<Vec<Overview>> {
-    let queues = if arguments.queues.is_empty() {
-        desk.queues(arguments.scan).await?
-    } else {
-        arguments.queues.clone()
-    };
-    Ok(desk.admin.overviews(queues).await?)
 }
 
 fn show(overviews: &[Overview], arguments: &StatusArguments) -> io::Result<()> {

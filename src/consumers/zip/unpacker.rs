@@ -24,6 +24,9 @@ const LIST_FACTOR: u64 = 10;
 pub(super) struct Unpacker {
     source: RangeReader,
     window: SparseFile,
+    /// Whether an image was longer than expected, so that more than a window is held. With the next one that begins anew, or
+    /// tail upon tail the whole archive would be.
+    has_tail: bool,
     images: ZipImages,
 }
 
@@ -73,6 +76,7 @@ impl Unpacker {
                 return Ok(Self {
                     source,
                     window,
+                    has_tail: false,
                     images: images?,
                 });
             };
@@ -97,7 +101,7 @@ impl Unpacker {
     pub(super) fn memory(&self) -> u64 {
         self.source
             .size()
-            .min(WINDOW.max(self.largest().packed + LOCAL_HEADER))
+            .min(WINDOW.max(self.largest().packed) + LOCAL_HEADER)
     }
 
     /// Path and content of the next image, and the archive for those after it.
@@ -106,8 +110,9 @@ impl Unpacker {
     ///
     /// As with [`RangeReader::read`] and [`ZipImages::read_next`].
     pub(super) async fn next(mut self) -> anyhow::Result<Option<((String, Vec<u8>), Self)>> {
-        if !self.window.covers(&self.images.next_range(0)) {
+        if self.has_tail || !self.window.covers(&self.images.next_range(0)) {
             self.window.clear();
+            self.has_tail = false;
             fetch(
                 &mut self.source,
                 &mut self.window,
@@ -120,17 +125,20 @@ impl Unpacker {
                 source,
                 mut window,
                 mut images,
+                has_tail,
             } = self;
             let (image, window, images) =
                 compute::run(move || (images.read_next(&mut window), window, images)).await;
             self = Self {
                 source,
                 window,
+                has_tail,
                 images,
             };
             let Some(Range { start, end }) = self.window.take_missing_range() else {
                 return Ok(image?.map(|image| (image, self)));
             };
+            self.has_tail = true;
             fetch(
                 &mut self.source,
                 &mut self.window,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::times::Span;
+use crate::queue::control::{Overview, Survey};
 use crate::queue::{Admin, RedisSettings};
 use crate::settings::{Env, Loader};
 
@@ -73,15 +74,38 @@ impl DeskArguments {
 impl Desk {
     /// Whether a look through all keys is allowed: there are few, or the operator wants it.
     pub(crate) async fn may_scan(&self, is_wanted: bool) -> anyhow::Result<bool> {
-        Ok(is_wanted || self.admin.size().await? <= FEW_KEYS)
+        Ok(is_wanted || self.admin.survey().await?.keys <= FEW_KEYS)
     }
 
     /// The names of all queues: those that consumers of ours have served and, if all keys may be looked through, others.
     pub(crate) async fn queues(&self, scan: bool) -> anyhow::Result<Vec<String>> {
-        let mut queues = self.admin.queues().await?;
-        if self.may_scan(scan).await? {
+        let (queues, _) = self.known_queues(scan).await?;
+        Ok(queues)
+    }
+
+    /// How these queues fare; all, if none is named.
+    pub(crate) async fn overviews(
+        &self,
+        named: &[String],
+        scan: bool,
+    ) -> anyhow::Result<Vec<Overview>> {
+        let (queues, now) = if named.is_empty() {
+            self.known_queues(scan).await?
+        } else {
+            (named.to_vec(), self.admin.survey().await?.now)
+        };
+        Ok(self.admin.overviews(queues, now).await?)
+    }
+
+    async fn known_queues(&self, scan: bool) -> anyhow::Result<(Vec<String>, u64)> {
+        let Survey {
+            mut queues,
+            keys,
+            now,
+        } = self.admin.survey().await?;
+        if scan || keys <= FEW_KEYS {
             queues.extend(self.admin.scan_queues().await?);
         }
-        Ok(queues.into_iter().collect())
+        Ok((queues.into_iter().collect(), now))
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use redis::{Cmd, FromRedisValue, Pipeline};
+use redis::{FromRedisValue, Pipeline};
 
 use super::super::admin::Admin;
 use super::super::error::Error;
@@ -30,6 +30,17 @@ pub(crate) struct Overview {
     pub(crate) workers: u64,
     pub(crate) slots: u64,
     pub(crate) pause: Option<Pause>,
+}
+
+/// What there is.
+#[derive(Clone, Debug)]
+pub(crate) struct Survey {
+    /// The names of all queues that consumers of ours have served.
+    pub(crate) queues: BTreeSet<String>,
+    /// How many keys there are.
+    pub(crate) keys: u64,
+    /// The time by the clock of Redis, in milliseconds since 1970.
+    pub(crate) now: u64,
 }
 
 /// Jobs that have ended.
@@ -66,10 +77,17 @@ impl Overview {
 }
 
 impl Admin {
-    /// The names of all queues that consumers of ours have served.
-    pub(crate) async fn queues(&self) -> Result<BTreeSet<String>, Error> {
-        self.command("look for queues", &Cmd::smembers(wire::QUEUES))
-            .await
+    /// What there is, in one round trip.
+    pub(crate) async fn survey(&self) -> Result<Survey, Error> {
+        let mut all = redis::pipe();
+        all.smembers(wire::QUEUES).cmd("DBSIZE").cmd("TIME");
+        let (queues, keys, (seconds, micros)): (BTreeSet<String>, u64, (u64, u64)) =
+            self.pipeline("look for queues", &all).await?;
+        Ok(Survey {
+            queues,
+            keys,
+            now: seconds * 1000 + micros / 1000,
+        })
     }
 
     /// The names of those queues besides that only processing lists tell of, by a look through all keys.
@@ -81,21 +99,16 @@ impl Admin {
             .collect())
     }
 
-    /// How many keys there are.
-    pub(crate) async fn size(&self) -> Result<u64, Error> {
-        self.command("count the keys", &redis::cmd("DBSIZE")).await
-    }
-
-    /// How these queues fare.
+    /// How these queues fare; `now` is the time of a [survey](Self::survey).
     pub(crate) async fn overviews(
         &self,
         queues: impl IntoIterator<Item = String>,
+        now: u64,
     ) -> Result<Vec<Overview>, Error> {
         let queues: Vec<_> = queues.into_iter().collect();
         if queues.is_empty() {
             return Ok(Vec::new());
         }
-        let now = self.now().await?;
         let minute = now / 60_000;
         let mut first = redis::pipe();
         for queue in &queues {

@@ -340,10 +340,12 @@ mod tests {
             );
         };
         let (mut found, mut held, mut largest) = (Vec::new(), 0, 0);
+        let mut has_tail = false;
         file.clear();
         loop {
-            if !file.covers(&images.next_range(0)) {
+            if has_tail || !file.covers(&images.next_range(0)) {
                 file.clear();
+                has_tail = false;
                 held = fetch(&mut file, images.next_range(most));
             }
             let next = loop {
@@ -351,6 +353,7 @@ mod tests {
                 let Some(missing) = file.take_missing_range() else {
                     break next;
                 };
+                has_tail = true;
                 held += fetch(
                     &mut file,
                     missing.start..missing.end.min(missing.start + HEADER),
