@@ -324,7 +324,11 @@ impl Channels<'_> {
 fn bytes_of_parts(file_bytes: usize, header: Option<&Header>) -> u64 {
     let work = header.map_or(0, |header| {
         let image = header.decoded_bytes();
-        let channels = header.shape.last().copied().unwrap_or(1).max(1) as u64;
+        // An image of rows and columns alone is one plane.
+        let channels = match header.shape.as_slice() {
+            [_, _, .., channels] => (*channels).max(1) as u64,
+            _ => 1,
+        };
         let parts = image.saturating_add((image / channels).saturating_mul(MOST_PLANES));
         // Decoding is over before the parts are made.
         parts.max(header.peak_bytes)
@@ -483,5 +487,10 @@ mod tests {
         assert_eq!(bytes_of_parts(50, Some(&header(1 << 40))), 50 + (1 << 40));
         assert_eq!(bytes_of_parts(50, Some(&header(u64::MAX))), u64::MAX);
         assert_eq!(bytes_of_parts(50, None), 50);
+        let plane = Header {
+            shape: vec![20, 30],
+            ..header(0)
+        };
+        assert_eq!(bytes_of_parts(0, Some(&plane)), 20 * 30 * 4 * 7);
     }
 }
