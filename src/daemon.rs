@@ -25,14 +25,13 @@ pub(crate) async fn consume(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let queue = Queue::new(configuration.queue);
-    let metadata = Arc::new(queue.metadata_store());
+    let metadata = Some(Arc::new(queue.metadata_store()) as _);
     let clients = Clients {
         storage: Storage::open(&configuration.storage)?,
-        serving: serving::Client::new(configuration.serving, Some(metadata)),
+        serving: serving::Client::new(configuration.serving, metadata),
         memory: configuration.memory,
     };
-    let consumer = Arc::from((configuration.build)(&clients));
-    let kind = configuration.kind;
+    let (kind, consumer) = (configuration.kind, (configuration.build)(&clients));
     report_start(kind, &queue);
     let metrics = WorkerMetrics::default();
     let observed = observed(&queue, &clients, &metrics, &stop);
@@ -42,7 +41,7 @@ pub(crate) async fn consume(
     let worker = Worker {
         card: WorkerCard::new(kind),
         queue,
-        consumer,
+        consumer: Arc::from(consumer),
         serving: clients.serving,
         memory: clients.memory,
         policy: configuration.policy,

@@ -111,21 +111,12 @@ struct ConsumeArguments {
 pub fn run(registry: Registry) -> ExitCode {
     // Two providers could be compiled in by a user's own dependencies; this one is ours.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() {
-                ExitCode::from(exit_code::WRONG_SETTINGS)
-            } else {
-                ExitCode::from(exit_code::SUCCESS)
-            };
-        }
+    let command = match Arguments::try_parse() {
+        Ok(arguments) => arguments.command,
+        Err(error) => return not_understood(&error),
     };
-    let result = match arguments
-        .command
-        .unwrap_or(Command::Consume(ConsumeArguments::default()))
-    {
+    let consume_all = Command::Consume(ConsumeArguments::default());
+    let result = match command.unwrap_or(consume_all) {
         Command::Consume(arguments) => consume(&registry, &arguments).map(success),
         Command::Settings { reference: true } => reference::show(&registry).map(success),
         Command::Settings { reference: false } => show_settings::show(&registry).map(success),
@@ -153,6 +144,16 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Gallery(arguments) => become_demo("gallery", arguments).map(success),
     };
     result.unwrap_or_else(|error| failed(&error))
+}
+
+/// Says what is wrong with the command line, or what was asked for instead of a command, such as help.
+fn not_understood(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    ExitCode::from(if error.use_stderr() {
+        exit_code::WRONG_SETTINGS
+    } else {
+        exit_code::SUCCESS
+    })
 }
 
 fn success(_: ()) -> ExitCode {

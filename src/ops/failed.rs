@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::desk::{
-    Consent, Desk, DeskArguments, Report, Selector, Table, ago, clock, consent, print_json,
+    Consent, Desk, DeskArguments, Group, Report, Selector, Table, ago, clock, consent, print_json,
 };
 use super::status::grouped;
 use super::workers::jobs;
@@ -55,15 +55,7 @@ async fn show_groups(desk: &Desk, arguments: &FailedArguments) -> anyhow::Result
     let groups = arguments.selector.groups(desk).await?;
     if arguments.json {
         for (index, group) in groups.iter().enumerate() {
-            print_json(&json!({
-                "number": index + 1,
-                "count": group.count,
-                "class": group.class,
-                "why": group.why,
-                "first": clock(group.first),
-                "last": clock(group.last),
-                "example": group.example.to_json(),
-            }))?;
+            print_json(&group_to_json(index + 1, group))?;
         }
         return Ok(());
     }
@@ -97,6 +89,18 @@ async fn show_groups(desk: &Desk, arguments: &FailedArguments) -> anyhow::Result
         untrusted::message(of_queue)
     )?;
     Ok(())
+}
+
+fn group_to_json(number: usize, group: &Group) -> Value {
+    json!({
+        "number": number,
+        "count": group.count,
+        "class": group.class,
+        "why": group.why,
+        "first": clock(group.first),
+        "last": clock(group.last),
+        "example": group.example.to_json(),
+    })
 }
 
 async fn show_jobs(desk: &Desk, arguments: &FailedArguments) -> anyhow::Result<()> {

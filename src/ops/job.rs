@@ -289,10 +289,8 @@ fn fields_to_json(fields: &RawFields) -> Value {
 
 async fn list(arguments: &ListArguments) -> anyhow::Result<()> {
     let desk = arguments.desk.open()?;
-    let limit = arguments
-        .selector
-        .limit()
-        .min(if arguments.json { usize::MAX } else { LISTED });
+    let most = if arguments.json { usize::MAX } else { LISTED };
+    let limit = arguments.selector.limit().min(most);
     let mut table = Table::new(&["status", ">updated", "input", "job"]);
     let mut left = limit;
     for queue in arguments.selector.queues(&desk).await? {
@@ -314,9 +312,7 @@ async fn list(arguments: &ListArguments) -> anyhow::Result<()> {
             {
                 left -= 1;
                 if arguments.json {
-                    print_json(
-                        &json!({ "key": key.to_json(), "queue": queue, "fields": fields_to_json(&fields) }),
-                    )?;
+                    print_json(&job_to_json(&key, &queue, &fields))?;
                 } else {
                     table.row(cells(&key, &fields));
                 }
@@ -332,6 +328,10 @@ async fn list(arguments: &ListArguments) -> anyhow::Result<()> {
     }
     table.print()?;
     Ok(())
+}
+
+fn job_to_json(key: &JobKey, queue: &str, fields: &RawFields) -> Value {
+    json!({ "key": key.to_json(), "queue": queue, "fields": fields_to_json(fields) })
 }
 
 fn cells(key: &JobKey, fields: &RawFields) -> [String; 4] {

@@ -14,6 +14,7 @@ use super::desk::{
 use super::queue_file::{RestoreArguments, SaveArguments, restore, save};
 use super::status::{describe, grouped};
 use crate::exit_code;
+use crate::queue::JobKey;
 use crate::queue::control::{Order, Pause, Trash};
 use crate::untrusted;
 
@@ -306,24 +307,33 @@ async fn move_jobs(arguments: &MoveArguments) -> anyhow::Result<()> {
         )?;
         return Ok(());
     }
-    let moved = if arguments.selector.field.is_empty() {
-        desk.admin
-            .move_all(from.as_bytes(), to, Order::Behind)
-            .await?
-    } else {
-        let wanted = async |keys: &[crate::queue::JobKey]| {
-            let hashes = desk.admin.jobs(keys).await?;
-            let is_wanted = |fields| Selector::has_fields(&arguments.selector.field, fields);
-            anyhow::Ok(hashes.iter().map(is_wanted).collect())
-        };
-        desk.admin.move_some(from, to, wanted).await?
-    };
+    let moved = move_wanted(&desk, arguments).await?;
     let result = format!("{} jobs moved from {from} to {to}", grouped(moved));
     desk.admin
         .record(&desk.who, "queue move", from, &result)
         .await?;
     writeln!(io::stdout(), "{result}")?;
     Ok(())
+}
+
+/// Moves what is meant, and gives the number.
+async fn move_wanted(desk: &Desk, arguments: &MoveArguments) -> anyhow::Result<u64> {
+    let MoveArguments { from, to, .. } = arguments;
+    let wanted = &arguments.selector.field;
+    if wanted.is_empty() {
+        let all = desk.admin.move_all(from.as_bytes(), to, Order::Behind);
+        return Ok(all.await?);
+    }
+    let is_wanted = async |keys: &[JobKey]| {
+        let hashes = desk.admin.jobs(keys).await?;
+        let hashes = hashes.iter();
+        anyhow::Ok(
+            hashes
+                .map(|fields| Selector::has_fields(wanted, fields))
+                .collect(),
+        )
+    };
+    desk.admin.move_some(from, to, is_wanted).await
 }
 
 async fn forget(arguments: &NameArguments) -> anyhow::Result<()> {

@@ -76,14 +76,7 @@ pub(super) async fn save(arguments: &SaveArguments) -> anyhow::Result<()> {
     let queue = arguments.queue.as_str();
     let found = desk.overviews(&[queue.to_owned()], false).await?;
     let is_paused = found.iter().any(|overview| overview.pause.is_some());
-    let path = arguments.file.as_path();
-    let mut out: BufWriter<Box<dyn Write>> = BufWriter::new(if is_standard(path) {
-        Box::new(io::stdout())
-    } else {
-        let file =
-            File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-        Box::new(file)
-    });
+    let mut out = create(&arguments.file)?;
     let head = json!({ "version": VERSION, "queue": queue, "saved_at": timestamp() });
     writeln!(out, "{head}")?;
     let others = arguments
@@ -121,12 +114,7 @@ pub(super) async fn save(arguments: &SaveArguments) -> anyhow::Result<()> {
 pub(super) async fn restore(arguments: &RestoreArguments) -> anyhow::Result<ExitCode> {
     let desk = arguments.desk.open()?;
     let path = arguments.file.as_path();
-    let mut lines: Box<dyn BufRead> = if is_standard(path) {
-        Box::new(io::stdin().lock())
-    } else {
-        let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-        Box::new(BufReader::new(file))
-    };
+    let mut lines = open(path)?;
     let saved = read_head(&mut lines)?;
     let queue = arguments.queue.clone().unwrap_or(saved);
     let question = format!("Put the jobs of {} into {queue}?", path.display());
@@ -137,13 +125,8 @@ pub(super) async fn restore(arguments: &RestoreArguments) -> anyhow::Result<Exit
     let mut report = Report::new("restored", arguments.json);
     let mut lines = lines.lines().enumerate();
     loop {
-        let mut step = Vec::with_capacity(STEP);
-        for (index, line) in lines.by_ref().take(STEP) {
-            let line = line.context("cannot read the file")?;
-            let job = from_json(&line)
-                .ok_or_else(|| Misuse(format!("line {} of the file is no saved job", index + 2)))?;
-            step.push(job);
-        }
+        let step = lines.by_ref().take(STEP).map(saved_job);
+        let step: Vec<_> = step.collect::<anyhow::Result<_>>()?;
         if step.is_empty() {
             break;
         }
@@ -164,6 +147,29 @@ pub(super) async fn restore(arguments: &RestoreArguments) -> anyhow::Result<Exit
             .await?;
     }
     Ok(report.end(arguments.consent.dry_run)?)
+}
+
+/// The job on a line after the head.
+fn saved_job((index, line): (usize, io::Result<String>)) -> anyhow::Result<SavedJob> {
+    let line = line.context("cannot read the file")?;
+    let wrong = || Misuse(format!("line {} of the file is no saved job", index + 2));
+    Ok(from_json(&line).ok_or_else(wrong)?)
+}
+
+fn create(path: &Path) -> anyhow::Result<BufWriter<Box<dyn Write>>> {
+    if is_standard(path) {
+        return Ok(BufWriter::new(Box::new(io::stdout())));
+    }
+    let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(BufWriter::new(Box::new(file)))
+}
+
+fn open(path: &Path) -> anyhow::Result<Box<dyn BufRead>> {
+    if is_standard(path) {
+        return Ok(Box::new(io::stdin().lock()));
+    }
+    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(Box::new(BufReader::new(file)))
 }
 
 fn is_standard(path: &Path) -> bool {

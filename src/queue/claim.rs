@@ -118,24 +118,8 @@ impl Queue {
     /// list gets one more, and the slot takes one after the other.
     async fn wait_for_entry(&self, slot: usize, stop: &CancellationToken) -> Result<bool, Error> {
         let operation = "wait for a job";
-        let (queue, list) = (self.name(), self.processing_list(slot));
-        let longest = self.longest_wait();
         let lacks_blmove = self.inner.lacks_blmove.load(Ordering::Relaxed);
-        let command = if lacks_blmove {
-            let mut command = redis::cmd("BRPOPLPUSH");
-            // Before Redis 6 it knows whole seconds only.
-            command.arg(queue).arg(list).arg(longest.as_secs().max(1));
-            command
-        } else {
-            let mut command = redis::cmd("BLMOVE");
-            command
-                .arg(queue)
-                .arg(list)
-                .arg("RIGHT")
-                .arg("LEFT")
-                .arg(longest.as_secs_f64());
-            command
-        };
+        let command = self.wait_command(slot, lacks_blmove);
         let blocking = &self.inner.blocking;
         let reply: RedisResult<Option<Vec<u8>>> = blocking.command(&command).await;
         if let Err(error) = &reply
@@ -160,6 +144,25 @@ impl Queue {
         let reply = reply.map_err(Error::refused(operation))?;
         self.note_answer(None);
         Ok(reply.is_some())
+    }
+
+    fn wait_command(&self, slot: usize, lacks_blmove: bool) -> redis::Cmd {
+        let (queue, list) = (self.name(), self.processing_list(slot));
+        let longest = self.longest_wait();
+        if lacks_blmove {
+            let mut command = redis::cmd("BRPOPLPUSH");
+            // Before Redis 6 it knows whole seconds only.
+            command.arg(queue).arg(list).arg(longest.as_secs().max(1));
+            return command;
+        }
+        let mut command = redis::cmd("BLMOVE");
+        command
+            .arg(queue)
+            .arg(list)
+            .arg("RIGHT")
+            .arg("LEFT")
+            .arg(longest.as_secs_f64());
+        command
     }
 
     /// The answer to a command that moves an entry into the list of a slot; none, after a pause, if Redis is away.

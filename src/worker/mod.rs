@@ -59,17 +59,7 @@ impl Worker {
         let worker = Arc::new(self);
         let (queue, serving) = (worker.queue.clone(), worker.serving.clone());
         let supervisor = Supervisor::start(queue, serving, worker.metrics.health.clone())?;
-        let queue = worker.queue.clone();
-        let writer = async move { queue.write_fields().await };
-        let _writer = AbortOnDropHandle::new(tokio::spawn(writer));
-        let reclaimer = reclaimer::run(worker.queue.clone());
-        let _reclaimer = AbortOnDropHandle::new(tokio::spawn(reclaimer));
-        let shown = card::show(
-            worker.queue.clone(),
-            worker.card.clone(),
-            worker.memory.clone(),
-        );
-        let _shown = AbortOnDropHandle::new(tokio::spawn(shown));
+        let _beside = worker.work_beside_slots();
         let slots = TaskTracker::new();
         let deadline = CancellationToken::new();
         // No slot claims any more, but those that work may take their time.
@@ -86,18 +76,34 @@ impl Worker {
                 return Ok(());
             }
         }
-        let grace = worker.policy.grace;
-        let grace_s = grace.as_secs_f64();
-        info!(grace_s, "stopping: no new jobs, running ones may finish");
-        if tokio::time::timeout(grace, slots.wait()).await.is_err() {
-            deadline.cancel();
-            if tokio::time::timeout(LAST_CALL, slots.wait()).await.is_err() {
-                warn!(
-                    "redis does not answer: running jobs were not returned, others take them when their lease ends"
-                );
-            }
-        }
+        worker.wait_for_slots(&slots, &deadline).await;
         supervisor.stop();
         Ok(())
+    }
+
+    /// What is done beside the jobs, for as long as the values are kept.
+    fn work_beside_slots(&self) -> [AbortOnDropHandle<()>; 3] {
+        let queue = self.queue.clone();
+        let writer = tokio::spawn(async move { queue.write_fields().await });
+        let reclaimer = tokio::spawn(reclaimer::run(self.queue.clone()));
+        let (queue, card) = (self.queue.clone(), self.card.clone());
+        let shown = tokio::spawn(card::show(queue, card, self.memory.clone()));
+        [writer, reclaimer, shown].map(AbortOnDropHandle::new)
+    }
+
+    /// After the stop: running jobs may finish within the grace period, and are returned then.
+    async fn wait_for_slots(&self, slots: &TaskTracker, deadline: &CancellationToken) {
+        let grace = self.policy.grace;
+        let grace_s = grace.as_secs_f64();
+        info!(grace_s, "stopping: no new jobs, running ones may finish");
+        if tokio::time::timeout(grace, slots.wait()).await.is_ok() {
+            return;
+        }
+        deadline.cancel();
+        if tokio::time::timeout(LAST_CALL, slots.wait()).await.is_err() {
+            warn!(
+                "redis does not answer: running jobs were not returned, others take them when their lease ends"
+            );
+        }
     }
 }

@@ -14,7 +14,7 @@ pub(super) use self::consent::{Consent, consent};
 pub(super) use self::progress::{Line, Progress, Rate, Screen, size};
 pub(crate) use self::refusal::{Misuse, Refused};
 pub(super) use self::report::Report;
-pub(super) use self::selector::{Selected, Selector, parse_field, read_keys};
+pub(super) use self::selector::{Group, Selected, Selector, parse_field, read_keys};
 pub(super) use self::table::{Table, print_json};
 pub(crate) use self::times::Span;
 pub(super) use self::times::{Age, Moment, age, ago, clock};
