@@ -2,7 +2,8 @@
 
 use std::fs::File;
 use std::io;
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
@@ -12,9 +13,15 @@ const NEEDED: usize = 16;
 /// Pause before descriptors are tried again.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// How long it is taken for granted that there are some. To look before every claim takes as much of the system as the claim.
+const GRANTED: Duration = Duration::from_millis(100);
+
+/// When there were some.
+static FOUND: Mutex<Option<Instant>> = Mutex::new(None);
+
 /// Waits until there are descriptors for a job. Without them it would fail, whatever is asked of bucket or model server.
 pub(crate) async fn until_free() {
-    if are_free() {
+    if were_free_lately() || are_free() {
         return;
     }
     warn!("the process has too many open files; claiming no new jobs until there are fewer");
@@ -30,10 +37,18 @@ pub(crate) fn is_shortage(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(23 | 24))
 }
 
+fn were_free_lately() -> bool {
+    let found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    found.is_some_and(|found| found.elapsed() < GRANTED)
+}
+
 /// Whether so many more files can be opened; any other trouble with them is somebody else's to tell.
 fn are_free() -> bool {
     let files: io::Result<Vec<File>> = (0..NEEDED).map(|_| File::open("/dev/null")).collect();
-    !files.is_err_and(|error| is_shortage(&error))
+    let are_free = !files.is_err_and(|error| is_shortage(&error));
+    let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    *found = are_free.then(Instant::now);
+    are_free
 }
 
 #[cfg(test)]

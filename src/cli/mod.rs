@@ -169,19 +169,20 @@ fn failed(error: &anyhow::Error) -> ExitCode {
         return ExitCode::from(exit_code::SUCCESS);
     }
     let mut out = std::io::stderr();
-    if error.is::<ops::Refused>() {
-        let text = format!("{error:#}");
-        let _ = writeln!(out, "redis-consumer: {}", untrusted::message(text));
-        ExitCode::from(exit_code::REFUSED)
-    } else if error.is::<Problems>() || error.is::<ops::Misuse>() {
+    if error.is::<Problems>() {
         let _ = writeln!(out, "redis-consumer: {error:#}");
-        ExitCode::from(exit_code::WRONG_SETTINGS)
-    } else {
-        // A server may have said anything.
-        let text = format!("{error:#}");
-        let _ = writeln!(out, "redis-consumer: {}", untrusted::message(text));
-        ExitCode::from(exit_code::FAILURE)
+        return ExitCode::from(exit_code::WRONG_SETTINGS);
     }
+    // A server may have said anything, and a command may quote users.
+    let text = format!("{error:#}");
+    let _ = writeln!(out, "redis-consumer: {}", untrusted::message(text));
+    ExitCode::from(if error.is::<ops::Refused>() {
+        exit_code::REFUSED
+    } else if error.is::<ops::Misuse>() {
+        exit_code::WRONG_SETTINGS
+    } else {
+        exit_code::FAILURE
+    })
 }
 
 fn consume(registry: &Registry, arguments: &ConsumeArguments) -> anyhow::Result<()> {

@@ -2,38 +2,28 @@
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::desk::{Consent, Desk, DeskArguments, Report, Selected, Selector, consent};
-use super::workers::jobs;
+use super::desk::{ChangeArguments, Desk, Selected, Selector, jobs, value_of};
 use crate::exit_code;
 use crate::queue::JobKey;
 use crate::queue::control::{Cancel, Source};
 use crate::wire::{self, RawFields, field};
-
-/// How often jobs that were asked to end are looked at.
-const LOOK: Duration = Duration::from_millis(500);
 
 #[derive(Args)]
 pub(crate) struct CancelArguments {
     #[command(flatten)]
     selector: Selector,
     /// What the jobs' reason is to say.
-    #[arg(long = "because", value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "")]
     because: String,
     /// Wait until running jobs have ended.
     #[arg(long)]
     wait: bool,
     #[command(flatten)]
-    consent: Consent,
-    /// One JSON object for each exception, and one at the end.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    desk: DeskArguments,
+    change: ChangeArguments,
 }
 
 /// Cancels what is selected, in steps.
@@ -41,21 +31,27 @@ pub(crate) async fn cancel(
     arguments: CancelArguments,
     stop: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
-    arguments.selector.check_for_change()?;
-    let desk = arguments.desk.open()?;
-    let selected = select(&desk, &arguments.selector).await?;
+    let CancelArguments {
+        selector,
+        because,
+        change,
+        ..
+    } = &arguments;
+    selector.check_for_change()?;
+    let desk = change.desk.open()?;
+    let selected = select(&desk, selector).await?;
     let question = format!("Cancel {}?", jobs(selected.len()));
-    if selected.len() > 1 && !consent(&arguments.consent, &question)? {
+    if selected.len() > 1 && !change.has_consent(&question)? {
         return Ok(ExitCode::from(exit_code::SUCCESS));
     }
-    let by = match arguments.because.as_str() {
+    let by = match because.as_str() {
         "" => desk.who.clone(),
         why => format!("{}: {why}", desk.who),
     };
-    let mut report = Report::new("cancelled", arguments.json);
+    let mut report = change.report("cancelled");
     let mut asked = Vec::new();
     for (queue, keys) in selected.steps() {
-        let ends = if arguments.consent.dry_run {
+        let ends = if change.is_dry() {
             would(&desk, &keys).await?
         } else {
             desk.admin.cancel_jobs(queue, &keys, &by).await?
@@ -67,14 +63,11 @@ pub(crate) async fn cancel(
             }
         }
     }
-    if !arguments.consent.dry_run {
-        let summary = report.summary();
-        desk.admin
-            .record(&desk.who, "cancel", &arguments.because, &summary)
-            .await?;
+    report.record(&desk, "cancel", because).await?;
+    if !change.is_dry() && !asked.is_empty() {
         follow(&desk, &asked, arguments.wait, &stop).await?;
     }
-    Ok(report.end(arguments.consent.dry_run)?)
+    report.end()
 }
 
 /// What is not final and meant. Jobs that move meanwhile may be met twice, which does no harm.
@@ -83,32 +76,22 @@ async fn select(desk: &Desk, selector: &Selector) -> anyhow::Result<Selected> {
         return selector.named(desk).await;
     }
     let mut selected = Selected::default();
-    for queue in selector.queues(desk).await? {
-        for source in Source::ACTIVE {
-            let mut offset = 0;
-            loop {
-                let keys = desk.admin.jobs_of(&queue, source, offset).await?;
-                if keys.is_empty() || selected.len() >= selector.limit() {
-                    break;
-                }
-                offset += keys.len();
-                let hashes = desk.admin.jobs(&keys).await?;
-                let meant = keys.into_iter().zip(hashes);
-                let meant =
-                    meant.filter(|(_, fields)| is_active(fields) && selector.accepts(fields));
-                selected
-                    .0
-                    .extend(meant.map(|(key, _)| (queue.clone(), key)));
+    let limit = selector.limit_or(usize::MAX);
+    selector
+        .each_job(desk, &Source::ACTIVE, limit, |queue, key, fields| {
+            let is_meant = is_active(&fields);
+            if is_meant {
+                selected.0.push((queue.to_owned(), key));
             }
-        }
-    }
-    selected.0.truncate(selector.limit());
+            Ok(is_meant)
+        })
+        .await?;
     Ok(selected)
 }
 
 fn is_active(fields: &RawFields) -> bool {
-    let status = fields.get(field::STATUS.as_bytes());
-    status.is_some() && !wire::is_final(status.map(Vec::as_slice))
+    let status = value_of(fields, field::STATUS);
+    !status.is_empty() && !wire::is_final(Some(status))
 }
 
 /// What would become of jobs, as far as their hashes tell.
@@ -130,28 +113,14 @@ async fn follow(
     is_to_wait: bool,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    if asked.is_empty() {
+    if is_to_wait {
+        desk.wait_for(asked, stop).await?;
         return Ok(());
     }
-    if !is_to_wait {
-        writeln!(
-            io::stderr(),
-            "{} at work: their consumers end them within 5 s",
-            jobs(asked.len())
-        )?;
-        return Ok(());
-    }
-    loop {
-        let hashes = desk.admin.jobs(asked).await?;
-        if !hashes.iter().any(is_active) {
-            return Ok(());
-        }
-        if stop
-            .run_until_cancelled(tokio::time::sleep(LOOK))
-            .await
-            .is_none()
-        {
-            return Ok(());
-        }
-    }
+    let count = jobs(asked.len());
+    writeln!(
+        io::stderr(),
+        "{count} at work: their consumers end them within 5 s"
+    )?;
+    Ok(())
 }

@@ -7,10 +7,9 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::desk::{
-    Consent, Desk, DeskArguments, Group, Report, Selector, Table, ago, clock, consent, print_json,
+    Consent, Desk, DeskArguments, Group, Report, Selector, Table, ago, clock, consent, grouped,
+    jobs, print_json, text_of,
 };
-use super::status::grouped;
-use super::workers::jobs;
 use crate::exit_code;
 use crate::queue::control::Failure;
 use crate::untrusted;
@@ -154,10 +153,7 @@ async fn show_reasons(desk: &Desk, arguments: &FailedArguments) -> anyhow::Resul
     let keys = arguments.selector.keys()?;
     let hashes = desk.admin.jobs(&keys).await?;
     for (key, fields) in keys.iter().zip(hashes) {
-        let text = |name: &str| {
-            let value = fields.get(name.as_bytes()).map_or(&[][..], Vec::as_slice);
-            String::from_utf8_lossy(value).into_owned()
-        };
+        let text = |name| text_of(&fields, name);
         if arguments.json {
             print_json(&json!({
                 "key": key.to_json(),
@@ -183,20 +179,16 @@ async fn forget(desk: &Desk, arguments: &FailedArguments) -> anyhow::Result<Exit
     if !consent(&arguments.consent, &question)? {
         return Ok(ExitCode::from(exit_code::SUCCESS));
     }
-    let mut report = Report::new("forgotten", arguments.json);
+    let is_dry = arguments.consent.dry_run;
+    let mut report = Report::new("forgotten", arguments.json, is_dry);
     for (queue, keys) in selected.steps() {
-        if !arguments.consent.dry_run {
+        if !is_dry {
             desk.admin.forget_failures(queue, &keys).await?;
         }
         for key in &keys {
             report.count(key, None)?;
         }
     }
-    if !arguments.consent.dry_run {
-        let summary = report.summary();
-        desk.admin
-            .record(&desk.who, "failed --forget", "", &summary)
-            .await?;
-    }
-    Ok(report.end(arguments.consent.dry_run)?)
+    report.record(desk, "failed --forget", "").await?;
+    report.end()
 }

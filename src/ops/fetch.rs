@@ -12,12 +12,12 @@ use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
 use zip::ZipArchive;
 
-use super::desk::{DeskArguments, Misuse, Refused, print_json};
+use super::desk::{DeskArguments, Misuse, Refused, print_json, text_of};
 use crate::compute;
 use crate::exit_code;
 use crate::job::JobSnapshot;
 use crate::queue::JobKey;
-use crate::storage::archive::{clean_path, split_folder, without_last_suffix};
+use crate::storage::archive::{clean_path, decoded, split_folder, without_last_suffix};
 use crate::storage::{Storage, StorageSettings, hexadecimal};
 use crate::untrusted;
 use crate::wire::{RawFields, field};
@@ -49,9 +49,7 @@ pub(crate) async fn fetch(arguments: FetchArguments) -> anyhow::Result<ExitCode>
     let fields = desk.admin.job(&key).await?;
     let job = JobSnapshot(&fields);
     if fields.is_empty() {
-        let text =
-            format!("there is no job {key}: it has expired, was deleted, or the key is mistyped");
-        return Err(Misuse(text).into());
+        return Err(Misuse::no_job(&key).into());
     }
     if job.has_failed() {
         let text = format!("it has failed: {}", job.reason());
@@ -59,15 +57,15 @@ pub(crate) async fn fetch(arguments: FetchArguments) -> anyhow::Result<ExitCode>
         return Ok(ExitCode::from(exit_code::FOUND));
     }
     if !job.is_done() {
-        let status = untrusted::name(job.status()).to_string();
-        return Err(Refused(format!("the job has no result yet: it is {status}")).into());
+        let text = format!("the job has no result yet: it is {}", job.status());
+        return Err(Refused(text).into());
     }
     let folder = unpack_result(&storage, &key, &fields, &arguments.to).await?;
     if arguments.json {
         let folder = folder.to_string_lossy();
         print_json(&json!({ "event": "fetched", "key": key.to_json(), "folder": folder }))?;
     } else {
-        writeln!(io::stdout(), "{}", folder.display())?;
+        writeln!(io::stdout(), "{}", untrusted::message(folder.display()))?;
     }
     Ok(ExitCode::from(exit_code::SUCCESS))
 }
@@ -86,12 +84,10 @@ pub(crate) async fn unpack_result(
         .filter(|output| !output.is_empty())
         .ok_or_else(|| anyhow::anyhow!("the job is done, but names no result"))?;
     let named = [field::ORIGINAL_NAME, field::INPUT_FILE_NAME]
-        .iter()
-        .filter_map(|name| fields.get(name.as_bytes()))
-        .find(|name| !name.is_empty());
-    let named = named.map_or_else(String::new, |name| {
-        String::from_utf8_lossy(name).into_owned()
-    });
+        .map(|name| text_of(fields, name))
+        .into_iter()
+        .find(|name| !name.is_empty())
+        .unwrap_or_default();
     let (to, key) = (to.to_owned(), key.clone());
     let folder = compute::run(move || folder_of(&to, &named, &key)).await?;
     let packed = folder.join(".result.part");
@@ -172,7 +168,7 @@ fn unpack(packed: &Path, key: &str, folder: &Path) -> anyhow::Result<()> {
     let mut names = HashSet::new();
     for index in 0..archive.len() {
         let mut entry = archive.by_index(index)?;
-        let name = clean_path(&String::from_utf8_lossy(entry.name_raw()));
+        let name = clean_path(&decoded(entry.name_raw()));
         let is_file = !entry.is_dir() && !entry.is_symlink();
         if !is_file || name.is_empty() || name == MARK || !names.insert(name.clone()) {
             continue;

@@ -4,17 +4,16 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::desk::{
-    Consent, Desk, DeskArguments, Misuse, Refused, Report, Selector, Table, age, clock, consent,
-    print_json,
+    ChangeArguments, Consent, Desk, DeskArguments, Misuse, Refused, Selector, Table, age, clock,
+    consent, fields_to_json, grouped, jobs, print_json, queue_of, value_of,
 };
 use super::fetch::{FetchArguments, fetch};
-use super::workers::jobs;
 use crate::exit_code;
+use crate::queue::JobKey;
 use crate::queue::control::{Place, Source};
-use crate::queue::{Admin, JobKey};
 use crate::untrusted;
 use crate::wire::{self, RawFields, field};
 
@@ -81,12 +80,7 @@ pub(crate) struct DeleteArguments {
     #[command(flatten)]
     selector: Selector,
     #[command(flatten)]
-    consent: Consent,
-    /// One JSON object for each exception, and one at the end.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    desk: DeskArguments,
+    change: ChangeArguments,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -131,34 +125,25 @@ pub(crate) async fn job(command: JobCommand) -> anyhow::Result<ExitCode> {
 async fn find(
     desk: &Desk,
     job: &std::ffi::OsStr,
-    queue: Option<&String>,
+    queue: Option<&str>,
 ) -> anyhow::Result<(JobKey, RawFields, String)> {
     use std::os::unix::ffi::OsStrExt as _;
     let key = JobKey(job.as_bytes().to_vec());
     let fields = desk.admin.job(&key).await?;
     if fields.is_empty() {
-        let text =
-            format!("there is no job {key}: it has expired, was deleted, or the key is mistyped");
-        return Err(Misuse(text).into());
+        return Err(Misuse::no_job(&key).into());
     }
     let known = match queue {
         Some(_) => Vec::new(),
         None => desk.queues(false).await?,
     };
-    let queue = queue
-        .cloned()
-        .or_else(|| Admin::queue_of(&key, &fields, &known));
-    let queue = queue.ok_or_else(|| {
-        Misuse(format!(
-            "nothing tells the queue of {key}: add --queue NAME"
-        ))
-    })?;
+    let queue = queue_of(&key, &fields, queue, &known)?;
     Ok((key, fields, queue))
 }
 
 async fn show(arguments: &ShowArguments) -> anyhow::Result<()> {
     let desk = arguments.desk.open()?;
-    let (key, fields, queue) = find(&desk, &arguments.job, arguments.queue.as_ref()).await?;
+    let (key, fields, queue) = find(&desk, &arguments.job, arguments.queue.as_deref()).await?;
     let place = desk.admin.place(&key, &fields, &queue).await?;
     if arguments.json {
         print_json(&json!({
@@ -171,9 +156,8 @@ async fn show(arguments: &ShowArguments) -> anyhow::Result<()> {
     }
     let mut out = io::stdout();
     writeln!(out, "{key}")?;
-    let mut is_over = Some(fields.get(field::STATUS.as_bytes()).map(Vec::as_slice));
-    let place = place_text(&place, is_over.take().is_some_and(wire::is_final));
-    writeln!(out, "  {place}")?;
+    let place = place_text(&place, is_over(&fields));
+    writeln!(out, "  {}", untrusted::message(place))?;
     for (heading, of_group) in GROUPS {
         let mut lines: Vec<_> = fields
             .iter()
@@ -190,15 +174,15 @@ async fn show(arguments: &ShowArguments) -> anyhow::Result<()> {
         });
         writeln!(out, "{heading}")?;
         for (name, value) in lines {
-            let name = untrusted::name(untrusted::Bytes(name)).to_string();
-            show_value(&mut out, &name, value)?;
+            show_value(&mut out, name, value)?;
         }
     }
     Ok(())
 }
 
 /// A field on a line; a text of several lines below one another.
-fn show_value(out: &mut impl io::Write, name: &str, value: &[u8]) -> io::Result<()> {
+fn show_value(out: &mut impl io::Write, name: &[u8], value: &[u8]) -> io::Result<()> {
+    let name = untrusted::name(untrusted::Bytes(name)).to_string();
     let text = String::from_utf8_lossy(value);
     let mut lines = text.lines();
     let first = lines.next().unwrap_or_default();
@@ -278,51 +262,37 @@ fn place_to_json(place: &Place) -> Value {
     }
 }
 
-fn fields_to_json(fields: &RawFields) -> Value {
-    let mut all = Map::new();
-    for (name, value) in fields {
-        let name = String::from_utf8_lossy(name).into_owned();
-        all.insert(name, JobKey(value.clone()).to_json());
-    }
-    all.into()
-}
-
 async fn list(arguments: &ListArguments) -> anyhow::Result<()> {
+    let (selector, json) = (&arguments.selector, arguments.json);
+    if selector.names_jobs() {
+        let text =
+            "the jobs of queues are listed; `redis-consumer job show` shows the one of a key";
+        return Err(Misuse(text.to_owned()).into());
+    }
     let desk = arguments.desk.open()?;
-    let most = if arguments.json { usize::MAX } else { LISTED };
-    let limit = arguments.selector.limit().min(most);
+    let limit = selector.limit_or(if json { usize::MAX } else { LISTED });
     let mut table = Table::new(&["status", ">updated", "input", "job"]);
-    let mut left = limit;
-    for queue in arguments.selector.queues(&desk).await? {
-        let mut offset = 0;
-        while left > 0 {
-            let keys = desk
-                .admin
-                .jobs_of(&queue, arguments.state.into(), offset)
-                .await?;
-            if keys.is_empty() {
-                break;
-            }
-            offset += keys.len();
-            let hashes = desk.admin.jobs(&keys).await?;
-            let found = keys.into_iter().zip(hashes);
-            for (key, fields) in found
-                .filter(|(_, fields)| arguments.selector.accepts(fields))
-                .take(left)
-            {
-                left -= 1;
-                if arguments.json {
-                    print_json(&job_to_json(&key, &queue, &fields))?;
+    let mut is_empty = true;
+    selector
+        .each_job(
+            &desk,
+            &[arguments.state.into()],
+            limit,
+            |queue, key, fields| {
+                is_empty = false;
+                if json {
+                    print_json(&job_to_json(&key, queue, &fields))?;
                 } else {
                     table.row(cells(&key, &fields));
                 }
-            }
-        }
-    }
-    if arguments.json {
+                Ok(true)
+            },
+        )
+        .await?;
+    if json {
         return Ok(());
     }
-    if left == limit {
+    if is_empty {
         writeln!(io::stdout(), "no such jobs")?;
         return Ok(());
     }
@@ -335,11 +305,11 @@ fn job_to_json(key: &JobKey, queue: &str, fields: &RawFields) -> Value {
 }
 
 fn cells(key: &JobKey, fields: &RawFields) -> [String; 4] {
-    let value = |name: &str| fields.get(name.as_bytes()).map_or(&[][..], Vec::as_slice);
-    let shown = |name: &str| untrusted::name(untrusted::Bytes(value(name))).to_string();
+    let shown = |name| untrusted::name(untrusted::Bytes(value_of(fields, name))).to_string();
+    let updated = age(value_of(fields, field::UPDATED_AT));
     [
         shown(field::STATUS),
-        age(value(field::UPDATED_AT)).map_or_else(String::new, |age| age.to_string()),
+        updated.map_or_else(String::new, |age| age.to_string()),
         shown(field::INPUT_FILE_NAME),
         key.to_string(),
     ]
@@ -347,39 +317,40 @@ fn cells(key: &JobKey, fields: &RawFields) -> [String; 4] {
 
 async fn bump(arguments: &BumpArguments) -> anyhow::Result<()> {
     let desk = arguments.desk.open()?;
-    let (key, _, queue) = find(&desk, &arguments.job, arguments.queue.as_ref()).await?;
+    let (key, _, queue) = find(&desk, &arguments.job, arguments.queue.as_deref()).await?;
+    let shown = untrusted::name(&queue);
     let length = desk.admin.length(&queue).await?;
     if length > LONG {
         let question = format!(
-            "{queue} has {length} jobs: to find one of them may hold up Redis for a moment. Go on?"
+            "{shown} has {} jobs: to find one of them may hold up Redis for a moment. Go on?",
+            grouped(length)
         );
         if !consent(&arguments.consent, &question)? {
             return Ok(());
         }
     }
     if arguments.consent.dry_run {
-        writeln!(io::stdout(), "would be the next one of {queue}")?;
+        writeln!(io::stdout(), "would be the next one of {shown}")?;
         return Ok(());
     }
     if !desk.admin.bump(&queue, &key).await? {
-        return Err(Refused(format!("the job does not wait in {queue}")).into());
+        return Err(Refused(format!("the job does not wait in {shown}")).into());
     }
-    desk.admin
-        .record(&desk.who, "job bump", &key.to_string(), "")
-        .await?;
-    writeln!(io::stdout(), "it is the next one of {queue}")?;
+    desk.record("job bump", &key.as_text(), "").await?;
+    writeln!(io::stdout(), "it is the next one of {shown}")?;
     Ok(())
 }
 
 async fn delete(arguments: &DeleteArguments) -> anyhow::Result<ExitCode> {
-    arguments.selector.check_for_change()?;
-    let desk = arguments.desk.open()?;
-    let selected = arguments.selector.failed(&desk).await?;
+    let DeleteArguments { selector, change } = arguments;
+    selector.check_for_change()?;
+    let desk = change.desk.open()?;
+    let selected = selector.failed(&desk).await?;
     let question = format!("Delete {}?", jobs(selected.len()));
-    if !consent(&arguments.consent, &question)? {
+    if !change.has_consent(&question)? {
         return Ok(ExitCode::from(exit_code::SUCCESS));
     }
-    let mut report = Report::new("deleted", arguments.json);
+    let mut report = change.report("deleted");
     for (queue, keys) in selected.steps() {
         let hashes = desk.admin.jobs(&keys).await?;
         let mut unneeded = Vec::new();
@@ -390,16 +361,16 @@ async fn delete(arguments: &DeleteArguments) -> anyhow::Result<ExitCode> {
             }
             report.count(key, obstacle)?;
         }
-        if !arguments.consent.dry_run && !unneeded.is_empty() {
+        if !change.is_dry() && !unneeded.is_empty() {
             desk.admin.delete_jobs(queue, &unneeded).await?;
         }
     }
-    if !arguments.consent.dry_run {
-        desk.admin
-            .record(&desk.who, "job delete", "", &report.summary())
-            .await?;
-    }
-    Ok(report.end(arguments.consent.dry_run)?)
+    report.record(&desk, "job delete", "").await?;
+    report.end()
+}
+
+fn is_over(fields: &RawFields) -> bool {
+    wire::is_final(Some(value_of(fields, field::STATUS)))
 }
 
 /// Why a job must not be deleted.
@@ -412,7 +383,7 @@ async fn obstacle(
     if fields.is_empty() {
         return Ok(Some("it has vanished (expired or deleted)"));
     }
-    if wire::is_final(fields.get(field::STATUS.as_bytes()).map(Vec::as_slice)) {
+    if is_over(fields) {
         return Ok(None);
     }
     let place = desk.admin.place(key, fields, queue).await?;

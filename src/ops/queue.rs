@@ -9,10 +9,10 @@ use serde_json::json;
 
 use super::desk::{
     Consent, Desk, DeskArguments, Misuse, Refused, Selector, Span, Table, ago, clock, consent,
-    print_json,
+    grouped, parse_field, print_json,
 };
 use super::queue_file::{RestoreArguments, SaveArguments, restore, save};
-use super::status::{describe, grouped};
+use super::status::describe;
 use crate::exit_code;
 use crate::queue::JobKey;
 use crate::queue::control::{Order, Pause, Trash};
@@ -29,7 +29,7 @@ pub(crate) enum QueueCommand {
     /// Take everything that waits out of a queue; it can be put back for a day.
     Purge(PurgeArguments),
     /// List purged queues that can be put back.
-    Trash(ListArguments),
+    Trash(TrashArguments),
     /// Put a purged queue back, before all that waits now.
     Untrash(NameArguments),
     /// Move waiting jobs to another queue, all or some.
@@ -50,6 +50,15 @@ pub(crate) struct ListArguments {
     /// Look through all keys, however many there are, for queues that only Python consumers serve.
     #[arg(long)]
     scan: bool,
+    #[command(flatten)]
+    desk: DeskArguments,
+}
+
+#[derive(Args)]
+pub(crate) struct TrashArguments {
+    /// One JSON object for each.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     desk: DeskArguments,
 }
@@ -87,8 +96,9 @@ pub(crate) struct PurgeArguments {
 pub(crate) struct MoveArguments {
     from: String,
     to: String,
-    #[command(flatten)]
-    selector: MoveSelector,
+    /// Only jobs of which a field matches.
+    #[arg(long, value_name = "NAME=REGEX", value_parser = parse_field)]
+    field: Vec<(String, regex::bytes::Regex)>,
     /// Even if consumers of another type serve the queue.
     #[arg(long)]
     force: bool,
@@ -96,14 +106,6 @@ pub(crate) struct MoveArguments {
     consent: Consent,
     #[command(flatten)]
     desk: DeskArguments,
-}
-
-/// Which of the waiting jobs.
-#[derive(Args)]
-pub(crate) struct MoveSelector {
-    /// Only jobs of which a field matches.
-    #[arg(long, value_name = "NAME=REGEX", value_parser = super::desk::parse_field)]
-    field: Vec<(String, regex::bytes::Regex)>,
 }
 
 /// Does what the command says with whole queues.
@@ -149,13 +151,12 @@ async fn pause(arguments: &PauseArguments) -> anyhow::Result<()> {
     desk.admin
         .pause(queue, &Pause::now(&desk.who, &arguments.why), limit)
         .await?;
-    desk.admin
-        .record(&desk.who, "queue pause", queue, &arguments.why)
-        .await?;
+    desk.record("queue pause", queue, &arguments.why).await?;
     let mut out = io::stdout();
     writeln!(
         out,
-        "{queue} is paused: consumers finish what they have and take nothing new"
+        "{} is paused: consumers finish what they have and take nothing new",
+        untrusted::name(queue)
     )?;
     if desk.may_scan(false).await? {
         let foreign = desk.admin.foreign_workers().await?;
@@ -175,51 +176,46 @@ async fn resume(arguments: &NameArguments) -> anyhow::Result<()> {
     let desk = arguments.desk.open()?;
     let queue = arguments.queue.as_str();
     let was_paused = desk.admin.resume(queue).await?;
-    if was_paused {
-        desk.admin
-            .record(&desk.who, "queue resume", queue, "")
-            .await?;
-    }
     let text = if was_paused {
+        desk.record("queue resume", queue, "").await?;
         "goes on"
     } else {
         "was not paused"
     };
-    writeln!(io::stdout(), "{queue} {text}")?;
+    writeln!(io::stdout(), "{} {text}", untrusted::name(queue))?;
     Ok(())
 }
 
 async fn purge(arguments: &PurgeArguments) -> anyhow::Result<()> {
     let desk = arguments.desk.open()?;
     let queue = arguments.queue.as_str();
+    let shown = untrusted::name(queue);
     let length = desk.admin.length(queue).await?;
     let waiting = grouped(length);
     if length == 0 {
-        writeln!(io::stdout(), "nothing waits in {queue}")?;
+        writeln!(io::stdout(), "nothing waits in {shown}")?;
         return Ok(());
     }
-    let question = format!("Take {waiting} waiting jobs out of {queue}?");
+    let question = format!("Take {waiting} waiting jobs out of {shown}?");
     if !consent(&arguments.consent, &question)? {
         return Ok(());
     }
     if arguments.consent.dry_run {
-        writeln!(io::stdout(), "would take {waiting} jobs out of {queue}")?;
+        writeln!(io::stdout(), "would take {waiting} jobs out of {shown}")?;
         return Ok(());
     }
     let purged = desk.admin.purge(queue).await?;
     let entries = purged.map_or(0, |trash| trash.entries);
     let result = format!("{} jobs taken out", grouped(entries));
-    desk.admin
-        .record(&desk.who, "queue purge", queue, &result)
-        .await?;
+    desk.record("queue purge", queue, &result).await?;
     writeln!(
         io::stdout(),
-        "{result}; for a day `redis-consumer queue untrash {queue}` puts them back"
+        "{result}; for a day `redis-consumer queue untrash {shown}` puts them back"
     )?;
     Ok(())
 }
 
-async fn trash(arguments: &ListArguments) -> anyhow::Result<()> {
+async fn trash(arguments: &TrashArguments) -> anyhow::Result<()> {
     let desk = arguments.desk.open()?;
     let all = desk.admin.trash().await?;
     if arguments.json {
@@ -262,17 +258,16 @@ async fn untrash(arguments: &NameArguments) -> anyhow::Result<()> {
     for trash in all.iter().rev() {
         moved += desk.admin.untrash(trash).await?;
     }
+    let shown = untrusted::name(queue);
     if moved == 0 {
         writeln!(
             io::stdout(),
-            "nothing of {queue} has been purged within a day"
+            "nothing of {shown} has been purged within a day"
         )?;
         return Ok(());
     }
-    let result = format!("{} jobs are back in {queue}", grouped(moved));
-    desk.admin
-        .record(&desk.who, "queue untrash", queue, &result)
-        .await?;
+    let result = format!("{} jobs are back in {shown}", grouped(moved));
+    desk.record("queue untrash", queue, &result).await?;
     writeln!(io::stdout(), "{result}")?;
     Ok(())
 }
@@ -286,40 +281,39 @@ async fn move_jobs(arguments: &MoveArguments) -> anyhow::Result<()> {
     if !arguments.force {
         check_types(&desk, from, to).await?;
     }
-    let length = desk.admin.length(from).await?;
-    let what = if arguments.selector.field.is_empty() {
+    let length = grouped(desk.admin.length(from).await?);
+    let what = if arguments.field.is_empty() {
         "all of"
     } else {
         "some of"
     };
-    let question = format!(
-        "Move {what} {} waiting jobs of {from} to {to}?",
-        grouped(length)
-    );
+    let (shown_from, shown_to) = (untrusted::name(from), untrusted::name(to));
+    let question = format!("Move {what} {length} waiting jobs of {shown_from} to {shown_to}?");
     if !consent(&arguments.consent, &question)? {
         return Ok(());
     }
     if arguments.consent.dry_run {
         writeln!(
             io::stdout(),
-            "would move {what} {} jobs of {from} to {to}",
-            grouped(length)
+            "would move {what} {length} jobs of {shown_from} to {shown_to}"
         )?;
         return Ok(());
     }
-    let moved = move_wanted(&desk, arguments).await?;
-    let result = format!("{} jobs moved from {from} to {to}", grouped(moved));
-    desk.admin
-        .record(&desk.who, "queue move", from, &result)
-        .await?;
+    let moved = grouped(move_wanted(&desk, arguments).await?);
+    let result = format!("{moved} jobs moved from {shown_from} to {shown_to}");
+    desk.record("queue move", from, &result).await?;
     writeln!(io::stdout(), "{result}")?;
     Ok(())
 }
 
 /// Moves what is meant, and gives the number.
 async fn move_wanted(desk: &Desk, arguments: &MoveArguments) -> anyhow::Result<u64> {
-    let MoveArguments { from, to, .. } = arguments;
-    let wanted = &arguments.selector.field;
+    let MoveArguments {
+        from,
+        to,
+        field: wanted,
+        ..
+    } = arguments;
     if wanted.is_empty() {
         let all = desk.admin.move_all(from.as_bytes(), to, Order::Behind);
         return Ok(all.await?);
@@ -349,10 +343,8 @@ async fn forget(arguments: &NameArguments) -> anyhow::Result<()> {
         return Err(Refused(text).into());
     }
     desk.admin.forget_queue(queue).await?;
-    desk.admin
-        .record(&desk.who, "queue forget", queue, "")
-        .await?;
-    writeln!(io::stdout(), "{queue} is forgotten")?;
+    desk.record("queue forget", queue, "").await?;
+    writeln!(io::stdout(), "{} is forgotten", untrusted::name(queue))?;
     Ok(())
 }
 

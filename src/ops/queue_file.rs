@@ -7,13 +7,13 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::desk::{Consent, DeskArguments, Misuse, Report, consent};
-use super::status::grouped;
+use super::desk::{ChangeArguments, DeskArguments, Misuse, fields_to_json, grouped};
 use crate::exit_code;
 use crate::queue::JobKey;
 use crate::queue::control::{STEP, SavedJob, SavedPlace};
+use crate::untrusted;
 use crate::wire::{RawFields, timestamp};
 
 /// The version of the form of these files.
@@ -42,12 +42,7 @@ pub(crate) struct RestoreArguments {
     #[arg(long)]
     replace: bool,
     #[command(flatten)]
-    consent: Consent,
-    /// One JSON object for each exception, and one at the end.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    desk: DeskArguments,
+    change: ChangeArguments,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -104,7 +99,8 @@ pub(super) async fn save(arguments: &SaveArguments) -> anyhow::Result<()> {
     if !is_paused {
         writeln!(
             screen,
-            "{queue} was not paused: what moved meanwhile may be missing, or there twice"
+            "{} was not paused: what moved meanwhile may be missing, or there twice",
+            untrusted::name(queue)
         )?;
     }
     Ok(())
@@ -112,17 +108,18 @@ pub(super) async fn save(arguments: &SaveArguments) -> anyhow::Result<()> {
 
 /// Puts the jobs of a file back.
 pub(super) async fn restore(arguments: &RestoreArguments) -> anyhow::Result<ExitCode> {
-    let desk = arguments.desk.open()?;
+    let change = &arguments.change;
+    let desk = change.desk.open()?;
     let path = arguments.file.as_path();
     let mut lines = open(path)?;
     let saved = read_head(&mut lines)?;
     let queue = arguments.queue.clone().unwrap_or(saved);
     let question = format!("Put the jobs of {} into {queue}?", path.display());
-    if !consent(&arguments.consent, &question)? {
+    if !change.has_consent(&question)? {
         return Ok(ExitCode::from(exit_code::SUCCESS));
     }
     let mode = if arguments.replace { "replace" } else { "" };
-    let mut report = Report::new("restored", arguments.json);
+    let mut report = change.report("restored");
     let mut lines = lines.lines().enumerate();
     loop {
         let step = lines.by_ref().take(STEP).map(saved_job);
@@ -130,7 +127,7 @@ pub(super) async fn restore(arguments: &RestoreArguments) -> anyhow::Result<Exit
         if step.is_empty() {
             break;
         }
-        if arguments.consent.dry_run {
+        if change.is_dry() {
             step.iter()
                 .try_for_each(|job| report.count(&job.key, None))?;
             continue;
@@ -140,13 +137,8 @@ pub(super) async fn restore(arguments: &RestoreArguments) -> anyhow::Result<Exit
             report.count(&job.key, end.obstacle())?;
         }
     }
-    if !arguments.consent.dry_run {
-        let summary = report.summary();
-        desk.admin
-            .record(&desk.who, "queue restore", &queue, &summary)
-            .await?;
-    }
-    Ok(report.end(arguments.consent.dry_run)?)
+    report.record(&desk, "queue restore", &queue).await?;
+    report.end()
 }
 
 /// The job on a line after the head.
@@ -192,20 +184,12 @@ fn read_head(lines: &mut impl BufRead) -> anyhow::Result<String> {
 }
 
 fn to_json(job: &SavedJob) -> Value {
-    let fields: Map<_, _> = job
-        .fields
-        .iter()
-        .map(|(name, value)| {
-            let name = String::from_utf8_lossy(name).into_owned();
-            (name, JobKey(value.clone()).to_json())
-        })
-        .collect();
     json!({
         "key": job.key.to_json(),
         "place": job.place,
         "score": job.score,
         "ttl": job.ttl,
-        "fields": fields,
+        "fields": fields_to_json(&job.fields),
     })
 }
 

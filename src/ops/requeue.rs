@@ -2,20 +2,15 @@
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::desk::{Consent, Desk, DeskArguments, Report, Selected, Selector, consent};
-use super::workers::jobs;
+use super::desk::{ChangeArguments, Desk, Report, Selected, Selector, jobs};
 use crate::exit_code;
 use crate::queue::JobKey;
-use crate::queue::control::{End, Requeue, Scope, What};
-use crate::wire::{self, RawFields, field};
-
-/// How often the jobs of a canary are looked at.
-const LOOK: Duration = Duration::from_millis(500);
+use crate::queue::control::{End, Requeue, Scope, Standing, What};
+use crate::wire::{RawFields, Status, field};
 
 #[derive(Args)]
 pub(crate) struct RequeueArguments {
@@ -34,12 +29,15 @@ pub(crate) struct RequeueArguments {
     #[arg(long, value_name = "N")]
     canary: Option<usize>,
     #[command(flatten)]
-    consent: Consent,
-    /// One JSON object for each exception, and one at the end.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    desk: DeskArguments,
+    change: ChangeArguments,
+}
+
+/// How a canary has ended.
+enum Canary {
+    Done,
+    Failed,
+    /// The command was told to stop before.
+    Left,
 }
 
 /// Requeues what is selected, in steps.
@@ -47,30 +45,39 @@ pub(crate) async fn requeue(
     arguments: RequeueArguments,
     stop: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
+    let change = &arguments.change;
     arguments.selector.check_for_change()?;
-    let desk = arguments.desk.open()?;
+    let desk = change.desk.open()?;
     let mut selected = arguments.selector.failed(&desk).await?;
     let question = format!("Requeue {}?", jobs(selected.len()));
-    if selected.len() > 1 && !consent(&arguments.consent, &question)? {
+    if selected.len() > 1 && !change.has_consent(&question)? {
         return Ok(ExitCode::from(exit_code::SUCCESS));
     }
-    let mut report = Report::new("requeued", arguments.json);
+    let mut report = change.report("requeued");
     if let Some(count) = arguments.canary {
         let rest = selected.0.split_off(count.min(selected.len()));
         run(&desk, &arguments, &selected, &mut report).await?;
-        if !arguments.consent.dry_run && !has_succeeded(&desk, &selected, &stop).await? {
-            end(&desk, &arguments, &report).await?;
-            writeln!(
-                io::stderr(),
-                "the canary has failed: {} stay as they are",
-                jobs(rest.len())
-            )?;
-            return Ok(ExitCode::from(exit_code::FOUND));
+        let canary = match change.is_dry() {
+            true => Canary::Done,
+            false => wait_for(&desk, &selected, &stop).await?,
+        };
+        let (said, status) = match canary {
+            Canary::Done => ("", exit_code::SUCCESS),
+            Canary::Failed => ("the canary has failed", exit_code::FOUND),
+            Canary::Left => ("interrupted", exit_code::INTERRUPTED),
+        };
+        if status != exit_code::SUCCESS {
+            report.record(&desk, "requeue", "").await?;
+            report.end()?;
+            let rest = jobs(rest.len());
+            writeln!(io::stderr(), "{said}: {rest} stay as they are")?;
+            return Ok(ExitCode::from(status));
         }
         selected = Selected(rest);
     }
     run(&desk, &arguments, &selected, &mut report).await?;
-    end(&desk, &arguments, &report).await
+    report.record(&desk, "requeue", "").await?;
+    report.end()
 }
 
 async fn run(
@@ -102,7 +109,7 @@ async fn run(
         selected.0.reverse();
     }
     for (queue, keys) in selected.steps() {
-        let ends = if arguments.consent.dry_run {
+        let ends = if arguments.change.is_dry() {
             would(desk, &keys, how.1).await?
         } else {
             desk.admin.requeue_jobs(queue, &keys, how).await?
@@ -134,44 +141,24 @@ async fn would(desk: &Desk, keys: &[JobKey], scope: Scope) -> anyhow::Result<Vec
     Ok(hashes.iter().map(end).collect())
 }
 
-/// Waits until the jobs of a canary are final, and tells whether all are done.
-async fn has_succeeded(
+/// Waits until the jobs of a canary have ended.
+async fn wait_for(
     desk: &Desk,
     canary: &Selected,
     stop: &CancellationToken,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<Canary> {
     let keys: Vec<_> = canary.0.iter().map(|(_, key)| key.clone()).collect();
     writeln!(io::stderr(), "waiting for a canary of {}", jobs(keys.len()))?;
-    loop {
-        let hashes = desk.admin.jobs(&keys).await?;
-        let status = |fields: &RawFields| fields.get(field::STATUS.as_bytes()).cloned();
-        let all: Vec<_> = hashes.iter().map(status).collect();
-        if all
-            .iter()
-            .all(|status| status.is_none() || wire::is_final(status.as_deref()))
-        {
-            return Ok(all.iter().all(|status| status.as_deref() == Some(b"done")));
-        }
-        if stop
-            .run_until_cancelled(tokio::time::sleep(LOOK))
-            .await
-            .is_none()
-        {
-            return Ok(false);
-        }
-    }
-}
-
-async fn end(
-    desk: &Desk,
-    arguments: &RequeueArguments,
-    report: &Report,
-) -> anyhow::Result<ExitCode> {
-    let is_dry = arguments.consent.dry_run;
-    if !is_dry {
-        desk.admin
-            .record(&desk.who, "requeue", "", &report.summary())
-            .await?;
-    }
-    Ok(report.end(is_dry)?)
+    let Some(standings) = desk.wait_for(&keys, stop).await? else {
+        return Ok(Canary::Left);
+    };
+    let is_done = |standing: &Option<Standing>| {
+        let standing = standing.as_ref();
+        standing.is_some_and(|standing| standing.status == Status::Done.as_str())
+    };
+    Ok(if standings.iter().all(is_done) {
+        Canary::Done
+    } else {
+        Canary::Failed
+    })
 }

@@ -1,16 +1,20 @@
 //! `redis-consumer status`: how the queues fare.
 
+use std::fs::OpenOptions;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::desk::{Age, DeskArguments, Span, Table, age, print_json};
+use super::desk::{Age, DeskArguments, Span, Table, age, grouped, print_json};
 use crate::exit_code;
 use crate::queue::control::{Overview, Pause};
 use crate::untrusted;
+use crate::wire::{age_of, timestamp};
 
 #[derive(Args)]
 pub(crate) struct StatusArguments {
@@ -25,7 +29,7 @@ pub(crate) struct StatusArguments {
     json: bool,
     /// Append a JSON object to this file with each look.
     #[arg(long, value_name = "FILE")]
-    log: Option<std::path::PathBuf>,
+    log: Option<PathBuf>,
     /// Look through all keys, however many there are, for queues that only Python consumers serve.
     #[arg(long)]
     scan: bool,
@@ -42,11 +46,8 @@ pub(crate) async fn status(
     loop {
         let overviews = desk.overviews(&arguments.queues, arguments.scan).await?;
         if let Some(file) = &arguments.log {
-            let mut file = std::fs::OpenOptions::new()
-                .create(true)
-                .append(true)
-                .open(file)?;
-            writeln!(file, "{}", to_json(&overviews))?;
+            append(file, &to_json(&overviews))
+                .with_context(|| format!("cannot write {}", file.display()))?;
         }
         if arguments.json {
             print_json(&to_json(&overviews))?;
@@ -62,6 +63,11 @@ pub(crate) async fn status(
         }
     }
     Ok(ExitCode::from(exit_code::SUCCESS))
+}
+
+fn append(file: &Path, line: &Value) -> io::Result<()> {
+    let mut file = OpenOptions::new().create(true).append(true).open(file)?;
+    writeln!(file, "{line}")
 }
 
 fn show(overviews: &[Overview], arguments: &StatusArguments) -> io::Result<()> {
@@ -85,7 +91,8 @@ fn show(overviews: &[Overview], arguments: &StatusArguments) -> io::Result<()> {
     table.print()?;
     for overview in overviews {
         if let Some(pause) = &overview.pause {
-            writeln!(out, "{} is paused {}", overview.queue, describe(pause))?;
+            let name = untrusted::name(&overview.queue);
+            writeln!(out, "{name} is paused {}", describe(pause))?;
         }
         if !arguments.queues.is_empty() {
             show_rates(overview)?;
@@ -143,26 +150,13 @@ fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "–".to_owned(), |value| value.to_string())
 }
 
-/// A number with commas between its thousands.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 fn to_json(overviews: &[Overview]) -> Value {
     let queues: Vec<_> = overviews.iter().map(queue_to_json).collect();
-    json!({ "at": crate::wire::timestamp(), "queues": queues })
+    json!({ "at": timestamp(), "queues": queues })
 }
 
 fn queue_to_json(overview: &Overview) -> Value {
-    let oldest = overview.oldest.as_deref().and_then(crate::wire::age_of);
+    let oldest = overview.oldest.as_deref().and_then(age_of);
     let rates = &overview.rates;
     json!({
         "queue": overview.queue,
@@ -183,17 +177,4 @@ fn queue_to_json(overview: &Overview) -> Value {
         "slots": overview.slots,
         "paused": overview.pause,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thousands_are_grouped() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(999), "999");
-        assert_eq!(grouped(8214), "8,214");
-        assert_eq!(grouped(10_528_000), "10,528,000");
-    }
 }

@@ -13,7 +13,8 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::desk::{
-    Age, Desk, DeskArguments, Line, Misuse, Progress, Rate, Screen, Span, print_json, read_keys,
+    Age, Desk, DeskArguments, Line, Misuse, Progress, Rate, Screen, Span, is_open, print_json,
+    read_keys,
 };
 use super::fetch::unpack_result;
 use crate::exit_code;
@@ -21,7 +22,7 @@ use crate::queue::control::Standing;
 use crate::queue::{Admin, JobKey};
 use crate::storage::Storage;
 use crate::untrusted;
-use crate::wire::{self, Status};
+use crate::wire::Status;
 
 /// Pauses between two looks: they grow while nothing happens.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
@@ -60,9 +61,7 @@ pub(crate) async fn watch(
     if let [key] = &keys[..]
         && !desk.admin.exists(key).await?
     {
-        let text =
-            format!("there is no job {key}: it has expired, was deleted, or the key is mistyped");
-        return Err(Misuse(text).into());
+        return Err(Misuse::no_job(key).into());
     }
     let following = Following {
         screen: Screen::of(arguments.json, arguments.quiet, &desk.term),
@@ -312,10 +311,6 @@ impl Followed {
         }
         Ok(failed.len() as u64)
     }
-}
-
-fn is_open(standing: Option<&Standing>) -> bool {
-    standing.is_some_and(|standing| !wire::is_final(Some(standing.status.as_bytes())))
 }
 
 impl Counts {

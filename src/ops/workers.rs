@@ -6,10 +6,10 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::desk::{Age, DeskArguments, Table, age, print_json};
+use super::desk::{Age, DeskArguments, Table, age, jobs, print_json, text_of, value_of};
 use crate::queue::control::{HeldJob, WorkerState};
 use crate::untrusted;
-use crate::wire::{RawFields, field};
+use crate::wire::field;
 
 /// A consumer that has sent no heartbeat for so long is silent.
 const SILENT: Duration = Duration::from_secs(60);
@@ -129,16 +129,11 @@ fn at_work(held: &[HeldJob]) -> String {
         return "idle".to_owned();
     }
     let named = held.iter().take(NAMED).map(|job| {
-        let status = text(&job.fields, field::STATUS);
-        let since = job.fields.get(field::UPDATED_AT.as_bytes());
-        let since = since.and_then(|stamp| age(stamp));
+        let shown = |name| untrusted::name(text_of(&job.fields, name));
+        let since = age(value_of(&job.fields, field::UPDATED_AT));
         let since = since.map_or_else(String::new, |since| format!(" {since}"));
-        let input = text(&job.fields, field::INPUT_FILE_NAME);
-        format!(
-            "{}{since} {}",
-            untrusted::name(status),
-            untrusted::name(input)
-        )
+        let (status, input) = (shown(field::STATUS), shown(field::INPUT_FILE_NAME));
+        format!("{status}{since} {input}")
     });
     let mut text = named.collect::<Vec<_>>().join(", ");
     if held.len() > NAMED {
@@ -147,26 +142,13 @@ fn at_work(held: &[HeldJob]) -> String {
     text
 }
 
-fn text(fields: &RawFields, name: &str) -> String {
-    let value = fields.get(name.as_bytes()).map_or(&[][..], Vec::as_slice);
-    String::from_utf8_lossy(value).into_owned()
-}
-
-/// A number of jobs.
-pub(super) fn jobs(count: usize) -> String {
-    match count {
-        1 => "1 job".to_owned(),
-        count => format!("{count} jobs"),
-    }
-}
-
 fn to_json(worker: &WorkerState) -> Value {
     let held = worker.held.iter().map(|job| {
         json!({
             "key": job.key.to_json(),
-            "status": text(&job.fields, field::STATUS),
-            "updated_at": text(&job.fields, field::UPDATED_AT),
-            "input": text(&job.fields, field::INPUT_FILE_NAME),
+            "status": text_of(&job.fields, field::STATUS),
+            "updated_at": text_of(&job.fields, field::UPDATED_AT),
+            "input": text_of(&job.fields, field::INPUT_FILE_NAME),
         })
     });
     json!({

@@ -131,7 +131,7 @@ impl Admin {
     pub(super) async fn scan(&self, pattern: &str) -> Result<Vec<Vec<u8>>, Error> {
         let (mut cursor, mut found) = (0, Vec::new());
         loop {
-            let (next, keys) = self.scan_slice(pattern, cursor).await?;
+            let (next, keys) = self.some_keys(pattern, cursor).await?;
             found.extend(keys);
             if next == 0 {
                 found.sort();
@@ -142,12 +142,25 @@ impl Admin {
         }
     }
 
-    /// Some keys that match a pattern, perhaps not for the first time, and where to go on; 0 is the begin and the end.
-    pub(super) async fn scan_slice(
+    /// Hands over all keys that match a pattern, some hundred at a time; a key may come twice.
+    pub(super) async fn each_key<E: From<Error>>(
         &self,
         pattern: &str,
-        cursor: u64,
-    ) -> Result<(u64, Vec<Vec<u8>>), Error> {
+        mut each: impl AsyncFnMut(Vec<Vec<u8>>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut cursor = 0;
+        loop {
+            let (next, keys) = self.some_keys(pattern, cursor).await?;
+            each(keys).await?;
+            if next == 0 {
+                return Ok(());
+            }
+            cursor = next;
+        }
+    }
+
+    /// Some keys that match a pattern, and where to go on; 0 is the begin and the end.
+    async fn some_keys(&self, pattern: &str, cursor: u64) -> Result<(u64, Vec<Vec<u8>>), Error> {
         let mut scan = redis::cmd("SCAN");
         scan.arg(cursor)
             .arg("MATCH")

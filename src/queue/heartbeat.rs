@@ -8,8 +8,12 @@ use super::client::Queue;
 use super::error::Error;
 use crate::wire::{self, JobKey};
 
-static HEARTBEAT: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("scripts/heartbeat.lua")));
+static HEARTBEAT: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("scripts/lists.lua"),
+        include_str!("scripts/heartbeat.lua")
+    ))
+});
 
 /// The jobs that are no longer held, and those that are to end, each followed by whom and why.
 type Answer = (Vec<Vec<u8>>, Vec<Vec<u8>>);

@@ -22,6 +22,7 @@ static RECLAIM: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         include_str!("scripts/turn.lua"),
         include_str!("scripts/rights.lua"),
+        include_str!("scripts/lists.lua"),
         include_str!("scripts/requeue.lua"),
         include_str!("scripts/clocks.lua"),
         include_str!("scripts/reclaim.lua")

@@ -35,7 +35,7 @@ pub(crate) struct DeskArguments {
 /// What a command works with.
 pub(crate) struct Desk {
     pub(crate) admin: Admin,
-    /// Who is at it.
+    /// Who is recorded for what is changed.
     pub(crate) who: String,
     /// What the terminal can do, as it calls itself.
     pub(crate) term: String,
@@ -72,6 +72,16 @@ impl DeskArguments {
 }
 
 impl Desk {
+    /// Records what the operator has changed: the command, what it was about, and what came of it.
+    pub(crate) async fn record(
+        &self,
+        command: &str,
+        about: &str,
+        result: &str,
+    ) -> anyhow::Result<()> {
+        Ok(self.admin.record(&self.who, command, about, result).await?)
+    }
+
     /// Whether a look through all keys is allowed: there are few, or the operator wants it.
     pub(crate) async fn may_scan(&self, is_wanted: bool) -> anyhow::Result<bool> {
         Ok(is_wanted || self.admin.survey().await?.keys <= FEW_KEYS)

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use clap::Args;
 
 use super::refusal::Misuse;
+use crate::untrusted;
 
 #[derive(Args)]
 pub(crate) struct Consent {
@@ -27,7 +28,7 @@ pub(crate) fn consent(arguments: &Consent, question: &str) -> anyhow::Result<boo
         return Err(Misuse(text).into());
     }
     let mut screen = io::stderr();
-    write!(screen, "{question} [y/N] ")?;
+    write!(screen, "{} [y/N] ", untrusted::message(question))?;
     screen.flush()?;
     let mut answer = String::new();
     io::stdin().read_line(&mut answer)?;

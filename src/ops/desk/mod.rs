@@ -1,20 +1,28 @@
 //! What the commands share with which operators look after queues and jobs: the connection, selectors, reports, tables.
 
+mod change;
 mod connection;
 mod consent;
+mod fields;
+mod numbers;
 mod progress;
 mod refusal;
 mod report;
 mod selector;
 mod table;
 mod times;
+mod waiting;
 
+pub(super) use self::change::ChangeArguments;
 pub(super) use self::connection::{Desk, DeskArguments};
 pub(super) use self::consent::{Consent, consent};
+pub(super) use self::fields::{fields_to_json, text_of, value_of};
+pub(super) use self::numbers::{grouped, jobs};
 pub(super) use self::progress::{Line, Progress, Rate, Screen, size};
 pub(crate) use self::refusal::{Misuse, Refused};
-pub(super) use self::report::Report;
-pub(super) use self::selector::{Group, Selected, Selector, parse_field, read_keys};
+pub(super) use self::report::{Report, listed};
+pub(super) use self::selector::{Group, Selected, Selector, parse_field, queue_of, read_keys};
 pub(super) use self::table::{Table, print_json};
 pub(crate) use self::times::Span;
 pub(super) use self::times::{Age, Moment, age, ago, clock};
+pub(super) use self::waiting::is_open;

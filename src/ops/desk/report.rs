@@ -5,28 +5,30 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use super::connection::Desk;
+use super::table::print_json;
 use crate::exit_code;
 use crate::queue::JobKey;
 
 /// Exceptions that are listed for people; programs get all.
-const LISTED: usize = 20;
+const LISTED: u64 = 20;
 
 /// What came of a command that changes many jobs.
 pub(crate) struct Report {
     verb: &'static str,
     json: bool,
-    matched: u64,
+    is_dry: bool,
     changed: u64,
     failed: u64,
 }
 
 impl Report {
     /// An empty one; the verb says what was done to jobs, such as `requeued`.
-    pub(crate) fn new(verb: &'static str, json: bool) -> Self {
+    pub(crate) fn new(verb: &'static str, json: bool, is_dry: bool) -> Self {
         Self {
             verb,
             json,
-            matched: 0,
+            is_dry,
             changed: 0,
             failed: 0,
         }
@@ -34,29 +36,27 @@ impl Report {
 
     /// Counts a job; the obstacle is why it was not changed.
     pub(crate) fn count(&mut self, job: &JobKey, obstacle: Option<&str>) -> io::Result<()> {
-        self.matched += 1;
         let Some(why) = obstacle else {
             self.changed += 1;
             return Ok(());
         };
         self.failed += 1;
         if self.json {
-            let line = json!({ "event": "exception", "key": job.to_json(), "why": why });
-            return writeln!(io::stdout(), "{line}");
+            return print_json(&json!({ "event": "exception", "key": job.to_json(), "why": why }));
         }
-        match self.failed {
-            failed if failed <= LISTED as u64 => {
-                writeln!(io::stdout(), "not {}: {job}: {why}", self.verb)
-            }
-            failed if failed == LISTED as u64 + 1 => writeln!(io::stdout(), "…"),
-            _ => Ok(()),
+        match listed(self.failed, || format!("not {}: {job}: {why}", self.verb)) {
+            Some(line) => writeln!(io::stdout(), "{line}"),
+            None => Ok(()),
         }
     }
 
+    fn matched(&self) -> u64 {
+        self.changed + self.failed
+    }
+
     /// The numbers, in a few words.
-    pub(crate) fn summary(&self) -> String {
+    fn summary(&self) -> String {
         let Self {
-            matched,
             changed,
             failed,
             verb,
@@ -64,33 +64,53 @@ impl Report {
         } = self;
         match failed {
             0 => format!("{changed} {verb}"),
-            _ => format!("{changed} of {matched} {verb}, {failed} not"),
+            _ => format!("{changed} of {} {verb}, {failed} not", self.matched()),
         }
     }
 
+    /// Records what was done: the command, and what it was about.
+    pub(crate) async fn record(
+        &self,
+        desk: &Desk,
+        command: &str,
+        about: &str,
+    ) -> anyhow::Result<()> {
+        if self.is_dry {
+            return Ok(());
+        }
+        desk.record(command, about, &self.summary()).await
+    }
+
     /// Prints the numbers, and gives the exit status: 4 if some jobs could not be changed.
-    pub(crate) fn end(&self, is_dry: bool) -> io::Result<ExitCode> {
-        let mut out = io::stdout();
+    pub(crate) fn end(&self) -> anyhow::Result<ExitCode> {
         if self.json {
-            let line = json!({
+            print_json(&json!({
                 "event": "ended",
                 "verb": self.verb,
-                "dry_run": is_dry,
-                "matched": self.matched,
+                "dry_run": self.is_dry,
+                "matched": self.matched(),
                 "changed": self.changed,
                 "skipped": 0,
                 "failed": self.failed,
-            });
-            writeln!(out, "{line}")?;
-        } else if is_dry {
-            writeln!(out, "would be: {}", self.summary())?;
+            }))?;
+        } else if self.is_dry {
+            writeln!(io::stdout(), "would be: {}", self.summary())?;
         } else {
-            writeln!(out, "{}", self.summary())?;
+            writeln!(io::stdout(), "{}", self.summary())?;
         }
         Ok(ExitCode::from(if self.failed > 0 {
             exit_code::FOUND
         } else {
             exit_code::SUCCESS
         }))
+    }
+}
+
+/// The line for the exception of this number, if people are to see one: they see the first ones, and that there are more.
+pub(crate) fn listed(number: u64, line: impl FnOnce() -> String) -> Option<String> {
+    match number {
+        ..=LISTED => Some(line()),
+        number if number == LISTED + 1 => Some("…".to_owned()),
+        _ => None,
     }
 }

@@ -9,11 +9,15 @@ use clap::Args;
 use regex::bytes::Regex;
 
 use super::connection::Desk;
+use super::fields::value_of;
 use super::refusal::Misuse;
 use super::times::Moment;
-use crate::queue::control::{Failure, STEP};
+use crate::queue::control::{Failure, STEP, Source};
 use crate::queue::{Admin, JobKey};
 use crate::wire::{RawFields, field};
+
+/// The largest number of milliseconds that Redis, which counts in floating point, does not round.
+const LATEST: u64 = 1 << 52;
 
 #[derive(Args, Clone)]
 pub(crate) struct Selector {
@@ -80,6 +84,15 @@ impl Selector {
         Ok(())
     }
 
+    /// Refuses what tells failures apart, where jobs are looked at that need not be among them.
+    fn check_without_failures(&self) -> Result<(), Misuse> {
+        if self.why.is_some() || self.since.is_some() || self.until.is_some() {
+            let text = "--why, --since and --until choose among failures: they go neither with keys nor with jobs that wait or run";
+            return Err(Misuse(text.to_owned()));
+        }
+        Ok(())
+    }
+
     /// The queue that is named, if there is one only.
     pub(crate) fn only_queue(&self) -> Option<&str> {
         match self.queue.as_slice() {
@@ -101,29 +114,57 @@ impl Selector {
         Ok(self.queue.clone())
     }
 
-    /// The most jobs that it selects.
-    pub(crate) fn limit(&self) -> usize {
-        self.limit.unwrap_or(usize::MAX)
+    /// The most jobs that it selects, if the command line does not say otherwise.
+    pub(crate) fn limit_or(&self, most: usize) -> usize {
+        self.limit.unwrap_or(most)
     }
 
     /// Whether a job with these fields is meant, whatever it is called and when it failed.
-    pub(crate) fn accepts(&self, fields: &RawFields) -> bool {
-        let value = |name: &str| fields.get(name.as_bytes()).map_or(&[][..], Vec::as_slice);
-        let class = self.class.as_deref();
-        class.is_none_or(|class| value(field::ERROR_CLASS) == class.as_bytes())
-            && self
-                .reason
-                .as_ref()
-                .is_none_or(|regex| regex.is_match(value(field::REASON)))
+    fn accepts(&self, fields: &RawFields) -> bool {
+        let (class, reason) = (self.class.as_deref(), self.reason.as_ref());
+        class.is_none_or(|class| value_of(fields, field::ERROR_CLASS) == class.as_bytes())
+            && reason.is_none_or(|regex| regex.is_match(value_of(fields, field::REASON)))
             && Self::has_fields(&self.field, fields)
     }
 
     /// Whether all of these fields match.
     pub(crate) fn has_fields(wanted: &[(String, Regex)], fields: &RawFields) -> bool {
-        let value = |name: &str| fields.get(name.as_bytes()).map_or(&[][..], Vec::as_slice);
         wanted
             .iter()
-            .all(|(name, regex)| regex.is_match(value(name)))
+            .all(|(name, regex)| regex.is_match(value_of(fields, name)))
+    }
+
+    /// Hands over the jobs of these lists that are meant, until `each` has said of so many that they count.
+    pub(crate) async fn each_job(
+        &self,
+        desk: &Desk,
+        sources: &[Source],
+        limit: usize,
+        mut each: impl FnMut(&str, JobKey, RawFields) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<()> {
+        self.check_without_failures()?;
+        let queues = self.queues(desk).await?;
+        let mut left = limit;
+        let lists = queues
+            .iter()
+            .flat_map(|queue| sources.iter().map(move |source| (queue, *source)));
+        for (queue, source) in lists {
+            let mut offset = 0;
+            while left > 0 {
+                let keys = desk.admin.jobs_of(queue, source, offset).await?;
+                if keys.is_empty() {
+                    break;
+                }
+                offset += keys.len();
+                let hashes = desk.admin.jobs(&keys).await?;
+                for (key, fields) in keys.into_iter().zip(hashes) {
+                    if left > 0 && self.accepts(&fields) && each(queue, key, fields)? {
+                        left -= 1;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Hands over all failures that are meant, some at a time, the first ones first.
@@ -134,7 +175,7 @@ impl Selector {
     ) -> anyhow::Result<()> {
         let cause = self.cause(desk).await?;
         let span = self.span();
-        let mut left = self.limit();
+        let mut left = self.limit_or(usize::MAX);
         for queue in self.queues(desk).await? {
             let mut offset = 0;
             loop {
@@ -199,23 +240,21 @@ impl Selector {
         Ok(selected)
     }
 
-    /// The jobs that the command line names, with their queues.
+    /// The jobs that the command line names, with their queues. What has vanished is among them unless its fields matter.
     pub(crate) async fn named(&self, desk: &Desk) -> anyhow::Result<Selected> {
+        self.check_without_failures()?;
         let keys = self.keys()?;
         let queues = self.queues(desk).await?;
         let mut selected = Selected::default();
         for chunk in keys.chunks(STEP) {
             let hashes = desk.admin.jobs(chunk).await?;
-            for (key, fields) in chunk.iter().zip(hashes) {
-                let queue = Admin::queue_of(key, &fields, &queues);
-                let queue = queue.ok_or_else(|| {
-                    Misuse(format!(
-                        "nothing tells the queue of {key}: add --queue NAME"
-                    ))
-                })?;
+            let found = chunk.iter().zip(hashes);
+            for (key, fields) in found.filter(|(_, fields)| self.accepts(fields)) {
+                let queue = queue_of(key, &fields, self.only_queue(), &queues)?;
                 selected.0.push((queue, key.clone()));
             }
         }
+        selected.0.truncate(self.limit_or(usize::MAX));
         Ok(selected)
     }
 
@@ -245,9 +284,9 @@ impl Selector {
     }
 
     /// The time in which a job has failed.
-    pub(crate) fn span(&self) -> (u64, u64) {
+    fn span(&self) -> (u64, u64) {
         let since = self.since.map_or(0, |Moment(millis)| millis);
-        let until = self.until.map_or(u64::MAX >> 12, |Moment(millis)| millis);
+        let until = self.until.map_or(LATEST, |Moment(millis)| millis);
         (since, until)
     }
 }
@@ -267,6 +306,22 @@ impl Selected {
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
+}
+
+/// The queue of a job: the one that the command line names, else what its fields or its key tell, with those that are known.
+pub(crate) fn queue_of(
+    key: &JobKey,
+    fields: &RawFields,
+    named: Option<&str>,
+    known: &[String],
+) -> Result<String, Misuse> {
+    let named = named.map(str::to_owned);
+    let queue = named.or_else(|| Admin::queue_of(key, fields, known));
+    queue.ok_or_else(|| {
+        Misuse(format!(
+            "nothing tells the queue of {key}: add --queue NAME"
+        ))
+    })
 }
 
 /// The keys of jobs on a command line; `-` stands for those on standard input.

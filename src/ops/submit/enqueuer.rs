@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::super::desk::{print_json, size};
+use super::super::desk::{listed, print_json, size};
 use super::context::Context;
 use super::new_jobs::{Input, queue_for};
 use crate::exit_code;
@@ -21,8 +21,6 @@ use crate::wire::timestamp;
 const LONGEST_STAY: Duration = Duration::from_secs(1);
 /// How often a queue that is too long is looked at.
 const LOOK: Duration = Duration::from_millis(500);
-/// Exceptions that are listed for people; programs get all.
-const LISTED: u64 = 20;
 
 /// Takes inputs, and queues their jobs.
 pub(super) struct Enqueuer<'c> {
@@ -120,13 +118,13 @@ impl<'c> Enqueuer<'c> {
         if self.context.json {
             return print_json(&json!({ "event": "exception", "input": what, "why": why }));
         }
-        match self.tally.exceptions {
-            count if count <= LISTED => {
-                let text = format!("not submitted: {what}: {why}");
-                writeln!(io::stderr(), "{}", untrusted::message(text))
-            }
-            count if count == LISTED + 1 => writeln!(io::stderr(), "…"),
-            _ => Ok(()),
+        let line = || {
+            let text = format!("not submitted: {what}: {why}");
+            untrusted::message(text).to_string()
+        };
+        match listed(self.tally.exceptions, line) {
+            Some(line) => writeln!(io::stderr(), "{line}"),
+            None => Ok(()),
         }
     }
 

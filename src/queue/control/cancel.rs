@@ -14,6 +14,7 @@ use crate::wire::{JobKey, Keys, RawFields, field, split_keys, timestamp};
 static CANCEL_JOBS: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         include_str!("../scripts/rights.lua"),
+        include_str!("../scripts/lists.lua"),
         include_str!("../scripts/children.lua"),
         include_str!("../scripts/cancel_jobs.lua")
     ))

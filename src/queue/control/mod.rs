@@ -6,6 +6,7 @@
 mod audit;
 mod cancel;
 mod failures;
+mod jobs;
 mod overview;
 mod pause;
 mod place;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use redis::{FromRedisValue, Pipeline};
+use redis::{Cmd, FromRedisValue, Pipeline};
 
 use super::super::admin::Admin;
 use super::super::error::Error;
@@ -97,6 +97,14 @@ impl Admin {
         Ok(lists
             .filter_map(|list| Some(wire::queue_of_processing(&list)?.to_owned()))
             .collect())
+    }
+
+    /// Takes a queue off the list of names.
+    pub(crate) async fn forget_queue(&self, queue: &str) -> Result<(), Error> {
+        let forget = Cmd::srem(wire::QUEUES, queue);
+        self.command::<u64>("forget a queue", &forget)
+            .await
+            .map(drop)
     }
 
     /// How these queues fare; `now` is the time of a [survey](Self::survey).

@@ -25,24 +25,6 @@ pub(crate) enum Place {
 }
 
 impl Admin {
-    /// All fields of a job's hash; none if there is no such job.
-    ///
-    /// # Errors
-    ///
-    /// A key that holds something else, too.
-    pub(crate) async fn job(&self, key: &JobKey) -> Result<RawFields, Error> {
-        self.command("read a job", &Cmd::hgetall(&key.0)).await
-    }
-
-    /// All fields of many jobs; what is no job has none.
-    pub(crate) async fn jobs(&self, keys: &[JobKey]) -> Result<Vec<RawFields>, Error> {
-        let keys: Vec<_> = keys.iter().map(|key| key.0.clone()).collect();
-        let found = self
-            .ask_each::<RawFields>(&keys, |key| Cmd::hgetall(key))
-            .await?;
-        Ok(found.into_iter().map(Option::unwrap_or_default).collect())
-    }
-
     /// The queue that a job belongs to, among these.
     pub(crate) fn queue_of(key: &JobKey, fields: &RawFields, queues: &[String]) -> Option<String> {
         let owner = fields.get(field::OWNER.as_bytes());
@@ -114,32 +96,5 @@ impl Admin {
             }
         }
         Ok(Place::Nowhere)
-    }
-
-    /// Puts a waiting job before all others of its queue. False if it does not wait there.
-    pub(crate) async fn bump(&self, queue: &str, key: &JobKey) -> Result<bool, Error> {
-        let mut both = redis::pipe();
-        both.atomic().lrem(queue, 1, &key.0).rpush(queue, &key.0);
-        let (removed, _): (u64, u64) = self.pipeline("move a job to the front", &both).await?;
-        if removed == 0 {
-            // It was not there, so it must not be there twice.
-            let undone = Cmd::lrem(queue, -1, &key.0);
-            self.command::<u64>("move a job to the front", &undone)
-                .await?;
-        }
-        Ok(removed > 0)
-    }
-
-    /// Removes jobs, whatever is in them.
-    pub(crate) async fn delete_jobs(&self, queue: &str, jobs: &[JobKey]) -> Result<(), Error> {
-        let keys: Vec<_> = jobs.iter().map(|job| job.0.as_slice()).collect();
-        let of_queue = Keys::new(queue);
-        let mut all = redis::pipe();
-        all.unlink(&keys)
-            .zrem(of_queue.failed(), &keys)
-            .zrem(of_queue.dead(), &keys);
-        self.pipeline::<(u64, u64, u64)>("delete jobs", &all)
-            .await
-            .map(drop)
     }
 }

@@ -12,6 +12,7 @@ use crate::wire::{JobKey, Keys, field, split_keys, timestamp};
 static REQUEUE_JOBS: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         include_str!("../scripts/rights.lua"),
+        include_str!("../scripts/lists.lua"),
         include_str!("../scripts/renew.lua"),
         include_str!("../scripts/requeue_jobs.lua")
     ))

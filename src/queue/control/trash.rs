@@ -87,16 +87,6 @@ impl Admin {
     }
 }
 
-impl Admin {
-    /// Takes a queue off the list of names.
-    pub(crate) async fn forget_queue(&self, queue: &str) -> Result<(), Error> {
-        let forget = Cmd::srem(wire::QUEUES, queue);
-        self.command::<u64>("forget a queue", &forget)
-            .await
-            .map(drop)
-    }
-}
-
 impl Queue {
     /// Removes some entries of a queue that was purged long ago, with their jobs; gives how many are left of it. Redis is not
     /// waited for.

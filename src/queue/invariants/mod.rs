@@ -7,8 +7,11 @@
 mod fields;
 mod inspection;
 mod judgment;
+mod looks;
 mod places;
 mod repair;
+mod second_look;
+mod suspects;
 
 use std::fmt::{self, Display};
 

@@ -156,21 +156,19 @@ impl Census {
 impl Admin {
     /// All places there are now.
     pub(super) async fn places(&self) -> Result<Places, Error> {
-        let (mut places, mut cursor) = (Places::default(), 0);
-        loop {
-            let (next, keys) = self.scan_slice("*", cursor).await?;
+        let mut places = Places::default();
+        self.each_key("*", async |keys| {
             let kinds = self
                 .ask_each::<String>(&keys, |key| redis::cmd("TYPE").arg(key).to_owned())
                 .await?;
             for (key, kind) in keys.into_iter().zip(kinds) {
                 places.note(key, kind.as_deref().unwrap_or_default());
             }
-            if next == 0 {
-                places.complete();
-                return Ok(places);
-            }
-            cursor = next;
-        }
+            Ok::<_, Error>(())
+        })
+        .await?;
+        places.complete();
+        Ok(places)
     }
 
     /// Looks for jobs in all places.

@@ -11,8 +11,12 @@ use super::super::error::Error;
 use super::{Finding, Remedy};
 use crate::wire::{self, JobKey, Keys};
 
-static REPAIR: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("../scripts/repair.lua")));
+static REPAIR: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("../scripts/lists.lua"),
+        include_str!("../scripts/repair.lua")
+    ))
+});
 static REQUEUE_LOST: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("../scripts/requeue_lost.lua")));
 

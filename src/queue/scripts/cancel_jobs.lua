@@ -1,18 +1,10 @@
 -- Ends jobs that are not final: those that nobody works at once, those that a consumer of ours holds at its next heartbeat.
 -- KEYS[1]: queue   KEYS[2]: leases   KEYS[3]: delayed jobs   KEYS[4]: parked jobs
 -- ARGV[1]: time stamp   ARGV[2]: by whom and why   ARGV[3]: what names of processing lists begin with   ARGV[4…]: jobs
--- `rights.lua` and `children.lua` stand above: a parent that waits for the job is told.
+-- `rights.lua`, `lists.lua` and `children.lua` stand above: a parent that waits for the job is told.
 -- Returns: for each job GONE, OVER (final), ASKED (its consumer ends it), FOREIGN (a consumer that cannot be asked works it), or OK
 need(KEYS[3], 'ZREM')
 need(KEYS[4], 'ZREM')
-
-local function is_in(list, job)
-  if redis.call('TYPE', list)['ok'] ~= 'list' then return false end
-  for _, entry in ipairs(redis.call('LRANGE', list, 0, 99)) do
-    if entry == job then return true end
-  end
-  return false
-end
 
 local function cancel(job)
   need(job, 'HSET')

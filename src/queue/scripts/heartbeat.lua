@@ -4,25 +4,17 @@
 -- ARGV[1]: consumer name   ARGV[2]: lease in ms   ARGV[3]: time stamp for updated_at
 -- ARGV[4]: jobs that are done since the last heartbeat   ARGV[5]: jobs that have failed since
 -- ARGV[6…]: job, token, processing list, for each job held
+-- `lists.lua` stands above.
 -- Returns: {lost, cancelled}: the jobs that are no longer held; and job, by whom and why, … of those that are to end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-
-local function is_in(list, job)
-  for _, entry in ipairs(redis.call('LRANGE', list, 0, -1)) do
-    if entry == job then return true end
-  end
-  return false
-end
 
 local function held(job, token, processing)
   if redis.call('TYPE', job)['ok'] ~= 'hash' or redis.call('HGET', job, 'rc_token') ~= token then return false end
   if is_in(processing, job) then return true end
   -- A janitor requeued it, and a claim met our lease: it waits in the delayed set and is still ours to finish.
   if redis.call('ZSCORE', KEYS[3], job) then return true end
-  local place = redis.pcall('LPOS', KEYS[4], job)
-  if type(place) == 'table' then place = is_in(KEYS[4], job) end -- before 6.0.6 there was no LPOS
-  if place then return false end
+  if is_queued(KEYS[4], job) then return false end
   -- It is nowhere: a janitor took it out of the list and died, or the list was evicted. Nobody else would find the job. (A
   -- consumer that knows no tokens has it if it was the last one to write to it.)
   local record = redis.call('HMGET', job, 'status', 'updated_by')

@@ -6,7 +6,7 @@
 -- ARGV[8…]: consumers that have lists but no heartbeat, ours or not: of these only what our scripts have written is touched
 -- Returns: {requeued, dropped, more, wait}; requeued is a flat list of job, cause, crashes; more is 1 if there is more to do now;
 --          wait is how many ms to wait first, 0 for most
--- `turn.lua`, `requeue.lua` and `clocks.lua` stand above.
+-- `turn.lua`, `lists.lua`, `requeue.lua` and `clocks.lua` stand above.
 if #ARGV < 8 and not take_turn(KEYS[5], ARGV[3]) then return { requeued, dropped, 0, 0 } end
 local limit, lease_time = tonumber(ARGV[4]), tonumber(ARGV[5])
 local wait = wait_for_heartbeats(KEYS[6], lease_time)
@@ -29,12 +29,7 @@ local function queued(job)
   local length = redis.call('LLEN', queue)
   if entries_left < 0 then return nil end
   entries_left = entries_left - length
-  local place = redis.pcall('LPOS', queue, job)
-  if type(place) ~= 'table' then return place ~= false end
-  for _, entry in ipairs(redis.call('LRANGE', queue, 0, -1)) do -- before 6.0.6 there was no LPOS
-    if entry == job then return true end
-  end
-  return false
+  return is_queued(queue, job)
 end
 
 -- A lease whose entry is not in the list of its owner: a janitor took it out, to the queue or to a consumer that knows no

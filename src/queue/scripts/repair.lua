@@ -1,6 +1,7 @@
 -- Repairs one thing that `fsck` has found, if it is still so.
 -- KEYS[1]: job   KEYS[2]: the list or set that holds what should not be there
 -- ARGV[1]: 'token' (take the claim off), or 'member' (take it out of KEYS[2])
+-- `lists.lua` stands above.
 -- Returns: 1 if something was repaired
 local job = KEYS[1]
 local record = redis.pcall('HMGET', job, 'status', 'rc_owner')
@@ -17,10 +18,6 @@ if ARGV[1] == 'member' then
   return 0
 end
 if not exists then return 0 end
-if not final and record[2] and redis.call('TYPE', record[2])['ok'] == 'list' then
-  for _, entry in ipairs(redis.call('LRANGE', record[2], 0, -1)) do
-    if entry == job then return 0 end
-  end
-end
+if not final and record[2] and is_in(record[2], job) then return 0 end
 redis.call('HDEL', job, 'rc_token', 'rc_owner')
 return 1

@@ -3,7 +3,7 @@
 -- ARGV[1]: time stamp   ARGV[2]: 'front' or 'back' of the queue
 -- ARGV[3]: 'failed' for such jobs only, 'any' also for those that are not final and nowhere
 -- ARGV[4…]: job, 'children' (those that have failed are tried again) or 'all' (the job starts over), …
--- `rights.lua` and `renew.lua` stand above.
+-- `rights.lua`, `lists.lua` and `renew.lua` stand above.
 -- Returns: for each job GONE, HELD (by a consumer), WAITING (in the queue, delayed or parked), FINAL (done), PART (of a job that has
 --          ended), ACTIVE (neither final nor forced) or OK
 local queue = KEYS[1]
@@ -11,21 +11,11 @@ need(queue, 'LPUSH', 'RPUSH')
 need(KEYS[5], 'ZREM')
 need(KEYS[6], 'ZREM')
 
-local function is_in(list, job)
-  if redis.call('TYPE', list)['ok'] ~= 'list' then return false end
-  for _, entry in ipairs(redis.call('LRANGE', list, 0, 99)) do
-    if entry == job then return true end
-  end
-  return false
-end
-
 -- Where a job is that is not final; nothing if it is nowhere.
 local function place(job, owner)
   if redis.call('ZSCORE', KEYS[2], job) or (owner and is_in(owner, job)) then return 'HELD' end
   if redis.call('ZSCORE', KEYS[3], job) or redis.call('ZSCORE', KEYS[4], job) then return 'WAITING' end
-  local at = redis.pcall('LPOS', queue, job)
-  if type(at) == 'table' then return is_in(queue, job) and 'WAITING' end -- before 6.0.6 there was no LPOS
-  return at and 'WAITING'
+  return is_queued(queue, job) and 'WAITING'
 end
 
 local function requeue(job, what)

@@ -1,11 +1,16 @@
 -- Shared by scripts that write, and stands above all else: what the user of Redis may not do is found out before anything is
 -- written, because Redis does not take back what a script has written when it is refused something on the way.
 
--- Whether the user may run these commands on a key. Before Redis 7 nobody can tell.
+-- To ask for each right takes a third of the time of a claim. Who may remove everything and write any key has them all, as the
+-- default user does; before Redis 7 nobody can tell.
+local check = redis.acl_check_cmd
+local has_all = not check or (check('FLUSHALL') and check('SET', 'some key or other', ''))
+
+-- Whether the user may run these commands on a key.
 local function may(key, ...)
-  if not redis.acl_check_cmd then return true end
+  if has_all then return true end
   for _, command in ipairs({ ... }) do
-    if not redis.acl_check_cmd(command, key) then return false, command end
+    if not check(command, key) then return false, command end
   end
   return true
 end

@@ -14,7 +14,7 @@ mod zip_merger;
 
 pub use self::error::ArchiveError;
 pub use self::names::clean_path;
-pub(crate) use self::names::{split_folder, without_last_suffix};
+pub(crate) use self::names::{decoded, split_folder, without_last_suffix};
 pub use self::sparse_file::SparseFile;
 pub use self::write::write_zip;
 pub use self::zip_images::{ArchiveLimits, LargestEntry, ZipImages, image_entries};

@@ -49,7 +49,7 @@ pub(crate) fn without_last_suffix(name: &str) -> &str {
 }
 
 /// The name of an entry as text, whatever its code page.
-pub(super) fn decoded(name: &[u8]) -> String {
+pub(crate) fn decoded(name: &[u8]) -> String {
     match std::str::from_utf8(name) {
         Ok(name) => name.to_owned(),
         Err(_) => name.iter().map(|byte| in_code_page_437(*byte)).collect(),
