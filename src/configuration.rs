@@ -7,7 +7,7 @@ use crate::http::HttpSettings;
 use crate::kubernetes::deletion_cost::DeletionCostSettings;
 use crate::logging::LogSettings;
 use crate::memory::MemoryBudget;
-use crate::queue::QueueSettings;
+use crate::queue::{QueueName, QueueSettings};
 use crate::serving::ServingSettings;
 use crate::settings::{Env, Loaded, Loader, Owner, Problems};
 use crate::storage::StorageSettings;
@@ -44,6 +44,9 @@ pub(crate) struct Configuration {
     /// Builds the consumer.
     pub(crate) build: Factory,
     pub(crate) queue: QueueSettings,
+    /// Queues that are consumed after that of the settings.
+    pub(crate) other_queues: Vec<String>,
+    queue_suffix: &'static str,
     pub(crate) storage: StorageSettings,
     pub(crate) serving: ServingSettings,
     pub(crate) memory: MemoryBudget,
@@ -86,6 +89,8 @@ impl Configuration {
             loaded: Loaded::default(),
             kind: kind.name,
             queue: QueueSettings::load(loader, kind.queue_suffix),
+            other_queues: Vec::new(),
+            queue_suffix: kind.queue_suffix,
             storage: StorageSettings::load(loader),
             serving: ServingSettings::load(loader),
             build: (kind.configure)(loader),
@@ -96,6 +101,26 @@ impl Configuration {
             traces: TraceSettings::load(loader),
             log: LogSettings::load(loader),
         }
+    }
+
+    /// The same for these queues, in this order of preference, instead of that of the settings; for none it is as it was.
+    pub(crate) fn for_queues(mut self, names: &[QueueName]) -> Self {
+        let mut names = names
+            .iter()
+            .map(|name| format!("{name}{}", self.queue_suffix));
+        if let Some(first) = names.next() {
+            self.queue.queue = first;
+            self.other_queues = names.collect();
+        }
+        self
+    }
+
+    /// The same for one job, under a name of its own: a consumer of the name of the settings may be running.
+    pub(crate) fn for_one_job(mut self) -> Self {
+        self.queue.slots = 1;
+        let id = fastrand::u32(..);
+        self.queue.consumer = format!("{}-job-{id:08x}", self.queue.consumer);
+        self
     }
 
     /// From now on logs and traces go where they belong. Wants a runtime.

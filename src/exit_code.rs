@@ -1,5 +1,7 @@
 //! What the exit status says.
 
+use std::sync::atomic::{AtomicU8, Ordering};
+
 /// All went well, or the process was told to stop.
 pub(crate) const SUCCESS: u8 = 0;
 
@@ -19,5 +21,25 @@ pub(crate) const REFUSED: u8 = 75;
 /// `--timeout` has passed before all jobs had ended, as `timeout` of coreutils has it.
 pub(crate) const TIMED_OUT: u8 = 124;
 
-/// The operator has broken it off. What was done is done.
-pub(crate) const INTERRUPTED: u8 = 130;
+/// SIGINT has ended it. What was done is done.
+const INTERRUPTED: u8 = 130;
+
+/// SIGTERM has.
+const TERMINATED: u8 = 143;
+
+/// The status of the signal that came last.
+static OF_LAST_SIGNAL: AtomicU8 = AtomicU8::new(INTERRUPTED);
+
+/// A signal of this name has come.
+pub(crate) fn note_signal(name: &str) {
+    let status = match name {
+        "SIGTERM" => TERMINATED,
+        _ => INTERRUPTED,
+    };
+    OF_LAST_SIGNAL.store(status, Ordering::Relaxed);
+}
+
+/// A signal has ended it.
+pub(crate) fn of_signal() -> u8 {
+    OF_LAST_SIGNAL.load(Ordering::Relaxed)
+}

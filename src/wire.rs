@@ -45,6 +45,7 @@ pub(crate) mod field {
     pub(crate) const FAILURES: &str = "failures";
     pub(crate) const FINISHED_AT: &str = "finished_at";
     pub(crate) const IDENTITY_STARTED: &str = "identity_started";
+    pub(crate) const LOG_FILE_NAME: &str = "log_file_name";
     pub(crate) const OUTPUT_FILE_NAME: &str = "output_file_name";
     pub(crate) const OUTPUT_URL: &str = "output_url";
     pub(crate) const POSTPROCESS_TIME: &str = "postprocess_time";
@@ -88,6 +89,8 @@ pub(crate) mod field {
     /// Consumers that have died while they worked the job.
     pub(crate) const CRASHES: &str = "rc_crashes";
     pub(crate) const LAST_ERROR: &str = "rc_last_error";
+    /// The last lines that the job's command has written.
+    pub(crate) const LOG: &str = "rc_log";
     /// In place of `MAX_ATTEMPTS`.
     pub(crate) const MAX_ATTEMPTS: &str = "rc_attempts_max";
     /// In place of `MAX_CRASHES`.
@@ -134,12 +137,13 @@ pub(crate) mod script_field {
 }
 
 /// Fields that say how one job fares, rather than what is to be done. The worker writes them; children do not inherit them.
-const BOOKKEEPING: [&str; 15] = [
+const BOOKKEEPING: [&str; 16] = [
     field::CREATED_AT,
     field::DIM_ORDER,
     field::ERROR_CLASS,
     field::FAILURES,
     field::FINISHED_AT,
+    field::LOG_FILE_NAME,
     field::NOT_BEFORE,
     field::OUTPUT_FILE_NAME,
     field::OUTPUT_URL,

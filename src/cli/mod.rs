@@ -7,7 +7,9 @@ mod manual;
 mod reference;
 mod show_settings;
 
+use std::ffi::OsString;
 use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStringExt as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -19,9 +21,10 @@ use self::demo::{DemoArguments, become_demo};
 use self::manual::CompletionsArguments;
 use crate::configuration::Configuration;
 use crate::consumer::Registry;
-use crate::daemon;
+use crate::daemon::{self, End, Work};
 use crate::exit_code;
 use crate::ops;
+use crate::queue::{JobKey, QueueName};
 use crate::settings::{Env, Problems};
 use crate::untrusted;
 use crate::worker::Bounds;
@@ -105,6 +108,12 @@ struct ConsumeArguments {
     /// End when there has been nothing to do for this long: nothing waits, now or later, and nobody works on the queue.
     #[arg(long, value_name = "TIME")]
     exit_when_idle: Option<ops::Span>,
+    /// Work this job of the queue and end: 0 if it is done, 4 if it has failed, 75 if it is not final or could not be claimed.
+    #[arg(long, value_name = "JOB", conflicts_with_all = ["max_jobs", "exit_when_idle", "queues"])]
+    job: Option<OsString>,
+    /// Consume these queues instead of `QUEUE`: a job of the first is preferred to one of the second, and so on.
+    #[arg(long, value_name = "QUEUE", value_delimiter = ',')]
+    queues: Vec<QueueName>,
 }
 
 /// Runs the program with these kinds of consumer: parses the command line, does what it says, gives the exit status.
@@ -117,7 +126,7 @@ pub fn run(registry: Registry) -> ExitCode {
     };
     let consume_all = Command::Consume(ConsumeArguments::default());
     let result = match command.unwrap_or(consume_all) {
-        Command::Consume(arguments) => consume(&registry, &arguments).map(success),
+        Command::Consume(arguments) => consume(&registry, arguments),
         Command::Settings { reference: true } => reference::show(&registry).map(success),
         Command::Settings { reference: false } => show_settings::show(&registry).map(success),
         Command::Consumers => list_consumers(&registry).map(success),
@@ -185,18 +194,34 @@ fn failed(error: &anyhow::Error) -> ExitCode {
     })
 }
 
-fn consume(registry: &Registry, arguments: &ConsumeArguments) -> anyhow::Result<()> {
+fn consume(registry: &Registry, arguments: ConsumeArguments) -> anyhow::Result<ExitCode> {
     let configuration = Configuration::load(registry, &Env::from_process())?;
-    block_on(async |stop| {
+    let configuration = configuration.for_queues(&arguments.queues);
+    let (configuration, work) = match arguments.job {
+        Some(key) => {
+            let key = JobKey(key.into_vec());
+            (configuration.for_one_job(), Work::Job(key))
+        }
+        None => {
+            let idle = arguments.exit_when_idle.map(Duration::from);
+            let bounds = Bounds::new(arguments.max_jobs, idle);
+            (configuration, Work::Queues(bounds))
+        }
+    };
+    let end = block_on(async |stop| {
         let traces = configuration.start_logs_and_traces()?;
-        let bounds = Bounds::new(
-            arguments.max_jobs,
-            arguments.exit_when_idle.map(Duration::from),
-        );
-        let consumed = daemon::consume(configuration, bounds, traces.clone(), stop).await;
+        let consumed = daemon::consume(configuration, work, traces.clone(), stop).await;
         traces.finish().await;
         consumed
-    })
+    })?;
+    Ok(ExitCode::from(match end {
+        End::Stopped | End::Done => exit_code::SUCCESS,
+        End::Failed => exit_code::FOUND,
+        End::NotFinal => exit_code::REFUSED,
+        End::NotClaimed(why) => {
+            return Err(ops::Refused(format!("the job is not worked: {why}")).into());
+        }
+    }))
 }
 
 /// Runs a future on a fresh runtime. The first SIGTERM or SIGINT cancels the token, the second ends the process.
@@ -228,12 +253,13 @@ async fn stop_on_signals(stop: CancellationToken) {
         return;
     };
     loop {
-        let (name, status) = tokio::select! {
-            _ = terminate.recv() => ("SIGTERM", 143),
-            _ = interrupt.recv() => ("SIGINT", 130),
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
         };
+        exit_code::note_signal(name);
         if stop.is_cancelled() {
-            std::process::exit(status);
+            std::process::exit(exit_code::of_signal().into());
         }
         info!("{name} received");
         stop.cancel();

@@ -11,7 +11,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::observed::Observed;
-use crate::queue::QueueStats;
+use crate::queue::{Queue, QueueStats};
 use crate::wire;
 
 /// Timeout for asking Redis at a scrape.
@@ -73,9 +73,8 @@ impl Metrics {
 
     /// All metrics as text, the gauges as they are now.
     pub(super) async fn text(&self) -> String {
-        let asked = tokio::time::timeout(REDIS_TIMEOUT, self.observed.queue.stats()).await;
-        let stats = asked.ok().and_then(Result::ok);
-        self.set_queue(stats);
+        let asked = tokio::time::timeout(REDIS_TIMEOUT, self.observed.queues.stats()).await;
+        self.set_queues(asked.ok().and_then(Result::ok));
         self.set_process();
         self.set_model_servers();
         let mut text = String::new();
@@ -84,7 +83,7 @@ impl Metrics {
         text
     }
 
-    fn set_queue(&self, stats: Option<QueueStats>) {
+    fn set_queues(&self, stats: Option<Vec<QueueStats>>) {
         let Gauges { jobs, oldest, .. } = &self.gauges;
         self.gauges.redis_up.set(stats.is_some().into());
         let Some(stats) = stats else {
@@ -93,6 +92,13 @@ impl Metrics {
             oldest.clear();
             return;
         };
+        for (queue, stats) in self.observed.queues.iter().zip(stats) {
+            self.set_queue(queue, &stats);
+        }
+    }
+
+    fn set_queue(&self, queue: &Queue, stats: &QueueStats) {
+        let Gauges { jobs, oldest, .. } = &self.gauges;
         let counts = [
             ("waiting", stats.waiting),
             ("in_flight", stats.in_flight),
@@ -101,29 +107,30 @@ impl Metrics {
             ("dead", stats.dead),
         ];
         for (state, count) in counts {
-            jobs.get_or_create(&self.in_state(state)).set(count as i64);
+            jobs.get_or_create(&InState::of(queue, state))
+                .set(count as i64);
         }
         let submitted = stats.submitted.as_deref();
         let age = submitted.and_then(wire::age_of).unwrap_or_default();
         oldest
-            .get_or_create(&self.in_state("waiting"))
+            .get_or_create(&InState::of(queue, "waiting"))
             .set(age.as_secs_f64());
     }
 
     fn set_process(&self) {
         let (observed, gauges) = (&self.observed, &self.gauges);
-        let (slots, busy) = (
-            observed.queue.slots() as i64,
-            observed.queue.busy_slots() as i64,
-        );
-        for (state, count) in [("busy", busy), ("free", (slots - busy).max(0))] {
-            let slots = gauges.slots.get_or_create(&self.in_state(state));
-            slots.set(count);
+        let queues = &observed.queues;
+        let free = queues.first().slots().saturating_sub(queues.busy_slots());
+        for queue in queues.iter() {
+            for (state, count) in [("busy", queue.busy_slots()), ("free", free)] {
+                let slots = gauges.slots.get_or_create(&InState::of(queue, state));
+                slots.set(count as i64);
+            }
         }
         let memory = observed.memory.usage();
         gauges.memory_budget.set(memory.budget_bytes as i64);
         gauges.memory_inflight.set(memory.reserved_bytes as i64);
-        let last_claim = observed.queue.last_claim();
+        let last_claim = queues.last_claim();
         gauges.last_fetch.set(last_claim.unix_seconds());
         gauges
             .last_beat
@@ -146,12 +153,12 @@ impl Metrics {
                 .set((!serving.is_down()).into());
         }
     }
+}
 
-    fn in_state(&self, state: &'static str) -> InState {
-        InState {
-            queue: self.observed.queue.name().to_owned(),
-            state,
-        }
+impl InState {
+    fn of(queue: &Queue, state: &'static str) -> Self {
+        let queue = queue.name().to_owned();
+        Self { queue, state }
     }
 }
 

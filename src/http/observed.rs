@@ -3,7 +3,7 @@
 use tokio_util::sync::CancellationToken;
 
 use crate::memory::MemoryBudget;
-use crate::queue::Queue;
+use crate::queue::Queues;
 use crate::serving;
 use crate::storage::Storage;
 use crate::worker::Health;
@@ -11,7 +11,7 @@ use crate::worker::Health;
 /// Handles to what is observed. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Observed {
-    pub(crate) queue: Queue,
+    pub(crate) queues: Queues,
     pub(crate) storage: Storage,
     pub(crate) serving: serving::Client,
     pub(crate) memory: MemoryBudget,

@@ -52,7 +52,7 @@ impl Ages {
     /// `held_back` is when slots were seen to be kept from claiming, and is set here.
     fn of(observed: &Observed, held_back: &LastTime) -> Self {
         let Observed {
-            queue,
+            queues,
             serving,
             memory,
             health,
@@ -62,18 +62,19 @@ impl Ages {
         if is_held_back {
             held_back.touch();
         }
+        let queue = queues.first();
         let excuses = [
-            &health.started,
-            queue.last_freed(),
-            queue.last_failure(),
-            held_back,
+            health.started.age(),
+            queues.freed(),
+            queue.last_failure().age(),
+            held_back.age(),
         ];
         Self {
             heartbeat: health.heartbeat.age(),
             answer: queue.last_answer().age(),
-            claim: queue.last_claim().age(),
-            excused: excuses.into_iter().filter_map(LastTime::age).min(),
-            may_claim: queue.busy_slots() < queue.slots() && !is_held_back,
+            claim: queues.last_claim().age(),
+            excused: excuses.into_iter().flatten().min(),
+            may_claim: queues.have_free_slots() && !is_held_back,
         }
     }
 
@@ -141,7 +142,7 @@ impl Probes {
     /// What has stalled.
     pub(super) async fn live(&self) -> Result<(), String> {
         let Observed {
-            queue,
+            queues,
             health,
             stop,
             ..
@@ -156,13 +157,10 @@ impl Probes {
             return Err(stalled.to_string());
         }
         // Now it matters whether it is Redis that does not answer.
-        let asked = tokio::time::timeout(PEER_TIMEOUT, queue.stats_afresh(PEER_TIMEOUT)).await;
-        let Ok(Ok(stats)) = asked else {
-            return Ok(());
-        };
-        match stalled {
-            Stalled::Claims if stats.waiting == 0 => Ok(()),
-            _ => Err(stalled.to_string()),
+        let asked = tokio::time::timeout(PEER_TIMEOUT, queues.waiting_afresh(PEER_TIMEOUT)).await;
+        match (asked, stalled) {
+            (Ok(Ok(0)), Stalled::Claims) | (Ok(Err(_)) | Err(_), _) => Ok(()),
+            (Ok(Ok(_)), _) => Err(stalled.to_string()),
         }
     }
 
@@ -175,7 +173,7 @@ impl Probes {
     /// Why it is not ready.
     pub(super) async fn ready(&self) -> Result<(), String> {
         let Observed {
-            queue,
+            queues,
             storage,
             health,
             stop,
@@ -187,13 +185,13 @@ impl Probes {
         if !health.has_started() {
             return Err("Redis has not been reached yet".to_owned());
         }
-        if let Some(words) = queue.refusal() {
+        if let Some(words) = queues.refusal() {
             return Err(format!(
                 "Redis refuses claims: {}",
                 untrusted::message(&words)
             ));
         }
-        if queue.last_claim().age().is_none() {
+        if queues.last_claim().age().is_none() {
             return Err("Redis has not answered a claim yet".to_owned());
         }
         if !self.has_bucket.load(Ordering::Relaxed) {

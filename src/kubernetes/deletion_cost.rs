@@ -5,7 +5,7 @@ use std::time::Duration;
 use tracing::warn;
 
 use super::api::{Kubernetes, KubernetesSettings};
-use crate::queue::Queue;
+use crate::queue::Queues;
 use crate::settings::{Loader, Switch};
 
 /// The annotation that the controller of a `ReplicaSet` reads.
@@ -57,21 +57,21 @@ impl DeletionCostSettings {
 /// # Errors
 ///
 /// A client of the API cannot be set up.
-pub(crate) async fn publish(settings: DeletionCostSettings, queue: Queue) -> anyhow::Result<()> {
+pub(crate) async fn publish(settings: DeletionCostSettings, queues: Queues) -> anyhow::Result<()> {
     let Some(pods) = settings.pods else {
         return std::future::pending().await;
     };
     let kubernetes = Kubernetes::open(pods)?;
     let (mut published, mut is_failing) = (None, false);
     loop {
-        let cost = cost(&queue);
+        let cost = cost(&queues);
         if published == Some(cost) {
             tokio::time::sleep(POLL_INTERVAL).await;
             continue;
         }
         let value = cost.to_string();
         match kubernetes
-            .annotate(queue.consumer(), ANNOTATION, &value)
+            .annotate(queues.first().consumer(), ANNOTATION, &value)
             .await
         {
             Ok(()) => (published, is_failing) = (Some(cost), false),
@@ -86,8 +86,8 @@ pub(crate) async fn publish(settings: DeletionCostSettings, queue: Queue) -> any
     }
 }
 
-fn cost(queue: &Queue) -> u64 {
-    queue
+fn cost(queues: &Queues) -> u64 {
+    queues
         .busy_for()
         .map_or(0, |time| BUSY_COST + time.as_secs() / 60)
 }

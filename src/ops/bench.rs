@@ -7,18 +7,18 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use clap::{Args, Subcommand};
-use tokio::sync::{Notify, RwLock};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::connect::{Connected, connect};
 use crate::consumer::{Consumer, Outcome};
 use crate::job::{Job, NewJob, Output};
 use crate::memory::MemoryBudget;
-use crate::queue::{JobKey, Queue, QueueSettings, WorkerCard};
+use crate::queue::{JobKey, Queue, QueueSettings, Queues, WorkerCard};
 use crate::serving::{self, ServingSettings};
 use crate::settings::{Env, Loader};
 use crate::traces::Traces;
-use crate::worker::{Abandoned, Bounds, RetryPolicy, Worker, WorkerMetrics};
+use crate::worker::{Abandoned, Bounds, Health, QueueWorker, RetryPolicy, Worker, WorkerMetrics};
 
 /// Jobs whose way into a consumer is timed one by one.
 const PICK_UPS: usize = 500;
@@ -124,7 +124,9 @@ impl Bench {
         self.queue.submit_all(&self.jobs("drain", jobs)).await?;
         let stop = CancellationToken::new();
         let consumer = Arc::clone(&idler) as Arc<dyn Consumer>;
-        let worker = self.worker(consumer);
+        let queues = Queues::new(self.queue.settings().clone(), &[]);
+        let part = |queue: &Queue| self.part(queue.clone(), Arc::clone(&consumer));
+        let worker = Worker::new(queues, part, Bounds::default(), Health::default());
         let mut rows = self.drain(worker, &idler, jobs, &stop).await?;
         rows.extend(self.pick_up(&idler, jobs).await?);
         rows.extend(self.idle().await?);
@@ -132,11 +134,11 @@ impl Bench {
         Ok(rows)
     }
 
-    fn worker(&self, consumer: Arc<dyn Consumer>) -> Worker {
+    fn part(&self, queue: Queue, consumer: Arc<dyn Consumer>) -> QueueWorker {
         let env = Env::default();
-        Worker {
+        QueueWorker {
             card: WorkerCard::new("bench"),
-            queue: self.queue.clone(),
+            queue,
             consumer,
             serving: serving::Client::new(ServingSettings::load(&mut Loader::new(&env)), None),
             memory: MemoryBudget::new(0),
@@ -144,8 +146,7 @@ impl Bench {
             metrics: WorkerMetrics::default(),
             traces: Traces::default(),
             abandoned: Abandoned::default(),
-            bounds: Bounds::default(),
-            isolation: RwLock::default(),
+            isolation: Arc::default(),
         }
     }
 

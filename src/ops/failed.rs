@@ -22,6 +22,9 @@ pub(crate) struct FailedArguments {
     /// Show causes instead of jobs.
     #[arg(long)]
     group: bool,
+    /// Look through all keys, for a minute at most: Python consumers keep no list of failures.
+    #[arg(long, conflicts_with = "forget")]
+    scan: bool,
     /// Take the jobs off the list of failures; they stay failed.
     #[arg(long)]
     forget: bool,
@@ -35,7 +38,8 @@ pub(crate) struct FailedArguments {
 }
 
 /// Prints failures one by one, or by cause.
-pub(crate) async fn failed(arguments: FailedArguments) -> anyhow::Result<ExitCode> {
+pub(crate) async fn failed(mut arguments: FailedArguments) -> anyhow::Result<ExitCode> {
+    arguments.selector.scan = arguments.scan;
     let desk = arguments.desk.open()?;
     if arguments.forget {
         return forget(&desk, &arguments).await;
@@ -78,6 +82,11 @@ async fn show_groups(desk: &Desk, arguments: &FailedArguments) -> anyhow::Result
         ]);
     }
     table.print()?;
+    if arguments.scan {
+        let hint = "redis-consumer failed --scan --json … | redis-consumer requeue --yes -";
+        writeln!(io::stdout(), "{hint}")?;
+        return Ok(());
+    }
     let of_queue = match arguments.selector.only_queue() {
         Some(queue) => format!("--queue {queue}"),
         None => "--all-queues".to_owned(),

@@ -11,6 +11,7 @@ use super::desk::{
     consent, fields_to_json, grouped, jobs, print_json, queue_of, value_of,
 };
 use super::fetch::{FetchArguments, fetch};
+use super::job_log::{LogArguments, log};
 use crate::exit_code;
 use crate::queue::JobKey;
 use crate::queue::control::{Place, Source};
@@ -28,6 +29,8 @@ pub(crate) enum JobCommand {
     Show(ShowArguments),
     /// List jobs of a queue by where they are.
     List(ListArguments),
+    /// Print what the job's command has written.
+    Log(LogArguments),
     /// Fetch the result of a job, and unpack it.
     Fetch(FetchArguments),
     /// Put a waiting job before all others.
@@ -114,6 +117,7 @@ pub(crate) async fn job(command: JobCommand) -> anyhow::Result<ExitCode> {
     match command {
         JobCommand::Show(arguments) => show(&arguments).await?,
         JobCommand::List(arguments) => list(&arguments).await?,
+        JobCommand::Log(arguments) => return log(arguments).await,
         JobCommand::Fetch(arguments) => return fetch(arguments).await,
         JobCommand::Bump(arguments) => bump(&arguments).await?,
         JobCommand::Delete(arguments) => return delete(&arguments).await,

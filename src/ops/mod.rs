@@ -10,6 +10,7 @@ mod fetch;
 mod fsck;
 mod janitor;
 mod job;
+mod job_log;
 mod promote_delayed;
 mod queue;
 mod queue_file;

@@ -1,7 +1,9 @@
 //! `redis-consumer requeue`: failed jobs are worked once more.
 
 use std::io::{self, Write as _};
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use tokio_util::sync::CancellationToken;
@@ -9,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::desk::{ChangeArguments, Desk, Report, Selected, Selector, jobs};
 use crate::exit_code;
 use crate::queue::JobKey;
-use crate::queue::control::{End, Requeue, Scope, Standing, What};
+use crate::queue::control::{End, Requeue, STEP, Scope, Standing, What};
 use crate::wire::{RawFields, Status, field};
 
 #[derive(Args)]
@@ -28,16 +30,24 @@ pub(crate) struct RequeueArguments {
     /// So many first; the rest only if all of them succeed.
     #[arg(long, value_name = "N")]
     canary: Option<usize>,
+    /// So many a second at most.
+    #[arg(long, value_name = "N")]
+    rate: Option<NonZeroUsize>,
     #[command(flatten)]
     change: ChangeArguments,
 }
 
-/// How a canary has ended.
-enum Canary {
-    Done,
-    Failed,
-    /// The command was told to stop before.
-    Left,
+/// What a command has left undone.
+struct Stopped {
+    why: Why,
+    /// How many jobs.
+    left: usize,
+}
+
+/// Why a command has stopped before its end.
+enum Why {
+    CanaryFailed,
+    Signal,
 }
 
 /// Requeues what is selected, in steps.
@@ -48,44 +58,54 @@ pub(crate) async fn requeue(
     let change = &arguments.change;
     arguments.selector.check_for_change()?;
     let desk = change.desk.open()?;
-    let mut selected = arguments.selector.failed(&desk).await?;
+    let selected = arguments.selector.failed(&desk).await?;
     let question = format!("Requeue {}?", jobs(selected.len()));
     if selected.len() > 1 && !change.has_consent(&question)? {
         return Ok(ExitCode::from(exit_code::SUCCESS));
     }
     let mut report = change.report("requeued");
-    if let Some(count) = arguments.canary {
-        let rest = selected.0.split_off(count.min(selected.len()));
-        run(&desk, &arguments, &selected, &mut report).await?;
-        let canary = match change.is_dry() {
-            true => Canary::Done,
-            false => wait_for(&desk, &selected, &stop).await?,
-        };
-        let (said, status) = match canary {
-            Canary::Done => ("", exit_code::SUCCESS),
-            Canary::Failed => ("the canary has failed", exit_code::FOUND),
-            Canary::Left => ("interrupted", exit_code::INTERRUPTED),
-        };
-        if status != exit_code::SUCCESS {
-            report.record(&desk, "requeue", "").await?;
-            report.end()?;
-            let rest = jobs(rest.len());
-            writeln!(io::stderr(), "{said}: {rest} stay as they are")?;
-            return Ok(ExitCode::from(status));
+    let mut run = async |selected: &Selected| {
+        step_by_step(&desk, &arguments, selected, &stop, &mut report).await
+    };
+    let stopped = match arguments.canary {
+        None => run(&selected).await?,
+        Some(count) => {
+            let selector = &arguments.selector;
+            let (canary, rest) = selector.split_canary(&desk, selected, count).await?;
+            let mut stopped = run(&canary).await?;
+            if stopped.is_none() && !change.is_dry() {
+                stopped = wait_for(&desk, &canary, &stop).await?;
+            }
+            match stopped {
+                None => run(&rest).await?,
+                Some(Stopped { why, left }) => {
+                    let left = left + rest.len();
+                    Some(Stopped { why, left })
+                }
+            }
         }
-        selected = Selected(rest);
-    }
-    run(&desk, &arguments, &selected, &mut report).await?;
+    };
     report.record(&desk, "requeue", "").await?;
-    report.end()
+    let ended = report.end()?;
+    let Some(Stopped { why, left }) = stopped else {
+        return Ok(ended);
+    };
+    let (said, status) = match why {
+        Why::CanaryFailed => ("the canary has failed", exit_code::FOUND),
+        Why::Signal => ("interrupted", exit_code::of_signal()),
+    };
+    writeln!(io::stderr(), "{said}: {} stay as they are", jobs(left))?;
+    Ok(ExitCode::from(status))
 }
 
-async fn run(
+/// Requeues some jobs, as fast as the operator wants it.
+async fn step_by_step(
     desk: &Desk,
     arguments: &RequeueArguments,
     selected: &Selected,
+    stop: &CancellationToken,
     report: &mut Report,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Option<Stopped>> {
     let how = (
         if arguments.front {
             End::Front
@@ -108,7 +128,19 @@ async fn run(
         // Whoever comes last stands before all others.
         selected.0.reverse();
     }
-    for (queue, keys) in selected.steps() {
+    let rate = arguments.rate.filter(|_| !arguments.change.is_dry());
+    let size = rate.map_or(STEP, |rate| rate.get().min(STEP));
+    let (began, mut sent) = (Instant::now(), 0);
+    for (queue, keys) in selected.steps_of(size) {
+        let due = rate.map_or(Duration::ZERO, |rate| {
+            Duration::from_secs_f64(sent as f64 / rate.get() as f64)
+        });
+        let pause = tokio::time::sleep(due.saturating_sub(began.elapsed()));
+        if stop.run_until_cancelled(pause).await.is_none() {
+            let (why, left) = (Why::Signal, selected.len() - sent);
+            return Ok(Some(Stopped { why, left }));
+        }
+        sent += keys.len();
         let ends = if arguments.change.is_dry() {
             would(desk, &keys, how.1).await?
         } else {
@@ -118,7 +150,7 @@ async fn run(
             report.count(key, end.obstacle())?;
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 /// What would become of jobs, as far as their hashes tell.
@@ -141,24 +173,22 @@ async fn would(desk: &Desk, keys: &[JobKey], scope: Scope) -> anyhow::Result<Vec
     Ok(hashes.iter().map(end).collect())
 }
 
-/// Waits until the jobs of a canary have ended.
+/// Waits until the jobs of a canary have ended; gives why the others should not follow, if they should not.
 async fn wait_for(
     desk: &Desk,
     canary: &Selected,
     stop: &CancellationToken,
-) -> anyhow::Result<Canary> {
+) -> anyhow::Result<Option<Stopped>> {
     let keys: Vec<_> = canary.0.iter().map(|(_, key)| key.clone()).collect();
     writeln!(io::stderr(), "waiting for a canary of {}", jobs(keys.len()))?;
     let Some(standings) = desk.wait_for(&keys, stop).await? else {
-        return Ok(Canary::Left);
+        let why = Why::Signal;
+        return Ok(Some(Stopped { why, left: 0 }));
     };
     let is_done = |standing: &Option<Standing>| {
         let standing = standing.as_ref();
         standing.is_some_and(|standing| standing.status == Status::Done.as_str())
     };
-    Ok(if standings.iter().all(is_done) {
-        Canary::Done
-    } else {
-        Canary::Failed
-    })
+    let why = Why::CanaryFailed;
+    Ok((!standings.iter().all(is_done)).then_some(Stopped { why, left: 0 }))
 }

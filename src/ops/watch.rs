@@ -348,7 +348,7 @@ impl End {
         match self {
             Self {
                 is_stopped: true, ..
-            } => exit_code::INTERRUPTED,
+            } => exit_code::of_signal(),
             Self { is_late: true, .. } => exit_code::TIMED_OUT,
             Self {
                 counts, unfetched, ..

@@ -160,7 +160,11 @@ impl Admin {
     }
 
     /// Some keys that match a pattern, and where to go on; 0 is the begin and the end.
-    async fn some_keys(&self, pattern: &str, cursor: u64) -> Result<(u64, Vec<Vec<u8>>), Error> {
+    pub(super) async fn some_keys(
+        &self,
+        pattern: &str,
+        cursor: u64,
+    ) -> Result<(u64, Vec<Vec<u8>>), Error> {
         let mut scan = redis::cmd("SCAN");
         scan.arg(cursor)
             .arg("MATCH")

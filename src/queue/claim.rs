@@ -4,7 +4,10 @@ use std::sync::LazyLock;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use redis::{FromRedisValue, RedisError, RedisResult, Script};
+use futures::FutureExt as _;
+use futures::future::select_all;
+use redis::{FromRedisValue, RedisError, RedisResult, Script, ScriptInvocation};
+use tokio::sync::MutexGuard;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -23,6 +26,7 @@ static CLAIM: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         include_str!("scripts/rights.lua"),
         include_str!("scripts/requeue.lua"),
+        include_str!("scripts/take_lease.lua"),
         include_str!("scripts/claim.lua")
     ))
 });
@@ -37,43 +41,28 @@ impl Queue {
         slot: usize,
         stop: &CancellationToken,
     ) -> Result<Option<(Lease, RawFields)>, Error> {
-        let is_paused = match self.try_claim(slot).await? {
-            Attempt::Claimed(claimed) => return Ok(Some(claimed)),
-            Attempt::Nothing => false,
-            Attempt::Paused => true,
-        };
-        // One slot at a time waits, so that Redis has less to do.
-        let turn = self.inner.idle_turn.lock();
-        let Some(_turn) = stop.run_until_cancelled(turn).await else {
+        claim_first(std::slice::from_ref(self), slot, stop).await
+    }
+
+    /// Waits for an entry, and claims its job. The caller has the turn to wait.
+    async fn claim_after_wait(
+        &self,
+        slot: usize,
+        stop: &CancellationToken,
+    ) -> Result<Option<(Lease, RawFields)>, Error> {
+        if stop.is_cancelled() || !self.wait_for_entry(slot, stop).await? {
             return Ok(None);
-        };
-        if is_paused {
-            // An entry that it waited for would be one more that has to go back.
-            let pause = tokio::time::sleep(self.longest_wait());
-            stop.run_until_cancelled(pause).await;
-        } else if !stop.is_cancelled()
-            && self.wait_for_entry(slot, stop).await?
-            && let Attempt::Claimed(claimed) = self.try_claim(slot).await?
-        {
-            return Ok(Some(claimed));
         }
-        Ok(None)
+        Ok(match self.try_claim(slot).await? {
+            Attempt::Claimed(claimed) => Some(claimed),
+            Attempt::Nothing | Attempt::Paused => None,
+        })
     }
 
     async fn try_claim(&self, slot: usize) -> Result<Attempt, Error> {
         let inner = &self.inner;
-        let mut call = CLAIM.key(self.name());
-        call.key(inner.keys.leases())
-            .key(inner.keys.delayed())
-            .key(self.processing_list(slot))
-            .key(inner.keys.paused())
-            .key(inner.keys.workers());
-        reclaim::push_backoff(&mut call);
-        let number = inner.claims.fetch_add(1, Ordering::Relaxed);
-        call.arg(self.consumer())
-            .arg(format!("{}:{number}", inner.boot))
-            .arg(wire::millis(inner.settings.lease))
-            .arg(wire::timestamp())
+        let mut call = self.claiming(&CLAIM, slot);
+        call.key(inner.keys.paused())
             .arg(CLAIM_LIMIT)
             .arg(inner.leases.abandoned(slot));
         let operation = "claim";
@@ -91,6 +80,24 @@ impl Queue {
             None if is_paused => Attempt::Paused,
             None => Attempt::Nothing,
         })
+    }
+
+    /// The beginning of every call that takes a job: queue, leases, delayed jobs, processing list, consumers; backoff, name,
+    /// token, lease, time stamp.
+    pub(super) fn claiming<'s>(&self, script: &'s Script, slot: usize) -> ScriptInvocation<'s> {
+        let inner = &self.inner;
+        let mut call = script.key(self.name());
+        call.key(inner.keys.leases())
+            .key(inner.keys.delayed())
+            .key(self.processing_list(slot))
+            .key(inner.keys.workers());
+        reclaim::push_backoff(&mut call);
+        let number = inner.claims.fetch_add(1, Ordering::Relaxed);
+        call.arg(self.consumer())
+            .arg(format!("{}:{number}", inner.boot))
+            .arg(wire::millis(inner.settings.lease))
+            .arg(wire::timestamp());
+        call
     }
 
     fn accept(&self, slot: usize, reply: Reply) -> Option<(Lease, RawFields)> {
@@ -211,8 +218,54 @@ impl Queue {
     }
 }
 
+/// Takes the next job of the first of these queues that has one into a slot, as [`Queue::claim`] does. What one of them refuses
+/// keeps no job of the others.
+pub(super) async fn claim_first(
+    queues: &[Queue],
+    slot: usize,
+    stop: &CancellationToken,
+) -> Result<Option<(Lease, RawFields)>, Error> {
+    let (mut empty, mut refused) = (Vec::new(), None);
+    for queue in queues {
+        match queue.try_claim(slot).await {
+            Ok(Attempt::Claimed(claimed)) => return Ok(Some(claimed)),
+            Ok(Attempt::Nothing) => empty.push(queue),
+            Ok(Attempt::Paused) => {}
+            Err(error) => refused = Some(error),
+        }
+    }
+    if let Some(error) = refused {
+        return Err(error);
+    }
+    let are_paused = empty.is_empty();
+    if are_paused {
+        empty.extend(queues);
+    }
+    // One slot at a time waits at each queue, so that Redis has less to do.
+    let Some((queue, _turn)) = stop.run_until_cancelled(turn(&empty)).await else {
+        return Ok(None);
+    };
+    if are_paused {
+        // An entry that it waited for would be one more that has to go back.
+        let pause = tokio::time::sleep(queue.longest_wait());
+        stop.run_until_cancelled(pause).await;
+        return Ok(None);
+    }
+    queue.claim_after_wait(slot, stop).await
+}
+
+/// The first queue at which no other slot waits, and the turn to wait there.
+async fn turn<'q>(queues: &[&'q Queue]) -> (&'q Queue, MutexGuard<'q, ()>) {
+    let turns = queues.iter().map(|queue| {
+        let turn = queue.inner.idle_turn.lock();
+        Box::pin(turn.map(|turn| (*queue, turn)))
+    });
+    let (first, _, _) = select_all(turns).await;
+    first
+}
+
 /// Key, token, crashes and fields.
-type Claimed = (Vec<u8>, String, u64, RawFields);
+pub(super) type Claimed = (Vec<u8>, String, u64, RawFields);
 
 /// What a claim has come to.
 enum Attempt {

@@ -34,7 +34,7 @@ pub(super) struct Inner {
     /// Waits inside Redis, which holds up whatever else is sent on it.
     pub(super) blocking: Connection,
     /// Belongs to the thread that renews leases.
-    pub(super) heartbeat: Connection,
+    pub(super) heartbeat: Arc<Connection>,
     /// What all tokens of this process begin with, and how many there were.
     pub(super) boot: String,
     pub(super) claims: AtomicU64,
@@ -54,13 +54,50 @@ impl Queue {
     pub fn new(settings: QueueSettings) -> Self {
         let metrics = QueueMetrics::default();
         let connection = |reply_limit| {
-            Connection::new(&settings.server, reply_limit, metrics.connection.clone())
+            let metrics = metrics.connection.clone();
+            Arc::new(Connection::new(&settings.server, reply_limit, metrics))
         };
+        let (commands, heartbeat) = (
+            connection(REPLY_LIMIT),
+            connection(settings.heartbeat_limit()),
+        );
+        Self::over(commands, heartbeat, settings, metrics)
+    }
+
+    /// A handle on another queue of the same Redis, with the same connections, but one of its own to wait on.
+    pub(super) fn beside(&self, name: &str) -> Self {
+        let Inner {
+            settings, metrics, ..
+        } = &*self.inner;
+        let settings = QueueSettings {
+            queue: name.to_owned(),
+            ..settings.clone()
+        };
+        let (commands, heartbeat) = (&self.inner.commands, &self.inner.heartbeat);
+        let metrics = QueueMetrics::beside(metrics);
+        Self::over(
+            Arc::clone(commands),
+            Arc::clone(heartbeat),
+            settings,
+            metrics,
+        )
+    }
+
+    fn over(
+        commands: Arc<Connection>,
+        heartbeat: Arc<Connection>,
+        settings: QueueSettings,
+        metrics: QueueMetrics,
+    ) -> Self {
         let inner = Inner {
             keys: Keys::new(settings.queue.clone()),
-            commands: Arc::new(connection(REPLY_LIMIT)),
-            blocking: connection(LONGEST_WAIT + REPLY_LIMIT),
-            heartbeat: connection(settings.heartbeat_limit()),
+            blocking: Connection::new(
+                &settings.server,
+                LONGEST_WAIT + REPLY_LIMIT,
+                metrics.connection.clone(),
+            ),
+            commands,
+            heartbeat,
             boot: format!("{:016x}", fastrand::u64(..)),
             claims: AtomicU64::new(0),
             leases: Leases::default(),

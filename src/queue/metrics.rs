@@ -106,6 +106,14 @@ impl Default for ConnectionMetrics {
 }
 
 impl QueueMetrics {
+    /// Those of another queue over the same connections.
+    pub(super) fn beside(other: &Self) -> Self {
+        Self {
+            connection: other.connection.clone(),
+            ..Self::default()
+        }
+    }
+
     /// Adds the counters of jobs.
     pub(super) fn register(&self, jobs: &mut Registry) {
         jobs.register(

@@ -63,6 +63,15 @@ impl Traces {
         Ok(traces)
     }
 
+    /// The same for the jobs of one queue.
+    pub(crate) fn of_queue(&self, queue: &str) -> Self {
+        let mut traces = self.clone();
+        queue.clone_into(&mut traces.worker.queue);
+        let attributes = traces.worker.attributes();
+        traces.metrics = traces.metrics.map(|metrics| metrics.with(attributes));
+        traces
+    }
+
     /// Turns the spans of the program into spans of traces, if there is a collector.
     pub(crate) fn layer<S>(&self) -> Option<OpenTelemetryLayer<S, SdkTracer>>
     where

@@ -63,6 +63,11 @@ impl MessagingMetrics {
         })
     }
 
+    /// The same instruments with other attributes.
+    pub(super) fn with(self, attributes: Vec<KeyValue>) -> Self {
+        Self { attributes, ..self }
+    }
+
     /// A job was asked for and came.
     pub(super) fn received(&self, time: Duration) {
         let attributes = self.attributes_of("receive", None);

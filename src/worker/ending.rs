@@ -32,7 +32,7 @@ impl Worker {
         let mut busy = Instant::now();
         loop {
             tokio::time::sleep(LOOK).await;
-            if self.queue.busy_slots() > 0 {
+            if self.queues.busy_slots() > 0 {
                 busy = Instant::now();
             } else if busy.elapsed() >= idle && self.has_nothing().await {
                 return;
@@ -40,9 +40,14 @@ impl Worker {
         }
     }
 
-    /// Whether nothing waits in the queue, now or later. What cannot be asked may be something.
+    /// Whether nothing waits in any queue, now or later. What cannot be asked may be something.
     async fn has_nothing(&self) -> bool {
-        let stats = self.queue.stats().await;
-        stats.is_ok_and(|stats| stats.waiting + stats.delayed + stats.in_flight == 0)
+        let stats = self.queues.stats().await;
+        stats.is_ok_and(|stats| {
+            let left = stats
+                .iter()
+                .map(|stats| stats.waiting + stats.delayed + stats.in_flight);
+            left.sum::<u64>() == 0
+        })
     }
 }

@@ -14,7 +14,6 @@ use crate::metrics::{Counters, Histograms, LastTime, work_seconds};
 /// Counters of the worker; clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct WorkerMetrics {
-    pub(crate) health: Health,
     failures: Counters<Failed>,
     retries: Counters<Failed>,
     poison_pills: Counter,
@@ -62,7 +61,6 @@ struct InStage {
 impl Default for WorkerMetrics {
     fn default() -> Self {
         Self {
-            health: Health::default(),
             failures: Counters::default(),
             retries: Counters::default(),
             poison_pills: Counter::default(),

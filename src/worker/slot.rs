@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument as _, Span, error, info, info_span, warn};
 
-use super::Worker;
+use super::{QueueWorker, Worker};
 use crate::backoff::{Backoff, Jitter};
 use crate::compute::Computations;
 use crate::consumer::Outcome;
@@ -67,18 +67,18 @@ impl Worker {
         stop: CancellationToken,
         deadline: CancellationToken,
     ) {
-        while stop.run_until_cancelled(self.until_ready()).await.is_some() {
+        let until_ready = || self.parts[0].until_ready();
+        while stop.run_until_cancelled(until_ready()).await.is_some() {
             if !self.bounds.take_one() {
                 return;
             }
             let asked = SystemTime::now();
             // Never raced against `stop`: a cancelled claim could lose a job that Redis has already moved.
-            match self.queue.claim(slot, &stop).await {
-                Ok(Some((lease, fields))) => {
-                    let spans = self.spans(&lease, &fields, asked);
-                    self.observe_wait(&fields);
-                    let job = Job::new(lease, fields, self.policy.limits);
-                    spans.around(self.work(job, &spans, &deadline)).await;
+            match self.queues.claim(slot, &stop).await {
+                Ok(Some(claimed)) => {
+                    self.part(&claimed.0)
+                        .work_claimed(claimed, asked, &deadline)
+                        .await
                 }
                 Ok(None) => self.bounds.give_back(),
                 Err(error) => {
@@ -89,6 +89,28 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// What works the jobs of the queue that this one was taken from.
+    fn part(&self, lease: &Lease) -> Arc<QueueWorker> {
+        let queue = lease.queue_name();
+        let part = self.parts.iter().find(|part| part.queue.name() == queue);
+        Arc::clone(part.unwrap_or(&self.parts[0]))
+    }
+}
+
+impl QueueWorker {
+    /// Works one job that was claimed, and settles it.
+    pub(super) async fn work_claimed(
+        &self,
+        (lease, fields): (Lease, RawFields),
+        asked: SystemTime,
+        deadline: &CancellationToken,
+    ) {
+        let spans = self.spans(&lease, &fields, asked);
+        self.observe_wait(&fields);
+        let job = Job::new(lease, fields, self.policy.limits);
+        spans.around(self.work(job, &spans, deadline)).await;
     }
 
     /// Waits until jobs can be worked: the model server is not known to be down, no job waits for memory, files can be

@@ -6,10 +6,9 @@ use std::time::Instant;
 
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 use super::metrics::Health;
-use crate::queue::{Paused, Queue};
+use crate::queue::{Paused, Queues};
 use crate::serving;
 
 /// The running thread.
@@ -20,7 +19,7 @@ pub(super) struct Supervisor {
 impl Supervisor {
     /// Starts the thread.
     pub(super) fn start(
-        queue: Queue,
+        queues: Queues,
         serving: serving::Client,
         health: Health,
     ) -> anyhow::Result<Self> {
@@ -32,7 +31,7 @@ impl Supervisor {
             .build()?;
         let stop = supervisor.stop.clone();
         let work = async move {
-            stop.run_until_cancelled(supervise(&queue, &serving, &health))
+            stop.run_until_cancelled(supervise(&queues, &serving, &health))
                 .await;
         };
         std::thread::Builder::new()
@@ -46,15 +45,13 @@ impl Supervisor {
     }
 }
 
-async fn supervise(queue: &Queue, serving: &serving::Client, health: &Health) {
+async fn supervise(queues: &Queues, serving: &serving::Client, health: &Health) {
     let mut last = Instant::now();
-    let mut ticks = tokio::time::interval(queue.settings().beat_interval());
+    let mut ticks = tokio::time::interval(queues.first().settings().beat_interval());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(error) = queue.heartbeat().await {
-            warn!(error = %error, "could not renew the leases of running jobs");
-        }
+        queues.heartbeat().await;
         let passed = last.elapsed();
         last = Instant::now();
         // A job is not to blame for a model server that is down.
@@ -63,7 +60,7 @@ async fn supervise(queue: &Queue, serving: &serving::Client, health: &Health) {
         } else {
             Paused::Some
         };
-        queue.enforce_deadlines(passed, paused);
+        queues.enforce_deadlines(passed, paused);
         health.heartbeat.touch();
     }
 }

@@ -148,8 +148,20 @@ impl Cluster {
 
     /// Runs a subcommand of the program against these peers, with these variables as well.
     pub(crate) fn run(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+        let mut command = self.command(arguments, variables);
+        command.output().expect("the program starts")
+    }
+
+    /// The same without waiting for its end.
+    pub(crate) fn start(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Child {
+        let mut command = self.command(arguments, variables);
+        command.spawn().expect("the program starts")
+    }
+
+    fn command(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
         let models = self.models.address();
-        Command::new(env!("CARGO_BIN_EXE_redis-consumer"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_redis-consumer"));
+        command
             .args(arguments)
             .env_clear()
             .env("REDIS_HOST", "127.0.0.1")
@@ -157,9 +169,8 @@ impl Cluster {
             .env("STORAGE_BUCKET", self.bucket_url())
             .env("TF_HOST", models.ip().to_string())
             .env("TF_PORT", models.port().to_string())
-            .envs(variables.iter().copied())
-            .output()
-            .expect("the program starts")
+            .envs(variables.iter().copied());
+        command
     }
 
     /// Submits a job as the newest frontend does, and returns its key.
@@ -325,12 +336,18 @@ impl PodSettings {
 
     /// Starts the consumer.
     pub(crate) fn start(self) -> Pod {
+        self.start_with(&[])
+    }
+
+    /// The same with these arguments.
+    pub(crate) fn start_with(self, arguments: &[&str]) -> Pod {
         let log = fs::File::options()
             .create(true)
             .append(true)
             .open(&self.log)
             .expect("a log file");
         let child = Command::new(env!("CARGO_BIN_EXE_redis-consumer"))
+            .args(arguments)
             .env_clear()
             .envs(&self.environment)
             .stdin(Stdio::null())

@@ -1,9 +1,11 @@
 //! Which jobs a command is about.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
-use std::io::BufRead as _;
+use std::io::{self, BufRead as _, Write as _};
+use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStringExt as _;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use regex::bytes::Regex;
@@ -12,7 +14,7 @@ use super::connection::Desk;
 use super::fields::value_of;
 use super::refusal::Misuse;
 use super::times::Moment;
-use crate::queue::control::{Failure, STEP, Source};
+use crate::queue::control::{Failure, STEP, Source, why};
 use crate::queue::{Admin, JobKey};
 use crate::wire::{RawFields, field};
 
@@ -51,7 +53,13 @@ pub(crate) struct Selector {
     /// So many at most.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
+    /// Look through all keys for failures that no list knows, too.
+    #[arg(skip)]
+    pub(crate) scan: bool,
 }
+
+/// How long a look through all keys goes on.
+const SCAN_TIME: Duration = Duration::from_secs(60);
 
 /// Jobs that were selected, by queue.
 #[derive(Clone, Debug, Default)]
@@ -174,18 +182,22 @@ impl Selector {
         mut each: impl FnMut(&str, Failure) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let cause = self.cause(desk).await?;
+        let is_meant = |failure: &Failure| {
+            let cause = cause.as_ref();
+            self.accepts(&failure.fields) && cause.is_none_or(|cause| failure.why().contains(cause))
+        };
         let span = self.span();
         let mut left = self.limit_or(usize::MAX);
+        let mut listed = HashSet::new();
         for queue in self.queues(desk).await? {
             let mut offset = 0;
             loop {
                 let (failures, looked) = desk.admin.failures(&queue, span, (offset, STEP)).await?;
                 for failure in failures {
-                    let is_meant = self.accepts(&failure.fields)
-                        && cause
-                            .as_ref()
-                            .is_none_or(|cause| failure.why().contains(cause));
-                    if is_meant && left > 0 {
+                    if self.scan {
+                        listed.insert(failure.key.clone());
+                    }
+                    if is_meant(&failure) && left > 0 {
                         left -= 1;
                         each(&queue, failure)?;
                     }
@@ -196,7 +208,60 @@ impl Selector {
                 }
             }
         }
-        Ok(())
+        if !self.scan {
+            return Ok(());
+        }
+        self.each_unlisted(desk, left, |queue, failure| {
+            if listed.contains(&failure.key) || !is_meant(&failure) {
+                return Ok(false);
+            }
+            each(queue, failure).map(|()| true)
+        })
+        .await
+    }
+
+    /// Hands over failures that a look through all keys finds, until `each` has said of so many that they count.
+    async fn each_unlisted(
+        &self,
+        desk: &Desk,
+        limit: usize,
+        mut each: impl FnMut(&str, Failure) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<()> {
+        let known = self.queues(desk).await?;
+        let (since, until) = self.span();
+        let (mut left, mut ended) = (limit, Ok(()));
+        let began = Instant::now();
+        let look = desk.admin.scan_failures(|failures| {
+            for failure in failures {
+                let queue = Admin::queue_of(&failure.key, &failure.fields, &known);
+                let queue = queue.unwrap_or_default();
+                let is_of_queue = self.queue.is_empty() || self.queue.contains(&queue);
+                if left == 0 || !is_of_queue || !(since..=until).contains(&failure.at) {
+                    continue;
+                }
+                match each(&queue, failure) {
+                    Ok(counts) => left -= usize::from(counts),
+                    Err(error) => {
+                        ended = Err(error);
+                        return ControlFlow::Break(());
+                    }
+                }
+            }
+            if left > 0 && began.elapsed() < SCAN_TIME {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        });
+        look.await?;
+        if left > 0 && began.elapsed() >= SCAN_TIME {
+            let seconds = SCAN_TIME.as_secs();
+            writeln!(
+                io::stderr(),
+                "--scan: there are more keys than {seconds} s are enough for; what is shown is not all"
+            )?;
+        }
+        ended
     }
 
     /// The failures that are meant by cause, the most frequent first.
@@ -238,6 +303,32 @@ impl Selector {
         })
         .await?;
         Ok(selected)
+    }
+
+    /// So many of these failed jobs, and the others. They are spread over the causes of failure: the first of each cause,
+    /// then the second of each, and so on.
+    pub(crate) async fn split_canary(
+        &self,
+        desk: &Desk,
+        selected: Selected,
+        count: usize,
+    ) -> anyhow::Result<(Selected, Selected)> {
+        let mut seen = HashMap::<String, usize>::new();
+        let mut ranked = Vec::with_capacity(selected.len());
+        for step in selected.0.chunks(STEP) {
+            let keys: Vec<_> = step.iter().map(|(_, key)| key.clone()).collect();
+            for fields in desk.admin.jobs(&keys).await? {
+                let rank = seen.entry(why(&fields)).or_default();
+                ranked.push((*rank, ranked.len()));
+                *rank += 1;
+            }
+        }
+        ranked.sort_unstable();
+        let canary: HashSet<_> = ranked.iter().take(count).map(|(_, at)| *at).collect();
+        let all = selected.0.into_iter().enumerate();
+        let (canary, rest): (Vec<_>, Vec<_>) = all.partition(|(at, _)| canary.contains(at));
+        let jobs = |part: Vec<(usize, _)>| Selected(part.into_iter().map(|(_, job)| job).collect());
+        Ok((jobs(canary), jobs(rest)))
     }
 
     /// The jobs that the command line names, with their queues. What has vanished is among them unless its fields matter.
@@ -294,9 +385,14 @@ impl Selector {
 impl Selected {
     /// Some hundred jobs at a time, each time of one queue.
     pub(crate) fn steps(&self) -> impl Iterator<Item = (&str, Vec<JobKey>)> {
+        self.steps_of(STEP)
+    }
+
+    /// The same with so many at a time.
+    pub(crate) fn steps_of(&self, size: usize) -> impl Iterator<Item = (&str, Vec<JobKey>)> {
         self.0
             .chunk_by(|a, b| a.0 == b.0)
-            .flat_map(|of_queue| of_queue.chunks(STEP))
+            .flat_map(move |of_queue| of_queue.chunks(size))
             .map(|step| {
                 let keys = step.iter().map(|(_, key)| key.clone()).collect();
                 (step[0].0.as_str(), keys)

@@ -104,7 +104,7 @@ pub(crate) async fn submit(
                 "interrupted: {}; the same command goes on",
                 enqueuer.summary()
             )?;
-            return Ok(ExitCode::from(exit_code::INTERRUPTED));
+            return Ok(ExitCode::from(exit_code::of_signal()));
         }
     }
     let status = enqueuer.end().await?;

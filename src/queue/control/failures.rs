@@ -1,11 +1,13 @@
 //! Jobs that have failed.
 
+use std::ops::ControlFlow;
+
 use redis::Cmd;
 
 use super::super::admin::Admin;
 use super::super::error::Error;
 use crate::cause::signature;
-use crate::wire::{JobKey, Keys, RawFields, field};
+use crate::wire::{self, JobKey, Keys, RawFields, field};
 
 /// A job that has failed.
 #[derive(Clone, Debug)]
@@ -30,7 +32,7 @@ impl Failure {
 
     /// The signature of what went wrong.
     pub(crate) fn why(&self) -> String {
-        text(&self.fields, field::WHY).unwrap_or_else(|| signature(&self.reason()))
+        why(&self.fields)
     }
 
     /// The file that the job is about.
@@ -75,12 +77,63 @@ impl Admin {
         Ok((failures.collect(), looked))
     }
 
+    /// Hands over the failed jobs among all keys, some hundred keys at a time, until there are no more or `each` breaks off.
+    pub(crate) async fn scan_failures(
+        &self,
+        mut each: impl FnMut(Vec<Failure>) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        let mut cursor = 0;
+        loop {
+            let (next, keys) = self.some_keys("*", cursor).await?;
+            let failures = self.failed_among(keys).await?;
+            if each(failures).is_break() || next == 0 {
+                return Ok(());
+            }
+            cursor = next;
+        }
+    }
+
+    async fn failed_among(&self, mut keys: Vec<Vec<u8>>) -> Result<Vec<Failure>, Error> {
+        keys.retain(|key| wire::split_ours(key).is_none());
+        let statuses = self
+            .ask_each::<Option<Vec<u8>>>(&keys, |key| Cmd::hget(key, field::STATUS))
+            .await?;
+        let mut has_failed = statuses
+            .into_iter()
+            .map(|status| status.flatten().is_some_and(|status| status == b"failed"));
+        keys.retain(|_| has_failed.next().unwrap_or(false));
+        let hashes = self
+            .ask_each::<RawFields>(&keys, |key| Cmd::hgetall(key))
+            .await?;
+        let failures = keys.into_iter().zip(hashes).filter_map(|(key, fields)| {
+            let fields = fields?;
+            let stamps = [field::FINISHED_AT, field::UPDATED_AT];
+            let age = stamps.iter().find_map(|name| {
+                let stamp = fields.get(name.as_bytes())?;
+                wire::age_of(stamp)
+            });
+            let age = age.map_or(0, wire::millis);
+            Some(Failure {
+                key: JobKey(key),
+                at: wire::millis_since_1970().saturating_sub(age),
+                fields,
+            })
+        });
+        Ok(failures.collect())
+    }
+
     /// Takes jobs off the list of failures of a queue.
     pub(crate) async fn forget_failures(&self, queue: &str, jobs: &[JobKey]) -> Result<u64, Error> {
         let keys: Vec<_> = jobs.iter().map(|job| job.0.as_slice()).collect();
         let forget = Cmd::zrem(Keys::new(queue).failed(), keys);
         self.command("forget failed jobs", &forget).await
     }
+}
+
+/// The signature of what went wrong with a job; that of a Python consumer's failure is made of its reason.
+pub(crate) fn why(fields: &RawFields) -> String {
+    text(fields, field::WHY)
+        .unwrap_or_else(|| signature(&text(fields, field::REASON).unwrap_or_default()))
 }
 
 fn has_failed(fields: &RawFields) -> bool {

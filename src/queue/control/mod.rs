@@ -20,7 +20,7 @@ mod walk;
 mod workers;
 
 pub(crate) use self::cancel::Cancel;
-pub(crate) use self::failures::Failure;
+pub(crate) use self::failures::{Failure, why};
 pub(crate) use self::overview::{Overview, Survey};
 pub(crate) use self::pause::Pause;
 pub(crate) use self::place::Place;

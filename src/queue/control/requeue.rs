@@ -117,7 +117,8 @@ impl Admin {
             .arg(match scope {
                 Scope::Failed => "failed",
                 Scope::Any => "any",
-            });
+            })
+            .arg(keys.processing_prefix());
         for (job, part) in jobs.iter().zip(parts) {
             call.arg(&job.0).arg(part);
         }

@@ -16,9 +16,7 @@ local function cancel(job)
     redis.call('HSET', job, 'rc_cancel', ARGV[2])
     return 'ASKED'
   end
-  for i = 3, 4 do
-    if record[i] and is_in(ARGV[3] .. record[i], job) then return 'FOREIGN' end
-  end
+  if is_held_by(ARGV[3], job, record[3], record[4]) then return 'FOREIGN' end
   -- Its entry stays in the queue: whoever meets it drops it, as it is final.
   redis.call('HSET', job, 'status', 'failed', 'error_class', 'cancelled', 'reason', 'Cancelled: by ' .. ARGV[2],
     'updated_at', ARGV[1], 'finished_at', ARGV[1])

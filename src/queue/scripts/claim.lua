@@ -1,24 +1,14 @@
 -- Takes the next job of a queue into the processing list of one slot, under a lease. The slot holds none now, so what its
 -- list has already comes first: it was taken by a call whose reply was lost. If the slot had to abandon it, as Redis refused to
 -- settle it, that counts as a death.
--- `requeue.lua` stands above.
--- KEYS[4]: processing list of the slot   KEYS[5]: there while the queue is paused
--- KEYS[6]: consumers by last heartbeat
--- ARGV[3]: consumer name   ARGV[4]: token, never used before   ARGV[5]: lease in ms
--- ARGV[6]: time stamp for updated_at   ARGV[7]: how many due jobs to promote, and entries to look at
+-- `requeue.lua` and `take_lease.lua` stand above.
+-- KEYS[4]: processing list of the slot   KEYS[6]: there while the queue is paused
+-- ARGV[7]: how many due jobs to promote, and entries to look at
 -- ARGV[8]: token of the job that the slot abandoned last, or nothing
 -- Returns: {dropped, requeued, job, token, crashes, fields}; only {dropped, requeued} when there is nothing to do, and a third
 --          value while the queue is paused.
 --          dropped is a flat list of key, why, …; requeued one of job, cause, crashes, …
-local processing = KEYS[4]
-local paused = redis.call('EXISTS', KEYS[5]) == 1
-need(queue, 'RPUSH')
-need(leases, 'ZADD', 'ZREM')
-need(delayed, 'ZADD', 'ZREM')
-need(processing, 'LREM')
-need(KEYS[6], 'ZADD')
--- The slot may be given an entry while it waits for one. Should the consumer die then, its lists are looked into only if it is known.
-redis.call('ZADD', KEYS[6], now, ARGV[3])
+local paused = redis.call('EXISTS', KEYS[6]) == 1
 
 local function drop(job, why)
   redis.call('LREM', processing, 1, job)
@@ -69,11 +59,7 @@ for _ = 1, tonumber(ARGV[7]) do
       crashes = crashes + 1
       redis.call('HSET', job, 'rc_crashes', crashes)
     end
-    local claims = count(record[3]) + 1
-    redis.call('HSET', job, 'rc_claims', claims, 'rc_token', ARGV[4], 'rc_owner', processing,
-      'updated_at', ARGV[6], 'updated_by', ARGV[3])
-    redis.call('ZADD', leases, now + ARGV[5], job)
-    return { dropped, requeued, job, ARGV[4], crashes, redis.call('HGETALL', job) }
+    return { dropped, requeued, take_lease(job, crashes, record[3]) }
   end
   found = found and redis.call('LINDEX', processing, 0)
 end

@@ -9,6 +9,14 @@ local function is_in(list, job)
   return false
 end
 
+-- Whether a consumer that knows no tokens works a job. What it may be called is told by the job; false is no name.
+local function is_held_by(prefix, job, ...)
+  for _, name in ipairs({ ... }) do
+    if name and is_in(prefix .. name, job) then return true end
+  end
+  return false
+end
+
 -- Whether a queue has a job, however long it is.
 local function is_queued(queue, job)
   local place = redis.pcall('LPOS', queue, job)

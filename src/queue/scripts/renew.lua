@@ -2,7 +2,7 @@
 
 -- Fields that say how the job has fared.
 local outcome = { reason = 1, error_class = 1, finished_at = 1, identity_started = 1, output_url = 1, output_file_name = 1,
-  failures = 1, progress = 1, total_jobs = 1, dim_order = 1 }
+  failures = 1, progress = 1, total_jobs = 1, dim_order = 1, log_file_name = 1 }
 -- Fields of ours that say what is to be done.
 local orders = { rc_timeout = 1, rc_memory = 1, rc_attempts_max = 1, rc_crashes_max = 1, rc_requeued = 1, rc_child_queue = 1,
   rc_birth = 1 }

@@ -2,7 +2,8 @@
 -- KEYS[1]: queue   KEYS[2]: leases   KEYS[3]: delayed jobs   KEYS[4]: parked jobs   KEYS[5]: failed jobs   KEYS[6]: dead jobs
 -- ARGV[1]: time stamp   ARGV[2]: 'front' or 'back' of the queue
 -- ARGV[3]: 'failed' for such jobs only, 'any' also for those that are not final and nowhere
--- ARGV[4…]: job, 'children' (those that have failed are tried again) or 'all' (the job starts over), …
+-- ARGV[4]: what names of processing lists begin with
+-- ARGV[5…]: job, 'children' (those that have failed are tried again) or 'all' (the job starts over), …
 -- `rights.lua`, `lists.lua` and `renew.lua` stand above.
 -- Returns: for each job GONE, HELD (by a consumer), WAITING (in the queue, delayed or parked), FINAL (done), PART (of a job that has
 --          ended), ACTIVE (neither final nor forced) or OK
@@ -12,15 +13,15 @@ need(KEYS[5], 'ZREM')
 need(KEYS[6], 'ZREM')
 
 -- Where a job is that is not final; nothing if it is nowhere.
-local function place(job, owner)
-  if redis.call('ZSCORE', KEYS[2], job) or (owner and is_in(owner, job)) then return 'HELD' end
+local function place(job, owner, ...)
+  if redis.call('ZSCORE', KEYS[2], job) or (owner and is_in(owner, job)) or is_held_by(ARGV[4], job, ...) then return 'HELD' end
   if redis.call('ZSCORE', KEYS[3], job) or redis.call('ZSCORE', KEYS[4], job) then return 'WAITING' end
   return is_queued(queue, job) and 'WAITING'
 end
 
 local function requeue(job, what)
   need(job, 'HKEYS', 'HSET', 'HDEL', 'HINCRBY', 'PERSIST')
-  local record = read(job, 'status', 'rc_owner', 'parent', 'children_failed')
+  local record = read(job, 'status', 'rc_owner', 'parent', 'children_failed', 'updated_by', 'identity_started')
   if record.err or not record[1] then
     redis.call('ZREM', KEYS[5], job)
     redis.call('ZREM', KEYS[6], job)
@@ -31,7 +32,7 @@ local function requeue(job, what)
   if record[3] and redis.call('HEXISTS', record[3], 'finished_at') == 1 then return 'PART' end
   if record[1] ~= 'failed' and record[1] ~= 'done' then
     if ARGV[3] ~= 'any' then return 'ACTIVE' end
-    local at = place(job, record[2])
+    local at = place(job, record[2], record[5], record[6])
     if at then return at end
   end
   renew(job, ARGV[1], what == 'all')
@@ -44,5 +45,5 @@ local function requeue(job, what)
 end
 
 local answers = {}
-for i = 4, #ARGV, 2 do answers[#answers + 1] = requeue(ARGV[i], ARGV[i + 1]) end
+for i = 5, #ARGV, 2 do answers[#answers + 1] = requeue(ARGV[i], ARGV[i + 1]) end
 return answers

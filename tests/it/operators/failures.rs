@@ -299,3 +299,170 @@ async fn a_job_may_bring_limits_of_its_own() {
     );
     assert!(hash["rc_why"].contains("after # s"), "{hash:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_that_no_list_knows_are_found_by_a_look_through_all_keys() {
+    let cluster = Cluster::with_nuclei(Redis::start_in_memory()).await;
+    let failed = |key: &str, reason: &str, at: &str| {
+        let fields = [
+            ("status", "failed"),
+            ("reason", reason),
+            ("finished_at", at),
+        ];
+        cluster.write_job(key, NUCLEI, &fields);
+    };
+    failed(
+        "segmentation:known:1",
+        "ValueError: no. 1",
+        "2026-01-01T00:00:00Z",
+    );
+    failed(
+        "segmentation:python:2",
+        "ValueError: no. 2",
+        "2026-01-02T00:00:00Z",
+    );
+    failed(
+        "segmentation:python:3",
+        "KeyError: x",
+        "2026-01-03T00:00:00Z",
+    );
+    failed(
+        "tracking:python:4",
+        "ValueError: no. 4",
+        "2026-01-04T00:00:00Z",
+    );
+    cluster.write_job("segmentation:fine:5", NUCLEI, &[("status", "done")]);
+    let _: u32 = cluster.redis.ask(&[
+        "ZADD",
+        "rc:failed:segmentation",
+        "1767225600000",
+        "segmentation:known:1",
+    ]);
+    let _: u32 = cluster.redis.ask(&["SADD", "rc:queues", "segmentation"]);
+    let found = |options: &[&str]| {
+        let arguments = [&["failed", "--json"], options].concat();
+        let mut keys: Vec<_> = objects(&run(&cluster, 0, &arguments))
+            .iter()
+            .map(|object| object["key"].as_str().expect("a key").to_owned())
+            .collect();
+        keys.sort();
+        keys
+    };
+    assert_eq!(found(&[]), ["segmentation:known:1"]);
+    assert_eq!(
+        found(&["--scan"]),
+        [
+            "segmentation:known:1",
+            "segmentation:python:2",
+            "segmentation:python:3",
+            "tracking:python:4"
+        ]
+    );
+    let of_queue = ["--scan", "--queue", "segmentation"];
+    assert_eq!(found(&of_queue).len(), 3);
+    let since = ["--scan", "--since", "2026-01-03T00:00:00Z"];
+    assert_eq!(
+        found(&since),
+        ["segmentation:python:3", "tracking:python:4"]
+    );
+    assert_eq!(
+        found(&["--scan", "--why", "KeyError"]),
+        ["segmentation:python:3"]
+    );
+    assert_eq!(found(&["--scan", "--limit", "2"]).len(), 2);
+    let groups = objects(&run(
+        &cluster,
+        0,
+        &["failed", "--scan", "--group", "--json"],
+    ));
+    assert_eq!(groups[0]["count"], 3, "{groups:?}");
+    assert!(
+        run(&cluster, 0, &["failed", "--scan", "--group"]).contains("| redis-consumer requeue")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_is_of_all_causes_and_the_rest_goes_as_slowly_as_it_should() {
+    let cluster = Cluster::with_nuclei(Redis::start_in_memory()).await;
+    for n in 0..12 {
+        let key = format!("segmentation:{n:02}:1");
+        let reason = if n < 10 {
+            "ValueError: a"
+        } else {
+            "KeyError: b"
+        };
+        cluster.write_job(&key, NUCLEI, &[("status", "failed"), ("reason", reason)]);
+        let _: u32 = cluster
+            .redis
+            .ask(&["ZADD", "rc:failed:segmentation", &n.to_string(), &key]);
+    }
+    let mut pod = cluster.pod("pod-1").start();
+    let began = std::time::Instant::now();
+    let requeue = [
+        "requeue",
+        "--queue",
+        "segmentation",
+        "--yes",
+        "--canary",
+        "2",
+        "--rate",
+        "5",
+    ];
+    assert_eq!(run(&cluster, 0, &requeue), "12 requeued\n");
+    assert!(
+        began.elapsed() >= std::time::Duration::from_secs(1),
+        "ten at five a second"
+    );
+    let finished = |n: usize| {
+        let hash = cluster.wait_done(&format!("segmentation:{n:02}:1"));
+        hash["finished_at"].clone()
+    };
+    let first_of_others = (1..10).map(finished).min().expect("some");
+    assert!(finished(0) < first_of_others && finished(10) < first_of_others);
+    pod.kill();
+
+    // Broken off: what is left stays as it is.
+    let keys: Vec<_> = (0..12).map(|n| format!("segmentation:{n:02}:1")).collect();
+    for key in &keys {
+        let _: u32 = cluster.redis.ask(&["HSET", key, "status", "failed"]);
+        let _: u32 = cluster
+            .redis
+            .ask(&["ZADD", "rc:failed:segmentation", "1", key]);
+    }
+    let slowly = ["requeue", "--queue", "segmentation", "--yes", "--rate", "1"];
+    let mut child = cluster.start(&slowly, &[]);
+    eventually("the first one is requeued", || {
+        !cluster.redis.list("segmentation").is_empty()
+    });
+    let id = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("it runs");
+    assert_eq!(child.wait().expect("it ends").code(), Some(143));
+    let queued = cluster.redis.list("segmentation").len();
+    assert!(queued < 12, "{queued}");
+    let left: usize = cluster.redis.ask(&["ZCARD", "rc:failed:segmentation"]);
+    assert_eq!(queued + left, 12);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_of_a_job_comes_from_the_bucket_or_from_the_job() {
+    let cluster = Cluster::with_nuclei(Redis::start_in_memory()).await;
+    let key = "segmentation:a:1";
+    let fields = [("status", "done"), ("rc_log", "the end\n")];
+    cluster.write_job(key, NUCLEI, &fields);
+    assert_eq!(run(&cluster, 0, &["job", "log", key]), "the end\n");
+    cluster.put("output/1.log.txt", b"the begin\nthe end\n");
+    let _: u32 = cluster
+        .redis
+        .ask(&["HSET", key, "log_file_name", "output/1.log.txt"]);
+    assert_eq!(
+        run(&cluster, 0, &["job", "log", key]),
+        "the begin\nthe end\n"
+    );
+    assert_eq!(
+        run(&cluster, 0, &["job", "log", "--tail", key]),
+        "the end\n"
+    );
+    cluster.write_job("segmentation:b:1", NUCLEI, &[]);
+    run(&cluster, 1, &["job", "log", "segmentation:b:1"]);
+    run(&cluster, 64, &["job", "log", "segmentation:none:1"]);
+}
