@@ -70,6 +70,8 @@ pub(crate) struct Happened {
     pub(crate) harassments: u64,
     pub(crate) storage_faults: u64,
     pub(crate) model_outages: u64,
+    /// Commands of an operator.
+    pub(crate) orders: u64,
 }
 
 /// The jobs of a run.

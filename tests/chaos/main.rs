@@ -13,6 +13,7 @@ mod bombs;
 mod consumer;
 mod fleet;
 mod ledger;
+mod operator;
 mod probes;
 mod rights;
 mod schedule;
@@ -27,6 +28,7 @@ use std::time::{Duration, Instant};
 use ambush::Ambush;
 use fleet::{Fleet, PODS};
 use ledger::{Happened, Ledger};
+use operator::Operator;
 use schedule::{Blow, Event, Schedule};
 use servers::{Servers, Topology};
 use verdict::Verdict;
@@ -107,6 +109,7 @@ async fn run(plan: Plan) -> Verdict {
     let mut ledger = Ledger::new(plan);
     let mut schedule = Schedule::new(plan.seed, plan.topology);
     let mut ambush = Ambush::default();
+    let mut operator = Operator::new(plan.seed);
     let began = Instant::now();
     let length = Duration::from_secs(plan.seconds);
     let mut next = schedule.next();
@@ -118,6 +121,9 @@ async fn run(plan: Plan) -> Verdict {
         if began.elapsed() >= next.at {
             match next.event {
                 Event::WhileExpanding(blow, after) => ambush.prepare(blow, after),
+                Event::Operate(order) => {
+                    ledger.happened.orders += operator.act(order, &ledger, &servers);
+                }
                 event => Scene::of(&mut servers, &mut fleet, &mut ledger).act(event),
             }
             next = schedule.next();
@@ -129,14 +135,16 @@ async fn run(plan: Plan) -> Verdict {
         }
         servers.tick().await;
         fleet.tick(&servers);
+        operator.tick(&servers);
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     servers.calm().await;
+    operator.calm(&servers).await;
     fleet.calm(&servers);
     ledger.submit_rest(&servers, &mut fleet).await;
     ledger.wait(&servers, &mut fleet).await;
     fleet.stop();
-    Verdict::of(&ledger, &servers, &fleet).await
+    Verdict::of(&ledger, &servers, &fleet, &operator).await
 }
 
 /// What events happen to, and where they are counted.
@@ -163,8 +171,8 @@ impl<'a> Scene<'a> {
         } = self;
         match event {
             Event::Blow(blow, pick) => self.strike(blow, pod(pick)),
-            // It waits until there is something to hit.
-            Event::WhileExpanding(..) => {}
+            // These have a room of their own.
+            Event::WhileExpanding(..) | Event::Operate(_) => {}
             Event::RestartRedis(down) => counts.redis_restarts += servers.restart_redis(down),
             Event::FailOver => counts.failovers += servers.fail_over(),
             Event::Cut(time) => counts.cuts += servers.cut(time),

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::operator::Order;
 use super::rights::Loss;
 use super::servers::Topology;
 use super::ways::Break;
@@ -44,6 +45,8 @@ pub(crate) enum Event {
     Harass(u64, Duration),
     Storage(u16, Duration),
     Models(Duration),
+    /// An operator gives an order.
+    Operate(Order),
 }
 
 pub(crate) struct Next {
@@ -80,10 +83,17 @@ enum Card {
     Harass,
     Storage,
     Models,
+    Requeue,
+    Cancel,
+    Regret,
+    Pause,
+    Purge,
+    Bump,
+    Look,
 }
 
 /// How often each is in the deck, which lasts for some 25 seconds.
-const DECK: [(Card, usize); 22] = [
+const DECK: [(Card, usize); 29] = [
     (Card::Kill, 34),
     (Card::Stop, 5),
     (Card::Terminate, 8),
@@ -106,6 +116,13 @@ const DECK: [(Card, usize); 22] = [
     (Card::Harass, 3),
     (Card::Storage, 4),
     (Card::Models, 3),
+    (Card::Requeue, 2),
+    (Card::Cancel, 3),
+    (Card::Regret, 2),
+    (Card::Pause, 1),
+    (Card::Purge, 1),
+    (Card::Bump, 1),
+    (Card::Look, 1),
 ];
 
 impl Schedule {
@@ -173,6 +190,13 @@ impl Schedule {
                 Event::Storage(status, self.between(100, 2500))
             }
             Card::Models => Event::Models(self.between(100, 2500)),
+            Card::Requeue => Event::Operate(Order::Requeue),
+            Card::Cancel => Event::Operate(Order::Cancel),
+            Card::Regret => Event::Operate(Order::Regret),
+            Card::Pause => Event::Operate(Order::Pause(self.between(200, 2000))),
+            Card::Purge => Event::Operate(Order::Purge(self.between(200, 2000))),
+            Card::Bump => Event::Operate(Order::Bump),
+            Card::Look => Event::Operate(Order::Look),
         }
     }
 

@@ -10,13 +10,14 @@ use serde_json::{Map, Value, json};
 
 use super::fleet::Fleet;
 use super::ledger::{Happened, Kind, Ledger, is_final};
+use super::operator::Operator;
 use super::peers::redis::Redis;
 use super::servers::{Servers, Topology};
 use super::uploads::{Archive, FRAMES};
 use super::{Plan, QUEUE};
 
 /// The counts that must be zero.
-const MUST_BE_ZERO: [&str; 14] = [
+const MUST_BE_ZERO: [&str; 15] = [
     "not_submitted",
     "unfinished",
     "lost",
@@ -31,6 +32,7 @@ const MUST_BE_ZERO: [&str; 14] = [
     "unlogged",
     "unprobed",
     "never_expanding",
+    "broken_orders",
 ];
 
 /// How it went.
@@ -53,8 +55,8 @@ struct Counts<'a> {
     said: Said,
     rewound: usize,
     finished_twice: usize,
-    /// Parts that were finished again after their parent had started over: it makes them anew.
-    parts_again: usize,
+    /// Jobs that were finished again because an operator wanted it, and parts whose parent has started over and made them anew.
+    finished_again: usize,
     unlogged: u64,
     leftovers: usize,
     fsck: usize,
@@ -64,17 +66,26 @@ struct Counts<'a> {
     unprobed: u64,
     /// No archive was met while it was expanded, in a run that is long enough.
     never_expanding: u64,
+    /// Commands of the operator that crashed.
+    broken_orders: u64,
 }
 
 impl Verdict {
-    pub(crate) async fn of(ledger: &Ledger, servers: &Servers, fleet: &Fleet) -> Self {
+    pub(crate) async fn of(
+        ledger: &Ledger,
+        servers: &Servers,
+        fleet: &Fleet,
+        operator: &Operator,
+    ) -> Self {
         let master = servers.master().expect("there is a master again");
-        let ends = Ends::of(ledger, servers, master);
         let said = Said::of(fleet);
+        let ends = Ends::of(ledger, servers, master, (operator, &said));
         // A failover takes back what the old master had not passed on, commits among it: those jobs run once more.
         let again = said.commits.iter().filter(|(_, count)| **count > 1);
-        let (expected, twice): (Vec<_>, Vec<_>) = again
-            .partition(|(key, count)| ends.lives.get(*key).is_some_and(|lives| *count <= lives));
+        let (expected, twice): (Vec<_>, Vec<_>) = again.partition(|(key, count)| {
+            let lives = ends.lives.get(*key).copied().unwrap_or(1);
+            **count <= lives + requeued(master, key)
+        });
         twice
             .iter()
             .for_each(|(key, count)| eprintln!("chaos: {key} was finished {count} times"));
@@ -86,7 +97,7 @@ impl Verdict {
             happened: &ledger.happened,
             rewound: if rewinds { twice } else { 0 },
             finished_twice: if rewinds { 0 } else { twice },
-            parts_again: expected.len(),
+            finished_again: expected.len(),
             // Logs that say it in other words would hide whatever ran twice.
             unlogged: u64::from(said.commits.is_empty() && ends.done + ends.parents > 0),
             leftovers: leftovers(master),
@@ -98,6 +109,7 @@ impl Verdict {
             never_expanding: u64::from(
                 ledger.plan.is_long() && ledger.happened.expanding_hits == 0,
             ),
+            broken_orders: operator.broken,
             ends,
             said,
         });
@@ -142,6 +154,8 @@ struct Ends {
     parents: u64,
     parts_done: u64,
     parts_failed: u64,
+    /// An operator ended them.
+    cancelled: u64,
     unfinished: u64,
     lost: u64,
     /// Final, but not in the way of their kind.
@@ -160,7 +174,12 @@ struct Ends {
 }
 
 impl Ends {
-    fn of(ledger: &Ledger, servers: &Servers, master: &Redis) -> Self {
+    fn of(
+        ledger: &Ledger,
+        servers: &Servers,
+        master: &Redis,
+        (operator, said): (&Operator, &Said),
+    ) -> Self {
         let mut ends = Self::default();
         let dead_letters: Vec<String> = master.ask(&["ZRANGE", "rc:dead:segmentation", "0", "-1"]);
         let dead_letters: HashSet<_> = dead_letters.into_iter().collect();
@@ -172,6 +191,15 @@ impl Ends {
                 is_dead_letter: dead_letters.contains(key),
                 bucket: servers.s3.folder(),
             };
+            // The last claim collected the results.
+            let claims = said.claims.get(key).copied().unwrap_or(1);
+            let parts = end.text("children").split(',').map(str::to_owned);
+            let lives = claims.max(2) - 1;
+            ends.lives.extend(parts.map(|part| (part, lives)));
+            if end.is_cancelled() && operator.cancelled.contains(key) {
+                ends.cancelled += 1;
+                continue;
+            }
             if !ends.count(kind, &end) {
                 ends.wrong_end += 1;
                 eprintln!("chaos: {key} ({kind:?}) ended wrong: {hash:?}");
@@ -219,9 +247,6 @@ impl Ends {
             (Kind::Archive(_) | Kind::Movie, "done") => {
                 self.parents += 1;
                 let parts = end.text("children").split(',').map(str::to_owned);
-                // The last claim collected the results.
-                let lives = end.text("rc_claims").parse().unwrap_or(1_u64).max(2) - 1;
-                self.lives.extend(parts.clone().map(|part| (part, lives)));
                 self.parts.extend(parts);
                 let is_right = end.has_all_parts(kind);
                 self.wrong_parents += u64::from(!is_right);
@@ -296,11 +321,21 @@ impl End<'_> {
         !self.is_dead_letter && classes.contains(&self.text("error_class"))
     }
 
+    fn is_cancelled(&self) -> bool {
+        self.text("status") == "failed" && self.text("error_class") == "cancelled"
+    }
+
     fn blames_its_file(&self) -> bool {
         let last = self.text("reason").lines().last();
         self.text("error_class") == "invalid_input"
             && last.is_some_and(|line| line.starts_with("ValueError: "))
     }
+}
+
+/// How often an operator had a job worked once more.
+fn requeued(master: &Redis, key: &str) -> u64 {
+    let count: Option<String> = master.ask(&["HGET", key, "rc_requeued"]);
+    count.map_or(0, |count| count.parse().unwrap_or(0))
 }
 
 /// Lists and sets of the queues that are not empty, though nothing is to do.
@@ -339,6 +374,9 @@ struct Said {
     /// How often each job was ended, by its key.
     #[serde(skip)]
     commits: HashMap<String, u64>,
+    /// How often each was claimed.
+    #[serde(skip)]
+    claims: HashMap<String, u64>,
 }
 
 impl Said {
@@ -356,6 +394,10 @@ impl Said {
                 if let Some(key) = key.filter(|key| !key.is_empty()) {
                     *self.commits.entry(key.to_owned()).or_default() += 1;
                 }
+            }
+            "claimed a job" => {
+                let key = line["span"]["job.key"].as_str().unwrap_or_default();
+                *self.claims.entry(key.to_owned()).or_default() += 1;
             }
             text if text.starts_with("the job went to another consumer") => self.fenced += 1,
             text if text.starts_with("requeued a job")

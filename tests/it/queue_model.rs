@@ -1,11 +1,13 @@
 //! The scripts of the queue in random interleavings, with the invariants checked after each step, on a real Redis.
 //!
 //! Consumers claim, send heartbeats, finish, retry, release, die and come back; one job creates children in two steps and waits for
-//! them; leases expire; a Python janitor moves entries away under them; a Python consumer takes some; hashes expire. Time
-//! passes by setting scores, so that nothing waits.
+//! them; leases expire; a Python janitor moves entries away under them; a Python consumer takes some; hashes expire; an
+//! operator requeues, cancels, pauses, purges and puts back, with the commands of the program. Time passes by setting scores, so
+//! that nothing waits.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
+use std::process::Command;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -13,7 +15,8 @@ use proptest::test_runner::{Config, TestRunner};
 use redis::FromRedisValue;
 use redis_consumer::Status;
 use redis_consumer::queue::{
-    ChildSet, ChildSpec, ChildWait, Lease, Queue, QueueSettings, RedisSettings, RunAt, Settled,
+    ChildSet, ChildSpec, ChildWait, JobKey, Lease, Queue, QueueSettings, RedisSettings, RunAt,
+    Settled,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -51,6 +54,13 @@ enum Step {
     JanitorMoves(usize),
     PythonTakes,
     PythonFinishes,
+    /// An operator has a job worked once more: from its beginning or by its failed children, by force or not.
+    Requeue(usize, bool, bool),
+    Cancel(usize),
+    Pause(bool),
+    Purge,
+    Untrash,
+    Bump(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -75,6 +85,12 @@ fn step() -> impl Strategy<Value = Step> {
         2 => any::<usize>().prop_map(Step::JanitorMoves),
         1 => Just(Step::PythonTakes),
         1 => Just(Step::PythonFinishes),
+        3 => (any::<usize>(), any::<bool>(), any::<bool>()).prop_map(|(j, all, force)| Step::Requeue(j, all, force)),
+        2 => any::<usize>().prop_map(Step::Cancel),
+        1 => any::<bool>().prop_map(Step::Pause),
+        1 => Just(Step::Purge),
+        1 => Just(Step::Untrash),
+        1 => any::<usize>().prop_map(Step::Bump),
     ]
 }
 
@@ -149,7 +165,7 @@ impl<'r> Model<'r> {
             Step::Submit(job) => {
                 let key = key(job);
                 if redis.ask::<u32>(&["EXISTS", &key]) == 0 {
-                    self.committed.remove(&self.life(&key));
+                    self.forget(&key);
                     let _: u32 = redis.ask(&[
                         "HSET",
                         &key,
@@ -213,7 +229,10 @@ impl<'r> Model<'r> {
             }
             Step::Create(consumer, slot, count) => {
                 if let Some(lease) = self.held_parent(consumer, slot) {
-                    let some = ChildSet::New(specs().split_off(count));
+                    let some = match self.children_to_try_again() {
+                        None => ChildSet::New(specs().split_off(count)),
+                        Some(keys) => ChildSet::Again(keys),
+                    };
                     lease.create_children(&some).await.expect("redis answers");
                     self.know_children();
                 }
@@ -222,8 +241,12 @@ impl<'r> Model<'r> {
                 let Some(lease) = self.held_parent(consumer, slot) else {
                     return Ok(());
                 };
+                let children = match self.children_to_try_again() {
+                    None => ChildSet::New(specs()),
+                    Some(keys) => ChildSet::Again(keys),
+                };
                 let wait = ChildWait {
-                    children: ChildSet::New(specs()),
+                    children,
                     status: Status::Waiting,
                     fail_fast,
                     progress: 100,
@@ -246,7 +269,7 @@ impl<'r> Model<'r> {
                 };
             }
             Step::Vanish(job) => {
-                self.committed.remove(&self.life(&key(job)));
+                self.forget(&key(job));
                 let _: u32 = redis.ask(&["DEL", &key(job)]);
             }
             Step::Reclaim(consumer) => {
@@ -283,8 +306,75 @@ impl<'r> Model<'r> {
                     let _: u32 = redis.ask(&["LREM", "processing-q:python", "1", &job]);
                 }
             }
+            Step::Requeue(pick, all, force) => {
+                let job = self.pick(pick);
+                let mut words = vec!["requeue", &job, "--queue", QUEUE];
+                words.extend(all.then_some("--all-children"));
+                words.extend(force.then_some("--force"));
+                self.operate(&words);
+            }
+            Step::Cancel(pick) => {
+                let job = self.pick(pick);
+                let before = redis.hash(&job);
+                let said = self.operate(&["cancel", &job, "--queue", QUEUE]);
+                let hash = redis.hash(&job);
+                let is_asked = hash.contains_key("rc_cancel") && before.contains_key("rc_token");
+                let is_over = hash
+                    .get("error_class")
+                    .is_some_and(|class| class == "cancelled");
+                prop_assert!(
+                    !said.starts_with("1 cancelled") || is_asked || is_over,
+                    "{job} is said to be cancelled: {hash:?}"
+                );
+            }
+            Step::Pause(is_paused) => {
+                let what = if is_paused { "pause" } else { "resume" };
+                self.operate(&["queue", what, QUEUE]);
+            }
+            Step::Purge => _ = self.operate(&["queue", "purge", QUEUE, "--yes"]),
+            Step::Untrash => _ = self.operate(&["queue", "untrash", QUEUE]),
+            Step::Bump(pick) => {
+                _ = self.operate(&["job", "bump", &self.pick(pick), "--queue", QUEUE])
+            }
         }
         Ok(())
+    }
+
+    /// Runs the program as an operator does, and gives what it says.
+    fn operate(&self, words: &[&str]) -> String {
+        let output = Command::new(env!("CARGO_BIN_EXE_redis-consumer"))
+            .args(words)
+            .env_clear()
+            .env("USER", "ana")
+            .env("REDIS_HOST", "127.0.0.1")
+            .env("REDIS_PORT", self.redis.server.port().to_string())
+            .output()
+            .expect("the program starts");
+        let status = output.status.code();
+        // Done, not all could be done, no such thing, or not now.
+        let is_known = matches!(status, Some(0 | 4 | 64 | 75));
+        assert!(is_known, "{words:?}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn pick(&self, pick: usize) -> String {
+        let mut jobs: Vec<_> = self.jobs().collect();
+        jobs.sort();
+        jobs.swap_remove(pick % jobs.len())
+    }
+
+    /// The children of the parent, if an operator wants those that have failed to be tried again.
+    fn children_to_try_again(&self) -> Option<Vec<JobKey>> {
+        let hash = self.redis.hash(&key(PARENT));
+        hash.get("rc_again")?;
+        let children = hash["children"].split(',');
+        Some(children.map(|child| JobKey(child.into())).collect())
+    }
+
+    /// What was committed of a job is over.
+    fn forget(&mut self, job: &str) {
+        let lives = format!("{job} ");
+        self.committed.retain(|life, _| !life.starts_with(&lives));
     }
 
     async fn nack(&mut self, consumer: usize, slot: usize, run_at: RunAt) {
@@ -294,11 +384,14 @@ impl<'r> Model<'r> {
         }
     }
 
-    /// A job, or a child under the claim of its parent that has created it: a parent that starts over creates it anew.
+    /// A job, each time an operator has it worked; a child also under each claim of its parent that has created it, as a parent
+    /// that starts over creates it anew.
     fn life(&self, job: &str) -> String {
-        let birth: Option<String> = self.redis.ask(&["HGET", job, "rc_birth"]);
+        let (birth, requeued): (Option<String>, Option<String>) =
+            self.redis.ask(&["HMGET", job, "rc_birth", "rc_requeued"]);
         let birth = birth.filter(|_| self.children.contains(job));
-        format!("{job} {}", birth.unwrap_or_default())
+        let (birth, requeued) = (birth.unwrap_or_default(), requeued.unwrap_or_default());
+        format!("{job} {birth} {requeued}")
     }
 
     fn held_parent(&self, consumer: usize, slot: usize) -> Option<Lease> {
@@ -344,6 +437,7 @@ impl<'r> Model<'r> {
             redis
                 .keys("processing-q:*")
                 .iter()
+                .chain(&redis.keys("rc:trash:q:*"))
                 .flat_map(|list| redis.list(list)),
         );
         for set in ["rc:delayed:q", "rc:parked:q"] {
@@ -383,6 +477,11 @@ impl<'r> Model<'r> {
 
     /// Nobody dies any more: everything comes to its end.
     async fn settle(&mut self) -> Result<(), TestCaseError> {
+        self.take(&Step::Pause(false)).await?;
+        while !self.redis.keys("rc:trash:q:*").is_empty() {
+            self.take(&Step::Untrash).await?;
+            self.check()?;
+        }
         for round in 0.. {
             prop_assert!(round < 20, "it does not come to an end");
             self.take(&Step::PythonFinishes).await?;

@@ -20,6 +20,9 @@ static CANCEL_JOBS: LazyLock<Script> = LazyLock::new(|| {
     ))
 });
 
+/// The class of error that jobs which were cancelled have, as the script spells it.
+const CANCELLED: &str = "cancelled";
+
 /// How long the children of a job that was cancelled are kept.
 const CHILD_LIFETIME: Duration = Duration::from_secs(3600);
 
@@ -68,16 +71,19 @@ impl Admin {
         by: &str,
     ) -> Result<Vec<Cancel>, Error> {
         let ends = self.cancel_step(queue, jobs, by).await?;
-        let cancelled = jobs.iter().zip(&ends);
-        let cancelled: Vec<_> = cancelled
-            .filter(|(_, end)| **end == Cancel::Cancelled)
+        let over = jobs.iter().zip(&ends);
+        let over: Vec<_> = over
+            .filter(|(_, end)| matches!(end, Cancel::Cancelled | Cancel::Over))
             .map(|(job, _)| job.0.clone())
             .collect();
-        let lists = self
-            .ask_each::<Option<Vec<u8>>>(&cancelled, |key| Cmd::hget(key, field::CHILDREN))
+        let names = [field::CHILDREN, field::ERROR_CLASS];
+        let found = self
+            .ask_each::<(Option<Vec<u8>>, Option<String>)>(&over, |key| Cmd::hmget(key, &names))
             .await?;
-        for list in lists.into_iter().flatten().flatten() {
-            let children: Vec<_> = split_keys(&list).map(JobKey).collect();
+        for (list, class) in found.into_iter().flatten() {
+            // Of a job that was cancelled before, the children may be left: the command was broken off.
+            let list = list.filter(|_| class.is_some_and(|class| class == CANCELLED));
+            let children: Vec<_> = split_keys(&list.unwrap_or_default()).map(JobKey).collect();
             for step in children.chunks(STEP) {
                 self.cancel_children(step, by).await?;
             }

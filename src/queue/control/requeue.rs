@@ -60,7 +60,7 @@ pub(crate) enum Requeue {
     Waiting,
     /// It is done.
     Final,
-    /// It is a part of another job, which has ended.
+    /// It is a part of another job, which has ended or knows already that it failed.
     Part,
     /// It has neither failed nor is it forced.
     Active,
@@ -87,7 +87,9 @@ impl Requeue {
             Self::Held => "a consumer works it",
             Self::Waiting => "it is waiting already",
             Self::Final => "it is done",
-            Self::Part => "it is a part of another job, which has ended: requeue that one",
+            Self::Part => {
+                "it is a part of another job, which no longer waits for it: requeue that one when it has ended"
+            }
             Self::Active => "it has not failed (--force requeues it if it is in no list)",
         })
     }

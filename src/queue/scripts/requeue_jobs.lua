@@ -5,8 +5,8 @@
 -- ARGV[4]: what names of processing lists begin with
 -- ARGV[5…]: job, 'children' (those that have failed are tried again) or 'all' (the job starts over), …
 -- `rights.lua`, `lists.lua` and `renew.lua` stand above.
--- Returns: for each job GONE, HELD (by a consumer), WAITING (in the queue, delayed or parked), FINAL (done), PART (of a job that has
---          ended), ACTIVE (neither final nor forced) or OK
+-- Returns: for each job GONE, HELD (by a consumer), WAITING (in the queue, delayed or parked), FINAL (done), PART (of a job that
+--          has ended, or knows already that it failed), ACTIVE (neither final nor forced) or OK
 local queue = KEYS[1]
 need(queue, 'LPUSH', 'RPUSH')
 need(KEYS[5], 'ZREM')
@@ -19,6 +19,22 @@ local function place(job, owner, ...)
   return is_queued(queue, job) and 'WAITING'
 end
 
+-- Whether a job may be worked once more for its parent: that has vanished, has not counted it yet, or still waits, and will count
+-- it again. One that goes on has seen that the job failed.
+local function is_awaited(parent, job)
+  local record = read(parent, 'status', 'rc_queue')
+  if record.err or not record[1] then return true end
+  if record[1] == 'done' or record[1] == 'failed' then return false end
+  local pending = 'rc:pending:' .. parent
+  need(pending, 'SREM', 'SADD')
+  need(parent, 'HINCRBY')
+  local is_counted = redis.call('SREM', pending, job) == 0
+  if is_counted and not (record[2] and redis.call('ZSCORE', 'rc:parked:' .. record[2], parent)) then return false end
+  redis.call('SADD', pending, job)
+  if is_counted then redis.call('HINCRBY', parent, 'children_failed', -1) end
+  return true
+end
+
 local function requeue(job, what)
   need(job, 'HKEYS', 'HSET', 'HDEL', 'HINCRBY', 'PERSIST')
   local record = read(job, 'status', 'rc_owner', 'parent', 'children_failed', 'updated_by', 'identity_started')
@@ -29,11 +45,12 @@ local function requeue(job, what)
   end
   local has_failures = what == 'children' and (tonumber(record[4] or 0) or 0) > 0
   if record[1] == 'done' and not has_failures then return 'FINAL' end
-  if record[3] and redis.call('HEXISTS', record[3], 'finished_at') == 1 then return 'PART' end
   if record[1] ~= 'failed' and record[1] ~= 'done' then
     if ARGV[3] ~= 'any' then return 'ACTIVE' end
     local at = place(job, record[2], record[5], record[6])
     if at then return at end
+  elseif record[3] and not is_awaited(record[3], job) then
+    return 'PART'
   end
   renew(job, ARGV[1], what == 'all')
   if what == 'children' then redis.call('HSET', job, 'rc_again', what) end
