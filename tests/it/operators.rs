@@ -18,9 +18,6 @@ mod queues;
 /// Jobs of files and objects, and how they are followed.
 mod submit;
 
-/// How long uploads take.
-mod submit_speed;
-
 use std::collections::BTreeMap;
 use std::process::Output;
 
