@@ -28,6 +28,7 @@ pub(super) struct Metrics {
 struct Gauges {
     jobs: Family<InState, Gauge>,
     oldest: Family<InState, Seconds>,
+    paused: Family<OfQueue, Gauge>,
     slots: Family<InState, Gauge>,
     memory_budget: Gauge,
     memory_inflight: Gauge,
@@ -44,6 +45,11 @@ type Seconds = Gauge<f64, AtomicU64>;
 struct InState {
     queue: String,
     state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfQueue {
+    queue: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -84,12 +90,18 @@ impl Metrics {
     }
 
     fn set_queues(&self, stats: Option<Vec<QueueStats>>) {
-        let Gauges { jobs, oldest, .. } = &self.gauges;
+        let Gauges {
+            jobs,
+            oldest,
+            paused,
+            ..
+        } = &self.gauges;
         self.gauges.redis_up.set(stats.is_some().into());
         let Some(stats) = stats else {
             // What is unknown is left out, or else a chart would go on showing what was.
             jobs.clear();
             oldest.clear();
+            paused.clear();
             return;
         };
         for (queue, stats) in self.observed.queues.iter().zip(stats) {
@@ -104,12 +116,15 @@ impl Metrics {
             ("in_flight", stats.in_flight),
             ("delayed", stats.delayed),
             ("parked", stats.parked),
+            ("failed", stats.failed),
             ("dead", stats.dead),
         ];
         for (state, count) in counts {
             jobs.get_or_create(&InState::of(queue, state))
                 .set(count as i64);
         }
+        let paused = self.gauges.paused.get_or_create(&OfQueue::of(queue));
+        paused.set(stats.is_paused.into());
         let submitted = stats.submitted.as_deref();
         let age = submitted.and_then(wire::age_of).unwrap_or_default();
         oldest
@@ -155,6 +170,13 @@ impl Metrics {
     }
 }
 
+impl OfQueue {
+    fn of(queue: &Queue) -> Self {
+        let queue = queue.name().to_owned();
+        Self { queue }
+    }
+}
+
 impl InState {
     fn of(queue: &Queue, state: &'static str) -> Self {
         let queue = queue.name().to_owned();
@@ -173,6 +195,11 @@ impl Gauges {
             "oldest_job_age_seconds",
             "Time since the next job to be claimed was submitted",
             self.oldest.clone(),
+        );
+        all.register(
+            "queue_paused",
+            "Whether an operator has paused the queue",
+            self.paused.clone(),
         );
         all.register("redis_up", "Whether Redis answers", self.redis_up.clone());
         all.register(

@@ -66,6 +66,9 @@ pub(crate) struct TrashArguments {
 #[derive(Args)]
 pub(crate) struct NameArguments {
     queue: String,
+    /// Say what would be done, and do nothing.
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     desk: DeskArguments,
 }
@@ -79,6 +82,9 @@ pub(crate) struct PauseArguments {
     /// What `status` is to say.
     #[arg(long, value_name = "TEXT", default_value = "")]
     why: String,
+    /// Say what would be done, and do nothing.
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     desk: DeskArguments,
 }
@@ -147,6 +153,10 @@ async fn pause(arguments: &PauseArguments) -> anyhow::Result<()> {
     let desk = arguments.desk.open()?;
     let queue = arguments.queue.as_str();
     check_known(&desk, queue).await?;
+    if arguments.dry_run {
+        writeln!(io::stdout(), "would pause {}", untrusted::name(queue))?;
+        return Ok(());
+    }
     let limit = arguments.limit.map(Duration::from);
     desk.admin
         .pause(queue, &Pause::now(&desk.who, &arguments.why), limit)
@@ -175,6 +185,14 @@ async fn pause(arguments: &PauseArguments) -> anyhow::Result<()> {
 async fn resume(arguments: &NameArguments) -> anyhow::Result<()> {
     let desk = arguments.desk.open()?;
     let queue = arguments.queue.as_str();
+    if arguments.dry_run {
+        writeln!(
+            io::stdout(),
+            "would end a pause of {}",
+            untrusted::name(queue)
+        )?;
+        return Ok(());
+    }
     let was_paused = desk.admin.resume(queue).await?;
     let text = if was_paused {
         desk.record("queue resume", queue, "").await?;
@@ -253,12 +271,17 @@ async fn untrash(arguments: &NameArguments) -> anyhow::Result<()> {
     let queue = arguments.queue.as_str();
     let mut all = desk.admin.trash().await?;
     all.retain(|trash| trash.queue == queue);
+    let shown = untrusted::name(queue);
+    if arguments.dry_run {
+        let entries = grouped(all.iter().map(|trash| trash.entries).sum());
+        writeln!(io::stdout(), "would put {entries} jobs back in {shown}")?;
+        return Ok(());
+    }
     // The last that was taken out goes back first, and so stands behind what was taken out before it.
     let mut moved = 0;
     for trash in all.iter().rev() {
         moved += desk.admin.untrash(trash).await?;
     }
-    let shown = untrusted::name(queue);
     if moved == 0 {
         writeln!(
             io::stdout(),
@@ -341,6 +364,10 @@ async fn forget(arguments: &NameArguments) -> anyhow::Result<()> {
     if left > 0 {
         let text = format!("{queue} has jobs or consumers: nothing is forgotten");
         return Err(Refused(text).into());
+    }
+    if arguments.dry_run {
+        writeln!(io::stdout(), "would forget {}", untrusted::name(queue))?;
+        return Ok(());
     }
     desk.admin.forget_queue(queue).await?;
     desk.record("queue forget", queue, "").await?;

@@ -21,14 +21,18 @@ pub struct QueueStats {
     pub delayed: u64,
     /// Waiting for their children.
     pub parked: u64,
-    /// Given up, and not forgotten yet.
+    /// Failed, and not forgotten yet.
+    pub failed: u64,
+    /// Those of them that were given up.
     pub dead: u64,
+    /// Whether an operator has paused the queue.
+    pub is_paused: bool,
     /// When the job was submitted that is served next, as its hash has it.
     pub submitted: Option<Vec<u8>>,
 }
 
-/// Lengths of the list and the sets, and the entry that is next.
-type Counts = (u64, u64, u64, u64, u64, Option<Vec<u8>>);
+/// Lengths of the list and the sets, whether the queue is paused, and the entry that is next.
+type Counts = (u64, u64, u64, u64, u64, u64, bool, Option<Vec<u8>>);
 
 impl Queue {
     /// Counts the jobs of the queue, once and in constant time.
@@ -50,13 +54,17 @@ impl Queue {
         let mut pipeline = redis::pipe();
         pipeline.llen(self.name());
         let keys = &self.inner.keys;
-        for set in [keys.leases(), keys.delayed(), keys.parked(), keys.dead()] {
-            pipeline.zcard(set);
-        }
-        pipeline.lindex(self.name(), -1);
+        pipeline
+            .zcard(keys.leases())
+            .zcard(keys.delayed())
+            .zcard(keys.parked())
+            .zcard(keys.failed())
+            .zcard(keys.dead())
+            .exists(keys.paused())
+            .lindex(self.name(), -1);
         let counts: RedisResult<Counts> = connection.pipeline(&pipeline).await;
         let operation = "count the jobs";
-        let (waiting, in_flight, delayed, parked, dead, next) =
+        let (waiting, in_flight, delayed, parked, failed, dead, is_paused, next) =
             counts.map_err(Error::refused(operation))?;
         let submitted = match next {
             // A key of another type is not a job.
@@ -71,7 +79,9 @@ impl Queue {
             in_flight,
             delayed,
             parked,
+            failed,
             dead,
+            is_paused,
             submitted,
         })
     }

@@ -259,3 +259,54 @@ async fn a_saved_queue_is_restored_with_places_and_times_to_live() {
     std::fs::write(file, "{}\n").expect("a file");
     run(&cluster, 64, &["queue", "restore", file, "--yes"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_rehearsal_changes_anything() {
+    let cluster = Cluster::with_nuclei(Redis::start_in_memory()).await;
+    let key = cluster.submit(NUCLEI, &FIELDS);
+    cluster.write_job("segmentation:bad:1", NUCLEI, &[("status", "failed")]);
+    cluster.write_job("segmentation:lost:1", NUCLEI, &[("status", "started")]);
+    let _: u32 = cluster
+        .redis
+        .ask(&["ZADD", "rc:failed:segmentation", "1", "segmentation:bad:1"]);
+    let _: u32 = cluster
+        .redis
+        .ask(&["SADD", "rc:queues", "segmentation", "old"]);
+    cluster.submit_to("gone", NUCLEI, &FIELDS);
+    run(&cluster, 0, &["queue", "purge", "gone", "--yes"]);
+    run(&cluster, 0, &["queue", "pause", "segmentation"]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("saved.jsonl");
+    let file = file.to_str().expect("a path");
+    run(&cluster, 0, &["queue", "save", "segmentation", file]);
+
+    let everything = || {
+        let times = cluster.redis.keys("*").into_iter().map(|key| {
+            let lives: i64 = cluster.redis.ask(&["PTTL", &key]);
+            (key, lives > 0)
+        });
+        (dump(&cluster.redis), times.collect::<Vec<_>>())
+    };
+    let before = everything();
+    let commands: [&[&str]; 14] = [
+        &["requeue", "--queue", "segmentation"],
+        &["requeue", "--force", "segmentation:lost:1"],
+        &["requeue", "--queue", "segmentation", "--canary", "1"],
+        &["cancel", "--queue", "segmentation"],
+        &["failed", "--forget", "--queue", "segmentation"],
+        &["job", "bump", &key],
+        &["job", "delete", "segmentation:bad:1"],
+        &["queue", "pause", "segmentation"],
+        &["queue", "resume", "segmentation"],
+        &["queue", "purge", "segmentation"],
+        &["queue", "untrash", "gone"],
+        &["queue", "move", "segmentation", "other"],
+        &["queue", "restore", file, "--queue", "another"],
+        &["queue", "forget", "old"],
+    ];
+    for command in commands {
+        let said = run(&cluster, 0, &[command, &["--dry-run"]].concat());
+        assert!(said.contains("would"), "{command:?}: {said}");
+        assert_eq!(everything(), before, "{command:?}");
+    }
+}
