@@ -91,6 +91,8 @@ pub(crate) mod field {
     pub(crate) const LAST_ERROR: &str = "rc_last_error";
     /// The last lines that the job's command has written.
     pub(crate) const LOG: &str = "rc_log";
+    /// What the job's command says beside its progress.
+    pub(crate) const NOTE: &str = "rc_note";
     /// In place of `MAX_ATTEMPTS`.
     pub(crate) const MAX_ATTEMPTS: &str = "rc_attempts_max";
     /// In place of `MAX_CRASHES`.
@@ -99,6 +101,8 @@ pub(crate) mod field {
     pub(crate) const MEMORY: &str = "rc_memory";
     /// The processing list that holds the entry of a claimed job.
     pub(crate) const OWNER: &str = "rc_owner";
+    /// How good the result seems to be, as JSON.
+    pub(crate) const QUALITY: &str = "rc_quality";
     /// The longest time of one attempt, in seconds.
     pub(crate) const TIMEOUT: &str = "rc_timeout";
     /// The right to write to the job.
@@ -162,7 +166,12 @@ pub(crate) fn is_bookkeeping(field: &str) -> bool {
         || ["rc_", "children", "identity_"]
             .iter()
             .any(|prefix| field.starts_with(prefix))
-        || field.ends_with("_time")
+        || (field.ends_with("_time") && !is_of_result(field))
+}
+
+/// Whether a field is one that a command hands out beside its result.
+pub(crate) fn is_of_result(field: &str) -> bool {
+    field.starts_with("x_")
 }
 
 /// The key of a job's hash: bytes that nobody parses.
@@ -366,6 +375,11 @@ impl Keys {
         self.ours("workers")
     }
 
+    /// Consumers that have fallen silent with nothing left in their lists, by when that was seen.
+    pub(crate) fn gone(&self) -> String {
+        self.ours("gone")
+    }
+
     /// Lock of the consumer that looks for expired leases.
     pub(crate) fn reclaim_lock(&self) -> String {
         self.ours("rlock")
@@ -392,13 +406,14 @@ impl Keys {
     }
 
     /// Every key of the queue that is ours alone.
-    pub(crate) fn all_ours(&self) -> [String; 11] {
+    pub(crate) fn all_ours(&self) -> [String; 12] {
         [
             self.leases(),
             self.delayed(),
             self.parked(),
             self.dead(),
             self.failed(),
+            self.gone(),
             self.paused(),
             self.days(),
             self.workers(),

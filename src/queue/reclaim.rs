@@ -75,7 +75,8 @@ pub(super) async fn reclaim(
         .key(keys.delayed())
         .key(keys.workers())
         .key(keys.reclaim_lock())
-        .key(keys.clock());
+        .key(keys.clock())
+        .key(keys.gone());
     push_backoff(&mut call);
     call.arg(millis(lease / 6).max(1))
         .arg(ROUND_LIMIT)

@@ -12,8 +12,8 @@ use super::servers::Servers;
 use super::uploads::{self, Archive};
 use super::{Plan, QUEUE, bombs};
 
-/// How long the last jobs may take once nothing goes wrong any more.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// How long the last jobs may take once nothing goes wrong any more. Poison alone waits for four minutes in all between its deaths.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What kind of job it is, and so how it has to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,15 @@
 //! Single jobs: read, put first, deleted.
 
-use redis::Cmd;
+use std::sync::LazyLock;
+
+use redis::{Cmd, Script};
 
 use super::super::admin::Admin;
 use super::super::error::Error;
 use crate::wire::{JobKey, Keys, RawFields};
+
+static BUMP_JOB: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("../scripts/bump_job.lua")));
 
 impl Admin {
     /// All fields of a job's hash; none if there is no such job.
@@ -27,16 +32,9 @@ impl Admin {
 
     /// Puts a waiting job before all others of its queue. False if it does not wait there.
     pub(crate) async fn bump(&self, queue: &str, key: &JobKey) -> Result<bool, Error> {
-        let mut both = redis::pipe();
-        both.atomic().lrem(queue, 1, &key.0).rpush(queue, &key.0);
-        let (removed, _): (u64, u64) = self.pipeline("move a job to the front", &both).await?;
-        if removed == 0 {
-            // It was not there, so it must not be there twice.
-            let undone = Cmd::lrem(queue, -1, &key.0);
-            self.command::<u64>("move a job to the front", &undone)
-                .await?;
-        }
-        Ok(removed > 0)
+        let mut call = BUMP_JOB.key(queue);
+        call.arg(&key.0);
+        self.script("bump_job", &call).await
     }
 
     /// Removes jobs, whatever is in them.

@@ -32,12 +32,11 @@ impl Admin {
     pub(crate) async fn purge(&self, queue: &str) -> Result<Option<Trash>, Error> {
         let purged = millis_since_1970();
         let key = Keys::new(queue).trash(purged);
-        // Known first: what is not there is passed over.
-        let known = Cmd::zadd(wire::TRASH, &key, purged);
-        self.command::<u64>("purge a queue", &known).await?;
-        let mut rename = redis::cmd("RENAMENX");
-        rename.arg(queue).arg(&key);
-        match self.command::<u64>("purge a queue", &rename).await {
+        // Together, so that a failover loses both or neither. What is known and not there is passed over.
+        let mut both = redis::pipe();
+        both.atomic().zadd(wire::TRASH, &key, purged);
+        both.cmd("RENAMENX").arg(queue).arg(&key);
+        match self.pipeline::<(u64, u64)>("purge a queue", &both).await {
             // Nothing waits there.
             Err(error) if error.to_string().contains("no such key") => {}
             renamed => _ = renamed?,

@@ -1,12 +1,15 @@
 -- Requeues jobs whose lease has expired, and what silent consumers have in their lists.
 -- KEYS[4]: consumers by last heartbeat   KEYS[5]: lock, so that one consumer at a time looks   KEYS[6]: when somebody looked last
+-- KEYS[7]: consumers that have fallen silent and left nothing, by when that was seen
 -- ARGV[3]: ms to hold the lock   ARGV[4]: how many leases, silent consumers and delayed jobs to look at
 -- ARGV[5]: lease in ms; a consumer without a heartbeat for so long is silent
 -- ARGV[6]: what names of processing lists begin with   ARGV[7]: the most slots that a consumer has
--- ARGV[8…]: consumers that have lists but no heartbeat, ours or not: of these only what our scripts have written is touched
+-- ARGV[8…]: consumers that have lists but no heartbeat. What was on its way when one of ours died may have moved an entry since; of
+--           others, which may not be ours, only what our scripts have written is touched
 -- Returns: {requeued, dropped, more, wait}; requeued is a flat list of job, cause, crashes; more is 1 if there is more to do now;
 --          wait is how many ms to wait first, 0 for most
 -- `turn.lua`, `lists.lua`, `requeue.lua` and `clocks.lua` stand above.
+need(KEYS[7], 'ZADD', 'ZREMRANGEBYSCORE', 'ZREMRANGEBYRANK', 'ZSCORE')
 if #ARGV < 8 and not take_turn(KEYS[5], ARGV[3]) then return { requeued, dropped, 0, 0 } end
 local limit, lease_time = tonumber(ARGV[4]), tonumber(ARGV[5])
 local wait = wait_for_heartbeats(KEYS[6], lease_time)
@@ -102,10 +105,13 @@ for _, pod in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now - lease_ti
   looked = looked + 1
   if clear(pod, true) == 0 then
     redis.call('ZREM', KEYS[4], pod)
+    redis.call('ZADD', KEYS[7], now, pod)
     handled = handled + 1
   end
 end
-for i = 8, #ARGV do clear(ARGV[i], false) end
+for i = 8, #ARGV do clear(ARGV[i], redis.call('ZSCORE', KEYS[7], ARGV[i]) and true) end
+redis.call('ZREMRANGEBYSCORE', KEYS[7], '-inf', now - 86400000)
+redis.call('ZREMRANGEBYRANK', KEYS[7], 0, -10001)
 
 -- After a full round the next one may begin at once, unless it would only meet the same again.
 local more = handled > 0 and (looked >= limit or handled < looked)

@@ -283,3 +283,41 @@ async fn an_idle_consumer_waits_for_an_entry_of_its_own() {
         "others are not woken by its job: {waits}"
     );
 }
+
+/// A command that was on its way when a consumer died may arrive late, such as a wait for an entry that a proxy has held back.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_a_dead_consumer_is_given_late_comes_back_and_one_of_a_stranger_stays() {
+    let redis = Redis::start();
+    let queue = queue(&redis);
+    let long_ago = jiff::Timestamp::now().as_millisecond() - 60_000;
+    let _: u32 = redis.ask(&[
+        "ZADD",
+        "rc:workers:segmentation",
+        &long_ago.to_string(),
+        "pod-1",
+    ]);
+    // It is looked at, has nothing, and is forgotten.
+    let _: u32 = redis.ask(&[
+        "HSET",
+        "rc:clock:segmentation",
+        "looked_at",
+        &(long_ago + 59_000).to_string(),
+    ]);
+    queue.reclaim_expired().await.expect("redis answers");
+    assert_eq!(redis.ask::<u32>(&["ZCARD", "rc:workers:segmentation"]), 0);
+    for (job, list) in [
+        ("segmentation:late:1", "processing-segmentation:slot1:pod-1"),
+        ("segmentation:strange:1", "processing-segmentation:python-1"),
+    ] {
+        let _: u32 = redis.ask(&["HSET", job, "status", "new"]);
+        let _: u32 = redis.ask(&["LPUSH", list, job]);
+    }
+    let found = queue.reclaim_orphans().await.expect("redis answers");
+    assert_eq!(found.requeued.len(), 1, "{found:?}");
+    assert_eq!(redis.list("segmentation"), ["segmentation:late:1"]);
+    assert_eq!(redis.hash("segmentation:late:1").get("rc_crashes"), None);
+    assert_eq!(
+        redis.list("processing-segmentation:python-1"),
+        ["segmentation:strange:1"]
+    );
+}
