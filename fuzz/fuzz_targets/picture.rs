@@ -1,13 +1,20 @@
 //! Whatever is told by its content: PNG, JPEG, BMP, GIF, TIFF under another name.
 #![no_main]
 
+mod bound;
+
 use bioimage::{Limits, decode, header_of};
 use libfuzzer_sys::fuzz_target;
 
+use bound::within;
+
+const LIMITS: Limits = Limits { max_decoded_bytes: 16 << 20 };
+
 fuzz_target!(|bytes: &[u8]| {
-    if let Ok(image) = decode(bytes, "input", &Limits { max_decoded_bytes: 16 << 20 }) {
+    let header = within(0, bytes, || header_of(bytes, "input"));
+    let announced = header.as_ref().map_or(0, |header| header.peak_bytes);
+    if let Ok(image) = within(announced, bytes, || decode(bytes, "input", &LIMITS)) {
         assert!(image.len() <= 4 << 20, "{} values are more than allowed", image.len());
-        let announced = header_of(bytes, "input").expect("what can be decoded has a header");
-        assert_eq!(announced.shape, image.shape());
+        assert_eq!(header.expect("what can be decoded has a header").shape, image.shape());
     }
 });
