@@ -26,6 +26,14 @@ pub trait Consumer: Send + Sync {
         Vec::new()
     }
 
+    /// Waits until jobs may be claimed. Most consumers are ready at all times.
+    async fn until_ready(&self) {}
+
+    /// Why no job can be worked now, for `/readyz`; nothing if any can.
+    fn obstacle(&self) -> Option<String> {
+        None
+    }
+
     /// Does the work of one job and says where the result lies.
     ///
     /// May be called more than once for one job, in this process or another: after a crash, a lost lease or a
@@ -94,6 +102,9 @@ impl ModelRequirement {
 pub enum Outcome {
     /// The result is stored.
     Done(Output),
+    /// No job can be worked now, whatever it is: it goes back to the front of the queue, and nothing counts against it. The
+    /// consumer should not be [ready](Consumer::until_ready) for a while, or else it gets the same job again.
+    Release,
     /// The job waits for others that it creates. When they are final it is claimed again, and [`Job::children`] knows them.
     Wait(Children),
 }
@@ -190,7 +201,8 @@ mod tests {
 
     #[test]
     fn every_kind_is_configured_from_defaults() {
-        let env = Env::default();
+        // No command is right for everybody.
+        let env: Env = [("EXEC_COMMAND", "true")].into_iter().collect();
         for kind in Registry::builtin().kinds() {
             let mut loader = Loader::new(&env);
             let _build = (kind.configure)(&mut loader);

@@ -57,7 +57,15 @@ pub(crate) async fn consume(
     let consumer: Arc<dyn Consumer> = Arc::from(consumer);
     report_start(kind, &queues);
     let (health, abandoned, isolation) = Default::default();
-    let observed = observed(&queues, &clients, &health, &stop);
+    let observed = Observed {
+        queues: queues.clone(),
+        storage: clients.storage.clone(),
+        serving: clients.serving.clone(),
+        memory: clients.memory.clone(),
+        health: Health::clone(&health),
+        consumer: Arc::clone(&consumer),
+        stop: stop.clone(),
+    };
     let part = |queue: &Queue| QueueWorker {
         card: WorkerCard::new(kind),
         queue: queue.clone(),
@@ -92,23 +100,6 @@ pub(crate) async fn consume(
     clients.storage.close().await;
     info!("stopped");
     ended
-}
-
-/// What the HTTP server sees of the process.
-fn observed(
-    queues: &Queues,
-    clients: &Clients,
-    health: &Health,
-    stop: &CancellationToken,
-) -> Observed {
-    Observed {
-        queues: queues.clone(),
-        storage: clients.storage.clone(),
-        serving: clients.serving.clone(),
-        memory: clients.memory.clone(),
-        health: health.clone(),
-        stop: stop.clone(),
-    }
 }
 
 /// Consumes until `stop`, beginning with what an earlier process has left.

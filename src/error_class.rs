@@ -15,6 +15,8 @@ pub enum ErrorClass {
     ModelMissing,
     /// The model server is absent or overloaded.
     ModelUnavailable,
+    /// Something that a command needs is absent or overloaded.
+    Unavailable,
     /// Something took too long.
     Deadline,
     /// The input could not be fetched.
@@ -38,6 +40,7 @@ impl ErrorClass {
             Self::TooLarge => "too_large",
             Self::ModelMissing => "model_missing",
             Self::ModelUnavailable => "model_unavailable",
+            Self::Unavailable => "unavailable",
             Self::Deadline => "deadline",
             Self::StorageRead => "storage_read",
             Self::StorageWrite => "storage_write",
@@ -52,6 +55,7 @@ impl ErrorClass {
         match self {
             Self::ModelMissing
             | Self::ModelUnavailable
+            | Self::Unavailable
             | Self::Deadline
             | Self::StorageRead
             | Self::StorageWrite

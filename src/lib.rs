@@ -72,6 +72,9 @@ mod backoff;
 /// Whether more files can be opened.
 mod descriptors;
 
+/// Commands of users as child processes.
+mod process;
+
 /// What the program counts of itself.
 mod metrics;
 
@@ -107,3 +110,5 @@ pub use consumer::{
     Clients, Consumer, ConsumerKind, Factory, ModelInputs, ModelRequirement, Outcome, Registry,
 };
 pub use job::{Job, Output, Status, Step};
+#[doc(hidden)]
+pub use process::is_helper;

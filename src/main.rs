@@ -14,7 +14,9 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 const LARGE: usize = 64 << 20;
 
 fn main() -> ExitCode {
-    give_memory_back();
+    if !redis_consumer::is_helper() {
+        give_memory_back();
+    }
     redis_consumer::run(Registry::builtin())
 }
 

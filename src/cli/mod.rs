@@ -24,6 +24,7 @@ use crate::consumer::Registry;
 use crate::daemon::{self, End, Work};
 use crate::exit_code;
 use crate::ops;
+use crate::process;
 use crate::queue::{JobKey, QueueName};
 use crate::settings::{Env, Problems};
 use crate::untrusted;
@@ -83,6 +84,8 @@ enum Command {
     /// Pause, resume, purge and move queues.
     #[command(subcommand)]
     Queue(ops::QueueCommand),
+    /// Try a command on files as a consumer of type `exec` would run it; needs neither Redis nor a bucket.
+    ExecTest(ops::ExecTestArguments),
     /// Measure what this program and this Redis can do together.
     Bench(ops::BenchArguments),
     /// Print what a shell needs to complete commands and options.
@@ -118,6 +121,10 @@ struct ConsumeArguments {
 
 /// Runs the program with these kinds of consumer: parses the command line, does what it says, gives the exit status.
 pub fn run(registry: Registry) -> ExitCode {
+    // Others start the program under these names, and often: nothing else is done for them.
+    if let Some(end) = process::as_helper() {
+        return end;
+    }
     // Two providers could be compiled in by a user's own dependencies; this one is ours.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let command = match Arguments::try_parse() {
@@ -143,6 +150,7 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Requeue(arguments) => block_on(|stop| ops::requeue(arguments, stop)),
         Command::Cancel(arguments) => block_on(|stop| ops::cancel(arguments, stop)),
         Command::Queue(command) => block_on(|_| ops::queue(command)),
+        Command::ExecTest(arguments) => block_on(|_| ops::exec_test(arguments)),
         Command::Bench(arguments) => block_on(|stop| ops::bench(arguments, stop)).map(success),
         Command::Completions(arguments) => {
             manual::completions(&arguments, Arguments::command()).map(success)

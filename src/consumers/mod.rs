@@ -1,5 +1,8 @@
 //! The consumers: one file each, a recipe on top of `applications/`.
 
+/// A command of yours for each job.
+pub mod exec;
+
 /// Segmentation of one image.
 pub mod image;
 
@@ -29,13 +32,14 @@ mod recipe;
 use crate::consumer::{ConsumerKind, Registry};
 
 /// Every kind of consumer that this crate brings.
-const KINDS: [ConsumerKind; 6] = [
+const KINDS: [ConsumerKind; 7] = [
     image::KIND,
     zip::KIND,
     tracking::KIND,
     mesmer::KIND,
     spot::KIND,
     polaris::KIND,
+    exec::KIND,
 ];
 
 impl Registry {

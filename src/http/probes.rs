@@ -56,9 +56,11 @@ impl Ages {
             serving,
             memory,
             health,
+            consumer,
             ..
         } = observed;
-        let is_held_back = serving.is_down() || memory.has_waiters();
+        let is_held_back =
+            serving.is_down() || memory.has_waiters() || consumer.obstacle().is_some();
         if is_held_back {
             held_back.touch();
         }
@@ -190,6 +192,9 @@ impl Probes {
                 "Redis refuses claims: {}",
                 untrusted::message(&words)
             ));
+        }
+        if let Some(why) = self.observed.consumer.obstacle() {
+            return Err(untrusted::message(why).to_string());
         }
         if queues.last_claim().age().is_none() {
             return Err("Redis has not answered a claim yet".to_owned());

@@ -213,7 +213,7 @@ impl Job {
     pub fn inherited_fields(&self) -> Vec<(String, Vec<u8>)> {
         let mut inherited: Vec<_> = self
             .fields()
-            .filter(|(name, _)| !wire::is_bookkeeping(name))
+            .filter(|(name, _)| !wire::is_bookkeeping(name) && !wire::is_of_result(name))
             .map(|(name, value)| (name.to_owned(), value.to_vec()))
             .collect();
         let consumer = self.progress.lease.consumer().as_bytes().to_vec();

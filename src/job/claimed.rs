@@ -125,6 +125,38 @@ impl Job {
         }]);
     }
 
+    /// Fields that say what is to be done: all but those that say how the job fares.
+    pub(crate) fn given_fields(&self) -> Vec<(String, Vec<u8>)> {
+        let stamps = [field::UPDATED_AT, field::UPDATED_BY];
+        let given = self.fields().filter(|(name, _)| {
+            !wire::is_bookkeeping(name) && !wire::is_of_result(name) && !stamps.contains(name)
+        });
+        given
+            .map(|(name, value)| (name.to_owned(), value.to_vec()))
+            .collect()
+    }
+
+    /// Records what the job's command says beside its progress.
+    pub(crate) fn record_note(&self, note: &str) {
+        self.progress.write([(field::NOTE, note.to_owned())]);
+    }
+
+    /// Records how good the result seems to be, as JSON.
+    pub(crate) fn record_quality(&self, quality: &str) {
+        self.progress.write([(field::QUALITY, quality.to_owned())]);
+    }
+
+    /// Records the last lines that the job's command has written.
+    pub(crate) fn record_log_tail(&self, lines: &str) {
+        self.progress.write([(field::LOG, lines.to_owned())]);
+    }
+
+    /// Records where all of them are.
+    pub(crate) fn record_log_file(&self, key: &str) {
+        self.progress
+            .write([(field::LOG_FILE_NAME, key.to_owned())]);
+    }
+
     /// Records a field of the consumer's own in the job's hash, within half a second.
     ///
     /// # Errors

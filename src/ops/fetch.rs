@@ -9,7 +9,6 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use tokio::io::AsyncWriteExt as _;
 use zip::ZipArchive;
 
 use super::desk::{DeskArguments, Misuse, Refused, print_json, text_of};
@@ -24,8 +23,6 @@ use crate::wire::{RawFields, field};
 
 /// In a folder with a result: the key of its job. Nothing of another job comes into that folder.
 const MARK: &str = ".redis-consumer-job";
-/// Bytes of a result that are fetched at once.
-const PIECE: u64 = 8 << 20;
 
 #[derive(Args)]
 pub(crate) struct FetchArguments {
@@ -91,7 +88,7 @@ pub(crate) async fn unpack_result(
     let (to, key) = (to.to_owned(), key.clone());
     let folder = compute::run(move || folder_of(&to, &named, &key)).await?;
     let packed = folder.join(".result.part");
-    let fetched = fetch_to(storage, &output, &packed).await;
+    let fetched = storage.download_to(&output, &packed).await;
     let unpacked = match fetched {
         Ok(()) => {
             let (packed, folder) = (packed.clone(), folder.clone());
@@ -101,19 +98,6 @@ pub(crate) async fn unpack_result(
     };
     let _ = fs::remove_file(&packed);
     unpacked.map(|()| folder)
-}
-
-async fn fetch_to(storage: &Storage, key: &str, to: &Path) -> anyhow::Result<()> {
-    let mut reader = storage.range_reader(key).await?;
-    let mut file = tokio::fs::File::create(to).await?;
-    let mut at = 0;
-    while at < reader.size() {
-        let end = reader.size().min(at + PIECE);
-        file.write_all(&reader.read(at..end).await?).await?;
-        at = end;
-    }
-    file.flush().await?;
-    Ok(())
 }
 
 /// The folder for the result of this job, which is this job's alone.

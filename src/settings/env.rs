@@ -44,6 +44,13 @@ impl Env {
         self.0.insert(name.to_owned(), value.to_owned());
     }
 
+    /// All variables as they are.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// Whether a variable is there at all, whatever it holds.
     pub(super) fn contains(&self, name: &str) -> bool {
         self.0.contains_key(name)

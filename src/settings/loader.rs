@@ -232,6 +232,27 @@ impl<'e> Loader<'e> {
         }
     }
 
+    /// Variables of the environment as they are, for other programs: those of these names, or whose names begin with them if
+    /// they end with `_`.
+    pub(crate) fn passed_on(&self, names: &[&str]) -> Vec<(String, String)> {
+        let is_meant = |variable: &str| {
+            names.iter().any(|name| {
+                variable == *name || (name.ends_with('_') && variable.starts_with(name))
+            })
+        };
+        self.env
+            .iter()
+            .filter(|(name, _)| is_meant(name))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
+    }
+
+    /// The value of a setting that was loaded before, as tables show it.
+    pub(crate) fn shown(&self, name: &str) -> Option<String> {
+        let setting = self.settings.iter().find(|setting| setting.name == name)?;
+        Some(setting.value.clone())
+    }
+
     fn setting(&mut self, name: &str) -> Option<&mut Setting> {
         debug_assert!(self.is_declared(name), "{name} is not declared");
         let mut settings = self.settings.iter_mut();

@@ -8,6 +8,7 @@ pub mod archive;
 mod client;
 mod content_type;
 mod error;
+mod files;
 mod listing;
 mod metrics;
 mod multipart;

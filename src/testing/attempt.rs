@@ -38,6 +38,9 @@ impl Attempt {
             Some(Ok(Err(error))) => Self::Failed(error),
             Some(Ok(Ok(Outcome::Done(output)))) => Self::Done(output),
             Some(Ok(Ok(Outcome::Wait(_)))) => Self::Waits,
+            Some(Ok(Ok(Outcome::Release))) => Self::Failed(anyhow::anyhow!(
+                "the consumer says that it can work no job now"
+            )),
         }
     }
 }

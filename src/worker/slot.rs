@@ -116,6 +116,7 @@ impl QueueWorker {
     /// Waits until jobs can be worked: the model server is not known to be down, no job waits for memory, files can be
     /// opened, and no computation of a job that was given up takes what others need.
     async fn until_ready(&self) {
+        self.consumer.until_ready().await;
         self.serving.until_up().await;
         self.memory.until_free().await;
         self.abandoned.until_none().await;
@@ -240,6 +241,10 @@ impl QueueWorker {
         match end {
             AttemptEnd::Consumed(Ok(Outcome::Done(output))) => Settlement::Done(output),
             AttemptEnd::Consumed(Ok(Outcome::Wait(children))) => Settlement::Wait(children),
+            AttemptEnd::Consumed(Ok(Outcome::Release)) => {
+                info!("no job can be worked now: returning the job to the queue");
+                Settlement::Release
+            }
             AttemptEnd::Consumed(Err(error)) => self.failure(progress, &error),
             AttemptEnd::Overdue => {
                 let limit = progress.overdue_limit();

@@ -24,6 +24,7 @@ const FLOORS: &[&[&str]] = &[
         "error_class",
         "exit_code",
         "metrics",
+        "process",
         "settings",
         "shared_cache",
         "wire",

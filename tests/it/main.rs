@@ -45,6 +45,9 @@ mod image_job;
 /// Cells in tissue.
 mod mesmer_job;
 
+/// Commands of users.
+mod exec;
+
 /// Jobs that become many: archives, movies, spots.
 mod fan_out;
 

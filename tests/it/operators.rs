@@ -30,7 +30,7 @@ use crate::peers::redis::Redis;
 const ANA: [(&str, &str); 1] = [("USER", "ana")];
 
 /// Runs a command that has to end with this status, and gives what it printed.
-fn run(cluster: &Cluster, status: i32, arguments: &[&str]) -> String {
+pub(crate) fn run(cluster: &Cluster, status: i32, arguments: &[&str]) -> String {
     let output = cluster.run(arguments, &ANA);
     assert_eq!(
         output.status.code(),

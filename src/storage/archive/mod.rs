@@ -16,6 +16,7 @@ pub use self::error::ArchiveError;
 pub use self::names::clean_path;
 pub(crate) use self::names::{decoded, split_folder, without_last_suffix};
 pub use self::sparse_file::SparseFile;
+pub(crate) use self::write::pack_files;
 pub use self::write::write_zip;
 pub use self::zip_images::{ArchiveLimits, LargestEntry, ZipImages, image_entries};
 pub(crate) use self::zip_list::claimed_list_bytes;

@@ -1,7 +1,9 @@
 //! Writing zip archives.
 
 use std::collections::HashSet;
-use std::io::{Cursor, Write};
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Cursor, Write};
+use std::path::{Path, PathBuf};
 
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
@@ -37,6 +39,22 @@ pub fn write_zip(
         names.insert(name);
     }
     Ok(writer.finish()?.into_inner())
+}
+
+/// Packs files of a disk into an archive, each under its name in turn; none of them is ever in memory as a whole.
+pub(crate) fn pack_files(files: &[(String, PathBuf)], to: &Path) -> anyhow::Result<()> {
+    let mut archive = ZipWriter::new(BufWriter::new(File::create(to)?));
+    for (name, file) in files {
+        let mut file = BufReader::new(File::open(file)?);
+        let size = file.get_ref().metadata()?.len();
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Deflated)
+            .large_file(size >= ZIP64_FROM as u64);
+        archive.start_file(name.as_str(), options)?;
+        io::copy(&mut file, &mut archive)?;
+    }
+    archive.finish()?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,0 +1,170 @@
+//! A job as its command sees it: one line of JSON, and variables.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::command::{Command, Values};
+use super::scratch::Scratch;
+use super::settings::{ExecSettings, Mode};
+
+/// Variables by which numerical libraries are told how many threads to use.
+const THREADS: [&str; 4] = [
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+];
+
+/// An input of a job.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct JobInput {
+    pub(super) name: String,
+    /// Where it lies; nothing if the command fetches it.
+    pub(super) path: Option<PathBuf>,
+    pub(super) key: String,
+    pub(super) size: Option<u64>,
+}
+
+/// A job as its command sees it.
+pub(super) struct JobLine {
+    /// New for each attempt, so that nothing but the command can know it.
+    pub(super) id: String,
+    pub(super) key: Value,
+    pub(super) queue: String,
+    pub(super) attempt: u64,
+    pub(super) crashes: u64,
+    pub(super) inputs: Vec<JobInput>,
+    /// Name and value of fields.
+    pub(super) fields: Vec<(String, Vec<u8>)>,
+    pub(super) timeout: Option<Duration>,
+    /// Bytes; 0 is no limit.
+    pub(super) memory: u64,
+}
+
+impl JobLine {
+    pub(super) fn to_json(&self, scratch: &Scratch) -> String {
+        let fields: BTreeMap<_, _> = self
+            .fields
+            .iter()
+            .map(|(name, value)| (name, text_or_base64(value)))
+            .collect();
+        let deadline = self
+            .timeout
+            .map(|timeout| (jiff::Timestamp::now() + timeout).to_string());
+        json!({
+            "id": self.id,
+            "key": self.key,
+            "queue": self.queue,
+            "phase": "work",
+            "attempt": self.attempt,
+            "crashes": self.crashes,
+            "inputs": self.inputs,
+            "output": scratch.output(),
+            "tmp": scratch.tmp(),
+            "fields": fields,
+            "deadline": deadline,
+            "memory": (self.memory > 0).then_some(self.memory),
+        })
+        .to_string()
+    }
+
+    /// The words of a command that is started for this job.
+    pub(super) fn words(
+        &self,
+        command: &Command,
+        scratch: &Scratch,
+    ) -> Result<Vec<OsString>, String> {
+        let inputs = self.inputs.iter().map(|input| match &input.path {
+            Some(path) => path.as_os_str(),
+            None => OsStr::new(&input.key),
+        });
+        let field = |name: &str| {
+            let (_, value) = self.fields.iter().find(|(other, _)| other == name)?;
+            Some(String::from_utf8_lossy(value).into_owned())
+        };
+        command.words(&Values {
+            inputs: inputs.collect(),
+            output: scratch.output().as_os_str(),
+            job: scratch.job().as_os_str(),
+            name: self.inputs.first().map_or("", |input| &input.name),
+            field: &field,
+        })
+    }
+
+    /// The variables of a command that is started for this job.
+    pub(super) fn environment(
+        &self,
+        settings: &ExecSettings,
+        scratch: &Scratch,
+    ) -> Vec<(OsString, OsString)> {
+        let mut all = common(settings, &scratch.tmp());
+        let mut add = |name: &str, value: &OsStr| all.push((name.into(), value.to_owned()));
+        add("RC_JOB", scratch.job().as_os_str());
+        add("RC_ID", OsStr::new(&self.id));
+        add("RC_OUTPUT", scratch.output().as_os_str());
+        add("RC_TMP", scratch.tmp().as_os_str());
+        let input = self.inputs.first();
+        let input = input.map(|input| match &input.path {
+            Some(path) => path.as_os_str(),
+            None => OsStr::new(&input.key),
+        });
+        add("RC_INPUT", input.unwrap_or_default());
+        if let Some(timeout) = self.timeout {
+            add(
+                "RC_DEADLINE",
+                OsStr::new(&(jiff::Timestamp::now() + timeout).to_string()),
+            );
+        }
+        if self.memory > 0 {
+            add("RC_MEMORY", OsStr::new(&self.memory.to_string()));
+        }
+        for (name, value) in &self.fields {
+            let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            if is_name && !value.contains(&0) {
+                use std::os::unix::ffi::OsStrExt as _;
+                add(
+                    &format!("RC_FIELD_{}", name.to_uppercase()),
+                    OsStr::from_bytes(value),
+                );
+            }
+        }
+        all
+    }
+}
+
+/// The variables of every command.
+pub(super) fn common(settings: &ExecSettings, tmp: &Path) -> Vec<(OsString, OsString)> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let cpus = (cores / settings.slots.max(1)).max(1).to_string();
+    let mode = match settings.mode {
+        Mode::Once => "once",
+        Mode::Persistent => "persistent",
+    };
+    let mut all: Vec<(OsString, OsString)> = THREADS
+        .into_iter()
+        .chain(["RC_CPUS"])
+        .map(|name| (name.into(), cpus.as_str().into()))
+        .collect();
+    all.push(("RC_MODE".into(), mode.into()));
+    all.push(("PYTHONUNBUFFERED".into(), "1".into()));
+    all.push(("TMPDIR".into(), tmp.into()));
+    for (name, value) in &settings.environment {
+        all.retain(|(other, _)| other != OsStr::new(name));
+        all.push((name.into(), value.into()));
+    }
+    all
+}
+
+fn text_or_base64(value: &[u8]) -> Value {
+    match std::str::from_utf8(value) {
+        Ok(text) => text.into(),
+        Err(_) => json!({ "base64": STANDARD.encode(value) }),
+    }
+}

@@ -1,0 +1,160 @@
+//! The log of a job: what its command has written, of which the begin and the end are kept.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::untrusted::{self, Bytes};
+
+/// Bytes of the begin that are kept, and at least so many of the end; 10 MB at most in all.
+const PART: u64 = 3 << 20;
+/// Lines that the job itself keeps, and bytes of them.
+const LAST_LINES: usize = 20;
+const LAST_BYTES: usize = 4000;
+
+/// One of the streams of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stream {
+    Out,
+    Error,
+}
+
+/// The log of a job.
+pub(super) struct Log {
+    folder: PathBuf,
+    /// The begin; when it is full the end, in two parts of which the older one is given up for a new one.
+    file: File,
+    written: u64,
+    parts: usize,
+    cut: u64,
+    last: VecDeque<String>,
+    last_error: Option<String>,
+}
+
+impl Log {
+    /// An empty one, in files below this folder.
+    pub(super) fn new(folder: &Path) -> io::Result<Self> {
+        Ok(Self {
+            folder: folder.to_owned(),
+            file: File::create(part(folder, 0))?,
+            written: 0,
+            parts: 1,
+            cut: 0,
+            last: VecDeque::new(),
+            last_error: None,
+        })
+    }
+
+    /// Adds a line with its time. A disk that is full costs lines of the log, and nothing else.
+    pub(super) fn add(&mut self, stream: Stream, line: &[u8]) {
+        let now = jiff::Timestamp::now()
+            .strftime("%Y-%m-%dT%H:%M:%S.%3fZ")
+            .to_string();
+        let stream_name = match stream {
+            Stream::Out => "out",
+            Stream::Error => "err",
+        };
+        let mut text = format!("{now} {stream_name} ").into_bytes();
+        text.extend_from_slice(line);
+        text.push(b'\n');
+        let _ = self.write(&text);
+        let shown = untrusted::message(Bytes(line)).to_string();
+        if stream == Stream::Error && !shown.trim().is_empty() {
+            self.last_error = Some(shown);
+        }
+        self.last
+            .push_back(untrusted::name(Bytes(line)).to_string());
+        if self.last.len() > LAST_LINES {
+            self.last.pop_front();
+        }
+    }
+
+    fn write(&mut self, text: &[u8]) -> io::Result<()> {
+        if self.written > PART {
+            // Of three parts of the end, the first is given up.
+            if self.parts >= 3 {
+                let old = part(&self.folder, self.parts - 2);
+                self.cut += fs::metadata(&old)?.len();
+                fs::remove_file(old)?;
+            }
+            self.file = File::create(part(&self.folder, self.parts))?;
+            self.parts += 1;
+            self.written = 0;
+        }
+        self.written += text.len() as u64;
+        self.file.write_all(text)
+    }
+
+    /// The last line of the error stream that is not empty.
+    pub(super) fn last_error(&self) -> Option<&str> {
+        self.last_error.as_deref()
+    }
+
+    /// The last lines, for the job itself.
+    pub(super) fn tail(&self) -> String {
+        let mut kept = Vec::new();
+        let mut bytes = 0;
+        for line in self.last.iter().rev() {
+            bytes += line.len() + 1;
+            if bytes > LAST_BYTES {
+                break;
+            }
+            kept.push(line.as_str());
+        }
+        kept.reverse();
+        kept.join("\n")
+    }
+
+    /// The whole log, but for what was cut out of the middle.
+    pub(super) fn read(&self) -> io::Result<Vec<u8>> {
+        let mut all = fs::read(part(&self.folder, 0))?;
+        if self.cut > 0 {
+            all.extend_from_slice(format!("… {} bytes are left out …\n", self.cut).as_bytes());
+        }
+        for number in self.parts.saturating_sub(2).max(1)..self.parts {
+            all.extend(fs::read(part(&self.folder, number))?);
+        }
+        Ok(all)
+    }
+}
+
+fn part(folder: &Path, number: usize) -> PathBuf {
+    folder.join(format!("log-{number}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn begin_and_end_are_kept_however_much_is_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut log = Log::new(folder.path()).expect("files");
+        let line = [b'x'; 1000];
+        log.add(Stream::Out, b"the begin");
+        for _ in 0..40_000 {
+            log.add(Stream::Out, &line);
+        }
+        log.add(Stream::Error, b"oh \x1b[2J no");
+        log.add(Stream::Error, b" ");
+        let text = log.read().expect("files");
+        assert!(
+            (6 << 20..10 << 20).contains(&text.len()),
+            "{} bytes",
+            text.len()
+        );
+        let text = String::from_utf8(text).expect("text");
+        assert!(
+            text.lines()
+                .next()
+                .expect("a line")
+                .ends_with(" out the begin")
+        );
+        assert!(text.contains("bytes are left out") && text.ends_with(" err  \n"));
+        assert_eq!(log.last_error(), Some("oh \\x1b[2J no"));
+        assert!(log.tail().len() <= LAST_BYTES && log.tail().contains("oh \\x1b[2J no"));
+        let kept = fs::read_dir(folder.path()).expect("a folder").count();
+        assert_eq!(kept, 3);
+    }
+}
