@@ -55,7 +55,7 @@ impl Queue {
         }
         Ok(match self.try_claim(slot).await? {
             Attempt::Claimed(claimed) => Some(claimed),
-            Attempt::Nothing | Attempt::Paused => None,
+            Attempt::Nothing | Attempt::Paused | Attempt::Unanswered => None,
         })
     }
 
@@ -69,7 +69,7 @@ impl Queue {
         let began = Instant::now();
         let reply: RedisResult<Reply> = inner.commands.attempt(operation, &call).await;
         let Some(reply) = self.answered(operation, reply).await? else {
-            return Ok(Attempt::Nothing);
+            return Ok(Attempt::Unanswered);
         };
         let is_paused = reply.is_paused;
         Ok(match self.accept(slot, reply) {
@@ -225,11 +225,15 @@ pub(super) async fn claim_first(
     slot: usize,
     stop: &CancellationToken,
 ) -> Result<Option<(Lease, RawFields)>, Error> {
-    let (mut empty, mut refused) = (Vec::new(), None);
+    let (mut empty, mut refused, mut unanswered) = (Vec::new(), None, false);
     for queue in queues {
         match queue.try_claim(slot).await {
             Ok(Attempt::Claimed(claimed)) => return Ok(Some(claimed)),
             Ok(Attempt::Nothing) => empty.push(queue),
+            Ok(Attempt::Unanswered) => {
+                unanswered = true;
+                empty.push(queue);
+            }
             Ok(Attempt::Paused) => {}
             Err(error) => refused = Some(error),
         }
@@ -251,6 +255,10 @@ pub(super) async fn claim_first(
         stop.run_until_cancelled(pause).await;
         return Ok(None);
     }
+    if unanswered {
+        // No claim has made this consumer known to the server, which has to know whom it gives an entry.
+        queue.register(&queue.inner.blocking, stop).await?;
+    }
     queue.claim_after_wait(slot, stop).await
 }
 
@@ -270,8 +278,10 @@ pub(super) type Claimed = (Vec<u8>, String, u64, RawFields);
 /// What a claim has come to.
 enum Attempt {
     Claimed((Lease, RawFields)),
-    /// There is no job, or Redis is away.
+    /// There is no job.
     Nothing,
+    /// Redis is away, or lets nothing be written now.
+    Unanswered,
     /// An operator has paused the queue.
     Paused,
 }

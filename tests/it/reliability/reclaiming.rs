@@ -321,3 +321,31 @@ async fn an_entry_that_a_dead_consumer_is_given_late_comes_back_and_one_of_a_str
         ["segmentation:strange:1"]
     );
 }
+
+/// A Redis that is full refuses claims, and with them what makes a consumer known.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_is_known_before_it_waits_for_an_entry_whatever_became_of_its_claim() {
+    let redis = Redis::start();
+    let _: String = redis.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+    let monitor = redis.monitor();
+    let queue = queue(&redis);
+    let stop = CancellationToken::new();
+    let claim = tokio::spawn({
+        let (queue, stop) = (queue.clone(), stop.clone());
+        async move { queue.claim(0, &stop).await }
+    });
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let _: String = redis.ask(&["CONFIG", "SET", "maxmemory", "0"]);
+    let claimed = claim.await.expect("it ends").expect("redis answers");
+    assert!(claimed.is_none());
+    stop.cancel();
+    let lines = monitor.lines(&redis);
+    let first = |word: &str| {
+        lines
+            .iter()
+            .position(|line| line.to_uppercase().contains(word))
+    };
+    let (known, waited) = (first("\"ZADD\" \"RC:WORKERS"), first("\"BLMOVE\""));
+    assert!(known.is_some() && waited.is_some(), "{lines:?}");
+    assert!(known < waited, "{lines:?}");
+}
