@@ -46,8 +46,8 @@ impl Log {
         })
     }
 
-    /// Adds a line with its time. A disk that is full costs lines of the log, and nothing else.
-    pub(super) fn add(&mut self, stream: Stream, line: &[u8]) {
+    /// Adds a line with its time, and gives it as users know it. A disk that is full costs lines of the log, and nothing else.
+    pub(super) fn add(&mut self, stream: Stream, line: &[u8]) -> String {
         let now = jiff::Timestamp::now()
             .strftime("%Y-%m-%dT%H:%M:%S.%3fZ")
             .to_string();
@@ -59,14 +59,24 @@ impl Log {
         text.extend_from_slice(line);
         text.push(b'\n');
         let _ = self.write(&text);
-        let shown = untrusted::message(Bytes(line)).to_string();
+        let known = self.without_folder(line);
+        let shown = untrusted::message(&known).to_string();
         if stream == Stream::Error && !shown.trim().is_empty() {
             self.last_error = Some(shown);
         }
-        self.last
-            .push_back(untrusted::name(Bytes(line)).to_string());
+        self.last.push_back(untrusted::name(&known).to_string());
         if self.last.len() > LAST_LINES {
             self.last.pop_front();
+        }
+        known
+    }
+
+    /// A line in which files of the job are named as the command finds them in its folder: users know no other.
+    fn without_folder(&self, line: &[u8]) -> String {
+        let text = Bytes(line).to_string();
+        match self.folder.parent().and_then(Path::to_str) {
+            Some(folder) => text.replace(&format!("{folder}/"), ""),
+            None => text,
         }
     }
 
@@ -136,7 +146,11 @@ mod tests {
         for _ in 0..40_000 {
             log.add(Stream::Out, &line);
         }
-        log.add(Stream::Error, b"oh \x1b[2J no");
+        let job = folder.path().parent().expect("a folder").display();
+        log.add(
+            Stream::Error,
+            format!("{job}/input/a.tif: oh \x1b[2J no").as_bytes(),
+        );
         log.add(Stream::Error, b" ");
         let text = log.read().expect("files");
         assert!(
@@ -152,7 +166,7 @@ mod tests {
                 .ends_with(" out the begin")
         );
         assert!(text.contains("bytes are left out") && text.ends_with(" err  \n"));
-        assert_eq!(log.last_error(), Some("oh \\x1b[2J no"));
+        assert_eq!(log.last_error(), Some("input/a.tif: oh \\x1b[2J no"));
         assert!(log.tail().len() <= LAST_BYTES && log.tail().contains("oh \\x1b[2J no"));
         let kept = fs::read_dir(folder.path()).expect("a folder").count();
         assert_eq!(kept, 3);

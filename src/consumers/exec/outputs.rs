@@ -136,8 +136,11 @@ fn read_about(path: &Path) -> anyhow::Result<About> {
     if !size.is_file() || size.len() > ABOUT_BYTES {
         return Err(wrong(format!("it is no file of at most {ABOUT_BYTES} bytes")).into());
     }
-    let about: About =
+    // A list would do for a struct, too.
+    let object: serde_json::Map<String, serde_json::Value> =
         serde_json::from_slice(&fs::read(path)?).map_err(|error| wrong(error.to_string()))?;
+    let about: About =
+        serde_json::from_value(object.into()).map_err(|error| wrong(error.to_string()))?;
     if about.fields.len() > FIELDS {
         return Err(wrong(format!("it has more than {FIELDS} fields")).into());
     }

@@ -16,6 +16,7 @@ use super::log::{Log, Stream};
 use super::scratch;
 use super::settings::Mode;
 use crate::process::{Running, Start};
+use crate::untrusted;
 
 /// Lines that wait to be read, of both streams together.
 const LINES: usize = 256;
@@ -211,13 +212,13 @@ impl Session {
         bounds: &Bounds<'_>,
         said: &mut Said<'_>,
     ) -> Option<Ending> {
-        said.log.add(stream, line);
-        tracing::debug!(line = %crate::untrusted::message(crate::untrusted::Bytes(line)), "the command says");
+        let text = said.log.add(stream, line);
+        tracing::debug!(line = %untrusted::message(&text), "the command says");
         if let Some(percent) = bounds.progress.and_then(|regex| progress_in(regex, line)) {
             (said.on_progress)(percent, "");
         }
         let is_warm = bounds.mode == Mode::Persistent;
-        match word_of(&String::from_utf8_lossy(line), bounds.id)? {
+        match word_of(&text, bounds.id)? {
             Word::Progress(percent, note) => (said.on_progress)(percent, &note),
             Word::Ready => self.is_ready = true,
             Word::Done if is_warm => {
