@@ -8,14 +8,14 @@ use tracing::{info, warn};
 
 use crate::configuration::Configuration;
 use crate::consumer::{Clients, Consumer};
-use crate::http::{Observed, Server};
+use crate::http::{HttpSettings, Observed, Server};
 use crate::kubernetes::deletion_cost;
-use crate::queue::{JobClaim, JobKey, Queue, Queues, Reclaimed, WorkerCard};
+use crate::queue::{JobKey, NotClaimed, Queue, Queues, Reclaimed, WorkerCard};
 use crate::serving;
 use crate::storage::Storage;
 use crate::traces::Traces;
 use crate::wire::field;
-use crate::worker::{Abandoned, Bounds, Health, QueueWorker, Worker, WorkerMetrics};
+use crate::worker::{Abandoned, Bounds, Health, QueueWorker, RetryPolicy, Worker, WorkerMetrics};
 
 /// What is consumed.
 pub(crate) enum Work {
@@ -36,7 +36,18 @@ pub(crate) enum End {
     /// It is to be tried again, waits for children, or went to another consumer.
     NotFinal,
     /// It could not be claimed, for this reason.
-    NotClaimed(&'static str),
+    NotClaimed(NotClaimed),
+}
+
+/// The parts of which a process is made.
+struct Parts {
+    queues: Queues,
+    clients: Clients,
+    kind: &'static str,
+    consumer: Arc<dyn Consumer>,
+    policy: RetryPolicy,
+    traces: Traces,
+    health: Health,
 }
 
 /// Consumes jobs until `stop`. Peers may come and go meanwhile.
@@ -53,61 +64,93 @@ pub(crate) async fn consume(
         serving: serving::Client::new(configuration.serving, metadata),
         memory: configuration.memory,
     };
-    let (kind, consumer) = (configuration.kind, (configuration.build)(&clients));
-    let consumer: Arc<dyn Consumer> = Arc::from(consumer);
-    report_start(kind, &queues);
-    let (health, abandoned, isolation) = Default::default();
-    let observed = Observed {
-        queues: queues.clone(),
-        storage: clients.storage.clone(),
-        serving: clients.serving.clone(),
-        memory: clients.memory.clone(),
-        health: Health::clone(&health),
-        consumer: Arc::clone(&consumer),
-        stop: stop.clone(),
-    };
-    let part = |queue: &Queue| QueueWorker {
-        card: WorkerCard::new(kind),
-        queue: queue.clone(),
-        consumer: Arc::clone(&consumer),
-        serving: clients.serving.clone(),
-        memory: clients.memory.clone(),
+    let parts = Parts {
+        consumer: Arc::from((configuration.build)(&clients)),
+        queues,
+        clients,
+        kind: configuration.kind,
         policy: configuration.policy,
-        metrics: WorkerMetrics::default(),
-        traces: traces.of_queue(queue.name()),
-        abandoned: Abandoned::clone(&abandoned),
-        isolation: Arc::clone(&isolation),
+        traces,
+        health: Health::default(),
     };
+    report_start(parts.kind, &parts.queues);
     let ended = match work {
-        Work::Job(key) => {
-            let worker = Worker::new(queues.clone(), part, Bounds::default(), health);
-            let claim = worker.run_job(&key, stop).await?;
-            end_of(queues.first(), &key, &claim).await
-        }
+        Work::Job(key) => parts.consume_one(&key, stop).await,
         Work::Queues(bounds) => {
-            let worker = Worker::new(queues.clone(), part, bounds, health);
-            let registry = registry(kind, &observed, &worker);
-            let served = Server::new(&observed, registry).serve(configuration.http);
-            let published = deletion_cost::publish(configuration.deletion_cost, queues.clone());
-            let ended = tokio::select! {
-                worked = consume_queues(&queues, worker, stop) => worked,
-                served = served => served,
-                published = published => published,
-            };
-            ended.map(|()| End::Stopped)
+            let published =
+                deletion_cost::publish(configuration.deletion_cost, parts.queues.clone());
+            let consumed = parts.consume_queues(bounds, configuration.http, stop);
+            tokio::select! {
+                consumed = consumed => consumed.map(|()| End::Stopped),
+                published = published => published.map(|()| End::Stopped),
+            }
         }
     };
-    clients.storage.close().await;
+    parts.clients.storage.close().await;
     info!("stopped");
     ended
 }
 
+impl Parts {
+    fn worker(&self, bounds: Bounds) -> Worker {
+        let (abandoned, isolation) = Default::default();
+        let part = |queue: &Queue| QueueWorker {
+            card: WorkerCard::new(self.kind),
+            queue: queue.clone(),
+            consumer: Arc::clone(&self.consumer),
+            serving: self.clients.serving.clone(),
+            memory: self.clients.memory.clone(),
+            policy: self.policy,
+            metrics: WorkerMetrics::default(),
+            traces: self.traces.of_queue(queue.name()),
+            abandoned: Abandoned::clone(&abandoned),
+            isolation: Arc::clone(&isolation),
+        };
+        Worker::new(self.queues.clone(), part, bounds, self.health.clone())
+    }
+
+    /// Works one job, and tells what became of it.
+    async fn consume_one(&self, key: &JobKey, stop: CancellationToken) -> anyhow::Result<End> {
+        let worked = self.worker(Bounds::default()).run_job(key, stop).await?;
+        if let Err(why) = worked {
+            return Ok(End::NotClaimed(why));
+        }
+        let fields = self.queues.first().fields(key).await?;
+        let status = fields.get(field::STATUS.as_bytes()).map(Vec::as_slice);
+        Ok(match status {
+            Some(b"done") => End::Done,
+            Some(b"failed") => End::Failed,
+            _ => End::NotFinal,
+        })
+    }
+
+    /// Works the jobs of the queues, and tells others of it.
+    async fn consume_queues(
+        &self,
+        bounds: Bounds,
+        http: HttpSettings,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
+        let worker = self.worker(bounds);
+        let observed = Observed {
+            queues: self.queues.clone(),
+            storage: self.clients.storage.clone(),
+            serving: self.clients.serving.clone(),
+            memory: self.clients.memory.clone(),
+            health: self.health.clone(),
+            consumer: Arc::clone(&self.consumer),
+            stop: stop.clone(),
+        };
+        let registry = registry(self.kind, &observed, &worker);
+        tokio::select! {
+            worked = run(&self.queues, worker, stop) => worked,
+            served = Server::new(&observed, registry).serve(http) => served,
+        }
+    }
+}
+
 /// Consumes until `stop`, beginning with what an earlier process has left.
-async fn consume_queues(
-    queues: &Queues,
-    worker: Worker,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
+async fn run(queues: &Queues, worker: Worker, stop: CancellationToken) -> anyhow::Result<()> {
     for queue in queues.iter() {
         match stop.run_until_cancelled(queue.recover()).await {
             Some(Ok(found)) => report_leftovers(&found),
@@ -120,20 +163,6 @@ async fn consume_queues(
         warn!("{warning}");
     }
     worker.run(stop).await
-}
-
-/// What became of a job.
-async fn end_of(queue: &Queue, key: &JobKey, claim: &JobClaim) -> anyhow::Result<End> {
-    if let Some(why) = claim.obstacle() {
-        return Ok(End::NotClaimed(why));
-    }
-    let fields = queue.fields(key).await?;
-    let status = fields.get(field::STATUS.as_bytes()).map(Vec::as_slice);
-    Ok(match status {
-        Some(b"done") => End::Done,
-        Some(b"failed") => End::Failed,
-        _ => End::NotFinal,
-    })
 }
 
 /// The counters of all parts, under one prefix.

@@ -97,6 +97,11 @@ impl<T, E: Into<anyhow::Error>> WithClass<T> for Result<T, E> {
     }
 }
 
+/// An error of this class.
+pub(crate) fn error_of(class: ErrorClass, text: String) -> anyhow::Error {
+    Classified(class, anyhow::Error::msg(text)).into()
+}
+
 /// An error with a class that a consumer has given it.
 #[derive(Debug)]
 pub(crate) struct Classified(ErrorClass, anyhow::Error);

@@ -3,6 +3,7 @@
 //! The command knows neither Redis nor the bucket. Standard input carries one line of JSON for each job, lines that bear the
 //! job's id tell of progress and of the end, everything else that it says is the log.
 
+mod bounds;
 mod command;
 mod ending;
 mod job_line;
@@ -16,29 +17,30 @@ mod session;
 mod settings;
 mod store;
 mod trouble;
+mod usage;
 mod warm;
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-use self::ending::{Verdict, failure};
+use self::ending::Verdict;
 use self::job_line::{JobInput, JobLine};
 use self::log::Log;
-pub(crate) use self::rehearsal::{Rehearsal, rehearse};
+pub(crate) use self::rehearsal::{Seen, Trial, rehearse};
 use self::runner::Runner;
 use self::scratch::Scratch;
+use self::session::Listener;
 pub(crate) use self::settings::ExecSettings;
 use self::settings::LogsKept;
 use super::memory;
 use crate::compute;
 use crate::consumer::{Clients, Consumer, ConsumerKind, Outcome};
-use crate::error_class::ErrorClass;
+use crate::error_class::TooLarge;
 use crate::job::{Job, Step};
-use crate::wire::field;
+use crate::untrusted;
 
 /// Runs a command for each job.
 pub const KIND: ConsumerKind = ConsumerKind {
@@ -99,130 +101,115 @@ impl Exec {
 
     async fn work(&self, job: &Job, id: &str, scratch: &mut Scratch) -> anyhow::Result<Outcome> {
         let inputs = self.fetch(job, scratch).await?;
-        let line = self.line(job, id, inputs)?;
+        let line = self.line(job, id, inputs);
         let mut log = Log::new(&scratch.log())?;
         let reserved = memory::reserve(job, &self.clients, line.memory).await?;
 
         job.step(Step::Predict);
-        let verdict = {
-            // The command has a time limit of its own.
-            let _limited = job.pause_deadline();
-            let mut on_progress = |percent: u64, note: &str| {
-                job.record_progress(percent);
-                if !note.is_empty() {
-                    job.record_note(note);
-                }
-            };
-            self.runner
-                .run(&line, scratch, &mut log, &mut on_progress)
-                .await
-        };
-        drop(reserved);
+        let limited = job.pause_deadline(); // the command has a time limit of its own
+        let verdict = self
+            .runner
+            .run(&line, scratch, &mut log, &mut JobListener(job))
+            .await?;
+        drop((limited, reserved));
         let worked = match verdict {
-            Ok(Verdict::NotRunnable(why)) => {
+            Verdict::NotRunnable(why) => {
                 self.runner.trouble.found(&why);
                 return Ok(Outcome::Release);
             }
-            Ok(Verdict::Worked) => self.store(job, scratch).await,
-            Ok(Verdict::Failed(error)) | Err(error) => Err(error),
+            Verdict::Worked => self.store(job, scratch).await,
+            Verdict::Failed(error) => Err(error),
         };
+        self.runner.trouble.mended();
         self.record_log(job, &log, worked.is_err()).await;
         worked
     }
 
     /// Fetches the inputs.
     async fn fetch(&self, job: &Job, scratch: &mut Scratch) -> anyhow::Result<Vec<JobInput>> {
-        let storage = &self.clients.storage;
-        let (mut inputs, mut total) = (Vec::new(), 0);
+        let mut keys = Vec::new();
         for field in &self.settings().inputs {
-            let keys = job.field(field)?.unwrap_or_default();
-            for key in keys.lines().map(str::trim).filter(|key| !key.is_empty()) {
-                let path = scratch.input(key);
-                let name = path.file_name().unwrap_or_default();
-                let name = name.to_string_lossy().into_owned();
-                let (path, size) = if self.settings().is_fetched {
-                    let size = storage.size(key).await?;
-                    total += size;
-                    if total > self.settings().disk {
-                        let limit = self.settings().disk;
-                        return Err(failure(
-                            ErrorClass::TooLarge,
-                            format!(
-                                "the inputs have {total} bytes, and {limit} are allowed (EXEC_DISK)"
-                            ),
-                        ));
-                    }
-                    storage.download_to(key, &path).await?;
-                    (Some(path), Some(size))
-                } else {
-                    (None, None)
-                };
-                let key = key.to_owned();
-                inputs.push(JobInput {
-                    name,
-                    path,
-                    key,
-                    size,
-                });
-            }
+            let lines = job.field(field)?.unwrap_or_default().lines();
+            keys.extend(lines.map(str::trim).filter(|key| !key.is_empty()));
+        }
+        let (mut inputs, mut room) = (Vec::new(), self.settings().disk);
+        for key in keys {
+            let path = scratch.input(key);
+            inputs.push(if self.settings().is_fetched {
+                self.fetch_one(key, path, &mut room).await?
+            } else {
+                JobInput::elsewhere(&path, key)
+            });
         }
         Ok(inputs)
     }
 
-    fn line(&self, job: &Job, id: &str, inputs: Vec<JobInput>) -> anyhow::Result<JobLine> {
-        let number = |name: &str| -> anyhow::Result<Option<u64>> {
-            Ok(job
-                .field(name)?
-                .and_then(|text| text.parse().ok())
-                .filter(|number| *number > 0))
-        };
-        let budget = self.clients.memory.usage().budget_bytes;
-        let share = budget / self.settings().slots.max(1) as u64;
-        let own_timeout = number(field::TIMEOUT)?.map(Duration::from_secs);
-        Ok(JobLine {
+    /// Fetches one input, if there is room for it.
+    async fn fetch_one(
+        &self,
+        key: &str,
+        path: PathBuf,
+        room: &mut u64,
+    ) -> anyhow::Result<JobInput> {
+        let storage = &self.clients.storage;
+        let size = storage.size(key).await?;
+        *room = room.checked_sub(size).ok_or_else(|| {
+            let limit = self.settings().disk;
+            TooLarge(format!(
+                "the inputs have more than {limit} bytes, which is all that the files of a job may take (EXEC_DISK)"
+            ))
+        })?;
+        storage.download_to(key, &path).await?;
+        Ok(JobInput::in_file(path, key, size))
+    }
+
+    fn line(&self, job: &Job, id: &str, inputs: Vec<JobInput>) -> JobLine {
+        let (settings, progress) = (self.settings(), job.progress());
+        let share = self.clients.memory.usage().budget_bytes / settings.slots.max(1) as u64;
+        let usual = settings.memory.unwrap_or(share);
+        JobLine {
             id: id.to_owned(),
             key: job.key().to_json(),
             queue: job.queue_name().to_owned(),
-            attempt: job.progress().attempts() + 1,
-            crashes: job.progress().lease().crashes(),
+            attempt: progress.attempts() + 1,
+            crashes: progress.lease().crashes(),
             inputs,
             fields: job.given_fields(),
-            timeout: own_timeout.or(self.settings().timeout),
-            memory: number(field::MEMORY)?
-                .or(self.settings().memory)
-                .unwrap_or(share),
-        })
+            timeout: progress.own_timeout().or(settings.timeout),
+            memory: match job.least_memory() {
+                0 => usual,
+                own => own,
+            },
+        }
     }
 
     /// The last lines go to the job, the whole log to the bucket if it is wanted there. It is worth no failure.
     async fn record_log(&self, job: &Job, log: &Log, has_failed: bool) {
         let tail = log.tail();
-        if !tail.is_empty() {
-            job.record_log_tail(&tail);
+        if tail.is_empty() {
+            return;
         }
+        job.record_log_tail(&tail);
         let is_wanted = match self.settings().logs {
             LogsKept::All => true,
             LogsKept::Failed => has_failed,
             LogsKept::None => false,
         };
-        if !is_wanted || tail.is_empty() {
+        if !is_wanted {
             return;
         }
         let key = format!("output/{}.log.txt", job.stable_id());
-        let stored = match log.read() {
-            Ok(text) => self
-                .clients
-                .storage
-                .upload(&key, text.into())
-                .await
-                .map(drop)
-                .map_err(anyhow::Error::from),
-            Err(error) => Err(error.into()),
-        };
-        match stored {
+        match self.store_log(&key, log).await {
             Ok(()) => job.record_log_file(&key),
             Err(error) => warn!(error = %error, "could not store the log of the command"),
         }
+    }
+
+    async fn store_log(&self, key: &str, log: &Log) -> anyhow::Result<()> {
+        let files = log.files();
+        let text = compute::run(move || files.read()).await?;
+        self.clients.storage.upload(key, text.into()).await?;
+        Ok(())
     }
 
     /// Keeps the folder of a job that failed, if any are to be kept.
@@ -235,7 +222,7 @@ impl Exec {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.push(scratch.folder().to_owned());
         if kept.len() > self.settings().kept {
-            let _ = std::fs::remove_dir_all(kept.remove(0));
+            scratch::remove(&kept.remove(0));
         }
     }
 
@@ -249,5 +236,21 @@ impl Exec {
             job.record_quality(&quality.to_string());
         }
         store::store(job, &self.clients, self.settings().result, outputs, scratch).await
+    }
+}
+
+/// Writes what a command tells of its progress to the job.
+struct JobListener<'j>(&'j Job);
+
+impl Listener for JobListener<'_> {
+    fn line(&mut self, text: &str) {
+        debug!(line = %untrusted::message(text), "the command says");
+    }
+
+    fn progress(&mut self, percent: u64, note: &str) {
+        self.0.record_progress(percent);
+        if !note.is_empty() {
+            self.0.record_note(note);
+        }
     }
 }

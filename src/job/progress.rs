@@ -185,6 +185,11 @@ impl Progress {
         self.own.crashes.unwrap_or(usual)
     }
 
+    /// The limit of an attempt that the job brings along.
+    pub(crate) fn own_timeout(&self) -> Option<Duration> {
+        self.own.attempt
+    }
+
     /// The bytes that the job says it takes.
     pub(super) fn least_memory(&self) -> u64 {
         self.own.memory.unwrap_or(0)

@@ -1,20 +1,18 @@
 //! `redis-consumer exec-test`: tries a command on files, without Redis and without a bucket.
 
-use std::ffi::OsString;
 use std::io::{self, Write as _};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
+use super::Misuse;
 use super::desk::size;
-use crate::consumers::exec::{ExecSettings, Rehearsal, rehearse};
+use crate::consumers::exec::{ExecSettings, Seen, Trial, rehearse};
 use crate::exit_code;
 use crate::settings::{Env, Loader};
-use crate::untrusted::{self, Bytes};
-
-/// Lines of the log that are shown.
-const LINES: usize = 200;
+use crate::untrusted;
 
 #[derive(Args)]
 pub(crate) struct ExecTestArguments {
@@ -27,8 +25,8 @@ pub(crate) struct ExecTestArguments {
     #[arg(long)]
     persistent: bool,
     /// Run it so many times.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    repeat: usize,
+    #[arg(long, value_name = "N", default_value = "1")]
+    repeat: NonZeroUsize,
     /// A field of the job.
     #[arg(long, value_name = "NAME=VALUE")]
     field: Vec<String>,
@@ -39,9 +37,36 @@ pub(crate) struct ExecTestArguments {
 
 /// Runs what a consumer would run, with its limits, and shows each step.
 pub(crate) async fn exec_test(arguments: ExecTestArguments) -> anyhow::Result<ExitCode> {
+    let settings = settings(&arguments)?;
+    let fields = arguments.field.iter().map(|field| {
+        let (name, value) = field
+            .split_once('=')
+            .ok_or_else(|| Misuse(format!("`{field}` is not NAME=VALUE")))?;
+        Ok((name.to_owned(), value.to_owned()))
+    });
+    let trial = Trial {
+        files: &arguments.files,
+        fields: &fields.collect::<Result<Vec<_>, Misuse>>()?,
+        keep: arguments.keep.as_deref(),
+    };
+    // Who reads it may have seen enough.
+    let mut show = |seen: Seen<'_>| _ = writeln!(io::stdout(), "{}", line_of(&seen));
+    let is_done = rehearse(settings, &trial, arguments.repeat.get(), &mut show).await?;
+    Ok(ExitCode::from(if is_done {
+        exit_code::SUCCESS
+    } else {
+        exit_code::FOUND
+    }))
+}
+
+fn settings(arguments: &ExecTestArguments) -> anyhow::Result<ExecSettings> {
     let mut env = Env::from_process();
     if let Some(command) = &arguments.command {
         env.set("EXEC_COMMAND", command);
+    }
+    if env.get("EXEC_COMMAND").is_none() {
+        let text = "say which command: --command \"python3 cells.py\", or EXEC_COMMAND";
+        return Err(Misuse(text.to_owned()).into());
     }
     if arguments.persistent {
         env.set("EXEC_MODE", "persistent");
@@ -49,69 +74,33 @@ pub(crate) async fn exec_test(arguments: ExecTestArguments) -> anyhow::Result<Ex
     let mut loader = Loader::new(&env);
     let settings = ExecSettings::load(&mut loader);
     loader.finish()?;
-    let mut fields = Vec::new();
-    for field in &arguments.field {
-        let (name, value) = field
-            .split_once('=')
-            .ok_or_else(|| super::Misuse(format!("`{field}` is not NAME=VALUE")))?;
-        fields.push((name.to_owned(), value.to_owned()));
-    }
-    let how = (arguments.repeat, arguments.keep.as_deref());
-    let runs = rehearse(settings, &arguments.files, &fields, how).await?;
-    let mut has_failed = false;
-    for (number, run) in runs.iter().enumerate() {
-        if runs.len() > 1 {
-            writeln!(io::stdout(), "— run {} of {}", number + 1, runs.len())?;
-        }
-        show(run)?;
-        has_failed |= run.failure.is_some();
-    }
-    Ok(ExitCode::from(if has_failed {
-        exit_code::FOUND
-    } else {
-        exit_code::SUCCESS
-    }))
+    Ok(settings)
 }
 
-fn show(run: &Rehearsal) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    let command: Vec<_> = run.command.iter().map(OsString::from).collect();
-    let command: Vec<_> = command
-        .iter()
-        .map(|word| quoted(&word.to_string_lossy()))
-        .collect();
-    writeln!(out, "command   {}", untrusted::message(command.join(" ")))?;
-    writeln!(out, "job       {}", untrusted::message(&run.job))?;
-    let lines: Vec<_> = run.log.split_inclusive(|&byte| byte == b'\n').collect();
-    for line in lines.iter().take(LINES) {
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        writeln!(out, "log       {}", untrusted::message(Bytes(line)))?;
-    }
-    if lines.len() > LINES {
-        writeln!(out, "log       … {} more lines", lines.len() - LINES)?;
-    }
-    for (percent, note) in &run.progress {
-        writeln!(out, "progress  {percent} % {}", untrusted::name(note))?;
-    }
-    for (path, bytes) in &run.outputs {
-        writeln!(
-            out,
-            "output    {} ({})",
-            untrusted::name(path),
-            size(*bytes as f64)
-        )?;
-    }
-    for (name, value) in &run.fields {
-        writeln!(out, "field     {name} = {}", untrusted::name(value))?;
-    }
-    let took = run.took.as_secs_f64();
-    match &run.failure {
-        None => writeln!(out, "done      in {took:.2} s"),
-        Some((class, text)) => writeln!(
-            out,
-            "failed    in {took:.2} s: {class}: {}",
-            untrusted::message(text)
-        ),
+fn line_of(seen: &Seen<'_>) -> String {
+    match seen {
+        Seen::Command(words) => {
+            let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
+            format!("command   {}", untrusted::message(words.join(" ")))
+        }
+        Seen::Job(json) => format!("job       {}", untrusted::message(json)),
+        Seen::Line(text) => format!("log       {}", untrusted::message(text)),
+        Seen::Progress(percent, note) => {
+            format!("progress  {percent} % {}", untrusted::name(note))
+        }
+        Seen::Output(path, bytes) => {
+            format!(
+                "output    {} ({})",
+                untrusted::name(path),
+                size(*bytes as f64)
+            )
+        }
+        Seen::Field(name, value) => format!("field     {name} = {}", untrusted::name(value)),
+        Seen::Done(took) => format!("done      in {:.2} s", took.as_secs_f64()),
+        Seen::Failed(took, class, text) => {
+            let (took, text) = (took.as_secs_f64(), untrusted::message(text));
+            format!("failed    in {took:.2} s: {class}: {text}")
+        }
     }
 }
 

@@ -82,21 +82,20 @@ async fn show_groups(desk: &Desk, arguments: &FailedArguments) -> anyhow::Result
         ]);
     }
     table.print()?;
+    writeln!(io::stdout(), "{}", next_step(arguments))?;
+    Ok(())
+}
+
+/// The command that requeues what was shown.
+fn next_step(arguments: &FailedArguments) -> String {
     if arguments.scan {
-        let hint = "redis-consumer failed --scan --json … | redis-consumer requeue --yes -";
-        writeln!(io::stdout(), "{hint}")?;
-        return Ok(());
+        return "redis-consumer failed --scan --json … | redis-consumer requeue --yes -".to_owned();
     }
     let of_queue = match arguments.selector.only_queue() {
-        Some(queue) => format!("--queue {queue}"),
+        Some(queue) => format!("--queue {}", untrusted::message(queue)),
         None => "--all-queues".to_owned(),
     };
-    writeln!(
-        io::stdout(),
-        "redis-consumer requeue {} --why 1",
-        untrusted::message(of_queue)
-    )?;
-    Ok(())
+    format!("redis-consumer requeue {of_queue} --why 1")
 }
 
 fn group_to_json(number: usize, group: &Group) -> Value {

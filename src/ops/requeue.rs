@@ -64,25 +64,11 @@ pub(crate) async fn requeue(
         return Ok(ExitCode::from(exit_code::SUCCESS));
     }
     let mut report = change.report("requeued");
-    let mut run = async |selected: &Selected| {
-        step_by_step(&desk, &arguments, selected, &stop, &mut report).await
-    };
     let stopped = match arguments.canary {
-        None => run(&selected).await?,
+        None => step_by_step(&desk, &arguments, &selected, &stop, &mut report).await?,
         Some(count) => {
-            let selector = &arguments.selector;
-            let (canary, rest) = selector.split_canary(&desk, selected, count).await?;
-            let mut stopped = run(&canary).await?;
-            if stopped.is_none() && !change.is_dry() {
-                stopped = wait_for(&desk, &canary, &stop).await?;
-            }
-            match stopped {
-                None => run(&rest).await?,
-                Some(Stopped { why, left }) => {
-                    let left = left + rest.len();
-                    Some(Stopped { why, left })
-                }
-            }
+            let canary = arguments.selector.split_canary(&desk, selected, count);
+            canary_first(&desk, &arguments, canary.await?, &stop, &mut report).await?
         }
     };
     report.record(&desk, "requeue", "").await?;
@@ -98,6 +84,45 @@ pub(crate) async fn requeue(
     Ok(ExitCode::from(status))
 }
 
+impl RequeueArguments {
+    /// Where to, which, and how much of a job.
+    fn how(&self) -> (End, Scope, What) {
+        let end = if self.front { End::Front } else { End::Back };
+        let scope = if self.force {
+            Scope::Any
+        } else {
+            Scope::Failed
+        };
+        let what = if self.all_children {
+            What::All
+        } else {
+            What::FailedChildren
+        };
+        (end, scope, what)
+    }
+}
+
+/// Requeues the jobs of a canary, and the rest if all of them succeed.
+async fn canary_first(
+    desk: &Desk,
+    arguments: &RequeueArguments,
+    (canary, rest): (Selected, Selected),
+    stop: &CancellationToken,
+    report: &mut Report,
+) -> anyhow::Result<Option<Stopped>> {
+    let mut stopped = step_by_step(desk, arguments, &canary, stop, report).await?;
+    if stopped.is_none() && !arguments.change.is_dry() {
+        stopped = wait_for(desk, &canary, stop).await?;
+    }
+    match stopped {
+        None => step_by_step(desk, arguments, &rest, stop, report).await,
+        Some(Stopped { why, left }) => {
+            let left = left + rest.len();
+            Ok(Some(Stopped { why, left }))
+        }
+    }
+}
+
 /// Requeues some jobs, as fast as the operator wants it.
 async fn step_by_step(
     desk: &Desk,
@@ -106,23 +131,6 @@ async fn step_by_step(
     stop: &CancellationToken,
     report: &mut Report,
 ) -> anyhow::Result<Option<Stopped>> {
-    let how = (
-        if arguments.front {
-            End::Front
-        } else {
-            End::Back
-        },
-        if arguments.force {
-            Scope::Any
-        } else {
-            Scope::Failed
-        },
-        if arguments.all_children {
-            What::All
-        } else {
-            What::FailedChildren
-        },
-    );
     let mut selected = selected.clone();
     if arguments.front {
         // Whoever comes last stands before all others.
@@ -130,6 +138,7 @@ async fn step_by_step(
     }
     let rate = arguments.rate.filter(|_| !arguments.change.is_dry());
     let size = rate.map_or(STEP, |rate| rate.get().min(STEP));
+    let how = arguments.how();
     let (began, mut sent) = (Instant::now(), 0);
     for (queue, keys) in selected.steps_of(size) {
         let due = rate.map_or(Duration::ZERO, |rate| {

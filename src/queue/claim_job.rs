@@ -20,74 +20,62 @@ static CLAIM_JOB: LazyLock<Script> = LazyLock::new(|| {
     ))
 });
 
-/// What a claim of a certain job has come to.
-pub(crate) enum JobClaim {
-    Claimed(Box<Lease>, RawFields),
-    /// Its hash has vanished.
+/// Why a certain job was not claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotClaimed {
+    #[error("there is no such job: it has expired, was deleted, or the key is mistyped")]
     Gone,
-    /// It has ended.
+    #[error("it has ended: `redis-consumer requeue` makes it new")]
     Final,
-    /// A consumer works it.
+    #[error("a consumer works it")]
     Held,
-    /// It waits for its children.
+    #[error("it waits for its children")]
     Parked,
-    /// It does not wait in this queue.
+    #[error(
+        "it does not wait in the queue of the settings: `redis-consumer job show` says where it is"
+    )]
     Elsewhere,
 }
 
-impl JobClaim {
-    /// Why the job was not claimed; nothing if it was.
-    pub(crate) fn obstacle(&self) -> Option<&'static str> {
-        Some(match self {
-            Self::Claimed(..) => return None,
-            Self::Gone => {
-                "there is no such job: it has expired, was deleted, or the key is mistyped"
-            }
-            Self::Final => "it has ended: `redis-consumer requeue` makes it new",
-            Self::Held => "a consumer works it",
-            Self::Parked => "it waits for its children",
-            Self::Elsewhere => {
-                "it does not wait in the queue of the settings: `redis-consumer job show` says where it is"
-            }
-        })
+impl NotClaimed {
+    fn of(answer: &str) -> Self {
+        match answer {
+            "FINAL" => Self::Final,
+            "HELD" => Self::Held,
+            "PARKED" => Self::Parked,
+            "ELSEWHERE" => Self::Elsewhere,
+            _ => Self::Gone,
+        }
     }
 }
 
 impl Queue {
     /// Takes a certain job of the queue into a slot, wherever it waits, and whether or not the queue is paused.
-    pub(crate) async fn claim_job(&self, slot: usize, key: &JobKey) -> Result<JobClaim, Error> {
+    pub(crate) async fn claim_job(
+        &self,
+        slot: usize,
+        key: &JobKey,
+    ) -> Result<Result<(Lease, RawFields), NotClaimed>, Error> {
         let keys = &self.inner.keys;
         let mut call = self.claiming(&CLAIM_JOB, slot);
         call.key(keys.parked())
             .key(&key.0)
             .arg(keys.processing_prefix());
         let answer: Answer = self.script("claim a job", &call).await?;
-        Ok(match answer {
-            Answer::Claimed((key, token, crashes, fields)) => {
-                let lease = Lease::new(self.clone(), JobKey(key), token, slot, crashes);
-                JobClaim::Claimed(Box::new(lease), fields)
-            }
-            Answer::Not(why) => match why.as_str() {
-                "FINAL" => JobClaim::Final,
-                "HELD" => JobClaim::Held,
-                "PARKED" => JobClaim::Parked,
-                "ELSEWHERE" => JobClaim::Elsewhere,
-                _ => JobClaim::Gone,
-            },
-        })
+        Ok(answer.0.map(|(key, token, crashes, fields)| {
+            let lease = Lease::new(self.clone(), JobKey(key), token, slot, crashes);
+            (lease, fields)
+        }))
     }
 }
 
-enum Answer {
-    Claimed(Claimed),
-    Not(String),
-}
+struct Answer(Result<Claimed, NotClaimed>);
 
 impl FromRedisValue for Answer {
     fn from_redis_value(value: Value) -> Result<Self, redis::ParsingError> {
-        Ok(match value {
-            claimed @ Value::Array(_) => Self::Claimed(FromRedisValue::from_redis_value(claimed)?),
-            why => Self::Not(FromRedisValue::from_redis_value(why)?),
-        })
+        Ok(Self(match value {
+            claimed @ Value::Array(_) => Ok(FromRedisValue::from_redis_value(claimed)?),
+            why => Err(NotClaimed::of(&String::from_redis_value(why)?)),
+        }))
     }
 }

@@ -34,7 +34,7 @@ mod worker_card;
 
 pub use self::admin::{Admin, ProcessingEntry, Reclaim};
 pub use self::children::{ChildSet, ChildSpec, ChildWait};
-pub(crate) use self::claim_job::JobClaim;
+pub(crate) use self::claim_job::NotClaimed;
 pub use self::client::Queue;
 pub use self::error::Error;
 pub(crate) use self::held::Paused;

@@ -6,6 +6,9 @@ mod endings;
 /// Processes that are left, and daemons that are killed.
 mod processes;
 
+/// Commands that are tried without a queue.
+mod rehearsals;
+
 /// What a command is given, says and leaves.
 mod results;
 

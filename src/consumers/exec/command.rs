@@ -3,6 +3,8 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
+use crate::storage::archive::without_last_suffix;
+
 /// What a placeholder stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
@@ -94,12 +96,12 @@ impl Command {
 
     /// The program.
     pub(super) fn program(&self) -> &str {
-        match self.0.first() {
-            Some(Template::Word(parts)) => match parts.as_slice() {
-                [Part::Text(text)] => text,
-                _ => "",
-            },
-            _ => "",
+        if let Some(Template::Word(parts)) = self.0.first()
+            && let [Part::Text(text)] = parts.as_slice()
+        {
+            text
+        } else {
+            ""
         }
     }
 
@@ -132,7 +134,7 @@ impl Values<'_> {
                 Part::Output => word.push(self.output),
                 Part::Job => word.push(self.job),
                 Part::Name => word.push(self.name),
-                Part::Stem => word.push(stem(self.name)),
+                Part::Stem => word.push(without_last_suffix(self.name)),
                 Part::Field(name) => {
                     let value = (self.field)(name).unwrap_or_default();
                     if value.contains('\0') {
@@ -145,14 +147,6 @@ impl Values<'_> {
             }
         }
         Ok(word)
-    }
-}
-
-/// A name without its suffix.
-fn stem(name: &str) -> &str {
-    match name.rsplit_once('.') {
-        Some((stem, _)) if !stem.is_empty() => stem,
-        _ => name,
     }
 }
 
@@ -305,13 +299,5 @@ mod tests {
         let script = folder.path().join("a.py");
         let expected = format!("python3 {} b.d c.py {{name}}", script.display());
         assert_eq!(found, Command::parse(&expected).expect("words"));
-    }
-
-    #[test]
-    fn a_name_without_its_suffix() {
-        assert_eq!(
-            [stem("a.tif"), stem("a.ome.tif"), stem(".tif"), stem("a")],
-            ["a", "a.ome", ".tif", "a"]
-        );
     }
 }

@@ -4,18 +4,25 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use super::settings::Codes;
-use crate::error_class::{ErrorClass, WithClass as _};
+use super::settings::{Codes, Mode};
+use crate::error_class::{ErrorClass, error_of};
+
+/// A failure in the words of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    class: String,
+    text: String,
+}
 
 /// How the work of a command on a job has ended.
 #[derive(Clone, Debug)]
 pub(super) enum Ending {
-    /// By itself.
-    Exited(ExitStatus),
-    /// A warm command has said that the job is done.
+    /// By itself, perhaps after it had told of a failure.
+    Exited(ExitStatus, Option<Told>),
+    /// A persistent command has answered that the job is done.
     Done,
-    /// It has said that the job has failed: class and text.
-    Failed(String, String),
+    /// It has answered that the job has failed.
+    Failed(Told),
     /// It took longer than this.
     Overdue(Duration),
     /// Its processes took so much memory, in bytes, and may take so much.
@@ -44,60 +51,57 @@ const CLASSES: [(&str, ErrorClass); 5] = [
 ];
 
 impl Ending {
-    /// What it means; `said` is a failure that the command has told before it ended, `last` the last line of its errors.
-    pub(super) fn verdict(
-        self,
-        said: Option<(String, String)>,
-        last: Option<&str>,
-        retry: &Codes,
-    ) -> Verdict {
-        let megabytes = |bytes: u64| bytes.div_ceil(1 << 20);
+    /// What it means; `last` is the last line of the command's errors.
+    pub(super) fn verdict(self, mode: Mode, last: Option<&str>, retry: &Codes) -> Verdict {
         Verdict::Failed(match self {
             Self::Done => return Verdict::Worked,
-            Self::Failed(class, text) => told(&class, &text),
-            Self::Exited(status) => return exited(status, said, last, retry),
+            Self::Failed(told) => told.into_error(),
+            Self::Exited(status, told) => {
+                let verdict = exited(status, told, last, retry);
+                return match mode {
+                    Mode::Once => verdict,
+                    Mode::Persistent => without_answer(verdict),
+                };
+            }
             Self::Overdue(limit) => {
                 let text = format!(
                     "the command was still running after {} s",
                     limit.as_secs_f64()
                 );
-                failure(ErrorClass::Deadline, text)
+                error_of(ErrorClass::Deadline, text)
             }
-            Self::Memory(peak, limit) => {
-                let (peak, limit) = (megabytes(peak), megabytes(limit));
-                failure(
-                    ErrorClass::TooLarge,
-                    format!(
-                        "the command took {peak} MiB of memory, and may take {limit} MiB (EXEC_MEMORY, rc_memory)"
-                    ),
-                )
+            Self::Memory(taken, limit) => {
+                too_large("memory", (taken, limit), "EXEC_MEMORY, rc_memory")
             }
-            Self::Disk(size, limit) => {
-                let (size, limit) = (megabytes(size), megabytes(limit));
-                failure(
-                    ErrorClass::TooLarge,
-                    format!(
-                        "the files of the command took {size} MiB, and may take {limit} MiB (EXEC_DISK)"
-                    ),
-                )
-            }
+            Self::Disk(taken, limit) => too_large("disk", (taken, limit), "EXEC_DISK"),
         })
     }
 }
 
-fn exited(
-    status: ExitStatus,
-    said: Option<(String, String)>,
-    last: Option<&str>,
-    retry: &Codes,
-) -> Verdict {
+impl Told {
+    pub(super) fn new(class: &str, text: &str) -> Self {
+        let (class, text) = (class.to_owned(), text.to_owned());
+        Self { class, text }
+    }
+
+    fn into_error(self) -> anyhow::Error {
+        let Self { class, text } = self;
+        match CLASSES.iter().find(|(word, _)| *word == class) {
+            Some((_, class)) if !text.is_empty() => error_of(*class, text),
+            Some((word, class)) => error_of(*class, format!("the command says {word}")),
+            None => error_of(ErrorClass::Internal, format!("{class} {text}")),
+        }
+    }
+}
+
+fn exited(status: ExitStatus, told: Option<Told>, last: Option<&str>, retry: &Codes) -> Verdict {
     let Some(code) = status.code() else {
         let signal = status.signal().unwrap_or(0);
         let text = format!("the command was ended by signal {signal}{}", with(last));
-        return Verdict::Failed(failure(ErrorClass::Crash, text));
+        return Verdict::Failed(error_of(ErrorClass::Crash, text));
     };
-    if let Some((class, text)) = said {
-        return Verdict::Failed(told(&class, &text));
+    if let Some(told) = told {
+        return Verdict::Failed(told.into_error());
     }
     let text = format!("exit status {code}{}", with(last));
     let code = u8::try_from(code).unwrap_or(u8::MAX);
@@ -109,32 +113,31 @@ fn exited(
         64 | 78 | 126 | 127 => return Verdict::NotRunnable(text),
         _ => ErrorClass::Internal,
     };
-    Verdict::Failed(failure(class, text))
+    Verdict::Failed(error_of(class, text))
 }
 
-/// A failure in the words of the command.
-fn told(class: &str, text: &str) -> anyhow::Error {
-    let known = CLASSES.iter().find(|(word, _)| *word == class);
-    match known {
-        Some((_, class)) if !text.is_empty() => failure(*class, text.to_owned()),
-        Some((word, class)) => failure(*class, format!("the command says {word}")),
-        None => failure(
-            ErrorClass::Internal,
-            format!("{class} {text}").trim().to_owned(),
-        ),
+/// A persistent command that ends owes an answer, whatever its exit status.
+fn without_answer(verdict: Verdict) -> Verdict {
+    let text = "the command ended without an answer";
+    match verdict {
+        Verdict::Worked => Verdict::Failed(error_of(ErrorClass::Crash, text.to_owned())),
+        Verdict::Failed(error) => {
+            Verdict::Failed(error_of(ErrorClass::Crash, format!("{text}: {error}")))
+        }
+        Verdict::NotRunnable(why) => Verdict::NotRunnable(why),
     }
+}
+
+/// More bytes of something were taken than its setting allows.
+fn too_large(what: &str, (taken, limit): (u64, u64), setting: &str) -> anyhow::Error {
+    let [taken, limit] = [taken, limit].map(|bytes| bytes.div_ceil(1 << 20));
+    let text =
+        format!("the command took {taken} MiB of {what}, and may take {limit} MiB ({setting})");
+    error_of(ErrorClass::TooLarge, text)
 }
 
 fn with(last: Option<&str>) -> String {
     last.map_or_else(String::new, |last| format!(": {last}"))
-}
-
-pub(super) fn failure(class: ErrorClass, text: String) -> anyhow::Error {
-    let failed: anyhow::Result<()> = Err(anyhow::Error::msg(text)).with_class(class);
-    match failed {
-        Err(error) => error,
-        Ok(()) => unreachable!("it has failed"),
-    }
 }
 
 #[cfg(test)]
@@ -145,9 +148,9 @@ mod tests {
     /// The class of what a status means, or a word for what else it means.
     fn meaning(raw: i32, said: Option<(&str, &str)>) -> String {
         let retry: Codes = "9,100-110".parse().expect("codes");
-        let said = said.map(|(class, text)| (class.to_owned(), text.to_owned()));
-        let ending = Ending::Exited(ExitStatus::from_raw(raw));
-        match ending.verdict(said, Some("oh no"), &retry) {
+        let told = said.map(|(class, text)| Told::new(class, text));
+        let ending = Ending::Exited(ExitStatus::from_raw(raw), told);
+        match ending.verdict(Mode::Once, Some("oh no"), &retry) {
             Verdict::Worked => "worked".to_owned(),
             Verdict::NotRunnable(_) => "not runnable".to_owned(),
             Verdict::Failed(error) => format!("{}: {error}", error_report::class(&error)),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,6 +23,9 @@ const THREADS: [&str; 4] = [
     "NUMEXPR_NUM_THREADS",
 ];
 
+/// Bytes of a field above which it becomes no variable: the system refuses a program whose variables are too long.
+const LONGEST_VARIABLE: usize = 32 << 10;
+
 /// An input of a job.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct JobInput {
@@ -30,6 +34,39 @@ pub(super) struct JobInput {
     pub(super) path: Option<PathBuf>,
     pub(super) key: String,
     pub(super) size: Option<u64>,
+}
+
+impl JobInput {
+    /// An input that lies in this file.
+    pub(super) fn in_file(path: PathBuf, key: &str, size: u64) -> Self {
+        Self {
+            name: name_of(&path),
+            path: Some(path),
+            key: key.to_owned(),
+            size: Some(size),
+        }
+    }
+
+    /// An input that the command fetches, and that would lie there otherwise.
+    pub(super) fn elsewhere(path: &Path, key: &str) -> Self {
+        Self {
+            name: name_of(path),
+            path: None,
+            key: key.to_owned(),
+            size: None,
+        }
+    }
+
+    /// What the command is told of where it is.
+    fn place(&self) -> &OsStr {
+        let path = self.path.as_ref();
+        path.map_or(OsStr::new(&self.key), |path| path.as_os_str())
+    }
+}
+
+fn name_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
 }
 
 /// A job as its command sees it.
@@ -81,10 +118,7 @@ impl JobLine {
         command: &Command,
         scratch: &Scratch,
     ) -> Result<Vec<OsString>, String> {
-        let inputs = self.inputs.iter().map(|input| match &input.path {
-            Some(path) => path.as_os_str(),
-            None => OsStr::new(&input.key),
-        });
+        let inputs = self.inputs.iter().map(JobInput::place);
         let field = |name: &str| {
             let (_, value) = self.fields.iter().find(|(other, _)| other == name)?;
             Some(String::from_utf8_lossy(value).into_owned())
@@ -110,11 +144,7 @@ impl JobLine {
         add("RC_ID", OsStr::new(&self.id));
         add("RC_OUTPUT", scratch.output().as_os_str());
         add("RC_TMP", scratch.tmp().as_os_str());
-        let input = self.inputs.first();
-        let input = input.map(|input| match &input.path {
-            Some(path) => path.as_os_str(),
-            None => OsStr::new(&input.key),
-        });
+        let input = self.inputs.first().map(JobInput::place);
         add("RC_INPUT", input.unwrap_or_default());
         if let Some(timeout) = self.timeout {
             add(
@@ -127,12 +157,9 @@ impl JobLine {
         }
         for (name, value) in &self.fields {
             let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-            if is_name && !value.contains(&0) {
-                use std::os::unix::ffi::OsStrExt as _;
-                add(
-                    &format!("RC_FIELD_{}", name.to_uppercase()),
-                    OsStr::from_bytes(value),
-                );
+            if is_name && !value.contains(&0) && value.len() <= LONGEST_VARIABLE {
+                let name = format!("RC_FIELD_{}", name.to_uppercase());
+                add(&name, OsStr::from_bytes(value));
             }
         }
         all

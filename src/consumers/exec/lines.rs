@@ -2,6 +2,8 @@
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
+use super::ending::Told;
+
 /// The longest line that is kept; what is longer is cut.
 const LONGEST: usize = 64 << 10;
 /// Bytes that are read at once.
@@ -15,8 +17,7 @@ pub(super) enum Word {
     /// So much of the work is done, in per cent.
     Progress(u64, String),
     Done,
-    /// The job has failed, for a class of reasons.
-    Fail(String, String),
+    Fail(Told),
     /// A warm command has been loaded.
     Ready,
 }
@@ -55,7 +56,7 @@ fn word_at(text: &str, id: &str) -> Option<Word> {
         "done" => Some(Word::Done),
         "fail" => {
             let (class, text) = split_word(rest);
-            Some(Word::Fail(class.to_owned(), text.trim().to_owned()))
+            Some(Word::Fail(Told::new(class, text.trim())))
         }
         _ => None,
     }
@@ -139,10 +140,7 @@ mod tests {
         );
         assert_eq!(
             word("::fail 8f3a6c0d9b1e2f47 invalid_input a.tif is empty"),
-            Some(Word::Fail(
-                "invalid_input".to_owned(),
-                "a.tif is empty".to_owned()
-            ))
+            Some(Word::Fail(Told::new("invalid_input", "a.tif is empty")))
         );
         assert_eq!(word("loaded ::ready"), Some(Word::Ready));
         for line in [

@@ -32,6 +32,14 @@ pub(super) struct Log {
     last_error: Option<String>,
 }
 
+/// The files of a log.
+pub(super) struct LogFiles {
+    begin: PathBuf,
+    /// Bytes that are missing behind it.
+    cut: u64,
+    end: Vec<PathBuf>,
+}
+
 impl Log {
     /// An empty one, in files below this folder.
     pub(super) fn new(folder: &Path) -> io::Result<Self> {
@@ -116,14 +124,26 @@ impl Log {
         kept.join("\n")
     }
 
+    /// The files that have it, for reading.
+    pub(super) fn files(&self) -> LogFiles {
+        let kept = self.parts.saturating_sub(2).max(1)..self.parts;
+        LogFiles {
+            begin: part(&self.folder, 0),
+            cut: self.cut,
+            end: kept.map(|number| part(&self.folder, number)).collect(),
+        }
+    }
+}
+
+impl LogFiles {
     /// The whole log, but for what was cut out of the middle.
     pub(super) fn read(&self) -> io::Result<Vec<u8>> {
-        let mut all = fs::read(part(&self.folder, 0))?;
+        let mut all = fs::read(&self.begin)?;
         if self.cut > 0 {
             all.extend_from_slice(format!("… {} bytes are left out …\n", self.cut).as_bytes());
         }
-        for number in self.parts.saturating_sub(2).max(1)..self.parts {
-            all.extend(fs::read(part(&self.folder, number))?);
+        for file in &self.end {
+            all.extend(fs::read(file)?);
         }
         Ok(all)
     }
@@ -152,7 +172,7 @@ mod tests {
             format!("{job}/input/a.tif: oh \x1b[2J no").as_bytes(),
         );
         log.add(Stream::Error, b" ");
-        let text = log.read().expect("files");
+        let text = log.files().read().expect("files");
         assert!(
             (6 << 20..10 << 20).contains(&text.len()),
             "{} bytes",

@@ -6,151 +6,169 @@ use std::time::{Duration, Instant};
 use super::ending::Verdict;
 use super::job_line::{JobInput, JobLine};
 use super::log::Log;
-use super::outputs;
+use super::outputs::{self, Outputs};
 use super::runner::Runner;
-use super::scratch::Scratch;
+use super::scratch::{self, Scratch};
+use super::session::Listener;
 use super::settings::ExecSettings;
 use crate::error_report;
 
-/// What one run has shown.
-pub(crate) struct Rehearsal {
-    /// The job, as the command was given it.
-    pub(crate) job: String,
+/// What there is to see, while it happens.
+pub(crate) enum Seen<'a> {
     /// The words of the command.
-    pub(crate) command: Vec<String>,
-    /// What it has written, with times.
-    pub(crate) log: Vec<u8>,
-    /// Per cent, and texts beside it.
-    pub(crate) progress: Vec<(u64, String)>,
-    /// Files that it has left, with their sizes.
-    pub(crate) outputs: Vec<(String, u64)>,
-    /// Fields of its own.
-    pub(crate) fields: Vec<(String, String)>,
+    Command(&'a [String]),
+    /// The job, as the command is given it.
+    Job(&'a str),
+    /// A line that it has written.
+    Line(&'a str),
+    /// Per cent, and a text beside it.
+    Progress(u64, &'a str),
+    /// A file that it has left, with its size.
+    Output(&'a str, u64),
+    /// A field of its own.
+    Field(&'a str, &'a str),
+    Done(Duration),
     /// The class and the text of what went wrong.
-    pub(crate) failure: Option<(String, String)>,
-    pub(crate) took: Duration,
+    Failed(Duration, &'a str, &'a str),
 }
 
-/// Runs the command on copies of these files, so many times; the results of the last time go to a folder, if one is named.
+/// A job that is made up.
+pub(crate) struct Trial<'a> {
+    pub(crate) files: &'a [PathBuf],
+    pub(crate) fields: &'a [(String, String)],
+    /// Where the results of the last run go.
+    pub(crate) keep: Option<&'a Path>,
+}
+
+/// Who watches a trial.
+struct Watcher<'a>(&'a mut (dyn FnMut(Seen<'_>) + Send));
+
+impl Listener for Watcher<'_> {
+    fn line(&mut self, text: &str) {
+        (self.0)(Seen::Line(text));
+    }
+
+    fn progress(&mut self, percent: u64, note: &str) {
+        (self.0)(Seen::Progress(percent, note));
+    }
+}
+
+/// Runs the command on copies of these files, so many times, and gives whether it was done each time.
 ///
 /// # Errors
 ///
 /// Files that cannot be read, and folders that cannot be made.
 pub(crate) async fn rehearse(
     settings: ExecSettings,
-    files: &[PathBuf],
-    fields: &[(String, String)],
-    (times, keep): (usize, Option<&Path>),
-) -> anyhow::Result<Vec<Rehearsal>> {
+    trial: &Trial<'_>,
+    times: usize,
+    watch: &mut (dyn FnMut(Seen<'_>) + Send),
+) -> anyhow::Result<bool> {
     let folder = settings.scratch.clone();
-    let runner = Runner::new(settings);
-    let mut runs = Vec::new();
-    for attempt in 1..=times {
-        let keep = keep.filter(|_| attempt == times);
-        runs.push(once(&runner, files, fields, keep).await?);
+    let (runner, mut watcher) = (Runner::new(settings), Watcher(watch));
+    let mut is_done = true;
+    let mut failed = Ok(());
+    for run in 1..=times {
+        let keep = trial.keep.filter(|_| run == times);
+        match once(&runner, &Trial { keep, ..*trial }, &mut watcher).await {
+            Ok(was_done) => is_done &= was_done,
+            Err(error) => {
+                failed = Err(error);
+                break;
+            }
+        }
     }
     drop(runner);
-    let _ = std::fs::remove_dir_all(folder);
-    Ok(runs)
+    scratch::remove(&folder);
+    failed.map(|()| is_done)
 }
 
 async fn once(
     runner: &Runner,
-    files: &[PathBuf],
-    fields: &[(String, String)],
-    keep: Option<&Path>,
-) -> anyhow::Result<Rehearsal> {
+    trial: &Trial<'_>,
+    watcher: &mut Watcher<'_>,
+) -> anyhow::Result<bool> {
     let settings = &runner.settings;
     let id = format!("{:016x}", fastrand::u64(..));
     let mut scratch = Scratch::create(&settings.scratch, &id)?;
-    let mut inputs = Vec::new();
-    for file in files {
-        let key = file.to_string_lossy().into_owned();
-        let path = scratch.input(&key);
-        let size = std::fs::copy(file, &path)
-            .map_err(|error| anyhow::anyhow!("{} cannot be read: {error}", file.display()))?;
-        let name = path.file_name().unwrap_or_default();
-        inputs.push(JobInput {
-            name: name.to_string_lossy().into_owned(),
-            path: Some(path),
-            key,
-            size: Some(size),
-        });
-    }
-    let line = JobLine {
-        key: format!("test:{id}").into(),
-        queue: "test".to_owned(),
-        attempt: 1,
-        crashes: 0,
-        inputs,
-        fields: fields
-            .iter()
-            .map(|(name, value)| (name.clone(), value.clone().into_bytes()))
-            .collect(),
-        timeout: settings.timeout,
-        memory: settings.memory.unwrap_or(0),
-        id,
-    };
-    let mut log = Log::new(&scratch.log())?;
-    let mut progress = Vec::new();
-    let mut on_progress = |percent: u64, note: &str| progress.push((percent, note.to_owned()));
-    let began = Instant::now();
-    let verdict = runner
-        .run(&line, &scratch, &mut log, &mut on_progress)
-        .await?;
-    let took = began.elapsed();
+    let line = trial.line(settings, id, &mut scratch)?;
     let words = line.words(&settings.command, &scratch).unwrap_or_default();
-    let mut run = Rehearsal {
-        job: std::fs::read_to_string(scratch.job()).unwrap_or_default(),
-        command: words
-            .iter()
-            .map(|word| word.to_string_lossy().into_owned())
-            .collect(),
-        log: log.read()?,
-        progress,
-        outputs: Vec::new(),
-        fields: Vec::new(),
-        failure: None,
-        took,
-    };
-    match verdict {
-        Verdict::Worked => run.look(settings, &scratch, keep)?,
-        Verdict::Failed(error) => run.fail(&error),
+    let words: Vec<_> = words
+        .iter()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    (watcher.0)(Seen::Command(&words));
+    (watcher.0)(Seen::Job(&line.to_json(&scratch)));
+    let mut log = Log::new(&scratch.log())?;
+    let began = Instant::now();
+    let verdict = runner.run(&line, &scratch, &mut log, watcher).await?;
+    let took = began.elapsed();
+    let outputs = match verdict {
+        Verdict::Worked => outputs::look(&scratch.output(), &settings.outputs),
+        Verdict::Failed(error) => Err(error),
         Verdict::NotRunnable(why) => {
-            run.failure = Some(("the command cannot be run".to_owned(), why));
+            (watcher.0)(Seen::Failed(took, "the command cannot be run", &why));
+            return Ok(false);
+        }
+    };
+    match outputs {
+        Ok(outputs) => {
+            trial.take(&outputs, watcher)?;
+            (watcher.0)(Seen::Done(took));
+            Ok(true)
+        }
+        Err(error) => {
+            let class = error_report::class(&error);
+            (watcher.0)(Seen::Failed(took, class.as_str(), &format!("{error:#}")));
+            Ok(false)
         }
     }
-    Ok(run)
 }
 
-impl Rehearsal {
-    fn look(
-        &mut self,
+impl Trial<'_> {
+    /// The job, with copies of its files.
+    fn line(
+        &self,
         settings: &ExecSettings,
-        scratch: &Scratch,
-        keep: Option<&Path>,
-    ) -> anyhow::Result<()> {
-        let outputs = match outputs::look(&scratch.output(), &settings.outputs) {
-            Ok(outputs) => outputs,
-            Err(error) => {
-                self.fail(&error);
-                return Ok(());
-            }
-        };
-        self.fields = outputs.about.fields().collect();
+        id: String,
+        scratch: &mut Scratch,
+    ) -> anyhow::Result<JobLine> {
+        let inputs = self.files.iter().map(|file| {
+            let key = file.to_string_lossy();
+            let path = scratch.input(&key);
+            let size = std::fs::copy(file, &path)
+                .map_err(|error| anyhow::anyhow!("{} cannot be read: {error}", file.display()))?;
+            anyhow::Ok(JobInput::in_file(path, &key, size))
+        });
+        let fields = self.fields.iter();
+        Ok(JobLine {
+            inputs: inputs.collect::<Result<_, _>>()?,
+            key: format!("test:{id}").into(),
+            queue: "test".to_owned(),
+            attempt: 1,
+            crashes: 0,
+            fields: fields
+                .map(|(name, value)| (name.clone(), value.clone().into_bytes()))
+                .collect(),
+            timeout: settings.timeout,
+            memory: settings.memory.unwrap_or(0),
+            id,
+        })
+    }
+
+    /// Shows what the command has left, and keeps it if it is wanted.
+    fn take(&self, outputs: &Outputs, watcher: &mut Watcher<'_>) -> anyhow::Result<()> {
         for (path, file) in &outputs.files {
-            self.outputs.push((path.clone(), file.metadata()?.len()));
-            if let Some(keep) = keep {
+            (watcher.0)(Seen::Output(path, file.metadata()?.len()));
+            if let Some(keep) = self.keep {
                 let to = keep.join(path);
                 std::fs::create_dir_all(to.parent().unwrap_or(keep))?;
                 std::fs::copy(file, to)?;
             }
         }
+        for (name, value) in outputs.about.fields() {
+            (watcher.0)(Seen::Field(&name, &value));
+        }
         Ok(())
-    }
-
-    fn fail(&mut self, error: &anyhow::Error) {
-        let class = error_report::class(error).to_string();
-        self.failure = Some((class, format!("{error:#}")));
     }
 }

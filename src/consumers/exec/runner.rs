@@ -2,37 +2,36 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
-use super::ending::{Ending, Verdict, failure};
+use super::bounds::Bounds;
+use super::ending::{Ending, Verdict};
 use super::job_line::{self, JobLine};
 use super::log::Log;
 use super::scratch::Scratch;
-use super::session::{Bounds, Said, Session};
+use super::session::{Listener, Session};
 use super::settings::{ExecSettings, Mode};
 use super::trouble::Trouble;
 use super::warm::Warm;
-use crate::error_class::{ErrorClass, InvalidInput};
+use crate::error_class::{ErrorClass, InvalidInput, error_of};
 use crate::process::Start;
 
-/// Starts of a warm command that end before a job is done, until it counts as one that cannot be run.
+/// Starts of a persistent command that end before a job is done, until it counts as one that cannot be run.
 const EARLY_ENDS: u32 = 3;
-
-/// Who is told of the progress: per cent, and a text beside it.
-pub(super) type OnProgress<'a> = &'a mut (dyn FnMut(u64, &str) + Send);
 
 /// Runs the command for jobs, whoever gives them.
 pub(super) struct Runner {
     pub(super) settings: ExecSettings,
     pub(super) trouble: Trouble,
     warm: Warm,
+    /// Of how many processes in a row none has answered a job.
     early_ends: Mutex<u32>,
 }
 
 /// Why no command was started.
 enum Refused {
-    /// The job cannot be put into its words.
-    Job(String),
+    /// The job cannot be put into its words and variables.
+    Job(anyhow::Error),
     Start(io::Error),
 }
 
@@ -59,26 +58,27 @@ impl Runner {
         line: &JobLine,
         scratch: &Scratch,
         log: &mut Log,
-        on_progress: OnProgress<'_>,
+        listener: &mut dyn Listener,
     ) -> anyhow::Result<Verdict> {
         let json = line.to_json(scratch);
-        std::fs::write(scratch.job(), &json)?;
+        tokio::fs::write(scratch.job(), &json).await?;
         let mut session = match self.session(line, scratch) {
             Ok(session) => session,
-            Err(Refused::Job(why)) => return Ok(Verdict::Failed(InvalidInput(why).into())),
+            Err(Refused::Job(error)) => return Ok(Verdict::Failed(error)),
             Err(Refused::Start(error)) => return Ok(Verdict::NotRunnable(error.to_string())),
         };
-        let mut said = Said {
-            log,
-            failure: None,
-            on_progress,
-        };
         let bounds = self.bounds(line, scratch);
-        let ending = session.work(&json, &bounds, &mut said).await?;
-        let told = said.failure.take();
-        let is_first = session.jobs == 0;
+        let ending = session.work(&json, &bounds, log, listener).await?;
+        let early_ends = self.count_early_end(&session, &ending);
         self.let_go(session, &ending).await;
-        Ok(self.judge(ending, told, log, is_first))
+        let (mode, retry) = (self.settings.mode, &self.settings.retry);
+        let verdict = ending.verdict(mode, log.last_error(), retry);
+        Ok(match verdict {
+            Verdict::Failed(error) if early_ends >= EARLY_ENDS => Verdict::NotRunnable(format!(
+                "it has ended {early_ends} times in a row before it had worked a job; {error}"
+            )),
+            verdict => verdict,
+        })
     }
 
     fn bounds<'a>(&'a self, line: &'a JobLine, scratch: &'a Scratch) -> Bounds<'a> {
@@ -95,56 +95,27 @@ impl Runner {
         }
     }
 
-    /// A warm command that has answered waits for the next job; any other is ended.
+    /// Counts a persistent command that has ended without ever having answered, and gives how many have in a row.
+    fn count_early_end(&self, session: &Session, ending: &Ending) -> u32 {
+        let is_early = self.settings.mode == Mode::Persistent
+            && session.jobs == 0
+            && matches!(ending, Ending::Exited(..));
+        let early_ends = self.early_ends.lock();
+        let mut early_ends = early_ends.unwrap_or_else(PoisonError::into_inner);
+        *early_ends = if is_early { *early_ends + 1 } else { 0 };
+        *early_ends
+    }
+
+    /// A persistent command that has answered waits for the next job; any other is ended.
     async fn let_go(&self, session: Session, ending: &Ending) {
         let most = self.settings.max_jobs;
         match ending {
-            Ending::Done | Ending::Failed(..) if most.is_none_or(|most| session.jobs < most) => {
+            Ending::Done | Ending::Failed(_) if most.is_none_or(|most| session.jobs < most) => {
                 self.warm.put(session, self.settings.idle);
             }
             // It may take more at any time.
             Ending::Memory(..) | Ending::Disk(..) => session.kill().await,
             _ => session.end().await,
-        }
-    }
-
-    /// What an ending means for the job, and for the command itself.
-    fn judge(
-        &self,
-        ending: Ending,
-        told: Option<(String, String)>,
-        log: &Log,
-        is_first: bool,
-    ) -> Verdict {
-        let is_answer = !matches!(ending, Ending::Exited(_));
-        let is_warm = self.settings.mode == Mode::Persistent;
-        let verdict = ending.verdict(told, log.last_error(), &self.settings.retry);
-        let verdict = match verdict {
-            Verdict::Worked if is_warm && !is_answer => Verdict::Failed(failure(
-                ErrorClass::Crash,
-                "the command ended without an answer".to_owned(),
-            )),
-            Verdict::Failed(error) if is_warm && !is_answer => Verdict::Failed(failure(
-                ErrorClass::Crash,
-                format!("the command ended without an answer: {error}"),
-            )),
-            verdict => verdict,
-        };
-        let mut early_ends = self.early_ends();
-        *early_ends = if is_warm && is_first && !is_answer {
-            *early_ends + 1
-        } else {
-            0
-        };
-        match verdict {
-            Verdict::NotRunnable(why) => Verdict::NotRunnable(why),
-            Verdict::Failed(error) if *early_ends >= EARLY_ENDS => Verdict::NotRunnable(format!(
-                "it has ended {early_ends} times in a row before it had worked a job; {error}"
-            )),
-            verdict => {
-                self.trouble.mended();
-                verdict
-            }
         }
     }
 
@@ -154,7 +125,7 @@ impl Runner {
         }
         let settings = &self.settings;
         let words = line.words(&settings.command, scratch);
-        let words = words.map_err(Refused::Job)?;
+        let words = words.map_err(|why| Refused::Job(InvalidInput(why).into()))?;
         let (environment, folder) = match settings.mode {
             Mode::Once => (
                 line.environment(settings, scratch),
@@ -171,18 +142,19 @@ impl Runner {
             folder: &folder,
             environment: &environment,
         };
-        Session::start(&start, settings.grace).map_err(Refused::Start)
+        Session::start(&start, settings.grace).map_err(|error| match settings.mode {
+            // Another job is shorter.
+            Mode::Once if error.kind() == io::ErrorKind::ArgumentListTooLong => {
+                let text = "the job is too long for the words and variables of a command, which can read it from its standard input or {job}";
+                Refused::Job(error_of(ErrorClass::TooLarge, text.to_owned()))
+            }
+            _ => Refused::Start(error),
+        })
     }
 
     fn folder_of_warm(&self) -> io::Result<PathBuf> {
         let folder = self.settings.scratch.join("warm");
         std::fs::create_dir_all(&folder)?;
         Ok(folder)
-    }
-
-    fn early_ends(&self) -> MutexGuard<'_, u32> {
-        self.early_ends
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }

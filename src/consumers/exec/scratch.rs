@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use tracing::warn;
 
+use crate::storage::archive::split_folder;
+
 /// What folders of all processes have in common.
 const ALL: &str = "rc-exec";
 
@@ -22,7 +24,7 @@ pub(super) fn folder_of(name: &str) -> PathBuf {
 
 /// Removes what earlier processes have left: one of this number, and those that are gone.
 pub(super) fn clean_up(own: &Path) {
-    let _ = fs::remove_dir_all(own);
+    remove(own);
     let entries = fs::read_dir(std::env::temp_dir().join(ALL));
     for entry in entries.into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -30,8 +32,7 @@ pub(super) fn clean_up(own: &Path) {
             .to_str()
             .and_then(|name| name.rsplit_once('-')?.1.parse::<u32>().ok());
         if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
-            make_writable(&entry.path());
-            let _ = fs::remove_dir_all(entry.path());
+            remove(&entry.path());
         }
     }
 }
@@ -106,12 +107,22 @@ impl Drop for Scratch {
         if self.is_kept {
             return;
         }
-        make_writable(&self.folder);
-        if let Err(error) = fs::remove_dir_all(&self.folder)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            warn!(error = %error, "could not remove the folder of a job");
+        let folder = std::mem::take(&mut self.folder);
+        // There may be many files in it.
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(move || remove(&folder))),
+            Err(_) => remove(&folder),
         }
+    }
+}
+
+/// Removes a folder, also what a command has taken the right to write from.
+pub(super) fn remove(folder: &Path) {
+    make_writable(folder);
+    if let Err(error) = fs::remove_dir_all(folder)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        warn!(error = %error, "could not remove the folder of a job");
     }
 }
 
@@ -130,10 +141,7 @@ pub(super) fn size(folder: &Path) -> u64 {
 
 /// The last part of a key as the name of a file.
 pub(super) fn clean(key: &str) -> String {
-    let name = key
-        .rsplit(['/', '\\'])
-        .find(|part| !part.is_empty())
-        .unwrap_or("");
+    let (_, name) = split_folder(key.trim_end_matches('/'));
     let name: String = name
         .chars()
         .map(|c| if c.is_control() { '_' } else { c })
@@ -148,7 +156,6 @@ pub(super) fn clean(key: &str) -> String {
     }
 }
 
-/// A command may have taken the right to write from folders of its own.
 fn make_writable(folder: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
     let Ok(entries) = fs::read_dir(folder) else {

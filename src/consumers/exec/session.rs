@@ -1,32 +1,23 @@
 //! A command that works jobs: one, or one after the other.
 
 use std::io;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use regex::bytes::Regex;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead, AsyncWriteExt as _};
 use tokio::process::ChildStdin;
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval};
 
-use super::ending::Ending;
+use super::bounds::{Bounds, Deadline};
+use super::ending::{Ending, Told};
 use super::lines::{LineReader, Word, word_of};
 use super::log::{Log, Stream};
-use super::scratch;
 use super::settings::Mode;
+use super::usage::Usage;
 use crate::process::{Running, Start};
-use crate::untrusted;
 
-/// Lines that wait to be read, of both streams together.
+/// Lines that wait to be heard, of both streams together.
 const LINES: usize = 256;
-/// How often memory is looked at; near the limit …
-const MEMORY_LOOK: Duration = Duration::from_millis(500);
-/// … this often: above so many per cent of it.
-const MEMORY_LOOK_NEAR: Duration = Duration::from_millis(100);
-const NEAR_PERCENT: u64 = 80;
-/// How often the disk is looked at.
-const DISK_LOOK: Duration = Duration::from_secs(5);
 /// How long the last lines of a command that has ended are waited for.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
@@ -34,32 +25,22 @@ const LAST_LINES: Duration = Duration::from_secs(2);
 pub(super) struct Session {
     running: Running,
     lines: mpsc::Receiver<(Stream, Vec<u8>)>,
-    stdin: Option<ChildStdin>,
-    /// Jobs that it has ended.
+    /// Jobs on their way to its standard input, which ends with this.
+    stdin: Option<mpsc::Sender<String>>,
+    /// Jobs that it has answered.
     pub(super) jobs: u64,
-    pub(super) is_ready: bool,
+    is_ready: bool,
+    /// A failure that it has told of its job without ending it.
+    told: Option<Told>,
 }
 
-/// What a command is held to while it works a job.
-pub(super) struct Bounds<'a> {
-    pub(super) id: &'a str,
-    pub(super) mode: Mode,
-    pub(super) timeout: Option<Duration>,
-    /// Beside the time, until it is ready.
-    pub(super) ready: Duration,
-    /// Bytes of memory; 0 is no limit.
-    pub(super) memory: u64,
-    pub(super) disk: u64,
-    pub(super) folder: &'a Path,
-    pub(super) progress: Option<&'a Regex>,
-}
+/// Who is told what a command says while it works.
+pub(super) trait Listener: Send {
+    /// A line of its log.
+    fn line(&mut self, text: &str);
 
-/// What a command has said beside its end.
-pub(super) struct Said<'a> {
-    pub(super) log: &'a mut Log,
-    /// A failure that was told before the end.
-    pub(super) failure: Option<(String, String)>,
-    pub(super) on_progress: &'a mut (dyn FnMut(u64, &str) + Send),
+    /// How much is done, in per cent, and a text beside it, which may be empty.
+    fn progress(&mut self, percent: u64, note: &str);
 }
 
 impl Session {
@@ -69,44 +50,19 @@ impl Session {
         let (stdin, stdout, stderr) = running
             .streams()
             .ok_or_else(|| io::Error::other("the command has no streams"))?;
-        let (sender, lines) = mpsc::channel(LINES);
-        let errors = sender.clone();
-        tokio::spawn(async move {
-            let mut reader = LineReader::new(stdout);
-            while let Some(line) = reader.next().await {
-                if sender.send((Stream::Out, line)).await.is_err() {
-                    return;
-                }
-            }
-        });
-        tokio::spawn(async move {
-            let mut reader = LineReader::new(stderr);
-            while let Some(line) = reader.next().await {
-                if errors.send((Stream::Error, line)).await.is_err() {
-                    return;
-                }
-            }
-        });
+        let (said, lines) = mpsc::channel(LINES);
+        tokio::spawn(hear_all(stdout, Stream::Out, said.clone()));
+        tokio::spawn(hear_all(stderr, Stream::Error, said));
+        let (sender, jobs) = mpsc::channel(1);
+        tokio::spawn(give_all(stdin, jobs));
         Ok(Self {
             running,
             lines,
-            stdin: Some(stdin),
+            stdin: Some(sender),
             jobs: 0,
             is_ready: false,
+            told: None,
         })
-    }
-
-    /// Gives the command a job on its standard input, which ends then unless there are more jobs to come. A command that reads
-    /// no jobs is as good.
-    async fn give(&mut self, line: &str, mode: Mode) {
-        let Some(stdin) = &mut self.stdin else {
-            return;
-        };
-        let sent = stdin.write_all(format!("{line}\n").as_bytes()).await;
-        let is_over = sent.is_err() || stdin.flush().await.is_err() || mode == Mode::Once;
-        if is_over {
-            self.stdin = None;
-        }
     }
 
     /// Gives the command a job, and follows it to its end.
@@ -114,144 +70,104 @@ impl Session {
         &mut self,
         line: &str,
         bounds: &Bounds<'_>,
-        said: &mut Said<'_>,
+        log: &mut Log,
+        listener: &mut dyn Listener,
     ) -> io::Result<Ending> {
-        let began = Instant::now();
-        let deadline = |is_ready: bool| {
-            let loading = if is_ready || bounds.mode == Mode::Once {
-                Duration::ZERO
-            } else {
-                bounds.ready
-            };
-            bounds.timeout.map(|timeout| timeout + loading)
-        };
-        let mut limit = deadline(self.is_ready);
-        let mut memory = interval(MEMORY_LOOK);
-        let mut disk = interval(DISK_LOOK);
-        for ticks in [&mut memory, &mut disk] {
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            ticks.reset();
-        }
-        let mut is_near = false;
-        let mut has_lines = true;
-        // A pipe takes 64 kB at once; a job that is longer is written while the command reads.
-        let mut given = Some(line);
+        self.told = None;
+        self.give(line, bounds.mode);
+        let mut deadline = Deadline::new(bounds, self.is_ready);
+        let mut usage = Usage::new(bounds);
         loop {
-            let late = limit.map(|limit| limit.saturating_sub(began.elapsed()));
-            let is_given = given.is_none();
-            let overdue = async {
-                match late {
-                    Some(late) => tokio::time::sleep(late).await,
-                    None => std::future::pending().await,
-                }
-            };
-            if !is_given {
-                let line = given.take().unwrap_or_default();
-                let giving = self.give(line, bounds.mode);
-                tokio::select! {
-                    () = giving => continue,
-                    () = overdue => return Ok(self.overdue(bounds)),
-                }
-            }
             tokio::select! {
-                line = self.lines.recv(), if has_lines => match line {
-                    None => has_lines = false,
-                    Some((stream, line)) => {
-                        let was_ready = self.is_ready;
-                        if let Some(ending) = self.hear(stream, &line, bounds, said) {
-                            return Ok(ending);
-                        }
-                        if self.is_ready && !was_ready {
-                            limit = bounds.timeout.map(|timeout| timeout + began.elapsed());
-                        }
+                Some((stream, line)) = self.lines.recv() => {
+                    let text = log.add(stream, &line);
+                    if let Some(ending) = self.hear(&text, bounds, listener) {
+                        return Ok(ending);
                     }
-                },
+                    deadline.ready(bounds, self.is_ready);
+                }
                 status = self.running.wait() => {
                     let status = status?;
-                    self.hear_last(bounds, said).await;
-                    return Ok(Ending::Exited(status));
+                    let answer = self.hear_last(bounds, log, listener).await;
+                    return Ok(answer.unwrap_or(Ending::Exited(status, self.told.take())));
                 }
-                _ = memory.tick(), if bounds.memory > 0 => {
-                    let taken = self.running.memory().await;
-                    if taken > bounds.memory {
-                        return Ok(Ending::Memory(taken, bounds.memory));
-                    }
-                    let was_near = std::mem::replace(&mut is_near, taken * 100 > bounds.memory.saturating_mul(NEAR_PERCENT));
-                    if is_near != was_near {
-                        memory = interval(if is_near { MEMORY_LOOK_NEAR } else { MEMORY_LOOK });
-                        memory.set_missed_tick_behavior(MissedTickBehavior::Delay);
-                        memory.reset();
+                () = usage.due() => {
+                    if let Some(ending) = usage.look(&self.running, bounds).await {
+                        return Ok(ending);
                     }
                 }
-                _ = disk.tick() => {
-                    let folder = bounds.folder.to_owned();
-                    let taken = tokio::task::spawn_blocking(move || scratch::size(&folder)).await.unwrap_or(0);
-                    if taken > bounds.disk {
-                        return Ok(Ending::Disk(taken, bounds.disk));
-                    }
-                }
-                () = overdue => return Ok(self.overdue(bounds)),
+                () = deadline.passed() => return Ok(Ending::Overdue(deadline.limit)),
             }
         }
     }
 
-    fn overdue(&self, bounds: &Bounds<'_>) -> Ending {
-        let timeout = bounds.timeout.unwrap_or_default();
-        Ending::Overdue(if self.is_ready || bounds.mode == Mode::Once {
-            timeout
-        } else {
-            timeout + bounds.ready
-        })
+    /// Sends a job, the only one unless there are more to come.
+    fn give(&mut self, line: &str, mode: Mode) {
+        if let Some(stdin) = &self.stdin {
+            // One whose input has ended reads no jobs, and may work all the same.
+            let _ = stdin.try_send(format!("{line}\n"));
+        }
+        if mode == Mode::Once {
+            self.stdin = None;
+        }
     }
 
     /// The end of the job, if a line says so.
     fn hear(
         &mut self,
-        stream: Stream,
-        line: &[u8],
+        text: &str,
         bounds: &Bounds<'_>,
-        said: &mut Said<'_>,
+        listener: &mut dyn Listener,
     ) -> Option<Ending> {
-        let text = said.log.add(stream, line);
-        tracing::debug!(line = %untrusted::message(&text), "the command says");
-        if let Some(percent) = bounds.progress.and_then(|regex| progress_in(regex, line)) {
-            (said.on_progress)(percent, "");
+        listener.line(text);
+        if let Some(percent) = bounds.progress.and_then(|regex| progress_in(regex, text)) {
+            listener.progress(percent, "");
         }
-        let is_warm = bounds.mode == Mode::Persistent;
-        match word_of(&text, bounds.id)? {
-            Word::Progress(percent, note) => (said.on_progress)(percent, &note),
-            Word::Ready => self.is_ready = true,
-            Word::Done if is_warm => {
-                (self.is_ready, self.jobs) = (true, self.jobs + 1);
-                return Some(Ending::Done);
+        let is_persistent = bounds.mode == Mode::Persistent;
+        let ending = match word_of(text, bounds.id)? {
+            Word::Progress(percent, note) => {
+                listener.progress(percent, &note);
+                return None;
             }
-            Word::Fail(class, text) if is_warm => {
-                (self.is_ready, self.jobs) = (true, self.jobs + 1);
-                return Some(Ending::Failed(class, text));
+            Word::Ready => {
+                self.is_ready = true;
+                return None;
             }
-            Word::Done => {}
-            Word::Fail(class, text) => said.failure = Some((class, text)),
-        }
-        None
+            Word::Done => Ending::Done,
+            Word::Fail(told) if is_persistent => Ending::Failed(told),
+            Word::Fail(told) => {
+                self.told = Some(told);
+                return None;
+            }
+        };
+        // Once, the exit status decides.
+        is_persistent.then(|| {
+            (self.is_ready, self.jobs) = (true, self.jobs + 1);
+            ending
+        })
     }
 
     /// What the command has still said before its end.
-    async fn hear_last(&mut self, bounds: &Bounds<'_>, said: &mut Said<'_>) {
-        let all = async {
+    async fn hear_last(
+        &mut self,
+        bounds: &Bounds<'_>,
+        log: &mut Log,
+        listener: &mut dyn Listener,
+    ) -> Option<Ending> {
+        let last = async {
+            let mut answer = None;
             while let Some((stream, line)) = self.lines.recv().await {
-                let (class, text) = match self.hear(stream, &line, bounds, said) {
-                    Some(Ending::Failed(class, text)) => (class, text),
-                    _ => continue,
-                };
-                said.failure = Some((class, text));
+                let text = log.add(stream, &line);
+                answer = answer.or(self.hear(&text, bounds, listener));
             }
+            answer
         };
-        let _ = tokio::time::timeout(LAST_LINES, all).await;
+        tokio::time::timeout(LAST_LINES, last).await.unwrap_or(None)
     }
 
     /// Whether it can take another job.
     pub(super) fn is_alive(&mut self) -> bool {
-        self.stdin.is_some() && self.running.is_alive()
+        self.stdin.as_ref().is_some_and(|stdin| !stdin.is_closed()) && self.running.is_alive()
     }
 
     /// Ends it at once.
@@ -262,24 +178,38 @@ impl Session {
 
     /// Ends it, and waits for that.
     pub(super) async fn end(self) {
-        let Self {
-            running,
-            stdin,
-            lines,
-            ..
-        } = self;
-        drop((stdin, lines));
-        running.end().await;
+        drop((self.stdin, self.lines));
+        self.running.end().await;
+    }
+}
+
+/// Reads a stream to its end, so that a full pipe never blocks the command for good.
+async fn hear_all(
+    stream: impl AsyncRead + Unpin,
+    which: Stream,
+    said: mpsc::Sender<(Stream, Vec<u8>)>,
+) {
+    let mut reader = LineReader::new(stream);
+    while let Some(line) = reader.next().await {
+        if said.send((which, line)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Writes jobs until there are no more, or nobody reads them.
+async fn give_all(mut stdin: ChildStdin, mut jobs: mpsc::Receiver<String>) {
+    while let Some(line) = jobs.recv().await {
+        if stdin.write_all(line.as_bytes()).await.is_err() {
+            return;
+        }
     }
 }
 
 /// The progress in per cent that a line tells in the words of the program.
-fn progress_in(regex: &Regex, line: &[u8]) -> Option<u64> {
-    let number = regex.captures(line)?.get(1)?;
-    let percent: f64 = std::str::from_utf8(number.as_bytes())
-        .ok()?
-        .trim()
-        .parse()
-        .ok()?;
+fn progress_in(regex: &Regex, line: &str) -> Option<u64> {
+    let number = regex.captures(line.as_bytes())?.get(1)?;
+    let number = std::str::from_utf8(number.as_bytes()).ok()?;
+    let percent: f64 = number.trim().parse().ok()?;
     (0.0..=100.0).contains(&percent).then_some(percent as u64)
 }

@@ -1,6 +1,6 @@
 //! What a command is given, says and leaves.
 
-use super::{cluster, exec, shell, submit};
+use super::{cluster, end, exec, shell, submit};
 use crate::peers::cluster::{Cluster, eventually};
 use crate::peers::results::unzipped;
 
@@ -177,4 +177,26 @@ async fn a_hundred_megabytes_of_noise_take_no_memory() {
         .and_then(|text| text.trim().split(' ').next()?.parse().ok())
         .expect("a number");
     assert!(peak < 100_000, "{peak} kB");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_job_may_be_read_after_much_was_said() {
+    let cluster = cluster().await;
+    let script = r#"
+        yes 'a line of some length, again and again' | head -c 1000000
+        wc -c > "$RC_OUTPUT/length"
+    "#;
+    let pod = shell(&cluster, script).start();
+    let long = "x".repeat(300_000);
+    let entries = entries(&cluster, &submit(&cluster, &long));
+    let length: usize = entries[0].1.trim().parse().expect("a number");
+    assert!(length > long.len(), "{length}");
+    drop(pod);
+    // One that is too long for a word fails alone.
+    let _pod = exec(&cluster, "cp {input} {output}/{field:do}").start();
+    let hash = cluster.wait(&submit(&cluster, &long));
+    let (status, class, reason) = end(&hash);
+    assert_eq!((status, class), ("failed", "too_large"), "{reason}");
+    assert!(reason.contains("standard input"), "{reason}");
+    cluster.wait_done(&submit(&cluster, "x"));
 }

@@ -1,0 +1,237 @@
+//! Failures that a selector means: one by one, by cause, and as jobs to be changed.
+
+use std::collections::{HashMap, HashSet};
+use std::io::{self, Write as _};
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use super::connection::Desk;
+use super::refusal::Misuse;
+use super::selector::{Selected, Selector};
+use super::times::Moment;
+use crate::queue::control::{Failure, STEP, why};
+use crate::queue::{Admin, JobKey};
+
+/// The largest number of milliseconds that Redis, which counts in floating point, does not round.
+const LATEST: u64 = 1 << 52;
+
+/// How long a look through all keys goes on.
+const SCAN_TIME: Duration = Duration::from_secs(60);
+
+/// Failures with the same cause.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub(crate) why: String,
+    pub(crate) class: String,
+    pub(crate) count: u64,
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    pub(crate) example: JobKey,
+    pub(crate) input: String,
+}
+
+impl Selector {
+    /// Hands over all failures that are meant, some at a time, the first ones first.
+    pub(crate) async fn each_failure(
+        &self,
+        desk: &Desk,
+        mut each: impl FnMut(&str, Failure) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let cause = self.cause(desk).await?;
+        let is_meant = |failure: &Failure| {
+            let cause = cause.as_ref();
+            self.accepts(&failure.fields) && cause.is_none_or(|cause| failure.why().contains(cause))
+        };
+        let mut left = self.limit_or(usize::MAX);
+        let mut listed = HashSet::new();
+        self.each_listed(desk, |queue, failure| {
+            if self.scan {
+                listed.insert(failure.key.clone());
+            }
+            if left > 0 && is_meant(&failure) {
+                left -= 1;
+                each(queue, failure)?;
+            }
+            Ok(left > 0)
+        })
+        .await?;
+        if !self.scan {
+            return Ok(());
+        }
+        self.each_unlisted(desk, left, |queue, failure| {
+            if listed.contains(&failure.key) || !is_meant(&failure) {
+                return Ok(false);
+            }
+            each(queue, failure).map(|()| true)
+        })
+        .await
+    }
+
+    /// Hands over the failures that lists know, until `each` wants no more.
+    async fn each_listed(
+        &self,
+        desk: &Desk,
+        mut each: impl FnMut(&str, Failure) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<()> {
+        let span = self.span();
+        for queue in self.queues(desk).await? {
+            let mut offset = 0;
+            loop {
+                let (failures, looked) = desk.admin.failures(&queue, span, (offset, STEP)).await?;
+                for failure in failures {
+                    if !each(&queue, failure)? {
+                        return Ok(());
+                    }
+                }
+                offset += looked;
+                if looked < STEP {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands over failures that a look through all keys finds, until `each` has said of so many that they count.
+    async fn each_unlisted(
+        &self,
+        desk: &Desk,
+        limit: usize,
+        mut each: impl FnMut(&str, Failure) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<()> {
+        let known = self.queues(desk).await?;
+        let (since, until) = self.span();
+        let (mut left, mut ended) = (limit, Ok(()));
+        let began = Instant::now();
+        let look = desk.admin.scan_failures(|failures| {
+            for failure in failures {
+                let queue = Admin::queue_of(&failure.key, &failure.fields, &known);
+                let queue = queue.unwrap_or_default();
+                let is_of_queue = self.queue.is_empty() || self.queue.contains(&queue);
+                if left == 0 || !is_of_queue || !(since..=until).contains(&failure.at) {
+                    continue;
+                }
+                match each(&queue, failure) {
+                    Ok(counts) => left -= usize::from(counts),
+                    Err(error) => {
+                        ended = Err(error);
+                        return ControlFlow::Break(());
+                    }
+                }
+            }
+            if left > 0 && began.elapsed() < SCAN_TIME {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        });
+        look.await?;
+        if left > 0 && began.elapsed() >= SCAN_TIME {
+            warn_of_time()?;
+        }
+        ended
+    }
+
+    /// The failures that are meant by cause, the most frequent first.
+    pub(crate) async fn groups(&self, desk: &Desk) -> anyhow::Result<Vec<Group>> {
+        let mut groups = HashMap::<(String, String), Group>::new();
+        self.each_failure(desk, |_, failure| {
+            let (class, why, at) = (failure.class(), failure.why(), failure.at);
+            let group = groups
+                .entry((class.clone(), why.clone()))
+                .or_insert_with(|| Group {
+                    why,
+                    class,
+                    count: 0,
+                    first: at,
+                    last: at,
+                    example: failure.key.clone(),
+                    input: failure.input(),
+                });
+            group.count += 1;
+            group.first = group.first.min(at);
+            group.last = group.last.max(at);
+            Ok(())
+        })
+        .await?;
+        let mut groups: Vec<_> = groups.into_values().collect();
+        groups.sort_by(|a, b| (b.count, &a.why, &a.class).cmp(&(a.count, &b.why, &b.class)));
+        Ok(groups)
+    }
+
+    /// The failed jobs that are meant, in the order in which they failed.
+    pub(crate) async fn failed(&self, desk: &Desk) -> anyhow::Result<Selected> {
+        if self.names_jobs() {
+            return self.named(desk).await;
+        }
+        let mut selected = Selected::default();
+        self.each_failure(desk, |queue, failure| {
+            selected.0.push((queue.to_owned(), failure.key));
+            Ok(())
+        })
+        .await?;
+        Ok(selected)
+    }
+
+    /// So many of these failed jobs, and the others. They are spread over the causes of failure: the first of each cause,
+    /// then the second of each, and so on.
+    pub(crate) async fn split_canary(
+        &self,
+        desk: &Desk,
+        selected: Selected,
+        count: usize,
+    ) -> anyhow::Result<(Selected, Selected)> {
+        let mut seen = HashMap::<String, usize>::new();
+        let mut ranked = Vec::with_capacity(selected.len());
+        for step in selected.0.chunks(STEP) {
+            let keys: Vec<_> = step.iter().map(|(_, key)| key.clone()).collect();
+            for fields in desk.admin.jobs(&keys).await? {
+                let rank = seen.entry(why(&fields)).or_default();
+                ranked.push((*rank, ranked.len()));
+                *rank += 1;
+            }
+        }
+        ranked.sort_unstable();
+        let canary: HashSet<_> = ranked.iter().take(count).map(|(_, at)| *at).collect();
+        let all = selected.0.into_iter().enumerate();
+        let (canary, rest): (Vec<_>, Vec<_>) = all.partition(|(at, _)| canary.contains(at));
+        let jobs = |part: Vec<(usize, _)>| Selected(part.into_iter().map(|(_, job)| job).collect());
+        Ok((jobs(canary), jobs(rest)))
+    }
+
+    /// The text that the signature of a failure has to contain; a number stands for that of a group.
+    async fn cause(&self, desk: &Desk) -> anyhow::Result<Option<String>> {
+        let Some(why) = &self.why else {
+            return Ok(None);
+        };
+        let Ok(number) = why.parse::<usize>() else {
+            return Ok(Some(why.clone()));
+        };
+        let groups = Box::pin(self.with_all_causes().groups(desk)).await?;
+        let group = number.checked_sub(1).and_then(|index| groups.get(index));
+        let group = group.ok_or_else(|| {
+            let text = format!(
+                "there is no cause {number}: `failed --group` shows {}",
+                groups.len()
+            );
+            Misuse(text)
+        })?;
+        Ok(Some(group.why.clone()))
+    }
+
+    /// The time in which a job has failed.
+    fn span(&self) -> (u64, u64) {
+        let since = self.since.map_or(0, |Moment(millis)| millis);
+        let until = self.until.map_or(LATEST, |Moment(millis)| millis);
+        (since, until)
+    }
+}
+
+/// Says that a look through all keys was not the whole way.
+fn warn_of_time() -> io::Result<()> {
+    let seconds = SCAN_TIME.as_secs();
+    writeln!(
+        io::stderr(),
+        "--scan: there are more keys than {seconds} s are enough for; what is shown is not all"
+    )
+}
