@@ -4,6 +4,7 @@
 //! it. A binary of one's own is `redis_consumer::run(Registry::builtin().with(MINE))`.
 
 use async_trait::async_trait;
+use serde::Serialize;
 
 use crate::job::{Children, Job, Output};
 use crate::memory::MemoryBudget;
@@ -34,6 +35,11 @@ pub trait Consumer: Send + Sync {
         None
     }
 
+    /// What can be said without a job of whether jobs could be worked here, for `redis-consumer check`.
+    fn findings(&self) -> Vec<Finding> {
+        Vec::new()
+    }
+
     /// Does the work of one job and says where the result lies.
     ///
     /// May be called more than once for one job, in this process or another: after a crash, a lost lease or a
@@ -42,6 +48,29 @@ pub trait Consumer: Send + Sync {
     /// counts as a crash; the process goes on. When the job is lost to another consumer, a step takes too long, or the grace
     /// period of a shutdown ends, the future is dropped at an await and nothing it did is recorded.
     async fn consume(&self, job: &Job) -> anyhow::Result<Outcome>;
+}
+
+/// Something that a consumer has found out about the place where it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What it is about, in a word.
+    pub part: &'static str,
+    /// How it was found.
+    pub verdict: Verdict,
+    /// What was found, and what to do if it is not as it should be.
+    pub text: String,
+}
+
+/// How something was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// As it should be.
+    Ok,
+    /// It works, but is not as it should be.
+    Warning,
+    /// Jobs will wait or fail because of it.
+    Wrong,
 }
 
 /// A model that a consumer asks.

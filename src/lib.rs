@@ -31,6 +31,9 @@ mod untrusted;
 /// The words that every program of a Kiosk reads and writes in Redis.
 mod wire;
 
+/// What a job is given that gathers many items: their inputs and results.
+mod manifest;
+
 /// The work queue in Redis.
 pub mod queue;
 

@@ -192,7 +192,7 @@ fn default_budget() -> Bytes {
 }
 
 /// The container's memory limit, if it has one.
-fn container_limit() -> Option<u64> {
+pub(crate) fn container_limit() -> Option<u64> {
     let files = [
         "/sys/fs/cgroup/memory.max",
         "/sys/fs/cgroup/memory/memory.limit_in_bytes",

@@ -88,6 +88,8 @@ pub(crate) mod field {
     pub(crate) const CREATING: &str = "rc_creating";
     /// Consumers that have died while they worked the job.
     pub(crate) const CRASHES: &str = "rc_crashes";
+    /// Keys that the job's results have to have, one a line; those below a prefix if it ends in `/`.
+    pub(crate) const EXPECT: &str = "rc_expect";
     pub(crate) const LAST_ERROR: &str = "rc_last_error";
     /// The last lines that the job's command has written.
     pub(crate) const LOG: &str = "rc_log";
@@ -103,6 +105,8 @@ pub(crate) mod field {
     pub(crate) const OWNER: &str = "rc_owner";
     /// How good the result seems to be, as JSON.
     pub(crate) const QUALITY: &str = "rc_quality";
+    /// To which round of its parent's children a job belongs.
+    pub(crate) const ROUND: &str = "rc_round";
     /// The longest time of one attempt, in seconds.
     pub(crate) const TIMEOUT: &str = "rc_timeout";
     /// The right to write to the job.

@@ -4,8 +4,11 @@
 //! job's id tell of progress and of the end, everything else that it says is the log.
 
 mod bounds;
+mod children;
 mod command;
 mod ending;
+mod findings;
+mod inputs;
 mod job_line;
 mod lines;
 mod log;
@@ -27,20 +30,21 @@ use async_trait::async_trait;
 use tracing::{debug, info, warn};
 
 use self::ending::Verdict;
-use self::job_line::{JobInput, JobLine};
+use self::inputs::Fetcher;
+use self::job_line::JobLine;
 use self::log::Log;
 pub(crate) use self::rehearsal::{Seen, Trial, rehearse};
 use self::runner::Runner;
 use self::scratch::Scratch;
 use self::session::Listener;
 pub(crate) use self::settings::ExecSettings;
-use self::settings::LogsKept;
+use self::settings::{LogsKept, ResultForm};
 use super::memory;
 use crate::compute;
-use crate::consumer::{Clients, Consumer, ConsumerKind, Outcome};
-use crate::error_class::TooLarge;
-use crate::job::{Job, Step};
+use crate::consumer::{Clients, Consumer, ConsumerKind, Finding, Outcome};
+use crate::job::{Child, ChildState, Job, Output, Step};
 use crate::untrusted;
+use crate::wire::field;
 
 /// Runs a command for each job.
 pub const KIND: ConsumerKind = ConsumerKind {
@@ -78,15 +82,24 @@ impl Consumer for Exec {
         self.runner.trouble.until_try().await;
     }
 
+    fn findings(&self) -> Vec<Finding> {
+        findings::of(self.settings())
+    }
+
     fn obstacle(&self) -> Option<String> {
         self.runner.obstacle()
     }
 
     async fn consume(&self, job: &Job) -> anyhow::Result<Outcome> {
+        let children = match job.children().await? {
+            ChildState::None => Vec::new(),
+            ChildState::Finished(children) => children,
+            ChildState::CreatedElsewhere(children) => return Ok(Outcome::Wait(children)),
+        };
         job.step(Step::Download);
         let id = format!("{:016x}", fastrand::u64(..));
         let mut scratch = Scratch::create(&self.settings().scratch, &id)?;
-        let worked = self.work(job, &id, &mut scratch).await;
+        let worked = self.work(job, &id, &children, &mut scratch).await;
         if worked.is_err() {
             self.keep(scratch);
         }
@@ -99,10 +112,15 @@ impl Exec {
         &self.runner.settings
     }
 
-    async fn work(&self, job: &Job, id: &str, scratch: &mut Scratch) -> anyhow::Result<Outcome> {
-        let inputs = self.fetch(job, scratch).await?;
-        let line = self.line(job, id, inputs);
-        let mut log = Log::new(&scratch.log())?;
+    async fn work(
+        &self,
+        job: &Job,
+        id: &str,
+        children: &[Child],
+        scratch: &mut Scratch,
+    ) -> anyhow::Result<Outcome> {
+        let line = self.fetch(job, id, children, scratch).await?;
+        let mut log = Log::new(&scratch.log());
         let reserved = memory::reserve(job, &self.clients, line.memory).await?;
 
         job.step(Step::Predict);
@@ -117,7 +135,7 @@ impl Exec {
                 self.runner.trouble.found(&why);
                 return Ok(Outcome::Release);
             }
-            Verdict::Worked => self.store(job, scratch).await,
+            Verdict::Worked => self.store(job, &line, children, scratch).await,
             Verdict::Failed(error) => Err(error),
         };
         self.runner.trouble.mended();
@@ -125,45 +143,28 @@ impl Exec {
         worked
     }
 
-    /// Fetches the inputs.
-    async fn fetch(&self, job: &Job, scratch: &mut Scratch) -> anyhow::Result<Vec<JobInput>> {
-        let mut keys = Vec::new();
-        for field in &self.settings().inputs {
-            let lines = job.field(field)?.unwrap_or_default().lines();
-            keys.extend(lines.map(str::trim).filter(|key| !key.is_empty()));
-        }
-        let (mut inputs, mut room) = (Vec::new(), self.settings().disk);
-        for key in keys {
-            let path = scratch.input(key);
-            inputs.push(if self.settings().is_fetched {
-                self.fetch_one(key, path, &mut room).await?
-            } else {
-                JobInput::elsewhere(&path, key)
-            });
-        }
-        Ok(inputs)
-    }
-
-    /// Fetches one input, if there is room for it.
-    async fn fetch_one(
+    /// Fetches what the job brings along, and tells the command of it.
+    async fn fetch(
         &self,
-        key: &str,
-        path: PathBuf,
-        room: &mut u64,
-    ) -> anyhow::Result<JobInput> {
-        let storage = &self.clients.storage;
-        let size = storage.size(key).await?;
-        *room = room.checked_sub(size).ok_or_else(|| {
-            let limit = self.settings().disk;
-            TooLarge(format!(
-                "the inputs have more than {limit} bytes, which is all that the files of a job may take (EXEC_DISK)"
-            ))
-        })?;
-        storage.download_to(key, &path).await?;
-        Ok(JobInput::in_file(path, key, size))
+        job: &Job,
+        id: &str,
+        children: &[Child],
+        scratch: &mut Scratch,
+    ) -> anyhow::Result<JobLine> {
+        let settings = self.settings();
+        let fetcher = Fetcher::new(&self.clients.storage, settings.disk);
+        let (fields, is_fetched) = (&settings.inputs, settings.is_fetched);
+        let inputs = fetcher.inputs(job, fields, is_fetched, scratch).await?;
+        let expect = job.field(field::EXPECT)?.unwrap_or_default().lines();
+        Ok(JobLine {
+            inputs,
+            children: fetcher.children(children, scratch).await?,
+            expect: expect.map(str::to_owned).collect(),
+            ..self.line(job, id)
+        })
     }
 
-    fn line(&self, job: &Job, id: &str, inputs: Vec<JobInput>) -> JobLine {
+    fn line(&self, job: &Job, id: &str) -> JobLine {
         let (settings, progress) = (self.settings(), job.progress());
         let share = self.clients.memory.usage().budget_bytes / settings.slots.max(1) as u64;
         let usual = settings.memory.unwrap_or(share);
@@ -173,7 +174,9 @@ impl Exec {
             queue: job.queue_name().to_owned(),
             attempt: progress.attempts() + 1,
             crashes: progress.lease().crashes(),
-            inputs,
+            inputs: Vec::new(),
+            children: Vec::new(),
+            expect: Vec::new(),
             fields: job.given_fields(),
             timeout: progress.own_timeout().or(settings.timeout),
             memory: match job.least_memory() {
@@ -226,16 +229,34 @@ impl Exec {
         }
     }
 
-    async fn store(&self, job: &Job, scratch: &Scratch) -> anyhow::Result<Outcome> {
+    async fn store(
+        &self,
+        job: &Job,
+        line: &JobLine,
+        children: &[Child],
+        scratch: &Scratch,
+    ) -> anyhow::Result<Outcome> {
         let (folder, wanted) = (scratch.output(), self.settings().outputs.clone());
-        let outputs = compute::run(move || outputs::look(&folder, &wanted)).await?;
+        let outputs = match self.settings().result {
+            ResultForm::None => outputs::about(&folder)?,
+            _ => compute::run(move || outputs::look(&folder, &wanted)).await?,
+        };
         for (name, value) in outputs.about.fields() {
             job.record_field(&name, value)?;
         }
         if let Some(quality) = &outputs.about.quality {
             job.record_quality(&quality.to_string());
         }
-        store::store(job, &self.clients, self.settings().result, outputs, scratch).await
+        if !outputs.about.children.is_empty() {
+            return children::create(job, &self.clients, outputs, children).await;
+        }
+        let result = match self.settings().result {
+            ResultForm::Zip => store::as_archive(job, outputs, scratch).await?,
+            ResultForm::File => store::as_file(job, outputs)?,
+            ResultForm::Keys => store::under_keys(&line.expect, outputs)?,
+            ResultForm::None => return Ok(Outcome::Done(Output::none())),
+        };
+        store::store(job, &self.clients, result).await
     }
 }
 

@@ -91,8 +91,10 @@ pub struct Child {
 }
 
 /// Fields of children that their parents read.
-const READ_OF_CHILDREN: [&str; 5] = [
+const READ_OF_CHILDREN: [&str; 7] = [
     field::CHILD_QUEUE,
+    field::ORIGINAL_NAME,
+    field::ROUND,
     field::TRACE,
     field::STATUS,
     field::REASON,
@@ -144,6 +146,25 @@ impl Child {
     /// The queue that its parent put it into.
     pub fn queue(&self) -> String {
         self.snapshot().text(field::CHILD_QUEUE).unwrap_or_default()
+    }
+
+    /// What it was called when it was created; for one that has vanished, what its key tells of that.
+    pub(crate) fn name(&self) -> String {
+        let name = self.snapshot().text(field::ORIGINAL_NAME);
+        name.unwrap_or_else(|| {
+            let key = self.key.as_text();
+            let parts: Vec<_> = key.splitn(2, ':').collect();
+            let rest = parts.last().copied().unwrap_or_default();
+            rest.rsplit_once(':')
+                .map_or(rest, |(name, _)| name)
+                .to_owned()
+        })
+    }
+
+    /// The round of children to which it belongs: 1 unless its parent has waited for others before.
+    pub(crate) fn round(&self) -> u32 {
+        let round = self.snapshot().text(field::ROUND);
+        round.and_then(|round| round.parse().ok()).unwrap_or(1)
     }
 
     fn snapshot(&self) -> JobSnapshot<'_> {

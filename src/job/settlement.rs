@@ -19,6 +19,14 @@ pub struct Output {
     pub url: String,
 }
 
+impl Output {
+    /// None: the work has left its traces elsewhere.
+    pub(crate) fn none() -> Self {
+        let (key, url) = Default::default();
+        Self { key, url }
+    }
+}
+
 /// What is to become of a job.
 #[derive(Debug)]
 pub(crate) enum Settlement {

@@ -13,9 +13,9 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use self::patience::{PATIENCE, asked};
-use self::report::{Report, Verdict};
+use self::report::Report;
 use crate::configuration::Configuration;
-use crate::consumer::{Clients, ModelInputs, ModelRequirement, Registry};
+use crate::consumer::{Clients, Finding, ModelInputs, ModelRequirement, Registry, Verdict};
 use crate::exit_code;
 use crate::memory::MemoryBudget;
 use crate::queue::Queue;
@@ -101,7 +101,16 @@ async fn look(configuration: Configuration, report: &mut Report) {
             serving: serving::Client::new(serving, None),
             memory: MemoryBudget::new(0),
         };
-        let needs = build(&clients).models();
+        let consumer = build(&clients);
+        for Finding {
+            part,
+            verdict,
+            text,
+        } in consumer.findings()
+        {
+            report.add(part, verdict, text);
+        }
+        let needs = consumer.models();
         look_at_models(&clients.serving, &server, &needs, report).await;
         redis_server::look_at_cache(&queue, &needs, report).await;
     }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::Misuse;
-use super::desk::size;
+use super::desk::{jobs, size};
 use crate::consumers::exec::{ExecSettings, Seen, Trial, rehearse};
 use crate::exit_code;
 use crate::settings::{Env, Loader};
@@ -96,7 +96,16 @@ fn line_of(seen: &Seen<'_>) -> String {
             )
         }
         Seen::Field(name, value) => format!("field     {name} = {}", untrusted::name(value)),
-        Seen::Done(took) => format!("done      in {:.2} s", took.as_secs_f64()),
+        Seen::Child(queue, name) => {
+            let (queue, name) = (untrusted::name(queue), untrusted::name(name));
+            format!("child     {name} on {queue}")
+        }
+        Seen::Done(took, 0) => format!("done      in {:.2} s", took.as_secs_f64()),
+        Seen::Done(took, children) => format!(
+            "waiting   after {:.2} s, for {}; a consumer runs the command again when they have ended",
+            took.as_secs_f64(),
+            jobs(*children)
+        ),
         Seen::Failed(took, class, text) => {
             let (took, text) = (took.as_secs_f64(), untrusted::message(text));
             format!("failed    in {took:.2} s: {class}: {text}")

@@ -1,22 +1,22 @@
 //! Results of jobs, unpacked into folders.
 
-use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use zip::ZipArchive;
 
 use super::desk::{DeskArguments, Misuse, Refused, print_json, text_of};
 use crate::compute;
 use crate::exit_code;
 use crate::job::JobSnapshot;
 use crate::queue::JobKey;
-use crate::storage::archive::{clean_path, decoded, split_folder, without_last_suffix};
+use crate::storage::archive::{
+    Unpacked, clean_path, split_folder, unpack_files, without_last_suffix,
+};
 use crate::storage::{Storage, StorageSettings, hexadecimal};
 use crate::untrusted;
 use crate::wire::{RawFields, field};
@@ -139,35 +139,13 @@ fn is_for(folder: &Path, job: &JobKey) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Puts the files of a result into a folder, each in one step. What is no archive goes there as it is.
+/// Puts the files of a result into the folder of its job.
 fn unpack(packed: &Path, key: &str, folder: &Path) -> anyhow::Result<()> {
-    let mut archive = match ZipArchive::new(File::open(packed)?) {
-        Ok(archive) => archive,
-        Err(_) if !key.to_ascii_lowercase().ends_with(".zip") => {
-            let name = clean_path(split_folder(key).1);
-            return Ok(fs::rename(packed, folder.join(name))?);
-        }
-        Err(error) => anyhow::bail!("the result is no archive: {error}"),
+    let all = Unpacked {
+        bytes: u64::MAX,
+        reserved: MARK,
     };
-    let mut names = HashSet::new();
-    for index in 0..archive.len() {
-        let mut entry = archive.by_index(index)?;
-        let name = clean_path(&decoded(entry.name_raw()));
-        let is_file = !entry.is_dir() && !entry.is_symlink();
-        if !is_file || name.is_empty() || name == MARK || !names.insert(name.clone()) {
-            continue;
-        }
-        let path = folder.join(&name);
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        let part = folder.join(".entry.part");
-        let size = entry.size();
-        let written = io::copy(&mut entry.by_ref().take(size), &mut File::create(&part)?)?;
-        anyhow::ensure!(written == size, "`{name}` of the result is cut off");
-        fs::rename(&part, &path)?;
-    }
-    Ok(())
+    unpack_files(packed, key, folder, all).map(drop)
 }
 
 #[cfg(test)]

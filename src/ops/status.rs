@@ -94,6 +94,10 @@ fn show(overviews: &[Overview], arguments: &StatusArguments) -> io::Result<()> {
             let name = untrusted::name(&overview.queue);
             writeln!(out, "{name} is paused {}", describe(pause))?;
         }
+        for why in &overview.obstacles {
+            let (name, why) = (untrusted::name(&overview.queue), untrusted::message(why));
+            writeln!(out, "{name} has consumers that cannot work: {why}")?;
+        }
         if !arguments.queues.is_empty() {
             show_rates(overview)?;
         }
@@ -176,5 +180,6 @@ fn queue_to_json(overview: &Overview) -> Value {
         "workers": overview.workers,
         "slots": overview.slots,
         "paused": overview.pause,
+        "obstacles": overview.obstacles,
     })
 }

@@ -120,7 +120,10 @@ fn cells(worker: &WorkerState) -> [String; 7] {
             (Some(memory), _) => format!("{memory} MB"),
             _ => dash(),
         },
-        at_work(&worker.held),
+        match worker.obstacle() {
+            Some(why) => format!("cannot work: {}", untrusted::message(why)),
+            None => at_work(&worker.held),
+        },
     ]
 }
 
@@ -162,6 +165,7 @@ fn to_json(worker: &WorkerState) -> Value {
         "slots": worker.number("slots"),
         "memory_bytes": worker.number("memory"),
         "budget_bytes": worker.number("budget"),
+        "obstacle": worker.obstacle(),
         "jobs": held.collect::<Vec<_>>(),
     })
 }

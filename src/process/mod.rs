@@ -8,11 +8,13 @@ mod guard;
 mod members;
 mod procfs;
 mod running;
+mod sandbox;
 mod start;
 
 use std::process::ExitCode;
 
 pub(crate) use self::running::Running;
+pub(crate) use self::sandbox::is_available as has_sandbox;
 pub(crate) use self::start::Start;
 
 /// Whether this program was started by itself, to become or to guard a command: that takes a moment, or next to nothing.

@@ -61,6 +61,18 @@ pub struct ChildSpec {
     pub fields: Vec<(String, Vec<u8>)>,
 }
 
+impl ChildSpec {
+    /// The same in a later round of children, whose keys are others than those of the rounds before.
+    pub(crate) fn of_round(mut self, round: u32) -> Self {
+        if round > 1 {
+            self.name = format!("{} ({round})", self.name);
+            let round = round.to_string().into_bytes();
+            self.fields.push((field::ROUND.to_owned(), round));
+        }
+        self
+    }
+}
+
 /// What a job waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChildSet {

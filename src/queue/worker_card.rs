@@ -6,10 +6,14 @@ use redis::RedisResult;
 
 use super::client::Queue;
 use super::error::Error;
+use crate::untrusted;
 use crate::wire::timestamp;
 
 /// How long a card is kept; it is written anew each [`WorkerCard::INTERVAL`].
 const LIFETIME: Duration = Duration::from_secs(150);
+
+/// Where a card says why its consumer cannot work; empty if it can.
+pub(crate) const OBSTACLE: &str = "obstacle";
 
 /// What a consumer says of itself.
 #[derive(Clone, Debug)]
@@ -33,12 +37,12 @@ impl WorkerCard {
 }
 
 impl Queue {
-    /// Writes the card of this process, with the memory that it takes of its budget.
+    /// Writes the card of this process, with the memory that it takes of its budget, and why it cannot work if it cannot.
     pub(crate) async fn show_card(
         &self,
         card: &WorkerCard,
-        memory: u64,
-        budget: u64,
+        (memory, budget): (u64, u64),
+        obstacle: Option<&str>,
     ) -> Result<(), Error> {
         let key = self.inner.keys.worker(self.consumer());
         let fields = [
@@ -49,6 +53,10 @@ impl Queue {
             ("started", card.started.clone()),
             ("memory", memory.to_string()),
             ("budget", budget.to_string()),
+            (
+                OBSTACLE,
+                untrusted::message(obstacle.unwrap_or_default()).to_string(),
+            ),
         ];
         let mut pipeline = redis::pipe();
         pipeline.hset_multiple(&key, &fields).ignore();

@@ -41,7 +41,12 @@ impl QueueWorker {
         let writer = tokio::spawn(async move { queue.write_fields().await });
         let reclaimer = tokio::spawn(reclaimer::run(self.queue.clone()));
         let (queue, card) = (self.queue.clone(), self.card.clone());
-        let shown = tokio::spawn(card::show(queue, card, self.memory.clone()));
+        let shown = tokio::spawn(card::show(
+            queue,
+            card,
+            self.memory.clone(),
+            Arc::clone(&self.consumer),
+        ));
         [writer, reclaimer, shown].map(AbortOnDropHandle::new)
     }
 }

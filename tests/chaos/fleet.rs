@@ -9,15 +9,22 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::bombs;
+use super::commands;
 use super::consumer;
 use super::peers::redis::free_port;
 use super::probes::{self, Life, Seen};
 use super::schedule::LEASE;
 use super::servers::Servers;
 
-/// The kinds of consumer, one for each pod. Two expand archives, so that one takes over from the other.
-const KINDS: [&str; PODS] = ["chaos", "chaos", "chaos", "zip", "zip", "tracking"];
-pub(crate) const PODS: usize = 6;
+/// The kinds of consumer, one for each pod. Two expand archives, so that one takes over from the other, and two run a command.
+const KINDS: [&str; PODS] = [
+    "chaos", "chaos", "chaos", "zip", "zip", "tracking", ONCE, KEPT,
+];
+pub(crate) const PODS: usize = 8;
+
+/// A process for each job, or one for many.
+const ONCE: &str = "once";
+const KEPT: &str = "persistent";
 
 /// Deaths until an archive or a movie is given up. Among them is no poison, and the schedule hits them often.
 const MAX_CRASHES_OF_PARENTS: u32 = 50;
@@ -197,10 +204,10 @@ impl Fleet {
             ("HOSTNAME", name.as_str()),
             (
                 "QUEUE",
-                if *kind == "tracking" {
-                    "tracking"
-                } else {
-                    super::QUEUE
+                match *kind {
+                    "tracking" => "tracking",
+                    ONCE | KEPT => commands::QUEUE,
+                    _ => super::QUEUE,
                 },
             ),
             ("SEGMENTATION_QUEUE", super::QUEUE),
@@ -226,6 +233,10 @@ impl Fleet {
         Command::new(std::env::current_exe().expect("this program has a path"))
             .env_clear()
             .envs(settings)
+            .envs(match *kind {
+                ONCE | KEPT => commands::settings(kind),
+                _ => Vec::new(),
+            })
             .envs(servers.environment(pod))
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -10,7 +10,7 @@ use super::fleet::Fleet;
 use super::peers::redis::Redis;
 use super::servers::Servers;
 use super::uploads::{self, Archive};
-use super::{Plan, QUEUE, bombs};
+use super::{Plan, QUEUE, bombs, commands};
 
 /// How long the last jobs may take once nothing goes wrong any more. Poison alone waits for four minutes in all between its deaths.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -28,6 +28,10 @@ pub(crate) enum Kind {
     Broken,
     /// Failed at once: the file is hostile.
     Hostile(Bomb),
+    /// Done by a command, whatever that does to itself.
+    Command,
+    /// Failed: its command takes too much memory.
+    Leak,
     /// Given up: it brings down every consumer.
     Poison,
     /// Given up: it panics in every consumer.
@@ -45,6 +49,8 @@ impl Kind {
             n if n % 50 == 17 => Self::Broken,
             n if n % 50 == 13 => Self::Archive(Archive::of(plan.seed, number)),
             n if n % 80 == 31 => Self::Movie,
+            n if n % 40 == 21 => Self::Command,
+            n if n % 200 == 35 => Self::Leak,
             n if n % 75 == 47 => Self::Hostile(bombs::ALL[n / 75 % bombs::ALL.len()]),
             _ => Self::Image,
         }
@@ -171,13 +177,16 @@ fn key(number: usize, kind: Kind) -> String {
         Kind::Movie | Kind::Hostile(Bomb::Track) => {
             format!("tracking:cells, {number}.tif:{number:032x}")
         }
+        Kind::Command | Kind::Leak => {
+            format!("{}:cells, {number}.tif:{number:032x}", commands::QUEUE)
+        }
         _ => format!("{QUEUE}:cells, {number}.tif:{number:032x}"),
     }
 }
 
 fn submit(master: &Redis, number: usize, kind: Kind) -> redis::RedisResult<()> {
     let (name, input) = match kind {
-        Kind::Image => ("cells.tif", uploads::IMAGE.to_owned()),
+        Kind::Image | Kind::Command | Kind::Leak => ("cells.tif", uploads::IMAGE.to_owned()),
         Kind::Archive(_) => ("cells.zip", uploads::archive_key(number)),
         Kind::Movie => ("movie.tif", uploads::MOVIE.to_owned()),
         Kind::Broken => ("broken.tif", uploads::BROKEN.to_owned()),
@@ -187,7 +196,13 @@ fn submit(master: &Redis, number: usize, kind: Kind) -> redis::RedisResult<()> {
     };
     let key = key(number, kind);
     let now = jiff::Timestamp::now().to_string();
+    let fate = if kind == Kind::Leak {
+        commands::LEAK
+    } else {
+        ""
+    };
     let fields = [
+        (commands::FATE, fate),
         ("original_name", name),
         ("input_file_name", input.as_str()),
         ("status", "new"),

@@ -10,6 +10,7 @@ mod peers;
 
 mod ambush;
 mod bombs;
+mod commands;
 mod consumer;
 mod fleet;
 mod ledger;
@@ -78,7 +79,7 @@ impl Plan {
 
 #[expect(clippy::disallowed_methods, reason = "a test's own switches")]
 fn main() -> ExitCode {
-    if std::env::var_os(consumer::ROLE).is_some() {
+    if std::env::var_os(consumer::ROLE).is_some() || redis_consumer::is_helper() {
         return consumer::run();
     }
     // As other tests do, it runs unless a filter names something else.

@@ -39,9 +39,10 @@ const RIGHTS: [&str; 16] = [
     "-evalsha",
 ];
 
-/// What movies need besides: the page says "likewise".
-const MOVIES: &str = "~tracking ~tracking:* ~processing-tracking:* ~rc:*:tracking \
-    ~rc:pending:tracking:* ~NuclearTrackingNE:* ~NuclearTrackingInf:*";
+/// What movies and commands need besides: the page says "likewise".
+const OTHERS: &str = "~tracking ~tracking:* ~processing-tracking:* ~rc:*:tracking \
+    ~rc:pending:tracking:* ~NuclearTrackingNE:* ~NuclearTrackingInf:* \
+    ~commands ~commands:* ~processing-commands:* ~rc:*:commands ~rc:pending:commands:*";
 
 impl Loss {
     pub(crate) fn right(pick: u64) -> Self {
@@ -96,7 +97,7 @@ fn rule() -> Vec<String> {
     let start = text.find("ACL SETUSER").expect("a user is proposed");
     let length = text[start..].find("```").expect("the block ends");
     let text = text[start..start + length].replace("PASSWORD", PASSWORD);
-    let words = text.split_whitespace().skip(3).chain(MOVIES.split(' '));
+    let words = text.split_whitespace().skip(3).chain(OTHERS.split(' '));
     words.map(str::to_owned).collect()
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use redis_consumer::queue::{Admin, RedisSettings};
 use serde::Serialize;
@@ -14,10 +15,10 @@ use super::operator::Operator;
 use super::peers::redis::Redis;
 use super::servers::{Servers, Topology};
 use super::uploads::{Archive, FRAMES};
-use super::{Plan, QUEUE};
+use super::{Plan, QUEUE, commands};
 
 /// The counts that must be zero.
-const MUST_BE_ZERO: [&str; 15] = [
+const MUST_BE_ZERO: [&str; 16] = [
     "not_submitted",
     "unfinished",
     "lost",
@@ -27,6 +28,7 @@ const MUST_BE_ZERO: [&str; 15] = [
     "wiped_children",
     "missing_results",
     "leftovers",
+    "left_processes",
     "fsck",
     "livez_failures",
     "unlogged",
@@ -59,6 +61,8 @@ struct Counts<'a> {
     finished_again: usize,
     unlogged: u64,
     leftovers: usize,
+    /// Of commands, after all consumers have ended.
+    left_processes: usize,
     fsck: usize,
     livez_answers: u64,
     livez_failures: u64,
@@ -101,6 +105,7 @@ impl Verdict {
             // Logs that say it in other words would hide whatever ran twice.
             unlogged: u64::from(said.commits.is_empty() && ends.done + ends.parents > 0),
             leftovers: leftovers(master),
+            left_processes: left_processes().await,
             fsck: findings(master).await,
             livez_answers: fleet.probes.answers(),
             livez_failures: fleet.probes.failures(),
@@ -151,6 +156,8 @@ struct Ends {
     failed_input: u64,
     hostile: u64,
     dead: u64,
+    commands: u64,
+    leaks: u64,
     parents: u64,
     parts_done: u64,
     parts_failed: u64,
@@ -243,6 +250,14 @@ impl Ends {
             (Kind::Image, "done") => {
                 self.done += 1;
                 self.missing_results += u64::from(!end.has_result());
+            }
+            (Kind::Command, "done") => {
+                self.commands += 1;
+                self.missing_results += u64::from(!end.has_result());
+            }
+            (Kind::Leak, "failed") => {
+                self.leaks += 1;
+                return end.text("error_class") == "too_large";
             }
             (Kind::Archive(_) | Kind::Movie, "done") => {
                 self.parents += 1;
@@ -344,6 +359,7 @@ fn leftovers(master: &Redis) -> usize {
         QUEUE.to_owned(),
         format!("{QUEUE}-zip"),
         "tracking".to_owned(),
+        commands::QUEUE.to_owned(),
     ];
     let sets = ["lease", "delayed", "parked"];
     let mut names: Vec<_> = sets
@@ -353,6 +369,17 @@ fn leftovers(master: &Redis) -> usize {
     names.extend(queues);
     names.retain(|name| master.ask::<u32>(&["EXISTS", name]) == 1);
     master.keys("processing-*").len() + master.keys("rc:pending:*").len() + names.len()
+}
+
+/// Processes of commands, a while after the last consumer has ended.
+async fn left_processes() -> usize {
+    for _ in 0..50 {
+        if commands::processes() == 0 {
+            return 0;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    commands::processes()
 }
 
 /// How much `fsck` finds.

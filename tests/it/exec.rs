@@ -1,7 +1,13 @@
 //! Commands as consumers: the real daemon, and small commands in shell and Python that do what commands do.
 
+/// Jobs that commands ask for and wait for, and items that they gather.
+mod children;
+
 /// How commands end, and what that means for their jobs.
 mod endings;
+
+/// What commands may touch.
+mod fences;
 
 /// Processes that are left, and daemons that are killed.
 mod processes;

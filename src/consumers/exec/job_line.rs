@@ -11,9 +11,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::children::ChildLine;
 use super::command::{Command, Values};
 use super::scratch::Scratch;
 use super::settings::{ExecSettings, Mode};
+use crate::manifest::{ItemState, ManifestItem};
 
 /// Variables by which numerical libraries are told how many threads to use.
 const THREADS: [&str; 4] = [
@@ -34,6 +36,17 @@ pub(super) struct JobInput {
     pub(super) path: Option<PathBuf>,
     pub(super) key: String,
     pub(super) size: Option<u64>,
+    /// What is known of it as an item of a manifest.
+    #[serde(flatten)]
+    item: Option<InputItem>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct InputItem {
+    #[serde(rename = "item")]
+    id: String,
+    state: ItemState,
+    results: Vec<PathBuf>,
 }
 
 impl JobInput {
@@ -44,6 +57,7 @@ impl JobInput {
             path: Some(path),
             key: key.to_owned(),
             size: Some(size),
+            item: None,
         }
     }
 
@@ -54,7 +68,19 @@ impl JobInput {
             path: None,
             key: key.to_owned(),
             size: None,
+            item: None,
         }
+    }
+
+    /// The same as that of an item which has these results.
+    #[must_use]
+    pub(super) fn of_item(mut self, item: ManifestItem, results: Vec<PathBuf>) -> Self {
+        self.item = Some(InputItem {
+            id: item.id,
+            state: item.state,
+            results,
+        });
+        self
     }
 
     /// What the command is told of where it is.
@@ -83,9 +109,21 @@ pub(super) struct JobLine {
     pub(super) timeout: Option<Duration>,
     /// Bytes; 0 is no limit.
     pub(super) memory: u64,
+    /// Jobs that it has asked for, and that have ended.
+    pub(super) children: Vec<ChildLine>,
+    /// Keys that its results have to have.
+    pub(super) expect: Vec<String>,
 }
 
 impl JobLine {
+    /// What the command is to do: its work, or what is left when the jobs that it has asked for have ended.
+    fn phase(&self) -> &'static str {
+        match self.children.is_empty() {
+            true => "work",
+            false => "collect",
+        }
+    }
+
     pub(super) fn to_json(&self, scratch: &Scratch) -> String {
         let fields: BTreeMap<_, _> = self
             .fields
@@ -99,7 +137,7 @@ impl JobLine {
             "id": self.id,
             "key": self.key,
             "queue": self.queue,
-            "phase": "work",
+            "phase": self.phase(),
             "attempt": self.attempt,
             "crashes": self.crashes,
             "inputs": self.inputs,
@@ -108,6 +146,8 @@ impl JobLine {
             "fields": fields,
             "deadline": deadline,
             "memory": (self.memory > 0).then_some(self.memory),
+            "children": self.children,
+            "expect": self.expect,
         })
         .to_string()
     }
@@ -142,6 +182,7 @@ impl JobLine {
         let mut add = |name: &str, value: &OsStr| all.push((name.into(), value.to_owned()));
         add("RC_JOB", scratch.job().as_os_str());
         add("RC_ID", OsStr::new(&self.id));
+        add("RC_PHASE", OsStr::new(self.phase()));
         add("RC_OUTPUT", scratch.output().as_os_str());
         add("RC_TMP", scratch.tmp().as_os_str());
         let input = self.inputs.first().map(JobInput::place);

@@ -23,8 +23,9 @@ pub(super) enum Stream {
 /// The log of a job.
 pub(super) struct Log {
     folder: PathBuf,
-    /// The begin; when it is full the end, in two parts of which the older one is given up for a new one.
-    file: File,
+    /// The begin; when it is full the end, in two parts of which the older one is given up for a new one. None before the first
+    /// line.
+    file: Option<File>,
     written: u64,
     parts: usize,
     cut: u64,
@@ -41,17 +42,17 @@ pub(super) struct LogFiles {
 }
 
 impl Log {
-    /// An empty one, in files below this folder.
-    pub(super) fn new(folder: &Path) -> io::Result<Self> {
-        Ok(Self {
+    /// An empty one, in files below this folder, which is made for the first line.
+    pub(super) fn new(folder: &Path) -> Self {
+        Self {
             folder: folder.to_owned(),
-            file: File::create(part(folder, 0))?,
+            file: None,
             written: 0,
-            parts: 1,
+            parts: 0,
             cut: 0,
             last: VecDeque::new(),
             last_error: None,
-        })
+        }
     }
 
     /// Adds a line with its time, and gives it as users know it. A disk that is full costs lines of the log, and nothing else.
@@ -89,19 +90,24 @@ impl Log {
     }
 
     fn write(&mut self, text: &[u8]) -> io::Result<()> {
-        if self.written > PART {
+        if self.file.is_none() {
+            fs::create_dir_all(&self.folder)?;
+        }
+        if self.file.is_none() || self.written > PART {
             // Of three parts of the end, the first is given up.
             if self.parts >= 3 {
                 let old = part(&self.folder, self.parts - 2);
                 self.cut += fs::metadata(&old)?.len();
                 fs::remove_file(old)?;
             }
-            self.file = File::create(part(&self.folder, self.parts))?;
+            self.file = Some(File::create(part(&self.folder, self.parts))?);
             self.parts += 1;
             self.written = 0;
         }
         self.written += text.len() as u64;
-        self.file.write_all(text)
+        self.file
+            .as_mut()
+            .map_or(Ok(()), |file| file.write_all(text))
     }
 
     /// The last line of the error stream that is not empty.
@@ -160,7 +166,7 @@ mod tests {
     #[test]
     fn begin_and_end_are_kept_however_much_is_written() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut log = Log::new(folder.path()).expect("files");
+        let mut log = Log::new(folder.path());
         let line = [b'x'; 1000];
         log.add(Stream::Out, b"the begin");
         for _ in 0..40_000 {

@@ -8,6 +8,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use serde::Deserialize;
 use tracing::warn;
 
+use super::children::{self, Wanted};
 use crate::error_class::{InvalidInput, TooLarge};
 
 /// Files at most.
@@ -17,7 +18,7 @@ const DEPTH: usize = 32;
 /// The file that says something about the results, and is none.
 pub(super) const ABOUT: &str = "result.json";
 /// Bytes of it that are read.
-const ABOUT_BYTES: u64 = 1 << 20;
+const ABOUT_BYTES: u64 = 8 << 20;
 /// Fields of a job's own, and bytes of the value of each.
 const FIELDS: usize = 32;
 const FIELD_BYTES: usize = 1000;
@@ -60,6 +61,24 @@ pub(super) struct About {
     pub(super) fields: BTreeMap<String, serde_json::Value>,
     #[serde(default)]
     pub(super) quality: Option<serde_json::Value>,
+    /// Jobs that the command wants to be told the results of, in a second run.
+    #[serde(default)]
+    pub(super) children: Vec<Wanted>,
+    /// Whether the first failure of one of them ends the wait.
+    #[serde(default)]
+    pub(super) fail_fast: bool,
+}
+
+/// Only what it says of itself, and what it needs for the jobs that it asks for.
+///
+/// # Errors
+///
+/// As with [`look`].
+pub(super) fn about(folder: &Path) -> anyhow::Result<Outputs> {
+    match folder.join(ABOUT).exists() {
+        true => look_for(folder, None),
+        false => Ok(Outputs::default()),
+    }
 }
 
 /// Looks at the folder.
@@ -68,6 +87,10 @@ pub(super) struct About {
 ///
 /// More files than allowed, a `result.json` that cannot be used, a pattern that no file matches, or nothing at all.
 pub(super) fn look(folder: &Path, wanted: &[Pattern]) -> anyhow::Result<Outputs> {
+    look_for(folder, Some(wanted))
+}
+
+fn look_for(folder: &Path, wanted: Option<&[Pattern]>) -> anyhow::Result<Outputs> {
     let mut outputs = Outputs::default();
     let about = folder.join(ABOUT);
     if about.is_file() {
@@ -75,6 +98,13 @@ pub(super) fn look(folder: &Path, wanted: &[Pattern]) -> anyhow::Result<Outputs>
     }
     walk(folder, "", DEPTH, &mut outputs.files)?;
     outputs.files.sort();
+    if !outputs.about.children.is_empty() {
+        children::check(&outputs.about.children, &outputs).map_err(unusable)?;
+        return Ok(outputs);
+    }
+    let Some(wanted) = wanted else {
+        return Ok(outputs);
+    };
     if let Some(missing) = wanted.iter().find(|pattern| {
         let mut paths = outputs.files.iter().map(|(path, _)| path);
         !paths.any(|path| pattern.matcher.is_match(path))
@@ -130,8 +160,12 @@ fn walk(
     Ok(())
 }
 
+fn unusable(why: String) -> InvalidInput {
+    InvalidInput(format!("{ABOUT} of the command cannot be used: {why}"))
+}
+
 fn read_about(path: &Path) -> anyhow::Result<About> {
-    let wrong = |why: String| InvalidInput(format!("{ABOUT} of the command cannot be used: {why}"));
+    let wrong = unusable;
     let size = fs::symlink_metadata(path)?;
     if !size.is_file() || size.len() > ABOUT_BYTES {
         return Err(wrong(format!("it is no file of at most {ABOUT_BYTES} bytes")).into());

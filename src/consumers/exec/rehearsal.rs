@@ -10,7 +10,7 @@ use super::outputs::{self, Outputs};
 use super::runner::Runner;
 use super::scratch::{self, Scratch};
 use super::session::Listener;
-use super::settings::ExecSettings;
+use super::settings::{ExecSettings, ResultForm};
 use crate::error_report;
 
 /// What there is to see, while it happens.
@@ -25,9 +25,12 @@ pub(crate) enum Seen<'a> {
     Progress(u64, &'a str),
     /// A file that it has left, with its size.
     Output(&'a str, u64),
+    /// A job that it asks for: queue and name.
+    Child(&'a str, &'a str),
     /// A field of its own.
     Field(&'a str, &'a str),
-    Done(Duration),
+    /// The time that it took, and the number of jobs that a consumer would wait for now.
+    Done(Duration, usize),
     /// The class and the text of what went wrong.
     Failed(Duration, &'a str, &'a str),
 }
@@ -99,11 +102,12 @@ async fn once(
         .collect();
     (watcher.0)(Seen::Command(&words));
     (watcher.0)(Seen::Job(&line.to_json(&scratch)));
-    let mut log = Log::new(&scratch.log())?;
+    let mut log = Log::new(&scratch.log());
     let began = Instant::now();
     let verdict = runner.run(&line, &scratch, &mut log, watcher).await?;
     let took = began.elapsed();
     let outputs = match verdict {
+        Verdict::Worked if settings.result == ResultForm::None => outputs::about(&scratch.output()),
         Verdict::Worked => outputs::look(&scratch.output(), &settings.outputs),
         Verdict::Failed(error) => Err(error),
         Verdict::NotRunnable(why) => {
@@ -114,7 +118,7 @@ async fn once(
     match outputs {
         Ok(outputs) => {
             trial.take(&outputs, watcher)?;
-            (watcher.0)(Seen::Done(took));
+            (watcher.0)(Seen::Done(took, outputs.about.children.len()));
             Ok(true)
         }
         Err(error) => {
@@ -152,6 +156,8 @@ impl Trial<'_> {
                 .collect(),
             timeout: settings.timeout,
             memory: settings.memory.unwrap_or(0),
+            children: Vec::new(),
+            expect: Vec::new(),
             id,
         })
     }
@@ -165,6 +171,9 @@ impl Trial<'_> {
                 std::fs::create_dir_all(to.parent().unwrap_or(keep))?;
                 std::fs::copy(file, to)?;
             }
+        }
+        for child in &outputs.about.children {
+            (watcher.0)(Seen::Child(child.queue(), child.name()));
         }
         for (name, value) in outputs.about.fields() {
             (watcher.0)(Seen::Field(&name, &value));

@@ -61,7 +61,9 @@ impl Runner {
         listener: &mut dyn Listener,
     ) -> anyhow::Result<Verdict> {
         let json = line.to_json(scratch);
-        tokio::fs::write(scratch.job(), &json).await?;
+        if self.settings.mode == Mode::Once {
+            tokio::fs::write(scratch.job(), &json).await?;
+        }
         let mut session = match self.session(line, scratch) {
             Ok(session) => session,
             Err(Refused::Job(error)) => return Ok(Verdict::Failed(error)),
@@ -141,6 +143,11 @@ impl Runner {
             words: &words,
             folder: &folder,
             environment: &environment,
+            fence: settings.is_fenced.then_some(match settings.mode {
+                Mode::Once => scratch.folder(),
+                // It works jobs that are not known yet.
+                Mode::Persistent => &settings.scratch,
+            }),
         };
         Session::start(&start, settings.grace).map_err(|error| match settings.mode {
             // Another job is shorter.

@@ -13,8 +13,8 @@ use crate::storage::archive::split_folder;
 /// What folders of all processes have in common.
 const ALL: &str = "rc-exec";
 
-/// Characters of a name that are kept; file systems take 255 bytes.
-const NAME: usize = 100;
+/// Bytes of a name that are kept; file systems take 255, and a number may come before it.
+const NAME: usize = 200;
 
 /// The folder of all jobs of a process, below which every job has its own.
 pub(super) fn folder_of(name: &str) -> PathBuf {
@@ -52,7 +52,7 @@ impl Scratch {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);
         builder.create(&folder)?;
-        for part in ["input", "output", "tmp", "log"] {
+        for part in ["input", "output", "tmp"] {
             builder.create(folder.join(part))?;
         }
         Ok(Self {
@@ -68,15 +68,35 @@ impl Scratch {
 
     /// Where an input goes: its base name, made fit for a file; a second one of the same name is called otherwise.
     pub(super) fn input(&mut self, key: &str) -> PathBuf {
-        let name = clean(key);
-        let mut unique = name.clone();
+        let name = self.unused(&clean(key));
+        self.folder.join("input").join(name)
+    }
+
+    /// Where one of many goes, which keep their order.
+    pub(super) fn numbered_input(&mut self, number: usize, key: &str) -> PathBuf {
+        self.input(&format!("{number:06}-{}", clean(key)))
+    }
+
+    /// Where the results of other jobs go.
+    pub(super) fn results(&self) -> PathBuf {
+        self.folder.join("results")
+    }
+
+    /// Where those of the child of this name go.
+    pub(super) fn results_of(&mut self, name: &str) -> PathBuf {
+        let name = self.unused(&clean(name));
+        self.results().join(name)
+    }
+
+    fn unused(&mut self, name: &str) -> String {
+        let mut unique = name.to_owned();
         for number in 2.. {
             if self.names.insert(unique.clone()) {
                 break;
             }
             unique = format!("{number}-{name}");
         }
-        self.folder.join("input").join(unique)
+        unique
     }
 
     pub(super) fn output(&self) -> PathBuf {
@@ -118,8 +138,14 @@ impl Drop for Scratch {
 
 /// Removes a folder, also what a command has taken the right to write from.
 pub(super) fn remove(folder: &Path) {
-    make_writable(folder);
-    if let Err(error) = fs::remove_dir_all(folder)
+    let removed = fs::remove_dir_all(folder).or_else(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            make_writable(folder);
+            fs::remove_dir_all(folder)
+        }
+        _ => Err(error),
+    });
+    if let Err(error) = removed
         && error.kind() != io::ErrorKind::NotFound
     {
         warn!(error = %error, "could not remove the folder of a job");
@@ -147,12 +173,12 @@ pub(super) fn clean(key: &str) -> String {
         .map(|c| if c.is_control() { '_' } else { c })
         .collect();
     // The end has the suffix.
-    let surplus = name.chars().count().saturating_sub(NAME);
-    let name: String = name.chars().skip(surplus).collect();
-    match name.as_str() {
+    let surplus = name.len().saturating_sub(NAME);
+    let name = &name[name.ceil_char_boundary(surplus)..];
+    match name {
         "" | "." | ".." => "input".to_owned(),
         _ if name.starts_with(['.', '-']) => format!("_{name}"),
-        _ => name,
+        _ => name.to_owned(),
     }
 }
 
@@ -190,6 +216,8 @@ mod tests {
         assert_eq!(name(".."), "input");
         assert_eq!(name("a\nb;c"), "a_b;c");
         assert_eq!(name(&format!("{}.tif", "x".repeat(300))).len(), NAME);
+        let long = name(&format!("{}.tif", "細".repeat(100)));
+        assert!(long.len() <= NAME && long.ends_with("細.tif"), "{long}");
         fs::write(scratch.output().join("x"), [0; 10_000]).expect("a file");
         assert!(size(scratch.folder()) >= 10_000);
         let folder = scratch.folder().to_owned();

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::command::Command;
 use super::outputs::Pattern;
+use crate::process;
 use crate::settings::{Bytes, List, Loader, Parsed, Seconds, Switch, Word};
 
 crate::settings! {
@@ -28,7 +29,7 @@ crate::settings! {
         exec_inputs: List = List(vec!["input_file_name".to_owned()]),
         /// Patterns such as `*.csv,labels/*.tif`; an output has to match each.
         exec_outputs: List = List(Vec::new()),
-        /// `zip`: the outputs become one archive. `file`: there is one output, which is stored as it is.
+        /// `zip`: the outputs become one archive. `file`: there is one output, which is stored as it is. `keys`: each output is stored under a key that the job expects (`rc_expect`). `none`: nothing is stored; the command writes elsewhere.
         exec_result: Word<ResultForm> = Word(ResultForm::Zip),
         /// Longest time of the command for one job, in seconds; 0 means no limit.
         exec_timeout: Seconds = Seconds::new(3600),
@@ -40,6 +41,8 @@ crate::settings! {
         exec_stop_grace: Seconds = Seconds::new(10),
         /// Exit statuses after which the job is tried again, besides 69 and 75, such as `1,100-110`.
         exec_retry_codes: Parsed<Codes> = Parsed(Codes::default()),
+        /// Let the command write to its own folder and to devices only, and read everything but the secrets of its pod (Landlock, Linux 5.13).
+        exec_sandbox: Switch = Switch(false),
         /// Names of variables that the command gets besides `PATH`, `HOME` and the like.
         exec_env: List = List(Vec::new()),
         /// Persistent: longest time for loading, in seconds, until the command says `::ready` or has ended its first job.
@@ -71,6 +74,8 @@ pub(super) enum Mode {
 pub(super) enum ResultForm {
     Zip,
     File,
+    Keys,
+    None,
 }
 
 /// Which logs go to the bucket.
@@ -142,6 +147,7 @@ pub(crate) struct ExecSettings {
     pub(super) grace: Duration,
     pub(super) retry: Codes,
     pub(super) environment: Vec<(String, String)>,
+    pub(super) is_fenced: bool,
     pub(super) ready: Duration,
     pub(super) max_jobs: Option<u64>,
     pub(super) idle: Option<Duration>,
@@ -175,6 +181,7 @@ impl ExecSettings {
         let process = loader.shown("HOSTNAME").unwrap_or_default();
         Self {
             command: variables.command(loader),
+            is_fenced: variables.fence(loader),
             outputs: variables.patterns(loader),
             progress: variables.progress(loader),
             environment: variables.environment(loader),
@@ -247,6 +254,14 @@ impl ExecVariables {
             names.push(name);
         }
         loader.passed_on(&names)
+    }
+
+    fn fence(&self, loader: &mut Loader<'_>) -> bool {
+        if self.exec_sandbox.0 && !process::has_sandbox() {
+            let text = "EXEC_SANDBOX is set, but this kernel knows no Landlock: the command is not fenced in";
+            loader.warn(text.to_owned());
+        }
+        self.exec_sandbox.0
     }
 
     fn patterns(&self, loader: &mut Loader<'_>) -> Vec<Pattern> {

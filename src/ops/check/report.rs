@@ -5,17 +5,8 @@ use std::io::{IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
+use crate::consumer::Verdict;
 use crate::untrusted;
-
-/// How a part was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Verdict {
-    Ok,
-    /// It works, but is not as it should be.
-    Warning,
-    Wrong,
-}
 
 /// One line of the report.
 #[derive(Debug, Serialize)]
@@ -30,7 +21,7 @@ struct Finding {
 pub(super) struct Report(Vec<Finding>);
 
 impl Report {
-    fn add(&mut self, part: impl Display, verdict: Verdict, text: impl Display) {
+    pub(super) fn add(&mut self, part: impl Display, verdict: Verdict, text: impl Display) {
         self.0.push(Finding {
             part: part.to_string(),
             verdict,

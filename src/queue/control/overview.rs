@@ -7,6 +7,7 @@ use redis::{Cmd, FromRedisValue, Pipeline};
 
 use super::super::admin::Admin;
 use super::super::error::Error;
+use super::super::worker_card::OBSTACLE;
 use super::pause::Pause;
 use crate::wire::{self, Keys, field, millis};
 
@@ -30,6 +31,8 @@ pub(crate) struct Overview {
     pub(crate) workers: u64,
     pub(crate) slots: u64,
     pub(crate) pause: Option<Pause>,
+    /// Why consumers say that they cannot work.
+    pub(crate) obstacles: BTreeSet<String>,
 }
 
 /// What there is.
@@ -129,7 +132,8 @@ impl Admin {
             second.hget(next.unwrap_or_default(), field::CREATED_AT);
             let keys = Keys::new(&overview.queue);
             for worker in workers {
-                second.hget(keys.worker(&worker), "slots");
+                let card = keys.worker(&worker);
+                second.hget(&card, "slots").hget(&card, OBSTACLE);
             }
             all.push(overview);
         }
@@ -141,10 +145,13 @@ impl Admin {
         let mut answers = self.ask_pipeline(second).await?.into_iter();
         for overview in all {
             overview.oldest = answers.next().flatten();
-            let slots = answers.by_ref().take(overview.workers as usize).flatten();
-            overview.slots = slots
-                .filter_map(|slots| String::from_utf8(slots).ok()?.parse::<u64>().ok())
-                .sum();
+            for _ in 0..overview.workers {
+                let mut text = || String::from_utf8(answers.next()??).ok();
+                let (slots, obstacle) = (text(), text());
+                overview.slots += slots.and_then(|slots| slots.parse().ok()).unwrap_or(0);
+                let obstacle = obstacle.filter(|why| !why.is_empty());
+                overview.obstacles.extend(obstacle);
+            }
         }
         Ok(())
     }
@@ -204,6 +211,7 @@ fn read(queue: String, answers: &[redis::Value], minute: u64) -> Result<Read, Er
         workers: workers.len() as u64,
         slots: 0,
         pause: pause.map(|text| Pause::read(&text)),
+        obstacles: BTreeSet::new(),
     };
     Ok((overview, next, workers))
 }

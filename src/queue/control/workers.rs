@@ -8,6 +8,7 @@ use redis::Cmd;
 use super::super::admin::Admin;
 use super::super::error::Error;
 use super::super::settings::MOST_SLOTS;
+use super::super::worker_card::OBSTACLE;
 use crate::wire::{self, JobKey, Keys, RawFields};
 
 /// A consumer of a queue.
@@ -30,6 +31,12 @@ pub(crate) struct HeldJob {
 }
 
 impl WorkerState {
+    /// Why the consumer says that it cannot work, if it does.
+    pub(crate) fn obstacle(&self) -> Option<&str> {
+        let why = self.card.get(OBSTACLE)?;
+        (!why.is_empty()).then_some(why.as_str())
+    }
+
     /// A number that the consumer says of itself.
     pub(crate) fn number(&self, name: &str) -> Option<u64> {
         self.card.get(name)?.parse().ok()

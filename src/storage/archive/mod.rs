@@ -7,6 +7,7 @@
 mod error;
 mod names;
 mod sparse_file;
+mod unpack;
 mod write;
 mod zip_images;
 mod zip_list;
@@ -14,8 +15,9 @@ mod zip_merger;
 
 pub use self::error::ArchiveError;
 pub use self::names::clean_path;
-pub(crate) use self::names::{decoded, split_folder, without_last_suffix};
+pub(crate) use self::names::{split_folder, without_last_suffix};
 pub use self::sparse_file::SparseFile;
+pub(crate) use self::unpack::{Unpacked, unpack_files};
 pub(crate) use self::write::pack_files;
 pub use self::write::write_zip;
 pub use self::zip_images::{ArchiveLimits, LargestEntry, ZipImages, image_entries};

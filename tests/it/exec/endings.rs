@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{cluster, end, exec, shell, submit};
 use crate::metrics_and_probes::get;
+use crate::operators::run;
 use crate::peers::cluster::eventually;
 use crate::peers::redis::free_port;
 
@@ -114,6 +115,20 @@ async fn a_mistyped_command_fails_no_job_and_is_noticed_when_it_is_mended() {
         page.1.contains("exit status 127") && page.1.contains("segment"),
         "{page:?}"
     );
+    eventually("operators see it", || {
+        let status = run(&cluster, 0, &["status"]);
+        let workers = run(&cluster, 0, &["workers"]);
+        status.contains("segmentation has consumers that cannot work: the command")
+            && workers.contains("cannot work: the command")
+    });
+    let command = program.display().to_string();
+    let variables = [("CONSUMER_TYPE", "exec"), ("EXEC_COMMAND", &command)];
+    let checked = cluster.run(&["check"], &variables);
+    let checked = String::from_utf8_lossy(&checked.stdout);
+    assert!(
+        checked.contains(&format!("there is no program `{command}`")),
+        "{checked}"
+    );
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(get(port, "/livez").expect("it is served").0, 200);
     for key in &keys {
@@ -126,6 +141,9 @@ async fn a_mistyped_command_fails_no_job_and_is_noticed_when_it_is_mended() {
     std::fs::set_permissions(&program, mode).expect("the right to run it");
     keys.iter().for_each(|key| _ = cluster.wait_done(key));
     assert_eq!(get(port, "/readyz").expect("it is served").0, 200);
+    eventually("operators see that too", || {
+        !run(&cluster, 0, &["status"]).contains("cannot work")
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]
