@@ -3,6 +3,9 @@
 /// How commands end, and what that means for their jobs.
 mod endings;
 
+/// The examples of the documents.
+mod examples;
+
 /// Processes that are left, and daemons that are killed.
 mod processes;
 
