@@ -10,6 +10,9 @@ use super::rehearsals::rehearse;
 /// An image of eight pixels: two are white, one is less than half as bright.
 const IMAGE: &str = "P2 4 2 255\n255 0 0 0\n255 100 0 0\n";
 
+/// A process for the job, and one for two jobs.
+const MODES: [&[&str]; 2] = [&[], &["--persistent", "--repeat", "2"]];
+
 /// An example that was tried.
 struct Tried {
     status: i32,
@@ -51,12 +54,9 @@ fn try_out(example: &str, command: &str, input: &Path, more: &[&str]) -> Tried {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/exec");
     let results = tempfile::tempdir().expect("a folder");
     let [input, keep] = [input, results.path()].map(|path| path.to_str().expect("a path"));
-    let arguments = [
-        &["--command", command, "--keep", keep],
-        more,
-        &["--", input],
-    ];
-    let (status, said) = rehearse(&folder.join(example), &arguments.concat());
+    let command: &[&str] = &["--command", command, "--keep", keep];
+    let arguments = [command, more, &["--", input]].concat();
+    let (status, said) = rehearse(&folder.join(example), &arguments);
     Tried {
         status,
         said,
@@ -88,7 +88,7 @@ fn python_once_and_warm() {
     needed("python3", &["--version"]);
     let (_folder, bright) = input("a; b's 1.bin", &[255; 7]);
     let (_empty, empty) = input("empty.bin", &[]);
-    for mode in [&[][..], &["--persistent", "--repeat", "2"]] {
+    for mode in MODES {
         let tried = try_out("python", "python3 bright.py", &bright, mode).done();
         assert_eq!(tried.text("bright.csv"), "name,bright\na; b's 1.bin,7\n");
         try_out("python", "python3 bright.py", &empty, mode).refused("empty.bin is empty");
@@ -128,7 +128,7 @@ fn r_once_and_warm() {
     needed("Rscript", &["-e", "library(jsonlite)"]);
     let (_folder, cells) = input("a; b's 1.csv", b"label,area\n1,10\n2,20\n3,30\n");
     let (_other, other) = input("other.csv", b"label,perimeter\n1,10\n");
-    for mode in [&[][..], &["--persistent", "--repeat", "2"]] {
+    for mode in MODES {
         let tried = try_out("r", "Rscript summary.R", &cells, mode).done();
         let expected = "\"cells\",\"mean\",\"median\",\"sd\"\n3,20,20,10\n";
         assert_eq!(tried.text("summary.csv"), expected);
