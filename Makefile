@@ -21,7 +21,7 @@ demo: redis ## Run a real image through the whole system on this machine and dra
 gallery: ## Draw the pictures of docs/images/gallery anew
 	$(CARGO) run --release --locked --quiet --package redis-consumer-demo -- gallery
 
-test: redis servers azurite ## Run every test against real peers
+test: redis servers azurite interpreters ## Run every test against real peers
 	$(CARGO) test --release --locked --workspace --all-features
 
 golden: ## Run the golden cases and print a line per area
@@ -51,7 +51,7 @@ chart: ## Check chart, compose file and Dockerfile (scripts/chart/tools brings t
 clean: ## Remove what was built
 	$(CARGO) clean
 
-.PHONY: redis servers azurite
+.PHONY: redis servers azurite interpreters
 redis:
 	@scripts/need-redis
 
@@ -60,3 +60,6 @@ servers:
 
 azurite:
 	@scripts/need-azurite
+
+interpreters:
+	@scripts/need-interpreters

@@ -41,13 +41,14 @@ def missing(name, what):
 
 
 def cases(folder):
-    """Name, path of the values: the defaults, each file of ci/, those of docs/install.md, each release of the helmfile examples."""
+    """Name, path of the values: the defaults, each file of ci/, those of the documents, each release of the helmfile examples."""
     yield "defaults", None
     for path in sorted(glob.glob(f"{CHART}/ci/*-values.yaml")):
         yield os.path.basename(path), path
-    with open("docs/install.md") as text, open(os.path.join(folder, "install.yaml"), "w") as out:
-        out.write(re.search(r"```yaml\n(# my-values.yaml\n.*?)```", text.read(), re.DOTALL)[1])
-    yield "docs/install.md", out.name
+    for page in ("docs/install.md", "docs/exec.md"):
+        with open(page) as text, open(os.path.join(folder, os.path.basename(page) + ".yaml"), "w") as out:
+            out.write(re.search(r"```yaml\n(# my-values.yaml\n.*?)```", text.read(), re.DOTALL)[1])
+        yield page, out.name
     for path in sorted(glob.glob("docs/helmfile/*.yaml")):
         text = re.sub(r'{{ *(?:env|requiredEnv) "(\w+)"(?: *\| *default "([^"]*)")? *}}', lambda m: m[2] or m[1], open(path).read())
         if "{{" in text:
@@ -97,7 +98,7 @@ def check_bad_values(engine, folder):
     """What the schema must refuse."""
     bad = [{"replcas": 1}, {"replicas": "many"}, {"env": {"A B": "c"}}, {"autoscaling": {"mode": "vpa"}}, {"metrics": {"port": 0}},
            {"consumers": [{"janitor": {"enabled": True}}]}, {"consumers": [{"name": "Not_A_Name"}]}, {"env": {"QUEUE": ["a"]}},
-           {"podDisruptionBudget": {"maxUnavailable": "some"}}, {"nodeSelector": {"consumer": True}}]
+           {"podDisruptionBudget": {"maxUnavailable": "some"}}, {"nodeSelector": {"consumer": True}}, {"ephemeral": {"sizeLimit": "20K"}}]
     path = os.path.join(folder, "bad.json")
     for values in bad:
         with open(path, "w") as out:
@@ -136,6 +137,8 @@ def check_objects(name, objects):
         given = {e["name"]: e.get("value") for e in container.get("env", [])}
         if "SHUTDOWN_GRACE" in given and float(given["SHUTDOWN_GRACE"]) >= pod.get("terminationGracePeriodSeconds", 30):
             fail(name, f"{deployment}: SHUTDOWN_GRACE is not below the grace of the pod")
+        if given.get("CONSUMER_TYPE") == "exec":
+            check_exec(name, deployment, pod, given)
         ports = {str(p["containerPort"]) for p in container.get("ports", [])}
         if ports and ports != {given.get("METRICS_PORT")}:
             fail(name, f"{deployment}: METRICS_PORT is {given.get('METRICS_PORT')}, the pod's port {ports}")
@@ -161,6 +164,23 @@ def check_objects(name, objects):
             selector = selector.get("matchLabels", selector)
             if sum(all(l.get(k) == v for k, v in selector.items()) for l in labels) != 1:
                 fail(name, f"{o['kind']} {o['metadata']['name']} does not select the pods of one deployment")
+
+
+def check_exec(name, deployment, pod, given):
+    """A command: where its files lie, how large they may be, how long it may take to end."""
+    mounts = {m["name"]: m["mountPath"] for m in pod["containers"][0]["volumeMounts"]}
+    volume = next(v for v in pod["volumes"] if v["name"] == "ephemeral")
+    if not (given["TMPDIR"] + "/").startswith(mounts["ephemeral"] + "/"):
+        fail(name, f"{deployment}: TMPDIR is {given['TMPDIR']}, the volume is at {mounts['ephemeral']}")
+    units = {"": 1, "M": 10**6, "G": 10**9, "Mi": 2**20, "Gi": 2**30}
+    number, unit = re.fullmatch(r"(\d+)(\D*)", str(volume["emptyDir"]["sizeLimit"])).groups()
+    if int(given["EXEC_DISK"]) * int(given.get("CONCURRENCY", 4)) > 0.95 * int(number) * units[unit]:
+        fail(name, f"{deployment}: EXEC_DISK of all slots is more than the volume holds")
+    grace = float(given["SHUTDOWN_GRACE"]) + float(given.get("EXEC_STOP_GRACE", 10))
+    if grace >= pod["terminationGracePeriodSeconds"]:
+        fail(name, f"{deployment}: SHUTDOWN_GRACE and EXEC_STOP_GRACE are not below the grace of the pod")
+    if pod["automountServiceAccountToken"] and "POD_DELETION_COST" not in given:
+        fail(name, f"{deployment}: a command has a token that nobody has asked for")
 
 
 def check_kubernetes(name, objects):

@@ -24,9 +24,13 @@ const OTHER_VARIABLES: &[&str] = &[
     "CUDA_VISIBLE_DEVICES",
     "DATA_DIR",
     "GOLDEN_DIR",
+    "ILASTIK_PROJECT",
+    "JAVA_HOME",
+    "JAVA_TOOL_OPTIONS",
     "JOB_TYPES",
     "LC_ALL",
     "LD_LIBRARY_PATH",
+    "MLM_LICENSE_FILE",
     "NVIDIA_",
     "OTEL_EXPORTER_OTLP_HEADERS",
     "OTEL_METRIC_EXPORT_INTERVAL",
@@ -313,7 +317,7 @@ fn read(name: &str) -> String {
 
 /// The documents of the project; those of test data are not.
 fn pages() -> Vec<Page> {
-    let folders = ["docs", "benches", "crates"].map(|folder| project().join(folder));
+    let folders = ["docs", "benches", "crates", "examples"].map(|folder| project().join(folder));
     let mut paths: Vec<_> = folders
         .iter()
         .flat_map(|folder| files(folder, "md"))

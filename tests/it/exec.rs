@@ -9,6 +9,9 @@ mod endings;
 /// What commands may touch.
 mod fences;
 
+/// The examples of the documents.
+mod examples;
+
 /// Processes that are left, and daemons that are killed.
 mod processes;
 

@@ -50,6 +50,12 @@ Takes a dict of `root` and `entry`. Adds `queue`, the list that is worked, and t
 {{- $_ := set $values "env" $env -}}
 {{- $_ := set $values "secrets" (default dict $values.secrets) -}}
 {{- $_ := set $values "service" (default dict $values.service) -}}
+{{- $isExec := eq (lower (default "" $env.CONSUMER_TYPE)) "exec" -}}
+{{- $_ := set $values "isExec" $isExec -}}
+{{- /* A command could read the token, so that of a release is not its own: its entry has to ask. */ -}}
+{{- if and $isExec .root.Values.consumers (not (dig "podDeletionCost" "enabled" false .entry)) -}}
+{{- $_ := set $values "podDeletionCost" (dict "enabled" false) -}}
+{{- end -}}
 {{- if .root.Values.consumers -}}
 {{- $name := .entry.name | default (printf "%s-consumer" $queue) -}}
 {{- $_ := set $values "nameOverride" $name -}}
@@ -145,14 +151,34 @@ heritage: {{ .Release.Service }}
 {{- int64 ((default dict .Values.env).METRICS_PORT | default .Values.metrics.port) -}}
 {{- end -}}
 
+{{/* What a pod needs after SHUTDOWN_GRACE: commands get EXEC_STOP_GRACE then, and their jobs go back. */}}
+{{- define "redis-consumer.afterGrace" -}}
+{{- add (ceil (float64 (default 10 .Values.env.EXEC_STOP_GRACE)) | int64) 20 -}}
+{{- end -}}
+
 {{/* How long a pod is given: above SHUTDOWN_GRACE in any case. */}}
 {{- define "redis-consumer.grace" -}}
-{{- $least := add (ceil (float64 (default 0 .Values.env.SHUTDOWN_GRACE)) | int64) 30 -}}
+{{- $after := int64 (include "redis-consumer.afterGrace" .) -}}
+{{- $least := add (ceil (float64 (default 0 .Values.env.SHUTDOWN_GRACE)) | int64) $after -}}
 {{- max $least (int64 .Values.terminationGracePeriodSeconds) -}}
 {{- end -}}
 
 {{- define "redis-consumer.shutdownGrace" -}}
-{{- max 1 (sub (int64 .Values.terminationGracePeriodSeconds) 30) -}}
+{{- max 1 (sub (int64 .Values.terminationGracePeriodSeconds) (int64 (include "redis-consumer.afterGrace" .))) -}}
+{{- end -}}
+
+{{/* A quantity of Kubernetes in bytes. */}}
+{{- define "redis-consumer.bytes" -}}
+{{- $text := include "redis-consumer.text" . -}}
+{{- $unit := regexFind "([KMGT]i|[kMGT])$" $text -}}
+{{- $units := dict "" 1.0 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 -}}
+{{- int64 (mulf (float64 (trimSuffix $unit $text)) (get $units $unit)) -}}
+{{- end -}}
+
+{{/* Bytes of one job's files: the jobs of a pod share the volume, of which a tenth is left. The kubelet evicts a pod above it. */}}
+{{- define "redis-consumer.execDisk" -}}
+{{- $slots := max 1 (int64 (default 4 .Values.env.CONCURRENCY)) -}}
+{{- div (mul 9 (int64 (include "redis-consumer.bytes" .Values.ephemeral.sizeLimit))) (mul 10 $slots) -}}
 {{- end -}}
 
 {{/* Which autoscaler: none, hpa or keda. */}}

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use super::results::script;
 
 /// What `exec-test` prints, and its exit status.
-fn rehearse(folder: &Path, arguments: &[&str]) -> (i32, String) {
+pub(super) fn rehearse(folder: &Path, arguments: &[&str]) -> (i32, String) {
     let Output {
         status,
         stdout,
