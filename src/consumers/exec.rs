@@ -13,6 +13,9 @@ mod job_line;
 mod lines;
 mod log;
 mod outputs;
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod parsers;
 mod rehearsal;
 mod runner;
 mod scratch;
@@ -67,7 +70,6 @@ struct Exec {
 
 impl Exec {
     fn new(settings: ExecSettings, clients: &Clients) -> Self {
-        scratch::clean_up(&settings.scratch);
         Self {
             runner: Runner::new(settings),
             clients: clients.clone(),
@@ -98,7 +100,15 @@ impl Consumer for Exec {
         };
         job.step(Step::Download);
         let id = format!("{:016x}", fastrand::u64(..));
-        let mut scratch = Scratch::create(&self.settings().scratch, &id)?;
+        let mut scratch = match self.runner.scratch() {
+            Ok(scratch) => scratch,
+            Err(error) => {
+                // No job would have one.
+                let why = format!("there is no folder for its jobs (TMPDIR): {error}");
+                self.runner.trouble.found(&why);
+                return Ok(Outcome::Release);
+            }
+        };
         let worked = self.work(job, &id, &children, &mut scratch).await;
         if worked.is_err() {
             self.keep(scratch);
@@ -221,6 +231,7 @@ impl Exec {
             return;
         }
         scratch.keep();
+        self.runner.keep();
         info!(folder = %scratch.folder().display(), "the folder of the job is kept");
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.push(scratch.folder().to_owned());
@@ -247,9 +258,11 @@ impl Exec {
         if let Some(quality) = &outputs.about.quality {
             job.record_quality(&quality.to_string());
         }
-        if !outputs.about.children.is_empty() {
-            return children::create(job, &self.clients, outputs, children).await;
+        if let Some(asked) = outputs.about.asked() {
+            return children::create(job, &self.clients, &asked, &outputs.files, children).await;
         }
+        // The command may have told of less.
+        job.record_progress(100);
         let result = match self.settings().result {
             ResultForm::Zip => store::as_archive(job, outputs, scratch).await?,
             ResultForm::File => store::as_file(job, outputs)?,

@@ -20,5 +20,6 @@ pub(crate) use self::settlement::Settlement;
 pub use self::snapshot::{JobSnapshot, NewJob};
 pub use self::step::Step;
 pub(crate) use self::step::StepLimits;
+pub(crate) use crate::queue::QueueName;
 pub use crate::queue::{ChildSpec, DeadlinePause};
 pub use crate::wire::{JobKey, Status};

@@ -84,7 +84,10 @@ fn line_of(seen: &Seen<'_>) -> String {
             format!("command   {}", untrusted::message(words.join(" ")))
         }
         Seen::Job(json) => format!("job       {}", untrusted::message(json)),
-        Seen::Line(text) => format!("log       {}", untrusted::message(text)),
+        Seen::Line(text) => {
+            let text = text.replace('\t', "    ");
+            format!("log       {}", untrusted::message(text))
+        }
         Seen::Progress(percent, note) => {
             format!("progress  {percent} % {}", untrusted::name(note))
         }

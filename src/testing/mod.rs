@@ -8,3 +8,4 @@ mod sample;
 mod setup;
 
 pub use self::conformance::Conformance;
+pub use crate::consumers::exec::parsers as commands;

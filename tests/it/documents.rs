@@ -45,6 +45,7 @@ const OTHER_VARIABLES: &[&str] = &[
     "RC_JOB",
     "RC_MEMORY",
     "RC_MODE",
+    "RC_PHASE",
     "RC_OUTPUT",
     "RC_TMP",
     "REDIS_SERVER",

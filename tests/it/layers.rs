@@ -23,6 +23,7 @@ const FLOORS: &[&[&str]] = &[
         "descriptors",
         "error_class",
         "exit_code",
+        "manifest",
         "metrics",
         "process",
         "settings",

@@ -7,12 +7,10 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::outputs::Outputs;
 use crate::consumer::{Clients, Outcome};
 use crate::consumers::memory;
 use crate::error_class::InvalidInput;
-use crate::job::{Child, ChildInput, ChildSpec, Children, Job, Status, Step};
-use crate::queue::QueueName;
+use crate::job::{Child, ChildInput, ChildSpec, Children, Job, QueueName, Status, Step};
 use crate::settings::Parsed;
 use crate::storage::ObjectWriter;
 use crate::wire;
@@ -44,6 +42,17 @@ pub(super) struct Wanted {
     #[serde(default)]
     fields: BTreeMap<String, Value>,
 }
+
+/// All jobs that a command asks for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Asked {
+    pub(super) children: Vec<Wanted>,
+    /// Whether the first failure of one of them ends the wait.
+    pub(super) fail_fast: bool,
+}
+
+/// Files that a command has left: path below its folder, and place.
+type Files = [(String, PathBuf)];
 
 /// A child as the command is told of it.
 #[derive(Clone, Debug, Serialize)]
@@ -77,11 +86,11 @@ impl ChildLine {
 /// # Errors
 ///
 /// What is wrong with them.
-pub(super) fn check(wanted: &[Wanted], outputs: &Outputs) -> Result<(), String> {
+pub(super) fn check(wanted: &[Wanted], files: &Files) -> Result<(), String> {
     if wanted.len() > CHILDREN {
         return Err(format!("it asks for more than {CHILDREN} children"));
     }
-    let files: HashSet<_> = outputs.files.iter().map(|(path, _)| path).collect();
+    let files: HashSet<_> = files.iter().map(|(path, _)| path).collect();
     let mut names = HashSet::new();
     for child in wanted {
         let Wanted { name, .. } = child;
@@ -117,7 +126,8 @@ pub(super) fn check(wanted: &[Wanted], outputs: &Outputs) -> Result<(), String> 
 pub(super) async fn create(
     job: &Job,
     clients: &Clients,
-    outputs: Outputs,
+    asked: &Asked,
+    files: &Files,
     before: &[Child],
 ) -> anyhow::Result<Outcome> {
     let round = before.iter().map(Child::round).max().unwrap_or(0) + 1;
@@ -127,10 +137,13 @@ pub(super) async fn create(
     }
     job.step(Step::Store);
     let _memory = memory::reserve(job, clients, ObjectWriter::MEMORY).await?;
-    let files: BTreeMap<_, _> = outputs.files.into_iter().collect();
+    let files: BTreeMap<_, _> = files.iter().map(|(path, file)| (path, file)).collect();
     let (mut small, mut large) = (Vec::new(), Vec::new());
-    for (at, wanted) in outputs.about.children.iter().enumerate() {
-        let file = wanted.input.as_ref().and_then(|input| files.get(input));
+    for (at, wanted) in asked.children.iter().enumerate() {
+        let file = wanted
+            .input
+            .as_ref()
+            .and_then(|input| files.get(input).copied());
         let is_large = match file {
             Some(file) => tokio::fs::metadata(file).await?.len() > SMALL,
             None => false,
@@ -153,7 +166,7 @@ pub(super) async fn create(
     specs.sort_by_key(|(at, _)| *at);
     let specs = specs.into_iter().map(|(_, spec)| spec).collect();
     let children = Children::new(specs, Status::Waiting).up_to(GATHERED);
-    Ok(Outcome::Wait(match outputs.about.fail_fast {
+    Ok(Outcome::Wait(match asked.fail_fast {
         true => children.failing_fast(),
         false => children,
     }))

@@ -43,6 +43,11 @@ pub(super) struct Values<'a> {
     pub(super) field: &'a dyn Fn(&str) -> Option<String>,
 }
 
+/// Suffixes of files that interpreters run.
+const SCRIPTS: [&str; 12] = [
+    "py", "r", "sh", "jl", "pl", "rb", "js", "m", "ijm", "groovy", "cppipe", "jar",
+];
+
 /// Placeholders without an argument.
 const NAMES: [&str; 6] = ["input", "inputs", "output", "job", "name", "stem"];
 
@@ -103,6 +108,22 @@ impl Command {
         } else {
             ""
         }
+    }
+
+    /// A word that is the name of a script, and of no file: an interpreter would fail with each job.
+    pub(super) fn missing_script(&self) -> Option<&str> {
+        self.0.iter().skip(1).find_map(|template| {
+            let Template::Word(parts) = template else {
+                return None;
+            };
+            let [Part::Text(text)] = parts.as_slice() else {
+                return None;
+            };
+            let suffix = Path::new(text).extension()?.to_str()?;
+            let is_script = SCRIPTS.contains(&suffix.to_ascii_lowercase().as_str());
+            let is_one_word = !text.starts_with('-') && !text.contains(char::is_whitespace);
+            (is_script && is_one_word && !Path::new(text).exists()).then_some(text.as_str())
+        })
     }
 
     /// The words for one job. A value never becomes more than a part of its word.

@@ -14,6 +14,7 @@ const DAEMON: u64 = 100 << 20;
 
 pub(super) fn of(settings: &ExecSettings) -> Vec<Finding> {
     let mut findings = vec![program(settings)];
+    findings.extend(script(settings));
     findings.extend(room(settings, memory::container_limit()));
     findings
 }
@@ -37,6 +38,16 @@ fn program(settings: &ExecSettings) -> Finding {
         verdict,
         text,
     }
+}
+
+/// Whether there is what it is to run.
+fn script(settings: &ExecSettings) -> Option<Finding> {
+    let file = settings.command.missing_script()?;
+    Some(Finding {
+        part: "command",
+        verdict: Verdict::Wrong,
+        text: format!("there is no file `{file}`: jobs wait until there is (EXEC_COMMAND)"),
+    })
 }
 
 fn found(program: &str, path: &OsStr) -> Option<PathBuf> {
@@ -78,7 +89,6 @@ mod tests {
         let env: Env = [
             ("EXEC_COMMAND", command),
             ("EXEC_MEMORY", "1Gi"),
-            ("CONCURRENCY", "2"),
             ("PATH", "/nowhere:/usr/bin:/bin"),
         ]
         .into_iter()
@@ -96,8 +106,17 @@ mod tests {
     }
 
     #[test]
+    fn scripts_are_looked_for_too() {
+        let missing = |command: &str| script(&settings(command)).is_some();
+        assert!(missing("python3 /opt/segmnt.py") && missing("Rscript nowhere.R --vanilla"));
+        assert!(!missing("python3 {output}/x.py") && !missing("sh -c 'run x.py'"));
+        assert!(!missing("python3 -m cells") && !missing("python3 Cargo.toml"));
+    }
+
+    #[test]
     fn a_container_that_is_too_small_is_told() {
-        let commands = settings("sh");
+        let mut commands = settings("sh");
+        commands.slots = 2;
         assert_eq!(room(&commands, Some(3 << 30)), None);
         assert_eq!(room(&commands, None), None);
         let found = room(&commands, Some(2 << 30)).expect("it is too small");

@@ -9,6 +9,8 @@ use crate::untrusted::{self, Bytes};
 
 /// Bytes of the begin that are kept, and at least so many of the end; 10 MB at most in all.
 const PART: u64 = 3 << 20;
+/// Bytes up to which a log is in no file.
+const SHORT: usize = 64 << 10;
 /// Lines that the job itself keeps, and bytes of them.
 const LAST_LINES: usize = 20;
 const LAST_BYTES: usize = 4000;
@@ -23,8 +25,9 @@ pub(super) enum Stream {
 /// The log of a job.
 pub(super) struct Log {
     folder: PathBuf,
-    /// The begin; when it is full the end, in two parts of which the older one is given up for a new one. None before the first
-    /// line.
+    /// The begin, as long as it is short: most logs never see a disk.
+    short: Vec<u8>,
+    /// What is longer: the begin; when it is full the end, in two parts of which the older one is given up for a new one.
     file: Option<File>,
     written: u64,
     parts: usize,
@@ -35,7 +38,8 @@ pub(super) struct Log {
 
 /// The files of a log.
 pub(super) struct LogFiles {
-    begin: PathBuf,
+    short: Vec<u8>,
+    begin: Option<PathBuf>,
     /// Bytes that are missing behind it.
     cut: u64,
     end: Vec<PathBuf>,
@@ -46,6 +50,7 @@ impl Log {
     pub(super) fn new(folder: &Path) -> Self {
         Self {
             folder: folder.to_owned(),
+            short: Vec::new(),
             file: None,
             written: 0,
             parts: 0,
@@ -90,9 +95,19 @@ impl Log {
     }
 
     fn write(&mut self, text: &[u8]) -> io::Result<()> {
-        if self.file.is_none() {
-            fs::create_dir_all(&self.folder)?;
+        if self.file.is_none() && self.short.len() + text.len() <= SHORT {
+            self.short.extend_from_slice(text);
+            return Ok(());
         }
+        let short = std::mem::take(&mut self.short);
+        if !short.is_empty() {
+            fs::create_dir_all(&self.folder)?;
+            self.append(&short)?;
+        }
+        self.append(text)
+    }
+
+    fn append(&mut self, text: &[u8]) -> io::Result<()> {
         if self.file.is_none() || self.written > PART {
             // Of three parts of the end, the first is given up.
             if self.parts >= 3 {
@@ -110,9 +125,11 @@ impl Log {
             .map_or(Ok(()), |file| file.write_all(text))
     }
 
-    /// The last line of the error stream that is not empty.
-    pub(super) fn last_error(&self) -> Option<&str> {
-        self.last_error.as_deref()
+    /// The last line of the error stream that is not empty; of the other one if that has none.
+    pub(super) fn last_words(&self) -> Option<&str> {
+        let mut lines = self.last.iter().rev().map(String::as_str);
+        let last_line = || lines.find(|line| !line.trim().is_empty());
+        self.last_error.as_deref().or_else(last_line)
     }
 
     /// The last lines, for the job itself.
@@ -134,7 +151,8 @@ impl Log {
     pub(super) fn files(&self) -> LogFiles {
         let kept = self.parts.saturating_sub(2).max(1)..self.parts;
         LogFiles {
-            begin: part(&self.folder, 0),
+            short: self.short.clone(),
+            begin: (self.parts > 0).then(|| part(&self.folder, 0)),
             cut: self.cut,
             end: kept.map(|number| part(&self.folder, number)).collect(),
         }
@@ -144,7 +162,10 @@ impl Log {
 impl LogFiles {
     /// The whole log, but for what was cut out of the middle.
     pub(super) fn read(&self) -> io::Result<Vec<u8>> {
-        let mut all = fs::read(&self.begin)?;
+        let mut all = self.short.clone();
+        if let Some(begin) = &self.begin {
+            all.extend(fs::read(begin)?);
+        }
         if self.cut > 0 {
             all.extend_from_slice(format!("… {} bytes are left out …\n", self.cut).as_bytes());
         }
@@ -192,7 +213,7 @@ mod tests {
                 .ends_with(" out the begin")
         );
         assert!(text.contains("bytes are left out") && text.ends_with(" err  \n"));
-        assert_eq!(log.last_error(), Some("input/a.tif: oh \\x1b[2J no"));
+        assert_eq!(log.last_words(), Some("input/a.tif: oh \\x1b[2J no"));
         assert!(log.tail().len() <= LAST_BYTES && log.tail().contains("oh \\x1b[2J no"));
         let kept = fs::read_dir(folder.path()).expect("a folder").count();
         assert_eq!(kept, 3);

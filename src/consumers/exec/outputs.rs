@@ -8,7 +8,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use serde::Deserialize;
 use tracing::warn;
 
-use super::children::{self, Wanted};
+use super::children::{self, Asked, Wanted};
 use crate::error_class::{InvalidInput, TooLarge};
 
 /// Files at most.
@@ -99,7 +99,7 @@ fn look_for(folder: &Path, wanted: Option<&[Pattern]>) -> anyhow::Result<Outputs
     walk(folder, "", DEPTH, &mut outputs.files)?;
     outputs.files.sort();
     if !outputs.about.children.is_empty() {
-        children::check(&outputs.about.children, &outputs).map_err(unusable)?;
+        children::check(&outputs.about.children, &outputs.files).map_err(unusable)?;
         return Ok(outputs);
     }
     let Some(wanted) = wanted else {
@@ -199,6 +199,14 @@ fn read_about(path: &Path) -> anyhow::Result<About> {
 }
 
 impl About {
+    /// The jobs that the command asks for, if any.
+    pub(super) fn asked(&self) -> Option<Asked> {
+        (!self.children.is_empty()).then(|| Asked {
+            children: self.children.clone(),
+            fail_fast: self.fail_fast,
+        })
+    }
+
     /// The fields for the job's hash.
     pub(super) fn fields(&self) -> impl Iterator<Item = (String, String)> {
         self.fields.iter().map(|(name, value)| {

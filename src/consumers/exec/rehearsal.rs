@@ -8,7 +8,7 @@ use super::job_line::{JobInput, JobLine};
 use super::log::Log;
 use super::outputs::{self, Outputs};
 use super::runner::Runner;
-use super::scratch::{self, Scratch};
+use super::scratch::Scratch;
 use super::session::Listener;
 use super::settings::{ExecSettings, ResultForm};
 use crate::error_report;
@@ -67,7 +67,6 @@ pub(crate) async fn rehearse(
     times: usize,
     watch: &mut (dyn FnMut(Seen<'_>) + Send),
 ) -> anyhow::Result<bool> {
-    let folder = settings.scratch.clone();
     let (runner, mut watcher) = (Runner::new(settings), Watcher(watch));
     let mut is_done = true;
     let mut failed = Ok(());
@@ -81,8 +80,6 @@ pub(crate) async fn rehearse(
             }
         }
     }
-    drop(runner);
-    scratch::remove(&folder);
     failed.map(|()| is_done)
 }
 
@@ -93,7 +90,7 @@ async fn once(
 ) -> anyhow::Result<bool> {
     let settings = &runner.settings;
     let id = format!("{:016x}", fastrand::u64(..));
-    let mut scratch = Scratch::create(&settings.scratch, &id)?;
+    let mut scratch = runner.scratch()?;
     let line = trial.line(settings, id, &mut scratch)?;
     let words = line.words(&settings.command, &scratch).unwrap_or_default();
     let words: Vec<_> = words

@@ -2,13 +2,13 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::bounds::Bounds;
 use super::ending::{Ending, Verdict};
 use super::job_line::{self, JobLine};
 use super::log::Log;
-use super::scratch::Scratch;
+use super::scratch::{Scratch, Workplace};
 use super::session::{Listener, Session};
 use super::settings::{ExecSettings, Mode};
 use super::trouble::Trouble;
@@ -24,6 +24,8 @@ pub(super) struct Runner {
     pub(super) settings: ExecSettings,
     pub(super) trouble: Trouble,
     warm: Warm,
+    /// Claimed for the first job.
+    workplace: Mutex<Option<Workplace>>,
     /// Of how many processes in a row none has answered a job.
     early_ends: Mutex<u32>,
 }
@@ -41,6 +43,7 @@ impl Runner {
             settings,
             trouble: Trouble::default(),
             warm: Warm::default(),
+            workplace: Mutex::default(),
             early_ends: Mutex::default(),
         }
     }
@@ -50,6 +53,30 @@ impl Runner {
         let why = self.trouble.why()?;
         let program = self.settings.command.program();
         Some(format!("the command `{program}` cannot be run: {why}"))
+    }
+
+    /// A folder for a job.
+    pub(super) fn scratch(&self) -> io::Result<Scratch> {
+        let mut workplace = self.workplace();
+        match &mut *workplace {
+            Some(workplace) => workplace.scratch(),
+            none => none
+                .insert(Workplace::claim(&self.settings.scratch)?)
+                .scratch(),
+        }
+    }
+
+    /// Something in the folder of this process is to stay.
+    pub(super) fn keep(&self) {
+        if let Some(workplace) = &mut *self.workplace() {
+            workplace.keep();
+        }
+    }
+
+    fn workplace(&self) -> MutexGuard<'_, Option<Workplace>> {
+        self.workplace
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs the command, or has a warm one work the job.
@@ -64,6 +91,9 @@ impl Runner {
         if self.settings.mode == Mode::Once {
             tokio::fs::write(scratch.job(), &json).await?;
         }
+        if let Some(file) = self.settings.command.missing_script() {
+            return Ok(Verdict::NotRunnable(format!("there is no file `{file}`")));
+        }
         let mut session = match self.session(line, scratch) {
             Ok(session) => session,
             Err(Refused::Job(error)) => return Ok(Verdict::Failed(error)),
@@ -74,7 +104,7 @@ impl Runner {
         let early_ends = self.count_early_end(&session, &ending);
         self.let_go(session, &ending).await;
         let (mode, retry) = (self.settings.mode, &self.settings.retry);
-        let verdict = ending.verdict(mode, log.last_error(), retry);
+        let verdict = ending.verdict(mode, log.last_words(), retry);
         Ok(match verdict {
             Verdict::Failed(error) if early_ends >= EARLY_ENDS => Verdict::NotRunnable(format!(
                 "it has ended {early_ends} times in a row before it had worked a job; {error}"

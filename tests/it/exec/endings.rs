@@ -84,11 +84,11 @@ async fn each_ending_has_its_class_and_only_some_are_tried_again() {
             "{hash:?}"
         );
     }
-    let folder = format!("rc-exec/pod-1-{}", pod.id());
+    let user = rustix::process::getuid().as_raw();
+    let folder = format!("rc-exec-{user}/pod-1-{}", pod.id());
     let folder = std::env::temp_dir().join(folder);
-    eventually("no folder is left", || {
-        std::fs::read_dir(&folder).map_or(0, Iterator::count) == 0
-    });
+    eventually("nothing is left", || files_in(&folder) == [".lock"]);
+    drop(pod);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -181,4 +181,35 @@ async fn wrong_settings_are_told_at_once() {
         wrong.contains("{output}") && wrong.contains("once or persistent"),
         "{wrong}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interpreter_without_its_script_fails_no_job() {
+    let cluster = cluster().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = folder.path().join("cells.py");
+    let keys: Vec<_> = (0..10).map(|_| submit(&cluster, "")).collect();
+    let _pod = exec(
+        &cluster,
+        &format!("python3 {} {{output}}", script.display()),
+    )
+    .start();
+    eventually("operators see it", || {
+        run(&cluster, 0, &["workers"]).contains("there is no file `")
+    });
+    let text = "import sys; open(sys.argv[1] + '/x', 'w').write('x')\n";
+    std::fs::write(&script, text).expect("a file");
+    keys.iter().for_each(|key| _ = cluster.wait_done(key));
+}
+
+/// The names of all files below a folder.
+fn files_in(folder: &std::path::Path) -> Vec<String> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        match entry.path().is_dir() {
+            true => names.extend(files_in(&entry.path())),
+            false => names.push(entry.file_name().to_string_lossy().into_owned()),
+        }
+    }
+    names
 }
