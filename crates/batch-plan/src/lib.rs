@@ -1,13 +1,21 @@
 //! Plans.
-pub mod units;
+mod form;
 mod group;
 mod problem;
 mod range;
 mod reader;
+mod row;
+mod scope;
 mod shuffle;
+mod template;
+pub mod units;
+mod value;
+pub mod work;
 mod yaml;
+pub use form::Plan;
 pub use group::Grid;
 pub use problem::{Place, PlanError, Problem};
 pub use range::{Axis, Range};
+pub use row::{ROWS_PER_FILE, Row};
 pub use shuffle::Permutation;
 pub use yaml::parse_values;

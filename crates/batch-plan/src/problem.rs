@@ -99,11 +99,7 @@ pub(crate) fn hint<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> 
 
 /// A text for a message: one short line.
 pub(crate) fn shown(text: &str) -> String {
-    let mut line: String = text
-        .chars()
-        .take(80)
-        .flat_map(char::escape_debug)
-        .collect();
+    let mut line: String = text.chars().take(80).flat_map(char::escape_debug).collect();
     if text.chars().nth(80).is_some() {
         line.push('…');
     }

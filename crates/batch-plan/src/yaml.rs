@@ -146,11 +146,14 @@ fn spell(spot: &mut Spanned<Raw>, source: &str) {
     let span = spot.defined.span();
     match &mut spot.value {
         Raw::Float(number, text) => {
-            let written = span.byte_offset().zip(span.byte_len()).and_then(|(at, len)| {
-                let at = usize::try_from(at).ok()?;
-                let end = at.checked_add(usize::try_from(len).ok()?)?;
-                Some(source.get(at..end)?.trim())
-            });
+            let written = span
+                .byte_offset()
+                .zip(span.byte_len())
+                .and_then(|(at, len)| {
+                    let at = usize::try_from(at).ok()?;
+                    let end = at.checked_add(usize::try_from(len).ok()?)?;
+                    Some(source.get(at..end)?.trim())
+                });
             // Tags and anchors belong to some spans; what is not the number is not taken for it.
             *text = match written {
                 Some(written) if written.parse::<f64>() == Ok(*number) => written.to_owned(),
