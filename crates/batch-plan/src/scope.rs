@@ -35,6 +35,13 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// A value that is a text or a whole number.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.texts.get(name).map(String::as_str)
+    }
+}
+
 /// The item that is rendered.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Item<'a> {

@@ -9,7 +9,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind, Expression, UndefinedBehavior, Value};
 
 use crate::problem::hint;
-use crate::scope::Scope;
+use crate::scope::{Scope, Shared};
 
 /// What one rendering may cost, in instructions and pieces of 64 bytes; a loop over 1,000 with a short body fits.
 const FUEL: u64 = 10_000;
@@ -103,6 +103,53 @@ impl Engine {
             missing.sort_unstable();
             undefined(&missing, scope).unwrap_or_else(|| message(&error))
         })
+    }
+
+    /// The text, rendered if it is the same for all items. What cannot be rendered stays, to fail with its item.
+    pub(crate) fn constant(&self, text: Text, shared: &Scope<'_>) -> Text {
+        let (Text::Simple(_, name) | Text::Full(name)) = &text else {
+            return text;
+        };
+        let Ok(template) = self.env.get_template(name) else {
+            return text;
+        };
+        let names = template.undeclared_variables(false);
+        if !names.iter().all(|name| shared.has(name)) {
+            return text;
+        }
+        self.render(&text, shared).map_or(text, Text::Literal)
+    }
+
+    /// What the text begins with for all items, and whether that is all.
+    pub(crate) fn prefix(&self, text: &Text, shared: &Shared) -> (String, bool) {
+        let mut prefix = String::new();
+        match text {
+            Text::Literal(text) => return (text.clone(), true),
+            Text::Simple(pieces, _) => {
+                for piece in pieces {
+                    match piece {
+                        Piece::Literal(text) => prefix.push_str(text),
+                        Piece::Variable(name) => match shared.text(name) {
+                            Some(text) => prefix.push_str(text),
+                            None => break,
+                        },
+                    }
+                }
+            }
+            Text::Full(name) => {
+                let template = self.env.get_template(name);
+                let source = template.as_ref().map_or("", |template| template.source());
+                let end = ["{{", "{%", "{#"]
+                    .iter()
+                    .filter_map(|mark| source.find(mark))
+                    .min()
+                    .unwrap_or(0);
+                let trims = source[end..].as_bytes().get(2) == Some(&b'-');
+                let literal = &source[..end];
+                prefix.push_str(if trims { literal.trim_end() } else { literal });
+            }
+        }
+        (prefix, false)
     }
 
     /// Compiles what stands in a text that is one `{{ … }}` and nothing else, so that its value is kept; nothing for other texts.
