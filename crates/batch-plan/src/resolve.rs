@@ -1,6 +1,6 @@
 //! A plan and its values to stages that are all there.
 
-mod texts;
+pub(crate) mod texts;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -155,7 +155,7 @@ impl<'a> Scope<'a> {
         let own = context
             .downcast_object_ref::<Context>()
             .map(|context| context.own.iter().map(|(name, _)| name.clone()).collect())
-            .unwrap_or_else(Vec::new);
+            .unwrap_or_default();
         own.into_iter()
             .chain(self.shared.values.keys().cloned())
             .collect()

@@ -3,6 +3,7 @@
 //! Most texts of a plan are literal, or names with literal text between them. Those are put together here; only what computes
 //! goes through minijinja. Both give the same text, which a test holds them to: ten million items are rendered.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use minijinja::syntax::SyntaxConfig;
@@ -105,6 +106,18 @@ impl Engine {
         })
     }
 
+    /// The variables that a text names.
+    pub(crate) fn variables(&self, text: &Text) -> BTreeSet<String> {
+        let (Text::Simple(_, name) | Text::Full(name)) = text else {
+            return BTreeSet::new();
+        };
+        let template = self.env.get_template(name);
+        template.map_or_else(
+            |_| BTreeSet::new(),
+            |template| template.undeclared_variables(false).into_iter().collect(),
+        )
+    }
+
     /// The text, rendered if it is the same for all items. What cannot be rendered stays, to fail with its item.
     pub(crate) fn constant(&self, text: Text, shared: &Scope<'_>) -> Text {
         let (Text::Simple(_, name) | Text::Full(name)) = &text else {
@@ -144,7 +157,7 @@ impl Engine {
                     .filter_map(|mark| source.find(mark))
                     .min()
                     .unwrap_or(0);
-                let trims = source[end..].as_bytes().get(2) == Some(&b'-');
+                let trims = source.as_bytes().get(end + 2) == Some(&b'-');
                 let literal = &source[..end];
                 prefix.push_str(if trims { literal.trim_end() } else { literal });
             }

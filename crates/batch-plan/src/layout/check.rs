@@ -126,6 +126,29 @@ pub(super) fn texts(
                         if other_text != text || other.work.sort != stage.work.sort)
             })
         });
+        let groups_of = |base: usize| {
+            let groups = layouts.iter().enumerate().filter(move |(_, layout)| {
+                layout
+                    .below
+                    .iter()
+                    .any(|(i, link)| layouts[*i].base == base && matches!(link, Link::Text(_)))
+            });
+            groups.map(|(k, _)| k)
+        };
+        // The numbers of equal groups are the same only as long as none of them is put in another order.
+        let lower = layouts[base]
+            .below
+            .iter()
+            .find(|(_, link)| matches!(link, Link::Text(_)));
+        let has_sibling =
+            lower.is_some_and(|(i, _)| groups_of(layouts[*i].base).any(|k| k != base));
+        if has_sibling || groups_of(base).any(|k| groups_of(k).next().is_some()) {
+            let message = "groups that two stages share are not grouped again: follow one of the stages one by one";
+            problems.push(Problem::new(
+                format!("stages.{}.after", stage.name),
+                message,
+            ));
+        }
         if let Some((other, _)) = other {
             let message = format!(
                 "stage `{}` groups the same items otherwise; a list is grouped and sorted in one way",
