@@ -152,7 +152,7 @@ impl<'a> Scope<'a> {
     /// What can be named, for messages.
     pub(crate) fn names(&self) -> Vec<String> {
         let context = self.context();
-        let own = context
+        let own: Vec<String> = context
             .downcast_object_ref::<Context>()
             .map(|context| context.own.iter().map(|(name, _)| name.clone()).collect())
             .unwrap_or_default();
