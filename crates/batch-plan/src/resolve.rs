@@ -241,6 +241,15 @@ impl Maker<'_> {
         for condition in &form.after {
             after.push(self.after(condition, path, resolved)?);
         }
+        let mut work = form.work.clone();
+        if work.id.is_none() {
+            // The same items have the same identities.
+            let followed = after
+                .iter()
+                .find(|after| !after.all && after.group.is_none());
+            let followed = followed.and_then(|after| resolved.stage_number(&after.stage));
+            work.id = followed.and_then(|k| resolved.stages[k].work.id.clone());
+        }
         let stage = Stage {
             name,
             queue,
@@ -252,7 +261,7 @@ impl Maker<'_> {
                 Shuffle::Seed(seed) => Some(seed),
             },
             after,
-            work: form.work.clone(),
+            work,
             listed: None,
             chosen: None,
         };

@@ -12,6 +12,7 @@ use crate::list::{Arena, List, Lists, sibling, text_link};
 use crate::problem::{PlanError, hint, shown};
 use crate::range::{Axis, Range};
 use crate::resolved::{Items, Resolved};
+use crate::source::ListError;
 
 /// Items of a stage that a sample has at most: they are stored in the plan.
 pub const MAX_SAMPLE: u64 = 10_000;
@@ -35,6 +36,9 @@ pub enum SampleError {
     /// The plan does not fit together any more.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// A list of the plan cannot be read again.
+    #[error(transparent)]
+    List(#[from] ListError),
     /// The identity of a group cannot be rendered.
     #[error(transparent)]
     Render(#[from] RenderError),
@@ -93,6 +97,8 @@ impl Resolved {
             self.push(stage)
                 .map_err(|problems| PlanError { problems })?;
         }
+        // Groups of groups may come in another order when they are made of fewer items.
+        lists.lists.extend(self.inline_lists()?.lists);
         self.note(&lists.lists);
         Ok(())
     }
