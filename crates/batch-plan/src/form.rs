@@ -1,7 +1,7 @@
 //! The form of a plan: what may stand in its file.
 
 mod items;
-mod stage;
+pub(crate) mod stage;
 
 use std::collections::BTreeMap;
 

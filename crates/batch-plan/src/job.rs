@@ -165,7 +165,7 @@ impl Renderer {
                 message: "the plan has no such stage".to_owned(),
             });
         };
-        let shared = Arc::new(Shared::of(&plan, &of.vars, Some(&of.name)));
+        let shared = Arc::new(Shared::of(&plan).of_stage(&of.vars, Some(&of.name)));
         let mut compiler = Compiler {
             engine: Engine::new(),
             shared: &shared,
@@ -357,6 +357,12 @@ impl Renderer {
                 shown(&id),
                 id.len()
             );
+            return Err(self.error(item, "id", message));
+        }
+        if self.plan.stages[self.stage].work.manifest
+            && id.split('/').any(|part| ["", ".", ".."].contains(&part))
+        {
+            let message = format!("`{}` cannot be a part of the manifest's key", shown(&id));
             return Err(self.error(item, "id", message));
         }
         Ok(id)

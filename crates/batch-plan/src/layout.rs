@@ -349,7 +349,9 @@ impl Resolved {
                 Link::Text(_) => row
                     .and_then(|row| {
                         let first = row.first?;
-                        Some((first..first.checked_add(row.count()?)?).collect())
+                        let end = first.checked_add(row.count()?)?;
+                        // A row that is not of this list could ask for any number of items.
+                        (end <= self.size(*j)?).then(|| (first..end).collect())
                     })
                     .unwrap_or_default(),
             };

@@ -1,4 +1,9 @@
-//! Plans.
+#![doc = include_str!("../README.md")]
+
+pub mod units;
+pub mod work;
+
+mod change;
 mod check;
 mod diff;
 mod digest;
@@ -7,6 +12,7 @@ mod group;
 mod job;
 mod layout;
 mod list;
+mod manifest;
 mod names;
 mod problem;
 mod range;
@@ -20,10 +26,9 @@ mod scope;
 mod shuffle;
 mod source;
 mod template;
-pub mod units;
 mod value;
-pub mod work;
 mod yaml;
+
 pub use check::{CheckOptions, Report, check};
 pub use diff::{Difference, diff};
 pub use form::Plan;
@@ -31,10 +36,11 @@ pub use group::Grid;
 pub use job::{Expected, Job, Listing, RenderError, Renderer, job_key};
 pub use layout::{MAX_ITEMS, Up};
 pub use list::{List, Lists};
+pub use manifest::{ManifestItem, manifest};
 pub use problem::{Place, PlanError, Problem};
 pub use range::{Axis, Range};
 pub use resolve::Overrides;
-pub use resolved::{After, Group, Items, Listed, MAX_JSON, Pick, Resolved, Stage};
+pub use resolved::{After, Group, Items, Listed, MAX_JSON, MAX_STAGES, Pick, Resolved, Stage};
 pub use row::{ROWS_PER_FILE, Row};
 pub use sample::{Choice, MAX_SAMPLE, SampleError};
 pub use schema::schema;

@@ -6,6 +6,9 @@ use std::str::FromStr;
 use crate::problem::{Place, Problem, hint, shown};
 use crate::yaml::{Node, Spot};
 
+/// Problems that are told.
+const TOLD: usize = 200;
+
 /// What has been found so far.
 #[derive(Default)]
 pub(crate) struct Reader {
@@ -16,6 +19,9 @@ pub(crate) struct Reader {
 
 impl Reader {
     pub(crate) fn problem(&mut self, at: Place, path: &str, message: impl Into<String>) {
+        if self.problems.len() >= TOLD {
+            return;
+        }
         self.problems.push(Problem {
             at: Some(at),
             path: path.to_owned(),
@@ -218,6 +224,10 @@ impl<'a> Fields<'a> {
     /// What was not asked for has no business there.
     pub(crate) fn end(self, reader: &mut Reader) {
         for (name, (at, _)) in &self.members {
+            // Near names take time, and a file may have many that are far.
+            if reader.problems.len() >= TOLD {
+                break;
+            }
             let near = hint(name, self.known.iter().copied());
             let message = if near.is_empty() {
                 format!("unknown; known are {}", self.known.join(", "))

@@ -12,14 +12,14 @@ use crate::form::{HowForm, ItemsForm, ListForm, PickForm, Plan, Shuffle, StageFo
 use crate::names::{self, SAMPLE_SUFFIX};
 use crate::problem::{PlanError, Problem, hint, shown};
 use crate::range::{Axis, Range};
-use crate::resolved::{After, Group, Items, Pick, Resolved, Stage};
+use crate::resolved::{After, Group, Items, MAX_JSON, MAX_STAGES, Pick, Resolved, Stage};
 use crate::row::refuse_name;
 use crate::scope::{Scope, Shared};
 use crate::template::Engine;
 use crate::value;
 
-/// Stages that a plan has at most, repetitions counted.
-const MAX_STAGES: usize = 1000;
+/// Values that templates see.
+const MAX_VALUES: usize = 1000;
 /// Grids of 2³¹ items have become one item long before.
 const MAX_REPEATS: u64 = 256;
 
@@ -48,6 +48,8 @@ impl Plan {
             plan: self,
             engine: Engine::new(),
             problems: Vec::new(),
+            values: Shared::default(),
+            bytes: 0,
         };
         let resolved = maker.make(overrides);
         PlanError::unless_empty(maker.problems)?;
@@ -59,6 +61,10 @@ struct Maker<'a> {
     plan: &'a Plan,
     engine: Engine,
     problems: Vec<Problem>,
+    /// What all stages see.
+    values: Shared,
+    /// What the stages so far take as JSON.
+    bytes: usize,
 }
 
 impl Maker<'_> {
@@ -94,6 +100,7 @@ impl Maker<'_> {
         resolved.about.clone_from(&self.plan.about);
         resolved.priority = self.plan.priority;
         resolved.set = set;
+        self.values = Shared::of(&resolved);
         for (index, form) in self.plan.stages.iter().enumerate() {
             // What stands above a stage that is wrong cannot be judged.
             self.stages(form, &format!("stages[{index}]"), &mut resolved)?;
@@ -122,7 +129,10 @@ impl Maker<'_> {
                 _ => serde_json::from_str(text).unwrap_or_else(|_| text.as_str().into()),
             };
         }
-        for (name, value) in &set {
+        if set.len() > MAX_VALUES {
+            self.wrong("set", format!("a plan has at most {MAX_VALUES} values"));
+        }
+        for (name, value) in set.iter().take(MAX_VALUES) {
             let path = format!("set.{name}");
             if let Some(why) = refuse_name(name) {
                 self.wrong(&path, format!("`{}` {why}", shown(name)));
@@ -212,8 +222,8 @@ impl Maker<'_> {
             .map(|(name, number)| (name.to_owned(), number))
             .into_iter()
             .collect();
-        let mut shared = Shared::of(resolved, &vars, None);
-        let name = self.render(&form.name, &Arc::new(shared), &format!("{path}.name"))?;
+        let shared = Arc::new(self.values.of_stage(&vars, None));
+        let name = self.render(&form.name, &shared, &format!("{path}.name"))?;
         let mut refused = names::refuse_stage(&name);
         if refused.is_none() && resolved.stage_number(&name).is_some() {
             refused = Some(match layer {
@@ -227,8 +237,7 @@ impl Maker<'_> {
             self.wrong(&format!("{path}.name"), message);
             return None;
         }
-        shared = Shared::of(resolved, &vars, Some(&name));
-        let shared = Arc::new(shared);
+        let shared = Arc::new(self.values.of_stage(&vars, Some(&name)));
         let queue = self.render(&form.queue, &shared, &format!("{path}.queue"))?;
         if let Some(message) = names::refuse_queue(&queue) {
             self.wrong(&format!("{path}.queue"), message);
@@ -265,6 +274,14 @@ impl Maker<'_> {
             listed: None,
             chosen: None,
         };
+        // Repetitions could make a small file too large to hold, let alone to store.
+        self.bytes += serde_json::to_string(&stage).map_or(0, |json| json.len());
+        if self.bytes > MAX_JSON {
+            let message =
+                format!("the stages have more than {MAX_JSON} bytes: put their lists into files");
+            self.wrong(path, message);
+            return None;
+        }
         let prefix = format!("stages.{}", stage.name);
         if let Err(problems) = resolved.push(stage) {
             for problem in problems {
@@ -444,14 +461,20 @@ impl Maker<'_> {
 }
 
 impl Shared {
-    /// What the templates of a stage see beside its items.
-    pub(crate) fn of(plan: &Resolved, vars: &BTreeMap<String, u64>, stage: Option<&str>) -> Self {
+    /// What the templates of all stages see.
+    pub(crate) fn of(plan: &Resolved) -> Self {
         let mut shared = Self::default();
         for (name, value) in plan.set() {
             shared.insert(name, value);
         }
         shared.insert("batch", &plan.name().into());
         shared.insert("sample", &plan.is_sample().into());
+        shared
+    }
+
+    /// What those of one stage see beside its items.
+    pub(crate) fn of_stage(&self, vars: &BTreeMap<String, u64>, stage: Option<&str>) -> Self {
+        let mut shared = self.clone();
         if let Some(stage) = stage {
             shared.insert("stage", &stage.into());
         }

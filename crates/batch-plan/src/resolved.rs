@@ -12,6 +12,8 @@ use crate::range::Range;
 use crate::value::canonical;
 use crate::work::{Work, is_default};
 
+/// Stages that a plan has at most, repetitions counted.
+pub const MAX_STAGES: usize = 1000;
 /// Bytes that a stored plan has at most.
 pub const MAX_JSON: usize = 1 << 20;
 
@@ -262,6 +264,9 @@ impl Resolved {
             return Err(wrong(
                 "the plan is of a form that this version does not know".to_owned(),
             ));
+        }
+        if plan.stages.len() > MAX_STAGES {
+            return Err(wrong(format!("a plan has at most {MAX_STAGES} stages")));
         }
         let mut problems = Vec::new();
         problems.extend(

@@ -236,7 +236,7 @@ fn around_the_center(grid: &Grid, count: u64) -> Vec<u64> {
             .map(|(axis, &at)| Axis {
                 name: String::new(),
                 from: at.saturating_sub(radius).max(axis.from),
-                to: (at + radius + 1).min(axis.to),
+                to: at.saturating_add(radius).saturating_add(1).min(axis.to),
             })
             .collect();
         let block = Range { axes };

@@ -14,7 +14,7 @@ use crate::row::{KEY_PARTS, Row, key_part};
 use crate::value::to_template;
 
 /// Values that all items of a stage share.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Shared {
     values: BTreeMap<String, Value>,
     /// Those that are texts or whole numbers, as texts.

@@ -208,6 +208,26 @@ proptest! {
         let _ = Plan::parse(&bytes).map(|plan| plan.resolve(&Overrides::default()));
     }
 
+    /// What is stored comes from Redis, where others write, too.
+    #[test]
+    fn no_change_of_a_stored_plan_panics(
+        at: prop::sample::Index,
+        len in 0_usize..12,
+        new in "[-{}\\[\\]:,a-z0-9\"]{0,8}",
+    ) {
+        let plan = resolve(&above("name: b, after: {stage: a, group: {x: 2}}"));
+        let mut json = plan.unwrap().to_json().unwrap();
+        let at = at.index(json.len());
+        let end = (at + len).min(json.len());
+        json.replace_range(at..end, &new);
+        if let Ok(plan) = Resolved::from_json(&json) {
+            for k in 0..plan.stages().len() {
+                plan.ups(k, 0, None);
+                plan.children(k, 0, None);
+            }
+        }
+    }
+
     #[test]
     fn no_change_of_a_plan_panics(
         which in 0_usize..3,

@@ -17,7 +17,22 @@ pub(super) fn read(reader: &mut Reader, spot: &Spot, path: &str) -> Option<Stage
     let shuffle = f.get(reader, "shuffle", shuffle).unwrap_or_default();
     let after = f.get(reader, "after", afters).unwrap_or_default();
     let repeat = f.get(reader, "repeat", repeat);
-    let work = Work {
+    let work = work(reader, &mut f);
+    f.end(reader);
+    Some(StageForm {
+        name: name?,
+        queue: queue?,
+        items,
+        shuffle,
+        after,
+        repeat,
+        work,
+    })
+}
+
+/// What a stage says about its items' work.
+pub(crate) fn work(reader: &mut Reader, f: &mut Fields<'_>) -> Work {
+    Work {
         id: f.get(reader, "id", Reader::scalar),
         input: f.get(reader, "input", Reader::scalar),
         fields: f
@@ -77,17 +92,7 @@ pub(super) fn read(reader: &mut Reader, spot: &Spot, path: &str) -> Option<Stage
         manifest: f.get(reader, "manifest", Reader::truth).unwrap_or_default(),
         sort: f.get(reader, "sort", Reader::text),
         late: f.get(reader, "late", Reader::truth).unwrap_or_default(),
-    };
-    f.end(reader);
-    Some(StageForm {
-        name: name?,
-        queue: queue?,
-        items,
-        shuffle,
-        after,
-        repeat,
-        work,
-    })
+    }
 }
 
 /// A quantity, or a template of one: what can be judged now is.
@@ -115,8 +120,16 @@ fn shuffle(reader: &mut Reader, spot: &Spot, path: &str) -> Option<Shuffle> {
     }
 }
 
+/// Stages that one waits for.
+const MAX_AFTER: usize = 100;
+
 fn afters(reader: &mut Reader, spot: &Spot, path: &str) -> Option<Vec<AfterForm>> {
     match &spot.node {
+        Node::List(items) if items.len() > MAX_AFTER => {
+            let message = format!("a stage waits for at most {MAX_AFTER} others");
+            reader.problem(spot.at, path, message);
+            None
+        }
         Node::List(_) => reader.list(spot, path, after),
         _ => after(reader, spot, path).map(|after| vec![after]),
     }

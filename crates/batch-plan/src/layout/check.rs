@@ -11,6 +11,8 @@ use crate::resolved::{Group, Items, Stage};
 use crate::row::refuse_name;
 use crate::units::Amount;
 
+const MAX_AXES: usize = 16;
+
 /// What a stage says that has no meaning where it stands.
 pub(super) fn shape(
     stage: &Stage,
@@ -93,9 +95,12 @@ fn axes(stage: &Stage, range: &Range, set: &BTreeMap<String, Value>, problems: &
         let path = format!("stages.{}.items.range.{}", stage.name, shown(name));
         problems.push(Problem::new(path, message));
     }
-    if range.axes.is_empty() {
+    if !(1..=MAX_AXES).contains(&range.axes.len()) {
         let path = format!("stages.{}.items.range", stage.name);
-        problems.push(Problem::new(path, "a grid has an axis"));
+        problems.push(Problem::new(
+            path,
+            format!("a grid has 1 to {MAX_AXES} axes"),
+        ));
     }
 }
 

@@ -43,11 +43,9 @@ pub(super) fn group(
             stage: k,
             below,
             list,
-            shared: Arc::new(Shared::of(
-                plan,
-                &plan.stages[below].vars,
-                Some(&plan.stages[below].name),
-            )),
+            shared: Arc::new(
+                Shared::of(plan).of_stage(&plan.stages[below].vars, Some(&plan.stages[below].name)),
+            ),
         };
         let (members, groups) = grouping.make(text)?;
         let inverse = inverse(&members.positions);

@@ -9,8 +9,14 @@ use crate::names::refuse_field;
 use crate::row::{KEY_PARTS, refuse_name};
 use crate::work::Expect;
 
+const MAX_GLOB: usize = 1000;
+
 /// A glob as all of a plan's are: `*` stays within a folder, `**` does not.
 pub(crate) fn glob(pattern: &str) -> Result<globset::GlobMatcher, String> {
+    // What is longer could be more than the matcher compiles.
+    if pattern.len() > MAX_GLOB {
+        return Err(format!("a glob has at most {MAX_GLOB} bytes"));
+    }
     let glob = GlobBuilder::new(pattern)
         .literal_separator(true)
         .build()
