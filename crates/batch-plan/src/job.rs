@@ -1,5 +1,6 @@
 //! Items to jobs.
 
+mod compile;
 mod expect;
 mod key;
 
@@ -14,6 +15,8 @@ use crate::scope::{Item, Scope, Shared};
 use crate::template::{Engine, Text};
 use crate::units::{self, UnitError};
 use crate::work::Rerun;
+
+use compile::Compiler;
 
 pub use expect::{Expected, Listing};
 pub use key::job_key;
@@ -405,48 +408,6 @@ impl Renderer {
             item: Some(item),
             field: field.to_owned(),
             message: message.into(),
-        }
-    }
-}
-
-/// Compiles the texts of one stage.
-struct Compiler<'a> {
-    engine: Engine,
-    shared: &'a Arc<Shared>,
-    stage: &'a str,
-}
-
-impl Compiler<'_> {
-    fn text(&mut self, field: &str, source: &str) -> Result<Text, RenderError> {
-        let compiled = self.engine.compile(source);
-        let text = compiled.map_err(|message| self.error(field, message))?;
-        Ok(self.engine.constant(text, &Scope::shared(self.shared)))
-    }
-
-    fn quantity<T>(
-        &mut self,
-        field: &str,
-        source: Option<&str>,
-        parse: fn(&str) -> Result<T, UnitError>,
-    ) -> Result<Quantity<T>, RenderError> {
-        let Some(source) = source else {
-            return Ok(Quantity::None);
-        };
-        match self.text(field, source)? {
-            Text::Literal(text) => match parse(&text) {
-                Ok(value) => Ok(Quantity::Fixed(value)),
-                Err(error) => Err(self.error(field, error.to_string())),
-            },
-            text => Ok(Quantity::Text(text, parse)),
-        }
-    }
-
-    fn error(&self, field: &str, message: String) -> RenderError {
-        RenderError {
-            stage: self.stage.to_owned(),
-            item: None,
-            field: field.to_owned(),
-            message,
         }
     }
 }

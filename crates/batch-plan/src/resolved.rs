@@ -14,6 +14,8 @@ use crate::work::{Work, is_default};
 
 /// Stages that a plan has at most, repetitions counted.
 pub const MAX_STAGES: usize = 1000;
+/// Items of a list that is worked from the plan.
+const INLINE: usize = 1000;
 /// Bytes that a stored plan has at most.
 pub const MAX_JSON: usize = 1 << 20;
 
@@ -223,6 +225,19 @@ impl Resolved {
     /// The number of a stage.
     pub fn stage_number(&self, name: &str) -> Option<usize> {
         self.stages.iter().position(|stage| stage.name == name)
+    }
+
+    /// Whether lists or manifests have to be kept in the bucket: only grids, and lists of the plan itself with up to 1,000 items, are
+    /// worked without one.
+    pub fn needs_bucket(&self) -> bool {
+        self.stages.iter().any(|stage| {
+            stage.work.manifest
+                || match &stage.items {
+                    None | Some(Items::Range(_)) => false,
+                    Some(Items::List(values)) => values.len() > INLINE,
+                    Some(_) => true,
+                }
+        })
     }
 
     /// One text for one plan, to be stored.

@@ -3,6 +3,7 @@
 mod pick;
 mod table;
 
+use std::collections::HashSet;
 use std::io::{self, BufRead, Read as _};
 
 use serde_json::{Map, Value};
@@ -10,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::list::Arena;
 use crate::problem::{hint, shown};
 use crate::resolved::{Items, Resolved};
-use crate::row::refuse_name;
+use crate::row::{KEY_PARTS, refuse_name};
 use crate::yaml;
 
 /// What the caller gives: files, folders, the bucket, programs. What it does not have, it refuses.
@@ -148,8 +149,11 @@ struct Reading<'a> {
     stage: usize,
     arena: Arena,
     /// Names of variables that were looked at.
-    names: Vec<String>,
+    names: HashSet<String>,
 }
+
+/// Names that all rows of a list have together.
+const MAX_NAMES: usize = 1000;
 
 /// Reads the rows of a stage that has a list.
 pub(crate) fn read(
@@ -161,7 +165,7 @@ pub(crate) fn read(
         plan,
         stage,
         arena: Arena::default(),
-        names: Vec::new(),
+        names: HashSet::new(),
     };
     match &plan.stages[stage].items {
         Some(Items::Objects { prefix, pick }) => {
@@ -235,9 +239,14 @@ impl Reading<'_> {
 
     /// Why a row cannot have a variable of this name.
     fn refuse(&self, name: &str) -> Option<String> {
-        let of_plan = self.plan.set.contains_key(name)
-            || self.plan.stages[self.stage].vars.contains_key(name);
-        if of_plan {
+        let stage = &self.plan.stages[self.stage];
+        let of_plan =
+            |name: &str| self.plan.set.contains_key(name) || stage.vars.contains_key(name);
+        // A key brings its parts along.
+        let is_key =
+            name == "key" || (name == "path" && matches!(stage.items, Some(Items::Files { .. })));
+        let parts = KEY_PARTS.into_iter().chain(["key"]).filter(|_| is_key);
+        if let Some(name) = parts.chain([name]).find(|name| of_plan(name)) {
             return Some(format!("`{}` is a value of the plan already", shown(name)));
         }
         refuse_name(name).map(|why| format!("`{}` {why}", shown(name)))
@@ -253,7 +262,11 @@ impl Reading<'_> {
                 if let Some(message) = self.refuse(name) {
                     return Err(self.wrong(place(), message));
                 }
-                self.names.push(name.clone());
+                if self.names.len() >= MAX_NAMES {
+                    let message = format!("the rows have more than {MAX_NAMES} variables");
+                    return Err(self.wrong(place(), message));
+                }
+                self.names.insert(name.clone());
             }
         }
         self.arena
@@ -293,11 +306,13 @@ impl Reading<'_> {
                 None | Some(Value::Null) => Vec::new(),
                 Some(_) => return Err(self.wrong(&file, "the exceptions are no list")),
             };
-            let missing: Vec<_> = excepted
-                .iter()
-                .filter(|name| !elements.contains(name))
-                .map(|name| shown(&name.to_string()))
+            let there: HashSet<_> = elements.iter().map(Value::to_string).collect();
+            let left_out: HashSet<_> = excepted.iter().map(Value::to_string).collect();
+            let mut missing: Vec<_> = left_out
+                .difference(&there)
+                .map(|name| shown(name))
                 .collect();
+            missing.sort_unstable();
             if !missing.is_empty() {
                 return Err(ListError::Names {
                     stage: self.name(),
@@ -308,7 +323,7 @@ impl Reading<'_> {
             let vars: Map<_, _> = vars.into_iter().collect();
             for element in elements
                 .iter()
-                .filter(|element| !excepted.contains(element))
+                .filter(|element| !left_out.contains(&element.to_string()))
             {
                 let mut vars = vars.clone();
                 vars.insert("item".to_owned(), element.clone());

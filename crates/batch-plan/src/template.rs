@@ -291,6 +291,8 @@ fn range(lower: i64, upper: Option<i64>, step: Option<i64>) -> Result<Value, min
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::scope::tests::scope_of;
 
@@ -316,6 +318,23 @@ mod tests {
             ("no {braces} at all", "no {braces} at all"),
         ] {
             assert_eq!(render(source).as_deref(), Ok(expected), "{source}");
+        }
+    }
+
+    proptest! {
+        /// What is put together here is what minijinja makes of it.
+        #[test]
+        fn simple_texts_are_those_of_minijinja(source in "([-a-z/ \n{}%#]{0,4}|\\{\\{ ?(graph|layer|sample|share|models|nothing) ?\\}\\}){0,6}") {
+            let mut engine = Engine::new();
+            let shared = scope_of(&serde_json::json!({
+                "graph": "a{{ layer }}\n", "layer": 3, "sample": true, "share": 0.5, "models": {"a": [1]},
+            }));
+            let scope = Scope::shared(&shared);
+            if let Ok(text) = engine.compile(&source) {
+                let plain = engine.env.render_str(&source, scope.context());
+                let rendered = engine.render(&text, &scope);
+                prop_assert_eq!(rendered.ok(), plain.ok());
+            }
         }
     }
 

@@ -231,6 +231,13 @@ fn the_writing_of_a_plan_is_not_the_plan() {
 }
 
 proptest! {
+    #[test]
+    fn numbers_come_back(number in any::<f64>().prop_filter("JSON has them", |number| number.is_finite())) {
+        let plan = resolve(&PLAN.replacen("size: 4", &format!("size: {number:e}"), 1));
+        let back = Resolved::from_json(&plan.to_json().unwrap()).unwrap();
+        prop_assert_eq!(back.digest(), plan.digest());
+    }
+
     /// Any of the changes together: the stored form comes back, and the digest knows the hard ones.
     #[test]
     fn changes_add_up(soft in prop::collection::vec(any::<bool>(), SOFT.len()), hard in prop::option::of(0..HARD.len())) {

@@ -129,6 +129,13 @@ fn items_are_fed_in_the_order_of_the_seed() {
 }
 
 #[test]
+fn feeders_share_what_renders() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Renderer>();
+    shared::<Resolved>();
+}
+
+#[test]
 fn values_are_overridden() {
     let overrides = Overrides {
         set: vec![

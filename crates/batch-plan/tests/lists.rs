@@ -200,6 +200,24 @@ fn rows_that_are_wrong_are_named() {
 }
 
 #[test]
+fn values_do_not_hide_the_parts_of_a_key() {
+    let text =
+        "plan: 1\nname: p\nset: {stem: s}\nstages: [{name: a, queue: q, items: {objects: {}}}]";
+    let plan = Plan::parse(text.as_bytes()).unwrap();
+    let mut plan = plan.resolve(&Overrides::default()).unwrap();
+    assert!(plan.needs_bucket());
+    let mut memory = Memory {
+        keys: vec!["a.tif".to_owned()],
+        ..Memory::default()
+    };
+    let error = plan.read_lists(&mut memory).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "stage a, a.tif: `stem` is a value of the plan already"
+    );
+}
+
+#[test]
 fn outputs_belong_to_one_item() {
     let (plan, lists) = read("items: {list: [a, b]}, expect: ['out/{{ graph }}']", &[]).unwrap();
     let report = check(&plan, &lists, CheckOptions::default()).unwrap();

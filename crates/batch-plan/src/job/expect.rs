@@ -1,6 +1,7 @@
 //! What an item leaves in the bucket.
 
-use super::{Compiler, Quantity, RenderError, Renderer};
+use super::compile::Compiler;
+use super::{Quantity, RenderError, Renderer};
 use crate::row::Row;
 use crate::template::Text;
 use crate::units;
