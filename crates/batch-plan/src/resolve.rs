@@ -77,7 +77,11 @@ impl Maker<'_> {
     }
 
     fn make(&mut self, overrides: &Overrides) -> Option<Resolved> {
-        let set = self.values(overrides);
+        let set = self.values(overrides)?;
+        if self.plan.stages.len() > MAX_STAGES {
+            self.wrong("stages", format!("a plan has at most {MAX_STAGES} stages"));
+            return None;
+        }
         for (index, form) in self.plan.stages.iter().enumerate() {
             self.texts(form, &format!("stages[{index}]"));
         }
@@ -108,7 +112,7 @@ impl Maker<'_> {
     }
 
     /// The values of the plan, those of the file, and what was given by hand.
-    fn values(&mut self, overrides: &Overrides) -> BTreeMap<String, Value> {
+    fn values(&mut self, overrides: &Overrides) -> Option<BTreeMap<String, Value>> {
         let mut set = self.plan.set.clone();
         for (name, value) in &overrides.with {
             if set.insert(name.clone(), value.clone()).is_some() {
@@ -130,8 +134,9 @@ impl Maker<'_> {
         }
         if set.len() > MAX_VALUES {
             self.wrong("set", format!("a plan has at most {MAX_VALUES} values"));
+            return None;
         }
-        for (name, value) in set.iter().take(MAX_VALUES) {
+        for (name, value) in &set {
             let path = format!("set.{name}");
             if let Some(why) = refuse_name(name) {
                 self.wrong(&path, format!("`{}` {why}", shown(name)));
@@ -140,7 +145,7 @@ impl Maker<'_> {
                 self.wrong(&path, "has no value: give one with --set");
             }
         }
-        set
+        Some(set)
     }
 
     fn render(&mut self, source: &str, shared: &Arc<Shared>, path: &str) -> Option<String> {

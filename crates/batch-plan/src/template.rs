@@ -14,6 +14,10 @@ use crate::scope::{Scope, Shared};
 
 /// What one rendering may cost, in instructions and pieces of 64 bytes; a loop over 1,000 with a short body fits.
 const FUEL: u64 = 10_000;
+/// Bytes of a template.
+const MAX_SOURCE: usize = 4096;
+/// Operators of a template, and what looks like one.
+const MAX_OPERATORS: usize = 500;
 /// The longest loop that `range` gives.
 const LONGEST_LOOP: i64 = 1000;
 
@@ -58,6 +62,7 @@ impl Engine {
         if !["{{", "{%", "{#"].iter().any(|mark| source.contains(mark)) {
             return Ok(Text::Literal(source.to_owned()));
         }
+        refuse(source)?;
         let name = format!("t{}", self.templates);
         self.templates += 1;
         self.env
@@ -171,6 +176,9 @@ impl Engine {
         source: &str,
     ) -> Option<Result<Expression<'_, 'static>, String>> {
         let inner = source.trim().strip_prefix("{{")?.strip_suffix("}}")?;
+        if let Err(message) = refuse(source) {
+            return Some(Err(message));
+        }
         if inner.contains("{{") || inner.contains("}}") {
             return None;
         }
@@ -232,6 +240,23 @@ fn message(error: &minijinja::Error) -> String {
         let _ = write!(text, ": {detail}");
     }
     text
+}
+
+/// Refuses what the compiler would follow deeper than its stack goes: it counts brackets, but not each sign before a number and each
+/// of a row of operators. Literal text is counted, too, since where it begins only the compiler knows.
+fn refuse(source: &str) -> Result<(), String> {
+    const OPERATORS: [&str; 7] = ["not", "and", "or", "is", "in", "if", "else"];
+    if source.len() > MAX_SOURCE {
+        return Err(format!("a template has at most {MAX_SOURCE} bytes"));
+    }
+    let signs = source.matches(|c: char| "-+*/%~|.[(<>=!".contains(c));
+    let words = source
+        .split(|c: char| !c.is_alphanumeric() && c != '_')
+        .filter(|word| OPERATORS.contains(word));
+    if signs.count() + words.count() > MAX_OPERATORS {
+        return Err(format!("a template has at most {MAX_OPERATORS} operators"));
+    }
+    Ok(())
 }
 
 /// The pieces of a text that only names variables.
@@ -360,6 +385,22 @@ mod tests {
         assert!(render(nested).unwrap_err().contains("too long"));
         assert!(render("{% for i in many %}{{ i }},{% endfor %}").is_err());
         assert!(render("{{ 'x' * 100000000 }}").is_err());
+    }
+
+    #[test]
+    fn deep_ones_are_refused() {
+        for unit in ["-", "not ", "1~", "1+", "("] {
+            let source = format!("{{{{ {} 1 }}}}", unit.repeat(4000 / unit.len()));
+            assert!(render(&source).is_err(), "{unit}");
+            let hidden = format!("{{{{ '}}}}' ~ {} 1 }}}}", unit.repeat(2000 / unit.len()));
+            assert!(render(&hidden).is_err(), "{unit}");
+            // What is allowed has to fit on the stack of a thread.
+            let _ = render(&format!("{{{{ {} 1 }}}}", unit.repeat(450)));
+        }
+        assert!(render(&"{% if 1 %}".repeat(400)).is_err());
+        let nested = "{% set ns = namespace(x=1) %}{% for i in range(999) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x }}";
+        let _ = render(nested);
+        assert!(render(&"{{ layer }}-".repeat(300)).is_ok());
     }
 
     #[test]

@@ -202,6 +202,67 @@ fn a_value_may_have_to_be_given() {
     assert!(error.contains("did you mean `graph`?"), "{error}");
 }
 
+#[test]
+fn plans_that_mean_no_good_come_to_an_end() {
+    let stage = |inside: &str| format!("plan: 1\nname: p\nstages:\n  - {{queue: q, {inside}}}\n");
+    let endless = "name: 's{{ n }}', repeat: {n: [0, 18446744073709551615]}, items: {list: [a]}";
+    let large = format!("{endless}, fields: {{x: '{}'}}", "y".repeat(100_000));
+    let values: String = (0..2000).map(|n| format!("v{n}: 1, ")).collect();
+    for (text, expected) in [
+        (stage(endless), "at most 1000 stages"),
+        (stage(&large), "more than 1048576 bytes"),
+        (
+            stage(endless).replace("stages:", &format!("set: {{{values}}}\nstages:")),
+            "at most 1000 values",
+        ),
+        (
+            stage(&format!(
+                "name: a, items: {{objects: {{capture: '(?P<n>{})'}}}}",
+                "a|".repeat(600)
+            )),
+            "at most 1000 bytes",
+        ),
+        (
+            stage("name: a, items: {objects: {capture: '(?P<n>((a{1000}){1000}){1000})'}}"),
+            "too large",
+        ),
+        (
+            stage(&format!(
+                "name: a, items: {{objects: {{except: [{}]}}}}",
+                "'*',".repeat(101)
+            )),
+            "at most 100 globs",
+        ),
+        (
+            stage(&format!(
+                "name: a, items: {{list: ['{{{{ {} 1 }}}}']}}",
+                "-".repeat(4000)
+            )),
+            "at most 500 operators",
+        ),
+        (
+            stage(&format!("name: a, after: [{}]", "a,".repeat(101))),
+            "at most 100 others",
+        ),
+        (
+            format!(
+                "plan: 1\nname: p\n{}",
+                (0..1000)
+                    .map(|n| format!("atempt{n}: 1\n"))
+                    .collect::<String>()
+            ),
+            "unknown",
+        ),
+    ] {
+        let error = resolve(&text).unwrap_err();
+        assert!(
+            error.contains(expected),
+            "{expected}: {}",
+            &error[..error.len().min(300)]
+        );
+    }
+}
+
 proptest! {
     #[test]
     fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {

@@ -4,6 +4,7 @@ use super::{ItemsForm, ListForm, PickForm};
 use crate::reader::{Fields, Reader};
 use crate::yaml::{Node, Spot};
 
+const MAX_GLOBS: usize = 100;
 const SOURCES: &str = "one of range, objects, files, csv, jsonl, list, yaml, command";
 
 pub(super) fn read(reader: &mut Reader, spot: &Spot, path: &str) -> Option<ItemsForm> {
@@ -114,6 +115,11 @@ fn pick(reader: &mut Reader, f: &mut Fields<'_>) -> PickForm {
         except: f
             .get(reader, "except", |reader, spot, path| match &spot.node {
                 Node::Text(glob) => Some(vec![glob.clone()]),
+                Node::List(globs) if globs.len() > MAX_GLOBS => {
+                    let message = format!("at most {MAX_GLOBS} globs; `**/{{a,b}}.tif` is one");
+                    reader.problem(spot.at, path, message);
+                    None
+                }
                 _ => reader.list(spot, path, Reader::text),
             })
             .unwrap_or_default(),

@@ -9,13 +9,13 @@ use crate::names::refuse_field;
 use crate::row::{KEY_PARTS, refuse_name};
 use crate::work::Expect;
 
-const MAX_GLOB: usize = 1000;
+/// Bytes of a glob or pattern: compiling takes its time, and what is longer could be more than the matcher compiles.
+const MAX_PATTERN: usize = 1000;
 
 /// A glob as all of a plan's are: `*` stays within a folder, `**` does not.
 pub(crate) fn glob(pattern: &str) -> Result<globset::GlobMatcher, String> {
-    // What is longer could be more than the matcher compiles.
-    if pattern.len() > MAX_GLOB {
-        return Err(format!("a glob has at most {MAX_GLOB} bytes"));
+    if pattern.len() > MAX_PATTERN {
+        return Err(format!("a glob has at most {MAX_PATTERN} bytes"));
     }
     let glob = GlobBuilder::new(pattern)
         .literal_separator(true)
@@ -26,6 +26,9 @@ pub(crate) fn glob(pattern: &str) -> Result<globset::GlobMatcher, String> {
 
 /// A pattern whose size is bounded: it comes from a file.
 pub(crate) fn pattern(pattern: &str) -> Result<regex::Regex, String> {
+    if pattern.len() > MAX_PATTERN {
+        return Err(format!("a pattern has at most {MAX_PATTERN} bytes"));
+    }
     RegexBuilder::new(pattern)
         .size_limit(1 << 20)
         .dfa_size_limit(4 << 20)
