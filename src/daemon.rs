@@ -99,6 +99,7 @@ impl Parts {
             queue: queue.clone(),
             consumer: Arc::clone(&self.consumer),
             serving: self.clients.serving.clone(),
+            storage: Some(self.clients.storage.clone()),
             memory: self.clients.memory.clone(),
             policy: self.policy,
             metrics: WorkerMetrics::default(),

@@ -34,6 +34,9 @@ mod wire;
 /// What a job is given that gathers many items: their inputs and results.
 mod manifest;
 
+/// Plans that run.
+mod batch;
+
 /// The work queue in Redis.
 pub mod queue;
 

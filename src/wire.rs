@@ -120,6 +120,12 @@ pub(crate) mod field {
 /// Names of fields that only scripts write and read.
 #[expect(dead_code, reason = "scripts spell them; a test holds them to these")]
 pub(crate) mod script_field {
+    /// Items of its batch that are told of the job's end: number of the stage, number of the item, how many it waits for.
+    pub(crate) const UP: &str = "rc_up";
+    /// Which item of its batch the job is: number of the stage, number of the item.
+    pub(crate) const ITEM: &str = "rc_item";
+    /// The batch of which the job is an item.
+    pub(crate) const BATCH: &str = "rc_batch";
     /// The claim of its parent under which a child was created.
     pub(crate) const BIRTH: &str = "rc_birth";
     /// Who wants the job to end, and why.
@@ -298,8 +304,91 @@ const PENDING: &str = "rc:pending:";
 pub(crate) const QUEUES: &str = "rc:queues";
 /// Sorted set: lists that were queues until they were purged, by when.
 pub(crate) const TRASH: &str = "rc:trash";
+/// Sorted set: batches, by when they were created.
+pub(crate) const BATCHES: &str = "rc:batches";
 /// Stream: what operators have changed.
 pub(crate) const AUDIT: &str = "rc:audit";
+
+/// What is known of batches: names of keys, and fields of their hashes.
+pub(crate) mod batch {
+    /// Hash: the batch.
+    pub(crate) fn head(name: &str) -> String {
+        format!("rc:batch:{name}")
+    }
+
+    /// String: its plan, as JSON.
+    pub(crate) fn plan(name: &str) -> String {
+        format!("{}:plan", head(name))
+    }
+
+    /// What is known of the items of a stage.
+    pub(crate) fn of_stage(name: &str, stage: usize, what: &str) -> String {
+        format!("{}:{stage}:{what}", head(name))
+    }
+
+    /// The name of a field of the batch's hash that belongs to one stage.
+    pub(crate) fn stage_field(stage: usize, name: &str) -> String {
+        format!("{stage}:{name}")
+    }
+
+    // Fields of the batch.
+    pub(crate) const STATE: &str = "state";
+    pub(crate) const DIGEST: &str = "digest";
+    pub(crate) const CREATED: &str = "created";
+    pub(crate) const CREATED_BY: &str = "created_by";
+    pub(crate) const ENDED_AT: &str = "ended_at";
+    pub(crate) const PRIORITY: &str = "priority";
+    pub(crate) const REVISION: &str = "revision";
+    pub(crate) const STAGES: &str = "stages";
+
+    // States of a batch.
+    pub(crate) const RUNNING: &str = "running";
+    pub(crate) const PAUSED: &str = "paused";
+    pub(crate) const CANCELLED: &str = "cancelled";
+    pub(crate) const FINISHED: &str = "finished";
+
+    // Fields of a stage, some of which are marks of its items as well.
+    pub(crate) const NAME: &str = "name";
+    pub(crate) const QUEUE: &str = "queue";
+    pub(crate) const TOTAL: &str = "total";
+    pub(crate) const NEXT: &str = "next";
+    pub(crate) const BITS: &str = "bits";
+    pub(crate) const KEEP: &str = "keep";
+    pub(crate) const GO_ON: &str = "go_on";
+    pub(crate) const SAME: &str = "same";
+    pub(crate) const MOST: &str = "most";
+    pub(crate) const STARTED: &str = "started";
+    pub(crate) const BEGAN: &str = "began";
+    pub(crate) const ENDED: &str = "ended";
+    pub(crate) const HELD: &str = "held";
+    pub(crate) const VANISHED: &str = "vanished";
+
+    /// Items that are done.
+    pub(crate) const DONE: &str = "done";
+    /// Items whose job is queued or worked.
+    pub(crate) const OUT: &str = "out";
+    /// Items that have failed.
+    pub(crate) const FAILED: &str = "failed";
+    /// Items all of whose children have ended.
+    pub(crate) const READY: &str = "ready";
+    /// Items that are to be fed once more.
+    pub(crate) const AGAIN: &str = "again";
+    /// For each item, how many of its children have ended.
+    pub(crate) const SEEN: &str = "seen";
+    /// Items that stages above were told of, where failed ones count.
+    pub(crate) const COUNTED: &str = "counted";
+    /// List: jobs that are done, the latest first.
+    pub(crate) const RECENT: &str = "recent";
+    /// List: jobs that have failed, the latest first.
+    pub(crate) const KEPT: &str = "kept";
+    /// Hash: causes of failures, and how many items each has met.
+    pub(crate) const WHY: &str = "why";
+
+    /// All that is known of the items of a stage.
+    pub(crate) const OF_STAGES: [&str; 10] = [
+        DONE, OUT, FAILED, READY, AGAIN, SEEN, COUNTED, RECENT, KEPT, WHY,
+    ];
+}
 
 /// Names of the keys that belong to one queue.
 #[derive(Clone, Debug)]
@@ -372,6 +461,11 @@ impl Keys {
     /// List: what the queue was when some of its jobs were being moved to another.
     pub(crate) fn moving(&self) -> String {
         self.ours("moving")
+    }
+
+    /// Sorted set: stages of batches that may be fed into the queue, by their priority.
+    pub(crate) fn feed(&self) -> String {
+        self.ours("feed")
     }
 
     /// Sorted set: consumers by their last heartbeat.

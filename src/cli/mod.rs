@@ -66,6 +66,12 @@ enum Command {
     Fsck(ops::FsckArguments),
     /// Submit jobs of files, of objects in the bucket, or of fields alone.
     Submit(Box<ops::SubmitArguments>),
+    /// Check plans of batches, and print their schema.
+    #[command(subcommand)]
+    Plan(ops::PlanCommand),
+    /// Show, pause, resume, cancel and delete batches.
+    #[command(subcommand)]
+    Batch(ops::BatchCommand),
     /// Follow jobs until they have ended.
     Watch(ops::WatchArguments),
     /// Show how the queues fare.
@@ -142,6 +148,8 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Check(arguments) => block_on(|stop| ops::check(registry, arguments, stop)),
         Command::Fsck(arguments) => block_on(|stop| ops::fsck(arguments, stop)),
         Command::Submit(arguments) => block_on(|stop| ops::submit(*arguments, stop)),
+        Command::Plan(command) => block_on(|_| ops::plan(command)),
+        Command::Batch(command) => block_on(|_| ops::batch(command)),
         Command::Watch(arguments) => block_on(|stop| ops::watch(arguments, stop)),
         Command::Status(arguments) => block_on(|stop| ops::status(arguments, stop)),
         Command::Workers(arguments) => block_on(|_| ops::workers(arguments)).map(success),

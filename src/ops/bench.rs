@@ -141,6 +141,7 @@ impl Bench {
             queue,
             consumer,
             serving: serving::Client::new(ServingSettings::load(&mut Loader::new(&env)), None),
+            storage: None,
             memory: MemoryBudget::new(0),
             policy: self.policy,
             metrics: WorkerMetrics::default(),

@@ -1,5 +1,6 @@
 //! Commands for those who run a Kiosk: looking after jobs and queues, keeping order, checking, measuring.
 
+mod batch;
 mod bench;
 mod cancel;
 mod check;
@@ -12,6 +13,8 @@ mod fsck;
 mod janitor;
 mod job;
 mod job_log;
+mod plan;
+mod plan_files;
 mod promote_delayed;
 mod queue;
 mod queue_file;
@@ -21,6 +24,7 @@ mod submit;
 mod watch;
 mod workers;
 
+pub(crate) use self::batch::{BatchCommand, batch};
 pub(crate) use self::bench::{BenchArguments, bench};
 pub(crate) use self::cancel::{CancelArguments, cancel};
 pub(crate) use self::check::{CheckArguments, check};
@@ -30,6 +34,7 @@ pub(crate) use self::failed::{FailedArguments, failed};
 pub(crate) use self::fsck::{FsckArguments, fsck};
 pub(crate) use self::janitor::{JanitorArguments, JanitorSettings, janitor};
 pub(crate) use self::job::{JobCommand, job};
+pub(crate) use self::plan::{PlanCommand, plan};
 pub(crate) use self::promote_delayed::promote_delayed;
 pub(crate) use self::queue::{QueueCommand, queue};
 pub(crate) use self::requeue::{RequeueArguments, requeue};

@@ -10,6 +10,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::batch;
 use super::desk::{Age, DeskArguments, Span, Table, age, grouped, print_json};
 use crate::exit_code;
 use crate::queue::control::{Overview, Pause};
@@ -21,6 +22,9 @@ pub(crate) struct StatusArguments {
     /// Only these queues, with more about each.
     #[arg(value_name = "QUEUE")]
     queues: Vec<String>,
+    /// How this batch fares, in place of queues.
+    #[arg(long, value_name = "NAME", conflicts_with = "queues")]
+    batch: Option<String>,
     /// Look again and again, until told to stop.
     #[arg(long, value_name = "TIME")]
     every: Option<Span>,
@@ -44,6 +48,23 @@ pub(crate) async fn status(
 ) -> anyhow::Result<ExitCode> {
     let desk = arguments.desk.open()?;
     loop {
+        if let Some(name) = &arguments.batch {
+            match arguments.json {
+                true => batch::print_as_json(&desk, name).await?,
+                false => batch::show_one(&desk, name).await?,
+            }
+            match arguments.every {
+                Some(Span(every))
+                    if stop
+                        .run_until_cancelled(tokio::time::sleep(every))
+                        .await
+                        .is_some() =>
+                {
+                    continue;
+                }
+                _ => break,
+            }
+        }
         let overviews = desk.overviews(&arguments.queues, arguments.scan).await?;
         if let Some(file) = &arguments.log {
             append(file, &to_json(&overviews))

@@ -79,7 +79,7 @@ pub enum Reclaim {
 
 impl Queue {
     /// The same, but a Redis that is away is not waited for.
-    pub(super) fn impatient_admin(&self) -> Admin {
+    pub(crate) fn impatient_admin(&self) -> Admin {
         Admin::over(Arc::clone(&self.inner.commands), Patience::None)
     }
 

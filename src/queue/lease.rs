@@ -28,6 +28,7 @@ static ACK: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         include_str!("scripts/rights.lua"),
         include_str!("scripts/children.lua"),
+        include_str!("scripts/batch.lua"),
         include_str!("scripts/ack.lua")
     ))
 });

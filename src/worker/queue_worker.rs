@@ -9,10 +9,12 @@ use super::abandoned::Abandoned;
 use super::metrics::WorkerMetrics;
 use super::retry_policy::RetryPolicy;
 use super::{card, reclaimer};
+use crate::batch;
 use crate::consumer::Consumer;
 use crate::memory::MemoryBudget;
 use crate::queue::{Queue, WorkerCard};
 use crate::serving;
+use crate::storage::Storage;
 use crate::traces::Traces;
 
 /// What works the jobs of one queue. Those of one process share all but the queue, its metrics and its traces.
@@ -23,6 +25,8 @@ pub(crate) struct QueueWorker {
     pub(crate) card: WorkerCard,
     /// No job is claimed while the model server is known to be down …
     pub(crate) serving: serving::Client,
+    /// Where lists of batches are.
+    pub(crate) storage: Option<Storage>,
     /// … or jobs wait for memory.
     pub(crate) memory: MemoryBudget,
     pub(crate) policy: RetryPolicy,
@@ -36,7 +40,7 @@ pub(crate) struct QueueWorker {
 
 impl QueueWorker {
     /// What is done beside the jobs, for as long as the values are kept.
-    pub(super) fn work_beside_slots(&self) -> [AbortOnDropHandle<()>; 3] {
+    pub(super) fn work_beside_slots(&self) -> [AbortOnDropHandle<()>; 4] {
         let queue = self.queue.clone();
         let writer = tokio::spawn(async move { queue.write_fields().await });
         let reclaimer = tokio::spawn(reclaimer::run(self.queue.clone()));
@@ -47,6 +51,8 @@ impl QueueWorker {
             self.memory.clone(),
             Arc::clone(&self.consumer),
         ));
-        [writer, reclaimer, shown].map(AbortOnDropHandle::new)
+        let feeding = batch::feed_queue(self.queue.clone(), self.storage.clone());
+        let feeder = tokio::spawn(feeding);
+        [writer, reclaimer, shown, feeder].map(AbortOnDropHandle::new)
     }
 }

@@ -7,6 +7,7 @@ mod enqueuer;
 mod files;
 mod new_jobs;
 mod objects;
+mod plans;
 mod uploads;
 
 use std::io::{self, Write as _};
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use self::context::Context;
 use self::enqueuer::Enqueuer;
 use self::new_jobs::{Identity, Wishes};
+use self::plans::PlanArguments;
 use super::desk::{DeskArguments, Misuse, Screen, Span};
 use super::watch::{Following, follow};
 use crate::exit_code;
@@ -45,6 +47,8 @@ pub(crate) struct SubmitArguments {
     /// The queue, in place of `QUEUE`; `.zip` files go to that of archives.
     #[arg(long, value_name = "NAME")]
     queue: Option<QueueName>,
+    #[command(flatten)]
+    plans: PlanArguments,
     #[command(flatten)]
     wishes: Wishes,
     /// What the jobs' keys are made of: jobs whose keys are known are not queued again. For one input `random`, else `name`.
@@ -89,6 +93,16 @@ pub(crate) async fn submit(
     arguments: SubmitArguments,
     stop: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
+    if arguments.plans.is_wanted() {
+        let SubmitArguments {
+            plans,
+            desk,
+            json,
+            dry_run,
+            ..
+        } = &arguments;
+        return plans::submit(plans, desk, *json, *dry_run).await;
+    }
     arguments.check()?;
     let context = arguments.context()?;
     let mut enqueuer = Enqueuer::new(&context);

@@ -16,6 +16,7 @@ static CANCEL_JOBS: LazyLock<Script> = LazyLock::new(|| {
         include_str!("../scripts/rights.lua"),
         include_str!("../scripts/lists.lua"),
         include_str!("../scripts/children.lua"),
+        include_str!("../scripts/batch.lua"),
         include_str!("../scripts/cancel_jobs.lua")
     ))
 });

@@ -4,6 +4,7 @@
 //! change: a command that was broken off may be given again, and goes on.
 
 mod audit;
+mod batches;
 mod cancel;
 mod failures;
 mod jobs;
@@ -19,6 +20,9 @@ mod trash;
 mod walk;
 mod workers;
 
+pub(crate) use self::batches::{
+    BatchState, Chunk, Fed, From, NewBatch, NewItem, NewStage, StageState,
+};
 pub(crate) use self::cancel::Cancel;
 pub(crate) use self::failures::{Failure, why};
 pub(crate) use self::overview::{Overview, Survey};

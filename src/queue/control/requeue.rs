@@ -14,6 +14,7 @@ static REQUEUE_JOBS: LazyLock<Script> = LazyLock::new(|| {
         include_str!("../scripts/rights.lua"),
         include_str!("../scripts/lists.lua"),
         include_str!("../scripts/renew.lua"),
+        include_str!("../scripts/batch.lua"),
         include_str!("../scripts/requeue_jobs.lua")
     ))
 });

@@ -2,8 +2,8 @@
 -- KEYS[1]: job   KEYS[2]: processing list   KEYS[3]: leases   KEYS[4]: delayed jobs
 -- KEYS[5…]: sets that remember the job: failed jobs, dead jobs
 -- ARGV[1]: token   ARGV[2]: ms that a job is remembered   ARGV[3]: how many are   ARGV[4]: status   ARGV[5…]: field, value, …
--- `children.lua` stands above: a parent that waits for the job is told.
--- Returns: OK; UNTOLD (the same, but the parent could not be written to); GONE (the hash has vanished); MOVED (taken out of the list, or finished by
+-- `children.lua` and `batch.lua` stand above: a parent that waits for the job is told, and so is the batch that it is an item of.
+-- Returns: OK; UNTOLD (the same, but parent or batch could not be written to); GONE (the hash has vanished); MOVED (taken out of the list, or finished by
 --          others); LOST (somebody else claimed it)
 local job = KEYS[1]
 need(job, 'EXISTS', 'HSET', 'HDEL')
@@ -12,7 +12,7 @@ need(KEYS[3], 'ZREM')
 need(KEYS[4], 'ZREM')
 for i = 5, #KEYS do need(KEYS[i], 'ZADD', 'ZREMRANGEBYSCORE', 'ZREMRANGEBYRANK') end
 local time = redis.call('TIME')
-local own = read(job, 'rc_token', 'rc_done_by', 'status', 'rc_owner', 'parent')
+local own = read(job, 'rc_token', 'rc_done_by', 'status', 'rc_owner', 'parent', 'rc_batch', 'rc_item', 'rc_up')
 if own.err or (not own[1] and redis.call('EXISTS', job) == 0) then
   redis.call('LREM', KEYS[2], 1, job)
   redis.call('ZREM', KEYS[3], job)
@@ -40,6 +40,7 @@ local told = not own[5] or pcall(function()
   count_child(own[5], job, ARGV[4])
   wake_if_ready(own[5])
 end)
+if own[6] then told = pcall(count_item, job, own[6], own[7], own[8], ARGV[4]) and told end
 for i = 5, #KEYS do
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
   redis.call('ZADD', KEYS[i], now, job)

@@ -1,7 +1,7 @@
 -- Ends jobs that are not final: those that nobody works at once, those that a consumer of ours holds at its next heartbeat.
 -- KEYS[1]: queue   KEYS[2]: leases   KEYS[3]: delayed jobs   KEYS[4]: parked jobs
 -- ARGV[1]: time stamp   ARGV[2]: by whom and why   ARGV[3]: what names of processing lists begin with   ARGV[4…]: jobs
--- `rights.lua`, `lists.lua` and `children.lua` stand above: a parent that waits for the job is told.
+-- `rights.lua`, `lists.lua`, `children.lua` and `batch.lua` stand above: a parent that waits for the job is told.
 -- Returns: for each job GONE, OVER (final), ASKED (its consumer ends it), FOREIGN (a consumer that cannot be asked works it), or OK
 need(KEYS[3], 'ZREM')
 need(KEYS[4], 'ZREM')
@@ -9,7 +9,7 @@ need(KEYS[4], 'ZREM')
 local function cancel(job)
   need(job, 'HSET')
   need('rc:pending:' .. job, 'DEL')
-  local record = read(job, 'status', 'rc_token', 'updated_by', 'identity_started', 'parent')
+  local record = read(job, 'status', 'rc_token', 'updated_by', 'identity_started', 'parent', 'rc_batch', 'rc_item', 'rc_up')
   if record.err or not record[1] then return 'GONE' end
   if record[1] == 'done' or record[1] == 'failed' then return 'OVER' end
   if record[2] then
@@ -27,6 +27,7 @@ local function cancel(job)
     count_child(record[5], job, 'failed')
     wake_if_ready(record[5])
   end
+  if record[6] then count_item(job, record[6], record[7], record[8], 'failed') end
   return 'OK'
 end
 

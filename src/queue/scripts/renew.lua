@@ -5,7 +5,7 @@ local outcome = { reason = 1, error_class = 1, finished_at = 1, identity_started
   failures = 1, progress = 1, total_jobs = 1, dim_order = 1, log_file_name = 1 }
 -- Fields of ours that say what is to be done.
 local orders = { rc_timeout = 1, rc_memory = 1, rc_attempts_max = 1, rc_crashes_max = 1, rc_requeued = 1, rc_child_queue = 1,
-  rc_birth = 1 }
+  rc_birth = 1, rc_round = 1, rc_expect = 1, rc_batch = 1, rc_item = 1, rc_up = 1 }
 
 -- Forgets the outcome of a job, and its children too if it starts over.
 local function renew(job, stamp, starts_over)

@@ -4,7 +4,7 @@
 -- ARGV[3]: 'failed' for such jobs only, 'any' also for those that are not final and nowhere
 -- ARGV[4]: what names of processing lists begin with
 -- ARGV[5…]: job, 'children' (those that have failed are tried again) or 'all' (the job starts over), …
--- `rights.lua`, `lists.lua` and `renew.lua` stand above.
+-- `rights.lua`, `lists.lua`, `renew.lua` and `batch.lua` stand above.
 -- Returns: for each job GONE, HELD (by a consumer), WAITING (in the queue, delayed or parked), FINAL (done), PART (of a job that
 --          has ended, or knows already that it failed), ACTIVE (neither final nor forced) or OK
 local queue = KEYS[1]
@@ -55,6 +55,7 @@ local function requeue(job, what)
   renew(job, ARGV[1], what == 'all')
   if what == 'children' then redis.call('HSET', job, 'rc_again', what) end
   redis.call('HINCRBY', job, 'rc_requeued', 1)
+  reopen_item(job)
   redis.call('ZREM', KEYS[5], job)
   redis.call('ZREM', KEYS[6], job)
   redis.call(ARGV[2] == 'front' and 'RPUSH' or 'LPUSH', queue, job)

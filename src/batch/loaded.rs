@@ -1,0 +1,112 @@
+//! A plan that is ready to be fed from.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use batch_plan::{Lists, Renderer, Resolved, Row};
+
+use super::rows::Rows;
+use crate::queue::control::NewItem;
+use crate::storage::Storage;
+use crate::wire::field;
+
+/// A plan that is ready to be fed from.
+pub(crate) struct Loaded {
+    pub(crate) plan: Arc<Resolved>,
+    /// Its digest, and how often it was changed.
+    pub(crate) version: (String, u64),
+    renderers: Vec<Renderer>,
+    inline: Lists,
+    rows: Rows,
+}
+
+impl Loaded {
+    /// Reads a plan as a batch stores it.
+    pub(crate) fn read(json: &str, version: (String, u64)) -> anyhow::Result<Self> {
+        let plan = Arc::new(Resolved::from_json(json)?);
+        let stages = 0..plan.stages().len();
+        let renderers = stages.map(|stage| Renderer::new(Arc::clone(&plan), stage));
+        Ok(Self {
+            renderers: renderers.collect::<Result<_, _>>()?,
+            inline: plan.inline_lists()?,
+            version,
+            rows: Rows::default(),
+            plan,
+        })
+    }
+
+    /// The row of an item, if its stage has rows.
+    pub(crate) async fn row(
+        &mut self,
+        storage: Option<&Storage>,
+        stage: usize,
+        item: u64,
+    ) -> anyhow::Result<Option<Row>> {
+        let Some(rows_of) = self.plan.rows_of(stage) else {
+            return Ok(None);
+        };
+        if let Some(list) = self.inline.get(rows_of) {
+            return Ok(list.row(item));
+        }
+        let storage = storage.context("the list of this plan is in the bucket")?;
+        let name = &self.plan.stages()[rows_of].name;
+        let row = self.rows.row(storage, self.plan.name(), name, item);
+        row.await.map(Some)
+    }
+
+    /// The job of an item.
+    pub(crate) async fn job(
+        &mut self,
+        storage: Option<&Storage>,
+        stage: usize,
+        item: u64,
+        position: u64,
+    ) -> anyhow::Result<NewItem> {
+        let row = self.row(storage, stage, item).await?;
+        let job = self.renderers[stage].job(item, row.as_ref())?;
+        let mut fields = job.hash(self.plan.name());
+        if !fields.iter().any(|(name, _)| name == field::ORIGINAL_NAME) {
+            let name = match job.input.is_empty() {
+                true => &job.id,
+                false => &job.input,
+            };
+            fields.push((field::ORIGINAL_NAME.to_owned(), name.clone()));
+        }
+        let expected = self.renderers[stage].expected(item, row.as_ref())?;
+        let keys: Vec<_> = expected.iter().filter_map(key_of).collect();
+        if !keys.is_empty() {
+            fields.push((field::EXPECT.to_owned(), keys.join("\n")));
+        }
+        Ok(NewItem {
+            item,
+            position,
+            key: job.key,
+            fields,
+        })
+    }
+
+    /// The identity of an item, and the key of its job.
+    pub(crate) async fn identity(
+        &mut self,
+        storage: Option<&Storage>,
+        stage: usize,
+        item: u64,
+    ) -> anyhow::Result<(String, String)> {
+        let row = self.row(storage, stage, item).await?;
+        let id = self.renderers[stage].item_id(item, row.as_ref())?;
+        let of = &self.plan.stages()[stage];
+        let key = batch_plan::job_key(&of.queue, self.plan.name(), &of.name, &id);
+        Ok((id, key))
+    }
+}
+
+/// What a command is told to leave: a key, or a prefix.
+fn key_of(expected: &batch_plan::Expected) -> Option<String> {
+    match expected {
+        batch_plan::Expected::Result => None,
+        batch_plan::Expected::Key { key, .. } => Some(key.clone()),
+        batch_plan::Expected::Prefix { prefix, .. } => {
+            Some(format!("{}/", prefix.trim_end_matches('/')))
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! How a batch fares, stage by stage.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use batch_plan::Resolved;
+use serde_json::json;
+
+use super::super::desk::{Age, Desk, Table, ago, grouped, print_json};
+use super::known;
+use crate::queue::control::{BatchState, StageState};
+use crate::untrusted;
+use crate::wire::{batch, millis_since_1970};
+
+/// Failed items that are looked at for what they block.
+const LOOKED: usize = 10_000;
+/// Causes that are shown.
+const CAUSES: usize = 5;
+
+/// A batch with what has to be found out besides.
+struct Shown {
+    state: BatchState,
+    /// For each stage its rate, and how many items wait for a child that has failed.
+    rates: Vec<f64>,
+    blocked: Vec<u64>,
+    causes: Vec<(String, u64)>,
+}
+
+/// Prints how a batch fares.
+pub(in super::super) async fn show_one(desk: &Desk, name: &str) -> anyhow::Result<()> {
+    let shown = Shown::of(desk, name).await?;
+    let state = &shown.state;
+    let mut out = io::stdout();
+    let since = ago(state.created * 1000);
+    let by = untrusted::name(&state.created_by);
+    writeln!(out, "{name}  {}  since {since}  by {by}", state.state)?;
+    let mut table = Table::new(&[
+        "stage", ">total", ">new", ">ready", ">out", ">done", ">failed", ">blocked", ">%", ">rate",
+        ">left",
+    ]);
+    for number in 0..state.stages.len() {
+        table.row(shown.cells(number));
+    }
+    table.print()?;
+    for stage in &state.stages {
+        if let Some(why) = &stage.held {
+            let why = untrusted::message(why);
+            writeln!(
+                out,
+                "{} is held: {why}; batch resume lets it go on",
+                stage.name
+            )?;
+        }
+        if !stage.is_started && !stage.is_over() {
+            let name_of = &stage.name;
+            writeln!(
+                out,
+                "{name_of} waits for: redis-consumer batch start {name} --stage {name_of}"
+            )?;
+        }
+    }
+    for (cause, count) in shown.causes.iter().take(CAUSES) {
+        writeln!(
+            out,
+            "{} failed: {}",
+            grouped(*count),
+            untrusted::message(cause)
+        )?;
+    }
+    Ok(())
+}
+
+/// The same as one JSON object.
+pub(in super::super) async fn print_as_json(desk: &Desk, name: &str) -> anyhow::Result<()> {
+    let shown = Shown::of(desk, name).await?;
+    let stages = shown
+        .state
+        .stages
+        .iter()
+        .enumerate()
+        .map(|(number, stage)| {
+            json!({
+                "name": stage.name,
+                "queue": stage.queue,
+                "total": stage.total,
+                "new": shown.new(number),
+                "ready": stage.ready,
+                "out": stage.out,
+                "done": stage.done,
+                "failed": stage.failed,
+                "blocked": shown.blocked[number],
+                "vanished": stage.vanished,
+                "held": stage.held,
+                "started": stage.is_started,
+                "rate_5m": shown.rates[number],
+                "eta_s": shown.left(number).map(|left| left.as_secs_f64()),
+                "began": stage.began,
+                "ended": stage.ended,
+            })
+        });
+    print_json(&json!({
+        "batch": name,
+        "state": shown.state.state,
+        "created": shown.state.created,
+        "ended": shown.state.ended,
+        "digest": shown.state.digest,
+        "stages": stages.collect::<Vec<_>>(),
+        "causes": shown.causes.iter().map(|(why, count)| json!({ "why": why, "count": count })).collect::<Vec<_>>(),
+    }))?;
+    Ok(())
+}
+
+impl Shown {
+    async fn of(desk: &Desk, name: &str) -> anyhow::Result<Self> {
+        let state = known(desk, name).await?;
+        let (mut causes, mut failed) = (HashMap::<String, u64>::new(), false);
+        for (number, stage) in state.stages.iter().enumerate() {
+            if stage.failed > 0 {
+                failed = true;
+                for (why, count) in desk.admin.batch_causes(name, number).await? {
+                    *causes.entry(why).or_default() += count;
+                }
+            }
+        }
+        let mut blocked = vec![0; state.stages.len()];
+        if failed {
+            blocked = blocked_by(desk, name, &state).await?;
+        }
+        let mut causes: Vec<_> = causes.into_iter().filter(|(_, count)| *count > 0).collect();
+        causes.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        Ok(Self {
+            rates: rates(desk, &state).await?,
+            state,
+            blocked,
+            causes,
+        })
+    }
+
+    /// Items that nothing is known of yet.
+    fn new(&self, number: usize) -> u64 {
+        let StageState {
+            total,
+            ready,
+            out,
+            done,
+            failed,
+            again,
+            ..
+        } = self.state.stages[number];
+        total.saturating_sub(ready + out + done + failed + again) + again
+    }
+
+    fn left(&self, number: usize) -> Option<Duration> {
+        let stage = &self.state.stages[number];
+        let left = stage.total.saturating_sub(stage.done + stage.failed);
+        let rate = self.rates[number];
+        (rate > 0.0 && left > 0).then(|| Duration::from_secs_f64(left as f64 / rate))
+    }
+
+    fn cells(&self, number: usize) -> [String; 11] {
+        let stage = &self.state.stages[number];
+        let rate = self.rates[number];
+        [
+            stage.name.clone(),
+            grouped(stage.total),
+            grouped(self.new(number)),
+            grouped(stage.ready),
+            grouped(stage.out),
+            grouped(stage.done),
+            grouped(stage.failed),
+            grouped(self.blocked[number]),
+            (stage.done * 100 / stage.total.max(1)).to_string(),
+            match rate > 0.0 {
+                true => format!("{rate:.1}/s"),
+                false => "–".to_owned(),
+            },
+            self.left(number)
+                .map_or_else(|| "–".to_owned(), |left| Age(left).to_string()),
+        ]
+    }
+}
+
+/// Items a second of each stage: those of its queue over the last five minutes, if it has jobs there; since it began, if it has
+/// run for less.
+async fn rates(desk: &Desk, state: &BatchState) -> anyhow::Result<Vec<f64>> {
+    let now = millis_since_1970() / 1000;
+    let mut queues: Vec<_> = state.stages.iter().map(|it| it.queue.clone()).collect();
+    queues.sort();
+    queues.dedup();
+    let overviews = desk.overviews(&queues, false).await?;
+    let of_queue: HashMap<_, _> = overviews
+        .into_iter()
+        .map(|it| (it.queue, it.rates.five_minutes))
+        .collect();
+    let rate = |stage: &StageState| {
+        let began = stage.began.unwrap_or(now);
+        let elapsed = now.saturating_sub(began);
+        match stage.out {
+            0 => 0.0,
+            _ if elapsed < 300 => stage.done as f64 / (elapsed.max(1)) as f64,
+            _ => of_queue.get(&stage.queue).copied().unwrap_or(0.0),
+        }
+    };
+    Ok(state.stages.iter().map(rate).collect())
+}
+
+/// How many items of each stage wait for one that has failed.
+async fn blocked_by(desk: &Desk, name: &str, state: &BatchState) -> anyhow::Result<Vec<u64>> {
+    let plan = desk.admin.batch_plan(name).await?.unwrap_or_default();
+    let plan = Resolved::from_json(&plan)?;
+    let mut blocked = vec![BTreeSet::new(); state.stages.len()];
+    for (number, stage) in state.stages.iter().enumerate() {
+        // Rows are in the bucket, and tell who waits; grids do without.
+        if stage.failed == 0 || plan.grid(number).is_none() {
+            continue;
+        }
+        let (mut from, mut looked) = (Some(0), 0);
+        while let Some(at) = from.filter(|_| looked < LOOKED) {
+            let (items, next) = desk
+                .admin
+                .marked(name, number, batch::FAILED, at, LOOKED)
+                .await?;
+            looked += items.len();
+            for item in items {
+                for up in plan.ups(number, item, None) {
+                    blocked[up.stage].insert(up.parent);
+                }
+            }
+            from = next;
+        }
+    }
+    Ok(blocked
+        .into_iter()
+        .map(|items| items.len() as u64)
+        .collect())
+}
