@@ -6,6 +6,7 @@ use prometheus_client::registry::Registry as MetricRegistry;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::batch::ListStore;
 use crate::configuration::Configuration;
 use crate::consumer::{Clients, Consumer};
 use crate::http::{HttpSettings, Observed, Server};
@@ -99,7 +100,7 @@ impl Parts {
             queue: queue.clone(),
             consumer: Arc::clone(&self.consumer),
             serving: self.clients.serving.clone(),
-            storage: Some(self.clients.storage.clone()),
+            lists: ListStore::new(self.clients.storage.clone()),
             memory: self.clients.memory.clone(),
             policy: self.policy,
             metrics: WorkerMetrics::default(),

@@ -31,9 +31,6 @@ mod untrusted;
 /// The words that every program of a Kiosk reads and writes in Redis.
 mod wire;
 
-/// What a job is given that gathers many items: their inputs and results.
-mod manifest;
-
 /// Plans that run.
 mod batch;
 

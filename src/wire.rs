@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use sha2::{Digest as _, Sha256};
 
 use crate::untrusted;
 
@@ -189,6 +190,18 @@ pub(crate) fn is_of_result(field: &str) -> bool {
 pub struct JobKey(pub Vec<u8>);
 
 impl JobKey {
+    /// A name for the job that is the same each time it is run, for the places of its parts.
+    pub(crate) fn stable_id(&self) -> String {
+        let digest = Sha256::digest(&self.0);
+        let bytes = digest.iter().take(16);
+        bytes.map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Where the result goes, unless its consumer has a reason for another place.
+    pub(crate) fn usual_result(&self) -> String {
+        format!("output/{}.zip", self.stable_id())
+    }
+
     /// The key for programs that read JSON: text, or `{"base64": …}` if it is none.
     pub(crate) fn to_json(&self) -> serde_json::Value {
         match std::str::from_utf8(&self.0) {

@@ -3,11 +3,12 @@
 //! Many consumers do this at once without speaking to each other: a script compares where each believes the stage to be, and makes
 //! a chunk of jobs or none. So nothing is lost with a consumer, and nothing is made twice.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
 
+use super::gathering::gather;
 use super::loaded::Loaded;
 use super::sweep::Sweep;
 use crate::queue::control::{BatchState, Chunk, Fed, From, StageState};
@@ -38,13 +39,25 @@ pub(crate) struct Feeder {
     storage: Option<Storage>,
     plans: HashMap<String, Loaded>,
     sweep: Sweep,
+    /// Batches that cannot be fed, which was said once.
+    told: HashSet<String>,
     is_full: bool,
     memory_asked: Option<Instant>,
 }
 
+/// Where the lists of plans are, if there is a bucket.
+#[derive(Clone, Default)]
+pub(crate) struct ListStore(Option<Storage>);
+
+impl ListStore {
+    pub(crate) fn new(storage: Storage) -> Self {
+        Self(Some(storage))
+    }
+}
+
 /// Feeds a queue, and whatever its batches have for others, for as long as it is polled.
-pub(crate) async fn feed_queue(queue: Queue, storage: Option<Storage>) {
-    let mut feeder = Feeder::new(queue.impatient_admin(), storage);
+pub(crate) async fn feed_queue(queue: Queue, lists: ListStore) {
+    let mut feeder = Feeder::new(queue.impatient_admin(), lists.0);
     let mut swept = Instant::now();
     loop {
         let pause = match feeder.feed(queue.name()).await {
@@ -74,6 +87,7 @@ impl Feeder {
             storage,
             plans: HashMap::new(),
             sweep: Sweep::default(),
+            told: HashSet::new(),
             is_full: false,
             memory_asked: None,
         }
@@ -92,10 +106,15 @@ impl Feeder {
         let mut made = 0;
         for name in batches {
             made += match self.feed_batch(&name).await {
-                Ok(made) => made,
+                Ok(made) => {
+                    self.told.remove(&name);
+                    made
+                }
                 Err(error) => {
                     // The others go on.
-                    warn!(batch = name, error = %format!("{error:#}"), "a batch cannot be fed");
+                    if self.told.insert(name.clone()) {
+                        warn!(batch = name, error = %format!("{error:#}"), "a batch cannot be fed");
+                    }
                     0
                 }
             };
@@ -258,6 +277,9 @@ impl Feeder {
                 let loaded = loaded.ok_or_else(|| anyhow::anyhow!("the plan is not loaded"))?;
                 let mut items = Vec::new();
                 for item in marked {
+                    if let Some(storage) = &self.storage {
+                        gather(&self.admin, storage, loaded, stage, item).await?;
+                    }
                     let job = loaded.job(self.storage.as_ref(), stage, item, 0);
                     items.push(job.await?);
                 }

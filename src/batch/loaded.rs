@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use batch_plan::{Lists, Renderer, Resolved, Row};
+use batch_plan::work::Expect;
+use batch_plan::{Expected, Lists, Renderer, Resolved, Row};
 
 use super::rows::Rows;
 use crate::queue::control::NewItem;
@@ -81,8 +82,58 @@ impl Loaded {
             item,
             position,
             key: job.key,
+            input: job.input,
             fields,
         })
+    }
+
+    /// The numbers of all items of a stage: in a sample, of those that belong to it.
+    pub(super) fn items(&self, stage: usize) -> Vec<u64> {
+        let total = self.plan.total(stage).unwrap_or(0);
+        (0..total)
+            .filter_map(|position| match self.plan.is_gathered(stage) {
+                true => Some(position),
+                false => self.plan.item_at(stage, position),
+            })
+            .collect()
+    }
+
+    /// What is to be listed for the outputs of a stage, and whether their keys have to be known.
+    pub(super) fn listings(&self, stage: usize) -> (Vec<Option<String>>, bool) {
+        let listings = self.renderers[stage].listings();
+        let expect = &self.plan.stages()[stage].work.expect;
+        let is_prefix = |expect: &Expect| matches!(expect, Expect::Prefix(_));
+        let with_keys = expect.iter().any(is_prefix);
+        let prefixes = listings.into_iter().map(|listing| listing.prefix);
+        (prefixes.collect(), with_keys)
+    }
+
+    /// What an item leaves, and the key of its job.
+    pub(super) async fn expected(
+        &mut self,
+        storage: Option<&Storage>,
+        stage: usize,
+        item: u64,
+    ) -> anyhow::Result<(String, Vec<Expected>)> {
+        let row = self.row(storage, stage, item).await?;
+        let expected = self.renderers[stage].expected(item, row.as_ref())?;
+        let is_result = expected.contains(&Expected::Result);
+        let key = match is_result {
+            true => self.identity(storage, stage, item).await?.1,
+            false => String::new(),
+        };
+        Ok((key, expected))
+    }
+
+    /// Where the list of an item's children is.
+    pub(super) async fn manifest_key(
+        &mut self,
+        storage: &Storage,
+        stage: usize,
+        item: u64,
+    ) -> anyhow::Result<String> {
+        let (id, _) = self.identity(Some(storage), stage, item).await?;
+        Ok(self.renderers[stage].manifest_key(&id))
     }
 
     /// The identity of an item, and the key of its job.
@@ -101,12 +152,10 @@ impl Loaded {
 }
 
 /// What a command is told to leave: a key, or a prefix.
-fn key_of(expected: &batch_plan::Expected) -> Option<String> {
+fn key_of(expected: &Expected) -> Option<String> {
     match expected {
-        batch_plan::Expected::Result => None,
-        batch_plan::Expected::Key { key, .. } => Some(key.clone()),
-        batch_plan::Expected::Prefix { prefix, .. } => {
-            Some(format!("{}/", prefix.trim_end_matches('/')))
-        }
+        Expected::Result => None,
+        Expected::Key { key, .. } => Some(key.clone()),
+        Expected::Prefix { prefix, .. } => Some(format!("{}/", prefix.trim_end_matches('/'))),
     }
 }

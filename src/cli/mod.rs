@@ -72,6 +72,8 @@ enum Command {
     /// Show, pause, resume, cancel and delete batches.
     #[command(subcommand)]
     Batch(ops::BatchCommand),
+    /// Compare a batch with what lies in the bucket, and have what is missing worked again.
+    Repair(ops::RepairArguments),
     /// Follow jobs until they have ended.
     Watch(ops::WatchArguments),
     /// Show how the queues fare.
@@ -150,6 +152,7 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Submit(arguments) => block_on(|stop| ops::submit(*arguments, stop)),
         Command::Plan(command) => block_on(|_| ops::plan(command)),
         Command::Batch(command) => block_on(|_| ops::batch(command)),
+        Command::Repair(arguments) => block_on(|_| ops::repair(arguments)),
         Command::Watch(arguments) => block_on(|stop| ops::watch(arguments, stop)),
         Command::Status(arguments) => block_on(|stop| ops::status(arguments, stop)),
         Command::Workers(arguments) => block_on(|_| ops::workers(arguments)).map(success),

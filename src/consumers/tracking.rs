@@ -2,10 +2,13 @@
 //!
 //! The frames of a TIFF movie are segmented by other consumers, as jobs of their own; a track file brings its labels along.
 
+mod gathered;
+
 use std::sync::Arc;
 
 use anyhow::bail;
 use async_trait::async_trait;
+use batch_plan::Manifest;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use ndarray::{Array3, ArrayD, Axis};
@@ -82,6 +85,8 @@ crate::settings! {
         division: f64 = Tracker::default().division_threshold,
         /// Largest number of frames in a movie.
         max_image_frames: usize = 60,
+        /// Largest number of frames without labels in a movie that a batch has gathered; they are left out.
+        max_gaps: usize = 0,
         /// Queue to which the frames of a movie are submitted for segmentation; turned into lower case.
         segmentation_queue: String = "predict".to_owned(),
         /// What becomes of a movie in which some frames have no cells: `refuse` fails it, as the Python consumer does; `allow` leaves them empty and tracks the cells on both sides.
@@ -98,6 +103,7 @@ pub struct TrackingSettings {
     inference: ModelId,
     tracker: Tracker,
     frames: FrameLimits,
+    max_gaps: usize,
     decoding: bioimage::Limits,
     segmentation_queue: String,
     isbi: bool,
@@ -121,6 +127,7 @@ impl TrackingSettings {
                 batch: usize::MAX,
                 movie: variables.max_image_frames,
             },
+            max_gaps: variables.max_gaps,
             decoding: limits::decoding(loader),
             segmentation_queue: variables.segmentation_queue.to_lowercase(),
             isbi: variables.isbi_output.0,
@@ -163,11 +170,12 @@ struct Tracking {
 #[async_trait]
 impl Consumer for Tracking {
     fn check(&self, job: &Job) -> anyhow::Result<()> {
-        let name = job.input_file_name()?.to_lowercase();
+        let reference = job.input_file_name()?;
+        let name = reference.to_lowercase();
         let known = [".trk", ".trks", ".tif", ".tiff"]
             .iter()
             .any(|suffix| name.ends_with(suffix));
-        if known {
+        if known || Manifest::is_at(reference) {
             Ok(())
         } else {
             Err(job.invalid_file_type())
@@ -243,6 +251,17 @@ impl Tracking {
     /// fetched again when there is enough: a job that waits takes nothing.
     async fn input(&self, job: &Job) -> anyhow::Result<(Input, Reservation)> {
         let reference = job.input_file_name()?;
+        if Manifest::is_at(reference) {
+            let mut guess = 0;
+            loop {
+                let (labeled, mut memory) = self.gather(job, reference, guess).await?;
+                let (needed, input) = self.bytes_to_track(Input::Labeled(labeled)).await;
+                if memory.grow(needed)? {
+                    return Ok((input, memory));
+                }
+                guess = needed;
+            }
+        }
         let frames = if is_track_file(reference) {
             ChildState::None
         } else {

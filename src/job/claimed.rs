@@ -3,8 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-
 use super::progress::Progress;
 use super::snapshot::JobSnapshot;
 use super::step::{Step, StepLimits};
@@ -76,17 +74,12 @@ impl Job {
 
     /// A name for the job that is the same each time it is run, for the places of its parts.
     pub fn stable_id(&self) -> String {
-        let digest = Sha256::digest(&self.key().0);
-        digest
-            .iter()
-            .take(16)
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        self.key().stable_id()
     }
 
     /// Where the result goes: the same place each time the job is run, so that a second run replaces the first.
     pub fn output_key(&self) -> String {
-        format!("output/{}.zip", self.stable_id())
+        self.key().usual_result()
     }
 
     /// Begins a step of the work: it is timed and has a time limit. If the step sets a status, it is written within half a

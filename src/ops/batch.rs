@@ -1,6 +1,7 @@
 //! `redis-consumer batch`: plans that run.
 
 mod item;
+mod known;
 mod table;
 
 use std::io::{self, Write as _};
@@ -9,8 +10,9 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use self::item::ItemArguments;
+pub(super) use self::known::{known, stage_of};
 pub(super) use self::table::{print_as_json, show_one};
-use super::desk::{Consent, Desk, DeskArguments, Misuse, Refused, Table, consent, grouped, jobs};
+use super::desk::{Consent, Desk, DeskArguments, Refused, Table, consent, grouped, jobs};
 use crate::exit_code;
 use crate::queue::JobKey;
 use crate::queue::control::{BatchState, Cancel, StageState};
@@ -117,18 +119,6 @@ pub(crate) async fn batch(command: BatchCommand) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(exit_code::SUCCESS))
 }
 
-/// A batch that has to be there.
-pub(super) async fn known(desk: &Desk, name: &str) -> anyhow::Result<BatchState> {
-    let state = desk.admin.batch(name).await?;
-    state.ok_or_else(|| {
-        let name = untrusted::name(name);
-        Misuse(format!(
-            "there is no batch {name}; redis-consumer batch list shows them"
-        ))
-        .into()
-    })
-}
-
 async fn list(arguments: &ListArguments) -> anyhow::Result<()> {
     let desk = arguments.desk.open()?;
     let mut table = Table::new(&[
@@ -164,7 +154,8 @@ async fn start(arguments: &StartArguments) -> anyhow::Result<()> {
     let number = stage_of(&state, &arguments.stage)?;
     let plan = desk.admin.batch_plan(&of.batch).await?.unwrap_or_default();
     let plan = batch_plan::Resolved::from_json(&plan)?;
-    for below in plan.below(number) {
+    let barriers = plan.barriers(number).iter().copied();
+    for below in plan.below(number).chain(barriers) {
         let below = &state.stages[below];
         if below.done < below.total && !arguments.force {
             let text = format!(
@@ -356,17 +347,4 @@ async fn delete(arguments: &CancelArguments) -> anyhow::Result<()> {
 async fn set_state(desk: &Desk, name: &str, state: &str) -> anyhow::Result<()> {
     let field = (batch::STATE.to_owned(), state.to_owned());
     Ok(desk.admin.set_batch(name, &[field]).await?)
-}
-
-/// The number of a stage.
-pub(super) fn stage_of(state: &BatchState, name: &str) -> Result<usize, Misuse> {
-    let found = state.stages.iter().position(|stage| stage.name == name);
-    found.ok_or_else(|| {
-        let names: Vec<_> = state.stages.iter().map(|it| it.name.as_str()).collect();
-        Misuse(format!(
-            "there is no stage {}, only {}",
-            untrusted::name(name),
-            names.join(", ")
-        ))
-    })
 }

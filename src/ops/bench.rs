@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::connect::{Connected, connect};
+use crate::batch::ListStore;
 use crate::consumer::{Consumer, Outcome};
 use crate::job::{Job, NewJob, Output};
 use crate::memory::MemoryBudget;
@@ -141,7 +142,7 @@ impl Bench {
             queue,
             consumer,
             serving: serving::Client::new(ServingSettings::load(&mut Loader::new(&env)), None),
-            storage: None,
+            lists: ListStore::default(),
             memory: MemoryBudget::new(0),
             policy: self.policy,
             metrics: WorkerMetrics::default(),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use batch_plan::{
-    CheckOptions, Choice, Entries, Entry, Lists, Overrides, Plan, Problem, Resolved, Supply,
+    CheckOptions, Choice, Entries, Entry, Items, Lists, Overrides, Plan, Problem, Resolved, Supply,
 };
 use clap::Args;
 use globset::GlobBuilder;
@@ -121,15 +121,41 @@ impl Prepared {
             }
             let plan = Arc::new(plan);
             let report = batch_plan::check(&plan, &lists, options)?;
+            let mut problems = report.problems;
+            problems.extend(unsupported(&plan));
             anyhow::Ok(Self {
                 digest: plan.digest()?,
-                problems: report.problems,
+                problems,
                 plan,
                 lists,
             })
         });
         prepared.await?
     }
+}
+
+/// What a plan may say and this program cannot do: it is refused, not passed over.
+fn unsupported(plan: &Resolved) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for stage in plan.stages() {
+        let mut refuse = |what: &str, advice: &str| {
+            problems.push(Problem {
+                at: None,
+                path: format!("stages.{}.{what}", stage.name),
+                message: format!("{what} is not supported yet: {advice}"),
+            });
+        };
+        if matches!(stage.items, Some(Items::Files { .. })) {
+            refuse("files", "upload them first, and name them by `objects`");
+        }
+        if !stage.work.verify.is_empty() {
+            refuse("verify", "leave it out");
+        }
+        if stage.work.late {
+            refuse("late", "submit a second plan when the list is there");
+        }
+    }
+    problems
 }
 
 /// Files of plans; a folder means those in it.

@@ -9,12 +9,11 @@ use super::abandoned::Abandoned;
 use super::metrics::WorkerMetrics;
 use super::retry_policy::RetryPolicy;
 use super::{card, reclaimer};
-use crate::batch;
+use crate::batch::{self, ListStore};
 use crate::consumer::Consumer;
 use crate::memory::MemoryBudget;
 use crate::queue::{Queue, WorkerCard};
 use crate::serving;
-use crate::storage::Storage;
 use crate::traces::Traces;
 
 /// What works the jobs of one queue. Those of one process share all but the queue, its metrics and its traces.
@@ -26,7 +25,7 @@ pub(crate) struct QueueWorker {
     /// No job is claimed while the model server is known to be down …
     pub(crate) serving: serving::Client,
     /// Where lists of batches are.
-    pub(crate) storage: Option<Storage>,
+    pub(crate) lists: ListStore,
     /// … or jobs wait for memory.
     pub(crate) memory: MemoryBudget,
     pub(crate) policy: RetryPolicy,
@@ -51,7 +50,7 @@ impl QueueWorker {
             self.memory.clone(),
             Arc::clone(&self.consumer),
         ));
-        let feeding = batch::feed_queue(self.queue.clone(), self.storage.clone());
+        let feeding = batch::feed_queue(self.queue.clone(), self.lists.clone());
         let feeder = tokio::spawn(feeding);
         [writer, reclaimer, shown, feeder].map(AbortOnDropHandle::new)
     }

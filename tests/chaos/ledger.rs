@@ -10,7 +10,7 @@ use super::fleet::Fleet;
 use super::peers::redis::Redis;
 use super::servers::Servers;
 use super::uploads::{self, Archive};
-use super::{Plan, QUEUE, bombs, commands};
+use super::{Plan, QUEUE, bombs, commands, plan};
 
 /// How long the last jobs may take once nothing goes wrong any more. Poison alone waits for four minutes in all between its deaths.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -155,6 +155,7 @@ impl Ledger {
             let is_over = |master: &Redis| {
                 let hashes = master.try_hashes(&self.keys());
                 hashes.is_ok_and(|hashes| hashes.iter().all(is_final))
+                    && plan::is_over(master)
                     && master
                         .try_ask::<Vec<String>>(&["KEYS", "processing-*"])
                         .is_ok_and(|lists| lists.is_empty())

@@ -15,6 +15,7 @@ mod consumer;
 mod fleet;
 mod ledger;
 mod operator;
+mod plan;
 mod probes;
 mod rights;
 mod schedule;
@@ -111,6 +112,7 @@ async fn run(plan: Plan) -> Verdict {
     let mut schedule = Schedule::new(plan.seed, plan.topology);
     let mut ambush = Ambush::default();
     let mut operator = Operator::new(plan.seed);
+    operator.start_batch(&servers);
     let began = Instant::now();
     let length = Duration::from_secs(plan.seconds);
     let mut next = schedule.next();

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::QUEUE;
 use super::ledger::{Kind, Ledger};
 use super::servers::Servers;
+use super::{QUEUE, plan};
 
 /// How many jobs are cancelled, or requeued after that, at a time.
 const SOME: usize = 4;
@@ -24,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) enum Order {
     /// What has failed is worked once more.
     Requeue,
+    /// Pauses or cancels the batch, and resumes it after a while.
+    Batch,
     Cancel,
     /// What was cancelled is worked after all.
     Regret,
@@ -40,6 +42,7 @@ pub(crate) struct Operator {
     random: fastrand::Rng,
     commands: Vec<(Vec<String>, Child)>,
     untrash_at: Option<Instant>,
+    resume_at: Option<Instant>,
     /// Jobs that were cancelled, or may have been.
     pub(crate) cancelled: BTreeSet<String>,
     /// Commands that ended as none should.
@@ -52,6 +55,7 @@ impl Operator {
             random: fastrand::Rng::with_seed(seed ^ 0x0be1),
             commands: Vec::new(),
             untrash_at: None,
+            resume_at: None,
             cancelled: BTreeSet::new(),
             broken: 0,
         }
@@ -86,6 +90,14 @@ impl Operator {
                 keys.truncate(1);
                 words(&["job", "bump"], keys)
             }
+            Order::Batch => {
+                let verb = ["pause", "cancel"][usize::from(self.random.bool())];
+                self.resume_at = Some(Instant::now() + Duration::from_secs(self.random.u64(1..4)));
+                match verb {
+                    "pause" => words(&["batch", "pause", plan::NAME, "--now"], vec![]),
+                    _ => words(&["batch", "cancel", plan::NAME, "--yes"], vec![]),
+                }
+            }
             Order::Look => words(&["status", "--json"], vec![]),
         };
         self.run(words, servers)
@@ -114,6 +126,18 @@ impl Operator {
         words(&all, vec![])
     }
 
+    /// Starts the batch, before anything goes wrong.
+    pub(crate) fn start_batch(&mut self, servers: &Servers) {
+        let path = std::env::temp_dir().join(format!("chaos-plan-{}.yaml", std::process::id()));
+        std::fs::write(&path, plan::text()).expect("a file");
+        let file = path.display().to_string();
+        self.run(words(&["submit", "--plan"], vec![file]), servers);
+        let (_, mut child) = self.commands.pop().expect("there is a master");
+        let status = child.wait().expect("it ends");
+        assert!(status.success(), "the plan was not taken: {status}");
+        let _ = std::fs::remove_file(path);
+    }
+
     fn run(&mut self, words: Vec<String>, servers: &Servers) -> u64 {
         let Some(master) = servers.master() else {
             return 0;
@@ -139,6 +163,9 @@ impl Operator {
         if self.untrash_at.take_if(|at| *at <= now).is_some() {
             self.run(words(&["queue", "untrash", QUEUE], vec![]), servers);
         }
+        if self.resume_at.take_if(|at| *at <= now).is_some() {
+            self.run(words(&["batch", "resume", plan::NAME], vec![]), servers);
+        }
         let broken = &mut self.broken;
         self.commands.retain_mut(|(words, child)| {
             let Some(status) = child.try_wait().expect("it can be asked") else {
@@ -156,7 +183,9 @@ impl Operator {
     pub(crate) async fn calm(&mut self, servers: &Servers) {
         let began = Instant::now();
         self.untrash_at = None;
+        self.resume_at = None;
         self.run(words(&["queue", "resume", QUEUE], vec![]), servers);
+        self.run(words(&["batch", "resume", plan::NAME], vec![]), servers);
         let is_over = |operator: &Self| {
             let trash = servers.master().map(|master| master.keys("rc:trash:*"));
             operator.commands.is_empty() && trash.is_some_and(|trash| trash.is_empty())

@@ -42,7 +42,8 @@ const RIGHTS: [&str; 16] = [
 /// What movies and commands need besides: the page says "likewise".
 const OTHERS: &str = "~tracking ~tracking:* ~processing-tracking:* ~rc:*:tracking \
     ~rc:pending:tracking:* ~NuclearTrackingNE:* ~NuclearTrackingInf:* \
-    ~commands ~commands:* ~processing-commands:* ~rc:*:commands ~rc:pending:commands:*";
+    ~commands ~commands:* ~processing-commands:* ~rc:*:commands ~rc:pending:commands:* \
+    ~rc:batch:* +setbit +getbit +bitfield +getrange +get +unlink +hlen +hsetnx";
 
 impl Loss {
     pub(crate) fn right(pick: u64) -> Self {

@@ -84,6 +84,7 @@ enum Card {
     Storage,
     Models,
     Requeue,
+    Batch,
     Cancel,
     Regret,
     Pause,
@@ -93,7 +94,7 @@ enum Card {
 }
 
 /// How often each is in the deck, which lasts for some 25 seconds.
-const DECK: [(Card, usize); 29] = [
+const DECK: [(Card, usize); 30] = [
     (Card::Kill, 34),
     (Card::Stop, 5),
     (Card::Terminate, 8),
@@ -117,6 +118,7 @@ const DECK: [(Card, usize); 29] = [
     (Card::Storage, 4),
     (Card::Models, 3),
     (Card::Requeue, 2),
+    (Card::Batch, 1),
     (Card::Cancel, 3),
     (Card::Regret, 2),
     (Card::Pause, 1),
@@ -191,6 +193,7 @@ impl Schedule {
             }
             Card::Models => Event::Models(self.between(100, 2500)),
             Card::Requeue => Event::Operate(Order::Requeue),
+            Card::Batch => Event::Operate(Order::Batch),
             Card::Cancel => Event::Operate(Order::Cancel),
             Card::Regret => Event::Operate(Order::Regret),
             Card::Pause => Event::Operate(Order::Pause(self.between(200, 2000))),

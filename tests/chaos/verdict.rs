@@ -15,10 +15,10 @@ use super::operator::Operator;
 use super::peers::redis::Redis;
 use super::servers::{Servers, Topology};
 use super::uploads::{Archive, FRAMES};
-use super::{Plan, QUEUE, commands};
+use super::{Plan, QUEUE, commands, plan};
 
 /// The counts that must be zero.
-const MUST_BE_ZERO: [&str; 16] = [
+const MUST_BE_ZERO: [&str; 17] = [
     "not_submitted",
     "unfinished",
     "lost",
@@ -29,6 +29,7 @@ const MUST_BE_ZERO: [&str; 16] = [
     "missing_results",
     "leftovers",
     "left_processes",
+    "miscounted_items",
     "fsck",
     "livez_failures",
     "unlogged",
@@ -61,6 +62,9 @@ struct Counts<'a> {
     finished_again: usize,
     unlogged: u64,
     leftovers: usize,
+    /// Items of a batch that are done, and those that are not counted as they have to be.
+    items: u64,
+    miscounted_items: u64,
     /// Of commands, after all consumers have ended.
     left_processes: usize,
     fsck: usize,
@@ -105,6 +109,8 @@ impl Verdict {
             // Logs that say it in other words would hide whatever ran twice.
             unlogged: u64::from(said.commits.is_empty() && ends.done + ends.parents > 0),
             leftovers: leftovers(master),
+            items: plan::done(master),
+            miscounted_items: plan::miscounted(master),
             left_processes: left_processes().await,
             fsck: findings(master).await,
             livez_answers: fleet.probes.answers(),

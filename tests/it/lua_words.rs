@@ -40,6 +40,8 @@ const OTHER_WORDS: &[&str] = &[
     "worker",
     // Ends of ranges.
     "+inf",
+    // The type of an array of counters.
+    "u",
     // Parts of names and patterns.
     "slot",
 ];
@@ -72,7 +74,15 @@ fn is_known(known: &BTreeSet<String>, word: &str) -> bool {
     let of_ours = word
         .strip_prefix("rc:")
         .and_then(|rest| rest.strip_suffix(':'));
-    known.contains(word) || of_ours.is_some_and(|what| known.contains(what))
+    // `:done` belongs to one stage of a batch, and `rc:batch:` has more behind it.
+    let of_stage = word
+        .strip_prefix(':')
+        .map(|rest| rest.trim_end_matches(':'));
+    let is_begin = word.ends_with(':') && known.iter().any(|known| known.starts_with(word));
+    known.contains(word)
+        || of_ours.is_some_and(|what| known.contains(what))
+        || of_stage.is_some_and(|what| known.contains(what))
+        || is_begin
 }
 
 /// Script and word, for every quoted string that is neither in capitals nor a text for people nor without a letter.
@@ -89,7 +99,8 @@ fn words_of_scripts() -> Vec<(String, String)> {
         for word in quoted(&text, '\'', "--") {
             let is_lower = word.chars().any(|c| c.is_ascii_lowercase());
             // `-inf` is a bound of scores.
-            if is_lower && !word.contains(' ') && word != "-inf" {
+            let is_pattern = word.contains('%');
+            if is_lower && !word.contains(' ') && !is_pattern && word != "-inf" {
                 words.push((name.clone().into_owned(), word));
             }
         }

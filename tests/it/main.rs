@@ -28,6 +28,9 @@ mod storage;
 /// Containers of Azure.
 mod azure;
 
+/// Plans that run.
+mod batches;
+
 /// Model servers.
 mod serving;
 

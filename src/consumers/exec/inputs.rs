@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use batch_plan::{ItemState, Manifest, ManifestItem};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio::sync::Mutex;
 
@@ -11,7 +12,6 @@ use super::scratch::Scratch;
 use crate::compute;
 use crate::error_class::{InvalidInput, TooLarge};
 use crate::job::{Child, Job};
-use crate::manifest::{ItemState, Manifest, ManifestItem};
 use crate::storage::Storage;
 use crate::storage::archive::{Unpacked, unpack_files};
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use batch_plan::{ItemState, ManifestItem};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -15,7 +16,6 @@ use super::children::ChildLine;
 use super::command::{Command, Values};
 use super::scratch::Scratch;
 use super::settings::{ExecSettings, Mode};
-use crate::manifest::{ItemState, ManifestItem};
 
 /// Variables by which numerical libraries are told how many threads to use.
 const THREADS: [&str; 4] = [

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 
 use super::super::desk::{Desk, DeskArguments, Misuse, text_of};
-use super::{known, stage_of};
+use super::known::{known, stage_of};
 use crate::batch::{Feeder, Loaded};
 use crate::queue::control::BatchState;
 use crate::storage::{Storage, StorageSettings};

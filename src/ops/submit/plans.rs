@@ -137,22 +137,21 @@ async fn compare(
         return batch::show_one(desk, name).await;
     }
     let lines: Vec<_> = differences.iter().map(ToString::to_string).collect();
-    let lines = lines.join("\n  ");
+    let lines = lines.join("; ");
     if digest != prepared.digest || differences.iter().any(|it| it.hard) {
         let text = format!(
-            "batch {name} runs another plan:\n  {lines}\nGive this one another name, or delete that batch first"
+            "batch {name} runs another plan ({lines}): give this one another name, or delete that batch first"
         );
         return Err(Refused(text).into());
     }
     if !arguments.update {
-        let text =
-            format!("batch {name} runs with other limits:\n  {lines}\n--update changes them");
+        let text = format!("batch {name} runs with other limits ({lines}): --update changes them");
         return Err(Refused(text).into());
     }
     let batch = new_batch(prepared, &desk.who, false)?;
     desk.admin.update_batch(&batch).await?;
     desk.record("submit --update", name, &lines).await?;
-    writeln!(io::stdout(), "batch {name}: changed\n  {lines}")?;
+    writeln!(io::stdout(), "batch {name}: changed {lines}")?;
     Ok(())
 }
 

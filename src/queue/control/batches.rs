@@ -10,7 +10,7 @@ use redis::{Cmd, Script};
 
 use super::super::admin::Admin;
 use super::super::error::Error;
-use crate::wire::{self, JobKey, Keys, batch};
+use crate::wire::{self, JobKey, Keys, batch, field};
 
 static CREATE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("../scripts/create_batch.lua")));
@@ -27,6 +27,21 @@ static TAKE_BACK: LazyLock<Script> = LazyLock::new(|| {
         include_str!("../scripts/rights.lua"),
         include_str!("../scripts/batch.lua"),
         include_str!("../scripts/take_back.lua")
+    ))
+});
+
+static REMARK: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("../scripts/rights.lua"),
+        include_str!("../scripts/batch.lua"),
+        include_str!("../scripts/remark_items.lua")
+    ))
+});
+static SWAP_COUNTERS: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("../scripts/rights.lua"),
+        include_str!("../scripts/batch.lua"),
+        include_str!("../scripts/swap_counters.lua")
     ))
 });
 
@@ -142,7 +157,20 @@ pub(crate) struct NewItem {
     pub(crate) item: u64,
     pub(crate) position: u64,
     pub(crate) key: String,
+    /// Key of its input; empty for none.
+    pub(crate) input: String,
     pub(crate) fields: Vec<(String, String)>,
+}
+
+/// How the mark of an item changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Remark {
+    /// It is worked again.
+    Again,
+    /// It is not done any more.
+    Clear,
+    /// It is done.
+    Adopt,
 }
 
 /// What came of feeding.
@@ -266,8 +294,10 @@ impl Admin {
 
     /// Stages of batches that may be fed into a queue: names of batches with numbers of stages, the most urgent first.
     pub(crate) async fn feedable(&self, queue: &str) -> Result<Vec<(String, usize)>, Error> {
-        let all = Cmd::zrevrange(Keys::new(queue).feed(), 0, STAGES - 1);
-        let all: Vec<String> = self.command("look for batches to feed", &all).await?;
+        // The last ones are the most urgent.
+        let all = Cmd::zrange(Keys::new(queue).feed(), -STAGES, -1);
+        let mut all: Vec<String> = self.command("look for batches to feed", &all).await?;
+        all.reverse();
         let parse = |member: String| {
             let (name, stage) = member.rsplit_once(':')?;
             Some((name.to_owned(), stage.parse().ok()?))
@@ -344,6 +374,68 @@ impl Admin {
         Ok((items, (!is_last).then_some(from + WINDOW)))
     }
 
+    /// The marks of all items of a stage, a bit each.
+    pub(crate) async fn all_marks(
+        &self,
+        name: &str,
+        stage: usize,
+        what: &str,
+    ) -> Result<Vec<u8>, Error> {
+        let key = batch::of_stage(name, stage, what);
+        let mut all = Vec::new();
+        loop {
+            let from = all.len() as u64;
+            let mut window = redis::cmd("GETRANGE");
+            window.arg(&key).arg(from).arg(from + WINDOW - 1);
+            let bytes: Vec<u8> = self.command("read marks", &window).await?;
+            let is_last = (bytes.len() as u64) < WINDOW;
+            all.extend(bytes);
+            if is_last {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Changes the marks of some items.
+    pub(crate) async fn remark(
+        &self,
+        name: &str,
+        stage: usize,
+        how: Remark,
+        items: &[u64],
+    ) -> Result<u64, Error> {
+        let mut call = REMARK.key(batch::head(name));
+        call.arg(name).arg(stage).arg(match how {
+            Remark::Again => "again",
+            Remark::Clear => "clear",
+            Remark::Adopt => "adopt",
+        });
+        items.iter().for_each(|item| _ = call.arg(item));
+        self.script("remark_items", &call).await
+    }
+
+    /// Puts counters of a stage in place, unless stages below are not as they were: so many of their items have ended.
+    pub(crate) async fn swap_counters(
+        &self,
+        name: &str,
+        stage: usize,
+        below: &[(usize, u64)],
+        counters: &[u8],
+        ready: &[u8],
+        count: u64,
+    ) -> Result<bool, Error> {
+        let mut call = SWAP_COUNTERS.key(batch::head(name));
+        call.arg(name)
+            .arg(stage)
+            .arg(counters)
+            .arg(ready)
+            .arg(count);
+        for (below, ended) in below {
+            call.arg(below).arg(ended);
+        }
+        self.script("swap_counters", &call).await
+    }
+
     /// Which of these marks an item has.
     pub(crate) async fn marks(
         &self,
@@ -367,6 +459,33 @@ impl Admin {
         let bits: Vec<u8> = self.pipeline("read marks", &ask).await?;
         let set = all.into_iter().zip(bits).filter(|(_, bit)| *bit == 1);
         Ok(set.map(|(what, _)| what).collect())
+    }
+
+    /// Whether each of these items has a mark.
+    pub(crate) async fn have_mark(
+        &self,
+        name: &str,
+        stage: usize,
+        what: &str,
+        items: &[u64],
+    ) -> Result<Vec<bool>, Error> {
+        let key = batch::of_stage(name, stage, what);
+        let mut ask = redis::pipe();
+        for item in items {
+            ask.cmd("GETBIT").arg(&key).arg(item);
+        }
+        let bits: Vec<u8> = self.pipeline("read marks", &ask).await?;
+        Ok(bits.into_iter().map(|bit| bit == 1).collect())
+    }
+
+    /// The keys of results of jobs whose hashes are there and name one.
+    pub(crate) async fn results(&self, jobs: &[JobKey]) -> Result<Vec<Option<String>>, Error> {
+        let keys: Vec<_> = jobs.iter().map(|job| job.0.clone()).collect();
+        let found = self
+            .ask_each::<Option<String>>(&keys, |key| Cmd::hget(key, field::OUTPUT_FILE_NAME))
+            .await?;
+        let named = |found: Option<Option<String>>| found.flatten().filter(|key| !key.is_empty());
+        Ok(found.into_iter().map(named).collect())
     }
 
     /// How many children of an item have ended.

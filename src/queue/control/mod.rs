@@ -21,7 +21,7 @@ mod walk;
 mod workers;
 
 pub(crate) use self::batches::{
-    BatchState, Chunk, Fed, From, NewBatch, NewItem, NewStage, StageState,
+    BatchState, Chunk, Fed, From, NewBatch, NewItem, NewStage, Remark, StageState,
 };
 pub(crate) use self::cancel::Cancel;
 pub(crate) use self::failures::{Failure, why};

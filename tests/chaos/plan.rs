@@ -1,0 +1,74 @@
+//! A plan that runs beside everything else: items of three layers, worked by commands that die, hang and give up.
+
+use super::commands;
+use super::peers::redis::Redis;
+use super::uploads;
+
+pub(crate) const NAME: &str = "chaos";
+
+/// Items of its layers.
+const TOTALS: [u64; 4] = [252, 42, 8, 1];
+
+/// Long runs have more of them.
+pub(crate) fn text() -> String {
+    format!(
+        r#"
+plan: 1
+name: {NAME}
+stages:
+  - name: l2
+    queue: {queue}
+    items: {{range: {{x: 7, y: 6, z: 6}}}}
+    shuffle: true
+    input: {input}
+    fields: {{layer: "2"}}
+    limit: {{queue: 20}}
+  - repeat: {{layer: [3, auto]}}
+    name: "l{{{{ layer }}}}"
+    queue: {queue}
+    after: {{stage: previous, group: {{x: 2, y: 2, z: 2}}}}
+    input: {input}
+    fields: {{layer: "{{{{ layer }}}}"}}
+    first: true
+"#,
+        queue = commands::QUEUE,
+        input = uploads::IMAGE,
+    )
+}
+
+/// Whether all of its items have ended.
+pub(crate) fn is_over(master: &Redis) -> bool {
+    let state = master.try_ask::<Option<String>>(&["HGET", &head(), "state"]);
+    state.is_ok_and(|state| state.as_deref() == Some("finished"))
+}
+
+/// Items that are not counted as they have to be: all done, none under way, none failed.
+pub(crate) fn miscounted(master: &Redis) -> u64 {
+    let number = |stage: usize, what: &str| {
+        let field = format!("{stage}:{what}");
+        let found: Option<String> = master.ask(&["HGET", &head(), &field]);
+        found.and_then(|text| text.parse().ok()).unwrap_or(0)
+    };
+    let stages = TOTALS.iter().enumerate();
+    stages
+        .map(|(stage, total)| {
+            let bits: u64 = master.ask(&["BITCOUNT", &format!("{}:{stage}:done", head())]);
+            total.abs_diff(number(stage, "done"))
+                + total.abs_diff(bits)
+                + number(stage, "out")
+                + number(stage, "failed")
+        })
+        .sum()
+}
+
+/// Items that are done.
+pub(crate) fn done(master: &Redis) -> u64 {
+    let stages = 0..TOTALS.len();
+    stages
+        .map(|stage| master.ask::<u64>(&["BITCOUNT", &format!("{}:{stage}:done", head())]))
+        .sum()
+}
+
+fn head() -> String {
+    format!("rc:batch:{NAME}")
+}
