@@ -16,7 +16,7 @@ use crate::wire::{Keys, millis};
 const CRASH_BACKOFF: Duration = Duration::from_secs(2);
 const LONGEST_CRASH_BACKOFF: Duration = Duration::from_secs(120);
 /// Leases, and silent consumers, that one round looks at.
-const ROUND_LIMIT: usize = 100;
+const ROUND_LIMIT: usize = 50;
 
 static RECLAIM: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
