@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Layout, Link, MAX_ITEMS, Units};
+use super::links::{Layout, Link, MAX_ITEMS, Units};
 use crate::names::refuse_variable;
 use crate::problem::{Problem, shown};
 use crate::range::Range;
