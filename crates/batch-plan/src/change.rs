@@ -2,7 +2,7 @@
 
 use crate::diff::{Difference, diff};
 use crate::digest::is_hard;
-use crate::form::stage::work;
+use crate::form::work::work;
 use crate::job::Renderer;
 use crate::problem::{PlanError, Problem, shown};
 use crate::reader::{Fields, Reader};

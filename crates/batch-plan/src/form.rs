@@ -1,7 +1,9 @@
 //! The form of a plan: what may stand in its file.
 
+mod after;
 mod items;
-pub(crate) mod stage;
+mod stage;
+pub(crate) mod work;
 
 use std::collections::BTreeMap;
 
@@ -9,8 +11,11 @@ use serde_json::Value;
 
 use crate::problem::{Place, PlanError, Problem};
 use crate::reader::{Fields, Reader};
-use crate::work::Work;
 use crate::yaml;
+
+pub(crate) use after::{AfterForm, HowForm};
+pub(crate) use items::{ItemsForm, ListForm, PickForm};
+pub(crate) use stage::{Shuffle, StageForm};
 
 /// A plan as it was written; its texts are templates still.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,94 +27,6 @@ pub struct Plan {
     pub(crate) priority: i64,
     pub(crate) stages: Vec<StageForm>,
     pub(crate) places: BTreeMap<String, Place>,
-}
-
-/// An entry of `stages`.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct StageForm {
-    pub(crate) name: String,
-    pub(crate) queue: String,
-    pub(crate) items: Option<ItemsForm>,
-    pub(crate) shuffle: Shuffle,
-    pub(crate) after: Vec<AfterForm>,
-    pub(crate) repeat: Option<Repeat>,
-    pub(crate) work: Work,
-}
-
-/// Whether and how the items of a stage are mixed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Shuffle {
-    #[default]
-    No,
-    /// By the batch's name.
-    Yes,
-    Seed(u64),
-}
-
-/// A source of items, its texts being templates still.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum ItemsForm {
-    /// Name, first, and one behind the last.
-    Range(Vec<(String, String, String)>),
-    Objects {
-        prefix: String,
-        pick: PickForm,
-    },
-    Files {
-        path: String,
-        to: String,
-        pick: PickForm,
-    },
-    Csv(String),
-    Jsonl(String),
-    List(ListForm),
-    Yaml {
-        path: String,
-        each: String,
-        except: Option<String>,
-    },
-    Command(Vec<String>),
-}
-
-/// A list, or a template that gives one.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum ListForm {
-    Values(Vec<Value>),
-    Template(String),
-}
-
-/// Which of many keys are items.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct PickForm {
-    pub(crate) matches: Option<String>,
-    pub(crate) except: Vec<String>,
-    pub(crate) capture: Option<String>,
-    pub(crate) only_stems: Option<ListForm>,
-    pub(crate) except_stems: Option<ListForm>,
-}
-
-/// One condition of `after`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct AfterForm {
-    pub(crate) stage: String,
-    pub(crate) how: HowForm,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum HowForm {
-    Each,
-    Grid(Vec<(String, u64)>),
-    Text(String),
-    All,
-}
-
-/// A stage that is made many times.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Repeat {
-    pub(crate) variable: String,
-    pub(crate) from: u64,
-    /// The last, or nothing for as long as there is more than one item.
-    pub(crate) to: Option<u64>,
 }
 
 impl Plan {

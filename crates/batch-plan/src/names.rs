@@ -89,6 +89,34 @@ pub(crate) fn refuse_field(name: &str) -> Option<String> {
     Some(why.to_owned())
 }
 
+/// Names that every template has a meaning for.
+const RESERVED: [&str; 5] = ["batch", "stage", "sample", "group", "count"];
+
+/// Why a variable cannot have this name.
+pub(crate) fn refuse_variable(name: &str) -> Option<&'static str> {
+    if RESERVED.contains(&name) {
+        Some("is a variable of every plan")
+    } else if !is_variable(name) {
+        Some("is no name that templates can use: a letter or `_`, then letters, digits, `_`")
+    } else {
+        None
+    }
+}
+
+/// Whether templates can call a variable so.
+pub(crate) fn is_variable(name: &str) -> bool {
+    const WORDS: [&str; 16] = [
+        "true", "false", "none", "True", "False", "None", "not", "and", "or", "in", "is", "if",
+        "else", "for", "loop", "self",
+    ];
+    let mut chars = name.chars();
+    chars
+        .next()
+        .is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
+        && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
+        && !WORDS.contains(&name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,7 +13,6 @@ use crate::form::{HowForm, Plan, Shuffle, StageForm};
 use crate::names::{self, SAMPLE_SUFFIX};
 use crate::problem::{PlanError, Problem, hint, shown};
 use crate::resolved::{After, Group, MAX_JSON, MAX_STAGES, Resolved, Stage};
-use crate::row::refuse_name;
 use crate::scope::{Scope, Shared};
 use crate::template::Engine;
 
@@ -138,7 +137,7 @@ impl Maker<'_> {
         }
         for (name, value) in &set {
             let path = format!("set.{name}");
-            if let Some(why) = refuse_name(name) {
+            if let Some(why) = names::refuse_variable(name) {
                 self.wrong(&path, format!("`{}` {why}", shown(name)));
             }
             if value.is_null() {
@@ -162,7 +161,7 @@ impl Maker<'_> {
             return self.stage(form, path, None, resolved);
         };
         let at = format!("{path}.repeat");
-        if let Some(why) = refuse_name(&repeat.variable) {
+        if let Some(why) = names::refuse_variable(&repeat.variable) {
             self.wrong(&at, format!("`{}` {why}", shown(&repeat.variable)));
         }
         if resolved.set.contains_key(&repeat.variable) {

@@ -1,5 +1,8 @@
 //! A plan whose stages are all there: what the batch keeps, and what feeders read.
 
+mod items;
+mod stage;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -8,9 +11,11 @@ use serde_json::Value;
 use crate::layout::{self, Layout};
 use crate::names;
 use crate::problem::{PlanError, Problem};
-use crate::range::Range;
 use crate::value::canonical;
-use crate::work::{Work, is_default};
+use crate::work::is_default;
+
+pub use items::{Items, Pick};
+pub use stage::{After, Group, Listed, Stage};
 
 /// Stages that a plan has at most, repetitions counted.
 pub const MAX_STAGES: usize = 1000;
@@ -36,138 +41,6 @@ pub struct Resolved {
     pub(crate) stages: Vec<Stage>,
     #[serde(skip)]
     pub(crate) layouts: Vec<Layout>,
-}
-
-/// One stage.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Stage {
-    /// Its name.
-    pub name: String,
-    /// The queue of its jobs.
-    pub queue: String,
-    /// Variables of its own: that of `repeat`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub vars: BTreeMap<String, u64>,
-    /// Where its items come from, unless they follow from another stage's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub items: Option<Items>,
-    /// The seed by which its items are mixed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shuffle: Option<u64>,
-    /// What it waits for.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub after: Vec<After>,
-    /// How its items are worked.
-    #[serde(flatten)]
-    pub work: Work,
-    /// What is known of its list, once that was read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub listed: Option<Listed>,
-    /// In a sample: the items of a grid that belong to it, in order.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub chosen: Option<Vec<u64>>,
-}
-
-/// A source of items.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Items {
-    /// A grid, which is computed.
-    Range(Range),
-    /// Objects of the bucket.
-    Objects {
-        /// What their keys begin with.
-        prefix: String,
-        /// Which of them.
-        #[serde(default, skip_serializing_if = "is_default")]
-        pick: Pick,
-    },
-    /// Files of a folder that are uploaded first.
-    Files {
-        /// The folder.
-        path: String,
-        /// What their keys will begin with.
-        to: String,
-        /// Which of them.
-        #[serde(default, skip_serializing_if = "is_default")]
-        pick: Pick,
-    },
-    /// Lines of a table with a head.
-    Csv(String),
-    /// Lines that are JSON objects.
-    Jsonl(String),
-    /// Values of the plan itself.
-    List(Vec<Value>),
-    /// Elements of lists in YAML files.
-    Yaml {
-        /// Glob of the files.
-        path: String,
-        /// The list in each file.
-        each: String,
-        /// The list of elements to leave out.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        except: Option<String>,
-    },
-    /// What a program prints.
-    Command(Vec<String>),
-}
-
-/// Which of many keys are items. Globs and the pattern see what follows the prefix or the folder.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Pick {
-    /// Glob that they match; `*` does not cross `/`, `**` does.
-    #[serde(default, rename = "match", skip_serializing_if = "Option::is_none")]
-    pub matches: Option<String>,
-    /// Globs that they do not match.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub except: Vec<String>,
-    /// A pattern whose named groups are variables.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub capture: Option<String>,
-    /// The only stems that are taken.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub only_stems: Option<Vec<String>>,
-    /// Stems that are left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub except_stems: Option<Vec<String>>,
-}
-
-/// What a stage waits for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct After {
-    /// The stage.
-    pub stage: String,
-    /// How its items become one of this stage's; one by one, if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub group: Option<Group>,
-    /// Whether all of its items are waited for.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub all: bool,
-}
-
-/// How items become one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Group {
-    /// Coordinates are divided by these.
-    Grid(BTreeMap<String, u64>),
-    /// Those for which this template gives the same text.
-    Text(String),
-}
-
-/// What is known of a list that was read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Listed {
-    /// How many items it has.
-    pub total: u64,
-    /// SHA-256 of its lines, as hexadecimal digits.
-    pub digest: String,
-    /// Of groups: how many members the largest has.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub largest: Option<u64>,
 }
 
 impl Resolved {

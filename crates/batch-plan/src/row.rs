@@ -3,8 +3,6 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::template::is_variable;
-
 /// Rows of one file of a stored list.
 pub const ROWS_PER_FILE: u64 = 10_000;
 
@@ -64,20 +62,6 @@ pub(crate) fn key_part<'a>(key: &'a str, part: &str) -> Option<&'a str> {
         "ext" => ext,
         _ => return None,
     })
-}
-
-/// Names that every template has a meaning for.
-pub(crate) const RESERVED: [&str; 5] = ["batch", "stage", "sample", "group", "count"];
-
-/// Why a variable cannot have this name.
-pub(crate) fn refuse_name(name: &str) -> Option<&'static str> {
-    if RESERVED.contains(&name) {
-        Some("is a variable of every plan")
-    } else if !is_variable(name) {
-        Some("is no name that templates can use: a letter or `_`, then letters, digits, `_`")
-    } else {
-        None
-    }
 }
 
 #[cfg(test)]

@@ -9,9 +9,10 @@ use std::io::{self, BufRead, Read as _};
 use serde_json::{Map, Value};
 
 use crate::list::Arena;
+use crate::names::refuse_variable;
 use crate::problem::{hint, shown};
 use crate::resolved::{Items, Resolved};
-use crate::row::{KEY_PARTS, refuse_name};
+use crate::row::KEY_PARTS;
 use crate::yaml;
 
 /// What the caller gives: files, folders, the bucket, programs. What it does not have, it refuses.
@@ -249,7 +250,7 @@ impl Reading<'_> {
         if let Some(name) = parts.chain([name]).find(|name| of_plan(name)) {
             return Some(format!("`{}` is a value of the plan already", shown(name)));
         }
-        refuse_name(name).map(|why| format!("`{}` {why}", shown(name)))
+        refuse_variable(name).map(|why| format!("`{}` {why}", shown(name)))
     }
 
     fn push(

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind, Expression, UndefinedBehavior, Value};
 
+use crate::names::is_variable;
 use crate::problem::hint;
 use crate::scope::{Scope, Shared};
 
@@ -283,20 +284,6 @@ fn pieces(source: &str) -> Option<Vec<Piece>> {
         pieces.push(Piece::Literal(rest.to_owned()));
     }
     Some(pieces)
-}
-
-/// Whether templates can call a variable so.
-pub(crate) fn is_variable(name: &str) -> bool {
-    const WORDS: [&str; 16] = [
-        "true", "false", "none", "True", "False", "None", "not", "and", "or", "in", "is", "if",
-        "else", "for", "loop", "self",
-    ];
-    let mut chars = name.chars();
-    chars
-        .next()
-        .is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
-        && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
-        && !WORDS.contains(&name)
 }
 
 /// The usual `range`, of no more values than a loop may have.

@@ -1,11 +1,54 @@
 //! Sources of items.
 
-use super::{ItemsForm, ListForm, PickForm};
+use serde_json::Value;
+
 use crate::reader::{Fields, Reader};
 use crate::yaml::{Node, Spot};
 
 const MAX_GLOBS: usize = 100;
 const SOURCES: &str = "one of range, objects, files, csv, jsonl, list, yaml, command";
+
+/// A source of items, its texts being templates still.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum ItemsForm {
+    /// Name, first, and one behind the last.
+    Range(Vec<(String, String, String)>),
+    Objects {
+        prefix: String,
+        pick: PickForm,
+    },
+    Files {
+        path: String,
+        to: String,
+        pick: PickForm,
+    },
+    Csv(String),
+    Jsonl(String),
+    List(ListForm),
+    Yaml {
+        path: String,
+        each: String,
+        except: Option<String>,
+    },
+    Command(Vec<String>),
+}
+
+/// A list, or a template that gives one.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum ListForm {
+    Values(Vec<Value>),
+    Template(String),
+}
+
+/// Which of many keys are items.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct PickForm {
+    pub(crate) matches: Option<String>,
+    pub(crate) except: Vec<String>,
+    pub(crate) capture: Option<String>,
+    pub(crate) only_stems: Option<ListForm>,
+    pub(crate) except_stems: Option<ListForm>,
+}
 
 pub(super) fn read(reader: &mut Reader, spot: &Spot, path: &str) -> Option<ItemsForm> {
     let Node::Map(members) = &spot.node else {

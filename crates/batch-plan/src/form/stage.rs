@@ -1,13 +1,42 @@
 //! An entry of `stages`.
 
-use super::{AfterForm, HowForm, Repeat, Shuffle, StageForm, items};
+use super::after::{self, AfterForm};
+use super::items::{self, ItemsForm};
+use super::work::work;
 use crate::reader::{Fields, Reader};
-use crate::units::{self, Amount};
-use crate::work::{
-    Bounds, Expect, ExpectKey, ExpectPrefix, ImageRule, Keep, Limit, OnFailure, Ramp, Rerun,
-    ResultWord, StopAfter, Trigger, Verify, Work,
-};
+use crate::work::Work;
 use crate::yaml::{Node, Spot};
+
+/// An entry of `stages`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct StageForm {
+    pub(crate) name: String,
+    pub(crate) queue: String,
+    pub(crate) items: Option<ItemsForm>,
+    pub(crate) shuffle: Shuffle,
+    pub(crate) after: Vec<AfterForm>,
+    pub(crate) repeat: Option<Repeat>,
+    pub(crate) work: Work,
+}
+
+/// Whether and how the items of a stage are mixed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Shuffle {
+    #[default]
+    No,
+    /// By the batch's name.
+    Yes,
+    Seed(u64),
+}
+
+/// A stage that is made many times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Repeat {
+    pub(crate) variable: String,
+    pub(crate) from: u64,
+    /// The last, or nothing for as long as there is more than one item.
+    pub(crate) to: Option<u64>,
+}
 
 pub(super) fn read(reader: &mut Reader, spot: &Spot, path: &str) -> Option<StageForm> {
     let mut f = Fields::of(reader, spot, path)?;
@@ -15,7 +44,7 @@ pub(super) fn read(reader: &mut Reader, spot: &Spot, path: &str) -> Option<Stage
     let queue = f.need(reader, "queue", Reader::scalar);
     let items = f.get(reader, "items", items::read);
     let shuffle = f.get(reader, "shuffle", shuffle).unwrap_or_default();
-    let after = f.get(reader, "after", afters).unwrap_or_default();
+    let after = f.get(reader, "after", after::read).unwrap_or_default();
     let repeat = f.get(reader, "repeat", repeat);
     let work = work(reader, &mut f);
     f.end(reader);
@@ -30,85 +59,6 @@ pub(super) fn read(reader: &mut Reader, spot: &Spot, path: &str) -> Option<Stage
     })
 }
 
-/// What a stage says about its items' work.
-pub(crate) fn work(reader: &mut Reader, f: &mut Fields<'_>) -> Work {
-    Work {
-        id: f.get(reader, "id", Reader::scalar),
-        input: f.get(reader, "input", Reader::scalar),
-        fields: f
-            .get(reader, "fields", |reader, spot, path| {
-                reader.map(spot, path, Reader::scalar)
-            })
-            .unwrap_or_default()
-            .into_iter()
-            .collect(),
-        timeout: f.get(reader, "timeout", |reader, spot, path| {
-            quantity(reader, spot, path, units::seconds)
-        }),
-        memory: f.get(reader, "memory", |reader, spot, path| {
-            quantity(reader, spot, path, units::bytes)
-        }),
-        attempts: f.get(reader, "attempts", |reader, spot, path| {
-            quantity(reader, spot, path, units::count)
-        }),
-        crashes: f.get(reader, "crashes", |reader, spot, path| {
-            quantity(reader, spot, path, units::count)
-        }),
-        rerun: f
-            .get(reader, "rerun", |reader, spot, path| {
-                let words = [("always", Rerun::Always), ("never", Rerun::Never)];
-                reader.word(spot, path, &words)
-            })
-            .unwrap_or_default(),
-        expect: f
-            .get(reader, "expect", |reader, spot, path| {
-                reader.list(spot, path, expect)
-            })
-            .unwrap_or_default(),
-        verify: f
-            .get(reader, "verify", |reader, spot, path| {
-                reader.list(spot, path, verify)
-            })
-            .unwrap_or_default(),
-        limit: f.get(reader, "limit", limit).unwrap_or_default(),
-        stop_after: f.get(reader, "stop_after", stop_after).unwrap_or_default(),
-        on_failure: f
-            .get(reader, "on_failure", |reader, spot, path| {
-                let words = [("wait", OnFailure::Wait), ("go_on", OnFailure::GoOn)];
-                reader.word(spot, path, &words)
-            })
-            .unwrap_or_default(),
-        allow_failed: f
-            .get(reader, "allow_failed", Reader::parsed)
-            .unwrap_or_default(),
-        trigger: f
-            .get(reader, "trigger", |reader, spot, path| {
-                let words = [("auto", Trigger::Auto), ("manual", Trigger::Manual)];
-                reader.word(spot, path, &words)
-            })
-            .unwrap_or_default(),
-        first: f.get(reader, "first", Reader::truth).unwrap_or_default(),
-        keep: f.get(reader, "keep", keep).unwrap_or_default(),
-        manifest: f.get(reader, "manifest", Reader::truth).unwrap_or_default(),
-        sort: f.get(reader, "sort", Reader::text),
-        late: f.get(reader, "late", Reader::truth).unwrap_or_default(),
-    }
-}
-
-/// A quantity, or a template of one: what can be judged now is.
-fn quantity<T>(
-    reader: &mut Reader,
-    spot: &Spot,
-    path: &str,
-    parse: impl FnOnce(&str) -> Result<T, units::UnitError>,
-) -> Option<String> {
-    let text = reader.scalar(spot, path)?;
-    if !text.contains('{') {
-        reader.unit(spot, path, parse)?;
-    }
-    Some(text)
-}
-
 fn shuffle(reader: &mut Reader, spot: &Spot, path: &str) -> Option<Shuffle> {
     match spot.node {
         Node::Bool(true) => Some(Shuffle::Yes),
@@ -118,65 +68,6 @@ fn shuffle(reader: &mut Reader, spot: &Spot, path: &str) -> Option<Shuffle> {
         }
         _ => reader.wrong(spot, path, "true, false or a seed of 0 or more"),
     }
-}
-
-/// Stages that one waits for.
-const MAX_AFTER: usize = 100;
-
-fn afters(reader: &mut Reader, spot: &Spot, path: &str) -> Option<Vec<AfterForm>> {
-    match &spot.node {
-        Node::List(items) if items.len() > MAX_AFTER => {
-            let message = format!("a stage waits for at most {MAX_AFTER} others");
-            reader.problem(spot.at, path, message);
-            None
-        }
-        Node::List(_) => reader.list(spot, path, after),
-        _ => after(reader, spot, path).map(|after| vec![after]),
-    }
-}
-
-fn after(reader: &mut Reader, spot: &Spot, path: &str) -> Option<AfterForm> {
-    if let Node::Text(stage) = &spot.node {
-        return Some(AfterForm {
-            stage: stage.clone(),
-            how: HowForm::Each,
-        });
-    }
-    if !matches!(spot.node, Node::Map(_)) {
-        return reader.wrong(spot, path, "the name of a stage, or {stage: …}");
-    }
-    let mut f = Fields::of(reader, spot, path)?;
-    let stage = f.need(reader, "stage", Reader::text);
-    let group = f.get(reader, "group", |reader, spot, path| match &spot.node {
-        Node::Text(text) => Some(HowForm::Text(text.clone())),
-        Node::Map(_) => reader
-            .map(spot, path, |reader, spot, path| {
-                let factor = reader.number(spot, path)?;
-                if factor == 0 {
-                    reader.problem(spot.at, path, "expected a factor of 1 or more");
-                    return None;
-                }
-                Some(factor)
-            })
-            .map(HowForm::Grid),
-        _ => reader.wrong(
-            spot,
-            path,
-            "a template, or factors of axes such as {x: 2, y: 2}",
-        ),
-    });
-    let all = f.get(reader, "all", Reader::truth);
-    f.end(reader);
-    let how = match (group, all) {
-        (Some(_), Some(true)) => {
-            reader.problem(spot.at, path, "`group` and `all` exclude each other");
-            return None;
-        }
-        (Some(group), _) => group,
-        (None, Some(true)) => HowForm::All,
-        (None, _) => HowForm::Each,
-    };
-    Some(AfterForm { stage: stage?, how })
 }
 
 fn repeat(reader: &mut Reader, spot: &Spot, path: &str) -> Option<Repeat> {
@@ -204,152 +95,4 @@ fn repeat(reader: &mut Reader, spot: &Spot, path: &str) -> Option<Repeat> {
     }
     let (variable, (from, to)) = layers.pop()?;
     Some(Repeat { variable, from, to })
-}
-
-fn expect(reader: &mut Reader, spot: &Spot, path: &str) -> Option<Expect> {
-    match &spot.node {
-        Node::Text(word) if word == "result" => return Some(Expect::Result(ResultWord::Result)),
-        Node::Text(key) => {
-            return Some(Expect::Key(ExpectKey {
-                key: key.clone(),
-                min_size: None,
-            }));
-        }
-        Node::Map(_) => {}
-        _ => return reader.wrong(spot, path, "`result`, a key, {key: …} or {prefix: …}"),
-    }
-    let mut f = Fields::of(reader, spot, path)?;
-    let bytes =
-        |reader: &mut Reader, spot: &Spot, path: &str| reader.unit(spot, path, units::bytes);
-    let expect = if f.has("prefix") {
-        let prefix = f.need(reader, "prefix", Reader::text);
-        let count = f.need(reader, "count", |reader, spot, path| {
-            quantity(reader, spot, path, units::count)
-        });
-        let matches = f.get(reader, "match", Reader::text);
-        prefix.zip(count).map(|(prefix, count)| {
-            Expect::Prefix(ExpectPrefix {
-                prefix,
-                count,
-                matches,
-            })
-        })
-    } else {
-        let key = f.need(reader, "key", Reader::text);
-        let min_size = f.get(reader, "min_size", bytes);
-        key.map(|key| Expect::Key(ExpectKey { key, min_size }))
-    };
-    f.end(reader);
-    expect
-}
-
-fn verify(reader: &mut Reader, spot: &Spot, path: &str) -> Option<Verify> {
-    const WORDS: &str =
-        "exists, workers, room, or one of all, size, suffix, image, model, command with its value";
-    if let Node::Text(_) = &spot.node {
-        let words = [
-            ("exists", Verify::Exists),
-            ("workers", Verify::Workers),
-            ("room", Verify::Room),
-        ];
-        let indexed: Vec<_> = words
-            .iter()
-            .enumerate()
-            .map(|(index, &(word, _))| (word, index))
-            .collect();
-        return reader
-            .word(spot, path, &indexed)
-            .map(|index| words[index].1.clone());
-    }
-    if !matches!(&spot.node, Node::Map(members) if members.len() == 1) {
-        return reader.wrong(spot, path, WORDS);
-    }
-    let mut f = Fields::of(reader, spot, path)?;
-    let texts =
-        |reader: &mut Reader, spot: &Spot, path: &str| reader.list(spot, path, Reader::scalar);
-    let rules = [
-        f.get(reader, "all", Reader::truth).map(Verify::All),
-        f.get(reader, "size", |reader, spot, path| {
-            let mut f = Fields::of(reader, spot, path)?;
-            let bytes = |reader: &mut Reader, spot: &Spot, path: &str| {
-                reader.unit(spot, path, units::bytes)
-            };
-            let min = f.get(reader, "min", bytes);
-            let max = f.get(reader, "max", bytes);
-            f.end(reader);
-            Some(Verify::Size(Bounds { min, max }))
-        }),
-        f.get(reader, "suffix", texts).map(Verify::Suffix),
-        f.get(reader, "image", |reader, spot, path| {
-            let mut f = Fields::of(reader, spot, path)?;
-            let rule = ImageRule {
-                axes: f.get(reader, "axes", texts).unwrap_or_default(),
-                channels: f.get(reader, "channels", Reader::parsed),
-                frames: f.get(reader, "frames", Reader::parsed),
-                types: f.get(reader, "type", texts).unwrap_or_default(),
-            };
-            f.end(reader);
-            Some(Verify::Image(rule))
-        }),
-        f.get(reader, "model", texts).map(Verify::Model),
-        f.get(reader, "command", texts).map(Verify::Command),
-    ];
-    f.end(reader);
-    rules.into_iter().flatten().next()
-}
-
-fn limit(reader: &mut Reader, spot: &Spot, path: &str) -> Option<Limit> {
-    let mut f = Fields::of(reader, spot, path)?;
-    let queue = f.get(reader, "queue", positive);
-    let at_once = f.get(reader, "at_once", Reader::number);
-    let ramp = f.get(reader, "ramp", |reader, spot, path| {
-        let mut f = Fields::of(reader, spot, path)?;
-        let from = f.need(reader, "from", positive);
-        let by = f.need(reader, "by", positive);
-        let every = f.need(reader, "every", |reader, spot, path| {
-            reader.unit(spot, path, units::seconds)
-        });
-        f.end(reader);
-        Some(Ramp {
-            from: from?,
-            by: by?,
-            every: every?,
-        })
-    });
-    f.end(reader);
-    Some(Limit {
-        queue: queue.unwrap_or(Limit::default().queue),
-        at_once: at_once.unwrap_or_default(),
-        ramp,
-    })
-}
-
-fn stop_after(reader: &mut Reader, spot: &Spot, path: &str) -> Option<StopAfter> {
-    let mut f = Fields::of(reader, spot, path)?;
-    let same_cause = f.get(reader, "same_cause", positive);
-    let failed = f.get(reader, "failed", |reader, spot, path| {
-        let amount: Amount = reader.parsed(spot, path)?;
-        if amount == Amount::Count(0) || amount == Amount::Share(0) {
-            return reader.wrong(spot, path, "more than 0");
-        }
-        Some(amount)
-    });
-    f.end(reader);
-    Some(StopAfter { same_cause, failed })
-}
-
-fn keep(reader: &mut Reader, spot: &Spot, path: &str) -> Option<Keep> {
-    let mut f = Fields::of(reader, spot, path)?;
-    let done = f.get(reader, "done", Reader::number);
-    f.end(reader);
-    Some(done.map(|done| Keep { done }).unwrap_or_default())
-}
-
-fn positive(reader: &mut Reader, spot: &Spot, path: &str) -> Option<u64> {
-    let number = reader.number(spot, path)?;
-    if number == 0 {
-        reader.problem(spot.at, path, "expected a whole number of 1 or more");
-        return None;
-    }
-    Some(number)
 }

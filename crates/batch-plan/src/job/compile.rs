@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Quantity, RenderError};
+use super::error::RenderError;
+use super::quantity::Quantity;
 use crate::scope::{Scope, Shared};
 use crate::template::{Engine, Text};
 use crate::units::UnitError;

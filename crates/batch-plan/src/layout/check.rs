@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Layout, Link, MAX_ITEMS, Units};
+use super::links::{Layout, Link, MAX_ITEMS, Units};
+use crate::names::refuse_variable;
 use crate::problem::{Problem, shown};
 use crate::range::Range;
 use crate::resolved::{Group, Items, Stage};
-use crate::row::refuse_name;
 use crate::units::Amount;
 
 const MAX_AXES: usize = 16;
@@ -81,7 +81,7 @@ pub(super) fn shape(
 fn axes(stage: &Stage, range: &Range, set: &BTreeMap<String, Value>, problems: &mut Vec<Problem>) {
     for (index, axis) in range.axes.iter().enumerate() {
         let name = axis.name.as_str();
-        let message = if let Some(why) = refuse_name(name) {
+        let message = if let Some(why) = refuse_variable(name) {
             why.to_owned()
         } else if set.contains_key(name) || stage.vars.contains_key(name) {
             format!("`{name}` is a value of the plan already")

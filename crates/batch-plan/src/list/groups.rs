@@ -8,7 +8,8 @@ use std::sync::Arc;
 use minijinja::Value;
 use serde_json::Map;
 
-use super::{Arena, List};
+use super::arena::Arena;
+use super::rows::List;
 use crate::job::RenderError;
 use crate::layout::Link;
 use crate::problem::shown;

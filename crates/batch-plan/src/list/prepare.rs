@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use super::{List, groups};
+use super::groups;
+use super::rows::List;
 use crate::job::Renderer;
 use crate::layout::Link;
 use crate::resolved::{Items, Listed, Resolved};

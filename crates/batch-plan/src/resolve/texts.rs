@@ -5,8 +5,8 @@ use regex::RegexBuilder;
 
 use super::Maker;
 use crate::form::{HowForm, ItemsForm, PickForm, StageForm};
-use crate::names::refuse_field;
-use crate::row::{KEY_PARTS, refuse_name};
+use crate::names::{refuse_field, refuse_variable};
+use crate::row::KEY_PARTS;
 use crate::work::Expect;
 
 /// Bytes of a glob or pattern: compiling takes its time, and what is longer could be more than the matcher compiles.
@@ -124,7 +124,7 @@ impl Maker<'_> {
                     self.wrong(&path, "has no named group, such as (?P<movie>[^/]+)");
                 }
                 for name in names {
-                    if let Some(why) = refuse_name(name) {
+                    if let Some(why) = refuse_variable(name) {
                         self.wrong(&path, format!("`{name}` {why}"));
                     } else if KEY_PARTS.contains(&name) || ["key", "path", "size"].contains(&name) {
                         self.wrong(&path, format!("`{name}` is a variable of every object"));
