@@ -79,6 +79,10 @@ pub(crate) mod field {
     pub(crate) const AGAIN: &str = "rc_again";
     /// Attempts that have failed with a transient error.
     pub(crate) const ATTEMPTS: &str = "rc_attempts";
+    /// The batch of which the job is an item.
+    pub(crate) const BATCH: &str = "rc_batch";
+    /// Which item of its batch the job is: number of the stage, number of the item.
+    pub(crate) const ITEM: &str = "rc_item";
     /// When a job that waits for children was claimed first, in milliseconds since 1970.
     pub(crate) const BEGUN: &str = "rc_begun";
     /// The queue that a parent chose for a child.
@@ -123,10 +127,6 @@ pub(crate) mod field {
 pub(crate) mod script_field {
     /// Items of its batch that are told of the job's end: number of the stage, number of the item, how many it waits for.
     pub(crate) const UP: &str = "rc_up";
-    /// Which item of its batch the job is: number of the stage, number of the item.
-    pub(crate) const ITEM: &str = "rc_item";
-    /// The batch of which the job is an item.
-    pub(crate) const BATCH: &str = "rc_batch";
     /// The claim of its parent under which a child was created.
     pub(crate) const BIRTH: &str = "rc_birth";
     /// Who wants the job to end, and why.

@@ -93,8 +93,8 @@ impl Feeder {
         }
     }
 
-    /// Feeds the batches that have something for a queue, all of their stages, and gives how many jobs were made; nothing if no
-    /// batch has anything for it.
+    /// Feeds the batches that have something for a queue, all of their stages, and gives how many items were handled; nothing if
+    /// no batch has anything for it.
     pub(crate) async fn feed(&mut self, queue: &str) -> anyhow::Result<Option<u64>> {
         let stages = self.admin.feedable(queue).await?;
         if stages.is_empty() {
@@ -122,7 +122,7 @@ impl Feeder {
         Ok(Some(made))
     }
 
-    /// Feeds all stages of a batch, and gives how many jobs were made.
+    /// Feeds all stages of a batch, and gives how many items were handled.
     pub(crate) async fn feed_batch(&mut self, name: &str) -> anyhow::Result<u64> {
         let Some(state) = self.admin.batch(name).await? else {
             self.plans.remove(name);
@@ -142,21 +142,37 @@ impl Feeder {
         Ok(made)
     }
 
-    /// Looks for items that have ended without anybody counting them.
+    /// Looks for items of a queue that have ended without anybody counting them.
     async fn sweep(&mut self, queue: &str) -> anyhow::Result<()> {
         for (name, stage) in self.admin.feedable(queue).await? {
-            let Some(state) = self.admin.batch(&name).await? else {
-                continue;
-            };
-            self.load(&name, &state).await?;
-            if let Some(loaded) = self.plans.get_mut(&name) {
-                let storage = self.storage.as_ref();
-                self.sweep
-                    .look(&self.admin, storage, loaded, &name, stage)
-                    .await?;
+            self.sweep_stage(&name, stage).await?;
+        }
+        Ok(())
+    }
+
+    /// The same for all stages of a batch.
+    pub(crate) async fn sweep_batch(&mut self, name: &str) -> anyhow::Result<()> {
+        let state = self.admin.batch(name).await?.unwrap_or_default();
+        for (stage, is) in state.stages.iter().enumerate() {
+            if is.out > 0 {
+                self.sweep_stage(name, stage).await?;
             }
         }
         Ok(())
+    }
+
+    async fn sweep_stage(&mut self, name: &str, stage: usize) -> anyhow::Result<()> {
+        let Some(state) = self.admin.batch(name).await? else {
+            return Ok(());
+        };
+        self.load(name, &state).await?;
+        let Some(loaded) = self.plans.get_mut(name) else {
+            return Ok(());
+        };
+        let storage = self.storage.as_ref();
+        self.sweep
+            .look(&self.admin, storage, loaded, name, stage)
+            .await
     }
 
     /// Reads the plan of a batch, unless it is known.
@@ -241,10 +257,10 @@ impl Feeder {
                 .send(name, stage, is, From::Position(at, end), items)
                 .await?;
             match fed {
-                Fed::Made(count) => {
-                    made += count;
+                Fed::Made { jobs, passed } => {
+                    made += jobs + passed;
                     // Where the room has ended, others find the position.
-                    if count < end - at {
+                    if jobs + passed < end - at {
                         break;
                     }
                     at = end;
@@ -284,7 +300,7 @@ impl Feeder {
                     items.push(job.await?);
                 }
                 match self.send(name, stage, is, from, items).await? {
-                    Fed::Made(count) => made += count,
+                    Fed::Made { jobs, passed } => made += jobs + passed,
                     Fed::Moved(_) => {}
                     Fed::Full | Fed::Held => break,
                 }

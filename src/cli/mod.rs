@@ -74,6 +74,8 @@ enum Command {
     Batch(ops::BatchCommand),
     /// Compare a batch with what lies in the bucket, and have what is missing worked again.
     Repair(ops::RepairArguments),
+    /// Turn items of batches into jobs, where only Python consumers work the queues.
+    Feed(ops::FeedArguments),
     /// Follow jobs until they have ended.
     Watch(ops::WatchArguments),
     /// Show how the queues fare.
@@ -153,6 +155,7 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Plan(command) => block_on(|_| ops::plan(command)),
         Command::Batch(command) => block_on(|_| ops::batch(command)),
         Command::Repair(arguments) => block_on(|_| ops::repair(arguments)),
+        Command::Feed(arguments) => block_on(|stop| ops::feed(arguments, stop)).map(success),
         Command::Watch(arguments) => block_on(|stop| ops::watch(arguments, stop)),
         Command::Status(arguments) => block_on(|stop| ops::status(arguments, stop)),
         Command::Workers(arguments) => block_on(|_| ops::workers(arguments)).map(success),

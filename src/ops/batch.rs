@@ -1,7 +1,6 @@
 //! `redis-consumer batch`: plans that run.
 
 mod item;
-mod known;
 mod table;
 
 use std::io::{self, Write as _};
@@ -10,9 +9,10 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use self::item::ItemArguments;
-pub(super) use self::known::{known, stage_of};
 pub(super) use self::table::{print_as_json, show_one};
-use super::desk::{Consent, Desk, DeskArguments, Refused, Table, consent, grouped, jobs};
+use super::desk::{
+    Consent, Desk, DeskArguments, Refused, Table, consent, grouped, jobs, known, stage_of,
+};
 use crate::exit_code;
 use crate::queue::JobKey;
 use crate::queue::control::{BatchState, Cancel, StageState};
@@ -131,6 +131,8 @@ async fn list(arguments: &ListArguments) -> anyhow::Result<()> {
     }
     for name in names {
         let Some(state) = desk.admin.batch(&name).await? else {
+            // It ended long ago, and has expired.
+            desk.admin.forget_batch(&name).await?;
             continue;
         };
         let sum = |of: fn(&StageState) -> u64| grouped(state.stages.iter().map(of).sum());
@@ -344,7 +346,11 @@ async fn delete(arguments: &CancelArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn set_state(desk: &Desk, name: &str, state: &str) -> anyhow::Result<()> {
-    let field = (batch::STATE.to_owned(), state.to_owned());
-    Ok(desk.admin.set_batch(name, &[field]).await?)
+async fn set_state(desk: &Desk, name: &str, wanted: &str) -> anyhow::Result<()> {
+    let state = desk.admin.set_batch_state(name, wanted).await?;
+    match state.as_deref() {
+        Some(state) if state == wanted => Ok(()),
+        Some(state) => Err(Refused(format!("batch {name} is {state} meanwhile")).into()),
+        None => Err(Refused(format!("batch {name} was deleted meanwhile")).into()),
+    }
 }

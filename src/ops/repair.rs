@@ -7,8 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use super::batch::{known, stage_of};
-use super::desk::{Desk, DeskArguments, Refused, Table, grouped, print_json};
+use super::desk::{Desk, DeskArguments, Refused, Table, grouped, known, print_json, stage_of};
 use crate::batch::{Comparison, Feeder, Found, Repair, compare};
 use crate::exit_code;
 use crate::storage::{Storage, StorageSettings};

@@ -7,9 +7,9 @@ use super::uploads;
 pub(crate) const NAME: &str = "chaos";
 
 /// Items of its layers.
-const TOTALS: [u64; 4] = [252, 42, 8, 1];
+const TOTALS: [u64; 4] = [252, 36, 8, 1];
 
-/// Long runs have more of them.
+/// The plan.
 pub(crate) fn text() -> String {
     format!(
         r#"

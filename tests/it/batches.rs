@@ -205,7 +205,15 @@ async fn a_failed_item_holds_its_parent_until_it_is_requeued() {
         "{item}"
     );
     fs::remove_file(site.bad()).expect("it was there");
-    site.run(0, &["requeue", "--queue", "ingest", "--yes"]);
+    let other = site.run(
+        0,
+        &["requeue", "--batch", "layers", "--stage", "l3", "--yes"],
+    );
+    assert!(other.contains("0 requeued"), "{other}");
+    site.run(
+        0,
+        &["requeue", "--batch", "layers", "--stage", "l2", "--yes"],
+    );
     site.wait_finished("layers");
     let batch = site.batch("layers");
     assert_eq!(

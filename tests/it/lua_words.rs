@@ -17,6 +17,7 @@ const OTHER_WORDS: &[&str] = &[
     "table",
     "zset",
     // Arguments: when a job comes back, what is to be repaired, and what is requeued or moved where.
+    "adopt",
     "again",
     "all",
     "any",
@@ -36,6 +37,7 @@ const OTHER_WORDS: &[&str] = &[
     "moved",
     "requeued",
     "restart",
+    "other",
     "unsettled",
     "worker",
     // Ends of ranges.
@@ -78,11 +80,13 @@ fn is_known(known: &BTreeSet<String>, word: &str) -> bool {
     let of_stage = word
         .strip_prefix(':')
         .map(|rest| rest.trim_end_matches(':'));
+    let is_end = word.starts_with(':') && known.iter().any(|known| known.ends_with(word));
     let is_begin = word.ends_with(':') && known.iter().any(|known| known.starts_with(word));
     known.contains(word)
         || of_ours.is_some_and(|what| known.contains(what))
         || of_stage.is_some_and(|what| known.contains(what))
         || is_begin
+        || is_end
 }
 
 /// Script and word, for every quoted string that is neither in capitals nor a text for people nor without a letter.

@@ -5,8 +5,7 @@ use std::io::{self, Write as _};
 use anyhow::Context as _;
 use clap::Args;
 
-use super::super::desk::{Desk, DeskArguments, Misuse, text_of};
-use super::known::{known, stage_of};
+use super::super::desk::{Desk, DeskArguments, Misuse, known, stage_of, text_of};
 use crate::batch::{Feeder, Loaded};
 use crate::queue::control::BatchState;
 use crate::storage::{Storage, StorageSettings};

@@ -7,8 +7,7 @@ use std::time::Duration;
 use batch_plan::Resolved;
 use serde_json::json;
 
-use super::super::desk::{Age, Desk, Table, ago, grouped, print_json};
-use super::known::known;
+use super::super::desk::{Age, Desk, Table, ago, grouped, known, print_json};
 use crate::queue::control::{BatchState, StageState};
 use crate::untrusted;
 use crate::wire::{batch, millis_since_1970};

@@ -1,5 +1,6 @@
 //! What the commands share with which operators look after queues and jobs: the connection, selectors, reports, tables.
 
+mod batches;
 mod change;
 mod connection;
 mod consent;
@@ -14,6 +15,7 @@ mod table;
 mod times;
 mod waiting;
 
+pub(super) use self::batches::{known, stage_of};
 pub(super) use self::change::ChangeArguments;
 pub(super) use self::connection::{Desk, DeskArguments};
 pub(super) use self::consent::{Consent, consent};

@@ -3,10 +3,12 @@
 use std::ffi::OsString;
 use std::io::BufRead as _;
 use std::os::unix::ffi::OsStringExt as _;
+use std::sync::{Arc, OnceLock};
 
 use clap::Args;
 use regex::bytes::Regex;
 
+use super::batches;
 use super::connection::Desk;
 use super::fields::value_of;
 use super::refusal::Misuse;
@@ -26,6 +28,15 @@ pub(crate) struct Selector {
     /// Jobs of all queues.
     #[arg(long)]
     all_queues: bool,
+    /// Items of this batch.
+    #[arg(long, value_name = "NAME")]
+    batch: Option<String>,
+    /// Of the batch, items of this stage.
+    #[arg(long, value_name = "NAME", requires = "batch")]
+    stage: Option<String>,
+    /// The number of that stage, once it is known.
+    #[arg(skip)]
+    number: Arc<OnceLock<usize>>,
     /// Jobs that failed with this class of error.
     #[arg(long)]
     class: Option<String>,
@@ -64,8 +75,9 @@ impl Selector {
 
     /// Refuses a selector that would change everything by mistake.
     pub(crate) fn check_for_change(&self) -> Result<(), Misuse> {
-        if self.jobs.is_empty() && self.queue.is_empty() && !self.all_queues {
-            let text = "say which jobs: their keys, --queue NAME, or --all-queues";
+        let is_bounded = !self.queue.is_empty() || self.batch.is_some() || self.all_queues;
+        if self.jobs.is_empty() && !is_bounded {
+            let text = "say which jobs: their keys, --queue NAME, --batch NAME, or --all-queues";
             return Err(Misuse(text.to_owned()));
         }
         Ok(())
@@ -93,12 +105,45 @@ impl Selector {
         !self.jobs.is_empty()
     }
 
-    /// The queues it is about: those that are named, else all.
+    /// The queues it is about: those that are named, those of the batch, else all.
     pub(crate) async fn queues(&self, desk: &Desk) -> anyhow::Result<Vec<String>> {
+        if let Some(name) = &self.batch {
+            let of_batch = self.queues_of(desk, name).await?;
+            if self.queue.is_empty() {
+                return Ok(of_batch);
+            }
+        }
         if self.queue.is_empty() {
             return desk.queues(false).await;
         }
         Ok(self.queue.clone())
+    }
+
+    async fn queues_of(&self, desk: &Desk, name: &str) -> anyhow::Result<Vec<String>> {
+        let state = batches::known(desk, name).await?;
+        let mut stages: Vec<_> = state.stages.iter().map(|it| it.queue.clone()).collect();
+        if let Some(stage) = &self.stage {
+            let number = batches::stage_of(&state, stage)?;
+            let number = *self.number.get_or_init(|| number);
+            stages = vec![state.stages[number].queue.clone()];
+        }
+        stages.sort();
+        stages.dedup();
+        Ok(stages)
+    }
+
+    /// Whether a job is an item of the batch that is meant, if one is.
+    fn is_of_batch(&self, fields: &RawFields) -> bool {
+        let Some(batch) = &self.batch else {
+            return true;
+        };
+        let place = String::from_utf8_lossy(value_of(fields, field::ITEM));
+        let stage = place.split(':').next().and_then(|stage| stage.parse().ok());
+        let is_of_stage = self
+            .number
+            .get()
+            .is_none_or(|number| stage == Some(*number));
+        value_of(fields, field::BATCH) == batch.as_bytes() && is_of_stage
     }
 
     /// The most jobs that it selects, if the command line does not say otherwise.
@@ -118,7 +163,8 @@ impl Selector {
     /// Whether a job with these fields is meant, whatever it is called and when it failed.
     pub(super) fn accepts(&self, fields: &RawFields) -> bool {
         let (class, reason) = (self.class.as_deref(), self.reason.as_ref());
-        class.is_none_or(|class| value_of(fields, field::ERROR_CLASS) == class.as_bytes())
+        self.is_of_batch(fields)
+            && class.is_none_or(|class| value_of(fields, field::ERROR_CLASS) == class.as_bytes())
             && reason.is_none_or(|regex| regex.is_match(value_of(fields, field::REASON)))
             && Self::has_fields(&self.field, fields)
     }

@@ -45,6 +45,9 @@ static SWAP_COUNTERS: LazyLock<Script> = LazyLock::new(|| {
     ))
 });
 
+static SET_STATE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("../scripts/set_batch_state.lua")));
+
 /// Bytes of a bitmap that are read at once.
 const WINDOW: u64 = 64 << 10;
 /// Entries of a queue that are looked at by one script.
@@ -176,8 +179,8 @@ pub(crate) enum Remark {
 /// What came of feeding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fed {
-    /// So many jobs were made.
-    Made(u64),
+    /// So many jobs were made, and so many items passed over that have one or need none.
+    Made { jobs: u64, passed: u64 },
     /// There is no room.
     Full,
     /// Somebody else has fed these; this is the next position.
@@ -269,6 +272,14 @@ impl Admin {
         self.command("look for batches", &all).await
     }
 
+    /// Takes a batch off the list of names.
+    pub(crate) async fn forget_batch(&self, name: &str) -> Result<(), Error> {
+        let forget = Cmd::zrem(wire::BATCHES, name);
+        self.command::<u64>("forget a batch", &forget)
+            .await
+            .map(drop)
+    }
+
     /// Where a batch stands; nothing if there is none of this name.
     pub(crate) async fn batch(&self, name: &str) -> Result<Option<BatchState>, Error> {
         let fields = Cmd::hgetall(batch::head(name));
@@ -334,16 +345,17 @@ impl Admin {
             }
         }
         let answer: Vec<String> = self.script("feed", &call).await?;
-        let number = || {
-            answer
-                .get(1)
-                .and_then(|text| text.parse().ok())
-                .unwrap_or(0)
+        let number = |at: usize| {
+            let text = answer.get(at);
+            text.and_then(|text| text.parse().ok()).unwrap_or(0)
         };
         Ok(match answer.first().map(String::as_str) {
-            Some("OK") => Fed::Made(number()),
+            Some("OK") => Fed::Made {
+                jobs: number(1),
+                passed: number(2),
+            },
             Some("FULL") => Fed::Full,
-            Some("MOVED") => Fed::Moved(number()),
+            Some("MOVED") => Fed::Moved(number(1)),
             _ => Fed::Held,
         })
     }
@@ -533,6 +545,17 @@ impl Admin {
             left -= looked;
         }
         Ok(taken)
+    }
+
+    /// Changes the state of a batch, unless it has finished meanwhile, and gives the one that it has now.
+    pub(crate) async fn set_batch_state(
+        &self,
+        name: &str,
+        state: &str,
+    ) -> Result<Option<String>, Error> {
+        let mut call = SET_STATE.key(batch::head(name));
+        call.arg(state);
+        self.script("set_batch_state", &call).await
     }
 
     /// Writes fields of a batch.

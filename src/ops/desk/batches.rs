@@ -1,11 +1,12 @@
 //! Batches and stages by their names.
 
-use super::super::desk::{Desk, Misuse};
+use super::connection::Desk;
+use super::refusal::Misuse;
 use crate::queue::control::BatchState;
 use crate::untrusted;
 
 /// A batch that has to be there.
-pub(in super::super) async fn known(desk: &Desk, name: &str) -> anyhow::Result<BatchState> {
+pub(crate) async fn known(desk: &Desk, name: &str) -> anyhow::Result<BatchState> {
     let state = desk.admin.batch(name).await?;
     state.ok_or_else(|| {
         let name = untrusted::name(name);
@@ -17,7 +18,7 @@ pub(in super::super) async fn known(desk: &Desk, name: &str) -> anyhow::Result<B
 }
 
 /// The number of a stage.
-pub(in super::super) fn stage_of(state: &BatchState, name: &str) -> Result<usize, Misuse> {
+pub(crate) fn stage_of(state: &BatchState, name: &str) -> Result<usize, Misuse> {
     let found = state.stages.iter().position(|stage| stage.name == name);
     found.ok_or_else(|| {
         let names: Vec<_> = state.stages.iter().map(|it| it.name.as_str()).collect();
