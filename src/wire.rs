@@ -481,6 +481,11 @@ impl Keys {
         self.ours("feed")
     }
 
+    /// Lock of the consumer that looks for items of batches that have ended unnoticed.
+    pub(crate) fn items_lock(&self) -> String {
+        self.ours("ilock")
+    }
+
     /// Sorted set: consumers by their last heartbeat.
     pub(crate) fn workers(&self) -> String {
         self.ours("workers")
@@ -517,7 +522,7 @@ impl Keys {
     }
 
     /// Every key of the queue that is ours alone.
-    pub(crate) fn all_ours(&self) -> [String; 12] {
+    pub(crate) fn all_ours(&self) -> [String; 13] {
         [
             self.leases(),
             self.delayed(),
@@ -529,6 +534,7 @@ impl Keys {
             self.days(),
             self.workers(),
             self.reclaim_lock(),
+            self.items_lock(),
             self.clock(),
             self.scan_lock(),
         ]

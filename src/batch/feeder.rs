@@ -144,6 +144,10 @@ impl Feeder {
 
     /// Looks for items of a queue that have ended without anybody counting them.
     async fn sweep(&mut self, queue: &str) -> anyhow::Result<()> {
+        // One consumer does this for all.
+        if !self.admin.take_items_turn(queue, SWEEP_EVERY).await? {
+            return Ok(());
+        }
         for (name, stage) in self.admin.feedable(queue).await? {
             self.sweep_stage(&name, stage).await?;
         }

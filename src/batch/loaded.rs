@@ -89,13 +89,10 @@ impl Loaded {
 
     /// The numbers of all items of a stage: in a sample, of those that belong to it.
     pub(super) fn items(&self, stage: usize) -> Vec<u64> {
-        let total = self.plan.total(stage).unwrap_or(0);
-        (0..total)
-            .filter_map(|position| match self.plan.is_gathered(stage) {
-                true => Some(position),
-                false => self.plan.item_at(stage, position),
-            })
-            .collect()
+        match &self.plan.stages()[stage].chosen {
+            Some(chosen) => chosen.clone(),
+            None => (0..self.plan.total(stage).unwrap_or(0)).collect(),
+        }
     }
 
     /// What is to be listed for the outputs of a stage, and whether their keys have to be known.

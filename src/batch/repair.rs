@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use batch_plan::Resolved;
-
 use super::loaded::Loaded;
 use super::outputs::{Globs, Outputs, Part};
 use crate::queue::Admin;
@@ -47,10 +45,13 @@ pub(crate) struct Compared {
     /// Identities of some that are not present.
     pub(crate) examples: Vec<String>,
     counts: [u64; 3],
-    /// Items that do not agree with their marks.
-    missing: Vec<(u64, Mark)>,
+    /// Items that do not agree with their marks; with those below that they wait for.
+    missing: Vec<(u64, Mark, Below)>,
     unknown: Vec<(u64, Mark)>,
 }
+
+/// Items below, by stage.
+type Below = Vec<(usize, Vec<u64>)>;
 
 /// What Redis knows of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,7 +179,9 @@ async fn look(
             (Found::Present, Mark::Done | Mark::Out) => {}
             (Found::Present, _) => compared.unknown.push((item, mark)),
             (_, Mark::Done | Mark::Failed) => {
-                compared.missing.push((item, mark));
+                let row = loaded.row(Some(storage), stage, item).await?;
+                let below = loaded.plan.children(stage, item, row.as_ref());
+                compared.missing.push((item, mark, below));
                 if compared.examples.len() < EXAMPLES {
                     let (id, _) = loaded.identity(Some(storage), stage, item).await?;
                     compared.examples.push(id);
@@ -201,7 +204,7 @@ const ADOPT: &str = "adopt";
 
 impl Comparison {
     /// What is to be done. Of a chain only the first item is worked again: those above it follow by themselves.
-    pub(crate) fn todo(&self, plan: &Resolved, repair: Repair) -> Todo {
+    pub(crate) fn todo(&self, repair: Repair) -> Todo {
         let mut todo = Todo::default();
         let mut redone = vec![HashSet::new(); self.stages.len()];
         for (number, stage) in self.stages.iter().enumerate() {
@@ -210,16 +213,11 @@ impl Comparison {
                     todo.add(number, ADOPT, *item);
                 }
             }
-            for (item, mark) in &stage.missing {
+            for (item, mark, below) in &stage.missing {
                 if *mark == Mark::Failed && !repair.with_failed {
                     continue;
                 }
-                // Grids tell whose children are whose without their rows; an item of a list is worked again by itself.
-                let children = match plan.rows_of(number) {
-                    None => plan.children(number, *item, None),
-                    Some(_) => Vec::new(),
-                };
-                let follows = children.iter().any(|(below, children)| {
+                let follows = below.iter().any(|(below, children)| {
                     children.iter().any(|child| redone[*below].contains(child))
                 });
                 let what = if follows { CLEAR } else { AGAIN };
@@ -301,15 +299,16 @@ async fn count_anew(
     stage: usize,
 ) -> anyhow::Result<()> {
     let plan = Arc::clone(&loaded.plan);
-    let total = plan.total(stage).unwrap_or(0);
+    // The items of a sample have the numbers that they have in the whole.
+    let size = plan.size(stage).unwrap_or(0);
     let bytes_each = usize::from(plan.counter_bits(stage).unwrap_or(32)) / 8;
     for _ in 0..TRIES {
         let below: Vec<_> = plan.below(stage).collect();
         let state = admin.batch(name).await?.unwrap_or_default();
         let ended = |below: usize| state.stages[below].done + state.stages[below].failed;
         let known: Vec<_> = below.iter().map(|below| (*below, ended(*below))).collect();
-        let mut seen = vec![0_u32; total as usize];
-        let mut wanted = vec![0_u32; total as usize];
+        let mut seen = vec![0_u32; size as usize];
+        let mut wanted = vec![0_u32; size as usize];
         for &below in &below {
             let marks = Marks::read(admin, name, below).await?;
             let goes_on = plan.stages()[below].work.on_failure == batch_plan::work::OnFailure::GoOn;
@@ -329,7 +328,7 @@ async fn count_anew(
         let marks = Marks::read(admin, name, stage).await?;
         let again = admin.all_marks(name, stage, batch::AGAIN).await?;
         let mut counters = Vec::with_capacity(seen.len() * bytes_each);
-        let mut ready = vec![0_u8; total.div_ceil(8) as usize];
+        let mut ready = vec![0_u8; size.div_ceil(8) as usize];
         let mut count = 0_u64;
         for (item, (seen, wanted)) in seen.iter().zip(&wanted).enumerate() {
             counters.extend_from_slice(&seen.to_be_bytes()[4 - bytes_each..]);

@@ -13,9 +13,11 @@ pub(super) use self::table::{print_as_json, show_one};
 use super::desk::{
     Consent, Desk, DeskArguments, Refused, Table, consent, grouped, jobs, known, stage_of,
 };
+use crate::batch::Feeder;
 use crate::exit_code;
 use crate::queue::JobKey;
 use crate::queue::control::{BatchState, Cancel, StageState};
+use crate::storage::Storage;
 use crate::untrusted;
 use crate::wire::batch;
 
@@ -259,7 +261,7 @@ async fn resume(arguments: &NameArguments) -> anyhow::Result<()> {
 }
 
 async fn cancel(arguments: &CancelArguments) -> anyhow::Result<()> {
-    let desk = arguments.desk.open()?;
+    let (desk, storage) = arguments.desk.open_with_bucket()?;
     let name = &arguments.batch;
     let state = known(&desk, name).await?;
     let out: u64 = state.stages.iter().map(|stage| stage.out).sum();
@@ -280,7 +282,7 @@ async fn cancel(arguments: &CancelArguments) -> anyhow::Result<()> {
     }
     set_state(&desk, name, batch::CANCELLED).await?;
     let taken = take_back(&desk, name, &state).await?;
-    let running = cancel_running(&desk, name, &state).await?;
+    let running = cancel_running(&desk, storage.as_ref(), name, &state).await?;
     let text = format!(
         "cancelled: {} waited, {} ran",
         grouped(taken),
@@ -292,8 +294,13 @@ async fn cancel(arguments: &CancelArguments) -> anyhow::Result<()> {
 }
 
 /// Ends the jobs of items that are under way still.
-async fn cancel_running(desk: &Desk, name: &str, state: &BatchState) -> anyhow::Result<u64> {
-    let mut feeder = crate::batch::Feeder::new(desk.admin.clone(), None);
+async fn cancel_running(
+    desk: &Desk,
+    storage: Option<&Storage>,
+    name: &str,
+    state: &BatchState,
+) -> anyhow::Result<u64> {
+    let mut feeder = Feeder::new(desk.admin.clone(), storage.cloned());
     feeder.load(name, state).await?;
     let by = format!("{}: the batch was cancelled", desk.who);
     let mut ended = 0;
@@ -306,9 +313,8 @@ async fn cancel_running(desk: &Desk, name: &str, state: &BatchState) -> anyhow::
                 .await?;
             let mut keys = Vec::new();
             for item in items {
-                if let Some(loaded) = feeder.loaded(name)
-                    && let Ok((_, key)) = loaded.identity(None, number, item).await
-                {
+                if let Some(loaded) = feeder.loaded(name) {
+                    let (_, key) = loaded.identity(storage, number, item).await?;
                     keys.push(JobKey(key.into_bytes()));
                 }
             }

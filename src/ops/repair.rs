@@ -60,7 +60,7 @@ pub(crate) async fn repair(arguments: RepairArguments) -> anyhow::Result<ExitCod
         adopts: arguments.adopt,
         with_failed: arguments.failed,
     };
-    let todo = comparison.todo(&loaded.plan, repair);
+    let todo = comparison.todo(repair);
     if arguments.json {
         print(&comparison, &todo)?;
     } else {

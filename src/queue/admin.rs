@@ -247,6 +247,17 @@ impl Admin {
         self.script("take_turn", &call).await
     }
 
+    /// The same with items of batches that have ended unnoticed.
+    pub(crate) async fn take_items_turn(
+        &self,
+        queue: &str,
+        every: Duration,
+    ) -> Result<bool, Error> {
+        let mut call = TAKE_TURN.key(Keys::new(queue).items_lock());
+        call.arg(millis(every));
+        self.script("take_turn", &call).await
+    }
+
     /// All consumers of a queue that have ever sent a heartbeat.
     pub(super) async fn consumers(&self, queue: &str) -> Result<Vec<String>, Error> {
         let workers = Keys::new(queue).workers();

@@ -8,7 +8,7 @@ use clap::Args;
 use super::super::desk::{Desk, DeskArguments, Misuse, known, stage_of, text_of};
 use crate::batch::{Feeder, Loaded};
 use crate::queue::control::BatchState;
-use crate::storage::{Storage, StorageSettings};
+use crate::storage::Storage;
 use crate::untrusted;
 use crate::wire::{JobKey, batch, field};
 
@@ -39,12 +39,7 @@ struct Found<'a> {
 /// Shows an item.
 pub(super) async fn show(arguments: &ItemArguments) -> anyhow::Result<()> {
     let name = &arguments.batch;
-    // A bucket is there or not; only lists need it.
-    let opened = arguments.desk.open_with(StorageSettings::load);
-    let (desk, storage) = match opened {
-        Ok((desk, settings)) => (desk, Storage::open(&settings).ok()),
-        Err(_) => (arguments.desk.open()?, None),
-    };
+    let (desk, storage) = arguments.desk.open_with_bucket()?;
     let state = known(&desk, name).await?;
     let stage = stage_of(&state, &arguments.stage)?;
     let mut feeder = Feeder::new(desk.admin.clone(), storage.clone());

@@ -8,6 +8,7 @@ use super::times::Span;
 use crate::queue::control::{Overview, Survey};
 use crate::queue::{Admin, RedisSettings};
 use crate::settings::{Env, Loader};
+use crate::storage::{Storage, StorageSettings};
 
 /// Keys up to which all are looked through without being told to.
 const FEW_KEYS: u64 = 100_000;
@@ -68,6 +69,16 @@ impl DeskArguments {
             term: operator.term,
         };
         Ok((desk, more))
+    }
+}
+
+impl DeskArguments {
+    /// The same with the bucket, if the settings name one that can be used: some batches keep their lists there.
+    pub(crate) fn open_with_bucket(&self) -> anyhow::Result<(Desk, Option<Storage>)> {
+        match self.open_with(StorageSettings::load) {
+            Ok((desk, settings)) => Ok((desk, Storage::open(&settings).ok())),
+            Err(_) => Ok((self.open()?, None)),
+        }
     }
 }
 

@@ -14,8 +14,9 @@ local function batch_keys(head, stages, act)
   end
 end
 
--- Jobs that have ended stay to be looked at, so many of them.
+-- Jobs that have ended stay to be looked at, so many of them, for as long as a batch that has ended does.
 local function keep_job(list, job, most)
+  redis.call('EXPIRE', job, batch_days)
   redis.call('LPUSH', list, job)
   if redis.call('LLEN', list) <= most then return end
   local old = redis.call('RPOP', list)
