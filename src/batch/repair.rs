@@ -325,8 +325,9 @@ async fn count_anew(
                 }
             }
         }
-        let marks = Marks::read(admin, name, stage).await?;
+        // In this order: what is fed in between is under way.
         let again = admin.all_marks(name, stage, batch::AGAIN).await?;
+        let marks = Marks::read(admin, name, stage).await?;
         let mut counters = Vec::with_capacity(seen.len() * bytes_each);
         let mut ready = vec![0_u8; size.div_ceil(8) as usize];
         let mut count = 0_u64;

@@ -156,6 +156,13 @@ async fn start(arguments: &StartArguments) -> anyhow::Result<()> {
     let desk = of.desk.open()?;
     let state = known(&desk, &of.batch).await?;
     let number = stage_of(&state, &arguments.stage)?;
+    if state.stages[number].is_started {
+        let text = format!(
+            "{} needs no start: it runs as soon as it can",
+            arguments.stage
+        );
+        return Err(Refused(text).into());
+    }
     let plan = desk.admin.batch_plan(&of.batch).await?.unwrap_or_default();
     let plan = batch_plan::Resolved::from_json(&plan)?;
     let barriers = plan.barriers(number).iter().copied();
@@ -190,7 +197,8 @@ async fn pause(arguments: &PauseArguments) -> anyhow::Result<()> {
     let of = &arguments.of;
     let desk = of.desk.open()?;
     let state = known(&desk, &of.batch).await?;
-    if state.state != batch::RUNNING {
+    let is_paused = state.state == batch::PAUSED && arguments.now;
+    if state.state != batch::RUNNING && !is_paused {
         let text = format!("batch {} is {}, not running", of.batch, state.state);
         return Err(Refused(text).into());
     }

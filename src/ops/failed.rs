@@ -91,11 +91,9 @@ fn next_step(arguments: &FailedArguments) -> String {
     if arguments.scan {
         return "redis-consumer failed --scan --json … | redis-consumer requeue --yes -".to_owned();
     }
-    let of_queue = match arguments.selector.only_queue() {
-        Some(queue) => format!("--queue {}", untrusted::message(queue)),
-        None => "--all-queues".to_owned(),
-    };
-    format!("redis-consumer requeue {of_queue} --why 1")
+    let jobs = arguments.selector.bounds();
+    let jobs = untrusted::message(jobs).to_string();
+    format!("redis-consumer requeue {jobs} --why 1")
 }
 
 fn group_to_json(number: usize, group: &Group) -> Value {

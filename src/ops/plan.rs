@@ -71,7 +71,8 @@ async fn check(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
 pub(super) fn show(prepared: &Prepared) -> io::Result<()> {
     let plan = &prepared.plan;
     let mut out = io::stdout();
-    writeln!(out, "{}  {}", plan.name(), untrusted::message(plan.about()))?;
+    let title = format!("{}  {}", plan.name(), untrusted::message(plan.about()));
+    writeln!(out, "{}", title.trim_end())?;
     let mut table = Table::new(&["stage", "queue", ">items", "after"]);
     for (number, stage) in plan.stages().iter().enumerate() {
         let after = stage.after.iter().map(|after| after.stage.as_str());

@@ -136,7 +136,7 @@ fn at_work(held: &[HeldJob]) -> String {
         let since = age(value_of(&job.fields, field::UPDATED_AT));
         let since = since.map_or_else(String::new, |since| format!(" {since}"));
         let (status, input) = (shown(field::STATUS), shown(field::INPUT_FILE_NAME));
-        format!("{status}{since} {input}")
+        format!("{status}{since} {input}").trim_end().to_owned()
     });
     let mut text = named.collect::<Vec<_>>().join(", ");
     if held.len() > NAMED {

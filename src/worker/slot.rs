@@ -13,7 +13,7 @@ use crate::backoff::{Backoff, Jitter};
 use crate::compute::Computations;
 use crate::consumer::Outcome;
 use crate::descriptors;
-use crate::error_class::ErrorClass;
+use crate::error_class::{ErrorClass, error_of};
 use crate::error_report::{self, Panicked, PoisonPill, StageDeadline};
 use crate::job::{self, Children, Job, Progress, Settlement};
 use crate::queue::{self, Lease, Settled};
@@ -256,6 +256,10 @@ impl QueueWorker {
                 self.failure(progress, &error_report::Cancelled(by).into())
             }
             AttemptEnd::Lost => Settlement::Release,
+            AttemptEnd::Stopped if is_half_done_for_good(progress) => {
+                let text = "its consumer was stopped while it was worked, and it must not be worked twice (rc_crashes_max is 1)";
+                self.failure(progress, &error_of(ErrorClass::Crash, text.to_owned()))
+            }
             AttemptEnd::Stopped => {
                 info!("the grace period is over: returning the job to the queue");
                 Settlement::Release
@@ -342,6 +346,11 @@ impl QueueWorker {
         let failure = progress.failure().map(ErrorClass::as_str);
         self.traces.measure(progress.age(), failure, commit);
     }
+}
+
+/// Whether the work has begun on a job of which no second attempt may be made after a death: to stop it midway is none better.
+fn is_half_done_for_good(progress: &Progress) -> bool {
+    progress.max_crashes(u64::MAX) == 1 && progress.status() >= Status::Predicting
 }
 
 fn report(progress: &Progress, settlement: &Settlement, settled: Result<Settled, queue::Error>) {

@@ -215,6 +215,8 @@ async fn a_failed_item_holds_its_parent_until_it_is_requeued() {
         &["requeue", "--batch", "layers", "--stage", "l2", "--yes"],
     );
     site.wait_finished("layers");
+    let status = site.run(0, &["status", "--batch", "layers"]);
+    assert!(!status.contains("it is bad"), "{status}");
     let batch = site.batch("layers");
     assert_eq!(
         (batch["0:done"].as_str(), batch["0:failed"].as_str()),
@@ -407,6 +409,82 @@ async fn what_is_missing_in_the_bucket_is_worked_again_with_all_above_it() {
     let mut again = site.log().split_off(before);
     again.sort_unstable();
     assert_eq!(again, [[2, 6, 4, 2], [3, 0, 0, 0], [3, 3, 2, 1]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stages_of_queues_without_consumers_are_fed_and_their_outputs_repaired_in_order() {
+    let site = Site::open().await;
+    let plan = site.plan(
+        r#"
+plan: 1
+name: scans
+stages:
+  - name: prepare
+    queue: ingest
+    items: {list: [a, b, c]}
+    expect: ["prepared/{{ item }}.txt"]
+  - name: detect
+    queue: later
+    after: prepare
+    expect: ["detected/{{ item }}.txt"]
+"#,
+    );
+    site.run(0, &["submit", "--plan", &plan]);
+    let work = r#"
+        echo "$RC_FIELD_ORIGINAL_NAME" >> "$HOME/worked"
+        echo x > "$RC_OUTPUT/$RC_FIELD_ORIGINAL_NAME.txt"
+    "#;
+    let pod = |name: &str, queue: &str| {
+        let pod = site.pod(name).set("QUEUE", queue);
+        pod.set("EXEC_COMMAND", work).set("EXEC_RESULT", "keys")
+    };
+    let _first = pod("pod-1", "ingest").start();
+    // Nobody serves it yet, and an autoscaler is to see it.
+    eventually("the second queue is filled", || {
+        site.cluster.redis.ask::<u64>(&["LLEN", "later"]) == 3
+    });
+    let _second = pod("pod-2", "later").start();
+    site.wait_finished("scans");
+    site.cluster.remove("prepared/b.txt");
+    site.cluster.remove("detected/b.txt");
+    let said = site.run(4, &["repair", "--batch", "scans"]);
+    let expected = "to be worked again: prepare 1; to follow by themselves: detect 1";
+    assert!(said.contains(expected), "{said}");
+    site.run(0, &["repair", "--batch", "scans", "--apply"]);
+    eventually("all is there again", || {
+        let output = site.cluster.run(&["repair", "--batch", "scans"], &[]);
+        output.status.code() == Some(0)
+    });
+    let worked = fs::read_to_string(site.home.path().join("worked")).expect("a log");
+    assert_eq!(worked.lines().count(), 8, "{worked}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sample_can_be_repaired() {
+    let site = Site::open().await;
+    let text = layers_with_outputs().replace("chunks/", "{{ batch }}/");
+    let plan = site.plan(&text);
+    site.run(0, &["submit", "--plan", &plan, "--sample", "8"]);
+    let work = r#"
+        name="${RC_FIELD_X}_${RC_FIELD_Y}_${RC_FIELD_Z}.txt"
+        echo "$name" > "$RC_OUTPUT/$name"
+    "#;
+    let pod = site
+        .pod("pod-1")
+        .set("EXEC_COMMAND", work)
+        .set("EXEC_RESULT", "keys");
+    let _pod = pod.start();
+    site.wait_finished("layers.sample");
+    let said = site.run(0, &["repair", "--batch", "layers.sample"]);
+    assert!(said.contains("nothing is to be done"), "{said}");
+    site.cluster.remove("layers.sample/l5/0_0_0.txt");
+    site.run(0, &["repair", "--batch", "layers.sample", "--apply"]);
+    eventually("all is there again", || {
+        let output = site
+            .cluster
+            .run(&["repair", "--batch", "layers.sample"], &[]);
+        output.status.code() == Some(0)
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]

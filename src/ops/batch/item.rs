@@ -115,12 +115,8 @@ impl Found<'_> {
             let status = text_of(&fields, field::STATUS);
             let reason = text_of(&fields, field::REASON);
             let last = reason.lines().last().unwrap_or_default();
-            writeln!(
-                out,
-                "             {} {}",
-                untrusted::name(status),
-                untrusted::message(last)
-            )?;
+            let line = format!("{} {}", untrusted::name(status), untrusted::message(last));
+            writeln!(out, "             {}", line.trim_end())?;
         }
         let plan = std::sync::Arc::clone(&loaded.plan);
         let mut failed = Vec::new();

@@ -100,6 +100,21 @@ impl Selector {
         }
     }
 
+    /// The options that say of which queues, or of which batch, the jobs are.
+    pub(crate) fn bounds(&self) -> String {
+        let mut words: Vec<_> = self
+            .queue
+            .iter()
+            .map(|queue| format!("--queue {queue}"))
+            .collect();
+        words.extend(self.batch.iter().map(|name| format!("--batch {name}")));
+        words.extend(self.stage.iter().map(|name| format!("--stage {name}")));
+        if words.is_empty() {
+            words.push("--all-queues".to_owned());
+        }
+        words.join(" ")
+    }
+
     /// Whether keys are named.
     pub(crate) fn names_jobs(&self) -> bool {
         !self.jobs.is_empty()

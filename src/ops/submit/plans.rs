@@ -58,8 +58,11 @@ pub(super) async fn submit(
         let prepared = Prepared::read(plan, &arguments.wanted, storage.clone()).await?;
         if !prepared.problems.is_empty() {
             show_problems(&prepared)?;
-            let count = prepared.problems.len();
-            writeln!(io::stderr(), "{count} problems; nothing was submitted")?;
+            let name = prepared.plan.name();
+            writeln!(
+                io::stderr(),
+                "the plan {name} cannot be run; nothing was submitted"
+            )?;
             status = exit_code::FOUND;
         } else if arguments.verify_only || is_dry {
             super::super::plan::show(&prepared)?;
@@ -101,10 +104,14 @@ async fn start(
             &json!({ "event": "submitted", "batch": name, "items": items }),
         )?);
     }
-    let (stages, items) = (batch.stages.len(), grouped(items));
+    let stages = match batch.stages.len() {
+        1 => "1 stage".to_owned(),
+        count => format!("{count} stages"),
+    };
+    let items = grouped(items);
     writeln!(
         io::stdout(),
-        "batch {name}: {items} items in {stages} stages; redis-consumer status --batch {name} shows how it fares"
+        "batch {name}: {items} items in {stages}; redis-consumer status --batch {name} shows how it fares"
     )?;
     warn_of_absent(desk, prepared).await
 }

@@ -26,26 +26,30 @@ end
 
 -- A stage is over when all of its items are; a batch is when all stages are.
 local function end_stage(head, batch, stage)
-  local is = redis.call('HMGET', head, stage .. ':total', stage .. ':done', stage .. ':failed', stage .. ':queue', 'stages',
-    stage .. ':ended')
-  if is[6] or not is[1] or tonumber(is[2] or 0) + tonumber(is[3] or 0) < tonumber(is[1]) then return end
+  local is = redis.call('HMGET', head, stage .. ':total', stage .. ':done', stage .. ':failed', 'stages', stage .. ':ended')
+  if is[5] or not is[1] or tonumber(is[2] or 0) + tonumber(is[3] or 0) < tonumber(is[1]) then return end
   redis.call('HSET', head, stage .. ':ended', redis.call('TIME')[1])
-  redis.call('ZREM', 'rc:feed:' .. is[4], batch .. ':' .. stage)
-  if redis.call('HINCRBY', head, 'ended', 1) < tonumber(is[5]) then return end
+  if redis.call('HINCRBY', head, 'ended', 1) < tonumber(is[4]) then return end
   redis.call('HSET', head, 'state', 'finished', 'ended_at', redis.call('TIME')[1])
+  -- Not before: whoever works one queue of the batch feeds the others too, whose consumers may not be there yet.
+  for other = 0, is[4] - 1 do
+    redis.call('ZREM', 'rc:feed:' .. redis.call('HGET', head, other .. ':queue'), batch .. ':' .. other)
+  end
   batch_keys(head, tonumber(is[5]), function(key) redis.call('EXPIRE', key, batch_days) end)
 end
 
 -- A stage goes on, and its batch.
 local function revive_stage(head, batch, stage)
-  local is = redis.call('HMGET', head, stage .. ':queue', 'stages', 'priority', 'state')
-  redis.call('ZADD', 'rc:feed:' .. is[1], is[3] or 0, batch .. ':' .. stage)
+  local is = redis.call('HMGET', head, 'stages', 'priority', 'state')
   if redis.call('HDEL', head, stage .. ':ended') == 0 then return end
   redis.call('HINCRBY', head, 'ended', -1)
-  if is[4] ~= 'finished' then return end
+  if is[3] ~= 'finished' then return end
   redis.call('HSET', head, 'state', 'running')
   redis.call('HDEL', head, 'ended_at')
-  batch_keys(head, tonumber(is[2]), function(key) redis.call('PERSIST', key) end)
+  for other = 0, is[1] - 1 do
+    redis.call('ZADD', 'rc:feed:' .. redis.call('HGET', head, other .. ':queue'), is[2] or 0, batch .. ':' .. other)
+  end
+  batch_keys(head, tonumber(is[1]), function(key) redis.call('PERSIST', key) end)
 end
 
 local function place_of(place)
@@ -112,15 +116,19 @@ local function count_item(job, batch, place, ups, status)
   end_stage(head, batch, stage)
 end
 
--- The job of an item that has failed is worked once more.
-local function reopen_item(job)
+-- The job of an item that has failed of this cause is worked once more.
+local function reopen_item(job, why)
   local record = read(job, 'rc_batch', 'rc_item')
   local stage, item = place_of(record[2])
   if record.err or not record[1] or not stage then return end
   local head, batch = 'rc:batch:' .. record[1], record[1]
   if redis.call('EXISTS', head) == 0 then return end
   local at = head .. ':' .. stage .. ':'
-  if redis.call('SETBIT', at .. 'failed', item, 0) == 1 then redis.call('HINCRBY', head, stage .. ':failed', -1) end
+  if redis.call('SETBIT', at .. 'failed', item, 0) == 1 then
+    redis.call('HINCRBY', head, stage .. ':failed', -1)
+    if not why or redis.call('HEXISTS', at .. 'why', why) == 0 then why = 'other' end
+    if redis.call('HINCRBY', at .. 'why', why, -1) <= 0 then redis.call('HDEL', at .. 'why', why) end
+  end
   if redis.call('SETBIT', at .. 'out', item, 1) == 0 then redis.call('HINCRBY', head, stage .. ':out', 1) end
   revive_stage(head, batch, stage)
 end

@@ -52,10 +52,11 @@ local function requeue(job, what)
   elseif record[3] and not is_awaited(record[3], job) then
     return 'PART'
   end
+  local why = redis.call('HGET', job, 'rc_why')
   renew(job, ARGV[1], what == 'all')
   if what == 'children' then redis.call('HSET', job, 'rc_again', what) end
   redis.call('HINCRBY', job, 'rc_requeued', 1)
-  reopen_item(job)
+  reopen_item(job, why)
   redis.call('ZREM', KEYS[5], job)
   redis.call('ZREM', KEYS[6], job)
   redis.call(ARGV[2] == 'front' and 'RPUSH' or 'LPUSH', queue, job)

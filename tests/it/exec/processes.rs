@@ -119,3 +119,21 @@ async fn jobs_that_are_cancelled_lost_or_stopped_end_their_command() {
     );
     assert_eq!(cluster.redis.list("segmentation"), [stopped]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_must_not_be_worked_twice_fails_if_it_is_stopped_midway() {
+    let cluster = cluster().await;
+    let seconds = number();
+    let mut pod = shell(&cluster, &format!("sleep {seconds}"))
+        .set("SHUTDOWN_GRACE", "0.3")
+        .start();
+    let once = cluster.submit("uploads/a b.txt", &[("rc_crashes_max", "1")]);
+    eventually("the command runs", || processes_with(&seconds).len() >= 2);
+    pod.terminate();
+    eventually("the daemon has ended", || !pod.is_running());
+    let hash = cluster.redis.hash(&once);
+    let (status, class, reason) = end(&hash);
+    assert_eq!((status, class), ("failed", "crash"), "{hash:?}");
+    assert!(reason.contains("must not be worked twice"), "{reason}");
+    assert_eq!(cluster.redis.list("segmentation"), [""; 0]);
+}
