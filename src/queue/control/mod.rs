@@ -7,7 +7,9 @@ mod audit;
 mod batches;
 mod cancel;
 mod failures;
+mod feeding;
 mod jobs;
+mod marks;
 mod overview;
 mod pause;
 mod place;
@@ -20,11 +22,11 @@ mod trash;
 mod walk;
 mod workers;
 
-pub(crate) use self::batches::{
-    BatchState, Chunk, Fed, From, NewBatch, NewItem, NewStage, Remark, StageState,
-};
+pub(crate) use self::batches::{BatchState, NewBatch, NewStage, StageState};
 pub(crate) use self::cancel::Cancel;
 pub(crate) use self::failures::{Failure, why};
+pub(crate) use self::feeding::{Chunk, Fed, From, NewItem};
+pub(crate) use self::marks::Remark;
 pub(crate) use self::overview::{Overview, Survey};
 pub(crate) use self::pause::Pause;
 pub(crate) use self::place::Place;

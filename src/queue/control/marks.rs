@@ -1,0 +1,197 @@
+//! What is known of single items: a bit for each mark, and a counter of ended children.
+
+use std::sync::LazyLock;
+
+use redis::{Cmd, Script};
+
+use super::super::admin::Admin;
+use super::super::error::Error;
+use crate::wire::{JobKey, batch, field};
+
+static REMARK: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("../scripts/rights.lua"),
+        include_str!("../scripts/batch.lua"),
+        include_str!("../scripts/remark_items.lua")
+    ))
+});
+static SWAP_COUNTERS: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("../scripts/rights.lua"),
+        include_str!("../scripts/batch.lua"),
+        include_str!("../scripts/swap_counters.lua")
+    ))
+});
+
+/// Bytes of a bitmap that are read at once.
+const WINDOW: u64 = 64 << 10;
+
+/// How the mark of an item changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Remark {
+    /// It is worked again.
+    Again,
+    /// It is not done any more.
+    Clear,
+    /// It is done.
+    Adopt,
+}
+
+impl Admin {
+    /// Some items of a stage whose bit of this name is set, from a byte of the bitmap on, and the byte to go on from; nothing more
+    /// is there if that is none.
+    pub(crate) async fn marked(
+        &self,
+        name: &str,
+        stage: usize,
+        what: &str,
+        from: u64,
+        most: usize,
+    ) -> Result<(Vec<u64>, Option<u64>), Error> {
+        let key = batch::of_stage(name, stage, what);
+        let mut window = redis::cmd("GETRANGE");
+        window.arg(key).arg(from).arg(from + WINDOW - 1);
+        let bytes: Vec<u8> = self.command("read marks", &window).await?;
+        let mut items = Vec::new();
+        for (at, byte) in (from..).zip(&bytes) {
+            let set = (0..8).filter(|bit| byte & (0x80 >> bit) != 0);
+            items.extend(set.map(|bit| at * 8 + bit));
+            if items.len() >= most {
+                return Ok((items, Some(at + 1)));
+            }
+        }
+        let is_last = (bytes.len() as u64) < WINDOW;
+        Ok((items, (!is_last).then_some(from + WINDOW)))
+    }
+
+    /// The marks of all items of a stage, a bit each.
+    pub(crate) async fn all_marks(
+        &self,
+        name: &str,
+        stage: usize,
+        what: &str,
+    ) -> Result<Vec<u8>, Error> {
+        let key = batch::of_stage(name, stage, what);
+        let mut all = Vec::new();
+        loop {
+            let from = all.len() as u64;
+            let mut window = redis::cmd("GETRANGE");
+            window.arg(&key).arg(from).arg(from + WINDOW - 1);
+            let bytes: Vec<u8> = self.command("read marks", &window).await?;
+            let is_last = (bytes.len() as u64) < WINDOW;
+            all.extend(bytes);
+            if is_last {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Which of these marks an item has.
+    pub(crate) async fn marks(
+        &self,
+        name: &str,
+        stage: usize,
+        item: u64,
+    ) -> Result<Vec<&'static str>, Error> {
+        let all = [
+            batch::DONE,
+            batch::OUT,
+            batch::FAILED,
+            batch::READY,
+            batch::AGAIN,
+        ];
+        let mut ask = redis::pipe();
+        for what in all {
+            ask.cmd("GETBIT")
+                .arg(batch::of_stage(name, stage, what))
+                .arg(item);
+        }
+        let bits: Vec<u8> = self.pipeline("read marks", &ask).await?;
+        let set = all.into_iter().zip(bits).filter(|(_, bit)| *bit == 1);
+        Ok(set.map(|(what, _)| what).collect())
+    }
+
+    /// Whether each of these items has a mark.
+    pub(crate) async fn have_mark(
+        &self,
+        name: &str,
+        stage: usize,
+        what: &str,
+        items: &[u64],
+    ) -> Result<Vec<bool>, Error> {
+        let key = batch::of_stage(name, stage, what);
+        let mut ask = redis::pipe();
+        for item in items {
+            ask.cmd("GETBIT").arg(&key).arg(item);
+        }
+        let bits: Vec<u8> = self.pipeline("read marks", &ask).await?;
+        Ok(bits.into_iter().map(|bit| bit == 1).collect())
+    }
+
+    /// How many children of an item have ended.
+    pub(crate) async fn children_seen(
+        &self,
+        name: &str,
+        stage: usize,
+        item: u64,
+        bits: u8,
+    ) -> Result<u64, Error> {
+        let mut ask = redis::cmd("BITFIELD");
+        ask.arg(batch::of_stage(name, stage, batch::SEEN))
+            .arg("GET")
+            .arg(format!("u{bits}"))
+            .arg(format!("#{item}"));
+        let seen: Vec<u64> = self.command("read marks", &ask).await?;
+        Ok(seen.first().copied().unwrap_or(0))
+    }
+
+    /// The keys of results of jobs whose hashes are there and name one.
+    pub(crate) async fn results(&self, jobs: &[JobKey]) -> Result<Vec<Option<String>>, Error> {
+        let keys: Vec<_> = jobs.iter().map(|job| job.0.clone()).collect();
+        let found = self
+            .ask_each::<Option<String>>(&keys, |key| Cmd::hget(key, field::OUTPUT_FILE_NAME))
+            .await?;
+        let named = |found: Option<Option<String>>| found.flatten().filter(|key| !key.is_empty());
+        Ok(found.into_iter().map(named).collect())
+    }
+
+    /// Changes the marks of some items.
+    pub(crate) async fn remark(
+        &self,
+        name: &str,
+        stage: usize,
+        how: Remark,
+        items: &[u64],
+    ) -> Result<u64, Error> {
+        let mut call = REMARK.key(batch::head(name));
+        call.arg(name).arg(stage).arg(match how {
+            Remark::Again => "again",
+            Remark::Clear => "clear",
+            Remark::Adopt => "adopt",
+        });
+        items.iter().for_each(|item| _ = call.arg(item));
+        self.script("remark_items", &call).await
+    }
+
+    /// Puts counters of a stage in place, unless stages below are not as they were: so many of their items have ended.
+    pub(crate) async fn swap_counters(
+        &self,
+        name: &str,
+        stage: usize,
+        below: &[(usize, u64)],
+        counters: &[u8],
+        ready: &[u8],
+        count: u64,
+    ) -> Result<bool, Error> {
+        let mut call = SWAP_COUNTERS.key(batch::head(name));
+        call.arg(name)
+            .arg(stage)
+            .arg(counters)
+            .arg(ready)
+            .arg(count);
+        for (below, ended) in below {
+            call.arg(below).arg(ended);
+        }
+        self.script("swap_counters", &call).await
+    }
+}
