@@ -40,7 +40,7 @@ impl Outputs {
         for prefix in &prefixes {
             // What is below another one is listed with that.
             let is_inside = |other: &&str| *other != *prefix && prefix.starts_with(other);
-            if prefixes.iter().any(|other| is_inside(other)) {
+            if prefixes.iter().any(is_inside) {
                 continue;
             }
             let mut listing = storage.listing(prefix);

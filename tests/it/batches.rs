@@ -451,10 +451,9 @@ stages:
     let expected = "to be worked again: prepare 1; to follow by themselves: detect 1";
     assert!(said.contains(expected), "{said}");
     site.run(0, &["repair", "--batch", "scans", "--apply"]);
-    eventually("all is there again", || {
-        let output = site.cluster.run(&["repair", "--batch", "scans"], &[]);
-        output.status.code() == Some(0)
-    });
+    site.wait_finished("scans");
+    let said = site.run(0, &["repair", "--batch", "scans", "--json"]);
+    assert!(said.matches("\"present\":3").count() == 2, "{said}");
     let worked = fs::read_to_string(site.home.path().join("worked")).expect("a log");
     assert_eq!(worked.lines().count(), 8, "{worked}");
 }
@@ -479,12 +478,8 @@ async fn a_sample_can_be_repaired() {
     assert!(said.contains("nothing is to be done"), "{said}");
     site.cluster.remove("layers.sample/l5/0_0_0.txt");
     site.run(0, &["repair", "--batch", "layers.sample", "--apply"]);
-    eventually("all is there again", || {
-        let output = site
-            .cluster
-            .run(&["repair", "--batch", "layers.sample"], &[]);
-        output.status.code() == Some(0)
-    });
+    site.wait_finished("layers.sample");
+    site.cluster.object("layers.sample/l5/0_0_0.txt");
 }
 
 #[tokio::test(flavor = "multi_thread")]

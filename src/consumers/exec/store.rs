@@ -90,7 +90,7 @@ fn object_key(wanted: &str, path: &str) -> Option<String> {
         return is_end(wanted, path).then(|| wanted.to_owned());
     };
     let parents = path.match_indices('/').map(|(at, _)| at);
-    let inside = parents.filter(|at| is_end(folder, &path[..*at])).last()?;
+    let inside = parents.rev().find(|at| is_end(folder, &path[..*at]))?;
     Some(format!("{wanted}{}", &path[inside + 1..]))
 }
 

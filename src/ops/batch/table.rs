@@ -83,7 +83,7 @@ pub(in super::super) async fn print_as_json(desk: &Desk, name: &str) -> anyhow::
                 "name": stage.name,
                 "queue": stage.queue,
                 "total": stage.total,
-                "new": shown.new(number),
+                "new": shown.untouched(number),
                 "ready": stage.ready,
                 "out": stage.out,
                 "done": stage.done,
@@ -137,7 +137,7 @@ impl Shown {
     }
 
     /// Items that nothing is known of yet.
-    fn new(&self, number: usize) -> u64 {
+    fn untouched(&self, number: usize) -> u64 {
         let StageState {
             total,
             ready,
@@ -163,7 +163,7 @@ impl Shown {
         [
             stage.name.clone(),
             grouped(stage.total),
-            grouped(self.new(number)),
+            grouped(self.untouched(number)),
             grouped(stage.ready),
             grouped(stage.out),
             grouped(stage.done),
