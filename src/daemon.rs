@@ -6,7 +6,7 @@ use prometheus_client::registry::Registry as MetricRegistry;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::batch::ListStore;
+use crate::batch::QueueFeed;
 use crate::configuration::Configuration;
 use crate::consumer::{Clients, Consumer};
 use crate::http::{HttpSettings, Observed, Server};
@@ -100,7 +100,7 @@ impl Parts {
             queue: queue.clone(),
             consumer: Arc::clone(&self.consumer),
             serving: self.clients.serving.clone(),
-            lists: ListStore::new(self.clients.storage.clone()),
+            feed: QueueFeed::new(queue.clone(), Some(self.clients.storage.clone())),
             memory: self.clients.memory.clone(),
             policy: self.policy,
             metrics: WorkerMetrics::default(),

@@ -2,68 +2,97 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use batch_plan::work::Expect;
-use batch_plan::{Expected, Lists, Renderer, Resolved, Row};
+use batch_plan::{Expected, Job, Lists, Renderer, Resolved, Row};
 
 use super::rows::Rows;
-use crate::queue::control::NewItem;
+use crate::queue::Admin;
+use crate::queue::control::{BatchState, NewItem};
 use crate::storage::Storage;
+use crate::untrusted;
 use crate::wire::field;
 
 /// A plan that is ready to be fed from.
 pub(crate) struct Loaded {
     pub(crate) plan: Arc<Resolved>,
-    /// Its digest, and how often it was changed.
-    pub(crate) version: (String, u64),
     renderers: Vec<Renderer>,
     inline: Lists,
     rows: Rows,
+    /// Where lists are that are too long for the plan, and where lists of children go.
+    storage: Option<Storage>,
 }
 
 impl Loaded {
-    /// Reads a plan as a batch stores it.
-    pub(crate) fn read(json: &str, version: (String, u64)) -> anyhow::Result<Self> {
+    /// Reads the plan of a batch.
+    pub(crate) async fn fetch(
+        admin: &Admin,
+        storage: Option<Storage>,
+        name: &str,
+        state: &BatchState,
+    ) -> anyhow::Result<Self> {
+        let shown = untrusted::name(name);
+        let json = admin.batch_plan(name).await?;
+        let json = json.with_context(|| format!("the plan of batch {shown} is gone"))?;
+        let read = tokio::task::spawn_blocking(move || Self::read(&json, storage));
+        let loaded = read
+            .await?
+            .with_context(|| format!("the plan of batch {shown} cannot be read"))?;
+        // Else the batch was deleted and submitted anew in between.
+        ensure!(
+            loaded.plan.stages().len() == state.stages.len(),
+            "batch {shown} has another plan by now"
+        );
+        Ok(loaded)
+    }
+
+    fn read(json: &str, storage: Option<Storage>) -> anyhow::Result<Self> {
         let plan = Arc::new(Resolved::from_json(json)?);
         let stages = 0..plan.stages().len();
         let renderers = stages.map(|stage| Renderer::new(Arc::clone(&plan), stage));
         Ok(Self {
             renderers: renderers.collect::<Result<_, _>>()?,
             inline: plan.inline_lists()?,
-            version,
             rows: Rows::default(),
+            storage,
             plan,
         })
     }
 
+    /// The bucket, if there is one.
+    pub(super) fn storage(&self) -> Option<&Storage> {
+        self.storage.as_ref()
+    }
+
     /// The row of an item, if its stage has rows.
-    pub(crate) async fn row(
-        &mut self,
-        storage: Option<&Storage>,
-        stage: usize,
-        item: u64,
-    ) -> anyhow::Result<Option<Row>> {
+    pub(crate) async fn row(&mut self, stage: usize, item: u64) -> anyhow::Result<Option<Row>> {
         let Some(rows_of) = self.plan.rows_of(stage) else {
             return Ok(None);
         };
         if let Some(list) = self.inline.get(rows_of) {
             return Ok(list.row(item));
         }
-        let storage = storage.context("the list of this plan is in the bucket")?;
+        let storage = self.storage.as_ref();
+        let storage = storage.context("its list is in a bucket, and STORAGE_BUCKET is not set")?;
         let name = &self.plan.stages()[rows_of].name;
         let row = self.rows.row(storage, self.plan.name(), name, item);
         row.await.map(Some)
     }
 
-    /// The job of an item.
-    pub(crate) async fn job(
+    /// An item as the plan renders it.
+    pub(super) async fn rendered(&mut self, stage: usize, item: u64) -> anyhow::Result<Job> {
+        let row = self.row(stage, item).await?;
+        Ok(self.renderers[stage].job(item, row.as_ref())?)
+    }
+
+    /// The job of an item, as it is written.
+    pub(super) async fn job(
         &mut self,
-        storage: Option<&Storage>,
         stage: usize,
         item: u64,
         position: u64,
     ) -> anyhow::Result<NewItem> {
-        let row = self.row(storage, stage, item).await?;
+        let row = self.row(stage, item).await?;
         let job = self.renderers[stage].job(item, row.as_ref())?;
         let mut fields = job.hash(self.plan.name());
         if !fields.iter().any(|(name, _)| name == field::ORIGINAL_NAME) {
@@ -82,7 +111,6 @@ impl Loaded {
             item,
             position,
             key: job.key,
-            input: job.input,
             fields,
         })
     }
@@ -108,39 +136,32 @@ impl Loaded {
     /// What an item leaves, and the key of its job.
     pub(super) async fn expected(
         &mut self,
-        storage: Option<&Storage>,
         stage: usize,
         item: u64,
     ) -> anyhow::Result<(String, Vec<Expected>)> {
-        let row = self.row(storage, stage, item).await?;
+        let row = self.row(stage, item).await?;
         let expected = self.renderers[stage].expected(item, row.as_ref())?;
         let is_result = expected.contains(&Expected::Result);
         let key = match is_result {
-            true => self.identity(storage, stage, item).await?.1,
+            true => self.identity(stage, item).await?.1,
             false => String::new(),
         };
         Ok((key, expected))
     }
 
     /// Where the list of an item's children is.
-    pub(super) async fn manifest_key(
-        &mut self,
-        storage: &Storage,
-        stage: usize,
-        item: u64,
-    ) -> anyhow::Result<String> {
-        let (id, _) = self.identity(Some(storage), stage, item).await?;
+    pub(super) async fn manifest_key(&mut self, stage: usize, item: u64) -> anyhow::Result<String> {
+        let (id, _) = self.identity(stage, item).await?;
         Ok(self.renderers[stage].manifest_key(&id))
     }
 
     /// The identity of an item, and the key of its job.
     pub(crate) async fn identity(
         &mut self,
-        storage: Option<&Storage>,
         stage: usize,
         item: u64,
     ) -> anyhow::Result<(String, String)> {
-        let row = self.row(storage, stage, item).await?;
+        let row = self.row(stage, item).await?;
         let id = self.renderers[stage].item_id(item, row.as_ref())?;
         let of = &self.plan.stages()[stage];
         let key = batch_plan::job_key(&of.queue, self.plan.name(), &of.name, &id);

@@ -155,7 +155,7 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Plan(command) => block_on(|_| ops::plan(command)),
         Command::Batch(command) => block_on(|_| ops::batch(command)),
         Command::Repair(arguments) => block_on(|_| ops::repair(arguments)),
-        Command::Feed(arguments) => block_on(|stop| ops::feed(arguments, stop)).map(success),
+        Command::Feed(arguments) => block_on(|stop| ops::feed(arguments, stop)),
         Command::Watch(arguments) => block_on(|stop| ops::watch(arguments, stop)),
         Command::Status(arguments) => block_on(|stop| ops::status(arguments, stop)),
         Command::Workers(arguments) => block_on(|_| ops::workers(arguments)).map(success),

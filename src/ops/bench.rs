@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::connect::{Connected, connect};
-use crate::batch::ListStore;
+use crate::batch::QueueFeed;
 use crate::consumer::{Consumer, Outcome};
 use crate::job::{Job, NewJob, Output};
 use crate::memory::MemoryBudget;
@@ -139,10 +139,10 @@ impl Bench {
         let env = Env::default();
         QueueWorker {
             card: WorkerCard::new("bench"),
+            feed: QueueFeed::new(queue.clone(), None),
             queue,
             consumer,
             serving: serving::Client::new(ServingSettings::load(&mut Loader::new(&env)), None),
-            lists: ListStore::default(),
             memory: MemoryBudget::new(0),
             policy: self.policy,
             metrics: WorkerMetrics::default(),

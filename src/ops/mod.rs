@@ -15,7 +15,6 @@ mod janitor;
 mod job;
 mod job_log;
 mod plan;
-mod plan_files;
 mod promote_delayed;
 mod queue;
 mod queue_file;

@@ -1,5 +1,11 @@
 //! `redis-consumer plan`: what can be said of a plan without running it.
 
+mod files;
+mod folder;
+mod prepared;
+mod supply;
+mod wanted;
+
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,8 +13,10 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+pub(super) use self::files::read_plans;
+pub(super) use self::prepared::{Prepared, open_bucket};
+pub(super) use self::wanted::Wanted;
 use super::desk::{Table, grouped, print_json};
-use super::plan_files::{Prepared, Wanted, open_bucket, read_plans};
 use crate::exit_code;
 use crate::settings::{Env, Loader};
 use crate::untrusted;
@@ -95,7 +103,8 @@ pub(super) fn show_problems(prepared: &Prepared) -> io::Result<()> {
     Ok(())
 }
 
-fn to_json(prepared: &Prepared) -> serde_json::Value {
+/// The same as JSON.
+pub(super) fn to_json(prepared: &Prepared) -> serde_json::Value {
     let plan = &prepared.plan;
     let stages = plan.stages().iter().enumerate().map(|(number, stage)| {
         json!({ "name": stage.name, "queue": stage.queue, "items": plan.total(number) })

@@ -1,15 +1,15 @@
 //! `redis-consumer repair`: a batch is compared with what lies in the bucket.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::json;
 
-use super::desk::{Desk, DeskArguments, Refused, Table, grouped, known, print_json, stage_of};
-use crate::batch::{Comparison, Feeder, Found, Repair, compare};
+use super::desk::{DeskArguments, Table, grouped, known, print_json, stage_of};
+use crate::batch::{Comparison, Found, Loaded, Repair, Todo};
 use crate::exit_code;
+use crate::queue::control::Remark;
 use crate::storage::{Storage, StorageSettings};
 use crate::untrusted;
 
@@ -46,75 +46,55 @@ pub(crate) async fn repair(arguments: RepairArguments) -> anyhow::Result<ExitCod
     let storage = Storage::open(&storage)?;
     let name = &arguments.batch;
     let state = known(&desk, name).await?;
-    let only = match &arguments.stage {
-        Some(stage) => Some(stage_of(&state, stage)?),
-        None => None,
-    };
-    let mut feeder = Feeder::new(desk.admin.clone(), Some(storage.clone()));
-    feeder.load(name, &state).await?;
-    let loaded = feeder
-        .loaded(name)
-        .ok_or_else(|| Refused(format!("the plan of {} is gone", untrusted::name(name))))?;
-    let comparison = compare(&desk.admin, &storage, loaded, name, only).await?;
-    let repair = Repair {
+    let only = arguments.stage.as_deref();
+    let only = only.map(|stage| stage_of(&state, stage)).transpose()?;
+    let mut loaded = Loaded::fetch(&desk.admin, Some(storage.clone()), name, &state).await?;
+    let comparison = Comparison::of(&desk.admin, &storage, &mut loaded, only).await?;
+    let todo = comparison.todo(Repair {
         adopts: arguments.adopt,
         with_failed: arguments.failed,
-    };
-    let todo = comparison.todo(repair);
+    });
     if arguments.json {
         print(&comparison, &todo)?;
     } else {
         show(&comparison)?;
     }
-    if todo.is_empty() {
-        if !arguments.json {
-            writeln!(io::stdout(), "nothing is to be done")?;
-        }
-        return Ok(ExitCode::from(exit_code::SUCCESS));
+    let is_applied = arguments.apply && !todo.is_empty();
+    let what = describe(&comparison, &todo);
+    if is_applied {
+        todo.apply(&desk.admin, &mut loaded).await?;
+        desk.record("repair", name, &what).await?;
     }
-    if !arguments.apply {
-        if !arguments.json {
-            writeln!(
-                io::stdout(),
-                "{}. Nothing was changed; --apply does it",
-                describe(&comparison, &todo)
-            )?;
-        }
-        return Ok(ExitCode::from(exit_code::FOUND));
-    }
-    todo.apply(&desk.admin, &storage, loaded, name).await?;
-    record(&desk, name, &describe(&comparison, &todo)).await?;
     if !arguments.json {
-        writeln!(io::stdout(), "{}: done", describe(&comparison, &todo))?;
+        let text = match is_applied {
+            _ if todo.is_empty() => "nothing is to be done".to_owned(),
+            true => format!("{what}: done"),
+            false => format!("{what}. Nothing was changed; --apply does it"),
+        };
+        writeln!(io::stdout(), "{text}")?;
     }
-    Ok(ExitCode::from(exit_code::SUCCESS))
-}
-
-async fn record(desk: &Desk, name: &str, what: &str) -> anyhow::Result<()> {
-    desk.record("repair", name, what).await
+    Ok(ExitCode::from(match is_applied || todo.is_empty() {
+        true => exit_code::SUCCESS,
+        false => exit_code::FOUND,
+    }))
 }
 
 /// What is to be done, in a few words.
-fn describe(comparison: &Comparison, todo: &crate::batch::Todo) -> String {
-    let name = |stage: usize| comparison.stages[stage].name.clone();
-    let mut parts = Vec::new();
-    let sums = [
-        ("to be worked again", todo.again()),
-        ("to follow by themselves", todo.cleared()),
-        ("to be counted as done", todo.adopted()),
+fn describe(comparison: &Comparison, todo: &Todo) -> String {
+    let ways = [
+        ("to be worked again", Remark::Again),
+        ("to follow by themselves", Remark::Clear),
+        ("to be counted as done", Remark::Adopt),
     ];
-    for (what, counts) in sums {
-        let counts: BTreeMap<usize, usize> = counts;
-        if counts.is_empty() {
-            continue;
-        }
-        let each: Vec<_> = counts
-            .iter()
-            .map(|(stage, count)| format!("{} {}", name(*stage), grouped(*count as u64)))
-            .collect();
-        parts.push(format!("{what}: {}", each.join(", ")));
-    }
-    parts.join("; ")
+    let parts = ways.iter().filter_map(|(what, remark)| {
+        let stages = comparison.stages.iter().enumerate();
+        let counts = stages.map(|(number, stage)| (stage, todo.count(number, *remark)));
+        let counts = counts.filter(|(_, count)| *count > 0);
+        let each = counts.map(|(stage, count)| format!("{} {}", stage.name, grouped(count as u64)));
+        let each: Vec<_> = each.collect();
+        (!each.is_empty()).then(|| format!("{what}: {}", each.join(", ")))
+    });
+    parts.collect::<Vec<_>>().join("; ")
 }
 
 fn show(comparison: &Comparison) -> io::Result<()> {
@@ -122,22 +102,20 @@ fn show(comparison: &Comparison) -> io::Result<()> {
         "stage", ">items", ">present", ">missing", ">partial", ">out", ">failed", ">orphans",
     ]);
     for stage in &comparison.stages {
-        let counts = |found: Found| grouped(stage.count(found));
-        match stage.is_compared {
-            true => table.row([
-                stage.name.clone(),
-                grouped(stage.total),
-                counts(Found::Present),
-                counts(Found::Missing),
-                counts(Found::Partial),
-                grouped(stage.out),
-                grouped(stage.failed),
-                grouped(stage.orphans),
-            ]),
-            false => table.row(
-                std::iter::once(stage.name.clone()).chain(std::iter::repeat_n("–".to_owned(), 7)),
-            ),
-        }
+        let numbers = [
+            stage.total,
+            stage.count(Found::Present),
+            stage.count(Found::Missing),
+            stage.count(Found::Partial),
+            stage.out,
+            stage.failed,
+            stage.orphans,
+        ];
+        let cells = numbers.map(|number| match stage.is_compared {
+            true => grouped(number),
+            false => "–".to_owned(),
+        });
+        table.row([stage.name.clone()].into_iter().chain(cells));
     }
     table.print()?;
     for stage in &comparison.stages {
@@ -150,10 +128,8 @@ fn show(comparison: &Comparison) -> io::Result<()> {
     Ok(())
 }
 
-fn print(comparison: &Comparison, todo: &crate::batch::Todo) -> io::Result<()> {
-    let (again, cleared, adopted) = (todo.again(), todo.cleared(), todo.adopted());
+fn print(comparison: &Comparison, todo: &Todo) -> io::Result<()> {
     for (number, stage) in comparison.stages.iter().enumerate() {
-        let of = |counts: &BTreeMap<usize, usize>| counts.get(&number).copied().unwrap_or(0);
         print_json(&json!({
             "stage": stage.name,
             "compared": stage.is_compared,
@@ -164,9 +140,9 @@ fn print(comparison: &Comparison, todo: &crate::batch::Todo) -> io::Result<()> {
             "out": stage.out,
             "failed": stage.failed,
             "orphans": stage.orphans,
-            "again": of(&again),
-            "follow": of(&cleared),
-            "adopt": of(&adopted),
+            "again": todo.count(number, Remark::Again),
+            "follow": todo.count(number, Remark::Clear),
+            "adopt": todo.count(number, Remark::Adopt),
         }))?;
     }
     Ok(())

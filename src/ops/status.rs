@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::batch;
-use super::desk::{Age, DeskArguments, Span, Table, age, grouped, print_json};
+use super::desk::{Age, Desk, DeskArguments, Span, Table, age, grouped, print_json};
 use crate::exit_code;
 use crate::queue::control::{Overview, Pause};
 use crate::untrusted;
@@ -48,33 +48,7 @@ pub(crate) async fn status(
 ) -> anyhow::Result<ExitCode> {
     let desk = arguments.desk.open()?;
     loop {
-        if let Some(name) = &arguments.batch {
-            match arguments.json {
-                true => batch::print_as_json(&desk, name).await?,
-                false => batch::show_one(&desk, name).await?,
-            }
-            match arguments.every {
-                Some(Span(every))
-                    if stop
-                        .run_until_cancelled(tokio::time::sleep(every))
-                        .await
-                        .is_some() =>
-                {
-                    continue;
-                }
-                _ => break,
-            }
-        }
-        let overviews = desk.overviews(&arguments.queues, arguments.scan).await?;
-        if let Some(file) = &arguments.log {
-            append(file, &to_json(&overviews))
-                .with_context(|| format!("cannot write {}", file.display()))?;
-        }
-        if arguments.json {
-            print_json(&to_json(&overviews))?;
-        } else {
-            show(&overviews, &arguments)?;
-        }
+        look(&desk, &arguments).await?;
         let Some(Span(every)) = arguments.every else {
             break;
         };
@@ -86,6 +60,34 @@ pub(crate) async fn status(
     Ok(ExitCode::from(exit_code::SUCCESS))
 }
 
+/// Shows once how a batch or the queues fare.
+async fn look(desk: &Desk, arguments: &StatusArguments) -> anyhow::Result<()> {
+    let overviews = match &arguments.batch {
+        Some(_) => Vec::new(),
+        None => desk.overviews(&arguments.queues, arguments.scan).await?,
+    };
+    if arguments.json || arguments.log.is_some() {
+        let json = match &arguments.batch {
+            Some(name) => batch::to_json(desk, name).await?,
+            None => to_json(&overviews),
+        };
+        if let Some(file) = &arguments.log {
+            append(file, &json).with_context(|| format!("cannot write {}", file.display()))?;
+        }
+        if arguments.json {
+            return Ok(print_json(&json)?);
+        }
+    }
+    if arguments.every.is_some() && io::stdout().is_terminal() {
+        // From the top of a blank screen.
+        write!(io::stdout(), "\x1b[H\x1b[2J")?;
+    }
+    match &arguments.batch {
+        Some(name) => batch::show(desk, name).await,
+        None => Ok(show(&overviews, arguments)?),
+    }
+}
+
 fn append(file: &Path, line: &Value) -> io::Result<()> {
     let mut file = OpenOptions::new().create(true).append(true).open(file)?;
     writeln!(file, "{line}")
@@ -93,10 +95,6 @@ fn append(file: &Path, line: &Value) -> io::Result<()> {
 
 fn show(overviews: &[Overview], arguments: &StatusArguments) -> io::Result<()> {
     let mut out = io::stdout();
-    if arguments.every.is_some() && out.is_terminal() {
-        // From the top of a blank screen.
-        write!(out, "\x1b[H\x1b[2J")?;
-    }
     if overviews.is_empty() {
         writeln!(out, "no consumer has served a queue here yet")?;
         return Ok(());

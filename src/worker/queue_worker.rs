@@ -9,7 +9,7 @@ use super::abandoned::Abandoned;
 use super::metrics::WorkerMetrics;
 use super::retry_policy::RetryPolicy;
 use super::{card, reclaimer};
-use crate::batch::{self, ListStore};
+use crate::batch::QueueFeed;
 use crate::consumer::Consumer;
 use crate::memory::MemoryBudget;
 use crate::queue::{Queue, WorkerCard};
@@ -24,15 +24,14 @@ pub(crate) struct QueueWorker {
     pub(crate) card: WorkerCard,
     /// No job is claimed while the model server is known to be down …
     pub(crate) serving: serving::Client,
-    /// Where lists of batches are.
-    pub(crate) lists: ListStore,
     /// … or jobs wait for memory.
     pub(crate) memory: MemoryBudget,
+    /// … or what was computed of jobs that are over has not ended.
+    pub(crate) abandoned: Abandoned,
     pub(crate) policy: RetryPolicy,
     pub(crate) metrics: WorkerMetrics,
     pub(crate) traces: Traces,
-    /// … or what was computed of jobs that are over has not ended.
-    pub(crate) abandoned: Abandoned,
+    pub(crate) feed: QueueFeed,
     /// Read by ordinary jobs, written by those that are worked alone.
     pub(crate) isolation: Arc<RwLock<()>>,
 }
@@ -50,8 +49,7 @@ impl QueueWorker {
             self.memory.clone(),
             Arc::clone(&self.consumer),
         ));
-        let feeding = batch::feed_queue(self.queue.clone(), self.lists.clone());
-        let feeder = tokio::spawn(feeding);
+        let feeder = tokio::spawn(self.feed.clone().run());
         [writer, reclaimer, shown, feeder].map(AbortOnDropHandle::new)
     }
 }

@@ -3,9 +3,14 @@
 /// Images of movies, segmented and then tracked.
 mod movies;
 
+/// Batches compared with the bucket, and repaired.
+mod repair;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use serde_json::Value;
 
 use crate::operators::run;
 use crate::peers::cluster::{Cluster, Pod, PodSettings, eventually};
@@ -51,11 +56,12 @@ impl Site {
         }
     }
 
-    /// A file with a plan.
-    fn plan(&self, text: &str) -> String {
+    /// Submits a plan, and gives what the command printed.
+    fn submit(&self, status: i32, plan: &str, options: &[&str]) -> String {
         let path = self.home.path().join("plan.yaml");
-        fs::write(&path, text).expect("a file");
-        path.display().to_string()
+        fs::write(&path, plan).expect("a file");
+        let plan = ["submit", "--plan", path.to_str().expect("a path")];
+        self.run(status, &[&plan, options].concat())
     }
 
     /// A consumer that works items of the queue.
@@ -86,12 +92,23 @@ impl Site {
         self.cluster.redis.hash(&format!("rc:batch:{name}"))
     }
 
+    /// Whether all of these fields of a batch have these values.
+    fn is(&self, name: &str, expected: &[(&str, &str)]) -> bool {
+        let batch = self.batch(name);
+        let is = |(field, value): &(&str, &str)| batch.get(*field).is_some_and(|it| it == value);
+        expected.iter().all(is)
+    }
+
     fn wait_finished(&self, name: &str) {
         eventually("the batch has finished", || {
-            self.batch(name)
-                .get("state")
-                .is_some_and(|state| state == "finished")
+            self.is(name, &[("state", "finished")])
         });
+    }
+
+    /// What `status --json` says of a batch.
+    fn status(&self, name: &str) -> Value {
+        let text = self.run(0, &["status", "--batch", name, "--json"]);
+        serde_json::from_str(&text).expect("JSON")
     }
 
     /// Items in the order in which they were worked.
@@ -127,18 +144,16 @@ fn firsts(log: &[[u64; 4]]) -> BTreeMap<[u64; 4], usize> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_layered_plan_runs_to_its_root_though_consumers_are_killed() {
     let site = Site::open().await;
-    let plan = site.plan(LAYERS);
-    let said = site.run(0, &["submit", "--plan", &plan]);
+    let said = site.submit(0, LAYERS, &[]);
     assert!(
         said.contains("batch layers: 134 items in 4 stages"),
         "{said}"
     );
     // No more than the queue may hold, and what was submitted twice is there once.
     assert_eq!(site.cluster.redis.ask::<u64>(&["LLEN", "ingest"]), 40);
-    let said = site.run(0, &["submit", "--plan", &plan]);
+    let said = site.submit(0, LAYERS, &[]);
     assert!(said.contains("layers  running"), "{said}");
-    let other = site.plan(&LAYERS.replace("x: 7", "x: 8"));
-    site.run(75, &["submit", "--plan", &other]);
+    site.submit(75, &LAYERS.replace("x: 7", "x: 8"), &[]);
     let mut pods = [site.start("pod-1"), site.start("pod-2")];
     for round in 0..3 {
         let worked = site.log().len();
@@ -163,9 +178,7 @@ async fn a_layered_plan_runs_to_its_root_though_consumers_are_killed() {
         assert_eq!(batch[&format!("{stage}:done")], count.to_string());
         assert_eq!(batch[&format!("{stage}:out")], "0");
     }
-    let status = site.run(0, &["status", "--batch", "layers", "--json"]);
-    let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
-    assert_eq!(status["stages"][0]["done"], 105);
+    assert_eq!(site.status("layers")["stages"][0]["done"], 105);
     assert!(site.run(0, &["batch", "list"]).contains("finished"));
     let fsck = site.run(0, &["fsck"]);
     assert!(!fsck.contains("layers"), "{fsck}");
@@ -178,22 +191,18 @@ async fn a_layered_plan_runs_to_its_root_though_consumers_are_killed() {
 async fn a_failed_item_holds_its_parent_until_it_is_requeued() {
     let site = Site::open().await;
     fs::write(site.bad(), "2 3 2 1").expect("a file");
-    let plan = site.plan(LAYERS);
-    site.run(0, &["submit", "--plan", &plan]);
+    site.submit(0, LAYERS, &[]);
     let _pod = site.start("pod-1");
     eventually("all but its parents are done", || {
-        let batch = site.batch("layers");
-        let is = |field: &str, value: &str| batch.get(field).is_some_and(|found| found == value);
-        is("0:done", "104") && is("0:failed", "1") && is("1:done", "23") && is("2:done", "3")
+        let done = [("0:done", "104"), ("1:done", "23"), ("2:done", "3")];
+        site.is("layers", &done) && site.is("layers", &[("0:failed", "1")])
     });
     let status = site.run(0, &["status", "--batch", "layers"]);
     assert!(
         status.contains("1 failed: RuntimeError: exit status #: it is bad"),
         "{status}"
     );
-    let status = site.run(0, &["status", "--batch", "layers", "--json"]);
-    let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
-    assert_eq!(status["stages"][1]["blocked"], 1);
+    assert_eq!(site.status("layers")["stages"][1]["blocked"], 1);
     let item = site.run(0, &["batch", "item", "layers", "l3", "1_1_0"]);
     assert!(
         item.contains("l3 1_1_0") && item.contains("l2 3_2_1 has failed"),
@@ -217,29 +226,23 @@ async fn a_failed_item_holds_its_parent_until_it_is_requeued() {
     site.wait_finished("layers");
     let status = site.run(0, &["status", "--batch", "layers"]);
     assert!(!status.contains("it is bad"), "{status}");
-    let batch = site.batch("layers");
-    assert_eq!(
-        (batch["0:done"].as_str(), batch["0:failed"].as_str()),
-        ("105", "0")
-    );
+    assert!(site.is("layers", &[("0:done", "105"), ("0:failed", "0")]));
     assert_eq!(firsts(&site.log()).len(), 134);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn batches_are_paused_cancelled_and_resumed() {
     let site = Site::open().await;
-    let plan = site.plan(LAYERS);
     let length = || site.cluster.redis.ask::<u64>(&["LLEN", "ingest"]);
-    site.run(0, &["submit", "--plan", &plan, "--paused"]);
+    site.submit(0, LAYERS, &["--paused"]);
     assert_eq!(length(), 0);
     site.run(0, &["batch", "resume", "layers"]);
     let pod = site.start("pod-1");
     eventually("some are worked", || site.log().len() > 5);
     let said = site.run(0, &["batch", "pause", "layers", "--now"]);
     assert!(said.contains("paused"), "{said}");
-    eventually("what ran has ended", || {
-        site.batch("layers")["0:out"] == "0"
-    });
+    let is_idle = || site.is("layers", &[("0:out", "0")]);
+    eventually("what ran has ended", is_idle);
     assert_eq!(length(), 0);
     let worked = site.log().len();
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
@@ -248,15 +251,8 @@ async fn batches_are_paused_cancelled_and_resumed() {
     site.run(0, &["batch", "resume", "layers"]);
     eventually("more are worked", || site.log().len() > worked + 5);
     site.run(0, &["batch", "cancel", "layers", "--yes"]);
-    eventually("nothing is under way", || {
-        site.batch("layers")["0:out"] == "0"
-    });
-    assert_eq!(
-        site.batch("layers")
-            .get("0:failed")
-            .map_or("0", String::as_str),
-        "0"
-    );
+    eventually("nothing is under way", is_idle);
+    assert_eq!(site.status("layers")["stages"][0]["failed"], 0);
     site.run(0, &["batch", "resume", "layers"]);
     site.wait_finished("layers");
     assert_eq!(firsts(&site.log()).len(), 134);
@@ -266,8 +262,7 @@ async fn batches_are_paused_cancelled_and_resumed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn items_that_vanish_or_end_elsewhere_are_noticed() {
     let site = Site::open().await;
-    let plan = site.plan(LAYERS);
-    site.run(0, &["submit", "--plan", &plan]);
+    site.submit(0, LAYERS, &[]);
     let redis = &site.cluster.redis;
     let queued: Vec<String> = redis.ask(&["LRANGE", "ingest", "0", "-1"]);
     // The entries of all, the hashes of some; a consumer that knows no batches has worked the others.
@@ -280,19 +275,14 @@ async fn items_that_vanish_or_end_elsewhere_are_noticed() {
     }
     let _pod = site.start("pod-1");
     site.wait_finished("layers");
-    let batch = site.batch("layers");
-    assert_eq!(
-        (batch["0:vanished"].as_str(), batch["0:done"].as_str()),
-        ("20", "105")
-    );
+    assert!(site.is("layers", &[("0:vanished", "20"), ("0:done", "105")]));
     assert_eq!(firsts(&site.log()).len(), 134 - 20);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sample_runs_every_stage() {
     let site = Site::open().await;
-    let plan = site.plan(LAYERS);
-    let said = site.run(0, &["submit", "--plan", &plan, "--sample", "8"]);
+    let said = site.submit(0, LAYERS, &["--sample", "8"]);
     assert!(said.contains("batch layers.sample: 11 items"), "{said}");
     let _pod = site.start("pod-1");
     site.wait_finished("layers.sample");
@@ -302,12 +292,8 @@ async fn a_sample_runs_every_stage() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_breaker_holds_its_stage_and_barriers_open_when_all_is_there() {
-    let site = Site::open().await;
-    fs::write(site.bad(), "s   ").expect("a file");
-    let plan = site.plan(
-        r#"
+/// A stage that may fail three times, and one that waits for a person.
+const CHAIN: &str = r#"
 plan: 1
 name: chain
 stages:
@@ -327,9 +313,13 @@ stages:
     items: {list: [all]}
     fields: {layer: "2", x: "0", y: "0", z: "0"}
     trigger: manual
-"#,
-    );
-    site.run(0, &["submit", "--plan", &plan]);
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_breaker_holds_its_stage_and_barriers_open_when_all_is_there() {
+    let site = Site::open().await;
+    fs::write(site.bad(), "s   ").expect("a file");
+    site.submit(0, CHAIN, &[]);
     let _pod = site.start("pod-1");
     eventually("it is held", || site.batch("chain").contains_key("0:held"));
     let status = site.run(0, &["status", "--batch", "chain"]);
@@ -344,170 +334,81 @@ stages:
     fs::write(site.home.path().join("log"), "").expect("a file");
     site.run(0, &["batch", "resume", "chain"]);
     site.run(0, &["requeue", "--queue", "ingest", "--yes"]);
-    eventually("all is processed", || {
-        site.batch("chain")
-            .get("1:done")
-            .is_some_and(|done| done == "6")
-    });
+    eventually("all is processed", || site.is("chain", &[("1:done", "6")]));
     site.run(0, &["batch", "start", "chain", "--stage", "summary"]);
     site.wait_finished("chain");
 }
 
-/// The same layers, whose items leave an object each.
-fn layers_with_outputs() -> String {
-    let fields = "fields: {layer: \"{{ layer }}\", x: \"{{ x }}\", y: \"{{ y }}\", z: \"{{ z }}\"}";
-    let expect = "expect: [\"chunks/{{ stage }}/{{ x }}_{{ y }}_{{ z }}.txt\"]";
-    LAYERS
-        .replace(fields, &format!("{fields}\n    {expect}"))
-        .replace("    limit:", &format!("    {expect}\n    limit:"))
-}
-
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_missing_in_the_bucket_is_worked_again_with_all_above_it() {
+async fn a_batch_that_has_ended_expires_unless_it_is_revived() {
     let site = Site::open().await;
-    let plan = site.plan(&layers_with_outputs());
-    site.run(0, &["submit", "--plan", &plan]);
-    let work = r#"
-        echo "$RC_FIELD_LAYER $RC_FIELD_X $RC_FIELD_Y $RC_FIELD_Z" >> "$HOME/log"
-        name="${RC_FIELD_X}_${RC_FIELD_Y}_${RC_FIELD_Z}.txt"
-        echo "$name" > "$RC_OUTPUT/$name"
-    "#;
-    let pod = site
-        .pod("pod-1")
-        .set("EXEC_COMMAND", work)
-        .set("EXEC_RESULT", "keys");
-    let _pod = pod.start();
+    fs::write(site.bad(), "2 0 0 1").expect("a file");
+    let plan = LAYERS.replace("x: 7, y: 5", "x: 1, y: 1");
+    site.submit(
+        0,
+        &plan.replace("    limit:", "    on_failure: go_on\n    limit:"),
+        &[],
+    );
+    let pod = site.start("pod-1");
     site.wait_finished("layers");
-    let said = site.run(0, &["repair", "--batch", "layers"]);
-    assert!(said.contains("nothing is to be done"), "{said}");
-    // A chunk, a parent of another chunk, and a parent of that chunk's.
-    for key in ["l2/6_4_2", "l3/0_0_0", "l3/3_2_1"] {
-        site.cluster.remove(&format!("chunks/{key}.txt"));
-    }
-    site.cluster.put("chunks/l2/strange.txt", b"?");
-    let before = site.log().len();
-    let said = site.run(4, &["repair", "--batch", "layers"]);
-    let expected = "to be worked again: l2 1, l3 1; to follow by themselves: l3 1";
-    assert!(
-        said.contains(expected) && said.contains("Nothing was changed"),
-        "{said}"
-    );
-    assert_eq!(site.log().len(), before);
-    let json = site.run(4, &["repair", "--batch", "layers", "--json"]);
-    let l2: serde_json::Value =
-        serde_json::from_str(json.lines().next().expect("a line")).expect("JSON");
-    assert_eq!(
-        (&l2["present"], &l2["missing"], &l2["orphans"]),
-        (&104.into(), &1.into(), &1.into())
-    );
-    site.run(0, &["repair", "--batch", "layers", "--apply"]);
-    eventually("all is there again", || {
-        let output = site.cluster.run(&["repair", "--batch", "layers"], &[]);
-        output.status.code() == Some(0)
-    });
-    site.wait_finished("layers");
-    let mut again = site.log().split_off(before);
-    again.sort_unstable();
-    assert_eq!(again, [[2, 6, 4, 2], [3, 0, 0, 0], [3, 3, 2, 1]]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn stages_of_queues_without_consumers_are_fed_and_their_outputs_repaired_in_order() {
-    let site = Site::open().await;
-    let plan = site.plan(
-        r#"
-plan: 1
-name: scans
-stages:
-  - name: prepare
-    queue: ingest
-    items: {list: [a, b, c]}
-    expect: ["prepared/{{ item }}.txt"]
-  - name: detect
-    queue: later
-    after: prepare
-    expect: ["detected/{{ item }}.txt"]
-"#,
-    );
-    site.run(0, &["submit", "--plan", &plan]);
-    let work = r#"
-        echo "$RC_FIELD_ORIGINAL_NAME" >> "$HOME/worked"
-        echo x > "$RC_OUTPUT/$RC_FIELD_ORIGINAL_NAME.txt"
-    "#;
-    let pod = |name: &str, queue: &str| {
-        let pod = site.pod(name).set("QUEUE", queue);
-        pod.set("EXEC_COMMAND", work).set("EXEC_RESULT", "keys")
+    drop(pod);
+    let lives = || {
+        let keys = site.cluster.redis.keys("rc:batch:*").into_iter();
+        let life = |key: String| (site.cluster.redis.ask::<i64>(&["TTL", &key]), key);
+        keys.map(life).collect::<Vec<_>>()
     };
-    let _first = pod("pod-1", "ingest").start();
-    // Nobody serves it yet, and an autoscaler is to see it.
-    eventually("the second queue is filled", || {
-        site.cluster.redis.ask::<u64>(&["LLEN", "later"]) == 3
-    });
-    let _second = pod("pod-2", "later").start();
-    site.wait_finished("scans");
-    site.cluster.remove("prepared/b.txt");
-    site.cluster.remove("detected/b.txt");
-    let said = site.run(4, &["repair", "--batch", "scans"]);
-    let expected = "to be worked again: prepare 1; to follow by themselves: detect 1";
-    assert!(said.contains(expected), "{said}");
-    site.run(0, &["repair", "--batch", "scans", "--apply"]);
-    site.wait_finished("scans");
-    let said = site.run(0, &["repair", "--batch", "scans", "--json"]);
-    assert!(said.matches("\"present\":3").count() == 2, "{said}");
-    let worked = fs::read_to_string(site.home.path().join("worked")).expect("a log");
-    assert_eq!(worked.lines().count(), 8, "{worked}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_sample_can_be_repaired() {
-    let site = Site::open().await;
-    let text = layers_with_outputs().replace("chunks/", "{{ batch }}/");
-    let plan = site.plan(&text);
-    site.run(0, &["submit", "--plan", &plan, "--sample", "8"]);
-    let work = r#"
-        name="${RC_FIELD_X}_${RC_FIELD_Y}_${RC_FIELD_Z}.txt"
-        echo "$name" > "$RC_OUTPUT/$name"
-    "#;
-    let pod = site
-        .pod("pod-1")
-        .set("EXEC_COMMAND", work)
-        .set("EXEC_RESULT", "keys");
-    let _pod = pod.start();
-    site.wait_finished("layers.sample");
-    let said = site.run(0, &["repair", "--batch", "layers.sample"]);
-    assert!(said.contains("nothing is to be done"), "{said}");
-    site.cluster.remove("layers.sample/l5/0_0_0.txt");
-    site.run(0, &["repair", "--batch", "layers.sample", "--apply"]);
-    site.wait_finished("layers.sample");
-    site.cluster.object("layers.sample/l5/0_0_0.txt");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn outputs_of_a_lost_batch_are_adopted() {
-    let site = Site::open().await;
-    let plan = site.plan(&layers_with_outputs());
-    for (x, y, z) in [(0, 0, 1), (1, 0, 1), (6, 4, 3)] {
-        site.cluster
-            .put(&format!("chunks/l2/{x}_{y}_{z}.txt"), b"x");
+    let ended = lives();
+    assert!(ended.len() > 5, "{ended:?}");
+    for (life, key) in ended {
+        assert!(life > 29 * 86400, "{key} lives {life} s");
     }
-    site.run(0, &["submit", "--plan", &plan, "--paused"]);
-    let said = site.run(4, &["repair", "--batch", "layers", "--adopt"]);
-    assert!(said.contains("to be counted as done: l2 3"), "{said}");
-    site.run(0, &["repair", "--batch", "layers", "--adopt", "--apply"]);
-    assert_eq!(site.batch("layers")["0:done"], "3");
-    site.run(0, &["batch", "resume", "layers"]);
-    let work = r#"
-        echo "$RC_FIELD_LAYER $RC_FIELD_X $RC_FIELD_Y $RC_FIELD_Z" >> "$HOME/log"
-        name="${RC_FIELD_X}_${RC_FIELD_Y}_${RC_FIELD_Z}.txt"
-        echo "$name" > "$RC_OUTPUT/$name"
-    "#;
-    let pod = site
-        .pod("pod-1")
-        .set("EXEC_COMMAND", work)
-        .set("EXEC_RESULT", "keys");
-    let _pod = pod.start();
-    site.wait_finished("layers");
-    assert_eq!(firsts(&site.log()).len(), 134 - 3);
+    site.run(0, &["requeue", "--batch", "layers", "--yes"]);
+    for (life, key) in lives() {
+        assert_eq!(life, -1, "{key} expires");
+    }
+}
+
+/// Many stages of one item each, all of one queue.
+fn many_stages(name: &str, count: usize) -> String {
+    let parts = (0..count.div_ceil(250)).map(|part| {
+        let last = count.min(part * 250 + 250) - part * 250;
+        format!("  - repeat: {{n: [1, {last}]}}\n    name: \"s{part}-{{{{ n }}}}\"\n    queue: ingest\n    items: {{list: [a]}}\n    fields: {{layer: \"0\", x: \"0\", y: \"0\", z: \"0\"}}\n")
+    });
+    format!(
+        "plan: 1\nname: {name}\nstages:\n{}",
+        parts.collect::<String>()
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn batches_of_one_queue_take_turns() {
+    let site = Site::open().await;
+    // It is in the front of the others, and nobody resumes it.
+    site.submit(0, &many_stages("z", 20), &["--paused"]);
+    let names: Vec<_> = (0..14).map(|number| format!("a{number}")).collect();
+    for name in &names {
+        // Nothing waits when the consumer starts.
+        site.submit(0, &many_stages(name, 2), &["--paused"]);
+        site.run(0, &["batch", "resume", name]);
+    }
+    assert_eq!(site.cluster.redis.ask::<u64>(&["LLEN", "ingest"]), 0);
+    let _pod = site.start("pod-1");
+    for name in &names {
+        site.wait_finished(name);
+    }
+    let said = site.run(0, &["batch", "list", "--json"]);
+    assert_eq!(said.lines().count(), 15);
+    assert_eq!(said.matches(r#""state":"finished""#).count(), 14);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_may_have_a_thousand_stages() {
+    let site = Site::open().await;
+    let said = site.submit(0, &many_stages("many", 1000), &["--paused"]);
+    assert!(said.contains("1,000 items in 1,000 stages"), "{said}");
+    let status = site.status("many");
+    assert_eq!(status["stages"].as_array().map(Vec::len), Some(1000));
+    assert_eq!(status["stages"][999]["total"], 1);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Holds the words that the Lua scripts quote against `src/wire.rs`: every field of a job's hash, every status and every name of
+//! Holds the words that the Lua scripts quote against `src/wire`: every field of a job's hash, every status and every name of
 //! a key has to stand there too, or one side could rename it alone.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,12 +50,7 @@ const OTHER_WORDS: &[&str] = &[
 
 #[test]
 fn scripts_quote_words_of_the_wire_only() {
-    let wire = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/wire.rs");
-    let known = quoted(
-        &fs::read_to_string(wire).expect("sources are text"),
-        '"',
-        "//",
-    );
+    let known = quoted(&wire(), '"', "//");
     let mut unknown = BTreeMap::<String, Vec<String>>::new();
     let mut met = BTreeSet::new();
     for (script, word) in words_of_scripts() {
@@ -64,11 +59,22 @@ fn scripts_quote_words_of_the_wire_only() {
             unknown.entry(word).or_default().push(script);
         }
     }
-    assert!(unknown.is_empty(), "not in src/wire.rs: {unknown:#?}");
+    assert!(unknown.is_empty(), "not in src/wire: {unknown:#?}");
     for word in OTHER_WORDS {
         assert!(met.contains(*word), "no script quotes `{word}` any more");
     }
     assert!(met.len() > 40, "only {} words were found", met.len());
+}
+
+/// The sources of all words that programs exchange by Redis.
+pub(crate) fn wire() -> String {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let entries = fs::read_dir(sources.join("wire")).expect("the folder of words");
+    let files = entries.map(|entry| entry.expect("an entry of the folder").path());
+    let files = files.chain([sources.join("wire.rs")]);
+    files
+        .map(|file| fs::read_to_string(file).expect("sources are text"))
+        .collect()
 }
 
 /// `rc:pending:` is known as such, or by `pending` if the wire puts it together.

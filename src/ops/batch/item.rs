@@ -1,14 +1,15 @@
 //! One item of a batch.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write as _};
+use std::sync::Arc;
 
-use anyhow::Context as _;
+use batch_plan::Row;
 use clap::Args;
 
 use super::super::desk::{Desk, DeskArguments, Misuse, known, stage_of, text_of};
-use crate::batch::{Feeder, Loaded};
+use crate::batch::Loaded;
 use crate::queue::control::BatchState;
-use crate::storage::Storage;
 use crate::untrusted;
 use crate::wire::{JobKey, batch, field};
 
@@ -28,12 +29,12 @@ pub(crate) struct ItemArguments {
     desk: DeskArguments,
 }
 
-/// Where an item is, and what is known of it.
-struct Found<'a> {
+/// A batch whose items are shown.
+struct Items<'a> {
     desk: &'a Desk,
     name: &'a str,
     state: &'a BatchState,
-    storage: Option<Storage>,
+    loaded: Loaded,
 }
 
 /// Shows an item.
@@ -42,27 +43,22 @@ pub(super) async fn show(arguments: &ItemArguments) -> anyhow::Result<()> {
     let (desk, storage) = arguments.desk.open_with_bucket()?;
     let state = known(&desk, name).await?;
     let stage = stage_of(&state, &arguments.stage)?;
-    let mut feeder = Feeder::new(desk.admin.clone(), storage.clone());
-    feeder.load(name, &state).await?;
-    let loaded = feeder.loaded(name).context("the plan is not there")?;
-    let found = Found {
+    let mut items = Items {
+        loaded: Loaded::fetch(&desk.admin, storage, name, &state).await?,
         desk: &desk,
         name,
         state: &state,
-        storage,
     };
-    let item = found.number_of(loaded, stage, &arguments.item).await?;
-    found.show(loaded, stage, item).await
+    let item = items.number_of(stage, &arguments.item).await?;
+    let row = items.loaded.row(stage, item).await?;
+    items.show_job(stage, item).await?;
+    items.show_children(stage, item, row.as_ref()).await?;
+    items.show_parents(stage, item, row.as_ref()).await
 }
 
-impl Found<'_> {
+impl Items<'_> {
     /// The number of an item.
-    async fn number_of(
-        &self,
-        loaded: &mut Loaded,
-        stage: usize,
-        text: &str,
-    ) -> anyhow::Result<u64> {
+    async fn number_of(&mut self, stage: usize, text: &str) -> anyhow::Result<u64> {
         let total = self.state.stages[stage].total;
         let missing = || Misuse(format!("there is no item {}", untrusted::name(text)));
         if let Some(number) = text.strip_prefix('#') {
@@ -70,21 +66,11 @@ impl Found<'_> {
             return Ok(number.ok_or_else(missing)?);
         }
         // Of a grid, coordinates are the usual identity.
-        if let Some(grid) = loaded.plan.grid(stage) {
-            let point: Option<Vec<u64>> = text.split('_').map(|part| part.parse().ok()).collect();
-            if let Some(number) = point.and_then(|point| grid.number(&point)) {
-                let (id, _) = loaded
-                    .identity(self.storage.as_ref(), stage, number)
-                    .await?;
-                if id == text {
-                    return Ok(number);
-                }
-            }
-        }
-        for number in 0..total.min(LOOKED) {
-            let (id, _) = loaded
-                .identity(self.storage.as_ref(), stage, number)
-                .await?;
+        let point: Option<Vec<u64>> = text.split('_').map(|part| part.parse().ok()).collect();
+        let grid = self.loaded.plan.grid(stage);
+        let likely = grid.and_then(|grid| grid.number(&point?));
+        for number in likely.into_iter().chain(0..total.min(LOOKED)) {
+            let (id, _) = self.loaded.identity(stage, number).await?;
             if id == text {
                 return Ok(number);
             }
@@ -98,71 +84,74 @@ impl Found<'_> {
         Ok(marks.first().copied().unwrap_or("new"))
     }
 
-    async fn show(&self, loaded: &mut Loaded, stage: usize, item: u64) -> anyhow::Result<()> {
-        let storage = self.storage.as_ref();
+    /// Where it stands, and its job.
+    async fn show_job(&mut self, stage: usize, item: u64) -> anyhow::Result<()> {
         let mut out = io::stdout();
-        let (id, key) = loaded.identity(storage, stage, item).await?;
-        let row = loaded.row(storage, stage, item).await?;
+        let (id, key) = self.loaded.identity(stage, item).await?;
         let standing = self.standing(stage, item).await?;
-        let of = &self.state.stages[stage];
-        let shown = untrusted::name(&id);
-        writeln!(out, "{} {shown} (item {item})   {standing}", of.name)?;
+        let name = &self.state.stages[stage].name;
+        let id = untrusted::name(&id);
+        writeln!(out, "{name} {id} (item {item})   {standing}")?;
         writeln!(out, "  job        {}", untrusted::name(&key))?;
         let fields = self.desk.admin.job(&JobKey(key.into_bytes())).await?;
         if fields.is_empty() {
             writeln!(out, "             it has no hash")?;
-        } else {
-            let status = text_of(&fields, field::STATUS);
-            let reason = text_of(&fields, field::REASON);
-            let last = reason.lines().last().unwrap_or_default();
-            let line = format!("{} {}", untrusted::name(status), untrusted::message(last));
-            writeln!(out, "             {}", line.trim_end())?;
+            return Ok(());
         }
-        let plan = std::sync::Arc::clone(&loaded.plan);
-        let mut failed = Vec::new();
-        for (below, children) in plan.children(stage, item, row.as_ref()) {
-            let mut counts = std::collections::BTreeMap::<_, usize>::new();
+        let status = untrusted::name(text_of(&fields, field::STATUS));
+        let reason = text_of(&fields, field::REASON);
+        let last = untrusted::message(reason.lines().last().unwrap_or_default());
+        let line = format!("{status} {last}");
+        writeln!(out, "             {}", line.trim_end())?;
+        Ok(())
+    }
+
+    /// How many of its children are done, and which ones have failed.
+    async fn show_children(
+        &mut self,
+        stage: usize,
+        item: u64,
+        row: Option<&Row>,
+    ) -> anyhow::Result<()> {
+        let mut out = io::stdout();
+        let plan = Arc::clone(&self.loaded.plan);
+        for (below, children) in plan.children(stage, item, row) {
+            let name = &self.state.stages[below].name;
+            let (mut counts, mut failed) = (BTreeMap::<_, usize>::new(), Vec::new());
             for child in &children {
                 let standing = self.standing(below, *child).await?;
                 *counts.entry(standing).or_default() += 1;
                 if standing == batch::FAILED && failed.len() < NAMED {
-                    let (id, _) = loaded.identity(storage, below, *child).await?;
-                    failed.push((below, id));
+                    failed.push(self.loaded.identity(below, *child).await?.0);
                 }
             }
-            let counts: Vec<_> = counts
-                .iter()
-                .map(|(standing, count)| format!("{count} {standing}"))
-                .collect();
-            let name = &self.state.stages[below].name;
-            writeln!(
-                out,
-                "  children   {} of {name}: {}",
-                children.len(),
-                counts.join(", ")
-            )?;
-        }
-        for (below, id) in &failed {
-            let name = &self.state.stages[*below].name;
-            writeln!(
-                out,
-                "             {name} {} has failed",
-                untrusted::name(id)
-            )?;
+            let counts = counts.iter().map(|(word, count)| format!("{count} {word}"));
+            let (all, counts) = (children.len(), counts.collect::<Vec<_>>().join(", "));
+            writeln!(out, "  children   {all} of {name}: {counts}")?;
+            for id in &failed {
+                let id = untrusted::name(id);
+                writeln!(out, "             {name} {id} has failed")?;
+            }
         }
         if let Some(bits) = plan.counter_bits(stage).filter(|_| plan.is_gathered(stage)) {
             let seen = self.desk.admin.children_seen(self.name, stage, item, bits);
             writeln!(out, "  counted    {} children", seen.await?)?;
         }
-        for up in plan.ups(stage, item, row.as_ref()) {
-            let (id, _) = loaded.identity(storage, up.stage, up.parent).await?;
+        Ok(())
+    }
+
+    async fn show_parents(
+        &mut self,
+        stage: usize,
+        item: u64,
+        row: Option<&Row>,
+    ) -> anyhow::Result<()> {
+        for up in self.loaded.plan.ups(stage, item, row) {
+            let (id, _) = self.loaded.identity(up.stage, up.parent).await?;
             let standing = self.standing(up.stage, up.parent).await?;
             let name = &self.state.stages[up.stage].name;
-            writeln!(
-                out,
-                "  parent     {name} {}: {standing}",
-                untrusted::name(&id)
-            )?;
+            let id = untrusted::name(&id);
+            writeln!(io::stdout(), "  parent     {name} {id}: {standing}")?;
         }
         Ok(())
     }

@@ -1,13 +1,14 @@
 //! How a batch fares, stage by stage.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
-use batch_plan::Resolved;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::super::desk::{Age, Desk, Table, ago, grouped, known, print_json};
+use super::super::desk::{Age, Desk, Table, ago, grouped, known};
+use crate::batch::Loaded;
 use crate::queue::control::{BatchState, StageState};
 use crate::untrusted;
 use crate::wire::{batch, millis_since_1970};
@@ -27,13 +28,14 @@ struct Shown {
 }
 
 /// Prints how a batch fares.
-pub(in super::super) async fn show_one(desk: &Desk, name: &str) -> anyhow::Result<()> {
+pub(in super::super) async fn show(desk: &Desk, name: &str) -> anyhow::Result<()> {
     let shown = Shown::of(desk, name).await?;
     let state = &shown.state;
     let mut out = io::stdout();
     let since = ago(state.created * 1000);
     let by = untrusted::name(&state.created_by);
-    writeln!(out, "{name}  {}  since {since}  by {by}", state.state)?;
+    let title = untrusted::name(name);
+    writeln!(out, "{title}  {}  since {since}  by {by}", state.state)?;
     let mut table = Table::new(&[
         "stage", ">total", ">new", ">ready", ">out", ">done", ">failed", ">blocked", ">%", ">rate",
         ">left",
@@ -43,91 +45,61 @@ pub(in super::super) async fn show_one(desk: &Desk, name: &str) -> anyhow::Resul
     }
     table.print()?;
     for stage in &state.stages {
-        if let Some(why) = &stage.held {
-            let why = untrusted::message(why);
-            writeln!(
-                out,
-                "{} is held: {why}; batch resume lets it go on",
-                stage.name
-            )?;
-        }
-        if !stage.is_started && !stage.is_over() {
-            let name_of = &stage.name;
-            writeln!(
-                out,
-                "{name_of} waits for: redis-consumer batch start {name} --stage {name_of}"
-            )?;
-        }
+        show_obstacle(&title, stage)?;
     }
     for (cause, count) in shown.causes.iter().take(CAUSES) {
+        let (count, cause) = (grouped(*count), untrusted::message(cause));
+        writeln!(out, "{count} failed: {cause}")?;
+    }
+    Ok(())
+}
+
+/// Says why a stage gets no further, and what lets it go on.
+fn show_obstacle(batch: impl Display, stage: &StageState) -> io::Result<()> {
+    let (mut out, name) = (io::stdout(), untrusted::name(&stage.name));
+    if let Some(why) = &stage.held {
+        let why = untrusted::message(why);
+        writeln!(out, "{name} is held: {why}; batch resume lets it go on")?;
+    }
+    if !stage.is_started && !stage.is_over() {
         writeln!(
             out,
-            "{} failed: {}",
-            grouped(*count),
-            untrusted::message(cause)
+            "{name} waits for: redis-consumer batch start {batch} --stage {name}"
         )?;
     }
     Ok(())
 }
 
 /// The same as one JSON object.
-pub(in super::super) async fn print_as_json(desk: &Desk, name: &str) -> anyhow::Result<()> {
+pub(in super::super) async fn to_json(desk: &Desk, name: &str) -> anyhow::Result<Value> {
     let shown = Shown::of(desk, name).await?;
-    let stages = shown
-        .state
-        .stages
-        .iter()
-        .enumerate()
-        .map(|(number, stage)| {
-            json!({
-                "name": stage.name,
-                "queue": stage.queue,
-                "total": stage.total,
-                "new": shown.untouched(number),
-                "ready": stage.ready,
-                "out": stage.out,
-                "done": stage.done,
-                "failed": stage.failed,
-                "blocked": shown.blocked[number],
-                "vanished": stage.vanished,
-                "held": stage.held,
-                "started": stage.is_started,
-                "rate_5m": shown.rates[number],
-                "eta_s": shown.left(number).map(|left| left.as_secs_f64()),
-                "began": stage.began,
-                "ended": stage.ended,
-            })
-        });
-    print_json(&json!({
+    let stages: Vec<_> = (0..shown.state.stages.len())
+        .map(|number| shown.stage_to_json(number))
+        .collect();
+    let causes = shown.causes.iter();
+    let causes: Vec<_> = causes
+        .map(|(why, count)| json!({ "why": why, "count": count }))
+        .collect();
+    Ok(json!({
         "batch": name,
         "state": shown.state.state,
         "created": shown.state.created,
         "ended": shown.state.ended,
         "digest": shown.state.digest,
-        "stages": stages.collect::<Vec<_>>(),
-        "causes": shown.causes.iter().map(|(why, count)| json!({ "why": why, "count": count })).collect::<Vec<_>>(),
-    }))?;
-    Ok(())
+        "stages": stages,
+        "causes": causes,
+    }))
 }
 
 impl Shown {
     async fn of(desk: &Desk, name: &str) -> anyhow::Result<Self> {
         let state = known(desk, name).await?;
-        let (mut causes, mut failed) = (HashMap::<String, u64>::new(), false);
-        for (number, stage) in state.stages.iter().enumerate() {
-            if stage.failed > 0 {
-                failed = true;
-                for (why, count) in desk.admin.batch_causes(name, number).await? {
-                    *causes.entry(why).or_default() += count;
-                }
-            }
-        }
-        let mut blocked = vec![0; state.stages.len()];
-        if failed {
+        let has_failed = state.stages.iter().any(|stage| stage.failed > 0);
+        let (mut blocked, mut causes) = (vec![0; state.stages.len()], Vec::new());
+        if has_failed {
             blocked = blocked_by(desk, name, &state).await?;
+            causes = causes_of(desk, name, &state).await?;
         }
-        let mut causes: Vec<_> = causes.into_iter().filter(|(_, count)| *count > 0).collect();
-        causes.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         Ok(Self {
             rates: rates(desk, &state).await?,
             state,
@@ -136,18 +108,33 @@ impl Shown {
         })
     }
 
-    /// Items that nothing is known of yet.
+    fn stage_to_json(&self, number: usize) -> Value {
+        let stage = &self.state.stages[number];
+        json!({
+            "name": stage.name,
+            "queue": stage.queue,
+            "total": stage.total,
+            "new": self.untouched(number),
+            "ready": stage.ready,
+            "out": stage.out,
+            "done": stage.done,
+            "failed": stage.failed,
+            "blocked": self.blocked[number],
+            "vanished": stage.vanished,
+            "held": stage.held,
+            "started": stage.is_started,
+            "rate_5m": self.rates[number],
+            "eta_s": self.left(number).map(|left| left.as_secs_f64()),
+            "began": stage.began,
+            "ended": stage.ended,
+        })
+    }
+
+    /// Items that nothing is known of yet, or that are to be fed once more.
     fn untouched(&self, number: usize) -> u64 {
-        let StageState {
-            total,
-            ready,
-            out,
-            done,
-            failed,
-            again,
-            ..
-        } = self.state.stages[number];
-        total.saturating_sub(ready + out + done + failed + again) + again
+        let stage = &self.state.stages[number];
+        let touched = stage.ready + stage.out + stage.done + stage.failed;
+        stage.total.saturating_sub(touched)
     }
 
     fn left(&self, number: usize) -> Option<Duration> {
@@ -180,13 +167,30 @@ impl Shown {
     }
 }
 
+/// Causes of failures, the most frequent ones first.
+async fn causes_of(
+    desk: &Desk,
+    name: &str,
+    state: &BatchState,
+) -> anyhow::Result<Vec<(String, u64)>> {
+    let mut causes = BTreeMap::<String, u64>::new();
+    for (number, stage) in state.stages.iter().enumerate() {
+        if stage.failed > 0 {
+            for (why, count) in desk.admin.batch_causes(name, number).await? {
+                *causes.entry(why).or_default() += count;
+            }
+        }
+    }
+    let mut causes: Vec<_> = causes.into_iter().filter(|(_, count)| *count > 0).collect();
+    causes.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    Ok(causes)
+}
+
 /// Items a second of each stage: those of its queue over the last five minutes, if it has jobs there; since it began, if it has
 /// run for less.
 async fn rates(desk: &Desk, state: &BatchState) -> anyhow::Result<Vec<f64>> {
     let now = millis_since_1970() / 1000;
-    let mut queues: Vec<_> = state.stages.iter().map(|it| it.queue.clone()).collect();
-    queues.sort();
-    queues.dedup();
+    let queues: Vec<_> = state.queues().into_iter().map(str::to_owned).collect();
     let overviews = desk.overviews(&queues, false).await?;
     let of_queue: HashMap<_, _> = overviews
         .into_iter()
@@ -206,8 +210,7 @@ async fn rates(desk: &Desk, state: &BatchState) -> anyhow::Result<Vec<f64>> {
 
 /// How many items of each stage wait for one that has failed.
 async fn blocked_by(desk: &Desk, name: &str, state: &BatchState) -> anyhow::Result<Vec<u64>> {
-    let plan = desk.admin.batch_plan(name).await?.unwrap_or_default();
-    let plan = Resolved::from_json(&plan)?;
+    let plan = Loaded::fetch(&desk.admin, None, name, state).await?.plan;
     let mut blocked = vec![BTreeSet::new(); state.stages.len()];
     for (number, stage) in state.stages.iter().enumerate() {
         // Rows are in the bucket, and tell who waits; grids do without.

@@ -21,7 +21,7 @@ pub(super) use self::connection::{Desk, DeskArguments};
 pub(super) use self::consent::{Consent, consent};
 pub(super) use self::failures::Group;
 pub(super) use self::fields::{fields_to_json, text_of, value_of};
-pub(super) use self::numbers::{grouped, jobs};
+pub(super) use self::numbers::{counted, grouped, jobs};
 pub(super) use self::progress::{Line, Progress, Rate, Screen, size};
 pub(crate) use self::refusal::{Misuse, Refused};
 pub(super) use self::report::{Report, listed};

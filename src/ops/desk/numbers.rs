@@ -13,12 +13,17 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
+/// So many things, whose plural ends in `s`.
+pub(crate) fn counted(count: u64, thing: &str) -> String {
+    match count {
+        1 => format!("1 {thing}"),
+        count => format!("{} {thing}s", grouped(count)),
+    }
+}
+
 /// A number of jobs.
 pub(crate) fn jobs(count: usize) -> String {
-    match count {
-        1 => "1 job".to_owned(),
-        count => format!("{count} jobs"),
-    }
+    counted(count as u64, "job")
 }
 
 #[cfg(test)]
@@ -31,5 +36,12 @@ mod tests {
         assert_eq!(grouped(999), "999");
         assert_eq!(grouped(8214), "8,214");
         assert_eq!(grouped(10_528_000), "10,528,000");
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!(counted(1, "item"), "1 item");
+        assert_eq!(counted(0, "item"), "0 items");
+        assert_eq!(counted(1000, "item"), "1,000 items");
     }
 }

@@ -1,18 +1,19 @@
 //! Plans, which become batches. They run on by themselves: consumers turn their items into jobs.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use batch_plan::Resolved;
 use batch_plan::work::{OnFailure, Trigger};
 use clap::Args;
 use serde_json::json;
 
 use super::super::batch;
-use super::super::desk::{Desk, DeskArguments, Refused, grouped, print_json};
-use super::super::plan::show_problems;
-use super::super::plan_files::{Prepared, Wanted, open_bucket, read_plans};
-use crate::batch::{Feeder, write_rows};
+use super::super::desk::{Desk, DeskArguments, Refused, counted, print_json};
+use super::super::plan::{self, Prepared, Wanted, open_bucket, read_plans};
+use crate::batch::{Feeder, Plans, write_rows};
 use crate::exit_code;
 use crate::queue::control::{NewBatch, NewStage};
 use crate::storage::Storage;
@@ -43,7 +44,15 @@ impl PlanArguments {
     }
 }
 
-/// Starts a batch for each plan.
+/// What submits plans.
+struct Submission<'a> {
+    arguments: &'a PlanArguments,
+    desk: &'a Desk,
+    storage: Option<&'a Storage>,
+    json: bool,
+}
+
+/// Starts a batch for each plan. The status is 4 if one of them cannot be run.
 pub(super) async fn submit(
     arguments: &PlanArguments,
     desk: &DeskArguments,
@@ -53,112 +62,112 @@ pub(super) async fn submit(
     let plans = read_plans(&arguments.plans, &arguments.wanted)?;
     let (desk, storage) = desk.open_with(|loader| open_bucket(&plans, loader))?;
     let storage = storage.transpose()?;
+    let submission = Submission {
+        arguments,
+        desk: &desk,
+        storage: storage.as_ref(),
+        json,
+    };
+    let is_look = arguments.verify_only || is_dry;
     let mut status = exit_code::SUCCESS;
     for plan in plans {
         let prepared = Prepared::read(plan, &arguments.wanted, storage.clone()).await?;
-        if !prepared.problems.is_empty() {
-            show_problems(&prepared)?;
+        let is_right = prepared.problems.is_empty();
+        match json {
+            true if is_look || !is_right => print_json(&plan::to_json(&prepared))?,
+            false if is_look && is_right => plan::show(&prepared)?,
+            false if !is_right => plan::show_problems(&prepared)?,
+            _ => submission.start(&prepared).await?,
+        }
+        if !is_right {
             let name = prepared.plan.name();
             writeln!(
                 io::stderr(),
-                "the plan {name} cannot be run; nothing was submitted"
+                "the plan {name} cannot be run; nothing of it was submitted"
             )?;
             status = exit_code::FOUND;
-        } else if arguments.verify_only || is_dry {
-            super::super::plan::show(&prepared)?;
-        } else {
-            start(arguments, &desk, storage.as_ref(), &prepared, json).await?;
         }
     }
     Ok(ExitCode::from(status))
 }
 
-async fn start(
-    arguments: &PlanArguments,
-    desk: &Desk,
-    storage: Option<&Storage>,
-    prepared: &Prepared,
-    json: bool,
-) -> anyhow::Result<()> {
-    let name = prepared.plan.name();
-    if let Some(state) = desk.admin.batch(name).await? {
-        return compare(arguments, desk, prepared, &state.digest).await;
-    }
-    if let Some(storage) = storage {
-        for (stage, list) in prepared.lists.iter() {
-            let stage = &prepared.plan.stages()[stage].name;
-            write_rows(storage, name, stage, list).await?;
+impl Submission<'_> {
+    async fn start(&self, prepared: &Prepared) -> anyhow::Result<()> {
+        let (name, admin) = (prepared.plan.name(), &self.desk.admin);
+        if let Some(state) = admin.batch(name).await? {
+            return self.compare(prepared, &state.digest).await;
         }
+        if let Some(storage) = self.storage {
+            for (stage, list) in prepared.lists.iter() {
+                let stage = &prepared.plan.stages()[stage].name;
+                write_rows(storage, name, stage, list).await?;
+            }
+        }
+        let batch = new_batch(prepared, &self.desk.who, self.arguments.paused)?;
+        if let Some(known) = admin.create_batch(&batch).await? {
+            return self.compare(prepared, &known).await;
+        }
+        let items: u64 = batch.stages.iter().map(|stage| stage.total).sum();
+        let text = counted(items, "item");
+        self.desk.record("submit --plan", name, &text).await?;
+        let mut plans = Plans::new(admin.clone(), self.storage.cloned());
+        Feeder::default().feed(&mut plans, name).await?;
+        if self.json {
+            let event = json!({ "event": "submitted", "batch": name, "items": items });
+            return Ok(print_json(&event)?);
+        }
+        let stages = counted(batch.stages.len() as u64, "stage");
+        writeln!(
+            io::stdout(),
+            "batch {name}: {text} in {stages}; redis-consumer status --batch {name} shows how it fares"
+        )?;
+        warn_of_absent(self.desk, prepared).await
     }
-    let batch = new_batch(prepared, &desk.who, arguments.paused)?;
-    if let Some(known) = desk.admin.create_batch(&batch).await? {
-        return compare(arguments, desk, prepared, &known).await;
+
+    /// There is a batch of this name: it is this one, or is to be changed, or is another.
+    async fn compare(&self, prepared: &Prepared, digest: &str) -> anyhow::Result<()> {
+        let (name, admin) = (prepared.plan.name(), &self.desk.admin);
+        let stored = admin.batch_plan(name).await?.unwrap_or_default();
+        let stored = Resolved::from_json(&stored)?;
+        let differences = batch_plan::diff(&stored, &prepared.plan)?;
+        if differences.is_empty() {
+            return match self.json {
+                true => Ok(print_json(&batch::to_json(self.desk, name).await?)?),
+                false => batch::show(self.desk, name).await,
+            };
+        }
+        let lines: Vec<_> = differences.iter().map(ToString::to_string).collect();
+        let lines = lines.join("; ");
+        let text = if digest != prepared.digest || differences.iter().any(|it| it.hard) {
+            format!(
+                "batch {name} runs another plan ({lines}): give this one another name, or delete that batch first"
+            )
+        } else if !self.arguments.update {
+            format!("batch {name} runs with other limits ({lines}): --update changes them")
+        } else {
+            let batch = new_batch(prepared, &self.desk.who, false)?;
+            admin.update_batch(&batch).await?;
+            self.desk.record("submit --update", name, &lines).await?;
+            if self.json {
+                let event = json!({ "event": "changed", "batch": name, "what": lines });
+                return Ok(print_json(&event)?);
+            }
+            writeln!(io::stdout(), "batch {name}: changed {lines}")?;
+            return Ok(());
+        };
+        Err(Refused(text).into())
     }
-    let items: u64 = batch.stages.iter().map(|stage| stage.total).sum();
-    desk.record("submit --plan", name, &format!("{items} items"))
-        .await?;
-    let mut feeder = Feeder::new(desk.admin.clone(), storage.cloned());
-    feeder.feed_batch(name).await?;
-    if json {
-        return Ok(print_json(
-            &json!({ "event": "submitted", "batch": name, "items": items }),
-        )?);
-    }
-    let stages = match batch.stages.len() {
-        1 => "1 stage".to_owned(),
-        count => format!("{count} stages"),
-    };
-    let items = grouped(items);
-    writeln!(
-        io::stdout(),
-        "batch {name}: {items} items in {stages}; redis-consumer status --batch {name} shows how it fares"
-    )?;
-    warn_of_absent(desk, prepared).await
 }
 
 /// Says for which queues there is no consumer.
 async fn warn_of_absent(desk: &Desk, prepared: &Prepared) -> anyhow::Result<()> {
-    let mut queues: Vec<_> = prepared.plan.stages().iter().map(|it| &it.queue).collect();
-    queues.sort();
-    queues.dedup();
+    let stages = prepared.plan.stages().iter();
+    let queues: BTreeSet<_> = stages.map(|stage| &stage.queue).collect();
     for queue in queues {
         if desk.admin.workers(queue).await?.is_empty() {
             writeln!(io::stderr(), "no consumer serves the queue {queue} yet")?;
         }
     }
-    Ok(())
-}
-
-/// There is a batch of this name: it is this one, or is to be changed, or is another.
-async fn compare(
-    arguments: &PlanArguments,
-    desk: &Desk,
-    prepared: &Prepared,
-    digest: &str,
-) -> anyhow::Result<()> {
-    let name = prepared.plan.name();
-    let stored = desk.admin.batch_plan(name).await?.unwrap_or_default();
-    let stored = batch_plan::Resolved::from_json(&stored)?;
-    let differences = batch_plan::diff(&stored, &prepared.plan)?;
-    if differences.is_empty() {
-        return batch::show_one(desk, name).await;
-    }
-    let lines: Vec<_> = differences.iter().map(ToString::to_string).collect();
-    let lines = lines.join("; ");
-    if digest != prepared.digest || differences.iter().any(|it| it.hard) {
-        let text = format!(
-            "batch {name} runs another plan ({lines}): give this one another name, or delete that batch first"
-        );
-        return Err(Refused(text).into());
-    }
-    if !arguments.update {
-        let text = format!("batch {name} runs with other limits ({lines}): --update changes them");
-        return Err(Refused(text).into());
-    }
-    let batch = new_batch(prepared, &desk.who, false)?;
-    desk.admin.update_batch(&batch).await?;
-    desk.record("submit --update", name, &lines).await?;
-    writeln!(io::stdout(), "batch {name}: changed {lines}")?;
     Ok(())
 }
 

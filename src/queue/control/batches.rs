@@ -3,7 +3,7 @@
 //! An item is known by its number. Three bits say whether it is done, under way or failed; counters in the batch's hash count
 //! the bits. Stages above have a counter of ended children for each item, and a bit for those that may be fed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::LazyLock;
 
 use redis::{Cmd, Script};
@@ -86,6 +86,19 @@ pub(crate) struct StageState {
     pub(crate) ended: Option<u64>,
 }
 
+impl BatchState {
+    /// The queues of its stages, each once.
+    pub(crate) fn queues(&self) -> BTreeSet<&str> {
+        let queues = self.stages.iter().map(|stage| stage.queue.as_str());
+        queues.collect()
+    }
+
+    /// A number of each stage, over all of them.
+    pub(crate) fn sum(&self, of: fn(&StageState) -> u64) -> u64 {
+        self.stages.iter().map(of).sum()
+    }
+}
+
 impl StageState {
     pub(crate) fn is_over(&self) -> bool {
         self.done + self.failed >= self.total
@@ -98,29 +111,14 @@ impl Admin {
         let head = batch::head(&new.name);
         let mut call = CREATE.key(&head);
         call.key(batch::plan(&new.name)).key(wire::BATCHES);
-        new.stages
-            .iter()
-            .for_each(|stage| _ = call.key(Keys::new(stage.queue.as_str()).feed()));
+        for queue in new.queues() {
+            call.key(Keys::new(queue).feed());
+        }
         call.arg(&new.name)
             .arg(&new.plan)
             .arg(new.created)
             .arg(new.priority);
-        let state = match new.is_paused {
-            true => batch::PAUSED,
-            false => batch::RUNNING,
-        };
-        let mut fields = vec![
-            (batch::STATE.to_owned(), state.to_owned()),
-            (batch::DIGEST.to_owned(), new.digest.clone()),
-            (batch::CREATED_BY.to_owned(), new.by.clone()),
-            (batch::CREATED.to_owned(), (new.created / 1000).to_string()),
-            (batch::PRIORITY.to_owned(), new.priority.to_string()),
-            (batch::STAGES.to_owned(), new.stages.len().to_string()),
-        ];
-        for (number, stage) in new.stages.iter().enumerate() {
-            fields.extend(stage.fields(number));
-        }
-        for (name, value) in &fields {
+        for (name, value) in new.fields() {
             call.arg(name).arg(value);
         }
         self.script("create_batch", &call).await
@@ -134,43 +132,44 @@ impl Admin {
         all.hincr(&head, batch::REVISION, 1);
         all.hset(&head, batch::PRIORITY, new.priority);
         for (number, stage) in new.stages.iter().enumerate() {
-            let limits = [batch::KEEP, batch::SAME, batch::MOST];
-            for limit in limits {
-                all.hdel(&head, batch::stage_field(number, limit));
+            for (limit, value) in stage.limits() {
+                let field = batch::stage_field(number, limit);
+                match value {
+                    Some(value) => all.hset(&head, field, value),
+                    None => all.hdel(&head, field),
+                };
             }
-            for (name, value) in stage.fields(number) {
-                let is_limit = limits
-                    .iter()
-                    .any(|limit| name == batch::stage_field(number, limit));
-                if is_limit {
-                    all.hset(&head, name, value);
-                }
-            }
-            let feed = Keys::new(stage.queue.as_str()).feed();
-            let member = format!("{}:{number}", new.name);
-            all.cmd("ZADD")
-                .arg(feed)
-                .arg("XX")
-                .arg(new.priority)
-                .arg(member);
+        }
+        for queue in new.queues() {
+            let add = all.cmd("ZADD").arg(Keys::new(queue).feed());
+            // Only where it is still: it may have ended.
+            add.arg("XX").arg(new.priority).arg(&new.name);
         }
         self.pipeline::<Vec<redis::Value>>("change a batch", &all)
             .await
             .map(drop)
     }
 
-    /// The names of all batches, the latest first.
+    /// The names of all batches, the latest first. Those of batches that have expired stay for a while.
     pub(crate) async fn batches(&self) -> Result<Vec<String>, Error> {
         let all = Cmd::zrevrange(wire::BATCHES, 0, -1);
         self.command("look for batches", &all).await
     }
 
-    /// Takes a batch off the list of names.
-    pub(crate) async fn forget_batch(&self, name: &str) -> Result<(), Error> {
-        let forget = Cmd::zrem(wire::BATCHES, name);
-        self.command::<u64>("forget a batch", &forget)
-            .await
-            .map(drop)
+    /// All batches, the latest first.
+    pub(crate) async fn all_batches(&self) -> Result<Vec<(String, BatchState)>, Error> {
+        let names = self.batches().await?;
+        let heads: Vec<_> = names
+            .iter()
+            .map(|name| batch::head(name).into_bytes())
+            .collect();
+        let read = self.ask_each::<HashMap<String, String>>(&heads, |head| Cmd::hgetall(head));
+        let all = names.into_iter().zip(read.await?);
+        let found = all.filter_map(|(name, fields)| {
+            let fields = fields.filter(|fields| !fields.is_empty())?;
+            Some((name, BatchState::read(&fields)))
+        });
+        Ok(found.collect())
     }
 
     /// Where a batch stands; nothing if there is none of this name.
@@ -234,8 +233,7 @@ impl Admin {
                 self.delete_kept(&batch::of_stage(name, number, what))
                     .await?;
             }
-            let feed = Keys::new(stage.queue.as_str()).feed();
-            all.zrem(feed, format!("{name}:{number}"));
+            all.zrem(Keys::new(stage.queue.as_str()).feed(), name);
             for what in batch::OF_STAGES {
                 all.cmd("UNLINK").arg(batch::of_stage(name, number, what));
             }
@@ -259,31 +257,63 @@ impl Admin {
         Ok(())
     }
 }
+
+impl NewBatch {
+    /// The queues of its stages, each once.
+    fn queues(&self) -> BTreeSet<&str> {
+        let queues = self.stages.iter().map(|stage| stage.queue.as_str());
+        queues.collect()
+    }
+
+    fn fields(&self) -> Vec<(String, String)> {
+        let state = match self.is_paused {
+            true => batch::PAUSED,
+            false => batch::RUNNING,
+        };
+        let of_batch = [
+            (batch::STATE, state.to_owned()),
+            (batch::DIGEST, self.digest.clone()),
+            (batch::CREATED_BY, self.by.clone()),
+            (batch::CREATED, (self.created / 1000).to_string()),
+            (batch::PRIORITY, self.priority.to_string()),
+            (batch::STAGES, self.stages.len().to_string()),
+        ];
+        let of_batch = of_batch.map(|(name, value)| (name.to_owned(), value));
+        let stages = self.stages.iter().enumerate();
+        let of_stages = stages.flat_map(|(number, stage)| stage.fields(number));
+        of_batch.into_iter().chain(of_stages).collect()
+    }
+}
+
 impl NewStage {
     fn fields(&self, number: usize) -> Vec<(String, String)> {
-        let mut fields = Vec::new();
-        let mut add = |name: &str, value: String| {
-            fields.push((batch::stage_field(number, name), value));
-        };
-        add(batch::NAME, self.name.clone());
-        add(batch::QUEUE, self.queue.clone());
-        add(batch::TOTAL, self.total.to_string());
-        add(batch::NEXT, "0".to_owned());
-        add(batch::BITS, self.bits.to_string());
-        add(batch::KEEP, self.keep.to_string());
-        if self.goes_on {
-            add(batch::GO_ON, "1".to_owned());
-        }
-        if let Some(same) = self.same {
-            add(batch::SAME, same.to_string());
-        }
-        if let Some(most) = self.most {
-            add(batch::MOST, most.to_string());
-        }
-        if self.is_started {
-            add(batch::STARTED, "1".to_owned());
-        }
-        fields
+        let always = [
+            (batch::NAME, self.name.clone()),
+            (batch::QUEUE, self.queue.clone()),
+            (batch::TOTAL, self.total.to_string()),
+            (batch::NEXT, "0".to_owned()),
+            (batch::BITS, self.bits.to_string()),
+        ];
+        let flags = [
+            (batch::GO_ON, self.goes_on),
+            (batch::STARTED, self.is_started),
+        ];
+        let flags = flags.into_iter().filter(|(_, is_set)| *is_set);
+        let flags = flags.map(|(name, _)| (name, "1".to_owned()));
+        let limits = self.limits().into_iter();
+        let limits = limits.filter_map(|(name, limit)| Some((name, limit?.to_string())));
+        let all = always.into_iter().chain(flags).chain(limits);
+        all.map(|(name, value)| (batch::stage_field(number, name), value))
+            .collect()
+    }
+
+    /// What `submit --update` may change.
+    fn limits(&self) -> [(&'static str, Option<u64>); 3] {
+        [
+            (batch::KEEP, Some(self.keep)),
+            (batch::SAME, self.same),
+            (batch::MOST, self.most),
+        ]
     }
 }
 

@@ -26,8 +26,8 @@ static TAKE_BACK: LazyLock<Script> = LazyLock::new(|| {
 
 /// Entries of a queue that are looked at by one script.
 const TAKEN_AT_ONCE: u64 = 200;
-/// Stages that are looked at for one queue.
-const STAGES: isize = 8;
+/// Batches that are looked at each time, the most urgent ones, and as many of the others, which take turns.
+const BATCHES: isize = 4;
 
 /// Items that are to become jobs.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ pub(crate) struct Chunk<'a> {
     pub(crate) batch: &'a str,
     pub(crate) stage: usize,
     pub(crate) queue: &'a str,
-    pub(crate) from: From,
+    pub(crate) origin: Origin,
     pub(crate) longest_queue: u64,
     /// Items that may be under way; 0 is no limit.
     pub(crate) at_once: u64,
@@ -45,7 +45,7 @@ pub(crate) struct Chunk<'a> {
 
 /// Where items come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum From {
+pub(crate) enum Origin {
     /// A position of the stage, and the one after these.
     Position(u64, u64),
     /// They were released by stages below.
@@ -60,8 +60,6 @@ pub(crate) struct NewItem {
     pub(crate) item: u64,
     pub(crate) position: u64,
     pub(crate) key: String,
-    /// Key of its input; empty for none.
-    pub(crate) input: String,
     pub(crate) fields: Vec<(String, String)>,
 }
 
@@ -78,7 +76,7 @@ pub(crate) enum Fed {
     Held,
 }
 
-impl From {
+impl Origin {
     fn word(self) -> Option<&'static str> {
         match self {
             Self::Position(..) => None,
@@ -89,17 +87,31 @@ impl From {
 }
 
 impl Admin {
-    /// Stages of batches that may be fed into a queue: names of batches with numbers of stages, the most urgent first.
-    pub(crate) async fn feedable(&self, queue: &str) -> Result<Vec<(String, usize)>, Error> {
+    /// Names of batches that may be fed into a queue: the most urgent ones, then some of the others, whose turn it is. Gives whose
+    /// turn is next, too.
+    pub(crate) async fn feedable(
+        &self,
+        queue: &str,
+        turn: isize,
+    ) -> Result<(Vec<String>, isize), Error> {
+        let (key, turn) = (Keys::new(queue).feed(), turn.max(BATCHES));
+        let mut ask = redis::pipe();
         // The last ones are the most urgent.
-        let all = Cmd::zrange(Keys::new(queue).feed(), -STAGES, -1);
-        let mut all: Vec<String> = self.command("look for batches to feed", &all).await?;
-        all.reverse();
-        let parse = |member: String| {
-            let (name, stage) = member.rsplit_once(':')?;
-            Some((name.to_owned(), stage.parse().ok()?))
-        };
-        Ok(all.into_iter().filter_map(parse).collect())
+        ask.zrange(&key, -BATCHES, -1);
+        ask.zrange(&key, -turn - BATCHES, -turn - 1);
+        let (mut names, mut others): (Vec<String>, Vec<String>) =
+            self.pipeline("look for batches to feed", &ask).await?;
+        let is_last = others.len() < BATCHES as usize;
+        names.reverse();
+        others.reverse();
+        names.append(&mut others);
+        Ok((names, if is_last { 0 } else { turn + BATCHES }))
+    }
+
+    /// Names of all batches that may be fed into a queue.
+    pub(crate) async fn all_feedable(&self, queue: &str) -> Result<Vec<String>, Error> {
+        let all = Cmd::zrange(Keys::new(queue).feed(), 0, -1);
+        self.command("look for batches to feed", &all).await
     }
 
     /// Makes jobs of items.
@@ -110,12 +122,12 @@ impl Admin {
         for what in [batch::DONE, batch::OUT, batch::FAILED] {
             call.key(of(what));
         }
-        call.key(of(chunk.from.word().unwrap_or(batch::READY)))
+        call.key(of(chunk.origin.word().unwrap_or(batch::READY)))
             .key(wire::QUEUES);
         call.arg(chunk.stage);
-        match chunk.from {
-            From::Position(at, next) => call.arg(at).arg(next),
-            From::Ready | From::Again => call.arg(chunk.from.word()).arg(0),
+        match chunk.origin {
+            Origin::Position(at, next) => call.arg(at).arg(next),
+            Origin::Ready | Origin::Again => call.arg(chunk.origin.word()).arg(0),
         };
         call.arg(chunk.longest_queue)
             .arg(chunk.at_once)

@@ -27,7 +27,7 @@ static SWAP_COUNTERS: LazyLock<Script> = LazyLock::new(|| {
 const WINDOW: u64 = 64 << 10;
 
 /// How the mark of an item changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Remark {
     /// It is worked again.
     Again,
@@ -35,6 +35,18 @@ pub(crate) enum Remark {
     Clear,
     /// It is done.
     Adopt,
+}
+
+/// What a stage is to know of the items below it.
+#[derive(Clone, Debug)]
+pub(crate) struct NewCounters {
+    /// For each item how many of its children have ended, in as many bits as the stage has for it.
+    pub(crate) seen: Vec<u8>,
+    /// A bit for each item that is ready, and how many are.
+    pub(crate) ready: Vec<u8>,
+    pub(crate) ready_count: u64,
+    /// Stages below, and how many items of each had ended when this was computed.
+    pub(crate) below: Vec<(usize, u64)>,
 }
 
 impl Admin {
@@ -173,23 +185,20 @@ impl Admin {
         self.script("remark_items", &call).await
     }
 
-    /// Puts counters of a stage in place, unless stages below are not as they were: so many of their items have ended.
+    /// Puts counters of a stage in place, unless items of stages below have ended meanwhile.
     pub(crate) async fn swap_counters(
         &self,
         name: &str,
         stage: usize,
-        below: &[(usize, u64)],
-        counters: &[u8],
-        ready: &[u8],
-        count: u64,
+        new: &NewCounters,
     ) -> Result<bool, Error> {
         let mut call = SWAP_COUNTERS.key(batch::head(name));
         call.arg(name)
             .arg(stage)
-            .arg(counters)
-            .arg(ready)
-            .arg(count);
-        for (below, ended) in below {
+            .arg(&new.seen)
+            .arg(&new.ready)
+            .arg(new.ready_count);
+        for (below, ended) in &new.below {
             call.arg(below).arg(ended);
         }
         self.script("swap_counters", &call).await

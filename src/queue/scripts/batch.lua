@@ -33,9 +33,9 @@ local function end_stage(head, batch, stage)
   redis.call('HSET', head, 'state', 'finished', 'ended_at', redis.call('TIME')[1])
   -- Not before: whoever works one queue of the batch feeds the others too, whose consumers may not be there yet.
   for other = 0, is[4] - 1 do
-    redis.call('ZREM', 'rc:feed:' .. redis.call('HGET', head, other .. ':queue'), batch .. ':' .. other)
+    redis.call('ZREM', 'rc:feed:' .. redis.call('HGET', head, other .. ':queue'), batch)
   end
-  batch_keys(head, tonumber(is[5]), function(key) redis.call('EXPIRE', key, batch_days) end)
+  batch_keys(head, tonumber(is[4]), function(key) redis.call('EXPIRE', key, batch_days) end)
 end
 
 -- A stage goes on, and its batch.
@@ -47,7 +47,7 @@ local function revive_stage(head, batch, stage)
   redis.call('HSET', head, 'state', 'running')
   redis.call('HDEL', head, 'ended_at')
   for other = 0, is[1] - 1 do
-    redis.call('ZADD', 'rc:feed:' .. redis.call('HGET', head, other .. ':queue'), is[2] or 0, batch .. ':' .. other)
+    redis.call('ZADD', 'rc:feed:' .. redis.call('HGET', head, other .. ':queue'), is[2] or 0, batch)
   end
   batch_keys(head, tonumber(is[1]), function(key) redis.call('PERSIST', key) end)
 end

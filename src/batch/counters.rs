@@ -1,0 +1,104 @@
+//! What stages above know of their children, computed anew.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use batch_plan::work::OnFailure;
+
+use super::loaded::Loaded;
+use super::marks::{Mark, Marks, bit_of, is_set};
+use crate::queue::Admin;
+use crate::queue::control::NewCounters;
+use crate::wire::batch;
+
+/// How often counters are computed anew because items have ended meanwhile.
+const TRIES: usize = 20;
+
+/// Children of one item.
+#[derive(Clone, Copy, Default)]
+struct Children {
+    all: u32,
+    ended: u32,
+}
+
+/// Computes how many children of each item of a stage have ended, from their marks, and which items are ready.
+pub(super) async fn count_anew(
+    admin: &Admin,
+    loaded: &mut Loaded,
+    stage: usize,
+) -> anyhow::Result<()> {
+    let name = loaded.plan.name().to_owned();
+    let bytes_each = usize::from(loaded.plan.counter_bits(stage).unwrap_or(32)) / 8;
+    for _ in 0..TRIES {
+        let state = admin.batch(&name).await?;
+        let state = state.context("the batch was deleted meanwhile")?;
+        let ended = |below: usize| {
+            let is = state.stages.get(below);
+            (below, is.map_or(0, |is| is.done + is.failed))
+        };
+        let below: Vec<_> = loaded.plan.below(stage).map(ended).collect();
+        let children = children_of(admin, loaded, stage).await?;
+        // In this order: what is fed in between is under way.
+        let again = admin.all_marks(&name, stage, batch::AGAIN).await?;
+        let marks = Marks::read(admin, &name, stage).await?;
+        let (ready, ready_count) = ready(&children, &marks, &again);
+        let bytes = |it: &Children| it.ended.to_be_bytes().into_iter().skip(4 - bytes_each);
+        let new = NewCounters {
+            seen: children.iter().flat_map(bytes).collect(),
+            ready,
+            ready_count,
+            below,
+        };
+        if admin.swap_counters(&name, stage, &new).await? {
+            return Ok(());
+        }
+    }
+    bail!(
+        "items of the stages below {} end too fast for its counters to be computed anew: pause the batch first",
+        loaded.plan.stages()[stage].name
+    )
+}
+
+/// The children of each item of a stage, as far as they have a mark that counts.
+async fn children_of(
+    admin: &Admin,
+    loaded: &mut Loaded,
+    stage: usize,
+) -> anyhow::Result<Vec<Children>> {
+    let plan = Arc::clone(&loaded.plan);
+    // The items of a sample have the numbers that they have in the whole.
+    let size = plan.size(stage).unwrap_or(0);
+    let mut all = vec![Children::default(); size as usize];
+    for below in plan.below(stage) {
+        let marks = Marks::read(admin, plan.name(), below).await?;
+        let goes_on = plan.stages()[below].work.on_failure == OnFailure::GoOn;
+        for item in loaded.items(below) {
+            let mark = marks.of(item);
+            let has_ended = mark == Mark::Done || (goes_on && mark == Mark::Failed);
+            let row = loaded.row(below, item).await?;
+            let ups = plan.ups(below, item, row.as_ref()).into_iter();
+            for up in ups.filter(|up| up.stage == stage) {
+                let children = all.get_mut(up.parent as usize);
+                let children =
+                    children.context("a row of its list names a group that is not there")?;
+                children.all = up.children as u32;
+                children.ended += u32::from(has_ended);
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// A bit for each item that nobody has worked and all of whose children have ended, and how many these are.
+fn ready(children: &[Children], marks: &Marks, again: &[u8]) -> (Vec<u8>, u64) {
+    let mut bits = vec![0; children.len().div_ceil(8)];
+    let mut count = 0;
+    for (item, children) in (0..).zip(children) {
+        let has_all = children.all > 0 && children.ended >= children.all;
+        if has_all && marks.of(item) == Mark::New && !is_set(again, item) {
+            bits[(item / 8) as usize] |= bit_of(item);
+            count += 1;
+        }
+    }
+    (bits, count)
+}

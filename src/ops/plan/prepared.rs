@@ -1,0 +1,90 @@
+//! Plans with their lists, and what is wrong with them.
+
+use std::sync::Arc;
+
+use batch_plan::{CheckOptions, Items, Lists, Problem, Resolved};
+use tokio::runtime::Handle;
+
+use super::supply::Local;
+use super::wanted::Wanted;
+use crate::settings::Loader;
+use crate::storage::{Storage, StorageSettings};
+
+/// A plan that is ready to be stored.
+pub(crate) struct Prepared {
+    pub(crate) plan: Arc<Resolved>,
+    pub(crate) lists: Lists,
+    pub(crate) digest: String,
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// The bucket, if one of the plans needs it.
+pub(crate) fn open_bucket(
+    plans: &[Resolved],
+    loader: &mut Loader<'_>,
+) -> Option<Result<Storage, BucketError>> {
+    let is_needed = plans.iter().any(|plan| plan.needs_bucket());
+    let settings = is_needed.then(|| StorageSettings::load(loader))?;
+    Some(Storage::open(&settings).map_err(|error| BucketError(error.to_string())))
+}
+
+/// Why there is no bucket.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct BucketError(String);
+
+impl Prepared {
+    /// Reads the lists of a plan, and looks at all that can be said of it.
+    pub(crate) async fn read(
+        mut plan: Resolved,
+        wanted: &Wanted,
+        storage: Option<Storage>,
+    ) -> anyhow::Result<Self> {
+        let (choice, handle) = (wanted.choice(), Handle::current());
+        let options = CheckOptions {
+            all: false,
+            into_real_outputs: wanted.into_real_outputs,
+        };
+        let prepared = tokio::task::spawn_blocking(move || {
+            let mut lists = plan.read_lists(&mut Local { storage, handle })?;
+            if let Some(choice) = choice {
+                plan.choose(&mut lists, &choice)?;
+            }
+            let plan = Arc::new(plan);
+            let report = batch_plan::check(&plan, &lists, options)?;
+            let mut problems = report.problems;
+            problems.extend(unsupported(&plan));
+            anyhow::Ok(Self {
+                digest: plan.digest()?,
+                problems,
+                plan,
+                lists,
+            })
+        });
+        prepared.await?
+    }
+}
+
+/// What a plan may say and this program cannot do: it is refused, not passed over.
+fn unsupported(plan: &Resolved) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for stage in plan.stages() {
+        let mut refuse = |what: &str, advice: &str| {
+            problems.push(Problem {
+                at: None,
+                path: format!("stages.{}.{what}", stage.name),
+                message: format!("{what} is not supported yet: {advice}"),
+            });
+        };
+        if matches!(stage.items, Some(Items::Files { .. })) {
+            refuse("files", "upload them first, and name them by `objects`");
+        }
+        if !stage.work.verify.is_empty() {
+            refuse("verify", "leave it out");
+        }
+        if stage.work.late {
+            refuse("late", "submit a second plan when the list is there");
+        }
+    }
+    problems
+}

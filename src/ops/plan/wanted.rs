@@ -1,0 +1,39 @@
+//! What is wanted of plans beyond what stands in them.
+
+use batch_plan::Choice;
+use clap::Args;
+
+/// What is wanted of plans beyond what stands in them.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Wanted {
+    /// A value of the plan, in place of the one that stands there.
+    #[arg(long = "set", value_name = "NAME=VALUE", requires = "plans", value_parser = parse_value)]
+    pub(super) values: Vec<(String, String)>,
+    /// Only so many items of the first stage, and what follows from them: a batch of its own, called NAME.sample.
+    #[arg(long, value_name = "N", conflicts_with = "sample_group")]
+    sample: Option<u64>,
+    /// The same with the members of this group.
+    #[arg(long, value_name = "ID")]
+    sample_group: Option<String>,
+    /// Let a sample write where the whole batch would.
+    #[arg(long)]
+    pub(super) into_real_outputs: bool,
+}
+
+impl Wanted {
+    pub(super) fn is_sample(&self) -> bool {
+        self.sample.is_some() || self.sample_group.is_some()
+    }
+
+    pub(super) fn choice(&self) -> Option<Choice> {
+        let group = self.sample_group.clone().map(Choice::Group);
+        group.or(self.sample.map(Choice::Count))
+    }
+}
+
+fn parse_value(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| format!("`{text}` is not NAME=VALUE"))?;
+    Ok((name.to_owned(), value.to_owned()))
+}
