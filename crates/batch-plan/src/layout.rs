@@ -1,4 +1,4 @@
-//! How the stages of a plan hang together: whose items become whose.
+//! How the stages of a plan are connected: whose items become whose.
 
 mod check;
 mod items;

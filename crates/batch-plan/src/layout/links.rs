@@ -7,7 +7,7 @@ use crate::range::Range;
 use crate::resolved::Stage;
 use crate::shuffle::Permutation;
 
-/// Items that a stage has at most.
+/// The most items of a stage.
 pub const MAX_ITEMS: u64 = 1 << 31;
 
 /// A stage among the others.
@@ -20,10 +20,10 @@ pub(crate) struct Layout {
     pub(crate) below: Vec<(usize, Link)>,
     /// Stages that gather items of this one.
     pub(crate) above: Vec<(usize, Link)>,
-    /// Stages that have to be complete.
+    /// Stages that have to be complete before this one begins.
     pub(crate) barriers: Vec<usize>,
     pub(crate) permutation: Option<Permutation>,
-    /// In a sample: children by the stage below and the parent.
+    /// In a sample: the number of children, by the stage below and the parent.
     pub(super) sampled: HashMap<(usize, u64), u64>,
 }
 
@@ -37,12 +37,15 @@ pub(crate) enum Units {
 /// How an item below becomes an item above.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Link {
+    /// One by one.
     Same,
+    /// Coordinates are divided.
     Grid(Grid),
+    /// Rows for which a template gives the same text become one item.
     Text(String),
 }
 
-/// An item above that is told of the end of one below.
+/// An item above that is told when one below has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Up {
     /// Number of the stage.
@@ -53,8 +56,19 @@ pub struct Up {
     pub children: u64,
 }
 
+impl Link {
+    pub(crate) fn is_text(&self) -> bool {
+        matches!(self, Self::Text(_))
+    }
+}
+
 impl Layout {
-    /// How many items of a stage below become this one; nothing for groups by a text, which know it themselves.
+    /// The stage whose items this one groups by a template, and the template.
+    pub(crate) fn text_link(&self) -> Option<(usize, &str)> {
+        text_link(&self.below)
+    }
+
+    /// How many items of a stage below become the item `parent` of this one. `None` for groups by a template: their rows know it.
     pub(super) fn count(
         &self,
         stages: &[Stage],
@@ -71,4 +85,23 @@ impl Layout {
             Link::Text(_) => None,
         }
     }
+}
+
+/// The stage below whose items are grouped by a template, and the template.
+pub(super) fn text_link(below: &[(usize, Link)]) -> Option<(usize, &str)> {
+    below.iter().find_map(|(j, link)| match link {
+        Link::Text(text) => Some((*j, text.as_str())),
+        Link::Same | Link::Grid(_) => None,
+    })
+}
+
+/// The stage whose rows a stage groups by a template.
+pub(crate) fn grouped_rows(layouts: &[Layout], stage: usize) -> Option<usize> {
+    let (below, _) = layouts[stage].text_link()?;
+    Some(layouts[below].base)
+}
+
+/// The stages that group the rows of a stage by a template.
+pub(crate) fn groupings(layouts: &[Layout], rows_of: usize) -> impl Iterator<Item = usize> + '_ {
+    (0..layouts.len()).filter(move |&stage| grouped_rows(layouts, stage) == Some(rows_of))
 }

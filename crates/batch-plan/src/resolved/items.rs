@@ -50,6 +50,13 @@ pub enum Items {
     Command(Vec<String>),
 }
 
+impl Items {
+    /// Whether they are read from a source; those of a grid are computed.
+    pub(crate) fn is_list(&self) -> bool {
+        !matches!(self, Self::Range(_))
+    }
+}
+
 /// Which of many keys are items. Globs and the pattern see what follows the prefix or the folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
