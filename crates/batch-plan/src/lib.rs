@@ -7,6 +7,7 @@ mod change;
 mod check;
 mod diff;
 mod digest;
+mod fingerprint;
 mod form;
 mod group;
 mod job;

@@ -5,10 +5,11 @@
 
 mod arena;
 mod groups;
+mod members;
 mod prepare;
 mod rows;
 
 pub(crate) use arena::Arena;
-pub(crate) use groups::{sibling, text_link};
+pub(crate) use groups::sibling;
 pub use prepare::Lists;
 pub use rows::List;

@@ -1,5 +1,7 @@
 //! One item of a list, as it is stored.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -41,6 +43,12 @@ impl Row {
     pub fn count(&self) -> Option<u64> {
         self.first?;
         self.vars.get("count")?.as_u64()
+    }
+
+    /// The numbers of a group's members.
+    pub(crate) fn members(&self) -> Option<Range<u64>> {
+        let first = self.first?;
+        Some(first..first.checked_add(self.count()?)?)
     }
 }
 

@@ -1,8 +1,8 @@
 //! The items of stages, by number: how many there are, and which become which.
 
-use super::links::{Link, Units, Up};
+use super::links::{Link, Units, Up, grouped_rows, groupings};
 use crate::range::Range;
-use crate::resolved::Resolved;
+use crate::resolved::{Items, Resolved};
 use crate::row::Row;
 
 impl Resolved {
@@ -49,6 +49,21 @@ impl Resolved {
     pub fn rows_of(&self, stage: usize) -> Option<usize> {
         let layout = self.layouts.get(stage)?;
         matches!(layout.units, Units::Rows).then_some(layout.base)
+    }
+
+    /// Where the rows come from that are the items of a stage. `None` for grids and groups.
+    pub(crate) fn row_source(&self, stage: usize) -> Option<&Items> {
+        self.stages[self.rows_of(stage)?].items.as_ref()
+    }
+
+    /// The stage whose rows this one groups by a template.
+    pub(crate) fn grouped_rows(&self, stage: usize) -> Option<usize> {
+        grouped_rows(&self.layouts, stage)
+    }
+
+    /// The stages that group the rows of this one by a template.
+    pub(crate) fn groupings(&self, rows_of: usize) -> impl Iterator<Item = usize> + '_ {
+        groupings(&self.layouts, rows_of)
     }
 
     /// The stages that have to be complete before this one begins.
@@ -121,13 +136,11 @@ impl Resolved {
             let mut items: Vec<u64> = match link {
                 Link::Same => vec![item],
                 Link::Grid(grid) => grid.children(item).collect(),
+                // A row that is not of this list could ask for any number of items.
                 Link::Text(_) => row
-                    .and_then(|row| {
-                        let first = row.first?;
-                        let end = first.checked_add(row.count()?)?;
-                        // A row that is not of this list could ask for any number of items.
-                        (end <= self.size(*j)?).then(|| (first..end).collect())
-                    })
+                    .and_then(Row::members)
+                    .filter(|members| self.size(*j).is_some_and(|size| members.end <= size))
+                    .map(Iterator::collect)
                     .unwrap_or_default(),
             };
             if let Some(chosen) = &self.stages[*j].chosen {

@@ -57,6 +57,13 @@ pub struct Up {
 }
 
 impl Link {
+    pub(crate) fn grid(&self) -> Option<&Grid> {
+        match self {
+            Self::Grid(grid) => Some(grid),
+            Self::Same | Self::Text(_) => None,
+        }
+    }
+
     pub(crate) fn is_text(&self) -> bool {
         matches!(self, Self::Text(_))
     }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use super::groups;
 use super::rows::List;
 use crate::job::Renderer;
-use crate::layout::Link;
 use crate::resolved::{Items, Listed, Resolved};
 use crate::shuffle::Permutation;
 use crate::source::{self, ListError, Nothing, Supply};
@@ -66,9 +65,11 @@ impl Resolved {
     }
 
     fn listed_stages(&self, wanted: impl Fn(usize, bool) -> bool) -> Vec<usize> {
-        let own = |k: usize| matches!(&self.stages[k].items, Some(items) if !matches!(items, Items::Range(_)));
-        (0..self.stages.len())
-            .filter(|&k| own(k) && wanted(k, self.stages[k].work.late))
+        let stages = self.stages.iter().enumerate();
+        stages
+            .filter(|(_, stage)| stage.items.as_ref().is_some_and(Items::is_list))
+            .filter(|(k, stage)| wanted(*k, stage.work.late))
+            .map(|(k, _)| k)
             .collect()
     }
 
@@ -110,13 +111,9 @@ impl Resolved {
     /// Notes what the plan has to know of its lists.
     pub(crate) fn note(&mut self, lists: &BTreeMap<usize, List>) {
         for (&k, list) in lists {
-            let mut below = self.layouts[k].below.iter();
-            let base = below
-                .find(|(_, link)| matches!(link, Link::Text(_)))
-                .map(|(j, _)| self.layouts[*j].base);
-            let largest = base
-                .and_then(|base| lists.get(&base))
-                .map(|base| base.counts.iter().copied().max().unwrap_or(0).into());
+            let members = self.grouped_rows(k).and_then(|rows_of| lists.get(&rows_of));
+            let largest =
+                members.map(|members| members.counts.iter().copied().max().unwrap_or(0).into());
             self.stages[k].listed = Some(Listed {
                 total: list.len(),
                 digest: list.digest(),

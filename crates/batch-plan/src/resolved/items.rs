@@ -55,6 +55,14 @@ impl Items {
     pub(crate) fn is_list(&self) -> bool {
         !matches!(self, Self::Range(_))
     }
+
+    /// What the keys of files will begin with.
+    pub(crate) fn upload_prefix(&self) -> Option<&str> {
+        match self {
+            Self::Files { to, .. } => Some(to),
+            _ => None,
+        }
+    }
 }
 
 /// Which of many keys are items. Globs and the pattern see what follows the prefix or the folder.
