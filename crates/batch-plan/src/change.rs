@@ -1,5 +1,7 @@
 //! Changes of a plan whose batch runs.
 
+use serde_json::Value;
+
 use crate::diff::{Difference, diff};
 use crate::digest::is_hard;
 use crate::form::work::work;
@@ -21,23 +23,42 @@ impl Resolved {
         path: &str,
         text: &str,
     ) -> Result<Vec<Difference>, PlanError> {
-        let whole = format!("stages.{stage}.{path}");
-        let wrong = |message: String| PlanError::from(Problem::new(&whole, message));
-        let k = self
-            .stage_number(stage)
-            .ok_or_else(|| wrong(format!("there is no stage `{}`", shown(stage))))?;
-        let names: Vec<&str> = path.split('.').collect();
-        if is_hard(&[&["stages", stage], names.as_slice()].concat()) {
-            return Err(wrong("may not change while the batch runs".to_owned()));
+        let change = Change {
+            stage,
+            path,
+            names: path.split('.').collect(),
+        };
+        let Some(k) = self.stage_number(stage) else {
+            return Err(change.wrong(format!("there is no stage `{}`", shown(stage))));
+        };
+        if is_hard(&[&["stages", stage], change.names.as_slice()].concat()) {
+            return Err(change.wrong("may not change while the batch runs"));
         }
-        // Read as if it stood in a file, so that it has the units and the errors of one.
-        let mut spot = yaml::parse(text.as_bytes())?;
-        for name in names.iter().rev() {
-            let at = spot.at;
-            let name = (*name).to_owned();
-            let node = Node::Map(vec![(Key { name, at }, spot)]);
-            spot = Spot { node, at };
-        }
+        let new = change.read(text)?;
+        let changed = change.apply(self, k, new)?;
+        let differences = diff(self, &changed)?;
+        *self = changed;
+        Ok(differences)
+    }
+}
+
+/// A change of one value of a stage.
+struct Change<'a> {
+    stage: &'a str,
+    path: &'a str,
+    /// The parts of the path.
+    names: Vec<&'a str>,
+}
+
+impl Change<'_> {
+    fn wrong(&self, message: impl Into<String>) -> PlanError {
+        let path = format!("stages.{}.{}", self.stage, self.path);
+        Problem::new(path, message).into()
+    }
+
+    /// The new value as it is stored; null if it is the usual one.
+    fn read(&self, text: &str) -> Result<Value, PlanError> {
+        let spot = self.nested(yaml::parse(text.as_bytes())?);
         let mut reader = Reader::default();
         let read = Fields::of(&mut reader, &spot, "").map(|mut fields| {
             let work = work(&mut reader, &mut fields);
@@ -46,35 +67,52 @@ impl Resolved {
         });
         for problem in &mut reader.problems {
             problem.at = None;
-            problem.path = format!("stages.{stage}.{}", problem.path);
+            problem.path = format!("stages.{}.{}", self.stage, problem.path);
         }
         PlanError::unless_empty(reader.problems)?;
-        let json = |error: serde_json::Error| wrong(error.to_string());
-        let mut new = &serde_json::to_value(read.unwrap_or_default()).map_err(json)?;
-        for name in &names {
-            new = &new[*name];
-        }
-        let mut value = self.to_value()?;
-        let mut place = &mut value["stages"][k];
-        let (last, folders) = names.split_last().unwrap_or((&"", &[]));
+        let work = serde_json::to_value(read.unwrap_or_default())
+            .map_err(|error| self.wrong(error.to_string()))?;
+        let new = self.names.iter().fold(&work, |value, name| &value[*name]);
+        Ok(new.clone())
+    }
+
+    /// The value as if it stood in a file, so that it has the units and the errors of one.
+    fn nested(&self, value: Spot) -> Spot {
+        self.names.iter().rev().fold(value, |spot, name| {
+            let at = spot.at;
+            let name = (*name).to_owned();
+            let node = Node::Map(vec![(Key { name, at }, spot)]);
+            Spot { node, at }
+        })
+    }
+
+    /// The plan with the new value, checked as one that is loaded.
+    fn apply(&self, plan: &Resolved, k: usize, new: Value) -> Result<Resolved, PlanError> {
+        let mut stored = plan.to_value()?;
+        self.write(&mut stored["stages"][k], new)?;
+        let changed: Resolved =
+            serde_json::from_value(stored).map_err(|error| self.wrong(error.to_string()))?;
+        let changed = Resolved::from_json(&changed.to_json()?)?;
+        Renderer::new(changed.clone().into(), k).map_err(|error| self.wrong(error.message))?;
+        Ok(changed)
+    }
+
+    /// Puts the value into a stored stage. What is as usual is not written.
+    fn write(&self, stage: &mut Value, new: Value) -> Result<(), PlanError> {
+        let mut place = stage;
+        let (last, folders) = self.names.split_last().unwrap_or((&"", &[]));
         for name in folders {
             place = &mut place[*name];
             if place.is_null() {
                 *place = serde_json::json!({});
             }
         }
-        // What is as usual is not written.
         match place.as_object_mut() {
             Some(members) if new.is_null() => _ = members.remove(*last),
-            Some(members) => _ = members.insert((*last).to_owned(), new.clone()),
-            None => return Err(wrong("is not there".to_owned())),
+            Some(members) => _ = members.insert((*last).to_owned(), new),
+            None => return Err(self.wrong("is not there")),
         }
-        let changed: Self = serde_json::from_value(value).map_err(json)?;
-        let changed = Self::from_json(&changed.to_json()?)?;
-        Renderer::new(changed.clone().into(), k).map_err(|error| wrong(error.message))?;
-        let differences = diff(self, &changed)?;
-        *self = changed;
-        Ok(differences)
+        Ok(())
     }
 }
 
