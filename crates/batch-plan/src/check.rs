@@ -8,6 +8,7 @@ use crate::job::{Expected, RenderError, Renderer};
 use crate::list::Lists;
 use crate::problem::{Problem, shown};
 use crate::resolved::{Items, Resolved};
+use crate::row::Row;
 use crate::template::Engine;
 use crate::work::{Expect, Verify};
 
@@ -66,115 +67,99 @@ struct Checker<'a> {
     lists: &'a Lists,
     options: CheckOptions,
     report: Report,
-    /// Which item expects an output, by 128 bits of what it is.
-    outputs: HashMap<(u64, u64), (usize, u64)>,
+    outputs: Outputs,
 }
+
+/// Which item of which stage expects an output, by 128 bits of what it is.
+type Outputs = HashMap<(u64, u64), (usize, u64)>;
 
 impl Checker<'_> {
     fn stage(&mut self, k: usize) -> Result<(), RenderError> {
-        let mut problems = Vec::new();
-        self.templates(k, &mut problems);
-        let renderer = Renderer::new(Arc::clone(self.plan), k)?;
+        let stage = &self.plan.stages[k];
+        let mut check = StageCheck {
+            plan: self.plan,
+            k,
+            renderer: Renderer::new(Arc::clone(self.plan), k)?,
+            ids: HashSet::new(),
+            outputs: &mut self.outputs,
+            problems: Vec::new(),
+        };
+        check.check_axes();
+        if self.plan.is_sample() && !self.options.into_real_outputs {
+            check.check_sample_outputs();
+        }
         let total = self.plan.total(k).unwrap_or(0);
-        let whole = total <= ALL
-            || self.options.all
-            || self.plan.stages[k].work.verify.contains(&Verify::All(true));
+        let whole =
+            total <= ALL || self.options.all || stage.work.verify.contains(&Verify::All(true));
         let count = if whole { total } else { SOME };
-        let mut ids = HashSet::new();
+        let rows = self.plan.rows_of(k).and_then(|base| self.lists.get(base));
         for index in 0..count {
-            if problems.len() >= TOLD {
+            if check.problems.len() >= TOLD {
                 break;
             }
-            // Spread evenly, the first and the last among them.
-            let position = match count {
-                0 | 1 => 0,
-                _ => u128::from(index) * u128::from(total - 1) / u128::from(count - 1),
-            };
-            let position = u64::try_from(position).unwrap_or(0);
+            let position = spread(index, count, total);
             let item = self.plan.item_at(k, position).unwrap_or(position);
-            self.item(&renderer, k, item, &mut ids, &mut problems);
+            let row = rows.and_then(|list| list.row(item));
+            check.check_item(item, row.as_ref());
         }
-        problems.truncate(TOLD);
+        check.problems.truncate(TOLD);
         self.report.looked_at.push(count);
-        self.report.problems.append(&mut problems);
+        self.report.problems.append(&mut check.problems);
         Ok(())
     }
+}
 
-    fn item(
-        &mut self,
-        renderer: &Renderer,
-        k: usize,
-        item: u64,
-        ids: &mut HashSet<(u64, u64)>,
-        problems: &mut Vec<Problem>,
-    ) {
-        let rows = self.plan.rows_of(k);
-        let row = rows.and_then(|base| self.lists.get(base)?.row(item));
-        let rendered = renderer
-            .job(item, row.as_ref())
-            .and_then(|job| Ok((job, renderer.expected(item, row.as_ref())?)));
-        let (job, expected) = match rendered {
-            Ok(rendered) => rendered,
-            Err(error) => {
-                let path = format!("stages.{}.{}", error.stage, error.field);
-                problems.push(Problem::new(
-                    path,
-                    format!("item {item}: {}", error.message),
-                ));
-                return;
-            }
+/// One of `count` positions that are spread evenly over a total, the first and the last among them.
+fn spread(index: u64, count: u64, total: u64) -> u64 {
+    let position = match count {
+        0 | 1 => 0,
+        _ => u128::from(index) * u128::from(total - 1) / u128::from(count - 1),
+    };
+    u64::try_from(position).unwrap_or(0)
+}
+
+/// A stage that is being looked at.
+struct StageCheck<'a> {
+    plan: &'a Resolved,
+    k: usize,
+    renderer: Renderer,
+    /// Identities so far, as 128 bits each.
+    ids: HashSet<(u64, u64)>,
+    /// Outputs of this stage and those before it.
+    outputs: &'a mut Outputs,
+    problems: Vec<Problem>,
+}
+
+impl StageCheck<'_> {
+    fn wrong(&mut self, what: &str, message: impl Into<String>) {
+        let name = &self.plan.stages[self.k].name;
+        let path = format!("stages.{name}.{what}");
+        self.problems.push(Problem::new(path, message));
+    }
+
+    /// Items of a grid have different identities only if all axes are in the template.
+    fn check_axes(&mut self) {
+        let stage = &self.plan.stages[self.k];
+        let (Some(Items::Range(_)) | None, Some(id), Some(range)) =
+            (&stage.items, &stage.work.id, self.plan.grid(self.k))
+        else {
+            return;
         };
-        let name = &self.plan.stages[k].name;
-        // Identities of lists were compared when they were read.
-        if !ids.insert(hashes(&job.id)) {
-            let message = format!(
-                "item {item} has the id `{}`, which another one has",
-                shown(&job.id)
-            );
-            problems.push(Problem::new(format!("stages.{name}.id"), message));
-        }
-        for output in &expected {
-            let key = match output {
-                Expected::Result => continue,
-                Expected::Key { key, .. } => (0_u8, key, None),
-                Expected::Prefix {
-                    prefix, matches, ..
-                } => (1, prefix, matches.as_ref()),
-            };
-            if let Some(&(other, other_item)) = self.outputs.get(&hashes(&key)) {
+        let names = variables(id);
+        for axis in range.axes.iter().filter(|axis| axis.len() > 1) {
+            if !names.contains(&axis.name) {
                 let message = format!(
-                    "item {item} expects `{}`, and so does item {other_item} of `{}`",
-                    shown(key.1),
-                    self.plan.stages[other].name
+                    "`{}` is not in it, so that items of the grid have the same id",
+                    axis.name
                 );
-                problems.push(Problem::new(format!("stages.{name}.expect"), message));
-            } else {
-                self.outputs.insert(hashes(&key), (k, item));
+                self.wrong("id", message);
             }
         }
     }
 
-    /// What can be said of templates without their items.
-    fn templates(&self, k: usize, problems: &mut Vec<Problem>) {
-        let stage = &self.plan.stages[k];
-        if let (Some(Items::Range(_)) | None, Some(id), Some(range)) =
-            (&stage.items, &stage.work.id, self.plan.grid(k))
-        {
-            let names = variables(id);
-            for axis in range.axes.iter().filter(|axis| axis.len() > 1) {
-                if !names.contains(&axis.name) {
-                    let message = format!(
-                        "`{}` is not in it, so that items of the grid have the same id",
-                        axis.name
-                    );
-                    problems.push(Problem::new(format!("stages.{}.id", stage.name), message));
-                }
-            }
-        }
-        if !self.plan.is_sample() || self.options.into_real_outputs {
-            return;
-        }
-        for (index, expect) in stage.work.expect.iter().enumerate() {
+    /// A sample must not write where the whole batch will.
+    fn check_sample_outputs(&mut self) {
+        for (index, expect) in self.plan.stages[self.k].work.expect.iter().enumerate() {
             let source = match expect {
                 Expect::Result(_) => continue,
                 Expect::Key(expect) => &expect.key,
@@ -184,9 +169,50 @@ impl Checker<'_> {
             if !names.contains("batch") && !names.contains("sample") {
                 let message = "the outputs of a sample would be those of the whole: `{{ batch }}` or `{{ sample }}` \
                                keeps them apart";
-                let path = format!("stages.{}.expect[{index}]", stage.name);
-                problems.push(Problem::new(path, message));
+                self.wrong(&format!("expect[{index}]"), message);
             }
+        }
+    }
+
+    fn check_item(&mut self, item: u64, row: Option<&Row>) {
+        let job = self.renderer.job(item, row);
+        let rendered = job.and_then(|job| Ok((job, self.renderer.expected(item, row)?)));
+        let (job, expected) = match rendered {
+            Ok(rendered) => rendered,
+            Err(error) => {
+                self.wrong(&error.field, format!("item {item}: {}", error.message));
+                return;
+            }
+        };
+        // Identities of lists were compared when they were read.
+        if !self.ids.insert(hashes(&job.id)) {
+            let id = shown(&job.id);
+            let message = format!("item {item} has the id `{id}`, which another one has");
+            self.wrong("id", message);
+        }
+        for output in &expected {
+            self.check_output(item, output);
+        }
+    }
+
+    /// An output belongs to one item.
+    fn check_output(&mut self, item: u64, output: &Expected) {
+        let key = match output {
+            Expected::Result => return,
+            Expected::Key { key, .. } => (0_u8, key, None),
+            Expected::Prefix {
+                prefix, matches, ..
+            } => (1, prefix, matches.as_ref()),
+        };
+        if let Some(&(other, other_item)) = self.outputs.get(&hashes(&key)) {
+            let message = format!(
+                "item {item} expects `{}`, and so does item {other_item} of `{}`",
+                shown(key.1),
+                self.plan.stages[other].name
+            );
+            self.wrong("expect", message);
+        } else {
+            self.outputs.insert(hashes(&key), (self.k, item));
         }
     }
 }
