@@ -45,24 +45,7 @@ fn after(reader: &mut Reader, spot: &Spot, path: &str) -> Option<AfterForm> {
     }
     let mut f = Fields::of(reader, spot, path)?;
     let stage = f.need(reader, "stage", Reader::text);
-    let group = f.get(reader, "group", |reader, spot, path| match &spot.node {
-        Node::Text(text) => Some(HowForm::Text(text.clone())),
-        Node::Map(_) => reader
-            .map(spot, path, |reader, spot, path| {
-                let factor = reader.number(spot, path)?;
-                if factor == 0 {
-                    reader.problem(spot.at, path, "expected a factor of 1 or more");
-                    return None;
-                }
-                Some(factor)
-            })
-            .map(HowForm::Grid),
-        _ => reader.wrong(
-            spot,
-            path,
-            "a template, or factors of axes such as {x: 2, y: 2}",
-        ),
-    });
+    let group = f.get(reader, "group", group);
     let all = f.get(reader, "all", Reader::truth);
     f.end(reader);
     let how = match (group, all) {
@@ -75,4 +58,26 @@ fn after(reader: &mut Reader, spot: &Spot, path: &str) -> Option<AfterForm> {
         (None, _) => HowForm::Each,
     };
     Some(AfterForm { stage: stage?, how })
+}
+
+/// A template whose text is the group, or factors by which the axes of a grid are divided.
+fn group(reader: &mut Reader, spot: &Spot, path: &str) -> Option<HowForm> {
+    match &spot.node {
+        Node::Text(text) => Some(HowForm::Text(text.clone())),
+        Node::Map(_) => reader.map(spot, path, factor).map(HowForm::Grid),
+        _ => reader.wrong(
+            spot,
+            path,
+            "a template, or factors of axes such as {x: 2, y: 2}",
+        ),
+    }
+}
+
+fn factor(reader: &mut Reader, spot: &Spot, path: &str) -> Option<u64> {
+    let factor = reader.number(spot, path)?;
+    if factor == 0 {
+        reader.problem(spot.at, path, "expected a factor of 1 or more");
+        return None;
+    }
+    Some(factor)
 }
