@@ -1,5 +1,7 @@
 //! How the items of a stage are worked.
 
+use std::collections::BTreeMap;
+
 use crate::reader::{Fields, Reader};
 use crate::units::{self, Amount};
 use crate::work::{
@@ -13,57 +15,24 @@ pub(crate) fn work(reader: &mut Reader, f: &mut Fields<'_>) -> Work {
     Work {
         id: f.get(reader, "id", Reader::scalar),
         input: f.get(reader, "input", Reader::scalar),
-        fields: f
-            .get(reader, "fields", |reader, spot, path| {
-                reader.map(spot, path, Reader::scalar)
-            })
-            .unwrap_or_default()
-            .into_iter()
-            .collect(),
-        timeout: f.get(reader, "timeout", |reader, spot, path| {
-            quantity(reader, spot, path, units::seconds)
-        }),
-        memory: f.get(reader, "memory", |reader, spot, path| {
-            quantity(reader, spot, path, units::bytes)
-        }),
-        attempts: f.get(reader, "attempts", |reader, spot, path| {
-            quantity(reader, spot, path, units::count)
-        }),
-        crashes: f.get(reader, "crashes", |reader, spot, path| {
-            quantity(reader, spot, path, units::count)
-        }),
-        rerun: f
-            .get(reader, "rerun", |reader, spot, path| {
-                let words = [("always", Rerun::Always), ("never", Rerun::Never)];
-                reader.word(spot, path, &words)
-            })
-            .unwrap_or_default(),
-        expect: f
-            .get(reader, "expect", |reader, spot, path| {
-                reader.list(spot, path, expect)
-            })
-            .unwrap_or_default(),
-        verify: f
-            .get(reader, "verify", |reader, spot, path| {
-                reader.list(spot, path, verify)
-            })
-            .unwrap_or_default(),
+        fields: f.get(reader, "fields", fields).unwrap_or_default(),
+        timeout: f.get(reader, "timeout", quantity(units::seconds)),
+        memory: f.get(reader, "memory", quantity(units::bytes)),
+        attempts: f.get(reader, "attempts", quantity(units::count)),
+        crashes: f.get(reader, "crashes", quantity(units::count)),
+        rerun: f.get(reader, "rerun", one_of(RERUN)).unwrap_or_default(),
+        expect: f.get(reader, "expect", each(expect)).unwrap_or_default(),
+        verify: f.get(reader, "verify", each(verify)).unwrap_or_default(),
         limit: f.get(reader, "limit", limit).unwrap_or_default(),
         stop_after: f.get(reader, "stop_after", stop_after).unwrap_or_default(),
         on_failure: f
-            .get(reader, "on_failure", |reader, spot, path| {
-                let words = [("wait", OnFailure::Wait), ("go_on", OnFailure::GoOn)];
-                reader.word(spot, path, &words)
-            })
+            .get(reader, "on_failure", one_of(ON_FAILURE))
             .unwrap_or_default(),
         allow_failed: f
             .get(reader, "allow_failed", Reader::parsed)
             .unwrap_or_default(),
         trigger: f
-            .get(reader, "trigger", |reader, spot, path| {
-                let words = [("auto", Trigger::Auto), ("manual", Trigger::Manual)];
-                reader.word(spot, path, &words)
-            })
+            .get(reader, "trigger", one_of(TRIGGER))
             .unwrap_or_default(),
         first: f.get(reader, "first", Reader::truth).unwrap_or_default(),
         keep: f.get(reader, "keep", keep).unwrap_or_default(),
@@ -73,18 +42,43 @@ pub(crate) fn work(reader: &mut Reader, f: &mut Fields<'_>) -> Work {
     }
 }
 
+/// Words of the form, and what they mean.
+type Words<T> = &'static [(&'static str, T)];
+
+const RERUN: Words<Rerun> = &[("always", Rerun::Always), ("never", Rerun::Never)];
+const ON_FAILURE: Words<OnFailure> = &[("wait", OnFailure::Wait), ("go_on", OnFailure::GoOn)];
+const TRIGGER: Words<Trigger> = &[("auto", Trigger::Auto), ("manual", Trigger::Manual)];
+
+fn one_of<T: Copy>(words: Words<T>) -> impl Fn(&mut Reader, &Spot, &str) -> Option<T> {
+    move |reader, spot, path| reader.word(spot, path, words)
+}
+
+fn each<T>(
+    read: fn(&mut Reader, &Spot, &str) -> Option<T>,
+) -> impl Fn(&mut Reader, &Spot, &str) -> Option<Vec<T>> {
+    move |reader, spot, path| reader.list(spot, path, read)
+}
+
 /// A quantity, or a template of one: what can be judged now is.
 fn quantity<T>(
-    reader: &mut Reader,
-    spot: &Spot,
-    path: &str,
-    parse: impl FnOnce(&str) -> Result<T, units::UnitError>,
-) -> Option<String> {
-    let text = reader.scalar(spot, path)?;
-    if !text.contains('{') {
-        reader.unit(spot, path, parse)?;
+    parse: fn(&str) -> Result<T, units::UnitError>,
+) -> impl Fn(&mut Reader, &Spot, &str) -> Option<String> {
+    move |reader, spot, path| {
+        let text = reader.scalar(spot, path)?;
+        if !text.contains('{') {
+            reader.unit(spot, path, parse)?;
+        }
+        Some(text)
     }
-    Some(text)
+}
+
+fn bytes(reader: &mut Reader, spot: &Spot, path: &str) -> Option<u64> {
+    reader.unit(spot, path, units::bytes)
+}
+
+fn fields(reader: &mut Reader, spot: &Spot, path: &str) -> Option<BTreeMap<String, String>> {
+    let fields = reader.map(spot, path, Reader::scalar)?;
+    Some(fields.into_iter().collect())
 }
 
 fn expect(reader: &mut Reader, spot: &Spot, path: &str) -> Option<Expect> {
@@ -100,13 +94,9 @@ fn expect(reader: &mut Reader, spot: &Spot, path: &str) -> Option<Expect> {
         _ => return reader.wrong(spot, path, "`result`, a key, {key: …} or {prefix: …}"),
     }
     let mut f = Fields::of(reader, spot, path)?;
-    let bytes =
-        |reader: &mut Reader, spot: &Spot, path: &str| reader.unit(spot, path, units::bytes);
     let expect = if f.has("prefix") {
         let prefix = f.need(reader, "prefix", Reader::text);
-        let count = f.need(reader, "count", |reader, spot, path| {
-            quantity(reader, spot, path, units::count)
-        });
+        let count = f.need(reader, "count", quantity(units::count));
         let matches = f.get(reader, "match", Reader::text);
         prefix.zip(count).map(|(prefix, count)| {
             Expect::Prefix(ExpectPrefix {
@@ -125,58 +115,60 @@ fn expect(reader: &mut Reader, spot: &Spot, path: &str) -> Option<Expect> {
 }
 
 fn verify(reader: &mut Reader, spot: &Spot, path: &str) -> Option<Verify> {
-    const WORDS: &str =
-        "exists, workers, room, or one of all, size, suffix, image, model, command with its value";
-    if let Node::Text(_) = &spot.node {
-        let words = [
-            ("exists", Verify::Exists),
-            ("workers", Verify::Workers),
-            ("room", Verify::Room),
-        ];
-        let indexed: Vec<_> = words
-            .iter()
-            .enumerate()
-            .map(|(index, &(word, _))| (word, index))
-            .collect();
-        return reader
-            .word(spot, path, &indexed)
-            .map(|index| words[index].1.clone());
+    match &spot.node {
+        Node::Text(_) => {
+            let words = [
+                ("exists", &Verify::Exists),
+                ("workers", &Verify::Workers),
+                ("room", &Verify::Room),
+            ];
+            reader.word(spot, path, &words).cloned()
+        }
+        Node::Map(members) if members.len() == 1 => rule(reader, spot, path),
+        _ => reader.wrong(
+            spot,
+            path,
+            "exists, workers, room, or one of all, size, suffix, image, model, command with its value",
+        ),
     }
-    if !matches!(&spot.node, Node::Map(members) if members.len() == 1) {
-        return reader.wrong(spot, path, WORDS);
-    }
+}
+
+/// A check that has a value.
+fn rule(reader: &mut Reader, spot: &Spot, path: &str) -> Option<Verify> {
     let mut f = Fields::of(reader, spot, path)?;
-    let texts =
-        |reader: &mut Reader, spot: &Spot, path: &str| reader.list(spot, path, Reader::scalar);
+    let texts = each(Reader::scalar);
+    // All are asked for, so that they are known where there is none of them.
     let rules = [
         f.get(reader, "all", Reader::truth).map(Verify::All),
-        f.get(reader, "size", |reader, spot, path| {
-            let mut f = Fields::of(reader, spot, path)?;
-            let bytes = |reader: &mut Reader, spot: &Spot, path: &str| {
-                reader.unit(spot, path, units::bytes)
-            };
-            let min = f.get(reader, "min", bytes);
-            let max = f.get(reader, "max", bytes);
-            f.end(reader);
-            Some(Verify::Size(Bounds { min, max }))
-        }),
-        f.get(reader, "suffix", texts).map(Verify::Suffix),
-        f.get(reader, "image", |reader, spot, path| {
-            let mut f = Fields::of(reader, spot, path)?;
-            let rule = ImageRule {
-                axes: f.get(reader, "axes", texts).unwrap_or_default(),
-                channels: f.get(reader, "channels", Reader::parsed),
-                frames: f.get(reader, "frames", Reader::parsed),
-                types: f.get(reader, "type", texts).unwrap_or_default(),
-            };
-            f.end(reader);
-            Some(Verify::Image(rule))
-        }),
-        f.get(reader, "model", texts).map(Verify::Model),
-        f.get(reader, "command", texts).map(Verify::Command),
+        f.get(reader, "size", bounds).map(Verify::Size),
+        f.get(reader, "suffix", &texts).map(Verify::Suffix),
+        f.get(reader, "image", image).map(Verify::Image),
+        f.get(reader, "model", &texts).map(Verify::Model),
+        f.get(reader, "command", &texts).map(Verify::Command),
     ];
     f.end(reader);
     rules.into_iter().flatten().next()
+}
+
+fn bounds(reader: &mut Reader, spot: &Spot, path: &str) -> Option<Bounds> {
+    let mut f = Fields::of(reader, spot, path)?;
+    let min = f.get(reader, "min", bytes);
+    let max = f.get(reader, "max", bytes);
+    f.end(reader);
+    Some(Bounds { min, max })
+}
+
+fn image(reader: &mut Reader, spot: &Spot, path: &str) -> Option<ImageRule> {
+    let mut f = Fields::of(reader, spot, path)?;
+    let texts = each(Reader::scalar);
+    let rule = ImageRule {
+        axes: f.get(reader, "axes", &texts).unwrap_or_default(),
+        channels: f.get(reader, "channels", Reader::parsed),
+        frames: f.get(reader, "frames", Reader::parsed),
+        types: f.get(reader, "type", &texts).unwrap_or_default(),
+    };
+    f.end(reader);
+    Some(rule)
 }
 
 fn limit(reader: &mut Reader, spot: &Spot, path: &str) -> Option<Limit> {
