@@ -16,7 +16,7 @@ use crate::row::Row;
 use crate::scope::{Item, Scope, Shared};
 use crate::template::{Engine, Text};
 use crate::units;
-use crate::work::Rerun;
+use crate::work::{Rerun, Work};
 
 /// Bytes that the identity of an item has at most.
 const MAX_ID: usize = 1000;
@@ -36,7 +36,7 @@ pub struct Renderer {
     crashes: Quantity<u32>,
     pub(super) expect: Vec<Compiled>,
     /// What goes before the path of a file to make its key.
-    to: Option<String>,
+    upload_prefix: Option<String>,
 }
 
 enum Id {
@@ -50,6 +50,39 @@ enum Input {
     Key,
     Manifest,
     Text(Text),
+}
+
+impl Compiler<'_> {
+    fn id(&mut self, work: &Work) -> Result<Id, RenderError> {
+        match &work.id {
+            Some(text) => Ok(Id::Text(self.text("id", text)?)),
+            None => Ok(Id::Usual),
+        }
+    }
+
+    fn input(&mut self, work: &Work, source: Option<&Items>) -> Result<Input, RenderError> {
+        match &work.input {
+            _ if work.manifest => Ok(Input::Manifest),
+            Some(text) => Ok(Input::Text(self.text("input", text)?)),
+            None if source.is_some_and(Items::have_keys) => Ok(Input::Key),
+            None => Ok(Input::None),
+        }
+    }
+
+    fn fields(&mut self, work: &Work) -> Result<Vec<(String, Text)>, RenderError> {
+        let compiled = work.fields.iter().map(|(name, text)| {
+            let text = self.text(&format!("fields.{name}"), text)?;
+            Ok((name.clone(), text))
+        });
+        compiled.collect()
+    }
+
+    fn crashes(&mut self, work: &Work) -> Result<Quantity<u32>, RenderError> {
+        match work.rerun {
+            Rerun::Never => Ok(Quantity::Fixed(1)),
+            Rerun::Always => self.quantity("crashes", work.crashes.as_deref(), units::count),
+        }
+    }
 }
 
 impl Renderer {
@@ -74,50 +107,20 @@ impl Renderer {
             stage: &of.name,
         };
         let work = &of.work;
-        let rows = plan.rows_of(stage).map(|base| &plan.stages[base].items);
-        let id = match &work.id {
-            Some(text) => Id::Text(compiler.text("id", text)?),
-            None => Id::Usual,
-        };
-        let input = match (&work.input, rows) {
-            _ if work.manifest => Input::Manifest,
-            (Some(text), _) => Input::Text(compiler.text("input", text)?),
-            (None, Some(Some(Items::Objects { .. } | Items::Files { .. }))) => Input::Key,
-            (None, _) => Input::None,
-        };
-        let mut fields = Vec::with_capacity(work.fields.len());
-        for (name, text) in &work.fields {
-            fields.push((
-                name.clone(),
-                compiler.text(&format!("fields.{name}"), text)?,
-            ));
-        }
-        let timeout = compiler.quantity("timeout", work.timeout.as_deref(), units::seconds)?;
-        let memory = compiler.quantity("memory", work.memory.as_deref(), units::bytes)?;
-        let attempts = compiler.quantity("attempts", work.attempts.as_deref(), units::count)?;
-        let crashes = match work.rerun {
-            Rerun::Never => Quantity::Fixed(1),
-            Rerun::Always => compiler.quantity("crashes", work.crashes.as_deref(), units::count)?,
-        };
-        let expect = compiler.expects(&work.expect)?;
-        let engine = compiler.engine;
-        let to = match rows {
-            Some(Some(Items::Files { to, .. })) => Some(to.clone()),
-            _ => None,
-        };
+        let source = plan.row_source(stage);
         Ok(Self {
+            id: compiler.id(work)?,
+            input: compiler.input(work, source)?,
+            fields: compiler.fields(work)?,
+            timeout: compiler.quantity("timeout", work.timeout.as_deref(), units::seconds)?,
+            memory: compiler.quantity("memory", work.memory.as_deref(), units::bytes)?,
+            attempts: compiler.quantity("attempts", work.attempts.as_deref(), units::count)?,
+            crashes: compiler.crashes(work)?,
+            expect: compiler.expects(&work.expect)?,
+            upload_prefix: source.and_then(Items::upload_prefix).map(str::to_owned),
+            engine: compiler.engine,
             stage,
             shared,
-            engine,
-            id,
-            input,
-            fields,
-            timeout,
-            memory,
-            attempts,
-            crashes,
-            expect,
-            to,
             plan,
         })
     }
@@ -204,7 +207,7 @@ impl Renderer {
                 return Err(self.error(item, "item", "the stage has no such item"));
             }
             (Units::Grid(range), _) => Item::Point(range, point),
-            (Units::Rows, Some(row)) => Item::Row(row, self.to.as_deref()),
+            (Units::Rows, Some(row)) => Item::Row(row, self.upload_prefix.as_deref()),
             (Units::Rows, None) => {
                 return Err(self.error(item, "item", "an item of a list needs its row"));
             }
@@ -221,27 +224,9 @@ impl Renderer {
     ) -> Result<String, RenderError> {
         let id = match (&self.id, row) {
             (Id::Text(text), _) => self.render(item, "id", text, scope)?,
-            (Id::Usual, None) => {
-                let mut id = String::new();
-                for (index, at) in point.iter().enumerate() {
-                    let separator = if index == 0 { "" } else { "_" };
-                    let _ = write!(id, "{separator}{at}");
-                }
-                id
-            }
+            (Id::Usual, None) => coordinates(point),
             (Id::Usual, Some(row)) => {
-                let names: &[&str] = match (&self.plan.rows_of(self.stage), row.first) {
-                    (_, Some(_)) => &["group"],
-                    (Some(base), None)
-                        if matches!(
-                            self.plan.stages[*base].items,
-                            Some(Items::Objects { .. } | Items::Files { .. })
-                        ) =>
-                    {
-                        &["key"]
-                    }
-                    _ => &["id", "key", "item"],
-                };
+                let names = self.id_names(row);
                 let mut id = String::new();
                 if !names.iter().any(|name| scope.write(name, &mut id)) {
                     let message = format!(
@@ -253,21 +238,38 @@ impl Renderer {
                 id
             }
         };
+        match self.refuse_id(&id) {
+            Some(message) => Err(self.error(item, "id", message)),
+            None => Ok(id),
+        }
+    }
+
+    /// Variables of a row of which the first that it has is its usual identity.
+    fn id_names(&self, row: &Row) -> &'static [&'static str] {
+        let source = self.plan.row_source(self.stage);
+        if row.first.is_some() {
+            &["group"]
+        } else if source.is_some_and(Items::have_keys) {
+            &["key"]
+        } else {
+            &["id", "key", "item"]
+        }
+    }
+
+    /// Why an item cannot have this identity.
+    fn refuse_id(&self, id: &str) -> Option<String> {
         if id.is_empty() || id.len() > MAX_ID {
-            let message = format!(
-                "`{}` has {} bytes, allowed are 1 to {MAX_ID}",
-                shown(&id),
-                id.len()
-            );
-            return Err(self.error(item, "id", message));
+            let (shown, len) = (shown(id), id.len());
+            return Some(format!(
+                "`{shown}` has {len} bytes, allowed are 1 to {MAX_ID}"
+            ));
         }
-        if self.plan.stages[self.stage].work.manifest
-            && id.split('/').any(|part| ["", ".", ".."].contains(&part))
-        {
-            let message = format!("`{}` cannot be a part of the manifest's key", shown(&id));
-            return Err(self.error(item, "id", message));
+        let is_part = |part| !["", ".", ".."].contains(&part);
+        if self.plan.stages[self.stage].work.manifest && !id.split('/').all(is_part) {
+            let shown = shown(id);
+            return Some(format!("`{shown}` cannot be a part of the manifest's key"));
         }
-        Ok(id)
+        None
     }
 
     pub(super) fn render(
@@ -309,4 +311,14 @@ impl Renderer {
             message: message.into(),
         }
     }
+}
+
+/// The usual identity of an item of a grid.
+fn coordinates(point: &[u64]) -> String {
+    let mut id = String::new();
+    for (index, at) in point.iter().enumerate() {
+        let separator = if index == 0 { "" } else { "_" };
+        let _ = write!(id, "{separator}{at}");
+    }
+    id
 }

@@ -56,6 +56,11 @@ impl Items {
         !matches!(self, Self::Range(_))
     }
 
+    /// Whether they are objects or files, which have keys.
+    pub(crate) fn have_keys(&self) -> bool {
+        matches!(self, Self::Objects { .. } | Self::Files { .. })
+    }
+
     /// What the keys of files will begin with.
     pub(crate) fn upload_prefix(&self) -> Option<&str> {
         match self {
