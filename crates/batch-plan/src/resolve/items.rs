@@ -19,63 +19,69 @@ impl Maker<'_> {
         shared: &Arc<Shared>,
         path: &str,
     ) -> Option<Items> {
+        let at = |what: &str| format!("{path}.{what}");
         Some(match form {
-            ItemsForm::Range(axes) => {
-                let path = format!("{path}.range");
-                let axes: Vec<_> = axes
-                    .iter()
-                    .map(|(name, from, to)| {
-                        let path = format!("{path}.{name}");
-                        Some(Axis {
-                            name: name.clone(),
-                            from: self.bound(from, shared, &path)?,
-                            to: self.bound(to, shared, &path)?,
-                        })
-                    })
-                    .collect();
-                let axes: Option<Vec<_>> = axes.into_iter().collect();
-                Items::Range(Range { axes: axes? })
-            }
+            ItemsForm::Range(axes) => Items::Range(self.range(axes, shared, &at("range"))?),
             ItemsForm::Objects { prefix, pick } => Items::Objects {
-                prefix: self.render(prefix, shared, &format!("{path}.objects.prefix"))?,
-                pick: self.pick(pick, shared, &format!("{path}.objects"))?,
+                prefix: self.render(prefix, shared, &at("objects.prefix"))?,
+                pick: self.pick(pick, shared, &at("objects"))?,
             },
             ItemsForm::Files {
                 path: folder,
                 to,
                 pick,
             } => Items::Files {
-                path: self.render(folder, shared, &format!("{path}.files.path"))?,
-                to: self.render(to, shared, &format!("{path}.files.to"))?,
-                pick: self.pick(pick, shared, &format!("{path}.files"))?,
+                path: self.render(folder, shared, &at("files.path"))?,
+                to: self.render(to, shared, &at("files.to"))?,
+                pick: self.pick(pick, shared, &at("files"))?,
             },
-            ItemsForm::Csv(file) => {
-                Items::Csv(self.render(file, shared, &format!("{path}.csv"))?)
-            }
-            ItemsForm::Jsonl(file) => {
-                Items::Jsonl(self.render(file, shared, &format!("{path}.jsonl"))?)
-            }
-            ItemsForm::List(list) => {
-                Items::List(self.list(list, shared, &format!("{path}.list"))?)
-            }
+            ItemsForm::Csv(file) => Items::Csv(self.render(file, shared, &at("csv"))?),
+            ItemsForm::Jsonl(file) => Items::Jsonl(self.render(file, shared, &at("jsonl"))?),
+            ItemsForm::List(list) => Items::List(self.list(list, shared, &at("list"))?),
             ItemsForm::Yaml {
                 path: files,
                 each,
                 except,
             } => Items::Yaml {
-                path: self.render(files, shared, &format!("{path}.yaml.path"))?,
+                path: self.render(files, shared, &at("yaml.path"))?,
                 each: each.clone(),
                 except: except.clone(),
             },
             ItemsForm::Command(words) => {
-                let path = format!("{path}.command");
-                let words: Vec<_> = words
-                    .iter()
-                    .map(|word| self.render(word, shared, &path))
-                    .collect();
-                Items::Command(words.into_iter().collect::<Option<_>>()?)
+                Items::Command(self.words(words, shared, &at("command"))?)
             }
         })
+    }
+
+    /// A grid. What is wrong is told of all its axes.
+    fn range(
+        &mut self,
+        axes: &[(String, String, String)],
+        shared: &Arc<Shared>,
+        path: &str,
+    ) -> Option<Range> {
+        let axes: Vec<_> = axes
+            .iter()
+            .map(|(name, from, to)| {
+                let path = format!("{path}.{name}");
+                Some(Axis {
+                    name: name.clone(),
+                    from: self.bound(from, shared, &path)?,
+                    to: self.bound(to, shared, &path)?,
+                })
+            })
+            .collect();
+        let axes: Option<Vec<_>> = axes.into_iter().collect();
+        Some(Range { axes: axes? })
+    }
+
+    /// The words of a command. What is wrong is told of all of them.
+    fn words(&mut self, words: &[String], shared: &Arc<Shared>, path: &str) -> Option<Vec<String>> {
+        let words: Vec<_> = words
+            .iter()
+            .map(|word| self.render(word, shared, path))
+            .collect();
+        words.into_iter().collect()
     }
 
     fn bound(&mut self, source: &str, shared: &Arc<Shared>, path: &str) -> Option<u64> {

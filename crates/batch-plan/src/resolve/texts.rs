@@ -7,7 +7,7 @@ use super::Maker;
 use crate::form::{HowForm, ItemsForm, PickForm, StageForm};
 use crate::names::{refuse_field, refuse_variable};
 use crate::row::KEY_PARTS;
-use crate::work::Expect;
+use crate::work::{Expect, Rerun, Work};
 
 /// Bytes of a glob or pattern: compiling takes its time, and what is longer could be more than the matcher compiles.
 const MAX_PATTERN: usize = 1000;
@@ -49,7 +49,30 @@ pub(crate) fn pattern(pattern: &str) -> Result<regex::Regex, String> {
 impl Maker<'_> {
     /// Looks at all texts of an entry.
     pub(super) fn texts(&mut self, form: &StageForm, path: &str) {
-        let work = &form.work;
+        self.work_texts(&form.work, path);
+        for after in &form.after {
+            if let HowForm::Text(text) = &after.how {
+                self.text(text, &format!("{path}.after"));
+            }
+        }
+        if form.work.crashes.is_some() && form.work.rerun == Rerun::Never {
+            self.wrong(
+                &format!("{path}.crashes"),
+                "`rerun: never` allows one crash already",
+            );
+        }
+        match &form.items {
+            Some(ItemsForm::Objects { pick, .. }) => {
+                self.pick_texts(pick, &format!("{path}.items.objects"));
+            }
+            Some(ItemsForm::Files { pick, .. }) => {
+                self.pick_texts(pick, &format!("{path}.items.files"));
+            }
+            _ => {}
+        }
+    }
+
+    fn work_texts(&mut self, work: &Work, path: &str) {
         for (what, text) in [
             ("id", &work.id),
             ("input", &work.input),
@@ -71,38 +94,21 @@ impl Maker<'_> {
             self.text(text, &path);
         }
         for (index, expect) in work.expect.iter().enumerate() {
-            let path = format!("{path}.expect[{index}]");
-            match expect {
-                Expect::Result(_) => {}
-                Expect::Key(expect) => self.text(&expect.key, &path),
-                Expect::Prefix(expect) => {
-                    self.text(&expect.prefix, &path);
-                    self.text(&expect.count, &path);
-                    if let Some(matches) = &expect.matches {
-                        self.glob(matches, &path);
-                    }
+            self.expect_texts(expect, &format!("{path}.expect[{index}]"));
+        }
+    }
+
+    fn expect_texts(&mut self, expect: &Expect, path: &str) {
+        match expect {
+            Expect::Result(_) => {}
+            Expect::Key(expect) => self.text(&expect.key, path),
+            Expect::Prefix(expect) => {
+                self.text(&expect.prefix, path);
+                self.text(&expect.count, path);
+                if let Some(matches) = &expect.matches {
+                    self.glob(matches, path);
                 }
             }
-        }
-        for after in &form.after {
-            if let HowForm::Text(text) = &after.how {
-                self.text(text, &format!("{path}.after"));
-            }
-        }
-        if work.crashes.is_some() && work.rerun == crate::work::Rerun::Never {
-            self.wrong(
-                &format!("{path}.crashes"),
-                "`rerun: never` allows one crash already",
-            );
-        }
-        match &form.items {
-            Some(ItemsForm::Objects { pick, .. }) => {
-                self.pick_texts(pick, &format!("{path}.items.objects"));
-            }
-            Some(ItemsForm::Files { pick, .. }) => {
-                self.pick_texts(pick, &format!("{path}.items.files"));
-            }
-            _ => {}
         }
     }
 
