@@ -15,7 +15,7 @@ use crate::yaml;
 
 pub(crate) use after::{AfterForm, HowForm};
 pub(crate) use items::{ItemsForm, ListForm, PickForm};
-pub(crate) use stage::{Shuffle, StageForm};
+pub(crate) use stage::{Repeat, Shuffle, StageForm};
 
 /// A plan as it was written; its texts are templates still.
 #[derive(Clone, Debug, PartialEq)]
