@@ -16,33 +16,15 @@ impl Reading<'_> {
         bytes: Box<dyn BufRead + '_>,
     ) -> Result<(), ListError> {
         let mut reader = csv::Reader::from_reader(bytes);
-        let unread = |reading: &Self, error: csv::Error| {
-            let line = error.position().map_or(1, csv::Position::line);
-            match error.into_kind() {
-                csv::ErrorKind::Io(source) => reading.unread(file, source),
-                kind => {
-                    let message = match kind {
-                        csv::ErrorKind::Utf8 { .. } => "is not UTF-8 text".to_owned(),
-                        csv::ErrorKind::UnequalLengths {
-                            expected_len, len, ..
-                        } => {
-                            format!("has {len} columns, and the head has {expected_len}")
-                        }
-                        other => format!("{other:?}"),
-                    };
-                    reading.wrong(format!("{file}, line {line}"), message)
-                }
-            }
-        };
         let head = reader
             .headers()
-            .map_err(|error| unread(self, error))?
+            .map_err(|error| self.csv_error(file, error))?
             .clone();
         let mut record = csv::StringRecord::new();
         let mut vars = Map::new();
         while reader
             .read_record(&mut record)
-            .map_err(|error| unread(self, error))?
+            .map_err(|error| self.csv_error(file, error))?
         {
             let line = record.position().map_or(0, csv::Position::line);
             for (name, value) in head.iter().zip(&record) {
@@ -54,6 +36,19 @@ impl Reading<'_> {
             self.push(&vars, || format!("{file}, line {line}"))?;
         }
         Ok(())
+    }
+
+    fn csv_error(&self, file: &str, error: csv::Error) -> ListError {
+        let line = error.position().map_or(1, csv::Position::line);
+        let message = match error.into_kind() {
+            csv::ErrorKind::Io(source) => return self.unread(file, source),
+            csv::ErrorKind::Utf8 { .. } => "is not UTF-8 text".to_owned(),
+            csv::ErrorKind::UnequalLengths {
+                expected_len, len, ..
+            } => format!("has {len} columns, and the head has {expected_len}"),
+            other => format!("{other:?}"),
+        };
+        self.wrong(format!("{file}, line {line}"), message)
     }
 
     pub(super) fn jsonl(
