@@ -2,18 +2,18 @@
 
 mod pick;
 mod table;
+mod yaml;
 
 use std::collections::HashSet;
-use std::io::{self, BufRead, Read as _};
+use std::io::{self, BufRead};
 
 use serde_json::{Map, Value};
 
 use crate::list::Arena;
 use crate::names::refuse_variable;
-use crate::problem::{hint, shown};
+use crate::problem::shown;
 use crate::resolved::{Items, Resolved};
 use crate::row::KEY_PARTS;
-use crate::yaml;
 
 /// What the caller gives: files, folders, the bucket, programs. What it does not have, it refuses.
 pub trait Supply {
@@ -168,46 +168,8 @@ pub(crate) fn read(
         arena: Arena::default(),
         names: HashSet::new(),
     };
-    match &plan.stages[stage].items {
-        Some(Items::Objects { prefix, pick }) => {
-            let entries = supply.objects(prefix);
-            let entries = entries.map_err(|source| reading.unread(prefix, source))?;
-            reading.pick(entries, prefix, "key", pick)?;
-        }
-        Some(Items::Files { path, pick, .. }) => {
-            let entries = supply.folder(path);
-            let entries = entries.map_err(|source| reading.unread(path, source))?;
-            reading.pick(entries, "", "path", pick)?;
-        }
-        Some(Items::Csv(file)) => {
-            let bytes = supply.open(file);
-            let bytes = bytes.map_err(|source| reading.unread(file, source))?;
-            reading.csv(file, bytes)?;
-        }
-        Some(Items::Jsonl(file)) => {
-            let bytes = supply.open(file);
-            let bytes = bytes.map_err(|source| reading.unread(file, source))?;
-            reading.jsonl(file, bytes)?;
-        }
-        Some(Items::Command(words)) => {
-            let program = words.first().map_or("", String::as_str);
-            let bytes = supply.command(words);
-            let bytes = bytes.map_err(|source| reading.unread(program, source))?;
-            reading.jsonl(program, bytes)?;
-        }
-        Some(Items::List(values)) => {
-            for (index, value) in values.iter().enumerate() {
-                let place = || format!("list, element {}", index + 1);
-                match value {
-                    Value::Object(vars) => reading.push(vars, place)?,
-                    value => reading.push(&item(value), place)?,
-                }
-            }
-        }
-        Some(Items::Yaml { path, each, except }) => {
-            reading.yaml(path, each, except.as_deref(), supply)?;
-        }
-        Some(Items::Range(_)) | None => {}
+    if let Some(items) = &plan.stages[stage].items {
+        reading.items(items, supply)?;
     }
     Ok(reading.arena)
 }
@@ -218,6 +180,51 @@ fn item(value: &Value) -> Map<String, Value> {
 }
 
 impl Reading<'_> {
+    fn items(&mut self, items: &Items, supply: &mut dyn Supply) -> Result<(), ListError> {
+        match items {
+            Items::Objects { prefix, pick } => {
+                let entries = supply.objects(prefix);
+                let entries = entries.map_err(|source| self.unread(prefix, source))?;
+                self.pick(entries, prefix, "key", pick)
+            }
+            Items::Files { path, pick, .. } => {
+                let entries = supply.folder(path);
+                let entries = entries.map_err(|source| self.unread(path, source))?;
+                self.pick(entries, "", "path", pick)
+            }
+            Items::Csv(file) => {
+                let bytes = supply.open(file);
+                let bytes = bytes.map_err(|source| self.unread(file, source))?;
+                self.csv(file, bytes)
+            }
+            Items::Jsonl(file) => {
+                let bytes = supply.open(file);
+                let bytes = bytes.map_err(|source| self.unread(file, source))?;
+                self.jsonl(file, bytes)
+            }
+            Items::Command(words) => {
+                let program = words.first().map_or("", String::as_str);
+                let bytes = supply.command(words);
+                let bytes = bytes.map_err(|source| self.unread(program, source))?;
+                self.jsonl(program, bytes)
+            }
+            Items::List(values) => self.values(values),
+            Items::Yaml { path, each, except } => self.yaml(path, each, except.as_deref(), supply),
+            Items::Range(_) => Ok(()),
+        }
+    }
+
+    fn values(&mut self, values: &[Value]) -> Result<(), ListError> {
+        for (index, value) in values.iter().enumerate() {
+            let place = || format!("list, element {}", index + 1);
+            match value {
+                Value::Object(vars) => self.push(vars, place)?,
+                value => self.push(&item(value), place)?,
+            }
+        }
+        Ok(())
+    }
+
     fn name(&self) -> String {
         self.plan.stages[self.stage].name.clone()
     }
@@ -236,6 +243,19 @@ impl Reading<'_> {
             place: place.into(),
             message: message.into(),
         }
+    }
+
+    /// An error if names that were given are not there.
+    fn unless_missing(&self, list: &str, mut names: Vec<String>) -> Result<(), ListError> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        names.sort_unstable();
+        Err(ListError::Names {
+            stage: self.name(),
+            list: list.to_owned(),
+            names,
+        })
     }
 
     /// Why a row cannot have a variable of this name.
@@ -273,64 +293,5 @@ impl Reading<'_> {
         self.arena
             .push(vars)
             .map_err(|message| self.wrong(place(), message))
-    }
-
-    fn yaml(
-        &mut self,
-        pattern: &str,
-        each: &str,
-        except: Option<&str>,
-        supply: &mut dyn Supply,
-    ) -> Result<(), ListError> {
-        let files = supply
-            .glob(pattern)
-            .map_err(|source| self.unread(pattern, source))?;
-        for file in files {
-            let mut bytes = Vec::new();
-            let limit = yaml::MAX_BYTES as u64 + 1;
-            supply
-                .open(&file)
-                .and_then(|open| open.take(limit).read_to_end(&mut bytes))
-                .map_err(|source| self.unread(&file, source))?;
-            let mut vars = yaml::parse_values(&bytes)
-                .map_err(|problem| self.wrong(&file, problem.to_string()))?;
-            let elements = match vars.remove(each) {
-                Some(Value::Array(values)) => values,
-                _ => {
-                    let near = hint(each, vars.keys().map(String::as_str));
-                    return Err(self.wrong(&file, format!("has no list `{each}`{near}")));
-                }
-            };
-            // A file may have no exceptions.
-            let excepted = match except.and_then(|name| vars.remove(name)) {
-                Some(Value::Array(values)) => values,
-                None | Some(Value::Null) => Vec::new(),
-                Some(_) => return Err(self.wrong(&file, "the exceptions are no list")),
-            };
-            let there: HashSet<_> = elements.iter().map(Value::to_string).collect();
-            let left_out: HashSet<_> = excepted.iter().map(Value::to_string).collect();
-            let mut missing: Vec<_> = left_out
-                .difference(&there)
-                .map(|name| shown(name))
-                .collect();
-            missing.sort_unstable();
-            if !missing.is_empty() {
-                return Err(ListError::Names {
-                    stage: self.name(),
-                    list: format!("{file}, {}", except.unwrap_or_default()),
-                    names: missing,
-                });
-            }
-            let vars: Map<_, _> = vars.into_iter().collect();
-            for element in elements
-                .iter()
-                .filter(|element| !left_out.contains(&element.to_string()))
-            {
-                let mut vars = vars.clone();
-                vars.insert("item".to_owned(), element.clone());
-                self.push(&vars, || file.clone())?;
-            }
-        }
-        Ok(())
     }
 }
