@@ -1,6 +1,6 @@
 //! What makes a plan another one, and what does not.
 
-use batch_plan::{Overrides, Plan, Resolved, diff};
+use batch_plan::{Difference, Overrides, Plan, Resolved, diff};
 use proptest::prelude::*;
 
 fn resolve(text: &str) -> Resolved {
@@ -46,8 +46,10 @@ stages:
     allow_failed: 1
 ";
 
-/// A change of the text, and what differs by it.
-const SOFT: [(&str, &str, &str); 17] = [
+/// What stands in the text, what takes its place, and what differs by it.
+type Change = (&'static str, &'static str, &'static str);
+
+const SOFT: [Change; 17] = [
     (
         "about: words",
         "about: others",
@@ -119,7 +121,7 @@ const SOFT: [(&str, &str, &str); 17] = [
     ),
 ];
 
-const HARD: [(&str, &str, &str); 19] = [
+const HARD: [Change; 19] = [
     ("name: p", "name: p2", "name: \"p\" → \"p2\""),
     ("graph: a,", "graph: b,", "set.graph: \"a\" → \"b\""),
     ("size: 4", "size: 5", "set.size: 4 → 5"),
@@ -161,14 +163,20 @@ const HARD: [(&str, &str, &str); 19] = [
     ("stage: l3, all", "stage: l2, all", "stages.end.after: "),
 ];
 
+/// The plan with a change, and how it differs from the one without.
+fn changed(old: &str, new: &str) -> (Resolved, Vec<Difference>) {
+    assert!(PLAN.contains(old), "{old}");
+    let changed = resolve(&PLAN.replacen(old, new, 1));
+    let differences = diff(&resolve(PLAN), &changed).unwrap();
+    (changed, differences)
+}
+
 #[test]
 fn the_rest_may_change() {
-    let plan = resolve(PLAN);
+    let digest = resolve(PLAN).digest();
     for (old, new, line) in SOFT {
-        assert!(PLAN.contains(old), "{old}");
-        let changed = resolve(&PLAN.replacen(old, new, 1));
-        assert_eq!(changed.digest(), plan.digest(), "{new}");
-        let differences = diff(&plan, &changed).unwrap();
+        let (changed, differences) = changed(old, new);
+        assert_eq!(changed.digest(), digest, "{new}");
         assert!(
             differences.iter().all(|difference| !difference.hard),
             "{new}"
@@ -179,17 +187,12 @@ fn the_rest_may_change() {
 
 #[test]
 fn what_is_done_may_not() {
-    let plan = resolve(PLAN);
+    let digest = resolve(PLAN).digest();
     for (old, new, line) in HARD {
-        assert!(PLAN.contains(old), "{old}");
-        let changed = resolve(&PLAN.replacen(old, new, 1));
-        assert_ne!(changed.digest(), plan.digest(), "{new}");
-        let differences = diff(&plan, &changed).unwrap();
-        let lines: Vec<_> = differences
-            .iter()
-            .filter(|difference| difference.hard)
-            .map(ToString::to_string)
-            .collect();
+        let (changed, differences) = changed(old, new);
+        assert_ne!(changed.digest(), digest, "{new}");
+        let hard = differences.iter().filter(|difference| difference.hard);
+        let lines: Vec<_> = hard.map(ToString::to_string).collect();
         assert!(
             lines.iter().any(|found| found.starts_with(line)),
             "{new}: {lines:?}"
