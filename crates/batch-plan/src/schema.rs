@@ -26,6 +26,40 @@ mod tests {
         found.unwrap_or_else(|| panic!("{yaml}: {error}"))
     }
 
+    /// Places of the schema, and a stage that has the unknown field there.
+    const PLACES: [(&str, &str); 15] = [
+        ("/$defs/stage/properties", "zzzzzzzzz: 1"),
+        ("/$defs/items/properties", "items: {zzzzzzzzz: 1}"),
+        (
+            "/$defs/objects/properties",
+            "items: {objects: {zzzzzzzzz: 1}}",
+        ),
+        ("/$defs/files/properties", "items: {files: {zzzzzzzzz: 1}}"),
+        ("/$defs/yaml/properties", "items: {yaml: {zzzzzzzzz: 1}}"),
+        ("/$defs/after/anyOf/1/properties", "after: {zzzzzzzzz: 1}"),
+        (
+            "/$defs/expect/anyOf/1/properties",
+            "expect: [{zzzzzzzzz: 1}]",
+        ),
+        (
+            "/$defs/expect/anyOf/2/properties",
+            "expect: [{prefix: a, zzzzzzzzz: 1}]",
+        ),
+        (
+            "/$defs/verify/anyOf/1/properties",
+            "verify: [{zzzzzzzzz: 1}]",
+        ),
+        ("/$defs/size/properties", "verify: [{size: {zzzzzzzzz: 1}}]"),
+        (
+            "/$defs/image/properties",
+            "verify: [{image: {zzzzzzzzz: 1}}]",
+        ),
+        ("/$defs/limit/properties", "limit: {zzzzzzzzz: 1}"),
+        ("/$defs/ramp/properties", "limit: {ramp: {zzzzzzzzz: 1}}"),
+        ("/$defs/stop_after/properties", "stop_after: {zzzzzzzzz: 1}"),
+        ("/$defs/keep/properties", "keep: {zzzzzzzzz: 1}"),
+    ];
+
     #[test]
     fn it_has_the_names_that_the_reader_has() {
         let schema: Value = serde_json::from_str(schema()).unwrap();
@@ -33,60 +67,9 @@ mod tests {
             let properties = schema.pointer(pointer).and_then(Value::as_object);
             properties.expect(pointer).keys().cloned().collect()
         };
-        let stage =
-            |inside: &str| format!("plan: 1\nname: a\nstages: [{{name: a, queue: a, {inside}}}]");
-        let z = "zzzzzzzzz: 1";
-        for (pointer, yaml) in [
-            ("/properties", z.to_owned()),
-            ("/$defs/stage/properties", stage(z)),
-            ("/$defs/items/properties", stage(&format!("items: {{{z}}}"))),
-            (
-                "/$defs/objects/properties",
-                stage(&format!("items: {{objects: {{{z}}}}}")),
-            ),
-            (
-                "/$defs/files/properties",
-                stage(&format!("items: {{files: {{{z}}}}}")),
-            ),
-            (
-                "/$defs/yaml/properties",
-                stage(&format!("items: {{yaml: {{{z}}}}}")),
-            ),
-            (
-                "/$defs/after/anyOf/1/properties",
-                stage(&format!("after: {{{z}}}")),
-            ),
-            (
-                "/$defs/expect/anyOf/1/properties",
-                stage(&format!("expect: [{{{z}}}]")),
-            ),
-            (
-                "/$defs/expect/anyOf/2/properties",
-                stage(&format!("expect: [{{prefix: a, {z}}}]")),
-            ),
-            (
-                "/$defs/verify/anyOf/1/properties",
-                stage(&format!("verify: [{{{z}}}]")),
-            ),
-            (
-                "/$defs/size/properties",
-                stage(&format!("verify: [{{size: {{{z}}}}}]")),
-            ),
-            (
-                "/$defs/image/properties",
-                stage(&format!("verify: [{{image: {{{z}}}}}]")),
-            ),
-            ("/$defs/limit/properties", stage(&format!("limit: {{{z}}}"))),
-            (
-                "/$defs/ramp/properties",
-                stage(&format!("limit: {{ramp: {{{z}}}}}")),
-            ),
-            (
-                "/$defs/stop_after/properties",
-                stage(&format!("stop_after: {{{z}}}")),
-            ),
-            ("/$defs/keep/properties", stage(&format!("keep: {{{z}}}"))),
-        ] {
+        assert_eq!(names("/properties"), known("zzzzzzzzz: 1"));
+        for (pointer, inside) in PLACES {
+            let yaml = format!("plan: 1\nname: a\nstages: [{{name: a, queue: a, {inside}}}]");
             assert_eq!(names(pointer), known(&yaml), "{pointer}");
         }
     }

@@ -39,107 +39,110 @@ fn everything_is_told_at_once_with_its_place() {
     );
 }
 
+/// Stages that do not fit above the grid, and what is said of them.
+const MISFITS: [(&str, &str); 34] = [
+    ("name: b", "stages.b.items: missing"),
+    ("name: a, after: a", "two stages are called `a`"),
+    ("name: b, after: c", "no stage `c` stands above"),
+    ("name: b, after: b", "no stage `b` stands above"),
+    ("name: b, after: [a, {stage: a, all: true}]", "named twice"),
+    ("name: b, after: {stage: a, group: {z: 2}}", "no axis `z`"),
+    (
+        "name: b, after: {stage: a, group: {x: 0}}",
+        "a factor of 1 or more",
+    ),
+    (
+        "name: b, after: {stage: a, group: '{{ x }}'}",
+        "factors of its axes",
+    ),
+    (
+        "name: b, after: a, items: {list: [1]}",
+        "has none of its own",
+    ),
+    ("name: b, after: a, shuffle: true", "no order of their own"),
+    (
+        "name: b, after: a, manifest: true",
+        "only a stage with a `group`",
+    ),
+    (
+        "name: b, after: a, sort: '{{ x }}'",
+        "only groups by a text",
+    ),
+    (
+        "name: b, after: a, allow_failed: 5%",
+        "only a stage with `after: {all: true}`",
+    ),
+    ("name: b, after: a, late: true", "read later"),
+    ("name: b, after: {stage: a, all: true}", "missing"),
+    (
+        "name: b, items: {range: {x: 3, graph: 2}}",
+        "`graph` is a value of the plan",
+    ),
+    (
+        "name: b, items: {range: {count: 3}}",
+        "is a variable of every plan",
+    ),
+    ("name: b, items: {range: {x: [3, 3]}}", "there is nothing"),
+    (
+        "name: b, items: {range: {x: 65536, y: 65536}}",
+        "4294967296 items",
+    ),
+    (
+        "name: b, items: {range: {x: 18446744073709551615, y: 9}}",
+        "more items",
+    ),
+    (
+        "name: b, items: {range: {x: '{{ graph }}'}}",
+        "no whole number",
+    ),
+    ("name: b, items: {list: '{{ graph }}'}", "gives no list"),
+    (
+        "name: b, after: a, fields: {status: x}",
+        "consumers write it",
+    ),
+    (
+        "name: b, after: a, fields: {x: '{{ x '}",
+        "fields.x: syntax error",
+    ),
+    (
+        "name: b, after: a, rerun: never, crashes: 3",
+        "one crash already",
+    ),
+    ("name: B, after: a", "`B` is no name"),
+    ("name: '{{ x }}', after: a", "`x` is not defined"),
+    (
+        "name: b, items: {objects: {capture: '(?P<key>.)'}}",
+        "a variable of every object",
+    ),
+    (
+        "name: b, items: {objects: {capture: '('}}",
+        "unclosed group",
+    ),
+    (
+        "name: b, items: {objects: {match: 'a[', prefix: p}}",
+        "match",
+    ),
+    (
+        "name: b, repeat: {n: [1, 2]}, after: a",
+        "the name needs {{ n }}",
+    ),
+    (
+        "name: 'b{{ n }}', repeat: {n: [1, auto]}, after: previous",
+        "`auto` needs",
+    ),
+    (
+        "name: 'b{{ n }}', repeat: {n: [1, auto]}, after: {stage: previous, group: {x: 2}}",
+        "never ends",
+    ),
+    (
+        "name: 'b{{ n }}', repeat: {n: [2, 1]}, after: previous",
+        "smaller than the first",
+    ),
+];
+
 #[test]
 fn what_does_not_fit_together_is_told() {
-    for (stage, expected) in [
-        ("name: b", "stages.b.items: missing"),
-        ("name: a, after: a", "two stages are called `a`"),
-        ("name: b, after: c", "no stage `c` stands above"),
-        ("name: b, after: b", "no stage `b` stands above"),
-        ("name: b, after: [a, {stage: a, all: true}]", "named twice"),
-        ("name: b, after: {stage: a, group: {z: 2}}", "no axis `z`"),
-        (
-            "name: b, after: {stage: a, group: {x: 0}}",
-            "a factor of 1 or more",
-        ),
-        (
-            "name: b, after: {stage: a, group: '{{ x }}'}",
-            "factors of its axes",
-        ),
-        (
-            "name: b, after: a, items: {list: [1]}",
-            "has none of its own",
-        ),
-        ("name: b, after: a, shuffle: true", "no order of their own"),
-        (
-            "name: b, after: a, manifest: true",
-            "only a stage with a `group`",
-        ),
-        (
-            "name: b, after: a, sort: '{{ x }}'",
-            "only groups by a text",
-        ),
-        (
-            "name: b, after: a, allow_failed: 5%",
-            "only a stage with `after: {all: true}`",
-        ),
-        ("name: b, after: a, late: true", "read later"),
-        ("name: b, after: {stage: a, all: true}", "missing"),
-        (
-            "name: b, items: {range: {x: 3, graph: 2}}",
-            "`graph` is a value of the plan",
-        ),
-        (
-            "name: b, items: {range: {count: 3}}",
-            "is a variable of every plan",
-        ),
-        ("name: b, items: {range: {x: [3, 3]}}", "there is nothing"),
-        (
-            "name: b, items: {range: {x: 65536, y: 65536}}",
-            "4294967296 items",
-        ),
-        (
-            "name: b, items: {range: {x: 18446744073709551615, y: 9}}",
-            "more items",
-        ),
-        (
-            "name: b, items: {range: {x: '{{ graph }}'}}",
-            "no whole number",
-        ),
-        ("name: b, items: {list: '{{ graph }}'}", "gives no list"),
-        (
-            "name: b, after: a, fields: {status: x}",
-            "consumers write it",
-        ),
-        (
-            "name: b, after: a, fields: {x: '{{ x '}",
-            "fields.x: syntax error",
-        ),
-        (
-            "name: b, after: a, rerun: never, crashes: 3",
-            "one crash already",
-        ),
-        ("name: B, after: a", "`B` is no name"),
-        ("name: '{{ x }}', after: a", "`x` is not defined"),
-        (
-            "name: b, items: {objects: {capture: '(?P<key>.)'}}",
-            "a variable of every object",
-        ),
-        (
-            "name: b, items: {objects: {capture: '('}}",
-            "unclosed group",
-        ),
-        (
-            "name: b, items: {objects: {match: 'a[', prefix: p}}",
-            "match",
-        ),
-        (
-            "name: b, repeat: {n: [1, 2]}, after: a",
-            "the name needs {{ n }}",
-        ),
-        (
-            "name: 'b{{ n }}', repeat: {n: [1, auto]}, after: previous",
-            "`auto` needs",
-        ),
-        (
-            "name: 'b{{ n }}', repeat: {n: [1, auto]}, after: {stage: previous, group: {x: 2}}",
-            "never ends",
-        ),
-        (
-            "name: 'b{{ n }}', repeat: {n: [2, 1]}, after: previous",
-            "smaller than the first",
-        ),
-    ] {
+    for (stage, expected) in MISFITS {
         let error = resolve(&above(stage)).expect_err(stage);
         assert!(error.contains(expected), "{stage}: {error}");
         assert!(error.starts_with("line "), "{stage}: {error}");
@@ -202,65 +205,58 @@ fn a_value_may_have_to_be_given() {
     assert!(error.contains("did you mean `graph`?"), "{error}");
 }
 
+/// A plan with one stage.
+fn one(stage: &str) -> String {
+    format!("plan: 1\nname: p\nstages:\n  - {{queue: q, {stage}}}\n")
+}
+
+#[track_caller]
+fn assert_refused(text: &str, expected: &str) {
+    let error = resolve(text).unwrap_err();
+    let shown = &error[..error.len().min(300)];
+    assert!(error.contains(expected), "{expected}: {shown}");
+}
+
 #[test]
-fn plans_that_mean_no_good_come_to_an_end() {
-    let stage = |inside: &str| format!("plan: 1\nname: p\nstages:\n  - {{queue: q, {inside}}}\n");
+fn endless_repetitions_come_to_an_end() {
     let endless = "name: 's{{ n }}', repeat: {n: [0, 18446744073709551615]}, items: {list: [a]}";
+    assert_refused(&one(endless), "at most 1000 stages");
     let large = format!("{endless}, fields: {{x: '{}'}}", "y".repeat(100_000));
+    assert_refused(&one(&large), "more than 1048576 bytes");
     let values: String = (0..2000).map(|n| format!("v{n}: 1, ")).collect();
-    for (text, expected) in [
-        (stage(endless), "at most 1000 stages"),
-        (stage(&large), "more than 1048576 bytes"),
-        (
-            stage(endless).replace("stages:", &format!("set: {{{values}}}\nstages:")),
-            "at most 1000 values",
-        ),
-        (
-            stage(&format!(
-                "name: a, items: {{objects: {{capture: '(?P<n>{})'}}}}",
-                "a|".repeat(600)
-            )),
-            "at most 1000 bytes",
-        ),
-        (
-            stage("name: a, items: {objects: {capture: '(?P<n>((a{1000}){1000}){1000})'}}"),
-            "too large",
-        ),
-        (
-            stage(&format!(
-                "name: a, items: {{objects: {{except: [{}]}}}}",
-                "'*',".repeat(101)
-            )),
-            "at most 100 globs",
-        ),
-        (
-            stage(&format!(
-                "name: a, items: {{list: ['{{{{ {} 1 }}}}']}}",
-                "-".repeat(4000)
-            )),
-            "at most 500 operators",
-        ),
-        (
-            stage(&format!("name: a, after: [{}]", "a,".repeat(101))),
-            "at most 100 others",
-        ),
-        (
-            format!(
-                "plan: 1\nname: p\n{}",
-                (0..1000)
-                    .map(|n| format!("atempt{n}: 1\n"))
-                    .collect::<String>()
-            ),
-            "unknown",
-        ),
-    ] {
-        let error = resolve(&text).unwrap_err();
-        assert!(
-            error.contains(expected),
-            "{expected}: {}",
-            &error[..error.len().min(300)]
-        );
-    }
+    let with_values = one(endless).replace("stages:", &format!("set: {{{values}}}\nstages:"));
+    assert_refused(&with_values, "at most 1000 values");
+}
+
+#[test]
+fn patterns_and_templates_that_are_too_large_are_refused() {
+    let capture = |pattern: &str| {
+        one(&format!(
+            "name: a, items: {{objects: {{capture: '{pattern}'}}}}"
+        ))
+    };
+    let long = format!("(?P<n>{})", "a|".repeat(600));
+    assert_refused(&capture(&long), "at most 1000 bytes");
+    let deep = "(?P<n>((a{1000}){1000}){1000})";
+    assert_refused(&capture(deep), "too large");
+    let minuses = "-".repeat(4000);
+    let template = one(&format!(
+        "name: a, items: {{list: ['{{{{ {minuses} 1 }}}}']}}"
+    ));
+    assert_refused(&template, "at most 500 operators");
+}
+
+#[test]
+fn lists_that_are_too_long_are_refused() {
+    let globs = "'*',".repeat(101);
+    let except = one(&format!(
+        "name: a, items: {{objects: {{except: [{globs}]}}}}"
+    ));
+    assert_refused(&except, "at most 100 globs");
+    let after = one(&format!("name: a, after: [{}]", "a,".repeat(101)));
+    assert_refused(&after, "at most 100 others");
+    let unknown: String = (0..1000).map(|n| format!("atempt{n}: 1\n")).collect();
+    assert_refused(&format!("plan: 1\nname: p\n{unknown}"), "unknown");
 }
 
 proptest! {

@@ -122,78 +122,76 @@ fn every_source_gives_its_rows() {
     assert_eq!(ids(objects, &[]).unwrap(), ["a_1_3", "a_2_3"]);
 }
 
+/// Items, the file `t`, and what is said of them.
+const WRONG: [(&str, &str, &str); 14] = [
+    (
+        "items: {csv: t}",
+        "id\na\nb\na\n",
+        "rows 1 and 3 have the same id `a`",
+    ),
+    (
+        "items: {csv: t}",
+        "id,b\na\n",
+        "t, line 2: has 1 columns, and the head has 2",
+    ),
+    (
+        "items: {csv: t}",
+        "id,id\na,b\n",
+        "two columns have one name",
+    ),
+    (
+        "items: {csv: t}",
+        "a b\n1\n",
+        "`a b` is no name that templates can use",
+    ),
+    (
+        "items: {csv: t}",
+        "graph\n1\n",
+        "`graph` is a value of the plan already",
+    ),
+    (
+        "items: {csv: t}",
+        "batch\n1\n",
+        "`batch` is a variable of every plan",
+    ),
+    (
+        "items: {csv: t}",
+        "n\n1\n",
+        "the items have no id, key, item",
+    ),
+    ("items: {csv: t}", "id\n", "there is no item"),
+    ("items: {csv: u}", "id\n", "reading u: entity not found"),
+    (
+        "items: {jsonl: t}",
+        "{}\n[1]\n",
+        "t, line 2: is no JSON object",
+    ),
+    (
+        "items: {yaml: {path: t, each: scans}}",
+        "scan: [a]\n",
+        "has no list `scans`; did you mean `scan`?",
+    ),
+    (
+        "items: {yaml: {path: t, each: s, except: x}}",
+        "s: [a]\nx: [b]\n",
+        "names what is not there: ",
+    ),
+    (
+        "items: {objects: {prefix: in/, except_stems: [a, c, d]}}",
+        "",
+        "except_stems names what is not there: a, d",
+    ),
+    (
+        "items: {csv: t}, id: '{{ nmae }}'",
+        "name\n1\n",
+        "did you mean `name`?",
+    ),
+];
+
 #[test]
 fn rows_that_are_wrong_are_named() {
-    let file = |text| [("t", text)];
-    for (items, files, expected) in [
-        (
-            "items: {csv: t}",
-            file("id\na\nb\na\n"),
-            "rows 1 and 3 have the same id `a`",
-        ),
-        (
-            "items: {csv: t}",
-            file("id,b\na\n"),
-            "t, line 2: has 1 columns, and the head has 2",
-        ),
-        (
-            "items: {csv: t}",
-            file("id,id\na,b\n"),
-            "two columns have one name",
-        ),
-        (
-            "items: {csv: t}",
-            file("a b\n1\n"),
-            "`a b` is no name that templates can use",
-        ),
-        (
-            "items: {csv: t}",
-            file("graph\n1\n"),
-            "`graph` is a value of the plan already",
-        ),
-        (
-            "items: {csv: t}",
-            file("batch\n1\n"),
-            "`batch` is a variable of every plan",
-        ),
-        (
-            "items: {csv: t}",
-            file("n\n1\n"),
-            "the items have no id, key, item",
-        ),
-        ("items: {csv: t}", file("id\n"), "there is no item"),
-        (
-            "items: {csv: u}",
-            file("id\n"),
-            "reading u: entity not found",
-        ),
-        (
-            "items: {jsonl: t}",
-            file("{}\n[1]\n"),
-            "t, line 2: is no JSON object",
-        ),
-        (
-            "items: {yaml: {path: t, each: scans}}",
-            file("scan: [a]\n"),
-            "has no list `scans`; did you mean `scan`?",
-        ),
-        (
-            "items: {yaml: {path: t, each: s, except: x}}",
-            file("s: [a]\nx: [b]\n"),
-            "names what is not there: ",
-        ),
-        (
-            "items: {objects: {prefix: in/, except_stems: [a, c, d]}}",
-            file(""),
-            "except_stems names what is not there: a, d",
-        ),
-        (
-            "items: {csv: t}, id: '{{ nmae }}'",
-            file("name\n1\n"),
-            "did you mean `name`?",
-        ),
-    ] {
-        let error = read(items, &files).map(|_| ()).expect_err(items);
+    for (items, file, expected) in WRONG {
+        let error = read(items, &[("t", file)]).map(|_| ()).expect_err(items);
         assert!(error.contains(expected), "{items}: {error}");
         assert!(error.starts_with("stage a"), "{error}");
     }
@@ -316,20 +314,16 @@ fn nested(rows: &[(u8, u8)], sample: bool) -> (Resolved, Lists) {
 /// Each item of a stage above has the children that say so, and no others.
 fn consistent(plan: &Resolved, lists: &Lists) -> Result<(), TestCaseError> {
     for k in [0, 1, 2] {
-        let base = plan.rows_of(k).unwrap();
-        let list = lists.get(base).unwrap();
-        let mut seen: BTreeMap<(usize, u64), u64> = BTreeMap::new();
-        let mut wanted: BTreeMap<(usize, u64), u64> = BTreeMap::new();
+        let list = lists.get(plan.rows_of(k).unwrap()).unwrap();
+        let mut seen = Children::new();
+        let mut wanted = Children::new();
         for item in 0..list.len() {
             let row = Row::from_line(&list.line(item).unwrap()).unwrap();
             for up in plan.ups(k, item, Some(&row)) {
                 *seen.entry((up.stage, up.parent)).or_default() += 1;
                 wanted.insert((up.stage, up.parent), up.children);
-                let parent = lists
-                    .get(plan.rows_of(up.stage).unwrap())
-                    .unwrap()
-                    .row(up.parent)
-                    .unwrap();
+                let parent = lists.get(plan.rows_of(up.stage).unwrap()).unwrap();
+                let parent = parent.row(up.parent).unwrap();
                 let children = plan.children(up.stage, up.parent, Some(&parent));
                 prop_assert_eq!(children[0].0, k);
                 prop_assert!(children[0].1.contains(&item));
@@ -341,18 +335,25 @@ fn consistent(plan: &Resolved, lists: &Lists) -> Result<(), TestCaseError> {
         }
         prop_assert_eq!(&seen, &wanted);
         for above in plan.above(k) {
-            let parents = seen.keys().filter(|(stage, _)| *stage == above).count() as u64;
-            prop_assert_eq!(plan.total(above), Some(parents));
-            prop_assert_eq!(
-                plan.largest_group(above),
-                seen.iter()
-                    .filter(|((stage, _), _)| *stage == above)
-                    .map(|(_, &n)| n)
-                    .max()
-            );
+            totals_fit(plan, above, &seen)?;
         }
     }
-    // Members of a well are in their order.
+    frames_are_sorted(lists)
+}
+
+/// How many children an item of a stage has.
+type Children = BTreeMap<(usize, u64), u64>;
+
+fn totals_fit(plan: &Resolved, stage: usize, seen: &Children) -> Result<(), TestCaseError> {
+    let counts = || seen.iter().filter(|((k, _), _)| *k == stage);
+    prop_assert_eq!(plan.total(stage), Some(counts().count() as u64));
+    let largest = counts().map(|(_, &count)| count).max();
+    prop_assert_eq!(plan.largest_group(stage), largest);
+    Ok(())
+}
+
+/// Members of a well are in their order.
+fn frames_are_sorted(lists: &Lists) -> Result<(), TestCaseError> {
     let frames = lists.get(0).unwrap();
     let frame = |item| frames.row(item).unwrap();
     for item in 1..frames.len() {
