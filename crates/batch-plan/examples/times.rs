@@ -48,7 +48,12 @@ fn main() {
         .nth(1)
         .and_then(|text| text.parse().ok())
         .unwrap_or(1_000_000);
+    time_chunks();
+    time_frames(rows);
+}
 
+/// Items of a grid, which have no rows.
+fn time_chunks() {
     let layers = Arc::new(resolve(include_bytes!("../tests/plans/layers.yaml")));
     for stage in [0, 5] {
         let renderer = Renderer::new(Arc::clone(&layers), stage).expect("the templates are right");
@@ -66,7 +71,10 @@ fn main() {
             since,
         );
     }
+}
 
+/// Items of a list, in groups.
+fn time_frames(rows: u64) {
     let mut movies = resolve(include_bytes!("../tests/plans/movies.yaml"));
     let since = Instant::now();
     let lists: Lists = movies
