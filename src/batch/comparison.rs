@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::loaded::Loaded;
 use super::marks::{Mark, Marks};
-use super::outputs::{Globs, Outputs, Part};
+use super::outputs::{Globs, Outputs, Part, Wanted};
 use crate::queue::Admin;
 use crate::storage::Storage;
 
@@ -34,8 +34,11 @@ pub(crate) struct Compared {
     pub(crate) is_compared: bool,
     pub(crate) out: u64,
     pub(crate) failed: u64,
-    /// Objects that no item expects.
-    pub(crate) orphans: u64,
+    /// Objects that no item expects; with the first one of stages that are listed together. Not known if not all of these are
+    /// compared.
+    pub(crate) orphans: Option<u64>,
+    /// Their keys, if they are wanted.
+    pub(crate) orphan_keys: Vec<String>,
     /// Identities of some that are not present.
     pub(crate) examples: Vec<String>,
     counts: [u64; 3],
@@ -53,6 +56,23 @@ pub(super) struct Missing {
     pub(super) below: Vec<(usize, Vec<u64>)>,
 }
 
+/// What is to be compared of a batch.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Scope {
+    /// Only this stage.
+    pub(crate) stage: Option<usize>,
+    /// Whether the keys of orphans are wanted.
+    pub(crate) with_orphans: bool,
+    /// Whether items are named that nobody has worked yet, too.
+    pub(crate) names_new: bool,
+}
+
+/// Stages whose outputs lie at one place, and are listed together.
+struct Place {
+    stages: Vec<usize>,
+    wanted: Wanted,
+}
+
 impl Compared {
     pub(crate) fn count(&self, found: Found) -> u64 {
         self.counts[found as usize]
@@ -65,101 +85,138 @@ impl Comparison {
         admin: &Admin,
         storage: &Storage,
         loaded: &mut Loaded,
-        only: Option<usize>,
+        scope: Scope,
     ) -> anyhow::Result<Self> {
         let plan = Arc::clone(&loaded.plan);
         let globs = Globs::of(&plan);
-        let mut stages = Vec::new();
-        for (number, stage) in plan.stages().iter().enumerate() {
-            let is_wanted = only.is_none_or(|only| only == number);
-            let mut compared = Compared {
-                name: stage.name.clone(),
-                total: plan.total(number).unwrap_or(0),
-                is_compared: !stage.work.expect.is_empty() && is_wanted,
-                ..Compared::default()
-            };
-            if compared.is_compared {
-                let marks = Marks::read(admin, plan.name(), number).await?;
-                let (prefixes, with_keys) = loaded.listings(number);
-                let outputs = Outputs::list(storage, &prefixes, with_keys).await?;
-                compared
-                    .look(loaded, number, &marks, &outputs, &globs)
-                    .await?;
+        let numbered = plan.stages().iter().enumerate();
+        let stages = numbered.map(|(number, stage)| Compared {
+            name: stage.name.clone(),
+            total: plan.total(number).unwrap_or(0),
+            is_compared: !stage.work.expect.is_empty() && scope.has(number),
+            ..Compared::default()
+        });
+        let mut stages: Vec<_> = stages.collect();
+        for Place { stages: at, wanted } in places(loaded) {
+            if !at.iter().any(|stage| scope.has(*stage)) {
+                continue;
             }
-            stages.push(compared);
+            let mut outputs = Outputs::list(storage, wanted).await?;
+            for &number in at.iter().filter(|stage| scope.has(**stage)) {
+                let marks = Marks::read(admin, plan.name(), number).await?;
+                let mut look = Look {
+                    loaded: &mut *loaded,
+                    marks: &marks,
+                    outputs: &mut outputs,
+                    globs: &globs,
+                    names_new: scope.names_new,
+                };
+                look.at(number, &mut stages[number]).await?;
+            }
+            if at.iter().all(|stage| scope.has(*stage)) {
+                let first = &mut stages[at[0]];
+                first.orphans = Some(outputs.orphans());
+                if scope.with_orphans {
+                    first.orphan_keys = outputs.orphan_keys(storage).await?;
+                }
+            }
         }
         Ok(Self { stages })
     }
 }
 
-impl Compared {
-    async fn look(
-        &mut self,
-        loaded: &mut Loaded,
-        stage: usize,
-        marks: &Marks,
-        outputs: &Outputs,
-        globs: &Globs,
-    ) -> anyhow::Result<()> {
-        let mut met = 0;
-        for item in loaded.items(stage) {
-            let (key, expected) = loaded.expected(stage, item).await?;
-            let parts = expected.iter().map(|it| outputs.has(it, &key, globs));
-            let (found, objects) = sum(parts);
-            met += objects;
-            let mark = marks.of(item);
-            self.counts[found as usize] += 1;
-            self.out += u64::from(mark == Mark::Out);
-            self.failed += u64::from(mark == Mark::Failed);
+impl Scope {
+    fn has(&self, stage: usize) -> bool {
+        self.stage.is_none_or(|only| only == stage)
+    }
+}
+
+/// Where the outputs of stages are that say what they leave.
+fn places(loaded: &Loaded) -> Vec<Place> {
+    let mut places = Vec::<Place>::new();
+    for (number, stage) in loaded.plan.stages().iter().enumerate() {
+        if stage.work.expect.is_empty() {
+            continue;
+        }
+        let mut place = Place {
+            stages: Vec::new(),
+            wanted: loaded.listings(number),
+        };
+        let is_shared = |other: &mut Place| other.wanted.overlaps(&place.wanted);
+        let shared: Vec<_> = places.extract_if(.., is_shared).collect();
+        for other in shared {
+            place.stages.extend(other.stages);
+            place.wanted.join(other.wanted);
+        }
+        place.stages.push(number);
+        place.stages.sort_unstable();
+        places.push(place);
+    }
+    places
+}
+
+/// What the items of a stage are compared with.
+struct Look<'a> {
+    loaded: &'a mut Loaded,
+    marks: &'a Marks,
+    outputs: &'a mut Outputs,
+    globs: &'a Globs,
+    names_new: bool,
+}
+
+impl Look<'_> {
+    async fn at(&mut self, stage: usize, compared: &mut Compared) -> anyhow::Result<()> {
+        for item in self.loaded.items(stage) {
+            let (key, expected) = self.loaded.expected(stage, item).await?;
+            let parts = expected.iter();
+            let found = sum(parts.map(|it| self.outputs.take(it, &key, self.globs)));
+            let mark = self.marks.of(item);
+            compared.counts[found as usize] += 1;
+            compared.out += u64::from(mark == Mark::Out);
+            compared.failed += u64::from(mark == Mark::Failed);
+            let has_ended = matches!(mark, Mark::Done | Mark::Failed);
+            let is_named = found != Found::Present && (has_ended || self.names_new);
+            if is_named && compared.examples.len() < EXAMPLES {
+                let (id, _) = self.loaded.identity(stage, item).await?;
+                compared.examples.push(id);
+            }
             match (found, mark) {
                 (Found::Present, Mark::Done | Mark::Out) => {}
-                (Found::Present, Mark::New | Mark::Failed) => self.unknown.push(item),
+                (Found::Present, Mark::New | Mark::Failed) => compared.unknown.push(item),
                 (_, Mark::Done | Mark::Failed) => {
-                    self.note_missing(loaded, stage, item, mark).await?
+                    let missing = self.missing(stage, item, mark).await?;
+                    compared.missing.push(missing);
                 }
                 // It will run, or runs.
                 (_, Mark::New | Mark::Out) => {}
             }
         }
-        self.orphans = outputs.len().saturating_sub(met);
         Ok(())
     }
 
-    async fn note_missing(
-        &mut self,
-        loaded: &mut Loaded,
-        stage: usize,
-        item: u64,
-        mark: Mark,
-    ) -> anyhow::Result<()> {
-        let row = loaded.row(stage, item).await?;
-        self.missing.push(Missing {
+    async fn missing(&mut self, stage: usize, item: u64, mark: Mark) -> anyhow::Result<Missing> {
+        let row = self.loaded.row(stage, item).await?;
+        Ok(Missing {
             item,
             has_failed: mark == Mark::Failed,
-            below: loaded.plan.children(stage, item, row.as_ref()),
-        });
-        if self.examples.len() < EXAMPLES {
-            let (id, _) = loaded.identity(stage, item).await?;
-            self.examples.push(id);
-        }
-        Ok(())
+            below: self.loaded.plan.children(stage, item, row.as_ref()),
+        })
     }
 }
 
-/// What the parts of an item come to, and in how many objects.
-fn sum(parts: impl Iterator<Item = Part>) -> (Found, u64) {
-    let (mut objects, mut whole, mut broken, mut missing) = (0, 0, 0, 0);
+/// What the parts of an item come to.
+fn sum(parts: impl Iterator<Item = Part>) -> Found {
+    let (mut whole, mut broken, mut missing) = (0, 0, 0);
     for part in parts {
         match part {
-            Part::Whole(count) => (objects, whole) = (objects + count, whole + 1),
-            Part::Broken(count) => (objects, broken) = (objects + count, broken + 1),
+            Part::Whole => whole += 1,
+            Part::Broken => broken += 1,
             Part::Missing => missing += 1,
         }
     }
-    let found = match (whole, broken, missing) {
+    match (whole, broken, missing) {
         (_, 0, 0) => Found::Present,
         (0, 0, _) => Found::Missing,
         _ => Found::Partial,
-    };
-    (found, objects)
+    }
 }

@@ -6,6 +6,7 @@ use anyhow::{Context as _, ensure};
 use batch_plan::work::Expect;
 use batch_plan::{Expected, Job, Lists, Renderer, Resolved, Row};
 
+use super::outputs::Wanted;
 use super::rows::Rows;
 use crate::queue::Admin;
 use crate::queue::control::{BatchState, NewItem};
@@ -17,7 +18,7 @@ use crate::wire::field;
 pub(crate) struct Loaded {
     pub(crate) plan: Arc<Resolved>,
     renderers: Vec<Renderer>,
-    inline: Lists,
+    at_hand: Lists,
     rows: Rows,
     /// Where lists are that are too long for the plan, and where lists of children go.
     storage: Option<Storage>,
@@ -48,11 +49,21 @@ impl Loaded {
 
     fn read(json: &str, storage: Option<Storage>) -> anyhow::Result<Self> {
         let plan = Arc::new(Resolved::from_json(json)?);
+        let inline = plan.inline_lists()?;
+        Self::of(plan, inline, storage)
+    }
+
+    /// A plan with those of its lists that are at hand.
+    pub(crate) fn of(
+        plan: Arc<Resolved>,
+        lists: Lists,
+        storage: Option<Storage>,
+    ) -> anyhow::Result<Self> {
         let stages = 0..plan.stages().len();
         let renderers = stages.map(|stage| Renderer::new(Arc::clone(&plan), stage));
         Ok(Self {
             renderers: renderers.collect::<Result<_, _>>()?,
-            inline: plan.inline_lists()?,
+            at_hand: lists,
             rows: Rows::default(),
             storage,
             plan,
@@ -69,7 +80,7 @@ impl Loaded {
         let Some(rows_of) = self.plan.rows_of(stage) else {
             return Ok(None);
         };
-        if let Some(list) = self.inline.get(rows_of) {
+        if let Some(list) = self.at_hand.get(rows_of) {
             return Ok(list.row(item));
         }
         let storage = self.storage.as_ref();
@@ -123,14 +134,16 @@ impl Loaded {
         }
     }
 
-    /// What is to be listed for the outputs of a stage, and whether their keys have to be known.
-    pub(super) fn listings(&self, stage: usize) -> (Vec<Option<String>>, bool) {
+    /// What is to be listed for the outputs of a stage.
+    pub(super) fn listings(&self, stage: usize) -> Wanted {
         let listings = self.renderers[stage].listings();
         let expect = &self.plan.stages()[stage].work.expect;
         let is_prefix = |expect: &Expect| matches!(expect, Expect::Prefix(_));
         let with_keys = expect.iter().any(is_prefix);
-        let prefixes = listings.into_iter().map(|listing| listing.prefix);
-        (prefixes.collect(), with_keys)
+        Wanted::new(
+            listings.into_iter().map(|listing| listing.prefix),
+            with_keys,
+        )
     }
 
     /// What an item leaves, and the key of its job.

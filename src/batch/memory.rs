@@ -9,7 +9,7 @@ use crate::queue::Admin;
 /// How often Redis is asked.
 const EVERY: Duration = Duration::from_secs(10);
 /// Per cent of its memory from which on nothing is fed, and below which it is again.
-const FULL: u64 = 85;
+pub(crate) const MEMORY_FULL: u64 = 85;
 const FREE: u64 = 80;
 
 /// What Redis has last said of its memory.
@@ -24,7 +24,7 @@ impl Memory {
     pub(super) async fn is_full(&mut self, admin: &Admin) -> anyhow::Result<bool> {
         if self.asked.is_none_or(|asked| asked.elapsed() >= EVERY) {
             let used = admin.memory_used().await?.unwrap_or(0);
-            let limit = if self.is_full { FREE } else { FULL };
+            let limit = if self.is_full { FREE } else { MEMORY_FULL };
             let was_full = std::mem::replace(&mut self.is_full, used > limit);
             if self.is_full && !was_full {
                 warn!(

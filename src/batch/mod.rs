@@ -1,8 +1,10 @@
 //! Batches: plans that run. Whoever works a queue also turns items of plans into its jobs, so that nobody has to stay who
 //! submitted one.
 
+mod archive;
 mod comparison;
 mod counters;
+mod creation;
 mod feeder;
 mod gathering;
 mod loaded;
@@ -16,11 +18,13 @@ mod rows;
 mod stage_feed;
 mod sweep;
 
-pub(crate) use self::comparison::{Comparison, Found};
+pub(crate) use self::archive::{forget_plan, keep_changed_plan, keep_plan, kept_plan};
+pub(crate) use self::comparison::{Compared, Comparison, Found, Scope};
+pub(crate) use self::creation::new_batch;
 pub(crate) use self::feeder::{Feeder, Round};
 pub(crate) use self::loaded::Loaded;
+pub(crate) use self::memory::MEMORY_FULL;
 pub(crate) use self::plans::Plans;
 pub(crate) use self::queue_feed::QueueFeed;
 pub(crate) use self::repair::{Repair, Todo};
-pub(crate) use self::rows::write_rows;
 pub(crate) use self::sweep::Sweep;

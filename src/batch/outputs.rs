@@ -15,56 +15,124 @@ const RESULTS: &str = "output/";
 /// Objects below some prefixes.
 pub(super) struct Outputs {
     hasher: RandomState,
+    prefixes: BTreeSet<String>,
     /// Hash of the key, size; sorted.
     objects: Vec<(u64, u64)>,
+    /// Which of them some item expects.
+    is_expected: Vec<bool>,
     /// The keys themselves, if they have to be counted by what they begin with.
     keys: BTreeSet<String>,
 }
 
+/// What is to be listed for the outputs of stages.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wanted {
+    prefixes: BTreeSet<String>,
+    /// Whether the keys have to be known.
+    with_keys: bool,
+}
+
+impl Wanted {
+    /// A prefix of nothing stands for jobs' own results.
+    pub(super) fn new(prefixes: impl IntoIterator<Item = Option<String>>, with_keys: bool) -> Self {
+        let prefixes = prefixes.into_iter();
+        Self {
+            prefixes: prefixes
+                .map(|prefix| prefix.unwrap_or_else(|| RESULTS.to_owned()))
+                .collect(),
+            with_keys,
+        }
+    }
+
+    /// Whether some object is listed for both.
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
+        let mut pairs = self.prefixes.iter().flat_map(|a| {
+            let others = other.prefixes.iter();
+            others.map(move |b| (a.as_str(), b.as_str()))
+        });
+        pairs.any(|(a, b)| a.starts_with(b) || b.starts_with(a))
+    }
+
+    /// What is to be listed for both.
+    pub(super) fn join(&mut self, other: Self) {
+        self.prefixes.extend(other.prefixes);
+        self.with_keys |= other.with_keys;
+    }
+}
+
 impl Outputs {
-    /// Lists all objects whose keys begin with one of these.
-    pub(super) async fn list(
-        storage: &Storage,
-        prefixes: &[Option<String>],
-        with_keys: bool,
-    ) -> anyhow::Result<Self> {
+    /// Lists all objects whose keys begin with one of these prefixes.
+    pub(super) async fn list(storage: &Storage, wanted: Wanted) -> anyhow::Result<Self> {
         let mut all = Self {
             hasher: RandomState::new(),
+            prefixes: wanted.prefixes,
             objects: Vec::new(),
+            is_expected: Vec::new(),
             keys: BTreeSet::new(),
         };
-        let prefixes: BTreeSet<_> = prefixes
-            .iter()
-            .map(|prefix| prefix.as_deref().unwrap_or(RESULTS))
-            .collect();
-        for prefix in &prefixes {
-            // What is below another one is listed with that.
-            let is_inside = |other: &&str| *other != *prefix && prefix.starts_with(other);
-            if prefixes.iter().any(is_inside) {
-                continue;
-            }
-            let mut listing = storage.listing(prefix);
+        for prefix in all.outermost() {
+            let mut listing = storage.listing(&prefix);
             while let Some(page) = listing.next_page().await? {
                 for found in page {
                     let hash = all.hasher.hash_one(found.key.as_str());
                     all.objects.push((hash, found.size_bytes));
-                    if with_keys {
+                    if wanted.with_keys {
                         all.keys.insert(found.key);
                     }
                 }
             }
         }
         all.objects.sort_unstable();
+        all.is_expected = vec![false; all.objects.len()];
         Ok(all)
     }
 
-    /// How many objects there are.
-    pub(super) fn len(&self) -> u64 {
-        self.objects.len() as u64
+    /// The prefixes without those that are below another one.
+    fn outermost(&self) -> Vec<String> {
+        let is_inside = |prefix: &&String| {
+            let mut others = self.prefixes.iter();
+            others.any(|other| other != *prefix && prefix.starts_with(other))
+        };
+        let all = self.prefixes.iter();
+        all.filter(|prefix| !is_inside(prefix)).cloned().collect()
     }
 
-    /// Whether an output is there, whole: nothing if it is not, and not at all.
-    pub(super) fn has(&self, expected: &Expected, job: &str, globs: &Globs) -> Part {
+    /// How many objects no item expects. Results of other jobs lie where those of items do, and are not among them.
+    pub(super) fn orphans(&self) -> u64 {
+        match self.prefixes.contains(RESULTS) {
+            true => 0,
+            false => self.is_expected.iter().filter(|is| !**is).count() as u64,
+        }
+    }
+
+    /// The keys of objects that no item expects.
+    pub(super) async fn orphan_keys(&self, storage: &Storage) -> anyhow::Result<Vec<String>> {
+        let mut keys = Vec::new();
+        if self.orphans() == 0 {
+            return Ok(keys);
+        }
+        // They are listed once more, so that only those of orphans are kept.
+        for prefix in self.outermost() {
+            let mut listing = storage.listing(&prefix);
+            while let Some(page) = listing.next_page().await? {
+                let page = page.into_iter().map(|found| found.key);
+                keys.extend(page.filter(|key| {
+                    let at = self.place_of(key);
+                    at.is_some_and(|at| !self.is_expected[at])
+                }));
+            }
+        }
+        Ok(keys)
+    }
+
+    fn place_of(&self, key: &str) -> Option<usize> {
+        let hash = self.hasher.hash_one(key);
+        let found = self.objects.binary_search_by_key(&hash, |(hash, _)| *hash);
+        found.ok()
+    }
+
+    /// Whether an output is there, whole: nothing if it is not, and not at all. It is expected from now on.
+    pub(super) fn take(&mut self, expected: &Expected, job: &str, globs: &Globs) -> Part {
         match expected {
             Expected::Result => {
                 let key = JobKey(job.as_bytes().to_vec()).usual_result();
@@ -77,26 +145,37 @@ impl Outputs {
                 matches,
             } => {
                 let glob = matches.as_deref().and_then(|glob| globs.get(glob));
-                let below = self.keys.range(prefix.clone()..);
-                let below = below.take_while(|key| key.starts_with(prefix.as_str()));
-                let found = below
-                    .filter(|key| glob.is_none_or(|glob| glob.is_match(&key[prefix.len()..])))
-                    .count() as u64;
+                let found = self.below(prefix, glob);
                 match found {
                     0 if *count > 0 => Part::Missing,
-                    found if found < u64::from(*count) => Part::Broken(found),
-                    found => Part::Whole(found),
+                    found if found < u64::from(*count) => Part::Broken,
+                    _ => Part::Whole,
                 }
             }
         }
     }
 
-    fn object(&self, key: &str, least: u64) -> Part {
-        let hash = self.hasher.hash_one(key);
-        match self.objects.binary_search_by_key(&hash, |(hash, _)| *hash) {
-            Err(_) => Part::Missing,
-            Ok(at) if self.objects[at].1 < least => Part::Broken(1),
-            Ok(_) => Part::Whole(1),
+    /// How many objects there are whose keys begin so and go on as the pattern says.
+    fn below(&mut self, prefix: &str, glob: Option<&GlobMatcher>) -> u64 {
+        let below = self.keys.range(prefix.to_owned()..);
+        let below = below.take_while(|key| key.starts_with(prefix));
+        let is_meant = |key: &&String| glob.is_none_or(|glob| glob.is_match(&key[prefix.len()..]));
+        let places = below.filter(is_meant).filter_map(|key| self.place_of(key));
+        let places: Vec<_> = places.collect();
+        for at in &places {
+            self.is_expected[*at] = true;
+        }
+        places.len() as u64
+    }
+
+    fn object(&mut self, key: &str, least: u64) -> Part {
+        let Some(at) = self.place_of(key) else {
+            return Part::Missing;
+        };
+        self.is_expected[at] = true;
+        match self.objects[at].1 < least {
+            true => Part::Broken,
+            false => Part::Whole,
         }
     }
 }
@@ -104,10 +183,9 @@ impl Outputs {
 /// How much of an output is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
-    /// All of it, in so many objects.
-    Whole(u64),
+    Whole,
     /// Too few objects, or one that is too small.
-    Broken(u64),
+    Broken,
     Missing,
 }
 

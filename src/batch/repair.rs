@@ -18,6 +18,8 @@ pub(crate) struct Repair {
     pub(crate) adopts: bool,
     /// Failed items without outputs are worked again.
     pub(crate) with_failed: bool,
+    /// So many items at most are worked again.
+    pub(crate) most_again: usize,
 }
 
 /// What is to be done, by stage.
@@ -29,6 +31,8 @@ impl Comparison {
     pub(crate) fn todo(&self, repair: Repair) -> Todo {
         let mut todo = Todo::default();
         let mut redone = vec![HashSet::new(); self.stages.len()];
+        let mut left_out = redone.clone();
+        let mut room = repair.most_again;
         for (number, stage) in self.stages.iter().enumerate() {
             if repair.adopts {
                 let adopted = stage.unknown.iter();
@@ -38,10 +42,17 @@ impl Comparison {
                 if missing.has_failed && !repair.with_failed {
                     continue;
                 }
-                let remark = match missing.follows(&redone) {
+                let remark = match missing.is_above(&redone) {
                     true => Remark::Clear,
                     false => Remark::Again,
                 };
+                let has_room = remark == Remark::Clear || room > 0;
+                // What it needs is not there, and will not be.
+                if missing.is_above(&left_out) || !has_room {
+                    left_out[number].insert(missing.item);
+                    continue;
+                }
+                room -= usize::from(remark == Remark::Again);
                 todo.add(number, remark, missing.item);
                 redone[number].insert(missing.item);
             }
@@ -51,10 +62,10 @@ impl Comparison {
 }
 
 impl Missing {
-    /// Whether an item below it is worked again.
-    fn follows(&self, redone: &[HashSet<u64>]) -> bool {
+    /// Whether one of these items is below it.
+    fn is_above(&self, items_of: &[HashSet<u64>]) -> bool {
         let mut below = self.below.iter();
-        below.any(|(stage, items)| items.iter().any(|item| redone[*stage].contains(item)))
+        below.any(|(stage, items)| items.iter().any(|item| items_of[*stage].contains(item)))
     }
 }
 

@@ -10,6 +10,7 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 
+use super::archive::folder;
 use crate::compute;
 use crate::storage::Storage;
 
@@ -21,11 +22,11 @@ const LONGEST: u64 = 256 << 20;
 
 /// Where the rows of a stage are, from the row `ROWS_PER_FILE * file` on.
 fn rows_key(batch: &str, stage: &str, file: u64) -> String {
-    format!("plans/{batch}/{stage}/{file:05}.jsonl.gz")
+    format!("{}{stage}/{file:05}.jsonl.gz", folder(batch))
 }
 
 /// Stores the rows of a stage.
-pub(crate) async fn write_rows(
+pub(super) async fn write_rows(
     storage: &Storage,
     batch: &str,
     stage: &str,

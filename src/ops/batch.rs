@@ -6,6 +6,8 @@ mod delete;
 mod item;
 mod list;
 mod pause;
+mod restore;
+mod set;
 mod start;
 mod table;
 
@@ -16,9 +18,13 @@ use clap::{Args, Subcommand};
 use self::cancel::CancelArguments;
 use self::change::NameArguments;
 use self::delete::DeleteArguments;
+pub(super) use self::delete::forget;
 use self::item::ItemArguments;
 use self::list::ListArguments;
 use self::pause::PauseArguments;
+use self::restore::RestoreArguments;
+use self::set::SetArguments;
+pub(super) use self::set::update;
 use self::start::StartArguments;
 pub(super) use self::table::{show, to_json};
 use super::desk::{DeskArguments, print_json};
@@ -40,6 +46,10 @@ pub(crate) enum BatchCommand {
     Cancel(CancelArguments),
     /// Show one item: where it stands, its children and parents, and what it waits for.
     Item(ItemArguments),
+    /// Change limits, timeouts and the like of a stage while it runs.
+    Set(SetArguments),
+    /// Make a batch that Redis has lost from its plan in the bucket. What its items have left there counts as done.
+    Restore(RestoreArguments),
     /// Remove a batch, and all that is known of its items. Results in the bucket stay.
     Delete(DeleteArguments),
 }
@@ -70,6 +80,8 @@ pub(crate) async fn batch(command: BatchCommand) -> anyhow::Result<ExitCode> {
         BatchCommand::Resume(arguments) => pause::resume(&arguments).await?,
         BatchCommand::Cancel(arguments) => cancel::cancel(&arguments).await?,
         BatchCommand::Item(arguments) => item::show(&arguments).await?,
+        BatchCommand::Set(arguments) => set::set(&arguments).await?,
+        BatchCommand::Restore(arguments) => restore::restore(&arguments).await?,
         BatchCommand::Delete(arguments) => delete::delete(&arguments).await?,
     }
     Ok(ExitCode::from(exit_code::SUCCESS))

@@ -1,5 +1,7 @@
 //! `redis-consumer queue`: whole queues.
 
+mod trash;
+
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -7,15 +9,16 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use self::trash::{PurgeArguments, TrashArguments, purge, trash, untrash};
 use super::desk::{
-    Consent, Desk, DeskArguments, Misuse, Refused, Selector, Span, Table, ago, clock, consent,
-    grouped, parse_field, print_json,
+    Consent, Desk, DeskArguments, Misuse, Refused, Selector, Span, consent, grouped, parse_field,
+    print_json,
 };
 use super::queue_file::{RestoreArguments, SaveArguments, restore, save};
 use super::status::describe;
 use crate::exit_code;
 use crate::queue::JobKey;
-use crate::queue::control::{Order, Pause, Trash};
+use crate::queue::control::{Order, Pause};
 use crate::untrusted;
 
 #[derive(Subcommand)]
@@ -55,15 +58,6 @@ pub(crate) struct ListArguments {
 }
 
 #[derive(Args)]
-pub(crate) struct TrashArguments {
-    /// One JSON object for each.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    desk: DeskArguments,
-}
-
-#[derive(Args)]
 pub(crate) struct NameArguments {
     queue: String,
     /// Say what would be done, and do nothing.
@@ -85,15 +79,6 @@ pub(crate) struct PauseArguments {
     /// Say what would be done, and do nothing.
     #[arg(long)]
     dry_run: bool,
-    #[command(flatten)]
-    desk: DeskArguments,
-}
-
-#[derive(Args)]
-pub(crate) struct PurgeArguments {
-    queue: String,
-    #[command(flatten)]
-    consent: Consent,
     #[command(flatten)]
     desk: DeskArguments,
 }
@@ -201,97 +186,6 @@ async fn resume(arguments: &NameArguments) -> anyhow::Result<()> {
         "was not paused"
     };
     writeln!(io::stdout(), "{} {text}", untrusted::name(queue))?;
-    Ok(())
-}
-
-async fn purge(arguments: &PurgeArguments) -> anyhow::Result<()> {
-    let desk = arguments.desk.open()?;
-    let queue = arguments.queue.as_str();
-    let shown = untrusted::name(queue);
-    let length = desk.admin.length(queue).await?;
-    let waiting = grouped(length);
-    if length == 0 {
-        writeln!(io::stdout(), "nothing waits in {shown}")?;
-        return Ok(());
-    }
-    let question = format!("Take {waiting} waiting jobs out of {shown}?");
-    if !consent(&arguments.consent, &question)? {
-        return Ok(());
-    }
-    if arguments.consent.dry_run {
-        writeln!(io::stdout(), "would take {waiting} jobs out of {shown}")?;
-        return Ok(());
-    }
-    let purged = desk.admin.purge(queue).await?;
-    let entries = purged.map_or(0, |trash| trash.entries);
-    let result = format!("{} jobs taken out", grouped(entries));
-    desk.record("queue purge", queue, &result).await?;
-    writeln!(
-        io::stdout(),
-        "{result}; for a day `redis-consumer queue untrash {shown}` puts them back"
-    )?;
-    Ok(())
-}
-
-async fn trash(arguments: &TrashArguments) -> anyhow::Result<()> {
-    let desk = arguments.desk.open()?;
-    let all = desk.admin.trash().await?;
-    if arguments.json {
-        for trash in &all {
-            print_json(
-                &json!({ "queue": trash.queue, "purged_at": clock(trash.purged), "entries": trash.entries }),
-            )?;
-        }
-        return Ok(());
-    }
-    if all.is_empty() {
-        writeln!(io::stdout(), "no queue has been purged within a day")?;
-        return Ok(());
-    }
-    let mut table = Table::new(&["queue", ">purged", ">jobs"]);
-    for Trash {
-        queue,
-        purged,
-        entries,
-        ..
-    } in &all
-    {
-        table.row([
-            untrusted::name(queue).to_string(),
-            format!("{} ago", ago(*purged)),
-            grouped(*entries),
-        ]);
-    }
-    table.print()?;
-    Ok(())
-}
-
-async fn untrash(arguments: &NameArguments) -> anyhow::Result<()> {
-    let desk = arguments.desk.open()?;
-    let queue = arguments.queue.as_str();
-    let mut all = desk.admin.trash().await?;
-    all.retain(|trash| trash.queue == queue);
-    let shown = untrusted::name(queue);
-    if arguments.dry_run {
-        let entries = grouped(all.iter().map(|trash| trash.entries).sum());
-        writeln!(io::stdout(), "would put {entries} jobs back in {shown}")?;
-        return Ok(());
-    }
-    // The last that was taken out goes back first, and so stands behind what was taken out before it.
-    let mut moved = 0;
-    for trash in all.iter().rev() {
-        moved += desk.admin.untrash(trash).await?;
-    }
-    if moved == 0 {
-        writeln!(
-            io::stdout(),
-            "nothing of {shown} has been purged within a day"
-        )?;
-        return Ok(());
-    }
-    let result = format!("{} jobs are back in {shown}", grouped(moved));
-    desk.record("queue untrash", queue, &result).await?;
-    writeln!(io::stdout(), "{result}")?;
     Ok(())
 }
 

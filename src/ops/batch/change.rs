@@ -29,7 +29,7 @@ pub(super) async fn set_state(desk: &Desk, name: &str, wanted: &str) -> anyhow::
 pub(super) async fn take_back(desk: &Desk, name: &str, state: &BatchState) -> anyhow::Result<u64> {
     let mut taken = 0;
     for queue in state.queues() {
-        taken += desk.admin.take_back(name, queue).await?;
+        taken += desk.admin.take_back(Some(name), queue.as_bytes()).await?;
     }
     Ok(taken)
 }

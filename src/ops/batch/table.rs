@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::super::desk::{Age, Desk, Table, ago, grouped, known};
-use crate::batch::Loaded;
+use crate::batch::{Loaded, MEMORY_FULL};
 use crate::queue::control::{BatchState, StageState};
 use crate::untrusted;
 use crate::wire::{batch, millis_since_1970};
@@ -25,6 +25,10 @@ struct Shown {
     rates: Vec<f64>,
     blocked: Vec<u64>,
     causes: Vec<(String, u64)>,
+    /// Per cent of the memory of Redis, if it has a limit.
+    memory: Option<u64>,
+    /// Whether no consumer is there that feeds.
+    is_alone: bool,
 }
 
 /// Prints how a batch fares.
@@ -44,6 +48,7 @@ pub(in super::super) async fn show(desk: &Desk, name: &str) -> anyhow::Result<()
         table.row(shown.cells(number));
     }
     table.print()?;
+    shown.show_obstacles()?;
     for stage in &state.stages {
         show_obstacle(&title, stage)?;
     }
@@ -88,6 +93,8 @@ pub(in super::super) async fn to_json(desk: &Desk, name: &str) -> anyhow::Result
         "digest": shown.state.digest,
         "stages": stages,
         "causes": causes,
+        "redis_memory_percent": shown.memory,
+        "fed": !shown.is_alone,
     }))
 }
 
@@ -102,10 +109,30 @@ impl Shown {
         }
         Ok(Self {
             rates: rates(desk, &state).await?,
+            memory: desk.admin.memory_used().await?,
+            is_alone: is_alone(desk, &state).await?,
             state,
             blocked,
             causes,
         })
+    }
+
+    /// Says why nothing of the batch gets further.
+    fn show_obstacles(&self) -> io::Result<()> {
+        let mut out = io::stdout();
+        if let Some(used) = self.memory.filter(|used| *used > MEMORY_FULL) {
+            writeln!(
+                out,
+                "Redis uses {used} % of its memory: above {MEMORY_FULL} % nothing is fed"
+            )?;
+        }
+        if self.is_alone {
+            writeln!(
+                out,
+                "no consumer serves its queues: nothing is fed, unless `redis-consumer feed` runs"
+            )?;
+        }
+        Ok(())
     }
 
     fn stage_to_json(&self, number: usize) -> Value {
@@ -165,6 +192,19 @@ impl Shown {
                 .map_or_else(|| "–".to_owned(), |left| Age(left).to_string()),
         ]
     }
+}
+
+/// Whether a batch that runs has no consumer on any of its queues.
+async fn is_alone(desk: &Desk, state: &BatchState) -> anyhow::Result<bool> {
+    if state.state != batch::RUNNING {
+        return Ok(false);
+    }
+    for queue in state.queues() {
+        if !desk.admin.workers(queue).await?.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Causes of failures, the most frequent ones first.

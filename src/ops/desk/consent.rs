@@ -14,7 +14,7 @@ pub(crate) struct Consent {
     pub(crate) dry_run: bool,
     /// Do not ask.
     #[arg(long, short)]
-    yes: bool,
+    pub(crate) yes: bool,
 }
 
 /// Asks on a terminal; elsewhere the command line has to say yes. False if the answer is no.

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use batch_plan::{CheckOptions, Items, Lists, Problem, Resolved};
+use batch_plan::{CheckOptions, Difference, Items, Lists, Problem, Resolved};
 use tokio::runtime::Handle;
 
 use super::supply::Local;
 use super::wanted::Wanted;
+use crate::queue::Admin;
 use crate::settings::Loader;
 use crate::storage::{Storage, StorageSettings};
 
@@ -63,6 +64,16 @@ impl Prepared {
         });
         prepared.await?
     }
+}
+
+/// How a plan differs from the one that the batch of its name runs.
+pub(crate) async fn differences(
+    admin: &Admin,
+    prepared: &Prepared,
+) -> anyhow::Result<Vec<Difference>> {
+    let stored = admin.batch_plan(prepared.plan.name()).await?;
+    let stored = Resolved::from_json(&stored.unwrap_or_default())?;
+    Ok(batch_plan::diff(&stored, &prepared.plan)?)
 }
 
 /// What a plan may say and this program cannot do: it is refused, not passed over.

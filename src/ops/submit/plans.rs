@@ -4,20 +4,23 @@ use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use batch_plan::Resolved;
-use batch_plan::work::{OnFailure, Trigger};
 use clap::Args;
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::super::batch;
-use super::super::desk::{Desk, DeskArguments, Refused, counted, print_json};
-use super::super::plan::{self, Prepared, Wanted, open_bucket, read_plans};
-use crate::batch::{Feeder, Plans, write_rows};
+use super::super::desk::{Consent, Desk, DeskArguments, Refused, consent, counted, print_json};
+use super::super::plan::{self, Prepared, Wanted, differences, open_bucket, read_plans};
+use crate::batch::{Feeder, Plans, keep_plan, new_batch};
 use crate::exit_code;
-use crate::queue::control::{NewBatch, NewStage};
+use crate::queue::control::BatchState;
 use crate::storage::Storage;
-use crate::wire::millis_since_1970;
+
+/// How long a bucket is waited for that a plan can do without.
+const KEEPING: Duration = Duration::from_secs(10);
 
 /// What is wanted of plans.
 #[derive(Args)]
@@ -36,6 +39,12 @@ pub(crate) struct PlanArguments {
     /// Change a batch that runs, as far as that can be done: limits, priorities, timeouts and the like.
     #[arg(long, requires = "plans")]
     update: bool,
+    /// Forget a batch of the same name that runs another plan. Nothing of it may be under way.
+    #[arg(long, requires = "plans", conflicts_with = "update")]
+    replace: bool,
+    /// Do not ask whether to forget it.
+    #[arg(long, short, requires = "replace")]
+    yes: bool,
 }
 
 impl PlanArguments {
@@ -60,8 +69,13 @@ pub(super) async fn submit(
     is_dry: bool,
 ) -> anyhow::Result<ExitCode> {
     let plans = read_plans(&arguments.plans, &arguments.wanted)?;
-    let (desk, storage) = desk.open_with(|loader| open_bucket(&plans, loader))?;
-    let storage = storage.transpose()?;
+    let (desk, storage) = match plans.iter().any(Resolved::needs_bucket) {
+        true => {
+            let (desk, storage) = desk.open_with(|loader| open_bucket(&plans, loader))?;
+            (desk, storage.transpose()?)
+        }
+        false => desk.open_with_bucket()?,
+    };
     let submission = Submission {
         arguments,
         desk: &desk,
@@ -94,18 +108,15 @@ pub(super) async fn submit(
 impl Submission<'_> {
     async fn start(&self, prepared: &Prepared) -> anyhow::Result<()> {
         let (name, admin) = (prepared.plan.name(), &self.desk.admin);
-        if let Some(state) = admin.batch(name).await? {
-            return self.compare(prepared, &state.digest).await;
+        if let Some(state) = admin.batch(name).await?
+            && !self.is_replaced(prepared, &state).await?
+        {
+            return self.compare(prepared).await;
         }
-        if let Some(storage) = self.storage {
-            for (stage, list) in prepared.lists.iter() {
-                let stage = &prepared.plan.stages()[stage].name;
-                write_rows(storage, name, stage, list).await?;
-            }
-        }
-        let batch = new_batch(prepared, &self.desk.who, self.arguments.paused)?;
-        if let Some(known) = admin.create_batch(&batch).await? {
-            return self.compare(prepared, &known).await;
+        self.keep(prepared).await?;
+        let batch = new_batch(&prepared.plan, &self.desk.who, self.arguments.paused)?;
+        if admin.create_batch(&batch).await?.is_some() {
+            return self.compare(prepared).await;
         }
         let items: u64 = batch.stages.iter().map(|stage| stage.total).sum();
         let text = counted(items, "item");
@@ -124,12 +135,53 @@ impl Submission<'_> {
         warn_of_absent(self.desk, prepared).await
     }
 
+    /// Stores the plan and its lists. A plan without lists runs without a bucket, and only cannot be restored from there.
+    async fn keep(&self, prepared: &Prepared) -> anyhow::Result<()> {
+        let Some(storage) = self.storage else {
+            return Ok(());
+        };
+        let keep = keep_plan(storage, &prepared.plan, &prepared.lists);
+        if prepared.plan.needs_bucket() {
+            return keep.await;
+        }
+        let kept = timeout(KEEPING, keep).await;
+        if let Err(error) = kept.unwrap_or_else(|late| Err(late.into())) {
+            writeln!(
+                io::stderr(),
+                "the plan is not kept in the bucket, from which `batch restore` would take it: {error:#}"
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Forgets a batch that runs another plan, if it is to be replaced.
+    async fn is_replaced(&self, prepared: &Prepared, state: &BatchState) -> anyhow::Result<bool> {
+        let name = prepared.plan.name();
+        let arguments = self.arguments;
+        if !arguments.replace {
+            return Ok(false);
+        }
+        let found = differences(&self.desk.admin, prepared).await?;
+        if !found.iter().any(|found| found.hard) {
+            return Ok(false);
+        }
+        let done = counted(state.sum(|stage| stage.done), "item");
+        let question = format!("Forget the batch {name}, {done} done?");
+        let asked = Consent {
+            dry_run: false,
+            yes: arguments.yes,
+        };
+        if !consent(&asked, &question)? {
+            return Ok(false);
+        }
+        batch::forget(self.desk, name, state).await?;
+        Ok(true)
+    }
+
     /// There is a batch of this name: it is this one, or is to be changed, or is another.
-    async fn compare(&self, prepared: &Prepared, digest: &str) -> anyhow::Result<()> {
+    async fn compare(&self, prepared: &Prepared) -> anyhow::Result<()> {
         let (name, admin) = (prepared.plan.name(), &self.desk.admin);
-        let stored = admin.batch_plan(name).await?.unwrap_or_default();
-        let stored = Resolved::from_json(&stored)?;
-        let differences = batch_plan::diff(&stored, &prepared.plan)?;
+        let differences = differences(admin, prepared).await?;
         if differences.is_empty() {
             return match self.json {
                 true => Ok(print_json(&batch::to_json(self.desk, name).await?)?),
@@ -138,16 +190,14 @@ impl Submission<'_> {
         }
         let lines: Vec<_> = differences.iter().map(ToString::to_string).collect();
         let lines = lines.join("; ");
-        let text = if digest != prepared.digest || differences.iter().any(|it| it.hard) {
+        let text = if differences.iter().any(|it| it.hard) {
             format!(
-                "batch {name} runs another plan ({lines}): give this one another name, or delete that batch first"
+                "batch {name} runs another plan ({lines}): give this one another name, or --replace that batch"
             )
         } else if !self.arguments.update {
             format!("batch {name} runs with other limits ({lines}): --update changes them")
         } else {
-            let batch = new_batch(prepared, &self.desk.who, false)?;
-            admin.update_batch(&batch).await?;
-            self.desk.record("submit --update", name, &lines).await?;
+            batch::update(self.desk, self.storage, &prepared.plan, &lines).await?;
             if self.json {
                 let event = json!({ "event": "changed", "batch": name, "what": lines });
                 return Ok(print_json(&event)?);
@@ -169,33 +219,4 @@ async fn warn_of_absent(desk: &Desk, prepared: &Prepared) -> anyhow::Result<()> 
         }
     }
     Ok(())
-}
-
-fn new_batch(prepared: &Prepared, by: &str, is_paused: bool) -> anyhow::Result<NewBatch> {
-    let plan = &prepared.plan;
-    let stages = plan.stages().iter().enumerate().map(|(number, stage)| {
-        let work = &stage.work;
-        let total = plan.total(number).unwrap_or(0);
-        NewStage {
-            name: stage.name.clone(),
-            queue: stage.queue.clone(),
-            total,
-            bits: plan.counter_bits(number).unwrap_or(32),
-            keep: work.keep.done,
-            goes_on: work.on_failure == OnFailure::GoOn,
-            same: work.stop_after.same_cause,
-            most: work.stop_after.failed.map(|failed| failed.of(total)),
-            is_started: work.trigger == Trigger::Auto,
-        }
-    });
-    Ok(NewBatch {
-        name: plan.name().to_owned(),
-        plan: plan.to_json()?,
-        digest: prepared.digest.clone(),
-        by: by.to_owned(),
-        priority: plan.priority(),
-        created: millis_since_1970(),
-        is_paused,
-        stages: stages.collect(),
-    })
 }

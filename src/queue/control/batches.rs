@@ -139,6 +139,10 @@ impl Admin {
                     None => all.hdel(&head, field),
                 };
             }
+            // One that a person has started stays so.
+            if stage.is_started {
+                all.hset(&head, batch::stage_field(number, batch::STARTED), 1);
+            }
         }
         for queue in new.queues() {
             let add = all.cmd("ZADD").arg(Keys::new(queue).feed());

@@ -173,15 +173,15 @@ impl Admin {
         self.script("item_ends", &call).await
     }
 
-    /// Takes what waits of a batch out of a queue, and gives how many jobs that were.
-    pub(crate) async fn take_back(&self, name: &str, queue: &str) -> Result<u64, Error> {
+    /// Takes what waits of a batch, or of all, out of a queue, and gives how many jobs that were.
+    pub(crate) async fn take_back(&self, batch: Option<&str>, queue: &[u8]) -> Result<u64, Error> {
         let length = Cmd::llen(queue);
         let mut left: u64 = self.command("count the jobs", &length).await?;
         let mut taken = 0;
         while left > 0 {
             let looked = left.min(TAKEN_AT_ONCE);
             let mut call = TAKE_BACK.key(queue);
-            call.key(batch::head(name)).arg(name).arg(looked);
+            call.arg(batch.unwrap_or_default()).arg(looked);
             taken += self.script::<u64>("take_back", &call).await?;
             left -= looked;
         }
