@@ -70,6 +70,11 @@ impl Missing {
 }
 
 impl Todo {
+    /// An item that has ended is to be worked once more.
+    pub(crate) fn again(&mut self, stage: usize, item: u64) {
+        self.add(stage, Remark::Again, item);
+    }
+
     fn add(&mut self, stage: usize, remark: Remark, item: u64) {
         let of_stage = self.0.entry(stage).or_default();
         of_stage.entry(remark).or_default().push(item);

@@ -7,14 +7,12 @@ use std::sync::Arc;
 use batch_plan::Row;
 use clap::Args;
 
-use super::super::desk::{Desk, DeskArguments, Misuse, known, stage_of, text_of};
+use super::super::desk::{Desk, DeskArguments, item_of, known, stage_of, text_of};
 use crate::batch::Loaded;
 use crate::queue::control::BatchState;
 use crate::untrusted;
 use crate::wire::{JobKey, batch, field};
 
-/// Items that are compared with the identity that is looked for, in stages whose numbers do not follow from it.
-const LOOKED: u64 = 100_000;
 /// Children that are named.
 const NAMED: usize = 20;
 
@@ -49,7 +47,8 @@ pub(super) async fn show(arguments: &ItemArguments) -> anyhow::Result<()> {
         name,
         state: &state,
     };
-    let item = items.number_of(stage, &arguments.item).await?;
+    let total = state.stages[stage].total;
+    let item = item_of(&mut items.loaded, (stage, total), &arguments.item).await?;
     let row = items.loaded.row(stage, item).await?;
     items.show_job(stage, item).await?;
     items.show_children(stage, item, row.as_ref()).await?;
@@ -57,27 +56,6 @@ pub(super) async fn show(arguments: &ItemArguments) -> anyhow::Result<()> {
 }
 
 impl Items<'_> {
-    /// The number of an item.
-    async fn number_of(&mut self, stage: usize, text: &str) -> anyhow::Result<u64> {
-        let total = self.state.stages[stage].total;
-        let missing = || Misuse(format!("there is no item {}", untrusted::name(text)));
-        if let Some(number) = text.strip_prefix('#') {
-            let number = number.parse().ok().filter(|number| *number < total);
-            return Ok(number.ok_or_else(missing)?);
-        }
-        // Of a grid, coordinates are the usual identity.
-        let point: Option<Vec<u64>> = text.split('_').map(|part| part.parse().ok()).collect();
-        let grid = self.loaded.plan.grid(stage);
-        let likely = grid.and_then(|grid| grid.number(&point?));
-        for number in likely.into_iter().chain(0..total.min(LOOKED)) {
-            let (id, _) = self.loaded.identity(stage, number).await?;
-            if id == text {
-                return Ok(number);
-            }
-        }
-        Err(missing().into())
-    }
-
     /// A word for where an item stands.
     async fn standing(&self, stage: usize, item: u64) -> anyhow::Result<&'static str> {
         let marks = self.desk.admin.marks(self.name, stage, item).await?;

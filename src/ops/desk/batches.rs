@@ -1,7 +1,8 @@
-//! Batches and stages by their names.
+//! Batches, stages and items by their names.
 
 use super::connection::Desk;
 use super::refusal::Misuse;
+use crate::batch::Loaded;
 use crate::queue::control::BatchState;
 use crate::untrusted;
 
@@ -28,4 +29,31 @@ pub(crate) fn stage_of(state: &BatchState, name: &str) -> Result<usize, Misuse> 
             names.join(", ")
         ))
     })
+}
+
+/// Items that are compared with the identity that is looked for, in stages whose numbers do not follow from it.
+const LOOKED: u64 = 100_000;
+
+/// The number of an item of a stage with so many, by its identity, or by `#` and its number.
+pub(crate) async fn item_of(
+    loaded: &mut Loaded,
+    (stage, total): (usize, u64),
+    text: &str,
+) -> anyhow::Result<u64> {
+    let missing = || Misuse(format!("there is no item {}", untrusted::name(text)));
+    if let Some(number) = text.strip_prefix('#') {
+        let number = number.parse().ok().filter(|number| *number < total);
+        return Ok(number.ok_or_else(missing)?);
+    }
+    // Of a grid, coordinates are the usual identity.
+    let point: Option<Vec<u64>> = text.split('_').map(|part| part.parse().ok()).collect();
+    let grid = loaded.plan.grid(stage);
+    let likely = grid.and_then(|grid| grid.number(&point?));
+    for number in likely.into_iter().chain(0..total.min(LOOKED)) {
+        let (id, _) = loaded.identity(stage, number).await?;
+        if id == text {
+            return Ok(number);
+        }
+    }
+    Err(missing().into())
 }

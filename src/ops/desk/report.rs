@@ -34,6 +34,11 @@ impl Report {
         }
     }
 
+    /// Counts what was changed besides.
+    pub(crate) fn add(&mut self, changed: u64) {
+        self.changed += changed;
+    }
+
     /// Counts a job; the obstacle is why it was not changed.
     pub(crate) fn count(&mut self, job: &JobKey, obstacle: Option<&str>) -> io::Result<()> {
         let Some(why) = obstacle else {

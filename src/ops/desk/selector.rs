@@ -85,7 +85,7 @@ impl Selector {
 
     /// Refuses what tells failures apart, where jobs are looked at that need not be among them.
     fn check_without_failures(&self) -> Result<(), Misuse> {
-        if self.why.is_some() || self.since.is_some() || self.until.is_some() {
+        if self.tells_failures_apart() {
             let text = "--why, --since and --until choose among failures: they go neither with keys nor with jobs that wait or run";
             return Err(Misuse(text.to_owned()));
         }
@@ -113,6 +113,28 @@ impl Selector {
             words.push("--all-queues".to_owned());
         }
         words.join(" ")
+    }
+
+    /// The batch that is meant, and the stage, if all that has failed of it is.
+    pub(crate) fn whole_batch(&self) -> Option<(&str, Option<&str>)> {
+        let is_narrow = !self.jobs.is_empty()
+            || !self.queue.is_empty()
+            || self.tells_failures_apart()
+            || self.class.is_some()
+            || self.reason.is_some()
+            || !self.field.is_empty()
+            || self.limit.is_some();
+        let batch = self.batch.as_deref().filter(|_| !is_narrow)?;
+        Some((batch, self.stage.as_deref()))
+    }
+
+    /// The batch and the stage that are named.
+    pub(crate) fn batch_stage(&self) -> Option<(&str, &str)> {
+        self.batch.as_deref().zip(self.stage.as_deref())
+    }
+
+    fn tells_failures_apart(&self) -> bool {
+        self.why.is_some() || self.since.is_some() || self.until.is_some()
     }
 
     /// Whether keys are named.

@@ -30,5 +30,7 @@ for i = 4, #ARGV do
     end
   end
 end
+-- Nobody knows which causes the jobs had that are worked once more; none is left.
+if tonumber(redis.call('HGET', head, stage .. ':failed') or 0) == 0 then redis.call('DEL', at .. 'why') end
 end_stage(head, batch, stage)
 return changed

@@ -1,5 +1,7 @@
 //! `redis-consumer requeue`: failed jobs are worked once more.
 
+mod items;
+
 use std::io::{self, Write as _};
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
@@ -8,7 +10,8 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::desk::{ChangeArguments, Desk, Report, Selected, Selector, jobs};
+use self::items::Items;
+use super::desk::{ChangeArguments, Desk, Report, Selected, Selector, counted, jobs};
 use crate::exit_code;
 use crate::queue::JobKey;
 use crate::queue::control::{End, Requeue, STEP, Scope, Standing, What};
@@ -18,6 +21,12 @@ use crate::wire::{RawFields, Status, field};
 pub(crate) struct RequeueArguments {
     #[command(flatten)]
     selector: Selector,
+    /// Items of the stage by their identities, or by `#` and their numbers.
+    #[arg(long, value_name = "ID", requires = "stage", num_args = 1.., conflicts_with_all = ["front", "force", "all_children", "canary", "rate"])]
+    item: Vec<String>,
+    /// Of these items also those that are done. Items above them that are done stay so.
+    #[arg(long, requires = "item")]
+    again: bool,
     /// Before all that waits.
     #[arg(long)]
     front: bool,
@@ -57,21 +66,41 @@ pub(crate) async fn requeue(
 ) -> anyhow::Result<ExitCode> {
     let change = &arguments.change;
     arguments.selector.check_for_change()?;
-    let desk = change.desk.open()?;
+    let (desk, storage) = change.desk.open_with_bucket()?;
+    if let Some(place) = arguments.selector.batch_stage()
+        && !arguments.item.is_empty()
+    {
+        let ids = &arguments.item;
+        let items = Items::named(&desk, storage, place, ids, arguments.again).await?;
+        return arguments.named(&desk, items).await;
+    }
     let selected = arguments.selector.failed(&desk).await?;
-    let question = format!("Requeue {}?", jobs(selected.len()));
-    if selected.len() > 1 && !change.has_consent(&question)? {
+    let items = Items::without_jobs(&desk, storage, &arguments.selector, &selected).await?;
+    let more = items.as_ref().map_or(0, |items| items.count);
+    let count = selected.len() as u64 + more;
+    let question = format!("Requeue {}?", counted(count, "job"));
+    if count > 1 && !change.has_consent(&question)? {
         return Ok(ExitCode::from(exit_code::SUCCESS));
     }
     let mut report = change.report("requeued");
-    let stopped = match arguments.canary {
+    let mut stopped = match arguments.canary {
         None => step_by_step(&desk, &arguments, &selected, &stop, &mut report).await?,
         Some(count) => {
             let canary = arguments.selector.split_canary(&desk, selected, count);
             canary_first(&desk, &arguments, canary.await?, &stop, &mut report).await?
         }
     };
+    match (&mut stopped, items) {
+        (Some(stopped), _) => stopped.left += more as usize,
+        (None, Some(items)) => arguments.work(&desk, items, &mut report).await?,
+        (None, None) => {}
+    }
     report.record(&desk, "requeue", "").await?;
+    end(&report, stopped)
+}
+
+/// Prints what came of it, and gives the exit status.
+fn end(report: &Report, stopped: Option<Stopped>) -> anyhow::Result<ExitCode> {
     let ended = report.end()?;
     let Some(Stopped { why, left }) = stopped else {
         return Ok(ended);
@@ -85,6 +114,25 @@ pub(crate) async fn requeue(
 }
 
 impl RequeueArguments {
+    /// Has items that are named worked once more.
+    async fn named(&self, desk: &Desk, items: Items) -> anyhow::Result<ExitCode> {
+        let question = format!("Requeue {}?", counted(items.count, "item"));
+        if items.count > 1 && !self.change.has_consent(&question)? {
+            return Ok(ExitCode::from(exit_code::SUCCESS));
+        }
+        let mut report = self.change.report("requeued");
+        self.work(desk, items, &mut report).await?;
+        end(&report, None)
+    }
+
+    async fn work(&self, desk: &Desk, mut items: Items, report: &mut Report) -> anyhow::Result<()> {
+        if !self.change.is_dry() {
+            items.work(desk).await?;
+        }
+        report.add(items.count);
+        Ok(())
+    }
+
     /// Where to, which, and how much of a job.
     fn how(&self) -> (End, Scope, What) {
         let end = if self.front { End::Front } else { End::Back };
