@@ -1,9 +1,11 @@
 //! What stages above know of their children, computed anew.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use batch_plan::work::OnFailure;
+use tokio::time::sleep;
 
 use super::loaded::Loaded;
 use super::marks::{Mark, Marks, bit_of, is_set};
@@ -14,11 +16,58 @@ use crate::wire::batch;
 /// How often counters are computed anew because items have ended meanwhile.
 const TRIES: usize = 20;
 
+/// How long a difference has to last that is not about to vanish.
+const SETTLING: Duration = Duration::from_millis(300);
+
 /// Children of one item.
 #[derive(Clone, Copy, Default)]
 struct Children {
     all: u32,
     ended: u32,
+}
+
+/// Stages whose counters of ended children, or marks of items that are ready, do not agree with the marks of the children.
+pub(crate) async fn wrong_counters(
+    admin: &Admin,
+    loaded: &mut Loaded,
+) -> anyhow::Result<Vec<usize>> {
+    let mut wrong = Vec::new();
+    for stage in 0..loaded.plan.stages().len() {
+        if !loaded.plan.is_gathered(stage) {
+            continue;
+        }
+        let first = difference(admin, loaded, stage).await?;
+        if first.is_none() {
+            continue;
+        }
+        // Items that end or are fed between two looks make a difference, too, but not the same one twice.
+        sleep(SETTLING).await;
+        if difference(admin, loaded, stage).await? == first {
+            wrong.push(stage);
+        }
+    }
+    Ok(wrong)
+}
+
+/// The counters that are there and those that should be, if they differ.
+async fn difference(
+    admin: &Admin,
+    loaded: &mut Loaded,
+    stage: usize,
+) -> anyhow::Result<Option<[Vec<u8>; 4]>> {
+    let new = computed(admin, loaded, stage).await?;
+    let name = loaded.plan.name();
+    let seen = admin.all_marks(name, stage, batch::SEEN).await?;
+    let ready = admin.all_marks(name, stage, batch::READY).await?;
+    let is_same = without_zeros(&seen) == without_zeros(&new.seen)
+        && without_zeros(&ready) == without_zeros(&new.ready);
+    Ok((!is_same).then_some([seen, ready, new.seen, new.ready]))
+}
+
+/// Redis fills up with zeros what it does not keep.
+fn without_zeros(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|byte| *byte != 0);
+    &bytes[..end.map_or(0, |end| end + 1)]
 }
 
 /// Computes how many children of each item of a stage have ended, from their marks, and which items are ready.
@@ -28,27 +77,8 @@ pub(super) async fn count_anew(
     stage: usize,
 ) -> anyhow::Result<()> {
     let name = loaded.plan.name().to_owned();
-    let bytes_each = usize::from(loaded.plan.counter_bits(stage).unwrap_or(32)) / 8;
     for _ in 0..TRIES {
-        let state = admin.batch(&name).await?;
-        let state = state.context("the batch was deleted meanwhile")?;
-        let ended = |below: usize| {
-            let is = state.stages.get(below);
-            (below, is.map_or(0, |is| is.done + is.failed))
-        };
-        let below: Vec<_> = loaded.plan.below(stage).map(ended).collect();
-        let children = children_of(admin, loaded, stage).await?;
-        // In this order: what is fed in between is under way.
-        let again = admin.all_marks(&name, stage, batch::AGAIN).await?;
-        let marks = Marks::read(admin, &name, stage).await?;
-        let (ready, ready_count) = ready(&children, &marks, &again);
-        let bytes = |it: &Children| it.ended.to_be_bytes().into_iter().skip(4 - bytes_each);
-        let new = NewCounters {
-            seen: children.iter().flat_map(bytes).collect(),
-            ready,
-            ready_count,
-            below,
-        };
+        let new = computed(admin, loaded, stage).await?;
         if admin.swap_counters(&name, stage, &new).await? {
             return Ok(());
         }
@@ -57,6 +87,30 @@ pub(super) async fn count_anew(
         "items of the stages below {} end too fast for its counters to be computed anew: pause the batch first",
         loaded.plan.stages()[stage].name
     )
+}
+
+async fn computed(admin: &Admin, loaded: &mut Loaded, stage: usize) -> anyhow::Result<NewCounters> {
+    let name = loaded.plan.name().to_owned();
+    let bytes_each = usize::from(loaded.plan.counter_bits(stage).unwrap_or(32)) / 8;
+    let state = admin.batch(&name).await?;
+    let state = state.context("the batch was deleted meanwhile")?;
+    let ended = |below: usize| {
+        let is = state.stages.get(below);
+        (below, is.map_or(0, |is| is.done + is.failed))
+    };
+    let below: Vec<_> = loaded.plan.below(stage).map(ended).collect();
+    let children = children_of(admin, loaded, stage).await?;
+    // In this order: what is fed in between is under way.
+    let again = admin.all_marks(&name, stage, batch::AGAIN).await?;
+    let marks = Marks::read(admin, &name, stage).await?;
+    let (ready, ready_count) = ready(&children, &marks, &again);
+    let bytes = |it: &Children| it.ended.to_be_bytes().into_iter().skip(4 - bytes_each);
+    Ok(NewCounters {
+        seen: children.iter().flat_map(bytes).collect(),
+        ready,
+        ready_count,
+        below,
+    })
 }
 
 /// The children of each item of a stage, as far as they have a mark that counts.
@@ -72,9 +126,15 @@ async fn children_of(
     for below in plan.below(stage) {
         let marks = Marks::read(admin, plan.name(), below).await?;
         let goes_on = plan.stages()[below].work.on_failure == OnFailure::GoOn;
+        // One that has failed and is worked once more was counted, and will not be again.
+        let counted = match goes_on {
+            true => admin.all_marks(plan.name(), below, batch::COUNTED).await?,
+            false => Vec::new(),
+        };
         for item in loaded.items(below) {
             let mark = marks.of(item);
-            let has_ended = mark == Mark::Done || (goes_on && mark == Mark::Failed);
+            let has_ended =
+                mark == Mark::Done || (goes_on && mark == Mark::Failed) || is_set(&counted, item);
             let row = loaded.row(below, item).await?;
             let ups = plan.ups(below, item, row.as_ref()).into_iter();
             for up in ups.filter(|up| up.stage == stage) {

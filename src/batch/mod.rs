@@ -20,6 +20,7 @@ mod sweep;
 
 pub(crate) use self::archive::{forget_plan, keep_changed_plan, keep_plan, kept_plan};
 pub(crate) use self::comparison::{Compared, Comparison, Found, Scope};
+pub(crate) use self::counters::wrong_counters;
 pub(crate) use self::creation::new_batch;
 pub(crate) use self::feeder::{Feeder, Round};
 pub(crate) use self::loaded::Loaded;

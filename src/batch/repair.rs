@@ -24,7 +24,11 @@ pub(crate) struct Repair {
 
 /// What is to be done, by stage.
 #[derive(Default)]
-pub(crate) struct Todo(BTreeMap<usize, BTreeMap<Remark, Vec<u64>>>);
+pub(crate) struct Todo {
+    marks: BTreeMap<usize, BTreeMap<Remark, Vec<u64>>>,
+    /// Stages whose counters are wrong.
+    counters: Vec<usize>,
+}
 
 impl Comparison {
     /// What is to be done. Of a chain only the first item is worked again: those above it follow by themselves.
@@ -76,24 +80,35 @@ impl Todo {
     }
 
     fn add(&mut self, stage: usize, remark: Remark, item: u64) {
-        let of_stage = self.0.entry(stage).or_default();
+        let of_stage = self.marks.entry(stage).or_default();
         of_stage.entry(remark).or_default().push(item);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.marks.is_empty() && self.counters.is_empty()
+    }
+
+    /// Counters of these stages are wrong, too.
+    pub(crate) fn with_counters(mut self, stages: Vec<usize>) -> Self {
+        self.counters = stages;
+        self
+    }
+
+    /// Stages whose counters are wrong.
+    pub(crate) fn counters(&self) -> &[usize] {
+        &self.counters
     }
 
     /// Of how many items of a stage the mark changes in this way.
     pub(crate) fn count(&self, stage: usize, remark: Remark) -> usize {
-        let of_stage = self.0.get(&stage);
+        let of_stage = self.marks.get(&stage);
         let items = of_stage.and_then(|items| items.get(&remark));
         items.map_or(0, Vec::len)
     }
 
     /// Does it, and computes anew what stages above know of their children. May be broken off and done again.
     pub(crate) async fn apply(&self, admin: &Admin, loaded: &mut Loaded) -> anyhow::Result<()> {
-        for (stage, items) in &self.0 {
+        for (stage, items) in &self.marks {
             for (remark, items) in items {
                 for step in items.chunks(STEP) {
                     let name = loaded.plan.name();

@@ -1,10 +1,16 @@
 //! Plans that run: the real program, real consumers, and what goes wrong meanwhile.
 
+/// Batches that operators change.
+mod changing;
+
 /// Images of movies, segmented and then tracked.
 mod movies;
 
 /// Batches compared with the bucket, and repaired.
 mod repair;
+
+/// Batches that Redis has lost.
+mod restoring;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;

@@ -13,7 +13,7 @@ use clap::Args;
 pub(super) use self::restore::Restoration;
 use super::desk::{Desk, DeskArguments, Misuse, Refused, known, stage_of};
 use super::plan::{Prepared, Wanted, differences, read_plans, show_problems};
-use crate::batch::{Comparison, Loaded, Repair, Scope};
+use crate::batch::{Comparison, Loaded, Repair, Scope, wrong_counters};
 use crate::exit_code;
 use crate::queue::control::BatchState;
 use crate::storage::{Storage, StorageSettings};
@@ -140,6 +140,7 @@ impl Repairs<'_> {
             with_failed: arguments.failed,
             most_again: arguments.limit.unwrap_or(usize::MAX),
         });
+        let todo = todo.with_counters(wrong_counters(admin, &mut loaded).await?);
         match arguments.json {
             true => report::print(&comparison, &todo)?,
             false => report::show(&comparison)?,

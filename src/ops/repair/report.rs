@@ -67,6 +67,7 @@ pub(super) fn print(comparison: &Comparison, todo: &Todo) -> io::Result<()> {
             "again": todo.count(number, Remark::Again),
             "follow": todo.count(number, Remark::Clear),
             "adopt": todo.count(number, Remark::Adopt),
+            "wrong_counters": todo.counters().contains(&number),
         }))?;
     }
     Ok(())
@@ -83,7 +84,12 @@ pub(super) fn describe(comparison: &Comparison, todo: &Todo) -> String {
         let counts = each_stage(comparison, |number, _| todo.count(number, *remark) as u64)?;
         Some(format!("{what}: {counts}"))
     });
-    parts.collect::<Vec<_>>().join("; ")
+    let wrong = todo.counters().iter();
+    let wrong: Vec<_> = wrong
+        .map(|number| comparison.stages[*number].name.as_str())
+        .collect();
+    let wrong = (!wrong.is_empty()).then(|| format!("to be counted anew: {}", wrong.join(", ")));
+    parts.chain(wrong).collect::<Vec<_>>().join("; ")
 }
 
 /// A number of each stage where it is not 0, with the stage's name; nothing if there is none.

@@ -8,14 +8,14 @@ use super::{LAYERS, Site, firsts};
 use crate::peers::cluster::{PodSettings, eventually};
 
 /// What works an item of [`layers_with_outputs`]: it says so in a log, and leaves the item's object.
-const CHUNK: &str = r#"
+pub(super) const CHUNK: &str = r#"
     echo "$RC_FIELD_LAYER $RC_FIELD_X $RC_FIELD_Y $RC_FIELD_Z" >> "$HOME/log"
     name="${RC_FIELD_X}_${RC_FIELD_Y}_${RC_FIELD_Z}.txt"
     echo "$name" > "$RC_OUTPUT/$name"
 "#;
 
 /// Two stages in a row, and queues of their own.
-const SCANS: &str = r#"
+pub(super) const SCANS: &str = r#"
 plan: 1
 name: scans
 stages:
@@ -30,21 +30,21 @@ stages:
 "#;
 
 /// What works an item of [`SCANS`].
-const SCAN: &str = r#"
+pub(super) const SCAN: &str = r#"
     echo "$RC_FIELD_ORIGINAL_NAME" >> "$HOME/worked"
     echo x > "$RC_OUTPUT/$RC_FIELD_ORIGINAL_NAME.txt"
 "#;
 
 impl Site {
     /// A consumer whose items leave objects.
-    fn writer(&self, name: &str, work: &str) -> PodSettings {
+    pub(super) fn writer(&self, name: &str, work: &str) -> PodSettings {
         let pod = self.pod(name).set("EXEC_COMMAND", work);
         pod.set("EXEC_RESULT", "keys")
     }
 }
 
 /// The same layers, whose items leave an object each.
-fn layers_with_outputs() -> String {
+pub(super) fn layers_with_outputs() -> String {
     let fields = "fields: {layer: \"{{ layer }}\", x: \"{{ x }}\", y: \"{{ y }}\", z: \"{{ z }}\"}";
     let expect = "expect: [\"chunks/{{ stage }}/{{ x }}_{{ y }}_{{ z }}.txt\"]";
     LAYERS

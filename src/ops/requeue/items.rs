@@ -1,0 +1,134 @@
+//! Items of batches that are worked once more without a job that tells of them: Redis has forgotten it, or they are named.
+
+use std::collections::HashSet;
+
+use super::super::desk::{Desk, Misuse, Selected, Selector, counted, item_of, known, stage_of};
+use crate::batch::{Loaded, Todo};
+use crate::queue::JobKey;
+use crate::queue::control::BatchState;
+use crate::storage::Storage;
+use crate::untrusted;
+use crate::wire::batch;
+
+/// Failed items that are looked at in one go.
+const STEP: usize = 1000;
+
+/// Items of a batch that are to be worked once more.
+pub(super) struct Items {
+    name: String,
+    state: BatchState,
+    loaded: Loaded,
+    todo: Todo,
+    pub(super) count: u64,
+}
+
+impl Items {
+    async fn of(desk: &Desk, storage: Option<Storage>, name: &str) -> anyhow::Result<Self> {
+        let state = known(desk, name).await?;
+        Ok(Self {
+            loaded: Loaded::fetch(&desk.admin, storage, name, &state).await?,
+            name: name.to_owned(),
+            state,
+            todo: Todo::default(),
+            count: 0,
+        })
+    }
+
+    /// Failed items of the batch that is meant, but for those whose jobs are selected.
+    pub(super) async fn without_jobs(
+        desk: &Desk,
+        storage: Option<Storage>,
+        selector: &Selector,
+        selected: &Selected,
+    ) -> anyhow::Result<Option<Self>> {
+        let Some((name, stage)) = selector.whole_batch() else {
+            return Ok(None);
+        };
+        let state = known(desk, name).await?;
+        let only = stage.map(|stage| stage_of(&state, stage)).transpose()?;
+        let stages = 0..state.stages.len();
+        let stages: Vec<_> = stages
+            .filter(|stage| only.is_none_or(|only| only == *stage))
+            .collect();
+        let failed: u64 = stages.iter().map(|at| state.stages[*at].failed).sum();
+        if failed <= selected.len() as u64 {
+            return Ok(None);
+        }
+        let mut items = Self::of(desk, storage, name).await?;
+        let jobs: HashSet<_> = selected.0.iter().map(|(_, key)| key).collect();
+        for stage in stages {
+            items.add_failed(desk, stage, &jobs).await?;
+        }
+        Ok(Some(items))
+    }
+
+    async fn add_failed(
+        &mut self,
+        desk: &Desk,
+        stage: usize,
+        jobs: &HashSet<&JobKey>,
+    ) -> anyhow::Result<()> {
+        let mut next = Some(0);
+        while let Some(from) = next {
+            let marked = desk
+                .admin
+                .marked(&self.name, stage, batch::FAILED, from, STEP);
+            let (items, after) = marked.await?;
+            next = after;
+            for item in items {
+                let (_, key) = self.loaded.identity(stage, item).await?;
+                if !jobs.contains(&JobKey(key.into_bytes())) {
+                    self.add(stage, item);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, stage: usize, item: u64) {
+        self.todo.again(stage, item);
+        self.count += 1;
+    }
+
+    /// Items of a stage that are named by their identities. They have failed or, if that is allowed, are done.
+    pub(super) async fn named(
+        desk: &Desk,
+        storage: Option<Storage>,
+        (name, stage): (&str, &str),
+        ids: &[String],
+        with_done: bool,
+    ) -> anyhow::Result<Self> {
+        let mut items = Self::of(desk, storage, name).await?;
+        let stage = stage_of(&items.state, stage)?;
+        for id in ids {
+            let total = items.state.stages[stage].total;
+            let item = item_of(&mut items.loaded, (stage, total), id).await?;
+            let marks = desk.admin.marks(name, stage, item).await?;
+            let shown = untrusted::name(id);
+            let text = match marks.first().copied() {
+                Some(batch::FAILED) => {
+                    items.add(stage, item);
+                    continue;
+                }
+                Some(batch::DONE) if with_done => {
+                    items.add(stage, item);
+                    continue;
+                }
+                Some(batch::DONE) => format!("{shown} is done: --again has it done once more"),
+                Some(batch::OUT) => format!("{shown} is under way already"),
+                _ => format!(
+                    "{shown} will be worked by itself: redis-consumer batch item says what it waits for"
+                ),
+            };
+            return Err(Misuse(text).into());
+        }
+        Ok(items)
+    }
+
+    /// Has them worked once more.
+    pub(super) async fn work(&mut self, desk: &Desk) -> anyhow::Result<()> {
+        self.todo.apply(&desk.admin, &mut self.loaded).await?;
+        let what = format!("{} worked once more", counted(self.count, "item"));
+        desk.record("requeue", &self.name, &what).await
+    }
+}
