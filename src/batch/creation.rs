@@ -24,7 +24,7 @@ pub(crate) fn new_batch(plan: &Resolved, by: &str, is_paused: bool) -> anyhow::R
 fn new_stage(plan: &Resolved, number: usize) -> NewStage {
     let stage = &plan.stages()[number];
     let work = &stage.work;
-    let total = plan.total(number).unwrap_or(0);
+    let total = plan.total(number);
     NewStage {
         name: stage.name.clone(),
         queue: stage.queue.clone(),
@@ -33,7 +33,11 @@ fn new_stage(plan: &Resolved, number: usize) -> NewStage {
         keep: work.keep.done,
         goes_on: work.on_failure == OnFailure::GoOn,
         same: work.stop_after.same_cause,
-        most: work.stop_after.failed.map(|failed| failed.of(total)),
+        most: work
+            .stop_after
+            .failed
+            .zip(total)
+            .map(|(failed, total)| failed.of(total)),
         is_started: work.trigger == Trigger::Auto,
     }
 }

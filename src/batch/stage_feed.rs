@@ -4,6 +4,7 @@
 //! a chunk of jobs or none. So nothing is lost with a consumer, and nothing is made twice.
 
 use super::gathering::gather;
+use super::late::read_list;
 use super::loaded::Loaded;
 use crate::queue::Admin;
 use crate::queue::control::{BatchState, Chunk, Fed, NewItem, Origin, StageState};
@@ -31,6 +32,10 @@ impl StageFeed<'_> {
             handled += self.feed_marked(Origin::Again, batch::AGAIN).await?;
         }
         if !self.is.is_started || !self.is_open(state) {
+            return Ok(handled);
+        }
+        if !self.is.is_read {
+            read_list(self.admin, self.loaded, self.stage, state.revision).await?;
             return Ok(handled);
         }
         if !self.loaded.plan.is_gathered(self.stage) {

@@ -13,7 +13,7 @@ use super::metrics::ConnectionMetrics;
 use super::outcome::Reclaimed;
 use super::reclaim;
 use super::settings::RedisSettings;
-use crate::wire::{self, JobKey, Keys, field, millis};
+use crate::wire::{self, JobKey, Keys, batch, field, millis};
 
 static RECLAIM_STALE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("scripts/reclaim_stale.lua")));
@@ -256,6 +256,24 @@ impl Admin {
         let mut call = TAKE_TURN.key(Keys::new(queue).items_lock());
         call.arg(millis(every));
         self.script("take_turn", &call).await
+    }
+
+    /// Whether it is the caller's turn to read the list of a stage.
+    pub(crate) async fn take_list_turn(
+        &self,
+        name: &str,
+        stage: usize,
+        time: Duration,
+    ) -> Result<bool, Error> {
+        let mut call = TAKE_TURN.key(batch::of_stage(name, stage, batch::READING));
+        call.arg(millis(time));
+        self.script("take_turn", &call).await
+    }
+
+    /// Lets others read it.
+    pub(crate) async fn end_list_turn(&self, name: &str, stage: usize) -> Result<(), Error> {
+        let remove = Cmd::del(batch::of_stage(name, stage, batch::READING));
+        self.command("end a turn", &remove).await
     }
 
     /// All consumers of a queue that have ever sent a heartbeat.

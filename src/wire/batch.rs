@@ -70,6 +70,8 @@ pub(crate) const COUNTED: &str = "counted";
 pub(crate) const RECENT: &str = "recent";
 /// List: jobs that have failed, the latest first.
 pub(crate) const KEPT: &str = "kept";
+/// String: somebody reads its list.
+pub(crate) const READING: &str = "reading";
 /// Hash: causes of failures, and how many items each has met.
 pub(crate) const WHY: &str = "why";
 

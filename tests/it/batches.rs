@@ -3,6 +3,9 @@
 /// Batches that operators change.
 mod changing;
 
+/// Lists that are read late.
+mod late;
+
 /// Images of movies, segmented and then tracked.
 mod movies;
 

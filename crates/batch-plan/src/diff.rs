@@ -54,8 +54,8 @@ pub fn diff(old: &Resolved, new: &Resolved) -> Result<Vec<Difference>, PlanError
     let mut found = Vec::new();
     walk(
         &mut Vec::new(),
-        Some(&by_name(old.to_value()?)),
-        Some(&by_name(new.to_value()?)),
+        Some(&by_name(without_late_lists(old)?)),
+        Some(&by_name(without_late_lists(new)?)),
         &mut found,
     );
     let order = |plan: &Resolved| -> Vec<Value> {
@@ -78,6 +78,20 @@ pub fn diff(old: &Resolved, new: &Resolved) -> Result<Vec<Difference>, PlanError
         });
     }
     Ok(found)
+}
+
+/// A plan without what was read after it had begun.
+fn without_late_lists(plan: &Resolved) -> Result<Value, PlanError> {
+    let mut value = plan.to_value()?;
+    let stages = value["stages"].as_array_mut().into_iter().flatten();
+    for (number, stage) in stages.enumerate() {
+        if plan.is_late(number)
+            && let Some(members) = stage.as_object_mut()
+        {
+            members.remove("listed");
+        }
+    }
+    Ok(value)
 }
 
 /// Turns the list of stages into a map.

@@ -54,10 +54,10 @@ impl Resolved {
         if let Value::Object(members) = &mut hard {
             members.retain(|name, _| is_hard(&[name]));
         }
-        for stage in hard["stages"].as_array_mut().into_iter().flatten() {
-            let late = stage.get("late") == Some(&true.into());
+        let stages = hard["stages"].as_array_mut().into_iter().flatten();
+        for (number, stage) in stages.enumerate() {
             if let Value::Object(members) = stage {
-                keep_hard(members, late);
+                keep_hard(members, self.is_late(number));
             }
         }
         Ok(hex(&Sha256::digest(canonical(&hard).as_bytes())))

@@ -293,6 +293,27 @@ fn a_late_list_is_read_when_its_time_comes() {
     assert_eq!(Resolved::from_json(&plan.to_json().unwrap()).unwrap(), plan);
 }
 
+#[test]
+fn what_was_read_late_does_not_make_another_plan() {
+    let stages = "  - {name: a, queue: q, items: {list: [x]}}\n  \
+                  - {name: b, queue: q, items: {csv: t}, after: {stage: a, all: true}, late: true}\n  \
+                  - {name: c, queue: q, after: {stage: b, group: '{{ id }}'}}\n";
+    let (mut plan, mut same) = (resolve(stages, false), resolve(stages, false));
+    plan.read_lists(&mut Nothing).unwrap();
+    same.read_lists(&mut Nothing).unwrap();
+    let mut memory = Memory {
+        files: [("t", "id\na\nb\n")].into(),
+        ..Memory::default()
+    };
+    plan.read_late(1, &mut memory).unwrap();
+    assert_eq!((plan.is_late(0), plan.is_late(2)), (false, true));
+    assert_eq!(plan.total(2), Some(2));
+    assert_eq!(plan.digest(), same.digest());
+    assert_eq!(batch_plan::diff(&plan, &same), Ok(vec![]));
+    same.keep_late(&plan);
+    assert_eq!(same, plan);
+}
+
 /// Frames of wells of plates, grouped twice.
 const NESTED: &str = "  - {name: a, queue: q, items: {list: '{{ rows }}'}, id: '{{ n }}', shuffle: 3}\n  \
                       - {name: b, queue: q, after: a}\n  \

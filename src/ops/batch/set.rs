@@ -57,11 +57,14 @@ pub(in super::super) async fn update(
     plan: &Resolved,
     what: &str,
 ) -> anyhow::Result<()> {
-    let batch = new_batch(plan, &desk.who, false)?;
+    let stored = desk.admin.batch_plan(plan.name()).await?;
+    let mut plan = plan.clone();
+    plan.keep_late(&Resolved::from_json(&stored.unwrap_or_default())?);
+    let batch = new_batch(&plan, &desk.who, false)?;
     desk.admin.update_batch(&batch).await?;
     desk.record("batch set", plan.name(), what).await?;
     if let Some(storage) = storage
-        && let Err(error) = keep_changed_plan(storage, plan).await
+        && let Err(error) = keep_changed_plan(storage, &plan).await
     {
         writeln!(
             io::stderr(),

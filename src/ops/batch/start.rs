@@ -35,7 +35,9 @@ pub(super) async fn start(arguments: &StartArguments) -> anyhow::Result<()> {
     let loaded = Loaded::fetch(&desk.admin, None, &of.batch, &state).await?;
     let barriers = loaded.plan.barriers(number).iter().copied();
     let mut below = loaded.plan.below(number).chain(barriers);
-    let unfinished = below.find(|&below| state.stages[below].done < state.stages[below].total);
+    let unfinished = below.find(|&below| {
+        !state.stages[below].is_read || state.stages[below].done < state.stages[below].total
+    });
     if let Some(below) = unfinished.filter(|_| !force) {
         return Err(refuse(&state.stages[below], stage).into());
     }

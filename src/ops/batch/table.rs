@@ -140,7 +140,7 @@ impl Shown {
         json!({
             "name": stage.name,
             "queue": stage.queue,
-            "total": stage.total,
+            "total": stage.is_read.then_some(stage.total),
             "new": self.untouched(number),
             "ready": stage.ready,
             "out": stage.out,
@@ -176,7 +176,10 @@ impl Shown {
         let rate = self.rates[number];
         [
             stage.name.clone(),
-            grouped(stage.total),
+            match stage.is_read {
+                true => grouped(stage.total),
+                false => "–".to_owned(),
+            },
             grouped(self.untouched(number)),
             grouped(stage.ready),
             grouped(stage.out),

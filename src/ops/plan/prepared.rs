@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 
 use super::supply::Local;
 use super::wanted::Wanted;
+use crate::batch::{Bucket, object_key};
 use crate::queue::Admin;
 use crate::settings::Loader;
 use crate::storage::{Storage, StorageSettings};
@@ -47,7 +48,9 @@ impl Prepared {
             into_real_outputs: wanted.into_real_outputs,
         };
         let prepared = tokio::task::spawn_blocking(move || {
-            let mut lists = plan.read_lists(&mut Local { storage, handle })?;
+            let mut lists = plan.read_lists(&mut Local {
+                bucket: Bucket { storage, handle },
+            })?;
             if let Some(choice) = choice {
                 plan.choose(&mut lists, &choice)?;
             }
@@ -93,9 +96,21 @@ fn unsupported(plan: &Resolved) -> Vec<Problem> {
         if !stage.work.verify.is_empty() {
             refuse("verify", "leave it out");
         }
-        if stage.work.late {
-            refuse("late", "submit a second plan when the list is there");
+        if stage.work.late && !stage.items.as_ref().is_none_or(is_in_bucket) {
+            problems.push(Problem {
+                at: None,
+                path: format!("stages.{}.late", stage.name),
+                message: "a consumer reads this list: name it as `bucket:KEY`, or the prefix of `objects`".to_owned(),
+            });
         }
     }
     problems
+}
+
+fn is_in_bucket(items: &Items) -> bool {
+    match items {
+        Items::Csv(file) | Items::Jsonl(file) => object_key(file).is_some(),
+        Items::Objects { .. } => true,
+        _ => false,
+    }
 }

@@ -6,29 +6,21 @@ use std::path::Path;
 use std::process::Command;
 
 use batch_plan::{Entries, Entry, Supply};
-use tokio::runtime::Handle;
 
 use super::folder::{matching, walk};
-use crate::storage::Storage;
+use crate::batch::{Bucket, object_key};
 
 /// Files of this machine, the bucket, and programs.
 pub(super) struct Local {
-    pub(super) storage: Option<Storage>,
-    pub(super) handle: Handle,
+    pub(super) bucket: Bucket,
 }
-
-/// What names an object where a file could stand.
-const OBJECT: &str = "bucket:";
 
 impl Supply for Local {
     fn open(&mut self, file: &str) -> io::Result<Box<dyn BufRead + '_>> {
-        let Some(key) = file.strip_prefix(OBJECT) else {
-            return Ok(Box::new(BufReader::new(File::open(file)?)));
-        };
-        let storage = self.storage.as_ref();
-        let storage = storage.ok_or_else(|| io::Error::other("there is no bucket"))?;
-        let fetched = self.handle.block_on(storage.download(key));
-        Ok(Box::new(Cursor::new(fetched.map_err(io::Error::other)?)))
+        match object_key(file) {
+            Some(_) => self.bucket.open(file),
+            None => Ok(Box::new(BufReader::new(File::open(file)?))),
+        }
     }
 
     fn glob(&mut self, pattern: &str) -> io::Result<Vec<String>> {
@@ -48,29 +40,7 @@ impl Supply for Local {
     }
 
     fn objects(&mut self, prefix: &str) -> io::Result<Entries<'_>> {
-        let storage = self.storage.as_ref();
-        let storage = storage.ok_or_else(|| io::Error::other("there is no bucket"))?;
-        let mut listing = storage.listing(prefix);
-        let handle = &self.handle;
-        let pages = std::iter::from_fn(move || {
-            let page = handle.block_on(listing.next_page());
-            page.map_err(io::Error::other).transpose()
-        });
-        Ok(Box::new(pages.flat_map(|page| {
-            match page {
-                Err(error) => vec![Err(error)],
-                Ok(page) => page
-                    .into_iter()
-                    .filter(|found| found.size_bytes > 0)
-                    .map(|found| {
-                        Ok(Entry {
-                            name: found.key,
-                            size: found.size_bytes,
-                        })
-                    })
-                    .collect(),
-            }
-        })))
+        self.bucket.objects(prefix)
     }
 
     fn command(&mut self, words: &[String]) -> io::Result<Box<dyn BufRead + '_>> {

@@ -118,7 +118,7 @@ impl Submission<'_> {
         if admin.create_batch(&batch).await?.is_some() {
             return self.compare(prepared).await;
         }
-        let items: u64 = batch.stages.iter().map(|stage| stage.total).sum();
+        let items: u64 = batch.stages.iter().filter_map(|stage| stage.total).sum();
         let text = counted(items, "item");
         self.desk.record("submit --plan", name, &text).await?;
         let mut plans = Plans::new(admin.clone(), self.storage.cloned());

@@ -15,6 +15,14 @@ use crate::wire::{self, Keys, batch};
 static CREATE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("../scripts/create_batch.lua")));
 
+static OPEN_LATE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("../scripts/rights.lua"),
+        include_str!("../scripts/batch.lua"),
+        include_str!("../scripts/open_late.lua")
+    ))
+});
+
 static SET_STATE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("../scripts/set_batch_state.lua")));
 
@@ -37,7 +45,8 @@ pub(crate) struct NewBatch {
 pub(crate) struct NewStage {
     pub(crate) name: String,
     pub(crate) queue: String,
-    pub(crate) total: u64,
+    /// Nothing as long as its list has not been read.
+    pub(crate) total: Option<u64>,
     /// Bits of the counters of its items' children.
     pub(crate) bits: u8,
     pub(crate) keep: u64,
@@ -70,6 +79,8 @@ pub(crate) struct StageState {
     pub(crate) name: String,
     pub(crate) queue: String,
     pub(crate) total: u64,
+    /// Whether its list, which gives the total, has been read.
+    pub(crate) is_read: bool,
     /// The next position that is fed.
     pub(crate) next: u64,
     pub(crate) out: u64,
@@ -101,7 +112,7 @@ impl BatchState {
 
 impl StageState {
     pub(crate) fn is_over(&self) -> bool {
-        self.done + self.failed >= self.total
+        self.is_read && self.done + self.failed >= self.total
     }
 }
 
@@ -152,6 +163,27 @@ impl Admin {
         self.pipeline::<Vec<redis::Value>>("change a batch", &all)
             .await
             .map(drop)
+    }
+
+    /// Writes the plan of a batch with a list that was read late, and what follows from that for the stages whose numbers these are.
+    /// False if the plan has changed meanwhile, or somebody else was first.
+    pub(crate) async fn open_late(
+        &self,
+        new: &NewBatch,
+        stages: &[usize],
+        revision: u64,
+    ) -> Result<bool, Error> {
+        let mut call = OPEN_LATE.key(batch::head(&new.name));
+        call.key(batch::plan(&new.name));
+        call.arg(&new.name).arg(&new.plan).arg(revision);
+        call.arg(stages.len());
+        stages.iter().for_each(|stage| _ = call.arg(stage));
+        for &stage in stages {
+            for (name, value) in new.stages[stage].sizes() {
+                call.arg(batch::stage_field(stage, name)).arg(value);
+            }
+        }
+        self.script("open_late", &call).await
     }
 
     /// The names of all batches, the latest first. Those of batches that have expired stay for a while.
@@ -294,9 +326,7 @@ impl NewStage {
         let always = [
             (batch::NAME, self.name.clone()),
             (batch::QUEUE, self.queue.clone()),
-            (batch::TOTAL, self.total.to_string()),
             (batch::NEXT, "0".to_owned()),
-            (batch::BITS, self.bits.to_string()),
         ];
         let flags = [
             (batch::GO_ON, self.goes_on),
@@ -304,11 +334,20 @@ impl NewStage {
         ];
         let flags = flags.into_iter().filter(|(_, is_set)| *is_set);
         let flags = flags.map(|(name, _)| (name, "1".to_owned()));
-        let limits = self.limits().into_iter();
-        let limits = limits.filter_map(|(name, limit)| Some((name, limit?.to_string())));
-        let all = always.into_iter().chain(flags).chain(limits);
+        let all = always.into_iter().chain(flags).chain(self.sizes());
         all.map(|(name, value)| (batch::stage_field(number, name), value))
             .collect()
+    }
+
+    /// What follows from how many items it has, and from its limits.
+    fn sizes(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let total = self.total;
+        let sizes = [
+            (batch::TOTAL, total),
+            (batch::BITS, total.map(|_| self.bits.into())),
+        ];
+        let all = sizes.into_iter().chain(self.limits());
+        all.filter_map(|(name, value)| Some((name, value?.to_string())))
     }
 
     /// What `submit --update` may change.
@@ -350,6 +389,7 @@ impl StageState {
             name: text(batch::NAME),
             queue: text(batch::QUEUE),
             total: number(batch::TOTAL),
+            is_read: found(batch::TOTAL).is_some(),
             next: number(batch::NEXT),
             out: number(batch::OUT),
             done: number(batch::DONE),

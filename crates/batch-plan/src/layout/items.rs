@@ -51,6 +51,15 @@ impl Resolved {
         matches!(layout.units, Units::Rows).then_some(layout.base)
     }
 
+    /// Whether the list that its items are, or that they group, is read only when a barrier opens.
+    pub fn is_late(&self, stage: usize) -> bool {
+        let rows_of = self.grouped_rows(stage).or(self.rows_of(stage));
+        match rows_of {
+            Some(rows_of) if rows_of != stage => self.is_late(rows_of),
+            _ => self.stages[stage].work.late,
+        }
+    }
+
     /// Where the rows come from that are the items of a stage. `None` for grids and groups.
     pub(crate) fn row_source(&self, stage: usize) -> Option<&Items> {
         self.stages[self.rows_of(stage)?].items.as_ref()

@@ -53,6 +53,18 @@ impl Resolved {
         self.read_stages(&stages, supply)
     }
 
+    /// Takes over what the same plan knows of its late lists.
+    pub fn keep_late(&mut self, other: &Self) {
+        for stage in 0..self.stages.len() {
+            let same = other.stage_number(&self.stages[stage].name);
+            if self.is_late(stage)
+                && let Some(same) = same
+            {
+                self.stages[stage].listed = other.stages[same].listed.clone();
+            }
+        }
+    }
+
     /// The lists that stand in the plan itself, for feeders without a bucket.
     ///
     /// # Errors
