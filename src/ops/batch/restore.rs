@@ -50,6 +50,7 @@ pub(super) async fn restore(arguments: &RestoreArguments) -> anyhow::Result<()> 
         lists: None,
         is_paused: arguments.paused,
         with_orphans: false,
+        how: "the command without --dry-run",
         json: false,
     };
     restoration.run(!arguments.dry_run).await?;

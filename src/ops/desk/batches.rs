@@ -1,9 +1,12 @@
 //! Batches, stages and items by their names.
 
+use std::io::{self, Write as _};
+
 use super::connection::Desk;
 use super::refusal::Misuse;
-use crate::batch::Loaded;
+use crate::batch::{Feeder, Loaded, Plans};
 use crate::queue::control::BatchState;
+use crate::storage::Storage;
 use crate::untrusted;
 
 /// A batch that has to be there.
@@ -29,6 +32,23 @@ pub(crate) fn stage_of(state: &BatchState, name: &str) -> Result<usize, Misuse> 
             names.join(", ")
         ))
     })
+}
+
+/// Queues the first items of a batch that goes on: they are what an autoscaler sees, where all consumers of its queues are at zero.
+pub(crate) async fn feed_first(
+    desk: &Desk,
+    storage: Option<Storage>,
+    name: &str,
+) -> anyhow::Result<()> {
+    let mut plans = Plans::new(desk.admin.clone(), storage);
+    if let Err(error) = Feeder::default().feed(&mut plans, name).await {
+        let error = untrusted::message(format!("{error:#}"));
+        writeln!(
+            io::stderr(),
+            "no item was queued, which is left to consumers: {error}"
+        )?;
+    }
+    Ok(())
 }
 
 /// Items that are compared with the identity that is looked for, in stages whose numbers do not follow from it.

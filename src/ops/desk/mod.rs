@@ -15,7 +15,7 @@ mod table;
 mod times;
 mod waiting;
 
-pub(super) use self::batches::{item_of, known, stage_of};
+pub(super) use self::batches::{feed_first, item_of, known, stage_of};
 pub(super) use self::change::ChangeArguments;
 pub(super) use self::connection::{Desk, DeskArguments};
 pub(super) use self::consent::{Consent, consent};

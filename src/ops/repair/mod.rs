@@ -118,6 +118,7 @@ impl Repairs<'_> {
             lists: Some(&prepared.lists),
             is_paused: false,
             with_orphans: self.arguments.orphans,
+            how: "--apply",
             json: self.arguments.json,
         };
         restoration.run(self.arguments.apply).await

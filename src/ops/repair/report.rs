@@ -39,8 +39,11 @@ pub(super) fn show(comparison: &Comparison) -> io::Result<()> {
 
 fn show_names(stage: &Compared) -> io::Result<()> {
     let mut out = io::stdout();
-    let named: Vec<_> = stage.examples.iter().take(NAMED).cloned().collect();
+    let mut named: Vec<_> = stage.examples.iter().take(NAMED).cloned().collect();
     if !named.is_empty() {
+        if stage.examples.len() > NAMED {
+            named.push("…".to_owned());
+        }
         let named = untrusted::message(named.join(", ")).to_string();
         writeln!(out, "{} misses: {named}", stage.name)?;
     }

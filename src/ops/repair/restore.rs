@@ -22,6 +22,8 @@ pub(in super::super) struct Restoration<'a> {
     /// Whether it waits for `batch resume` afterwards.
     pub(in super::super) is_paused: bool,
     pub(in super::super) with_orphans: bool,
+    /// What would have it made.
+    pub(in super::super) how: &'static str,
     pub(in super::super) json: bool,
 }
 
@@ -48,7 +50,8 @@ impl Restoration<'_> {
         let what = describe(&comparison);
         if !is_applied {
             self.say(&format!(
-                "there is no batch {name}: it would be made, {what}. Nothing was changed; --apply does it"
+                "there is no batch {name}: it would be made, {what}. Nothing was changed; {} does it",
+                self.how
             ))?;
             return Ok(true);
         }

@@ -12,9 +12,11 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::super::batch;
-use super::super::desk::{Consent, Desk, DeskArguments, Refused, consent, counted, print_json};
+use super::super::desk::{
+    Consent, Desk, DeskArguments, Refused, consent, counted, feed_first, print_json,
+};
 use super::super::plan::{self, Prepared, Wanted, differences, open_bucket, read_plans};
-use crate::batch::{Feeder, Plans, keep_plan, new_batch};
+use crate::batch::{keep_plan, new_batch};
 use crate::exit_code;
 use crate::queue::control::BatchState;
 use crate::storage::Storage;
@@ -121,8 +123,7 @@ impl Submission<'_> {
         let items: u64 = batch.stages.iter().filter_map(|stage| stage.total).sum();
         let text = counted(items, "item");
         self.desk.record("submit --plan", name, &text).await?;
-        let mut plans = Plans::new(admin.clone(), self.storage.cloned());
-        Feeder::default().feed(&mut plans, name).await?;
+        feed_first(self.desk, self.storage.cloned(), name).await?;
         if self.json {
             let event = json!({ "event": "submitted", "batch": name, "items": items });
             return Ok(print_json(&event)?);
