@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 
 use clap::Args;
 
-use super::super::desk::{Refused, counted, known};
+use super::super::desk::{Refused, counted, feed_first, known};
 use super::change::{NameArguments, set_state, take_back};
 use crate::wire::batch;
 
@@ -48,7 +48,7 @@ pub(super) async fn pause(arguments: &PauseArguments) -> anyhow::Result<()> {
 
 /// Lets a batch go on that was paused, cancelled or held.
 pub(super) async fn resume(arguments: &NameArguments) -> anyhow::Result<()> {
-    let desk = arguments.desk.open()?;
+    let (desk, storage) = arguments.desk.open_with_bucket()?;
     let name = &arguments.batch;
     let state = known(&desk, name).await?;
     let stages = state.stages.iter().enumerate();
@@ -71,6 +71,7 @@ pub(super) async fn resume(arguments: &NameArguments) -> anyhow::Result<()> {
         set_state(&desk, name, batch::RUNNING).await?;
     }
     desk.record("batch resume", name, "resumed").await?;
+    feed_first(&desk, storage, name).await?;
     writeln!(io::stdout(), "{name}: resumed")?;
     Ok(())
 }

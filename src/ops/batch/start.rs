@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 
 use clap::Args;
 
-use super::super::desk::{Refused, grouped, known, stage_of};
+use super::super::desk::{Refused, feed_first, grouped, known, stage_of};
 use super::change::NameArguments;
 use crate::batch::Loaded;
 use crate::queue::control::StageState;
@@ -25,7 +25,7 @@ pub(crate) struct StartArguments {
 /// Starts a stage.
 pub(super) async fn start(arguments: &StartArguments) -> anyhow::Result<()> {
     let StartArguments { of, stage, force } = arguments;
-    let desk = of.desk.open()?;
+    let (desk, storage) = of.desk.open_with_bucket()?;
     let state = known(&desk, &of.batch).await?;
     let number = stage_of(&state, stage)?;
     if state.stages[number].is_started {
@@ -49,6 +49,7 @@ pub(super) async fn start(arguments: &StartArguments) -> anyhow::Result<()> {
     desk.admin.set_batch(&of.batch, &[field]).await?;
     let about = format!("{} {stage}", of.batch);
     desk.record("batch start", &about, "started").await?;
+    feed_first(&desk, storage, &of.batch).await?;
     writeln!(io::stdout(), "{stage} of {}: started", of.batch)?;
     Ok(())
 }

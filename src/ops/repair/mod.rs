@@ -11,7 +11,7 @@ use std::sync::Arc;
 use clap::Args;
 
 pub(super) use self::restore::Restoration;
-use super::desk::{Desk, DeskArguments, Misuse, Refused, known, stage_of};
+use super::desk::{Desk, DeskArguments, Misuse, Refused, feed_first, known, stage_of};
 use super::plan::{Prepared, Wanted, differences, read_plans, show_problems};
 use crate::batch::{Comparison, Loaded, Repair, Scope, wrong_counters};
 use crate::exit_code;
@@ -151,6 +151,7 @@ impl Repairs<'_> {
         if is_applied {
             todo.apply(admin, &mut loaded).await?;
             self.desk.record("repair", name, &what).await?;
+            feed_first(self.desk, Some(self.storage.clone()), name).await?;
         }
         self.say_end(&what, is_applied)?;
         Ok(!is_applied && !todo.is_empty())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use batch_plan::Lists;
 
-use super::super::desk::{Desk, Refused};
+use super::super::desk::{Desk, Refused, feed_first};
 use super::report;
 use crate::batch::{Comparison, Found, Loaded, Repair, Scope, Todo, keep_plan, new_batch};
 use crate::storage::Storage;
@@ -94,11 +94,9 @@ impl Restoration<'_> {
                 "it is paused; `redis-consumer batch resume {name}` lets it go on"
             ));
         }
-        self.desk
-            .admin
-            .set_batch_state(name, batch::RUNNING)
-            .await?;
-        Ok(())
+        let admin = &self.desk.admin;
+        admin.set_batch_state(name, batch::RUNNING).await?;
+        feed_first(self.desk, Some(self.storage.clone()), name).await
     }
 
     fn say(&self, text: &str) -> anyhow::Result<()> {

@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::super::desk::{Desk, Misuse, Selected, Selector, counted, item_of, known, stage_of};
+use super::super::desk::{
+    Desk, Misuse, Selected, Selector, counted, feed_first, item_of, known, stage_of,
+};
 use crate::batch::{Loaded, Todo};
 use crate::queue::JobKey;
 use crate::queue::control::BatchState;
@@ -19,6 +21,7 @@ pub(super) struct Items {
     state: BatchState,
     loaded: Loaded,
     todo: Todo,
+    storage: Option<Storage>,
     pub(super) count: u64,
 }
 
@@ -26,7 +29,8 @@ impl Items {
     async fn of(desk: &Desk, storage: Option<Storage>, name: &str) -> anyhow::Result<Self> {
         let state = known(desk, name).await?;
         Ok(Self {
-            loaded: Loaded::fetch(&desk.admin, storage, name, &state).await?,
+            loaded: Loaded::fetch(&desk.admin, storage.clone(), name, &state).await?,
+            storage,
             name: name.to_owned(),
             state,
             todo: Todo::default(),
@@ -129,6 +133,7 @@ impl Items {
     pub(super) async fn work(&mut self, desk: &Desk) -> anyhow::Result<()> {
         self.todo.apply(&desk.admin, &mut self.loaded).await?;
         let what = format!("{} worked once more", counted(self.count, "item"));
-        desk.record("requeue", &self.name, &what).await
+        desk.record("requeue", &self.name, &what).await?;
+        feed_first(desk, self.storage.take(), &self.name).await
     }
 }
