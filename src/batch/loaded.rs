@@ -147,7 +147,7 @@ impl Loaded {
     }
 
     /// What an item leaves, and the key of its job.
-    pub(super) async fn expected(
+    pub(crate) async fn expected(
         &mut self,
         stage: usize,
         item: u64,

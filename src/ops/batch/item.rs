@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::sync::Arc;
 
-use batch_plan::Row;
+use batch_plan::{Expected, Row};
 use clap::Args;
 
-use super::super::desk::{Desk, DeskArguments, item_of, known, stage_of, text_of};
+use super::super::desk::{Desk, DeskArguments, item_of, known, size, stage_of, text_of};
 use crate::batch::Loaded;
 use crate::queue::control::BatchState;
+use crate::storage::Storage;
 use crate::untrusted;
 use crate::wire::{JobKey, batch, field};
 
@@ -33,6 +34,7 @@ struct Items<'a> {
     name: &'a str,
     state: &'a BatchState,
     loaded: Loaded,
+    storage: Option<Storage>,
 }
 
 /// Shows an item.
@@ -42,7 +44,8 @@ pub(super) async fn show(arguments: &ItemArguments) -> anyhow::Result<()> {
     let state = known(&desk, name).await?;
     let stage = stage_of(&state, &arguments.stage)?;
     let mut items = Items {
-        loaded: Loaded::fetch(&desk.admin, storage, name, &state).await?,
+        loaded: Loaded::fetch(&desk.admin, storage.clone(), name, &state).await?,
+        storage,
         desk: &desk,
         name,
         state: &state,
@@ -51,9 +54,14 @@ pub(super) async fn show(arguments: &ItemArguments) -> anyhow::Result<()> {
     let item = item_of(&mut items.loaded, (stage, total), &arguments.item).await?;
     let row = items.loaded.row(stage, item).await?;
     items.show_job(stage, item).await?;
-    items.show_children(stage, item, row.as_ref()).await?;
-    items.show_parents(stage, item, row.as_ref()).await
+    items.show_outputs(stage, item).await?;
+    let blocking = items.show_children(stage, item, row.as_ref()).await?;
+    items.show_parents(stage, item, row.as_ref()).await?;
+    items.show_way(stage, item, blocking).await
 }
+
+/// A child that has failed: its stage, and its number.
+type Blocking = Option<(usize, u64)>;
 
 impl Items<'_> {
     /// A word for where an item stands.
@@ -84,14 +92,41 @@ impl Items<'_> {
         Ok(())
     }
 
-    /// How many of its children are done, and which ones have failed.
+    /// What it leaves in the bucket, and whether that is there.
+    async fn show_outputs(&mut self, stage: usize, item: u64) -> anyhow::Result<()> {
+        let Some(storage) = self.storage.clone() else {
+            return Ok(());
+        };
+        let (job, expected) = self.loaded.expected(stage, item).await?;
+        for expected in expected {
+            let (name, is) = match expected {
+                Expected::Result => {
+                    let key = JobKey(job.clone().into_bytes()).usual_result();
+                    let is = size_of(&storage, &key).await;
+                    (key, is)
+                }
+                Expected::Key { key, .. } => {
+                    let is = size_of(&storage, &key).await;
+                    (key, is)
+                }
+                Expected::Prefix { prefix, count, .. } => {
+                    (prefix, format!("{count} objects below it"))
+                }
+            };
+            let name = untrusted::name(&name).to_string();
+            writeln!(io::stdout(), "  leaves     {name}: {is}")?;
+        }
+        Ok(())
+    }
+
+    /// How many of its children are done, and which ones have failed; gives one of these.
     async fn show_children(
         &mut self,
         stage: usize,
         item: u64,
         row: Option<&Row>,
-    ) -> anyhow::Result<()> {
-        let mut out = io::stdout();
+    ) -> anyhow::Result<Blocking> {
+        let (mut out, mut blocking) = (io::stdout(), None);
         let plan = Arc::clone(&self.loaded.plan);
         for (below, children) in plan.children(stage, item, row) {
             let name = &self.state.stages[below].name;
@@ -100,21 +135,45 @@ impl Items<'_> {
                 let standing = self.standing(below, *child).await?;
                 *counts.entry(standing).or_default() += 1;
                 if standing == batch::FAILED && failed.len() < NAMED {
-                    failed.push(self.loaded.identity(below, *child).await?.0);
+                    failed.push(*child);
                 }
             }
             let counts = counts.iter().map(|(word, count)| format!("{count} {word}"));
             let (all, counts) = (children.len(), counts.collect::<Vec<_>>().join(", "));
             writeln!(out, "  children   {all} of {name}: {counts}")?;
-            for id in &failed {
-                let id = untrusted::name(id);
+            for child in &failed {
+                let (id, _) = self.loaded.identity(below, *child).await?;
+                let id = untrusted::name(&id);
                 writeln!(out, "             {name} {id} has failed")?;
             }
+            blocking = blocking.or(failed.first().map(|child| (below, *child)));
         }
         if let Some(bits) = plan.counter_bits(stage).filter(|_| plan.is_gathered(stage)) {
             let seen = self.desk.admin.children_seen(self.name, stage, item, bits);
             writeln!(out, "  counted    {} children", seen.await?)?;
         }
+        Ok(blocking)
+    }
+
+    /// What would have it worked, unless that happens by itself.
+    async fn show_way(
+        &mut self,
+        stage: usize,
+        item: u64,
+        blocking: Blocking,
+    ) -> anyhow::Result<()> {
+        let (stage, item, again) = match (self.standing(stage, item).await?, blocking) {
+            (batch::FAILED, _) => (stage, item, ""),
+            (batch::DONE, _) => (stage, item, " --again"),
+            ("new", Some((below, item))) => (below, item, ""),
+            _ => return Ok(()),
+        };
+        let (batch, stage) = (self.name, &self.state.stages[stage].name);
+        // By its number: shells may take identities for something else.
+        writeln!(
+            io::stdout(),
+            "  to run it  redis-consumer requeue --batch {batch} --stage {stage} --item '#{item}'{again}"
+        )?;
         Ok(())
     }
 
@@ -132,5 +191,13 @@ impl Items<'_> {
             writeln!(io::stdout(), "  parent     {name} {id}: {standing}")?;
         }
         Ok(())
+    }
+}
+
+/// The size of an object, in a few words.
+async fn size_of(storage: &Storage, key: &str) -> String {
+    match storage.size(key).await {
+        Ok(bytes) => size(bytes as f64),
+        Err(error) => untrusted::message(error).to_string(),
     }
 }
