@@ -67,12 +67,19 @@ local function again(head, batch, stage, item)
   revive_stage(head, batch, stage)
 end
 
--- Tells the items above that one below has ended.
+-- Whether an item has been fed, or is to be fed once more: its children do not release it.
+local function is_marked(at, item)
+  for _, kind in ipairs({ 'done', 'out', 'failed', 'again' }) do
+    if redis.call('GETBIT', at .. kind, item) == 1 then return true end
+  end
+end
+
+-- Tells the items above that one below has ended. Those that were worked before stay as they are: the one below was repaired.
 local function count_up(head, ups)
   for above, parent, children in (ups or ''):gmatch('(%d+):(%d+):(%d+)') do
     local at, bits = head .. ':' .. above .. ':', redis.call('HGET', head, above .. ':bits')
     local seen = redis.call('BITFIELD', at .. 'seen', 'INCRBY', 'u' .. bits, '#' .. parent, 1)[1]
-    if seen == tonumber(children) and redis.call('SETBIT', at .. 'ready', parent, 1) == 0 then
+    if seen == tonumber(children) and not is_marked(at, parent) and redis.call('SETBIT', at .. 'ready', parent, 1) == 0 then
       redis.call('HINCRBY', head, above .. ':ready', 1)
     end
   end
