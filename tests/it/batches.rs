@@ -1,10 +1,19 @@
 //! Plans that run: the real program, real consumers, and what goes wrong meanwhile.
 
+/// How often and how long items are worked.
+mod endings;
+
+/// How much is under way.
+mod limits;
+
 /// Images of movies, segmented and then tracked.
 mod movies;
 
 /// Batches compared with the bucket, and repaired.
 mod repair;
+
+/// Sessions of scans through roles.
+mod scans;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
