@@ -107,7 +107,8 @@ local function count_item(job, batch, place, ups, status)
     redis.call('HINCRBY', head, stage .. ':done', 1)
     keep_job(at .. 'recent', job, tonumber(is[2] or 1000))
   else
-    if redis.call('SETBIT', at .. 'failed', item, 1) == 1 then return end
+    -- One whose output was found counts as done, whatever becomes of its job.
+    if redis.call('GETBIT', at .. 'done', item) == 1 or redis.call('SETBIT', at .. 'failed', item, 1) == 1 then return end
     local failed = redis.call('HINCRBY', head, stage .. ':failed', 1)
     local why = record[1] or 'other'
     if redis.call('HLEN', at .. 'why') >= 200 and redis.call('HEXISTS', at .. 'why', why) == 0 then why = 'other' end
@@ -131,6 +132,8 @@ local function reopen_item(job, why)
   local head, batch = 'rc:batch:' .. record[1], record[1]
   if redis.call('EXISTS', head) == 0 then return end
   local at = head .. ':' .. stage .. ':'
+  if redis.call('GETBIT', at .. 'done', item) == 1 then return end
+  if redis.call('SETBIT', at .. 'again', item, 0) == 1 then redis.call('HINCRBY', head, stage .. ':again', -1) end
   if redis.call('SETBIT', at .. 'failed', item, 0) == 1 then
     redis.call('HINCRBY', head, stage .. ':failed', -1)
     if not why or redis.call('HEXISTS', at .. 'why', why) == 0 then why = 'other' end
