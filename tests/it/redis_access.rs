@@ -282,6 +282,55 @@ async fn the_documented_users_may_do_all_that_batches_need_and_nothing_is_denied
     assert!(!pod.log().contains("refused"), "{}", pod.log());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn no_item_is_lost_while_a_right_is_missing() {
+    let cluster = Cluster::with_nuclei(Redis::start()).await;
+    create_the_documented_user(&cluster.redis, "consumer", &[]);
+    add_the_rights_of_batches(&cluster.redis);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("plan.yaml");
+    let plan = PLAN.replace("x: 4, y: 2", "x: 40, y: 4");
+    let plan = plan.replace("keep: {done: 2}", "limit: {queue: 4}");
+    fs::write(&path, plan.replace("    trigger: manual\n", "")).expect("a file");
+    let path = path.to_str().expect("a path");
+    let output = cluster.run(&["submit", "--plan", path], &[]);
+    assert!(output.status.success(), "{output:?}");
+    let pod = pod_of(&cluster, "pod-1", "exec").set("EXEC_COMMAND", LEAVE);
+    let pod = pod.set("EXEC_SHELL", "true").set("CONCURRENCY", "2");
+    let pod = pod.set("PATH", option_env!("PATH").unwrap_or("/usr/bin:/bin"));
+    let pod = pod
+        .set("HOME", folder.path().to_str().expect("a path"))
+        .start();
+    let refused = || pod.log().matches("a batch cannot be fed").count();
+    for taken in [
+        "-hincrby", "-lpush", "-setbit", "-getbit", "-hsetnx", "-sadd",
+    ] {
+        let before = refused();
+        let _: String = cluster.redis.ask(&["ACL", "SETUSER", "consumer", taken]);
+        // There is room to be fed, whether or not jobs are taken: what waits vanishes.
+        for job in cluster.redis.list("segmentation") {
+            let _: u32 = cluster.redis.ask(&["DEL", &job]);
+            let _: u32 = cluster.redis.ask(&["LREM", "segmentation", "0", &job]);
+        }
+        eventually("it is refused to feed", || refused() > before);
+        create_the_documented_user(&cluster.redis, "consumer", &[]);
+        add_the_rights_of_batches(&cluster.redis);
+        eventually("it is fed again", || {
+            !cluster.redis.list("segmentation").is_empty()
+        });
+    }
+    eventually("it has finished", || {
+        let batch = cluster.redis.hash("rc:batch:layers");
+        batch.get("state").is_some_and(|state| state == "finished")
+    });
+    let batch = cluster.redis.hash("rc:batch:layers");
+    for (stage, items) in [(0, "160"), (1, "40"), (2, "1")] {
+        assert_eq!(batch[&format!("{stage}:done")], items);
+        assert_eq!(batch[&format!("{stage}:out")], "0");
+    }
+    eventually("nothing is left behind", || cluster.is_quiet());
+}
+
 /// The further rights of consumers on whose queues batches run, as docs/security.md gives them.
 fn add_the_rights_of_batches(redis: &Redis) {
     let text = include_str!("../../docs/security.md");
