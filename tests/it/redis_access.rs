@@ -289,7 +289,7 @@ async fn no_item_is_lost_while_a_right_is_missing() {
     add_the_rights_of_batches(&cluster.redis);
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("plan.yaml");
-    let plan = PLAN.replace("x: 4, y: 2", "x: 40, y: 4");
+    let plan = PLAN.replace("x: 4, y: 2", "x: 80, y: 4");
     let plan = plan.replace("keep: {done: 2}", "limit: {queue: 4}");
     fs::write(&path, plan.replace("    trigger: manual\n", "")).expect("a file");
     let path = path.to_str().expect("a path");
@@ -301,18 +301,22 @@ async fn no_item_is_lost_while_a_right_is_missing() {
     let pod = pod
         .set("HOME", folder.path().to_str().expect("a path"))
         .start();
-    let refused = || pod.log().matches("a batch cannot be fed").count();
-    for taken in [
+    let refused = |what: &str| pod.log().matches(what).count();
+    let feeding = [
         "-hincrby", "-lpush", "-setbit", "-getbit", "-hsetnx", "-sadd",
-    ] {
-        let before = refused();
+    ];
+    let feeding = feeding.map(|right| (right, "a batch cannot be fed"));
+    let counting = ["-bitfield", "-hlen", "-unlink"];
+    let counting = counting.map(|right| (right, "refused to tell the job's parent"));
+    for (taken, what) in feeding.into_iter().chain(counting) {
+        let before = refused(what);
         let _: String = cluster.redis.ask(&["ACL", "SETUSER", "consumer", taken]);
         // There is room to be fed, whether or not jobs are taken: what waits vanishes.
         for job in cluster.redis.list("segmentation") {
             let _: u32 = cluster.redis.ask(&["DEL", &job]);
             let _: u32 = cluster.redis.ask(&["LREM", "segmentation", "0", &job]);
         }
-        eventually("it is refused to feed", || refused() > before);
+        eventually(what, || refused(what) > before);
         create_the_documented_user(&cluster.redis, "consumer", &[]);
         add_the_rights_of_batches(&cluster.redis);
         eventually("it is fed again", || {
@@ -324,7 +328,7 @@ async fn no_item_is_lost_while_a_right_is_missing() {
         batch.get("state").is_some_and(|state| state == "finished")
     });
     let batch = cluster.redis.hash("rc:batch:layers");
-    for (stage, items) in [(0, "160"), (1, "40"), (2, "1")] {
+    for (stage, items) in [(0, "320"), (1, "80"), (2, "1")] {
         assert_eq!(batch[&format!("{stage}:done")], items);
         assert_eq!(batch[&format!("{stage}:out")], "0");
     }

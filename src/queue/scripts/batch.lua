@@ -92,8 +92,11 @@ local function count_item(job, batch, place, ups, status)
   local is = read(head, 'state', stage .. ':keep', stage .. ':go_on', stage .. ':same', stage .. ':most', stage .. ':held')
   if is.err or not is[1] then return end -- the batch was deleted
   need(head, 'HSET', 'HINCRBY', 'HDEL', 'HMGET')
-  for _, name in ipairs({ 'done', 'out', 'failed' }) do need(head .. ':' .. stage .. ':' .. name, 'SETBIT') end
+  for _, name in ipairs({ 'done', 'out', 'failed' }) do need(head .. ':' .. stage .. ':' .. name, 'SETBIT', 'GETBIT') end
+  need(head .. ':' .. stage .. ':seen', 'BITFIELD') -- that of a stage above is no other to the user
   need(head .. ':' .. stage .. ':recent', 'LPUSH', 'RPOP', 'LLEN')
+  need(head .. ':' .. stage .. ':why', 'HLEN', 'HEXISTS')
+  need(job, 'EXPIRE', 'UNLINK')
   local at, is_done = head .. ':' .. stage .. ':', status == 'done'
   local record = is_done and {} or read(job, 'rc_why', 'error_class')
   if is[1] == 'cancelled' and record[2] == 'cancelled' then
