@@ -126,7 +126,7 @@ async fn children_of(
     for below in plan.below(stage) {
         let marks = Marks::read(admin, plan.name(), below).await?;
         let goes_on = plan.stages()[below].work.on_failure == OnFailure::GoOn;
-        // One that has failed and is worked once more was counted, and will not be again.
+        // One that has failed and is worked once more is not counted a second time.
         let counted = match goes_on {
             true => admin.all_marks(plan.name(), below, batch::COUNTED).await?,
             false => Vec::new(),
@@ -134,7 +134,7 @@ async fn children_of(
         for item in loaded.items(below) {
             let mark = marks.of(item);
             let has_ended =
-                mark == Mark::Done || (goes_on && mark == Mark::Failed) || is_set(&counted, item);
+                mark == Mark::Done || (goes_on && (mark == Mark::Failed || is_set(&counted, item)));
             let row = loaded.row(below, item).await?;
             let ups = plan.ups(below, item, row.as_ref()).into_iter();
             for up in ups.filter(|up| up.stage == stage) {

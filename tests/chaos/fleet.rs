@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use super::bombs;
 use super::commands;
 use super::consumer;
+use super::losses::Record;
 use super::peers::redis::free_port;
 use super::probes::{self, Life, Seen};
 use super::schedule::LEASE;
@@ -32,6 +33,8 @@ const MAX_CRASHES_OF_PARENTS: u32 = 50;
 pub(crate) struct Fleet {
     pods: Vec<Pod>,
     logs: TempDir,
+    /// Where commands keep notes.
+    home: TempDir,
     names: u32,
     random: fastrand::Rng,
     max_crashes: u32,
@@ -56,6 +59,7 @@ impl Fleet {
         let mut fleet = Self {
             pods: Vec::new(),
             logs,
+            home: tempfile::tempdir().expect("a folder for commands"),
             names: 0,
             random: fastrand::Rng::with_seed(seed),
             max_crashes,
@@ -173,6 +177,13 @@ impl Fleet {
         })
     }
 
+    /// What commands have noted of the plan's items.
+    pub(crate) fn record(&self) -> Vec<Record> {
+        let notes = std::fs::read_to_string(self.home.path().join("items"));
+        let notes = notes.unwrap_or_default();
+        notes.lines().filter_map(Record::read).collect()
+    }
+
     /// Keeps the logs, for a look at what went wrong.
     pub(crate) fn keep_logs(&self) -> PathBuf {
         let kept = std::env::temp_dir().join(format!("chaos-{}", std::process::id()));
@@ -234,7 +245,7 @@ impl Fleet {
             .env_clear()
             .envs(settings)
             .envs(match *kind {
-                ONCE | KEPT => commands::settings(kind),
+                ONCE | KEPT => commands::settings(kind, self.home.path()),
                 _ => Vec::new(),
             })
             .envs(servers.environment(pod))

@@ -1,6 +1,6 @@
 //! The chaos run: real consumers on a real Redis, an S3 server and a model server, all of which are killed, stopped, cut off,
 //! restarted and bothered on a seeded schedule while jobs are submitted, some of them poison. At the end every job has to be
-//! final, and none lost or finished twice.
+//! final, and none lost or finished twice. A plan runs beside them, whose outputs get lost and are made again.
 //!
 //! `make chaos SEED=… SECONDS=… JOBS=… TOPOLOGY=plain|sentinel` prints one JSON line of counts last, and exits non-zero if any
 //! that must be zero is not. Without variables it is a short run, for CI.
@@ -14,6 +14,7 @@ mod commands;
 mod consumer;
 mod fleet;
 mod ledger;
+mod losses;
 mod operator;
 mod plan;
 mod probes;
@@ -30,6 +31,7 @@ use std::time::{Duration, Instant};
 use ambush::Ambush;
 use fleet::{Fleet, PODS};
 use ledger::{Happened, Ledger};
+use losses::Losses;
 use operator::Operator;
 use schedule::{Blow, Event, Schedule};
 use servers::{Servers, Topology};
@@ -146,8 +148,9 @@ async fn run(plan: Plan) -> Verdict {
     fleet.calm(&servers);
     ledger.submit_rest(&servers, &mut fleet).await;
     ledger.wait(&servers, &mut fleet).await;
+    let losses = Losses::make_and_repair(&mut operator, &servers, &mut fleet).await;
     fleet.stop();
-    Verdict::of(&ledger, &servers, &fleet, &operator).await
+    Verdict::of(&ledger, &servers, &fleet, (&operator, &losses)).await
 }
 
 /// What events happen to, and where they are counted.

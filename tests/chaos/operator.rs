@@ -1,12 +1,14 @@
 //! An operator who uses the commands of the program while everything else goes on: requeues, cancels, pauses, purges, puts back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::ledger::{Kind, Ledger};
+use super::losses::Item;
+use super::peers::redis::Redis;
 use super::servers::Servers;
-use super::{QUEUE, plan};
+use super::{QUEUE, losses, plan};
 
 /// How many jobs are cancelled, or requeued after that, at a time.
 const SOME: usize = 4;
@@ -26,6 +28,8 @@ pub(crate) enum Order {
     Requeue,
     /// Pauses or cancels the batch, and resumes it after a while.
     Batch,
+    /// Outputs of the batch get lost, and it is repaired while it runs.
+    Lose,
     Cancel,
     /// What was cancelled is worked after all.
     Regret,
@@ -47,6 +51,8 @@ pub(crate) struct Operator {
     pub(crate) cancelled: BTreeSet<String>,
     /// Commands that ended as none should.
     pub(crate) broken: u64,
+    /// Jobs of the batch whose outputs got lost, and how often.
+    pub(crate) lost: BTreeMap<String, u64>,
 }
 
 impl Operator {
@@ -58,6 +64,7 @@ impl Operator {
             resume_at: None,
             cancelled: BTreeSet::new(),
             broken: 0,
+            lost: BTreeMap::new(),
         }
     }
 
@@ -97,6 +104,12 @@ impl Operator {
                     "pause" => words(&["batch", "pause", plan::NAME, "--now"], vec![]),
                     _ => words(&["batch", "cancel", plan::NAME, "--yes"], vec![]),
                 }
+            }
+            Order::Lose => {
+                if let Some(master) = servers.master() {
+                    self.lose(master, servers, 8);
+                }
+                words(&["repair", "--batch", plan::NAME, "--apply"], vec![])
             }
             Order::Look => words(&["status", "--json"], vec![]),
         };
@@ -138,23 +151,36 @@ impl Operator {
         let _ = std::fs::remove_file(path);
     }
 
+    /// Loses about one in so many outputs of the batch, and gives the items that have left them.
+    pub(crate) fn lose(
+        &mut self,
+        master: &Redis,
+        servers: &Servers,
+        one_in: u32,
+    ) -> BTreeSet<Item> {
+        let lost = losses::lose(master, &servers.s3.folder(), &mut self.random, one_in);
+        for output in lost.values() {
+            *self.lost.entry(output.job.clone()).or_default() += 1;
+        }
+        lost.into_keys().collect()
+    }
+
     fn run(&mut self, words: Vec<String>, servers: &Servers) -> u64 {
-        let Some(master) = servers.master() else {
+        let Some(mut command) = command(&words, servers) else {
             return 0;
         };
-        let child = Command::new(env!("CARGO_BIN_EXE_redis-consumer"))
-            .args(&words)
-            .env_clear()
-            .env("USER", "ana")
-            .env("REDIS_HOST", "127.0.0.1")
-            .env("REDIS_PORT", master.port().to_string())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the program starts");
+        let child = command.spawn().expect("the program starts");
         self.commands.push((words, child));
         1
+    }
+
+    /// Waits for a command, and gives its status.
+    pub(crate) fn ask(&mut self, words: &[&str], servers: &Servers) -> Option<i32> {
+        let words: Vec<_> = words.iter().map(|&word| word.to_owned()).collect();
+        let mut command = command(&words, servers)?;
+        let status = command.status().expect("the program starts").code();
+        self.broken += u64::from(!status.is_some_and(|code| STATUSES.contains(&code)));
+        status
     }
 
     /// Looks after the commands that run, and puts back what was purged.
@@ -198,6 +224,23 @@ impl Operator {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
+}
+
+/// The program with these words, if there is a master.
+fn command(words: &[String], servers: &Servers) -> Option<Command> {
+    let master = servers.master()?;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_redis-consumer"));
+    command
+        .args(words)
+        .env_clear()
+        .env("USER", "ana")
+        .env("REDIS_HOST", "127.0.0.1")
+        .env("REDIS_PORT", master.port().to_string())
+        .envs(servers.s3.environment())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    Some(command)
 }
 
 impl Drop for Operator {

@@ -85,6 +85,7 @@ enum Card {
     Models,
     Requeue,
     Batch,
+    Lose,
     Cancel,
     Regret,
     Pause,
@@ -94,7 +95,7 @@ enum Card {
 }
 
 /// How often each is in the deck, which lasts for some 25 seconds.
-const DECK: [(Card, usize); 30] = [
+const DECK: [(Card, usize); 31] = [
     (Card::Kill, 34),
     (Card::Stop, 5),
     (Card::Terminate, 8),
@@ -119,6 +120,7 @@ const DECK: [(Card, usize); 30] = [
     (Card::Models, 3),
     (Card::Requeue, 2),
     (Card::Batch, 1),
+    (Card::Lose, 2),
     (Card::Cancel, 3),
     (Card::Regret, 2),
     (Card::Pause, 1),
@@ -194,6 +196,7 @@ impl Schedule {
             Card::Models => Event::Models(self.between(100, 2500)),
             Card::Requeue => Event::Operate(Order::Requeue),
             Card::Batch => Event::Operate(Order::Batch),
+            Card::Lose => Event::Operate(Order::Lose),
             Card::Cancel => Event::Operate(Order::Cancel),
             Card::Regret => Event::Operate(Order::Regret),
             Card::Pause => Event::Operate(Order::Pause(self.between(200, 2000))),

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::fleet::Fleet;
 use super::ledger::{Happened, Kind, Ledger, is_final};
+use super::losses::{self, Losses};
 use super::operator::Operator;
 use super::peers::redis::Redis;
 use super::servers::{Servers, Topology};
@@ -18,7 +19,7 @@ use super::uploads::{Archive, FRAMES};
 use super::{Plan, QUEUE, commands, plan};
 
 /// The counts that must be zero.
-const MUST_BE_ZERO: [&str; 17] = [
+const MUST_BE_ZERO: [&str; 19] = [
     "not_submitted",
     "unfinished",
     "lost",
@@ -30,6 +31,8 @@ const MUST_BE_ZERO: [&str; 17] = [
     "leftovers",
     "left_processes",
     "miscounted_items",
+    "early_items",
+    "missing_outputs",
     "fsck",
     "livez_failures",
     "unlogged",
@@ -58,13 +61,20 @@ struct Counts<'a> {
     said: Said,
     rewound: usize,
     finished_twice: usize,
-    /// Jobs that were finished again because an operator wanted it, and parts whose parent has started over and made them anew.
+    /// Jobs that were finished again because an operator wanted it or their output got lost, and parts whose parent has started
+    /// over and made them anew.
     finished_again: usize,
     unlogged: u64,
     leftovers: usize,
     /// Items of a batch that are done, and those that are not counted as they have to be.
     items: u64,
     miscounted_items: u64,
+    /// Items that were begun before those below them had been worked.
+    early_items: u64,
+    /// Outputs of items that got lost, how often the batch was repaired at the end, and those that are not there even so.
+    lost_outputs: u64,
+    repairs: u64,
+    missing_outputs: u64,
     /// Of commands, after all consumers have ended.
     left_processes: usize,
     fsck: usize,
@@ -83,7 +93,7 @@ impl Verdict {
         ledger: &Ledger,
         servers: &Servers,
         fleet: &Fleet,
-        operator: &Operator,
+        (operator, losses): (&Operator, &Losses),
     ) -> Self {
         let master = servers.master().expect("there is a master again");
         let said = Said::of(fleet);
@@ -92,7 +102,8 @@ impl Verdict {
         let again = said.commits.iter().filter(|(_, count)| **count > 1);
         let (expected, twice): (Vec<_>, Vec<_>) = again.partition(|(key, count)| {
             let lives = ends.lives.get(*key).copied().unwrap_or(1);
-            **count <= lives + requeued(master, key)
+            let lost = operator.lost.get(*key).copied().unwrap_or(0);
+            **count <= lives + requeued(master, key) + lost
         });
         twice
             .iter()
@@ -111,6 +122,10 @@ impl Verdict {
             leftovers: leftovers(master),
             items: plan::done(master),
             miscounted_items: plan::miscounted(master),
+            early_items: losses.early(&fleet.record()),
+            lost_outputs: operator.lost.values().sum(),
+            repairs: losses.repairs,
+            missing_outputs: losses::missing(master, &servers.s3.folder()),
             left_processes: left_processes().await,
             fsck: findings(master).await,
             livez_answers: fleet.probes.answers(),

@@ -3,8 +3,14 @@
 /// Batches that operators change.
 mod changing;
 
+/// How often and how long items are worked.
+mod endings;
+
 /// Lists that are read late.
 mod late;
+
+/// How much is under way.
+mod limits;
 
 /// Images of movies, segmented and then tracked.
 mod movies;
@@ -14,6 +20,9 @@ mod repair;
 
 /// Batches that Redis has lost.
 mod restoring;
+
+/// Sessions of scans through roles.
+mod scans;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;

@@ -40,6 +40,9 @@ mod redis_access;
 /// The scripts of the queue in random order, with the invariants checked after each step.
 mod queue_model;
 
+/// The marks of a batch in random order, likewise.
+mod batch_model;
+
 // One job through the whole program.
 
 /// Cells in culture: the wire, kills, restarts, SIGTERM, broken entries of the queue.

@@ -93,8 +93,8 @@ fn run_as(cluster: &Cluster, user: &str, command: &[&str]) {
         ("QUEUES", "segmentation"),
     ];
     let output = cluster.run(command, &variables);
-    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{command:?}: {printed}");
+    let log: Vec<redis::Value> = cluster.redis.ask(&["ACL", "LOG"]);
+    assert!(output.status.success(), "{command:?}: {output:?}, {log:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,7 +114,7 @@ async fn the_documented_user_may_do_all_that_consumers_do_and_nothing_is_denied(
     more.extend(models.map(|model| format!("~{model}*:*")));
     let more: Vec<_> = more.iter().map(String::as_str).collect();
     create_the_documented_user(&cluster.redis, "consumer", &more);
-    create_the_documented_user(&cluster.redis, "auditor", &["~*", "+sscan"]);
+    create_the_documented_user(&cluster.redis, "auditor", &["~*", "+sscan", "+sismember"]);
     cluster.put(NUCLEI, IMAGE);
     cluster.put("uploads/some.zip", &archive(&["a.png", "b.png"]));
     cluster.put("uploads/movie.tif", &movie(3));
@@ -175,16 +175,235 @@ async fn the_documented_user_may_do_all_that_consumers_do_and_nothing_is_denied(
     assert!(denied.is_empty(), "{denied:#?}");
 }
 
-/// Runs the commands of operators as the user that docs/security.md proposes for them.
-fn look_after_queues(cluster: &Cluster) {
+/// A grid, its groups with lists of their children, and a barrier that a person opens.
+const PLAN: &str = r#"
+plan: 1
+name: layers
+stages:
+  - name: grid
+    queue: segmentation
+    items: {range: {x: 4, y: 2}}
+    fields: {leaves: "{{ x }}_{{ y }}.txt"}
+    expect: [result]
+    keep: {done: 2}
+    stop_after: {same_cause: 5}
+  - name: joined
+    queue: segmentation
+    after: {stage: grid, group: {x: 2, y: 2}}
+    manifest: true
+    on_failure: go_on
+    fields: {leaves: "{{ x }}_{{ y }}.txt"}
+    expect: [result]
+  - name: summary
+    queue: segmentation
+    items: {list: [all]}
+    after: {stage: joined, all: true}
+    trigger: manual
+    fields: {leaves: all.txt}
+    expect: [result]
+"#;
+
+/// What works an item, unless it is bad.
+const LEAVE: &str = r#"
+    if [ "$RC_FIELD_LEAVES" = "$(cat "$HOME/bad" 2>/dev/null)" ]; then exit 65; fi
+    echo x > "$RC_OUTPUT/$RC_FIELD_LEAVES"
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documented_users_may_do_all_that_batches_need_and_nothing_is_denied() {
+    let cluster = Cluster::with_nuclei(Redis::start()).await;
+    create_the_documented_user(&cluster.redis, "consumer", &[]);
+    add_the_rights_of_batches(&cluster.redis);
+    create_the_documented_operator(&cluster.redis);
+    let home = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, text: &str| {
+        let path = home.path().join(name);
+        fs::write(&path, text).expect("a file");
+        path.to_str().expect("a path").to_owned()
+    };
+    let operate = |command: &str| {
+        run_as(
+            &cluster,
+            "operator",
+            &command.split(' ').collect::<Vec<_>>(),
+        );
+    };
+    let (plan, bad) = (file("plan.yaml", PLAN), file("bad", "2_1.txt"));
+    operate(&format!("submit --plan {plan}"));
+    // One vanishes, one is ended by a consumer that knows no batches, and one fails.
+    let queued: Vec<String> = cluster.redis.ask(&["LRANGE", "segmentation", "-2", "-1"]);
+    let _: u32 = cluster.redis.ask(&["DEL", &queued[0]]);
+    let result = "output/by-python.zip";
+    cluster.put(result, &archive(&["a.png"]));
+    let done = ["status", "done", "output_file_name", result];
+    let done = [&["HSET", &queued[1]], &done[..]].concat();
+    let _: u32 = cluster.redis.ask(&done);
+    let pod = pod_of(&cluster, "pod-1", "exec").set("EXEC_COMMAND", LEAVE);
+    let pod = pod.set("EXEC_SHELL", "true").set("EXEC_RESULT", "zip");
+    let pod = pod.set("PATH", option_env!("PATH").unwrap_or("/usr/bin:/bin"));
+    let pod = pod
+        .set("HOME", home.path().to_str().expect("a path"))
+        .start();
+    let is = |fields: &[(&str, &str)]| {
+        let batch = cluster.redis.hash("rc:batch:layers");
+        let mut fields = fields.iter();
+        fields.all(|(field, value)| batch.get(*field).is_some_and(|it| it == value))
+    };
+    eventually("all is done but what failed", || {
+        is(&[
+            ("0:done", "7"),
+            ("0:failed", "1"),
+            ("0:vanished", "1"),
+            ("1:done", "1"),
+        ])
+    });
+    look_at_batch(&operate);
+    fs::remove_file(bad).expect("it was there");
+    operate("requeue --batch layers --yes");
+    eventually("all is joined", || is(&[("1:done", "2")]));
+    operate("batch start layers --stage summary");
+    eventually("it has finished", || is(&[("state", "finished")]));
+    let last: String = cluster
+        .redis
+        .ask(&["LINDEX", "rc:batch:layers:1:recent", "0"]);
+    let lost = cluster.redis.hash(&last)["output_file_name"].clone();
+    cluster.remove(&lost);
+    operate("repair --batch layers --apply");
+    eventually("it has finished again", || is(&[("state", "finished")]));
+    operate("repair --batch layers");
+    cluster.object(&lost);
+    end_batches(
+        &operate,
+        &file("other.yaml", &PLAN.replace("layers", "other")),
+    );
+    let denied: Vec<redis::Value> = cluster.redis.ask(&["ACL", "LOG"]);
+    assert!(denied.is_empty(), "{denied:#?}");
+    assert!(!pod.log().contains("NOPERM"), "{}", pod.log());
+    assert!(!pod.log().contains("refused"), "{}", pod.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_item_is_lost_while_a_right_is_missing() {
+    let cluster = Cluster::with_nuclei(Redis::start()).await;
+    create_the_documented_user(&cluster.redis, "consumer", &[]);
+    add_the_rights_of_batches(&cluster.redis);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("plan.yaml");
+    let plan = PLAN.replace("x: 4, y: 2", "x: 80, y: 4");
+    let plan = plan.replace("keep: {done: 2}", "limit: {queue: 4}");
+    fs::write(&path, plan.replace("    trigger: manual\n", "")).expect("a file");
+    let path = path.to_str().expect("a path");
+    let output = cluster.run(&["submit", "--plan", path], &[]);
+    assert!(output.status.success(), "{output:?}");
+    let pod = pod_of(&cluster, "pod-1", "exec").set("EXEC_COMMAND", LEAVE);
+    let pod = pod.set("EXEC_SHELL", "true").set("CONCURRENCY", "2");
+    let pod = pod.set("PATH", option_env!("PATH").unwrap_or("/usr/bin:/bin"));
+    let pod = pod
+        .set("HOME", folder.path().to_str().expect("a path"))
+        .start();
+    let refused = |what: &str| pod.log().matches(what).count();
+    let feeding = [
+        "-hincrby", "-lpush", "-setbit", "-getbit", "-hsetnx", "-sadd",
+    ];
+    let feeding = feeding.map(|right| (right, "a batch cannot be fed"));
+    let counting = ["-bitfield", "-hlen", "-unlink"];
+    let counting = counting.map(|right| (right, "refused to tell the job's parent"));
+    for (taken, what) in feeding.into_iter().chain(counting) {
+        let before = refused(what);
+        let _: String = cluster.redis.ask(&["ACL", "SETUSER", "consumer", taken]);
+        // There is room to be fed, whether or not jobs are taken: what waits vanishes.
+        for job in cluster.redis.list("segmentation") {
+            let _: u32 = cluster.redis.ask(&["DEL", &job]);
+            let _: u32 = cluster.redis.ask(&["LREM", "segmentation", "0", &job]);
+        }
+        eventually(what, || refused(what) > before);
+        create_the_documented_user(&cluster.redis, "consumer", &[]);
+        add_the_rights_of_batches(&cluster.redis);
+        eventually("it is fed again", || {
+            !cluster.redis.list("segmentation").is_empty()
+        });
+    }
+    eventually("it has finished", || {
+        let batch = cluster.redis.hash("rc:batch:layers");
+        batch.get("state").is_some_and(|state| state == "finished")
+    });
+    let batch = cluster.redis.hash("rc:batch:layers");
+    for (stage, items) in [(0, "320"), (1, "80"), (2, "1")] {
+        assert_eq!(batch[&format!("{stage}:done")], items);
+        assert_eq!(batch[&format!("{stage}:out")], "0");
+    }
+    eventually("nothing is left behind", || cluster.is_quiet());
+}
+
+/// The further rights of consumers on whose queues batches run, as docs/security.md gives them.
+fn add_the_rights_of_batches(redis: &Redis) {
+    let text = include_str!("../../docs/security.md");
+    let lines = text.lines().map(str::trim);
+    let mut lines = lines.filter(|line| line.starts_with("ACL SETUSER consumer ~rc:batch"));
+    let rule = lines.next().expect("the rights of batches");
+    let words: Vec<_> = rule.split(' ').collect();
+    let _: String = redis.ask(&words);
+}
+
+/// Commands that look at a batch that runs, and those that hold it up.
+fn look_at_batch(operate: &impl Fn(&str)) {
+    for command in [
+        "status --batch layers",
+        "failed --batch layers",
+        "failed --batch layers --group",
+        "batch list",
+        "batch show layers",
+        "batch item layers grid 2_1",
+        "batch item layers joined 1_0",
+        "batch pause layers",
+        "batch pause layers --now",
+        "feed --once",
+        "batch resume layers",
+        "feed --once",
+    ] {
+        operate(command);
+    }
+}
+
+/// Commands that change and end a batch, and forget it.
+fn end_batches(operate: &impl Fn(&str), plan: &str) {
+    let text = fs::read_to_string(plan).expect("a plan");
+    operate("queue pause segmentation");
+    operate(&format!("submit --plan {plan}"));
+    fs::write(plan, text.replace("done: 2", "done: 1")).expect("a file");
+    operate(&format!("submit --plan {plan} --update"));
+    for command in [
+        "batch pause other --now",
+        "batch resume other",
+        "feed --once",
+        "batch cancel other --yes",
+        "batch delete other --yes",
+        "batch delete layers --yes",
+        "queue resume segmentation",
+    ] {
+        operate(command);
+    }
+}
+
+/// The user that docs/security.md proposes for operators.
+fn create_the_documented_operator(redis: &Redis) {
     let text = include_str!("../../docs/security.md");
     let line = text
         .lines()
         .find(|line| line.starts_with("- Operators need"));
-    let more = line.and_then(|line| line.split_once("besides `")?.1.split('`').next());
-    let mut rules: Vec<_> = more.expect("further rights").split(' ').collect();
-    rules.push("~*");
-    create_the_documented_user(&cluster.redis, "operator", &rules);
+    let parts = line.expect("a line about operators").split('`').skip(1);
+    // Every second part is in quotes: the keys, and commands.
+    let rules: Vec<_> = parts.step_by(2).flat_map(|part| part.split(' ')).collect();
+    assert!(
+        rules.contains(&"~*") && rules.contains(&"+setbit"),
+        "{rules:?}"
+    );
+    create_the_documented_user(redis, "operator", &rules);
+}
+
+/// Runs the commands of operators as the user that docs/security.md proposes for them.
+fn look_after_queues(cluster: &Cluster) {
+    create_the_documented_operator(&cluster.redis);
     let waiting = cluster.submit_to("other", NUCLEI, &FIELDS);
     let broken = cluster.submit_to("other", NUCLEI, &FIELDS);
     let _: u32 = cluster.redis.ask(&["LREM", "other", "1", &broken]);

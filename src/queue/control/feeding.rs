@@ -8,7 +8,12 @@ use super::super::admin::Admin;
 use super::super::error::Error;
 use crate::wire::{self, JobKey, Keys, batch};
 
-static FEED: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/feed.lua")));
+static FEED: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("../scripts/rights.lua"),
+        include_str!("../scripts/feed.lua")
+    ))
+});
 static ITEM_ENDS: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         include_str!("../scripts/rights.lua"),

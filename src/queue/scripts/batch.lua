@@ -67,20 +67,19 @@ local function again(head, batch, stage, item)
   revive_stage(head, batch, stage)
 end
 
--- Whether an item is under way or has ended.
-local function is_taken(at, item)
-  for _, kind in ipairs({ 'done', 'out', 'failed' }) do
+-- Whether an item has been fed, or is to be fed once more: its children do not release it.
+local function is_marked(at, item)
+  for _, kind in ipairs({ 'done', 'out', 'failed', 'again' }) do
     if redis.call('GETBIT', at .. kind, item) == 1 then return true end
   end
-  return false
 end
 
--- Tells the items above that one below has ended. They are released once; one below that is worked once more changes nothing.
+-- Tells the items above that one below has ended. Those that were worked before stay as they are: the one below was repaired.
 local function count_up(head, ups)
   for above, parent, children in (ups or ''):gmatch('(%d+):(%d+):(%d+)') do
     local at, bits = head .. ':' .. above .. ':', redis.call('HGET', head, above .. ':bits')
     local seen = redis.call('BITFIELD', at .. 'seen', 'INCRBY', 'u' .. bits, '#' .. parent, 1)[1]
-    if seen == tonumber(children) and not is_taken(at, parent) and redis.call('SETBIT', at .. 'ready', parent, 1) == 0 then
+    if seen == tonumber(children) and not is_marked(at, parent) and redis.call('SETBIT', at .. 'ready', parent, 1) == 0 then
       redis.call('HINCRBY', head, above .. ':ready', 1)
     end
   end
@@ -93,8 +92,11 @@ local function count_item(job, batch, place, ups, status)
   local is = read(head, 'state', stage .. ':keep', stage .. ':go_on', stage .. ':same', stage .. ':most', stage .. ':held')
   if is.err or not is[1] then return end -- the batch was deleted
   need(head, 'HSET', 'HINCRBY', 'HDEL', 'HMGET')
-  for _, name in ipairs({ 'done', 'out', 'failed' }) do need(head .. ':' .. stage .. ':' .. name, 'SETBIT') end
+  for _, name in ipairs({ 'done', 'out', 'failed' }) do need(head .. ':' .. stage .. ':' .. name, 'SETBIT', 'GETBIT') end
+  need(head .. ':' .. stage .. ':seen', 'BITFIELD') -- that of a stage above is no other to the user
   need(head .. ':' .. stage .. ':recent', 'LPUSH', 'RPOP', 'LLEN')
+  need(head .. ':' .. stage .. ':why', 'HLEN', 'HEXISTS')
+  need(job, 'EXPIRE', 'UNLINK')
   local at, is_done = head .. ':' .. stage .. ':', status == 'done'
   local record = is_done and {} or read(job, 'rc_why', 'error_class')
   if is[1] == 'cancelled' and record[2] == 'cancelled' then
@@ -108,7 +110,8 @@ local function count_item(job, batch, place, ups, status)
     redis.call('HINCRBY', head, stage .. ':done', 1)
     keep_job(at .. 'recent', job, tonumber(is[2] or 1000))
   else
-    if redis.call('SETBIT', at .. 'failed', item, 1) == 1 then return end
+    -- One whose output was found counts as done, whatever becomes of its job.
+    if redis.call('GETBIT', at .. 'done', item) == 1 or redis.call('SETBIT', at .. 'failed', item, 1) == 1 then return end
     local failed = redis.call('HINCRBY', head, stage .. ':failed', 1)
     local why = record[1] or 'other'
     if redis.call('HLEN', at .. 'why') >= 200 and redis.call('HEXISTS', at .. 'why', why) == 0 then why = 'other' end
@@ -132,6 +135,8 @@ local function reopen_item(job, why)
   local head, batch = 'rc:batch:' .. record[1], record[1]
   if redis.call('EXISTS', head) == 0 then return end
   local at = head .. ':' .. stage .. ':'
+  if redis.call('GETBIT', at .. 'done', item) == 1 then return end
+  if redis.call('SETBIT', at .. 'again', item, 0) == 1 then redis.call('HINCRBY', head, stage .. ':again', -1) end
   if redis.call('SETBIT', at .. 'failed', item, 0) == 1 then
     redis.call('HINCRBY', head, stage .. ':failed', -1)
     if not why or redis.call('HEXISTS', at .. 'why', why) == 0 then why = 'other' end

@@ -6,8 +6,15 @@
 -- ARGV[3]: position after these   ARGV[4]: longest queue   ARGV[5]: items that may be under way; 0 is no limit
 -- ARGV[6]: time stamp   ARGV[7]: 'front' or 'back' of the queue
 -- ARGV[8…]: for each item its number, position, key, number of words, field, value, …
+-- `rights.lua` stands above.
 -- Returns: OK, jobs made, items passed over; FULL, room; MOVED, position; HELD, state or why
 local head, queue, stage = KEYS[1], KEYS[2], ARGV[1]
+need(head, 'HMGET', 'HSET', 'HSETNX', 'HINCRBY')
+need(queue, 'LLEN', 'LPUSH', 'RPUSH')
+for i = 3, 6 do need(KEYS[i], 'GETBIT', 'SETBIT') end
+need(KEYS[6], 'DEL')
+need(KEYS[7], 'SADD')
+if ARGV[10] then need(ARGV[10], 'HGET', 'DEL', 'HSET') end -- those of the others begin with the same queue
 local is = redis.call('HMGET', head, 'state', stage .. ':next', stage .. ':held', stage .. ':out')
 if is[1] ~= 'running' then return { 'HELD', is[1] or 'gone' } end
 if is[3] then return { 'HELD', is[3] } end

@@ -4,6 +4,8 @@
 -- Returns: how many have ended, and how many are to be fed once more
 local head, stage, ended, vanished = KEYS[1], ARGV[2], 0, 0
 if redis.call('EXISTS', head) == 0 then return { 0, 0 } end
+need(head, 'HSET', 'HINCRBY', 'HDEL', 'HMGET', 'PERSIST')
+for _, name in ipairs({ 'out', 'failed', 'again' }) do need(head .. ':' .. stage .. ':' .. name, 'SETBIT', 'GETBIT') end
 for i = 3, #ARGV, 2 do
   local item, job = ARGV[i], ARGV[i + 1]
   if redis.call('GETBIT', head .. ':' .. stage .. ':out', item) == 1 then

@@ -1,0 +1,729 @@
+//! The marks of a batch in random interleavings, with the invariants checked after each step, on a real Redis.
+//!
+//! A small plan has a grid that is joined in groups, a chain, a stage whose failures hold nobody up, and a barrier. It is fed,
+//! worked, failed, requeued, cancelled, paused, repaired and deleted; jobs vanish, outputs are lost, and a Python consumer ends
+//! items without counting them. Operators' steps are commands of the program; consumers' are calls of its queue.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use redis::FromRedisValue;
+use redis_consumer::queue::{Lease, Queue, QueueSettings, RedisSettings, Settled};
+use tokio_util::sync::CancellationToken;
+
+use crate::peers::redis::Redis;
+
+const PLAN: &str = r#"
+plan: 1
+name: model
+stages:
+  - name: grid
+    queue: q
+    items: {range: {x: 3, y: 3}}
+    fields: {x: "{{ x }}"}
+    expect: ["{{ stage }}/{{ x }}_{{ y }}"]
+    limit: {queue: 4}
+    keep: {done: 3}
+  - name: joined
+    queue: q
+    after: {stage: grid, group: {x: 2, y: 2}}
+    expect: ["{{ stage }}/{{ x }}_{{ y }}"]
+    on_failure: go_on
+    limit: {queue: 4, at_once: 3}
+  - name: checked
+    queue: q
+    after: joined
+    expect: ["{{ stage }}/{{ x }}_{{ y }}"]
+    limit: {queue: 4}
+  - name: summary
+    queue: q
+    items: {list: [all]}
+    after: {stage: checked, all: true}
+    expect: ["{{ stage }}/{{ item }}"]
+"#;
+
+const QUEUE: &str = "q";
+const HEAD: &str = "rc:batch:model";
+/// The processing list of a consumer that knows no batches.
+const PYTHON: &str = "processing-q:python";
+const SLOTS: usize = 3;
+/// The most jobs that the queue gets by feeding.
+const LONGEST: usize = 4;
+
+/// Items of each stage.
+const TOTALS: [usize; 4] = [9, 4, 4, 1];
+/// The stage whose failed items count for those above.
+const GOES_ON: usize = 1;
+/// The stage that waits for all of the one below.
+const BARRIER: usize = 3;
+
+/// Something that happens. Numbers pick among what there is.
+#[derive(Clone, Debug)]
+enum Step {
+    /// Somebody feeds all batches, and looks for items that have ended unnoticed.
+    Feed,
+    Claim(usize),
+    Finish(usize),
+    /// A commit whose answer was lost is repeated.
+    FinishAgain(usize),
+    Fail(usize),
+    /// A consumer that is asked to end a job does so.
+    Obey(usize),
+    Release(usize),
+    Requeue(usize, bool),
+    RequeueAll,
+    Cancel(usize),
+    CancelBatch,
+    Pause(bool),
+    Resume,
+    Vanish(usize),
+    PythonTakes,
+    PythonFinishes(bool),
+    LoseOutput(usize),
+    /// With failed items, or with those whose outputs are there.
+    Repair(bool, bool),
+    Delete,
+    Submit,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (slot, pick) = (0..SLOTS, any::<usize>());
+    prop_oneof![
+        8 => Just(Step::Feed),
+        12 => slot.clone().prop_map(Step::Claim),
+        12 => slot.clone().prop_map(Step::Finish),
+        2 => pick.prop_map(Step::FinishAgain),
+        4 => slot.clone().prop_map(Step::Fail),
+        1 => slot.clone().prop_map(Step::Obey),
+        1 => slot.prop_map(Step::Release),
+        2 => (pick, any::<bool>()).prop_map(|(job, force)| Step::Requeue(job, force)),
+        1 => Just(Step::RequeueAll),
+        2 => pick.prop_map(Step::Cancel),
+        1 => Just(Step::CancelBatch),
+        1 => any::<bool>().prop_map(Step::Pause),
+        2 => Just(Step::Resume),
+        2 => pick.prop_map(Step::Vanish),
+        2 => Just(Step::PythonTakes),
+        2 => any::<bool>().prop_map(Step::PythonFinishes),
+        2 => pick.prop_map(Step::LoseOutput),
+        2 => (any::<bool>(), any::<bool>()).prop_map(|(failed, adopt)| Step::Repair(failed, adopt)),
+        1 => Just(Step::Delete),
+        1 => Just(Step::Submit),
+    ]
+}
+
+/// Items below one, by stage and number; nothing if it waits for none of its own.
+fn children(stage: usize, item: usize) -> Vec<(usize, usize)> {
+    match stage {
+        1 => {
+            let is_child = |child: &usize| child / 3 / 2 == item / 2 && child % 3 / 2 == item % 2;
+            let grid = (0..TOTALS[0]).filter(is_child);
+            grid.map(|child| (0, child)).collect()
+        }
+        2 => vec![(1, item)],
+        _ => Vec::new(),
+    }
+}
+
+fn is_gathered(stage: usize) -> bool {
+    stage == 1 || stage == 2
+}
+
+/// What is known of one item.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Item {
+    done: bool,
+    out: bool,
+    failed: bool,
+    ready: bool,
+    again: bool,
+    counted: bool,
+    seen: usize,
+}
+
+impl Item {
+    fn has_mark(self) -> bool {
+        self.done || self.out || self.failed || self.ready || self.again
+    }
+}
+
+/// What is known of the batch.
+#[derive(Clone, Debug, Default)]
+struct State {
+    head: HashMap<String, String>,
+    stages: Vec<Vec<Item>>,
+    waiting: usize,
+}
+
+impl State {
+    fn number(&self, stage: usize, what: &str) -> usize {
+        let found = self.head.get(&format!("{stage}:{what}"));
+        found.map_or(0, |text| text.parse().expect("a number"))
+    }
+
+    fn is(&self, state: &str) -> bool {
+        self.head.get("state").is_some_and(|is| is == state)
+    }
+
+    fn item(&self, (stage, item): (usize, usize)) -> Item {
+        let items = self.stages.get(stage);
+        items.map_or(Item::default(), |items| items[item])
+    }
+
+    /// Whether stages above were told of an item.
+    fn counts(&self, at: (usize, usize)) -> bool {
+        let item = self.item(at);
+        item.done || (at.0 == GOES_ON && (item.failed || item.counted))
+    }
+
+    /// Whether all that an item waits for is there.
+    fn may_run(&self, stage: usize, item: usize) -> bool {
+        let all = match stage {
+            BARRIER => (0..TOTALS[2]).map(|item| (2, item)).collect(),
+            _ => children(stage, item),
+        };
+        all.iter().all(|&child| self.counts(child))
+    }
+}
+
+struct Asker {
+    server: Redis,
+    connection: RefCell<redis::Connection>,
+}
+
+impl Asker {
+    fn ask<T: FromRedisValue>(&self, command: &[&str]) -> T {
+        let answer = redis::cmd(command[0])
+            .arg(&command[1..])
+            .query(&mut self.connection.borrow_mut());
+        answer.unwrap_or_else(|error| panic!("{command:?}: {error}"))
+    }
+
+    fn keys(&self, pattern: &str) -> Vec<String> {
+        let mut keys: Vec<String> = self.ask(&["KEYS", pattern]);
+        keys.sort();
+        keys
+    }
+
+    fn bits(&self, key: &str, bits: usize) -> Vec<bool> {
+        let bytes: Vec<u8> = self.ask(&["GET", key]);
+        let bit = |at: usize| {
+            bytes
+                .get(at / 8)
+                .is_some_and(|byte| byte & (0x80 >> (at % 8)) != 0)
+        };
+        (0..bits).map(bit).collect()
+    }
+
+    fn state(&self) -> State {
+        let head: HashMap<String, String> = self.ask(&["HGETALL", HEAD]);
+        let stages = match head.is_empty() {
+            true => Vec::new(),
+            false => (0..TOTALS.len())
+                .map(|stage| self.items(stage, &head))
+                .collect(),
+        };
+        State {
+            head,
+            stages,
+            waiting: self.ask(&["LLEN", QUEUE]),
+        }
+    }
+
+    fn items(&self, stage: usize, head: &HashMap<String, String>) -> Vec<Item> {
+        let total = TOTALS[stage];
+        let bits = |what: &str| self.bits(&format!("{HEAD}:{stage}:{what}"), total);
+        let [done, out, failed] = ["done", "out", "failed"].map(bits);
+        let [ready, again, counted] = ["ready", "again", "counted"].map(bits);
+        let width = format!("u{}", head[&format!("{stage}:bits")]);
+        let seen = |item: usize| {
+            let (key, at) = (format!("{HEAD}:{stage}:seen"), format!("#{item}"));
+            self.ask::<Vec<usize>>(&["BITFIELD", &key, "GET", &width, &at])[0]
+        };
+        let item = |item: usize| Item {
+            done: done[item],
+            out: out[item],
+            failed: failed[item],
+            ready: ready[item],
+            again: again[item],
+            counted: counted[item],
+            seen: if is_gathered(stage) { seen(item) } else { 0 },
+        };
+        (0..total).map(item).collect()
+    }
+}
+
+struct Model<'r> {
+    redis: &'r Asker,
+    folder: tempfile::TempDir,
+    queue: Queue,
+    leases: [Option<Lease>; SLOTS],
+    /// Leases whose jobs were committed.
+    spent: Vec<Lease>,
+    before: State,
+    /// Items below which something was repaired, or that were counted as done though nobody had worked them: what is below them
+    /// need not be there any more.
+    repaired: HashSet<(usize, usize)>,
+    stop: CancellationToken,
+}
+
+impl<'r> Model<'r> {
+    fn new(redis: &'r Asker) -> Self {
+        let _: String = redis.ask(&["FLUSHALL"]);
+        let server = RedisSettings::plain("127.0.0.1", redis.server.port());
+        let settings = QueueSettings::new(server, QUEUE, "pod-1");
+        let stop = CancellationToken::new();
+        // Claims do not wait for jobs that are not there.
+        stop.cancel();
+        let model = Self {
+            redis,
+            folder: tempfile::tempdir().expect("a folder"),
+            queue: Queue::new(QueueSettings {
+                slots: SLOTS,
+                idle_wait: Duration::ZERO,
+                ..settings
+            }),
+            leases: [const { None }; SLOTS],
+            spent: Vec::new(),
+            before: State::default(),
+            repaired: HashSet::new(),
+            stop,
+        };
+        fs::write(model.folder.path().join("plan.yaml"), PLAN).expect("a file");
+        fs::create_dir(model.folder.path().join("bucket")).expect("a folder");
+        model
+    }
+
+    /// Runs the program as an operator does, and gives its status.
+    fn operate(&self, words: &[&str]) -> i32 {
+        let bucket = self.folder.path().join("bucket");
+        let output = Command::new(env!("CARGO_BIN_EXE_redis-consumer"))
+            .args(words)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("USER", "ana")
+            .env("REDIS_HOST", "127.0.0.1")
+            .env("REDIS_PORT", self.redis.server.port().to_string())
+            .env("STORAGE_BUCKET", format!("file://{}", bucket.display()))
+            .output()
+            .expect("the program starts");
+        let status = output.status.code();
+        // Done, not all could be done, no such thing, or not now.
+        let is_known = matches!(status, Some(0 | 4 | 64 | 75));
+        assert!(is_known, "{words:?}: {output:?}");
+        status.unwrap_or(1)
+    }
+
+    async fn take(&mut self, step: &Step) -> Result<(), TestCaseError> {
+        match *step {
+            Step::Feed => _ = self.operate(&["feed", "--once"]),
+            Step::Claim(slot) if self.leases[slot].is_none() => {
+                let claimed = self.queue.claim(slot, &self.stop).await;
+                self.leases[slot] = claimed.expect("redis answers").map(|(lease, _)| lease);
+            }
+            Step::Claim(_) => {}
+            Step::Finish(slot) => self.finish(slot).await?,
+            Step::FinishAgain(pick) => {
+                if !self.spent.is_empty() {
+                    let lease = &self.spent[pick % self.spent.len()];
+                    lease.ack(&[]).await.expect("redis answers");
+                }
+            }
+            Step::Fail(slot) => self.fail(slot, "invalid_input").await,
+            Step::Obey(slot) => {
+                if let Some(lease) = &self.leases[slot] {
+                    let key = lease.key().to_string();
+                    let asked: Option<String> = self.redis.ask(&["HGET", &key, "rc_cancel"]);
+                    if asked.is_some() {
+                        self.fail(slot, "cancelled").await;
+                    }
+                }
+            }
+            Step::Release(slot) => {
+                if let Some(lease) = self.leases[slot].take() {
+                    lease.release().await.expect("redis answers");
+                }
+            }
+            _ => self.take_from_outside(step),
+        }
+        Ok(())
+    }
+
+    /// What operators, Python consumers and chance do.
+    fn take_from_outside(&mut self, step: &Step) {
+        match *step {
+            Step::Requeue(pick, force) => {
+                if let Some(job) = self.pick(pick) {
+                    let mut words = vec!["requeue", &job, "--queue", QUEUE];
+                    words.extend(force.then_some("--force"));
+                    self.operate(&words);
+                }
+            }
+            Step::RequeueAll => _ = self.operate(&["requeue", "--batch", "model", "--yes"]),
+            Step::Cancel(pick) => {
+                if let Some(job) = self.pick(pick) {
+                    self.operate(&["cancel", &job, "--queue", QUEUE]);
+                }
+            }
+            Step::CancelBatch => _ = self.operate(&["batch", "cancel", "model", "--yes"]),
+            Step::Pause(now) => {
+                let mut words = vec!["batch", "pause", "model"];
+                words.extend(now.then_some("--now"));
+                self.operate(&words);
+            }
+            Step::Resume => _ = self.operate(&["batch", "resume", "model"]),
+            Step::Vanish(pick) => {
+                if let Some(job) = self.pick(pick) {
+                    let _: u32 = self.redis.ask(&["DEL", &job]);
+                }
+            }
+            Step::PythonTakes => {
+                let taken: Option<String> = self.redis.ask(&["RPOPLPUSH", QUEUE, PYTHON]);
+                if let Some(job) = taken.filter(|job| self.redis.ask::<u32>(&["EXISTS", job]) == 1)
+                {
+                    let _: u32 = self.redis.ask(&["HSET", &job, "updated_by", "python"]);
+                }
+            }
+            Step::PythonFinishes(fails) => self.finish_as_python(fails),
+            Step::LoseOutput(pick) => self.lose_output(pick),
+            Step::Repair(failed, adopt) => self.repair(failed, adopt),
+            Step::Delete => {
+                if self.operate(&["batch", "delete", "model", "--yes"]) == 0 {
+                    self.repaired.clear();
+                }
+            }
+            Step::Submit => _ = self.operate(&["submit", "--plan", "plan.yaml"]),
+            _ => unreachable!("a consumer does it"),
+        }
+    }
+
+    fn pick(&self, pick: usize) -> Option<String> {
+        let mut jobs = self.redis.keys("q:*");
+        (!jobs.is_empty()).then(|| jobs.swap_remove(pick % jobs.len()))
+    }
+
+    /// Writes what the item of a job is to leave.
+    fn leave_output(&self, job: &str) {
+        let expected: Option<String> = self.redis.ask(&["HGET", job, "rc_expect"]);
+        if let Some(key) = expected {
+            let path = self.folder.path().join("bucket").join(key);
+            fs::create_dir_all(path.parent().expect("it has one")).expect("a folder");
+            fs::write(path, "x").expect("an object");
+        }
+    }
+
+    async fn finish(&mut self, slot: usize) -> Result<(), TestCaseError> {
+        let Some(lease) = self.leases[slot].take() else {
+            return Ok(());
+        };
+        let key = lease.key().to_string();
+        let place: Option<String> = self.redis.ask(&["HGET", &key, "rc_item"]);
+        self.leave_output(&key);
+        if lease.ack(&[]).await.expect("redis answers") == Settled::Committed {
+            let place = place.expect("it is an item");
+            let (stage, item) = place.split_once(':').expect("a place");
+            let at = (
+                stage.parse().expect("a stage"),
+                item.parse().expect("an item"),
+            );
+            let was_done = self.before.item(at).done;
+            prop_assert!(!was_done, "{key} was done twice");
+            self.spent.push(lease);
+        }
+        Ok(())
+    }
+
+    async fn fail(&mut self, slot: usize, class: &str) {
+        if let Some(lease) = self.leases[slot].take() {
+            let fields = [
+                ("error_class", class.to_owned()),
+                ("rc_why", class.to_owned()),
+            ];
+            lease.fail(&fields).await.expect("redis answers");
+        }
+    }
+
+    fn finish_as_python(&self, fails: bool) {
+        for job in self
+            .redis
+            .ask::<Vec<String>>(&["LRANGE", PYTHON, "0", "-1"])
+        {
+            let status: Option<String> = self.redis.ask(&["HGET", &job, "status"]);
+            if status.is_some_and(|status| status == "new") {
+                if !fails {
+                    self.leave_output(&job);
+                }
+                let status = if fails { "failed" } else { "done" };
+                let _: u32 = self.redis.ask(&["HSET", &job, "status", status]);
+            }
+            let _: u32 = self.redis.ask(&["LREM", PYTHON, "1", &job]);
+        }
+    }
+
+    fn outputs(&self) -> Vec<std::path::PathBuf> {
+        let folders = ["grid", "joined", "checked", "summary"].map(|stage| {
+            let folder = self.folder.path().join("bucket").join(stage);
+            fs::read_dir(folder).into_iter().flatten().flatten()
+        });
+        let mut all: Vec<_> = folders.into_iter().flatten().map(|it| it.path()).collect();
+        all.sort();
+        all
+    }
+
+    fn lose_output(&self, pick: usize) {
+        let all = self.outputs();
+        if !all.is_empty() {
+            fs::remove_file(&all[pick % all.len()]).expect("it was there");
+        }
+    }
+
+    fn repair(&mut self, failed: bool, adopt: bool) {
+        let mut words = vec!["repair", "--batch", "model", "--apply"];
+        words.extend(failed.then_some("--failed"));
+        words.extend(adopt.then_some("--adopt"));
+        self.operate(&words);
+        let after = self.redis.state();
+        for (stage, total) in TOTALS.iter().enumerate() {
+            for item in 0..*total {
+                let is = after.item((stage, item));
+                if is.has_mark() && !after.may_run(stage, item) {
+                    self.repaired.insert((stage, item));
+                }
+            }
+        }
+    }
+
+    /// Holds the batch to all that must be true of it at any time, and to what may have changed in this step.
+    fn check(&mut self, step: &Step) -> Result<(), TestCaseError> {
+        let after = self.redis.state();
+        let before = std::mem::replace(&mut self.before, after.clone());
+        if after.head.is_empty() {
+            let left = self.redis.keys("rc:batch*");
+            prop_assert!(
+                left.is_empty(),
+                "of a batch that was deleted there is {left:?}"
+            );
+            return Ok(());
+        }
+        prop_assert!(
+            !matches!(step, Step::Feed | Step::Submit)
+                || after.waiting <= before.waiting.max(LONGEST),
+            "the queue is too long: {}",
+            after.waiting
+        );
+        for (stage, items) in after.stages.iter().enumerate() {
+            self.check_counters(&after, stage)?;
+            for (item, is) in items.iter().enumerate() {
+                check_marks(*is, (stage, item))?;
+                self.check_children(&after, stage, item)?;
+                self.check_order(&before, &after, (stage, item))?;
+            }
+        }
+        self.repaired.retain(|&(stage, item)| {
+            after.item((stage, item)).has_mark() && !after.may_run(stage, item)
+        });
+        self.check_end(&after)
+    }
+
+    fn check_counters(&self, after: &State, stage: usize) -> Result<(), TestCaseError> {
+        let items = &after.stages[stage];
+        let count = |has: fn(&Item) -> bool| items.iter().filter(|item| has(item)).count();
+        let marks: [(&str, fn(&Item) -> bool); 5] = [
+            ("done", |item| item.done),
+            ("out", |item| item.out),
+            ("failed", |item| item.failed),
+            ("ready", |item| item.ready),
+            ("again", |item| item.again),
+        ];
+        for (what, has) in marks {
+            let (counter, marked) = (after.number(stage, what), count(has));
+            let text = format!("{stage}:{what} is {counter}, and {marked} are marked");
+            prop_assert_eq!(counter, marked, "{}", text);
+            let bits: usize = self
+                .redis
+                .ask(&["BITCOUNT", &format!("{HEAD}:{stage}:{what}")]);
+            prop_assert_eq!(bits, marked, "{}: marks of no item", text);
+        }
+        let is_over = count(|item| item.done || item.failed) == TOTALS[stage];
+        let has_ended = after.head.contains_key(&format!("{stage}:ended"));
+        prop_assert_eq!(has_ended, is_over, "the end of stage {}", stage);
+        // What was passed by is somewhere.
+        let passed = items.iter().take(after.number(stage, "next"));
+        let lost = passed.clone().position(|item| !item.has_mark());
+        prop_assert!(
+            lost.is_none(),
+            "item {lost:?} of stage {stage} was passed over"
+        );
+        Ok(())
+    }
+
+    fn check_children(
+        &self,
+        after: &State,
+        stage: usize,
+        item: usize,
+    ) -> Result<(), TestCaseError> {
+        if !is_gathered(stage) {
+            return Ok(());
+        }
+        let (is, children) = (after.item((stage, item)), children(stage, item));
+        let counted = children
+            .iter()
+            .filter(|&&child| after.counts(child))
+            .count();
+        let text = format!(
+            "{stage}:{item} {is:?}, {counted} of {} children",
+            children.len()
+        );
+        prop_assert_eq!(is.seen, counted, "{}", text);
+        let is_complete = counted == children.len();
+        prop_assert!(
+            !is_complete || is.has_mark(),
+            "it is not released: {}",
+            text
+        );
+        prop_assert!(
+            is_complete || !is.has_mark() || self.repaired.contains(&(stage, item)),
+            "it was released early: {}",
+            text
+        );
+        Ok(())
+    }
+
+    /// Nothing becomes a job before all that it waits for is there.
+    fn check_order(
+        &self,
+        before: &State,
+        after: &State,
+        at: (usize, usize),
+    ) -> Result<(), TestCaseError> {
+        let (was, is) = (before.item(at), after.item(at));
+        let has_begun = (is.out && !was.out) || (is.ready && !was.ready);
+        let is_exempt = was.has_mark() && self.repaired.contains(&at);
+        prop_assert!(
+            !has_begun || is_exempt || after.may_run(at.0, at.1),
+            "{at:?} is early: {was:?}, {is:?}"
+        );
+        Ok(())
+    }
+
+    fn check_end(&self, after: &State) -> Result<(), TestCaseError> {
+        let stages = 0..TOTALS.len();
+        let ended = stages.filter(|stage| after.head.contains_key(&format!("{stage}:ended")));
+        let ended = ended.count();
+        let counter = after.head.get("ended").map_or("0", String::as_str);
+        prop_assert_eq!(counter, ended.to_string());
+        let is_over = ended == TOTALS.len();
+        prop_assert_eq!(after.is("finished"), is_over, "{:?}", after.head);
+        let score: Option<String> = self.redis.ask(&["ZSCORE", "rc:feed:q", "model"]);
+        prop_assert_eq!(score.is_none(), is_over, "whether it is fed");
+        let life: i64 = self.redis.ask(&["TTL", HEAD]);
+        prop_assert_eq!(life > 0, is_over, "it expires in {} s", life);
+        Ok(())
+    }
+
+    async fn act(&mut self, step: &Step) -> Result<(), TestCaseError> {
+        self.take(step).await?;
+        self.check(step)
+    }
+
+    /// Nothing goes wrong any more: all is worked, and all outputs are there.
+    async fn settle(&mut self) -> Result<(), TestCaseError> {
+        self.act(&Step::Submit).await?;
+        self.act(&Step::Resume).await?;
+        for round in 0.. {
+            prop_assert!(round < 40, "it does not come to an end: {:?}", self.before);
+            self.act(&Step::PythonFinishes(false)).await?;
+            self.act(&Step::Feed).await?;
+            let worked = self.work().await?;
+            if worked > 0 {
+                continue;
+            }
+            if self.before.stages.iter().flatten().any(|item| item.failed) {
+                self.act(&Step::RequeueAll).await?;
+                self.act(&Step::Repair(true, true)).await?;
+            } else if self.before.is("finished") {
+                if self.operate(&["repair", "--batch", "model"]) == 0 {
+                    break;
+                }
+                self.act(&Step::Repair(false, false)).await?;
+            }
+        }
+        for (stage, total) in TOTALS.iter().enumerate() {
+            prop_assert_eq!(self.before.number(stage, "done"), *total);
+        }
+        prop_assert_eq!(self.outputs().len(), TOTALS.iter().sum::<usize>());
+        prop_assert_eq!(self.operate(&["fsck"]), 0, "fsck finds something");
+        Ok(())
+    }
+
+    /// Works all that waits, and gives how many jobs that were.
+    async fn work(&mut self) -> Result<usize, TestCaseError> {
+        let mut worked = 0;
+        loop {
+            for set in ["rc:lease:q", "rc:delayed:q"] {
+                for job in self.redis.ask::<Vec<String>>(&["ZRANGE", set, "0", "-1"]) {
+                    let _: u32 = self.redis.ask(&["ZADD", set, "XX", "1", &job]);
+                }
+            }
+            for slot in 0..SLOTS {
+                self.act(&Step::Claim(slot)).await?;
+            }
+            let held = self.leases.iter().flatten().count();
+            worked += held;
+            for slot in 0..SLOTS {
+                self.act(&Step::Finish(slot)).await?;
+            }
+            if held == 0 {
+                return Ok(worked);
+            }
+        }
+    }
+}
+
+/// An item is in one place only.
+fn check_marks(is: Item, at: (usize, usize)) -> Result<(), TestCaseError> {
+    let marks = [is.done, is.out, is.failed, is.ready, is.again];
+    let set = marks.iter().filter(|mark| **mark).count();
+    prop_assert!(set <= 1, "{at:?} has several marks: {is:?}");
+    Ok(())
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test's own switch")]
+fn no_interleaving_breaks_the_marks_of_a_batch() {
+    let server = Redis::start_in_memory();
+    let redis = Asker {
+        connection: RefCell::new(server.connection()),
+        server,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let cases = std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(12);
+    let mut runner = TestRunner::new(Config {
+        cases,
+        failure_persistence: None,
+        ..Config::default()
+    });
+    let result = runner.run(&prop::collection::vec(step(), 1..60), |steps| {
+        runtime.block_on(async {
+            let mut model = Model::new(&redis);
+            model.act(&Step::Submit).await?;
+            for step in &steps {
+                model.act(step).await?;
+            }
+            model.settle().await
+        })
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
+}
