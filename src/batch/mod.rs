@@ -1,6 +1,7 @@
 //! Batches: plans that run. Whoever works a queue also turns items of plans into its jobs, so that nobody has to stay who
 //! submitted one.
 
+mod advance;
 mod comparison;
 mod counters;
 mod feeder;
@@ -16,6 +17,7 @@ mod rows;
 mod stage_feed;
 mod sweep;
 
+pub(crate) use self::advance::goes_on;
 pub(crate) use self::comparison::{Comparison, Found};
 pub(crate) use self::feeder::{Feeder, Round};
 pub(crate) use self::loaded::Loaded;
