@@ -20,7 +20,7 @@ use self::item::ItemArguments;
 use self::list::ListArguments;
 use self::pause::PauseArguments;
 use self::start::StartArguments;
-pub(super) use self::table::{show, to_json};
+pub(super) use self::table::{causes_of, obstacles, show, to_json};
 use super::desk::{DeskArguments, print_json};
 use crate::exit_code;
 
