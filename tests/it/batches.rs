@@ -1,5 +1,11 @@
 //! Plans that run: the real program, real consumers, and what goes wrong meanwhile.
 
+/// Files that are uploaded before their batch begins.
+mod files;
+
+/// Batches that are followed to their end.
+mod following;
+
 /// Images of movies, segmented and then tracked.
 mod movies;
 
