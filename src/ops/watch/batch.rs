@@ -28,10 +28,10 @@ pub(crate) async fn follow_batch(
     let mut it = Followed::begin(desk, name, storage).await?;
     let results = following.results;
     let mut results = results.map(|from_to| Results::new(&desk.admin, from_to, &it.state));
-    let mut screen = BatchScreen::begin(&it, following.screen)?;
+    let mut screen = BatchScreen::begin(&it, following.screen, results.is_some())?;
     let end = it.until_end(&mut screen, &mut results, following.timeout, stop);
     let end = end.await?;
-    let line = screen.end(&it)?;
+    let line = screen.end(&it, results.as_ref().map(Results::handled))?;
     it.report(end, following.screen, line, results.as_ref())
         .await?;
     let unfetched = results.map_or(0, |results| results.failed());
@@ -56,7 +56,7 @@ impl Followed<'_> {
         loop {
             let looked = Instant::now();
             let has_changed = self.look().await?;
-            screen.show(self)?;
+            screen.show(self, results.as_ref().map(Results::handled))?;
             let took = looked.elapsed();
             let more = stop.run_until_cancelled(self.fetch_some(results)).await;
             let more = match more {

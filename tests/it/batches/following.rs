@@ -186,6 +186,7 @@ async fn results_are_unpacked_once_as_they_come() {
     let (status, printed, shown) = site.outcome(&submit);
     assert_eq!(status, Some(4), "{printed}{shown}");
     assert!(printed.contains("\n2 results fetched\n"), "{printed}");
+    assert!(shown.contains("  results 2\n"), "{shown}");
     let made = |item: &str| fs::read_to_string(folder.join("make").join(item).join("made.txt"));
     assert_eq!(made("a/one").expect("a file"), "a/one\n");
     assert_eq!(made("b").expect("a file"), "b\n");

@@ -37,6 +37,9 @@ impl Followed<'_> {
         writeln!(io::stdout(), "{}", line.text)?;
         if let Some(results) = results {
             writeln!(io::stdout(), "{}", results.summary())?;
+            if matches!(end, End::Late | End::Stopped) || results.failed() > 0 {
+                writeln!(io::stderr(), "the same command fetches the other results")?;
+            }
         }
         if !advice.is_empty() {
             writeln!(io::stderr(), "the batch stands still")?;

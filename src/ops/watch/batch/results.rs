@@ -144,6 +144,17 @@ impl<'f> Results<'f> {
         Ok(done.collect())
     }
 
+    /// Items whose results were looked for.
+    pub(super) fn handled(&self) -> u64 {
+        let Tally {
+            fetched,
+            there,
+            without,
+            failed,
+        } = self.tally;
+        fetched + there + without + failed
+    }
+
     /// Results that could not be fetched.
     pub(super) fn failed(&self) -> u64 {
         self.tally.failed

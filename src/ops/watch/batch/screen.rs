@@ -18,10 +18,11 @@ pub(super) struct BatchScreen {
 }
 
 impl BatchScreen {
-    pub(super) fn begin(it: &Followed<'_>, screen: Screen) -> io::Result<Self> {
+    /// Shows that it begins; `is_fetched` says that results are fetched as well.
+    pub(super) fn begin(it: &Followed<'_>, screen: Screen, is_fetched: bool) -> io::Result<Self> {
         let begun = Instant::now();
-        let total = it.state.sum(|stage| stage.total);
-        let line = line(it, (0.0, begun));
+        let total = it.state.sum(|stage| stage.total) * (1 + u64::from(is_fetched));
+        let line = line(it, (0.0, begun), None);
         Ok(Self {
             progress: Progress::begin(screen, "batch", Some(total), line)?,
             rate: Rate::new(),
@@ -30,27 +31,33 @@ impl BatchScreen {
         })
     }
 
-    pub(super) fn show(&mut self, it: &Followed<'_>) -> io::Result<()> {
-        let line = self.line(it);
-        self.progress.show(it.counts.ended(), || line)
+    /// Shows it if it is time to, with the number of items whose results were looked for, if they are.
+    pub(super) fn show(&mut self, it: &Followed<'_>, results: Option<u64>) -> io::Result<()> {
+        let since = self.since(it);
+        let come = it.counts.ended() + results.unwrap_or(0);
+        self.progress.show(come, || line(it, since, results))
     }
 
     /// Shows the last state, and gives it.
-    pub(super) fn end(mut self, it: &Followed<'_>) -> io::Result<Line> {
-        let line = self.line(it);
-        self.progress.end(it.counts.ended(), line.clone())?;
-        Ok(line)
+    pub(super) fn end(mut self, it: &Followed<'_>, results: Option<u64>) -> io::Result<Line> {
+        let since = self.since(it);
+        let come = it.counts.ended() + results.unwrap_or(0);
+        self.progress.end(come, line(it, since, results))?;
+        Ok(line(it, since, None))
     }
 
-    fn line(&mut self, it: &Followed<'_>) -> Line {
+    fn since(&mut self, it: &Followed<'_>) -> (f64, Instant) {
         let ended = it.counts.ended().saturating_sub(self.ended_before);
-        line(it, (self.rate.of(ended), self.begun))
+        (self.rate.of(ended), self.begun)
     }
 }
 
 /// Where the batch stands, for people and for programs.
-fn line(it: &Followed<'_>, rate_since: (f64, Instant)) -> Line {
-    let mut line = it.counts.line(rate_since);
+fn line(it: &Followed<'_>, since: (f64, Instant), results: Option<u64>) -> Line {
+    let mut line = it.counts.line(since);
+    if let Some(results) = results {
+        line.text += &format!("  results {results}");
+    }
     let stages = it.state.stages.iter().map(|stage| {
         json!({
             "name": stage.name, "total": stage.total, "out": stage.out, "done": stage.done,
@@ -58,10 +65,8 @@ fn line(it: &Followed<'_>, rate_since: (f64, Instant)) -> Line {
         })
     });
     let stages: Vec<_> = stages.collect();
-    extend(
-        &mut line.json,
-        json!({ "batch": it.name, "stages": stages }),
-    );
+    let more = json!({ "batch": it.name, "stages": stages, "results_seen": results });
+    extend(&mut line.json, more);
     line
 }
 
