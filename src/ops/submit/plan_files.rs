@@ -1,7 +1,9 @@
 //! Files of plans: they are in the bucket before their batch begins.
 
+use std::fs;
 use std::io::{self, Write as _};
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use batch_plan::Upload;
 use futures::{StreamExt as _, stream};
@@ -61,6 +63,25 @@ pub(super) async fn upload(
     }
     ended?;
     sent.report(prepared.plan.name(), total.0, sending.json)
+}
+
+/// Says which files were written since their batch began, at so many seconds since 1970: nothing is uploaded for it any more.
+pub(super) fn warn_of_changed(prepared: &Prepared, began: u64) -> io::Result<()> {
+    let began = UNIX_EPOCH + Duration::from_secs(began + 1);
+    let mut uploads = prepared.lists.uploads(&prepared.plan).filter(|upload| {
+        let metadata = fs::metadata(&upload.file);
+        let modified = metadata.and_then(|metadata| metadata.modified());
+        modified.is_ok_and(|modified| modified > began)
+    });
+    let Some(first) = uploads.next() else {
+        return Ok(());
+    };
+    let changed = counted(1 + uploads.count() as u64, "file");
+    let text = format!(
+        "{changed} changed since the batch began ({}), and nothing more is uploaded for it: give what has changed another name",
+        first.file.display()
+    );
+    writeln!(io::stderr(), "{}", untrusted::message(text))
 }
 
 impl Sent {

@@ -17,7 +17,7 @@ use super::super::desk::{Desk, Refused, Span, counted, print_json};
 use super::super::plan::{self, Prepared, Wanted, open_bucket, read_plans};
 use super::super::watch::{Following, follow_batch};
 use super::options::Options;
-use super::plan_files::{Sending, upload};
+use super::plan_files::{Sending, upload, warn_of_changed};
 use crate::batch::{Feeder, Plans, write_rows};
 use crate::exit_code;
 use crate::queue::control::{NewBatch, NewStage};
@@ -155,7 +155,9 @@ impl Submission<'_> {
     async fn start(&self, prepared: &Prepared) -> anyhow::Result<Option<u8>> {
         let (name, admin) = (prepared.plan.name(), &self.desk.admin);
         if let Some(state) = admin.batch(name).await? {
-            return self.compare(prepared, &state.digest).await.map(|()| None);
+            self.compare(prepared, &state.digest).await?;
+            warn_of_changed(prepared, state.created)?;
+            return Ok(None);
         }
         if let Some(status) = self.upload(prepared).await? {
             return Ok(Some(status));

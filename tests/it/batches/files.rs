@@ -85,8 +85,20 @@ fn files_are_uploaded_once_before_the_batch_begins() {
     }
 
     // The batch is there.
-    let (printed, _) = said(&desk.run(&SUBMIT), 0);
+    let (printed, shown) = said(&desk.run(&SUBMIT), 0);
     assert!(printed.contains("hela  running"), "{printed}");
+    assert!(!shown.contains("changed"), "{shown}");
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+    let file = fs::File::options()
+        .write(true)
+        .open(desk.path("hela/m1/t1.tif"));
+    let touched = file.and_then(|file| file.set_modified(later));
+    touched.expect("its time can be set");
+    let (_, shown) = said(&desk.run(&SUBMIT), 0);
+    assert!(
+        shown.contains("1 file changed since the batch began (./hela/m1/t1.tif)"),
+        "{shown}"
+    );
     assert_eq!(desk.puts(), 8);
 
     delete(&desk);
