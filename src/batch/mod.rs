@@ -1,6 +1,7 @@
 //! Batches: plans that run. Whoever works a queue also turns items of plans into its jobs, so that nobody has to stay who
 //! submitted one.
 
+mod advance;
 mod archive;
 mod comparison;
 mod counters;
@@ -20,6 +21,7 @@ mod stage_feed;
 mod supply;
 mod sweep;
 
+pub(crate) use self::advance::goes_on;
 pub(crate) use self::archive::{forget_plan, keep_changed_plan, keep_plan, kept_plan};
 pub(crate) use self::comparison::{Compared, Comparison, Found, Scope};
 pub(crate) use self::counters::wrong_counters;

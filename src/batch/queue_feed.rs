@@ -4,11 +4,14 @@ use std::time::{Duration, Instant};
 
 use tracing::debug;
 
+use super::advance::goes_on;
 use super::feeder::Feeder;
+use super::loaded::Loaded;
 use super::plans::Plans;
 use super::sweep::Sweep;
 use crate::queue::Queue;
 use crate::storage::Storage;
+use crate::wire::batch;
 
 /// Pauses between looks: while a queue is fed, while there is nothing to feed, and while nobody has a batch for it.
 const BUSY: Duration = Duration::from_millis(100);
@@ -29,6 +32,22 @@ pub(crate) struct QueueFeed {
 impl QueueFeed {
     pub(crate) fn new(queue: Queue, storage: Option<Storage>) -> Self {
         Self { queue, storage }
+    }
+
+    /// Whether a batch that gets further by itself has items for the queue, now or later.
+    pub(crate) async fn has_more(&self) -> anyhow::Result<bool> {
+        let (queue, admin) = (self.queue.name(), self.queue.impatient_admin());
+        for name in admin.all_feedable(queue).await? {
+            let state = admin.batch(&name).await?.unwrap_or_default();
+            if state.state != batch::RUNNING || !state.has_more_for(queue) {
+                continue;
+            }
+            let loaded = Loaded::fetch(&admin, self.storage.clone(), &name, &state).await?;
+            if goes_on(&loaded.plan, &state) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Feeds for as long as it is polled.

@@ -3,6 +3,7 @@
 //! Many consumers do this at once without speaking to each other: a script compares where each believes the stage to be, and makes
 //! a chunk of jobs or none. So nothing is lost with a consumer, and nothing is made twice.
 
+use super::advance::is_open;
 use super::gathering::gather;
 use super::late::read_list;
 use super::loaded::Loaded;
@@ -31,7 +32,7 @@ impl StageFeed<'_> {
         if self.is.again > 0 {
             handled += self.feed_marked(Origin::Again, batch::AGAIN).await?;
         }
-        if !self.is.is_started || !self.is_open(state) {
+        if !self.is.is_started || !is_open(&self.loaded.plan, state, self.stage) {
             return Ok(handled);
         }
         if !self.is.is_read {
@@ -44,15 +45,6 @@ impl StageFeed<'_> {
             handled += self.feed_marked(Origin::Ready, batch::READY).await?;
         }
         Ok(handled)
-    }
-
-    /// Whether the stages below, all of whose items are waited for, have ended well enough.
-    fn is_open(&self, state: &BatchState) -> bool {
-        let allowed = self.loaded.plan.stages()[self.stage].work.allow_failed;
-        let barriers = self.loaded.plan.barriers(self.stage).iter();
-        barriers
-            .map(|&below| &state.stages[below])
-            .all(|below| below.is_over() && below.failed <= allowed.of(below.total))
     }
 
     /// Feeds items in the order of their positions.

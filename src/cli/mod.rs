@@ -118,7 +118,8 @@ struct ConsumeArguments {
     /// End after so many jobs.
     #[arg(long, value_name = "N")]
     max_jobs: Option<u64>,
-    /// End when there has been nothing to do for this long: nothing waits, now or later, and nobody works on the queue.
+    /// End when there has been nothing to do for this long: nothing waits, now or later, no batch that goes on by itself has items
+    /// for the queue, and nobody works on it.
     #[arg(long, value_name = "TIME")]
     exit_when_idle: Option<ops::Span>,
     /// Work this job of the queue and end: 0 if it is done, 4 if it has failed, 75 if it is not final or could not be claimed.

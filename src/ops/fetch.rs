@@ -1,28 +1,26 @@
 //! Results of jobs, unpacked into folders.
 
-use std::fs::{self, File};
+mod folder;
+
+use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 
+pub(crate) use self::folder::FolderName;
+use self::folder::{MARK, PACKED};
 use super::desk::{DeskArguments, Misuse, Refused, print_json, text_of};
 use crate::compute;
 use crate::exit_code;
 use crate::job::JobSnapshot;
 use crate::queue::JobKey;
-use crate::storage::archive::{
-    Unpacked, clean_path, split_folder, unpack_files, without_last_suffix,
-};
-use crate::storage::{Storage, StorageSettings, hexadecimal};
+use crate::storage::archive::{Unpacked, unpack_files};
+use crate::storage::{Storage, StorageSettings};
 use crate::untrusted;
 use crate::wire::{RawFields, field};
-
-/// In a folder with a result: the key of its job. Nothing of another job comes into that folder.
-const MARK: &str = ".redis-consumer-job";
 
 #[derive(Args)]
 pub(crate) struct FetchArguments {
@@ -86,8 +84,9 @@ pub(crate) async fn unpack_result(
         .find(|name| !name.is_empty())
         .unwrap_or_default();
     let (to, key) = (to.to_owned(), key.clone());
-    let folder = compute::run(move || folder_of(&to, &named, &key)).await?;
-    let packed = folder.join(".result.part");
+    let name = FolderName::OfFile(named);
+    let folder = compute::run(move || name.claim(&to, &key)).await?;
+    let packed = folder.join(PACKED);
     let fetched = storage.download_to(&output, &packed).await;
     let unpacked = match fetched {
         Ok(()) => {
@@ -100,43 +99,50 @@ pub(crate) async fn unpack_result(
     unpacked.map(|()| folder)
 }
 
-/// The folder for the result of this job, which is this job's alone.
-fn folder_of(to: &Path, name: &str, job: &JobKey) -> io::Result<PathBuf> {
-    let name = clean_path(name);
-    let (parents, file) = split_folder(&name);
-    let stem = match without_last_suffix(file) {
-        "" => "result",
-        stem => stem,
-    };
-    let digest = hexadecimal(&Sha256::digest(&job.0)[..4]);
-    let names = [stem.to_owned(), file.to_owned(), format!("{stem}-{digest}")];
-    for name in names.iter().filter(|name| !name.is_empty()) {
-        let folder = to.join(parents).join(name);
-        if is_for(&folder, job)? {
-            return Ok(folder);
-        }
-    }
-    Err(io::Error::other(format!(
-        "there is something else in {}",
-        to.join(parents).join(&names[2]).display()
-    )))
+/// Where the result of an item goes, and whose it is.
+pub(crate) struct Wanted<'w> {
+    pub(crate) job: &'w JobKey,
+    /// Its key in the bucket.
+    pub(crate) output: &'w str,
+    pub(crate) name: &'w FolderName,
 }
 
-/// Whether a folder is this job's, be it that it was nobody's.
-fn is_for(folder: &Path, job: &JobKey) -> io::Result<bool> {
-    let mark = folder.join(MARK);
-    match fs::read(&mark) {
-        Ok(owner) => return Ok(owner == job.0),
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(false),
-        Err(_) => {}
-    }
-    fs::create_dir_all(folder)?;
-    if fs::read_dir(folder)?.next().is_some() {
+/// Unpacks a result into a folder below `to`, unless it is there. False if it is.
+pub(crate) async fn unpack_missing(
+    storage: &Storage,
+    wanted: &Wanted<'_>,
+    to: &Path,
+) -> anyhow::Result<bool> {
+    let (job, output) = (wanted.job.clone(), wanted.output.to_owned());
+    let (name, to) = (wanted.name.clone(), to.to_owned());
+    let part = to.join(format!(".{}.part", job.stable_id()));
+    let is_there = {
+        let (name, to, job) = (name.clone(), to.clone(), job.clone());
+        compute::run(move || {
+            let is_there = name.is_there(&to, &job);
+            fs::create_dir_all(&to).map(|()| is_there)
+        })
+    };
+    if is_there.await? {
         return Ok(false);
     }
-    let mut mark = File::create_new(mark)?;
-    mark.write_all(&job.0)?;
-    Ok(true)
+    // Folders are only made for what is there.
+    if let Err(error) = storage.download_to(&output, &part).await {
+        let _ = fs::remove_file(&part);
+        return Err(error);
+    }
+    compute::run(move || {
+        let folder = name.claim(&to, &job)?;
+        let packed = folder.join(PACKED);
+        fs::rename(&part, &packed)?;
+        unpack(&packed, &output, &folder)?;
+        match fs::remove_file(&packed) {
+            // What is no archive was moved to its place.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(true),
+        }
+    })
+    .await
 }
 
 /// Puts the files of a result into the folder of its job.
@@ -150,42 +156,15 @@ fn unpack(packed: &Path, key: &str, folder: &Path) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
-
-    fn root(name: &str) -> PathBuf {
-        let root = std::env::temp_dir().join(format!("rc-{name}-{}", std::process::id()));
-        fs::create_dir_all(&root).expect("a folder");
-        root
-    }
-
-    #[test]
-    fn each_job_has_a_folder_of_its_own() {
-        let root = root("folders");
-        let of = |name: &str, job: &str| {
-            let folder = folder_of(&root, name, &JobKey(job.as_bytes().to_vec()));
-            let folder = folder.expect("a folder");
-            folder
-                .strip_prefix(&root)
-                .expect("inside")
-                .display()
-                .to_string()
-        };
-        assert_eq!(of("a/t1.tif", "1"), "a/t1");
-        assert_eq!(of("a/t1.tif", "1"), "a/t1");
-        assert_eq!(of("a/t1.png", "2"), "a/t1.png");
-        assert!(of("a/t1.png", "3").starts_with("a/t1-"));
-        assert_eq!(of("../../up.tif", "4"), "up");
-        assert_eq!(of("", "5"), "result");
-        fs::create_dir(root.join("mine")).expect("a folder");
-        fs::write(root.join("mine/notes"), "mine").expect("a file");
-        assert_eq!(of("mine.tif", "6"), "mine.tif");
-        fs::remove_dir_all(root).expect("it was made here");
-    }
 
     #[test]
     fn no_entry_leaves_its_folder() {
         use zip::write::SimpleFileOptions;
-        let root = root("entries");
+        let root = tempfile::tempdir().expect("a folder");
+        let root = root.path();
         let packed = root.join("packed.zip");
         let mut writer = zip::ZipWriter::new(File::create(&packed).expect("a file"));
         for name in ["../../out.tif", "/abs.tif", "a/../b.tif", MARK, "a/ok.tif"] {
@@ -195,7 +174,8 @@ mod tests {
             writer.write_all(name.as_bytes()).expect("its content");
         }
         writer.finish().expect("an archive");
-        let folder = folder_of(&root, "x/y/in.tif", &JobKey(b"1".to_vec())).expect("a folder");
+        let name = FolderName::OfFile("x/y/in.tif".to_owned());
+        let folder = name.claim(root, &JobKey(b"1".to_vec())).expect("a folder");
         for _ in 0..2 {
             unpack(&packed, "output/a.zip", &folder).expect("it can be unpacked");
         }
@@ -211,6 +191,5 @@ mod tests {
         fs::write(root.join("a.csv"), "1,2").expect("a file");
         unpack(&root.join("a.csv"), "output/spots.csv", &folder).expect("it is no archive");
         assert_eq!(read("spots.csv"), "1,2");
-        fs::remove_dir_all(root).expect("it was made here");
     }
 }

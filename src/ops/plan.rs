@@ -14,7 +14,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 pub(super) use self::files::read_plans;
-pub(super) use self::prepared::{Prepared, differences, open_bucket};
+pub(super) use self::prepared::{Prepared, differences, open, open_bucket};
 pub(super) use self::wanted::Wanted;
 use super::desk::{Table, grouped, print_json};
 use crate::exit_code;

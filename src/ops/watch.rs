@@ -1,4 +1,9 @@
-//! `redis-consumer watch`, and what `submit --wait` does: jobs are followed until all have ended.
+//! `redis-consumer watch`, and what `submit --wait` does: jobs are followed until all have ended. Batches have `batch.rs`.
+
+mod batch;
+mod counts;
+mod following;
+mod pace;
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -12,9 +17,12 @@ use futures::{StreamExt as _, stream};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::batch::follow_batch;
+use self::counts::Counts;
+pub(crate) use self::following::Following;
+use self::pace::Pace;
 use super::desk::{
-    Age, Desk, DeskArguments, Line, Misuse, Progress, Rate, Screen, Span, is_open, print_json,
-    read_keys,
+    Desk, DeskArguments, Line, Misuse, Progress, Rate, Screen, Span, is_open, print_json, read_keys,
 };
 use super::fetch::unpack_result;
 use crate::exit_code;
@@ -24,10 +32,6 @@ use crate::storage::Storage;
 use crate::untrusted;
 use crate::wire::Status;
 
-/// Pauses between two looks: they grow while nothing happens.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
-/// Of the time at most this part is spent on looks.
-const LOOKS: u32 = 5;
 /// Jobs each of which has lines of its own.
 const LISTED: usize = 20;
 /// Results that are fetched at the same time.
@@ -36,8 +40,11 @@ const FETCHES: usize = 4;
 #[derive(Args)]
 pub(crate) struct WatchArguments {
     /// Keys of jobs; `-` reads them from standard input, one a line.
-    #[arg(value_name = "JOB", required = true)]
+    #[arg(value_name = "JOB", required_unless_present = "batch")]
     jobs: Vec<OsString>,
+    /// This batch, in place of jobs.
+    #[arg(long, value_name = "NAME", conflicts_with = "jobs")]
+    batch: Option<String>,
     /// Wait no longer than this.
     #[arg(long, value_name = "TIME")]
     timeout: Option<Span>,
@@ -51,33 +58,29 @@ pub(crate) struct WatchArguments {
     desk: DeskArguments,
 }
 
-/// Follows the jobs that are named.
+/// Follows the jobs or the batch that is named.
 pub(crate) async fn watch(
     arguments: WatchArguments,
     stop: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
     let desk = arguments.desk.open()?;
+    let following = Following {
+        screen: Screen::of(arguments.json, arguments.quiet, &desk.term),
+        timeout: arguments.timeout.map(Duration::from),
+        results: None,
+    };
+    if let Some(name) = &arguments.batch {
+        let status = follow_batch(&desk, name, &following, &stop).await?;
+        return Ok(ExitCode::from(status));
+    }
     let keys = read_keys(&arguments.jobs)?;
     if let [key] = &keys[..]
         && !desk.admin.exists(key).await?
     {
         return Err(Misuse::no_job(key).into());
     }
-    let following = Following {
-        screen: Screen::of(arguments.json, arguments.quiet, &desk.term),
-        timeout: arguments.timeout.map(Duration::from),
-        results: None,
-    };
     let end = follow(&desk, keys, &following, &stop).await?;
     Ok(ExitCode::from(end.status()))
-}
-
-/// How jobs are followed.
-pub(crate) struct Following<'f> {
-    pub(crate) screen: Screen,
-    pub(crate) timeout: Option<Duration>,
-    /// Where results come from and go to.
-    pub(crate) results: Option<(&'f Storage, &'f Path)>,
 }
 
 /// How that ended.
@@ -90,24 +93,13 @@ pub(crate) struct End {
     is_stopped: bool,
 }
 
-/// How many jobs stand where.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Counts {
-    done: u64,
-    failed: u64,
-    running: u64,
-    waiting: u64,
-    /// Their hashes have expired or were deleted.
-    vanished: u64,
-}
-
 /// Jobs, and what was last seen of them.
 struct Followed {
     keys: Vec<JobKey>,
     standings: Vec<Option<Standing>>,
     /// Those that are not final.
     open: Vec<usize>,
-    pause: Duration,
+    pace: Pace,
 }
 
 /// Waits until all jobs have ended, and says how they fare.
@@ -136,7 +128,10 @@ pub(crate) async fn follow(
         if jobs.open.is_empty() || end.is_late {
             break;
         }
-        let pause = jobs.pause(!changed.is_empty(), looked.elapsed()).min(left);
+        let pause = jobs
+            .pace
+            .pause(!changed.is_empty(), looked.elapsed())
+            .min(left);
         let slept = stop.run_until_cancelled(tokio::time::sleep(pause)).await;
         end.is_stopped = slept.is_none();
         if end.is_stopped {
@@ -202,7 +197,7 @@ impl Followed {
             ],
             open: (0..keys.len()).collect(),
             keys,
-            pause: PAUSES.0,
+            pace: Pace::new(),
         }
     }
 
@@ -227,17 +222,6 @@ impl Followed {
         let standings = &self.standings;
         self.open.retain(|&at| is_open(standings[at].as_ref()));
         Ok(changed)
-    }
-
-    /// How long to wait before the next look.
-    fn pause(&mut self, has_changed: bool, look: Duration) -> Duration {
-        let pause = if has_changed {
-            self.pause / 2
-        } else {
-            self.pause + self.pause / 2
-        };
-        self.pause = pause.clamp(PAUSES.0, PAUSES.1);
-        self.pause.max(look * LOOKS)
     }
 
     fn counts(&self) -> Counts {
@@ -313,35 +297,6 @@ impl Followed {
     }
 }
 
-impl Counts {
-    fn ended(&self) -> u64 {
-        self.done + self.failed + self.vanished
-    }
-
-    fn line(&self, (rate, begun): (f64, Instant)) -> Line {
-        let Self {
-            done,
-            failed,
-            running,
-            waiting,
-            vanished,
-        } = self;
-        let mut text =
-            format!("done {done}  failed {failed}  running {running}  waiting {waiting}");
-        if *vanished > 0 {
-            text += &format!("  vanished {vanished}");
-        }
-        text += &format!("  {rate:.1}/s  {}", Age(begun.elapsed()));
-        Line {
-            text,
-            json: json!({
-                "done": done, "failed": failed, "running": running, "waiting": waiting,
-                "vanished": vanished, "per_s": (rate * 10.0).round() / 10.0,
-            }),
-        }
-    }
-}
-
 impl End {
     /// The exit status: 124 if there was no time left, 4 if not all jobs are done.
     pub(crate) fn status(&self) -> u8 {
@@ -386,21 +341,6 @@ impl End {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn pauses_grow_while_nothing_happens() {
-        let mut jobs = Followed::new(vec![JobKey(b"a".to_vec()), JobKey(b"a".to_vec())]);
-        assert_eq!(jobs.open.len(), 1);
-        let quick = Duration::from_millis(1);
-        let pauses: Vec<_> = (0..20).map(|_| jobs.pause(false, quick)).collect();
-        assert!(pauses.is_sorted() && pauses[0] == Duration::from_millis(300));
-        assert_eq!(pauses[19], PAUSES.1);
-        assert!(jobs.pause(true, quick) < PAUSES.1);
-        assert_eq!(
-            jobs.pause(true, Duration::from_secs(4)),
-            Duration::from_secs(20)
-        );
-    }
 
     #[test]
     fn the_status_says_what_matters_most() {

@@ -35,7 +35,11 @@ impl Worker {
             if self.queues.busy_slots() > 0 {
                 busy = Instant::now();
             } else if busy.elapsed() >= idle && self.has_nothing().await {
-                return;
+                if !self.gets_more().await {
+                    return;
+                }
+                // Plans are long to be read every time.
+                busy = Instant::now();
             }
         }
     }
@@ -49,5 +53,15 @@ impl Worker {
                 .map(|stats| stats.waiting + stats.delayed + stats.in_flight);
             left.sum::<u64>() == 0
         })
+    }
+
+    /// Whether a batch has items for one of the queues, now or later. What cannot be asked may have some.
+    async fn gets_more(&self) -> bool {
+        for part in self.parts() {
+            if part.feed.has_more().await.unwrap_or(true) {
+                return true;
+            }
+        }
+        false
     }
 }

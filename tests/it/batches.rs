@@ -6,6 +6,12 @@ mod changing;
 /// How often and how long items are worked.
 mod endings;
 
+/// Files that are uploaded before their batch begins.
+mod files;
+
+/// Batches that are followed to their end.
+mod following;
+
 /// Lists that are read late.
 mod late;
 

@@ -158,7 +158,8 @@ impl Cluster {
         command.spawn().expect("the program starts")
     }
 
-    fn command(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+    /// The same before it runs.
+    pub(crate) fn command(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
         let models = self.models.address();
         let mut command = Command::new(env!("CARGO_BIN_EXE_redis-consumer"));
         command

@@ -36,7 +36,7 @@ pub use form::Plan;
 pub use group::Grid;
 pub use job::{Expected, Job, Listing, RenderError, Renderer, job_key};
 pub use layout::{MAX_ITEMS, Up};
-pub use list::{List, Lists};
+pub use list::{List, Lists, Upload};
 pub use manifest::{ItemState, Manifest, ManifestItem};
 pub use problem::{Place, PlanError, Problem};
 pub use range::{Axis, Range};

@@ -8,8 +8,10 @@ mod groups;
 mod members;
 mod prepare;
 mod rows;
+mod uploads;
 
 pub(crate) use arena::Arena;
 pub(crate) use groups::sibling;
 pub use prepare::Lists;
 pub use rows::List;
+pub use uploads::Upload;

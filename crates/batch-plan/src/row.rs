@@ -45,6 +45,11 @@ impl Row {
         self.vars.get("count")?.as_u64()
     }
 
+    /// Where a file goes in the bucket that is uploaded; `to` goes before its path.
+    pub(crate) fn upload_key(&self, to: &str) -> Option<String> {
+        Some(format!("{to}{}", self.vars.get("path")?.as_str()?))
+    }
+
     /// The numbers of a group's members.
     pub(crate) fn members(&self) -> Option<Range<u64>> {
         let first = self.first?;

@@ -169,7 +169,7 @@ fn derived(row: &Row, to: Option<&str>, name: &str) -> Option<String> {
     }
     let key = match (row.vars.get("key").and_then(Json::as_str), to) {
         (Some(key), _) => key.to_owned(),
-        (None, Some(to)) => format!("{to}{}", row.vars.get("path")?.as_str()?),
+        (None, Some(to)) => row.upload_key(to)?,
         (None, None) => return None,
     };
     match name {

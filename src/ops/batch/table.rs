@@ -1,7 +1,6 @@
 //! How a batch fares, stage by stage.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
@@ -49,8 +48,8 @@ pub(in super::super) async fn show(desk: &Desk, name: &str) -> anyhow::Result<()
     }
     table.print()?;
     shown.show_obstacles()?;
-    for stage in &state.stages {
-        show_obstacle(&title, stage)?;
+    for obstacle in obstacles(name, state) {
+        writeln!(out, "{obstacle}")?;
     }
     for (cause, count) in shown.causes.iter().take(CAUSES) {
         let (count, cause) = (grouped(*count), untrusted::message(cause));
@@ -59,20 +58,23 @@ pub(in super::super) async fn show(desk: &Desk, name: &str) -> anyhow::Result<()
     Ok(())
 }
 
-/// Says why a stage gets no further, and what lets it go on.
-fn show_obstacle(batch: impl Display, stage: &StageState) -> io::Result<()> {
-    let (mut out, name) = (io::stdout(), untrusted::name(&stage.name));
-    if let Some(why) = &stage.held {
-        let why = untrusted::message(why);
-        writeln!(out, "{name} is held: {why}; batch resume lets it go on")?;
+/// Why stages of a batch get no further, and what lets them go on.
+pub(in super::super) fn obstacles(batch: &str, state: &BatchState) -> Vec<String> {
+    let mut all = Vec::new();
+    for stage in &state.stages {
+        let name = untrusted::name(&stage.name);
+        if let Some(why) = &stage.held {
+            let why = untrusted::message(why);
+            all.push(format!("{name} is held: {why}; batch resume lets it go on"));
+        }
+        if !stage.is_started && !stage.is_over() {
+            let batch = untrusted::name(batch);
+            all.push(format!(
+                "{name} waits for: redis-consumer batch start {batch} --stage {name}"
+            ));
+        }
     }
-    if !stage.is_started && !stage.is_over() {
-        writeln!(
-            out,
-            "{name} waits for: redis-consumer batch start {batch} --stage {name}"
-        )?;
-    }
-    Ok(())
+    all
 }
 
 /// The same as one JSON object.
@@ -211,7 +213,7 @@ async fn is_alone(desk: &Desk, state: &BatchState) -> anyhow::Result<bool> {
 }
 
 /// Causes of failures, the most frequent ones first.
-async fn causes_of(
+pub(in super::super) async fn causes_of(
     desk: &Desk,
     name: &str,
     state: &BatchState,

@@ -27,7 +27,7 @@ pub(super) fn matching(folder: &Path, pattern: &str) -> io::Result<Vec<String>> 
         return Ok(vec![fixed.to_string_lossy().into_owned()]);
     }
     let mut files = Vec::new();
-    walk(&fixed, &mut |path, _| {
+    walk(&fixed, &mut |path| {
         if glob.is_match(path) {
             files.push(path.to_string_lossy().into_owned());
         }
@@ -37,14 +37,14 @@ pub(super) fn matching(folder: &Path, pattern: &str) -> io::Result<Vec<String>> 
 }
 
 /// Visits all files of a folder and those in it.
-pub(super) fn walk(folder: &Path, each: &mut dyn FnMut(&Path, u64)) -> io::Result<()> {
+fn walk(folder: &Path, each: &mut dyn FnMut(&Path)) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let found = entry.metadata()?;
         if found.is_dir() {
             walk(&entry.path(), each)?;
         } else if found.is_file() {
-            each(&entry.path(), found.len());
+            each(&entry.path());
         }
     }
     Ok(())

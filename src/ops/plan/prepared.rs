@@ -1,5 +1,6 @@
 //! Plans with their lists, and what is wrong with them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use batch_plan::{CheckOptions, Difference, Items, Lists, Problem, Resolved};
@@ -26,8 +27,13 @@ pub(crate) fn open_bucket(
     loader: &mut Loader<'_>,
 ) -> Option<Result<Storage, BucketError>> {
     let is_needed = plans.iter().any(|plan| plan.needs_bucket());
-    let settings = is_needed.then(|| StorageSettings::load(loader))?;
-    Some(Storage::open(&settings).map_err(|error| BucketError(error.to_string())))
+    is_needed.then(|| open(loader))
+}
+
+/// The bucket.
+pub(crate) fn open(loader: &mut Loader<'_>) -> Result<Storage, BucketError> {
+    let settings = StorageSettings::load(loader);
+    Storage::open(&settings).map_err(|error| BucketError(error.to_string()))
 }
 
 /// Why there is no bucket.
@@ -58,6 +64,7 @@ impl Prepared {
             let report = batch_plan::check(&plan, &lists, options)?;
             let mut problems = report.problems;
             problems.extend(unsupported(&plan));
+            problems.extend(mixed_uploads(&plan));
             anyhow::Ok(Self {
                 digest: plan.digest()?,
                 problems,
@@ -90,9 +97,6 @@ fn unsupported(plan: &Resolved) -> Vec<Problem> {
                 message: format!("{what} is not supported yet: {advice}"),
             });
         };
-        if matches!(stage.items, Some(Items::Files { .. })) {
-            refuse("files", "upload them first, and name them by `objects`");
-        }
         if !stage.work.verify.is_empty() {
             refuse("verify", "leave it out");
         }
@@ -113,4 +117,26 @@ fn is_in_bucket(items: &Items) -> bool {
         Items::Objects { .. } => true,
         _ => false,
     }
+}
+
+/// Stages whose files would get the keys of others.
+fn mixed_uploads(plan: &Resolved) -> Vec<Problem> {
+    let mut folders = BTreeMap::new();
+    let mut problems = Vec::new();
+    for stage in plan.stages() {
+        let Some(Items::Files { path, to, .. }) = &stage.items else {
+            continue;
+        };
+        let (first, folder) = folders.entry(to).or_insert((&stage.name, path));
+        if *folder != path {
+            problems.push(Problem {
+                at: None,
+                path: format!("stages.{}.items.files.to", stage.name),
+                message: format!(
+                    "{first} uploads files of another folder there: give it another place"
+                ),
+            });
+        }
+    }
+    problems
 }

@@ -1,14 +1,16 @@
 //! Where the lists of plans come from.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Cursor};
+use std::io::{self, BufRead, BufReader, Cursor, Write as _};
 use std::path::Path;
 use std::process::Command;
 
 use batch_plan::{Entries, Entry, Supply};
 
-use super::folder::{matching, walk};
+use super::super::desk::find_in;
+use super::folder::matching;
 use crate::batch::{Bucket, object_key};
+use crate::untrusted;
 
 /// Files of this machine, the bucket, and programs.
 pub(super) struct Local {
@@ -28,15 +30,15 @@ impl Supply for Local {
     }
 
     fn folder(&mut self, path: &str) -> io::Result<Entries<'_>> {
-        let root = Path::new(path);
-        let mut entries = Vec::new();
-        walk(root, &mut |file, size| {
-            let name = file.strip_prefix(root).unwrap_or(file);
-            let name = name.to_string_lossy().into_owned();
-            entries.push(Entry { name, size });
-        })?;
-        entries.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Box::new(entries.into_iter().map(Ok)))
+        let found = find_in(Path::new(path)).map_err(io::Error::other)?;
+        if let Some(text) = found.left_out() {
+            writeln!(io::stderr(), "{}", untrusted::message(text))?;
+        }
+        let entries = found.files.into_iter().map(|file| Entry {
+            name: file.name,
+            size: file.size_bytes,
+        });
+        Ok(Box::new(entries.map(Ok)))
     }
 
     fn objects(&mut self, prefix: &str) -> io::Result<Entries<'_>> {

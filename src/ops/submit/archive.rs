@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+use super::super::desk::LocalFile;
 use super::content::Content;
 use super::context::Context;
 use super::enqueuer::Enqueuer;
-use super::files::LocalFile;
 use super::new_jobs::Identity;
-use super::uploads::{Gauge, UPLOADS, find_files};
+use super::uploader::{Gauge, total_of};
+use super::uploads::{UPLOADS, find_files};
 use crate::compute;
 use crate::storage::archive::ZipMerger;
 use crate::storage::hexadecimal;
@@ -34,7 +35,7 @@ pub(super) async fn submit(
     } else if context.is_dry {
         enqueuer.count_transfer(Some(files.iter().map(|file| file.size_bytes).sum()));
     } else {
-        let gauge = Gauge::begin(context.screen, &files)?;
+        let gauge = Gauge::begin(context.screen, total_of(&files))?;
         let sent = pack(context, &key, &files, &gauge).await?;
         gauge.end()?;
         enqueuer.count_transfer(Some(sent));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-use super::files::LocalFile;
+use super::super::desk::LocalFile;
 use crate::compute;
 use crate::storage::{self, Storage, hexadecimal};
 

@@ -4,10 +4,12 @@ mod archive;
 mod content;
 mod context;
 mod enqueuer;
-mod files;
 mod new_jobs;
 mod objects;
+mod options;
+mod plan_files;
 mod plans;
+mod uploader;
 mod uploads;
 
 use std::io::{self, Write as _};
@@ -21,8 +23,9 @@ use tokio_util::sync::CancellationToken;
 use self::context::Context;
 use self::enqueuer::Enqueuer;
 use self::new_jobs::{Identity, Wishes};
+use self::options::Options;
 use self::plans::PlanArguments;
-use super::desk::{DeskArguments, Misuse, Screen, Span};
+use super::desk::Misuse;
 use super::watch::{Following, follow};
 use crate::exit_code;
 use crate::queue::{QueueName, WorkQueue};
@@ -66,26 +69,8 @@ pub(crate) struct SubmitArguments {
     /// Pack all files into one archive, which is one job.
     #[arg(long, requires = "paths")]
     archive: bool,
-    /// Wait until all jobs have ended.
-    #[arg(long)]
-    wait: bool,
-    /// Wait no longer than this.
-    #[arg(long, value_name = "TIME", requires = "wait")]
-    timeout: Option<Span>,
-    /// Wait, and unpack each result into a folder of its own in this one.
-    #[arg(long, value_name = "FOLDER")]
-    download: Option<PathBuf>,
-    /// Do everything but the changes, and report the same.
-    #[arg(long)]
-    dry_run: bool,
-    /// One JSON object for each job, and one at the end.
-    #[arg(long)]
-    json: bool,
-    /// No progress.
-    #[arg(long)]
-    quiet: bool,
     #[command(flatten)]
-    desk: DeskArguments,
+    options: Options,
 }
 
 /// Submits what is named, and follows it if it is told to.
@@ -94,14 +79,8 @@ pub(crate) async fn submit(
     stop: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
     if arguments.plans.is_wanted() {
-        let SubmitArguments {
-            plans,
-            desk,
-            json,
-            dry_run,
-            ..
-        } = &arguments;
-        return plans::submit(plans, desk, *json, *dry_run).await;
+        let at_once = usize::from(arguments.jobs.get());
+        return plans::submit(&arguments.plans, &arguments.options, at_once, &stop).await;
     }
     arguments.check()?;
     let context = arguments.context()?;
@@ -127,8 +106,9 @@ pub(crate) async fn submit(
     }
     let following = Following {
         screen: context.screen,
-        timeout: arguments.timeout.map(Into::into),
+        timeout: arguments.options.timeout.map(Into::into),
         results: arguments
+            .options
             .download
             .as_deref()
             .map(|to| (&context.storage, to)),
@@ -182,7 +162,8 @@ impl SubmitArguments {
     fn context(&self) -> anyhow::Result<Context> {
         let load =
             |loader: &mut Loader<'_>| (WorkQueue::load(loader), StorageSettings::load(loader));
-        let (desk, (queue, storage)) = self.desk.open_with(load)?;
+        let options = &self.options;
+        let (desk, (queue, storage)) = options.desk.open_with(load)?;
         let is_one = match (&self.paths[..], self.prefix.is_some()) {
             (_, true) => false,
             ([], false) => self.inputs().len() == 1,
@@ -190,7 +171,7 @@ impl SubmitArguments {
             _ => self.archive,
         };
         Ok(Context {
-            screen: Screen::of(self.json, self.quiet, &desk.term),
+            screen: options.screen(&desk),
             storage: Storage::open(&storage)?,
             desk,
             wishes: self.wishes.clone(),
@@ -204,10 +185,10 @@ impl SubmitArguments {
                 Identity::Name
             }),
             host: host_name(),
-            is_dry: self.dry_run,
-            json: self.json,
+            is_dry: options.dry_run,
+            json: options.json,
             max_queue: self.max_queue,
-            follows: self.wait || self.download.is_some(),
+            follows: options.follow(),
             at_once: usize::from(self.jobs.get()),
             limit: self.limit.unwrap_or(usize::MAX),
         })

@@ -4,18 +4,20 @@ use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use batch_plan::Resolved;
 use clap::Args;
 use serde_json::json;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::super::batch;
-use super::super::desk::{
-    Consent, Desk, DeskArguments, Refused, consent, counted, feed_first, print_json,
-};
-use super::super::plan::{self, Prepared, Wanted, differences, open_bucket, read_plans};
+use super::super::desk::{Consent, Desk, Refused, Span, consent, counted, feed_first, print_json};
+use super::super::plan::{self, Prepared, Wanted, differences, read_plans};
+use super::super::watch::{Following, follow_batch};
+use super::options::Options;
+use super::plan_files::{Sending, upload, warn_of_changed};
 use crate::batch::{keep_plan, new_batch};
 use crate::exit_code;
 use crate::queue::control::BatchState;
@@ -28,7 +30,7 @@ const KEEPING: Duration = Duration::from_secs(10);
 #[derive(Args)]
 pub(crate) struct PlanArguments {
     /// Plans, which run on by themselves; a folder means its `*.yaml` files.
-    #[arg(long = "plan", value_name = "FILE", num_args = 1.., conflicts_with_all = ["paths", "keys", "prefix", "archive", "wait", "download"])]
+    #[arg(long = "plan", value_name = "FILE", num_args = 1.., conflicts_with_all = ["paths", "keys", "prefix", "archive"])]
     plans: Vec<PathBuf>,
     #[command(flatten)]
     wanted: Wanted,
@@ -58,63 +60,143 @@ impl PlanArguments {
 /// What submits plans.
 struct Submission<'a> {
     arguments: &'a PlanArguments,
+    options: &'a Options,
+    /// Files that are uploaded at once.
+    at_once: usize,
     desk: &'a Desk,
     storage: Option<&'a Storage>,
-    json: bool,
+    stop: &'a CancellationToken,
 }
 
-/// Starts a batch for each plan. The status is 4 if one of them cannot be run.
+/// Starts a batch for each plan, and follows them if that is wanted. The status is 4 if one of them cannot be run.
 pub(super) async fn submit(
     arguments: &PlanArguments,
-    desk: &DeskArguments,
-    json: bool,
-    is_dry: bool,
+    options: &Options,
+    at_once: usize,
+    stop: &CancellationToken,
 ) -> anyhow::Result<ExitCode> {
     let plans = read_plans(&arguments.plans, &arguments.wanted)?;
-    let (desk, storage) = match plans.iter().any(Resolved::needs_bucket) {
-        true => {
-            let (desk, storage) = desk.open_with(|loader| open_bucket(&plans, loader))?;
-            (desk, storage.transpose()?)
-        }
-        false => desk.open_with_bucket()?,
-    };
+    let (desk, storage) = open(&plans, options)?;
     let submission = Submission {
         arguments,
+        options,
+        at_once,
         desk: &desk,
         storage: storage.as_ref(),
-        json,
+        stop,
     };
-    let is_look = arguments.verify_only || is_dry;
-    let mut status = exit_code::SUCCESS;
-    for plan in plans {
-        let prepared = Prepared::read(plan, &arguments.wanted, storage.clone()).await?;
-        let is_right = prepared.problems.is_empty();
-        match json {
-            true if is_look || !is_right => print_json(&plan::to_json(&prepared))?,
-            false if is_look && is_right => plan::show(&prepared)?,
-            false if !is_right => plan::show_problems(&prepared)?,
-            _ => submission.start(&prepared).await?,
-        }
-        if !is_right {
-            let name = prepared.plan.name();
-            writeln!(
-                io::stderr(),
-                "the plan {name} cannot be run; nothing of it was submitted"
-            )?;
-            status = exit_code::FOUND;
-        }
+    let ended = submission.run(plans).await;
+    if let Some(storage) = &storage {
+        // What was begun in parts is taken back.
+        storage.close().await;
     }
-    Ok(ExitCode::from(status))
+    Ok(ExitCode::from(ended?))
+}
+
+/// Redis, and the bucket if it is needed or known.
+fn open(plans: &[Resolved], options: &Options) -> anyhow::Result<(Desk, Option<Storage>)> {
+    // Plans that need none may have results all the same.
+    if options.download.is_none() && !plans.iter().any(Resolved::needs_bucket) {
+        return options.desk.open_with_bucket();
+    }
+    let (desk, storage) = options.desk.open_with(plan::open)?;
+    Ok((desk, Some(storage?)))
 }
 
 impl Submission<'_> {
-    async fn start(&self, prepared: &Prepared) -> anyhow::Result<()> {
+    /// Starts all plans, and gives the exit status.
+    async fn run(&self, plans: Vec<Resolved>) -> anyhow::Result<u8> {
+        let (wanted, json) = (&self.arguments.wanted, self.options.json);
+        let is_look = self.arguments.verify_only || self.options.dry_run;
+        let (mut status, mut started) = (exit_code::SUCCESS, Vec::new());
+        for plan in plans {
+            let prepared = Prepared::read(plan, wanted, self.storage.cloned());
+            let Some(prepared) = self.stop.run_until_cancelled(prepared).await else {
+                return Ok(exit_code::of_signal());
+            };
+            let prepared = prepared?;
+            let (name, is_right) = (prepared.plan.name(), prepared.problems.is_empty());
+            match json {
+                true if is_look || !is_right => print_json(&plan::to_json(&prepared))?,
+                false if is_look && is_right => plan::show(&prepared)?,
+                false if !is_right => plan::show_problems(&prepared)?,
+                _ => match self.start(&prepared).await? {
+                    None => started.push(name.to_owned()),
+                    Some(exit_code::FOUND) => status = exit_code::FOUND,
+                    Some(stopped) => return Ok(stopped),
+                },
+            }
+            if !is_right {
+                writeln!(
+                    io::stderr(),
+                    "the plan {name} cannot be run; nothing of it was submitted"
+                )?;
+                status = exit_code::FOUND;
+            }
+        }
+        Ok(status.max(self.follow(&started).await?))
+    }
+
+    /// Follows batches, one after the other, if that is wanted.
+    async fn follow(&self, started: &[String]) -> anyhow::Result<u8> {
+        let mut status = exit_code::SUCCESS;
+        if !self.options.follow() {
+            return Ok(status);
+        }
+        let (timeout, download) = (self.options.timeout, &self.options.download);
+        let until = timeout.map(|Span(timeout)| Instant::now() + timeout);
+        for name in started {
+            // Items of several batches may be called the same.
+            let to = download.as_ref().map(|to| match started {
+                [_] => to.clone(),
+                _ => to.join(name),
+            });
+            let following = Following {
+                screen: self.options.screen(self.desk),
+                timeout: until.map(|until| until.saturating_duration_since(Instant::now())),
+                results: self.storage.zip(to.as_deref()),
+            };
+            status = status.max(follow_batch(self.desk, name, &following, self.stop).await?);
+            if self.stop.is_cancelled() {
+                break;
+            }
+        }
+        Ok(status)
+    }
+
+    /// Starts the batch of a plan, unless it is there. Gives the exit status if it cannot begin.
+    async fn start(&self, prepared: &Prepared) -> anyhow::Result<Option<u8>> {
         let (name, admin) = (prepared.plan.name(), &self.desk.admin);
         if let Some(state) = admin.batch(name).await?
             && !self.is_replaced(prepared, &state).await?
         {
-            return self.compare(prepared).await;
+            self.compare(prepared).await?;
+            warn_of_changed(prepared, state.created)?;
+            return Ok(None);
         }
+        if let Some(status) = self.upload(prepared).await? {
+            return Ok(Some(status));
+        }
+        self.create(prepared).await.map(|()| None)
+    }
+
+    async fn upload(&self, prepared: &Prepared) -> anyhow::Result<Option<u8>> {
+        let Some(storage) = self.storage else {
+            return Ok(None);
+        };
+        let sending = Sending {
+            storage,
+            screen: self.options.screen(self.desk),
+            json: self.options.json,
+            at_once: self.at_once,
+            stop: self.stop,
+        };
+        upload(prepared, &sending).await
+    }
+
+    /// Writes the batch, and feeds what there is room for.
+    async fn create(&self, prepared: &Prepared) -> anyhow::Result<()> {
+        let (name, admin) = (prepared.plan.name(), &self.desk.admin);
         self.keep(prepared).await?;
         let batch = new_batch(&prepared.plan, &self.desk.who, self.arguments.paused)?;
         if admin.create_batch(&batch).await?.is_some() {
@@ -124,7 +206,7 @@ impl Submission<'_> {
         let text = counted(items, "item");
         self.desk.record("submit --plan", name, &text).await?;
         feed_first(self.desk, self.storage.cloned(), name).await?;
-        if self.json {
+        if self.options.json {
             let event = json!({ "event": "submitted", "batch": name, "items": items });
             return Ok(print_json(&event)?);
         }
@@ -184,7 +266,7 @@ impl Submission<'_> {
         let (name, admin) = (prepared.plan.name(), &self.desk.admin);
         let differences = differences(admin, prepared).await?;
         if differences.is_empty() {
-            return match self.json {
+            return match self.options.json {
                 true => Ok(print_json(&batch::to_json(self.desk, name).await?)?),
                 false => batch::show(self.desk, name).await,
             };
@@ -199,7 +281,7 @@ impl Submission<'_> {
             format!("batch {name} runs with other limits ({lines}): --update changes them")
         } else {
             batch::update(self.desk, self.storage, &prepared.plan, &lines).await?;
-            if self.json {
+            if self.options.json {
                 let event = json!({ "event": "changed", "batch": name, "what": lines });
                 return Ok(print_json(&event)?);
             }

@@ -2,22 +2,19 @@
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures::{StreamExt as _, stream};
-use serde_json::json;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::super::desk::{Line, Misuse, Progress, Rate, Screen, size};
+use super::super::desk::{Found, LocalFile, Misuse, find};
 use super::content::{Content, Trouble};
 use super::context::Context;
 use super::enqueuer::Enqueuer;
-use super::files::{Found, LocalFile, find};
 use super::new_jobs::{Identity, Input, Wishes, queue_for};
+use super::uploader::{Gauge, Uploader, total_of};
 use crate::compute;
 use crate::queue::{Admin, control::NewEntry};
-use crate::storage::Storage;
 use crate::wire::timestamp;
 
 /// The folder of uploads, as the frontend has it.
@@ -25,23 +22,12 @@ pub(super) const UPLOADS: &str = "uploads";
 
 /// What a task that sends one file needs.
 struct Sender {
-    storage: Storage,
+    uploader: Uploader,
     admin: Admin,
     wishes: Wishes,
     queue: String,
     identity: Identity,
     host: String,
-    is_dry: bool,
-    gauge: Gauge,
-}
-
-/// How much has been sent, and how it is shown.
-pub(super) struct Gauge {
-    files: AtomicU64,
-    bytes: AtomicU64,
-    total: (u64, u64),
-    rate: Mutex<Rate>,
-    progress: Progress,
 }
 
 /// A file that is in the bucket, or would be, and its job.
@@ -59,7 +45,7 @@ pub(super) async fn submit(
     enqueuer: &mut Enqueuer<'_>,
 ) -> anyhow::Result<()> {
     let files = find_files(context, paths).await?;
-    let gauge = Gauge::begin(context.screen, &files)?;
+    let gauge = Gauge::begin(context.screen, total_of(&files))?;
     let sender = Arc::new(Sender::new(context, gauge));
     let sending = |file: LocalFile| {
         let sender = Arc::clone(&sender);
@@ -87,7 +73,7 @@ pub(super) async fn submit(
     }
     drop(sent);
     if let Some(sender) = Arc::into_inner(sender) {
-        sender.gauge.end()?;
+        sender.uploader.gauge.end()?;
     }
     Ok(())
 }
@@ -110,14 +96,16 @@ pub(super) async fn find_files(
 impl Sender {
     fn new(context: &Context, gauge: Gauge) -> Self {
         Self {
-            storage: context.storage.clone(),
+            uploader: Uploader {
+                storage: context.storage.clone(),
+                is_dry: context.is_dry,
+                gauge,
+            },
             admin: context.desk.admin.clone(),
             wishes: context.wishes.clone(),
             queue: context.queue.clone(),
             identity: context.identity,
             host: context.host.clone(),
-            is_dry: context.is_dry,
-            gauge,
         }
     }
 
@@ -125,7 +113,7 @@ impl Sender {
         let content = Content::read(file).await?;
         let key = format!("{UPLOADS}/{}/{}", &content.sha256[..8], file.name);
         let input = Input {
-            url: self.storage.public_url(&key),
+            url: self.uploader.storage.public_url(&key),
             name: file.name.clone(),
             sha256: Some(content.sha256.clone()),
             key,
@@ -141,78 +129,10 @@ impl Sender {
                 .exists(&job.key)
                 .await
                 .map_err(anyhow::Error::from)?;
-        let has = is_known
-            || self
-                .storage
-                .has(&input.key, content.size_bytes, &content.sha256)
-                .await?;
-        if has || self.is_dry {
-            self.gauge.add(content.size_bytes);
-        } else {
-            let sent = |bytes| self.gauge.add(bytes);
-            content.store(&self.storage, &input.key, file, sent).await?;
-        }
-        self.gauge.add_file()?;
-        Ok(Ready {
-            queue,
-            job,
-            sent: (!has).then_some(content.size_bytes),
-        })
-    }
-}
-
-impl Gauge {
-    pub(super) fn begin(screen: Screen, files: &[LocalFile]) -> io::Result<Self> {
-        let bytes = files.iter().map(|file| file.size_bytes).sum();
-        let total = (files.len() as u64, bytes);
-        let begin = line((0, 0), total, 0.0);
-        Ok(Self {
-            files: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            total,
-            rate: Mutex::new(Rate::new()),
-            progress: Progress::begin(screen, "uploads", Some(bytes), begin)?,
-        })
-    }
-
-    pub(super) fn add(&self, bytes: u64) {
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    pub(super) fn add_file(&self) -> io::Result<()> {
-        self.files.fetch_add(1, Ordering::Relaxed);
-        let bytes = self.bytes.load(Ordering::Relaxed);
-        self.progress.show(bytes, || self.line())
-    }
-
-    pub(super) fn end(self) -> io::Result<()> {
-        let line = self.line();
-        self.progress.end(self.bytes.into_inner(), line)
-    }
-
-    fn line(&self) -> Line {
-        let bytes = self.bytes.load(Ordering::Relaxed);
-        let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
-        let done = (self.files.load(Ordering::Relaxed), bytes);
-        line(done, self.total, rate.of(bytes))
-    }
-}
-
-fn line((files, bytes): (u64, u64), total: (u64, u64), rate: f64) -> Line {
-    let left = total.1.saturating_sub(bytes) as f64 / rate;
-    let left = left.is_finite().then(|| left.ceil() as u64);
-    let mut text = format!("{files}/{} {}", total.0, size(bytes as f64));
-    if rate > 0.0 {
-        text += &format!(" {}/s", size(rate));
-    }
-    if let Some(left) = left.filter(|left| *left > 0) {
-        text += &format!(" eta={left}s");
-    }
-    Line {
-        text,
-        json: json!({
-            "done": files, "total": total.0, "bytes": bytes, "bytes_total": total.1,
-            "bytes_per_s": rate.round(), "eta_s": left,
-        }),
+        let sent = self
+            .uploader
+            .send(file, &content, &input.key, is_known)
+            .await?;
+        Ok(Ready { queue, job, sent })
     }
 }

@@ -104,6 +104,15 @@ impl BatchState {
         queues.collect()
     }
 
+    /// Whether items that nothing and nobody holds back are left for a queue.
+    pub(crate) fn has_more_for(&self, queue: &str) -> bool {
+        let mut stages = self.stages.iter().filter(|stage| stage.queue == queue);
+        stages.any(|stage| {
+            let is_free = stage.held.is_none() && (stage.is_started || stage.again > 0);
+            is_free && !stage.is_over()
+        })
+    }
+
     /// A number of each stage, over all of them.
     pub(crate) fn sum(&self, of: fn(&StageState) -> u64) -> u64 {
         self.stages.iter().map(of).sum()

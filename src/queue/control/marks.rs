@@ -76,6 +76,39 @@ impl Admin {
         Ok((items, (!is_last).then_some(from + WINDOW)))
     }
 
+    /// Some items of a stage that are done and not in `seen`, which has a bit for each; they are in it then.
+    pub(crate) async fn newly_done(
+        &self,
+        name: &str,
+        stage: usize,
+        seen: &mut Vec<u8>,
+        most: usize,
+    ) -> Result<Vec<u64>, Error> {
+        let key = batch::of_stage(name, stage, batch::DONE);
+        let (mut items, mut from) = (Vec::new(), 0);
+        loop {
+            let mut window = redis::cmd("GETRANGE");
+            window.arg(&key).arg(from).arg(from + WINDOW - 1);
+            let bytes: Vec<u8> = self.command("read marks", &window).await?;
+            let end = from as usize + bytes.len();
+            seen.resize(end.max(seen.len()), 0);
+            for (at, (byte, known)) in (from..).zip(bytes.iter().zip(&mut seen[from as usize..])) {
+                let new = byte & !*known;
+                for bit in (0..8).filter(|bit| new & (0x80 >> bit) != 0) {
+                    if items.len() >= most {
+                        return Ok(items);
+                    }
+                    *known |= 0x80 >> bit;
+                    items.push(at * 8 + bit);
+                }
+            }
+            if (bytes.len() as u64) < WINDOW {
+                return Ok(items);
+            }
+            from += WINDOW;
+        }
+    }
+
     /// The marks of all items of a stage, a bit each.
     pub(crate) async fn all_marks(
         &self,

@@ -1,25 +1,28 @@
-//! Plan (c) of the documents: images of movies are segmented, and the movies tracked when their frames are there.
+//! Plan (c) of the documents: images of movies are uploaded and segmented, and the movies tracked when their frames are there.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
-use crate::operators::run;
-use crate::peers::cluster::{Cluster, eventually};
+use crate::peers::cluster::Cluster;
 
 const PLAN: &str = r#"
 plan: 1
-name: movies
+name: hela
 stages:
   - name: seg
     queue: segmentation
-    items: {objects: {prefix: "frames/", match: "*/t*.tif", capture: '(?P<movie>[^/]+)/t(?P<t>\d+)\.tif$'}}
-    fields: {channels: "0,", dimension_order: XY, scale: "1"}
+    items: {files: {path: ./hela, match: "*/t*.tif", to: "uploads/{{ batch }}/", capture: '(?P<movie>[^/]+)/t(?P<t>\d+)\.tif$'}}
+    fields: {original_name: "{{ name }}", channels: "0,", dimension_order: XY, scale: "1"}
+    expect: [result]
     on_failure: go_on
   - name: track
     queue: tracking
     after: {stage: seg, group: "{{ movie }}"}
     manifest: true
     sort: "{{ t | int }}"
-    fields: {original_name: "{{ group }}.tif"}
+    fields: {original_name: "{{ group }}.json"}
+    expect: [result]
 "#;
 
 /// A bright square that moves.
@@ -31,25 +34,39 @@ fn frame(t: usize) -> Vec<u8> {
     bioimage::encode_tiff(pixels.view().into_dyn())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn movies_are_tracked_when_their_frames_are_segmented() {
-    let cluster = Cluster::with_models_of_children().await;
-    for movie in ["m1", "m2"] {
-        for t in [1, 2, 10] {
-            cluster.put(&format!("frames/{movie}/t{t}.tif"), &frame(t));
+/// Three movies of five frames, one of which cannot be read.
+fn write_movies(folder: &Path) {
+    for movie in ["m1", "m2", "m3"] {
+        let movie = folder.join("hela").join(movie);
+        fs::create_dir_all(&movie).expect("a folder");
+        for t in [1, 2, 3, 9, 10] {
+            fs::write(movie.join(format!("t{t}.tif")), frame(t)).expect("a file");
         }
     }
-    // One frame of the second movie cannot be read.
-    cluster.put("frames/m2/t3.tif", b"no image");
+    fs::write(folder.join("hela/m2/t3.tif"), "no image").expect("a file");
+}
+
+/// How many files lie in each folder that has some, but for what says whose it is.
+fn files_below(folder: &Path, all: &mut BTreeMap<String, Vec<String>>, name: &str) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let file = path.file_name().expect("a name").to_string_lossy();
+        if path.is_dir() {
+            files_below(&path, all, &format!("{name}/{file}"));
+        } else if !file.starts_with('.') {
+            all.entry(name.to_owned())
+                .or_default()
+                .push(file.into_owned());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn movies_are_uploaded_segmented_tracked_and_fetched_by_one_command() {
+    let cluster = Cluster::with_models_of_children().await;
     let folder = tempfile::tempdir().expect("a folder");
-    let plan = folder.path().join("plan.yaml");
-    fs::write(&plan, PLAN).expect("a file");
-    let said = run(
-        &cluster,
-        0,
-        &["submit", "--plan", plan.to_str().expect("a path")],
-    );
-    assert!(said.contains("batch movies: 9 items in 2 stages"), "{said}");
+    write_movies(folder.path());
+    fs::write(folder.path().join("hela.yaml"), PLAN).expect("a file");
     let _seg = cluster.pod("seg-1").start();
     let _track = cluster
         .pod("track-1")
@@ -57,31 +74,56 @@ async fn movies_are_tracked_when_their_frames_are_segmented() {
         .set("CONSUMER_TYPE", "tracking")
         .set("MAX_GAPS", "1")
         .start();
-    eventually("the batch has finished", || {
-        let batch = cluster.redis.hash("rc:batch:movies");
-        batch.get("state").is_some_and(|state| state == "finished")
-    });
-    let batch = cluster.redis.hash("rc:batch:movies");
-    assert_eq!(
-        (batch["0:done"].as_str(), batch["0:failed"].as_str()),
-        ("6", "1")
-    );
-    assert_eq!(batch["1:done"], "2");
-    let manifest = cluster.object("plans/movies/track/m/m2.json");
+    let arguments = [
+        "submit",
+        "--plan",
+        "hela.yaml",
+        "--wait",
+        "--download",
+        "results",
+    ];
+    let submit = || {
+        let mut command = cluster.command(&arguments, &[]);
+        let output = command.current_dir(folder.path()).output();
+        let output = output.expect("the program starts");
+        // One frame has failed.
+        assert_eq!(output.status.code(), Some(4), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let printed = submit();
+    for said in [
+        "batch hela: 15 files uploaded",
+        "batch hela: 18 items in 2 stages",
+        "done 17  failed 1  running 0  waiting 0",
+        "17 results fetched",
+    ] {
+        assert!(printed.contains(said), "{said}: {printed}");
+    }
+    let manifest = cluster.object("plans/hela/track/m/m2.json");
     let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("JSON");
     let items = manifest["items"].as_array().expect("items");
     let inputs: Vec<_> = items
         .iter()
         .map(|item| item["input"].as_str().expect("a key"))
         .collect();
-    assert_eq!(
-        inputs,
-        ["t1", "t2", "t3", "t10"].map(|t| format!("frames/m2/{t}.tif"))
-    );
+    let in_order = ["t1", "t2", "t3", "t9", "t10"];
+    assert_eq!(inputs, in_order.map(|t| format!("uploads/hela/m2/{t}.tif")));
     assert_eq!(items[2]["state"], "failed");
-    for key in cluster.redis.keys("tracking:*") {
-        let hash = cluster.redis.hash(&key);
-        let names = cluster.result_names(&hash);
-        assert!(names.contains(&"lineage.json".to_owned()), "{names:?}");
+    let mut all = BTreeMap::new();
+    files_below(&folder.path().join("results"), &mut all, "");
+    assert_eq!(all.len(), 17, "{all:?}");
+    for movie in ["m1", "m2", "m3"] {
+        let tracks = &all[&format!("/track/{movie}")];
+        assert!(tracks.contains(&"lineage.json".to_owned()), "{tracks:?}");
     }
+    assert!(
+        all.contains_key("/seg/m1/t10") && !all.contains_key("/seg/m2/t3"),
+        "{all:?}"
+    );
+
+    let printed = submit();
+    assert!(
+        printed.contains("0 results fetched, 17 there already"),
+        "{printed}"
+    );
 }

@@ -4,85 +4,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
 use serde_json::Value;
-use tempfile::TempDir;
 
 use crate::peers::cluster::{Cluster, IMAGE, NUCLEI, eventually};
+use crate::peers::desk::Desk;
 use crate::peers::faults::Fault;
-use crate::peers::redis::Redis;
-use crate::peers::s3::S3Server;
-
-/// A Redis, a bucket behind S3, and files to submit.
-struct Desk {
-    redis: Redis,
-    bucket: S3Server,
-    files: TempDir,
-}
-
-impl Desk {
-    fn open() -> Self {
-        Self {
-            redis: Redis::start_in_memory(),
-            bucket: S3Server::start(),
-            files: tempfile::tempdir().expect("a folder for files"),
-        }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.files.path().join(name)
-    }
-
-    fn write(&self, name: &str, content: &[u8]) {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().expect("it lies in the folder")).expect("a folder");
-        fs::write(path, content).expect("a file");
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_redis-consumer"));
-        command
-            .args(arguments)
-            .current_dir(self.files.path())
-            .env_clear()
-            .env("REDIS_HOST", "127.0.0.1")
-            .env("REDIS_PORT", self.redis.port().to_string())
-            .env("STORAGE_ACL", "none")
-            .env("STORAGE_MAX_BACKOFF", "0.01")
-            .env("STORAGE_RETRY_TIMEOUT", "0.1")
-            .envs(self.bucket.environment());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments)
-            .output()
-            .expect("the program starts")
-    }
-
-    /// All that Redis holds. The order of a large hash may change by itself, so its fields are sorted.
-    fn dump(&self) -> BTreeMap<String, Vec<u8>> {
-        let keys = self.redis.keys("*").into_iter();
-        keys.map(|key| {
-            let kind: String = self.redis.ask(&["TYPE", &key]);
-            let dump = match kind.as_str() {
-                "hash" => {
-                    let fields = self.redis.hash(&key).into_iter();
-                    format!("{:?}", fields.collect::<BTreeMap<_, _>>()).into_bytes()
-                }
-                _ => self.redis.ask(&["DUMP", &key]),
-            };
-            (key, dump)
-        })
-        .collect()
-    }
-
-    /// The bodies that were sent to the bucket, by where they went.
-    fn puts(&self) -> usize {
-        self.bucket.faults.count("PUT", "uploads/")
-    }
-}
+use crate::peers::terminal;
 
 fn text(output: &[u8]) -> String {
     String::from_utf8_lossy(output).into_owned()
@@ -651,35 +580,11 @@ fn a_terminal_gets_a_bar_and_a_log_gets_lines() {
     assert!(!json.contains('\x1b'), "{json:?}");
 }
 
-/// What a terminal shows of the standard error of a command.
+/// What a terminal of this kind shows of a command.
 fn on_a_terminal(desk: &Desk, arguments: &[&str], kind: &str) -> String {
-    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
-    grantpt(&terminal).expect("it is ours");
-    unlockpt(&terminal).expect("it is open");
-    let name = ptsname(&terminal, Vec::new()).expect("it has a name");
-    let name = name.into_string().expect("a path");
-    let screen = fs::File::options()
-        .read(true)
-        .write(true)
-        .open(&name)
-        .expect("its other end");
-    let mut child = desk
-        .command(arguments)
-        .env("TERM", kind)
-        .stdout(Stdio::null())
-        .stderr(screen)
-        .spawn()
-        .expect("the program starts");
-    let reader = std::thread::spawn(move || {
-        let (mut terminal, mut shown) = (fs::File::from(terminal), Vec::new());
-        // It ends with an error when nobody has the other end any more.
-        let _ = terminal.read_to_end(&mut shown);
-        shown
-    });
-    let status = child.wait().expect("it ends");
+    let (status, shown) = terminal::show(desk.command(arguments), kind);
     assert!(status.success());
-    text(&reader.join().expect("it was read"))
+    shown
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::groups;
 use super::rows::List;
 use crate::job::Renderer;
+use crate::problem::shown;
 use crate::resolved::{Items, Listed, Resolved};
 use crate::shuffle::Permutation;
 use crate::source::{self, ListError, Nothing, Supply};
@@ -98,7 +99,7 @@ impl Resolved {
             if arena.len() == 0 && !self.stages[k].work.late {
                 return Err(ListError::Size {
                     stage: self.stages[k].name.clone(),
-                    message: "there is no item".to_owned(),
+                    message: nothing_in(self.stages[k].items.as_ref()),
                 });
             }
             lists.insert(k, List::new(arena));
@@ -132,6 +133,16 @@ impl Resolved {
                 largest,
             });
         }
+    }
+}
+
+/// What is said of a source without items.
+fn nothing_in(items: Option<&Items>) -> String {
+    match items {
+        Some(Items::Files { path, .. }) => {
+            format!("there is no item: no file in `{}` is one", shown(path))
+        }
+        _ => "there is no item".to_owned(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The files that are to be submitted: those that are named, and those in folders that are named.
+//! The files that are to be uploaded: those that are named, and those in folders that are named.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
@@ -8,26 +8,26 @@ use std::time::SystemTime;
 
 /// A file to upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct LocalFile {
-    pub(super) path: PathBuf,
-    /// Its path from the folder that holds what was named, with `/` between its parts.
-    pub(super) name: String,
-    pub(super) size_bytes: u64,
-    pub(super) modified: Option<SystemTime>,
+pub(crate) struct LocalFile {
+    pub(crate) path: PathBuf,
+    /// Its path from the folder that holds what was named, or from the one that is looked into, with `/` between its parts.
+    pub(crate) name: String,
+    pub(crate) size_bytes: u64,
+    pub(crate) modified: Option<SystemTime>,
 }
 
 /// What was found.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(crate) struct Found {
     /// In the order of their names within each that was named.
-    pub(super) files: Vec<LocalFile>,
+    pub(crate) files: Vec<LocalFile>,
     /// What is in folders and is no file to submit: how many by what they are, and the first of them.
     left_out: BTreeMap<&'static str, (usize, PathBuf)>,
 }
 
 impl Found {
     /// A line on what was left out, if anything was.
-    pub(super) fn left_out(&self) -> Option<String> {
+    pub(crate) fn left_out(&self) -> Option<String> {
         let kinds = self.left_out.iter().map(|(kind, (count, first))| {
             let first = first.display().to_string();
             format!(
@@ -50,7 +50,7 @@ impl Found {
 /// # Errors
 ///
 /// A path that is not there or cannot be read, by its name.
-pub(super) fn find(paths: &[PathBuf], limit: usize) -> Result<Found, String> {
+pub(crate) fn find(paths: &[PathBuf], limit: usize) -> Result<Found, String> {
     let mut found = Found::default();
     for path in paths {
         let failed = |error: io::Error| format!("{}: {error}", path.display());
@@ -76,6 +76,17 @@ pub(super) fn find(paths: &[PathBuf], limit: usize) -> Result<Found, String> {
     Ok(found)
 }
 
+/// The files of a folder and those in it, by their paths from there.
+///
+/// # Errors
+///
+/// A folder that is not there or cannot be read, by its name.
+pub(crate) fn find_in(folder: &Path) -> Result<Found, String> {
+    let mut found = Found::default();
+    walk(folder, "", usize::MAX, &mut found)?;
+    Ok(found)
+}
+
 fn walk(folder: &Path, name: &str, limit: usize, found: &mut Found) -> Result<(), String> {
     let failed = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
     let entries: Result<Vec<_>, _> = fs::read_dir(folder)
@@ -94,7 +105,10 @@ fn walk(folder: &Path, name: &str, limit: usize, found: &mut Found) -> Result<()
             found.leave_out("not UTF-8 in their names", &path);
             continue;
         };
-        let name = format!("{name}/{text}");
+        let name = match name {
+            "" => text.to_owned(),
+            name => format!("{name}/{text}"),
+        };
         if text.starts_with('.') {
             found.leave_out("hidden", &path);
         } else if kind.is_symlink() {
@@ -153,6 +167,8 @@ mod tests {
         assert_eq!(found.left_out(), None);
         let found = find(&[images.join("b/..")], 1).expect("it is there");
         assert_eq!(names(&found), ["images/a.tif"]);
+        let found = find_in(&images).expect("it is there");
+        assert_eq!(names(&found), ["a.tif", "b/10.tif", "b/2.tif"]);
         let error = find(&[root.join("nothing")], 1).expect_err("it is not there");
         assert!(error.contains("nothing: No such file"), "{error}");
         fs::remove_dir_all(root).expect("it was made here");

@@ -1,0 +1,15 @@
+//! How jobs or a batch are followed.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::super::desk::Screen;
+use crate::storage::Storage;
+
+/// How jobs or a batch are followed.
+pub(crate) struct Following<'f> {
+    pub(crate) screen: Screen,
+    pub(crate) timeout: Option<Duration>,
+    /// Where results come from and go to.
+    pub(crate) results: Option<(&'f Storage, &'f Path)>,
+}
