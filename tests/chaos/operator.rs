@@ -51,6 +51,8 @@ pub(crate) struct Operator {
     pub(crate) cancelled: BTreeSet<String>,
     /// Commands that ended as none should.
     pub(crate) broken: u64,
+    /// How often the batch was cancelled.
+    pub(crate) batch_cancels: u64,
     /// Jobs of the batch whose outputs got lost, and how often.
     pub(crate) lost: BTreeMap<String, u64>,
 }
@@ -64,6 +66,7 @@ impl Operator {
             resume_at: None,
             cancelled: BTreeSet::new(),
             broken: 0,
+            batch_cancels: 0,
             lost: BTreeMap::new(),
         }
     }
@@ -102,7 +105,10 @@ impl Operator {
                 self.resume_at = Some(Instant::now() + Duration::from_secs(self.random.u64(1..4)));
                 match verb {
                     "pause" => words(&["batch", "pause", plan::NAME, "--now"], vec![]),
-                    _ => words(&["batch", "cancel", plan::NAME, "--yes"], vec![]),
+                    _ => {
+                        self.batch_cancels += 1;
+                        words(&["batch", "cancel", plan::NAME, "--yes"], vec![])
+                    }
                 }
             }
             Order::Lose => {

@@ -103,7 +103,7 @@ impl Verdict {
         let (expected, twice): (Vec<_>, Vec<_>) = again.partition(|(key, count)| {
             let lives = ends.lives.get(*key).copied().unwrap_or(1);
             let lost = operator.lost.get(*key).copied().unwrap_or(0);
-            **count <= lives + requeued(master, key) + lost
+            **count <= lives + worked_again(master, key, operator) + lost
         });
         twice
             .iter()
@@ -368,10 +368,12 @@ impl End<'_> {
     }
 }
 
-/// How often an operator had a job worked once more.
-fn requeued(master: &Redis, key: &str) -> u64 {
-    let count: Option<String> = master.ask(&["HGET", key, "rc_requeued"]);
-    count.map_or(0, |count| count.parse().unwrap_or(0))
+/// How often an operator had a job worked once more: by itself, or with a batch that was cancelled and revived.
+fn worked_again(master: &Redis, key: &str, operator: &Operator) -> u64 {
+    let fields = ["HMGET", key, "rc_requeued", "rc_batch"];
+    let (requeued, batch): (Option<String>, Option<String>) = master.ask(&fields);
+    let revived = batch.map_or(0, |_| operator.batch_cancels);
+    requeued.map_or(0, |count| count.parse().unwrap_or(0)) + revived
 }
 
 /// Lists and sets of the queues that are not empty, though nothing is to do.
