@@ -13,7 +13,7 @@ use crate::wire::JobKey;
 const RESULTS: &str = "output/";
 
 /// Objects below some prefixes.
-pub(super) struct Outputs {
+pub(crate) struct Outputs {
     hasher: RandomState,
     /// Hash of the key, size; sorted.
     objects: Vec<(u64, u64)>,
@@ -23,7 +23,7 @@ pub(super) struct Outputs {
 
 impl Outputs {
     /// Lists all objects whose keys begin with one of these.
-    pub(super) async fn list(
+    pub(crate) async fn list(
         storage: &Storage,
         prefixes: &[Option<String>],
         with_keys: bool,
@@ -91,12 +91,18 @@ impl Outputs {
         }
     }
 
-    fn object(&self, key: &str, least: u64) -> Part {
+    /// The bytes of an object; nothing if it is not there.
+    pub(crate) fn size(&self, key: &str) -> Option<u64> {
         let hash = self.hasher.hash_one(key);
-        match self.objects.binary_search_by_key(&hash, |(hash, _)| *hash) {
-            Err(_) => Part::Missing,
-            Ok(at) if self.objects[at].1 < least => Part::Broken(1),
-            Ok(_) => Part::Whole(1),
+        let found = self.objects.binary_search_by_key(&hash, |(hash, _)| *hash);
+        Some(self.objects[found.ok()?].1)
+    }
+
+    fn object(&self, key: &str, least: u64) -> Part {
+        match self.size(key) {
+            None => Part::Missing,
+            Some(size) if size < least => Part::Broken(1),
+            Some(_) => Part::Whole(1),
         }
     }
 }
