@@ -9,7 +9,7 @@ use crate::queue::Admin;
 /// How often Redis is asked.
 const EVERY: Duration = Duration::from_secs(10);
 /// Per cent of its memory from which on nothing is fed, and below which it is again.
-const FULL: u64 = 85;
+pub(crate) const FULL: u64 = 85;
 const FREE: u64 = 80;
 
 /// What Redis has last said of its memory.

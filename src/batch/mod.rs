@@ -19,6 +19,7 @@ mod sweep;
 pub(crate) use self::comparison::{Comparison, Found};
 pub(crate) use self::feeder::{Feeder, Round};
 pub(crate) use self::loaded::Loaded;
+pub(crate) use self::memory::FULL;
 pub(crate) use self::outputs::Outputs;
 pub(crate) use self::plans::Plans;
 pub(crate) use self::queue_feed::QueueFeed;

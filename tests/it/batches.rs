@@ -6,6 +6,9 @@ mod movies;
 /// Batches compared with the bucket, and repaired.
 mod repair;
 
+/// Rules that are held against what is there before a batch is written.
+mod verify;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -6,6 +6,7 @@ use batch_plan::{CheckOptions, Items, Lists, Problem, Resolved};
 use tokio::runtime::Handle;
 
 use super::supply::Local;
+use super::verify::{Peers, Verified, mistakes, need_bucket, verify};
 use super::wanted::Wanted;
 use crate::settings::Loader;
 use crate::storage::{Storage, StorageSettings};
@@ -21,9 +22,12 @@ pub(crate) struct Prepared {
 /// The bucket, if one of the plans needs it.
 pub(crate) fn open_bucket(
     plans: &[Resolved],
+    wanted: &Wanted,
     loader: &mut Loader<'_>,
 ) -> Option<Result<Storage, BucketError>> {
-    let is_needed = plans.iter().any(|plan| plan.needs_bucket());
+    let is_needed =
+        |plan: &Resolved| plan.needs_bucket() || (!wanted.skip_verify && need_bucket(plan));
+    let is_needed = plans.iter().any(is_needed);
     let settings = is_needed.then(|| StorageSettings::load(loader))?;
     Some(Storage::open(&settings).map_err(|error| BucketError(error.to_string())))
 }
@@ -54,6 +58,7 @@ impl Prepared {
             let report = batch_plan::check(&plan, &lists, options)?;
             let mut problems = report.problems;
             problems.extend(unsupported(&plan));
+            problems.extend(mistakes(&plan, &lists)?);
             anyhow::Ok(Self {
                 digest: plan.digest()?,
                 problems,
@@ -62,6 +67,14 @@ impl Prepared {
             })
         });
         prepared.await?
+    }
+
+    /// Holds the rules of the plan against what is there, unless they are to be left out or it is wrong as it stands.
+    pub(crate) async fn verify(&self, wanted: &Wanted, peers: &Peers) -> anyhow::Result<Verified> {
+        if wanted.skip_verify || !self.problems.is_empty() {
+            return Ok(Verified::default());
+        }
+        verify(&self.plan, &self.lists, peers).await
     }
 }
 
@@ -78,9 +91,6 @@ fn unsupported(plan: &Resolved) -> Vec<Problem> {
         };
         if matches!(stage.items, Some(Items::Files { .. })) {
             refuse("files", "upload them first, and name them by `objects`");
-        }
-        if !stage.work.verify.is_empty() {
-            refuse("verify", "leave it out");
         }
         if stage.work.late {
             refuse("late", "submit a second plan when the list is there");

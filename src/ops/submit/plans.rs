@@ -12,7 +12,9 @@ use serde_json::json;
 
 use super::super::batch;
 use super::super::desk::{Desk, DeskArguments, Refused, counted, print_json};
-use super::super::plan::{self, Prepared, Wanted, open_bucket, read_plans};
+use super::super::plan::{
+    self, ModelPeer, Peers, Prepared, Verified, Wanted, open_bucket, read_plans,
+};
 use crate::batch::{Feeder, Plans, write_rows};
 use crate::exit_code;
 use crate::queue::control::{NewBatch, NewStage};
@@ -27,7 +29,7 @@ pub(crate) struct PlanArguments {
     plans: Vec<PathBuf>,
     #[command(flatten)]
     wanted: Wanted,
-    /// Look at the plan, and start nothing.
+    /// Look at the plan and hold its rules against what is there, and start nothing.
     #[arg(long, requires = "plans")]
     verify_only: bool,
     /// Have it wait for `batch resume`.
@@ -49,6 +51,9 @@ struct Submission<'a> {
     arguments: &'a PlanArguments,
     desk: &'a Desk,
     storage: Option<&'a Storage>,
+    peers: Peers,
+    /// Whether nothing is to be started.
+    is_look: bool,
     json: bool,
 }
 
@@ -60,31 +65,31 @@ pub(super) async fn submit(
     is_dry: bool,
 ) -> anyhow::Result<ExitCode> {
     let plans = read_plans(&arguments.plans, &arguments.wanted)?;
-    let (desk, storage) = desk.open_with(|loader| open_bucket(&plans, loader))?;
+    let wanted = &arguments.wanted;
+    let (desk, (storage, models)) = desk.open_with(|loader| {
+        (
+            open_bucket(&plans, wanted, loader),
+            ModelPeer::load(&plans, wanted, loader),
+        )
+    })?;
     let storage = storage.transpose()?;
     let submission = Submission {
         arguments,
         desk: &desk,
         storage: storage.as_ref(),
+        peers: Peers {
+            storage: storage.clone(),
+            admin: Some(desk.admin.clone()),
+            models,
+            may_write: !is_dry,
+        },
+        is_look: arguments.verify_only || is_dry,
         json,
     };
-    let is_look = arguments.verify_only || is_dry;
     let mut status = exit_code::SUCCESS;
     for plan in plans {
-        let prepared = Prepared::read(plan, &arguments.wanted, storage.clone()).await?;
-        let is_right = prepared.problems.is_empty();
-        match json {
-            true if is_look || !is_right => print_json(&plan::to_json(&prepared))?,
-            false if is_look && is_right => plan::show(&prepared)?,
-            false if !is_right => plan::show_problems(&prepared)?,
-            _ => submission.start(&prepared).await?,
-        }
-        if !is_right {
-            let name = prepared.plan.name();
-            writeln!(
-                io::stderr(),
-                "the plan {name} cannot be run; nothing of it was submitted"
-            )?;
+        let prepared = Prepared::read(plan, wanted, storage.clone()).await?;
+        if !submission.take(&prepared).await? {
             status = exit_code::FOUND;
         }
     }
@@ -92,6 +97,44 @@ pub(super) async fn submit(
 }
 
 impl Submission<'_> {
+    /// Starts a plan, or shows what there is to it. Whether nothing is wrong with it.
+    async fn take(&self, prepared: &Prepared) -> anyhow::Result<bool> {
+        let (verified, json) = (self.verify(prepared).await?, self.json);
+        let is_runnable = prepared.problems.is_empty();
+        let is_right = is_runnable && verified.is_right();
+        if is_right && !self.is_look {
+            self.start(prepared).await?;
+        } else if json {
+            print_json(&plan::to_json(prepared, &verified))?;
+        } else if is_right {
+            plan::show(prepared)?;
+            verified.show("")?;
+        } else {
+            plan::show_problems(prepared)?;
+            verified.show("; nothing was submitted")?;
+        }
+        if !is_runnable {
+            let name = prepared.plan.name();
+            writeln!(
+                io::stderr(),
+                "the plan {name} cannot be run; nothing of it was submitted"
+            )?;
+        }
+        Ok(is_right)
+    }
+
+    /// Holds the rules of a plan against what is there. Those of a batch that runs were held when it was submitted.
+    async fn verify(&self, prepared: &Prepared) -> anyhow::Result<Verified> {
+        let known = match self.is_look {
+            true => None,
+            false => self.desk.admin.batch(prepared.plan.name()).await?,
+        };
+        match known {
+            Some(_) => Ok(Verified::default()),
+            None => prepared.verify(&self.arguments.wanted, &self.peers).await,
+        }
+    }
+
     async fn start(&self, prepared: &Prepared) -> anyhow::Result<()> {
         let (name, admin) = (prepared.plan.name(), &self.desk.admin);
         if let Some(state) = admin.batch(name).await? {
