@@ -420,6 +420,13 @@ stages:
     let cases = [
         (chain.to_owned(), made),
         (
+            chain.replace(
+                "[\"prepared/{{ item }}\"]",
+                "[{prefix: prepared/, count: 1}]",
+            ),
+            made,
+        ),
+        (
             chain.replace("    input: \"prepared/{{ item }}\"\n", ""),
             "stages.detect.verify: exists: its items have no input",
         ),

@@ -71,10 +71,10 @@ fn is_type(name: &str) -> bool {
         .is_some_and(|bits| bits > 0)
 }
 
-/// Which stage expects an output, by its key.
-type Outputs<'a> = HashMap<String, &'a str>;
+/// The number of the stage that expects an output, by its key or what its keys begin with.
+type Outputs = HashMap<String, usize>;
 
-fn outputs_of<'a>(plan: &'a Arc<Resolved>, lists: &Lists) -> Result<Outputs<'a>, RenderError> {
+fn outputs_of(plan: &Arc<Resolved>, lists: &Lists) -> Result<Outputs, RenderError> {
     let mut outputs = HashMap::new();
     for (number, stage) in plan.stages().iter().enumerate() {
         if stage.work.expect.is_empty() {
@@ -87,8 +87,8 @@ fn outputs_of<'a>(plan: &'a Arc<Resolved>, lists: &Lists) -> Result<Outputs<'a>,
             // What cannot be rendered is found by the check of all items.
             let expected = renderer.expected(item, row.as_ref()).unwrap_or_default();
             for output in expected {
-                if let Expected::Key { key, .. } = output {
-                    outputs.insert(key, stage.name.as_str());
+                if let Expected::Key { key, .. } | Expected::Prefix { prefix: key, .. } = output {
+                    outputs.insert(key, number);
                 }
             }
         }
@@ -96,12 +96,19 @@ fn outputs_of<'a>(plan: &'a Arc<Resolved>, lists: &Lists) -> Result<Outputs<'a>,
     Ok(outputs)
 }
 
+/// The stage that makes an object, or those in a folder that it is in.
+fn maker(outputs: &Outputs, key: &str) -> Option<usize> {
+    let folders = key.match_indices('/').map(|(slash, _)| &key[..=slash]);
+    let mut makers = folders.chain([key]).filter_map(|part| outputs.get(part));
+    makers.next().copied()
+}
+
 /// Why the inputs of a stage cannot be looked at before the batch runs.
 fn of_inputs(
     plan: &Arc<Resolved>,
     lists: &Lists,
     number: usize,
-    outputs: &Outputs<'_>,
+    outputs: &Outputs,
 ) -> Result<Option<String>, RenderError> {
     let stage = &plan.stages()[number];
     let rules = stage.work.verify.iter().filter(|rule| needs_input(rule));
@@ -118,7 +125,10 @@ fn of_inputs(
                 "{rules}: its items have no input that could be looked at: give them one by `input`, or leave it out"
             )));
         }
-        let made = references(&job).find_map(|input| Some((input, outputs.get(input)?)));
+        let made = references(&job).find_map(|input| {
+            let maker = maker(outputs, input).filter(|maker| *maker < number)?;
+            Some((input, &plan.stages()[maker].name))
+        });
         if let Some((input, maker)) = made {
             return Ok(Some(format!(
                 "{rules}: `{input}` is made by stage `{maker}` while the batch runs, and cannot be there before: leave it out here; \
