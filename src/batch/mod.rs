@@ -29,6 +29,7 @@ pub(crate) use self::creation::new_batch;
 pub(crate) use self::feeder::{Feeder, Round};
 pub(crate) use self::loaded::Loaded;
 pub(crate) use self::memory::MEMORY_FULL;
+pub(crate) use self::outputs::{Outputs, Wanted};
 pub(crate) use self::plans::Plans;
 pub(crate) use self::queue_feed::QueueFeed;
 pub(crate) use self::repair::{Repair, Todo};

@@ -13,7 +13,7 @@ use crate::wire::JobKey;
 const RESULTS: &str = "output/";
 
 /// Objects below some prefixes.
-pub(super) struct Outputs {
+pub(crate) struct Outputs {
     hasher: RandomState,
     prefixes: BTreeSet<String>,
     /// Hash of the key, size; sorted.
@@ -26,7 +26,7 @@ pub(super) struct Outputs {
 
 /// What is to be listed for the outputs of stages.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Wanted {
+pub(crate) struct Wanted {
     prefixes: BTreeSet<String>,
     /// Whether the keys have to be known.
     with_keys: bool,
@@ -34,7 +34,7 @@ pub(super) struct Wanted {
 
 impl Wanted {
     /// A prefix of nothing stands for jobs' own results.
-    pub(super) fn new(prefixes: impl IntoIterator<Item = Option<String>>, with_keys: bool) -> Self {
+    pub(crate) fn new(prefixes: impl IntoIterator<Item = Option<String>>, with_keys: bool) -> Self {
         let prefixes = prefixes.into_iter();
         Self {
             prefixes: prefixes
@@ -62,7 +62,7 @@ impl Wanted {
 
 impl Outputs {
     /// Lists all objects whose keys begin with one of these prefixes.
-    pub(super) async fn list(storage: &Storage, wanted: Wanted) -> anyhow::Result<Self> {
+    pub(crate) async fn list(storage: &Storage, wanted: Wanted) -> anyhow::Result<Self> {
         let mut all = Self {
             hasher: RandomState::new(),
             prefixes: wanted.prefixes,
@@ -177,6 +177,11 @@ impl Outputs {
             true => Part::Broken,
             false => Part::Whole,
         }
+    }
+
+    /// The bytes of an object; nothing if it is not there.
+    pub(crate) fn size(&self, key: &str) -> Option<u64> {
+        Some(self.objects[self.place_of(key)?].1)
     }
 }
 

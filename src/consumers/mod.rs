@@ -42,6 +42,21 @@ const KINDS: [ConsumerKind; 7] = [
     exec::KIND,
 ];
 
+/// Whether consumers of this type take an input of this name. Those of a type that this crate does not bring may.
+pub(crate) fn takes(kind: &str, reference: &str) -> bool {
+    let name = Registry::builtin().find(kind).map(|kind| kind.name);
+    let is = |known: &ConsumerKind| name == Some(known.name);
+    if is(&zip::KIND) {
+        recipe::is_archive(reference)
+    } else if is(&tracking::KIND) {
+        tracking::takes(reference)
+    } else if name.is_none() || is(&exec::KIND) {
+        true
+    } else {
+        !recipe::is_archive(reference)
+    }
+}
+
 impl Registry {
     /// Every kind that this crate brings.
     pub fn builtin() -> Self {

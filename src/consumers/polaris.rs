@@ -480,6 +480,7 @@ mod tests {
         let header = |peak_bytes| Header {
             shape: vec![10, 10, 2],
             container: bioimage::Container::Other,
+            sample: "u8".to_owned(),
             peak_bytes,
         };
         let parts = 800 + MOST_PLANES * 400;

@@ -16,10 +16,14 @@ use bioimage::{Placed, encode_tiff};
 /// Names and contents of the files of a result.
 pub(super) type Entries = Vec<(String, Vec<u8>)>;
 
+/// Whether a file is one for the queue of archives.
+pub(super) fn is_archive(reference: &str) -> bool {
+    reference.to_lowercase().ends_with(".zip")
+}
+
 /// Refuses a file that belongs on the queue of archives.
 pub(super) fn refuse_archives(job: &Job) -> anyhow::Result<()> {
-    let archive = job.input_file_name()?.to_lowercase().ends_with(".zip");
-    if archive {
+    if is_archive(job.input_file_name()?) {
         Err(job.invalid_file_type())
     } else {
         Ok(())

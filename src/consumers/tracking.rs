@@ -162,6 +162,13 @@ impl TrackingVariables {
     }
 }
 
+/// Whether an input is a movie, a track file, or a list of frames.
+pub(super) fn takes(reference: &str) -> bool {
+    let name = reference.to_lowercase();
+    let endings = [".trk", ".trks", ".tif", ".tiff"];
+    endings.iter().any(|ending| name.ends_with(ending)) || Manifest::is_at(reference)
+}
+
 struct Tracking {
     settings: Arc<TrackingSettings>,
     clients: Clients,
@@ -170,12 +177,7 @@ struct Tracking {
 #[async_trait]
 impl Consumer for Tracking {
     fn check(&self, job: &Job) -> anyhow::Result<()> {
-        let reference = job.input_file_name()?;
-        let name = reference.to_lowercase();
-        let known = [".trk", ".trks", ".tif", ".tiff"]
-            .iter()
-            .any(|suffix| name.ends_with(suffix));
-        if known || Manifest::is_at(reference) {
+        if takes(job.input_file_name()?) {
             Ok(())
         } else {
             Err(job.invalid_file_type())

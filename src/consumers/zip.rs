@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use futures::{Stream, StreamExt as _, TryStreamExt as _, future, stream};
 
 use self::unpacker::Unpacker;
-use super::memory;
+use super::{memory, recipe};
 use crate::compute;
 use crate::consumer::{Clients, Consumer, ConsumerKind, Outcome};
 use crate::error_class::InvalidInput;
@@ -82,8 +82,7 @@ struct Zip {
 #[async_trait]
 impl Consumer for Zip {
     fn check(&self, job: &Job) -> anyhow::Result<()> {
-        let archive = job.input_file_name()?.to_lowercase().ends_with(".zip");
-        if archive {
+        if recipe::is_archive(job.input_file_name()?) {
             Ok(())
         } else {
             Err(job.invalid_file_type())

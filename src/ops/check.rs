@@ -19,12 +19,13 @@ use crate::consumer::{Clients, Finding, ModelInputs, ModelRequirement, Registry,
 use crate::exit_code;
 use crate::memory::MemoryBudget;
 use crate::queue::Queue;
-use crate::serving::{self, Signature};
+use crate::serving::{self, ModelId, Signature};
 use crate::settings::{Env, Loaded, Problems};
 use crate::storage::{self, Storage, StorageSettings};
 
 /// What is written to the bucket; the same each time, so that it does not become more.
 const PROBE_KEY: &str = "output/rc-check.txt";
+const PROBE: &[u8] = b"written by `redis-consumer check`\n";
 
 #[derive(Args)]
 pub(crate) struct CheckArguments {
@@ -125,7 +126,8 @@ async fn look_at_models(
     if needs.is_empty() {
         return report.ok("models", "this consumer asks none itself");
     }
-    match ask_for_models(serving, needs).await {
+    let models: Vec<_> = needs.iter().map(|need| need.model.clone()).collect();
+    match ask_for_models(serving, &models).await {
         Ok(answers) => {
             report.ok("model server", server);
             for (need, answer) in needs.iter().zip(answers) {
@@ -140,13 +142,13 @@ async fn look_at_models(
 }
 
 /// What the server says of each model; an error if there is no server.
-async fn ask_for_models(
+pub(super) async fn ask_for_models(
     serving: &serving::Client,
-    needs: &[ModelRequirement],
+    models: &[ModelId],
 ) -> Result<Vec<Result<Arc<Signature>, String>>, String> {
     let mut answers = Vec::new();
-    for need in needs {
-        match tokio::time::timeout(PATIENCE, serving.signature(&need.model)).await {
+    for model in models {
+        match tokio::time::timeout(PATIENCE, serving.signature(model)).await {
             Ok(Err(serving::Error::Unavailable { message, .. })) => return Err(message),
             Ok(answer) => answers.push(answer.map_err(|error| error.to_string())),
             Err(_) => return Err(format!("no answer within {} s", PATIENCE.as_secs())),
@@ -165,11 +167,10 @@ async fn look_at_bucket(mut settings: StorageSettings, report: &mut Report) -> O
             return None;
         }
     };
-    let body = Bytes::from_static(b"written by `redis-consumer check`\n");
-    match asked(storage.upload(PROBE_KEY, body.clone())).await {
+    match write_probe(&storage).await {
         Ok(url) => {
             report.ok("bucket", format!("{bucket}: wrote `{PROBE_KEY}`"));
-            read_back(&storage, &body, report).await;
+            read_back(&storage, report).await;
             look_at_results(&url, report).await;
         }
         Err(error) => report.wrong("bucket", format!("writing: {error}")),
@@ -177,9 +178,14 @@ async fn look_at_bucket(mut settings: StorageSettings, report: &mut Report) -> O
     Some(storage)
 }
 
-async fn read_back(storage: &Storage, written: &Bytes, report: &mut Report) {
+/// Writes to the bucket, and gives the URL of what was written.
+pub(super) async fn write_probe(storage: &Storage) -> Result<String, String> {
+    asked(storage.upload(PROBE_KEY, Bytes::from_static(PROBE))).await
+}
+
+async fn read_back(storage: &Storage, report: &mut Report) {
     match asked::<_, storage::Error>(storage.download(PROBE_KEY)).await {
-        Ok(found) if found == *written => report.ok("bucket", "read it again"),
+        Ok(found) if found == PROBE => report.ok("bucket", "read it again"),
         Ok(_) => report.wrong("bucket", "read other bytes than were written"),
         Err(error) => report.wrong("bucket", format!("reading: {error}")),
     }

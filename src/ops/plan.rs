@@ -4,6 +4,7 @@ mod files;
 mod folder;
 mod prepared;
 mod supply;
+mod verify;
 mod wanted;
 
 use std::io::{self, Write as _};
@@ -15,6 +16,7 @@ use serde_json::json;
 
 pub(super) use self::files::read_plans;
 pub(super) use self::prepared::{Prepared, differences, open, open_bucket};
+pub(super) use self::verify::{ModelPeer, Peers, Verified};
 pub(super) use self::wanted::Wanted;
 use super::desk::{Table, grouped, print_json};
 use crate::exit_code;
@@ -23,7 +25,7 @@ use crate::untrusted;
 
 #[derive(Subcommand)]
 pub(crate) enum PlanCommand {
-    /// Say what a plan would do, and what is wrong with it.
+    /// Say what a plan would do, and what is wrong with it. Nothing is written.
     Check(CheckArguments),
     /// Print the JSON schema of plans, by which editors complete them.
     Schema,
@@ -56,17 +58,21 @@ async fn check(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
     let plans = read_plans(&arguments.plans, &arguments.wanted)?;
     let env = Env::from_process();
     let mut loader = Loader::new(&env);
-    let storage = open_bucket(&plans, &mut loader);
+    let wanted = &arguments.wanted;
+    let storage = open_bucket(&plans, wanted, &mut loader);
+    let mut peers = Peers::named(&plans, wanted, &env, &mut loader);
     loader.finish()?;
+    peers.storage = storage.transpose()?;
     let mut is_right = true;
     for plan in plans {
-        let prepared =
-            Prepared::read(plan, &arguments.wanted, storage.clone().transpose()?).await?;
-        is_right &= prepared.problems.is_empty();
+        let prepared = Prepared::read(plan, wanted, peers.storage.clone()).await?;
+        let verified = prepared.verify(wanted, &peers).await?;
+        is_right &= prepared.problems.is_empty() && verified.is_right();
         if arguments.json {
-            print_json(&to_json(&prepared))?;
+            print_json(&to_json(&prepared, &verified))?;
         } else {
             show(&prepared)?;
+            verified.show("")?;
         }
     }
     Ok(ExitCode::from(match is_right {
@@ -104,7 +110,7 @@ pub(super) fn show_problems(prepared: &Prepared) -> io::Result<()> {
 }
 
 /// The same as JSON.
-pub(super) fn to_json(prepared: &Prepared) -> serde_json::Value {
+pub(super) fn to_json(prepared: &Prepared, verified: &Verified) -> serde_json::Value {
     let plan = &prepared.plan;
     let stages = plan.stages().iter().enumerate().map(|(number, stage)| {
         json!({ "name": stage.name, "queue": stage.queue, "items": plan.total(number) })
@@ -115,5 +121,6 @@ pub(super) fn to_json(prepared: &Prepared) -> serde_json::Value {
         "digest": prepared.digest,
         "stages": stages.collect::<Vec<_>>(),
         "problems": problems.collect::<Vec<_>>(),
+        "verified": verified.to_json(),
     })
 }

@@ -94,7 +94,8 @@ fn show(workers: &[WorkerState]) -> io::Result<()> {
     Ok(())
 }
 
-fn is_silent(worker: &WorkerState) -> bool {
+/// Whether a consumer that sends heartbeats has sent none of late.
+pub(super) fn is_silent(worker: &WorkerState) -> bool {
     worker.silent.is_some_and(|since| since > SILENT)
 }
 

@@ -233,6 +233,11 @@ impl Storage {
         }
     }
 
+    /// The key of the object that a job's input reference means, as listings have it. Makes no request.
+    pub(crate) fn key_of(&self, reference: &str) -> Result<String, Error> {
+        Ok(self.urls.object_key(reference)?.to_string())
+    }
+
     /// The public URL of the object with this key, whether it exists or not.
     pub fn public_url(&self, key: &str) -> String {
         self.urls.public_url(key.trim_start_matches('/'))

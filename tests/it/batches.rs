@@ -30,6 +30,9 @@ mod restoring;
 /// Sessions of scans through roles.
 mod scans;
 
+/// Rules that are held against what is there before a batch is written.
+mod verify;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};

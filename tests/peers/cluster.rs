@@ -114,6 +114,11 @@ impl Cluster {
         fs::remove_file(self.bucket.path().join(key)).expect("it was there");
     }
 
+    /// Whether the bucket has an object, or a folder of objects, under this key.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.bucket.path().join(key).exists()
+    }
+
     /// An object of the bucket.
     pub(crate) fn object(&self, key: &str) -> Vec<u8> {
         fs::read(self.bucket.path().join(key)).unwrap_or_else(|error| panic!("{key}: {error}"))

@@ -10,12 +10,8 @@ use crate::problem::{Problem, shown};
 use crate::resolved::{Items, Resolved};
 use crate::row::Row;
 use crate::template::Engine;
-use crate::work::{Expect, Verify};
+use crate::work::Expect;
 
-/// Items that a stage has at most for all of them to be looked at.
-const ALL: u64 = 10_000;
-/// Items of larger stages that are.
-const SOME: u64 = 1000;
 /// Problems of a stage that are told.
 const TOLD: usize = 20;
 
@@ -75,7 +71,6 @@ type Outputs = HashMap<(u64, u64), (usize, u64)>;
 
 impl Checker<'_> {
     fn stage(&mut self, k: usize) -> Result<(), RenderError> {
-        let stage = &self.plan.stages[k];
         let mut check = StageCheck {
             plan: self.plan,
             k,
@@ -88,34 +83,21 @@ impl Checker<'_> {
         if self.plan.is_sample() && !self.options.into_real_outputs {
             check.check_sample_outputs();
         }
-        let total = self.plan.total(k).unwrap_or(0);
-        let whole =
-            total <= ALL || self.options.all || stage.work.verify.contains(&Verify::All(true));
-        let count = if whole { total } else { SOME };
+        let items = self.plan.looked_at(k, self.options.all);
+        let count = items.len();
         let rows = self.plan.rows_of(k).and_then(|base| self.lists.get(base));
-        for index in 0..count {
+        for item in items {
             if check.problems.len() >= TOLD {
                 break;
             }
-            let position = spread(index, count, total);
-            let item = self.plan.item_at(k, position).unwrap_or(position);
             let row = rows.and_then(|list| list.row(item));
             check.check_item(item, row.as_ref());
         }
         check.problems.truncate(TOLD);
-        self.report.looked_at.push(count);
+        self.report.looked_at.push(count as u64);
         self.report.problems.append(&mut check.problems);
         Ok(())
     }
-}
-
-/// One of `count` positions that are spread evenly over a total, the first and the last among them.
-fn spread(index: u64, count: u64, total: u64) -> u64 {
-    let position = match count {
-        0 | 1 => 0,
-        _ => u128::from(index) * u128::from(total - 1) / u128::from(count - 1),
-    };
-    u64::try_from(position).unwrap_or(0)
 }
 
 /// A stage that is being looked at.

@@ -13,6 +13,7 @@ mod group;
 mod job;
 mod layout;
 mod list;
+mod looked_at;
 mod manifest;
 mod names;
 mod problem;

@@ -9,6 +9,8 @@ pub struct Header {
     pub shape: Vec<usize>,
     /// What the file says of its axes.
     pub container: Container,
+    /// Type of the stored samples: `u8`, `i16`, `f32`, … with their bits; `c64` is a pair of `f32`.
+    pub sample: String,
     /// Bytes that decoding takes at its peak, the array included, the file not. What a header takes while it is read, a few
     /// MiB at most beside the file, is not in it.
     pub peak_bytes: u64,
@@ -32,12 +34,13 @@ impl Header {
         bytes_of(&self.shape)
     }
 
-    /// Of a picture whose decoder takes so many bytes for each value at its peak.
-    pub(crate) fn of_picture(shape: Vec<usize>, value_bytes: u64) -> Self {
+    /// Of a picture with unsigned samples of so many bits, whose decoder takes so many bytes for each value at its peak.
+    pub(crate) fn of_picture(shape: Vec<usize>, bits: u8, value_bytes: u64) -> Self {
         let values = bytes_of(&shape) / size_of::<f32>() as u64;
         Self {
             shape,
             container: Container::Other,
+            sample: format!("u{bits}"),
             peak_bytes: values.saturating_mul(value_bytes),
         }
     }

@@ -11,6 +11,7 @@ mod jpeg;
 mod jpeg2000;
 mod limits;
 mod number;
+mod pieces;
 mod png;
 mod spot_csv;
 mod spot_overlay;
@@ -29,10 +30,11 @@ pub use axes::{
     AxesError, ModelInput, Placed, default_order, detect_dimension_order, placed_by_names,
     spot_batch, squeeze, to_bxyc, to_bxyc_by_file, validate_model_input, with_channels,
 };
-pub use decode::{decode, header_of};
+pub use decode::{Found, decode, header_of, header_of_pieces};
 pub use error::Error;
 pub use header::{Container, Header};
 pub use limits::Limits;
+pub use pieces::Pieces;
 pub use spot_csv::spot_csv;
 pub use spot_overlay::spot_overlay;
 pub use tiff::write::{TiffSample, channels, encode_tiff};

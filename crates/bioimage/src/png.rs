@@ -48,11 +48,12 @@ pub(crate) fn decode(bytes: &[u8], limits: &Limits) -> Result<ArrayD<f32>, Error
 }
 
 /// The shape that [`decode`] would give.
-pub(crate) fn shape(bytes: &[u8]) -> Result<Vec<usize>, Error> {
+pub(crate) fn shape(bytes: &[u8]) -> Result<(Vec<usize>, u8), Error> {
     let reader = open(bytes, HEADER_BYTES)?;
     let info = reader.info();
     let channels = Samples::of(info).channels();
-    Ok(vec![info.height as usize, info.width as usize, channels])
+    let shape = vec![info.height as usize, info.width as usize, channels];
+    Ok((shape, info.bit_depth as u8))
 }
 
 fn open(bytes: &[u8], allowed_bytes: u64) -> Result<Reader<Cursor<&[u8]>>, Error> {

@@ -7,6 +7,7 @@ use batch_plan::{CheckOptions, Difference, Items, Lists, Problem, Resolved};
 use tokio::runtime::Handle;
 
 use super::supply::Local;
+use super::verify::{Peers, Verified, mistakes, need_bucket, verify};
 use super::wanted::Wanted;
 use crate::batch::{Bucket, object_key};
 use crate::queue::Admin;
@@ -24,10 +25,12 @@ pub(crate) struct Prepared {
 /// The bucket, if one of the plans needs it.
 pub(crate) fn open_bucket(
     plans: &[Resolved],
+    wanted: &Wanted,
     loader: &mut Loader<'_>,
 ) -> Option<Result<Storage, BucketError>> {
-    let is_needed = plans.iter().any(|plan| plan.needs_bucket());
-    is_needed.then(|| open(loader))
+    let is_needed =
+        |plan: &Resolved| plan.needs_bucket() || (!wanted.skip_verify && need_bucket(plan));
+    plans.iter().any(is_needed).then(|| open(loader))
 }
 
 /// The bucket.
@@ -63,8 +66,9 @@ impl Prepared {
             let plan = Arc::new(plan);
             let report = batch_plan::check(&plan, &lists, options)?;
             let mut problems = report.problems;
-            problems.extend(unsupported(&plan));
+            problems.extend(unreadable_lists(&plan));
             problems.extend(mixed_uploads(&plan));
+            problems.extend(mistakes(&plan, &lists)?);
             anyhow::Ok(Self {
                 digest: plan.digest()?,
                 problems,
@@ -73,6 +77,14 @@ impl Prepared {
             })
         });
         prepared.await?
+    }
+
+    /// Holds the rules of the plan against what is there, unless they are to be left out or it is wrong as it stands.
+    pub(crate) async fn verify(&self, wanted: &Wanted, peers: &Peers) -> anyhow::Result<Verified> {
+        if wanted.skip_verify || !self.problems.is_empty() {
+            return Ok(Verified::default());
+        }
+        verify(&self.plan, &self.lists, peers).await
     }
 }
 
@@ -86,29 +98,19 @@ pub(crate) async fn differences(
     Ok(batch_plan::diff(&stored, &prepared.plan)?)
 }
 
-/// What a plan may say and this program cannot do: it is refused, not passed over.
-fn unsupported(plan: &Resolved) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    for stage in plan.stages() {
-        let mut refuse = |what: &str, advice: &str| {
-            problems.push(Problem {
-                at: None,
-                path: format!("stages.{}.{what}", stage.name),
-                message: format!("{what} is not supported yet: {advice}"),
-            });
-        };
-        if !stage.work.verify.is_empty() {
-            refuse("verify", "leave it out");
-        }
-        if stage.work.late && !stage.items.as_ref().is_none_or(is_in_bucket) {
-            problems.push(Problem {
-                at: None,
-                path: format!("stages.{}.late", stage.name),
-                message: "a consumer reads this list: name it as `bucket:KEY`, or the prefix of `objects`".to_owned(),
-            });
-        }
-    }
-    problems
+/// Late lists that no consumer could read.
+fn unreadable_lists(plan: &Resolved) -> Vec<Problem> {
+    let is_unreadable = |stage: &&batch_plan::Stage| {
+        stage.work.late && !stage.items.as_ref().is_none_or(is_in_bucket)
+    };
+    let stages = plan.stages().iter().filter(is_unreadable);
+    let problem = |stage: &batch_plan::Stage| Problem {
+        at: None,
+        path: format!("stages.{}.late", stage.name),
+        message: "a consumer reads this list: name it as `bucket:KEY`, or the prefix of `objects`"
+            .to_owned(),
+    };
+    stages.map(problem).collect()
 }
 
 fn is_in_bucket(items: &Items) -> bool {

@@ -18,6 +18,9 @@ pub(crate) struct Wanted {
     /// Let a sample write where the whole batch would.
     #[arg(long)]
     pub(super) into_real_outputs: bool,
+    /// Leave out the rules of `verify`.
+    #[arg(long, requires = "plans")]
+    pub(super) skip_verify: bool,
 }
 
 impl Wanted {

@@ -14,7 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::batch;
 use super::super::desk::{Consent, Desk, Refused, Span, consent, counted, feed_first, print_json};
-use super::super::plan::{self, Prepared, Wanted, differences, read_plans};
+use super::super::plan::{
+    self, ModelPeer, Peers, Prepared, Verified, Wanted, differences, open_bucket, read_plans,
+};
 use super::super::watch::{Following, follow_batch};
 use super::options::Options;
 use super::plan_files::{Sending, upload, warn_of_changed};
@@ -34,7 +36,7 @@ pub(crate) struct PlanArguments {
     plans: Vec<PathBuf>,
     #[command(flatten)]
     wanted: Wanted,
-    /// Look at the plan, and start nothing.
+    /// Look at the plan and hold its rules against what is there, and start nothing.
     #[arg(long, requires = "plans")]
     verify_only: bool,
     /// Have it wait for `batch resume`.
@@ -65,6 +67,9 @@ struct Submission<'a> {
     at_once: usize,
     desk: &'a Desk,
     storage: Option<&'a Storage>,
+    peers: Peers,
+    /// Whether nothing is to be started.
+    is_look: bool,
     stop: &'a CancellationToken,
 }
 
@@ -76,13 +81,20 @@ pub(super) async fn submit(
     stop: &CancellationToken,
 ) -> anyhow::Result<ExitCode> {
     let plans = read_plans(&arguments.plans, &arguments.wanted)?;
-    let (desk, storage) = open(&plans, options)?;
+    let (desk, storage, models) = open(&plans, arguments, options)?;
     let submission = Submission {
         arguments,
         options,
         at_once,
         desk: &desk,
         storage: storage.as_ref(),
+        peers: Peers {
+            storage: storage.clone(),
+            admin: Some(desk.admin.clone()),
+            models,
+            may_write: !options.dry_run,
+        },
+        is_look: arguments.verify_only || options.dry_run,
         stop,
     };
     let ended = submission.run(plans).await;
@@ -93,48 +105,93 @@ pub(super) async fn submit(
     Ok(ExitCode::from(ended?))
 }
 
-/// Redis, and the bucket if it is needed or known.
-fn open(plans: &[Resolved], options: &Options) -> anyhow::Result<(Desk, Option<Storage>)> {
-    // Plans that need none may have results all the same.
-    if options.download.is_none() && !plans.iter().any(Resolved::needs_bucket) {
-        return options.desk.open_with_bucket();
-    }
-    let (desk, storage) = options.desk.open_with(plan::open)?;
-    Ok((desk, Some(storage?)))
+/// Redis, the bucket if it is needed or known, and the model server if a rule asks for models.
+fn open(
+    plans: &[Resolved],
+    arguments: &PlanArguments,
+    options: &Options,
+) -> anyhow::Result<(Desk, Option<Storage>, Option<ModelPeer>)> {
+    let wanted = &arguments.wanted;
+    let (desk, (storage, models)) = options.desk.open_with(|loader| {
+        let models = ModelPeer::load(plans, wanted, loader);
+        let storage = open_bucket(plans, wanted, loader);
+        // Plans that need none may have results all the same.
+        let storage = storage.or_else(|| options.download.is_some().then(|| plan::open(loader)));
+        (storage, models)
+    })?;
+    let storage = match storage {
+        Some(storage) => Some(storage?),
+        None => options.desk.open_with_bucket()?.1,
+    };
+    Ok((desk, storage, models))
 }
 
 impl Submission<'_> {
     /// Starts all plans, and gives the exit status.
     async fn run(&self, plans: Vec<Resolved>) -> anyhow::Result<u8> {
-        let (wanted, json) = (&self.arguments.wanted, self.options.json);
-        let is_look = self.arguments.verify_only || self.options.dry_run;
         let (mut status, mut started) = (exit_code::SUCCESS, Vec::new());
         for plan in plans {
-            let prepared = Prepared::read(plan, wanted, self.storage.cloned());
-            let Some(prepared) = self.stop.run_until_cancelled(prepared).await else {
+            let looked = self.look(plan);
+            let Some(looked) = self.stop.run_until_cancelled(looked).await else {
                 return Ok(exit_code::of_signal());
             };
-            let prepared = prepared?;
-            let (name, is_right) = (prepared.plan.name(), prepared.problems.is_empty());
-            match json {
-                true if is_look || !is_right => print_json(&plan::to_json(&prepared))?,
-                false if is_look && is_right => plan::show(&prepared)?,
-                false if !is_right => plan::show_problems(&prepared)?,
-                _ => match self.start(&prepared).await? {
-                    None => started.push(name.to_owned()),
+            let (prepared, verified) = looked?;
+            if !prepared.problems.is_empty() || !verified.is_right() {
+                self.refuse(&prepared, &verified)?;
+                status = exit_code::FOUND;
+            } else if self.is_look {
+                self.show(&prepared, &verified)?;
+            } else {
+                match self.start(&prepared).await? {
+                    None => started.push(prepared.plan.name().to_owned()),
                     Some(exit_code::FOUND) => status = exit_code::FOUND,
                     Some(stopped) => return Ok(stopped),
-                },
-            }
-            if !is_right {
-                writeln!(
-                    io::stderr(),
-                    "the plan {name} cannot be run; nothing of it was submitted"
-                )?;
-                status = exit_code::FOUND;
+                }
             }
         }
         Ok(status.max(self.follow(&started).await?))
+    }
+
+    /// Reads the lists of a plan, and holds its rules against what is there. Those of a batch that runs were held when it was
+    /// submitted.
+    async fn look(&self, plan: Resolved) -> anyhow::Result<(Prepared, Verified)> {
+        let wanted = &self.arguments.wanted;
+        let prepared = Prepared::read(plan, wanted, self.storage.cloned()).await?;
+        let known = match self.is_look {
+            true => None,
+            false => self.desk.admin.batch(prepared.plan.name()).await?,
+        };
+        let verified = match known {
+            Some(_) if !self.arguments.replace => Verified::default(),
+            _ => prepared.verify(wanted, &self.peers).await?,
+        };
+        Ok((prepared, verified))
+    }
+
+    fn show(&self, prepared: &Prepared, verified: &Verified) -> io::Result<()> {
+        if self.options.json {
+            return print_json(&plan::to_json(prepared, verified));
+        }
+        plan::show(prepared)?;
+        verified.show("")
+    }
+
+    /// Says what is wrong with a plan.
+    fn refuse(&self, prepared: &Prepared, verified: &Verified) -> io::Result<()> {
+        if self.options.json {
+            print_json(&plan::to_json(prepared, verified))?;
+        } else {
+            plan::show_problems(prepared)?;
+            verified.show("; nothing was submitted")?;
+        }
+        if prepared.problems.is_empty() {
+            return Ok(());
+        }
+        let name = prepared.plan.name();
+        writeln!(
+            io::stderr(),
+            "the plan {name} cannot be run; nothing of it was submitted"
+        )
     }
 
     /// Follows batches, one after the other, if that is wanted.

@@ -193,8 +193,14 @@ impl Admin {
         Ok(taken)
     }
 
-    /// Whether the memory of Redis is nearly used up, in per cent; nothing where it has no limit.
+    /// How much of the memory of Redis is used, in per cent; nothing where it has no limit.
     pub(crate) async fn memory_used(&self) -> Result<Option<u64>, Error> {
+        let memory = self.memory().await?;
+        Ok(memory.map(|(used, most)| used * 100 / most))
+    }
+
+    /// Bytes that Redis uses, and how many it may; nothing where it has no limit.
+    pub(crate) async fn memory(&self) -> Result<Option<(u64, u64)>, Error> {
         let mut info = redis::cmd("INFO");
         info.arg("memory");
         let info: String = self.command("ask for the memory", &info).await?;
@@ -204,7 +210,7 @@ impl Admin {
         };
         let (used, most) = (number("used_memory:"), number("maxmemory:"));
         Ok(match (used, most) {
-            (Some(used), Some(most)) if most > 0 => Some(used * 100 / most),
+            (Some(used), Some(most)) if most > 0 => Some((used, most)),
             _ => None,
         })
     }

@@ -91,7 +91,7 @@ fn segment_peak_bytes(file: &File<'_>, layout: &Layout) -> u64 {
     let plain = layout.most_segment_bytes();
     let whole = whole_segment_bytes(layout);
     // Bits turned around, and JPEG segments with their tables, are copies of what is stored.
-    let copied = most_copied_bytes(layout).min(file.bytes.len() as u64);
+    let copied = most_copied_bytes(layout).min(file.len() as u64);
     let unpacked = match layout.compression {
         Compression::Jpeg => whole.saturating_mul(JPEG_SAMPLE_BYTES),
         Compression::Jpeg2000 => whole.saturating_mul(JPEG2000_SAMPLE_BYTES),

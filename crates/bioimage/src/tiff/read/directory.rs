@@ -8,12 +8,12 @@ use std::collections::HashSet;
 use super::budget::Budget;
 use crate::error::Error;
 use crate::number::{from_big_endian, from_little_endian};
+use crate::pieces::Source;
 
-/// A TIFF file in memory.
+/// A TIFF file, or as much of it as is in memory.
 #[derive(Clone, Copy)]
 pub(super) struct File<'a> {
-    /// All of it.
-    pub(super) bytes: &'a [u8],
+    source: Source<'a>,
     /// Byte order of numbers and samples.
     pub(super) order: ByteOrder,
     width: OffsetWidth,
@@ -90,14 +90,14 @@ enum Kind {
 
 impl<'a> File<'a> {
     /// Reads the header.
-    pub(super) fn open(bytes: &'a [u8]) -> Result<Self, Error> {
-        let order = match bytes {
-            [b'I', b'I', ..] => ByteOrder::Little,
-            [b'M', b'M', ..] => ByteOrder::Big,
+    pub(super) fn open(source: Source<'a>) -> Result<Self, Error> {
+        let order = match source.get(0..2) {
+            Some(b"II") => ByteOrder::Little,
+            Some(b"MM") => ByteOrder::Big,
             _ => return Err(Error::NotAnImage("not a TIFF file")),
         };
         let mut file = Self {
-            bytes,
+            source,
             order,
             width: OffsetWidth::Classic,
             first_directory: 0,
@@ -112,6 +112,11 @@ impl<'a> File<'a> {
             .number(link_at, file.offset_bytes())
             .ok_or_else(|| cut("header"))?;
         Ok(file)
+    }
+
+    /// The bytes of all of it.
+    pub(super) fn len(&self) -> usize {
+        self.source.len()
     }
 
     /// The directories of the main chain; their entries are not read.
@@ -186,7 +191,7 @@ impl<'a> File<'a> {
         let entries = count as usize;
         let entries_at = start + count_bytes;
         let entries_end = entries_at + entries * self.entry_bytes();
-        if entries_end > self.bytes.len() {
+        if entries_end > self.len() {
             return Err(cut("image directory"));
         }
         Ok(Table {
@@ -220,7 +225,8 @@ impl<'a> File<'a> {
 
     /// The bytes of an entry.
     pub(super) fn data(&self, entry: &Entry) -> &'a [u8] {
-        &self.bytes[entry.at..entry.at + entry.count * entry.kind.bytes()]
+        let end = entry.at + entry.count * entry.kind.bytes();
+        self.source.get(entry.at..end).unwrap_or_default()
     }
 
     /// The text of an entry, up to its first NUL.
@@ -249,7 +255,7 @@ impl<'a> File<'a> {
     pub(super) fn slice(&self, offset: u64, length: u64) -> Option<&'a [u8]> {
         let start = usize::try_from(offset).ok()?;
         let end = start.checked_add(usize::try_from(length).ok()?)?;
-        self.bytes.get(start..end)
+        self.source.get(start..end)
     }
 
     /// An entry; none when its type is unknown or its values lie outside the file.
@@ -265,7 +271,7 @@ impl<'a> File<'a> {
         } else {
             usize::try_from(self.number(value_at, inline)?).ok()?
         };
-        let inside = value_at.checked_add(bytes)? <= self.bytes.len();
+        let inside = value_at.checked_add(bytes)? <= self.len();
         let tag = u16::try_from(self.number(at, 2)?).ok()?;
         inside.then_some(Entry {
             tag,
@@ -276,7 +282,7 @@ impl<'a> File<'a> {
     }
 
     fn number(&self, at: usize, bytes: usize) -> Option<u64> {
-        let bytes = self.bytes.get(at..at.checked_add(bytes)?)?;
+        let bytes = self.source.get(at..at.checked_add(bytes)?)?;
         Some(match self.order {
             ByteOrder::Little => from_little_endian(bytes),
             ByteOrder::Big => from_big_endian(bytes),

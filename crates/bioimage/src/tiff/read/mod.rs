@@ -34,18 +34,19 @@ use crate::array::array;
 use crate::error::Error;
 use crate::header::{Container, Header};
 use crate::limits::Limits;
+use crate::pieces::Source;
 
 /// The first series of the file, with the axes it is described with.
 pub(crate) fn decode(bytes: &[u8], limits: &Limits) -> Result<ArrayD<f32>, Error> {
-    let file = File::open(bytes)?;
+    let file = File::open(Source::Whole(bytes))?;
     let series = series::first(&file)?;
     let values = raster::read(&file, &series, limits)?;
     array(values, &series.shape)
 }
 
 /// What [`decode`] would give.
-pub(crate) fn header(bytes: &[u8]) -> Result<Header, Error> {
-    let file = File::open(bytes)?;
+pub(crate) fn header(source: Source<'_>) -> Result<Header, Error> {
+    let file = File::open(source)?;
     let series = series::first(&file)?;
     Ok(as_stored(&file, series))
 }
@@ -53,7 +54,7 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Header, Error> {
 /// The first series of a file that is not called TIFF: a single page as an image library shows it,
 /// `[row, column, channel]`, several as [`decode`] does.
 pub(crate) fn decode_by_content(bytes: &[u8], limits: &Limits) -> Result<ArrayD<f32>, Error> {
-    let file = File::open(bytes)?;
+    let file = File::open(Source::Whole(bytes))?;
     let series = series::first(&file)?;
     let values = raster::read(&file, &series, limits)?;
     if !is_picture(&series) {
@@ -71,8 +72,8 @@ pub(crate) fn decode_by_content(bytes: &[u8], limits: &Limits) -> Result<ArrayD<
 }
 
 /// What [`decode_by_content`] would give.
-pub(crate) fn header_by_content(bytes: &[u8]) -> Result<Header, Error> {
-    let file = File::open(bytes)?;
+pub(crate) fn header_by_content(source: Source<'_>) -> Result<Header, Error> {
+    let file = File::open(source)?;
     let series = series::first(&file)?;
     if !is_picture(&series) {
         return Ok(as_stored(&file, series));
@@ -81,6 +82,7 @@ pub(crate) fn header_by_content(bytes: &[u8]) -> Result<Header, Error> {
     Ok(Header {
         shape: channels_last(&series).to_vec(),
         container: Container::Other,
+        sample: series.layout.sample.name(),
         // Planes are copied into each other.
         peak_bytes: match series.layout.planes {
             Planes::Chunky => peak_bytes,
@@ -96,6 +98,7 @@ fn as_stored(file: &File<'_>, series: Series) -> Header {
             Some(axes) if axes.chars().count() == series.shape.len() => Container::Named(axes),
             _ => Container::Tiff,
         },
+        sample: series.layout.sample.name(),
         shape: series.shape,
     }
 }

@@ -40,7 +40,7 @@ fn check_pages(file: &File<'_>, series: &Series) -> Result<(), Error> {
     let Pages::Listed(pages) = &series.pages else {
         return Ok(());
     };
-    let mut segments_left = file.bytes.len();
+    let mut segments_left = file.len();
     for page in pages {
         let reader = PageReader::listed(file, &series.layout, page)?;
         // Lists of segments take a byte at least of each, unless pages share them to make a small file seem huge.

@@ -65,6 +65,17 @@ impl SampleKind {
         })
     }
 
+    /// The type as a word, such as `u16`.
+    pub(super) fn name(self) -> String {
+        let letter = match self {
+            Self::Packed { .. } | Self::U8 | Self::U16 | Self::U32 | Self::U64 => 'u',
+            Self::I8 | Self::I16 | Self::I32 | Self::I64 => 'i',
+            Self::F16 | Self::F32 | Self::F64 => 'f',
+            Self::ComplexF32 | Self::ComplexF64 => 'c',
+        };
+        format!("{letter}{}", self.bits())
+    }
+
     /// Bytes of a row of so many samples.
     pub(super) fn row_bytes(self, samples: usize) -> usize {
         samples.saturating_mul(self.bits()).div_ceil(8)

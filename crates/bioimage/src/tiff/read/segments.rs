@@ -149,7 +149,7 @@ impl<'a> Segments<'a> {
             };
         }
         // Whether what is there of a packed segment suffices shows when it is unpacked.
-        let there = (self.file.bytes.len() as u64).saturating_sub(offset);
+        let there = (self.file.len() as u64).saturating_sub(offset);
         match stated {
             Some(stated) if there > 0 => stated.min(there),
             Some(stated) => stated,

@@ -38,7 +38,7 @@ pub(super) enum Pages {
 
 /// The first series of the file.
 pub(super) fn first(file: &File<'_>) -> Result<Series, Error> {
-    let mut budget = Budget::new(file.bytes.len());
+    let mut budget = Budget::new(file.len());
     let directories = file.chain(&mut budget)?;
     let directory = file.directory(directories.offsets[0])?;
     let first = Page::of(file, &directory)?;
@@ -295,7 +295,7 @@ impl Chain<'_> {
         let bytes = self.first.layout.plain_bytes()?.checked_mul(count as u64)?;
         let end = start.checked_add(bytes)?;
         let next = self.directories.offsets.get(1).copied();
-        let is_free = end <= self.file.bytes.len() as u64 && end <= next.unwrap_or(u64::MAX);
+        let is_free = end <= self.file.len() as u64 && end <= next.unwrap_or(u64::MAX);
         (count > 1 && is_free).then_some(start)
     }
 
@@ -311,7 +311,7 @@ impl Chain<'_> {
         let end = bytes
             .checked_mul(count as u64)
             .and_then(|bytes| bytes.checked_add(start));
-        if end.is_none_or(|end| end > self.file.bytes.len() as u64) {
+        if end.is_none_or(|end| end > self.file.len() as u64) {
             return Err(ends_early());
         }
         Ok(Series {
