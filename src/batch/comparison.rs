@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use batch_plan::Resolved;
+
 use super::loaded::Loaded;
 use super::marks::{Mark, Marks};
 use super::outputs::{Globs, Outputs, Part, Wanted};
@@ -74,6 +76,18 @@ struct Place {
 }
 
 impl Compared {
+    /// All stages of a plan, of which nothing has been looked at.
+    fn blank(plan: &Resolved, scope: Scope) -> Vec<Self> {
+        let stages = plan.stages().iter().enumerate();
+        let blank = stages.map(|(number, stage)| Self {
+            name: stage.name.clone(),
+            total: plan.total(number).unwrap_or(0),
+            is_compared: !stage.work.expect.is_empty() && scope.has(number),
+            ..Self::default()
+        });
+        blank.collect()
+    }
+
     pub(crate) fn count(&self, found: Found) -> u64 {
         self.counts[found as usize]
     }
@@ -89,14 +103,7 @@ impl Comparison {
     ) -> anyhow::Result<Self> {
         let plan = Arc::clone(&loaded.plan);
         let globs = Globs::of(&plan);
-        let numbered = plan.stages().iter().enumerate();
-        let stages = numbered.map(|(number, stage)| Compared {
-            name: stage.name.clone(),
-            total: plan.total(number).unwrap_or(0),
-            is_compared: !stage.work.expect.is_empty() && scope.has(number),
-            ..Compared::default()
-        });
-        let mut stages: Vec<_> = stages.collect();
+        let mut stages = Compared::blank(&plan, scope);
         for Place { stages: at, wanted } in places(loaded) {
             if !at.iter().any(|stage| scope.has(*stage)) {
                 continue;

@@ -63,11 +63,17 @@ pub(super) async fn purge(arguments: &PurgeArguments) -> anyhow::Result<()> {
         result += &format!(", and {items} of batches, to be fed once more");
     }
     desk.record("queue purge", queue, &result).await?;
-    let mut out = io::stdout();
-    writeln!(out, "{result}")?;
-    if left > 0 {
+    writeln!(io::stdout(), "{result}")?;
+    say_ways_back(queue, left, &batches)?;
+    Ok(())
+}
+
+/// Says how jobs and items come back.
+fn say_ways_back(queue: &str, jobs: u64, batches: &[String]) -> io::Result<()> {
+    let (mut out, queue) = (io::stdout(), untrusted::name(queue));
+    if jobs > 0 {
         let back = "for a day `redis-consumer queue untrash";
-        writeln!(out, "{back} {shown}` puts the jobs back")?;
+        writeln!(out, "{back} {queue}` puts the jobs back")?;
     }
     for batch in batches {
         writeln!(

@@ -81,6 +81,25 @@ pub(crate) enum Fed {
     Held,
 }
 
+impl Fed {
+    /// What the script has answered.
+    fn of(answer: &[String]) -> Self {
+        let number = |at: usize| {
+            let text = answer.get(at);
+            text.and_then(|text| text.parse().ok()).unwrap_or(0)
+        };
+        match answer.first().map(String::as_str) {
+            Some("OK") => Self::Made {
+                jobs: number(1),
+                passed: number(2),
+            },
+            Some("FULL") => Self::Full,
+            Some("MOVED") => Self::Moved(number(1)),
+            _ => Self::Held,
+        }
+    }
+}
+
 impl Origin {
     fn word(self) -> Option<&'static str> {
         match self {
@@ -148,19 +167,7 @@ impl Admin {
             }
         }
         let answer: Vec<String> = self.script("feed", &call).await?;
-        let number = |at: usize| {
-            let text = answer.get(at);
-            text.and_then(|text| text.parse().ok()).unwrap_or(0)
-        };
-        Ok(match answer.first().map(String::as_str) {
-            Some("OK") => Fed::Made {
-                jobs: number(1),
-                passed: number(2),
-            },
-            Some("FULL") => Fed::Full,
-            Some("MOVED") => Fed::Moved(number(1)),
-            _ => Fed::Held,
-        })
+        Ok(Fed::of(&answer))
     }
 
     /// Counts items whose jobs were ended by others, or have vanished: how many of each.
