@@ -3,6 +3,9 @@
 /// How often and how long items are worked.
 mod endings;
 
+/// What a job that gathers others is told of them.
+mod gathering;
+
 /// How much is under way.
 mod limits;
 
