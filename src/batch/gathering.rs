@@ -1,7 +1,7 @@
 //! What the job of an item gets that gathers others: a list of them with their results.
 
 use anyhow::Context as _;
-use batch_plan::{ItemState, Manifest, ManifestItem};
+use batch_plan::{Expected, ItemState, Manifest, ManifestItem};
 
 use super::loaded::Loaded;
 use crate::queue::Admin;
@@ -37,9 +37,10 @@ async fn results_of(
     stage: usize,
     items: &[u64],
 ) -> anyhow::Result<Vec<ManifestItem>> {
-    let mut jobs = Vec::new();
+    let (mut jobs, mut expected) = (Vec::new(), Vec::new());
     for &item in items {
         jobs.push(loaded.rendered(stage, item).await?);
+        expected.push(loaded.expected(stage, item).await?.1);
     }
     let name = loaded.plan.name();
     let done = admin.have_mark(name, stage, batch::DONE, items).await?;
@@ -48,14 +49,15 @@ async fn results_of(
         .map(|job| JobKey(job.key.clone().into_bytes()))
         .collect();
     let results = admin.results(&keys).await?;
-    let found = jobs.into_iter().zip(&keys).zip(done).zip(results);
-    let item = |(((job, key), is_done), result): (((_, &JobKey), bool), Option<String>)| {
+    let left = results.into_iter().zip(&expected).zip(&keys);
+    let left = left.map(|((told, expected), key)| result_of(told, expected, key));
+    let found = jobs.into_iter().zip(done).zip(left);
+    let item = |((job, is_done), left): ((_, bool), Option<String>)| {
         let batch_plan::Job { id, input, .. } = job;
         ManifestItem {
             id,
             input: (!input.is_empty()).then_some(input),
-            // The hash of a job that was done long ago has gone; its result is where all results are.
-            result: is_done.then(|| result.unwrap_or_else(|| key.usual_result())),
+            result: left.filter(|_| is_done),
             state: match is_done {
                 true => ItemState::Done,
                 false => ItemState::Failed,
@@ -63,4 +65,15 @@ async fn results_of(
         }
     };
     Ok(found.map(item).collect())
+}
+
+/// Where the result of an item that is done is, if it has one: as its job says, or, if that has gone as those do that were done
+/// long ago, as the plan expects it.
+fn result_of(told: Option<String>, expected: &[Expected], job: &JobKey) -> Option<String> {
+    match (told, expected.first()) {
+        (Some(key), _) => (!key.is_empty()).then_some(key),
+        (None, None | Some(Expected::Result)) => Some(job.usual_result()),
+        (None, Some(Expected::Key { key, .. })) => Some(key.clone()),
+        (None, Some(Expected::Prefix { .. })) => None,
+    }
 }

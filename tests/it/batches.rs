@@ -12,6 +12,9 @@ mod files;
 /// Batches that are followed to their end.
 mod following;
 
+/// What a job that gathers others is told of them.
+mod gathering;
+
 /// Lists that are read late.
 mod late;
 

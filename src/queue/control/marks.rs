@@ -190,14 +190,19 @@ impl Admin {
         Ok(seen.first().copied().unwrap_or(0))
     }
 
-    /// The keys of results of jobs whose hashes are there and name one.
+    /// The keys of results of jobs: nothing of one whose hash has gone, and an empty one of one that has left none.
     pub(crate) async fn results(&self, jobs: &[JobKey]) -> Result<Vec<Option<String>>, Error> {
         let keys: Vec<_> = jobs.iter().map(|job| job.0.clone()).collect();
         let found = self
-            .ask_each::<Option<String>>(&keys, |key| Cmd::hget(key, field::OUTPUT_FILE_NAME))
+            .ask_each::<(Option<String>, Option<String>)>(&keys, |key| {
+                Cmd::hmget(key, &[field::STATUS, field::OUTPUT_FILE_NAME])
+            })
             .await?;
-        let named = |found: Option<Option<String>>| found.flatten().filter(|key| !key.is_empty());
-        Ok(found.into_iter().map(named).collect())
+        let told = |found: Option<(Option<String>, Option<String>)>| {
+            let (status, result) = found?;
+            status.map(|_| result.unwrap_or_default())
+        };
+        Ok(found.into_iter().map(told).collect())
     }
 
     /// Changes the marks of some items.
