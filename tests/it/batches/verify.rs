@@ -479,3 +479,26 @@ async fn plan_check_looks_at_what_the_settings_name() {
     assert_eq!(status, Some(0), "{said}");
     site.assert_nothing_written();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_looked_at_before_they_are_uploaded() {
+    let site = Site::with_objects().await;
+    let folder = site.home.path().join("hela");
+    fs::create_dir_all(&folder).expect("a folder");
+    fs::write(folder.join("t1.tif"), gray()).expect("a file");
+    fs::write(folder.join("t2.tif"), channels()).expect("a file");
+    let text = format!(
+        "plan: 1\nname: hela\nstages:\n  - name: seg\n    queue: ingest\n    items: {{files: {{path: {}, match: \"*.tif\"}}}}\n    \
+         verify: [exists, {{size: {{min: 1}}}}, {{image: {{axes: [XY], channels: 1}}}}]\n",
+        folder.display()
+    );
+    let said = site.refused(&text);
+    let expected = "seg  2 items  exists 2  size 2  image 1\n  \
+         image  uploads/hela/t2.tif: axes CXY, XY wanted; 3 channels, 1 wanted\n\
+         1 problem; nothing was submitted\n";
+    assert_eq!(said, expected);
+    assert!(!site.cluster.has("uploads"), "a file was uploaded");
+    fs::write(folder.join("t2.tif"), gray()).expect("a file");
+    site.submit(0, &text, &[]);
+    site.cluster.object("uploads/hela/t2.tif");
+}
