@@ -2,13 +2,8 @@
 
 use batch_plan::{Lists, Resolved};
 
-use super::rows::write_rows;
+use super::rows::{folder, write_rows};
 use crate::storage::Storage;
-
-/// Below what a batch has all that is kept of it.
-pub(super) fn folder(batch: &str) -> String {
-    format!("plans/{batch}/")
-}
 
 fn plan_key(batch: &str) -> String {
     format!("{}plan.json", folder(batch))

@@ -59,7 +59,8 @@ async fn difference(
     let name = loaded.plan.name();
     let seen = admin.all_marks(name, stage, batch::SEEN).await?;
     let ready = admin.all_marks(name, stage, batch::READY).await?;
-    let is_same = without_zeros(&seen) == without_zeros(&new.seen)
+    let is_same = new.early.is_empty()
+        && without_zeros(&seen) == without_zeros(&new.seen)
         && without_zeros(&ready) == without_zeros(&new.ready);
     Ok((!is_same).then_some([seen, ready, new.seen, new.ready]))
 }
@@ -109,8 +110,16 @@ async fn computed(admin: &Admin, loaded: &mut Loaded, stage: usize) -> anyhow::R
         seen: children.iter().flat_map(bytes).collect(),
         ready,
         ready_count,
+        early: early(&children, &again),
         below,
     })
+}
+
+/// Items that are to be fed once more before all of their children have ended, which are worked once more themselves.
+fn early(children: &[Children], again: &[u8]) -> Vec<u64> {
+    let numbered = (0..).zip(children);
+    let is_early = |(item, of): &(u64, &Children)| of.ended < of.all && is_set(again, *item);
+    numbered.filter(is_early).map(|(item, _)| item).collect()
 }
 
 /// The children of each item of a stage, as far as they have a mark that counts.

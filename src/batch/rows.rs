@@ -10,7 +10,6 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 
-use super::archive::folder;
 use crate::compute;
 use crate::storage::Storage;
 
@@ -19,6 +18,11 @@ const KEPT: usize = 4;
 
 /// Bytes of a file at most, unpacked.
 const LONGEST: u64 = 256 << 20;
+
+/// Below what a batch has all that is kept of it.
+pub(super) fn folder(batch: &str) -> String {
+    format!("plans/{batch}/")
+}
 
 /// Where the rows of a stage are, from the row `ROWS_PER_FILE * file` on.
 fn rows_key(batch: &str, stage: &str, file: u64) -> String {

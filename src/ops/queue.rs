@@ -1,5 +1,6 @@
 //! `redis-consumer queue`: whole queues.
 
+mod name;
 mod trash;
 
 use std::io::{self, Write as _};
@@ -9,6 +10,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use self::name::NameArguments;
 use self::trash::{PurgeArguments, TrashArguments, purge, trash, untrash};
 use super::desk::{
     Consent, Desk, DeskArguments, Misuse, Refused, Selector, Span, consent, grouped, parse_field,
@@ -53,16 +55,6 @@ pub(crate) struct ListArguments {
     /// Look through all keys, however many there are, for queues that only Python consumers serve.
     #[arg(long)]
     scan: bool,
-    #[command(flatten)]
-    desk: DeskArguments,
-}
-
-#[derive(Args)]
-pub(crate) struct NameArguments {
-    queue: String,
-    /// Say what would be done, and do nothing.
-    #[arg(long)]
-    dry_run: bool,
     #[command(flatten)]
     desk: DeskArguments,
 }

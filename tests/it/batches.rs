@@ -129,6 +129,13 @@ impl Site {
         expected.iter().all(is)
     }
 
+    /// Lets a batch go on, whose first items are fed by consumers; `batch resume` feeds them itself.
+    fn resume_unfed(&self, name: &str) {
+        let head = format!("rc:batch:{name}");
+        let set = ["HSET", &head, "state", "running"];
+        self.cluster.redis.ask::<u64>(&set);
+    }
+
     fn wait_finished(&self, name: &str) {
         eventually("the batch has finished", || {
             self.is(name, &[("state", "finished")])
@@ -418,11 +425,7 @@ async fn batches_of_one_queue_take_turns() {
     let names: Vec<_> = (0..14).map(|number| format!("a{number}")).collect();
     for name in &names {
         site.submit(0, &many_stages(name, 2), &["--paused"]);
-        // Nothing waits when the consumer starts, which it would after `batch resume`.
-        let head = format!("rc:batch:{name}");
-        site.cluster
-            .redis
-            .ask::<u64>(&["HSET", &head, "state", "running"]);
+        site.resume_unfed(name);
     }
     assert_eq!(site.cluster.redis.ask::<u64>(&["LLEN", "ingest"]), 0);
     let _pod = site.start("pod-1");

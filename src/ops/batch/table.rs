@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Write as _};
 use std::time::Duration;
 
+use batch_plan::work::OnFailure;
 use serde_json::{Value, json};
 
 use super::super::desk::{Age, Desk, Table, ago, grouped, known};
@@ -258,8 +259,8 @@ async fn blocked_by(desk: &Desk, name: &str, state: &BatchState) -> anyhow::Resu
     let plan = Loaded::fetch(&desk.admin, None, name, state).await?.plan;
     let mut blocked = vec![BTreeSet::new(); state.stages.len()];
     for (number, stage) in state.stages.iter().enumerate() {
-        // Rows are in the bucket, and tell who waits; grids do without.
-        if stage.failed == 0 || plan.grid(number).is_none() {
+        let holds = plan.stages()[number].work.on_failure == OnFailure::Wait;
+        if stage.failed == 0 || !holds {
             continue;
         }
         let (mut from, mut looked) = (Some(0), 0);
@@ -270,6 +271,7 @@ async fn blocked_by(desk: &Desk, name: &str, state: &BatchState) -> anyhow::Resu
                 .await?;
             looked += items.len();
             for item in items {
+                // Of groups by a text only their rows tell who waits, which are in the bucket.
                 for up in plan.ups(number, item, None) {
                     blocked[up.stage].insert(up.parent);
                 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::super::desk::{
     Consent, Desk, DeskArguments, Table, ago, clock, consent, counted, grouped, print_json,
 };
-use super::NameArguments;
+use super::name::NameArguments;
 use crate::queue::control::Trash;
 use crate::untrusted;
 use crate::wire::batch;

@@ -45,6 +45,8 @@ pub(crate) struct NewCounters {
     /// A bit for each item that is ready, and how many are.
     pub(crate) ready: Vec<u8>,
     pub(crate) ready_count: u64,
+    /// Items that are not to be fed once more yet: they are ready when their children are.
+    pub(crate) early: Vec<u64>,
     /// Stages below, and how many items of each had ended when this was computed.
     pub(crate) below: Vec<(usize, u64)>,
 }
@@ -236,9 +238,11 @@ impl Admin {
             .arg(&new.seen)
             .arg(&new.ready)
             .arg(new.ready_count);
+        call.arg(new.below.len());
         for (below, ended) in &new.below {
             call.arg(below).arg(ended);
         }
+        new.early.iter().for_each(|item| _ = call.arg(item));
         self.script("swap_counters", &call).await
     }
 }

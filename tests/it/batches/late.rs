@@ -1,7 +1,6 @@
 //! Lists that are read when the stage below has written them.
 
 use super::Site;
-use super::repair::SCAN;
 use crate::peers::cluster::eventually;
 
 const LATE: &str = r#"
@@ -32,7 +31,7 @@ async fn a_list_is_read_when_its_barrier_opens() {
     assert!(said.contains("batch late: 1 item in 4 stages"), "{said}");
     let status = site.run(0, &["status", "--batch", "late"]);
     assert!(status.contains("scan       –"), "{status}");
-    let _pod = site.writer("pod-1", SCAN).start();
+    let _pod = site.start("pod-1");
     // It is not there: somebody has to look.
     eventually("the stage is held", || {
         site.batch("late").contains_key("1:held")
@@ -68,7 +67,7 @@ async fn an_empty_list_ends_its_stage() {
     let site = Site::open().await;
     site.cluster.put("lists/found.csv", b"name,plate\n");
     site.submit(0, LATE, &[]);
-    let _pod = site.writer("pod-1", SCAN).start();
+    let _pod = site.start("pod-1");
     site.wait_finished("late");
     assert!(site.is("late", &[("1:total", "0"), ("3:total", "0")]));
 }

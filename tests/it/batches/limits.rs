@@ -19,7 +19,7 @@ async fn the_more_urgent_batch_of_a_queue_is_fed_first() {
     for (name, priority) in [("calm", 0), ("urgent", 5), ("lazy", -5)] {
         let plan = grid(name, priority, 30, "    limit: {queue: 10}\n");
         site.submit(0, &plan, &["--paused"]);
-        site.run(0, &["batch", "resume", name]);
+        site.resume_unfed(name);
     }
     let _pod = site.start("pod-1");
     let queued = || redis.ask::<Vec<String>>(&["LRANGE", "ingest", "0", "-1"]);
@@ -44,7 +44,7 @@ async fn a_batch_that_becomes_urgent_while_it_runs_is_fed_first() {
     let late = grid("late", 0, 30, "    limit: {queue: 10}\n");
     for (name, plan) in [("calm", &calm), ("late", &late)] {
         site.submit(0, plan, &["--paused"]);
-        site.run(0, &["batch", "resume", name]);
+        site.resume_unfed(name);
     }
     site.submit(75, &late.replace("priority: 0", "priority: 7"), &[]);
     site.submit(

@@ -1,0 +1,15 @@
+//! The queue that a command is about.
+
+use clap::Args;
+
+use super::super::desk::DeskArguments;
+
+#[derive(Args)]
+pub(crate) struct NameArguments {
+    pub(super) queue: String,
+    /// Say what would be done, and do nothing.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    #[command(flatten)]
+    pub(super) desk: DeskArguments,
+}
