@@ -47,7 +47,7 @@ struct Tally {
 struct Done {
     name: FolderName,
     job: JobKey,
-    /// The key of its result.
+    /// The key of its result; an empty one if it has left none.
     output: String,
     /// Whether its hash says so; else the result is where all results are, if there is one.
     is_named: bool,
@@ -194,6 +194,9 @@ impl<'f> Results<'f> {
 
 impl Done {
     async fn fetch(&self, storage: &Storage, to: &Path) -> anyhow::Result<Fetched> {
+        if self.output.is_empty() {
+            return Ok(Fetched::Nothing);
+        }
         let wanted = Wanted {
             job: &self.job,
             output: &self.output,
