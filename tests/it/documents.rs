@@ -43,6 +43,7 @@ const OTHER_VARIABLES: &[&str] = &[
     "RC_ID",
     "RC_INPUT",
     "RC_JOB",
+    "RC_EXPECT",
     "RC_MEMORY",
     "RC_MODE",
     "RC_PHASE",

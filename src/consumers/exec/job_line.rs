@@ -196,6 +196,10 @@ impl JobLine {
         if self.memory > 0 {
             add("RC_MEMORY", OsStr::new(&self.memory.to_string()));
         }
+        let expect = self.expect.join("\n");
+        if !expect.is_empty() && expect.len() <= LONGEST_VARIABLE {
+            add("RC_EXPECT", OsStr::new(&expect));
+        }
         for (name, value) in &self.fields {
             let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
             if is_name && !value.contains(&0) && value.len() <= LONGEST_VARIABLE {
