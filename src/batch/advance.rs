@@ -23,11 +23,15 @@ fn has_more(plan: &Resolved, state: &BatchState, number: usize, stage: &StageSta
         // A list that has not been read will be.
         false => !stage.is_read || stage.next < stage.total,
     };
-    stage.again > 0 || (has_own && stage.is_started && is_open(plan, state, number))
+    let has_own = has_own && stage.is_started;
+    (stage.again > 0 || has_own) && is_open(plan, state, number)
 }
 
-/// Whether the stages below, all of whose items are waited for, have ended well enough.
-pub(super) fn is_open(plan: &Resolved, state: &BatchState, stage: usize) -> bool {
+/// Whether the stages below, all of whose items are waited for, have ended well enough, or are not waited for any more.
+pub(crate) fn is_open(plan: &Resolved, state: &BatchState, stage: usize) -> bool {
+    if state.stages[stage].is_forced {
+        return true;
+    }
     let allowed = plan.stages()[stage].work.allow_failed;
     let below = plan.barriers(stage).iter();
     below

@@ -21,7 +21,7 @@ mod stage_feed;
 mod supply;
 mod sweep;
 
-pub(crate) use self::advance::goes_on;
+pub(crate) use self::advance::{goes_on, is_open};
 pub(crate) use self::archive::{forget_plan, keep_changed_plan, keep_plan, kept_plan};
 pub(crate) use self::comparison::{Compared, Comparison, Found, Scope};
 pub(crate) use self::counters::wrong_counters;

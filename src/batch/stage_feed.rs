@@ -29,10 +29,14 @@ impl StageFeed<'_> {
     /// Feeds what may be fed, and gives how many items were handled.
     pub(super) async fn run(&mut self, state: &BatchState) -> anyhow::Result<u64> {
         let mut handled = 0;
+        // Items that are fed once more wait, too: those below may be worked once more as well.
+        if !is_open(&self.loaded.plan, state, self.stage) {
+            return Ok(handled);
+        }
         if self.is.again > 0 {
             handled += self.feed_marked(Origin::Again, batch::AGAIN).await?;
         }
-        if !self.is.is_started || !is_open(&self.loaded.plan, state, self.stage) {
+        if !self.is.is_started {
             return Ok(handled);
         }
         if !self.is.is_read {

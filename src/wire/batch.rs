@@ -47,6 +47,7 @@ pub(crate) const GO_ON: &str = "go_on";
 pub(crate) const SAME: &str = "same";
 pub(crate) const MOST: &str = "most";
 pub(crate) const STARTED: &str = "started";
+pub(crate) const FORCED: &str = "forced";
 pub(crate) const BEGAN: &str = "began";
 pub(crate) const ENDED: &str = "ended";
 pub(crate) const HELD: &str = "held";

@@ -1,5 +1,8 @@
 //! Plans that run: the real program, real consumers, and what goes wrong meanwhile.
 
+/// Stages that wait for all of another.
+mod barriers;
+
 /// Batches that operators change.
 mod changing;
 

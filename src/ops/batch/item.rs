@@ -10,7 +10,7 @@ use clap::Args;
 use super::super::desk::{Desk, DeskArguments, item_of, known, size, stage_of, text_of};
 use crate::batch::Loaded;
 use crate::queue::control::BatchState;
-use crate::storage::Storage;
+use crate::storage::{self, Storage};
 use crate::untrusted;
 use crate::wire::{JobKey, batch, field};
 
@@ -198,6 +198,7 @@ impl Items<'_> {
 async fn size_of(storage: &Storage, key: &str) -> String {
     match storage.size(key).await {
         Ok(bytes) => size(bytes as f64),
+        Err(storage::Error::NotFound { .. }) => "missing".to_owned(),
         Err(error) => untrusted::message(error).to_string(),
     }
 }

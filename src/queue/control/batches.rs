@@ -92,6 +92,8 @@ pub(crate) struct StageState {
     /// Why nothing is fed.
     pub(crate) held: Option<String>,
     pub(crate) is_started: bool,
+    /// Whether it does not wait for whole stages below, whatever the plan says.
+    pub(crate) is_forced: bool,
     /// In seconds since 1970.
     pub(crate) began: Option<u64>,
     pub(crate) ended: Option<u64>,
@@ -408,6 +410,7 @@ impl StageState {
             vanished: number(batch::VANISHED),
             held: found(batch::HELD).cloned(),
             is_started: found(batch::STARTED).is_some(),
+            is_forced: found(batch::FORCED).is_some(),
             began: time(batch::BEGAN),
             ended: time(batch::ENDED),
         }
