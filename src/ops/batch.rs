@@ -16,12 +16,11 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use self::cancel::CancelArguments;
-use self::change::NameArguments;
 use self::delete::DeleteArguments;
 pub(super) use self::delete::forget;
 use self::item::ItemArguments;
 use self::list::ListArguments;
-use self::pause::PauseArguments;
+use self::pause::{PauseArguments, ResumeArguments};
 use self::restore::RestoreArguments;
 use self::set::SetArguments;
 pub(super) use self::set::update;
@@ -41,7 +40,7 @@ pub(crate) enum BatchCommand {
     /// Turn no more items into jobs.
     Pause(PauseArguments),
     /// End a pause, revive what was cancelled, and let go on what was held.
-    Resume(NameArguments),
+    Resume(ResumeArguments),
     /// End a batch: what waits and what runs of it. It can be resumed.
     Cancel(CancelArguments),
     /// Show one item: where it stands, its children and parents, and what it waits for.

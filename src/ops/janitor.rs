@@ -1,7 +1,7 @@
 //! `redis-consumer janitor`: requeues the jobs of dead consumers.
 //!
 //! Our consumers do this among themselves, by leases. A janitor is for fleets with Python consumers, which take no leases:
-//! it knows them by their pods. It keeps the rules of the Python janitor but for its faults: an entry moves in
+//! it knows them by their pods. Such consumers know no batches either, so it feeds these. It keeps the rules of the Python janitor but for its faults: an entry moves in
 //! one step, and a Kubernetes that cannot be asked is not an empty one.
 
 use std::collections::HashSet;
@@ -11,9 +11,12 @@ use anyhow::Context as _;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
 
 use super::connect::{Connected, connect};
+use super::desk::known_bucket;
+use crate::batch::FeedAll;
 use crate::kubernetes::{Kubernetes, KubernetesSettings};
 use crate::logging::LogSettings;
 use crate::queue::{self, Admin, ProcessingEntry, Reclaim};
@@ -163,6 +166,8 @@ impl Janitor {
     }
 
     async fn run(&self, stop: CancellationToken) {
+        let feed = FeedAll::new(self.admin.clone(), known_bucket());
+        let _feeding = AbortOnDropHandle::new(tokio::spawn(feed.run()));
         while let Some(round) = stop.run_until_cancelled(self.round()).await {
             match round {
                 Ok(round) if round.requeued + round.dropped > 0 => {

@@ -13,9 +13,12 @@ use tokio_util::sync::CancellationToken;
 use super::batch;
 use super::desk::{Age, Desk, DeskArguments, Span, Table, age, grouped, print_json};
 use crate::exit_code;
-use crate::queue::control::{Overview, Pause};
+use crate::queue::control::{BatchState, Overview, Pause};
 use crate::untrusted;
-use crate::wire::{age_of, timestamp};
+use crate::wire::{self, age_of, timestamp};
+
+/// Batches that are named below the queues.
+const BATCHES: usize = 5;
 
 #[derive(Args)]
 pub(crate) struct StatusArguments {
@@ -66,10 +69,14 @@ async fn look(desk: &Desk, arguments: &StatusArguments) -> anyhow::Result<()> {
         Some(_) => Vec::new(),
         None => desk.overviews(&arguments.queues, arguments.scan).await?,
     };
+    let batches = match arguments.batch.is_none() && arguments.queues.is_empty() {
+        true => open_batches(desk).await?,
+        false => Vec::new(),
+    };
     if arguments.json || arguments.log.is_some() {
         let json = match &arguments.batch {
             Some(name) => batch::to_json(desk, name).await?,
-            None => to_json(&overviews),
+            None => to_json(&overviews, &batches),
         };
         if let Some(file) = &arguments.log {
             append(file, &json).with_context(|| format!("cannot write {}", file.display()))?;
@@ -84,8 +91,39 @@ async fn look(desk: &Desk, arguments: &StatusArguments) -> anyhow::Result<()> {
     }
     match &arguments.batch {
         Some(name) => batch::show(desk, name).await,
-        None => Ok(show(&overviews, arguments)?),
+        None => {
+            show(&overviews, arguments)?;
+            Ok(show_batches(&batches)?)
+        }
     }
+}
+
+/// Batches that have not ended, the latest first.
+async fn open_batches(desk: &Desk) -> anyhow::Result<Vec<(String, BatchState)>> {
+    let mut batches = desk.admin.all_batches().await?;
+    batches.retain(|(_, state)| state.state != wire::batch::FINISHED);
+    Ok(batches)
+}
+
+fn show_batches(batches: &[(String, BatchState)]) -> io::Result<()> {
+    let each = batches.iter().take(BATCHES).map(|(name, state)| {
+        let name = untrusted::name(name);
+        format!("{name} {} {} %", state.state, percent(state))
+    });
+    let mut each: Vec<_> = each.collect();
+    if batches.len() > BATCHES {
+        each.push("… (redis-consumer batch list)".to_owned());
+    }
+    if !each.is_empty() {
+        writeln!(io::stdout(), "batches: {}", each.join(", "))?;
+    }
+    Ok(())
+}
+
+/// How much of a batch is done.
+fn percent(state: &BatchState) -> u64 {
+    let total = state.sum(|stage| stage.total);
+    state.sum(|stage| stage.done) * 100 / total.max(1)
 }
 
 fn append(file: &Path, line: &Value) -> io::Result<()> {
@@ -173,9 +211,11 @@ fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "–".to_owned(), |value| value.to_string())
 }
 
-fn to_json(overviews: &[Overview]) -> Value {
+fn to_json(overviews: &[Overview], batches: &[(String, BatchState)]) -> Value {
     let queues: Vec<_> = overviews.iter().map(queue_to_json).collect();
-    json!({ "at": timestamp(), "queues": queues })
+    let batch = |(name, state): &(String, BatchState)| json!({ "batch": name, "state": state.state, "percent": percent(state) });
+    let batches: Vec<_> = batches.iter().map(batch).collect();
+    json!({ "at": timestamp(), "queues": queues, "batches": batches })
 }
 
 fn queue_to_json(overview: &Overview) -> Value {

@@ -320,6 +320,26 @@ async fn items_that_vanish_or_end_elsewhere_are_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_janitor_feeds_and_counts_where_no_consumer_knows_batches() {
+    let site = Site::open().await;
+    site.submit(0, LAYERS, &["--paused"]);
+    site.resume_unfed("layers");
+    let redis = &site.cluster.redis;
+    let variables = [("QUEUE", "ingest"), ("JANITOR_LIVENESS", "heartbeat")];
+    let mut janitor = site.cluster.start(&["janitor"], &variables);
+    // As Python consumers do, which know no batches.
+    eventually("all items are worked", || {
+        while let Some(job) = redis.ask::<Option<String>>(&["RPOP", "ingest"]) {
+            let _: u64 = redis.ask(&["HSET", &job, "status", "done"]);
+        }
+        site.is("layers", &[("state", "finished")])
+    });
+    janitor.kill().expect("it runs");
+    janitor.wait().expect("it has ended");
+    assert!(site.is("layers", &[("0:done", "105"), ("3:done", "1")]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sample_runs_every_stage() {
     let site = Site::open().await;
     let said = site.submit(0, LAYERS, &["--sample", "8"]);

@@ -4,25 +4,42 @@ use std::io::{self, Write as _};
 
 use clap::Args;
 
-use super::super::desk::{Refused, counted, feed_first, known};
+use super::super::desk::{Desk, Refused, counted, feed_first, known, stage_of};
 use super::change::{NameArguments, set_state, take_back};
+use crate::queue::control::BatchState;
+use crate::untrusted;
 use crate::wire::batch;
 
 #[derive(Args)]
 pub(crate) struct PauseArguments {
     #[command(flatten)]
     of: NameArguments,
+    /// Only this stage. What is queued of it is worked.
+    #[arg(long, value_name = "NAME")]
+    stage: Option<String>,
     /// Take what waits out of the queues as well, so that only what runs is left.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "stage")]
     now: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct ResumeArguments {
+    #[command(flatten)]
+    of: NameArguments,
+    /// Only this stage, be it paused or held.
+    #[arg(long, value_name = "NAME")]
+    stage: Option<String>,
 }
 
 /// Pauses a batch.
 pub(super) async fn pause(arguments: &PauseArguments) -> anyhow::Result<()> {
-    let PauseArguments { of, now } = arguments;
+    let PauseArguments { of, stage, now } = arguments;
     let desk = of.desk.open()?;
     let name = &of.batch;
     let state = known(&desk, name).await?;
+    if let Some(stage) = stage {
+        return pause_stage(&desk, of, &state, stage).await;
+    }
     let may_take = *now && state.state == batch::PAUSED;
     if state.state != batch::RUNNING && !may_take {
         let text = format!("batch {name} is {}, not running", state.state);
@@ -46,18 +63,50 @@ pub(super) async fn pause(arguments: &PauseArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lets a batch go on that was paused, cancelled or held.
-pub(super) async fn resume(arguments: &NameArguments) -> anyhow::Result<()> {
+/// Holds a stage, as its breaker would.
+async fn pause_stage(
+    desk: &Desk,
+    of: &NameArguments,
+    state: &BatchState,
+    stage: &str,
+) -> anyhow::Result<()> {
+    let (name, number) = (&of.batch, stage_of(state, stage)?);
+    if let Some(why) = &state.stages[number].held {
+        let why = untrusted::message(why);
+        return Err(Refused(format!("{stage} of {name} is held already: {why}")).into());
+    }
+    let out = counted(state.stages[number].out, "item");
+    if of.dry_run {
+        writeln!(
+            io::stdout(),
+            "would be paused: {stage} of {name}, {out} under way"
+        )?;
+        return Ok(());
+    }
+    let field = batch::stage_field(number, batch::HELD);
+    let held = (field, format!("paused by {}", desk.who));
+    desk.admin.set_batch(name, &[held]).await?;
+    let about = format!("{name} {stage}");
+    desk.record("batch pause", &about, "paused").await?;
+    writeln!(io::stdout(), "{stage} of {name}: paused, {out} under way")?;
+    Ok(())
+}
+
+/// Lets a batch, or one of its stages, go on that was paused, cancelled or held.
+pub(super) async fn resume(arguments: &ResumeArguments) -> anyhow::Result<()> {
+    let ResumeArguments {
+        of: arguments,
+        stage,
+    } = arguments;
     let (desk, storage) = arguments.desk.open_with_bucket()?;
     let name = &arguments.batch;
     let state = known(&desk, name).await?;
-    let stages = state.stages.iter().enumerate();
-    let held: Vec<_> = stages
-        .filter(|(_, stage)| stage.held.is_some())
-        .map(|(number, _)| batch::stage_field(number, batch::HELD))
-        .collect();
-    if state.state == batch::RUNNING && held.is_empty() {
-        writeln!(io::stdout(), "{name} is running, and nothing of it is held")?;
+    let only = stage.as_deref();
+    let only = only.map(|stage| stage_of(&state, stage)).transpose()?;
+    let held = held_stages(&state, only);
+    if held.is_empty() && (state.state == batch::RUNNING || only.is_some()) {
+        let what = stage.as_ref().unwrap_or(name);
+        writeln!(io::stdout(), "nothing of {what} is paused or held")?;
         return Ok(());
     }
     if arguments.dry_run {
@@ -67,11 +116,21 @@ pub(super) async fn resume(arguments: &NameArguments) -> anyhow::Result<()> {
     if !held.is_empty() {
         desk.admin.unset_batch(name, &held).await?;
     }
-    if state.state != batch::FINISHED {
+    if state.state != batch::FINISHED && only.is_none() {
         set_state(&desk, name, batch::RUNNING).await?;
     }
     desk.record("batch resume", name, "resumed").await?;
     feed_first(&desk, storage, name).await?;
     writeln!(io::stdout(), "{name}: resumed")?;
     Ok(())
+}
+
+/// The fields of stages that are held, or of this one.
+fn held_stages(state: &BatchState, only: Option<usize>) -> Vec<String> {
+    let stages = state.stages.iter().enumerate();
+    let is_meant = |number: usize| only.is_none_or(|only| only == number);
+    stages
+        .filter(|(number, stage)| stage.held.is_some() && is_meant(*number))
+        .map(|(number, _)| batch::stage_field(number, batch::HELD))
+        .collect()
 }

@@ -75,11 +75,17 @@ impl DeskArguments {
 impl DeskArguments {
     /// The same with the bucket, if the settings name one that can be used: some batches keep their lists there.
     pub(crate) fn open_with_bucket(&self) -> anyhow::Result<(Desk, Option<Storage>)> {
-        match self.open_with(StorageSettings::load) {
-            Ok((desk, settings)) => Ok((desk, Storage::open(&settings).ok())),
-            Err(_) => Ok((self.open()?, None)),
-        }
+        Ok((self.open()?, known_bucket()))
     }
+}
+
+/// The bucket, if the settings name one that can be used.
+pub(crate) fn known_bucket() -> Option<Storage> {
+    let env = Env::from_process();
+    let mut loader = Loader::new(&env);
+    let settings = StorageSettings::load(&mut loader);
+    loader.finish().ok()?;
+    Storage::open(&settings).ok()
 }
 
 impl Desk {

@@ -18,7 +18,7 @@ mod waiting;
 
 pub(super) use self::batches::{feed_first, item_of, known, stage_of};
 pub(super) use self::change::ChangeArguments;
-pub(super) use self::connection::{Desk, DeskArguments};
+pub(super) use self::connection::{Desk, DeskArguments, known_bucket};
 pub(super) use self::consent::{Consent, consent};
 pub(super) use self::failures::Group;
 pub(super) use self::fields::{fields_to_json, text_of, value_of};

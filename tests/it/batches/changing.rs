@@ -155,3 +155,34 @@ async fn single_items_are_worked_once_more_and_their_parents_are_not() {
     requeue(64, &["9_9_9"]);
     drop(pod);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_stage_is_paused_and_goes_on() {
+    let site = Site::open().await;
+    site.submit(0, LAYERS, &["--paused"]);
+    let of = |verb: &str, more: &[&str]| {
+        let words = ["batch", verb, "layers", "--stage", "l3"];
+        site.run(0, &[&words, more].concat())
+    };
+    let said = of("pause", &["--dry-run"]);
+    assert!(
+        said.contains("would be paused: l3 of layers, 0 items under way"),
+        "{said}"
+    );
+    of("pause", &[]);
+    site.run(75, &["batch", "pause", "layers", "--stage", "l3"]);
+    let status = site.run(0, &["status"]);
+    assert!(status.contains("batches: layers paused 0 %"), "{status}");
+    site.resume_unfed("layers");
+    let _pod = site.start("pod-1");
+    eventually("the stage below is done", || {
+        site.is("layers", &[("0:done", "105"), ("1:ready", "24")])
+    });
+    let status = site.run(0, &["status", "--batch", "layers"]);
+    assert!(status.contains("l3 is held: paused by "), "{status}");
+    let said = of("resume", &[]);
+    assert!(said.contains("layers: resumed"), "{said}");
+    site.wait_finished("layers");
+    let said = of("resume", &[]);
+    assert!(said.contains("nothing of l3 is paused or held"), "{said}");
+}
