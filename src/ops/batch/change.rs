@@ -1,5 +1,7 @@
 //! What commands that change batches have in common.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 
 use super::super::desk::{Desk, DeskArguments, Refused};
@@ -25,11 +27,21 @@ pub(super) async fn set_state(desk: &Desk, name: &str, wanted: &str) -> anyhow::
     }
 }
 
-/// Takes what waits of a batch out of all of its queues, and gives how many jobs that were.
-pub(super) async fn take_back(desk: &Desk, name: &str, state: &BatchState) -> anyhow::Result<u64> {
+/// Takes what waits of a batch, or of one of its stages, out of the queues, and gives how many jobs that were.
+pub(super) async fn take_back(
+    desk: &Desk,
+    name: &str,
+    state: &BatchState,
+    stage: Option<usize>,
+) -> anyhow::Result<u64> {
+    let queues = match stage {
+        Some(stage) => BTreeSet::from([state.stages[stage].queue.as_str()]),
+        None => state.queues(),
+    };
     let mut taken = 0;
-    for queue in state.queues() {
-        taken += desk.admin.take_back(Some(name), queue.as_bytes()).await?;
+    for queue in queues {
+        let of = Some((name, stage));
+        taken += desk.admin.take_back(of, queue.as_bytes()).await?;
     }
     Ok(taken)
 }

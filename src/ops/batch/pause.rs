@@ -54,7 +54,7 @@ pub(super) async fn pause(arguments: &PauseArguments) -> anyhow::Result<()> {
     set_state(&desk, name, batch::PAUSED).await?;
     let mut taken = 0;
     if *now {
-        taken = take_back(&desk, name, &state).await?;
+        taken = take_back(&desk, name, &state, None).await?;
     }
     let left = counted(out.saturating_sub(taken), "item");
     let text = format!("paused, {left} under way");

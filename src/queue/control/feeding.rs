@@ -185,15 +185,21 @@ impl Admin {
         self.script("item_ends", &call).await
     }
 
-    /// Takes what waits of a batch, or of all, out of a queue, and gives how many jobs that were.
-    pub(crate) async fn take_back(&self, batch: Option<&str>, queue: &[u8]) -> Result<u64, Error> {
+    /// Takes what waits of a batch or one of its stages, or of all batches, out of a queue, and gives how many jobs that were.
+    pub(crate) async fn take_back(
+        &self,
+        of: Option<(&str, Option<usize>)>,
+        queue: &[u8],
+    ) -> Result<u64, Error> {
+        let (batch, stage) = of.unwrap_or_default();
+        let stage = stage.map(|stage| stage.to_string()).unwrap_or_default();
         let length = Cmd::llen(queue);
         let mut left: u64 = self.command("count the jobs", &length).await?;
         let mut taken = 0;
         while left > 0 {
             let looked = left.min(TAKEN_AT_ONCE);
             let mut call = TAKE_BACK.key(queue);
-            call.arg(batch.unwrap_or_default()).arg(looked);
+            call.arg(batch).arg(&stage).arg(looked);
             taken += self.script::<u64>("take_back", &call).await?;
             left -= looked;
         }

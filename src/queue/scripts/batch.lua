@@ -99,7 +99,8 @@ local function count_item(job, batch, place, ups, status)
   need(job, 'EXPIRE', 'UNLINK')
   local at, is_done = head .. ':' .. stage .. ':', status == 'done'
   local record = is_done and {} or read(job, 'rc_why', 'error_class')
-  if is[1] == 'cancelled' and record[2] == 'cancelled' then
+  local is_cancelled = is[1] == 'cancelled' or (is[6] or ''):find('^cancelled')
+  if is_cancelled and record[2] == 'cancelled' then
     redis.call('EXPIRE', job, 86400)
     return again(head, batch, stage, item)
   end

@@ -186,3 +186,35 @@ async fn one_stage_is_paused_and_goes_on() {
     let said = of("resume", &[]);
     assert!(said.contains("nothing of l3 is paused or held"), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_stage_is_cancelled_and_revived() {
+    let site = Site::open().await;
+    site.submit(0, LAYERS, &[]);
+    let queue = || site.cluster.redis.ask::<u64>(&["LLEN", "ingest"]);
+    assert_eq!(queue(), 40);
+    let slow = site.pod("pod-1").set("EXEC_COMMAND", "sleep 60").start();
+    eventually("two run, and their places are filled", || {
+        site.is("layers", &[("0:out", "42")])
+    });
+    let cancel = ["batch", "cancel", "layers", "--stage", "l2"];
+    let said = site.run(0, &[&cancel[..], &["--dry-run"]].concat());
+    let expected = "would be ended: l2 of layers, 42 items under way";
+    assert!(said.contains(expected), "{said}");
+    let said = site.run(0, &[&cancel[..], &["--yes"]].concat());
+    let expected = "l2 of layers: cancelled: 40 waited, 2 ran";
+    assert!(said.contains(expected), "{said}");
+    eventually("nothing is under way", || {
+        site.is("layers", &[("0:out", "0"), ("0:again", "42")])
+    });
+    assert_eq!(site.batch("layers")["state"], "running");
+    assert_eq!(queue(), 0);
+    drop(slow);
+    let status = site.run(0, &["status", "--batch", "layers"]);
+    assert!(status.contains("l2 is held: cancelled by "), "{status}");
+    site.run(0, &["batch", "resume", "layers", "--stage", "l2"]);
+    let _pod = site.start("pod-2");
+    site.wait_finished("layers");
+    assert!(site.is("layers", &[("0:done", "105"), ("0:failed", "0")]));
+    assert_eq!(firsts(&site.log()).len(), 134);
+}
