@@ -108,12 +108,17 @@ impl Comparison {
             if !at.iter().any(|stage| scope.has(*stage)) {
                 continue;
             }
+            let compared: Vec<_> = at.iter().copied().filter(|it| scope.has(*it)).collect();
+            // Before the listing: what is done by then has left its outputs.
+            let mut marks = Vec::new();
+            for &number in &compared {
+                marks.push(Marks::read(admin, plan.name(), number).await?);
+            }
             let mut outputs = Outputs::list(storage, wanted).await?;
-            for &number in at.iter().filter(|stage| scope.has(**stage)) {
-                let marks = Marks::read(admin, plan.name(), number).await?;
+            for (&number, marks) in compared.iter().zip(&marks) {
                 let mut look = Look {
                     loaded: &mut *loaded,
-                    marks: &marks,
+                    marks,
                     outputs: &mut outputs,
                     globs: &globs,
                     names_new: scope.names_new,
