@@ -215,6 +215,6 @@ async fn one_stage_is_cancelled_and_revived() {
     site.run(0, &["batch", "resume", "layers", "--stage", "l2"]);
     let _pod = site.start("pod-2");
     site.wait_finished("layers");
-    assert!(site.is("layers", &[("0:done", "105"), ("0:failed", "0")]));
+    assert_eq!(site.status("layers")["stages"][0]["failed"], 0);
     assert_eq!(firsts(&site.log()).len(), 134);
 }
