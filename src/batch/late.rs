@@ -23,24 +23,26 @@ pub(super) async fn read_list(
     stage: usize,
     revision: u64,
 ) -> anyhow::Result<()> {
-    let (plan, name) = (&loaded.plan, loaded.plan.name());
-    if !plan.stages()[stage].work.late || !admin.take_list_turn(name, stage, TURN).await? {
+    let name = loaded.plan.name();
+    let is_late = loaded.plan.stages()[stage].work.late;
+    if !is_late || !admin.take_list_turn(name, stage, TURN).await? {
         return Ok(());
     }
-    let supply = Bucket {
-        storage: loaded.storage().cloned(),
-        handle: Handle::current(),
-    };
-    let plan = Resolved::clone(plan);
-    let read = tokio::task::spawn_blocking(move || read(plan, stage, supply));
-    let (plan, lists) = match read.await? {
+    let opened = open(admin, loaded, stage, revision).await;
+    admin.end_list_turn(name, stage).await?;
+    opened
+}
+
+/// Reads the list and opens the stage with it. A list that cannot be read holds the stage.
+async fn open(admin: &Admin, loaded: &Loaded, stage: usize, revision: u64) -> anyhow::Result<()> {
+    let name = loaded.plan.name();
+    let (plan, lists) = match read(loaded, stage).await {
         Ok(read) => read,
         Err(error) => {
             warn!(batch = name, stage, error = %format!("{error:#}"), "a list cannot be read");
             let held = format!("its list cannot be read: {error:#}");
             let field = (batch::stage_field(stage, batch::HELD), held);
-            admin.set_batch(name, &[field]).await?;
-            return Ok(admin.end_list_turn(name, stage).await?);
+            return Ok(admin.set_batch(name, &[field]).await?);
         }
     };
     if let Some(storage) = loaded.storage() {
@@ -52,10 +54,18 @@ pub(super) async fn read_list(
     let new = new_batch(&plan, "", false)?;
     let is_open = admin.open_late(&new, &stages, revision).await?;
     info!(batch = name, stage, is_open, "read a list");
-    Ok(admin.end_list_turn(name, stage).await?)
+    Ok(())
 }
 
-fn read(mut plan: Resolved, stage: usize, mut supply: Bucket) -> anyhow::Result<(Resolved, Lists)> {
-    let lists = plan.read_late(stage, &mut supply)?;
-    Ok((plan, lists))
+async fn read(loaded: &Loaded, stage: usize) -> anyhow::Result<(Resolved, Lists)> {
+    let mut plan = Resolved::clone(&loaded.plan);
+    let mut supply = Bucket {
+        storage: loaded.storage().cloned(),
+        handle: Handle::current(),
+    };
+    let read = tokio::task::spawn_blocking(move || {
+        let lists = plan.read_late(stage, &mut supply)?;
+        anyhow::Ok((plan, lists))
+    });
+    read.await?
 }

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use batch_plan::Resolved;
+
 use super::comparison::{Comparison, Missing};
 use super::counters::count_anew;
 use super::loaded::Loaded;
@@ -117,10 +119,16 @@ impl Todo {
             }
         }
         for stage in 0..loaded.plan.stages().len() {
-            if loaded.plan.is_gathered(stage) {
+            if loaded.plan.is_gathered(stage) && self.touches(&loaded.plan, stage) {
                 count_anew(admin, loaded, stage).await?;
             }
         }
         Ok(())
+    }
+
+    /// Whether counters of a stage change with it: its own items do, or those below.
+    fn touches(&self, plan: &Resolved, stage: usize) -> bool {
+        let mut stages = plan.below(stage).chain([stage]);
+        self.counters.contains(&stage) || stages.any(|stage| self.marks.contains_key(&stage))
     }
 }

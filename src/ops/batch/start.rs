@@ -32,7 +32,11 @@ pub(super) async fn start(arguments: &StartArguments) -> anyhow::Result<()> {
     let number = stage_of(&state, stage)?;
     let loaded = Loaded::fetch(&desk.admin, None, &of.batch, &state).await?;
     let waiting = waits_for(&loaded.plan, &state, number);
-    if state.stages[number].is_started && !(*force && waiting.is_some()) {
+    let is = &state.stages[number];
+    if is.is_over() {
+        return Err(Refused(format!("{stage} has ended")).into());
+    }
+    if is.is_started && !(*force && waiting.is_some()) {
         let text = format!("{stage} needs no start: it runs as soon as it can");
         return Err(Refused(text).into());
     }

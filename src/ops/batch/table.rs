@@ -27,7 +27,7 @@ struct Shown {
     causes: Vec<(String, u64)>,
     /// Per cent of the memory of Redis, if it has a limit.
     memory: Option<u64>,
-    /// Whether no consumer is there that feeds.
+    /// Whether none of its queues has a consumer that feeds.
     is_alone: bool,
 }
 
@@ -97,7 +97,7 @@ pub(in super::super) async fn to_json(desk: &Desk, name: &str) -> anyhow::Result
         "stages": stages,
         "causes": causes,
         "redis_memory_percent": shown.memory,
-        "fed": !shown.is_alone,
+        "consumers": !shown.is_alone,
     }))
 }
 
@@ -129,10 +129,10 @@ impl Shown {
                 "Redis uses {used} % of its memory: above {MEMORY_FULL} % nothing is fed"
             )?;
         }
-        if self.is_alone {
+        if self.is_alone && self.state.state == batch::RUNNING {
             writeln!(
                 out,
-                "no consumer serves its queues: nothing is fed, unless `redis-consumer feed` runs"
+                "no consumer serves its queues: nothing is fed, unless a janitor or `redis-consumer feed` runs"
             )?;
         }
         Ok(())
@@ -200,11 +200,8 @@ impl Shown {
     }
 }
 
-/// Whether a batch that runs has no consumer on any of its queues.
+/// Whether a batch has no consumer on any of its queues.
 async fn is_alone(desk: &Desk, state: &BatchState) -> anyhow::Result<bool> {
-    if state.state != batch::RUNNING {
-        return Ok(false);
-    }
     for queue in state.queues() {
         if !desk.admin.workers(queue).await?.is_empty() {
             return Ok(false);

@@ -2,7 +2,10 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
-use comfy_table::{CellAlignment, ContentArrangement};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement};
+
+/// Columns that names of rows may take, however narrow the terminal is.
+const SHORT: u16 = 24;
 
 /// Rows under a line of headings, as narrow as they can be; cut to the width of a terminal, and only of one.
 pub(crate) struct Table(comfy_table::Table);
@@ -31,11 +34,23 @@ impl Table {
         self.0.add_row(row);
     }
 
+    /// Has what rows are called by stay whole, where that is short.
+    fn keep_names(&mut self) {
+        let widest = self.0.column_max_content_widths();
+        if widest.first().is_some_and(|width| *width <= SHORT)
+            && let Some(names) = self.0.column_mut(0)
+        {
+            names.set_constraint(ColumnConstraint::ContentWidth);
+        }
+    }
+
     /// Prints it.
     pub(crate) fn print(&mut self) -> io::Result<()> {
         let mut out = io::stdout();
-        if out.is_terminal() {
+        // Some terminals do not tell their width.
+        if out.is_terminal() && self.0.width() != Some(0) {
             self.0.set_content_arrangement(ContentArrangement::Dynamic);
+            self.keep_names();
         }
         for line in self.0.lines() {
             writeln!(out, "{}", line.trim_end())?;

@@ -20,9 +20,10 @@ use crate::storage::{Storage, StorageSettings};
 use crate::untrusted;
 
 #[derive(Args)]
+#[group(id = "of", required = true, args = ["batch", "plans"])]
 pub(crate) struct RepairArguments {
     /// The batch.
-    #[arg(long, value_name = "NAME", required_unless_present = "plans")]
+    #[arg(long, value_name = "NAME")]
     batch: Option<String>,
     /// Or the batches of these plans; those that Redis does not know are made, and what lies in the bucket counts as done. A folder
     /// means its `*.yaml` files.

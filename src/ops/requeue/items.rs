@@ -1,7 +1,5 @@
 //! Items of batches that are worked once more without a job that tells of them: Redis has forgotten it, or they are named.
 
-use std::collections::HashSet;
-
 use super::super::desk::{
     Desk, Misuse, Selected, Selector, counted, feed_first, item_of, known, stage_of,
 };
@@ -38,7 +36,8 @@ impl Items {
         })
     }
 
-    /// Failed items of the batch that is meant, but for those whose jobs are selected.
+    /// Failed items of the batch that is meant whose jobs have gone. Where a job is there and not selected, somebody has cancelled
+    /// it or had its failure forgotten.
     pub(super) async fn without_jobs(
         desk: &Desk,
         storage: Option<Storage>,
@@ -59,19 +58,13 @@ impl Items {
             return Ok(None);
         }
         let mut items = Self::of(desk, storage, name).await?;
-        let jobs: HashSet<_> = selected.0.iter().map(|(_, key)| key).collect();
         for stage in stages {
-            items.add_failed(desk, stage, &jobs).await?;
+            items.add_failed(desk, stage).await?;
         }
-        Ok(Some(items))
+        Ok((items.count > 0).then_some(items))
     }
 
-    async fn add_failed(
-        &mut self,
-        desk: &Desk,
-        stage: usize,
-        jobs: &HashSet<&JobKey>,
-    ) -> anyhow::Result<()> {
+    async fn add_failed(&mut self, desk: &Desk, stage: usize) -> anyhow::Result<()> {
         let mut next = Some(0);
         while let Some(from) = next {
             let marked = desk
@@ -79,12 +72,15 @@ impl Items {
                 .marked(&self.name, stage, batch::FAILED, from, STEP);
             let (items, after) = marked.await?;
             next = after;
-            for item in items {
+            let mut keys = Vec::new();
+            for &item in &items {
                 let (_, key) = self.loaded.identity(stage, item).await?;
-                if !jobs.contains(&JobKey(key.into_bytes())) {
-                    self.add(stage, item);
-                }
+                keys.push(JobKey(key.into_bytes()));
             }
+            let jobs = desk.admin.jobs(&keys).await?;
+            let gone = items.into_iter().zip(jobs);
+            gone.filter(|(_, fields)| fields.is_empty())
+                .for_each(|(item, _)| self.add(stage, item));
         }
         Ok(())
     }

@@ -29,6 +29,7 @@ local function end_stage(head, batch, stage)
   local is = redis.call('HMGET', head, stage .. ':total', stage .. ':done', stage .. ':failed', 'stages', stage .. ':ended')
   if is[5] or not is[1] or tonumber(is[2] or 0) + tonumber(is[3] or 0) < tonumber(is[1]) then return end
   redis.call('HSET', head, stage .. ':ended', redis.call('TIME')[1])
+  redis.call('HDEL', head, stage .. ':forced')
   if redis.call('HINCRBY', head, 'ended', 1) < tonumber(is[4]) then return end
   redis.call('HSET', head, 'state', 'finished', 'ended_at', redis.call('TIME')[1])
   -- Not before: whoever works one queue of the batch feeds the others too, whose consumers may not be there yet.
