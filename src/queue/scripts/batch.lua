@@ -100,6 +100,7 @@ local function count_item(job, batch, place, ups, status)
   need(job, 'EXPIRE', 'UNLINK')
   local at, is_done = head .. ':' .. stage .. ':', status == 'done'
   local record = is_done and {} or read(job, 'rc_why', 'error_class')
+  -- A stage that is cancelled by itself is held as `cancelled by …`.
   local is_cancelled = is[1] == 'cancelled' or (is[6] or ''):sub(1, 9) == 'cancelled'
   if is_cancelled and record[2] == 'cancelled' then
     redis.call('EXPIRE', job, 86400)
