@@ -4,6 +4,7 @@ mod followed;
 mod report;
 mod results;
 mod screen;
+mod tally;
 
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use self::followed::{End, Followed};
 use self::results::Results;
 use self::screen::BatchScreen;
+use self::tally::Tally;
 use super::super::desk::Desk;
 use super::following::Following;
 use super::pace::Pace;
@@ -31,10 +33,10 @@ pub(crate) async fn follow_batch(
     let mut screen = BatchScreen::begin(&it, following.screen, results.is_some())?;
     let end = it.until_end(&mut screen, &mut results, following.timeout, stop);
     let end = end.await?;
-    let line = screen.end(&it, results.as_ref().map(Results::handled))?;
-    it.report(end, following.screen, line, results.as_ref())
-        .await?;
-    let unfetched = results.map_or(0, |results| results.failed());
+    let tally = results.as_ref().map(|results| &results.tally);
+    let line = screen.end(&it, tally.map(Tally::handled))?;
+    it.report(end, following.screen, line, tally).await?;
+    let unfetched = tally.map_or(0, Tally::failed);
     Ok(match end {
         End::Stopped => exit_code::of_signal(),
         End::Late => exit_code::TIMED_OUT,
@@ -56,7 +58,8 @@ impl Followed<'_> {
         loop {
             let looked = Instant::now();
             let has_changed = self.look().await?;
-            screen.show(self, results.as_ref().map(Results::handled))?;
+            let handled = results.as_ref().map(|results| results.tally.handled());
+            screen.show(self, handled)?;
             let took = looked.elapsed();
             let more = stop.run_until_cancelled(self.fetch_some(results)).await;
             let more = match more {
