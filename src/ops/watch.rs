@@ -121,9 +121,7 @@ pub(crate) async fn follow(
         if let Some(results) = following.results {
             end.unfetched += jobs.fetch(desk, &changed, results).await?;
         }
-        let left = following.timeout.map_or(Duration::MAX, |timeout| {
-            timeout.saturating_sub(begun.elapsed())
-        });
+        let left = following.left(begun);
         end.is_late = !jobs.open.is_empty() && left.is_zero();
         if jobs.open.is_empty() || end.is_late {
             break;

@@ -31,7 +31,7 @@ pub(crate) async fn follow_batch(
     let results = following.results;
     let mut results = results.map(|from_to| Results::new(&desk.admin, from_to, &it.state));
     let mut screen = BatchScreen::begin(&it, following.screen, results.is_some())?;
-    let end = it.until_end(&mut screen, &mut results, following.timeout, stop);
+    let end = it.until_end(&mut screen, &mut results, following, stop);
     let end = end.await?;
     let tally = results.as_ref().map(|results| &results.tally);
     let line = screen.end(&it, tally.map(Tally::handled))?;
@@ -51,7 +51,7 @@ impl Followed<'_> {
         &mut self,
         screen: &mut BatchScreen,
         results: &mut Option<Results<'_>>,
-        timeout: Option<Duration>,
+        following: &Following<'_>,
         stop: &CancellationToken,
     ) -> anyhow::Result<End> {
         let mut pace = Pace::new();
@@ -69,9 +69,7 @@ impl Followed<'_> {
             if let Some(end) = self.end().filter(|_| !more) {
                 return Ok(end);
             }
-            let left = timeout.map_or(Duration::MAX, |timeout| {
-                timeout.saturating_sub(screen.begun.elapsed())
-            });
+            let left = following.left(screen.begun);
             if left.is_zero() {
                 return Ok(End::Late);
             }
