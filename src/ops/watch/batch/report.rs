@@ -5,9 +5,8 @@ use std::io::{self, Write as _};
 use serde_json::json;
 
 use super::super::super::batch::{causes_of, obstacles};
-use super::super::super::desk::{Line, Screen, counted, grouped, print_json};
+use super::super::super::desk::{Line, Screen, counted, extend, grouped, print_json};
 use super::followed::{End, Followed};
-use super::screen::extend;
 use super::tally::Tally;
 use crate::untrusted;
 use crate::wire::batch;
