@@ -13,7 +13,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::super::batch;
-use super::super::desk::{Consent, Desk, Refused, Span, consent, counted, feed_first, print_json};
+use super::super::desk::{
+    Consent, Desk, Refused, Span, consent, counted, feed_first, known_bucket, print_json,
+};
 use super::super::plan::{
     self, ModelPeer, Peers, Prepared, Verified, Wanted, differences, open_bucket, read_plans,
 };
@@ -121,7 +123,7 @@ fn open(
     })?;
     let storage = match storage {
         Some(storage) => Some(storage?),
-        None => options.desk.open_with_bucket()?.1,
+        None => known_bucket(),
     };
     Ok((desk, storage, models))
 }
