@@ -7,7 +7,6 @@ mod enqueuer;
 mod new_jobs;
 mod objects;
 mod options;
-mod plan_files;
 mod plans;
 mod uploader;
 mod uploads;
