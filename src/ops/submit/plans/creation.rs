@@ -11,6 +11,7 @@ use super::super::super::desk::{Desk, counted, feed_first, print_json};
 use super::super::super::plan::Prepared;
 use super::Submission;
 use crate::batch::{keep_plan, new_batch};
+use crate::untrusted;
 
 /// How long a bucket is waited for that a plan can do without.
 const KEEPING: Duration = Duration::from_secs(10);
@@ -51,10 +52,10 @@ impl Submission<'_> {
         }
         let kept = timeout(KEEPING, keep).await;
         if let Err(error) = kept.unwrap_or_else(|late| Err(late.into())) {
-            writeln!(
-                io::stderr(),
+            let text = format!(
                 "the plan is not kept in the bucket, from which `batch restore` would take it: {error:#}"
-            )?;
+            );
+            writeln!(io::stderr(), "{}", untrusted::message(text))?;
         }
         Ok(())
     }

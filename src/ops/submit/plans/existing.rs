@@ -9,6 +9,7 @@ use super::super::super::desk::{Consent, Refused, consent, counted, print_json};
 use super::super::super::plan::{Prepared, differences};
 use super::Submission;
 use crate::queue::control::BatchState;
+use crate::untrusted;
 
 impl Submission<'_> {
     /// Forgets a batch that runs another plan if it is to be replaced, and gives whether it did.
@@ -75,6 +76,7 @@ impl Submission<'_> {
             let event = json!({ "event": "changed", "batch": name, "what": lines });
             return Ok(print_json(&event)?);
         }
+        let lines = untrusted::message(lines);
         writeln!(io::stdout(), "batch {name}: changed {lines}")?;
         Ok(())
     }
