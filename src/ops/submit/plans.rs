@@ -192,7 +192,7 @@ impl Submission<'_> {
     /// Follows batches, one after the other, if that is wanted.
     async fn follow(&self, started: &[String]) -> anyhow::Result<u8> {
         let mut status = exit_code::SUCCESS;
-        if !self.options.follow() {
+        if !self.options.follows() {
             return Ok(status);
         }
         let (timeout, download) = (self.options.timeout, &self.options.download);
