@@ -65,36 +65,56 @@ pub(crate) async fn status(
 
 /// Shows once how a batch or the queues fare.
 async fn look(desk: &Desk, arguments: &StatusArguments) -> anyhow::Result<()> {
-    let overviews = match &arguments.batch {
-        Some(_) => Vec::new(),
-        None => desk.overviews(&arguments.queues, arguments.scan).await?,
-    };
-    let batches = match arguments.batch.is_none() && arguments.queues.is_empty() {
+    match &arguments.batch {
+        Some(name) => look_at_batch(desk, name, arguments).await,
+        None => look_at_queues(desk, arguments).await,
+    }
+}
+
+async fn look_at_batch(desk: &Desk, name: &str, arguments: &StatusArguments) -> anyhow::Result<()> {
+    if arguments.json || arguments.log.is_some() {
+        arguments.note(&batch::to_json(desk, name).await?)?;
+    }
+    if arguments.json {
+        return Ok(());
+    }
+    arguments.clear()?;
+    batch::show(desk, name).await
+}
+
+async fn look_at_queues(desk: &Desk, arguments: &StatusArguments) -> anyhow::Result<()> {
+    let overviews = desk.overviews(&arguments.queues, arguments.scan).await?;
+    let batches = match arguments.queues.is_empty() {
         true => open_batches(desk).await?,
         false => Vec::new(),
     };
-    if arguments.json || arguments.log.is_some() {
-        let json = match &arguments.batch {
-            Some(name) => batch::to_json(desk, name).await?,
-            None => to_json(&overviews, &batches),
-        };
-        if let Some(file) = &arguments.log {
-            append(file, &json).with_context(|| format!("cannot write {}", file.display()))?;
-        }
-        if arguments.json {
-            return Ok(print_json(&json)?);
-        }
+    arguments.note(&to_json(&overviews, &batches))?;
+    if arguments.json {
+        return Ok(());
     }
-    if arguments.every.is_some() && io::stdout().is_terminal() {
-        // From the top of a blank screen.
-        write!(io::stdout(), "\x1b[H\x1b[2J")?;
-    }
-    match &arguments.batch {
-        Some(name) => batch::show(desk, name).await,
-        None => {
-            show(&overviews, arguments)?;
-            Ok(show_batches(&batches)?)
+    arguments.clear()?;
+    show(&overviews, arguments)?;
+    Ok(show_batches(&batches)?)
+}
+
+impl StatusArguments {
+    /// Logs and prints an object, as far as that is wanted.
+    fn note(&self, json: &Value) -> anyhow::Result<()> {
+        if let Some(file) = &self.log {
+            append(file, json).with_context(|| format!("cannot write {}", file.display()))?;
         }
+        if self.json {
+            print_json(json)?;
+        }
+        Ok(())
+    }
+
+    /// Begins at the top of a blank screen, if there is one and it is shown again and again.
+    fn clear(&self) -> io::Result<()> {
+        if self.every.is_some() && io::stdout().is_terminal() {
+            write!(io::stdout(), "\x1b[H\x1b[2J")?;
+        }
+        Ok(())
     }
 }
 

@@ -22,7 +22,8 @@ use self::counts::Counts;
 pub(crate) use self::following::Following;
 use self::pace::Pace;
 use super::desk::{
-    Desk, DeskArguments, Line, Misuse, Progress, Rate, Screen, Span, is_open, print_json, read_keys,
+    Desk, DeskArguments, Line, Misuse, Progress, Rate, Screen, Span, extend, is_open, print_json,
+    read_keys,
 };
 use super::fetch::unpack_result;
 use crate::exit_code;
@@ -121,9 +122,7 @@ pub(crate) async fn follow(
         if let Some(results) = following.results {
             end.unfetched += jobs.fetch(desk, &changed, results).await?;
         }
-        let left = following.timeout.map_or(Duration::MAX, |timeout| {
-            timeout.saturating_sub(begun.elapsed())
-        });
+        let left = following.left(begun);
         end.is_late = !jobs.open.is_empty() && left.is_zero();
         if jobs.open.is_empty() || end.is_late {
             break;
@@ -179,7 +178,7 @@ impl JobsScreen {
         if let Some(numbers) = self.numbers {
             numbers.end(ended, line.clone())?;
         }
-        end.print(self.screen, &line)
+        end.print(self.screen, line)
     }
 }
 
@@ -312,14 +311,12 @@ impl End {
         }
     }
 
-    fn print(&self, screen: Screen, line: &Line) -> io::Result<()> {
+    fn print(&self, screen: Screen, line: Line) -> io::Result<()> {
         if screen == Screen::Json {
             let mut object = json!({
                 "event": "ended", "timed_out": self.is_late, "unfetched": self.unfetched,
             });
-            if let (Some(object), Some(counts)) = (object.as_object_mut(), line.json.as_object()) {
-                object.extend(counts.clone());
-            }
+            extend(&mut object, line.json);
             return print_json(&object);
         }
         writeln!(io::stdout(), "{}", line.text)?;

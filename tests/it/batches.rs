@@ -91,10 +91,15 @@ impl Site {
 
     /// Submits a plan, and gives what the command printed.
     fn submit(&self, status: i32, plan: &str, options: &[&str]) -> String {
+        let plan = ["submit", "--plan", &self.plan(plan)];
+        self.run(status, &[&plan, options].concat())
+    }
+
+    /// A file with a plan, by its path.
+    fn plan(&self, plan: &str) -> String {
         let path = self.home.path().join("plan.yaml");
         fs::write(&path, plan).expect("a file");
-        let plan = ["submit", "--plan", path.to_str().expect("a path")];
-        self.run(status, &[&plan, options].concat())
+        path.to_str().expect("a path").to_owned()
     }
 
     /// A consumer that works items of the queue.

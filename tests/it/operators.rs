@@ -18,13 +18,8 @@ mod queues;
 /// Jobs of files and objects, and how they are followed.
 mod submit;
 
-use std::collections::BTreeMap;
-use std::process::Output;
-
-use serde_json::Value;
-
 use crate::peers::cluster::Cluster;
-use crate::peers::redis::Redis;
+use crate::peers::outcome::{objects, text};
 
 /// The environment of an operator.
 const ANA: [(&str, &str); 1] = [("USER", "ana")];
@@ -37,24 +32,5 @@ pub(crate) fn run(cluster: &Cluster, status: i32, arguments: &[&str]) -> String 
         Some(status),
         "{arguments:?}: {output:?}"
     );
-    printed(&output)
-}
-
-fn printed(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// The objects that a command prints, one a line.
-fn objects(text: &str) -> Vec<Value> {
-    let lines = text.lines();
-    lines
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")))
-        .collect()
-}
-
-/// Everything that a Redis holds.
-fn dump(redis: &Redis) -> BTreeMap<String, Vec<u8>> {
-    let keys = redis.keys("*").into_iter();
-    keys.map(|key| (key.clone(), redis.ask::<Vec<u8>>(&["DUMP", &key])))
-        .collect()
+    text(&output.stdout)
 }

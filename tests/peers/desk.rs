@@ -1,6 +1,5 @@
 //! A Redis, a bucket behind S3, and a folder of files, for commands that take files.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -62,24 +61,7 @@ impl Desk {
             .expect("the program starts")
     }
 
-    /// All that Redis holds. The order of a large hash may change by itself, so its fields are sorted.
-    pub(crate) fn dump(&self) -> BTreeMap<String, Vec<u8>> {
-        let keys = self.redis.keys("*").into_iter();
-        keys.map(|key| {
-            let kind: String = self.redis.ask(&["TYPE", &key]);
-            let dump = match kind.as_str() {
-                "hash" => {
-                    let fields = self.redis.hash(&key).into_iter();
-                    format!("{:?}", fields.collect::<BTreeMap<_, _>>()).into_bytes()
-                }
-                _ => self.redis.ask(&["DUMP", &key]),
-            };
-            (key, dump)
-        })
-        .collect()
-    }
-
-    /// The bodies that were sent to the bucket, by where they went.
+    /// How many bodies were sent to the folder of uploads.
     pub(crate) fn puts(&self) -> usize {
         self.bucket.faults.count("PUT", "uploads/")
     }

@@ -1,6 +1,6 @@
 //! A Redis server of the test's own.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -245,6 +245,22 @@ impl Redis {
     /// All keys that match a pattern.
     pub(crate) fn keys(&self, pattern: &str) -> Vec<String> {
         self.ask(&["KEYS", pattern])
+    }
+
+    /// All that it holds. The order of a large hash may change by itself, so its fields are sorted.
+    pub(crate) fn dump(&self) -> BTreeMap<String, Vec<u8>> {
+        let dump = |key: String| {
+            let kind: String = self.ask(&["TYPE", &key]);
+            let dump = match kind.as_str() {
+                "hash" => {
+                    let fields: BTreeMap<Vec<u8>, Vec<u8>> = self.ask(&["HGETALL", &key]);
+                    format!("{fields:?}").into_bytes()
+                }
+                _ => self.ask(&["DUMP", &key]),
+            };
+            (key, dump)
+        };
+        self.keys("*").into_iter().map(dump).collect()
     }
 
     /// Begins to record what the server is asked.

@@ -70,9 +70,7 @@ impl DeskArguments {
         };
         Ok((desk, more))
     }
-}
 
-impl DeskArguments {
     /// The same with the bucket, if the settings name one that can be used: some batches keep their lists there.
     pub(crate) fn open_with_bucket(&self) -> anyhow::Result<(Desk, Option<Storage>)> {
         Ok((self.open()?, known_bucket()))

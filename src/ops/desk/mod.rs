@@ -28,7 +28,7 @@ pub(super) use self::progress::{Line, Progress, Rate, Screen, size};
 pub(crate) use self::refusal::{Misuse, Refused};
 pub(super) use self::report::{Report, listed};
 pub(super) use self::selector::{Selected, Selector, parse_field, queue_of, read_keys};
-pub(super) use self::table::{Table, print_json};
+pub(super) use self::table::{Table, extend, print_json};
 pub(crate) use self::times::Span;
 pub(super) use self::times::{Age, Moment, age, ago, clock};
 pub(super) use self::waiting::is_open;

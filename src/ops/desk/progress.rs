@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::{clock, print_json};
+use super::{clock, extend, print_json};
 use crate::wire::millis_since_1970;
 
 /// Redraws of a bar in a second.
@@ -131,9 +131,7 @@ impl Progress {
             }
             (Screen::Json, _) => {
                 let mut object = json!({ "event": "progress", "what": self.what });
-                if let (Some(object), Value::Object(more)) = (object.as_object_mut(), line.json) {
-                    object.extend(more);
-                }
+                extend(&mut object, line.json);
                 print_json(&object)
             }
             _ => {

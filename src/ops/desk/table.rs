@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement};
+use serde_json::Value;
 
 /// Columns that names of rows may take, however narrow the terminal is.
 const SHORT: u16 = 24;
@@ -59,7 +60,14 @@ impl Table {
     }
 }
 
+/// Adds the members of an object to another.
+pub(crate) fn extend(object: &mut Value, more: Value) {
+    if let (Some(object), Value::Object(more)) = (object.as_object_mut(), more) {
+        object.extend(more);
+    }
+}
+
 /// Prints an object on a line of its own.
-pub(crate) fn print_json(value: &serde_json::Value) -> io::Result<()> {
+pub(crate) fn print_json(value: &Value) -> io::Result<()> {
     writeln!(io::stdout(), "{value}")
 }

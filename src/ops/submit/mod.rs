@@ -7,7 +7,6 @@ mod enqueuer;
 mod new_jobs;
 mod objects;
 mod options;
-mod plan_files;
 mod plans;
 mod uploader;
 mod uploads;
@@ -104,15 +103,7 @@ pub(crate) async fn submit(
     if !context.follows || context.is_dry {
         return Ok(ExitCode::from(status));
     }
-    let following = Following {
-        screen: context.screen,
-        timeout: arguments.options.timeout.map(Into::into),
-        results: arguments
-            .options
-            .download
-            .as_deref()
-            .map(|to| (&context.storage, to)),
-    };
+    let following = arguments.following(&context);
     let end = follow(&context.desk, enqueuer.into_keys(), &following, &stop).await?;
     Ok(ExitCode::from(end.status().max(status)))
 }
@@ -152,6 +143,16 @@ impl SubmitArguments {
         Err(Misuse(text.to_owned()))
     }
 
+    /// How the jobs are followed.
+    fn following<'f>(&'f self, context: &'f Context) -> Following<'f> {
+        let to = self.options.download.as_deref();
+        Following {
+            screen: context.screen,
+            timeout: self.options.timeout.map(Into::into),
+            results: to.map(|to| (&context.storage, to)),
+        }
+    }
+
     /// The keys of objects that are named.
     fn inputs(&self) -> Vec<String> {
         let field = self.wishes.field(field::INPUT_FILE_NAME);
@@ -188,7 +189,7 @@ impl SubmitArguments {
             is_dry: options.dry_run,
             json: options.json,
             max_queue: self.max_queue,
-            follows: options.follow(),
+            follows: options.follows(),
             at_once: usize::from(self.jobs.get()),
             limit: self.limit.unwrap_or(usize::MAX),
         })

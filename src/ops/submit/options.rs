@@ -33,7 +33,7 @@ pub(super) struct Options {
 
 impl Options {
     /// Whether what was submitted is followed to its end.
-    pub(super) fn follow(&self) -> bool {
+    pub(super) fn follows(&self) -> bool {
         self.wait || self.download.is_some()
     }
 

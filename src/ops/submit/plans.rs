@@ -1,32 +1,27 @@
 //! Plans, which become batches. They run on by themselves: consumers turn their items into jobs.
 
-use std::collections::BTreeSet;
+mod creation;
+mod existing;
+mod files;
+
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use batch_plan::Resolved;
 use clap::Args;
-use serde_json::json;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::super::batch;
-use super::super::desk::{Consent, Desk, Refused, Span, consent, counted, feed_first, print_json};
+use self::files::{Sending, upload, warn_of_changed};
+use super::super::desk::{Desk, Span, known_bucket, print_json};
 use super::super::plan::{
-    self, ModelPeer, Peers, Prepared, Verified, Wanted, differences, open_bucket, read_plans,
+    self, ModelPeer, Peers, Prepared, Verified, Wanted, open_bucket, read_plans,
 };
 use super::super::watch::{Following, follow_batch};
 use super::options::Options;
-use super::plan_files::{Sending, upload, warn_of_changed};
-use crate::batch::{keep_plan, new_batch};
 use crate::exit_code;
-use crate::queue::control::BatchState;
 use crate::storage::Storage;
-
-/// How long a bucket is waited for that a plan can do without.
-const KEEPING: Duration = Duration::from_secs(10);
 
 /// What is wanted of plans.
 #[derive(Args)]
@@ -121,7 +116,7 @@ fn open(
     })?;
     let storage = match storage {
         Some(storage) => Some(storage?),
-        None => options.desk.open_with_bucket()?.1,
+        None => known_bucket(),
     };
     Ok((desk, storage, models))
 }
@@ -197,7 +192,7 @@ impl Submission<'_> {
     /// Follows batches, one after the other, if that is wanted.
     async fn follow(&self, started: &[String]) -> anyhow::Result<u8> {
         let mut status = exit_code::SUCCESS;
-        if !self.options.follow() {
+        if !self.options.follows() {
             return Ok(status);
         }
         let (timeout, download) = (self.options.timeout, &self.options.download);
@@ -223,11 +218,10 @@ impl Submission<'_> {
 
     /// Starts the batch of a plan, unless it is there. Gives the exit status if it cannot begin.
     async fn start(&self, prepared: &Prepared) -> anyhow::Result<Option<u8>> {
-        let (name, admin) = (prepared.plan.name(), &self.desk.admin);
-        if let Some(state) = admin.batch(name).await?
-            && !self.is_replaced(prepared, &state).await?
+        if let Some(state) = self.desk.admin.batch(prepared.plan.name()).await?
+            && !self.replace(prepared, &state).await?
         {
-            self.compare(prepared).await?;
+            self.meet(prepared).await?;
             warn_of_changed(prepared, state.created)?;
             return Ok(None);
         }
@@ -250,113 +244,4 @@ impl Submission<'_> {
         };
         upload(prepared, &sending).await
     }
-
-    /// Writes the batch, and feeds what there is room for.
-    async fn create(&self, prepared: &Prepared) -> anyhow::Result<()> {
-        let (name, admin) = (prepared.plan.name(), &self.desk.admin);
-        self.keep(prepared).await?;
-        let batch = new_batch(&prepared.plan, &self.desk.who, self.arguments.paused)?;
-        if admin.create_batch(&batch).await?.is_some() {
-            return self.compare(prepared).await;
-        }
-        let items: u64 = batch.stages.iter().filter_map(|stage| stage.total).sum();
-        let text = counted(items, "item");
-        self.desk.record("submit --plan", name, &text).await?;
-        feed_first(self.desk, self.storage.cloned(), name).await?;
-        if self.options.json {
-            let event = json!({ "event": "submitted", "batch": name, "items": items });
-            return Ok(print_json(&event)?);
-        }
-        let stages = counted(batch.stages.len() as u64, "stage");
-        writeln!(
-            io::stdout(),
-            "batch {name}: {text} in {stages}; redis-consumer status --batch {name} shows how it fares"
-        )?;
-        warn_of_absent(self.desk, prepared).await
-    }
-
-    /// Stores the plan and its lists. A plan without lists runs without a bucket, and only cannot be restored from there.
-    async fn keep(&self, prepared: &Prepared) -> anyhow::Result<()> {
-        let Some(storage) = self.storage else {
-            return Ok(());
-        };
-        let keep = keep_plan(storage, &prepared.plan, &prepared.lists);
-        if prepared.plan.needs_bucket() {
-            return keep.await;
-        }
-        let kept = timeout(KEEPING, keep).await;
-        if let Err(error) = kept.unwrap_or_else(|late| Err(late.into())) {
-            writeln!(
-                io::stderr(),
-                "the plan is not kept in the bucket, from which `batch restore` would take it: {error:#}"
-            )?;
-        }
-        Ok(())
-    }
-
-    /// Forgets a batch that runs another plan, if it is to be replaced.
-    async fn is_replaced(&self, prepared: &Prepared, state: &BatchState) -> anyhow::Result<bool> {
-        let name = prepared.plan.name();
-        let arguments = self.arguments;
-        if !arguments.replace {
-            return Ok(false);
-        }
-        let found = differences(&self.desk.admin, prepared).await?;
-        if !found.iter().any(|found| found.hard) {
-            return Ok(false);
-        }
-        let done = counted(state.sum(|stage| stage.done), "item");
-        let question = format!("Forget the batch {name}, {done} done?");
-        let asked = Consent {
-            dry_run: false,
-            yes: arguments.yes,
-        };
-        if !consent(&asked, &question)? {
-            return Ok(false);
-        }
-        batch::forget(self.desk, name, state).await?;
-        Ok(true)
-    }
-
-    /// There is a batch of this name: it is this one, or is to be changed, or is another.
-    async fn compare(&self, prepared: &Prepared) -> anyhow::Result<()> {
-        let (name, admin) = (prepared.plan.name(), &self.desk.admin);
-        let differences = differences(admin, prepared).await?;
-        if differences.is_empty() {
-            return match self.options.json {
-                true => Ok(print_json(&batch::to_json(self.desk, name).await?)?),
-                false => batch::show(self.desk, name).await,
-            };
-        }
-        let lines: Vec<_> = differences.iter().map(ToString::to_string).collect();
-        let lines = lines.join("; ");
-        let text = if differences.iter().any(|it| it.hard) {
-            format!(
-                "batch {name} runs another plan ({lines}): give this one another name, or --replace that batch"
-            )
-        } else if !self.arguments.update {
-            format!("batch {name} runs with other limits ({lines}): --update changes them")
-        } else {
-            batch::update(self.desk, self.storage, &prepared.plan, &lines).await?;
-            if self.options.json {
-                let event = json!({ "event": "changed", "batch": name, "what": lines });
-                return Ok(print_json(&event)?);
-            }
-            writeln!(io::stdout(), "batch {name}: changed {lines}")?;
-            return Ok(());
-        };
-        Err(Refused(text).into())
-    }
-}
-
-/// Says for which queues there is no consumer.
-async fn warn_of_absent(desk: &Desk, prepared: &Prepared) -> anyhow::Result<()> {
-    let stages = prepared.plan.stages().iter();
-    let queues: BTreeSet<_> = stages.map(|stage| &stage.queue).collect();
-    for queue in queues {
-        if desk.admin.workers(queue).await?.is_empty() {
-            writeln!(io::stderr(), "no consumer serves the queue {queue} yet")?;
-        }
-    }
-    Ok(())
 }

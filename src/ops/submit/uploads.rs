@@ -15,6 +15,7 @@ use super::new_jobs::{Identity, Input, Wishes, queue_for};
 use super::uploader::{Gauge, Uploader, total_of};
 use crate::compute;
 use crate::queue::{Admin, control::NewEntry};
+use crate::untrusted;
 use crate::wire::timestamp;
 
 /// The folder of uploads, as the frontend has it.
@@ -88,7 +89,7 @@ pub(super) async fn find_files(
         .await
         .map_err(Misuse)?;
     if let Some(text) = found.left_out() {
-        writeln!(io::stderr(), "{text}")?;
+        writeln!(io::stderr(), "{}", untrusted::message(text))?;
     }
     Ok(found.files)
 }

@@ -4,6 +4,7 @@ mod followed;
 mod report;
 mod results;
 mod screen;
+mod tally;
 
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use self::followed::{End, Followed};
 use self::results::Results;
 use self::screen::BatchScreen;
+use self::tally::Tally;
 use super::super::desk::Desk;
 use super::following::Following;
 use super::pace::Pace;
@@ -29,12 +31,12 @@ pub(crate) async fn follow_batch(
     let results = following.results;
     let mut results = results.map(|from_to| Results::new(&desk.admin, from_to, &it.state));
     let mut screen = BatchScreen::begin(&it, following.screen, results.is_some())?;
-    let end = it.until_end(&mut screen, &mut results, following.timeout, stop);
+    let end = it.until_end(&mut screen, &mut results, following, stop);
     let end = end.await?;
-    let line = screen.end(&it, results.as_ref().map(Results::handled))?;
-    it.report(end, following.screen, line, results.as_ref())
-        .await?;
-    let unfetched = results.map_or(0, |results| results.failed());
+    let tally = results.as_ref().map(|results| &results.tally);
+    let line = screen.end(&it, tally.map(Tally::handled))?;
+    it.report(end, following.screen, line, tally).await?;
+    let unfetched = tally.map_or(0, Tally::failed);
     Ok(match end {
         End::Stopped => exit_code::of_signal(),
         End::Late => exit_code::TIMED_OUT,
@@ -49,14 +51,15 @@ impl Followed<'_> {
         &mut self,
         screen: &mut BatchScreen,
         results: &mut Option<Results<'_>>,
-        timeout: Option<Duration>,
+        following: &Following<'_>,
         stop: &CancellationToken,
     ) -> anyhow::Result<End> {
         let mut pace = Pace::new();
         loop {
             let looked = Instant::now();
             let has_changed = self.look().await?;
-            screen.show(self, results.as_ref().map(Results::handled))?;
+            let handled = results.as_ref().map(|results| results.tally.handled());
+            screen.show(self, handled)?;
             let took = looked.elapsed();
             let more = stop.run_until_cancelled(self.fetch_some(results)).await;
             let more = match more {
@@ -66,9 +69,7 @@ impl Followed<'_> {
             if let Some(end) = self.end().filter(|_| !more) {
                 return Ok(end);
             }
-            let left = timeout.map_or(Duration::MAX, |timeout| {
-                timeout.saturating_sub(screen.begun.elapsed())
-            });
+            let left = following.left(screen.begun);
             if left.is_zero() {
                 return Ok(End::Late);
             }

@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::Site;
+use crate::peers::cluster::eventually;
 
 /// Scans, and a summary of all.
 const SUMMARY: &str = r#"
@@ -42,9 +43,9 @@ async fn what_is_made_of_all_is_made_again_after_those_that_are() {
     let length = |queue: &str| site.cluster.redis.ask::<u64>(&["LLEN", queue]);
     assert_eq!((length("ingest"), length("sums")), (1, 0));
     // It would have been fed, were it not for the scan.
-    let _sums = site.writer("pod-3", WORK).set("QUEUE", "sums").start();
     site.run(0, &["feed", "--once"]);
     assert_eq!(length("sums"), 0);
+    let _sums = site.writer("pod-3", WORK).set("QUEUE", "sums").start();
     let _scans = site.writer("pod-4", WORK).start();
     site.wait_finished("summary");
     let worked = fs::read_to_string(site.home.path().join("worked")).expect("a log");
@@ -59,7 +60,7 @@ async fn a_barrier_that_stays_closed_is_forced_open() {
     site.submit(0, SUMMARY, &[]);
     let _scans = site.writer("pod-1", WORK).start();
     let _sums = site.writer("pod-2", WORK).set("QUEUE", "sums").start();
-    crate::peers::cluster::eventually("all scans have ended", || {
+    eventually("all scans have ended", || {
         site.is("summary", &[("0:done", "2"), ("0:failed", "1")])
     });
     let start = ["batch", "start", "summary", "--stage", "sum"];

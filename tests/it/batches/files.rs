@@ -3,14 +3,14 @@
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
 
 use crate::peers::cluster::eventually;
 use crate::peers::desk::Desk;
 use crate::peers::faults::Fault;
+use crate::peers::outcome::{objects, outcome, text};
 
 const PLAN: &str = r#"
 plan: 1
@@ -42,24 +42,21 @@ fn lab() -> Desk {
     desk
 }
 
-/// What a command printed, and what it said beside; it has to end with this status.
-fn said(output: &Output, status: i32) -> (String, String) {
-    assert_eq!(output.status.code(), Some(status), "{output:?}");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (text(&output.stdout), text(&output.stderr))
+/// One more frame, which is sent in two parts.
+fn add_large(desk: &Desk) {
+    desk.write("hela/m2/t11.tif", &vec![7; 9 << 20]);
 }
 
 fn delete(desk: &Desk) {
-    said(&desk.run(&["batch", "cancel", "hela", "--yes"]), 0);
-    said(&desk.run(&["batch", "delete", "hela", "--yes"]), 0);
+    outcome(&desk.run(&["batch", "cancel", "hela", "--yes"]), 0);
+    outcome(&desk.run(&["batch", "delete", "hela", "--yes"]), 0);
 }
 
 #[test]
-fn files_are_uploaded_once_before_the_batch_begins() {
+fn files_are_uploaded_before_the_batch_begins() {
     let desk = lab();
-    // In parts.
-    desk.write("hela/m2/t11.tif", &vec![7; 9 << 20]);
-    let (printed, shown) = said(&desk.run(&SUBMIT), 0);
+    add_large(&desk);
+    let (printed, shown) = outcome(&desk.run(&SUBMIT), 0);
     assert!(
         printed.contains("batch hela: 7 files uploaded (9.5MB), 0 in the bucket already")
             && printed.contains("batch hela: 9 items in 2 stages"),
@@ -67,7 +64,6 @@ fn files_are_uploaded_once_before_the_batch_begins() {
     );
     assert!(shown.contains("Z uploads 7/7 9.5MB"), "{shown}");
     assert!(shown.contains("left out: 1 hidden ("), "{shown}");
-    // One of them in two parts.
     assert_eq!(desk.puts(), 8);
     assert_eq!(
         desk.bucket.object("uploads/hela/m1/t10.tif"),
@@ -83,9 +79,13 @@ fn files_are_uploaded_once_before_the_batch_begins() {
         let size = fs::metadata(desk.path("hela").join(path)).expect("a file");
         assert_eq!(job["bytes"], size.len().to_string());
     }
+}
 
-    // The batch is there.
-    let (printed, shown) = said(&desk.run(&SUBMIT), 0);
+#[test]
+fn files_that_change_once_their_batch_is_there_are_told() {
+    let desk = lab();
+    outcome(&desk.run(&SUBMIT), 0);
+    let (printed, shown) = outcome(&desk.run(&SUBMIT), 0);
     assert!(printed.contains("hela  running"), "{printed}");
     assert!(!shown.contains("changed"), "{shown}");
     let later = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
@@ -94,15 +94,22 @@ fn files_are_uploaded_once_before_the_batch_begins() {
         .open(desk.path("hela/m1/t1.tif"));
     let touched = file.and_then(|file| file.set_modified(later));
     touched.expect("its time can be set");
-    let (_, shown) = said(&desk.run(&SUBMIT), 0);
+    let (_, shown) = outcome(&desk.run(&SUBMIT), 0);
     assert!(
         shown.contains("1 file changed since the batch began (./hela/m1/t1.tif)"),
         "{shown}"
     );
-    assert_eq!(desk.puts(), 8);
+    assert_eq!(desk.puts(), 6);
+}
 
+#[test]
+fn what_is_in_the_bucket_is_sent_again_only_if_it_has_changed() {
+    let desk = lab();
+    add_large(&desk);
+    outcome(&desk.run(&SUBMIT), 0);
+    assert_eq!(desk.puts(), 8);
     delete(&desk);
-    let (printed, _) = said(&desk.run(&SUBMIT), 0);
+    let (printed, _) = outcome(&desk.run(&SUBMIT), 0);
     assert!(
         printed.contains("0 files uploaded (0B), 7 in the bucket already"),
         "{printed}"
@@ -113,9 +120,8 @@ fn files_are_uploaded_once_before_the_batch_begins() {
     // Of the same size.
     desk.write("hela/m1/t1.tif", "m1 X".repeat(1000).as_bytes());
     let output = desk.run(&[&SUBMIT[..], &["--json", "--quiet"]].concat());
-    let (printed, _) = said(&output, 0);
-    let uploaded: Value = serde_json::from_str(printed.lines().next().expect("a line"))
-        .expect("an object on each line");
+    let (printed, _) = outcome(&output, 0);
+    let uploaded = objects(&printed).remove(0);
     assert_eq!(
         (&uploaded["uploaded"], &uploaded["already_there"]),
         (&1.into(), &6.into()),
@@ -135,13 +141,13 @@ fn looks_upload_nothing_and_samples_only_their_files() {
         &["submit", "--plan", "plan.yaml", "--verify-only"],
         &["submit", "--plan", "plan.yaml", "--dry-run"],
     ] {
-        let (printed, _) = said(&desk.run(look), 0);
+        let (printed, _) = outcome(&desk.run(look), 0);
         assert!(printed.contains("seg"), "{printed}");
     }
     assert_eq!(desk.puts(), 0);
     assert_eq!(desk.redis.keys("rc:batch*"), [""; 0]);
     let sample = ["submit", "--plan", "plan.yaml", "--sample-group", "m2"];
-    let (printed, _) = said(&desk.run(&sample), 0);
+    let (printed, _) = outcome(&desk.run(&sample), 0);
     assert!(
         printed.contains("batch hela.sample: 3 files uploaded")
             && printed.contains("batch hela.sample: 4 items"),
@@ -162,14 +168,14 @@ fn the_same_command_goes_on_after_a_broken_connection() {
         .faults
         .fail_if(Fault::HangUp, |request| request.is("PUT", "m1/t2.tif"));
     let output = desk.run(&[&SUBMIT[..], &["--jobs", "1"]].concat());
-    let (_, shown) = said(&output, 1);
+    let (_, shown) = outcome(&output, 1);
     assert!(
         shown.contains("broken off; the same command goes on"),
         "{shown}"
     );
     assert_eq!(desk.redis.keys("rc:batch*"), [""; 0]);
     desk.bucket.faults.heal();
-    let (printed, _) = said(&desk.run(&SUBMIT), 0);
+    let (printed, _) = outcome(&desk.run(&SUBMIT), 0);
     assert!(
         printed.contains("4 files uploaded") && printed.contains("2 in the bucket already"),
         "{printed}"
@@ -193,7 +199,7 @@ fn an_interrupted_upload_says_what_stands() {
     });
     kill_process(Pid::from_child(&child), Signal::INT).expect("it runs");
     let output = child.wait_with_output().expect("it ends");
-    let (_, shown) = said(&output, 130);
+    let (_, shown) = outcome(&output, 130);
     assert!(
         shown.contains("interrupted: 3 of 6 files are in the bucket, and nothing was submitted; the same command goes on"),
         "{shown}"
@@ -202,13 +208,13 @@ fn an_interrupted_upload_says_what_stands() {
 }
 
 #[test]
-fn files_that_cannot_be_taken_are_told() {
+fn what_is_left_out_is_told() {
     let desk = lab();
     let folder = desk.path("hela");
     symlink("t1.tif", folder.join("m1/t3.tif")).expect("a link");
     let odd = std::ffi::OsStr::from_bytes(b"m1/t\xff4.tif");
     fs::write(folder.join(odd), "odd").expect("a file");
-    let (printed, shown) = said(&desk.run(&["plan", "check", "plan.yaml"]), 0);
+    let (printed, shown) = outcome(&desk.run(&["plan", "check", "plan.yaml"]), 0);
     assert!(
         shown.contains("1 symbolic links (") && shown.contains("1 not UTF-8 in their names ("),
         "{shown}"
@@ -216,11 +222,15 @@ fn files_that_cannot_be_taken_are_told() {
     let row = printed.lines().find(|line| line.starts_with("seg "));
     let cells: Vec<_> = row.unwrap_or_default().split_whitespace().collect();
     assert_eq!(cells, ["seg", "seg", "6"], "{printed}");
+}
 
+#[test]
+fn folders_that_cannot_be_taken_are_refused() {
+    let desk = lab();
     let wrong = |replaced: (&str, &str), expected: &str| {
         desk.write("plan.yaml", PLAN.replace(replaced.0, replaced.1).as_bytes());
         let output = desk.run(&SUBMIT);
-        let shown = String::from_utf8_lossy(&output.stderr).into_owned();
+        let shown = text(&output.stderr);
         assert!(
             !output.status.success() && shown.contains(expected),
             "{shown}"
@@ -238,7 +248,7 @@ fn files_that_cannot_be_taken_are_told() {
         "plan.yaml",
         PLAN.replace("  - name: track", clash).as_bytes(),
     );
-    let (printed, _) = said(&desk.run(&SUBMIT), 4);
+    let (printed, _) = outcome(&desk.run(&SUBMIT), 4);
     assert!(
         printed.contains("seg uploads files of another folder there"),
         "{printed}"
@@ -263,7 +273,7 @@ fn a_file_that_cannot_be_read_stops_the_batch_but_not_the_other_files() {
     );
     let path = option_env!("PATH").unwrap_or("/usr/bin:/bin");
     let output = desk.command(&SUBMIT).env("PATH", path).output();
-    let (_, shown) = said(&output.expect("the program starts"), 4);
+    let (_, shown) = outcome(&output.expect("the program starts"), 4);
     assert!(
         shown.contains("not uploaded: ./hela/m1/t2.tif: No such file")
             && shown.contains("batch hela: 1 file could not be uploaded, so nothing was submitted"),

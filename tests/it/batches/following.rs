@@ -4,9 +4,9 @@ use std::fs;
 use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
 
 use super::{CHAIN, LAYERS, Site};
+use crate::peers::outcome::{objects, outcome};
 use crate::peers::terminal;
 
 /// Three items that leave a file, one of which fails, and one that leaves none.
@@ -21,22 +21,9 @@ stages:
 "#;
 
 impl Site {
-    /// Runs a command, and gives its status, what it printed and what it said beside.
-    fn outcome(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
-        let output = self.cluster.run(arguments, &[]);
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (
-            output.status.code(),
-            text(&output.stdout),
-            text(&output.stderr),
-        )
-    }
-
-    /// A file with a plan, by its path.
-    fn plan(&self, plan: &str) -> String {
-        let path = self.home.path().join("plan.yaml");
-        fs::write(&path, plan).expect("a file");
-        path.to_str().expect("a path").to_owned()
+    /// Runs a command that has to end with this status, and gives what it printed and what it said beside.
+    fn outcome(&self, status: i32, arguments: &[&str]) -> (String, String) {
+        outcome(&self.cluster.run(arguments, &[]), status)
     }
 }
 
@@ -45,12 +32,11 @@ async fn a_batch_is_followed_to_its_end() {
     let site = Site::open().await;
     site.submit(0, LAYERS, &[]);
     let _pod = site.start("pod-1");
-    let (status, printed, shown) = site.outcome(&["watch", "--batch", "layers"]);
-    assert_eq!(status, Some(0), "{printed}{shown}");
+    let (printed, shown) = site.outcome(0, &["watch", "--batch", "layers"]);
     assert!(site.is("layers", &[("state", "finished")]));
+    let numbers = "done 134  failed 0  running 0  waiting 0  ";
     assert!(
-        printed.starts_with("done 134  failed 0  running 0  waiting 0  ")
-            && printed.lines().count() == 1,
+        printed.starts_with(numbers) && printed.lines().count() == 1,
         "{printed}"
     );
     let lines: Vec<_> = shown.lines().collect();
@@ -58,20 +44,12 @@ async fn a_batch_is_followed_to_its_end() {
         lines[0].contains("Z batch done ") && lines[0].contains(" waiting "),
         "{shown}"
     );
-    assert!(
-        lines
-            .last()
-            .is_some_and(|line| line.contains("Z batch done 134  failed 0")),
-        "{shown}"
-    );
+    let last = lines.last().expect("a last line");
+    assert!(last.contains("Z batch done 134  failed 0"), "{shown}");
     assert!(!shown.contains(['\r', '\x1b']), "{shown:?}");
 
-    let (status, printed, _) = site.outcome(&["watch", "--batch", "layers", "--json"]);
-    assert_eq!(status, Some(0));
-    let objects: Vec<Value> = printed
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("an object on each line"))
-        .collect();
+    let (printed, _) = site.outcome(0, &["watch", "--batch", "layers", "--json"]);
+    let objects = objects(&printed);
     assert_eq!(objects[0]["event"], "progress");
     assert_eq!(objects[0]["stages"][1]["done"], 24);
     let end = objects.last().expect("a last line");
@@ -79,8 +57,7 @@ async fn a_batch_is_followed_to_its_end() {
         (&end["event"], &end["done"], &end["state"]),
         (&"ended".into(), &134.into(), &"finished".into())
     );
-    let (status, ..) = site.outcome(&["watch", "--batch", "nothing"]);
-    assert_eq!(status, Some(64));
+    site.outcome(64, &["watch", "--batch", "nothing"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,8 +80,7 @@ async fn a_batch_that_needs_a_person_is_not_waited_for() {
     fs::write(site.bad(), "2 3 2 1").expect("a file");
     let path = site.plan(LAYERS);
     let _pod = site.start("pod-1");
-    let (status, printed, shown) = site.outcome(&["submit", "--plan", &path, "--wait"]);
-    assert_eq!(status, Some(4), "{printed}{shown}");
+    let (printed, shown) = site.outcome(4, &["submit", "--plan", &path, "--wait"]);
     assert!(
         printed.contains("done 130  failed 1  running 0  waiting 3"),
         "{printed}"
@@ -117,26 +93,27 @@ async fn a_batch_that_needs_a_person_is_not_waited_for() {
         assert!(shown.contains(said), "{shown}");
     }
 
-    // Held by its breaker.
+    site.run(0, &["batch", "pause", "layers"]);
+    let (_, shown) = site.outcome(4, &["watch", "--batch", "layers"]);
+    assert!(
+        shown.contains("layers is paused; redis-consumer batch resume layers"),
+        "{shown}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stage_that_its_breaker_holds_is_not_waited_for() {
+    let site = Site::open().await;
     fs::write(site.bad(), "s   ").expect("a file");
     site.submit(0, CHAIN, &[]);
-    let watch = ["watch", "--batch", "chain"];
-    let (status, _, shown) = site.outcome(&watch);
-    assert_eq!(status, Some(4), "{shown}");
+    let _pod = site.start("pod-1");
+    let (_, shown) = site.outcome(4, &["watch", "--batch", "chain"]);
     assert!(
         shown.contains("scan is held: 3 items have failed of one cause"),
         "{shown}"
     );
     assert!(
         shown.contains("redis-consumer batch start chain --stage summary"),
-        "{shown}"
-    );
-
-    site.run(0, &["batch", "pause", "layers"]);
-    let (status, _, shown) = site.outcome(&["watch", "--batch", "layers"]);
-    assert_eq!(status, Some(4), "{shown}");
-    assert!(
-        shown.contains("layers is paused; redis-consumer batch resume layers"),
         "{shown}"
     );
 }
@@ -146,8 +123,7 @@ async fn a_batch_goes_on_without_who_follows_it() {
     let site = Site::open().await;
     site.submit(0, LAYERS, &[]);
     let watch = ["watch", "--batch", "layers"];
-    let (status, _, shown) = site.outcome(&[&watch[..], &["--timeout", "1s"]].concat());
-    assert_eq!(status, Some(124), "{shown}");
+    let (_, shown) = site.outcome(124, &[&watch[..], &["--timeout", "1s"]].concat());
     let goes_on = "the batch goes on; redis-consumer watch --batch layers";
     assert!(shown.contains(goes_on), "{shown}");
 
@@ -162,8 +138,7 @@ async fn a_batch_goes_on_without_who_follows_it() {
     std::io::Read::read_exact(shown, &mut first).expect("its first line");
     kill_process(Pid::from_child(&child), Signal::INT).expect("it runs");
     let output = child.wait_with_output().expect("it ends");
-    assert_eq!(output.status.code(), Some(130), "{output:?}");
-    let shown = String::from_utf8_lossy(&output.stderr).into_owned();
+    let (_, shown) = outcome(&output, 130);
     assert!(shown.contains(goes_on), "{shown}");
 }
 
@@ -183,8 +158,7 @@ async fn results_are_unpacked_once_as_they_come() {
     let folder = site.home.path().join("results");
     let to = folder.to_str().expect("a path");
     let submit = ["submit", "--plan", &path, "--wait", "--download", to];
-    let (status, printed, shown) = site.outcome(&submit);
-    assert_eq!(status, Some(4), "{printed}{shown}");
+    let (printed, shown) = site.outcome(4, &submit);
     assert!(printed.contains("\n2 results fetched\n"), "{printed}");
     assert!(shown.contains("  results 2\n"), "{shown}");
     let made = |item: &str| fs::read_to_string(folder.join("make").join(item).join("made.txt"));
@@ -196,8 +170,7 @@ async fn results_are_unpacked_once_as_they_come() {
     site.run(0, &["requeue", "--batch", "works", "--yes"]);
     // What was only half unpacked is fetched again.
     fs::write(folder.join("make/b/.result.part"), "half").expect("a file");
-    let (status, printed, shown) = site.outcome(&submit);
-    assert_eq!(status, Some(0), "{printed}{shown}");
+    let (printed, _) = site.outcome(0, &submit);
     assert!(
         printed.contains("\n2 results fetched, 1 there already\n"),
         "{printed}"
@@ -214,8 +187,7 @@ async fn items_without_results_are_counted() {
     let folder = site.home.path().join("results");
     let to = folder.to_str().expect("a path");
     let submit = ["submit", "--plan", &path, "--download", to];
-    let (status, printed, shown) = site.outcome(&submit);
-    assert_eq!(status, Some(0), "{printed}{shown}");
+    let (printed, _) = site.outcome(0, &submit);
     assert!(
         printed.contains("\n0 results fetched, 134 without a result\n"),
         "{printed}"

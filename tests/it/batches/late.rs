@@ -45,13 +45,12 @@ async fn a_list_is_read_when_its_barrier_opens() {
         .put("lists/found.csv", b"name,plate\na,p\nb,p\nc,q\n");
     site.run(0, &["batch", "resume", "late"]);
     site.wait_finished("late");
-    let done: Vec<_> = [
+    let done = [
         ("0:done", "1"),
         ("1:done", "3"),
         ("2:done", "3"),
         ("3:done", "2"),
-    ]
-    .into();
+    ];
     assert!(site.is("late", &done), "{:?}", site.batch("late"));
     // What was read belongs to the batch: the same plan is no other one, and a change of its limits keeps the list.
     let said = site.submit(0, LATE, &[]);

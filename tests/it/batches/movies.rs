@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::peers::cluster::Cluster;
+use crate::peers::folders::files_below;
+use crate::peers::outcome::outcome;
 
 const PLAN: &str = r#"
 plan: 1
@@ -46,19 +50,59 @@ fn write_movies(folder: &Path) {
     fs::write(folder.join("hela/m2/t3.tif"), "no image").expect("a file");
 }
 
-/// How many files lie in each folder that has some, but for what says whose it is.
-fn files_below(folder: &Path, all: &mut BTreeMap<String, Vec<String>>, name: &str) {
-    for entry in fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
+/// The names of the files in each folder of results, but for what says whose it is.
+fn files_by_folder(results: &Path) -> BTreeMap<String, Vec<String>> {
+    let mut all = BTreeMap::<_, Vec<_>>::new();
+    for path in files_below(results) {
         let file = path.file_name().expect("a name").to_string_lossy();
-        if path.is_dir() {
-            files_below(&path, all, &format!("{name}/{file}"));
-        } else if !file.starts_with('.') {
-            all.entry(name.to_owned())
-                .or_default()
-                .push(file.into_owned());
+        let folder = path.parent().and_then(|it| it.strip_prefix(results).ok());
+        let folder = folder.expect("it lies there").display().to_string();
+        if !file.starts_with('.') {
+            all.entry(folder).or_default().push(file.into_owned());
         }
     }
+    all
+}
+
+/// What the command prints; one frame has failed.
+fn submit(cluster: &Cluster, folder: &Path) -> String {
+    let arguments = [
+        "submit",
+        "--plan",
+        "hela.yaml",
+        "--wait",
+        "--download",
+        "results",
+    ];
+    let mut command = cluster.command(&arguments, &[]);
+    let output = command.current_dir(folder).output();
+    outcome(&output.expect("the program starts"), 4).0
+}
+
+/// The frames of a movie are told in their order, and that one has failed.
+fn assert_manifest(cluster: &Cluster) {
+    let manifest = cluster.object("plans/hela/track/m/m2.json");
+    let manifest: Value = serde_json::from_slice(&manifest).expect("JSON");
+    let items = manifest["items"].as_array().expect("items");
+    let inputs = items.iter().map(|item| item["input"].as_str());
+    let inputs: Vec<_> = inputs.map(|input| input.expect("a key")).collect();
+    let in_order = ["t1", "t2", "t3", "t9", "t10"];
+    assert_eq!(inputs, in_order.map(|t| format!("uploads/hela/m2/{t}.tif")));
+    assert_eq!(items[2]["state"], "failed");
+}
+
+/// Each result lies in the folder of its item.
+fn assert_results(results: &Path) {
+    let all = files_by_folder(results);
+    assert_eq!(all.len(), 17, "{all:?}");
+    for movie in ["m1", "m2", "m3"] {
+        let tracks = &all[&format!("track/{movie}")];
+        assert!(tracks.contains(&"lineage.json".to_owned()), "{tracks:?}");
+    }
+    assert!(
+        all.contains_key("seg/m1/t10") && !all.contains_key("seg/m2/t3"),
+        "{all:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,23 +118,7 @@ async fn movies_are_uploaded_segmented_tracked_and_fetched_by_one_command() {
         .set("CONSUMER_TYPE", "tracking")
         .set("MAX_GAPS", "1")
         .start();
-    let arguments = [
-        "submit",
-        "--plan",
-        "hela.yaml",
-        "--wait",
-        "--download",
-        "results",
-    ];
-    let submit = || {
-        let mut command = cluster.command(&arguments, &[]);
-        let output = command.current_dir(folder.path()).output();
-        let output = output.expect("the program starts");
-        // One frame has failed.
-        assert_eq!(output.status.code(), Some(4), "{output:?}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
-    let printed = submit();
+    let printed = submit(&cluster, folder.path());
     for said in [
         "batch hela: 15 files uploaded",
         "batch hela: 18 items in 2 stages",
@@ -99,29 +127,10 @@ async fn movies_are_uploaded_segmented_tracked_and_fetched_by_one_command() {
     ] {
         assert!(printed.contains(said), "{said}: {printed}");
     }
-    let manifest = cluster.object("plans/hela/track/m/m2.json");
-    let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("JSON");
-    let items = manifest["items"].as_array().expect("items");
-    let inputs: Vec<_> = items
-        .iter()
-        .map(|item| item["input"].as_str().expect("a key"))
-        .collect();
-    let in_order = ["t1", "t2", "t3", "t9", "t10"];
-    assert_eq!(inputs, in_order.map(|t| format!("uploads/hela/m2/{t}.tif")));
-    assert_eq!(items[2]["state"], "failed");
-    let mut all = BTreeMap::new();
-    files_below(&folder.path().join("results"), &mut all, "");
-    assert_eq!(all.len(), 17, "{all:?}");
-    for movie in ["m1", "m2", "m3"] {
-        let tracks = &all[&format!("/track/{movie}")];
-        assert!(tracks.contains(&"lineage.json".to_owned()), "{tracks:?}");
-    }
-    assert!(
-        all.contains_key("/seg/m1/t10") && !all.contains_key("/seg/m2/t3"),
-        "{all:?}"
-    );
+    assert_manifest(&cluster);
+    assert_results(&folder.path().join("results"));
 
-    let printed = submit();
+    let printed = submit(&cluster, folder.path());
     assert!(
         printed.contains("0 results fetched, 17 there already"),
         "{printed}"

@@ -76,7 +76,7 @@ async fn an_archive_that_waits_for_its_images_is_cancelled_with_them() {
     assert!(cluster.redis.keys("rc:pending:*").is_empty());
     let _images = cluster.pod("pod-1").start();
     eventually("the entries are dropped", || cluster.is_quiet());
-    assert_eq!(super::printed(&cluster.run(&["fsck"], &[])), "clean\n");
+    assert_eq!(super::text(&cluster.run(&["fsck"], &[]).stdout), "clean\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]

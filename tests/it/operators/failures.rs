@@ -4,7 +4,7 @@ use std::io::{Seek as _, Write as _};
 
 use serde_json::json;
 
-use super::{dump, objects, run};
+use super::{objects, run};
 use crate::peers::cluster::{Cluster, FIELDS, IMAGE, NUCLEI, eventually};
 use crate::peers::redis::Redis;
 use crate::peers::synthetic_images::archive;
@@ -46,7 +46,7 @@ async fn failures_are_grouped_by_cause_and_requeued_by_it() {
     );
 
     // Nothing is changed without being told to, nor by a rehearsal.
-    let before = dump(&cluster.redis);
+    let before = cluster.redis.dump();
     run(&cluster, 64, &["requeue"]);
     run(&cluster, 64, &["requeue", "--queue", "segmentation"]);
     run(
@@ -67,7 +67,7 @@ async fn failures_are_grouped_by_cause_and_requeued_by_it() {
         ],
     );
     assert_eq!(rehearsal, "would be: 3 requeued\n");
-    assert_eq!(dump(&cluster.redis), before);
+    assert_eq!(cluster.redis.dump(), before);
 
     for n in 0..3 {
         cluster.put(&format!("uploads/absent-{n}.png"), IMAGE);
@@ -192,7 +192,7 @@ async fn a_hundred_thousand_failures_are_requeued_though_some_vanish() {
         .output()
         .expect("the program starts");
     assert_eq!(output.status.code(), Some(4));
-    let lines = objects(&super::printed(&output));
+    let lines = objects(&super::text(&output.stdout));
     assert_eq!(lines.len(), 1001, "an exception each, and the end");
     let end = lines.last().expect("an end");
     assert_eq!(
@@ -246,7 +246,7 @@ async fn an_archive_is_requeued_by_the_images_that_failed() {
             "only what had failed was done again: {now:?}"
         );
     }
-    assert_eq!(super::printed(&cluster.run(&["fsck"], &[])), "clean\n");
+    assert_eq!(super::text(&cluster.run(&["fsck"], &[]).stdout), "clean\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]

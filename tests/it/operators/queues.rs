@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{dump, objects, run};
+use super::{objects, run};
 use crate::peers::cluster::{Cluster, FIELDS, NUCLEI, eventually};
 use crate::peers::redis::Redis;
 
@@ -64,7 +64,7 @@ async fn what_was_purged_can_be_put_back_in_its_order() {
             .collect()
     };
     let first = submit(450);
-    let before = dump(&cluster.redis);
+    let before = cluster.redis.dump();
     run(&cluster, 64, &["queue", "purge", "segmentation"]);
     let text = run(
         &cluster,
@@ -72,7 +72,7 @@ async fn what_was_purged_can_be_put_back_in_its_order() {
         &["queue", "purge", "segmentation", "--dry-run"],
     );
     assert_eq!(text, "would take 450 jobs out of segmentation\n");
-    assert_eq!(dump(&cluster.redis), before);
+    assert_eq!(cluster.redis.dump(), before);
     let text = run(&cluster, 0, &["queue", "purge", "segmentation", "--yes"]);
     assert!(text.starts_with("450 jobs taken out"), "{text}");
     let second = submit(3);
@@ -85,7 +85,7 @@ async fn what_was_purged_can_be_put_back_in_its_order() {
         .collect();
     assert_eq!(entries, [Some(450), Some(3)]);
     assert_eq!(
-        super::printed(&cluster.run(&["fsck"], &[])),
+        super::text(&cluster.run(&["fsck"], &[]).stdout),
         "clean\n",
         "nothing is lost"
     );
@@ -164,7 +164,7 @@ async fn jobs_move_to_another_queue_all_or_some_in_their_order() {
     let _: String = cluster
         .redis
         .ask(&["RENAME", "segmentation", "rc:moving:segmentation"]);
-    assert_eq!(super::printed(&cluster.run(&["fsck"], &[])), "clean\n");
+    assert_eq!(super::text(&cluster.run(&["fsck"], &[]).stdout), "clean\n");
     assert_eq!(
         run(&cluster, 0, &some),
         "0 jobs moved from segmentation to other\n"
@@ -207,7 +207,7 @@ async fn a_saved_queue_is_restored_with_places_and_times_to_live() {
         let _: u32 = redis.ask(&["ZADD", set, score, key]);
     }
     let _: u32 = redis.ask(&["SADD", "rc:queues", "segmentation"]);
-    let before = dump(redis);
+    let before = redis.dump();
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("queue.jsonl");
     let file = file.to_str().expect("text");
@@ -223,7 +223,7 @@ async fn a_saved_queue_is_restored_with_places_and_times_to_live() {
             "failed,delayed",
         ],
     );
-    assert_eq!(dump(redis), before, "saving changes nothing");
+    assert_eq!(redis.dump(), before, "saving changes nothing");
 
     let _: String = redis.ask(&["FLUSHALL"]);
     run(&cluster, 0, &["queue", "restore", file, "--dry-run"]);
@@ -235,7 +235,7 @@ async fn a_saved_queue_is_restored_with_places_and_times_to_live() {
     assert_eq!(queued, waiting);
     let ttl: i64 = redis.ask(&["TTL", &waiting[1]]);
     assert!((4000..=5000).contains(&ttl), "{ttl}");
-    let mut after = dump(redis);
+    let mut after = redis.dump();
     let mut expected = before.clone();
     for odd in ["rc:audit", &waiting[1]] {
         after.remove(odd);
@@ -285,7 +285,7 @@ async fn no_rehearsal_changes_anything() {
             let lives: i64 = cluster.redis.ask(&["PTTL", &key]);
             (key, lives > 0)
         });
-        (dump(&cluster.redis), times.collect::<Vec<_>>())
+        (cluster.redis.dump(), times.collect::<Vec<_>>())
     };
     let before = everything();
     let commands: [&[&str]; 14] = [

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
 use serde_json::Value;
@@ -11,18 +10,13 @@ use serde_json::Value;
 use crate::peers::cluster::{Cluster, IMAGE, NUCLEI, eventually};
 use crate::peers::desk::Desk;
 use crate::peers::faults::Fault;
+use crate::peers::folders::files_below;
+use crate::peers::outcome::{outcome, text};
 use crate::peers::terminal;
-
-fn text(output: &[u8]) -> String {
-    String::from_utf8_lossy(output).into_owned()
-}
 
 /// The objects that a command has printed; it has to have ended like this.
 fn objects(output: &Output, status: i32) -> Vec<Value> {
-    assert_eq!(output.status.code(), Some(status), "{output:?}");
-    let lines = text(&output.stdout);
-    let parse = |line: &str| serde_json::from_str(line).expect("an object on each line");
-    lines.lines().map(parse).collect()
+    super::objects(&outcome(output, status).0)
 }
 
 fn ended(objects: &[Value]) -> &Value {
@@ -91,14 +85,14 @@ fn files_are_uploaded_once_and_queued_once() {
         "{first:?}"
     );
 
-    let (before, puts) = (desk.dump(), desk.puts());
+    let (before, puts) = (desk.redis.dump(), desk.puts());
     let all = objects(&desk.run(&arguments), 0);
     assert_eq!(
         (&ended(&all)["queued"], &ended(&all)["known"]),
         (&0.into(), &32.into())
     );
     assert_eq!(all[0]["status"], "new");
-    assert_eq!((desk.dump(), desk.puts()), (before, puts));
+    assert_eq!((desk.redis.dump(), desk.puts()), (before, puts));
 
     // Other wishes are other jobs, of the same objects.
     let other = desk.run(&["submit", "--queue", "seg", "images", "--channels", "1,"]);
@@ -287,7 +281,7 @@ fn a_dry_run_changes_nothing() {
         .code(),
         Some(0)
     );
-    let before = desk.dump();
+    let before = desk.redis.dump();
     for arguments in [
         &["images"][..],
         &["images", "--archive"],
@@ -298,7 +292,7 @@ fn a_dry_run_changes_nothing() {
         let arguments = [&["submit", "--queue", "q", "--dry-run"], arguments].concat();
         let output = desk.run(&arguments);
         assert!(text(&output.stdout).starts_with("would be: "), "{output:?}");
-        assert_eq!(desk.dump(), before, "{arguments:?}");
+        assert_eq!(desk.redis.dump(), before, "{arguments:?}");
     }
     assert_eq!(desk.puts(), 0);
     let output = desk.run(&["submit", "--queue", "q", "--dry-run", "--prefix", "scans/"]);
@@ -443,20 +437,6 @@ async fn submitted_images_are_worked_followed_and_unpacked() {
         cluster.run(&["watch", "nothing"], &[]).status.code(),
         Some(64)
     );
-}
-
-/// All files below a folder.
-fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap_or_else(|error| panic!("{folder:?}: {error}")) {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            found.extend(files_below(&path));
-        } else {
-            found.push(path);
-        }
-    }
-    found
 }
 
 #[test]

@@ -5,10 +5,9 @@ use std::io::{self, Write as _};
 use serde_json::json;
 
 use super::super::super::batch::{causes_of, obstacles};
-use super::super::super::desk::{Line, Screen, counted, grouped, print_json};
+use super::super::super::desk::{Line, Screen, counted, extend, grouped, print_json};
 use super::followed::{End, Followed};
-use super::results::Results;
-use super::screen::extend;
+use super::tally::Tally;
 use crate::untrusted;
 use crate::wire::batch;
 
@@ -19,7 +18,7 @@ impl Followed<'_> {
         end: End,
         screen: Screen,
         line: Line,
-        results: Option<&Results<'_>>,
+        results: Option<&Tally>,
     ) -> anyhow::Result<()> {
         let advice = match end {
             End::StandsStill => self.advice(),
@@ -29,7 +28,7 @@ impl Followed<'_> {
             let mut object = json!({
                 "event": "ended", "state": self.state.state, "timed_out": end == End::Late,
                 "stands_still": end == End::StandsStill, "advice": advice,
-                "results": results.map(Results::to_json),
+                "results": results.map(Tally::to_json),
             });
             extend(&mut object, line.json);
             return Ok(print_json(&object)?);

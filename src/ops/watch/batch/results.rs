@@ -1,20 +1,17 @@
 //! Results of a batch's items, unpacked while it runs.
 
 use std::collections::VecDeque;
-use std::io::{self, Write as _};
 use std::path::Path;
 
 use batch_plan::{Items, Resolved};
 use futures::{StreamExt as _, stream};
-use serde_json::{Value, json};
 
-use super::super::super::desk::{counted, grouped, listed};
 use super::super::super::fetch::{FolderName, Wanted, unpack_missing};
+use super::tally::{Fetched, Tally};
 use crate::batch::Loaded;
 use crate::queue::control::BatchState;
 use crate::queue::{Admin, JobKey};
 use crate::storage::{self, Storage};
-use crate::untrusted;
 
 /// Items that are known to be done and wait to be fetched, at most.
 const WAITING: usize = 10_000;
@@ -27,20 +24,20 @@ pub(super) struct Results<'f> {
     admin: &'f Admin,
     storage: &'f Storage,
     to: &'f Path,
-    /// For each stage a bit for each item that was found to be done, and how many were done when all of them had been.
-    seen: Vec<(Vec<u8>, u64)>,
+    /// Of each stage.
+    seen: Vec<Seen>,
+    /// Stages and numbers of items that are done.
     waiting: VecDeque<(usize, u64)>,
-    tally: Tally,
+    pub(super) tally: Tally,
 }
 
-/// What came of it.
-#[derive(Clone, Copy, Debug, Default)]
-struct Tally {
-    fetched: u64,
-    there: u64,
-    /// Items that have left no result.
-    without: u64,
-    failed: u64,
+/// Items of a stage that were found to be done.
+#[derive(Clone, Default)]
+struct Seen {
+    /// A bit for each item.
+    items: Vec<u8>,
+    /// How many were done when all of them had been found.
+    done: u64,
 }
 
 /// An item that is done.
@@ -53,13 +50,6 @@ struct Done {
     is_named: bool,
 }
 
-/// What came of one item.
-enum Fetched {
-    New,
-    Known,
-    Nothing,
-}
-
 impl<'f> Results<'f> {
     pub(super) fn new(
         admin: &'f Admin,
@@ -70,7 +60,7 @@ impl<'f> Results<'f> {
             admin,
             storage,
             to,
-            seen: vec![(Vec::new(), 0); state.stages.len()],
+            seen: vec![Seen::default(); state.stages.len()],
             waiting: VecDeque::new(),
             tally: Tally::default(),
         }
@@ -106,14 +96,15 @@ impl<'f> Results<'f> {
     /// Looks for items that have come to be done.
     async fn look(&mut self, name: &str, state: &BatchState) -> anyhow::Result<()> {
         for (stage, is) in state.stages.iter().enumerate() {
-            let (seen, count) = &mut self.seen[stage];
+            let seen = &mut self.seen[stage];
             let room = WAITING - self.waiting.len();
-            if *count == is.done || room == 0 {
+            if seen.done == is.done || room == 0 {
                 continue;
             }
-            let items = self.admin.newly_done(name, stage, seen, room).await?;
+            let new = self.admin.newly_done(name, stage, &mut seen.items, room);
+            let items = new.await?;
             if items.len() < room {
-                *count = is.done;
+                seen.done = is.done;
             }
             self.waiting
                 .extend(items.into_iter().map(|item| (stage, item)));
@@ -143,53 +134,6 @@ impl<'f> Results<'f> {
         });
         Ok(done.collect())
     }
-
-    /// Items whose results were looked for.
-    pub(super) fn handled(&self) -> u64 {
-        let Tally {
-            fetched,
-            there,
-            without,
-            failed,
-        } = self.tally;
-        fetched + there + without + failed
-    }
-
-    /// Results that could not be fetched.
-    pub(super) fn failed(&self) -> u64 {
-        self.tally.failed
-    }
-
-    pub(super) fn to_json(&self) -> Value {
-        let Tally {
-            fetched,
-            there,
-            without,
-            failed,
-        } = self.tally;
-        json!({ "fetched": fetched, "already_there": there, "without": without, "failed": failed })
-    }
-
-    /// What came of it, in a few words.
-    pub(super) fn summary(&self) -> String {
-        let Tally {
-            fetched,
-            there,
-            without,
-            failed,
-        } = self.tally;
-        let mut text = format!("{} fetched", counted(fetched, "result"));
-        for (count, what) in [
-            (there, "there already"),
-            (without, "without a result"),
-            (failed, "not fetched"),
-        ] {
-            if count > 0 {
-                text += &format!(", {} {what}", grouped(count));
-            }
-        }
-        text
-    }
 }
 
 impl Done {
@@ -207,27 +151,6 @@ impl Done {
             Ok(false) => Ok(Fetched::Known),
             Err(error) if !self.is_named && is_missing(&error) => Ok(Fetched::Nothing),
             Err(error) => Err(error),
-        }
-    }
-}
-
-impl Tally {
-    fn count(&mut self, job: &JobKey, fetched: anyhow::Result<Fetched>) -> io::Result<()> {
-        let error = match fetched {
-            Err(error) => error,
-            Ok(fetched) => {
-                *match fetched {
-                    Fetched::New => &mut self.fetched,
-                    Fetched::Known => &mut self.there,
-                    Fetched::Nothing => &mut self.without,
-                } += 1;
-                return Ok(());
-            }
-        };
-        self.failed += 1;
-        match listed(self.failed, || format!("no result of {job}: {error:#}")) {
-            Some(line) => writeln!(io::stderr(), "{}", untrusted::message(line)),
-            None => Ok(()),
         }
     }
 }

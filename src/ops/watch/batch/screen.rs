@@ -3,9 +3,9 @@
 use std::io;
 use std::time::Instant;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::super::super::desk::{Line, Progress, Rate, Screen};
+use super::super::super::desk::{Line, Progress, Rate, Screen, extend};
 use super::followed::Followed;
 
 /// How the numbers are shown.
@@ -68,11 +68,4 @@ fn line(it: &Followed<'_>, since: (f64, Instant), results: Option<u64>) -> Line 
     let more = json!({ "batch": it.name, "stages": stages, "results_seen": results });
     extend(&mut line.json, more);
     line
-}
-
-/// Adds the members of an object to another.
-pub(super) fn extend(object: &mut Value, more: Value) {
-    if let (Some(object), Value::Object(more)) = (object.as_object_mut(), more) {
-        object.extend(more);
-    }
 }

@@ -11,10 +11,10 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::super::desk::{LocalFile, Screen, counted, listed, print_json, size};
-use super::super::plan::Prepared;
-use super::content::{Content, Trouble};
-use super::uploader::{Gauge, Uploader};
+use super::super::super::desk::{LocalFile, Screen, counted, listed, print_json, size};
+use super::super::super::plan::Prepared;
+use super::super::content::{Content, Trouble};
+use super::super::uploader::{Gauge, Uploader};
 use crate::exit_code;
 use crate::storage::Storage;
 use crate::untrusted;
