@@ -9,6 +9,7 @@ use super::super::desk::{Desk, Misuse, known, stage_of};
 use super::change::NameArguments;
 use crate::batch::{keep_changed_plan, new_batch};
 use crate::storage::Storage;
+use crate::untrusted;
 
 #[derive(Args)]
 pub(crate) struct SetArguments {
@@ -41,12 +42,13 @@ pub(super) async fn set(arguments: &SetArguments) -> anyhow::Result<()> {
     }
     let lines: Vec<_> = found.iter().map(ToString::to_string).collect();
     let lines = lines.join("; ");
+    let shown = untrusted::message(&lines);
     if of.dry_run {
-        writeln!(io::stdout(), "would be changed: {lines}")?;
+        writeln!(io::stdout(), "would be changed: {shown}")?;
         return Ok(());
     }
     update(&desk, storage.as_ref(), &plan, &lines).await?;
-    writeln!(io::stdout(), "{}: changed {lines}", of.batch)?;
+    writeln!(io::stdout(), "{}: changed {shown}", of.batch)?;
     Ok(())
 }
 
@@ -66,9 +68,10 @@ pub(in super::super) async fn update(
     if let Some(storage) = storage
         && let Err(error) = keep_changed_plan(storage, &plan).await
     {
+        let error = untrusted::message(format!("{error:#}"));
         writeln!(
             io::stderr(),
-            "the change is not kept in the bucket, from which `batch restore` takes plans: {error:#}"
+            "the change is not kept in the bucket, from which `batch restore` takes plans: {error}"
         )?;
     }
     Ok(())

@@ -4,7 +4,7 @@ use batch_plan::Choice;
 use clap::Args;
 
 /// What is wanted of plans beyond what stands in them.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug, Default, PartialEq)]
 pub(crate) struct Wanted {
     /// A value of the plan, in place of the one that stands there.
     #[arg(long = "set", value_name = "NAME=VALUE", requires = "plans", value_parser = parse_value)]

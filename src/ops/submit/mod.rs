@@ -131,6 +131,9 @@ impl SubmitArguments {
         let input = self.wishes.field(field::INPUT_FILE_NAME);
         let has_inputs = !self.paths.is_empty() || !self.keys.is_empty() || self.prefix.is_some();
         let text = match (has_inputs, input) {
+            _ if self.plans.lacks_plan() => {
+                "--verify-only, --paused, --update, --replace, --set, --sample and the like are for plans: add --plan FILE"
+            }
             (true, Some(_)) => "input_file_name is told by the inputs; leave it out of --field",
             (false, None | Some("")) => {
                 "say what to submit: files and folders, --key, --prefix, or --field input_file_name=KEY"

@@ -52,6 +52,12 @@ impl PlanArguments {
     pub(super) fn is_wanted(&self) -> bool {
         !self.plans.is_empty()
     }
+
+    /// Whether something is wanted that only plans have, though none is named. `clap` does not tell if files are named instead.
+    pub(super) fn lacks_plan(&self) -> bool {
+        let is_told = self.verify_only || self.paused || self.update || self.replace || self.yes;
+        self.plans.is_empty() && (is_told || self.wanted != Wanted::default())
+    }
 }
 
 /// What submits plans.

@@ -519,6 +519,12 @@ fn wrong_command_lines_are_refused() {
         &["submit", "a.tif", "--timeout", "1s"],
         &["submit", "a.tif", "--queue", "a:b"],
         &["submit", "a.tif", "--model", "Nuclear"],
+        // Whoever wants only a look is not to find the file queued.
+        &["submit", "a.tif", "--verify-only"],
+        &["submit", "a.tif", "--sample", "3"],
+        &["submit", "--key", "b", "--set", "a=b"],
+        &["repair"],
+        &["repair", "--batch", "a", "--plan", "b.yaml"],
     ] {
         let output = desk.run(arguments);
         assert_eq!(output.status.code(), Some(64), "{arguments:?}: {output:?}");
