@@ -97,13 +97,11 @@ impl StageReport {
     /// Counts an item, and adds what is wrong with it.
     pub(super) fn add_item(&mut self, job: &Job, faults: Vec<Fault>) {
         let kinds: BTreeSet<_> = faults.iter().map(|fault| fault.kind).collect();
-        for rule in &mut self.rules {
-            let needs_input = matches!(rule.kind, Kind::Missing | Kind::Size | Kind::Image);
-            if needs_input || matches!(rule.kind, Kind::Suffix | Kind::Command) {
-                let is_missing = needs_input && kinds.contains(&Kind::Missing);
-                let holds = !is_missing && !kinds.contains(&rule.kind);
-                *rule.holds.get_or_insert(0) += u64::from(holds);
-            }
+        let rules = self.rules.iter_mut();
+        for rule in rules.filter(|rule| rule.kind.is_of_items()) {
+            let is_missing = rule.kind.needs_input() && kinds.contains(&Kind::Missing);
+            let holds = !is_missing && !kinds.contains(&rule.kind);
+            *rule.holds.get_or_insert(0) += u64::from(holds);
         }
         for up in job
             .ups

@@ -10,7 +10,7 @@ use super::super::super::desk::grouped;
 use super::fault::{Fault, Kind};
 use super::peers::Peers;
 use super::report::StageReport;
-use super::rules::{has, needs_input};
+use super::rules::{has, is_of_items, needs_input};
 use super::subjects::{Input, Place, Subject, Subjects};
 use super::workers::Crew;
 use super::{command, header, image, room};
@@ -111,11 +111,7 @@ impl<'a> Look<'a> {
 
     /// Looks at all items, some at a time, in their order.
     async fn items(&self, subjects: &Subjects<'_>, report: &mut StageReport) -> anyhow::Result<()> {
-        let is_of_items = |rule: &Verify| {
-            !matches!(rule, Verify::All(_) | Verify::Model(_) | Verify::Room)
-                && (*rule != Verify::Workers || self.crew.is_some())
-        };
-        if !has(self.stage, is_of_items) {
+        if !has(self.stage, is_of_items) && self.crew.is_none() {
             return Ok(());
         }
         let items = subjects.iter(self.peers.storage.as_ref());
