@@ -91,10 +91,16 @@ impl Site {
 
     /// Submits a plan, and gives what the command printed.
     fn submit(&self, status: i32, plan: &str, options: &[&str]) -> String {
+        let path = self.write_plan(plan);
+        let plan = ["submit", "--plan", &path];
+        self.run(status, &[&plan, options].concat())
+    }
+
+    /// Writes a plan, and gives its path.
+    fn write_plan(&self, plan: &str) -> String {
         let path = self.home.path().join("plan.yaml");
         fs::write(&path, plan).expect("a file");
-        let plan = ["submit", "--plan", path.to_str().expect("a path")];
-        self.run(status, &[&plan, options].concat())
+        path.to_str().expect("a path").to_owned()
     }
 
     /// A consumer that works items of the queue.
