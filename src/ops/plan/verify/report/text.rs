@@ -14,29 +14,17 @@ impl Verified {
     /// Prints a line for each stage, and below it what is wrong; `after` follows the number of problems.
     pub(crate) fn show(&self, after: &str) -> io::Result<()> {
         let told: Vec<_> = self.stages.iter().filter(|stage| stage.is_told()).collect();
-        let items = told
-            .iter()
-            .map(|stage| stage.items.map_or_else(String::new, grouped));
-        let items: Vec<_> = items.collect();
-        let name_width = told.iter().map(|stage| stage.name.len()).max().unwrap_or(0);
-        let width = items.iter().map(String::len).max().unwrap_or(0);
+        let widest = |text: fn(&StageReport) -> String| {
+            let widths = told.iter().map(|stage| text(stage).chars().count());
+            widths.max().unwrap_or(0)
+        };
+        let widths = [
+            widest(|stage| stage.name.clone()),
+            widest(StageReport::number),
+        ];
         let mut out = io::stdout();
-        for (stage, items) in told.iter().zip(items) {
-            let looked_at = match stage.items == Some(stage.looked_at) || stage.rules.is_empty() {
-                true => String::new(),
-                false => format!(", {} looked at", grouped(stage.looked_at)),
-            };
-            let noun = if stage.items == Some(1) {
-                "item"
-            } else {
-                "items"
-            };
-            let summary = untrusted::message(stage.summary());
-            writeln!(
-                out,
-                "{:name_width$}  {items:>width$} {noun}{looked_at}{summary}",
-                stage.name
-            )?;
+        for stage in &told {
+            writeln!(out, "{}", stage.title(widths))?;
             for line in stage.lines() {
                 writeln!(out, "{}", untrusted::message(line))?;
             }
@@ -49,6 +37,28 @@ impl Verified {
 }
 
 impl StageReport {
+    /// How many items it has, if that is known.
+    fn number(&self) -> String {
+        self.items.map_or_else(|| "–".to_owned(), grouped)
+    }
+
+    fn title(&self, [name_width, width]: [usize; 2]) -> String {
+        let looked_at = match self.items == Some(self.looked_at) || self.rules.is_empty() {
+            true => String::new(),
+            false => format!(", {} looked at", grouped(self.looked_at)),
+        };
+        let noun = if self.items == Some(1) {
+            "item"
+        } else {
+            "items"
+        };
+        let (number, summary) = (self.number(), untrusted::message(self.summary()));
+        format!(
+            "{:name_width$}  {number:>width$} {noun}{looked_at}{summary}",
+            self.name
+        )
+    }
+
     /// How often each rule holds, and which were not looked at.
     fn summary(&self) -> String {
         let mut text = String::new();
@@ -123,6 +133,15 @@ mod tests {
         };
         report.add(faults);
         report
+    }
+
+    #[test]
+    fn the_number_of_a_late_stage_is_not_known() {
+        let mut report = report(std::iter::empty());
+        report.uses.push("m2 (0 of 3)".to_owned());
+        assert_eq!(report.title([4, 5]), "seg   5,000 items  uses m2 (0 of 3)");
+        report.items = None;
+        assert_eq!(report.title([4, 5]), "seg       – items  uses m2 (0 of 3)");
     }
 
     #[test]
