@@ -1,17 +1,20 @@
-//! Whatever is told by its content: PNG, JPEG, BMP, GIF, TIFF under another name.
+//! Whatever is told by its content: PNG, JPEG, BMP, GIF, TIFF under another name. Its header is the same by pieces of the file.
 #![no_main]
 
 mod bound;
+mod pieces;
 
 use bioimage::{Limits, decode, header_of};
 use libfuzzer_sys::fuzz_target;
 
 use bound::within;
+use pieces::header_by_pieces;
 
 const LIMITS: Limits = Limits { max_decoded_bytes: 16 << 20 };
 
 fuzz_target!(|bytes: &[u8]| {
     let header = within(0, bytes, || header_of(bytes, "input"));
+    assert_eq!(within(0, bytes, || header_by_pieces(bytes, "input")).ok(), header.as_ref().ok().cloned());
     let announced = header.as_ref().map_or(0, |header| header.peak_bytes);
     if let Ok(image) = within(announced, bytes, || decode(bytes, "input", &LIMITS)) {
         assert!(image.len() <= 4 << 20, "{} values are more than allowed", image.len());

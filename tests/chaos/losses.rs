@@ -102,15 +102,15 @@ impl Losses {
     /// Items that were begun before all of those below had been worked, at first or after the losses.
     pub(crate) fn early(&self, record: &[Record]) -> u64 {
         let parents = plan::items().into_iter().filter(|item| item[0] > 2);
+        let again: Vec<_> = record
+            .iter()
+            .filter(|it| it.at > self.at)
+            .copied()
+            .collect();
         let is_early = |parent: &Item| {
             let all = children(*parent);
             let lost = all.iter().filter(|child| self.lost.contains(*child));
             let was_early = is_before(record, *parent, &all);
-            let again: Vec<_> = record
-                .iter()
-                .filter(|it| it.at > self.at)
-                .copied()
-                .collect();
             let lost: Vec<_> = lost.copied().collect();
             let is_early = self.lost.contains(parent) && is_before(&again, *parent, &lost);
             if was_early || is_early {

@@ -4,19 +4,15 @@
 //! worked, failed, requeued, cancelled, paused, repaired and deleted; jobs vanish, outputs are lost, and a Python consumer ends
 //! items without counting them. Operators' steps are commands of the program; consumers' are calls of its queue.
 
-use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::process::Command;
-use std::time::Duration;
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
-use redis::FromRedisValue;
-use redis_consumer::queue::{Lease, Queue, QueueSettings, RedisSettings, Settled};
+use proptest::test_runner::Config;
+use redis_consumer::queue::{Lease, Queue, Settled};
 use tokio_util::sync::CancellationToken;
 
-use crate::peers::redis::Redis;
+use crate::interleavings::{self, Asker, QUEUE, config, operate};
 
 const PLAN: &str = r#"
 plan: 1
@@ -47,10 +43,7 @@ stages:
     expect: ["{{ stage }}/{{ item }}"]
 "#;
 
-const QUEUE: &str = "q";
 const HEAD: &str = "rc:batch:model";
-/// The processing list of a consumer that knows no batches.
-const PYTHON: &str = "processing-q:python";
 const SLOTS: usize = 3;
 /// The most jobs that the queue gets by feeding.
 const LONGEST: usize = 4;
@@ -178,6 +171,21 @@ struct State {
 }
 
 impl State {
+    fn of(redis: &Asker) -> Self {
+        let head = redis.hash(HEAD);
+        let stages = match head.is_empty() {
+            true => Vec::new(),
+            false => (0..TOTALS.len())
+                .map(|stage| items(redis, stage, &head))
+                .collect(),
+        };
+        Self {
+            head,
+            stages,
+            waiting: redis.ask(&["LLEN", QUEUE]),
+        }
+    }
+
     fn number(&self, stage: usize, what: &str) -> usize {
         let found = self.head.get(&format!("{stage}:{what}"));
         found.map_or(0, |text| text.parse().expect("a number"))
@@ -208,71 +216,37 @@ impl State {
     }
 }
 
-struct Asker {
-    server: Redis,
-    connection: RefCell<redis::Connection>,
+/// The first bits of a text.
+fn bits(redis: &Asker, key: &str, bits: usize) -> Vec<bool> {
+    let bytes: Vec<u8> = redis.ask(&["GET", key]);
+    let bit = |at: usize| {
+        bytes
+            .get(at / 8)
+            .is_some_and(|byte| byte & (0x80 >> (at % 8)) != 0)
+    };
+    (0..bits).map(bit).collect()
 }
 
-impl Asker {
-    fn ask<T: FromRedisValue>(&self, command: &[&str]) -> T {
-        let answer = redis::cmd(command[0])
-            .arg(&command[1..])
-            .query(&mut self.connection.borrow_mut());
-        answer.unwrap_or_else(|error| panic!("{command:?}: {error}"))
-    }
-
-    fn keys(&self, pattern: &str) -> Vec<String> {
-        let mut keys: Vec<String> = self.ask(&["KEYS", pattern]);
-        keys.sort();
-        keys
-    }
-
-    fn bits(&self, key: &str, bits: usize) -> Vec<bool> {
-        let bytes: Vec<u8> = self.ask(&["GET", key]);
-        let bit = |at: usize| {
-            bytes
-                .get(at / 8)
-                .is_some_and(|byte| byte & (0x80 >> (at % 8)) != 0)
-        };
-        (0..bits).map(bit).collect()
-    }
-
-    fn state(&self) -> State {
-        let head: HashMap<String, String> = self.ask(&["HGETALL", HEAD]);
-        let stages = match head.is_empty() {
-            true => Vec::new(),
-            false => (0..TOTALS.len())
-                .map(|stage| self.items(stage, &head))
-                .collect(),
-        };
-        State {
-            head,
-            stages,
-            waiting: self.ask(&["LLEN", QUEUE]),
-        }
-    }
-
-    fn items(&self, stage: usize, head: &HashMap<String, String>) -> Vec<Item> {
-        let total = TOTALS[stage];
-        let bits = |what: &str| self.bits(&format!("{HEAD}:{stage}:{what}"), total);
-        let [done, out, failed] = ["done", "out", "failed"].map(bits);
-        let [ready, again, counted] = ["ready", "again", "counted"].map(bits);
-        let width = format!("u{}", head[&format!("{stage}:bits")]);
-        let seen = |item: usize| {
-            let (key, at) = (format!("{HEAD}:{stage}:seen"), format!("#{item}"));
-            self.ask::<Vec<usize>>(&["BITFIELD", &key, "GET", &width, &at])[0]
-        };
-        let item = |item: usize| Item {
-            done: done[item],
-            out: out[item],
-            failed: failed[item],
-            ready: ready[item],
-            again: again[item],
-            counted: counted[item],
-            seen: if is_gathered(stage) { seen(item) } else { 0 },
-        };
-        (0..total).map(item).collect()
-    }
+fn items(redis: &Asker, stage: usize, head: &HashMap<String, String>) -> Vec<Item> {
+    let total = TOTALS[stage];
+    let bits = |what: &str| bits(redis, &format!("{HEAD}:{stage}:{what}"), total);
+    let [done, out, failed] = ["done", "out", "failed"].map(bits);
+    let [ready, again, counted] = ["ready", "again", "counted"].map(bits);
+    let width = format!("u{}", head[&format!("{stage}:bits")]);
+    let seen = |item: usize| {
+        let (key, at) = (format!("{HEAD}:{stage}:seen"), format!("#{item}"));
+        redis.ask::<Vec<usize>>(&["BITFIELD", &key, "GET", &width, &at])[0]
+    };
+    let item = |item: usize| Item {
+        done: done[item],
+        out: out[item],
+        failed: failed[item],
+        ready: ready[item],
+        again: again[item],
+        counted: counted[item],
+        seen: if is_gathered(stage) { seen(item) } else { 0 },
+    };
+    (0..total).map(item).collect()
 }
 
 struct Model<'r> {
@@ -293,20 +267,13 @@ struct Model<'r> {
 
 impl<'r> Model<'r> {
     fn new(redis: &'r Asker) -> Self {
-        let _: String = redis.ask(&["FLUSHALL"]);
-        let server = RedisSettings::plain("127.0.0.1", redis.server.port());
-        let settings = QueueSettings::new(server, QUEUE, "pod-1");
         let stop = CancellationToken::new();
         // Claims do not wait for jobs that are not there.
         stop.cancel();
         let model = Self {
             redis,
             folder: tempfile::tempdir().expect("a folder"),
-            queue: Queue::new(QueueSettings {
-                slots: SLOTS,
-                idle_wait: Duration::ZERO,
-                ..settings
-            }),
+            queue: redis.queue("pod-1", SLOTS),
             leases: [const { None }; SLOTS],
             spent: Vec::new(),
             before: State::default(),
@@ -327,22 +294,11 @@ impl<'r> Model<'r> {
     /// The same, with what it printed.
     fn ask(&self, words: &[&str]) -> (i32, String) {
         let bucket = self.folder.path().join("bucket");
-        let output = Command::new(env!("CARGO_BIN_EXE_redis-consumer"))
-            .args(words)
+        let mut command = self.redis.program(words);
+        command
             .current_dir(self.folder.path())
-            .env_clear()
-            .env("USER", "ana")
-            .env("REDIS_HOST", "127.0.0.1")
-            .env("REDIS_PORT", self.redis.server.port().to_string())
-            .env("STORAGE_BUCKET", format!("file://{}", bucket.display()))
-            .output()
-            .expect("the program starts");
-        let status = output.status.code();
-        // Done, not all could be done, no such thing, or not now.
-        let is_known = matches!(status, Some(0 | 4 | 64 | 75));
-        assert!(is_known, "{words:?}: {output:?}");
-        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-        (status.unwrap_or(1), printed)
+            .env("STORAGE_BUCKET", format!("file://{}", bucket.display()));
+        operate(command)
     }
 
     async fn take(&mut self, step: &Step) -> Result<(), TestCaseError> {
@@ -408,7 +364,7 @@ impl<'r> Model<'r> {
                     let _: u32 = self.redis.ask(&["DEL", &job]);
                 }
             }
-            Step::PythonTakes => self.take_as_python(),
+            Step::PythonTakes => self.redis.take_as_python(),
             Step::PythonFinishes(fails) => self.finish_as_python(fails),
             Step::LoseOutput(pick) => self.lose_output(pick),
             Step::Repair(failed, adopt) => self.repair(failed, adopt),
@@ -469,28 +425,14 @@ impl<'r> Model<'r> {
         }
     }
 
-    fn take_as_python(&self) {
-        let taken: Option<String> = self.redis.ask(&["RPOPLPUSH", QUEUE, PYTHON]);
-        if let Some(job) = taken.filter(|job| self.redis.ask::<u32>(&["EXISTS", job]) == 1) {
-            let _: u32 = self.redis.ask(&["HSET", &job, "updated_by", "python"]);
-        }
-    }
-
     fn finish_as_python(&self, fails: bool) {
-        for job in self
-            .redis
-            .ask::<Vec<String>>(&["LRANGE", PYTHON, "0", "-1"])
-        {
-            let status: Option<String> = self.redis.ask(&["HGET", &job, "status"]);
-            if status.is_some_and(|status| status == "new") {
-                if !fails {
-                    self.leave_output(&job);
-                }
-                let status = if fails { "failed" } else { "done" };
-                let _: u32 = self.redis.ask(&["HSET", &job, "status", status]);
+        self.redis.finish_as_python(|job| match fails {
+            true => "failed",
+            false => {
+                self.leave_output(job);
+                "done"
             }
-            let _: u32 = self.redis.ask(&["LREM", PYTHON, "1", &job]);
-        }
+        });
     }
 
     fn outputs(&self) -> Vec<std::path::PathBuf> {
@@ -515,7 +457,7 @@ impl<'r> Model<'r> {
         words.extend(failed.then_some("--failed"));
         words.extend(adopt.then_some("--adopt"));
         self.operate(&words);
-        let after = self.redis.state();
+        let after = State::of(self.redis);
         for (stage, total) in TOTALS.iter().enumerate() {
             for item in 0..*total {
                 let is = after.item((stage, item));
@@ -531,7 +473,7 @@ impl<'r> Model<'r> {
 
     /// Holds the batch to all that must be true of it at any time, and to what may have changed in this step.
     fn check(&mut self, step: &Step) -> Result<(), TestCaseError> {
-        let after = self.redis.state();
+        let after = State::of(self.redis);
         let before = std::mem::replace(&mut self.before, after.clone());
         if after.head.is_empty() {
             let left = self.redis.keys("rc:batch*");
@@ -699,9 +641,7 @@ impl<'r> Model<'r> {
         let mut worked = 0;
         loop {
             for set in ["rc:lease:q", "rc:delayed:q"] {
-                for job in self.redis.ask::<Vec<String>>(&["ZRANGE", set, "0", "-1"]) {
-                    let _: u32 = self.redis.ask(&["ZADD", set, "XX", "1", &job]);
-                }
+                self.redis.set_scores(set);
             }
             for slot in 0..SLOTS {
                 self.act(&Step::Claim(slot)).await?;
@@ -730,36 +670,17 @@ fn check_marks(is: Item, at: (usize, usize)) -> Result<(), TestCaseError> {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "a test's own switch")]
 fn no_interleaving_breaks_the_marks_of_a_batch() {
-    let server = Redis::start_in_memory();
-    let redis = Asker {
-        connection: RefCell::new(server.connection()),
-        server,
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let cases = std::env::var("PROPTEST_CASES")
-        .ok()
-        .and_then(|cases| cases.parse().ok())
-        .unwrap_or(12);
-    let mut runner = TestRunner::new(Config {
-        cases,
-        failure_persistence: None,
+    let config = Config {
         max_shrink_iters: 200,
-        ..Config::default()
+        ..config(12)
+    };
+    interleavings::run(config, step(), async |redis, steps| {
+        let mut model = Model::new(redis);
+        model.act(&Step::Submit).await?;
+        for step in steps.iter().flat_map(parts) {
+            model.act(&step).await?;
+        }
+        model.settle().await
     });
-    let result = runner.run(&prop::collection::vec(step(), 1..60), |steps| {
-        runtime.block_on(async {
-            let mut model = Model::new(&redis);
-            model.act(&Step::Submit).await?;
-            for step in steps.iter().flat_map(parts) {
-                model.act(&step).await?;
-            }
-            model.settle().await
-        })
-    });
-    result.unwrap_or_else(|error| panic!("{error}"));
 }

@@ -91,12 +91,13 @@ impl Site {
 
     /// Submits a plan, and gives what the command printed.
     fn submit(&self, status: i32, plan: &str, options: &[&str]) -> String {
-        let plan = ["submit", "--plan", &self.plan(plan)];
+        let path = self.write_plan(plan);
+        let plan = ["submit", "--plan", &path];
         self.run(status, &[&plan, options].concat())
     }
 
-    /// A file with a plan, by its path.
-    fn plan(&self, plan: &str) -> String {
+    /// Writes a plan, and gives its path.
+    fn write_plan(&self, plan: &str) -> String {
         let path = self.home.path().join("plan.yaml");
         fs::write(&path, plan).expect("a file");
         path.to_str().expect("a path").to_owned()

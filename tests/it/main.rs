@@ -37,6 +37,9 @@ mod serving;
 /// Passwords, users, databases and certificates of Redis.
 mod redis_access;
 
+/// Random interleavings of steps on a Redis.
+mod interleavings;
+
 /// The scripts of the queue in random order, with the invariants checked after each step.
 mod queue_model;
 

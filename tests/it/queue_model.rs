@@ -5,24 +5,16 @@
 //! operator requeues, cancels, pauses, purges and puts back, with the commands of the program. Time passes by setting scores, so
 //! that nothing waits.
 
-use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
-use std::process::Command;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
-use redis::FromRedisValue;
 use redis_consumer::Status;
-use redis_consumer::queue::{
-    ChildSet, ChildSpec, ChildWait, JobKey, Lease, Queue, QueueSettings, RedisSettings, RunAt,
-    Settled,
-};
+use redis_consumer::queue::{ChildSet, ChildSpec, ChildWait, JobKey, Lease, Queue, RunAt, Settled};
 use tokio_util::sync::CancellationToken;
 
-use crate::peers::redis::Redis;
+use crate::interleavings::{self, Asker, QUEUE, config, operate};
 
-const QUEUE: &str = "q";
 const CONSUMERS: usize = 3;
 const SLOTS: usize = 2;
 const JOBS: usize = 4;
@@ -94,33 +86,6 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A Redis and one connection to it, as thousands of questions are asked.
-struct Asker {
-    server: Redis,
-    connection: RefCell<redis::Connection>,
-}
-
-impl Asker {
-    fn ask<T: FromRedisValue>(&self, command: &[&str]) -> T {
-        let answer = redis::cmd(command[0])
-            .arg(&command[1..])
-            .query(&mut self.connection.borrow_mut());
-        answer.unwrap_or_else(|error| panic!("{command:?}: {error}"))
-    }
-
-    fn hash(&self, key: &str) -> HashMap<String, String> {
-        self.ask(&["HGETALL", key])
-    }
-
-    fn list(&self, key: &str) -> Vec<String> {
-        self.ask(&["LRANGE", key, "0", "-1"])
-    }
-
-    fn keys(&self, pattern: &str) -> Vec<String> {
-        self.ask(&["KEYS", pattern])
-    }
-}
-
 struct Consumer {
     queue: Queue,
     leases: [Option<Lease>; SLOTS],
@@ -142,7 +107,6 @@ fn key(job: usize) -> String {
 
 impl<'r> Model<'r> {
     fn new(redis: &'r Asker) -> Self {
-        let _: String = redis.ask(&["FLUSHALL"]);
         let consumers = (0..CONSUMERS).map(|n| Consumer {
             queue: queue(redis, n),
             leases: [const { None }; SLOTS],
@@ -256,7 +220,7 @@ impl<'r> Model<'r> {
                 self.consumers[consumer].leases[slot] = None;
             }
             Step::Sweep(consumer) => {
-                self.set_scores("rc:parked:q");
+                redis.set_scores("rc:parked:q");
                 let queue = &self.consumers[consumer].queue;
                 queue.sweep().await.expect("redis answers");
             }
@@ -280,32 +244,18 @@ impl<'r> Model<'r> {
                     .await
                     .expect("redis answers");
             }
-            Step::LeasesEnd => self.set_scores("rc:lease:q"),
-            Step::DelaysEnd => self.set_scores("rc:delayed:q"),
+            Step::LeasesEnd => redis.set_scores("rc:lease:q"),
+            Step::DelaysEnd => redis.set_scores("rc:delayed:q"),
             Step::JanitorMoves(pick) => {
-                let mut lists = redis.keys("processing-q:*");
-                lists.sort();
+                let lists = redis.keys("processing-q:*");
                 if let Some(list) = lists.get(pick % lists.len().max(1)) {
                     let entry = redis.list(list)[0].clone();
                     let _: u32 = redis.ask(&["LREM", list, "1", &entry]);
                     let _: u32 = redis.ask(&["LPUSH", QUEUE, &entry]);
                 }
             }
-            Step::PythonTakes => {
-                let taken: Option<String> = redis.ask(&["RPOPLPUSH", QUEUE, "processing-q:python"]);
-                if let Some(job) = taken.filter(|job| redis.ask::<u32>(&["EXISTS", job]) == 1) {
-                    let _: u32 = redis.ask(&["HSET", &job, "updated_by", "python"]);
-                }
-            }
-            Step::PythonFinishes => {
-                for job in redis.list("processing-q:python") {
-                    let status: Option<String> = redis.ask(&["HGET", &job, "status"]);
-                    if status.is_some_and(|status| status == "new") {
-                        let _: u32 = redis.ask(&["HSET", &job, "status", "done"]);
-                    }
-                    let _: u32 = redis.ask(&["LREM", "processing-q:python", "1", &job]);
-                }
-            }
+            Step::PythonTakes => redis.take_as_python(),
+            Step::PythonFinishes => redis.finish_as_python(|_| "done"),
             Step::Requeue(pick, all, force) => {
                 let job = self.pick(pick);
                 let mut words = vec!["requeue", &job, "--queue", QUEUE];
@@ -342,19 +292,7 @@ impl<'r> Model<'r> {
 
     /// Runs the program as an operator does, and gives what it says.
     fn operate(&self, words: &[&str]) -> String {
-        let output = Command::new(env!("CARGO_BIN_EXE_redis-consumer"))
-            .args(words)
-            .env_clear()
-            .env("USER", "ana")
-            .env("REDIS_HOST", "127.0.0.1")
-            .env("REDIS_PORT", self.redis.server.port().to_string())
-            .output()
-            .expect("the program starts");
-        let status = output.status.code();
-        // Done, not all could be done, no such thing, or not now.
-        let is_known = matches!(status, Some(0 | 4 | 64 | 75));
-        assert!(is_known, "{words:?}: {output:?}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        operate(self.redis.program(words)).1
     }
 
     fn pick(&self, pick: usize) -> String {
@@ -422,12 +360,6 @@ impl<'r> Model<'r> {
             "I4: {total} children: {done} done, {failed} failed, {pending} pending"
         );
         Ok(())
-    }
-
-    fn set_scores(&self, zset: &str) {
-        for member in self.redis.ask::<Vec<String>>(&["ZRANGE", zset, "0", "-1"]) {
-            let _: u32 = self.redis.ask(&["ZADD", zset, "XX", "1", &member]);
-        }
     }
 
     fn check(&self) -> Result<(), TestCaseError> {
@@ -557,45 +489,17 @@ async fn finish(lease: &Lease, by: &str, dead: bool) -> Settled {
 }
 
 fn queue(redis: &Asker, consumer: usize) -> Queue {
-    let server = RedisSettings::plain("127.0.0.1", redis.server.port());
-    let settings = QueueSettings::new(server, QUEUE, &format!("pod-{consumer}"));
-    Queue::new(QueueSettings {
-        slots: SLOTS,
-        idle_wait: Duration::ZERO,
-        ..settings
-    })
+    redis.queue(&format!("pod-{consumer}"), SLOTS)
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "a test's own switch")]
 fn no_interleaving_breaks_an_invariant() {
-    let server = Redis::start_in_memory();
-    let redis = Asker {
-        connection: RefCell::new(server.connection()),
-        server,
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let cases = std::env::var("PROPTEST_CASES")
-        .ok()
-        .and_then(|cases| cases.parse().ok())
-        .unwrap_or(150);
-    let mut runner = TestRunner::new(Config {
-        cases,
-        failure_persistence: None,
-        ..Config::default()
+    interleavings::run(config(150), step(), async |redis, steps| {
+        let mut model = Model::new(redis);
+        for step in steps {
+            model.take(step).await?;
+            model.check()?;
+        }
+        model.settle().await
     });
-    let result = runner.run(&prop::collection::vec(step(), 1..60), |steps| {
-        runtime.block_on(async {
-            let mut model = Model::new(&redis);
-            for step in &steps {
-                model.take(step).await?;
-                model.check()?;
-            }
-            model.settle().await
-        })
-    });
-    result.unwrap_or_else(|error| panic!("{error}"));
 }

@@ -1,9 +1,9 @@
 //! What is always looked at before a batch is written.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use crate::fingerprint::fingerprint;
 use crate::job::{Expected, RenderError, Renderer};
 use crate::list::Lists;
 use crate::problem::{Problem, shown};
@@ -167,7 +167,7 @@ impl StageCheck<'_> {
             }
         };
         // Identities of lists were compared when they were read.
-        if !self.ids.insert(hashes(&job.id)) {
+        if !self.ids.insert(fingerprint(&job.id)) {
             let id = shown(&job.id);
             let message = format!("item {item} has the id `{id}`, which another one has");
             self.wrong("id", message);
@@ -186,7 +186,7 @@ impl StageCheck<'_> {
                 prefix, matches, ..
             } => (1, prefix, matches.as_ref()),
         };
-        if let Some(&(other, other_item)) = self.outputs.get(&hashes(&key)) {
+        if let Some(&(other, other_item)) = self.outputs.get(&fingerprint(&key)) {
             let message = format!(
                 "item {item} expects `{}`, and so does item {other_item} of `{}`",
                 shown(key.1),
@@ -194,7 +194,7 @@ impl StageCheck<'_> {
             );
             self.wrong("expect", message);
         } else {
-            self.outputs.insert(hashes(&key), (self.k, item));
+            self.outputs.insert(fingerprint(&key), (self.k, item));
         }
     }
 }
@@ -203,14 +203,4 @@ fn variables(source: &str) -> BTreeSet<String> {
     let mut engine = Engine::new();
     let text = engine.compile(source);
     text.map(|text| engine.variables(&text)).unwrap_or_default()
-}
-
-fn hashes(value: &impl Hash) -> (u64, u64) {
-    let hash = |salt: u8| {
-        let mut hasher = DefaultHasher::new();
-        salt.hash(&mut hasher);
-        value.hash(&mut hasher);
-        hasher.finish()
-    };
-    (hash(0), hash(1))
 }

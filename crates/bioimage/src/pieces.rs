@@ -29,7 +29,10 @@ impl Pieces {
         let before = self.pieces.range_mut(..=start).next_back();
         match before {
             // What follows a piece is part of it, so that a range across both is found.
-            Some((first, piece)) if first + piece.len() == start => piece.extend(bytes),
+            Some((first, piece)) if start <= first + piece.len() => {
+                let known = first + piece.len() - start;
+                piece.extend_from_slice(bytes.get(known..).unwrap_or_default());
+            }
             _ => _ = self.pieces.insert(start, bytes),
         }
     }
@@ -116,7 +119,8 @@ mod tests {
         pieces.insert(0, vec![0, 1]);
         pieces.insert(2, vec![2, 3]);
         pieces.insert(1, vec![1, 2]);
-        assert_eq!(pieces.get(1..4), Some(&[1, 2, 3][..]));
-        assert_eq!(pieces.begin(), [0, 1, 2, 3]);
+        pieces.insert(3, vec![3, 4, 5]);
+        assert_eq!(pieces.get(1..6), Some(&[1, 2, 3, 4, 5][..]));
+        assert_eq!(pieces.begin(), [0, 1, 2, 3, 4, 5]);
     }
 }

@@ -47,7 +47,7 @@ pub(crate) fn decode(bytes: &[u8], limits: &Limits) -> Result<ArrayD<f32>, Error
     array(values, &[height, width, channels])
 }
 
-/// The shape that [`decode`] would give.
+/// The shape that [`decode`] would give, and the bits of a sample.
 pub(crate) fn shape(bytes: &[u8]) -> Result<(Vec<usize>, u8), Error> {
     let reader = open(bytes, HEADER_BYTES)?;
     let info = reader.info();

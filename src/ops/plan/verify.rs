@@ -4,6 +4,7 @@ mod command;
 mod fault;
 mod header;
 mod image;
+mod inputs;
 mod mistakes;
 mod models;
 mod peers;

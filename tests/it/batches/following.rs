@@ -63,7 +63,7 @@ async fn a_batch_is_followed_to_its_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_terminal_shows_one_line() {
     let site = Site::open().await;
-    let path = site.plan(LAYERS);
+    let path = site.write_plan(LAYERS);
     let _pod = site.start("pod-1");
     let arguments = ["submit", "--plan", &path, "--wait"];
     let (status, shown) = terminal::show(site.cluster.command(&arguments, &[]), "xterm");
@@ -78,7 +78,7 @@ async fn a_terminal_shows_one_line() {
 async fn a_batch_that_needs_a_person_is_not_waited_for() {
     let site = Site::open().await;
     fs::write(site.bad(), "2 3 2 1").expect("a file");
-    let path = site.plan(LAYERS);
+    let path = site.write_plan(LAYERS);
     let _pod = site.start("pod-1");
     let (printed, shown) = site.outcome(4, &["submit", "--plan", &path, "--wait"]);
     assert!(
@@ -145,7 +145,7 @@ async fn a_batch_goes_on_without_who_follows_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn results_are_unpacked_once_as_they_come() {
     let site = Site::open().await;
-    let path = site.plan(WORKS);
+    let path = site.write_plan(WORKS);
     let work = r#"
         [ "$RC_FIELD_LAYER" = a/two ] && [ ! -e "$HOME/again" ] && exit 3
         echo "$RC_FIELD_LAYER" > "$RC_OUTPUT/made.txt"
@@ -182,7 +182,7 @@ async fn results_are_unpacked_once_as_they_come() {
 #[tokio::test(flavor = "multi_thread")]
 async fn items_without_results_are_counted() {
     let site = Site::open().await;
-    let path = site.plan(LAYERS);
+    let path = site.write_plan(LAYERS);
     let _pod = site.start("pod-1");
     let folder = site.home.path().join("results");
     let to = folder.to_str().expect("a path");

@@ -98,12 +98,6 @@ impl Site {
         pod.start_with(&["consume", "--queues", queues])
     }
 
-    fn has(&self, key: &str) -> bool {
-        let path = self.cluster.bucket_url();
-        let path = path.strip_prefix("file://").expect("a folder");
-        std::path::Path::new(path).join(key).is_file()
-    }
-
     /// Repairs a batch as often as it takes, and gives how often that was.
     fn repair(&self, batch: &str) -> usize {
         let started = std::time::Instant::now();
@@ -161,10 +155,10 @@ async fn sessions_of_scans_are_worked_and_what_is_lost_of_them_is_made_again() {
         site.wait_finished(session);
     }
     let all = outputs("north", &north);
-    let missing: Vec<_> = all.iter().filter(|key| !site.has(key)).collect();
-    assert!(missing.is_empty(), "{missing:?}");
-    assert!(!site.has("acme/north/preproc/spoiled.zip"));
-    assert!(!site.has("acme/north/preproc/unasked.zip"));
+    let missing = || -> Vec<_> { all.iter().filter(|key| !site.cluster.has(key)).collect() };
+    assert_eq!(missing(), [""; 0]);
+    assert!(!site.cluster.has("acme/north/preproc/spoiled.zip"));
+    assert!(!site.cluster.has("acme/north/preproc/unasked.zip"));
     let before = site.worked();
     assert_eq!(before.values().sum::<usize>(), 17 + 8, "{before:?}");
     // Any of them.
@@ -173,11 +167,7 @@ async fn sessions_of_scans_are_worked_and_what_is_lost_of_them_is_made_again() {
     let lost: BTreeSet<_> = all.iter().filter(|_| random.u8(..3) == 0).collect();
     lost.iter().for_each(|key| site.cluster.remove(key));
     let rounds = site.repair("north");
-    let missing: Vec<_> = all.iter().filter(|key| !site.has(key)).collect();
-    assert!(
-        missing.is_empty(),
-        "seed {seed}, {rounds} rounds: {missing:?}"
-    );
+    assert_eq!(missing(), [""; 0], "seed {seed}, {rounds} rounds");
     // Nothing else was worked again, and the other session not at all.
     let mut expected = before;
     for key in lost {
@@ -198,7 +188,7 @@ async fn a_session_is_summed_up_though_a_scan_has_failed_at_last() {
         "east",
         &[("3:failed", "1"), ("3:done", "2"), ("4:done", "1")]
     ));
-    assert!(site.has("acme/east/summary.csv"));
+    assert!(site.cluster.has("acme/east/summary.csv"));
     // It is known to have failed, and nothing else is missing.
     assert_eq!(site.repair("east"), 0);
 }
@@ -214,13 +204,13 @@ async fn a_session_waits_for_a_scan_that_failed_early_until_its_output_is_there(
     });
     let status = site.status("west");
     assert_eq!(status["stages"][3]["new"], 1, "{status}");
-    assert!(!site.has("acme/west/summary.csv"));
+    assert!(!site.cluster.has("acme/west/summary.csv"));
     // Somebody makes it by hand, and it counts.
     let by_hand = "acme/west/detection/blank.json";
     site.cluster.put(by_hand, b"by hand");
     site.run(0, &["repair", "--batch", "west", "--adopt", "--apply"]);
     site.wait_finished("west");
-    assert!(site.has("acme/west/summary.csv"));
+    assert!(site.cluster.has("acme/west/summary.csv"));
     assert_eq!(site.cluster.object(by_hand), b"by hand");
 }
 

@@ -35,6 +35,16 @@ impl Fault {
 }
 
 impl Kind {
+    /// Whether it is about inputs that have to be there.
+    pub(super) fn needs_input(self) -> bool {
+        matches!(self, Self::Missing | Self::Size | Self::Image)
+    }
+
+    /// Whether each item either is so or is not.
+    pub(super) fn is_of_items(self) -> bool {
+        self.needs_input() || matches!(self, Self::Suffix | Self::Command)
+    }
+
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Missing => "missing",

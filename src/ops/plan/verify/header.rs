@@ -1,12 +1,11 @@
 //! The header of an image, of which as little as possible is read.
 
-use std::fs::File;
-use std::io;
+use std::io::{self, SeekFrom};
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
-use std::path::Path;
 
 use bioimage::{Found, Header, Pieces};
+use tokio::fs::File;
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
 use super::subjects::Place;
 use crate::compute;
@@ -23,23 +22,7 @@ pub(super) async fn read(
     name: &str,
     storage: Option<&Storage>,
 ) -> Result<Header, String> {
-    match place {
-        Place::Nowhere(why) => Err(why.clone()),
-        Place::File(path) => {
-            let (path, name) = (path.clone(), name.to_owned());
-            let read = compute::run(move || of_file(&path, &name));
-            read.await.map_err(|error| error.to_string())?
-        }
-        Place::Object(key) => {
-            let storage = storage.ok_or("there is no bucket")?;
-            of_object(storage, key, name).await
-        }
-    }
-}
-
-async fn of_object(storage: &Storage, key: &str, name: &str) -> Result<Header, String> {
-    let text = |error: crate::storage::Error| error.to_string();
-    let mut source: RangeReader = storage.range_reader(key).await.map_err(text)?;
+    let mut source = Source::open(place, storage).await?;
     let size = source.size();
     let mut pieces = Pieces::new(usize::try_from(size).map_err(|error| error.to_string())?);
     let mut count = 0;
@@ -56,40 +39,73 @@ async fn of_object(storage: &Storage, key: &str, name: &str) -> Result<Header, S
             Found::Header(header) => return Ok(header),
             Found::Needs(range) => {
                 let range = widened(&range, count, size);
-                let bytes = source.read(range.clone()).await.map_err(text)?;
-                pieces.insert(range.start as usize, bytes.into());
+                let start = range.start as usize;
+                pieces.insert(start, source.read(range).await?);
                 count += 1;
             }
         }
     }
 }
 
-/// The same of a file of this machine; an error of the outer kind is one of reading.
-fn of_file(path: &Path, name: &str) -> io::Result<Result<Header, String>> {
-    let file = File::open(path)?;
-    let size = file.metadata()?.len();
-    let mut pieces = Pieces::new(usize::try_from(size).map_err(io::Error::other)?);
-    let mut count = 0;
-    loop {
-        match bioimage::header_of_pieces(&mut pieces, name) {
-            Err(error) => return Ok(Err(error.to_string())),
-            Ok(Found::Header(header)) => return Ok(Ok(header)),
-            Ok(Found::Needs(range)) => {
-                let range = widened(&range, count, size);
+/// Where the bytes of an image come from.
+enum Source {
+    /// A file of this machine, and its size.
+    File(File, u64),
+    Object(RangeReader),
+}
+
+impl Source {
+    async fn open(place: &Place, storage: Option<&Storage>) -> Result<Self, String> {
+        match place {
+            Place::Nowhere(why) => Err(why.clone()),
+            Place::File(path) => {
+                let opened = async {
+                    let file = File::open(path).await?;
+                    let size = file.metadata().await?.len();
+                    io::Result::Ok(Self::File(file, size))
+                };
+                opened.await.map_err(|error| error.to_string())
+            }
+            Place::Object(key) => {
+                let storage = storage.ok_or("there is no bucket")?;
+                let reader = storage.range_reader(key).await;
+                reader.map(Self::Object).map_err(|error| error.to_string())
+            }
+        }
+    }
+
+    fn size(&self) -> u64 {
+        match self {
+            Self::File(_, size) => *size,
+            Self::Object(reader) => reader.size(),
+        }
+    }
+
+    async fn read(&mut self, range: Range<u64>) -> Result<Vec<u8>, String> {
+        match self {
+            Self::File(file, _) => {
                 let mut bytes = vec![0; (range.end - range.start) as usize];
-                file.read_exact_at(&mut bytes, range.start)?;
-                pieces.insert(range.start as usize, bytes);
-                count += 1;
+                let read = async {
+                    file.seek(SeekFrom::Start(range.start)).await?;
+                    file.read_exact(&mut bytes).await
+                };
+                read.await.map_err(|error| error.to_string())?;
+                Ok(bytes)
+            }
+            Self::Object(reader) => {
+                let bytes = reader.read(range).await;
+                bytes.map(Into::into).map_err(|error| error.to_string())
             }
         }
     }
 }
 
-/// What is read when these bytes are needed.
+/// What is read when these bytes are needed: the windows that they are in, so that none is read twice in whatever order
+/// directories stand.
 fn widened(needed: &Range<usize>, pieces: u32, size: u64) -> Range<u64> {
-    let window = WINDOW.saturating_mul(1 << (pieces / MANY).min(30));
-    let start = needed.start as u64;
-    let end = (needed.end as u64).max(start.saturating_add(window));
+    let window = WINDOW << (pieces / MANY).min(30);
+    let start = needed.start as u64 / window * window;
+    let end = (needed.end as u64).next_multiple_of(window);
     start..end.min(size)
 }
 
@@ -99,10 +115,13 @@ mod tests {
 
     #[test]
     fn more_is_read_at_once_where_pages_are_scattered() {
-        assert_eq!(widened(&(10..12), 0, 100), 10..100);
+        assert_eq!(widened(&(10..12), 0, 100), 0..100);
         assert_eq!(widened(&(0..2), 63, 1 << 30), 0..WINDOW);
         assert_eq!(widened(&(0..2), 64, 1 << 30), 0..2 * WINDOW);
-        assert_eq!(widened(&(5..1_000_000), 0, 1 << 30), 5..1_000_000);
-        assert_eq!(widened(&(5..6), u32::MAX, 1 << 30), 5..1 << 30);
+        assert_eq!(widened(&(5..6), u32::MAX, 1 << 30), 0..1 << 30);
+        let both = WINDOW as usize - 1..WINDOW as usize + 1;
+        assert_eq!(widened(&both, 0, 1 << 30), 0..2 * WINDOW);
+        let last = 3 * WINDOW as usize..3 * WINDOW as usize + 9;
+        assert_eq!(widened(&last, 0, 1 << 30), 3 * WINDOW..4 * WINDOW);
     }
 }

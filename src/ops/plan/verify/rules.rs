@@ -7,7 +7,12 @@ use super::fault::Kind;
 
 /// Whether a rule looks at inputs that have to be there.
 pub(super) fn needs_input(rule: &Verify) -> bool {
-    matches!(rule, Verify::Exists | Verify::Size(_) | Verify::Image(_))
+    named(rule).is_some_and(|(_, kind)| kind.needs_input())
+}
+
+/// Whether a rule is held against each item.
+pub(super) fn is_of_items(rule: &Verify) -> bool {
+    named(rule).is_some_and(|(_, kind)| kind.is_of_items())
 }
 
 /// The word for a rule, and what is wrong where it is broken; nothing for what is no rule of its own.
