@@ -51,7 +51,7 @@ pub(super) async fn read(
 enum Source {
     /// A file of this machine, and its size.
     File(File, u64),
-    Object(RangeReader),
+    Object(Box<RangeReader>),
 }
 
 impl Source {
@@ -69,7 +69,8 @@ impl Source {
             Place::Object(key) => {
                 let storage = storage.ok_or("there is no bucket")?;
                 let reader = storage.range_reader(key).await;
-                reader.map(Self::Object).map_err(|error| error.to_string())
+                let reader = reader.map_err(|error| error.to_string())?;
+                Ok(Self::Object(Box::new(reader)))
             }
         }
     }
