@@ -13,11 +13,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("proto");
     println!("cargo:rerun-if-changed={}", root.display());
     let files = protox::compile(
-        [root.join("tensorflow_serving/prediction_service.proto")],
+        [
+            root.join("tensorflow_serving/prediction_service.proto"),
+            root.join("open_inference/grpc_predict_v2.proto"),
+        ],
         [&root],
     )?;
     tonic_prost_build::configure()
         .bytes(".tensorflow.TensorProto.tensor_content")
+        .bytes(".inference.ModelInferRequest.raw_input_contents")
+        .bytes(".inference.ModelInferResponse.raw_output_contents")
         .emit_rerun_if_changed(false)
         .compile_fds(files)?;
     Ok(())

@@ -13,6 +13,8 @@ pub enum ErrorClass {
     TooLarge,
     /// The server does not have the model.
     ModelMissing,
+    /// The model, or its server, takes something else than it is given.
+    ModelMismatch,
     /// The model server is absent or overloaded.
     ModelUnavailable,
     /// Something that a command needs is absent or overloaded.
@@ -39,6 +41,7 @@ impl ErrorClass {
             Self::Unsupported => "unsupported",
             Self::TooLarge => "too_large",
             Self::ModelMissing => "model_missing",
+            Self::ModelMismatch => "model_mismatch",
             Self::ModelUnavailable => "model_unavailable",
             Self::Unavailable => "unavailable",
             Self::Deadline => "deadline",
@@ -63,6 +66,7 @@ impl ErrorClass {
             Self::InvalidInput
             | Self::Unsupported
             | Self::TooLarge
+            | Self::ModelMismatch
             | Self::Cancelled
             | Self::Internal => false,
         }

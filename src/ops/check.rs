@@ -96,7 +96,6 @@ async fn look(configuration: Configuration, report: &mut Report) {
     if let Some(storage) = look_at_bucket(storage, report).await {
         serving.unavailable_timeout = Some(Duration::ZERO);
         serving.max_retries = Some(0);
-        let server = format!("{}:{}", serving.host, serving.port);
         let clients = Clients {
             storage,
             serving: serving::Client::new(serving, None),
@@ -112,24 +111,24 @@ async fn look(configuration: Configuration, report: &mut Report) {
             report.add(part, verdict, text);
         }
         let needs = consumer.models();
-        look_at_models(&clients.serving, &server, &needs, report).await;
+        look_at_models(&clients.serving, &needs, report).await;
         redis_server::look_at_cache(&queue, &needs, report).await;
     }
 }
 
 async fn look_at_models(
     serving: &serving::Client,
-    server: &str,
     needs: &[ModelRequirement],
     report: &mut Report,
 ) {
+    let server = serving.place();
     if needs.is_empty() {
         return report.ok("models", "this consumer asks none itself");
     }
     let models: Vec<_> = needs.iter().map(|need| need.model.clone()).collect();
     match ask_for_models(serving, &models).await {
         Ok(answers) => {
-            report.ok("model server", server);
+            report.ok("model server", &server);
             for (need, answer) in needs.iter().zip(answers) {
                 judge_model(serving, need, answer, report);
             }
@@ -241,13 +240,26 @@ fn judge_model(
                 .iter()
                 .map(|input| format!("{} {:?}", input.name, input.shape))
                 .collect();
-            report.ok(part, format!("takes {}", inputs.join(", ")));
+            let text = format!(
+                "takes {}{}",
+                inputs.join(", "),
+                batches(serving, &signature)
+            );
+            report.ok(part, text);
         }
         Err(error) if need.is_optional => {
             report.warn(part, format!("{error}; jobs that ask for it would fail"))
         }
         Err(error) => report.wrong(part, error),
     }
+}
+
+/// How much goes into a request, where it is the server that says so.
+fn batches(serving: &serving::Client, signature: &Signature) -> String {
+    let most = signature.max_batch_size;
+    most.filter(|most| *most == serving.batch_size(signature))
+        .map(|most| format!("; at most {most} at once, as the server says"))
+        .unwrap_or_default()
 }
 
 /// Whether a model takes what it will be given.

@@ -28,6 +28,18 @@ pub enum Error {
         /// The server's words.
         message: String,
     },
+    /// A single row of a batch is more than the server takes.
+    #[error(
+        "the server of model `{model}` takes no message of one tile: {message}; raise its limit (MLServer: \
+         grpc_max_message_length in settings.json, or MLSERVER_GRPC_MAX_MESSAGE_LENGTH; KServe: \
+         --grpc_max_receive_message_length and --grpc_max_send_message_length; a proxy: its limit of bodies)"
+    )]
+    TooMuch {
+        /// The model.
+        model: ModelId,
+        /// The server's words.
+        message: String,
+    },
     /// The model was too slow in every attempt.
     #[error("model `{model}` did not answer in time in {attempts} attempts")]
     Deadline {
@@ -90,16 +102,24 @@ pub enum Error {
     },
 }
 
+/// Verdicts about a request that the model cannot take, and about a service that the server does not have.
+const MISMATCHES: [tonic::Code; 3] = [
+    tonic::Code::InvalidArgument,
+    tonic::Code::OutOfRange,
+    tonic::Code::Unimplemented,
+];
+
 impl Classify for Error {
     fn class(&self) -> ErrorClass {
         match self {
             Self::ModelMissing { .. } => ErrorClass::ModelMissing,
             Self::Exhausted { .. } | Self::Unavailable { .. } => ErrorClass::ModelUnavailable,
             Self::Deadline { .. } => ErrorClass::Deadline,
-            Self::Refused { .. }
-            | Self::BadMetadata { .. }
-            | Self::BadInputs { .. }
-            | Self::BadTensor { .. } => ErrorClass::Internal,
+            Self::TooMuch { .. } | Self::BadInputs { .. } => ErrorClass::ModelMismatch,
+            Self::Refused { code, .. } if MISMATCHES.contains(code) => ErrorClass::ModelMismatch,
+            Self::Refused { .. } | Self::BadMetadata { .. } | Self::BadTensor { .. } => {
+                ErrorClass::Internal
+            }
         }
     }
 }

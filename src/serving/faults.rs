@@ -6,9 +6,16 @@ use std::time::Duration;
 
 use half::{bf16, f16};
 use ndarray::ArrayD;
+use prost::Message;
 use tonic::{Code, Request, Status};
 
 use super::data_type::DataType;
+use super::protocol::open_inference::data_type::{
+    from_wire as type_of_word, to_wire as open_inference_type,
+};
+use super::protocol::open_inference::proto::{
+    InferTensorContents, ModelInferRequest, ModelMetadataRequest,
+};
 use super::protocol::tf_serving::data_type::{from_wire, to_wire};
 use super::protocol::tf_serving::proto::tensorflow::TensorProto;
 use super::protocol::tf_serving::proto::tensorflow::serving::model_spec::VersionChoice;
@@ -73,8 +80,23 @@ pub struct Faults {
     state: Mutex<State>,
 }
 
+/// A kind of server, for the words by which it refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// More rows of a batch than this, in the words of Triton; its configuration tells the number.
+    TritonRows(usize),
+    /// The same, but its configuration tells nothing.
+    UntoldRows(usize),
+    /// More rows, in the words of TensorFlow Serving's batching.
+    TfServingRows(usize),
+    /// More bytes of a message than this, in the words of gRPC for Python and C++.
+    Bytes(usize),
+}
+
 #[derive(Default)]
 struct State {
+    limit: Option<Limit>,
+    status: Option<Status>,
     plan: VecDeque<(Method, Fault)>,
     delay: Duration,
     encoding: Option<Encoding>,
@@ -94,6 +116,16 @@ impl Faults {
         self.state()
             .plan
             .extend(std::iter::repeat_n((method, Fault::Fail(code)), times));
+    }
+
+    /// Refuses what is larger.
+    pub fn limit(&self, limit: Limit) {
+        self.state().limit = Some(limit);
+    }
+
+    /// Lets calls that fail on demand have this status.
+    pub fn fail_in_these_words(&self, status: Status) {
+        self.state().status = Some(status);
     }
 
     /// Leaves the next `times` calls without any answer.
@@ -141,9 +173,18 @@ impl Faults {
         let under_way = self.begin(Seen::new(method, request));
         let (fault, delay) = self.next(method);
         tokio::time::sleep(delay).await;
+        let (limit, status) = {
+            let state = self.state();
+            (state.limit, state.status.clone())
+        };
         match fault {
-            None => Ok(under_way),
-            Some(Fault::Fail(code)) => Err(Status::new(code, "on demand")),
+            None => match limit.and_then(|limit| limit.refusal(request.get_ref())) {
+                None => Ok(under_way),
+                Some(refusal) => Err(refusal),
+            },
+            Some(Fault::Fail(code)) => {
+                Err(status.unwrap_or_else(|| Status::new(code, "on demand")))
+            }
             Some(Fault::Hang) => std::future::pending().await,
         }
     }
@@ -155,6 +196,29 @@ impl Faults {
             Encoding::Listed(dtype) => listed(array, dtype, array.len()),
             Encoding::Shortened(dtype) => listed(array, dtype, distinct(array)),
         })
+    }
+
+    /// Rows of a batch that the configuration of models tells.
+    pub(super) fn told_rows(&self) -> Option<usize> {
+        match self.state().limit? {
+            Limit::TritonRows(rows) => Some(rows),
+            _ => None,
+        }
+    }
+
+    /// An output as numbers, if it should be put so.
+    pub(super) fn typed(&self, array: &ArrayD<f32>) -> Option<(String, InferTensorContents)> {
+        let (Encoding::Listed(dtype) | Encoding::Shortened(dtype)) = self.state().encoding? else {
+            return None;
+        };
+        let values = array.iter().copied();
+        let mut contents = InferTensorContents::default();
+        match dtype {
+            DataType::F64 => contents.fp64_contents = values.map(f64::from).collect(),
+            DataType::U8 => contents.uint_contents = values.map(|x| x as u32).collect(),
+            _ => contents.fp32_contents = values.collect(),
+        }
+        Some((open_inference_type(dtype).to_owned(), contents))
     }
 
     fn begin(&self, seen: Seen) -> UnderWay<'_> {
@@ -190,15 +254,64 @@ impl Drop for UnderWay<'_> {
     }
 }
 
+impl Limit {
+    /// The words for a request that is too large.
+    fn refusal<M: Inputs>(self, request: &M) -> Option<Status> {
+        let inputs = request.inputs();
+        let rows = inputs.iter().filter_map(|input| input.shape.first());
+        let rows = rows.max().map_or(0, |rows| *rows as usize);
+        let bytes = request.encoded_len();
+        match self {
+            Self::TritonRows(most) | Self::UntoldRows(most) if rows > most => {
+                let words = format!(
+                    "[request id: job] inference request batch-size must be <= {most} for 'm'"
+                );
+                Some(Status::invalid_argument(words))
+            }
+            Self::TfServingRows(most) if rows > most => {
+                let words =
+                    format!("Task size {rows} is larger than maximum input batch size {most}");
+                Some(Status::invalid_argument(words))
+            }
+            Self::Bytes(most) if bytes > most => {
+                let words =
+                    format!("SERVER: Received message larger than max ({bytes} vs. {most})");
+                Some(Status::resource_exhausted(words))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// What the log wants to know of a request.
-pub(super) trait Inputs {
-    fn spec(&self) -> Option<&ModelSpec>;
+pub(super) trait Inputs: Message {
+    fn model(&self) -> String;
+    fn version(&self) -> Option<i64>;
+    fn signature(&self) -> String;
     fn inputs(&self) -> Vec<SeenInput>;
 }
 
+fn version_of(spec: Option<&ModelSpec>) -> Option<i64> {
+    match spec?.version_choice.as_ref()? {
+        VersionChoice::Version(version) => Some(*version),
+        VersionChoice::VersionLabel(_) => None,
+    }
+}
+
 impl Inputs for GetModelMetadataRequest {
-    fn spec(&self) -> Option<&ModelSpec> {
-        self.model_spec.as_ref()
+    fn model(&self) -> String {
+        let spec = self.model_spec.as_ref();
+        spec.map(|spec| spec.name.clone()).unwrap_or_default()
+    }
+
+    fn version(&self) -> Option<i64> {
+        version_of(self.model_spec.as_ref())
+    }
+
+    fn signature(&self) -> String {
+        let spec = self.model_spec.as_ref();
+        spec.map(|spec| spec.signature_name.clone())
+            .unwrap_or_default()
     }
 
     fn inputs(&self) -> Vec<SeenInput> {
@@ -206,9 +319,63 @@ impl Inputs for GetModelMetadataRequest {
     }
 }
 
+impl Inputs for ModelMetadataRequest {
+    fn model(&self) -> String {
+        self.name.clone()
+    }
+
+    fn version(&self) -> Option<i64> {
+        self.version.parse().ok()
+    }
+
+    fn signature(&self) -> String {
+        String::new()
+    }
+
+    fn inputs(&self) -> Vec<SeenInput> {
+        Vec::new()
+    }
+}
+
+impl Inputs for ModelInferRequest {
+    fn model(&self) -> String {
+        self.model_name.clone()
+    }
+
+    fn version(&self) -> Option<i64> {
+        self.model_version.parse().ok()
+    }
+
+    fn signature(&self) -> String {
+        String::new()
+    }
+
+    fn inputs(&self) -> Vec<SeenInput> {
+        let inputs = self.inputs.iter().map(|input| SeenInput {
+            name: input.name.clone(),
+            dtype: type_of_word(&input.datatype).unwrap_or(DataType::Other("")),
+            shape: input.shape.clone(),
+        });
+        let mut inputs: Vec<_> = inputs.collect();
+        inputs.sort_by(|a, b| a.name.cmp(&b.name));
+        inputs
+    }
+}
+
 impl Inputs for PredictRequest {
-    fn spec(&self) -> Option<&ModelSpec> {
-        self.model_spec.as_ref()
+    fn model(&self) -> String {
+        let spec = self.model_spec.as_ref();
+        spec.map(|spec| spec.name.clone()).unwrap_or_default()
+    }
+
+    fn version(&self) -> Option<i64> {
+        version_of(self.model_spec.as_ref())
+    }
+
+    fn signature(&self) -> String {
+        let spec = self.model_spec.as_ref();
+        spec.map(|spec| spec.signature_name.clone())
+            .unwrap_or_default()
     }
 
     fn inputs(&self) -> Vec<SeenInput> {
@@ -234,21 +401,15 @@ impl SeenInput {
 
 impl Seen {
     fn new<M: Inputs>(method: Method, request: &Request<M>) -> Self {
-        let spec = request.get_ref().spec();
-        let version = match spec.and_then(|spec| spec.version_choice.as_ref()) {
-            Some(VersionChoice::Version(version)) => Some(*version),
-            _ => None,
-        };
+        let message = request.get_ref();
         Self {
             method,
-            model: spec.map(|spec| spec.name.clone()).unwrap_or_default(),
-            version,
-            signature: spec
-                .map(|spec| spec.signature_name.clone())
-                .unwrap_or_default(),
+            model: message.model(),
+            version: message.version(),
+            signature: message.signature(),
             compression: header(request, "grpc-encoding"),
             traceparent: header(request, "traceparent"),
-            inputs: request.get_ref().inputs(),
+            inputs: message.inputs(),
         }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Every gRPC call of the crate is in here. Nothing in here knows jobs, Redis or images.
 
+mod backend;
+mod batch;
 mod client;
 mod conversion;
 mod data_type;
@@ -10,11 +12,14 @@ mod error;
 mod failure;
 #[cfg(any(test, feature = "testing"))]
 mod faults;
+mod layout;
+mod limits;
 mod metadata_cache;
 mod metrics;
 mod model;
 mod pool;
 mod protocol;
+mod remote;
 mod retry;
 mod server;
 mod settings;
@@ -27,8 +32,8 @@ pub use client::Client;
 pub use data_type::DataType;
 pub use error::Error;
 #[cfg(any(test, feature = "testing"))]
-pub use faults::{Encoding, Faults, Method, Seen, SeenInput};
+pub use faults::{Encoding, Faults, Limit as ServerLimit, Method, Seen, SeenInput};
 pub use model::{Input, ModelId, ParseModelIdError, Signature, SignatureError};
 pub use server::{Model, ModelServer, Run};
-pub use settings::ServingSettings;
+pub use settings::{ModelServerKind, ServingSettings};
 pub use tensor::TensorError;

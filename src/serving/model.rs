@@ -96,6 +96,11 @@ impl Input {
 pub struct Signature {
     /// The inputs in byte order of their names.
     pub inputs: Vec<Input>,
+    /// Rows of a batch that the server takes at once, if it says so.
+    pub max_batch_size: Option<usize>,
+    /// Whether the model keeps channels before rows and columns. The shapes of the inputs have them last all the same, and so
+    /// have arrays.
+    pub(super) channels_first: bool,
 }
 
 /// Why an answer or a cached text tells nothing about a model.
@@ -131,7 +136,20 @@ impl Signature {
     /// The signature of these inputs, sorted.
     pub fn new(mut inputs: Vec<Input>) -> Self {
         inputs.sort_by(|a, b| a.name.cmp(&b.name));
-        Self { inputs }
+        Self {
+            inputs,
+            max_batch_size: None,
+            channels_first: false,
+        }
+    }
+
+    /// The number of rows that every request has to have, if the model takes no other.
+    pub(super) fn fixed_batch_size(&self) -> Option<usize> {
+        let mut sizes = self.inputs.iter().map(|input| input.shape.first());
+        let first = sizes.next()??;
+        let is_shared = sizes.all(|size| size == Some(first));
+        let fixed = usize::try_from(*first).ok();
+        fixed.filter(|fixed| is_shared && *fixed > 0)
     }
 
     /// The input of this name.
@@ -148,7 +166,7 @@ impl Signature {
     }
 
     /// How many batch entries go into one request, at least 1: `max_batch_size` entries of `min_model_size` pixels a
-    /// side and one channel, fewer of larger ones.
+    /// side and one channel, fewer of larger ones; never more than the server takes.
     ///
     /// ```
     /// # use redis_consumer::serving::{Input, Signature};
@@ -156,7 +174,9 @@ impl Signature {
     /// assert_eq!(signature.batch_size(64, 128), 16);
     /// ```
     pub fn batch_size(&self, max_batch_size: usize, min_model_size: usize) -> usize {
-        self.whole_batch_size(max_batch_size, min_model_size).max(1)
+        let most = self.whole_batch_size(max_batch_size, min_model_size);
+        let servers = [self.max_batch_size, self.fixed_batch_size()];
+        servers.into_iter().flatten().fold(most, usize::min).max(1)
     }
 
     /// [`Self::batch_size`] before it is raised to 1: 0 for a model too large for the limit.

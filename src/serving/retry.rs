@@ -49,6 +49,7 @@ impl RetryState {
                 is_allowed.then(|| self.delay())
             }
             Failure::ModelMissing(_)
+            | Failure::TooMuch { .. }
             | Failure::Refused { .. }
             | Failure::BadMetadata(_)
             | Failure::BadTensor { .. } => None,
@@ -73,6 +74,7 @@ impl RetryState {
                 message,
             },
             Failure::ModelMissing(message) => Error::ModelMissing { model, message },
+            Failure::TooMuch { message, .. } => Error::TooMuch { model, message },
             Failure::Refused { code, message } => Error::Refused {
                 model,
                 code,

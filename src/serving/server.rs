@@ -1,39 +1,29 @@
-//! A server of models written in Rust, by the same protocol that the client speaks.
+//! A server of models written in Rust, by the protocols that the client speaks.
 
-use std::collections::HashMap;
+mod open_inference;
+mod tf_serving;
+
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ndarray::ArrayD;
-use prost::Message;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::Status;
 use tonic::codec::CompressionEncoding;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
-use tonic::{Request, Response, Status};
 
 use super::client::Client;
 use super::data_type::DataType;
 #[cfg(any(test, feature = "testing"))]
-use super::faults::{Faults, Method};
-use super::model::{DEFAULT_SIGNATURE, Input, ModelId};
-use super::protocol::tf_serving::data_type::from_wire;
-use super::protocol::tf_serving::proto::tensorflow::serving::get_model_metadata_response::Fact;
-use super::protocol::tf_serving::proto::tensorflow::serving::model_spec::VersionChoice;
-use super::protocol::tf_serving::proto::tensorflow::serving::prediction_service_server::{
-    PredictionService, PredictionServiceServer,
-};
-use super::protocol::tf_serving::proto::tensorflow::serving::{
-    GetModelMetadataRequest, GetModelMetadataResponse, ModelSpec, PredictRequest, PredictResponse,
-    SignatureDefMap,
-};
-use super::protocol::tf_serving::proto::tensorflow::{SignatureDef, TensorProto};
-use super::protocol::tf_serving::signature::{SIGNATURE_DEF, wire_infos};
-use super::protocol::tf_serving::tensor::{decode, encode};
+use super::faults::Faults;
+use super::model::{Input, ModelId};
+use super::protocol::open_inference::proto::grpc_inference_service_server::GrpcInferenceServiceServer;
+use super::protocol::tf_serving::proto::tensorflow::serving::prediction_service_server::PredictionServiceServer;
 use super::settings::ServingSettings;
 use crate::settings::{Env, Loader};
 
@@ -42,9 +32,6 @@ const WINDOW: u32 = 16 << 20;
 
 /// How long [`ModelServer::stop`] waits for calls to end.
 const STOP_GRACE: Duration = Duration::from_secs(2);
-
-/// The type that the wire names the signatures by.
-const SIGNATURES_TYPE: &str = "type.googleapis.com/tensorflow.serving.SignatureDefMap";
 
 /// What a model does: named arrays in, named arrays or a complaint out. It may take its time and all cores.
 pub type Run = Arc<
@@ -90,9 +77,23 @@ impl ModelServer {
     /// # Errors
     /// If the address is taken or not this machine's.
     pub async fn start_at(address: SocketAddr, models: Vec<Model>) -> io::Result<Self> {
+        Self::serve(address, Service::new(models)).await
+    }
+
+    /// The same as [`Self::start`] by the Open Inference Protocol only, as Triton, KServe and MLServer serve.
+    ///
+    /// # Errors
+    /// If the port is taken.
+    #[cfg(any(test, feature = "testing"))]
+    pub async fn start_open_inference(port: u16, models: Vec<Model>) -> io::Result<Self> {
+        let mut service = Service::new(models);
+        service.speaks_tf_serving = false;
+        Self::serve((Ipv4Addr::LOCALHOST, port).into(), service).await
+    }
+
+    async fn serve(address: SocketAddr, service: Service) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let service = Service::new(models);
         let stopping = CancellationToken::new();
         #[cfg(any(test, feature = "testing"))]
         let faults = Arc::clone(&service.faults);
@@ -136,7 +137,14 @@ impl ModelServer {
 }
 
 async fn serve(listener: TcpListener, service: Service, stopping: CancellationToken) {
-    let service = PredictionServiceServer::new(service)
+    let tf_serving = service.speaks_tf_serving.then(|| {
+        PredictionServiceServer::new(service.clone())
+            .max_decoding_message_size(usize::MAX)
+            .max_encoding_message_size(usize::MAX)
+            .accept_compressed(CompressionEncoding::Gzip)
+            .send_compressed(CompressionEncoding::Gzip)
+    });
+    let open_inference = GrpcInferenceServiceServer::new(service)
         .max_decoding_message_size(usize::MAX)
         .max_encoding_message_size(usize::MAX)
         .accept_compressed(CompressionEncoding::Gzip)
@@ -144,8 +152,9 @@ async fn serve(listener: TcpListener, service: Service, stopping: CancellationTo
     let serving = Server::builder()
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
+        .add_optional_service(tf_serving)
+        .add_service(open_inference)
         .serve_with_incoming_shutdown(
-            service,
             TcpIncoming::from(listener).with_nodelay(Some(true)),
             stopping.clone().cancelled_owned(),
         );
@@ -159,148 +168,76 @@ async fn serve(listener: TcpListener, service: Service, stopping: CancellationTo
     }
 }
 
-/// The service itself.
+/// The models, and how they are spoken of.
+#[derive(Clone)]
 struct Service {
-    models: Vec<Model>,
+    models: Arc<[Model]>,
+    speaks_tf_serving: bool,
     #[cfg(any(test, feature = "testing"))]
     faults: Arc<Faults>,
-}
-
-#[tonic::async_trait]
-impl PredictionService for Service {
-    async fn predict(
-        &self,
-        request: Request<PredictRequest>,
-    ) -> Result<Response<PredictResponse>, Status> {
-        #[cfg(any(test, feature = "testing"))]
-        let _call = self.faults.enter(Method::Predict, &request).await?;
-        let PredictRequest {
-            model_spec,
-            inputs,
-            output_filter,
-        } = request.into_inner();
-        let model = self.find(model_spec.as_ref())?.clone();
-        let id = model.id.clone();
-        let run = tokio::task::spawn_blocking(move || run(&model, inputs));
-        let outputs = run.await.unwrap_or_else(|_| {
-            let message = format!("model `{id}` panicked");
-            Err(Status::internal(message))
-        })?;
-        let wanted = outputs
-            .into_iter()
-            .filter(|(name, _)| output_filter.is_empty() || output_filter.contains(name));
-        let outputs = wanted
-            .map(|(name, array)| Ok((name, self.answer(array)?)))
-            .collect::<Result<_, Status>>()?;
-        Ok(Response::new(PredictResponse {
-            outputs,
-            model_spec: Some(spec(&id)),
-        }))
-    }
-
-    async fn get_model_metadata(
-        &self,
-        request: Request<GetModelMetadataRequest>,
-    ) -> Result<Response<GetModelMetadataResponse>, Status> {
-        #[cfg(any(test, feature = "testing"))]
-        let _call = self.faults.enter(Method::Metadata, &request).await?;
-        let GetModelMetadataRequest {
-            model_spec,
-            metadata_field,
-        } = request.into_inner();
-        let model = self.find(model_spec.as_ref())?;
-        if metadata_field != [SIGNATURE_DEF] {
-            return Err(Status::invalid_argument(format!(
-                "metadata {metadata_field:?} is not known"
-            )));
-        }
-        let metadata = [(SIGNATURE_DEF.to_owned(), signatures(model))].into();
-        Ok(Response::new(GetModelMetadataResponse {
-            model_spec: Some(spec(&model.id)),
-            metadata,
-        }))
-    }
 }
 
 impl Service {
     fn new(models: Vec<Model>) -> Self {
         Self {
-            models,
+            models: models.into(),
+            speaks_tf_serving: true,
             #[cfg(any(test, feature = "testing"))]
             faults: Arc::default(),
         }
     }
 
-    /// The model of this name and version, or the latest of the name.
-    fn find(&self, wanted: Option<&ModelSpec>) -> Result<&Model, Status> {
-        let wanted = wanted.ok_or_else(|| Status::invalid_argument("no model is named"))?;
-        let mut named = self
-            .models
-            .iter()
-            .filter(|model| model.id.name == wanted.name);
-        let found = match wanted.version_choice {
-            None => named.max_by_key(|model| model.id.version),
-            Some(VersionChoice::Version(version)) => {
-                named.find(|model| model.id.version == version)
-            }
-            Some(VersionChoice::VersionLabel(_)) => None,
-        };
-        found.ok_or_else(|| {
-            let version = match &wanted.version_choice {
-                None => "any version".to_owned(),
-                Some(VersionChoice::Version(version)) => format!("version {version}"),
-                Some(VersionChoice::VersionLabel(label)) => format!("version label `{label}`"),
-            };
-            Status::not_found(format!(
-                "model `{}` of {version} is not served here",
-                wanted.name
-            ))
-        })
-    }
-
-    fn answer(&self, array: ArrayD<f32>) -> Result<TensorProto, Status> {
-        #[cfg(any(test, feature = "testing"))]
-        if let Some(tensor) = self.faults.answer(&array) {
-            return Ok(tensor);
-        }
-        encode(array, DataType::F32).map_err(|error| Status::internal(error.to_string()))
+    /// The model of this name that is as wanted; the latest, if several are.
+    fn find(&self, name: &str, is_wanted: impl Fn(i64) -> bool) -> Option<&Model> {
+        let named = self.models.iter().filter(|model| model.id.name == name);
+        let wanted = named.filter(|model| is_wanted(model.id.version));
+        wanted.max_by_key(|model| model.id.version)
     }
 }
 
-fn run(model: &Model, tensors: HashMap<String, TensorProto>) -> Result<NamedArrays, Status> {
-    let inputs = decode_inputs(model, tensors)?;
-    (model.run)(&inputs).map_err(Status::invalid_argument)
+/// Runs a model away from the threads that serve.
+async fn run(model: &Model, inputs: NamedArrays) -> Result<NamedArrays, Status> {
+    let model = model.clone();
+    let id = model.id.clone();
+    let run = tokio::task::spawn_blocking(move || (model.run)(&inputs));
+    let outputs = run.await.map_err(|_| {
+        let message = format!("model `{id}` panicked");
+        Status::internal(message)
+    })?;
+    outputs.map_err(Status::invalid_argument)
 }
 
-fn decode_inputs(
+/// The inputs of a model in the order of their names, with the types that they came in.
+///
+/// # Errors
+/// What is not as the model takes it.
+fn checked(
     model: &Model,
-    tensors: HashMap<String, TensorProto>,
+    mut given: Vec<(String, Option<DataType>, ArrayD<f32>)>,
 ) -> Result<NamedArrays, Status> {
-    let mut inputs = Vec::with_capacity(tensors.len());
-    for (name, tensor) in tensors {
-        let dtype = from_wire(tensor.dtype());
-        let array = decode(tensor)
-            .map_err(|error| Status::invalid_argument(format!("input `{name}`: {error}")))?;
-        let known = model.inputs.iter().find(|input| input.name == name);
+    for (name, dtype, array) in &given {
+        let known = model.inputs.iter().find(|input| input.name == *name);
         let fits = known
-            .is_some_and(|input| Some(input.dtype) == dtype && fits(&input.shape, array.shape()));
+            .is_some_and(|input| Some(input.dtype) == *dtype && fits(&input.shape, array.shape()));
         if !fits {
             return Err(Status::invalid_argument(format!(
                 "expected {known:?}, found `{name}` of type {dtype:?} and shape {:?}",
                 array.shape()
             )));
         }
-        inputs.push((name, array));
     }
-    if inputs.len() != model.inputs.len() {
+    if given.len() != model.inputs.len() {
         return Err(Status::invalid_argument(format!(
             "expected {:?}, found {} inputs",
             model.inputs,
-            inputs.len()
+            given.len()
         )));
     }
-    inputs.sort_by(|a, b| a.0.cmp(&b.0));
-    Ok(inputs)
+    given.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(given
+        .into_iter()
+        .map(|(name, _, array)| (name, array))
+        .collect())
 }
 
 /// Whether an array has the sizes that are not free.
@@ -310,28 +247,4 @@ fn fits(wanted: &[i64], found: &[usize]) -> bool {
             .iter()
             .zip(found)
             .all(|(want, have)| *want < 0 || *want == *have as i64)
-}
-
-fn spec(id: &ModelId) -> ModelSpec {
-    let version_choice = Some(VersionChoice::Version(id.version));
-    ModelSpec {
-        name: id.name.clone(),
-        version_choice,
-        signature_name: DEFAULT_SIGNATURE.to_owned(),
-    }
-}
-
-fn signatures(model: &Model) -> Fact {
-    let signature = SignatureDef {
-        inputs: wire_infos(&model.inputs),
-        outputs: wire_infos(&model.outputs),
-        method_name: "tensorflow/serving/predict".to_owned(),
-    };
-    let all = SignatureDefMap {
-        signature_def: [(DEFAULT_SIGNATURE.to_owned(), signature)].into(),
-    };
-    Fact {
-        type_url: SIGNATURES_TYPE.to_owned(),
-        value: all.encode_to_vec(),
-    }
 }

@@ -4,18 +4,27 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tonic::transport::{Certificate, ClientTlsConfig};
 
 use super::endpoint::Target;
-use crate::settings::{Loader, Seconds, Switch};
+use crate::settings::{Bytes, Loader, Seconds, Switch, Word};
 
 crate::settings! {
     /// Where the model server is, and how patient the client is with it.
     struct ServingVariables {
+        /// What the model server speaks: `tfs` (TensorFlow Serving), `oip` (Open Inference Protocol v2: Triton, KServe, MLServer, OpenVINO) or `auto` (asks the server, for a first look).
+        model_server: Word<ModelServerKind> = Word(ModelServerKind::Tfs),
         /// Name or address of the model server; all addresses behind a name are used.
         tf_host: String = "tf-serving".to_owned(),
+        /// Another name for `TF_HOST`.
+        model_host: Option<String> = None,
         /// gRPC port of the model server.
-        tf_port: u16 = 8500,
+        tf_port: Option<u16> = None => "8500, or 8001 for `MODEL_SERVER=oip`",
+        /// Another name for `TF_PORT`.
+        model_port: Option<u16> = None,
+        /// The largest request that the model server takes, in bytes. Without it, a server that refuses one is sent less from then on.
+        model_max_message: Option<Bytes> = None,
         /// Use TLS for the model server.
         tf_tls: Switch = Switch(false),
         /// File with the certificate authority (PEM) of the model server; without it, those of the system.
@@ -43,9 +52,32 @@ crate::settings! {
     }
 }
 
+/// What a model server speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelServerKind {
+    /// TensorFlow Serving.
+    Tfs,
+    /// The Open Inference Protocol, version 2.
+    Oip,
+    /// One of both: the server is asked.
+    Auto,
+}
+
+impl ModelServerKind {
+    fn default_port(self) -> u16 {
+        match self {
+            Self::Tfs | Self::Auto => 8500,
+            Self::Oip => 8001,
+        }
+    }
+}
+
 /// Settings of the model server's client.
 #[derive(Clone, Debug)]
 pub struct ServingSettings {
+    /// What the server speaks.
+    pub kind: ModelServerKind,
     /// Name or address of the server; all addresses behind a name are used.
     pub host: String,
     /// Port of the server.
@@ -72,11 +104,16 @@ pub struct ServingSettings {
     pub min_model_size: NonZeroUsize,
     /// The input that takes the image, for models that have several.
     pub tensor_name: Option<String>,
+    /// Bytes of the largest request, if it is known.
+    pub max_message: Option<usize>,
 }
 
 /// Two requests at once: while the server computes one, the other is on its way, so the server never idles. More would
 /// only queue up there, each with its deadline running.
 const MAX_IN_FLIGHT: NonZeroUsize = NonZeroUsize::new(2).expect("two is not zero");
+
+/// What is wrong with two names of one thing.
+const BOTH: &str = "are two names of one setting and differ: set one of them";
 
 const MAX_BATCH_SIZE: NonZeroUsize = NonZeroUsize::new(64).expect("it is not zero");
 
@@ -87,10 +124,13 @@ impl ServingSettings {
     pub fn load(loader: &mut Loader<'_>) -> Self {
         let variables: ServingVariables = loader.load();
         variables.check(loader);
+        let variables = variables.with_other_names(loader);
+        let kind = variables.model_server.0;
         let settings = Self {
+            kind,
             tls: variables.tls(loader),
             host: variables.tf_host,
-            port: variables.tf_port,
+            port: variables.tf_port.unwrap_or_else(|| kind.default_port()),
             compression: variables
                 .tf_gzip
                 .0
@@ -104,6 +144,9 @@ impl ServingSettings {
             max_batch_size: variables.tf_max_batch_size,
             min_model_size: variables.tf_min_model_size,
             tensor_name: variables.tf_tensor_name,
+            max_message: variables
+                .model_max_message
+                .map(|bytes| usize::try_from(bytes.0).unwrap_or(usize::MAX)),
         };
         settings.check(loader);
         settings
@@ -135,6 +178,27 @@ impl ServingVariables {
         if self.grpc_timeout.0.is_zero() {
             loader.refuse("GRPC_TIMEOUT", 0, "expected more than 0 seconds");
         }
+    }
+
+    /// The same, with host and port by whichever name they were given.
+    fn with_other_names(mut self, loader: &mut Loader<'_>) -> Self {
+        if let Some(host) = self.model_host.take() {
+            if loader.is_set("TF_HOST") && host != self.tf_host {
+                loader.problem("TF_HOST, MODEL_HOST", BOTH);
+            }
+            loader.fall_back("TF_HOST", "MODEL_HOST");
+            self.tf_host = host;
+        }
+        if let Some(port) = self.model_port.take() {
+            if self.tf_port.is_some_and(|other| other != port) {
+                loader.problem("TF_PORT, MODEL_PORT", BOTH);
+            }
+            loader.fall_back("TF_PORT", "MODEL_PORT");
+            self.tf_port = Some(port);
+        } else if self.tf_port.is_none() {
+            loader.derive("TF_PORT", self.model_server.0.default_port());
+        }
+        self
     }
 
     fn tls(&self, loader: &mut Loader<'_>) -> Option<ClientTlsConfig> {
@@ -224,6 +288,31 @@ mod tests {
                 .collect::<Vec<_>>(),
             names
         );
+    }
+
+    #[test]
+    fn host_and_port_have_two_names_and_one_value() {
+        let (settings, _) = load(&[
+            ("MODEL_SERVER", "oip"),
+            ("MODEL_HOST", "triton"),
+            ("TF_HOST", "triton"),
+        ])
+        .expect("they agree");
+        assert_eq!((settings.host.as_str(), settings.port), ("triton", 8001));
+        let (settings, _) = load(&[("MODEL_PORT", "9000")]).expect("one of both");
+        assert_eq!(settings.port, 9000);
+        let problems = load(&[
+            ("TF_HOST", "a"),
+            ("MODEL_HOST", "b"),
+            ("TF_PORT", "1"),
+            ("MODEL_PORT", "2"),
+        ]);
+        let problems = problems.expect_err("they differ").0;
+        let names: Vec<_> = problems
+            .iter()
+            .map(|problem| problem.name.as_str())
+            .collect();
+        assert_eq!(names, ["TF_HOST, MODEL_HOST", "TF_PORT, MODEL_PORT"]);
     }
 
     #[test]

@@ -33,6 +33,9 @@ pub enum TensorError {
         /// Elements that are there; bytes do not always make up whole elements.
         found: String,
     },
+    /// The answers to parts of a batch are not alike.
+    #[error("the answers to parts of a batch differ in their outputs or sizes")]
+    Parts,
     /// A few elements stand for far more than anyone has asked for.
     #[error(
         "{found} elements stand for the {count} of the shape {shape:?}, far more than the request has"

@@ -169,6 +169,13 @@ impl<'e> Loader<'e> {
         }
     }
 
+    /// Whether the variable itself is set, and its value can be used.
+    pub fn is_set(&self, name: &str) -> bool {
+        self.settings
+            .iter()
+            .any(|setting| setting.name == name && setting.is_set())
+    }
+
     /// Reports that a variable (or several, with commas between) cannot be used, and says what would be right.
     pub fn problem(&mut self, name: impl Into<String>, message: impl Into<String>) {
         let name = name.into();

@@ -6,6 +6,7 @@ use opentelemetry::Context;
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator as _};
 use opentelemetry::trace::{SpanContext, Status, TraceContextExt as _};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
+use tokio::task_local;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
@@ -14,6 +15,21 @@ pub(crate) const TARGET: &str = "trace";
 
 /// Links that a span may have.
 const MAX_LINKS: usize = 128;
+
+task_local! {
+    /// Key of the job that the current task works on.
+    static JOB: String;
+}
+
+/// Work on a job, within which [`job`] tells its key.
+pub(crate) async fn of_job<F: Future>(key: String, work: F) -> F::Output {
+    JOB.scope(key, work).await
+}
+
+/// Key of the job that is worked on; empty if none is.
+pub(crate) fn job() -> String {
+    JOB.try_with(String::clone).unwrap_or_default()
+}
 
 /// Marks the current span as failed with an error of this class.
 pub(crate) fn failed(class: &'static str, reason: &str) {

@@ -12,5 +12,5 @@ mod settings;
 
 pub(crate) use self::attributes::{JobSpan, WorkerIdentity};
 pub(crate) use self::collector::Traces;
-pub(crate) use self::context::{TARGET, context, failed, link};
+pub(crate) use self::context::{TARGET, context, failed, job, link, of_job};
 pub(crate) use self::settings::TraceSettings;

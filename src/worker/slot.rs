@@ -225,11 +225,14 @@ impl QueueWorker {
         }
         job.progress().begin_attempt();
         let consumer = Arc::clone(&self.consumer);
+        let key = job.progress().lease().key().to_string();
         let work = async move {
             consumer.check(&job)?;
             consumer.consume(&job).await
         };
-        let task = AbortOnDropHandle::new(tokio::spawn(computations.of(spans.around(work))));
+        let task = AbortOnDropHandle::new(tokio::spawn(
+            computations.of(spans.around(traces::of_job(key, work))),
+        ));
         task.await.unwrap_or_else(|end| match end.try_into_panic() {
             Ok(panic) => Err(Panicked(panic_message(panic.as_ref())).into()),
             // Only a runtime that is shutting down cancels tasks, and then nobody waits for the outcome.

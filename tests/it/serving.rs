@@ -12,6 +12,9 @@ mod failures;
 /// Requests under way.
 mod requests;
 
+/// Triton, KServe, MLServer: another protocol, and other limits.
+mod open_inference;
+
 use std::sync::Arc;
 
 use ndarray::{Array4, ArrayD};

@@ -32,7 +32,7 @@ pub(in crate::serving) trait Protocol: Send + Sync {
 }
 
 /// The way to a server, and what goes along with a request.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::serving) struct Call {
     /// The connection.
     pub(in crate::serving) channel: Channel,

@@ -4,6 +4,8 @@
 //! to which server and for how long is decided above.
 
 mod call;
+pub(super) mod open_inference;
 pub(super) mod tf_serving;
+pub(super) mod unknown;
 
 pub(super) use call::{Call, Protocol};

@@ -7,7 +7,6 @@ pub(in crate::serving) mod tensor;
 
 use async_trait::async_trait;
 use tonic::transport::Channel;
-use tonic::{Code, Status};
 
 use self::proto::tensorflow::serving::model_spec::VersionChoice;
 use self::proto::tensorflow::serving::prediction_service_client::PredictionServiceClient;
@@ -33,7 +32,7 @@ impl Protocol for TfServing {
             metadata_field: vec![SIGNATURE_DEF.to_owned()],
         });
         let answer = client(call).get_model_metadata(request).await;
-        let response = answer.map_err(failure)?.into_inner();
+        let response = answer.map_err(Failure::of)?.into_inner();
         signature::from_response(&response).map_err(Failure::BadMetadata)
     }
 
@@ -52,7 +51,7 @@ impl Protocol for TfServing {
             output_filter: Vec::new(),
         });
         let answer = client(call).predict(request).await;
-        let outputs = answer.map_err(failure)?.into_inner().outputs;
+        let outputs = answer.map_err(Failure::of)?.into_inner().outputs;
         outputs
             .into_iter()
             .map(|(name, proto)| match tensor::from_proto(proto) {
@@ -79,44 +78,5 @@ fn spec(model: &ModelId) -> ModelSpec {
         name: model.name.clone(),
         version_choice: Some(VersionChoice::Version(model.version)),
         signature_name: String::new(),
-    }
-}
-
-/// What an error of the server means for the next attempt.
-fn failure(status: Status) -> Failure {
-    if let Some(broken) = Failure::of_transport(&status) {
-        return broken;
-    }
-    let message = status.message().to_owned();
-    match status.code() {
-        Code::DeadlineExceeded => Failure::DeadlineExceeded,
-        Code::ResourceExhausted => Failure::Exhausted(message),
-        Code::Unavailable => Failure::Unavailable(message),
-        Code::NotFound => Failure::ModelMissing(message),
-        code => Failure::Refused { code, message },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_servers_words_are_told_from_a_broken_line() {
-        let reset = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-        let reset = failure(Status::from_error(Box::new(reset)));
-        assert!(matches!(reset, Failure::Unavailable(_)), "{reset:?}");
-        for (status, expected) in [
-            (Status::not_found("no m"), "NOT_FOUND"),
-            (Status::invalid_argument("shape"), "INVALID_ARGUMENT"),
-            (Status::failed_precondition(""), "FAILED_PRECONDITION"),
-            (Status::internal(""), "INTERNAL"),
-            (Status::deadline_exceeded(""), "DEADLINE_EXCEEDED"),
-            (Status::resource_exhausted(""), "RESOURCE_EXHAUSTED"),
-            (Status::unavailable(""), "UNAVAILABLE"),
-            (Status::unknown("a bug of the server"), "OTHER"),
-        ] {
-            assert_eq!(failure(status).code(), expected);
-        }
     }
 }

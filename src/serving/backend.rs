@@ -1,0 +1,36 @@
+//! Where models run.
+
+use async_trait::async_trait;
+use ndarray::ArrayD;
+use prometheus_client::registry::Registry;
+
+use super::batch::Outputs;
+use super::error::Error;
+use super::model::{ModelId, Signature};
+
+/// What runs models: a server, or this process.
+#[async_trait]
+pub(super) trait Backend: Send + Sync {
+    /// What a model takes.
+    async fn signature(&self, model: &ModelId) -> Result<Signature, Error>;
+
+    /// Runs a model on all rows of its inputs: all outputs, in byte order of their names.
+    async fn predict(
+        &self,
+        model: &ModelId,
+        signature: &Signature,
+        inputs: Vec<(&str, ArrayD<f32>)>,
+    ) -> Result<Outputs, Error>;
+
+    /// Whether the last call found nothing that runs models, and nothing has been seen since.
+    fn is_down(&self) -> bool;
+
+    /// Waits until that is not known to be so.
+    async fn until_up(&self);
+
+    /// Adds its counters to a registry.
+    fn register(&self, all: &mut Registry);
+
+    /// Where it is, for people.
+    fn place(&self) -> String;
+}

@@ -1,0 +1,90 @@
+//! Where models keep channels: last, as this program does, or first, as most models that were trained with PyTorch do.
+
+use ndarray::{ArrayD, IxDyn};
+
+use super::model::Signature;
+
+/// Sizes of an axis that are taken for channels.
+const CHANNELS: std::ops::RangeInclusive<i64> = 1..=4;
+
+/// From `[batch, channel, row, column]` to `[batch, row, column, channel]`.
+const TO_LAST: [usize; 4] = [0, 2, 3, 1];
+
+/// And back.
+const TO_FIRST: [usize; 4] = [0, 3, 1, 2];
+
+/// The signature with channels last. Channels are first where the second of four sizes is fixed and at most 4, and the last
+/// is neither.
+pub(super) fn with_channels_last(mut signature: Signature) -> Signature {
+    for input in &mut signature.inputs {
+        if let [_, second, .., last] = input.shape.as_slice()
+            && input.shape.len() == 4
+            && CHANNELS.contains(second)
+            && !CHANNELS.contains(last)
+        {
+            input.shape = TO_LAST.map(|axis| input.shape[axis]).to_vec();
+            signature.channels_first = true;
+        }
+    }
+    signature
+}
+
+/// An array as the model wants it.
+pub(super) fn to_first(array: ArrayD<f32>) -> ArrayD<f32> {
+    permuted(array, &TO_FIRST)
+}
+
+/// An array of the model with channels last.
+pub(super) fn to_last(array: ArrayD<f32>) -> ArrayD<f32> {
+    permuted(array, &TO_LAST)
+}
+
+/// Axes in another order, for images; in row-major order again, without a copy where there is one channel.
+fn permuted(array: ArrayD<f32>, order: &[usize; 4]) -> ArrayD<f32> {
+    if array.ndim() != order.len() {
+        return array;
+    }
+    let permuted = array.permuted_axes(IxDyn(order));
+    if permuted.is_standard_layout() {
+        permuted
+    } else {
+        permuted.as_standard_layout().into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array;
+
+    use super::super::model::Input;
+    use super::*;
+
+    #[test]
+    fn channels_are_found_where_sizes_say_so() {
+        for (shape, expected) in [
+            (&[-1, 1, 256, 256][..], &[-1, 256, 256, 1][..]),
+            (&[1, 3, -1, -1], &[1, -1, -1, 3]),
+            (&[-1, 256, 256, 1], &[-1, 256, 256, 1]),
+            (&[-1, 2, 2, 1], &[-1, 2, 2, 1]),
+            (&[-1, -1, -1, -1], &[-1, -1, -1, -1]),
+            (&[-1, 1, 256], &[-1, 1, 256]),
+        ] {
+            let signature = Signature::new(vec![Input::float("x", shape)]);
+            let found = with_channels_last(signature);
+            assert_eq!(found.inputs[0].shape, expected);
+            assert_eq!(found.channels_first, shape != expected);
+        }
+    }
+
+    #[test]
+    fn there_and_back_is_the_same_array() {
+        let array = Array::from_iter(0..120)
+            .into_shape_with_order(vec![1, 4, 5, 6])
+            .expect("it fits");
+        let array = array.mapv(|value| value as f32);
+        let first = to_first(array.clone());
+        assert_eq!(first.shape(), [1, 6, 4, 5]);
+        assert_eq!(first[[0, 2, 3, 1]], array[[0, 3, 1, 2]]);
+        assert_eq!(to_last(first), array);
+    }
+}
