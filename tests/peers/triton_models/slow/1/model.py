@@ -1,0 +1,16 @@
+"""Takes two seconds for an image, so that requests queue; the queue takes one."""
+
+import time
+
+import triton_python_backend_utils as triton
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        return [answer(request) for request in requests]
+
+
+def answer(request):
+    time.sleep(2)
+    image = triton.get_input_tensor_by_name(request, "image").as_numpy()
+    return triton.InferenceResponse([triton.Tensor("answer", image)])
