@@ -25,15 +25,16 @@ ENV CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0
 FROM toolchain AS dependencies
 COPY Cargo.toml Cargo.lock build.rs ./
 COPY .cargo .cargo
+COPY crates/batch-plan/Cargo.toml crates/batch-plan/
 COPY crates/bioimage/Cargo.toml crates/bioimage/
 COPY crates/cell-analysis/Cargo.toml crates/cell-analysis/
 COPY crates/demo/Cargo.toml crates/demo/
 COPY proto proto
 RUN sed -i '/^\[\[\(bench\|test\)\]\]/,/^$/d' Cargo.toml \
-    && mkdir src crates/bioimage/src crates/cell-analysis/src crates/demo/src \
+    && mkdir src crates/batch-plan/src crates/bioimage/src crates/cell-analysis/src crates/demo/src \
     && echo 'fn main() {}' >src/main.rs \
     && cp src/main.rs crates/demo/src/main.rs \
-    && touch src/lib.rs crates/bioimage/src/lib.rs crates/cell-analysis/src/lib.rs \
+    && touch src/lib.rs crates/batch-plan/src/lib.rs crates/bioimage/src/lib.rs crates/cell-analysis/src/lib.rs \
     && cargo build --profile dist --locked --bin redis-consumer \
     && rm -r src crates/*/src
 
@@ -49,8 +50,9 @@ RUN touch src/main.rs src/lib.rs crates/*/src/lib.rs \
 
 # The demo: classical models behind a model server, for machines without trained ones. Only its own image has it.
 FROM build AS build-demo
-# Its sample images are compiled in.
+# Its sample images and its network are compiled in.
 COPY tests/fixtures tests/fixtures
+COPY models models
 RUN touch crates/demo/src/main.rs \
     && cargo build --profile dist --locked --package redis-consumer-demo \
     && cp target/dist/redis-consumer-demo /redis-consumer-demo

@@ -92,6 +92,8 @@ pub enum ModelInputs {
         /// How many channels they have.
         channels: usize,
     },
+    /// Images of as many channels as it takes.
+    AnyImage,
     /// Tensors of these names.
     Tensors(&'static [&'static str]),
 }
@@ -102,6 +104,15 @@ impl ModelRequirement {
         Self {
             model: model.clone(),
             inputs: ModelInputs::Image { channels },
+            is_optional: false,
+        }
+    }
+
+    /// A model that every job needs, and that is given images of as many channels as it takes.
+    pub fn of_any_images(model: &serving::ModelId) -> Self {
+        Self {
+            model: model.clone(),
+            inputs: ModelInputs::AnyImage,
             is_optional: false,
         }
     }

@@ -62,7 +62,7 @@ pub(crate) async fn consume(
     let metadata = Some(Arc::new(queues.first().metadata_store()) as _);
     let clients = Clients {
         storage: Storage::open(&configuration.storage)?,
-        serving: serving::Client::new(configuration.serving, metadata),
+        serving: serving::Client::within(configuration.serving, metadata, &configuration.memory),
         memory: configuration.memory,
     };
     let parts = Parts {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::compute::Computations;
 use crate::error_class::TooLarge;
@@ -106,6 +107,21 @@ impl MemoryBudget {
         Ok(reservation)
     }
 
+    /// Keeps bytes from jobs until the value is dropped, as soon as others have let go of enough: whoever takes them does not
+    /// wait, for that might be what the others wait for. Never more than half of the budget.
+    pub(crate) fn withhold(&self, bytes: u64) -> Withheld {
+        if !self.is_limited() {
+            return Withheld(None);
+        }
+        let permits = permits(bytes.min(self.budget / 2));
+        let free = Arc::clone(&self.permits).acquire_many_owned(permits);
+        let holding = tokio::spawn(async move {
+            let _permit = free.await;
+            std::future::pending::<()>().await;
+        });
+        Withheld(Some(AbortOnDropHandle::new(holding)))
+    }
+
     /// Whether a job waits for memory.
     pub(crate) fn has_waiters(&self) -> bool {
         self.waiters.count.load(Ordering::Relaxed) > 0
@@ -142,6 +158,11 @@ impl MemoryBudget {
         )))
     }
 }
+
+/// Bytes that are kept from jobs until the value is dropped.
+pub(crate) struct Withheld(
+    #[expect(dead_code, reason = "it only has to stay")] Option<AbortOnDropHandle<()>>,
+);
 
 /// Bytes that are reserved until the value is dropped, and all computations of its job have ended.
 pub struct Reservation {
@@ -211,6 +232,29 @@ pub(crate) fn container_limit() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_is_withheld_is_taken_from_what_jobs_let_go_and_comes_back() {
+        let memory = MemoryBudget::new(10 * BYTES_PER_PERMIT);
+        let job = memory.reserve(8 * BYTES_PER_PERMIT).await.expect("it fits");
+        let withheld = memory.withhold(100 * BYTES_PER_PERMIT);
+        tokio::task::yield_now().await;
+        assert_eq!(
+            memory.usage().reserved_bytes,
+            10 * BYTES_PER_PERMIT,
+            "what was free"
+        );
+        drop(job);
+        tokio::task::yield_now().await;
+        assert_eq!(
+            memory.usage().reserved_bytes,
+            5 * BYTES_PER_PERMIT,
+            "half of the budget"
+        );
+        drop(withheld);
+        tokio::task::yield_now().await;
+        assert_eq!(memory.usage().reserved_bytes, 0);
+    }
 
     #[tokio::test]
     async fn those_who_came_first_are_served_first_and_never_more_than_there_is() {

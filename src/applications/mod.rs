@@ -8,6 +8,12 @@ pub mod tiled_inference;
 /// Segmentation of single cells in culture and in tissue.
 pub mod cells;
 
+//X /// StarDist models, whose cells are star-convex polygons.
+//X pub mod star_convex;
+
+//X /// Cellpose models, whose flows lead pixels to the middle of their cells.
+//X pub mod cell_flows;
+
 /// Tracking of cells through a movie.
 pub mod cell_tracking;
 

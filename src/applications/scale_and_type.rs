@@ -7,7 +7,7 @@ use futures::TryStreamExt as _;
 use ndarray::Array4;
 
 use super::cells::check_values;
-use super::tiled_inference::{Model, Tiles, answers};
+use super::tiled_inference::{Model, Tiles, answers_to_tiles};
 use crate::compute;
 use cell_analysis::segmentation::PadMode;
 
@@ -61,7 +61,7 @@ async fn tile_scores(model: &Model, image: Arc<Array4<f32>>) -> anyhow::Result<V
     let checked = Arc::clone(&image);
     compute::run(move || check_values(checked.view())).await?;
     let tiles = Tiles::of(model, image.dim().into(), PadMode::Constant);
-    let mut answers = std::pin::pin!(answers(model, image, tiles));
+    let mut answers = std::pin::pin!(answers_to_tiles(model, image, tiles));
     let mut scores = Vec::new();
     while let Some(answer) = answers.try_next().await? {
         let [output] = answer.outputs.as_slice() else {

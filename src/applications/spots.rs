@@ -151,7 +151,7 @@ async fn predict_tiles(
 }
 
 fn is_refusal(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(serving::Error::Refused { .. }))
+    error.downcast_ref().is_some_and(serving::Error::is_refusal)
 }
 
 /// The spots of each item of a batch.

@@ -21,6 +21,7 @@ pub struct Model {
     /// Name of the input that takes the image.
     input: String,
     input_shape: [i64; 4],
+    fixed_tile: [Option<usize>; 2],
 }
 
 impl Model {
@@ -47,6 +48,7 @@ impl Model {
             id: id.clone(),
             batch_size: client.batch_size(&signature),
             input: input.name.clone(),
+            fixed_tile: client.fixed_tile(id, &input.name).await?,
             input_shape,
         })
     }
@@ -64,6 +66,11 @@ impl Model {
                 .filter(|&n| n > 0)
                 .unwrap_or(image_shape[axis])
         })
+    }
+
+    /// Rows and columns of a tile, where the model takes no others, whatever the settings say of tiles.
+    pub fn fixed_tile(&self) -> [Option<usize>; 2] {
+        self.fixed_tile
     }
 
     /// How many tiles go into one request.
@@ -146,7 +153,7 @@ pub async fn run_tiled(
     heads: Heads,
 ) -> anyhow::Result<Vec<Array4<f32>>> {
     let tiling = Arc::clone(&tiles.tiling);
-    let mut answers = std::pin::pin!(answers(model, image, tiles));
+    let mut answers = std::pin::pin!(answers_to_tiles(model, image, tiles));
     let mut joined: Option<Joined> = None;
     while let Some(answer) = answers.try_next().await? {
         // Only the first answer shows how many outputs and channels there are.
@@ -163,43 +170,51 @@ pub async fn run_tiled(
 /// The model's outputs for some tiles.
 pub(super) struct Answer {
     /// Which tiles.
-    tiles: Range<usize>,
+    pub(super) tiles: Range<usize>,
     /// Every output, `[tile, …]`.
     pub(super) outputs: Vec<ArrayD<f32>>,
 }
 
-/// The model's outputs batch by batch, in the order of tiles.
-pub(super) fn answers(
+/// The model's outputs for the tiles of an image batch by batch, in the order of tiles.
+pub(super) fn answers_to_tiles(
     model: &Model,
     image: Arc<Array4<f32>>,
     tiles: Tiles,
 ) -> impl stream::Stream<Item = anyhow::Result<Answer>> + Send {
     let Tiles { tiling, batch_size } = tiles;
     let count = tiling.len();
+    let cut = move |tiles| cut_tiles(&tiling, image.view(), tiles);
+    answers(model, count, batch_size, cut)
+}
+
+/// The model's outputs for `count` tiles batch by batch, in the order of tiles: `cut` makes those of a batch,
+/// `[tile, row, column, channel]`, when their turn has come.
+pub(super) fn answers<F>(
+    model: &Model,
+    count: usize,
+    batch_size: usize,
+    cut: F,
+) -> impl stream::Stream<Item = anyhow::Result<Answer>> + Send + use<F>
+where
+    F: Fn(Range<usize>) -> Array4<f32> + Send + Sync + 'static,
+{
     let batch_size = batch_size.max(1);
     let in_flight = model.client.max_in_flight();
-    let model = model.clone();
+    let (model, cut) = (model.clone(), Arc::new(cut));
     stream::iter((0..count).step_by(batch_size))
         .map(move |first| {
             let tiles = first..(first + batch_size).min(count);
-            answer(
-                model.clone(),
-                Arc::clone(&image),
-                Arc::clone(&tiling),
-                tiles,
-            )
+            answer(model.clone(), Arc::clone(&cut), tiles)
         })
         .buffered(in_flight)
 }
 
-async fn answer(
-    model: Model,
-    image: Arc<Array4<f32>>,
-    tiling: Arc<Tiling>,
-    tiles: Range<usize>,
-) -> anyhow::Result<Answer> {
-    let cut = tiles.clone();
-    let batch = compute::run(move || cut_tiles(&tiling, image.view(), cut)).await;
+async fn answer<F>(model: Model, cut: Arc<F>, tiles: Range<usize>) -> anyhow::Result<Answer>
+where
+    F: Fn(Range<usize>) -> Array4<f32> + Send + Sync + 'static,
+{
+    let range = tiles.clone();
+    let batch = compute::run(move || cut(range)).await;
     let outputs = model.predict(batch).await?;
     Ok(Answer { tiles, outputs })
 }

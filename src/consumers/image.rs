@@ -9,7 +9,7 @@ mod settings;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use ndarray::{Array4, ArrayD, Axis};
+use ndarray::{Array4, Axis};
 
 use self::plan::{NamedPlan, Pass, Plan};
 pub use self::settings::ImageSettings;
@@ -21,7 +21,7 @@ use crate::consumer::{Clients, Consumer, ConsumerKind, ModelRequirement, Outcome
 use crate::consumers::output::ResultName;
 use crate::job::{Detected, Job, Step};
 use crate::serving;
-use bioimage::{Container, encode_tiff};
+use bioimage::encode_tiff;
 
 /// Segments one image.
 pub const KIND: ConsumerKind = ConsumerKind {
@@ -83,7 +83,7 @@ impl Consumer for Image {
         job.step(Step::Preprocess);
         let decoded = input.decode(job, &self.settings.limits).await?;
         let (scale, _memory) = (decoded.scale, decoded.memory);
-        let image = with_axes_in_order(job, decoded.image, decoded.container).await?;
+        let image = recipe::with_axes_in_order(job, decoded.image, decoded.container).await?;
         let entries = match plan {
             Plan::Channels(passes) => self.segment(job, image, scale, passes).await?,
             Plan::Named(plan) => self.run_named(job, image, scale, plan).await?,
@@ -206,20 +206,6 @@ impl Image {
         };
         self.settings.by_label(label)
     }
-}
-
-/// The image `[batch, row, column, channel]`, by the order that the job names or its file implies.
-async fn with_axes_in_order(
-    job: &Job,
-    image: ArrayD<f32>,
-    container: Container,
-) -> anyhow::Result<Array4<f32>> {
-    let order = job.dimension_order()?.to_owned();
-    let image = compute::run(move || match order.as_str() {
-        "" => bioimage::to_bxyc_by_file(image, &container),
-        order => bioimage::to_bxyc(image, order),
-    });
-    Ok(image.await?)
 }
 
 /// One channel, or the whole image.

@@ -80,6 +80,12 @@ impl Limits {
         )))
     }
 
+    /// Refuses an image that is larger than allowed, whatever the model takes.
+    pub(super) fn check_size(&self, image: &Array4<f32>) -> Result<(), AxesError> {
+        let shape = [-1, -1, -1, image.dim().3 as i64];
+        self.model_input(&shape, None).check_shape(image.shape())
+    }
+
     /// Refuses an image that the model does not take or that is larger than allowed.
     pub(super) fn check_fit(&self, image: &Array4<f32>, model: &Model) -> Result<(), AxesError> {
         self.model_input(&model.input_shape(), None)

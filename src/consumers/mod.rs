@@ -9,6 +9,12 @@ pub mod image;
 /// Segmentation of one image of tissue.
 pub mod mesmer;
 
+//X /// Cells by the flows that models of Cellpose predict.
+//X pub mod cellpose;
+
+//X /// Cells as star-convex polygons.
+//X pub mod stardist;
+
 /// Single-molecule spots, and the cells they lie in.
 pub mod polaris;
 
@@ -39,6 +45,8 @@ const KINDS: [ConsumerKind; 7] = [
     mesmer::KIND,
     spot::KIND,
     polaris::KIND,
+    //X stardist::KIND,
+    //X cellpose::KIND,
     exec::KIND,
 ];
 

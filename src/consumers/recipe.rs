@@ -1,17 +1,18 @@
 //! What several recipes have in common.
 
 use anyhow::Context as _;
-use ndarray::{Array4, ArrayD, ArrayViewD, Ix4};
+use ndarray::{Array4, ArrayD, ArrayViewD, Axis, Ix4};
 
 use super::limits::Limits;
 use crate::applications::{Model, SegmentationStep};
 use crate::compute;
 use crate::consumer::Outcome;
+use crate::error_class::InvalidInput;
 use crate::job::{Detected, Job, Output, Step};
 use crate::serving::ModelId;
 use crate::settings::Parsed;
 use crate::storage::{Storage, archive};
-use bioimage::{Placed, encode_tiff};
+use bioimage::{Container, Placed, encode_tiff};
 
 /// Names and contents of the files of a result.
 pub(super) type Entries = Vec<(String, Vec<u8>)>;
@@ -28,6 +29,66 @@ pub(super) fn refuse_archives(job: &Job) -> anyhow::Result<()> {
     } else {
         Ok(())
     }
+}
+
+/// The image `[batch, row, column, channel]`, by the order that the job names or its file implies.
+pub(super) async fn with_axes_in_order(
+    job: &Job,
+    image: ArrayD<f32>,
+    container: Container,
+) -> anyhow::Result<Array4<f32>> {
+    let order = job.dimension_order()?.to_owned();
+    let image = compute::run(move || match order.as_str() {
+        "" => bioimage::to_bxyc_by_file(image, &container),
+        order => bioimage::to_bxyc(image, order),
+    });
+    Ok(image.await?)
+}
+
+/// The model that a job names, or else that of the settings.
+pub(super) fn model_of(job: &Job, settings: &ModelId) -> anyhow::Result<ModelId> {
+    let Some((name, version)) = job.named_model()? else {
+        return Ok(settings.clone());
+    };
+    Ok(named(name, version)?)
+}
+
+/// A model by its name and version.
+pub(super) fn named(name: &str, version: &str) -> Result<ModelId, InvalidInput> {
+    let id = format!("{name}:{version}").parse::<ModelId>();
+    id.map_err(|error| InvalidInput(format!("model `{name}` with version `{version}`: {error}")))
+}
+
+/// Each batch item as an image of its own, `[1, row, column, channel]`, with the channels that the job picks: all, if it
+/// picks none and the model takes as many, or the first for a model of one.
+pub(super) async fn images_for(
+    image: Array4<f32>,
+    channels: Option<Vec<usize>>,
+    model: &Model,
+) -> anyhow::Result<Vec<Array4<f32>>> {
+    let wanted = usize::try_from(model.input_shape()[3]).ok();
+    let available = image.dim().3;
+    let chosen = match channels {
+        Some(channels) => channels,
+        None if wanted == Some(1) => vec![0],
+        None => (0..available).collect(),
+    };
+    if let Some(missing) = chosen.iter().find(|channel| **channel >= available) {
+        let last = available.saturating_sub(1);
+        let text = format!("channel {missing} is selected, the image has channels 0 to {last}");
+        return Err(InvalidInput(text).into());
+    }
+    if let Some(wanted) = wanted.filter(|wanted| *wanted != chosen.len()) {
+        let count = chosen.len();
+        let text =
+            format!("the model takes {wanted} channels, not {count}: name them in `channels`");
+        return Err(InvalidInput(text).into());
+    }
+    Ok(compute::run(move || {
+        let items = image.axis_chunks_iter(Axis(0), 1);
+        items.map(|item| item.select(Axis(3), &chosen)).collect()
+    })
+    .await)
 }
 
 /// The image `[batch, row, column, channel]` as the model takes it: its axes moved and, if the job names them, its channels

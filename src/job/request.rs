@@ -103,6 +103,17 @@ impl Job {
             .map_err(|_| InvalidInput(format!("scale `{text}` is not a number")).into())
     }
 
+    /// The diameter of the image's cells in pixels, if given.
+    pub fn diameter(&self) -> anyhow::Result<Option<f64>> {
+        let Some(text) = self.field(field::DIAMETER)? else {
+            return Ok(None);
+        };
+        let diameter = text.trim().parse::<f64>();
+        diameter
+            .map(Some)
+            .map_err(|_| InvalidInput(format!("diameter `{text}` is not a number")).into())
+    }
+
     /// The type of image (`0` nuclear, `1` phase, `2` cytoplasm) for jobs of older frontends.
     pub fn label(&self) -> anyhow::Result<Option<&str>> {
         self.field(field::LABEL)

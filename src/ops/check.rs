@@ -130,7 +130,11 @@ async fn look_at_models(
         Ok(answers) => {
             report.ok("model server", &server);
             for (need, answer) in needs.iter().zip(answers) {
+                let about = serving.about(&need.model).await;
                 judge_model(serving, need, answer, report);
+                if let Some(about) = about {
+                    report.ok(format!("model {}", need.model), about);
+                }
             }
         }
         Err(absent) => {
@@ -269,7 +273,8 @@ fn fits(
     need: &ModelRequirement,
 ) -> Result<(), String> {
     match &need.inputs {
-        ModelInputs::Image { channels } => fits_images(serving, signature, *channels),
+        ModelInputs::Image { channels } => fits_images(serving, signature, Some(*channels)),
+        ModelInputs::AnyImage => fits_images(serving, signature, None),
         ModelInputs::Tensors(names) => fits_tensors(signature, names),
     }
 }
@@ -277,7 +282,7 @@ fn fits(
 fn fits_images(
     serving: &serving::Client,
     signature: &Signature,
-    channels: usize,
+    channels: Option<usize>,
 ) -> Result<(), String> {
     let Some(input) = serving.image_input(signature) else {
         let names = input_names(signature);
@@ -286,10 +291,12 @@ fn fits_images(
         ));
     };
     match input.shape.as_slice() {
-        [_, _, _, found] if *found < 0 || usize::try_from(*found) == Ok(channels) => Ok(()),
-        [_, _, _, found] => Err(format!(
-            "it takes images of {found} channels, and is given {channels}"
-        )),
+        [_, _, _, found] => match channels {
+            Some(given) if *found >= 0 && usize::try_from(*found) != Ok(given) => Err(format!(
+                "it takes images of {found} channels, and is given {given}"
+            )),
+            _ => Ok(()),
+        },
         shape => Err(format!(
             "it takes input of shape {shape:?}, an image model takes [batch, row, column, channel]"
         )),

@@ -33,4 +33,14 @@ pub(super) trait Backend: Send + Sync {
 
     /// Where it is, for people.
     fn place(&self) -> String;
+
+    /// A small file that lies beside a model, if it is where this program can look.
+    async fn file_beside(&self, _: &ModelId, _: &str) -> Result<Option<Vec<u8>>, Error> {
+        Ok(None)
+    }
+
+    /// What a model is like, for people, where that is known.
+    async fn about(&self, _: &ModelId) -> Option<String> {
+        None
+    }
 }

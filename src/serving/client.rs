@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::backend::Backend;
 use super::error::Error;
+use super::in_process::InProcess;
 use super::layout;
 use super::metadata_cache::MetadataCache;
 use super::model::{Input, ModelId, Signature};
@@ -17,6 +18,7 @@ use super::protocol::unknown::Unknown;
 use super::remote::Remote;
 use super::settings::{ModelServerKind, ServingSettings};
 use crate::compute;
+use crate::memory::MemoryBudget;
 use crate::shared_cache::SharedCache;
 
 /// A client of all models. Clones share connections and limits; nothing connects before the first call. Every call may
@@ -39,17 +41,30 @@ struct BatchRule {
     max_batch_size: usize,
     min_model_size: usize,
     tensor_name: Option<String>,
+    tile: Option<usize>,
 }
 
 impl Client {
     /// A client with these settings that shares metadata through `cache`, as consumers in Python do: what other servers
     /// than TensorFlow Serving say of a model is not put there.
     pub fn new(settings: ServingSettings, cache: Option<Arc<dyn SharedCache>>) -> Self {
+        Self::within(settings, cache, &MemoryBudget::new(0))
+    }
+
+    /// The same; models that run in this process have their memory from this budget.
+    pub fn within(
+        settings: ServingSettings,
+        cache: Option<Arc<dyn SharedCache>>,
+        memory: &MemoryBudget,
+    ) -> Self {
         let cache = cache.filter(|_| settings.kind == ModelServerKind::Tfs);
         let remote = |protocol| Box::new(Remote::new(settings.clone(), protocol));
         let backend: Box<dyn Backend> = match settings.kind {
             ModelServerKind::Tfs => remote(Box::new(TfServing)),
             ModelServerKind::Oip => remote(Box::new(OpenInference)),
+            ModelServerKind::Onnx => {
+                Box::new(InProcess::new(settings.in_process.clone(), memory.clone()))
+            }
             ModelServerKind::Auto => remote(Box::<Unknown>::default()),
         };
         Self::with(backend, &settings, cache)
@@ -65,6 +80,7 @@ impl Client {
             max_batch_size: settings.max_batch_size.get(),
             min_model_size: settings.min_model_size.get(),
             tensor_name: settings.tensor_name.clone(),
+            tile: settings.tile,
         };
         let inner = Inner {
             backend,
@@ -91,6 +107,19 @@ impl Client {
     /// Where the models run, for people.
     pub(crate) fn place(&self) -> String {
         self.inner.backend.place()
+    }
+
+    /// A small file that lies beside a model, or beside its versions; none where models are on a server.
+    ///
+    /// # Errors
+    /// [`Error`] if the file is there and cannot be read.
+    pub async fn file_beside(&self, model: &ModelId, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        self.inner.backend.file_beside(model, name).await
+    }
+
+    /// What a model is like, for people, where that is known.
+    pub(crate) async fn about(&self, model: &ModelId) -> Option<String> {
+        self.inner.backend.about(model).await
     }
 
     /// The models whose metadata are known.
@@ -129,6 +158,34 @@ impl Client {
     /// # Errors
     /// [`Error`] if the server does not have the model, does not say what it takes, or cannot be asked.
     pub async fn signature(&self, model: &ModelId) -> Result<Arc<Signature>, Error> {
+        let signature = self.untiled_signature(model).await?;
+        Ok(match self.inner.limits.tile {
+            Some(tile) => Arc::new(layout::with_tiles(&signature, tile)),
+            None => signature,
+        })
+    }
+
+    /// Rows and columns of an input `[batch, row, column, channel]`, where the model takes no others.
+    ///
+    /// # Errors
+    /// As [`Self::signature`].
+    pub async fn fixed_tile(
+        &self,
+        model: &ModelId,
+        input: &str,
+    ) -> Result<[Option<usize>; 2], Error> {
+        let signature = self.untiled_signature(model).await?;
+        let shape = signature.input(input).map(|input| input.shape.as_slice());
+        let side = |axis: usize| {
+            usize::try_from(*shape?.get(axis)?)
+                .ok()
+                .filter(|side| *side > 0)
+        };
+        Ok([side(1), side(2)])
+    }
+
+    /// The same, whatever the settings say of tiles.
+    async fn untiled_signature(&self, model: &ModelId) -> Result<Arc<Signature>, Error> {
         let Inner {
             metadata, backend, ..
         } = &*self.inner;
@@ -155,7 +212,7 @@ impl Client {
         let Inner {
             in_flight, backend, ..
         } = &*self.inner;
-        let signature = self.signature(model).await?;
+        let signature = self.untiled_signature(model).await?;
         let permit = in_flight.acquire().await;
         let _permit = permit.expect("the semaphore is never closed");
         if !signature.channels_first {

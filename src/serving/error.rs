@@ -28,6 +28,36 @@ pub enum Error {
         /// The server's words.
         message: String,
     },
+    /// The model is there, but cannot be run in this process.
+    #[error("model `{model}` cannot be loaded: {message}")]
+    Unusable {
+        /// The model.
+        model: ModelId,
+        /// Why, such as the operator that is missing.
+        message: String,
+    },
+    /// The model does not run on its input.
+    #[error("model `{model}` fails on its input: {message}")]
+    Failed {
+        /// The model.
+        model: ModelId,
+        /// Why.
+        message: String,
+    },
+    /// An array has other sizes than the model takes.
+    #[error(
+        "input `{tensor}` of model `{model}` takes {expected:?} (-1 is any size), not {found:?}"
+    )]
+    BadShape {
+        /// The model.
+        model: ModelId,
+        /// Name of the input.
+        tensor: String,
+        /// What it takes.
+        expected: Vec<i64>,
+        /// What it was given.
+        found: Vec<usize>,
+    },
     /// A single row of a batch is more than the server takes.
     #[error(
         "the server of model `{model}` takes no message of one tile: {message}; raise its limit (MLServer: \
@@ -102,6 +132,16 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether the model, which is there, does not take what it was given.
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused { .. } | Self::BadShape { .. } | Self::Failed { .. }
+        )
+    }
+}
+
 /// Verdicts about a request that the model cannot take, and about a service that the server does not have.
 const MISMATCHES: [tonic::Code; 3] = [
     tonic::Code::InvalidArgument,
@@ -115,7 +155,11 @@ impl Classify for Error {
             Self::ModelMissing { .. } => ErrorClass::ModelMissing,
             Self::Exhausted { .. } | Self::Unavailable { .. } => ErrorClass::ModelUnavailable,
             Self::Deadline { .. } => ErrorClass::Deadline,
-            Self::TooMuch { .. } | Self::BadInputs { .. } => ErrorClass::ModelMismatch,
+            Self::TooMuch { .. }
+            | Self::BadInputs { .. }
+            | Self::BadShape { .. }
+            | Self::Unusable { .. }
+            | Self::Failed { .. } => ErrorClass::ModelMismatch,
             Self::Refused { code, .. } if MISMATCHES.contains(code) => ErrorClass::ModelMismatch,
             Self::Refused { .. } | Self::BadMetadata { .. } | Self::BadTensor { .. } => {
                 ErrorClass::Internal

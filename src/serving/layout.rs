@@ -29,6 +29,21 @@ pub(super) fn with_channels_last(mut signature: Signature) -> Signature {
     signature
 }
 
+/// The signature of images in tiles: rows and columns of this size, where the model leaves them open.
+pub(super) fn with_tiles(signature: &Signature, tile: usize) -> Signature {
+    let mut signature = signature.clone();
+    for input in &mut signature.inputs {
+        if let [_, sides @ .., _] = input.shape.as_mut_slice()
+            && sides.len() == 2
+        {
+            for side in sides.iter_mut().filter(|side| **side < 0) {
+                *side = tile as i64;
+            }
+        }
+    }
+    signature
+}
+
 /// An array as the model wants it.
 pub(super) fn to_first(array: ArrayD<f32>) -> ArrayD<f32> {
     permuted(array, &TO_FIRST)
@@ -74,6 +89,17 @@ mod tests {
             assert_eq!(found.inputs[0].shape, expected);
             assert_eq!(found.channels_first, shape != expected);
         }
+    }
+
+    #[test]
+    fn tiles_have_a_size_where_models_have_none() {
+        let inputs = vec![
+            Input::float("image", &[-1, -1, 128, 1]),
+            Input::float("other", &[-1, -1]),
+        ];
+        let tiled = with_tiles(&Signature::new(inputs), 256);
+        assert_eq!(tiled.inputs[0].shape, [-1, 256, 128, 1]);
+        assert_eq!(tiled.inputs[1].shape, [-1, -1]);
     }
 
     #[test]

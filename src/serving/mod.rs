@@ -1,6 +1,6 @@
 //! Model servers: what a model takes, how tensors travel, a client that speaks to any of them, and a server of our own.
 //!
-//! Every gRPC call of the crate is in here. Nothing in here knows jobs, Redis or images.
+//! Every gRPC call of the crate is in here, and what runs models in the process. Nothing in here knows jobs, Redis or images.
 
 mod backend;
 mod batch;
@@ -12,6 +12,7 @@ mod error;
 mod failure;
 #[cfg(any(test, feature = "testing"))]
 mod faults;
+mod in_process;
 mod layout;
 mod limits;
 mod metadata_cache;

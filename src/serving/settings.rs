@@ -8,12 +8,13 @@ use serde::{Deserialize, Serialize};
 use tonic::transport::{Certificate, ClientTlsConfig};
 
 use super::endpoint::Target;
+use super::in_process::InProcessSettings;
 use crate::settings::{Bytes, Loader, Seconds, Switch, Word};
 
 crate::settings! {
     /// Where the model server is, and how patient the client is with it.
     struct ServingVariables {
-        /// What the model server speaks: `tfs` (TensorFlow Serving), `oip` (Open Inference Protocol v2: Triton, KServe, MLServer, OpenVINO) or `auto` (asks the server, for a first look).
+        /// What the model server speaks: `tfs` (TensorFlow Serving), `oip` (Open Inference Protocol v2: Triton, KServe, MLServer, OpenVINO) or `auto` (asks the server, for a first look). `onnx`: there is none, models run in this process.
         model_server: Word<ModelServerKind> = Word(ModelServerKind::Tfs),
         /// Name or address of the model server; all addresses behind a name are used.
         tf_host: String = "tf-serving".to_owned(),
@@ -25,6 +26,14 @@ crate::settings! {
         model_port: Option<u16> = None,
         /// The largest request that the model server takes, in bytes. Without it, a server that refuses one is sent less from then on.
         model_max_message: Option<Bytes> = None,
+        /// Side of tiles for models that take any size, in pixels; 0 sends images whole.
+        model_tile_size: Option<usize> = None => "256 for `MODEL_SERVER=onnx`, else 0",
+        /// Folder of the models that run in this process: `<name>/<version>/model.onnx`.
+        model_dir: Option<String> = None,
+        /// Threads that run models in this process.
+        model_threads: NonZeroUsize = cores() => "number of cores",
+        /// How long a model in this process is kept that nobody uses, in seconds; 0 keeps it for ever.
+        model_idle: Seconds = Seconds::new(600),
         /// Use TLS for the model server.
         tf_tls: Switch = Switch(false),
         /// File with the certificate authority (PEM) of the model server; without it, those of the system.
@@ -62,12 +71,14 @@ pub enum ModelServerKind {
     Oip,
     /// One of both: the server is asked.
     Auto,
+    /// None: models run in this process.
+    Onnx,
 }
 
 impl ModelServerKind {
     fn default_port(self) -> u16 {
         match self {
-            Self::Tfs | Self::Auto => 8500,
+            Self::Tfs | Self::Auto | Self::Onnx => 8500,
             Self::Oip => 8001,
         }
     }
@@ -106,6 +117,10 @@ pub struct ServingSettings {
     pub tensor_name: Option<String>,
     /// Bytes of the largest request, if it is known.
     pub max_message: Option<usize>,
+    /// Side of tiles where a model leaves it open; without it, images go whole.
+    pub tile: Option<usize>,
+    /// How models are run in this process.
+    pub(super) in_process: InProcessSettings,
 }
 
 /// Two requests at once: while the server computes one, the other is on its way, so the server never idles. More would
@@ -114,6 +129,17 @@ const MAX_IN_FLIGHT: NonZeroUsize = NonZeroUsize::new(2).expect("two is not zero
 
 /// What is wrong with two names of one thing.
 const BOTH: &str = "are two names of one setting and differ: set one of them";
+
+/// What is wrong without a folder of models.
+const NO_DIRECTORY: &str =
+    "is not set: MODEL_SERVER=onnx runs models from a folder, as <name>/<version>/model.onnx";
+
+/// Side of tiles of models in this process, in pixels: larger ones take more memory and no less time.
+const TILE: usize = 256;
+
+fn cores() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
 
 const MAX_BATCH_SIZE: NonZeroUsize = NonZeroUsize::new(64).expect("it is not zero");
 
@@ -126,6 +152,19 @@ impl ServingSettings {
         variables.check(loader);
         let variables = variables.with_other_names(loader);
         let kind = variables.model_server.0;
+        let tile = match variables.model_tile_size {
+            None => (kind == ModelServerKind::Onnx).then_some(TILE),
+            Some(side) => (side > 0).then_some(side),
+        };
+        if kind == ModelServerKind::Onnx && variables.model_dir.is_none() {
+            loader.problem("MODEL_DIR", NO_DIRECTORY);
+        }
+        let in_process = InProcessSettings {
+            directory: variables.model_dir.clone().unwrap_or_default().into(),
+            threads: variables.model_threads,
+            idle: variables.model_idle.limit(),
+            tile: tile.unwrap_or(TILE),
+        };
         let settings = Self {
             kind,
             tls: variables.tls(loader),
@@ -144,6 +183,8 @@ impl ServingSettings {
             max_batch_size: variables.tf_max_batch_size,
             min_model_size: variables.tf_min_model_size,
             tensor_name: variables.tf_tensor_name,
+            tile,
+            in_process,
             max_message: variables
                 .model_max_message
                 .map(|bytes| usize::try_from(bytes.0).unwrap_or(usize::MAX)),

@@ -5,6 +5,7 @@ pub(crate) const CHANNELS: &str = "channels";
 pub(crate) const COMPARTMENT: &str = "compartment";
 pub(crate) const CREATED_AT: &str = "created_at";
 pub(crate) const CUTS: &str = "cuts";
+pub(crate) const DIAMETER: &str = "diameter";
 pub(crate) const DIMENSION_ORDER: &str = "dimension_order";
 pub(crate) const IDENTITY_UPLOAD: &str = "identity_upload";
 pub(crate) const INPUT_FILE_NAME: &str = "input_file_name";

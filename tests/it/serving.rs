@@ -12,6 +12,9 @@ mod failures;
 /// Requests under way.
 mod requests;
 
+/// Without a server.
+mod in_process;
+
 /// Triton, KServe, MLServer: another protocol, and other limits.
 mod open_inference;
 

@@ -8,6 +8,7 @@ mod gallery;
 mod iou;
 mod lineage_tree;
 mod model_server;
+mod networks;
 mod nuclei_model;
 mod overlay;
 mod palette;
@@ -28,7 +29,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
-/// Tries redis-consumer on this machine, with classical models in place of trained ones.
+use crate::networks::Network;
+
+/// Tries redis-consumer on this machine, with a small trained network or classical models.
 #[derive(Parser)]
 #[command(version, name = "redis-consumer-demo")]
 struct Arguments {
@@ -43,6 +46,9 @@ enum Command {
         /// An image of nuclei, such as a TIFF or PNG file; without it, a built-in sample is used. `NAME_labels.tif` beside
         /// the image is taken for the ground truth.
         image: Option<PathBuf>,
+        /// What segments the image.
+        #[arg(long, value_enum, default_value = "trained")]
+        model: Network,
     },
     /// Serve small classical models over the TensorFlow Serving API, to try things without a GPU.
     ModelServer(model_server::Arguments),
@@ -68,7 +74,7 @@ async fn main() -> ExitCode {
 
 async fn run(command: Command, stop: CancellationToken) -> anyhow::Result<()> {
     match command {
-        Command::Run { image } => run::run(image.as_deref(), stop).await,
+        Command::Run { image, model } => run::run(image.as_deref(), model, stop).await,
         Command::ModelServer(arguments) => model_server::serve(arguments, stop).await,
         Command::Gallery { folder } => {
             let drawn = stop.run_until_cancelled(gallery::draw(&folder)).await;

@@ -4,9 +4,11 @@ use std::fmt::{self, Display};
 use std::path::PathBuf;
 
 use crate::iou::Agreement;
+use crate::networks::Network;
 
 /// Everything worth telling about a finished job.
 pub(crate) struct Report {
+    pub(crate) network: Network,
     pub(crate) cells: usize,
     /// What each stage took, in seconds.
     pub(crate) seconds: Vec<(&'static str, f64)>,
@@ -33,16 +35,29 @@ impl Display for Report {
             writeln!(f, "              {entry}")?;
         }
         writeln!(f, "  logs      {}", self.logs.display())?;
-        writeln!(
-            f,
-            "\nThe model here is a classical stand-in (filters and thresholds), not a trained network."
-        )?;
-        writeln!(f, "With an image of your own: make demo IMAGE=my.tif")?;
-        writeln!(
-            f,
-            "With trained models on TensorFlow Serving: see README.md"
-        )
+        write_networks(f, self.network)?;
+        writeln!(f, "\nWith an image of your own: make demo IMAGE=my.tif")?;
+        writeln!(f, "With models of your own: see docs/models.md")
     }
+}
+
+/// What has segmented the image, and how good it and the other are.
+fn write_networks(f: &mut fmt::Formatter<'_>, network: Network) -> fmt::Result {
+    let (other, command) = match network {
+        Network::Trained => (Network::Classical, "make demo MODEL=classical"),
+        Network::Classical => (Network::Trained, "make demo"),
+    };
+    writeln!(f, "\nThe model here is {}.", network.about())?;
+    writeln!(f, "The other is {}: {command}", other.about())?;
+    writeln!(f, "\n  F1 on the two images that come with the project\n")?;
+    for (name, network) in [
+        ("trained network", Network::Trained),
+        ("classical stand-in", Network::Classical),
+    ] {
+        let [first, second] = network.scores();
+        writeln!(f, "  {name:<20}{first:>8.3}{second:>8.3}")?;
+    }
+    Ok(())
 }
 
 fn write_agreement(f: &mut fmt::Formatter<'_>, agreement: &Agreement) -> fmt::Result {
@@ -70,6 +85,7 @@ mod tests {
     fn the_report_names_what_was_asked_for() {
         let labels = array![[1, 1, 0, 2]];
         let report = Report {
+            network: Network::Classical,
             cells: 2,
             seconds: vec![("predicting", 0.25), ("in all", 1.5)],
             agreement: Some(Agreement::of(labels.view(), labels.view())),

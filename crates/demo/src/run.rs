@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::iou::Agreement;
+use crate::networks::{self, Network, TRAINED};
 use crate::overlay;
 use crate::processes::{Processes, free_port, search_path};
 use crate::progress::{Progress, Style};
@@ -37,12 +38,16 @@ const OVERLAY_SIDE: f64 = 1100.0;
 const POLL: Duration = Duration::from_millis(20);
 
 /// Runs one image through the whole system and reports; nothing that was started is left, however it ends.
-pub(crate) async fn run(image: Option<&Path>, stop: CancellationToken) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    image: Option<&Path>,
+    network: Network,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let sample = image.map_or_else(|| Ok(Sample::shipped()), Sample::read)?;
     let folders = Folders::prepare()?;
     let mut processes = Processes::new(&folders.logs, &search_path())?;
     let worked = stop
-        .run_until_cancelled(work(&mut processes, &folders, &sample))
+        .run_until_cancelled(work(&mut processes, &folders, &sample, network))
         .await;
     processes.end().await?;
     let Some(record) = worked else {
@@ -54,7 +59,7 @@ pub(crate) async fn run(image: Option<&Path>, stop: CancellationToken) -> anyhow
             folders.logs.display()
         )
     })?;
-    let report = compute::run(move || report(&folders, &sample, &record)).await?;
+    let report = compute::run(move || report(&folders, &sample, network, &record)).await?;
     write!(stdout(), "{report}")?;
     Ok(())
 }
@@ -64,7 +69,8 @@ struct Folders {
     output: PathBuf,
     logs: PathBuf,
     bucket: PathBuf,
-    /// Holds the bucket, and goes with it.
+    models: PathBuf,
+    /// Holds bucket and models, and goes with them.
     _scratch: TempDir,
 }
 
@@ -82,10 +88,12 @@ impl Folders {
             )?;
         let bucket = scratch.path().join("bucket");
         fs::create_dir(&bucket)?;
+        let models = scratch.path().join("models");
         Ok(Self {
             output,
             logs,
             bucket,
+            models,
             _scratch: scratch,
         })
     }
@@ -96,6 +104,7 @@ async fn work(
     processes: &mut Processes,
     folders: &Folders,
     sample: &Sample,
+    network: Network,
 ) -> anyhow::Result<RawFields> {
     writeln!(
         stdout(),
@@ -103,7 +112,10 @@ async fn work(
         sample.name
     )?;
     let redis = start_redis(processes, folders).await?;
-    let model = start_model_server(processes).await?;
+    let model = match network {
+        Network::Trained => None,
+        Network::Classical => Some(start_model_server(processes).await?),
+    };
     start_consumer(processes, folders, Ports { redis, model }).await?;
     upload(&folders.bucket, sample)?;
     let queue = Queue::new(QueueSettings::new(
@@ -166,7 +178,8 @@ async fn start_model_server(processes: &mut Processes) -> anyhow::Result<u16> {
 #[derive(Clone, Copy)]
 struct Ports {
     redis: u16,
-    model: u16,
+    /// None, if the consumer runs the model itself.
+    model: Option<u16>,
 }
 
 /// The consumer with the variables that an operator would set.
@@ -181,24 +194,44 @@ async fn start_consumer(
             let path = folders.bucket.display();
             format!("the bucket's folder {path} is not an absolute path, so it has no URL")
         })?;
-    let (redis, model) = (ports.redis.to_string(), ports.model.to_string());
-    let environment = [
-        ("CONSUMER_TYPE", "segmentation"),
+    let redis = ports.redis.to_string();
+    let mut environment = vec![
         ("QUEUE", QUEUE),
         ("HOSTNAME", "demo-consumer"),
         ("REDIS_HOST", HERE),
         ("REDIS_PORT", &redis),
         ("STORAGE_BUCKET", bucket.as_str()),
-        ("TF_HOST", HERE),
-        ("TF_PORT", &model),
-        ("NUCLEAR_MODEL", MODEL),
         ("LOG_LEVEL", "DEBUG"),
         ("SHUTDOWN_GRACE", "2"),
     ];
+    let port = ports.model.map(|port| port.to_string());
+    let models = folders.models.to_string_lossy();
+    let runs = match &port {
+        Some(port) => {
+            environment.extend([
+                ("CONSUMER_TYPE", "segmentation"),
+                ("TF_HOST", HERE),
+                ("TF_PORT", port),
+                ("NUCLEAR_MODEL", MODEL),
+            ]);
+            String::new()
+        }
+        None => {
+            networks::install(&folders.models)?;
+            environment.extend([
+                ("CONSUMER_TYPE", "stardist"),
+                ("MODEL_SERVER", "onnx"),
+                ("MODEL_DIR", &models),
+                ("STARDIST_MODEL", TRAINED),
+            ]);
+            format!(", runs {TRAINED} itself")
+        }
+    };
     let mut command = Command::new(consumer_program()?);
     command.arg("consume");
     let id = processes.start("consumer", command, &environment).await?;
-    introduce("consumer", id, &format!("queue `{QUEUE}`, bucket {bucket}"))?;
+    let about = format!("queue `{QUEUE}`, bucket {bucket}{runs}");
+    introduce("consumer", id, &about)?;
     Ok(())
 }
 
@@ -254,7 +287,12 @@ async fn follow(queue: &Queue, sample: &Sample) -> anyhow::Result<RawFields> {
 }
 
 /// Copies the result to the output folder, draws it and sums it up.
-fn report(folders: &Folders, sample: &Sample, fields: &RawFields) -> anyhow::Result<Report> {
+fn report(
+    folders: &Folders,
+    sample: &Sample,
+    network: Network,
+    fields: &RawFields,
+) -> anyhow::Result<Report> {
     let record = JobSnapshot(fields);
     let key = record
         .output_key()
@@ -274,6 +312,7 @@ fn report(folders: &Folders, sample: &Sample, fields: &RawFields) -> anyhow::Res
     let first = &first.labels;
     draw(sample, first, &overlay)?;
     Ok(Report {
+        network,
         cells: entries.iter().map(Entry::cells).sum(),
         seconds: record.seconds(),
         agreement: agreement(sample, first)?,

@@ -34,10 +34,11 @@ fn the_shipped_image_is_segmented_drawn_and_judged() {
         "predicting",
         "in all",
         "F1",
-        "not a trained network",
+        "a small network trained for fluorescent nuclei",
     ] {
         assert!(text.contains(part), "`{part}` is missing in\n{text}");
     }
+    assert_eq!(ids(&text).len(), 2, "Redis and the consumer: {text}");
     let results = folder.path().join("demo-output");
     let archive = fs::read(results.join("result.zip")).expect("an archive");
     assert_eq!(
@@ -70,6 +71,35 @@ fn an_image_of_ones_own_is_held_against_the_labels_beside_it() {
         58,
         "{text}"
     );
+}
+
+#[test]
+fn both_models_are_as_good_as_they_are_said_to_be() {
+    for (model, name) in [
+        ("trained", "trained network"),
+        ("classical", "classical stand-in"),
+    ] {
+        let mut found = Vec::new();
+        let mut said = Vec::new();
+        for image in ["dsb2018_777f7c42.png", "dsb2018_9ebcfaf2.png"] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let image = Path::new(FIXTURES).join(image);
+            let image = image.to_str().expect("a plain path");
+            let output = demo(folder.path(), &["--model", model, image]).output();
+            let text = stdout(&output.expect("the demo runs"));
+            let after = |start: &str| {
+                let line = text
+                    .lines()
+                    .find(|line| line.trim_start().starts_with(start));
+                let line = line.unwrap_or_else(|| panic!("no `{start}` in\n{text}"));
+                let words = line.trim_start()[start.len()..].split_whitespace();
+                words.map(str::to_owned).collect::<Vec<_>>()
+            };
+            found.extend(after("F1  "));
+            said = after(name);
+        }
+        assert_eq!(found, said, "{model}");
+    }
 }
 
 #[test]
@@ -167,7 +197,7 @@ fn busy_demo(folder: &Path) -> (Child, String) {
         encode_tiff(nuclei.view().into_dyn()),
     )
     .expect("a file");
-    let mut command = demo(folder, &["large.tif"]);
+    let mut command = demo(folder, &["--model", "classical", "large.tif"]);
     let mut demo = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

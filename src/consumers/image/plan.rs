@@ -5,6 +5,7 @@ use anyhow::ensure;
 use super::settings::{ImageSettings, ModelSelection};
 use crate::applications::Application;
 use crate::applications::by_name::Pipeline;
+use crate::consumers::recipe;
 use crate::error_class::InvalidInput;
 use crate::job::Job;
 use crate::serving::ModelId;
@@ -49,10 +50,7 @@ pub(super) fn of(job: &Job, settings: &ImageSettings) -> anyhow::Result<Plan> {
 }
 
 fn of_named_model(job: &Job, (name, version): (&str, &str)) -> anyhow::Result<Plan> {
-    let id = format!("{name}:{version}").parse::<ModelId>();
-    let id = id.map_err(|error| {
-        InvalidInput(format!("model `{name}` with version `{version}`: {error}"))
-    })?;
+    let id = recipe::named(name, version)?;
     let pipeline = Pipeline::parse(job.preprocess_function()?, job.postprocess_function()?)?;
     Ok(Plan::Named(NamedPlan::Model(id, pipeline)))
 }

@@ -171,7 +171,7 @@ async fn messages_are_kept_below_what_the_settings_say() {
 #[tokio::test]
 async fn a_single_tile_that_is_too_large_is_final_and_names_the_settings() {
     let server = open_inference(vec![halves(model())]).await;
-    server.faults().limit(ServerLimit::Bytes(10));
+    server.faults().limit(ServerLimit::Bytes(40));
     let error = predict(&oip(&server, &[])).await.expect_err("too large");
     assert!(matches!(error, Error::TooMuch { .. }), "{error:?}");
     let text = error.to_string();

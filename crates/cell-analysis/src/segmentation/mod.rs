@@ -42,6 +42,9 @@ mod peaks;
 /// Connected components.
 mod label;
 
+/// Joining the label images of tiles.
+mod mosaic;
+
 /// Seeded watershed.
 mod watershed;
 
@@ -53,6 +56,7 @@ pub use deep_watershed::{DeepWatershed, DeepWatershedError, ExcludeBorder, Maxim
 pub use gaussian::gaussian_filter;
 pub use label::{Connectivity, label, relabel_sequential};
 pub use morphology::{dilation_square, disk, reconstruction};
+pub use mosaic::{LabelMosaic, TilePlace};
 pub use normalize::{
     MesmerPreprocess, histogram_normalization, mesmer_preprocess, normalize, percentile_threshold,
 };

@@ -65,7 +65,8 @@ fn listed(contents: InferTensorContents, dtype: DataType) -> Result<Vec<f32>, Te
 /// The numbers, if none is missing: in this protocol the last does not stand for those after it.
 fn complete(values: Vec<f32>, shape: &[i64]) -> Result<Vec<f32>, TensorError> {
     let sizes = shape.iter().map(|size| usize::try_from(*size).ok());
-    let count = sizes.fold(Some(1_usize), |count, size| count?.checked_mul(size?));
+    let mut sizes = sizes;
+    let count = sizes.try_fold(1_usize, |count, size| count.checked_mul(size?));
     if count == Some(values.len()) {
         return Ok(values);
     }

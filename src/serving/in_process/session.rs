@@ -1,0 +1,36 @@
+//! What runs a model, whichever library does it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use ndarray::ArrayD;
+
+use crate::serving::batch::Outputs;
+use crate::serving::model::Input;
+
+/// A library that runs ONNX models.
+pub(super) trait Runtime: Send + Sync {
+    /// Reads a model.
+    ///
+    /// # Errors
+    /// Why it cannot be run here, such as the operator that is missing.
+    fn load(&self, path: &Path) -> Result<Arc<dyn Session>, String>;
+}
+
+/// A model that is loaded. Any number of threads may run it at once.
+pub(super) trait Session: Send + Sync {
+    /// What it takes, as the file says.
+    fn inputs(&self) -> Vec<Input>;
+
+    /// Names of what it gives.
+    fn outputs(&self) -> Vec<String>;
+
+    /// The number of its weights.
+    fn parameters(&self) -> usize;
+
+    /// Runs it on arrays in the layout of the file; integers are converted.
+    ///
+    /// # Errors
+    /// Why it does not run on these.
+    fn run(&self, inputs: Vec<(String, ArrayD<f32>)>) -> Result<Outputs, String>;
+}
