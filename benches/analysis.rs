@@ -6,6 +6,10 @@
 use std::fs;
 use std::path::Path;
 
+use cell_analysis::cellpose::{
+    Cellpose, fill_holes_and_remove_small_masks, flow_errors, follow_flows, masks_of_positions,
+    masks_to_flows,
+};
 use cell_analysis::segmentation::{
     Connectivity, DeepWatershed, LocalMaxima, MaximaAlgorithm, MesmerPreprocess, PadMode, Tiling,
     Untiler, erode_edges, fill_holes, gaussian_filter, h_maxima, histogram_normalization, label,
@@ -13,7 +17,7 @@ use cell_analysis::segmentation::{
     remove_small_objects, resize_image, resize_labels, watershed,
 };
 use criterion::Criterion;
-use ndarray::{Array2, Array4, ArrayView2, Axis};
+use ndarray::{Array2, Array3, Array4, ArrayView2, Axis};
 
 use bioimage::npy;
 
@@ -43,6 +47,7 @@ fn main() {
         bench_primitives(&mut criterion, &scene);
         bench_regions(&mut criterion, &scene);
         bench_segmentation(&mut criterion, &scene);
+        bench_cellpose(&mut criterion, &scene);
         bench_chains(&mut criterion, &scene);
     }
     criterion.final_summary();
@@ -73,10 +78,12 @@ impl Scene {
 
     fn save(&self, folder: &Path) -> std::io::Result<()> {
         let size = self.size;
+        let heads = self.cellpose_heads();
         let inputs = [
             ("image", self.image.view().into_dyn()),
             ("maxima", self.maxima.view().into_dyn()),
             ("interior", self.interior.view().into_dyn()),
+            ("cellpose", heads.view().into_dyn()),
         ];
         inputs.iter().try_for_each(|(name, values)| {
             fs::write(
@@ -98,6 +105,19 @@ impl Scene {
             h_maxima(self.maxima.view(), 0.1, 10).view(),
             Connectivity::Eight,
         )
+    }
+
+    /// What a network of Cellpose could answer, `[3, row, column]`: the flows of the labels, less smooth than they are, and
+    /// a probability.
+    fn cellpose_heads(&self) -> Array3<f32> {
+        let flows = masks_to_flows(self.labels().view());
+        let mut random = fastrand::Rng::with_seed(self.size as u64);
+        Array3::from_shape_fn((3, self.size, self.size), |(head, row, column)| {
+            if head == 2 {
+                return 12.0 * self.interior[[row, column]] - 2.4;
+            }
+            5.0 * flows[[head, row, column]] as f32 + random.f32() - 0.5
+        })
     }
 
     fn labels(&self) -> Array2<u32> {
@@ -274,4 +294,31 @@ fn bench_segmentation(criterion: &mut Criterion, scene: &Scene) {
                 .expect("heads are sound")
         });
     }
+}
+
+fn bench_cellpose(criterion: &mut Criterion, scene: &Scene) {
+    let (size, heads) = (scene.size, scene.cellpose_heads());
+    let (flows, cellprob) = heads.view().split_at(Axis(0), 2);
+    let inside = cellprob.index_axis(Axis(0), 0).mapv(|value| value > 0.0);
+    let weights = inside.mapv(|inside| f32::from(u8::from(inside)));
+    let scaled = &flows * &weights / 5.0;
+    bench(criterion, "cellpose follow_flows", size, || {
+        follow_flows(scaled.view(), inside.view(), 200)
+    });
+    let ends = follow_flows(scaled.view(), inside.view(), 200).mapv(|position| position as i32);
+    bench(criterion, "cellpose get_masks", size, || {
+        masks_of_positions(ends.view(), inside.view(), 0.4)
+    });
+    let labels = masks_of_positions(ends.view(), inside.view(), 0.4);
+    bench(criterion, "cellpose flow_error", size, || {
+        flow_errors(labels.view(), flows)
+    });
+    bench(criterion, "cellpose fill_holes", size, || {
+        fill_holes_and_remove_small_masks(labels.clone(), 15)
+    });
+    bench(criterion, "cellpose compute_masks", size, || {
+        Cellpose::default()
+            .segment(heads.view())
+            .expect("heads are sound")
+    });
 }

@@ -4,6 +4,11 @@
     pip install numpy==1.24.4 scipy==1.10.1 scikit-image==0.21.0 opencv-python-headless==4.10.0.84
     python benches/python/segmentation.py /some/folder target/criterion
 
+Cellpose needs newer libraries, in an environment of its own:
+
+    pip install cellpose==4.2.1.1
+    python benches/python/segmentation.py /some/folder target/criterion cellpose
+
 Both sides run on one core. Only public, permissively licensed libraries are called; where the
 predecessor combined several calls, so does this script.
 """
@@ -19,8 +24,16 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import cv2
 import numpy as np
-from scipy import ndimage
-from skimage import exposure, feature, measure, morphology, segmentation, transform
+
+CELLPOSE = sys.argv[3:] == ["cellpose"]
+if CELLPOSE:
+    import torch
+    from cellpose import dynamics, utils
+
+    torch.set_num_threads(1)
+else:
+    from scipy import ndimage
+    from skimage import exposure, feature, measure, morphology, segmentation, transform
 
 cv2.setNumThreads(1)
 
@@ -32,7 +45,7 @@ def main(inputs, criterion):
     for size in SIZES:
         if not (inputs / f"image_{size}.npy").exists():
             continue
-        for name, work in operations(inputs, size):
+        for name, work in (of_cellpose if CELLPOSE else operations)(inputs, size):
             python = median_ms(work)
             rust = criterion_ms(criterion, name, size)
             copy = criterion_ms(criterion, "copy of a plane", size)
@@ -108,6 +121,21 @@ def operations(folder, size):
     yield "nuclear chain", lambda: nuclear_chain(nuclear, maxima, interior)
     yield "mesmer chain, both", lambda: mesmer_chain(image, maxima, interior)
     yield "copy of a plane", lambda: nuclear.copy()
+
+
+def of_cellpose(folder, size):
+    heads = np.load(folder / f"cellpose_{size}.npy")
+    flows, cellprob = heads[:2], heads[2]
+    inside = np.nonzero(cellprob > 0)
+    scaled = flows * (cellprob > 0) / 5.0
+    ends = dynamics.follow_flows(scaled, inside, 200).int()
+    labels = dynamics.get_masks_torch(ends.clone(), inside, cellprob.shape)
+
+    yield "cellpose follow_flows", lambda: dynamics.follow_flows(scaled, inside, 200)
+    yield "cellpose get_masks", lambda: dynamics.get_masks_torch(ends.clone(), inside, cellprob.shape)
+    yield "cellpose flow_error", lambda: dynamics.flow_error(labels, flows, torch.device("cpu"))
+    yield "cellpose fill_holes", lambda: utils.fill_holes_and_remove_small_masks(labels.copy(), 15)
+    yield "cellpose compute_masks", lambda: dynamics.resize_and_compute_masks(flows, cellprob)
 
 
 def nuclear_chain(nuclear, maxima, interior):

@@ -26,6 +26,7 @@ mod tiles;
 
 // What the operations mean, area by area.
 
+mod cellpose;
 mod images;
 mod segmentation_chains;
 mod segmentation_kernels;
@@ -69,6 +70,11 @@ fn golden_tracking() {
 fn golden_spots() {
     let runtime = runtime();
     cases::run("spots", spots::SKIPPED, |case| spots::run(case, &runtime));
+}
+
+#[test]
+fn golden_cellpose() {
+    cases::run("cellpose", &[], cellpose::run);
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 pub mod segmentation;
 
+pub mod cellpose;
+
 pub mod spots;
 
 pub mod legacy;
