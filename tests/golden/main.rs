@@ -26,6 +26,7 @@ mod tiles;
 
 // What the operations mean, area by area.
 
+mod bioimageio;
 mod images;
 mod segmentation_chains;
 mod segmentation_kernels;
@@ -69,6 +70,11 @@ fn golden_tracking() {
 fn golden_spots() {
     let runtime = runtime();
     cases::run("spots", spots::SKIPPED, |case| spots::run(case, &runtime));
+}
+
+#[test]
+fn golden_bioimageio() {
+    cases::run("bioimageio", &[], bioimageio::run);
 }
 
 #[test]
