@@ -93,15 +93,7 @@ pub(crate) fn relation(axis: &Axis, related: &Related<'_>) -> Result<Relation, S
             return Err("expected a number, or the axis of the input that it follows".to_owned());
         }
     };
-    let told = format!("`{}` of `{}`", shown(axis_id), shown(tensor_id));
-    let Some(followed) = related.axis(tensor_id, axis_id) else {
-        return Err(format!("follows {told}, which is not there"));
-    };
-    if followed.kind != AxisKind::Space || followed.unit != axis.unit {
-        return Err(format!(
-            "follows {told}, which is no space axis of the same unit"
-        ));
-    }
+    let followed = related.followed(axis, tensor_id, axis_id)?;
     match related.known(own, followed, tensor_id) {
         Some(Known::Length(length)) => {
             let length = (length * followed.scale / axis.scale).floor() + offset;
@@ -112,9 +104,9 @@ pub(crate) fn relation(axis: &Axis, related: &Related<'_>) -> Result<Relation, S
             offset: offset - own_offset * ratio,
         }),
         None => {
-            let own = shown(&own.id);
+            let (followed, own) = (told(tensor_id, axis_id), shown(&own.id));
             Err(format!(
-                "follows {told}, which says nothing of `{own}` of the input"
+                "{followed}, which says nothing of `{own}` of the input"
             ))
         }
     }
@@ -129,14 +121,24 @@ enum Known {
 }
 
 impl Related<'_> {
-    fn axis(&self, tensor_id: &str, axis_id: &str) -> Option<&Axis> {
-        let axes = if tensor_id == self.input.id {
-            &self.input.axes
-        } else {
-            let output = self.outputs.iter().find(|output| output.id == tensor_id)?;
-            &output.axes
+    /// The axis that another one follows.
+    fn followed(&self, axis: &Axis, tensor_id: &str, axis_id: &str) -> Result<&Axis, String> {
+        let outputs = self.outputs.iter().map(|output| (&output.id, &output.axes));
+        let mut tensors = std::iter::once((&self.input.id, &self.input.axes)).chain(outputs);
+        let axes = tensors
+            .find(|(id, _)| *id == tensor_id)
+            .map(|(_, axes)| axes);
+        let followed = axes.and_then(|axes| axes.iter().find(|other| other.id == axis_id));
+        let Some(followed) = followed else {
+            return Err(format!("{}, which is not there", told(tensor_id, axis_id)));
         };
-        axes.iter().find(|axis| axis.id == axis_id)
+        if followed.kind != AxisKind::Space || followed.unit != axis.unit {
+            let followed = told(tensor_id, axis_id);
+            return Err(format!(
+                "{followed}, which is no space axis of the same unit"
+            ));
+        }
+        Ok(followed)
     }
 
     fn known(&self, own: &Axis, followed: &Axis, tensor_id: &str) -> Option<Known> {
@@ -154,6 +156,11 @@ impl Related<'_> {
             None => follows(self.input, own, followed).map(Known::Offset),
         }
     }
+}
+
+/// The beginning of a message on an axis that is followed.
+fn told(tensor_id: &str, axis_id: &str) -> String {
+    format!("follows `{}` of `{}`", shown(axis_id), shown(tensor_id))
 }
 
 /// The offset by which one side of the input follows the other.
