@@ -26,6 +26,7 @@ mod tiles;
 
 // What the operations mean, area by area.
 
+mod bioimageio;
 mod cellpose;
 mod images;
 mod segmentation_chains;
@@ -75,6 +76,11 @@ fn golden_spots() {
 #[test]
 fn golden_cellpose() {
     cases::run("cellpose", &[], cellpose::run);
+}
+
+#[test]
+fn golden_bioimageio() {
+    cases::run("bioimageio", &[], bioimageio::run);
 }
 
 #[test]
