@@ -8,11 +8,17 @@ pub mod tiled_inference;
 /// Segmentation of single cells in culture and in tissue.
 pub mod cells;
 
-//X /// StarDist models, whose cells are star-convex polygons.
-//X pub mod star_convex;
+/// StarDist models, whose cells are star-convex polygons.
+pub mod star_convex;
 
-//X /// Cellpose models, whose flows lead pixels to the middle of their cells.
-//X pub mod cell_flows;
+/// Cellpose models, whose flows lead pixels to the middle of their cells.
+pub mod cell_flows;
+
+/// Models that answer labels.
+pub mod label_heads;
+
+/// Tiles that overlap.
+mod overlapping;
 
 /// Tracking of cells through a movie.
 pub mod cell_tracking;

@@ -11,15 +11,13 @@ use futures::TryStreamExt as _;
 use ndarray::{Array4, ArrayD, ArrayView4, Axis, Ix4, Slice};
 
 use super::cells::{check_values, shrinks_to_nothing};
+use super::overlapping::{MULTIPLE, Window, Windows};
 use super::tiled_inference::{Answer, Model, answers};
 use crate::compute;
 use cell_analysis::segmentation::resize_image;
 use cell_analysis::stardist::{
     Candidates, PercentileNormalization, StarDist, StarHeads, StarInstances, pad_to_multiple,
 };
-
-/// Sides of what a model sees are multiples of this: its grid, times two for each level of its U-Net.
-const MULTIPLE: usize = 16;
 
 /// How a StarDist model is given an image, and what becomes of its answer.
 #[derive(Clone, Debug)]
@@ -47,7 +45,7 @@ impl StarConvex {
         image: Array4<f32>,
         scale: f64,
     ) -> anyhow::Result<StarInstances> {
-        let (_, rows, columns, channels) = image.dim();
+        let (_, rows, columns, _) = image.dim();
         let original = [rows, columns];
         let plan = self.clone();
         let tile = model.fixed_tile();
@@ -56,9 +54,9 @@ impl StarConvex {
         let cut = Arc::new(cut);
         let batch = {
             let cut = Arc::clone(&cut);
-            move |tiles: Range<usize>| cut.tiles(tiles, channels)
+            move |tiles: Range<usize>| cut.windows.cut(cut.image.view(), tiles)
         };
-        let batches = answers(model, cut.len(), model.batch_size(), batch);
+        let batches = answers(model, cut.windows.len(), model.batch_size(), batch);
         let mut batches = std::pin::pin!(batches);
         let mut candidates: Option<Candidates> = None;
         while let Some(answer) = batches.try_next().await? {
@@ -100,62 +98,16 @@ impl StarConvex {
             resize_image(image.view(), size)
         };
         let image = self.normalization.normalize(image);
-        let multiple = [0, 1].map(|axis| match fixed[axis] {
-            Some(tile) if size[axis] <= tile => tile,
-            _ => MULTIPLE,
-        });
-        let padded = pad_to_multiple(image.view(), multiple);
-        let lengths = [padded.dim().1, padded.dim().2];
-        let windows = [0, 1].map(|axis| {
-            let tile = fixed[axis].unwrap_or(self.tile.next_multiple_of(MULTIPLE));
-            windows(lengths[axis], tile, self.halo_of(tile))
-        });
+        let padded = pad_to_multiple(image.view(), Windows::multiple(size, fixed));
+        let tile = fixed.map(|fixed| fixed.unwrap_or(self.tile));
+        let halo = |tile: usize| self.halo.unwrap_or(tile / 8);
+        let windows = Windows::new([padded.dim().1, padded.dim().2], tile, halo);
         Ok(Cut {
             image: padded,
             size,
             windows,
         })
     }
-
-    fn halo_of(&self, tile: usize) -> usize {
-        let halo = self.halo.unwrap_or(tile / 8).next_multiple_of(MULTIPLE);
-        // Something of the tile has to count.
-        halo.min((tile.saturating_sub(MULTIPLE) / 2) / MULTIPLE * MULTIPLE)
-    }
-}
-
-/// A stretch of an axis that a tile shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Window {
-    shown: Range<usize>,
-    /// The part of it that counts.
-    core: Range<usize>,
-}
-
-/// Windows of one size, whose cores cover an axis once. The halo counts only where the axis goes on.
-fn windows(length: usize, tile: usize, halo: usize) -> Vec<Window> {
-    if length <= tile {
-        let whole = Window {
-            shown: 0..length,
-            core: 0..length,
-        };
-        return vec![whole];
-    }
-    let step = (tile - 2 * halo).max(1);
-    let last = length - tile;
-    let starts: Vec<_> = (0..last).step_by(step).chain([last]).collect();
-    let borders = starts.iter().skip(1).map(|start| start + halo);
-    let ends: Vec<_> = borders.chain([length]).collect();
-    let mut from = 0;
-    let windows = starts.into_iter().zip(ends).map(|(start, end)| {
-        let core = from..end;
-        from = end;
-        Window {
-            shown: start..start + tile,
-            core,
-        }
-    });
-    windows.collect()
 }
 
 /// An image that is ready for the model, and its tiles.
@@ -164,36 +116,10 @@ struct Cut {
     image: Array4<f32>,
     /// Rows and columns before it was padded.
     size: [usize; 2],
-    windows: [Vec<Window>; 2],
+    windows: Windows,
 }
 
 impl Cut {
-    fn len(&self) -> usize {
-        self.windows[0].len() * self.windows[1].len()
-    }
-
-    fn window(&self, tile: usize) -> [&Window; 2] {
-        let columns = self.windows[1].len();
-        [
-            &self.windows[0][tile / columns],
-            &self.windows[1][tile % columns],
-        ]
-    }
-
-    /// These tiles, `[tile, row, column, channel]`.
-    fn tiles(&self, tiles: Range<usize>, channels: usize) -> Array4<f32> {
-        let [rows, columns] = [0, 1].map(|axis| self.windows[axis][0].shown.len());
-        let mut batch = Array4::zeros((tiles.len(), rows, columns, channels));
-        for (mut to, tile) in batch.outer_iter_mut().zip(tiles) {
-            let [down, across] = self.window(tile);
-            let (down, across) = (down.shown.clone(), across.shown.clone());
-            let shown = self.image.index_axis(Axis(0), 0);
-            let shown = shown.slice_axis(Axis(0), down.into());
-            to.assign(&shown.slice_axis(Axis(1), across.into()));
-        }
-        batch
-    }
-
     /// The candidates so far and those of the tiles of an answer.
     fn add(
         &self,
@@ -215,7 +141,7 @@ impl Cut {
             }
         };
         for (place, tile) in answer.tiles.clone().enumerate() {
-            let [down, across] = self.window(tile);
+            let [down, across] = self.windows.of(tile);
             let cells = |window: &Window, grid: usize| {
                 let core =
                     window.core.start - window.shown.start..window.core.end - window.shown.start;
@@ -242,7 +168,7 @@ impl Cut {
     /// Pixels of the image for each cell of the heads.
     fn grid(&self, heads: &Heads<'_>) -> anyhow::Result<[usize; 2]> {
         let cells = [1, 2].map(|axis| heads.probabilities.len_of(Axis(axis)));
-        let pixels = [0, 1].map(|axis| self.windows[axis][0].shown.len());
+        let pixels = self.windows.tile_shape();
         let fits = |axis: usize| {
             cells[axis] > 0 && pixels[axis].is_multiple_of(cells[axis]) && {
                 MULTIPLE.is_multiple_of(pixels[axis] / cells[axis])
@@ -302,40 +228,4 @@ impl<'a> Heads<'a> {
 fn shapes(outputs: &[ArrayD<f32>]) -> String {
     let shapes = outputs.iter().map(|output| format!("{:?}", output.shape()));
     shapes.collect::<Vec<_>>().join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn cores_cover_an_axis_once_and_have_their_halo(
-            length in 1_usize..2000,
-            tile in 2_usize..40,
-            halo in 0_usize..10,
-        ) {
-            let (tile, length) = (tile * MULTIPLE, length * MULTIPLE);
-            let plan = StarConvex {
-                options: StarDist::default(),
-                normalization: PercentileNormalization::default(),
-                tile,
-                halo: Some(halo * MULTIPLE),
-            };
-            let halo = plan.halo_of(tile);
-            let windows = windows(length, tile, halo);
-            let mut at = 0;
-            for window in &windows {
-                prop_assert_eq!(window.core.start, at);
-                at = window.core.end;
-                prop_assert!(window.shown.end <= length && window.core.start < window.core.end);
-                prop_assert!(window.shown.start == 0 || window.core.start - window.shown.start >= halo);
-                prop_assert!(window.shown.end == length || window.shown.end - window.core.end >= halo);
-                prop_assert!(window.core.start % MULTIPLE == 0);
-            }
-            prop_assert_eq!(at, length);
-        }
-    }
 }

@@ -9,11 +9,14 @@ pub mod image;
 /// Segmentation of one image of tissue.
 pub mod mesmer;
 
-//X /// Cells by the flows that models of Cellpose predict.
-//X pub mod cellpose;
+/// Cells by the flows that models of Cellpose predict.
+pub mod cellpose;
 
-//X /// Cells as star-convex polygons.
-//X pub mod stardist;
+/// Cells that the model has labeled.
+pub mod labels;
+
+/// Cells as star-convex polygons.
+pub mod stardist;
 
 /// Single-molecule spots, and the cells they lie in.
 pub mod polaris;
@@ -38,15 +41,16 @@ mod recipe;
 use crate::consumer::{ConsumerKind, Registry};
 
 /// Every kind of consumer that this crate brings.
-const KINDS: [ConsumerKind; 7] = [
+const KINDS: [ConsumerKind; 10] = [
     image::KIND,
     zip::KIND,
     tracking::KIND,
     mesmer::KIND,
     spot::KIND,
     polaris::KIND,
-    //X stardist::KIND,
-    //X cellpose::KIND,
+    stardist::KIND,
+    cellpose::KIND,
+    labels::KIND,
     exec::KIND,
 ];
 

@@ -10,7 +10,7 @@ use crate::consumer::Outcome;
 use crate::error_class::InvalidInput;
 use crate::job::{Detected, Job, Output, Step};
 use crate::serving::ModelId;
-use crate::settings::Parsed;
+use crate::settings::{List, Loader, Parsed};
 use crate::storage::{Storage, archive};
 use bioimage::{Container, Placed, encode_tiff};
 
@@ -165,6 +165,20 @@ pub(super) async fn store(
     let key = job.output_key();
     let url = storage.upload(&key, archive.into()).await?;
     Ok(Outcome::Done(Output { key, url }))
+}
+
+/// Two percentiles out of a setting, the smaller first.
+pub(super) fn percentiles(loader: &mut Loader<'_>, name: &str, setting: &List) -> [f64; 2] {
+    let numbers = setting.0.iter().map(|word| word.trim().parse().ok());
+    let numbers: Option<Vec<f64>> = numbers.collect();
+    match numbers.as_deref() {
+        Some(&[low, high]) if 0.0 <= low && low < high && high <= 100.0 => [low, high],
+        _ => {
+            let expected = "expected two numbers from 0 to 100, the smaller first, such as `1,99.8`";
+            loader.refuse(name, setting.0.join(","), expected);
+            [0.0, 100.0]
+        }
+    }
 }
 
 /// The default of a setting that names a model by its `name:version`.

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::export::Exports;
 use crate::applications::star_convex::StarConvex;
 use crate::consumers::limits::Limits;
-use crate::consumers::recipe::model;
+use crate::consumers::recipe::{self, model};
 use crate::serving::{Client, ModelId};
 use crate::settings::{List, Loader, Parsed};
 use cell_analysis::stardist::{PercentileNormalization, StarDist};
@@ -82,7 +82,8 @@ impl StarDistSettings {
                 loader.refuse(name, value, "expected a number from 0 to 1");
             }
         }
-        let normalization = variables.normalization(loader);
+        let percentiles = &variables.stardist_percentiles;
+        let [low, high] = recipe::percentiles(loader, "STARDIST_PERCENTILES", percentiles);
         let exports = Exports::parse(&variables.stardist_export.0).unwrap_or_else(|expected| {
             loader.problem("STARDIST_EXPORT", expected);
             Exports::default()
@@ -94,7 +95,11 @@ impl StarDistSettings {
             exports,
             application: StarConvex {
                 options: StarDist::default(),
-                normalization,
+                normalization: PercentileNormalization {
+                    low,
+                    high,
+                    ..PercentileNormalization::default()
+                },
                 tile: variables.stardist_tile_size.max(1),
                 halo: variables.stardist_halo,
             },
@@ -136,31 +141,6 @@ impl StarDistSettings {
 }
 
 impl StarDistVariables {
-    fn normalization(&self, loader: &mut Loader<'_>) -> PercentileNormalization {
-        let numbers: Option<Vec<f64>> = self
-            .stardist_percentiles
-            .0
-            .iter()
-            .map(|word| word.trim().parse().ok())
-            .collect();
-        match numbers.as_deref() {
-            Some(&[low, high]) if 0.0 <= low && low < high && high <= 100.0 => {
-                PercentileNormalization {
-                    low,
-                    high,
-                    ..PercentileNormalization::default()
-                }
-            }
-            _ => {
-                let found = self.stardist_percentiles.0.join(",");
-                let expected =
-                    "expected two numbers from 0 to 100, the smaller first, such as `1,99.8`";
-                loader.refuse("STARDIST_PERCENTILES", found, expected);
-                PercentileNormalization::default()
-            }
-        }
-    }
-
     fn file(&self, loader: &mut Loader<'_>) -> Option<Thresholds> {
         let path = self.stardist_thresholds.as_ref()?;
         let read = std::fs::read(path).map_err(|error| error.to_string());
