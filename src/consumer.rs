@@ -35,6 +35,11 @@ pub trait Consumer: Send + Sync {
         None
     }
 
+    /// What comes out where the consumer tries itself on what its models bring, for `redis-consumer check`.
+    async fn rehearse(&self) -> Vec<Finding> {
+        Vec::new()
+    }
+
     /// What can be said without a job of whether jobs could be worked here, for `redis-consumer check`.
     fn findings(&self) -> Vec<Finding> {
         Vec::new()
@@ -94,6 +99,8 @@ pub enum ModelInputs {
     },
     /// Images of as many channels as it takes.
     AnyImage,
+    /// What its package says.
+    AsItsPackageSays,
     /// Tensors of these names.
     Tensors(&'static [&'static str]),
 }
@@ -114,6 +121,14 @@ impl ModelRequirement {
             model: model.clone(),
             inputs: ModelInputs::AnyImage,
             is_optional: false,
+        }
+    }
+
+    /// A model that every job needs, and that is given what its package says.
+    pub fn of_a_package(model: &serving::ModelId) -> Self {
+        Self {
+            inputs: ModelInputs::AsItsPackageSays,
+            ..Self::of_any_images(model)
         }
     }
 

@@ -57,7 +57,9 @@ impl LabelHeads {
             let mut labels = mosaic.finish();
             labels.slice_axis_inplace(Axis(0), (..rows).into());
             labels.slice_axis_inplace(Axis(1), (..columns).into());
-            cell_analysis::segmentation::relabel_sequential(labels.as_standard_layout().into_owned())
+            cell_analysis::segmentation::relabel_sequential(
+                labels.as_standard_layout().into_owned(),
+            )
         })
         .await)
     }
@@ -74,7 +76,9 @@ impl LabelHeads {
         let multiple = Windows::multiple([rows, columns], fixed);
         let padded = pad_to_multiple(image.view(), multiple);
         let size = [padded.dim().1, padded.dim().2];
-        let windows = Windows::new(size, fixed.map(|fixed| fixed.unwrap_or(self.tile)), |_| self.halo);
+        let windows = Windows::new(size, fixed.map(|fixed| fixed.unwrap_or(self.tile)), |_| {
+            self.halo
+        });
         Ok((padded, windows))
     }
 
@@ -101,10 +105,16 @@ impl LabelHeads {
         let count = answer.outputs.len();
         let output = answer.outputs.get(self.output);
         let output = output.with_context(|| {
-            format!("the model has {count} outputs, and LABELS_OUTPUT asks for {}", self.output)
+            format!(
+                "the model has {count} outputs, and LABELS_OUTPUT asks for {}",
+                self.output
+            )
         })?;
         let plane: ArrayView2<'_, f32> = match output.ndim() {
-            3 => output.view().into_dimensionality::<Ix3>()?.index_axis_move(Axis(0), place),
+            3 => output
+                .view()
+                .into_dimensionality::<Ix3>()?
+                .index_axis_move(Axis(0), place),
             4 => {
                 let image = output.view().into_dimensionality::<Ix4>()?;
                 let channels = image.dim().3;
@@ -113,9 +123,14 @@ impl LabelHeads {
                     "the labels have {channels} channels, and LABELS_CHANNEL asks for {}",
                     self.channel
                 );
-                image.index_axis_move(Axis(0), place).index_axis_move(Axis(2), self.channel)
+                image
+                    .index_axis_move(Axis(0), place)
+                    .index_axis_move(Axis(2), self.channel)
             }
-            _ => anyhow::bail!("the model answers shape {:?}, which is no label image", output.shape()),
+            _ => anyhow::bail!(
+                "the model answers shape {:?}, which is no label image",
+                output.shape()
+            ),
         };
         ensure!(
             <[usize; 2]>::from(plane.dim()) == shape,

@@ -14,6 +14,9 @@ pub mod star_convex;
 /// Cellpose models, whose flows lead pixels to the middle of their cells.
 pub mod cell_flows;
 
+/// Models whose packages say what is done around them.
+pub mod described;
+
 /// Models that answer labels.
 pub mod label_heads;
 

@@ -32,11 +32,7 @@ impl Windows {
 
     /// Tiles of an image of `size` pixels, which are padded; `halo` gives the pixels around the part that counts for the
     /// side of a tile.
-    pub(super) fn new(
-        size: [usize; 2],
-        tile: [usize; 2],
-        halo: impl Fn(usize) -> usize,
-    ) -> Self {
+    pub(super) fn new(size: [usize; 2], tile: [usize; 2], halo: impl Fn(usize) -> usize) -> Self {
         Self([0, 1].map(|axis| {
             let tile = tile[axis].max(1).next_multiple_of(MULTIPLE).min(size[axis]);
             windows(size[axis], tile, sensible(halo(tile), tile))

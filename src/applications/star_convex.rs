@@ -198,14 +198,12 @@ impl<'a> Heads<'a> {
         let images = images.collect::<Result<Vec<_>, _>>();
         let images = images.context("a StarDist model answers [batch, row, column, channel]")?;
         let (probabilities, distances) = match images.as_slice() {
-            [joined] if joined.len_of(Axis(3)) > 3 => joined.clone().split_at(Axis(3), 1),
+            [joined] if joined.len_of(Axis(3)) > 3 => joined.split_at(Axis(3), 1),
             several => {
                 let single = several.iter().find(|image| image.len_of(Axis(3)) == 1);
                 let most = several.iter().max_by_key(|image| image.len_of(Axis(3)));
                 match (single, most) {
-                    (Some(single), Some(most)) if most.len_of(Axis(3)) >= 3 => {
-                        (single.clone(), most.clone())
-                    }
+                    (Some(single), Some(most)) if most.len_of(Axis(3)) >= 3 => (*single, *most),
                     _ => bail!(
                         "a StarDist model answers a probability and three distances or more, this one {}",
                         shapes(outputs)

@@ -9,6 +9,9 @@ pub mod image;
 /// Segmentation of one image of tissue.
 pub mod mesmer;
 
+/// Models in packages of BioImage.IO.
+pub mod bioimageio;
+
 /// Cells by the flows that models of Cellpose predict.
 pub mod cellpose;
 
@@ -41,7 +44,7 @@ mod recipe;
 use crate::consumer::{ConsumerKind, Registry};
 
 /// Every kind of consumer that this crate brings.
-const KINDS: [ConsumerKind; 10] = [
+const KINDS: [ConsumerKind; 11] = [
     image::KIND,
     zip::KIND,
     tracking::KIND,
@@ -51,6 +54,7 @@ const KINDS: [ConsumerKind; 10] = [
     stardist::KIND,
     cellpose::KIND,
     labels::KIND,
+    bioimageio::KIND,
     exec::KIND,
 ];
 

@@ -67,6 +67,15 @@ pub(super) async fn images_for(
     model: &Model,
 ) -> anyhow::Result<Vec<Array4<f32>>> {
     let wanted = usize::try_from(model.input_shape()[3]).ok();
+    with_channels(image, channels, wanted).await
+}
+
+/// The same for a model that takes `wanted` channels, or any number.
+pub(super) async fn with_channels(
+    image: Array4<f32>,
+    channels: Option<Vec<usize>>,
+    wanted: Option<usize>,
+) -> anyhow::Result<Vec<Array4<f32>>> {
     let available = image.dim().3;
     let chosen = match channels {
         Some(channels) => channels,
@@ -174,7 +183,8 @@ pub(super) fn percentiles(loader: &mut Loader<'_>, name: &str, setting: &List) -
     match numbers.as_deref() {
         Some(&[low, high]) if 0.0 <= low && low < high && high <= 100.0 => [low, high],
         _ => {
-            let expected = "expected two numbers from 0 to 100, the smaller first, such as `1,99.8`";
+            let expected =
+                "expected two numbers from 0 to 100, the smaller first, such as `1,99.8`";
             loader.refuse(name, setting.0.join(","), expected);
             [0.0, 100.0]
         }

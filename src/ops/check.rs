@@ -112,6 +112,14 @@ async fn look(configuration: Configuration, report: &mut Report) {
         }
         let needs = consumer.models();
         look_at_models(&clients.serving, &needs, report).await;
+        for Finding {
+            part,
+            verdict,
+            text,
+        } in consumer.rehearse().await
+        {
+            report.add(part, verdict, text);
+        }
         redis_server::look_at_cache(&queue, &needs, report).await;
     }
 }
@@ -275,6 +283,7 @@ fn fits(
     match &need.inputs {
         ModelInputs::Image { channels } => fits_images(serving, signature, Some(*channels)),
         ModelInputs::AnyImage => fits_images(serving, signature, None),
+        ModelInputs::AsItsPackageSays => Ok(()),
         ModelInputs::Tensors(names) => fits_tensors(signature, names),
     }
 }

@@ -34,6 +34,9 @@ pub(super) trait Backend: Send + Sync {
     /// Where it is, for people.
     fn place(&self) -> String;
 
+    /// Names of what a model gives, in its own order.
+    async fn output_names(&self, model: &ModelId) -> Result<Vec<String>, Error>;
+
     /// A small file that lies beside a model, if it is where this program can look.
     async fn file_beside(&self, _: &ModelId, _: &str) -> Result<Option<Vec<u8>>, Error> {
         Ok(None)

@@ -1,5 +1,6 @@
 //! The client of models, wherever they run.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ndarray::ArrayD;
@@ -12,6 +13,7 @@ use super::in_process::InProcess;
 use super::layout;
 use super::metadata_cache::MetadataCache;
 use super::model::{Input, ModelId, Signature};
+use super::model_directory::ModelDirectory;
 use super::protocol::open_inference::OpenInference;
 use super::protocol::tf_serving::TfServing;
 use super::protocol::unknown::Unknown;
@@ -29,6 +31,7 @@ pub struct Client {
 }
 
 struct Inner {
+    packages: ModelDirectory,
     backend: Box<dyn Backend>,
     metadata: MetadataCache,
     in_flight: Semaphore,
@@ -83,6 +86,7 @@ impl Client {
             tile: settings.tile,
         };
         let inner = Inner {
+            packages: ModelDirectory::new(settings.in_process.directory.clone()),
             backend,
             metadata: MetadataCache::new(cache, settings.metadata_ttl),
             in_flight: Semaphore::new(limits.max_in_flight),
@@ -107,6 +111,26 @@ impl Client {
     /// Where the models run, for people.
     pub(crate) fn place(&self) -> String {
         self.inner.backend.place()
+    }
+
+    /// Where the package of a model lies, a folder or a zip: in `MODEL_DIR`, wherever the model itself runs.
+    ///
+    /// # Errors
+    /// [`Error::ModelMissing`] if there is none.
+    pub fn package(&self, model: &ModelId) -> Result<PathBuf, Error> {
+        let found = self.inner.packages.package(model);
+        found.map_err(|message| Error::ModelMissing {
+            model: model.clone(),
+            message,
+        })
+    }
+
+    /// Names of what a model gives, in its own order where that is known.
+    ///
+    /// # Errors
+    /// As [`Self::signature`].
+    pub async fn output_names(&self, model: &ModelId) -> Result<Vec<String>, Error> {
+        self.inner.backend.output_names(model).await
     }
 
     /// A small file that lies beside a model, or beside its versions; none where models are on a server.
@@ -194,6 +218,21 @@ impl Client {
         }
         let signature = backend.signature(model).await?;
         Ok(metadata.put(model, signature).await)
+    }
+
+    /// Runs a model on arrays in its own order of axes: all outputs as it gives them, in byte order of their names.
+    ///
+    /// # Errors
+    /// As [`Self::predict`].
+    pub async fn predict_as_it_is(
+        &self,
+        model: &ModelId,
+        inputs: Vec<(&str, ArrayD<f32>)>,
+    ) -> Result<Vec<(String, ArrayD<f32>)>, Error> {
+        let signature = self.untiled_signature(model).await?;
+        let permit = self.inner.in_flight.acquire().await;
+        let _permit = permit.expect("the semaphore is never closed");
+        self.inner.backend.predict(model, &signature, inputs).await
     }
 
     /// Runs a model: all outputs, in byte order of their names, as float32.

@@ -1,6 +1,5 @@
 //! Models that run in this process: ONNX files of a folder, `<name>/<version>/model.onnx`.
 
-mod directory;
 mod peak;
 mod rten;
 mod session;
@@ -18,7 +17,6 @@ use prometheus_client::registry::Registry;
 use tokio::sync::OnceCell;
 use tokio_util::task::AbortOnDropHandle;
 
-use self::directory::ModelDirectory;
 use self::rten::RtenRuntime;
 use self::session::{Runtime, Session};
 use super::backend::Backend;
@@ -27,6 +25,7 @@ use super::error::Error;
 use super::layout;
 use super::metrics::ServingMetrics;
 use super::model::{ModelId, Signature};
+use super::model_directory::ModelDirectory;
 use crate::compute;
 use crate::memory::{MemoryBudget, Withheld};
 
@@ -114,17 +113,15 @@ impl InProcess {
     }
 
     async fn load(&self, model: &ModelId) -> Result<Loaded, Error> {
-        let path = self
-            .directory
-            .file(model)
-            .map_err(|message| Error::ModelMissing {
-                model: model.clone(),
-                message,
-            })?;
+        let source = self.directory.source(model);
+        let source = source.map_err(|message| Error::ModelMissing {
+            model: model.clone(),
+            message,
+        })?;
         let (runtime, tile) = (Arc::clone(&self.runtime), self.settings.tile);
         let began = Instant::now();
         let tried = compute::run(move || {
-            let session = runtime.load(&path)?;
+            let session = runtime.load(source.weights()?)?;
             let signature = layout::with_channels_last(Signature::new(session.inputs()));
             let trial = peak::of_trial(&*session, tile)?;
             Ok((session, signature, trial))
@@ -213,6 +210,10 @@ impl Backend for InProcess {
             "in this process, from {}",
             self.settings.directory.display()
         )
+    }
+
+    async fn output_names(&self, model: &ModelId) -> Result<Vec<String>, Error> {
+        Ok(self.loaded(model).await?.session.outputs())
     }
 
     async fn file_beside(&self, model: &ModelId, name: &str) -> Result<Option<Vec<u8>>, Error> {

@@ -18,6 +18,7 @@ mod limits;
 mod metadata_cache;
 mod metrics;
 mod model;
+mod model_directory;
 mod pool;
 mod protocol;
 mod remote;

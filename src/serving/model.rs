@@ -96,6 +96,8 @@ impl Input {
 pub struct Signature {
     /// The inputs in byte order of their names.
     pub inputs: Vec<Input>,
+    /// Names of what it gives, in its own order; none where the server does not say.
+    pub outputs: Vec<String>,
     /// Rows of a batch that the server takes at once, if it says so.
     pub max_batch_size: Option<usize>,
     /// Whether the model keeps channels before rows and columns. The shapes of the inputs have them last all the same, and so
@@ -138,6 +140,7 @@ impl Signature {
         inputs.sort_by(|a, b| a.name.cmp(&b.name));
         Self {
             inputs,
+            outputs: Vec::new(),
             max_batch_size: None,
             channels_first: false,
         }

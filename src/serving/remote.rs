@@ -238,6 +238,10 @@ impl Backend for Remote {
         compute::run(move || batch::join(&model, parts)).await
     }
 
+    async fn output_names(&self, model: &ModelId) -> Result<Vec<String>, Error> {
+        Ok(self.signature(model).await?.outputs)
+    }
+
     fn is_down(&self) -> bool {
         self.pool.is_down()
     }

@@ -56,6 +56,8 @@ mod mesmer_job;
 
 /// Commands of users.
 mod exec;
+/// Models of other makers.
+mod other_models;
 
 /// Jobs that become many: archives, movies, spots.
 mod fan_out;

@@ -17,6 +17,12 @@ mod spot_csv;
 mod spot_overlay;
 mod tiff;
 
+/// Polygons for QuPath.
+pub mod geojson;
+
+/// Polygons for ImageJ.
+pub mod imagej_roi;
+
 /// `.npy` files, as `NumPy` reads and writes them.
 pub mod npy;
 

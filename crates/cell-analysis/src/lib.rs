@@ -6,6 +6,8 @@ pub mod cellpose;
 
 pub mod spots;
 
+pub mod stardist;
+
 pub mod legacy;
 
 pub mod tracking;

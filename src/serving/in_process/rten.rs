@@ -1,7 +1,6 @@
 //! Models by rten: in Rust, with nothing to install.
 
 use std::num::NonZeroUsize;
-use std::path::Path;
 use std::sync::Arc;
 
 use ndarray::{ArrayD, IxDyn};
@@ -11,6 +10,7 @@ use super::session::{Runtime, Session};
 use crate::serving::batch::Outputs;
 use crate::serving::data_type::DataType;
 use crate::serving::model::Input;
+use crate::serving::model_directory::Weights;
 
 /// rten with threads of its own.
 pub(super) struct RtenRuntime {
@@ -27,8 +27,13 @@ impl RtenRuntime {
 }
 
 impl Runtime for RtenRuntime {
-    fn load(&self, path: &Path) -> Result<Arc<dyn Session>, String> {
-        let model = rten::Model::load_file(path).map_err(|error| with_causes(&error))?;
+    fn load(&self, weights: Weights) -> Result<Arc<dyn Session>, String> {
+        let model = match weights {
+            // Beside a file there may be another with its numbers.
+            Weights::File(path) => rten::Model::load_file(path),
+            Weights::Bytes(bytes) => rten::Model::load(bytes),
+        };
+        let model = model.map_err(|error| with_causes(&error))?;
         let inputs = model.input_ids().iter().map(|id| described(&model, *id));
         let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
         let outputs = model.output_ids().iter().map(|id| {

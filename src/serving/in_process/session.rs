@@ -1,12 +1,12 @@
 //! What runs a model, whichever library does it.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use ndarray::ArrayD;
 
 use crate::serving::batch::Outputs;
 use crate::serving::model::Input;
+use crate::serving::model_directory::Weights;
 
 /// A library that runs ONNX models.
 pub(super) trait Runtime: Send + Sync {
@@ -14,7 +14,7 @@ pub(super) trait Runtime: Send + Sync {
     ///
     /// # Errors
     /// Why it cannot be run here, such as the operator that is missing.
-    fn load(&self, path: &Path) -> Result<Arc<dyn Session>, String>;
+    fn load(&self, weights: Weights) -> Result<Arc<dyn Session>, String>;
 }
 
 /// A model that is loaded. Any number of threads may run it at once.

@@ -39,9 +39,11 @@ impl Protocol for OpenInference {
             version: version(model),
         });
         let answer = client(call.clone()).model_metadata(request).await;
-        let inputs = answer.map_err(Failure::of)?.into_inner().inputs;
-        let inputs: Result<_, _> = inputs.into_iter().map(input).collect();
+        let answer = answer.map_err(Failure::of)?.into_inner();
+        let inputs: Result<_, _> = answer.inputs.into_iter().map(input).collect();
         let mut signature = Signature::new(inputs.map_err(Failure::BadMetadata)?);
+        let outputs = answer.outputs.into_iter();
+        signature.outputs = outputs.map(|output| output.name).collect();
         signature.max_batch_size = max_batch_size(call, model).await?;
         Ok(layout::with_channels_last(signature))
     }

@@ -1,0 +1,191 @@
+//! Horizontal edges: they cross all that stands on their way, in one row.
+
+use super::arena::{Id, NONE};
+use super::geometry::{Edge, Point, are_parallel, ranges_overlap};
+use super::sweep::{Failed, Ghost, Sweep};
+
+/// A horizontal edge on its way.
+struct Walk {
+    edge: Id,
+    /// The last of the horizontal edges that follow each other.
+    last: Id,
+    /// The edge that ends where the last one ends, if the polygon turns down there.
+    partner: Id,
+    /// The last corner drawn.
+    corner: Option<Id>,
+}
+
+impl Sweep {
+    pub(super) fn walk_horizontals(&mut self) -> Result<(), Failed> {
+        while let Some(edge) = self.horizontals.pop() {
+            self.walk(edge)?;
+        }
+        Ok(())
+    }
+
+    fn walk(&mut self, edge: Id) -> Result<(), Failed> {
+        let mut last = edge;
+        while self.is_horizontal(self.edge(last).above) {
+            last = self.edge(last).above;
+        }
+        let is_top = self.edge(last).above == NONE;
+        let partner = if is_top { self.partner(last) } else { NONE };
+        let mut walk = Walk {
+            edge,
+            last,
+            partner,
+            corner: None,
+        };
+        loop {
+            if self.cross_on_the_way(&mut walk)? {
+                return Ok(());
+            }
+            if !self.is_horizontal(self.edge(walk.edge).above) {
+                break;
+            }
+            walk.edge = self.go_on(walk.edge)?;
+            let edge = *self.edge(walk.edge);
+            if edge.is_drawing() {
+                self.add_corner(walk.edge, edge.bottom);
+            }
+        }
+        self.leave_row(&walk)
+    }
+
+    fn is_horizontal(&self, id: Id) -> bool {
+        id != NONE && self.edge(id).is_horizontal()
+    }
+
+    /// Crosses what stands on the way of one horizontal edge; whether the polygon has ended there.
+    fn cross_on_the_way(&mut self, walk: &mut Walk) -> Result<bool, Failed> {
+        let start = *self.edge(walk.edge);
+        let goes_right = start.bottom.x < start.top.x;
+        let mut met = self.neighbor(walk.edge, goes_right);
+        while met != NONE {
+            let other = *self.edge(met);
+            if self.is_beyond(&start, &other) {
+                break;
+            }
+            if self.edge(walk.edge).is_drawing() {
+                let corner = self.add_corner(walk.edge, other.current);
+                self.join_horizontals(walk.edge, corner);
+                self.ghosts.push(Ghost {
+                    corner,
+                    end: start.bottom,
+                });
+                walk.corner = Some(corner);
+            }
+            if met == walk.partner && walk.edge == walk.last {
+                if self.edge(walk.edge).is_drawing() {
+                    self.end_ring(walk.edge, met, start.top)?;
+                }
+                self.deactivate(walk.edge);
+                self.deactivate(met);
+                return Ok(true);
+            }
+            let at = Point::new(other.current.x, start.current.y);
+            if goes_right {
+                self.cross_edges(walk.edge, met, at)?;
+            } else {
+                self.cross_edges(met, walk.edge, at)?;
+            }
+            let next = self.neighbor(met, goes_right);
+            self.swap_places(walk.edge, met);
+            met = next;
+        }
+        Ok(false)
+    }
+
+    fn neighbor(&self, id: Id, is_right: bool) -> Id {
+        let edge = self.edge(id);
+        if is_right { edge.right } else { edge.left }
+    }
+
+    /// Whether an edge is not on the way of a horizontal one any more.
+    fn is_beyond(&self, horizontal: &Edge, other: &Edge) -> bool {
+        let (begin, end, x) = (horizontal.bottom.x, horizontal.top.x, other.current.x);
+        let is_past = if begin < end { x > end } else { x < end };
+        // At the end of the way, the edge above may be on the left of the other one.
+        is_past
+            || x == end
+                && horizontal.above != NONE
+                && other.slope < self.edge(horizontal.above).slope
+    }
+
+    /// Remembers to join a corner with those other horizontal edges of the row that run along its own.
+    fn join_horizontals(&mut self, id: Id, corner: Id) {
+        let edge = *self.edge(id);
+        for place in (0..self.horizontals.len()).rev() {
+            let other_id = self.horizontals[place];
+            let other = *self.edge(other_id);
+            let ends = [edge, other].map(|edge| [edge.bottom.x, edge.top.x]);
+            if other.is_drawing() && ranges_overlap(ends[0], ends[1]) {
+                self.push_join(self.last_corner(other_id), corner, other.top);
+            }
+        }
+    }
+
+    /// Goes on upwards from the end of the way.
+    fn leave_row(&mut self, walk: &Walk) -> Result<(), Failed> {
+        let id = walk.edge;
+        let edge = *self.edge(id);
+        if edge.is_drawing() && walk.corner.is_none() {
+            let corner = self.last_corner(id);
+            self.join_horizontals(id, corner);
+            let end = edge.top;
+            self.ghosts.push(Ghost { corner, end });
+        }
+        let corner = edge.is_drawing().then(|| self.add_corner(id, edge.top));
+        if edge.above == NONE {
+            self.deactivate(id);
+            return Ok(());
+        }
+        let above = self.go_on(id)?;
+        if let Some(corner) = corner {
+            self.join_with_neighbor(above, corner, Self::runs_along_bottom);
+        }
+        Ok(())
+    }
+
+    /// Remembers to join a corner at the bottom of an edge with a neighbor that runs along the edge.
+    pub(super) fn join_with_neighbor(
+        &mut self,
+        id: Id,
+        corner: Id,
+        runs_along: impl Fn(&Edge, &Edge) -> bool,
+    ) {
+        let edge = *self.edge(id);
+        let neighbors = [edge.left, edge.right];
+        let found = neighbors.into_iter().find(|&neighbor| {
+            let other = self.edge(neighbor);
+            neighbor != NONE
+                && other.current == edge.bottom
+                && other.is_drawing()
+                && other.current.y > other.top.y
+                && runs_along(&edge, other)
+        });
+        if let Some(neighbor) = found {
+            let other_corner = self.add_corner(neighbor, edge.bottom);
+            self.push_join(corner, other_corner, edge.top);
+        }
+    }
+
+    fn runs_along_bottom(edge: &Edge, other: &Edge) -> bool {
+        are_parallel([edge.top, edge.bottom], [other.top, other.bottom])
+    }
+
+    /// The edge of the same polygon that ends where this one ends.
+    pub(super) fn partner(&self, id: Id) -> Id {
+        let Edge {
+            top,
+            next,
+            previous,
+            ..
+        } = *self.edge(id);
+        let ends_here = |&other: &Id| {
+            let other = self.edge(other);
+            other.top == top && other.above == NONE
+        };
+        [next, previous].into_iter().find(ends_here).unwrap_or(NONE)
+    }
+}

@@ -1,0 +1,188 @@
+//! Non-maximum suppression of star-convex polygons: of those that overlap too much, the one with the highest score stays
+//! (Schmidt et al., "Cell detection with star-convex polygons", MICCAI 2018).
+
+use rayon::prelude::*;
+
+use super::clipper::{Clipper, Point, area};
+use super::error::StarDistError;
+use super::neighbors::{BoxIndex, PixelBox};
+use super::rays::Rays;
+
+/// Polygons in the order in which they suppress each other.
+pub(super) struct Ranking<'a, D> {
+    /// Rows and columns.
+    pub(super) centers: &'a [[f32; 2]],
+    pub(super) rays: usize,
+    /// The distances of each polygon, one for each ray.
+    pub(super) distances: D,
+}
+
+/// Which polygons stay: those that have no more than `threshold` in common with any that stays and comes before.
+///
+/// What two have in common is a share of the smaller one's area, in whole pixels. Polygons whose centers are too far from
+/// each other for their distances have nothing in common.
+pub(super) fn survivors<'d, D: Fn(usize) -> &'d [f32] + Sync>(
+    ranking: &Ranking<'_, D>,
+    threshold: f32,
+) -> Result<Vec<bool>, StarDistError> {
+    let rays = Rays::new(ranking.rays);
+    let outlines = ranking.outlines(&rays)?;
+    let boxes: Vec<PixelBox> = outlines.iter().map(|outline| outline.pixels).collect();
+    let radii = outlines.iter().map(|outline| outline.radius);
+    let suppression = Suppression {
+        ranking,
+        rays,
+        index: BoxIndex::new(&boxes),
+        longest_radius: radii.fold(0.0, f32::max),
+        outlines,
+        threshold,
+    };
+    Ok(suppression.run())
+}
+
+/// What suppression has to know of a polygon without its corners.
+#[derive(Clone, Copy)]
+struct Outline {
+    pixels: PixelBox,
+    area: f32,
+    /// The longest distance.
+    radius: f32,
+}
+
+impl<'d, D: Fn(usize) -> &'d [f32] + Sync> Ranking<'_, D> {
+    fn outlines(&self, rays: &Rays) -> Result<Vec<Outline>, StarDistError> {
+        (0..self.centers.len())
+            .into_par_iter()
+            .with_min_len(64)
+            .map_init(Vec::new, |corners, number| {
+                let (center, distances) = (self.centers[number], (self.distances)(number));
+                let found = rays.corners(center, distances, corners);
+                let pixels = found.and_then(|()| bounding_box(corners));
+                let pixels = pixels.ok_or_else(|| StarDistError::OutOfReach {
+                    point: center.map(f64::from),
+                })?;
+                Ok(Outline {
+                    pixels,
+                    area: area(corners),
+                    radius: distances.iter().copied().fold(0.0, f32::max),
+                })
+            })
+            .collect()
+    }
+}
+
+fn bounding_box(corners: &[Point]) -> Option<PixelBox> {
+    let first = corners.first()?;
+    let point = PixelBox {
+        top: first.y,
+        bottom: first.y,
+        left: first.x,
+        right: first.x,
+    };
+    Some(corners.iter().fold(point, |pixels, corner| PixelBox {
+        top: pixels.top.min(corner.y),
+        bottom: pixels.bottom.max(corner.y),
+        left: pixels.left.min(corner.x),
+        right: pixels.right.max(corner.x),
+    }))
+}
+
+/// Another polygon, and whether it has too much in common with one that stays.
+#[derive(Clone, Copy)]
+struct Rival {
+    number: u32,
+    is_suppressed: bool,
+}
+
+/// Memory for the overlaps of one polygon with others.
+#[derive(Clone, Default)]
+struct Memory {
+    clipper: Clipper,
+    corners: Vec<Point>,
+}
+
+/// With fewer rivals it is not worth it to wake another thread.
+const MIN_PARALLEL: usize = 8;
+
+struct Suppression<'a, D> {
+    ranking: &'a Ranking<'a, D>,
+    rays: Rays,
+    index: BoxIndex,
+    longest_radius: f32,
+    outlines: Vec<Outline>,
+    threshold: f32,
+}
+
+impl<'d, D: Fn(usize) -> &'d [f32] + Sync> Suppression<'_, D> {
+    /// Goes through the ranking once: only what stays suppresses.
+    fn run(&self) -> Vec<bool> {
+        let mut stays = vec![true; self.outlines.len()];
+        let mut memory = vec![Memory::default(); rayon::current_num_threads().max(1)];
+        let mut rivals = Vec::new();
+        for number in 0..self.outlines.len() {
+            if !stays[number] {
+                continue;
+            }
+            self.find_rivals(number, &stays, &mut rivals);
+            if rivals.len() < MIN_PARALLEL || memory.len() == 1 {
+                self.judge(number, &mut rivals, &mut memory[0]);
+            } else {
+                let share = rivals.len().div_ceil(memory.len());
+                let shares = rivals.par_chunks_mut(share).zip(&mut memory);
+                shares.for_each(|(rivals, memory)| self.judge(number, rivals, memory));
+            }
+            for rival in rivals.iter().filter(|rival| rival.is_suppressed) {
+                stays[rival.number as usize] = false;
+            }
+        }
+        stays
+    }
+
+    /// The polygons behind this one that may overlap with it.
+    fn find_rivals(&self, number: usize, stays: &[bool], rivals: &mut Vec<Rival>) {
+        rivals.clear();
+        let outline = &self.outlines[number];
+        let centers = self.ranking.centers;
+        let reach = self.longest_radius + outline.radius;
+        self.index.visit_near(&outline.pixels, |rival| {
+            let other = rival as usize;
+            if other > number
+                && stays[other]
+                && outline.pixels.touches(&self.outlines[other].pixels)
+                && square_distance(centers[number], centers[other]) < reach * reach
+            {
+                rivals.push(Rival {
+                    number: rival,
+                    is_suppressed: false,
+                });
+            }
+        });
+    }
+
+    fn judge(&self, number: usize, rivals: &mut [Rival], memory: &mut Memory) {
+        let Memory { clipper, corners } = memory;
+        self.corners(number, corners);
+        clipper.set_clip(corners);
+        for rival in rivals {
+            let other = rival.number as usize;
+            self.corners(other, corners);
+            let shared = f64::from(clipper.intersection_area(corners));
+            let [one, other] = [number, other].map(|number| f64::from(self.outlines[number].area));
+            let smaller = (one + 1e-10).min(other + 1e-10);
+            rival.is_suppressed = (shared / smaller) as f32 > self.threshold;
+        }
+    }
+
+    fn corners(&self, number: usize, corners: &mut Vec<Point>) {
+        let distances = (self.ranking.distances)(number);
+        // All of them are within reach, or there would be no outline.
+        let _ = self
+            .rays
+            .corners(self.ranking.centers[number], distances, corners);
+    }
+}
+
+fn square_distance(a: [f32; 2], b: [f32; 2]) -> f32 {
+    let (down, across) = (a[0] - b[0], a[1] - b[1]);
+    down * down + across * across
+}
