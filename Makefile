@@ -22,7 +22,7 @@ demo: redis ## Run a real image through the whole system on this machine and dra
 gallery: ## Draw the pictures of docs/images/gallery anew
 	$(CARGO) run --release --locked --quiet --package redis-consumer-demo -- gallery
 
-test: redis servers azurite interpreters ## Run every test against real peers
+test: redis servers model-servers azurite interpreters ## Run every test against real peers
 	$(CARGO) test --release --locked --workspace --all-features
 
 golden: ## Run the golden cases and print a line per area
@@ -52,12 +52,15 @@ chart: ## Check chart, compose file and Dockerfile (scripts/chart/tools brings t
 clean: ## Remove what was built
 	$(CARGO) clean
 
-.PHONY: redis servers azurite interpreters
+.PHONY: redis servers model-servers azurite interpreters
 redis:
 	@scripts/need-redis
 
 servers:
 	@scripts/need-other-servers
+
+model-servers:
+	@scripts/need-model-servers
 
 azurite:
 	@scripts/need-azurite

@@ -58,6 +58,8 @@ mod mesmer_job;
 mod exec;
 /// Models of other makers.
 mod other_models;
+/// Triton and MLServer.
+mod real_model_servers;
 
 /// Jobs that become many: archives, movies, spots.
 mod fan_out;
