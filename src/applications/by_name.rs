@@ -53,6 +53,8 @@ pub enum PostprocessFn {
     Mibi,
     /// Whole cells and nuclei of four heads.
     Multiplex,
+    /// Star-convex polygons of a model of StarDist, which brings its own preparation: no other function goes with it.
+    StarDist,
 }
 
 /// The functions of a job, in order.
@@ -71,21 +73,31 @@ impl Pipeline {
     ///
     /// A name that is not known, or not built yet.
     pub fn parse(preprocess: &str, postprocess: &str) -> Result<Self, Unsupported> {
-        Ok(Self {
+        let pipeline = Self {
             preprocess: names(preprocess)
                 .map(|name| PreprocessFn::named(&name))
                 .collect::<Result<_, _>>()?,
             postprocess: names(postprocess)
                 .map(|name| PostprocessFn::named(&name))
                 .collect::<Result<_, _>>()?,
-        })
+        };
+        let has_stars = pipeline.postprocess.contains(&PostprocessFn::StarDist);
+        if has_stars && !pipeline.is_star_convex() {
+            let text = "postprocess function `stardist` does all that its models need: name no other function";
+            return Err(Unsupported(text.to_owned()));
+        }
+        Ok(pipeline)
+    }
+
+    /// Whether all that is done is what a model of StarDist needs.
+    pub fn is_star_convex(&self) -> bool {
+        self.preprocess.is_empty() && self.postprocess == [PostprocessFn::StarDist]
     }
 }
 
 const PREPROCESS_NAMES: &str = "normalize, histogram_normalization, multiplex_preprocess, none";
 
-const POSTPROCESS_NAMES: &str =
-    "deep_watershed, watershed, pixelwise, deepcell, mibi, multiplex_postprocess_consumer, none";
+const POSTPROCESS_NAMES: &str = "deep_watershed, watershed, pixelwise, deepcell, mibi, multiplex_postprocess_consumer, stardist, none";
 
 impl PreprocessFn {
     fn named(name: &str) -> Result<Self, Unsupported> {
@@ -114,6 +126,7 @@ impl PostprocessFn {
             "pixelwise" | "deepcell" => Ok(Self::Pixelwise),
             "mibi" => Ok(Self::Mibi),
             "multiplex_postprocess_consumer" => Ok(Self::Multiplex),
+            "stardist" => Ok(Self::StarDist),
             _ => Err(unknown("postprocess", name, POSTPROCESS_NAMES)),
         }
     }
@@ -228,6 +241,7 @@ fn apply(function: PostprocessFn, heads: &[Array4<f32>]) -> anyhow::Result<Array
         }
         PostprocessFn::Mibi => legacy::mibi(class_scores(heads, "mibi")?).insert_axis(Axis(0)),
         PostprocessFn::Multiplex => return multiplex(heads),
+        PostprocessFn::StarDist => bail!("function `stardist` needs the whole image"),
     };
     Ok(labels.mapv(|label| label as f32).insert_axis(Axis(3)))
 }

@@ -19,6 +19,7 @@ use crate::applications::{Model, by_name, scale_and_type};
 use crate::compute;
 use crate::consumer::{Clients, Consumer, ConsumerKind, ModelRequirement, Outcome};
 use crate::consumers::output::ResultName;
+use crate::error_class::InvalidInput;
 use crate::job::{Detected, Job, Step};
 use crate::serving;
 use bioimage::encode_tiff;
@@ -146,6 +147,9 @@ impl Image {
         self.settings.limits.check_scaled_size(&image, scale)?;
         let (id, pipeline) = self.choose_named(job, &image, plan).await?;
         let model = Model::load(&self.clients.serving, &id).await?;
+        if pipeline.is_star_convex() {
+            return self.run_star_convex(job, image, scale, (model, id)).await;
+        }
         self.settings.limits.check_fit(&image, &model)?;
         let input = compute::run(move || {
             let image = Arc::unwrap_or_clone(image);
@@ -167,6 +171,31 @@ impl Image {
                 .collect())
         })
         .await
+    }
+
+    /// A model of StarDist that the job names.
+    async fn run_star_convex(
+        &self,
+        job: &Job,
+        image: Arc<Array4<f32>>,
+        scale: f64,
+        (model, id): (Model, serving::ModelId),
+    ) -> anyhow::Result<Entries> {
+        self.settings.limits.check_size(&image)?;
+        let image = compute::run(move || Arc::unwrap_or_clone(image)).await;
+        let mut images = recipe::images_for(image, None, &model).await?.into_iter();
+        let (Some(image), None) = (images.next(), images.next()) else {
+            let text = "a job that names its model takes one image, this file holds several";
+            return Err(InvalidInput(text.to_owned()).into());
+        };
+        job.step(Step::Predict);
+        let settings = &self.settings.star_convex;
+        let application = settings.application(&self.clients.serving, &id).await?;
+        let found = application.segment(&model, image, scale).await?;
+        job.step(Step::Encode);
+        let name = ResultName::new(job.original_name()?).feature(0);
+        let encode = move || recipe::label_tiff(&found.labels.view().into_dyn());
+        Ok(vec![(name, compute::run(encode).await)])
     }
 
     /// The scale of a job that does not say it: what the detector finds in a channel, or in the image, if it is on, else 1.

@@ -252,8 +252,13 @@ fn judge_model(
                 .iter()
                 .map(|input| format!("{} {:?}", input.name, input.shape))
                 .collect();
+            let newest = if serving.can_have(&need.model) {
+                ""
+            } else {
+                "; there is no version 0 on such a server, the newest is used"
+            };
             let text = format!(
-                "takes {}{}",
+                "takes {}{}{newest}",
                 inputs.join(", "),
                 batches(serving, &signature)
             );

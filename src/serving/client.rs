@@ -45,6 +45,7 @@ struct BatchRule {
     min_model_size: usize,
     tensor_name: Option<String>,
     tile: Option<usize>,
+    has_version_0: bool,
 }
 
 impl Client {
@@ -84,6 +85,7 @@ impl Client {
             min_model_size: settings.min_model_size.get(),
             tensor_name: settings.tensor_name.clone(),
             tile: settings.tile,
+            has_version_0: settings.kind != ModelServerKind::Oip,
         };
         let inner = Inner {
             packages: ModelDirectory::new(settings.in_process.directory.clone()),
@@ -144,6 +146,11 @@ impl Client {
     /// What a model is like, for people, where that is known.
     pub(crate) async fn about(&self, model: &ModelId) -> Option<String> {
         self.inner.backend.about(model).await
+    }
+
+    /// Whether the server can have a version of this number; one that cannot is asked for the newest.
+    pub(crate) fn can_have(&self, model: &ModelId) -> bool {
+        model.version != 0 || self.inner.limits.has_version_0
     }
 
     /// The models whose metadata are known.

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::process::{Command, Output};
 
 use redis::RedisConnectionInfo;
+use redis_consumer::serving::{ModelServer, ServerLimit};
 use serde_json::Value;
 
 use crate::peers;
@@ -509,4 +510,27 @@ async fn a_cluster_is_told_by_its_scripts() {
     );
     let output = check(&cluster, &["--json"], &[("QUEUE", "{segmentation}")]);
     assert_eq!(lines(&output, "scripts"), ["ok may be run"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_triton_takes_and_cannot_have_is_said() {
+    let cluster = cluster().await;
+    let models = vec![
+        peers::exact_models::model("nuclear", "NuclearSegmentation:6", [64, 64]),
+        peers::exact_models::model("cytoplasm", "CytoplasmSegmentation:5", [64, 64]),
+        peers::exact_models::model("cytoplasm", "PhaseCytoSegmentation:3", [64, 64]),
+    ];
+    let server = ModelServer::start_open_inference(0, models).await;
+    let server = server.expect("a free port");
+    server.faults().limit(ServerLimit::TritonRows(4));
+    let port = server.address().port().to_string();
+    let variables = [("MODEL_SERVER", "oip"), ("TF_PORT", port.as_str())];
+    let output = check(&cluster, &["--json"], &variables);
+    let nuclear = lines(&output, "model NuclearSegmentation");
+    assert_eq!(
+        nuclear,
+        ["ok takes image [-1, 64, 64, 1]; at most 4 at once, as the server says"]
+    );
+    let phase = lines(&output, "model PhaseCytoSegmentation");
+    assert!(phase[0].ends_with("the newest is used"), "{phase:?}");
 }

@@ -94,6 +94,29 @@ async fn a_network_of_stardist_runs_in_the_process_and_its_polygons_can_be_opene
     assert!(matched(&scaled, &found) > 25, "much the same cells");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_of_the_image_consumer_may_name_a_model_of_stardist() {
+    let cluster = cluster(Vec::new()).await;
+    let _pod = pod(&cluster, "image").start();
+    let named = |more: (&str, &str)| {
+        let fields = [
+            ("channels", ""),
+            ("dimension_order", ""),
+            ("model_name", "StarNuclei"),
+            ("model_version", "1"),
+            ("postprocess_function", "stardist"),
+            more,
+        ];
+        cluster.submit(INPUT, &fields)
+    };
+    let hash = cluster.wait_done(&named(("preprocess_function", "none")));
+    let entries = cluster.result(&hash);
+    assert_eq!(entries[0].0, "uploads/nuclei_feature_0.tif");
+    assert!(matched(&labels(&entries[0].1), &truth()) > 30);
+    let reason = cluster.wait_failed(&named(("preprocess_function", "normalize")));
+    assert!(reason.contains("name no other function"), "{reason}");
+}
+
 /// A model of StarDist by a formula: pixels above one half are inside a disk that is as wide as they are bright.
 fn disks(shape: [i64; 4]) -> Model {
     let [_, rows, columns, _] = shape;

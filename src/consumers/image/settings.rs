@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::applications::by_name::Pipeline;
 use crate::consumers::limits::Limits;
 use crate::consumers::recipe::model;
+use crate::consumers::stardist::StarDistSettings;
 use crate::serving::ModelId;
 use crate::settings::{Loader, Parsed, Switch, Word};
 
@@ -55,6 +56,7 @@ pub struct ImageSettings {
     pub(super) detect_label: bool,
     pub(super) label_detection_model: ModelId,
     pub(super) limits: Limits,
+    pub(super) star_convex: StarDistSettings,
 }
 
 /// Who says which model is used.
@@ -97,6 +99,7 @@ impl ImageSettings {
             detect_label: variables.label_detect_enabled.0,
             label_detection_model: variables.label_detect_model.0,
             limits: Limits::load(loader),
+            star_convex: StarDistSettings::load(loader),
         }
     }
 

@@ -114,7 +114,7 @@ impl StarDistSettings {
     /// # Errors
     ///
     /// A file beside the model that holds no thresholds.
-    pub(super) async fn application(
+    pub(in crate::consumers) async fn application(
         &self,
         serving: &Client,
         model: &ModelId,
