@@ -1,10 +1,9 @@
 //! Where models run.
 
 use async_trait::async_trait;
-use ndarray::ArrayD;
 use prometheus_client::registry::Registry;
 
-use super::batch::Outputs;
+use super::batch::{Inputs, Outputs};
 use super::error::Error;
 use super::model::{ModelId, Signature};
 
@@ -19,7 +18,7 @@ pub(super) trait Backend: Send + Sync {
         &self,
         model: &ModelId,
         signature: &Signature,
-        inputs: Vec<(&str, ArrayD<f32>)>,
+        inputs: Inputs,
     ) -> Result<Outputs, Error>;
 
     /// Whether the last call found nothing that runs models, and nothing has been seen since.

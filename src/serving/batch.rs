@@ -9,6 +9,9 @@ use super::limits::Request;
 use super::model::ModelId;
 use super::tensor::{Elements, Tensor, TensorError};
 
+/// Named arrays on their way to a model.
+pub(super) type Inputs = Vec<(String, ArrayD<f32>)>;
+
 /// Named arrays, as a model answers them.
 pub(super) type Outputs = Vec<(String, ArrayD<f32>)>;
 

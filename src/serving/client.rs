@@ -8,12 +8,14 @@ use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 
 use super::backend::Backend;
+use super::batch::{Inputs, Outputs};
 use super::error::Error;
 use super::in_process::InProcess;
 use super::layout;
 use super::metadata_cache::MetadataCache;
 use super::model::{Input, ModelId, Signature};
 use super::model_directory::ModelDirectory;
+use super::pooling::Pooling;
 use super::protocol::open_inference::OpenInference;
 use super::protocol::tf_serving::TfServing;
 use super::protocol::unknown::Unknown;
@@ -35,6 +37,7 @@ struct Inner {
     backend: Box<dyn Backend>,
     metadata: MetadataCache,
     in_flight: Semaphore,
+    pooling: Option<Pooling>,
     limits: BatchRule,
 }
 
@@ -92,6 +95,7 @@ impl Client {
             backend,
             metadata: MetadataCache::new(cache, settings.metadata_ttl),
             in_flight: Semaphore::new(limits.max_in_flight),
+            pooling: settings.batch_wait.map(Pooling::new),
             limits,
         };
         Self {
@@ -239,7 +243,8 @@ impl Client {
         let signature = self.untiled_signature(model).await?;
         let permit = self.inner.in_flight.acquire().await;
         let _permit = permit.expect("the semaphore is never closed");
-        self.inner.backend.predict(model, &signature, inputs).await
+        let backend = &self.inner.backend;
+        backend.predict(model, &signature, owned(inputs)).await
     }
 
     /// Runs a model: all outputs, in byte order of their names, as float32.
@@ -255,21 +260,46 @@ impl Client {
         model: &ModelId,
         inputs: Vec<(&str, ArrayD<f32>)>,
     ) -> Result<Vec<(String, ArrayD<f32>)>, Error> {
+        let signature = self.untiled_signature(model).await?;
+        let inputs = owned(inputs);
+        let Some(pooling) = &self.inner.pooling else {
+            return self.send(model, &signature, inputs).await;
+        };
+        let most = self.batch_size(&signature);
+        let (client, id) = (self.clone(), model.clone());
+        let send = move |inputs| {
+            let (client, id, signature) = (client.clone(), id.clone(), Arc::clone(&signature));
+            async move { client.send(&id, &signature, inputs).await }
+        };
+        pooling.predict(model, inputs, most, send).await
+    }
+
+    /// Makes a request, or several, when there is room for them.
+    async fn send(
+        &self,
+        model: &ModelId,
+        signature: &Signature,
+        inputs: Inputs,
+    ) -> Result<Outputs, Error> {
         let Inner {
             in_flight, backend, ..
         } = &*self.inner;
-        let signature = self.untiled_signature(model).await?;
         let permit = in_flight.acquire().await;
         let _permit = permit.expect("the semaphore is never closed");
         if !signature.channels_first {
-            return backend.predict(model, &signature, inputs).await;
+            return backend.predict(model, signature, inputs).await;
         }
-        let (names, arrays): (Vec<_>, Vec<_>) = inputs.into_iter().unzip();
-        let turn = |arrays: Vec<_>| arrays.into_iter().map(layout::to_first).collect::<Vec<_>>();
-        let arrays = compute::run(move || turn(arrays)).await;
-        let inputs = names.into_iter().zip(arrays).collect();
-        let outputs = backend.predict(model, &signature, inputs).await?;
+        let turn = |(name, array)| (name, layout::to_first(array));
+        let inputs: Inputs = compute::run(move || inputs.into_iter().map(turn).collect()).await;
+        let outputs = backend.predict(model, signature, inputs).await?;
         let turn = |(name, array)| (name, layout::to_last(array));
         Ok(compute::run(move || outputs.into_iter().map(turn).collect()).await)
     }
+}
+
+fn owned(inputs: Vec<(&str, ArrayD<f32>)>) -> Inputs {
+    let inputs = inputs.into_iter();
+    inputs
+        .map(|(name, array)| (name.to_owned(), array))
+        .collect()
 }

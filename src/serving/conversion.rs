@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use ndarray::ArrayD;
 
+use super::batch::Inputs;
 use super::data_type::DataType;
 use super::error::Error;
 use super::model::{ModelId, Signature};
@@ -28,7 +29,7 @@ struct Given {
 pub(super) async fn pack(
     model: &ModelId,
     signature: &Signature,
-    inputs: Vec<(&str, ArrayD<f32>)>,
+    inputs: Inputs,
 ) -> Result<Vec<(String, Tensor)>, Error> {
     let given = typed(model, signature, inputs)?;
     let bytes = given
@@ -111,13 +112,9 @@ fn convert<F, T>(
 }
 
 /// The inputs with the types that the model wants.
-fn typed(
-    model: &ModelId,
-    signature: &Signature,
-    inputs: Vec<(&str, ArrayD<f32>)>,
-) -> Result<Vec<Given>, Error> {
+fn typed(model: &ModelId, signature: &Signature, inputs: Inputs) -> Result<Vec<Given>, Error> {
     let expected: Vec<_> = signature.inputs.iter().map(|it| it.name.as_str()).collect();
-    let mut found: Vec<_> = inputs.iter().map(|(name, _)| *name).collect();
+    let mut found: Vec<_> = inputs.iter().map(|(name, _)| name.as_str()).collect();
     found.sort_unstable();
     if found != expected {
         return Err(Error::BadInputs {
@@ -128,7 +125,7 @@ fn typed(
     }
     let mut arrays: BTreeMap<_, _> = inputs.into_iter().collect();
     let given = signature.inputs.iter().filter_map(|input| {
-        let array = arrays.remove(input.name.as_str())?;
+        let array = arrays.remove(&input.name)?;
         Some(Given {
             name: input.name.clone(),
             dtype: input.dtype,

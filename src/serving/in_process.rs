@@ -20,7 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 use self::rten::RtenRuntime;
 use self::session::{Runtime, Session};
 use super::backend::Backend;
-use super::batch::{self, Outputs};
+use super::batch::{self, Inputs, Outputs};
 use super::error::Error;
 use super::layout;
 use super::metrics::ServingMetrics;
@@ -155,18 +155,13 @@ impl Backend for InProcess {
         &self,
         model: &ModelId,
         signature: &Signature,
-        inputs: Vec<(&str, ArrayD<f32>)>,
+        inputs: Inputs,
     ) -> Result<Outputs, Error> {
         let session = self.loaded(model).await?.session;
         check(model, signature, &session.inputs(), &inputs)?;
         let rows = rows(&inputs);
         let step = signature.fixed_batch_size().unwrap_or(1);
-        let inputs: Arc<Vec<_>> = Arc::new(
-            inputs
-                .into_iter()
-                .map(|(name, array)| (name.to_owned(), array))
-                .collect(),
-        );
+        let inputs = Arc::new(inputs);
         let Some(rows) = rows else {
             return run(model.clone(), session, inputs, None).await;
         };
@@ -261,7 +256,7 @@ async fn sweep(models: Arc<Mutex<Models>>, idle: Duration) {
 async fn run(
     model: ModelId,
     session: Arc<dyn Session>,
-    inputs: Arc<Vec<(String, ArrayD<f32>)>>,
+    inputs: Arc<Inputs>,
     part: Option<Part>,
 ) -> Result<Outputs, Error> {
     let work = move || {
@@ -296,7 +291,7 @@ fn rows_of(array: &ArrayD<f32>, part: Part) -> ArrayD<f32> {
 }
 
 /// The rows that all inputs have.
-fn rows(inputs: &[(&str, ArrayD<f32>)]) -> Option<usize> {
+fn rows(inputs: &Inputs) -> Option<usize> {
     let mut counts = inputs.iter().map(|(_, array)| array.shape().first());
     let first = *counts.next()??;
     counts
@@ -310,9 +305,9 @@ fn check(
     model: &ModelId,
     signature: &Signature,
     wanted: &[super::model::Input],
-    inputs: &[(&str, ArrayD<f32>)],
+    inputs: &Inputs,
 ) -> Result<(), Error> {
-    let mut found: Vec<_> = inputs.iter().map(|(name, _)| *name).collect();
+    let mut found: Vec<_> = inputs.iter().map(|(name, _)| name.as_str()).collect();
     found.sort_unstable();
     let expected: Vec<_> = signature.inputs.iter().map(|it| it.name.as_str()).collect();
     if found != expected {
@@ -335,7 +330,7 @@ fn check(
         if !fits {
             return Err(Error::BadShape {
                 model: model.clone(),
-                tensor: (*name).to_owned(),
+                tensor: name.clone(),
                 expected: input.shape.clone(),
                 found: array.shape().to_vec(),
             });

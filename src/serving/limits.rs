@@ -241,7 +241,7 @@ mod tests {
             row_bytes in 0_usize..1 << 40,
             found in any::<usize>(),
             most in any::<usize>(),
-            kind in 0..3,
+            kind in 0_usize..3,
         ) {
             let limits = Limits::new(None);
             let model = ModelId::new("m", 1);

@@ -20,6 +20,7 @@ mod metrics;
 mod model;
 mod model_directory;
 mod pool;
+mod pooling;
 mod protocol;
 mod remote;
 mod retry;

@@ -109,6 +109,7 @@ impl ModelDirectory {
 }
 
 /// What a model is run from.
+#[derive(Debug)]
 pub(super) enum Source {
     /// An ONNX file.
     File(PathBuf),

@@ -5,14 +5,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use ndarray::ArrayD;
 use prometheus_client::registry::Registry;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span, info_span};
 
 use super::backend::Backend;
-use super::batch::{self, Batch, Outputs};
+use super::batch::{self, Batch, Inputs, Outputs};
 use super::conversion;
 use super::error::Error;
 use super::failure::Failure;
@@ -77,7 +76,7 @@ impl Remote {
     async fn answers(
         &self,
         model: &ModelId,
-        batch: &Batch,
+        (batch, most): (&Batch, usize),
         asked: usize,
     ) -> Result<Vec<Outputs>, Error> {
         let Request { rows, row_bytes } = batch.request();
@@ -87,7 +86,7 @@ impl Remote {
                 rows: rows - first,
                 row_bytes,
             };
-            let step = batch.step(self.limits.rows(model, left));
+            let step = batch.step(self.limits.rows(model, left).min(most));
             let range = first..(first + step).min(rows);
             let sent = Request {
                 rows: range.len(),
@@ -225,12 +224,13 @@ impl Backend for Remote {
         &self,
         model: &ModelId,
         signature: &Signature,
-        inputs: Vec<(&str, ArrayD<f32>)>,
+        inputs: Inputs,
     ) -> Result<Outputs, Error> {
         let asked = inputs.iter().map(|(_, array)| array.len()).sum();
         let tensors = conversion::pack(model, signature, inputs).await?;
         let batch = Batch::new(tensors, signature.fixed_batch_size());
-        let mut parts = self.answers(model, &batch, asked).await?;
+        let most = signature.max_batch_size.unwrap_or(usize::MAX);
+        let mut parts = self.answers(model, (&batch, most), asked).await?;
         if parts.len() == 1 {
             return Ok(parts.swap_remove(0));
         }
@@ -272,7 +272,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use async_trait::async_trait;
-    use ndarray::arr1;
+    use ndarray::{ArrayD, arr1};
 
     use super::super::client::Client;
     use super::super::data_type::DataType;
@@ -366,7 +366,7 @@ mod tests {
                 .expect("addresses are fine");
             let array = arr1(&[1.0, 2.0]).into_dyn();
             let outputs = remote
-                .predict(&model, &signature, vec![("x", array.clone())])
+                .predict(&model, &signature, vec![("x".to_owned(), array.clone())])
                 .await
                 .expect("one of them lives");
             assert_eq!(outputs, [("x".to_owned(), array)]);

@@ -26,6 +26,8 @@ crate::settings! {
         model_port: Option<u16> = None,
         /// The largest request that the model server takes, in bytes. Without it, a server that refuses one is sent less from then on.
         model_max_message: Option<Bytes> = None,
+        /// How long a request waits for tiles of other jobs to go with it, in seconds; 0 sends every job's by itself.
+        batch_wait: Option<Seconds> = None => "0.005 for `MODEL_SERVER=oip`, else 0",
         /// Side of tiles for models that take any size, in pixels; 0 sends images whole.
         model_tile_size: Option<usize> = None => "256 for `MODEL_SERVER=onnx`, else 0",
         /// Folder of the models that run in this process: `<name>/<version>/model.onnx`.
@@ -117,6 +119,8 @@ pub struct ServingSettings {
     pub tensor_name: Option<String>,
     /// Bytes of the largest request, if it is known.
     pub max_message: Option<usize>,
+    /// How long requests wait for tiles of other jobs; without it they do not.
+    pub batch_wait: Option<Duration>,
     /// Side of tiles where a model leaves it open; without it, images go whole.
     pub tile: Option<usize>,
     /// How models are run in this process.
@@ -137,6 +141,9 @@ const NO_DIRECTORY: &str =
 /// Side of tiles of models in this process, in pixels: larger ones take more memory and no less time.
 const TILE: usize = 256;
 
+/// Longer than tiles of two jobs are apart that are prepared side by side, and short beside any network's time.
+const BATCH_WAIT: Duration = Duration::from_millis(5);
+
 fn cores() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
@@ -156,6 +163,7 @@ impl ServingSettings {
             None => (kind == ModelServerKind::Onnx).then_some(TILE),
             Some(side) => (side > 0).then_some(side),
         };
+        let batch_wait = variables.batch_wait();
         if kind == ModelServerKind::Onnx && variables.model_dir.is_none() {
             loader.problem("MODEL_DIR", NO_DIRECTORY);
         }
@@ -183,6 +191,7 @@ impl ServingSettings {
             max_batch_size: variables.tf_max_batch_size,
             min_model_size: variables.tf_min_model_size,
             tensor_name: variables.tf_tensor_name,
+            batch_wait,
             tile,
             in_process,
             max_message: variables
@@ -219,6 +228,16 @@ impl ServingVariables {
         if self.grpc_timeout.0.is_zero() {
             loader.refuse("GRPC_TIMEOUT", 0, "expected more than 0 seconds");
         }
+    }
+
+    /// Servers of the Open Inference Protocol have a cost for each request; on a Kiosk everything stays as it was.
+    fn batch_wait(&self) -> Option<Duration> {
+        let usual = match self.model_server.0 {
+            ModelServerKind::Oip => BATCH_WAIT,
+            ModelServerKind::Tfs | ModelServerKind::Auto | ModelServerKind::Onnx => Duration::ZERO,
+        };
+        let wait = self.batch_wait.map_or(usual, |wait| wait.0);
+        (!wait.is_zero()).then_some(wait)
     }
 
     /// The same, with host and port by whichever name they were given.

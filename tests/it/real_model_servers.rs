@@ -79,7 +79,7 @@ impl Drop for Server {
 fn many() -> ArrayD<f32> {
     let image = bioimage::decode(IMAGE, "nuclei.png", &Limits::default()).expect("a picture");
     let gray = image.index_axis(Axis(2), 0);
-    let row = concatenate(Axis(1), &[gray, gray, gray]).expect("equal rows");
+    let row = concatenate(Axis(1), &[gray.view(), gray.view(), gray.view()]).expect("equal rows");
     concatenate(Axis(0), &[row.view(), row.view(), row.view()]).expect("equal columns")
 }
 
