@@ -107,17 +107,19 @@ impl Scene {
         )
     }
 
-    /// What a network of Cellpose could answer, `[3, row, column]`: the flows of the labels, less smooth than they are, and
-    /// a probability.
+    /// What a network of Cellpose could answer, `[3, row, column]`: the flows of the labels with noise, as smooth as a
+    /// network's, and a probability.
     fn cellpose_heads(&self) -> Array3<f32> {
         let flows = masks_to_flows(self.labels().view());
         let mut random = fastrand::Rng::with_seed(self.size as u64);
-        Array3::from_shape_fn((3, self.size, self.size), |(head, row, column)| {
-            if head == 2 {
-                return 12.0 * self.interior[[row, column]] - 2.4;
-            }
-            5.0 * flows[[head, row, column]] as f32 + random.f32() - 0.5
-        })
+        let mut heads = Array3::zeros((3, self.size, self.size));
+        for (flows, mut head) in flows.outer_iter().zip(heads.outer_iter_mut()) {
+            let rough = flows.mapv(|flow| 5.0 * flow as f32 + 4.0 * (random.f32() - 0.5));
+            head.assign(&gaussian_filter(rough.view(), 1.0));
+        }
+        let cellprob = self.interior.mapv(|interior| 12.0 * interior - 2.4);
+        heads.index_axis_mut(Axis(0), 2).assign(&cellprob);
+        heads
     }
 
     fn labels(&self) -> Array2<u32> {

@@ -1,8 +1,10 @@
-//! The cells of a label image as runs of pixels: boxes, centers, and what hangs together.
+//! The cells of a label image as runs of pixels: their order, boxes, centers, and what hangs together.
 //!
-//! Border: where pixels of a label lie; what is done with them is others' business.
+//! Border: where the pixels of a label lie; which cells are kept is others' business.
 
 use std::ops::Range;
+
+use rayon::prelude::*;
 
 /// Neighboring pixels of one row with the same label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,30 +29,63 @@ impl Run {
 
 /// The runs of all labels but 0, by label, then row by row.
 pub(super) fn runs_by_label(labels: &[u32], columns: usize) -> Vec<Run> {
-    let mut runs = Vec::new();
-    for (row, line) in labels.chunks_exact(columns.max(1)).enumerate() {
-        let mut start = 0;
-        for stretch in line.chunk_by(|a, b| a == b) {
-            let (label, end) = (stretch[0], start + stretch.len());
-            if label != 0 {
-                runs.push(Run {
-                    label,
-                    row,
-                    start,
-                    end,
-                });
-            }
-            start = end;
-        }
+    if columns == 0 {
+        return Vec::new();
     }
+    let strips = labels.par_chunks(STRIP * columns).enumerate();
+    let mut runs: Vec<Run> = strips
+        .flat_map_iter(|(strip, labels)| {
+            let lines = labels.chunks_exact(columns).enumerate();
+            lines.flat_map(move |(row, line)| runs_of_row(strip * STRIP + row, line))
+        })
+        .collect();
     // Stable: the runs of a label stay row by row.
-    runs.sort_by_key(|run| run.label);
+    runs.par_sort_by_key(|run| run.label);
     runs
+}
+
+/// Rows that one task reads.
+const STRIP: usize = 64;
+
+fn runs_of_row(row: usize, line: &[u32]) -> impl Iterator<Item = Run> {
+    let mut end = 0;
+    std::iter::from_fn(move || {
+        let start = end + line[end..].iter().position(|&label| label != 0)?;
+        let label = line[start];
+        let length = line[start..].iter().position(|&other| other != label);
+        end = length.map_or(line.len(), |length| start + length);
+        Some(Run {
+            label,
+            row,
+            start,
+            end,
+        })
+    })
 }
 
 /// The runs of each label, ascending.
 pub(super) fn cells(runs: &[Run]) -> Vec<&[Run]> {
     runs.chunk_by(|a, b| a.label == b.label).collect()
+}
+
+/// How many pixels a cell has.
+pub(super) fn size(runs: &[Run]) -> usize {
+    runs.iter().map(Run::len).sum()
+}
+
+/// Brings cells into the order in which they appear in the image.
+pub(super) fn sort_by_appearance(cells: &mut [&[Run]]) {
+    cells.sort_unstable_by_key(|runs| runs.first().map(|run| (run.row, run.start)));
+}
+
+/// Makes a label image of cells, numbered from 1 in their order.
+pub(super) fn draw(cells: &[&[Run]], labels: &mut [u32], columns: usize) {
+    labels.fill(0);
+    for (number, runs) in (1..).zip(cells) {
+        for run in *runs {
+            labels[run.row * columns..][run.columns()].fill(number);
+        }
+    }
 }
 
 /// The rows and columns that runs row by row extend over.
@@ -193,6 +228,26 @@ mod tests {
                 prop_assert_eq!(pixels(&connected(runs, center(runs))), expected);
             }
         }
+    }
+
+    #[test]
+    fn cells_are_drawn_in_the_order_in_which_they_appear() {
+        let mut labels = ndarray::array![[0, 9, 9, 4], [u32::MAX, 0, 4, 4]];
+        let runs = runs(&labels);
+        let mut cells = cells(&runs);
+        assert_eq!(
+            cells.iter().map(|runs| size(runs)).collect::<Vec<_>>(),
+            [3, 2, 1]
+        );
+        sort_by_appearance(&mut cells);
+        draw(&cells[..2], labels.as_slice_mut().unwrap(), 4);
+        assert_eq!(labels, ndarray::array![[0, 1, 1, 2], [0, 0, 2, 2]]);
+    }
+
+    #[test]
+    fn an_image_without_pixels_has_no_cells() {
+        assert_eq!(runs_by_label(&[], 0), []);
+        assert_eq!(runs_by_label(&[], 7), []);
     }
 
     #[test]

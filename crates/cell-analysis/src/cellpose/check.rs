@@ -2,12 +2,13 @@
 //!
 //! Border: labels and flows; both come from elsewhere.
 
+use std::cmp::Ordering;
+
 use ndarray::{Array2, ArrayView2, ArrayView3};
 use rayon::prelude::*;
 
-use super::cells::{Run, cells, runs_by_label};
+use super::cells::{Run, cells, draw, runs_by_label, sort_by_appearance};
 use super::diffusion::Heat;
-use super::labels::{drop_labels, in_ascending_order, in_order_of_appearance};
 use crate::plane::{as_row_major, values_mut};
 
 /// How far the flows of each label are from those of a network, as pairs of label and error, ascending.
@@ -24,11 +25,10 @@ pub fn flow_errors(labels: ArrayView2<'_, u32>, flows: ArrayView3<'_, f32>) -> V
     assert_eq!(flows.dim(), (2, rows, columns), "flows of the labels");
     let labels = ndarray::CowArray::from(labels);
     let labels = labels.as_standard_layout();
-    let runs = runs_by_label(as_row_major(&labels), columns);
-    let cells = cells(&runs);
-    let heat = Heat::new(as_row_major(&labels), [rows, columns], &runs);
-    let error = |runs: &&[Run]| (runs[0].label, error(runs, &heat, flows));
-    cells.par_iter().map(error).collect()
+    let labels = as_row_major(&labels);
+    let runs = runs_by_label(labels, columns);
+    let names = cells(&runs).into_iter().map(|runs| runs[0].label);
+    names.zip(errors(labels, &runs, flows)).collect()
 }
 
 /// Labels `[row, column]` without those whose [`flow_errors`] exceed `threshold`; the others count from 1 in order of
@@ -44,14 +44,29 @@ pub fn remove_bad_flow_masks(
     flows: ArrayView3<'_, f32>,
     threshold: f64,
 ) -> Array2<u32> {
-    let errors = flow_errors(labels.view(), flows);
+    let columns = labels.ncols();
+    assert_eq!(
+        flows.dim(),
+        (2, labels.nrows(), columns),
+        "flows of the labels"
+    );
     let values = values_mut(&mut labels);
-    let last = in_ascending_order(values);
-    let is_bad = errors.iter().map(|&(_, error)| error > threshold);
-    let is_bad: Vec<bool> = std::iter::once(false).chain(is_bad).collect();
-    drop_labels(values, &is_bad);
-    in_order_of_appearance(values, last);
+    let runs = runs_by_label(values, columns);
+    let errors = errors(values, &runs, flows);
+    let cells = cells(&runs).into_iter().zip(errors);
+    let kept = cells.filter(|&(_, error)| error.partial_cmp(&threshold) != Some(Ordering::Greater));
+    let mut kept: Vec<&[Run]> = kept.map(|(runs, _)| runs).collect();
+    sort_by_appearance(&mut kept);
+    draw(&kept, values, columns);
     labels
+}
+
+/// The errors of the cells that these runs are, in an image of the flows' size.
+fn errors(labels: &[u32], runs: &[Run], flows: ArrayView3<'_, f32>) -> Vec<f64> {
+    let (_, rows, columns) = flows.dim();
+    let heat = Heat::new(labels, [rows, columns], runs);
+    let cells = cells(runs).into_par_iter();
+    cells.map(|runs| error(runs, &heat, flows)).collect()
 }
 
 /// The error of one label.

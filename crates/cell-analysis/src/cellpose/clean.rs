@@ -7,8 +7,7 @@ use std::ops::Range;
 use ndarray::Array2;
 use rayon::prelude::*;
 
-use super::cells::{Run, bounds, cells, runs_by_label};
-use super::labels::{counts, drop_labels, in_ascending_order, in_order_of_appearance};
+use super::cells::{Run, bounds, cells, draw, runs_by_label, size, sort_by_appearance};
 use crate::plane::values_mut;
 
 /// Labels `[row, column]` without holes, and without those of fewer than `min_size` pixels.
@@ -22,38 +21,64 @@ use crate::plane::values_mut;
 pub fn fill_holes_and_remove_small_masks(mut labels: Array2<u32>, min_size: usize) -> Array2<u32> {
     let columns = labels.ncols();
     let values = values_mut(&mut labels);
-    let last = in_ascending_order(values);
-    if min_size > 0 {
-        drop_small(values, last, min_size);
-    }
     let runs = runs_by_label(values, columns);
-    let cells = cells(&runs);
-    // A label without a hole has none either after others have filled theirs.
-    let with_holes: Vec<&[Run]> = cells
-        .into_par_iter()
-        .filter(|runs| !Window::new(values, columns, runs).holes().is_empty())
-        .collect();
-    for runs in with_holes {
-        for hole in Window::new(values, columns, runs).holes() {
-            values[hole].fill(runs[0].label);
-        }
-    }
+    let mut cells = cells(&runs);
+    let has_background = has_background(&cells, values.len());
     if min_size > 0 {
-        drop_small(values, last, min_size);
+        cells = large(cells, values.len(), min_size);
+    }
+    draw(&cells, values, columns);
+    let has_filled = fill_holes(&cells, values, columns);
+    // Without background, a label was spared before that may be dropped now.
+    if min_size > 0 && (has_filled || !has_background) {
+        drop_small(values, columns, min_size);
     }
     labels
 }
 
+/// Whether cells leave some of the pixels of their image.
+fn has_background(cells: &[&[Run]], pixels: usize) -> bool {
+    cells.iter().map(|runs| size(runs)).sum::<usize>() < pixels
+}
+
 /// Drops labels of fewer than `min_size` pixels and numbers the others in order of appearance.
-fn drop_small(labels: &mut [u32], last: usize, min_size: usize) {
-    let sizes = counts(labels, last);
-    let mut is_small: Vec<bool> = sizes.iter().map(|&size| size < min_size).collect();
+fn drop_small(labels: &mut [u32], columns: usize, min_size: usize) {
+    let runs = runs_by_label(labels, columns);
+    let cells = large(cells(&runs), labels.len(), min_size);
+    draw(&cells, labels, columns);
+}
+
+/// The cells of at least `min_size` pixels in order of appearance, out of all cells of an image of so many pixels.
+fn large(cells: Vec<&[Run]>, pixels: usize, min_size: usize) -> Vec<&[Run]> {
     // There, the first of the labels that are present is taken for the background.
-    if let Some(first) = sizes.iter().position(|&size| size > 0) {
-        is_small[first] = false;
+    let spared = usize::from(!has_background(&cells, pixels)).min(cells.len());
+    let (spared, others) = cells.split_at(spared);
+    let others = others.iter().filter(|runs| size(runs) >= min_size);
+    let mut large: Vec<&[Run]> = spared.iter().chain(others).copied().collect();
+    sort_by_appearance(&mut large);
+    large
+}
+
+/// Fills the holes of cells that have their numbers from 1 on; whether there are any.
+fn fill_holes(cells: &[&[Run]], labels: &mut [u32], columns: usize) -> bool {
+    // A hole lies between two runs of a row. A cell without one has none either after others have filled theirs.
+    let may_have_hole = |runs: &[Run]| runs.windows(2).any(|runs| runs[0].row == runs[1].row);
+    let candidates = (1..).zip(cells).filter(|(_, runs)| may_have_hole(runs));
+    let candidates: Vec<(u32, &&[Run])> = candidates.collect();
+    let with_holes: Vec<(u32, &&[Run])> = candidates
+        .into_par_iter()
+        .filter(|(number, runs)| {
+            !Window::new(labels, columns, (runs, *number))
+                .holes()
+                .is_empty()
+        })
+        .collect();
+    for &(number, runs) in &with_holes {
+        for hole in Window::new(labels, columns, (runs, number)).holes() {
+            labels[hole].fill(number);
+        }
     }
-    drop_labels(labels, &is_small);
-    in_order_of_appearance(labels, last);
+    !with_holes.is_empty()
 }
 
 /// The box around a label, with a margin of one pixel.
@@ -76,11 +101,11 @@ enum Pixel {
 }
 
 impl Window {
-    fn new(labels: &[u32], columns: usize, runs: &[Run]) -> Self {
+    /// Around the label that these runs had before holes were filled.
+    fn new(labels: &[u32], columns: usize, (runs, label): (&[Run], u32)) -> Self {
         let [rows, across] = bounds(runs);
         let width = across.len() + 2;
         let mut pixels = vec![Pixel::Unknown; (rows.len() + 2) * width];
-        let label = runs.first().map_or(0, |run| run.label);
         let lines = pixels.chunks_exact_mut(width).skip(1).zip(rows.clone());
         for (line, row) in lines {
             let labels = &labels[row * columns..][across.clone()];
@@ -237,6 +262,18 @@ mod tests {
         assert_eq!(fill_holes_and_remove_small_masks(labels.clone(), 0), filled);
         let large = filled.mapv(|label| u32::from(label == 1));
         assert_eq!(fill_holes_and_remove_small_masks(labels, 4), large);
+    }
+
+    #[test]
+    fn without_background_the_first_label_is_spared() {
+        let labels = array![[1, 1, 1_u32]];
+        assert_eq!(fill_holes_and_remove_small_masks(labels.clone(), 9), labels);
+        // The other one goes, and then there is background.
+        let labels = array![[2, 1, 1_u32]];
+        assert_eq!(
+            fill_holes_and_remove_small_masks(labels, 9),
+            array![[0, 0, 0]]
+        );
     }
 
     #[test]

@@ -33,9 +33,6 @@ mod diffusion;
 /// From pixels to where flows lead them.
 mod follow;
 
-/// Counting and numbering labels.
-mod labels;
-
 /// What networks want to see.
 mod network;
 

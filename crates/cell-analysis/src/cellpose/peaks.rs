@@ -5,7 +5,6 @@
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
-use super::labels::{counts as counts_of_labels, drop_labels, in_order_of_appearance};
 use super::sort::argsort;
 use crate::plane::from_values;
 
@@ -91,15 +90,15 @@ impl Landing {
         let peaks = self.peaks(&counts);
         let regions = self.regions(&counts, &peaks);
         drop(counts);
-        let mut found = ends.iter().map(|&end| regions[end as usize]);
-        let labels = inside.map(|inside| if inside { found.next().unwrap_or(0) } else { 0 });
-        let mut labels: Vec<u32> = labels.collect();
-        let limit = labels.len() as f64 * max_size_fraction;
-        let sizes = counts_of_labels(&labels, peaks.len());
-        let is_large: Vec<bool> = sizes.iter().map(|&size| size as f64 > limit).collect();
-        drop_labels(&mut labels, &is_large);
-        in_order_of_appearance(&mut labels, peaks.len());
-        from_values(self.image, labels)
+        let found: Vec<u32> = ends.par_iter().map(|&end| regions[end as usize]).collect();
+        drop(regions);
+        let pixels = self.image[0] * self.image[1];
+        let limit = pixels as f64 * max_size_fraction;
+        let mut numbers = Numbers::new(&found, peaks.len(), limit);
+        let mut found = found.into_iter();
+        let mut next = || found.next().map_or(0, |region| numbers.of(region));
+        let labels = inside.map(|inside| if inside { next() } else { 0 });
+        from_values(self.image, labels.collect())
     }
 
     /// The peaks of a histogram, lowest first.
@@ -153,6 +152,37 @@ impl Landing {
             }
         }
         regions
+    }
+}
+
+/// The labels that regions get.
+struct Numbers {
+    /// By region: its number, if it has one already, and whether it gets one.
+    numbers: Vec<(u32, bool)>,
+    next: u32,
+}
+
+impl Numbers {
+    /// Of the regions `1..=last` those are left out that more than `limit` pixels belong to.
+    fn new(regions: &[u32], last: usize, limit: f64) -> Self {
+        let mut sizes = vec![0_usize; last + 1];
+        for &region in regions {
+            sizes[region as usize] += 1;
+        }
+        let numbers = sizes.iter().map(|&size| (0, size as f64 <= limit));
+        let mut numbers: Vec<(u32, bool)> = numbers.collect();
+        numbers[0].1 = false;
+        Self { numbers, next: 1 }
+    }
+
+    /// The number of the next pixel's region: they count from 1 in the order in which they are asked for.
+    fn of(&mut self, region: u32) -> u32 {
+        let (number, is_kept) = &mut self.numbers[region as usize];
+        if *is_kept && *number == 0 {
+            *number = self.next;
+            self.next += 1;
+        }
+        *number
     }
 }
 
