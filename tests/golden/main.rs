@@ -32,6 +32,7 @@ mod images;
 mod segmentation_chains;
 mod segmentation_kernels;
 mod spots;
+mod stardist;
 mod tracking;
 
 use cases::Verdict;
@@ -76,6 +77,11 @@ fn golden_spots() {
 #[test]
 fn golden_cellpose() {
     cases::run("cellpose", &[], cellpose::run);
+}
+
+#[test]
+fn golden_stardist() {
+    cases::run("stardist", &[], stardist::run);
 }
 
 #[test]
