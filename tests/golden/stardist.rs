@@ -113,7 +113,10 @@ fn run_padding(case: &Case) -> Result<(), String> {
     let image: Array3<f32> = single(case, "image")?;
     let multiple = case.count("divisible_by")?;
     let padded = pad_to_multiple(image.insert_axis(Axis(0)).view(), [multiple; 2]);
-    case.agrees("image", padded.index_axis_move(Axis(0), 0).into_dyn().view())
+    case.agrees(
+        "image",
+        padded.index_axis_move(Axis(0), 0).into_dyn().view(),
+    )
 }
 
 fn heads(case: &Case) -> Result<(Array2<f32>, Array3<f32>), String> {

@@ -1,6 +1,7 @@
 //! Models by rten: in Rust, with nothing to install.
 
 use std::num::NonZeroUsize;
+use std::panic;
 use std::sync::Arc;
 
 use ndarray::{ArrayD, IxDyn};
@@ -28,11 +29,13 @@ impl RtenRuntime {
 
 impl Runtime for RtenRuntime {
     fn load(&self, weights: Weights) -> Result<Arc<dyn Session>, String> {
-        let model = match weights {
+        // A damaged file must not look like a crash of the consumer.
+        let read = panic::catch_unwind(|| match weights {
             // Beside a file there may be another with its numbers.
             Weights::File(path) => rten::Model::load_file(path),
             Weights::Bytes(bytes) => rten::Model::load(bytes),
-        };
+        });
+        let model = read.map_err(|_| "it makes its reader panic: is the file damaged?")?;
         let model = model.map_err(|error| with_causes(&error))?;
         let inputs = model.input_ids().iter().map(|id| described(&model, *id));
         let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
