@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use self::export::Exports;
 pub use self::settings::StarDistSettings;
 use super::input::Input;
+use super::limits::Limits;
 use super::recipe::{self, Entries};
 use crate::applications::Model;
 use crate::compute;
@@ -26,9 +27,11 @@ pub const KIND: ConsumerKind = ConsumerKind {
     queue_suffix: "",
     configure: |loader| {
         let settings = Arc::new(StarDistSettings::load(loader));
+        let limits = Limits::load(loader);
         Box::new(|clients| {
             Box::new(StarDist {
                 settings,
+                limits,
                 clients: clients.clone(),
             })
         })
@@ -37,6 +40,7 @@ pub const KIND: ConsumerKind = ConsumerKind {
 
 struct StarDist {
     settings: Arc<StarDistSettings>,
+    limits: Limits,
     clients: Clients,
 }
 
@@ -52,7 +56,7 @@ impl Consumer for StarDist {
 
     async fn consume(&self, job: &Job) -> anyhow::Result<Outcome> {
         job.step(Step::Download);
-        let limits = &self.settings.limits;
+        let limits = &self.limits;
         let id = recipe::model_of(job, &self.settings.model)?;
         let channels = job.channel_numbers()?;
         let input = Input::fetch(job, limits, &self.clients).await?;

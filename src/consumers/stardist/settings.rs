@@ -4,7 +4,6 @@ use serde::Deserialize;
 
 use super::export::Exports;
 use crate::applications::star_convex::StarConvex;
-use crate::consumers::limits::Limits;
 use crate::consumers::recipe::{self, model};
 use crate::serving::{Client, ModelId};
 use crate::settings::{List, Loader, Parsed};
@@ -35,11 +34,10 @@ crate::settings! {
     }
 }
 
-/// Model, thresholds and limits of the stardist consumer.
+/// Model, thresholds and exports for models of StarDist.
 #[derive(Debug)]
 pub struct StarDistSettings {
     pub(super) model: ModelId,
-    pub(super) limits: Limits,
     pub(super) exports: Exports,
     application: StarConvex,
     prob: Option<f64>,
@@ -91,7 +89,6 @@ impl StarDistSettings {
         Self {
             file: variables.file(loader),
             model: variables.stardist_model.0,
-            limits: Limits::load(loader),
             exports,
             application: StarConvex {
                 options: StarDist::default(),

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use ndarray::{Array2, ArrayView2, ArrayView3, Axis};
+use ndarray::{Array2, ArrayView1, ArrayView2, ArrayView3, Axis};
 use rayon::prelude::*;
 
 use super::error::StarDistError;
@@ -105,28 +105,56 @@ impl Candidates {
         let number = self.distances.len() as u32;
         let mut distances = Vec::new();
         let threshold = self.options.probability_threshold as f32;
-        let [rows, columns] = [0, 1].map(|axis| self.allowed(axis));
+        let [rows, columns] = [0, 1].map(|axis| {
+            let (first, end) = self.allowed(axis);
+            let length = tile.probabilities.len_of(Axis(axis));
+            first.saturating_sub(offset[axis])..end.saturating_sub(offset[axis]).min(length)
+        });
         let mut place = 0;
-        let cells = tile.probabilities.indexed_iter();
-        for (((row, column), &score), of_cell) in cells.zip(tile.distances.lanes(Axis(2))) {
-            let cell = [row + offset[0], column + offset[1]];
-            if score > threshold && rows.contains(&cell[0]) && columns.contains(&cell[1]) {
-                if of_cell.iter().any(|distance| !distance.is_finite()) {
-                    let point = self.point(cell.map(|at| at as u32));
-                    return Err(StarDistError::OutOfReach { point });
+        for row in rows {
+            for column in columns.clone() {
+                let score = tile.probabilities[[row, column]];
+                if score > threshold {
+                    let cell = [row + offset[0], column + offset[1]].map(|at| at as u32);
+                    let of_row = tile.distances.index_axis(Axis(0), row);
+                    self.push_distances(of_row.row(column), cell, &mut distances)?;
+                    self.found.push(Candidate {
+                        score,
+                        cell,
+                        tile: number,
+                        place,
+                    });
+                    place += 1;
                 }
-                distances.extend(of_cell.iter().map(|&distance| distance.max(shortest)));
-                self.found.push(Candidate {
-                    score,
-                    cell: cell.map(|at| at as u32),
-                    tile: number,
-                    place,
-                });
-                place += 1;
             }
         }
+        distances
+            .iter_mut()
+            .for_each(|distance| *distance = distance.max(shortest));
         self.distances.push(distances);
         Ok(())
+    }
+
+    fn push_distances(
+        &self,
+        of_cell: ArrayView1<'_, f32>,
+        cell: [u32; 2],
+        distances: &mut Vec<f32>,
+    ) -> Result<(), StarDistError> {
+        let start = distances.len();
+        match of_cell.as_slice() {
+            Some(of_cell) => distances.extend_from_slice(of_cell),
+            None => distances.extend(of_cell),
+        }
+        if distances[start..]
+            .iter()
+            .all(|distance| distance.is_finite())
+        {
+            Ok(())
+        } else {
+            let point = self.point(cell);
+            Err(StarDistError::OutOfReach { point })
+        }
     }
 
     fn check(&mut self, tile: &StarHeads<'_>, offset: [usize; 2]) -> Result<(), StarDistError> {
@@ -162,12 +190,13 @@ impl Candidates {
         Ok(())
     }
 
-    /// The rows or columns of the heads in which there are candidates: not in the margin, and not beyond the image.
-    fn allowed(&self, axis: usize) -> std::ops::Range<usize> {
+    /// The first row or column of the heads in which there are candidates, and the one behind the last: not in the margin, and
+    /// not beyond the image.
+    fn allowed(&self, axis: usize) -> (usize, usize) {
         let [before, behind] = self.options.margin[axis];
         let inner = self.heads[axis].saturating_sub(behind);
         let visible = self.image[axis].div_ceil(self.options.grid[axis].max(1));
-        before..inner.min(visible)
+        (before, inner.min(visible))
     }
 
     /// The center of a candidate, in pixels.
@@ -209,7 +238,7 @@ impl Candidates {
         let kept: Vec<usize> = (0..stays.len()).filter(|&number| stays[number]).collect();
         let mut distances = Array2::zeros((kept.len(), ranking.rays));
         for (mut row, &number) in distances.outer_iter_mut().zip(&kept) {
-            row.assign(&ndarray::ArrayView1::from(self.distances_of(number)));
+            row.assign(&ArrayView1::from(self.distances_of(number)));
         }
         Ok(StarPolygons {
             points: kept.iter().map(|&number| points[number]).collect(),

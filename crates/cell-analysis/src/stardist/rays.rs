@@ -2,52 +2,41 @@
 
 use std::f64::consts::TAU;
 
-use super::clipper::{Clipper, Point};
+use super::clipper::{Clipper, Corners};
 
 /// The directions of rays as suppression has them: everything in `f32`.
 #[derive(Clone, Debug)]
 pub(super) struct Rays {
-    /// Sine and cosine of each ray's angle: rows and columns of a unit.
-    directions: Vec<[f32; 2]>,
+    sines: Vec<f32>,
+    cosines: Vec<f32>,
 }
 
 impl Rays {
     pub(super) fn new(count: usize) -> Self {
         let step = (TAU / count as f64) as f32;
-        let direction = |ray: usize| {
-            let (sine, cosine) = (step * ray as f32).sin_cos();
-            [sine, cosine]
-        };
-        Self {
-            directions: (0..count).map(direction).collect(),
-        }
+        let angles = (0..count).map(|ray| step * ray as f32);
+        let (sines, cosines) = angles.map(f32::sin_cos).unzip();
+        Self { sines, cosines }
     }
 
-    /// The corners of a polygon around a center `[row, column]`, cut off towards zero. None if one of them is beyond reach.
-    pub(super) fn corners(
-        &self,
-        [row, column]: [f32; 2],
-        distances: &[f32],
-        corners: &mut Vec<Point>,
-    ) -> Option<()> {
-        corners.clear();
-        let mut is_near = true;
-        corners.extend(
-            self.directions
-                .iter()
-                .zip(distances)
-                .map(|(ray, distance)| {
-                    let (y, x) = (row + distance * ray[0], column + distance * ray[1]);
-                    is_near &= y.abs() < REACH && x.abs() < REACH;
-                    Point::new(x as i32, y as i32)
-                }),
-        );
-        is_near.then_some(())
+    /// The corners of a polygon around a center `[row, column]`, cut off towards zero.
+    pub(super) fn corners(&self, center: [f32; 2], distances: &[f32], corners: &mut Corners) {
+        let Corners { xs, ys } = corners;
+        for (axis, units, center) in [(ys, &self.sines, center[0]), (xs, &self.cosines, center[1])]
+        {
+            let offsets = units.iter().zip(distances);
+            axis.clear();
+            axis.extend(offsets.map(|(unit, distance)| (center + distance * unit) as i32));
+        }
     }
 }
 
-/// Beyond it, corners are not computed with.
-const REACH: f32 = Clipper::REACH as f32;
+/// Whether a polygon is small enough, and near enough to the origin, to be computed with.
+pub(super) fn is_within_reach(center: [f32; 2], distances: &[f32]) -> bool {
+    let reach = Clipper::REACH as f32 / 2.0;
+    let is_near = |at: &f32| at.abs() < reach;
+    center.iter().all(is_near) && distances.iter().all(is_near)
+}
 
 /// The corners of a polygon as they are painted: `f32` again after each step, angles and products in `f64`.
 pub(super) fn vertices(point: [f64; 2], scale: [f64; 2], distances: &[f32]) -> [Vec<f32>; 2] {

@@ -3,10 +3,10 @@
 
 use rayon::prelude::*;
 
-use super::clipper::{Clipper, Point, area};
+use super::clipper::{Clipper, Corners, area};
 use super::error::StarDistError;
 use super::neighbors::{BoxIndex, PixelBox};
-use super::rays::Rays;
+use super::rays::{Rays, is_within_reach};
 
 /// Polygons in the order in which they suppress each other.
 pub(super) struct Ranking<'a, D> {
@@ -54,15 +54,15 @@ impl<'d, D: Fn(usize) -> &'d [f32] + Sync> Ranking<'_, D> {
         (0..self.centers.len())
             .into_par_iter()
             .with_min_len(64)
-            .map_init(Vec::new, |corners, number| {
+            .map_init(Corners::default, |corners, number| {
                 let (center, distances) = (self.centers[number], (self.distances)(number));
-                let found = rays.corners(center, distances, corners);
-                let pixels = found.and_then(|()| bounding_box(corners));
-                let pixels = pixels.ok_or_else(|| StarDistError::OutOfReach {
-                    point: center.map(f64::from),
-                })?;
+                let point = center.map(f64::from);
+                if !is_within_reach(center, distances) {
+                    return Err(StarDistError::OutOfReach { point });
+                }
+                rays.corners(center, distances, corners);
                 Ok(Outline {
-                    pixels,
+                    pixels: bounding_box(corners),
                     area: area(corners),
                     radius: distances.iter().copied().fold(0.0, f32::max),
                 })
@@ -71,20 +71,15 @@ impl<'d, D: Fn(usize) -> &'d [f32] + Sync> Ranking<'_, D> {
     }
 }
 
-fn bounding_box(corners: &[Point]) -> Option<PixelBox> {
-    let first = corners.first()?;
-    let point = PixelBox {
-        top: first.y,
-        bottom: first.y,
-        left: first.x,
-        right: first.x,
-    };
-    Some(corners.iter().fold(point, |pixels, corner| PixelBox {
-        top: pixels.top.min(corner.y),
-        bottom: pixels.bottom.max(corner.y),
-        left: pixels.left.min(corner.x),
-        right: pixels.right.max(corner.x),
-    }))
+fn bounding_box(corners: &Corners) -> PixelBox {
+    let least = |axis: &[i32]| axis.iter().copied().fold(i32::MAX, i32::min);
+    let greatest = |axis: &[i32]| axis.iter().copied().fold(i32::MIN, i32::max);
+    PixelBox {
+        top: least(&corners.ys),
+        bottom: greatest(&corners.ys),
+        left: least(&corners.xs),
+        right: greatest(&corners.xs),
+    }
 }
 
 /// Another polygon, and whether it has too much in common with one that stays.
@@ -98,7 +93,7 @@ struct Rival {
 #[derive(Clone, Default)]
 struct Memory {
     clipper: Clipper,
-    corners: Vec<Point>,
+    corners: Corners,
 }
 
 /// With fewer rivals it is not worth it to wake another thread.
@@ -173,11 +168,9 @@ impl<'d, D: Fn(usize) -> &'d [f32] + Sync> Suppression<'_, D> {
         }
     }
 
-    fn corners(&self, number: usize, corners: &mut Vec<Point>) {
+    fn corners(&self, number: usize, corners: &mut Corners) {
         let distances = (self.ranking.distances)(number);
-        // All of them are within reach, or there would be no outline.
-        let _ = self
-            .rays
+        self.rays
             .corners(self.ranking.centers[number], distances, corners);
     }
 }

@@ -34,14 +34,13 @@ impl<T: Copy + Default> Arena<T> {
         id
     }
 
+    pub(super) fn as_mut_slice(&mut self) -> &mut [T] {
+        &mut self.0
+    }
+
     /// The number that the next item will have.
     pub(super) fn end(&self) -> Id {
         self.0.len() as Id
-    }
-
-    /// Forgets all items from `end` on.
-    pub(super) fn truncate(&mut self, end: Id) {
-        self.0.truncate(end as usize);
     }
 }
 

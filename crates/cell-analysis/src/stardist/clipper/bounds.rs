@@ -1,7 +1,9 @@
 //! Polygons as bounds: chains of edges that lead upwards from a local minimum, two of them from each.
 
+use std::ops::Range;
+
 use super::arena::{Arena, Id, NONE};
-use super::geometry::{Edge, Point, Polygon, are_collinear, slope};
+use super::geometry::{Corners, Edge, Point, Polygon, are_collinear, slope};
 
 /// A corner, or a horizontal edge, above which a polygon begins.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +20,15 @@ pub(super) struct LocalMinimum {
 pub(super) struct Bounds {
     pub(super) edges: Arena<Edge>,
     pub(super) minima: Vec<LocalMinimum>,
+    /// The corners of the polygon that is being added.
+    corners: Vec<Corner>,
+}
+
+/// A corner and its place in the polygon.
+#[derive(Clone, Copy, Debug)]
+struct Corner {
+    at: Point,
+    place: u32,
 }
 
 /// Along a polygon, or against its direction.
@@ -48,88 +59,91 @@ impl Bounds {
     }
 
     /// Adds a closed polygon. One without area, such as a point or a horizontal line, adds nothing.
-    pub(super) fn add(&mut self, corners: &[Point], polygon: Polygon) {
-        let corners = without_repeated_end(corners);
-        if corners.len() < 3 {
-            return;
-        }
-        let begin = self.edges.end();
-        self.push_ring(corners, polygon);
-        match self.cleaned(begin) {
-            Some(start) => {
-                self.orient(start);
-                self.add_minima(start);
-            }
-            None => self.edges.truncate(begin),
+    pub(super) fn add(&mut self, corners: &Corners, polygon: Polygon) {
+        let places = (0_u32..).zip(corners.points());
+        self.corners.clear();
+        self.corners
+            .extend(places.map(|(place, at)| Corner { at, place }));
+        trim(&mut self.corners);
+        if let Some(kept) = self.clean() {
+            let first = self.push_edges(kept, polygon);
+            self.add_minima(first);
         }
     }
 
-    /// Adds an edge for each corner, linked to a ring.
-    fn push_ring(&mut self, corners: &[Point], polygon: Polygon) {
-        let begin = self.edges.end();
-        let last = begin + corners.len() as Id - 1;
-        for (id, &corner) in (begin..).zip(corners) {
-            self.edges.push(Edge {
-                current: corner,
-                polygon,
-                next: if id == last { begin } else { id + 1 },
-                previous: if id == begin { last } else { id - 1 },
-                ..Edge::default()
-            });
-        }
-    }
-
-    /// Takes repeated and collinear corners out of a ring; a first edge of what is left, if that is more than a line.
-    fn cleaned(&mut self, begin: Id) -> Option<Id> {
-        let (mut start, mut edge, mut stop) = (begin, begin, begin);
+    /// Keeps the corners that are neither repeated nor on a line with their neighbors. They are here, if they are more than a
+    /// line.
+    ///
+    /// Clipper goes around the polygon until it has changed nothing on the whole way. Nothing can change but beside a corner
+    /// that was taken out, so only such corners are looked at again here, in the same order.
+    fn clean(&mut self) -> Option<Range<usize>> {
+        let ring = self.corners.as_mut_slice();
+        let mut corner = *ring.first()?;
+        // The others: those not seen yet, then those kept.
+        let (mut ahead, mut end) = (1, ring.len());
+        let (mut front, mut kept) = (0, 0);
+        let mut is_front = false;
         loop {
-            let Edge {
-                current: corner,
-                next,
-                previous,
-                ..
-            } = self.edges[edge];
-            let [before, after] = [previous, next].map(|edge| self.edges[edge].current);
-            if corner == after {
-                if edge == next {
+            let next = if ahead < end {
+                ring[ahead]
+            } else if front < kept {
+                ring[front]
+            } else {
+                return None;
+            };
+            if corner.at != next.at {
+                if kept - front + end - ahead == 1 {
                     return None;
                 }
-            } else if previous == next {
-                return None;
-            } else if !are_collinear(before, corner, after) {
-                edge = next;
-                if edge == stop {
-                    return Some(start);
+                let has_kept = front < kept;
+                let previous = ring[if has_kept { kept - 1 } else { end - 1 }];
+                if are_collinear(previous.at, corner.at, next.at) {
+                    corner = previous;
+                    kept -= usize::from(has_kept);
+                    end -= usize::from(!has_kept);
+                    is_front = false;
+                    continue;
                 }
-                continue;
+                if is_front {
+                    return Some(front - 1..kept);
+                }
+                ring[kept] = corner;
+                kept += 1;
             }
-            if edge == start {
-                start = next;
-            }
-            self.edges[previous].next = next;
-            self.edges[next].previous = previous;
-            edge = if corner == after { next } else { previous };
-            stop = edge;
+            corner = next;
+            is_front = ahead == end;
+            ahead += usize::from(!is_front);
+            front += usize::from(is_front);
         }
     }
 
-    /// Tells the bottoms of a ring's edges from their tops.
-    fn orient(&mut self, start: Id) {
-        let mut id = start;
-        loop {
-            let end = self.edges[self.edges[id].next].current;
-            let edge = &mut self.edges[id];
-            (edge.bottom, edge.top) = if edge.current.y >= end.y {
-                (edge.current, end)
-            } else {
-                (end, edge.current)
-            };
-            edge.slope = slope(edge.bottom, edge.top);
-            id = edge.next;
-            if id == start {
-                return;
-            }
+    /// Adds an edge from each corner that was kept to the next, beginning with what is left of the polygon's beginning; the
+    /// first edge.
+    fn push_edges(&mut self, kept: Range<usize>, polygon: Polygon) -> Id {
+        let ring = &self.corners[kept];
+        // Places rise, but for one fall at most.
+        let beginning = ring.partition_point(|corner| corner.place >= ring[0].place);
+        let mut place = if beginning < ring.len() { beginning } else { 0 };
+        let mut at = ring[place].at;
+        let first = self.edges.end();
+        let last = first + ring.len() as Id - 1;
+        for id in first..=last {
+            place = if place + 1 < ring.len() { place + 1 } else { 0 };
+            let end = ring[place].at;
+            let (bottom, top) = if at.y >= end.y { (at, end) } else { (end, at) };
+            self.edges.push(Edge {
+                bottom,
+                current: at,
+                top,
+                slope: slope(bottom, top),
+                polygon,
+                next: if id == last { first } else { id + 1 },
+                previous: if id == first { last } else { id - 1 },
+                ..Edge::default()
+            });
+            at = end;
         }
+        first
     }
 
     /// Finds all local minima of a ring, and links the edges of their bounds.
@@ -204,70 +218,59 @@ impl Bounds {
     /// Links the edges of the bound that begins with this one; the first edge beyond the bound.
     fn link_bound(&mut self, first: Id, way: Way) -> Id {
         let back = way.reversed();
-        if self.edges[first].is_horizontal() {
+        let begin = self.edges[first];
+        if begin.is_horizontal() {
             let other = self.edges[self.neighbor(first, back)];
-            let begin = self.edges[first].bottom.x;
-            let touches = other.bottom.x == begin || other.is_horizontal() && other.top.x == begin;
+            let touches = other.bottom.x == begin.bottom.x
+                || other.is_horizontal() && other.top.x == begin.bottom.x;
             if !touches {
                 self.edges[first].reverse_horizontal();
             }
         }
-        let last = self.last_of_bound(first, way);
         let mut edge = first;
         loop {
-            let end = self.edges[self.neighbor(edge, back)].top.x;
-            let is_turned = edge != first && self.edges[edge].bottom.x != end;
-            if is_turned && self.edges[edge].is_horizontal() {
-                self.edges[edge].reverse_horizontal();
-            }
             let next = self.neighbor(edge, way);
-            if edge == last {
+            if self.edges[edge].top.y != self.edges[next].bottom.y {
                 return next;
+            }
+            if self.edges[next].is_horizontal() {
+                if self.is_of_the_other_bound(next, edge, way) {
+                    return next;
+                }
+                if self.edges[next].bottom.x != self.edges[edge].top.x {
+                    self.edges[next].reverse_horizontal();
+                }
             }
             self.edges[edge].above = next;
             edge = next;
         }
     }
 
-    /// The last edge of a bound. Horizontal edges at its top belong to it where it meets them at their left ends.
-    fn last_of_bound(&self, first: Id, way: Way) -> Id {
-        let edges = &self.edges;
-        let mut last = first;
-        loop {
-            let next = self.neighbor(last, way);
-            if edges[last].top.y != edges[next].bottom.y {
-                break;
-            }
-            last = next;
+    /// Whether a horizontal edge above another one is a top, and belongs to the bound that ends on its other side: the one
+    /// that meets it at its left end.
+    fn is_of_the_other_bound(&self, horizontal: Id, below: Id, way: Way) -> bool {
+        let beyond = self.neighbor(horizontal, way);
+        let [here, horizontal, there] = [below, horizontal, beyond].map(|edge| &self.edges[edge]);
+        if horizontal.top.y == there.bottom.y {
+            return false;
         }
-        if !edges[last].is_horizontal() {
-            return last;
+        match way {
+            Way::Forward => here.top.x > there.top.x,
+            Way::Backward => here.top.x >= there.top.x,
         }
-        let back = way.reversed();
-        let mut below = self.neighbor(last, back);
-        while edges[below].is_horizontal() {
-            below = self.neighbor(below, back);
-        }
-        let (here, beyond) = (edges[below].top.x, edges[self.neighbor(last, way)].top.x);
-        let is_of_the_other = match way {
-            Way::Forward => here > beyond,
-            Way::Backward => here >= beyond,
-        };
-        if is_of_the_other { below } else { last }
     }
 }
 
-/// The corners up to the last one that is neither the first nor its neighbor again.
-fn without_repeated_end(mut corners: &[Point]) -> &[Point] {
-    while let [first, .., last] = corners
-        && first == last
+/// Takes corners off the end that are the first one again, then those that are the one before.
+fn trim(corners: &mut Vec<Corner>) {
+    while let [first, .., last] = corners.as_slice()
+        && first.at == last.at
     {
-        corners = &corners[..corners.len() - 1];
+        corners.pop();
     }
-    while let [.., before, last] = corners
-        && before == last
+    while let [.., before, last] = corners.as_slice()
+        && before.at == last.at
     {
-        corners = &corners[..corners.len() - 1];
+        corners.pop();
     }
-    corners
 }

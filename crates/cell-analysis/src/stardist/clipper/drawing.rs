@@ -14,7 +14,7 @@ impl Sweep {
             left = self.edge(left).left;
         }
         let (wind_count, mut other_count, mut between) = if left == NONE {
-            (edge.wind_delta, 0, self.leftmost)
+            (edge.wind_delta, 0, self.leftmost())
         } else {
             let left = self.edge(left);
             (wind_count_beside(&edge, left), left.other_count, left.right)
@@ -35,7 +35,8 @@ impl Sweep {
 
     /// Adds a corner to the ring that an edge draws; begins one if it draws none.
     pub(super) fn add_corner(&mut self, id: Id, at: Point) -> Id {
-        let Edge { ring, is_left, .. } = *self.edge(id);
+        let edge = self.edge(id);
+        let (ring, is_left) = (edge.ring, edge.is_left);
         if ring != NONE {
             return self.rings.extend(ring, is_left, at);
         }
@@ -175,7 +176,7 @@ impl Sweep {
 
     /// Lets the edge that drew the one ring draw the other.
     fn hand_over(&mut self, part: Id, whole: Id, is_left: bool) {
-        let mut id = self.leftmost;
+        let mut id = self.leftmost();
         while id != NONE {
             let edge = self.edge_mut(id);
             if edge.ring == part {

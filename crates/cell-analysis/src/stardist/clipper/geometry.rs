@@ -17,6 +17,20 @@ impl Point {
     }
 }
 
+/// The corners of a polygon, columns and rows apart.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Corners {
+    pub(crate) xs: Vec<i32>,
+    pub(crate) ys: Vec<i32>,
+}
+
+impl Corners {
+    pub(crate) fn points(&self) -> impl DoubleEndedIterator<Item = Point> + Clone {
+        let places = self.xs.iter().zip(&self.ys);
+        places.map(|(&x, &y)| Point::new(x, y))
+    }
+}
+
 /// The slope of a horizontal edge: further left than any other.
 pub(super) const HORIZONTAL: f64 = -1e40;
 
@@ -32,7 +46,7 @@ pub(super) enum Polygon {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Edge {
     pub(super) bottom: Point,
-    /// Where the edge is at the current row.
+    /// Where the edge is in the current row.
     pub(super) current: Point,
     pub(super) top: Point,
     /// Columns for each row.
@@ -72,25 +86,15 @@ impl Edge {
         self.ring != NONE
     }
 
-    /// Whether it ends in this row, and another one goes on.
-    pub(super) fn goes_on_at(&self, y: i32) -> bool {
-        self.top.y == y && self.above != NONE
-    }
-
-    /// Whether it ends in this row, and its polygon turns down again.
-    pub(super) fn is_summit_at(&self, y: i32) -> bool {
-        self.top.y == y && self.above == NONE
-    }
-
-    /// Its column in a row.
+    /// Its column in a row that it crosses.
     pub(super) fn column_at(&self, y: i32) -> i32 {
-        if y == self.top.y {
+        if self.is_horizontal() {
             return self.top.x;
         }
-        let rows = i64::from(y) - i64::from(self.bottom.y);
-        self.bottom
-            .x
-            .saturating_add(round(self.slope * rows as f64))
+        // At the top this is the top: the slope is exact enough for that.
+        let rows = y.wrapping_sub(self.bottom.y);
+        let columns = round(self.slope * f64::from(rows));
+        self.bottom.x.wrapping_add(columns)
     }
 
     /// Lets a horizontal edge begin where it ended.
@@ -101,20 +105,14 @@ impl Edge {
 
 /// To the nearest integer, halves away from zero.
 pub(super) fn round(value: f64) -> i32 {
-    (if value < 0.0 {
-        value - 0.5
-    } else {
-        value + 0.5
-    }) as i32
+    (value + 0.5_f64.copysign(value)) as i32
 }
 
 /// Columns for each row from one point to another.
 pub(super) fn slope(from: Point, to: Point) -> f64 {
-    if from.y == to.y {
-        return HORIZONTAL;
-    }
     let (columns, rows) = difference(to, from);
-    columns as f64 / rows as f64
+    // Both are there, for nobody can guess which it is.
+    [columns as f64 / rows as f64, HORIZONTAL][usize::from(rows == 0)]
 }
 
 /// Columns and rows from `b` to `a`.
@@ -149,31 +147,22 @@ pub(super) fn sorted([a, b]: [i32; 2]) -> [i32; 2] {
     if a > b { [b, a] } else { [a, b] }
 }
 
-/// Where two edges that are not horizontal cross, on the grid: not above the top of either, nor below the current row.
-pub(super) fn crossing(one: &Edge, other: &Edge) -> Point {
+/// Where two edges that are not horizontal cross above row `from_y`, on the grid: not above the top of either.
+pub(super) fn crossing(one: &Edge, other: &Edge, from_y: i32) -> Point {
     if one.slope == other.slope {
-        let y = one.current.y;
-        return Point::new(one.column_at(y), y);
+        return Point::new(one.column_at(from_y), from_y);
     }
     let mut at = crossing_of_lines(one, other);
-    let steeper = if one.slope.abs() < other.slope.abs() {
-        one
-    } else {
-        other
-    };
     if at.y < one.top.y || at.y < other.top.y {
+        let is_steeper = one.slope.abs() < other.slope.abs();
         at.y = one.top.y.max(other.top.y);
-        at.x = steeper.column_at(at.y);
+        at.x = if is_steeper { one } else { other }.column_at(at.y);
     }
-    if at.y > one.current.y {
-        at.y = one.current.y;
-        // Of edges that are as steep as each other, now the first.
-        let steeper = if one.slope.abs() > other.slope.abs() {
-            other
-        } else {
-            one
-        };
-        at.x = steeper.column_at(at.y);
+    if at.y > from_y {
+        // Of edges that are as steep as each other, the first this time.
+        let is_flatter = one.slope.abs() > other.slope.abs();
+        at.y = from_y;
+        at.x = if is_flatter { other } else { one }.column_at(at.y);
     }
     at
 }

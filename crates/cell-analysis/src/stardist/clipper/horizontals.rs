@@ -4,93 +4,60 @@ use super::arena::{Id, NONE};
 use super::geometry::{Edge, Point, are_parallel, ranges_overlap};
 use super::sweep::{Failed, Ghost, Sweep};
 
-/// A horizontal edge on its way.
-struct Walk {
-    edge: Id,
-    /// The last of the horizontal edges that follow each other.
-    last: Id,
-    /// The edge that ends where the last one ends, if the polygon turns down there.
-    partner: Id,
-    /// The last corner drawn.
-    corner: Option<Id>,
-}
-
 impl Sweep {
+    /// Lets the horizontal edges of the row cross what stands on their way. None of them follows another.
     pub(super) fn walk_horizontals(&mut self) -> Result<(), Failed> {
-        while let Some(edge) = self.horizontals.pop() {
-            self.walk(edge)?;
+        while let Some(id) = self.horizontals.pop() {
+            let is_top = self.edge(id).above == NONE;
+            let partner = if is_top { self.partner(id) } else { NONE };
+            let mut last_corner = None;
+            if !self.cross_on_the_way(id, partner, &mut last_corner)? {
+                self.leave_row(id, last_corner)?;
+            }
         }
         Ok(())
     }
 
-    fn walk(&mut self, edge: Id) -> Result<(), Failed> {
-        let mut last = edge;
-        while self.is_horizontal(self.edge(last).above) {
-            last = self.edge(last).above;
-        }
-        let is_top = self.edge(last).above == NONE;
-        let partner = if is_top { self.partner(last) } else { NONE };
-        let mut walk = Walk {
-            edge,
-            last,
-            partner,
-            corner: None,
-        };
-        loop {
-            if self.cross_on_the_way(&mut walk)? {
-                return Ok(());
-            }
-            if !self.is_horizontal(self.edge(walk.edge).above) {
-                break;
-            }
-            walk.edge = self.go_on(walk.edge)?;
-            let edge = *self.edge(walk.edge);
-            if edge.is_drawing() {
-                self.add_corner(walk.edge, edge.bottom);
-            }
-        }
-        self.leave_row(&walk)
-    }
-
-    fn is_horizontal(&self, id: Id) -> bool {
-        id != NONE && self.edge(id).is_horizontal()
-    }
-
-    /// Crosses what stands on the way of one horizontal edge; whether the polygon has ended there.
-    fn cross_on_the_way(&mut self, walk: &mut Walk) -> Result<bool, Failed> {
-        let start = *self.edge(walk.edge);
+    /// Crosses what stands on the way of a horizontal edge up to the one with which it ends; whether it has come there.
+    fn cross_on_the_way(
+        &mut self,
+        id: Id,
+        partner: Id,
+        last_corner: &mut Option<Id>,
+    ) -> Result<bool, Failed> {
+        let start = *self.edge(id);
         let goes_right = start.bottom.x < start.top.x;
-        let mut met = self.neighbor(walk.edge, goes_right);
+        let mut met = self.neighbor(id, goes_right);
         while met != NONE {
             let other = *self.edge(met);
             if self.is_beyond(&start, &other) {
                 break;
             }
-            if self.edge(walk.edge).is_drawing() {
-                let corner = self.add_corner(walk.edge, other.current);
-                self.join_horizontals(walk.edge, corner);
+            if self.edge(id).is_drawing() {
+                let corner = self.add_corner(id, other.current);
+                self.join_horizontals(id, corner);
                 self.ghosts.push(Ghost {
                     corner,
                     end: start.bottom,
                 });
-                walk.corner = Some(corner);
+                *last_corner = Some(corner);
             }
-            if met == walk.partner && walk.edge == walk.last {
-                if self.edge(walk.edge).is_drawing() {
-                    self.end_ring(walk.edge, met, start.top)?;
+            if met == partner {
+                if self.edge(id).is_drawing() {
+                    self.end_ring(id, met, start.top)?;
                 }
-                self.deactivate(walk.edge);
+                self.deactivate(id);
                 self.deactivate(met);
                 return Ok(true);
             }
             let at = Point::new(other.current.x, start.current.y);
             if goes_right {
-                self.cross_edges(walk.edge, met, at)?;
+                self.cross_edges(id, met, at)?;
             } else {
-                self.cross_edges(met, walk.edge, at)?;
+                self.cross_edges(met, id, at)?;
             }
             let next = self.neighbor(met, goes_right);
-            self.swap_places(walk.edge, met);
+            self.swap_places(id, met);
             met = next;
         }
         Ok(false)
@@ -126,10 +93,9 @@ impl Sweep {
     }
 
     /// Goes on upwards from the end of the way.
-    fn leave_row(&mut self, walk: &Walk) -> Result<(), Failed> {
-        let id = walk.edge;
+    fn leave_row(&mut self, id: Id, last_corner: Option<Id>) -> Result<(), Failed> {
         let edge = *self.edge(id);
-        if edge.is_drawing() && walk.corner.is_none() {
+        if edge.is_drawing() && last_corner.is_none() {
             let corner = self.last_corner(id);
             self.join_horizontals(id, corner);
             let end = edge.top;
@@ -154,19 +120,19 @@ impl Sweep {
         corner: Id,
         runs_along: impl Fn(&Edge, &Edge) -> bool,
     ) {
-        let edge = *self.edge(id);
-        let neighbors = [edge.left, edge.right];
-        let found = neighbors.into_iter().find(|&neighbor| {
+        let edge = self.edge(id);
+        let runs_beside = |&neighbor: &Id| {
             let other = self.edge(neighbor);
             neighbor != NONE
                 && other.current == edge.bottom
                 && other.is_drawing()
                 && other.current.y > other.top.y
-                && runs_along(&edge, other)
-        });
-        if let Some(neighbor) = found {
-            let other_corner = self.add_corner(neighbor, edge.bottom);
-            self.push_join(corner, other_corner, edge.top);
+                && runs_along(edge, other)
+        };
+        if let Some(neighbor) = [edge.left, edge.right].into_iter().find(runs_beside) {
+            let (bottom, top) = (edge.bottom, edge.top);
+            let other_corner = self.add_corner(neighbor, bottom);
+            self.push_join(corner, other_corner, top);
         }
     }
 
@@ -176,16 +142,14 @@ impl Sweep {
 
     /// The edge of the same polygon that ends where this one ends.
     pub(super) fn partner(&self, id: Id) -> Id {
-        let Edge {
-            top,
-            next,
-            previous,
-            ..
-        } = *self.edge(id);
+        let edge = self.edge(id);
         let ends_here = |&other: &Id| {
             let other = self.edge(other);
-            other.top == top && other.above == NONE
+            other.top == edge.top && other.above == NONE
         };
-        [next, previous].into_iter().find(ends_here).unwrap_or(NONE)
+        [edge.next, edge.previous]
+            .into_iter()
+            .find(ends_here)
+            .unwrap_or(NONE)
     }
 }

@@ -24,11 +24,11 @@ mod rows;
 mod sort;
 mod sweep;
 
-pub(crate) use geometry::Point;
+pub(crate) use geometry::Corners;
 
 use arena::{Id, NONE};
 use bounds::Bounds;
-use geometry::{Polygon, are_collinear};
+use geometry::{Point, Polygon, are_collinear};
 use sweep::{Failed, Sweep};
 
 /// Intersects polygons, one pair after the other, in the same memory.
@@ -46,7 +46,7 @@ impl Clipper {
     pub(crate) const REACH: i32 = 0x3fff_ffff;
 
     /// Sets the polygon that others are intersected with.
-    pub(crate) fn set_clip(&mut self, corners: &[Point]) {
+    pub(crate) fn set_clip(&mut self, corners: &Corners) {
         self.clip.clear();
         self.clip.add(corners, Polygon::Clip);
     }
@@ -55,44 +55,91 @@ impl Clipper {
     ///
     /// It is the sum of the areas of all rings of the intersection, holes included, each summed up in `f32`. It is 0 for
     /// polygons at which Clipper fails.
-    pub(crate) fn intersection_area(&mut self, subject: &[Point]) -> f32 {
+    pub(crate) fn intersection_area(&mut self, subject: &Corners) -> f32 {
         self.sweep.bounds.copy_from(&self.clip);
         self.sweep.bounds.add(subject, Polygon::Subject);
-        if self.execute().is_err() {
+        if self.draw().is_err() {
             return 0.0;
         }
-        let rings = 1..self.sweep.rings.rings.end();
-        rings
-            .map(|ring| self.area(ring))
-            .fold(0.0, |sum, area| sum + area)
+        let has_joins = !self.sweep.joins.is_empty();
+        if has_joins {
+            self.fix_directions();
+            self.sweep.rings.join_all(&self.sweep.joins);
+        }
+        self.exact_area().unwrap_or_else(|| {
+            if !has_joins {
+                self.fix_directions();
+            }
+            for ring in self.rings() {
+                self.clean(ring);
+            }
+            self.rings().fold(0.0, |sum, ring| sum + self.area(ring))
+        })
+    }
+
+    fn rings(&self) -> std::ops::Range<Id> {
+        1..self.sweep.rings.rings.end()
     }
 
     /// Draws the rings of the intersection.
-    fn execute(&mut self) -> Result<(), Failed> {
+    fn draw(&mut self) -> Result<(), Failed> {
         let sweep = &mut self.sweep;
         sweep.start();
-        if let Some(y) = sweep.rows.pop() {
-            sweep.begin_edges(y)?;
-        }
-        while let Some(y) = sweep.rows.pop() {
+        let Some(first) = sweep.bounds.minima.first() else {
+            return Ok(());
+        };
+        let mut y = first.y;
+        sweep.begin_edges(y)?;
+        loop {
             sweep.walk_horizontals()?;
             sweep.ghosts.clear();
-            sweep.cross_up_to(y)?;
-            sweep.end_edges(y)?;
-            sweep.walk_horizontals()?;
-            sweep.go_on_upwards(y)?;
+            let Some(next) = sweep.next_row(y) else {
+                return Ok(());
+            };
+            y = next;
+            sweep.rise_to(y)?;
+            sweep.end_edges()?;
+            if !sweep.horizontals.is_empty() {
+                sweep.walk_horizontals()?;
+                sweep.find_ending(y);
+            }
+            sweep.go_on_upwards()?;
             sweep.begin_edges(y)?;
         }
-        for ring in 1..sweep.rings.rings.end() {
-            if sweep.rings.rings[ring].start != NONE {
-                sweep.rings.fix_direction(ring);
+    }
+
+    fn fix_directions(&mut self) {
+        for ring in self.rings() {
+            if self.sweep.rings.rings[ring].start != NONE {
+                self.sweep.rings.fix_direction(ring);
             }
         }
-        sweep.rings.join_all(&sweep.joins);
-        for ring in 1..sweep.rings.rings.end() {
-            self.clean(ring);
+    }
+
+    /// The area of all rings, if `f32` is exact at every step to it: then neither their order and direction matter, nor corners
+    /// that are on a line with their neighbors.
+    fn exact_area(&self) -> Option<f32> {
+        let rings = &self.sweep.rings;
+        let (mut area, mut greatest_sum) = (0, 0);
+        for ring in self.rings() {
+            let start = rings.rings[ring].start;
+            if start == NONE {
+                continue;
+            }
+            let (mut sum, mut corner) = (0, start);
+            loop {
+                let next = rings.next(corner);
+                let term = cross_product(rings.at(corner), rings.at(next));
+                sum += term;
+                greatest_sum += term.abs();
+                corner = next;
+                if corner == start {
+                    break;
+                }
+            }
+            area += sum.abs();
         }
-        Ok(())
+        (greatest_sum <= 1 << f32::MANTISSA_DIGITS).then_some(0.5 * area as f32)
     }
 
     /// Takes repeated and collinear corners out of a ring, and the ring away if it is no more than a line.
@@ -146,13 +193,11 @@ impl Clipper {
 }
 
 /// The area of a polygon, in pixels, whatever its direction: summed up in `f32`.
-pub(crate) fn area(corners: &[Point]) -> f32 {
-    let next = corners.iter().cycle().skip(1);
-    let terms = corners
-        .iter()
-        .zip(next)
-        .map(|(&a, &b)| cross_product(a, b) as f32);
-    0.5 * terms.fold(0.0, |sum, term| sum + term).abs()
+pub(crate) fn area(corners: &Corners) -> f32 {
+    let next = corners.points().cycle().skip(1);
+    let terms = corners.points().zip(next);
+    let sum = terms.fold(0.0, |sum, (a, b)| sum + cross_product(a, b) as f32);
+    0.5 * f32::abs(sum)
 }
 
 fn cross_product(a: Point, b: Point) -> i64 {

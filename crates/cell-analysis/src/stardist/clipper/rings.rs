@@ -72,11 +72,7 @@ impl Rings {
     /// The corner at the left or the right end of a ring.
     pub(super) fn end(&self, ring: Id, is_left: bool) -> Id {
         let start = self.rings[ring].start;
-        if is_left {
-            start
-        } else {
-            self.corners[start].previous
-        }
+        [self.corners[start].previous, start][usize::from(is_left)]
     }
 
     /// Another corner at the left or the right end of a ring, or the one that is there already.
@@ -85,11 +81,9 @@ impl Rings {
         if self.corners[end].at == at {
             return end;
         }
-        let start = self.rings[ring].start;
-        let corner = self.insert_before(start, at, self.rings[ring].part_of);
-        if is_left {
-            self.rings[ring].start = corner;
-        }
+        let Ring { start, part_of, .. } = self.rings[ring];
+        let corner = self.insert_before(start, at, part_of);
+        self.rings[ring].start = [start, corner][usize::from(is_left)];
         corner
     }
 

@@ -10,10 +10,10 @@ impl Sweep {
     /// Makes everything ready for a sweep over the bounds.
     pub(super) fn start(&mut self) {
         self.clear();
+        self.ending.resize(self.bounds.edges.end() as usize, NONE);
         std_sort(&mut self.bounds.minima, &|a: &LocalMinimum, b| b.y < a.y);
         for place in 0..self.bounds.minima.len() {
-            let LocalMinimum { y, left, right } = self.bounds.minima[place];
-            self.push_row(y);
+            let LocalMinimum { left, right, .. } = self.bounds.minima[place];
             for (id, is_left) in [(left, true), (right, false)] {
                 let edge = self.edge_mut(id);
                 edge.current = edge.bottom;
@@ -45,15 +45,8 @@ impl Sweep {
         (edge.wind_count, edge.other_count) = (first.wind_count, first.other_count);
         let is_contributing = self.is_contributing(left);
         let corner = is_contributing.then(|| self.begin_ring(left, right, first.bottom));
-        self.push_row(first.top.y);
-        let second = *self.edge(right);
-        if second.is_horizontal() {
+        if self.edge(right).is_horizontal() {
             self.horizontals.push(right);
-            if second.above != NONE {
-                self.push_row(self.edge(second.above).top.y);
-            }
-        } else {
-            self.push_row(second.top.y);
         }
         if let Some(corner) = corner {
             self.join_at_minimum(minimum, corner);
@@ -109,9 +102,12 @@ impl Sweep {
         Ok(())
     }
 
-    /// Crosses edges that change places below the next row.
-    pub(super) fn cross_up_to(&mut self, y: i32) -> Result<(), Failed> {
-        self.find_crossings(y);
+    /// Brings the active edges up to the next row, and crosses those that change places below it.
+    pub(super) fn rise_to(&mut self, y: i32) -> Result<(), Failed> {
+        let Some(from_y) = self.move_edges(y) else {
+            return Ok(());
+        };
+        self.find_crossings(from_y, y);
         if self.crossings.len() > 1 {
             self.sort_crossings()?;
         }
@@ -121,31 +117,59 @@ impl Sweep {
             self.swap_places(left, right);
         }
         self.crossings.clear();
+        self.find_ending(y);
         Ok(())
     }
 
-    /// Sorts the active edges by their columns in the next row, swapping neighbors: each swap is a crossing.
-    fn find_crossings(&mut self, y: i32) {
-        self.order.clear();
-        let mut id = self.leftmost;
-        let mut is_sorted = true;
-        let mut before = i32::MIN;
+    /// Moves the active edges to the next row. The row that they come from, if they are not sorted by columns any more.
+    fn move_edges(&mut self, y: i32) -> Option<i32> {
+        let edges = self.bounds.edges.as_mut_slice();
+        let (mut count, mut from_y, mut is_sorted) = (0, y, true);
+        let (mut id, mut before) = (edges[NONE as usize].right, i32::MIN);
         while id != NONE {
-            self.order.push(id);
-            let edge = &mut self.bounds.edges[id];
-            edge.current.x = edge.column_at(y);
-            is_sorted &= before <= edge.current.x;
-            before = edge.current.x;
+            let edge = &mut edges[id as usize];
+            from_y = edge.current.y;
+            let x = edge.column_at(y);
+            edge.current = Point::new(x, y);
+            is_sorted &= before <= x;
+            before = x;
+            // Nobody can guess which edges end, so each is noted and most are written over.
+            self.ending[count] = id;
+            count += usize::from(edge.top.y == y);
             id = edge.right;
         }
-        let mut end = self.order.len();
+        self.ending_count = count;
+        (!is_sorted).then_some(from_y)
+    }
+
+    /// Finds the edges that end in a row once more, since others are on their left now.
+    pub(super) fn find_ending(&mut self, y: i32) {
+        self.ending_count = 0;
+        let mut id = self.leftmost();
+        while id != NONE {
+            let edge = &self.bounds.edges[id];
+            self.ending[self.ending_count] = id;
+            self.ending_count += usize::from(edge.top.y == y);
+            id = edge.right;
+        }
+    }
+
+    /// Sorts the active edges by their columns in the next row, swapping neighbors: each swap is a crossing.
+    fn find_crossings(&mut self, from_y: i32, y: i32) {
+        self.order.clear();
+        let mut id = self.leftmost();
+        while id != NONE {
+            self.order.push(id);
+            id = self.edge(id).right;
+        }
+        let (mut end, mut is_sorted) = (self.order.len(), false);
         while !is_sorted {
             is_sorted = true;
             for place in 1..end {
                 let (left, right) = (self.order[place - 1], self.order[place]);
                 let (a, b) = (self.edge(left), self.edge(right));
                 if a.current.x > b.current.x {
-                    let mut at = crossing(a, b);
+                    let mut at = crossing(a, b, from_y);
                     if at.y < y {
                         at = Point::new(a.column_at(y), y);
                     }
@@ -160,7 +184,7 @@ impl Sweep {
 
     /// Sorts crossings from below upwards, but so that only neighbors cross.
     fn sort_crossings(&mut self) -> Result<(), Failed> {
-        let mut id = self.leftmost;
+        let mut id = self.leftmost();
         let mut place = 0;
         while id != NONE {
             let edge = self.edge_mut(id);
@@ -186,31 +210,24 @@ impl Sweep {
     }
 
     /// Ends edges that turn down in a row, and goes on to horizontal ones.
-    pub(super) fn end_edges(&mut self, y: i32) -> Result<(), Failed> {
-        let mut id = self.leftmost;
-        while id != NONE {
-            let edge = *self.edge(id);
-            if edge.is_summit_at(y) && !self.edge(self.active_partner(id)).is_horizontal() {
-                self.end_at_summit(id)?;
-                id = if edge.left == NONE {
-                    self.leftmost
-                } else {
-                    self.edge(edge.left).right
-                };
-                continue;
-            }
-            if edge.goes_on_at(y) && self.edge(edge.above).is_horizontal() {
-                id = self.go_on(id)?;
-                let edge = *self.edge(id);
-                if edge.is_drawing() {
-                    self.add_corner(id, edge.bottom);
+    pub(super) fn end_edges(&mut self) -> Result<(), Failed> {
+        for place in 0..self.ending_count {
+            let id = self.ending[place];
+            let above = self.edge(id).above;
+            if above == NONE {
+                // It may have ended together with its partner.
+                let is_there = self.is_active(id);
+                if is_there && !self.edge(self.active_partner(id)).is_horizontal() {
+                    self.end_at_summit(id)?;
                 }
-                self.horizontals.push(id);
-            } else {
-                let at = Point::new(edge.column_at(y), y);
-                self.edge_mut(id).current = at;
+            } else if self.edge(above).is_horizontal() {
+                self.go_on(id)?;
+                let edge = self.edge(above);
+                if edge.is_drawing() {
+                    self.add_corner(above, edge.bottom);
+                }
+                self.horizontals.push(above);
             }
-            id = self.edge(id).right;
         }
         Ok(())
     }
@@ -254,20 +271,21 @@ impl Sweep {
     }
 
     /// Goes on with edges that end in a row, but not as horizontal ones.
-    pub(super) fn go_on_upwards(&mut self, y: i32) -> Result<(), Failed> {
-        let mut id = self.leftmost;
-        while id != NONE {
-            let edge = *self.edge(id);
-            if edge.goes_on_at(y) {
-                let corner = edge.is_drawing().then(|| self.add_corner(id, edge.top));
-                id = self.go_on(id)?;
-                if let Some(corner) = corner {
-                    self.join_with_neighbor(id, corner, |edge: &Edge, other: &Edge| {
-                        are_parallel([edge.current, edge.top], [other.current, other.top])
-                    });
-                }
+    pub(super) fn go_on_upwards(&mut self) -> Result<(), Failed> {
+        for place in 0..self.ending_count {
+            let id = self.ending[place];
+            let edge = self.edge(id);
+            if edge.above == NONE {
+                continue;
             }
-            id = self.edge(id).right;
+            let (is_drawing, top) = (edge.is_drawing(), edge.top);
+            let corner = is_drawing.then(|| self.add_corner(id, top));
+            let above = self.go_on(id)?;
+            if let Some(corner) = corner {
+                self.join_with_neighbor(above, corner, |edge: &Edge, other: &Edge| {
+                    are_parallel([edge.current, edge.top], [other.current, other.top])
+                });
+            }
         }
         Ok(())
     }

@@ -32,10 +32,9 @@ pub(super) struct Sweep {
     pub(super) bounds: Bounds,
     /// How many minima the sweep has passed.
     pub(super) passed_minima: usize,
-    /// Rows in which something happens, the next one last.
-    pub(super) rows: Vec<i32>,
-    /// The leftmost active edge.
-    pub(super) leftmost: Id,
+    /// Active edges that end in the next row, from the left, and more that do not count.
+    pub(super) ending: Vec<Id>,
+    pub(super) ending_count: usize,
     /// Horizontal edges of the current row, the next one last.
     pub(super) horizontals: Vec<Id>,
     /// Active edges in the order that they have at the next row.
@@ -49,8 +48,6 @@ pub(super) struct Sweep {
 impl Sweep {
     pub(super) fn clear(&mut self) {
         self.passed_minima = 0;
-        self.rows.clear();
-        self.leftmost = NONE;
         self.horizontals.clear();
         self.crossings.clear();
         self.joins.clear();
@@ -66,54 +63,41 @@ impl Sweep {
         &mut self.bounds.edges[id]
     }
 
-    /// Remembers a row.
-    pub(super) fn push_row(&mut self, y: i32) {
-        // There are few rows at a time, and a new one is often the furthest away.
-        let place = self.rows.iter().position(|&row| row >= y);
-        match place {
-            Some(place) if self.rows[place] == y => {}
-            Some(place) => self.rows.insert(place, y),
-            None => self.rows.push(y),
+    /// The next row above this one in which an edge begins or ends.
+    pub(super) fn next_row(&self, y: i32) -> Option<i32> {
+        let minimum = self.bounds.minima.get(self.passed_minima);
+        let mut next = minimum.map_or(i32::MIN, |minimum| minimum.y);
+        let mut id = self.leftmost();
+        while id != NONE {
+            let edge = self.edge(id);
+            let top = if edge.top.y < y { edge.top.y } else { i32::MIN };
+            next = next.max(top);
+            id = edge.right;
         }
+        (next != i32::MIN).then_some(next)
+    }
+
+    /// The leftmost active edge: active edges form a circle with number 0.
+    pub(super) fn leftmost(&self) -> Id {
+        self.edge(NONE).right
     }
 
     /// Puts an edge among the active ones, behind `from` if there is one.
     pub(super) fn activate(&mut self, id: Id, from: Id) {
-        let leftmost = self.leftmost;
-        if leftmost == NONE {
-            self.put_between(NONE, id, NONE);
-        } else if from == NONE && self.begins_before(leftmost, id) {
-            self.put_between(NONE, id, leftmost);
-        } else {
-            let mut left = if from == NONE { leftmost } else { from };
-            let mut right = self.edge(left).right;
-            while right != NONE && !self.begins_before(right, id) {
-                left = right;
-                right = self.edge(left).right;
-            }
-            self.put_between(left, id, right);
+        let mut left = from;
+        let mut right = self.edge(left).right;
+        while right != NONE && !self.begins_before(right, id) {
+            left = right;
+            right = self.edge(left).right;
         }
+        self.put_between(left, id, right);
     }
 
     fn put_between(&mut self, left: Id, id: Id, right: Id) {
         let edge = self.edge_mut(id);
         (edge.left, edge.right) = (left, right);
-        self.set_right_of(left, id);
-        self.set_left_of(right, id);
-    }
-
-    fn set_right_of(&mut self, left: Id, id: Id) {
-        if left == NONE {
-            self.leftmost = id;
-        } else {
-            self.edge_mut(left).right = id;
-        }
-    }
-
-    fn set_left_of(&mut self, right: Id, id: Id) {
-        if right != NONE {
-            self.edge_mut(right).left = id;
-        }
+        self.edge_mut(left).right = id;
+        self.edge_mut(right).left = id;
     }
 
     /// Whether an edge that begins in the current row does so left of an active one.
@@ -134,13 +118,18 @@ impl Sweep {
         self.edge(id).left == self.edge(id).right
     }
 
+    pub(super) fn is_active(&self, id: Id) -> bool {
+        let edge = self.edge(id);
+        edge.left != NONE || edge.right != NONE || id == self.leftmost()
+    }
+
     pub(super) fn deactivate(&mut self, id: Id) {
-        let Edge { left, right, .. } = *self.edge(id);
-        if left == NONE && right == NONE && id != self.leftmost {
+        if !self.is_active(id) {
             return;
         }
-        self.set_right_of(left, right);
-        self.set_left_of(right, left);
+        let (left, right) = (self.edge(id).left, self.edge(id).right);
+        self.edge_mut(left).right = right;
+        self.edge_mut(right).left = left;
         let edge = self.edge_mut(id);
         (edge.left, edge.right) = (NONE, NONE);
     }
@@ -150,37 +139,36 @@ impl Sweep {
         if self.is_alone(a) || self.is_alone(b) {
             return;
         }
-        let (of_a, of_b) = (*self.edge(a), *self.edge(b));
-        if of_a.right == b {
-            self.put_between(of_a.left, b, a);
-            self.put_between(b, a, of_b.right);
-        } else if of_b.right == a {
-            self.put_between(of_b.left, a, b);
-            self.put_between(a, b, of_a.right);
+        let [(left_a, right_a), (left_b, right_b)] =
+            [a, b].map(|id| (self.edge(id).left, self.edge(id).right));
+        if right_a == b {
+            self.put_between(left_a, b, a);
+            self.put_between(b, a, right_b);
+        } else if right_b == a {
+            self.put_between(left_b, a, b);
+            self.put_between(a, b, right_a);
         } else {
-            self.put_between(of_b.left, a, of_b.right);
-            self.put_between(of_a.left, b, of_a.right);
+            self.put_between(left_b, a, right_b);
+            self.put_between(left_a, b, right_a);
         }
     }
 
     /// Goes from an edge that ends to the one above it, which takes its place.
     pub(super) fn go_on(&mut self, id: Id) -> Result<Id, Failed> {
-        let below = *self.edge(id);
+        let edges = self.bounds.edges.as_mut_slice();
+        let below = edges[id as usize];
         if below.above == NONE {
             return Err(Failed);
         }
-        let above = self.edge_mut(below.above);
-        above.ring = below.ring;
-        above.is_left = below.is_left;
+        let above = &mut edges[below.above as usize];
+        (above.ring, above.is_left) = (below.ring, below.is_left);
         above.wind_delta = below.wind_delta;
         above.wind_count = below.wind_count;
         above.other_count = below.other_count;
         above.current = above.bottom;
-        let (is_horizontal, top) = (above.is_horizontal(), above.top.y);
-        self.put_between(below.left, below.above, below.right);
-        if !is_horizontal {
-            self.push_row(top);
-        }
+        (above.left, above.right) = (below.left, below.right);
+        edges[below.left as usize].right = below.above;
+        edges[below.right as usize].left = below.above;
         Ok(below.above)
     }
 }
