@@ -47,7 +47,7 @@ pub fn masks_of_positions(
     let ends: Vec<u32> = (0..pixels)
         .map(|pixel| landing.place([positions[[0, pixel]], positions[[1, pixel]]]))
         .collect();
-    landing.label(&ends, mask.iter().copied(), max_size_fraction)
+    landing.label(ends, mask.iter().copied(), max_size_fraction)
 }
 
 /// The image with the margin in which pixels end up.
@@ -79,23 +79,23 @@ impl Landing {
     /// Labels of the pixels that are `inside`, which ended in these places.
     pub(super) fn label(
         &self,
-        ends: &[u32],
+        mut ends: Vec<u32>,
         inside: impl Iterator<Item = bool>,
         max_size_fraction: f64,
     ) -> Array2<u32> {
         let mut counts = vec![0_u32; self.padded[0] * self.padded[1]];
-        for &end in ends {
+        for &end in &ends {
             counts[end as usize] += 1;
         }
         let peaks = self.peaks(&counts);
-        let regions = self.regions(&counts, &peaks);
-        drop(counts);
-        let found: Vec<u32> = ends.par_iter().map(|&end| regions[end as usize]).collect();
+        let regions = self.regions(counts, &peaks);
+        ends.par_iter_mut()
+            .for_each(|end| *end = regions[*end as usize] >> 1);
         drop(regions);
         let pixels = self.image[0] * self.image[1];
         let limit = pixels as f64 * max_size_fraction;
-        let mut numbers = Numbers::new(&found, peaks.len(), limit);
-        let mut found = found.into_iter();
+        let mut numbers = Numbers::new(&ends, peaks.len(), limit);
+        let mut found = ends.into_iter();
         let mut next = || found.next().map_or(0, |region| numbers.of(region));
         let labels = inside.map(|inside| if inside { next() } else { 0 });
         from_values(self.image, labels.collect())
@@ -128,9 +128,15 @@ impl Landing {
         near.copied().max().unwrap_or(0)
     }
 
-    /// The regions of the peaks: 1 + the index of a peak, 0 elsewhere.
-    fn regions(&self, counts: &[u32], peaks: &[usize]) -> Vec<u32> {
-        let mut regions = vec![0; counts.len()];
+    /// The regions of the peaks, in the place of the counts: twice the number of a peak from 1 on, and 1 more where a region
+    /// may grow.
+    fn regions(&self, counts: Vec<u32>, peaks: &[usize]) -> Vec<u32> {
+        let mut regions = counts;
+        let open = regions.par_chunks_mut(self.padded[1]);
+        open.for_each(|line| {
+            line.iter_mut()
+                .for_each(|count| *count = u32::from(*count > LEAST_GROWTH));
+        });
         for (label, &peak) in (1..).zip(peaks) {
             let near = |[row, column]: [usize; 2]| {
                 // What lies left of the plane comes out in the margin on its right, where nothing ends.
@@ -138,15 +144,14 @@ impl Landing {
             };
             let open = std::array::from_fn(|row| {
                 (0..WINDOW).fold(0, |bits, column| {
-                    let at = near([row, column]);
-                    let count = at.and_then(|at| counts.get(at)).copied().unwrap_or(0);
-                    bits | u16::from(count > LEAST_GROWTH) << column
+                    let region = near([row, column]).and_then(|at| regions.get(at));
+                    bits | ((region.copied().unwrap_or(0) & 1) as u16) << column
                 })
             });
             for (row, bits) in grown(open).into_iter().enumerate() {
                 for column in (0..WINDOW).filter(|column| bits >> column & 1 == 1) {
                     if let Some(region) = near([row, column]).and_then(|at| regions.get_mut(at)) {
-                        *region = label;
+                        *region = label << 1 | 1;
                     }
                 }
             }

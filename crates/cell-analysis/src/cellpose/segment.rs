@@ -183,7 +183,7 @@ impl Cellpose {
             }
         });
         drop(field);
-        Ok(landing.label(&pixels, inside.iter().copied(), self.max_size_fraction))
+        Ok(landing.label(pixels, inside.iter().copied(), self.max_size_fraction))
     }
 }
 
