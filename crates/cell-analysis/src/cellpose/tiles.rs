@@ -161,6 +161,9 @@ impl NetworkTiles {
 
     /// The image `[channel, row, column]` at the network's scale: bilinear, as [`resize_image`] of one channel.
     ///
+    /// Cellpose 4, with three channels, has the same to the last bit. Cellpose 3 has two, for which `OpenCV` rounds the
+    /// places of samples more coarsely: values differ by some 10⁻⁵.
+    ///
     /// # Panics
     /// If the image does not have the size that this was made for.
     #[must_use]
