@@ -102,8 +102,13 @@ impl Described {
             check_values(image.view().insert_axis(Axis(0)))?;
             let tensor = description.input.tensor(image.view());
             let tensor = tensor.with_class(ErrorClass::InvalidInput)?;
-            let plan = TilePlan::within(&description, [rows, columns], TILE_BYTES);
-            let plan = plan.or_else(|_| TilePlan::smallest(&description, [rows, columns]))?;
+            let size = [rows, columns];
+            let tiles = || {
+                let plan = TilePlan::within(&description, size, TILE_BYTES);
+                plan.or_else(|_| TilePlan::smallest(&description, size))
+            };
+            let whole = TilePlan::whole(&description, size, TILE_BYTES);
+            let plan = whole.map_or_else(tiles, Ok)?;
             let prepared = description.preprocess(tensor);
             anyhow::Ok((prepared.with_class(ErrorClass::InvalidInput)?, plan))
         })

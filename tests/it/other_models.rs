@@ -67,7 +67,8 @@ async fn a_network_of_stardist_runs_in_the_process_and_its_polygons_can_be_opene
     let _pod = pod(&cluster, "stardist")
         .set("STARDIST_EXPORT", "geojson,imagej")
         .start();
-    let hash = cluster.wait_done(&cluster.submit(INPUT, &[("channels", "0")]));
+    let hash =
+        cluster.wait_done(&cluster.submit(INPUT, &[("channels", "0"), ("dimension_order", "")]));
     let entries = cluster.result(&hash);
     let names: Vec<_> = entries.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(
@@ -88,7 +89,14 @@ async fn a_network_of_stardist_runs_in_the_process_and_its_polygons_can_be_opene
     assert_eq!((rois.len(), &rois[0].1[..4]), (cells, &b"Iout"[..]));
 
     // Scaled up, the network sees larger nuclei; labels and polygons are those of the image as it came.
-    let hash = cluster.wait_done(&cluster.submit(INPUT, &[("channels", "0"), ("scale", "1.25")]));
+    let hash = cluster.wait_done(&cluster.submit(
+        INPUT,
+        &[
+            ("channels", "0"),
+            ("scale", "1.25"),
+            ("dimension_order", ""),
+        ],
+    ));
     let scaled = labels(&cluster.result(&hash)[0].1);
     assert_eq!(scaled.shape(), found.shape());
     assert!(matched(&scaled, &found) > 25, "much the same cells");
@@ -174,7 +182,10 @@ async fn tiles_of_stardist_leave_no_seams() {
             .set("STARDIST_PERCENTILES", "0,100")
             .set("STARDIST_HALO", "16")
             .start();
-        let hash = cluster.wait_done(&cluster.submit("uploads/stars.tif", &[("channels", "0")]));
+        let hash = cluster.wait_done(&cluster.submit(
+            "uploads/stars.tif",
+            &[("channels", "0"), ("dimension_order", "")],
+        ));
         results.push(labels(&cluster.result(&hash)[0].1));
     }
     let cells = results[0]
@@ -244,19 +255,30 @@ async fn a_model_of_cellpose_makes_cells_of_flows() {
         .set("CONSUMER_TYPE", "cellpose")
         .set("CELLPOSE_MODEL", "Flows:1")
         .start();
-    let hash = cluster.wait_done(&cluster.submit("uploads/hills.tif", &[("channels", "0,")]));
+    let hash = cluster.wait_done(&cluster.submit(
+        "uploads/hills.tif",
+        &[("channels", "0,"), ("dimension_order", "")],
+    ));
     let entries = cluster.result(&hash);
     assert_eq!(entries[0].0, "uploads/hills_batch_0_feature_0.tif");
     let found = labels(&entries[0].1);
     assert_eq!(found.shape(), [260, 300]);
     assert_eq!(cell_count(&entries[0].1), 5);
     // A diameter scales the image for the network; labels have the image's size.
-    let fields = [("channels", "0,"), ("diameter", "60")];
+    let fields = [
+        ("channels", "0,"),
+        ("diameter", "60"),
+        ("dimension_order", ""),
+    ];
     let hash = cluster.wait_done(&cluster.submit("uploads/hills.tif", &fields));
     let entries = cluster.result(&hash);
     assert_eq!(labels(&entries[0].1).shape(), [260, 300]);
     let reason = |diameter: &str| {
-        let fields = [("channels", "0,"), ("diameter", diameter)];
+        let fields = [
+            ("channels", "0,"),
+            ("diameter", diameter),
+            ("dimension_order", ""),
+        ];
         cluster.wait_failed(&cluster.submit("uploads/hills.tif", &fields))
     };
     assert_eq!(
@@ -307,7 +329,10 @@ async fn labels_of_tiles_are_joined_object_by_object() {
         .set("LABELS_PERCENTILES", "0,100")
         .set("LABELS_HALO", "32")
         .start();
-    let hash = cluster.wait_done(&cluster.submit("uploads/hills.tif", &[("channels", "0")]));
+    let hash = cluster.wait_done(&cluster.submit(
+        "uploads/hills.tif",
+        &[("channels", "0"), ("dimension_order", "")],
+    ));
     let entries = cluster.result(&hash);
     assert_eq!(cell_count(&entries[0].1), 5);
     let found = labels(&entries[0].1);
@@ -352,7 +377,8 @@ async fn a_package_passes_its_own_test_and_segments_a_job() {
     let _pod = pod(&cluster, "bioimageio")
         .set("BIOIMAGEIO_MODEL", "nuclei-stars:1")
         .start();
-    let hash = cluster.wait_done(&cluster.submit(INPUT, &[("channels", "0")]));
+    let hash =
+        cluster.wait_done(&cluster.submit(INPUT, &[("channels", "0"), ("dimension_order", "")]));
     let entries = cluster.result(&hash);
     assert_eq!(entries[0].0, "uploads/nuclei_batch_0_feature_0.tif");
     assert!(matched(&labels(&entries[0].1), &truth()) > 30);
@@ -377,6 +403,7 @@ async fn a_package_without_labels_gives_what_its_network_gives() {
         ("channels", "0"),
         ("model_name", "nuclei-watershed"),
         ("model_version", "1"),
+        ("dimension_order", ""),
     ];
     let hash = cluster.wait_done(&cluster.submit(INPUT, &fields));
     assert_eq!(cluster.result(&hash).len(), 2);
@@ -384,6 +411,7 @@ async fn a_package_without_labels_gives_what_its_network_gives() {
         ("channels", "0"),
         ("model_name", "absent"),
         ("model_version", "1"),
+        ("dimension_order", ""),
     ];
     let reason = cluster.wait_failed(&cluster.submit(INPUT, &fields));
     assert!(reason.contains("it has nuclei-watershed"), "{reason}");

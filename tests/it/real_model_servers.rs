@@ -100,7 +100,8 @@ fn labels_from(variables: &[(&str, &str)]) -> (usize, ArrayD<f32>) {
         pod = pod.set(name, value);
     }
     let _pod = pod.start();
-    let hash = cluster.wait_done(&cluster.submit(INPUT, &[("channels", "0,")]));
+    let hash =
+        cluster.wait_done(&cluster.submit(INPUT, &[("channels", "0,"), ("dimension_order", "")]));
     let entries = cluster.result(&hash);
     (cell_count(&entries[0].1), labels(&entries[0].1))
 }

@@ -17,7 +17,7 @@ pub(crate) struct PlannedSide {
 
 impl PlannedSide {
     /// Pixels that meet those of all outputs and hold the image.
-    fn aligned(&self) -> usize {
+    pub(crate) fn aligned(&self) -> usize {
         let aligned = self.length.checked_next_multiple_of(self.side.align);
         aligned.unwrap_or(self.length)
     }

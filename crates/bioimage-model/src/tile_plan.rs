@@ -80,6 +80,25 @@ impl TilePlan {
         Ok(plan)
     }
 
+    /// The image `[rows, columns]` as the only tile, without a halo around it, as the reference runs a network on an image whose
+    /// size it takes. Nothing if it takes no such size, crops its output, or a tile would have more bytes than the budget.
+    #[must_use]
+    pub fn whole(description: &Description, image: [usize; 2], budget_bytes: u64) -> Option<Self> {
+        let mut plan = Self::smallest(description, image).ok()?;
+        if description.geometry.at_most(image)? != image {
+            return None;
+        }
+        for side in &mut plan.sides {
+            let crops = side.side.fits.iter().any(|fit| fit.crop > 0);
+            if crops || side.aligned() != side.length {
+                return None;
+            }
+            side.side.margin = 0;
+            side.tile = side.length;
+        }
+        (plan.count() == 1 && plan.tile_bytes() <= budget_bytes).then_some(plan)
+    }
+
     /// Tiles for an image `[rows, columns]`, as small as the network takes them.
     ///
     /// # Errors
@@ -293,6 +312,32 @@ mod tests {
             ("/inputs/0/pad", json!({"mode": pad})),
             ("/outputs", outputs.collect()),
         ]))
+    }
+
+    #[test]
+    fn an_image_of_a_size_that_the_network_takes_goes_as_it_is() {
+        let network = Network {
+            stride: 2,
+            crop: 0,
+            halo: 3,
+        };
+        let sizes = || [json!({"min": 32, "step": 8}), json!({"min": 32, "step": 8})];
+        let good = description(sizes(), &[network], "edge").expect("it can be done");
+        let plan = TilePlan::whole(&good, [40, 48], u64::MAX).expect("it takes it");
+        assert_eq!((plan.count(), plan.tile_shape()), (1, [40, 48]));
+        let tile = plan.tile(0).expect("the only one");
+        assert_eq!(tile.origin, [0, 0]);
+        assert_eq!(
+            (&tile.parts[0].from, &tile.parts[0].to),
+            (&[0..20, 0..24], &[0..20, 0..24])
+        );
+        for (image, budget_bytes) in [([40, 44], u64::MAX), ([24, 40], u64::MAX), ([40, 48], 1000)]
+        {
+            assert_eq!(TilePlan::whole(&good, image, budget_bytes), None);
+        }
+        let cropping = Network { crop: 1, ..network };
+        let cropping = description(sizes(), &[cropping], "edge").expect("it can be done");
+        assert_eq!(TilePlan::whole(&cropping, [40, 48], u64::MAX), None);
     }
 
     proptest! {
