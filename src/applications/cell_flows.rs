@@ -72,11 +72,13 @@ impl CellFlows {
             "the model takes {channels} channels, a Cellpose network {wanted}: see CELLPOSE_NETWORK"
         );
         let [_, rows, columns] = tiles.tile_shape();
-        let fixed = model.fixed_tile();
-        for (fixed, found) in fixed.into_iter().zip([rows, columns]) {
+        let sides = model.fixed_tile().into_iter().zip([rows, columns]);
+        for (fixed, found) in sides {
+            let fixed = fixed.unwrap_or(found);
             ensure!(
-                fixed.is_none_or(|fixed| fixed == found),
-                "the model takes tiles of {fixed:?}, a Cellpose network ones of {rows} x {columns}: see CELLPOSE_NETWORK"
+                fixed == found,
+                "the model takes tiles of {fixed} pixels a side, and this image would go in tiles of {rows} x {columns}: \
+                 set CELLPOSE_TILE_SIZE={fixed}, or save the model for any size, since small images have small tiles"
             );
         }
         Ok(())

@@ -267,7 +267,7 @@ async fn a_model_of_cellpose_makes_cells_of_flows() {
     // A diameter scales the image for the network; labels have the image's size.
     let fields = [
         ("channels", "0,"),
-        ("diameter", "60"),
+        ("diameter", "20"),
         ("dimension_order", ""),
     ];
     let hash = cluster.wait_done(&cluster.submit("uploads/hills.tif", &fields));
