@@ -30,6 +30,7 @@ mod images;
 mod segmentation_chains;
 mod segmentation_kernels;
 mod spots;
+mod stardist;
 mod tracking;
 
 use cases::Verdict;
@@ -69,6 +70,11 @@ fn golden_tracking() {
 fn golden_spots() {
     let runtime = runtime();
     cases::run("spots", spots::SKIPPED, |case| spots::run(case, &runtime));
+}
+
+#[test]
+fn golden_stardist() {
+    cases::run("stardist", &[], stardist::run);
 }
 
 #[test]

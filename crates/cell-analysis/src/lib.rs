@@ -4,6 +4,8 @@ pub mod segmentation;
 
 pub mod spots;
 
+pub mod stardist;
+
 pub mod legacy;
 
 pub mod tracking;

@@ -64,5 +64,5 @@ pub use tile::{PadMode, Tiling, Untiler, spline_window};
 pub use watershed::watershed;
 
 pub(crate) use morphology::square_maximum;
-pub(crate) use normalize::standardize;
+pub(crate) use normalize::{percentile_neighbors, standardize};
 pub(crate) use peaks::spaced;

@@ -138,10 +138,42 @@ fn clip_above(values: &mut [f32], percentile: f64) {
 
 /// Percentile of the values that are not zero, if there are any.
 fn percentile_of_lit(values: &[f32], percentile: f64) -> Option<f32> {
+    let neighbors = percentile_neighbors(values, percentile, |value| value != 0.0)?;
+    let step = f64::from(neighbors.above - neighbors.below);
+    Some(neighbors.interpolated(step) as f32)
+}
+
+/// The values between which a percentile lies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct PercentileNeighbors {
+    pub(crate) below: f32,
+    pub(crate) above: f32,
+    /// How far it lies from the one to the other, 0 to 1.
+    fraction: f64,
+}
+
+impl PercentileNeighbors {
+    /// The percentile, where the neighbors are `step` apart.
+    pub(crate) fn interpolated(&self, step: f64) -> f64 {
+        // `NumPy` interpolates from the nearer end, which decides the last bit.
+        if self.fraction < 0.5 {
+            f64::from(self.below) + step * self.fraction
+        } else {
+            f64::from(self.above) - step * (1.0 - self.fraction)
+        }
+    }
+}
+
+/// The neighbors of a percentile (0 … 100) of those values that count, if there are any.
+pub(crate) fn percentile_neighbors(
+    values: &[f32],
+    percentile: f64,
+    counts_in: impl Fn(f32) -> bool + Sync,
+) -> Option<PercentileNeighbors> {
     // A histogram over the upper half of all bits says in which range the percentile lies, without sorting a plane.
     let counts = values
         .par_chunks(1 << 20)
-        .map(count_lit)
+        .map(|values| count_keys(values, &counts_in))
         .reduce(|| vec![0; 1 << 16], add);
     let last = counts
         .iter()
@@ -154,7 +186,7 @@ fn percentile_of_lit(values: &[f32], percentile: f64) -> Option<f32> {
     let (end, _) = key_of_rank(&counts, (index + 1).min(last));
     // The keys bracket the two order statistics: only values between them are collected and ordered.
     let is_near =
-        |&value: &f32| float_key(value).wrapping_sub(first) <= end - first && value != 0.0;
+        |&value: &f32| float_key(value).wrapping_sub(first) <= end - first && counts_in(value);
     // Most blocks have none, which takes fewer instructions to see for a block than for each value.
     let blocks = values
         .par_chunks(64)
@@ -162,38 +194,33 @@ fn percentile_of_lit(values: &[f32], percentile: f64) -> Option<f32> {
     let mut near: Vec<f32> = blocks
         .flat_map_iter(|block| block.iter().copied().filter(is_near))
         .collect();
-    // `NumPy` interpolates from the nearer end, which decides the last bit.
-    let fraction = position - position.floor();
     let (_, &mut below, larger) = near.select_nth_unstable_by(index - before, f32::total_cmp);
     let above = larger
         .iter()
         .copied()
         .min_by(f32::total_cmp)
         .unwrap_or(below);
-    let step = f64::from(above - below);
-    let limit = if fraction < 0.5 {
-        f64::from(below) + step * fraction
-    } else {
-        f64::from(above) - step * (1.0 - fraction)
-    };
-    Some(limit as f32)
+    Some(PercentileNeighbors {
+        below,
+        above,
+        fraction: position - position.floor(),
+    })
 }
 
-/// How many values that are not zero there are for every key.
-fn count_lit(values: &[f32]) -> Vec<u32> {
+/// How many values that count there are for every key.
+fn count_keys(values: &[f32], counts_in: impl Fn(f32) -> bool) -> Vec<u32> {
     // Two tables to take turns: to count a key twice in a row would be to wait for memory.
     let [mut even, mut odd] = [vec![0; 1 << 16], vec![0; 1 << 16]];
+    let count = |counts: &mut [u32], value: f32| {
+        counts[float_key(value) as usize] += u32::from(counts_in(value));
+    };
     let (pairs, rest) = values.as_chunks::<2>();
     for &[one, other] in pairs {
-        count_key(&mut even, one);
-        count_key(&mut odd, other);
+        count(&mut even, one);
+        count(&mut odd, other);
     }
-    rest.iter().for_each(|&value| count_key(&mut even, value));
+    rest.iter().for_each(|&value| count(&mut even, value));
     add(even, odd)
-}
-
-fn count_key(counts: &mut [u32], value: f32) {
-    counts[float_key(value) as usize] += u32::from(value != 0.0);
 }
 
 fn add(mut counts: Vec<u32>, others: Vec<u32>) -> Vec<u32> {
