@@ -47,3 +47,19 @@ impl StarDist {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn published_models_predict_every_other_pixel() {
+        let [fluorescence, stained] = [StarDist::versatile_fluo(), StarDist::versatile_he()];
+        assert_eq!((fluorescence.grid, stained.grid), ([2, 2], [2, 2]));
+        assert!(fluorescence.probability_threshold < stained.probability_threshold);
+        assert_eq!(
+            (fluorescence.overlap_threshold, stained.overlap_threshold),
+            (0.3, 0.3)
+        );
+    }
+}

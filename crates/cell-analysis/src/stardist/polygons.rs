@@ -127,3 +127,85 @@ fn painted(layers: &[(u32, Polygon)], [rows, columns]: [usize; 2]) -> Array2<u32
     }
     labels
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Squares that stand on a corner.
+    fn squares(points: &[[f64; 2]], scores: &[f32], radius: f32) -> StarPolygons {
+        StarPolygons {
+            points: points.to_vec(),
+            scores: scores.to_vec(),
+            distances: Array2::from_elem((points.len(), 4), radius),
+            scale: [1.0, 1.0],
+        }
+    }
+
+    fn count(labels: &Array2<u32>, label: u32) -> usize {
+        labels.iter().filter(|&&found| found == label).count()
+    }
+
+    #[test]
+    fn the_highest_score_is_on_top_and_of_equal_scores_the_later_one() {
+        let pair = |scores: [f32; 2]| {
+            let polygons = squares(&[[5.0, 5.0], [5.0, 7.0]], &scores, 2.0);
+            polygons.labels([11, 13], f32::NEG_INFINITY)[[5, 6]]
+        };
+        assert_eq!((pair([0.9, 0.8]), pair([0.8, 0.9])), (1, 2));
+        assert_eq!((pair([0.8, 0.8]), pair([0.0, -0.0])), (2, 2));
+    }
+
+    #[test]
+    fn labels_count_those_above_the_threshold() {
+        let polygons = squares(
+            &[[3.0, 3.0], [3.0, 10.0], [10.0, 3.0]],
+            &[0.5, 0.6, f32::NAN],
+            2.0,
+        );
+        let labels = polygons.labels([14, 14], 0.5);
+        assert_eq!(
+            (labels[[3, 10]], labels[[3, 3]], labels[[10, 3]]),
+            (1, 0, 0)
+        );
+        assert_eq!(count(&labels, 1), 13);
+    }
+
+    #[test]
+    fn bands_of_a_tall_image_fit_together() {
+        let tall = squares(&[[150.0, 100.0]], &[1.0], 100.0).labels([300, 201], 0.0);
+        let inside = |row: usize, column: usize| row.abs_diff(150) + column.abs_diff(100) <= 100;
+        for ((row, column), &label) in tall.indexed_iter() {
+            assert_eq!(label, u32::from(inside(row, column)), "{row}, {column}");
+        }
+    }
+
+    #[test]
+    fn polygons_of_a_rescaled_image_are_as_large_as_in_the_original() {
+        let small = squares(&[[3.0, 2.0]], &[1.0], 2.0);
+        let large = small.rescaled([2.0, 3.0]);
+        assert_eq!((large.points[0], large.scale), ([6.0, 6.0], [2.0, 3.0]));
+        let vertices = large.vertices();
+        assert_eq!(vertices.shape(), [1, 2, 4]);
+        assert_eq!(
+            vertices.as_slice().unwrap(),
+            [6.0, 10.0, 6.0, 2.0, 12.0, 6.0, 0.0, 6.0]
+        );
+    }
+
+    #[test]
+    fn images_without_pixels_and_sets_without_polygons_have_labels_of_their_shape() {
+        let none = squares(&[], &[], 1.0);
+        assert!(none.is_empty());
+        assert_eq!(none.vertices().dim(), (0, 2, 4));
+        assert_eq!(none.labels([2, 3], 0.0), Array2::<u32>::zeros((2, 3)));
+        let one = squares(&[[0.0, 0.0]], &[1.0], 1.0);
+        for shape in [[0, 5], [5, 0], [0, 0]] {
+            assert_eq!(one.labels(shape, 0.0).shape(), shape);
+        }
+        assert_eq!(
+            (one.len(), one.labels([1, 1], 0.0)),
+            (1, Array2::<u32>::ones((1, 1)))
+        );
+    }
+}

@@ -52,3 +52,32 @@ pub(super) fn vertices(point: [f64; 2], scale: [f64; 2], distances: &[f32]) -> [
     };
     [along(0, f64::sin), along(1, f64::cos)]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rays_turn_from_the_right_towards_higher_rows_and_corners_are_cut_off_towards_zero() {
+        let mut corners = Corners::default();
+        Rays::new(4).corners([-1.0, 2.0], &[3.7, 3.7, 3.7, 3.7], &mut corners);
+        assert_eq!(
+            (corners.xs, corners.ys),
+            (vec![5, 1, -1, 2], vec![-1, 2, -1, -4])
+        );
+        let [rows, columns] = vertices([1.0, 2.0], [1.0, 1.0], &[3.0; 4]);
+        assert_eq!(
+            (rows, columns),
+            (vec![1.0, 4.0, 1.0, -2.0], vec![5.0, 2.0, -1.0, 2.0])
+        );
+    }
+
+    #[test]
+    fn a_scale_stretches_distances_but_not_centers() {
+        let [rows, columns] = vertices([1.0, 2.0], [2.0, 0.5], &[3.0; 4]);
+        assert_eq!(
+            (rows, columns),
+            (vec![1.0, 7.0, 1.0, -5.0], vec![3.5, 2.0, 0.5, 2.0])
+        );
+    }
+}

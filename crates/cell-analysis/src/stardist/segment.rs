@@ -28,7 +28,7 @@ impl StarDist {
     /// # Errors
     ///
     /// [`StarDistError`]: the heads have different shapes, do not cover the image, have fewer than 3 rays, or a distance is
-    /// not finite or reaches beyond 2³⁰ pixels.
+    /// not finite or reaches beyond 2²⁹ pixels.
     pub fn segment(
         &self,
         heads: &StarHeads<'_>,
@@ -75,7 +75,7 @@ impl StarDist {
 ///
 /// # Errors
 ///
-/// [`StarDistError`]: there are fewer than 3 rays, or a distance is not finite or reaches beyond 2³⁰ pixels.
+/// [`StarDistError`]: there are fewer than 3 rays, or a distance is not finite or reaches beyond 2²⁹ pixels.
 ///
 /// # Panics
 ///
@@ -98,4 +98,116 @@ pub fn suppress_ranked(
         distances: |number: usize| &values[number * rays..(number + 1) * rays],
     };
     survivors(&ranking, overlap_threshold as f32)
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array3, Axis};
+
+    use super::*;
+
+    /// Two discs: centers and radii in pixels, `grid` pixels a cell.
+    fn heads(cells: [usize; 2], grid: usize) -> (Array2<f32>, Array3<f32>) {
+        let discs = [([12.0, 14.0], 7.0), ([21.0, 30.0], 9.0)];
+        let at = |row: usize, column: usize| [row * grid, column * grid].map(|at| at as f32);
+        let nearest = |row: usize, column: usize| {
+            let point = at(row, column);
+            let depth =
+                |([y, x], radius): ([f32; 2], f32)| radius - (point[0] - y).hypot(point[1] - x);
+            discs.map(|disc| (depth(disc), disc.1))
+        };
+        let probabilities = Array2::from_shape_fn(cells, |(row, column)| {
+            let depths = nearest(row, column).map(|(depth, radius)| depth / radius);
+            depths[0].max(depths[1]).max(0.0)
+        });
+        let distances = Array3::from_shape_fn((cells[0], cells[1], 16), |(row, column, _)| {
+            let depths = nearest(row, column).map(|(depth, _)| depth);
+            depths[0].max(depths[1])
+        });
+        (probabilities, distances)
+    }
+
+    #[test]
+    fn every_object_has_a_label_and_a_polygon() {
+        let (probabilities, distances) = heads([20, 24], 2);
+        let heads = StarHeads {
+            probabilities: probabilities.view(),
+            distances: distances.view(),
+        };
+        let options = StarDist {
+            grid: [2, 2],
+            ..StarDist::default()
+        };
+        let instances = options.segment(&heads, [40, 48]).unwrap();
+        let StarInstances { labels, polygons } = instances;
+        assert_eq!((labels.dim(), polygons.len()), ((40, 48), 2));
+        for (number, point) in (1..).zip(&polygons.points) {
+            assert_eq!(labels[point.map(|at| at as usize)], number);
+        }
+        assert_eq!((labels[[12, 14]] > 0, labels[[21, 30]] > 0), (true, true));
+        assert_eq!(labels[[35, 5]], 0);
+    }
+
+    #[test]
+    fn centers_in_the_padding_are_dropped_and_its_side_has_no_margin() {
+        let (probabilities, distances) = heads([48, 48], 1);
+        let padded = StarHeads {
+            probabilities: probabilities.view(),
+            distances: distances.view(),
+        };
+        let found = |image: [usize; 2]| {
+            let instances = StarDist::default().segment(&padded, image).unwrap();
+            instances.polygons.points
+        };
+        assert_eq!(found([48, 48]).len(), 2);
+        assert_eq!(found([48, 31]).len(), 2); // the center of one is in the last column
+        assert!(found([20, 48]).iter().all(|point| point[0] < 20.0));
+        let mut cut = padded.clone();
+        cut.probabilities.slice_axis_inplace(Axis(1), (..31).into());
+        cut.distances.slice_axis_inplace(Axis(1), (..31).into());
+        let cut = StarDist::default().segment(&cut, [48, 31]).unwrap();
+        assert!(cut.polygons.points.iter().all(|point| point[1] < 29.0));
+    }
+
+    #[test]
+    fn heads_that_do_not_cover_the_image_are_refused() {
+        let (probabilities, distances) = heads([20, 24], 2);
+        let heads = StarHeads {
+            probabilities: probabilities.view(),
+            distances: distances.view(),
+        };
+        let refused = StarDist::default().segment(&heads, [40, 48]).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "heads of [20, 24] cells of [1, 1] pixels do not cover an image of [40, 48]"
+        );
+        let without_grid = StarDist {
+            grid: [0, 2],
+            ..StarDist::default()
+        };
+        assert!(without_grid.segment(&heads, [40, 48]).is_err());
+        assert!(without_grid.suppress(&heads).unwrap().is_empty());
+    }
+
+    #[test]
+    fn suppression_alone_takes_distances_as_they_are() {
+        let (mut probabilities, mut distances) = heads([9, 9], 1);
+        probabilities.fill(0.0);
+        probabilities[[4, 4]] = 1.0;
+        distances.fill(0.0);
+        let heads = StarHeads {
+            probabilities: probabilities.view(),
+            distances: distances.view(),
+        };
+        let polygons = StarDist::default().suppress(&heads).unwrap();
+        assert_eq!(polygons.distances, Array2::<f32>::zeros((1, 16)));
+    }
+
+    #[test]
+    fn ranked_polygons_need_three_rays() {
+        let refused = suppress_ranked(&[[0.0, 0.0]], Array2::zeros((1, 2)).view(), 0.5);
+        assert_eq!(refused, Err(StarDistError::TooFewRays { rays: 2 }));
+        let none = suppress_ranked(&[], Array2::zeros((0, 32)).view(), 0.5);
+        assert_eq!(none, Ok(Vec::new()));
+    }
 }

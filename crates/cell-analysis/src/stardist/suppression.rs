@@ -179,3 +179,144 @@ fn square_distance(a: [f32; 2], b: [f32; 2]) -> f32 {
     let (down, across) = (a[0] - b[0], a[1] - b[1]);
     down * down + across * across
 }
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Polygons in the order of their scores.
+    #[derive(Clone, Debug)]
+    struct Polygons {
+        centers: Vec<[f32; 2]>,
+        distances: Array2<f32>,
+    }
+
+    fn survivors_of(polygons: &Polygons, threshold: f32) -> Vec<bool> {
+        let rays = polygons.distances.ncols();
+        let values = polygons.distances.as_slice().unwrap();
+        let ranking = Ranking {
+            centers: &polygons.centers,
+            rays,
+            distances: |number: usize| &values[number * rays..][..rays],
+        };
+        survivors(&ranking, threshold).unwrap()
+    }
+
+    /// Asks every pair, without an index.
+    fn slow_survivors(polygons: &Polygons, threshold: f32) -> Vec<bool> {
+        let rays = Rays::new(polygons.distances.ncols());
+        let corners: Vec<Corners> = polygons
+            .centers
+            .iter()
+            .zip(polygons.distances.outer_iter())
+            .map(|(&center, distances)| {
+                let mut corners = Corners::default();
+                rays.corners(center, &distances.to_vec(), &mut corners);
+                corners
+            })
+            .collect();
+        let mut stays = vec![true; corners.len()];
+        for one in 0..corners.len() {
+            for other in one + 1..corners.len() {
+                if stays[one] && stays[other] {
+                    let mut clipper = Clipper::default();
+                    clipper.set_clip(&corners[one]);
+                    let shared = f64::from(clipper.intersection_area(&corners[other]));
+                    let least = area(&corners[one]).min(area(&corners[other]));
+                    stays[other] = (shared / (f64::from(least) + 1e-10)) as f32 <= threshold;
+                }
+            }
+        }
+        stays
+    }
+
+    fn polygons() -> impl Strategy<Value = Polygons> {
+        let polygon = (
+            (-20..60_i32, -20..60_i32),
+            prop_oneof![2.0..6.0_f32, 2.0..25.0_f32],
+            proptest::collection::vec(0.5..1.0_f32, 12),
+        );
+        (proptest::collection::vec(polygon, 0..40), 3..12_usize).prop_map(|(polygons, rays)| {
+            let radius = |number: usize, ray: usize| {
+                let (_, radius, shares) = &polygons[number];
+                radius * shares[ray]
+            };
+            Polygons {
+                centers: polygons
+                    .iter()
+                    .map(|((row, column), ..)| [*row as f32, *column as f32])
+                    .collect(),
+                distances: Array2::from_shape_fn((polygons.len(), rays), |(number, ray)| {
+                    radius(number, ray)
+                }),
+            }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn those_stay_that_stay_when_every_pair_is_asked(
+            polygons in polygons(), threshold in prop_oneof![Just(0.1_f32), 0.05..1.0_f32],
+        ) {
+            prop_assert_eq!(survivors_of(&polygons, threshold), slow_survivors(&polygons, threshold));
+        }
+
+        #[test]
+        fn the_number_of_threads_does_not_matter(polygons in polygons(), threads in 2..5_usize) {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+            let found = pool.install(|| survivors_of(&polygons, 0.2));
+            prop_assert_eq!(found, alone.install(|| survivors_of(&polygons, 0.2)));
+        }
+    }
+
+    fn squares(centers: &[[f32; 2]], half_diagonals: &[f32]) -> Polygons {
+        Polygons {
+            centers: centers.to_vec(),
+            distances: Array2::from_shape_fn((centers.len(), 4), |(number, _)| {
+                half_diagonals[number]
+            }),
+        }
+    }
+
+    #[test]
+    fn what_is_suppressed_suppresses_nothing() {
+        let row = squares(&[[0.0, 0.0], [0.0, 6.0], [0.0, 12.0]], &[8.0; 3]);
+        assert_eq!(survivors_of(&row, 0.3), [true, false, true]);
+    }
+
+    #[test]
+    fn overlap_is_a_share_of_the_smaller_polygon_and_may_equal_the_threshold() {
+        let nested = squares(&[[0.0, 0.0], [0.0, 0.0]], &[9.0, 3.0]);
+        assert_eq!(survivors_of(&nested, 1.0), [true, true]);
+        assert_eq!(survivors_of(&nested, 0.999), [true, false]);
+    }
+
+    #[test]
+    fn polygons_without_area_stay() {
+        let points = squares(&[[0.0, 0.0], [0.0, 0.0]], &[1e-3, 1e-3]);
+        assert_eq!(survivors_of(&points, 0.0), [true, true]);
+    }
+
+    #[test]
+    fn polygons_beyond_reach_are_refused() {
+        for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e9] {
+            for polygons in [
+                squares(&[[3.0, 4.0]], &[odd]),
+                squares(&[[odd, 4.0]], &[1.0]),
+            ] {
+                let values = polygons.distances.as_slice().unwrap();
+                let ranking = Ranking {
+                    centers: &polygons.centers,
+                    rays: 4,
+                    distances: |_: usize| values,
+                };
+                let refused = survivors(&ranking, 0.5).unwrap_err();
+                assert!(matches!(refused, StarDistError::OutOfReach { .. }), "{odd}");
+            }
+        }
+    }
+}

@@ -21,14 +21,7 @@ pub(super) struct Bounds {
     pub(super) edges: Arena<Edge>,
     pub(super) minima: Vec<LocalMinimum>,
     /// The corners of the polygon that is being added.
-    corners: Vec<Corner>,
-}
-
-/// A corner and its place in the polygon.
-#[derive(Clone, Copy, Debug)]
-struct Corner {
-    at: Point,
-    place: u32,
+    corners: Vec<Point>,
 }
 
 /// Along a polygon, or against its direction.
@@ -60,76 +53,24 @@ impl Bounds {
 
     /// Adds a closed polygon. One without area, such as a point or a horizontal line, adds nothing.
     pub(super) fn add(&mut self, corners: &Corners, polygon: Polygon) {
-        let places = (0_u32..).zip(corners.points());
         self.corners.clear();
-        self.corners
-            .extend(places.map(|(place, at)| Corner { at, place }));
-        trim(&mut self.corners);
-        if let Some(kept) = self.clean() {
-            let first = self.push_edges(kept, polygon);
+        self.corners.extend(corners.points());
+        if let Some(kept) = clean(&mut self.corners) {
+            let first = self.push_edges(&kept, polygon);
             self.add_minima(first);
         }
     }
 
-    /// Keeps the corners that are neither repeated nor on a line with their neighbors. They are here, if they are more than a
-    /// line.
-    ///
-    /// Clipper goes around the polygon until it has changed nothing on the whole way. Nothing can change but beside a corner
-    /// that was taken out, so only such corners are looked at again here, in the same order.
-    fn clean(&mut self) -> Option<Range<usize>> {
-        let ring = self.corners.as_mut_slice();
-        let mut corner = *ring.first()?;
-        // The others: those not seen yet, then those kept.
-        let (mut ahead, mut end) = (1, ring.len());
-        let (mut front, mut kept) = (0, 0);
-        let mut is_front = false;
-        loop {
-            let next = if ahead < end {
-                ring[ahead]
-            } else if front < kept {
-                ring[front]
-            } else {
-                return None;
-            };
-            if corner.at != next.at {
-                if kept - front + end - ahead == 1 {
-                    return None;
-                }
-                let has_kept = front < kept;
-                let previous = ring[if has_kept { kept - 1 } else { end - 1 }];
-                if are_collinear(previous.at, corner.at, next.at) {
-                    corner = previous;
-                    kept -= usize::from(has_kept);
-                    end -= usize::from(!has_kept);
-                    is_front = false;
-                    continue;
-                }
-                if is_front {
-                    return Some(front - 1..kept);
-                }
-                ring[kept] = corner;
-                kept += 1;
-            }
-            corner = next;
-            is_front = ahead == end;
-            ahead += usize::from(!is_front);
-            front += usize::from(is_front);
-        }
-    }
-
-    /// Adds an edge from each corner that was kept to the next, beginning with what is left of the polygon's beginning; the
-    /// first edge.
-    fn push_edges(&mut self, kept: Range<usize>, polygon: Polygon) -> Id {
-        let ring = &self.corners[kept];
-        // Places rise, but for one fall at most.
-        let beginning = ring.partition_point(|corner| corner.place >= ring[0].place);
-        let mut place = if beginning < ring.len() { beginning } else { 0 };
-        let mut at = ring[place].at;
+    /// Adds an edge from each corner that was kept to the next; the first one.
+    fn push_edges(&mut self, kept: &Kept, polygon: Polygon) -> Id {
+        let ring = &self.corners[kept.corners.clone()];
+        let mut place = usize::from(kept.begins_with_end);
+        let mut at = ring[place];
         let first = self.edges.end();
         let last = first + ring.len() as Id - 1;
         for id in first..=last {
             place = if place + 1 < ring.len() { place + 1 } else { 0 };
-            let end = ring[place].at;
+            let end = ring[place];
             let (bottom, top) = if at.y >= end.y { (at, end) } else { (end, at) };
             self.edges.push(Edge {
                 bottom,
@@ -261,16 +202,143 @@ impl Bounds {
     }
 }
 
-/// Takes corners off the end that are the first one again, then those that are the one before.
-fn trim(corners: &mut Vec<Corner>) {
-    while let [first, .., last] = corners.as_slice()
-        && first.at == last.at
-    {
-        corners.pop();
+/// What is left of a polygon's corners.
+struct Kept {
+    corners: Range<usize>,
+    /// Whether the first of them was the last one of the polygon.
+    begins_with_end: bool,
+}
+
+/// The corners around one that is looked at: those kept, then those not seen yet, then those kept again.
+struct Around<'a> {
+    ring: &'a mut [Point],
+    kept: Range<usize>,
+    ahead: Range<usize>,
+}
+
+/// Keeps the corners that are neither repeated nor on a line with their neighbors, if they are more than a line.
+///
+/// Clipper goes around the polygon until it has changed nothing on the whole way. Nothing can change but beside a corner that
+/// was taken out, so only such corners are looked at again here, in the same order.
+fn clean(ring: &mut [Point]) -> Option<Kept> {
+    let mut at = *ring.first()?;
+    let ahead = 1..trimmed_length(ring);
+    let mut around = Around {
+        ring,
+        kept: 0..0,
+        ahead,
+    };
+    let (mut is_front, mut begins_with_end) = (false, false);
+    loop {
+        at = around.clean_middle(at);
+        let next = around.next()?;
+        let has_kept = !around.kept.is_empty();
+        if at == next {
+            begins_with_end &= has_kept;
+        } else if around.kept.len() + around.ahead.len() == 1 {
+            return None;
+        } else if are_collinear(around.previous(), at, next) {
+            at = around.previous();
+            around.drop_previous();
+            begins_with_end |= !has_kept;
+            is_front = false;
+            continue;
+        } else if is_front {
+            let Range { start, end } = around.kept;
+            return Some(Kept {
+                corners: start - 1..end,
+                begins_with_end: begins_with_end && start == 1,
+            });
+        } else {
+            around.keep(at);
+        }
+        at = next;
+        is_front = around.ahead.is_empty();
+        around.drop_next();
     }
-    while let [.., before, last] = corners.as_slice()
-        && before.at == last.at
-    {
-        corners.pop();
+}
+
+impl Around<'_> {
+    fn next(&self) -> Option<Point> {
+        let corners = [&self.ahead, &self.kept];
+        let first = corners.into_iter().find(|corners| !corners.is_empty());
+        first.map(|corners| self.ring[corners.start])
     }
+
+    fn drop_next(&mut self) {
+        if self.ahead.is_empty() {
+            self.kept.start += 1;
+        } else {
+            self.ahead.start += 1;
+        }
+    }
+
+    fn previous(&self) -> Point {
+        let corners = if self.kept.is_empty() {
+            &self.ahead
+        } else {
+            &self.kept
+        };
+        self.ring[corners.end - 1]
+    }
+
+    fn drop_previous(&mut self) {
+        if self.kept.is_empty() {
+            self.ahead.end -= 1;
+        } else {
+            self.kept.end -= 1;
+        }
+    }
+
+    fn keep(&mut self, at: Point) {
+        self.ring[self.kept.end] = at;
+        self.kept.end += 1;
+    }
+
+    /// Goes on while there are corners on both sides that are neither the first nor the last: the same without looking where
+    /// the neighbors are.
+    fn clean_middle(&mut self, mut at: Point) -> Point {
+        if self.kept.is_empty() {
+            return at;
+        }
+        let (ring, Range { start, mut end }) = (&mut *self.ring, self.kept.clone());
+        let mut previous = ring[end - 1];
+        while self.ahead.start < self.ahead.end {
+            let next = ring[self.ahead.start];
+            if at != next {
+                if are_collinear(previous, at, next) {
+                    at = previous;
+                    end -= 1;
+                    if end == start {
+                        break;
+                    }
+                    previous = ring[end - 1];
+                    continue;
+                }
+                ring[end] = at;
+                end += 1;
+                previous = at;
+            }
+            at = next;
+            self.ahead.start += 1;
+        }
+        self.kept.end = end;
+        at
+    }
+}
+
+/// Number of corners without those at the end that are the first one again, and then those that are the one before.
+fn trimmed_length(corners: &[Point]) -> usize {
+    let mut rest = corners;
+    while let [first, others @ .., last] = rest
+        && first == last
+    {
+        rest = &rest[..=others.len()];
+    }
+    while let [others @ .., before, last] = rest
+        && before == last
+    {
+        rest = &rest[..=others.len()];
+    }
+    rest.len()
 }

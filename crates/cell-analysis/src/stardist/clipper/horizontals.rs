@@ -34,13 +34,7 @@ impl Sweep {
                 break;
             }
             if self.edge(id).is_drawing() {
-                let corner = self.add_corner(id, other.current);
-                self.join_horizontals(id, corner);
-                self.ghosts.push(Ghost {
-                    corner,
-                    end: start.bottom,
-                });
-                *last_corner = Some(corner);
+                *last_corner = Some(self.draw_horizontal(id, other.current, start.bottom));
             }
             if met == partner {
                 if self.edge(id).is_drawing() {
@@ -61,6 +55,14 @@ impl Sweep {
             met = next;
         }
         Ok(false)
+    }
+
+    /// Adds a corner to what a horizontal edge draws, and remembers what may run along it.
+    fn draw_horizontal(&mut self, id: Id, at: Point, end: Point) -> Id {
+        let corner = self.add_corner(id, at);
+        self.join_horizontals(id, corner);
+        self.ghosts.push(Ghost { corner, end });
+        corner
     }
 
     fn neighbor(&self, id: Id, is_right: bool) -> Id {

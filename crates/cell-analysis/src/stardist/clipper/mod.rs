@@ -203,3 +203,128 @@ pub(crate) fn area(corners: &Corners) -> f32 {
 fn cross_product(a: Point, b: Point) -> i64 {
     i64::from(a.x) * i64::from(b.y) - i64::from(a.y) * i64::from(b.x)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn polygon(points: &[(i32, i32)]) -> Corners {
+        let (xs, ys) = points.iter().copied().unzip();
+        Corners { xs, ys }
+    }
+
+    /// Columns and rows by turns.
+    fn numbers(text: &str) -> Corners {
+        let numbers: Vec<i32> = text
+            .split_whitespace()
+            .map(|n| n.parse().unwrap())
+            .collect();
+        let pairs = numbers.as_chunks::<2>().0.iter();
+        polygon(&pairs.map(|&[x, y]| (x, y)).collect::<Vec<_>>())
+    }
+
+    fn shared(clip: &Corners, subject: &Corners) -> f32 {
+        let mut clipper = Clipper::default();
+        clipper.set_clip(clip);
+        clipper.intersection_area(subject)
+    }
+
+    #[test]
+    fn areas_are_those_that_were_recorded_from_clipper() {
+        let lines = include_str!("recorded/areas.txt").lines().skip(1);
+        let mut clipper = Clipper::default();
+        for (number, line) in lines.enumerate() {
+            let [area, clip, subject] = line.split(" | ").collect::<Vec<_>>()[..] else {
+                panic!("line {number}");
+            };
+            clipper.set_clip(&numbers(clip));
+            let found = clipper.intersection_area(&numbers(subject));
+            assert_eq!(found, area.parse::<f32>().unwrap(), "line {number}");
+        }
+    }
+
+    #[test]
+    fn polygons_without_area_share_nothing() {
+        let square = polygon(&[(0, 0), (4, 0), (4, 4), (0, 4)]);
+        let empty: [&[(i32, i32)]; 5] = [
+            &[],
+            &[(1, 1)],
+            &[(1, 1), (3, 3)],
+            &[(1, 1), (1, 1), (1, 1), (1, 1)],
+            &[(0, 2), (3, 2), (1, 2), (4, 2)],
+        ];
+        for points in empty {
+            let flat = polygon(points);
+            assert_eq!((shared(&square, &flat), shared(&flat, &square)), (0.0, 0.0));
+            assert_eq!(area(&flat), 0.0);
+        }
+    }
+
+    #[test]
+    fn sums_of_large_coordinates_are_rounded_as_single_floats_are() {
+        let at = |x: i32, y: i32| (20_001 + x, 30_003 + y);
+        let triangle = polygon(&[at(0, 0), at(3001, 1), at(1, 2003)]);
+        let exact = 0.5 * (3001.0 * 2003.0 - 1.0);
+        let terms = [
+            20_001_i64 * 30_004 - 30_003 * 23_002,
+            23_002 * 32_006 - 30_004 * 20_002,
+            20_002 * 30_003 - 32_006 * 20_001,
+        ];
+        let summed = 0.5 * terms.iter().fold(0.0, |sum, &term| sum + term as f32).abs();
+        assert_ne!(summed, exact);
+        assert_eq!(area(&triangle), summed);
+    }
+
+    /// A rectangle, from any of its corners, in either direction.
+    fn rectangle() -> impl Strategy<Value = ([i32; 4], Corners)> {
+        let sides = (
+            -9..9_i32,
+            -9..9_i32,
+            1..9_i32,
+            1..9_i32,
+            0..4_usize,
+            any::<bool>(),
+        );
+        sides.prop_map(|(x, y, width, height, first, is_turned)| {
+            let mut points = [
+                (x, y),
+                (x + width, y),
+                (x + width, y + height),
+                (x, y + height),
+            ];
+            points.rotate_left(first);
+            if is_turned {
+                points.reverse();
+            }
+            ([x, y, x + width, y + height], polygon(&points))
+        })
+    }
+
+    fn any_polygon() -> impl Strategy<Value = Corners> {
+        let far = -Clipper::REACH..Clipper::REACH;
+        let at = prop_oneof![0..4_i32, -30..30_i32, far];
+        let points = proptest::collection::vec((at.clone(), at), 0..40);
+        points.prop_map(|points| polygon(&points))
+    }
+
+    proptest! {
+        #[test]
+        fn rectangles_share_what_they_share((a, one) in rectangle(), (b, other) in rectangle()) {
+            let overlap = |axis: usize| (a[axis + 2].min(b[axis + 2]) - a[axis].max(b[axis])).max(0);
+            prop_assert_eq!(shared(&one, &other), (overlap(0) * overlap(1)) as f32);
+        }
+
+        #[test]
+        fn earlier_polygons_leave_nothing_behind(polygons in proptest::collection::vec(any_polygon(), 3)) {
+            let mut clipper = Clipper::default();
+            clipper.set_clip(&polygons[0]);
+            for subject in &polygons {
+                let found = clipper.intersection_area(subject);
+                prop_assert!(found >= 0.0);
+                prop_assert_eq!(found, shared(&polygons[0], subject));
+            }
+        }
+    }
+}

@@ -122,3 +122,25 @@ fn adjust_heap<T: Copy>(heap: &mut [T], top: usize, item: T, less: &impl Fn(&T, 
     }
     heap[hole] = item;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(text: &str) -> Vec<usize> {
+        text.split_whitespace()
+            .map(|n| n.parse().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn equal_items_are_left_as_libstdcxx_leaves_them() {
+        for line in include_str!("recorded/sorts.txt").lines().skip(1) {
+            let (keys, places) = line.split_once('|').unwrap();
+            let mut items: Vec<(usize, usize)> = numbers(keys).into_iter().zip(0..).collect();
+            std_sort(&mut items, &|a, b| a.0 < b.0);
+            let found: Vec<usize> = items.iter().map(|item| item.1).collect();
+            assert_eq!(found, numbers(places), "{keys}");
+        }
+    }
+}
