@@ -3,6 +3,7 @@
 #
 #   docker build -t redis-consumer .
 #   docker build --build-arg VERSION=0.1.0 --build-arg REVISION="$(git rev-parse HEAD)" -t redis-consumer:0.1.0 .
+#   docker build --build-arg FEATURES=ort -t redis-consumer .
 #   docker build --target demo -t redis-consumer-demo .
 #   docker buildx build --platform linux/amd64,linux/arm64 -t redis-consumer .
 #
@@ -23,6 +24,8 @@ ENV CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0
 # Dependencies are a layer of their own: it stays until a manifest, the lock file or the flags change.
 # Empty sources stand in for ours; benches and tests leave the manifest, since their files are not sent.
 FROM toolchain AS dependencies
+# Such as `ort`, for models on ONNX Runtime.
+ARG FEATURES=
 COPY Cargo.toml Cargo.lock build.rs ./
 COPY .cargo .cargo
 COPY crates/batch-plan/Cargo.toml crates/batch-plan/
@@ -36,16 +39,17 @@ RUN sed -i '/^\[\[\(bench\|test\)\]\]/,/^$/d' Cargo.toml \
     && echo 'fn main() {}' >src/main.rs \
     && cp src/main.rs crates/demo/src/main.rs \
     && touch src/lib.rs crates/batch-plan/src/lib.rs crates/bioimage/src/lib.rs crates/bioimage-model/src/lib.rs crates/cell-analysis/src/lib.rs \
-    && cargo build --profile dist --locked --bin redis-consumer \
+    && cargo build --profile dist --locked --features "${FEATURES}" --bin redis-consumer \
     && rm -r src crates/*/src
 
 FROM dependencies AS build
+ARG FEATURES=
 ARG REVISION=unknown
 COPY crates crates
 COPY src src
 # Older than the stand-in's output, the sources would be passed over.
 RUN touch src/main.rs src/lib.rs crates/*/src/lib.rs \
-    && COMMIT="${REVISION}" cargo build --profile dist --locked --bin redis-consumer \
+    && COMMIT="${REVISION}" cargo build --profile dist --locked --features "${FEATURES}" --bin redis-consumer \
     && cp target/dist/redis-consumer /redis-consumer \
     && cp /lib/*-linux-gnu/libgcc_s.so.1 /libgcc_s.so.1
 

@@ -22,7 +22,7 @@ demo: redis ## Run a real image through the whole system on this machine and dra
 gallery: ## Draw the pictures of docs/images/gallery anew
 	$(CARGO) run --release --locked --quiet --package redis-consumer-demo -- gallery
 
-test: redis servers model-servers azurite interpreters ## Run every test against real peers
+test: redis servers model-servers onnxruntime azurite interpreters ## Run every test against real peers
 	$(CARGO) test --release --locked --workspace --all-features
 
 golden: ## Run the golden cases and print a line per area
@@ -52,7 +52,7 @@ chart: ## Check chart, compose file and Dockerfile (scripts/chart/tools brings t
 clean: ## Remove what was built
 	$(CARGO) clean
 
-.PHONY: redis servers model-servers azurite interpreters
+.PHONY: redis servers model-servers onnxruntime azurite interpreters
 redis:
 	@scripts/need-redis
 
@@ -61,6 +61,9 @@ servers:
 
 model-servers:
 	@scripts/need-model-servers
+
+onnxruntime:
+	@scripts/need-onnxruntime
 
 azurite:
 	@scripts/need-azurite

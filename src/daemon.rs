@@ -60,9 +60,15 @@ pub(crate) async fn consume(
 ) -> anyhow::Result<End> {
     let queues = Queues::new(configuration.queue, &configuration.other_queues);
     let metadata = Some(Arc::new(queues.first().metadata_store()) as _);
+    let storage = Storage::open(&configuration.storage)?;
+    let surroundings = serving::Surroundings {
+        cache: metadata,
+        models: Some(Arc::new(storage.clone())),
+        memory: configuration.memory.clone(),
+    };
     let clients = Clients {
-        storage: Storage::open(&configuration.storage)?,
-        serving: serving::Client::within(configuration.serving, metadata, &configuration.memory),
+        storage,
+        serving: serving::Client::within(configuration.serving, surroundings),
         memory: configuration.memory,
     };
     let parts = Parts {

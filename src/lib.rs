@@ -63,6 +63,9 @@ pub mod compute;
 /// What model servers have said, shared with other consumers.
 pub mod shared_cache;
 
+/// Models that no folder of this machine has.
+pub mod model_store;
+
 /// The memory budget that all running jobs share.
 pub mod memory;
 

@@ -64,7 +64,7 @@ impl Described {
     ///
     /// A package that cannot be used, or names outputs that the network does not have; a model that cannot be asked.
     pub async fn load(client: &Client, id: &ModelId) -> anyhow::Result<Self> {
-        let path = client.package(id)?;
+        let path = client.package(id).await?;
         let description = compute::run(move || describe(&path)).await?;
         let signature = client.signature(id).await?;
         let [input] = signature.inputs.as_slice() else {
@@ -155,10 +155,8 @@ impl Described {
     ///
     /// Test tensors that cannot be read, and what [`Self::run`] fails with.
     pub async fn test(&self) -> anyhow::Result<Vec<Trial>> {
-        let (path, description) = (
-            self.client.package(&self.id)?,
-            Arc::clone(&self.description),
-        );
+        let path = self.client.package(&self.id).await?;
+        let description = Arc::clone(&self.description);
         let tensors = compute::run(move || test_tensors(&path, &description)).await?;
         let Some((input, expected)) = tensors else {
             return Ok(Vec::new());

@@ -96,10 +96,16 @@ async fn look(configuration: Configuration, report: &mut Report) {
     if let Some(storage) = look_at_bucket(storage, report).await {
         serving.unavailable_timeout = Some(Duration::ZERO);
         serving.max_retries = Some(0);
+        let memory = MemoryBudget::new(0);
+        let surroundings = serving::Surroundings {
+            cache: None,
+            models: Some(Arc::new(storage.clone())),
+            memory: memory.clone(),
+        };
         let clients = Clients {
             storage,
-            serving: serving::Client::new(serving, None),
-            memory: MemoryBudget::new(0),
+            serving: serving::Client::within(serving, surroundings),
+            memory,
         };
         let consumer = build(&clients);
         for Finding {

@@ -15,6 +15,7 @@ use super::layout;
 use super::metadata_cache::MetadataCache;
 use super::model::{Input, ModelId, Signature};
 use super::model_directory::ModelDirectory;
+use super::model_fetch::ModelFetch;
 use super::pooling::Pooling;
 use super::protocol::open_inference::OpenInference;
 use super::protocol::tf_serving::TfServing;
@@ -23,6 +24,7 @@ use super::remote::Remote;
 use super::settings::{ModelServerKind, ServingSettings};
 use crate::compute;
 use crate::memory::MemoryBudget;
+use crate::model_store::ModelStore;
 use crate::shared_cache::SharedCache;
 
 /// A client of all models. Clones share connections and limits; nothing connects before the first call. Every call may
@@ -51,34 +53,59 @@ struct BatchRule {
     has_version_0: bool,
 }
 
+/// What a client may use of the process around it.
+pub struct Surroundings {
+    /// Metadata are shared through it.
+    pub cache: Option<Arc<dyn SharedCache>>,
+    /// Has models that the folder of models lacks.
+    pub models: Option<Arc<dyn ModelStore>>,
+    /// Gives memory to models that run in the process.
+    pub memory: MemoryBudget,
+}
+
 impl Client {
     /// A client with these settings that shares metadata through `cache`, as consumers in Python do: what other servers
     /// than TensorFlow Serving say of a model is not put there.
     pub fn new(settings: ServingSettings, cache: Option<Arc<dyn SharedCache>>) -> Self {
-        Self::within(settings, cache, &MemoryBudget::new(0))
+        let memory = MemoryBudget::new(0);
+        Self::within(
+            settings,
+            Surroundings {
+                cache,
+                models: None,
+                memory,
+            },
+        )
     }
 
-    /// The same; models that run in this process have their memory from this budget.
-    pub fn within(
-        settings: ServingSettings,
-        cache: Option<Arc<dyn SharedCache>>,
-        memory: &MemoryBudget,
-    ) -> Self {
+    /// The same, with all that it may use of the process.
+    pub fn within(settings: ServingSettings, surroundings: Surroundings) -> Self {
+        let Surroundings {
+            cache,
+            models,
+            memory,
+        } = surroundings;
+        let fetch = models.zip(settings.model_prefix.as_deref());
+        let folder = &settings.in_process.directory;
+        let fetch = fetch.map(|(store, prefix)| ModelFetch::new(store, prefix, folder.clone()));
+        let directory = ModelDirectory::new(folder.clone(), fetch);
         let cache = cache.filter(|_| settings.kind == ModelServerKind::Tfs);
         let remote = |protocol| Box::new(Remote::new(settings.clone(), protocol));
         let backend: Box<dyn Backend> = match settings.kind {
             ModelServerKind::Tfs => remote(Box::new(TfServing)),
             ModelServerKind::Oip => remote(Box::new(OpenInference)),
             ModelServerKind::Onnx => {
-                Box::new(InProcess::new(settings.in_process.clone(), memory.clone()))
+                let settings = settings.in_process.clone();
+                Box::new(InProcess::new(settings, directory.clone(), memory))
             }
             ModelServerKind::Auto => remote(Box::<Unknown>::default()),
         };
-        Self::with(backend, &settings, cache)
+        Self::with(backend, directory, &settings, cache)
     }
 
     fn with(
         backend: Box<dyn Backend>,
+        packages: ModelDirectory,
         settings: &ServingSettings,
         cache: Option<Arc<dyn SharedCache>>,
     ) -> Self {
@@ -91,7 +118,7 @@ impl Client {
             has_version_0: settings.kind != ModelServerKind::Oip,
         };
         let inner = Inner {
-            packages: ModelDirectory::new(settings.in_process.directory.clone()),
+            packages,
             backend,
             metadata: MetadataCache::new(cache, settings.metadata_ttl),
             in_flight: Semaphore::new(limits.max_in_flight),
@@ -106,7 +133,8 @@ impl Client {
     /// A client of what a test has made.
     #[cfg(test)]
     pub(super) fn of(backend: Box<dyn Backend>, settings: &ServingSettings) -> Self {
-        Self::with(backend, settings, None)
+        let packages = ModelDirectory::new(settings.in_process.directory.clone(), None);
+        Self::with(backend, packages, settings, None)
     }
 
     /// Adds the counters of the client to a registry.
@@ -119,11 +147,13 @@ impl Client {
         self.inner.backend.place()
     }
 
-    /// Where the package of a model lies, a folder or a zip: in `MODEL_DIR`, wherever the model itself runs.
+    /// Where the package of a model lies, a folder or a zip: in `MODEL_DIR`, wherever the model itself runs. One of the bucket
+    /// is fetched there.
     ///
     /// # Errors
-    /// [`Error::ModelMissing`] if there is none.
-    pub fn package(&self, model: &ModelId) -> Result<PathBuf, Error> {
+    /// [`Error::ModelMissing`] if there is none, [`Error::NotFetched`] if the bucket fails.
+    pub async fn package(&self, model: &ModelId) -> Result<PathBuf, Error> {
+        self.inner.packages.fetch(model).await?;
         let found = self.inner.packages.package(model);
         found.map_err(|message| Error::ModelMissing {
             model: model.clone(),

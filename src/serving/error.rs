@@ -36,6 +36,16 @@ pub enum Error {
         /// Why, such as the operator that is missing.
         message: String,
     },
+    /// The model is in the bucket, or may be, and cannot be fetched.
+    #[error("model `{model}` cannot be fetched from the bucket: {message}")]
+    NotFetched {
+        /// The model.
+        model: ModelId,
+        /// Why.
+        message: String,
+        /// What kind of failure it is.
+        class: ErrorClass,
+    },
     /// The model does not run on its input.
     #[error("model `{model}` fails on its input: {message}")]
     Failed {
@@ -154,6 +164,7 @@ impl Classify for Error {
         match self {
             Self::ModelMissing { .. } => ErrorClass::ModelMissing,
             Self::Exhausted { .. } | Self::Unavailable { .. } => ErrorClass::ModelUnavailable,
+            Self::NotFetched { class, .. } => *class,
             Self::Deadline { .. } => ErrorClass::Deadline,
             Self::TooMuch { .. }
             | Self::BadInputs { .. }

@@ -1,12 +1,13 @@
 //! Models that run in this process: ONNX files of a folder, `<name>/<version>/model.onnx`.
 
+#[cfg(feature = "ort")]
+mod onnx_runtime;
 mod peak;
 mod rten;
 mod session;
+mod settings;
 
 use std::collections::HashMap;
-use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,11 +15,12 @@ use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use ndarray::{ArrayD, Axis, Slice, concatenate};
 use prometheus_client::registry::Registry;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::rten::RtenRuntime;
 use self::session::{Runtime, Session};
+pub(super) use self::settings::{Device, InProcessSettings, ModelRuntime, OnnxRuntimeSettings};
 use super::backend::Backend;
 use super::batch::{self, Inputs, Outputs};
 use super::error::Error;
@@ -31,19 +33,6 @@ use crate::memory::{MemoryBudget, Withheld};
 
 /// Time between two looks for models that are idle.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
-
-/// How models are run in the process.
-#[derive(Clone, Debug)]
-pub(super) struct InProcessSettings {
-    /// The folder of models.
-    pub(super) directory: PathBuf,
-    /// Threads for all models together.
-    pub(super) threads: NonZeroUsize,
-    /// How long a model that nobody uses is kept; for ever without it.
-    pub(super) idle: Option<Duration>,
-    /// Side of the tile by which a model that takes any size is tried, in pixels.
-    pub(super) tile: usize,
-}
 
 /// The models of a folder, loaded when they are first asked for.
 pub(super) struct InProcess {
@@ -68,6 +57,8 @@ struct Entry {
 #[derive(Clone)]
 struct Loaded {
     session: Arc<dyn Session>,
+    /// Runs that it takes at once.
+    turns: Arc<Semaphore>,
     signature: Signature,
     about: String,
     /// Its weights, and what it takes while it runs.
@@ -76,10 +67,14 @@ struct Loaded {
 
 impl InProcess {
     /// The models of the folder, within this budget of memory. Nothing is read before the first is asked for.
-    pub(super) fn new(settings: InProcessSettings, memory: MemoryBudget) -> Self {
+    pub(super) fn new(
+        settings: InProcessSettings,
+        directory: ModelDirectory,
+        memory: MemoryBudget,
+    ) -> Self {
         Self {
-            directory: ModelDirectory::new(settings.directory.clone()),
-            runtime: Arc::new(RtenRuntime::new(settings.threads)),
+            directory,
+            runtime: runtime(&settings),
             memory,
             models: Arc::default(),
             sweep: OnceLock::new(),
@@ -113,6 +108,7 @@ impl InProcess {
     }
 
     async fn load(&self, model: &ModelId) -> Result<Loaded, Error> {
+        self.directory.fetch(model).await?;
         let source = self.directory.source(model);
         let source = source.map_err(|message| Error::ModelMissing {
             model: model.clone(),
@@ -131,13 +127,15 @@ impl InProcess {
                 model: model.clone(),
                 message,
             })?;
-        let weights = session.parameters() as u64 * size_of::<f32>() as u64;
-        let memory = weights + trial.bytes * self.settings.threads.get() as u64;
+        let threads = self.settings.threads.get();
+        let at_once = session.runs_at_once().unwrap_or(threads);
+        let memory = session.bytes() + trial.bytes * at_once as u64;
         let about = about(&*session, &trial);
         let seconds = began.elapsed().as_secs_f64();
         tracing::info!(%model, about, memory, seconds, "loaded a model");
         Ok(Loaded {
             session,
+            turns: Arc::new(Semaphore::new(at_once)),
             signature,
             about,
             _memory: Arc::new(self.memory.withhold(memory)),
@@ -157,13 +155,13 @@ impl Backend for InProcess {
         signature: &Signature,
         inputs: Inputs,
     ) -> Result<Outputs, Error> {
-        let session = self.loaded(model).await?.session;
-        check(model, signature, &session.inputs(), &inputs)?;
+        let loaded = self.loaded(model).await?;
+        check(model, signature, &loaded.session.inputs(), &inputs)?;
         let rows = rows(&inputs);
         let step = signature.fixed_batch_size().unwrap_or(1);
         let inputs = Arc::new(inputs);
         let Some(rows) = rows else {
-            return run(model.clone(), session, inputs, None).await;
+            return run(model.clone(), loaded, inputs, None).await;
         };
         self.metrics.sending(model, rows);
         let parts = stream::iter((0..rows).step_by(step)).map(|first| {
@@ -174,7 +172,7 @@ impl Backend for InProcess {
             };
             run(
                 model.clone(),
-                Arc::clone(&session),
+                loaded.clone(),
                 Arc::clone(&inputs),
                 Some(part),
             )
@@ -255,10 +253,13 @@ async fn sweep(models: Arc<Mutex<Models>>, idle: Duration) {
 /// Runs a model on some rows of its inputs, or on all there is.
 async fn run(
     model: ModelId,
-    session: Arc<dyn Session>,
+    loaded: Loaded,
     inputs: Arc<Inputs>,
     part: Option<Part>,
 ) -> Result<Outputs, Error> {
+    let Loaded { session, turns, .. } = loaded;
+    // It is never closed. A turn is waited for here, for whoever waits in `compute` holds a thread.
+    let turn = turns.acquire_owned().await.ok();
     let work = move || {
         let given = inputs.iter().map(|(name, array)| {
             let array = match part {
@@ -267,7 +268,9 @@ async fn run(
             };
             (name.clone(), array)
         });
-        session.run(given.collect())
+        let outputs = session.run(given.collect());
+        drop(turn);
+        outputs
     };
     let outputs = compute::run(work).await;
     let mut outputs = outputs.map_err(|message| Error::Failed { model, message })?;
@@ -339,13 +342,26 @@ fn check(
     Ok(())
 }
 
+/// What runs models.
+fn runtime(settings: &InProcessSettings) -> Arc<dyn Runtime> {
+    #[cfg(feature = "ort")]
+    if let Some(onnx_runtime) = settings.onnx_runtime.clone() {
+        let threads = settings.threads.get();
+        return Arc::new(onnx_runtime::OnnxRuntime::new(onnx_runtime, threads));
+    }
+    Arc::new(RtenRuntime::new(settings.threads))
+}
+
 /// What a model is like, for people.
 fn about(session: &dyn Session, trial: &peak::Trial) -> String {
     let outputs = session.outputs().join(", ");
-    let millions = session.parameters() as f64 / 1e6;
+    let size = match session.parameters() {
+        Some(parameters) => format!("{:.2} million parameters", parameters as f64 / 1e6),
+        None => format!("{:.1} MB of weights", session.bytes() as f64 / 1e6),
+    };
     let sizes: Vec<_> = trial.shape.iter().map(ToString::to_string).collect();
     format!(
-        "{millions:.2} million parameters, gives {outputs}; [{}] takes {:.0} ms and {} MB",
+        "{size}, gives {outputs}; [{}] takes {:.0} ms and {} MB",
         sizes.join(", "),
         trial.took.as_secs_f64() * 1000.0,
         trial.bytes.div_ceil(1_000_000),

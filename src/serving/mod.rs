@@ -19,6 +19,8 @@ mod metadata_cache;
 mod metrics;
 mod model;
 mod model_directory;
+mod model_fetch;
+mod model_files;
 mod pool;
 mod pooling;
 mod protocol;
@@ -31,7 +33,7 @@ mod tensor;
 #[cfg(any(test, feature = "testing"))]
 pub mod wire;
 
-pub use client::Client;
+pub use client::{Client, Surroundings};
 pub use data_type::DataType;
 pub use error::Error;
 #[cfg(any(test, feature = "testing"))]

@@ -2,25 +2,51 @@
 
 use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
+use super::error::Error;
 use super::model::ModelId;
+use super::model_fetch::ModelFetch;
+use super::model_files::{DESCRIPTION, FILE, MAX_BYTES};
 use bioimage_model::{Package, PackageError, WeightsFormat};
-
-/// Name of the file of a model.
-const FILE: &str = "model.onnx";
-
-/// Name of the description of a package.
-const DESCRIPTION: &str = "rdf.yaml";
 
 /// Models that an error lists, at most.
 const LISTED: usize = 10;
 
-/// The folder of models.
-pub(super) struct ModelDirectory(PathBuf);
+/// The folder of models. Clones share what fetches others.
+#[derive(Clone)]
+pub(super) struct ModelDirectory {
+    folder: PathBuf,
+    fetch: Option<Arc<ModelFetch>>,
+}
 
 impl ModelDirectory {
-    pub(super) fn new(folder: PathBuf) -> Self {
-        Self(folder)
+    /// The folder, and what brings models that it lacks.
+    pub(super) fn new(folder: PathBuf, fetch: Option<ModelFetch>) -> Self {
+        Self {
+            folder,
+            fetch: fetch.map(Arc::new),
+        }
+    }
+
+    /// Brings a model that is not there from the bucket, if that has it.
+    ///
+    /// # Errors
+    /// Why it cannot be fetched.
+    pub(super) async fn fetch(&self, model: &ModelId) -> Result<(), Error> {
+        let is_there = || self.source(model).is_ok();
+        let Some(fetch) = &self.fetch else {
+            return Ok(());
+        };
+        if !is_name(&model.name) || is_there() {
+            return Ok(());
+        }
+        let fetched = fetch.fetch(model, is_there).await;
+        fetched.map_err(|error| Error::NotFetched {
+            model: model.clone(),
+            message: error.message,
+            class: error.class,
+        })
     }
 
     /// What a model is run from: its file, or its package.
@@ -43,7 +69,7 @@ impl ModelDirectory {
     /// That there is none, and which models there are.
     pub(super) fn package(&self, model: &ModelId) -> Result<PathBuf, String> {
         if is_name(&model.name) {
-            let places = [self.version(model), self.0.join(&model.name)];
+            let places = [self.version(model), self.folder.join(&model.name)];
             let zip = |path: &PathBuf| PathBuf::from(format!("{}.zip", path.display()));
             let zips = places.each_ref().map(zip);
             let mut folders = places.into_iter().filter(|path| is_package(path));
@@ -52,15 +78,19 @@ impl ModelDirectory {
                 return Ok(path);
             }
         }
-        let (ModelId { name, version }, folder) = (model, self.0.display());
+        let (ModelId { name, version }, folder) = (model, self.folder.display());
+        let bucket = self.fetch.as_ref().map(|fetch| fetch.place());
+        let bucket = bucket.map_or(String::new(), |place| format!(", nor has {place}"));
         Err(format!(
-            "MODEL_DIR {folder} has no {name}/{version}/{FILE} and no package {name}; it has {}",
+            "MODEL_DIR {folder} has no {name}/{version}/{FILE} and no package {name}{bucket}; it has {}",
             self.list()
         ))
     }
 
     fn version(&self, model: &ModelId) -> PathBuf {
-        self.0.join(&model.name).join(model.version.to_string())
+        self.folder
+            .join(&model.name)
+            .join(model.version.to_string())
     }
 
     /// A file beside that of a model, or beside its versions.
@@ -75,7 +105,7 @@ impl ModelDirectory {
         if !is_name(&model.name) {
             return Ok(None);
         }
-        let folders = [self.version(model), self.0.join(&model.name)];
+        let folders = [self.version(model), self.folder.join(&model.name)];
         let mut found = folders.into_iter().map(|folder| folder.join(name));
         let Some(path) = found.find(|path| path.is_file()) else {
             return Ok(None);
@@ -87,7 +117,7 @@ impl ModelDirectory {
 
     /// The models that there are, for people.
     fn list(&self) -> String {
-        let mut found: Vec<String> = folders(&self.0)
+        let mut found: Vec<String> = folders(&self.folder)
             .flat_map(|(name, folder)| {
                 let versions = folders(&folder).filter(|(_, folder)| folder.join(FILE).is_file());
                 let versions: Vec<_> = versions
@@ -158,9 +188,6 @@ const SECOND_FILE: &str =
 const NO_ONNX: &str = "its package has no weights in ONNX's format, which is what runs in this process: add them with \
     `bioimageio add-weights`";
 
-/// Bytes of the weights of a package.
-const MAX_BYTES: u64 = 4 << 30;
-
 /// Whether a name, which may come from a job, names something in the folder, and nothing elsewhere.
 fn is_name(name: &str) -> bool {
     let mut parts = Path::new(name).components();
@@ -195,7 +222,7 @@ mod tests {
         for place in ["Nuclei/1", "Nuclei/2"] {
             std::fs::write(folder.path().join(place).join(FILE), "").expect("a file");
         }
-        let models = ModelDirectory::new(folder.path().to_owned());
+        let models = ModelDirectory::new(folder.path().to_owned(), None);
         assert!(models.source(&ModelId::new("Nuclei", 2)).is_ok());
         for (name, version) in [
             ("Nuclei", 3),
@@ -208,7 +235,7 @@ mod tests {
             let error = models.source(&ModelId::new(name, version)).expect_err(name);
             assert!(error.ends_with("it has Nuclei:1, Nuclei:2"), "{error}");
         }
-        let nowhere = ModelDirectory::new(folder.path().join("nowhere"));
+        let nowhere = ModelDirectory::new(folder.path().join("nowhere"), None);
         let error = nowhere
             .source(&ModelId::new("Nuclei", 1))
             .expect_err("no folder");

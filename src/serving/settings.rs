@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tonic::transport::{Certificate, ClientTlsConfig};
 
 use super::endpoint::Target;
-use super::in_process::InProcessSettings;
+use super::in_process::{Device, InProcessSettings, ModelRuntime, OnnxRuntimeSettings};
 use crate::settings::{Bytes, Loader, Seconds, Switch, Word};
 
 crate::settings! {
@@ -32,6 +32,14 @@ crate::settings! {
         model_tile_size: Option<usize> = None => "256 for `MODEL_SERVER=onnx`, else 0",
         /// Folder of the models that run in this process: `<name>/<version>/model.onnx`.
         model_dir: Option<String> = None,
+        /// Folder of the bucket with models that `MODEL_DIR` lacks: they are fetched there when they are first used.
+        model_prefix: Option<String> = None,
+        /// What runs models in this process: `rten`, which is part of the program, or `onnxruntime`, Microsoft's library, in a program built with the feature `ort`.
+        model_runtime: Word<ModelRuntime> = Word(ModelRuntime::Rten),
+        /// Where ONNX Runtime runs models: `cpu`, or `cuda` for the first GPU of NVIDIA's.
+        model_device: Word<Device> = Word(Device::Cpu),
+        /// The library of ONNX Runtime, version 1.17 or newer.
+        ort_dylib_path: String = "libonnxruntime.so".to_owned(),
         /// Threads that run models in this process.
         model_threads: NonZeroUsize = cores() => "number of cores",
         /// How long a model in this process is kept that nobody uses, in seconds; 0 keeps it for ever.
@@ -123,6 +131,8 @@ pub struct ServingSettings {
     pub batch_wait: Option<Duration>,
     /// Side of tiles where a model leaves it open; without it, images go whole.
     pub tile: Option<usize>,
+    /// Folder of the bucket with models.
+    pub model_prefix: Option<String>,
     /// How models are run in this process.
     pub(super) in_process: InProcessSettings,
 }
@@ -137,6 +147,16 @@ const BOTH: &str = "are two names of one setting and differ: set one of them";
 /// What is wrong without a folder of models.
 const NO_DIRECTORY: &str =
     "is not set: MODEL_SERVER=onnx runs models from a folder, as <name>/<version>/model.onnx";
+
+/// What is wrong with a runtime that the program lacks.
+const NOT_BUILT_IN: &str =
+    "cannot be `onnxruntime` in this program: build it with `cargo build --release --features ort`";
+
+/// What is wrong with a GPU for rten.
+const NO_GPU: &str = "cannot be used by rten: set MODEL_RUNTIME=onnxruntime";
+
+/// What is wrong with models of the bucket that have no place here.
+const NO_PLACE: &str = "is not set: models of MODEL_PREFIX are fetched to it";
 
 /// Side of tiles of models in this process, in pixels: larger ones take more memory and no less time.
 const TILE: usize = 256;
@@ -166,12 +186,15 @@ impl ServingSettings {
         let batch_wait = variables.batch_wait();
         if kind == ModelServerKind::Onnx && variables.model_dir.is_none() {
             loader.problem("MODEL_DIR", NO_DIRECTORY);
+        } else if variables.model_prefix.is_some() && variables.model_dir.is_none() {
+            loader.problem("MODEL_DIR", NO_PLACE);
         }
         let in_process = InProcessSettings {
             directory: variables.model_dir.clone().unwrap_or_default().into(),
             threads: variables.model_threads,
             idle: variables.model_idle.limit(),
             tile: tile.unwrap_or(TILE),
+            onnx_runtime: variables.onnx_runtime(),
         };
         let settings = Self {
             kind,
@@ -193,6 +216,7 @@ impl ServingSettings {
             tensor_name: variables.tf_tensor_name,
             batch_wait,
             tile,
+            model_prefix: variables.model_prefix,
             in_process,
             max_message: variables
                 .model_max_message
@@ -228,6 +252,18 @@ impl ServingVariables {
         if self.grpc_timeout.0.is_zero() {
             loader.refuse("GRPC_TIMEOUT", 0, "expected more than 0 seconds");
         }
+        if !self.model_runtime.0.is_built_in() {
+            loader.problem("MODEL_RUNTIME", NOT_BUILT_IN);
+        } else if self.model_device.0 != Device::Cpu && self.onnx_runtime().is_none() {
+            loader.problem("MODEL_DEVICE", NO_GPU);
+        }
+    }
+
+    fn onnx_runtime(&self) -> Option<OnnxRuntimeSettings> {
+        (self.model_runtime.0 == ModelRuntime::OnnxRuntime).then(|| OnnxRuntimeSettings {
+            library: self.ort_dylib_path.clone().into(),
+            device: self.model_device.0,
+        })
     }
 
     /// Servers of the Open Inference Protocol have a cost for each request; on a Kiosk everything stays as it was.
@@ -381,6 +417,14 @@ mod tests {
         assert!(load(&[missing]).is_ok());
         let problems = load(&[missing, ("TF_TLS", "on")]).expect_err("the file is not there");
         assert_eq!(problems.0[0].name, "TF_CA_FILE");
+    }
+
+    #[test]
+    fn a_gpu_wants_onnx_runtime_and_that_wants_its_feature() {
+        let problems = load(&[("MODEL_RUNTIME", "onnxruntime")]).map(|_| ());
+        assert_eq!(problems.is_ok(), cfg!(feature = "ort"));
+        let problems = load(&[("MODEL_DEVICE", "cuda")]).expect_err("rten knows none");
+        assert_eq!(problems.0[0].name, "MODEL_DEVICE");
     }
 
     #[test]

@@ -137,7 +137,7 @@ impl Listing {
     }
 
     async fn page(
-        &self,
+        &mut self,
         token: Option<String>,
     ) -> Result<(Vec<ObjectMeta>, Option<String>), Error> {
         let Some(pages) = &self.storage.store.pages else {

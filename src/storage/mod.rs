@@ -11,6 +11,7 @@ mod error;
 mod files;
 mod listing;
 mod metrics;
+mod models;
 mod multipart;
 mod object;
 mod passage;

@@ -10,6 +10,7 @@ use redis_consumer::storage::Storage;
 use redis_consumer::testing::Conformance;
 use redis_consumer::{Consumer, ConsumerKind, Job, Outcome, Output, Registry};
 
+use crate::other_models;
 use crate::peers::cluster::IMAGE;
 use crate::peers::{exact_models, spot_model, synthetic_images};
 
@@ -55,6 +56,87 @@ async fn the_consumer_of_spots_keeps_the_contract() {
             &[-1, 64, 64, 1],
         ))
         .job([("input_file_name", "uploads/spots.tif"), ("channels", "")])
+        .check()
+        .await;
+}
+
+fn tiff(image: ndarray::Array2<f32>) -> Vec<u8> {
+    bioimage::encode_tiff(image.view().into_dyn())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_consumer_of_stardist_keeps_the_contract() {
+    builtin("stardist")
+        .setting("STARDIST_MODEL", "Disks:1")
+        .object("uploads/stars.tif", &tiff(other_models::stars()))
+        .model(other_models::disks([-1, 64, 64, 1]))
+        .job([
+            ("input_file_name", "uploads/stars.tif"),
+            ("channels", "0"),
+            ("dimension_order", ""),
+        ])
+        .bad_job([
+            ("input_file_name", "uploads/stars.tif"),
+            ("channels", "nothing"),
+            ("dimension_order", ""),
+        ])
+        .check()
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_consumer_of_cellpose_keeps_the_contract() {
+    builtin("cellpose")
+        .setting("CELLPOSE_MODEL", "Flows:1")
+        .object("uploads/hills.tif", &tiff(other_models::hills()))
+        .model(other_models::flows(224))
+        .job([
+            ("input_file_name", "uploads/hills.tif"),
+            ("channels", "0,"),
+            ("dimension_order", ""),
+        ])
+        .bad_job([
+            ("input_file_name", "uploads/hills.tif"),
+            ("channels", "0,"),
+            ("diameter", "wide"),
+            ("dimension_order", ""),
+        ])
+        .check()
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_consumer_of_labels_keeps_the_contract() {
+    builtin("labels")
+        .setting("LABELS_MODEL", "Labeler:1")
+        .object("uploads/hills.tif", &tiff(other_models::hills()))
+        .model(other_models::labeler())
+        .job([
+            ("input_file_name", "uploads/hills.tif"),
+            ("channels", "0"),
+            ("dimension_order", ""),
+        ])
+        .check()
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_consumer_of_packages_keeps_the_contract() {
+    builtin("bioimageio")
+        .setting("MODEL_SERVER", "onnx")
+        .setting("MODEL_DIR", concat!(env!("CARGO_MANIFEST_DIR"), "/models"))
+        .setting("BIOIMAGEIO_MODEL", "nuclei-stars:1")
+        .object("uploads/nuclei.png", IMAGE)
+        .job([
+            ("input_file_name", "uploads/nuclei.png"),
+            ("channels", "0"),
+            ("dimension_order", ""),
+        ])
+        .bad_job([
+            ("input_file_name", "uploads/nuclei.png"),
+            ("channels", "0,1,2"),
+            ("dimension_order", ""),
+        ])
         .check()
         .await;
 }

@@ -485,3 +485,27 @@ fn a_quotation_holds_its_text_word_by_word() {
     assert!(!agree("… is not in …", "`…` is not on …"));
     assert_eq!(without_arguments("{key} in {{a}} {n:>3}"), "… in {a} …");
 }
+
+/// The layer of dependencies is built from manifests alone, each of which is named.
+#[test]
+fn the_dockerfile_knows_every_package() {
+    let text = fs::read_to_string(project().join("Dockerfile")).expect("a Dockerfile");
+    let packages = fs::read_dir(project().join("crates")).expect("packages");
+    for package in packages {
+        let package = package.expect("a package").path();
+        let name = package.file_name().and_then(|name| name.to_str());
+        let name = name.expect("a plain name");
+        let root = if package.join("src/lib.rs").exists() {
+            "lib"
+        } else {
+            "main"
+        };
+        for wanted in [
+            format!("COPY crates/{name}/Cargo.toml crates/{name}/"),
+            format!(" crates/{name}/src"),
+            format!("crates/{name}/src/{root}.rs"),
+        ] {
+            assert!(text.contains(&wanted), "the Dockerfile has no `{wanted}`");
+        }
+    }
+}

@@ -29,7 +29,7 @@ const FLOORS: &[&[&str]] = &[
         "shared_cache",
         "wire",
     ],
-    &["memory", "traces"],
+    &["memory", "model_store", "traces"],
     &["logging", "queue", "serving", "storage"],
     &["applications", "batch", "job", "kubernetes"],
     &["consumer", "error_report"],

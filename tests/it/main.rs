@@ -58,6 +58,9 @@ mod mesmer_job;
 mod exec;
 /// Models of other makers.
 mod other_models;
+
+/// Models in the process by ONNX Runtime.
+mod onnx_runtime;
 /// Triton and MLServer.
 mod real_model_servers;
 

@@ -126,7 +126,7 @@ async fn a_job_of_the_image_consumer_may_name_a_model_of_stardist() {
 }
 
 /// A model of StarDist by a formula: pixels above one half are inside a disk that is as wide as they are bright.
-fn disks(shape: [i64; 4]) -> Model {
+pub(crate) fn disks(shape: [i64; 4]) -> Model {
     let [_, rows, columns, _] = shape;
     Model {
         id: ModelId::new("Disks", 1),
@@ -153,7 +153,7 @@ fn disks(shape: [i64; 4]) -> Model {
 }
 
 /// Single bright pixels.
-fn stars() -> Array2<f32> {
+pub(crate) fn stars() -> Array2<f32> {
     let mut image = Array2::zeros((300, 420));
     for (place, (row, column)) in (0..).zip([
         (10, 10),
@@ -197,7 +197,7 @@ async fn tiles_of_stardist_leave_no_seams() {
 }
 
 /// A model of Cellpose by a formula: the first channel says where the cell's middle is, as two numbers in one.
-fn flows(side: i64) -> Model {
+pub(crate) fn flows(side: i64) -> Model {
     let shape = [-1, side, side, 2];
     Model {
         id: ModelId::new("Flows", 1),
@@ -231,7 +231,7 @@ fn flows(side: i64) -> Model {
 }
 
 /// Round cells, brightest in the middle.
-fn hills() -> Array2<f32> {
+pub(crate) fn hills() -> Array2<f32> {
     Array2::from_shape_fn((260, 300), |(row, column)| {
         let hill = |y: f32, x: f32| 12.0 - (row as f32 - y).hypot(column as f32 - x);
         let places = [
@@ -292,7 +292,7 @@ async fn a_model_of_cellpose_makes_cells_of_flows() {
 }
 
 /// A model that labels what is bright, tile by tile.
-fn labeler() -> Model {
+pub(crate) fn labeler() -> Model {
     Model {
         id: ModelId::new("Labeler", 1),
         inputs: vec![Input::float("image", &[-1, 96, 96, 1])],
@@ -425,4 +425,123 @@ async fn a_package_without_labels_gives_what_its_network_gives() {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains("SHA-256"), "{text}");
     assert_eq!(output.status.code(), Some(4), "{text}");
+}
+
+/// A model of a folder as objects below this key.
+fn put_folder(cluster: &Cluster, folder: &str, key: &str) {
+    for file in std::fs::read_dir(project(folder)).expect("a folder") {
+        let file = file.expect("a file").path();
+        let name = file.file_name().and_then(|name| name.to_str());
+        let body = std::fs::read(&file).expect("a file");
+        cluster.put(&format!("{key}/{}", name.expect("a plain name")), &body);
+    }
+}
+
+/// Files of a folder as a zip.
+fn zipped(folder: &str) -> Vec<u8> {
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for file in std::fs::read_dir(project(folder)).expect("a folder") {
+        let file = file.expect("a file").path();
+        let name = file.file_name().and_then(|name| name.to_str());
+        let options = zip::write::SimpleFileOptions::default();
+        archive
+            .start_file(name.expect("a plain name"), options)
+            .expect("room");
+        let body = std::fs::read(&file).expect("a file");
+        std::io::Write::write_all(&mut archive, &body).expect("room");
+    }
+    archive.finish().expect("room").into_inner()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn models_of_the_bucket_are_fetched_when_they_are_first_used() {
+    let cluster = cluster(Vec::new()).await;
+    put_folder(&cluster, "models/RealNuclei/1", "lab/models/RealNuclei/1");
+    // One that only begins like it, and one in a form that nothing here runs.
+    cluster.put("lab/models/RealNuclei10/1/model.onnx", b"none");
+    cluster.put("lab/models/Panoptic/3/saved_model.pb", b"none");
+    cluster.put("lab/models/stars.zip", &zipped("models/nuclei-stars"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let models = folder.path().to_str().expect("a plain path");
+    let named = |name: &str, version: &str| {
+        let fields = [
+            ("channels", "0"),
+            ("model_name", name),
+            ("model_version", version),
+            ("dimension_order", ""),
+        ];
+        cluster.submit(INPUT, &fields)
+    };
+    {
+        let _pod = pod(&cluster, "bioimageio")
+            .set("MODEL_DIR", models)
+            .set("MODEL_PREFIX", "lab/models/")
+            .start();
+        let hash = cluster.wait_done(&named("stars", "7"));
+        assert!(matched(&labels(&cluster.result(&hash)[0].1), &truth()) > 30);
+        for (name, version) in [("Panoptic", "3"), ("RealNuclei1", "1"), ("../models", "1")] {
+            let reason = cluster.wait_failed(&named(name, version));
+            assert!(
+                reason.contains("nor has MODEL_PREFIX lab/models of the bucket"),
+                "{reason}"
+            );
+        }
+    }
+    let _pod = pod(&cluster, "image")
+        .set("MODEL_DIR", models)
+        .set("MODEL_PREFIX", "lab/models")
+        .set("NUCLEAR_MODEL", "RealNuclei:1")
+        .start();
+    let fields = [("channels", "0,"), ("dimension_order", "")];
+    let hash = cluster.wait_done(&cluster.submit(INPUT, &fields));
+    assert!(cell_count(&cluster.result(&hash)[0].1) > 30);
+    let mut here: Vec<_> = std::fs::read_dir(folder.path())
+        .expect("a folder")
+        .map(|entry| entry.expect("a file").file_name())
+        .collect();
+    here.sort();
+    assert_eq!(
+        here,
+        ["RealNuclei", "stars.zip"],
+        "and nothing half fetched"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thresholds_beside_a_model_count_and_those_that_are_none_are_named() {
+    let cluster = cluster(Vec::new()).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let model = folder.path().join("StarNuclei/1");
+    std::fs::create_dir_all(&model).expect("a folder");
+    std::fs::copy(
+        project("models/StarNuclei/1/model.onnx"),
+        model.join("model.onnx"),
+    )
+    .expect("a copy");
+    let models = folder.path().to_str().expect("a plain path");
+    let submit = || cluster.submit(INPUT, &[("channels", "0"), ("dimension_order", "")]);
+    let mut cells = Vec::new();
+    for (prob, nms) in [(0.5, 0.4), (0.9, 0.4)] {
+        let text = serde_json::json!({"prob": prob, "nms": nms}).to_string();
+        std::fs::write(folder.path().join("StarNuclei/thresholds.json"), text).expect("a file");
+        let _pod = pod(&cluster, "stardist").set("MODEL_DIR", models).start();
+        cells.push(cell_count(
+            &cluster.result(&cluster.wait_done(&submit()))[0].1,
+        ));
+    }
+    assert!(cells[1] < cells[0], "{cells:?}");
+    for (text, expected) in [
+        (r#"{"prob": 0.5}"#, "missing field `nms`"),
+        (r#"{"prob": 5, "nms": 0.4}"#, "are not both from 0 to 1"),
+        ("prob: 0.5", "expected value"),
+    ] {
+        std::fs::write(folder.path().join("StarNuclei/thresholds.json"), text).expect("a file");
+        let _pod = pod(&cluster, "stardist").set("MODEL_DIR", models).start();
+        let reason = cluster.wait_failed(&submit());
+        assert!(
+            reason.contains("`thresholds.json` of model `StarNuclei:1` cannot be used")
+                && reason.contains(expected),
+            "{reason}"
+        );
+    }
 }

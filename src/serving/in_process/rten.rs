@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ndarray::{ArrayD, IxDyn};
 use rten::{DataType as RtenType, Dimension, NodeId, RunOptions, ThreadPool, Value, ValueType};
 
-use super::session::{Runtime, Session};
+use super::session::{Runtime, Session, exact};
 use crate::serving::batch::Outputs;
 use crate::serving::data_type::DataType;
 use crate::serving::model::Input;
@@ -71,8 +71,16 @@ impl Session for RtenSession {
         self.outputs.iter().map(|(_, name)| name.clone()).collect()
     }
 
-    fn parameters(&self) -> usize {
-        self.model.total_params()
+    fn parameters(&self) -> Option<usize> {
+        Some(self.model.total_params())
+    }
+
+    fn bytes(&self) -> u64 {
+        self.model.total_params() as u64 * size_of::<f32>() as u64
+    }
+
+    fn runs_at_once(&self) -> Option<usize> {
+        None
     }
 
     fn run(&self, inputs: Vec<(String, ArrayD<f32>)>) -> Result<Outputs, String> {
@@ -127,19 +135,7 @@ fn described(model: &rten::Model, id: NodeId) -> Result<(NodeId, Input), String>
 /// An array as rten takes it.
 fn value(array: ArrayD<f32>, dtype: DataType) -> Result<Value, String> {
     let shape = array.shape().to_vec();
-    let array = if array.is_standard_layout() {
-        array
-    } else {
-        array.as_standard_layout().into_owned()
-    };
-    let (values, offset) = array.into_raw_vec_and_offset();
-    let count: usize = shape.iter().product();
-    let first = offset.unwrap_or(0);
-    let values = if first == 0 && values.len() == count {
-        values
-    } else {
-        values[first..first + count].to_vec()
-    };
+    let values = exact(array);
     let value = match dtype {
         DataType::I32 => {
             let values: Vec<i32> = values.into_iter().map(|value| value as i32).collect();

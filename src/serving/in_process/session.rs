@@ -17,7 +17,7 @@ pub(super) trait Runtime: Send + Sync {
     fn load(&self, weights: Weights) -> Result<Arc<dyn Session>, String>;
 }
 
-/// A model that is loaded. Any number of threads may run it at once.
+/// A model that is loaded.
 pub(super) trait Session: Send + Sync {
     /// What it takes, as the file says.
     fn inputs(&self) -> Vec<Input>;
@@ -25,12 +25,35 @@ pub(super) trait Session: Send + Sync {
     /// Names of what it gives.
     fn outputs(&self) -> Vec<String>;
 
-    /// The number of its weights.
-    fn parameters(&self) -> usize;
+    /// The number of its weights, where the library tells.
+    fn parameters(&self) -> Option<usize>;
+
+    /// What its weights take, in bytes.
+    fn bytes(&self) -> u64;
+
+    /// How many runs it takes at once; any number without it.
+    fn runs_at_once(&self) -> Option<usize>;
 
     /// Runs it on arrays in the layout of the file; integers are converted.
     ///
     /// # Errors
     /// Why it does not run on these.
     fn run(&self, inputs: Vec<(String, ArrayD<f32>)>) -> Result<Outputs, String>;
+}
+
+/// The values of an array in the order of its axes, without a copy where they lie so.
+pub(super) fn exact(array: ArrayD<f32>) -> Vec<f32> {
+    let count = array.len();
+    let array = if array.is_standard_layout() {
+        array
+    } else {
+        array.as_standard_layout().into_owned()
+    };
+    let (values, offset) = array.into_raw_vec_and_offset();
+    let first = offset.unwrap_or(0);
+    if first == 0 && values.len() == count {
+        values
+    } else {
+        values[first..first + count].to_vec()
+    }
 }
