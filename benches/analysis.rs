@@ -16,6 +16,7 @@ use cell_analysis::segmentation::{
     mesmer_preprocess, normalize, peak_local_max, percentile_threshold, relabel_sequential,
     remove_small_objects, resize_image, resize_labels, watershed,
 };
+use cell_analysis::stardist::{StarDist, StarHeads};
 use criterion::Criterion;
 use ndarray::{Array2, Array3, Array4, ArrayView2, Axis};
 
@@ -33,6 +34,11 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const SIZES: [usize; 4] = [256, 512, 1024, 2048];
 
+/// Pixels for each cell of StarDist's heads, in either direction.
+const GRID: usize = 2;
+
+const RAYS: usize = 32;
+
 fn main() {
     let folder = timing::folder_for_inputs();
     let mut criterion = timing::criterion();
@@ -48,6 +54,7 @@ fn main() {
         bench_regions(&mut criterion, &scene);
         bench_segmentation(&mut criterion, &scene);
         bench_cellpose(&mut criterion, &scene);
+        bench_stardist(&mut criterion, &scene);
         bench_chains(&mut criterion, &scene);
     }
     criterion.final_summary();
@@ -79,11 +86,14 @@ impl Scene {
     fn save(&self, folder: &Path) -> std::io::Result<()> {
         let size = self.size;
         let heads = self.cellpose_heads();
+        let (probabilities, distances) = self.stardist_heads();
         let inputs = [
             ("image", self.image.view().into_dyn()),
             ("maxima", self.maxima.view().into_dyn()),
             ("interior", self.interior.view().into_dyn()),
             ("cellpose", heads.view().into_dyn()),
+            ("star_prob", probabilities.view().into_dyn()),
+            ("star_dist", distances.view().into_dyn()),
         ];
         inputs.iter().try_for_each(|(name, values)| {
             fs::write(
@@ -120,6 +130,23 @@ impl Scene {
         let cellprob = self.interior.mapv(|interior| 12.0 * interior - 2.4);
         heads.index_axis_mut(Axis(0), 2).assign(&cellprob);
         heads
+    }
+
+    /// What a network of StarDist with a grid of 2 could answer: a probability, and for each cell of the grid the distances to
+    /// the edge of its label along 32 rays, a pixel more or less.
+    fn stardist_heads(&self) -> (Array2<f32>, Array3<f32>) {
+        let labels = self.labels();
+        let mut random = fastrand::Rng::with_seed(self.size as u64);
+        let cells = self.size / GRID;
+        let probabilities = Array2::from_shape_fn((cells, cells), |(row, column)| {
+            self.interior[[row * GRID, column * GRID]]
+        });
+        let distances = Array3::from_shape_fn((cells, cells, RAYS), |(row, column, ray)| {
+            let at = [row * GRID, column * GRID];
+            let angle = ray as f32 * std::f32::consts::TAU / RAYS as f32;
+            distance_to_edge(labels.view(), at, angle) + random.f32()
+        });
+        (probabilities, distances)
     }
 
     fn labels(&self) -> Array2<u32> {
@@ -322,5 +349,44 @@ fn bench_cellpose(criterion: &mut Criterion, scene: &Scene) {
         Cellpose::default()
             .segment(heads.view())
             .expect("heads are sound")
+    });
+}
+
+/// How many pixels lie between a pixel and the edge of its label, in steps of one.
+fn distance_to_edge(labels: ArrayView2<'_, u32>, at: [usize; 2], angle: f32) -> f32 {
+    let label = labels[at];
+    if label == 0 {
+        return 0.0;
+    }
+    let steps = (1..).take_while(|step| {
+        let pixel = [
+            at[0] as f32 + *step as f32 * angle.sin(),
+            at[1] as f32 + *step as f32 * angle.cos(),
+        ];
+        pixel.iter().all(|place| *place >= 0.0)
+            && labels.get(pixel.map(|place| place as usize)) == Some(&label)
+    });
+    steps.last().unwrap_or(0) as f32
+}
+
+fn bench_stardist(criterion: &mut Criterion, scene: &Scene) {
+    let (size, (probabilities, distances)) = (scene.size, scene.stardist_heads());
+    let options = StarDist {
+        grid: [GRID; 2],
+        ..StarDist::default()
+    };
+    let heads = StarHeads {
+        probabilities: probabilities.view(),
+        distances: distances.view(),
+    };
+    bench(criterion, "stardist suppression", size, || {
+        options.suppress(&heads).expect("heads are sound")
+    });
+    let polygons = options.suppress(&heads).expect("heads are sound");
+    bench(criterion, "stardist painting", size, || {
+        polygons.labels([size; 2], f32::NEG_INFINITY)
+    });
+    bench(criterion, "stardist instances", size, || {
+        options.segment(&heads, [size; 2]).expect("heads are sound")
     });
 }

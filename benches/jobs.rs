@@ -10,8 +10,8 @@ use std::io::{Cursor, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bioimage::{Limits, encode_tiff};
@@ -37,6 +37,13 @@ const SIDE: usize = 512;
 const TILE: usize = 256;
 const INPUT: &str = "uploads/nuclei.tif";
 const FIELDS: [(&str, &str); 2] = [("dimension_order", "XY"), ("channels", "0,")];
+
+/// An image of one tile.
+const SMALL_INPUT: &str = "uploads/tile.tif";
+/// A model with a price for each request, as those on a GPU have.
+const COSTLY: &str = "Costly:1";
+const REQUEST_COST: Duration = Duration::from_millis(50);
+const TILE_COST: Duration = Duration::from_millis(3);
 
 const ARCHIVE: &str = "uploads/plate.zip";
 /// Images in it.
@@ -73,12 +80,13 @@ const STAGES: [(&str, &str); 4] = [
 type Measure = fn(&Bench, &mut Table);
 
 /// What is measured, by the names that can be given after `--`.
-const MEASUREMENTS: [(&str, Measure); 9] = [
+const MEASUREMENTS: [(&str, Measure); 10] = [
     ("start", Bench::starts),
     ("idle", Bench::idleness),
     ("pick-up", Bench::pick_up),
     ("jobs", Bench::jobs),
     ("throughput", Bench::throughput),
+    ("pooling", Bench::pooling),
     ("archives", Bench::archives),
     ("sizes", Bench::sizes),
     ("large", Bench::large),
@@ -129,7 +137,7 @@ impl Bench {
         )
         .expect("an object");
         Self {
-            cluster: Cluster::with(Redis::start_in_memory(), vec![model]).await,
+            cluster: Cluster::with(Redis::start_in_memory(), vec![model, costly()]).await,
             s3,
             model_nanos,
         }
@@ -260,22 +268,8 @@ impl Bench {
     fn throughput(&self, table: &mut Table) {
         let pod = self.pod(2);
         self.run_job();
-        let keys: Vec<_> = (0..JOBS_OF_TWO_SLOTS)
-            .map(|number| format!("segmentation:throughput:{number}"))
-            .collect();
-        keys.iter()
-            .for_each(|key| self.cluster.write_job(key, INPUT, &FIELDS));
-        let mut monitor = self.cluster.redis.monitor();
         let cpu_before = cpu_seconds(&pod);
-        let mut push = vec!["LPUSH", "segmentation"];
-        push.extend(keys.iter().map(String::as_str));
-        let _: u32 = self.cluster.redis.ask(&push);
-        let pushed = stamp(&monitor.until(|line| line.contains("\"LPUSH\"")));
-        let ends: Vec<_> = keys
-            .iter()
-            .map(|_| stamp(&monitor.until(|line| enters(line, "done"))))
-            .collect();
-        let seconds = ends.last().expect("there are jobs") - pushed;
+        let seconds = self.seconds_for("throughput", INPUT, JOBS_OF_TWO_SLOTS);
         let cores = (cpu_seconds(&pod) - cpu_before) / seconds;
         let rate = JOBS_OF_TWO_SLOTS as f64 / seconds;
         table.row(
@@ -286,6 +280,58 @@ impl Bench {
         table.row(
             "  cores that the consumer had of it",
             format!("{cores:.2}"),
+            "",
+        );
+    }
+
+    /// Seconds from the submission of as many jobs at once to the end of the last.
+    fn seconds_for(&self, name: &str, input: &str, count: usize) -> f64 {
+        let keys = (0..count).map(|number| format!("segmentation:{name}:{number}"));
+        let keys: Vec<_> = keys.collect();
+        keys.iter()
+            .for_each(|key| self.cluster.write_job(key, input, &FIELDS));
+        let mut monitor = self.cluster.redis.monitor();
+        let mut push = vec!["LPUSH", "segmentation"];
+        push.extend(keys.iter().map(String::as_str));
+        let _: u32 = self.cluster.redis.ask(&push);
+        let pushed = stamp(&monitor.until(|line| line.contains("\"LPUSH\"")));
+        let ends = keys
+            .iter()
+            .map(|_| stamp(&monitor.until(|line| enters(line, "done"))));
+        ends.last().expect("there are jobs") - pushed
+    }
+
+    /// Jobs of one tile each on a model that has a price for each request, with and without waiting for company.
+    fn pooling(&self, table: &mut Table) {
+        self.put_image(SMALL_INPUT, TILE);
+        for wait in ["0", "0.005", "0.02"] {
+            let settings = self
+                .cluster
+                .pod("pod-1")
+                .set("CONCURRENCY", "8")
+                .set("MODEL_SERVER", "oip")
+                .set("NUCLEAR_MODEL", COSTLY)
+                .set("BATCH_WAIT", wait);
+            let environment = self.s3.environment().into_iter();
+            let _pod = environment
+                .fold(settings, |pod, (name, value)| pod.set(&name, &value))
+                .start();
+            self.run_job();
+            let seconds = self.seconds_for(&format!("pooling{wait}"), SMALL_INPUT, JOBS);
+            table.row(
+                format!("{JOBS} jobs of one tile in eight slots, BATCH_WAIT={wait}"),
+                format!("{:.1} jobs/s", JOBS as f64 / seconds),
+                "",
+            );
+        }
+        let ms = |time: Duration| time.as_millis();
+        table.row(
+            format!(
+                "  on a model of {} ms a request and {} ms a tile, one at a time",
+                ms(REQUEST_COST),
+                ms(TILE_COST)
+            ),
+            String::new(),
             "",
         );
     }
@@ -579,6 +625,21 @@ impl Life {
 }
 
 /// Whether a line of the record is the write of a script that puts a job into this status.
+/// A model that takes one request at a time, and time for each besides that for its tiles.
+fn costly() -> Model {
+    let model = peers::exact_models::model("nuclear", COSTLY, [TILE, TILE]);
+    let (run, turn) = (model.run, Mutex::new(()));
+    Model {
+        run: Arc::new(move |inputs| {
+            let _turn = turn.lock();
+            let tiles = inputs.first().map_or(0, |(_, batch)| batch.len_of(Axis(0)));
+            std::thread::sleep(REQUEST_COST + TILE_COST * tiles as u32);
+            run(inputs)
+        }),
+        ..model
+    }
+}
+
 fn enters(line: &str, status: &str) -> bool {
     line.contains("lua] \"HSET\"") && line.contains(&format!("\"status\" \"{status}\""))
 }

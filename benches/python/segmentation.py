@@ -9,6 +9,11 @@ Cellpose needs newer libraries, in an environment of its own:
     pip install cellpose==4.2.1.1
     python benches/python/segmentation.py /some/folder target/criterion cellpose
 
+So does StarDist (its compiled part is what is timed; no TensorFlow is needed):
+
+    pip install stardist==0.9.1 opencv-python-headless
+    python benches/python/segmentation.py /some/folder target/criterion stardist
+
 Both sides run on one core. Only public, permissively licensed libraries are called; where the
 predecessor combined several calls, so does this script.
 """
@@ -25,12 +30,15 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import cv2
 import numpy as np
 
-CELLPOSE = sys.argv[3:] == ["cellpose"]
-if CELLPOSE:
+LIBRARY = sys.argv[3] if len(sys.argv) > 3 else ""
+if LIBRARY == "cellpose":
     import torch
     from cellpose import dynamics, utils
 
     torch.set_num_threads(1)
+elif LIBRARY == "stardist":
+    from stardist.geometry import polygons_to_label
+    from stardist.nms import non_maximum_suppression
 else:
     from scipy import ndimage
     from skimage import exposure, feature, measure, morphology, segmentation, transform
@@ -45,7 +53,7 @@ def main(inputs, criterion):
     for size in SIZES:
         if not (inputs / f"image_{size}.npy").exists():
             continue
-        for name, work in (of_cellpose if CELLPOSE else operations)(inputs, size):
+        for name, work in {"cellpose": of_cellpose, "stardist": of_stardist, "": operations}[LIBRARY](inputs, size):
             python = median_ms(work)
             rust = criterion_ms(criterion, name, size)
             copy = criterion_ms(criterion, "copy of a plane", size)
@@ -136,6 +144,17 @@ def of_cellpose(folder, size):
     yield "cellpose flow_error", lambda: dynamics.flow_error(labels, flows, torch.device("cpu"))
     yield "cellpose fill_holes", lambda: utils.fill_holes_and_remove_small_masks(labels.copy(), 15)
     yield "cellpose compute_masks", lambda: dynamics.resize_and_compute_masks(flows, cellprob)
+
+
+def of_stardist(folder, size):
+    prob, dist = np.load(folder / f"star_prob_{size}.npy"), np.load(folder / f"star_dist_{size}.npy")
+    suppress = lambda: non_maximum_suppression(dist, prob, grid=(2, 2), b=2, prob_thresh=0.5, nms_thresh=0.4)
+    points, scores, distances = suppress()
+    paint = lambda points, scores, distances: polygons_to_label(distances, points, (size, size), prob=scores)
+
+    yield "stardist suppression", suppress
+    yield "stardist painting", lambda: paint(points, scores, distances)
+    yield "stardist instances", lambda: paint(*suppress())
 
 
 def nuclear_chain(nuclear, maxima, interior):

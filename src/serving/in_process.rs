@@ -368,6 +368,18 @@ fn about(session: &dyn Session, trial: &peak::Trial) -> String {
     )
 }
 
+/// Loads what may be an ONNX file, and forgets it.
+///
+/// # Errors
+/// Why it cannot be run.
+#[cfg(any(test, feature = "testing"))]
+pub fn load_onnx(bytes: Vec<u8>) -> Result<(), String> {
+    static RUNTIME: OnceLock<RtenRuntime> = OnceLock::new();
+    let runtime = RUNTIME.get_or_init(|| RtenRuntime::new(std::num::NonZeroUsize::MIN));
+    let weights = super::model_directory::Weights::Bytes(bytes);
+    runtime.load(weights).map(|_| ())
+}
+
 fn lock(models: &Mutex<Models>) -> MutexGuard<'_, Models> {
     models.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -38,6 +38,8 @@ pub use data_type::DataType;
 pub use error::Error;
 #[cfg(any(test, feature = "testing"))]
 pub use faults::{Encoding, Faults, Limit as ServerLimit, Method, Seen, SeenInput};
+#[cfg(any(test, feature = "testing"))]
+pub use in_process::load_onnx;
 pub use model::{Input, ModelId, ParseModelIdError, Signature, SignatureError};
 pub use server::{Model, ModelServer, Run};
 pub use settings::{ModelServerKind, ServingSettings};

@@ -68,6 +68,7 @@ fn tiff(image: ndarray::Array2<f32>) -> Vec<u8> {
 async fn the_consumer_of_stardist_keeps_the_contract() {
     builtin("stardist")
         .setting("STARDIST_MODEL", "Disks:1")
+        .setting("STARDIST_PERCENTILES", "0,100")
         .object("uploads/stars.tif", &tiff(other_models::stars()))
         .model(other_models::disks([-1, 64, 64, 1]))
         .job([
