@@ -65,7 +65,7 @@ RUN touch crates/demo/src/main.rs \
 FROM gcr.io/distroless/base-nossl-debian13:nonroot AS demo
 COPY --from=build /libgcc_s.so.1 /usr/lib/libgcc_s.so.1
 COPY --from=build-demo /redis-consumer-demo /usr/local/bin/redis-consumer-demo
-COPY LICENSE LICENSE-APACHE LICENSE-MIT crates/cell-analysis/src/cellpose/LICENSE-CELLPOSE crates/cell-analysis/src/stardist/clipper/LICENSE-BOOST /usr/share/doc/redis-consumer/
+COPY LICENSE LICENSE-APACHE LICENSE-MIT crates/cell-analysis/src/cellpose/LICENSE-CELLPOSE crates/cell-analysis/src/stardist/LICENSE-STARDIST crates/cell-analysis/src/stardist/clipper/LICENSE-BOOST /usr/share/doc/redis-consumer/
 USER 65532:65532
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/local/bin/redis-consumer-demo"]
@@ -86,7 +86,7 @@ LABEL org.opencontainers.image.title="redis-consumer" \
       org.opencontainers.image.base.name="gcr.io/distroless/base-nossl-debian13:nonroot"
 COPY --from=build /libgcc_s.so.1 /usr/lib/libgcc_s.so.1
 COPY --from=build /redis-consumer /usr/local/bin/redis-consumer
-COPY LICENSE LICENSE-APACHE LICENSE-MIT crates/cell-analysis/src/cellpose/LICENSE-CELLPOSE crates/cell-analysis/src/stardist/clipper/LICENSE-BOOST /usr/share/doc/redis-consumer/
+COPY LICENSE LICENSE-APACHE LICENSE-MIT crates/cell-analysis/src/cellpose/LICENSE-CELLPOSE crates/cell-analysis/src/stardist/LICENSE-STARDIST crates/cell-analysis/src/stardist/clipper/LICENSE-BOOST /usr/share/doc/redis-consumer/
 USER 65532:65532
 # Metrics and probes.
 EXPOSE 9090

@@ -1,7 +1,8 @@
 //! StarDist in two dimensions: from the heads of a model to star-convex polygons and a label image (Schmidt et al., "Cell
 //! detection with star-convex polygons", MICCAI 2018).
 //!
-//! Results equal those of stardist 0.9 and csbdeep 0.8 to the pixel, but for the order of equal scores, which there depends on
+//! The steps follow those of StarDist, which is Copyright (c) 2018-2024, Uwe Schmidt, Martin Weigert; see `LICENSE-STARDIST`
+//! beside this file. Results equal those of stardist 0.9 and csbdeep 0.8 to the pixel, but for the order of equal scores, which there depends on
 //! the processor.
 //!
 //! ```text
