@@ -11,7 +11,7 @@ Cellpose needs newer libraries, in an environment of its own:
 
 So does StarDist (its compiled part is what is timed; no TensorFlow is needed):
 
-    pip install stardist==0.9.1 opencv-python-headless
+    pip install stardist==0.9.1 "numpy<2" "opencv-python-headless<4.12"
     python benches/python/segmentation.py /some/folder target/criterion stardist
 
 Both sides run on one core. Only public, permissively licensed libraries are called; where the

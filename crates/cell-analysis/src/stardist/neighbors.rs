@@ -15,11 +15,11 @@ pub(super) struct PixelBox {
 }
 
 impl PixelBox {
-    pub(super) fn touches(&self, other: &Self) -> bool {
-        self.top <= other.bottom
-            && other.top <= self.bottom
-            && self.left <= other.right
-            && other.left <= self.right
+    /// What two boxes have in common, in pixels; nothing if they do not even touch.
+    pub(super) fn shared_area(&self, other: &Self) -> Option<f64> {
+        let height = i64::from(self.bottom.min(other.bottom)) - i64::from(self.top.max(other.top));
+        let width = i64::from(self.right.min(other.right)) - i64::from(self.left.max(other.left));
+        (height >= 0 && width >= 0).then(|| height as f64 * width as f64)
     }
 
     /// The power of two, as an exponent, that is larger than its sides.
@@ -148,8 +148,8 @@ mod tests {
             let count = visited.len();
             visited.dedup();
             prop_assert_eq!(visited.len(), count);
-            let touching: Vec<usize> = (0..boxes.len()).filter(|&at| boxes[at].touches(&query)).collect();
-            let found: Vec<usize> = visited.into_iter().filter(|&at| boxes[at].touches(&query)).collect();
+            let touching: Vec<usize> = (0..boxes.len()).filter(|&at| boxes[at].shared_area(&query).is_some()).collect();
+            let found: Vec<usize> = visited.into_iter().filter(|&at| boxes[at].shared_area(&query).is_some()).collect();
             prop_assert_eq!(found, touching);
         }
     }

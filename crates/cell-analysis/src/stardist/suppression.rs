@@ -143,7 +143,7 @@ impl<'d, D: Fn(usize) -> &'d [f32] + Sync> Suppression<'_, D> {
             let other = rival as usize;
             if other > number
                 && stays[other]
-                && outline.pixels.touches(&self.outlines[other].pixels)
+                && self.may_suppress(outline, &self.outlines[other])
                 && square_distance(centers[number], centers[other]) < reach * reach
             {
                 rivals.push(Rival {
@@ -154,6 +154,15 @@ impl<'d, D: Fn(usize) -> &'d [f32] + Sync> Suppression<'_, D> {
         });
     }
 
+    /// Whether two polygons can have too much in common, by their boxes.
+    ///
+    /// What they have in common lies in both boxes, since corners are rounded to whole pixels, as the boxes are. Where it has
+    /// holes their areas may be counted, too: twice the area is certainly enough.
+    fn may_suppress(&self, one: &Outline, other: &Outline) -> bool {
+        let shared = one.pixels.shared_area(&other.pixels);
+        shared.is_some_and(|shared| share(2.0 * shared, one, other) > self.threshold)
+    }
+
     fn judge(&self, number: usize, rivals: &mut [Rival], memory: &mut Memory) {
         let Memory { clipper, corners } = memory;
         self.corners(number, corners);
@@ -162,9 +171,8 @@ impl<'d, D: Fn(usize) -> &'d [f32] + Sync> Suppression<'_, D> {
             let other = rival.number as usize;
             self.corners(other, corners);
             let shared = f64::from(clipper.intersection_area(corners));
-            let [one, other] = [number, other].map(|number| f64::from(self.outlines[number].area));
-            let smaller = (one + 1e-10).min(other + 1e-10);
-            rival.is_suppressed = (shared / smaller) as f32 > self.threshold;
+            let [one, other] = [number, other].map(|number| &self.outlines[number]);
+            rival.is_suppressed = share(shared, one, other) > self.threshold;
         }
     }
 
@@ -173,6 +181,12 @@ impl<'d, D: Fn(usize) -> &'d [f32] + Sync> Suppression<'_, D> {
         self.rays
             .corners(self.ranking.centers[number], distances, corners);
     }
+}
+
+/// An area as a share of the smaller polygon's.
+fn share(shared: f64, one: &Outline, other: &Outline) -> f32 {
+    let [one, other] = [one, other].map(|outline| f64::from(outline.area) + 1e-10);
+    (shared / one.min(other)) as f32
 }
 
 fn square_distance(a: [f32; 2], b: [f32; 2]) -> f32 {
