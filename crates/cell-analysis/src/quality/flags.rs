@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::Quality;
+use super::numbers::Quality;
 
 /// Something that is out of the ordinary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -152,55 +152,46 @@ impl Quality {
         threshold: f64,
         batch: Option<&BatchMedians>,
     ) -> Option<String> {
-        let cells = self.cells as f64;
-        let share = |number: f64| number * 100.0;
-        let (is_raised, text) = match flag {
-            QualityFlag::NoCells => (cells < threshold, "no cells".to_owned()),
+        let (found, usual) = self.measured(flag, batch)?;
+        let is_raised = match flag {
+            QualityFlag::NoCells | QualityFlag::LowContrast => found < threshold,
+            QualityFlag::FewCells | QualityFlag::OutOfFocus => found < threshold * usual,
+            _ => found > threshold * usual,
+        };
+        let percent = 100.0 * found;
+        is_raised.then(|| match flag {
+            QualityFlag::NoCells => "no cells".to_owned(),
             QualityFlag::FewCells => {
-                let usual = batch?.cells;
-                (
-                    cells < threshold * usual,
-                    format!("very few cells: {cells}, the batch's median is {usual}"),
-                )
+                format!("very few cells: {found}, the batch's median is {usual}")
             }
             QualityFlag::ManyCells => {
-                let usual = batch?.cells;
-                (
-                    cells > threshold * usual,
-                    format!("very many cells: {cells}, the batch's median is {usual}"),
-                )
+                format!("very many cells: {found}, the batch's median is {usual}")
             }
-            QualityFlag::HugeRegion => (
-                self.largest > threshold,
-                format!("one huge region: {:.0} % of the image", share(self.largest)),
-            ),
+            QualityFlag::HugeRegion => format!("one huge region: {percent:.0} % of the image"),
             QualityFlag::Fragments => {
-                let tiny = self.tiny as f64 / cells.max(1.0);
-                (
-                    tiny > threshold,
-                    format!("many fragments: {:.0} % of the cells are tiny", share(tiny)),
-                )
+                format!("many fragments: {percent:.0} % of the cells are tiny")
             }
-            QualityFlag::LowContrast => (
-                self.contrast? < threshold,
-                format!("low contrast: {}", self.contrast?),
-            ),
-            QualityFlag::Saturated => (
-                self.sat? > threshold,
-                format!("saturated: {:.1} % of the pixels", share(self.sat?)),
-            ),
+            QualityFlag::LowContrast => format!("low contrast: {found}"),
+            QualityFlag::Saturated => format!("saturated: {percent:.1} % of the pixels"),
             QualityFlag::OutOfFocus => {
-                let (focus, usual) = (self.focus?, batch?.focus?);
-                (
-                    focus < threshold * usual,
-                    format!("out of focus: {focus}, the batch's median is {usual}"),
-                )
+                format!("out of focus: {found}, the batch's median is {usual}")
             }
-            QualityFlag::CutCells => (
-                self.border > threshold,
-                format!("cut cells: {:.0} % touch the border", share(self.border)),
-            ),
-        };
-        is_raised.then_some(text)
+            QualityFlag::CutCells => format!("cut cells: {percent:.0} % touch the border"),
+        })
+    }
+
+    /// The number that a flag looks at, and what it is compared with: that of the batch, or 1. Nothing if either is not known.
+    fn measured(&self, flag: QualityFlag, batch: Option<&BatchMedians>) -> Option<(f64, f64)> {
+        let cells = self.cells as f64;
+        Some(match flag {
+            QualityFlag::NoCells => (cells, 1.0),
+            QualityFlag::FewCells | QualityFlag::ManyCells => (cells, batch?.cells),
+            QualityFlag::HugeRegion => (self.largest, 1.0),
+            QualityFlag::Fragments => (self.tiny as f64 / cells.max(1.0), 1.0),
+            QualityFlag::LowContrast => (self.contrast?, 1.0),
+            QualityFlag::Saturated => (self.sat?, 1.0),
+            QualityFlag::OutOfFocus => (self.focus?, batch?.focus?),
+            QualityFlag::CutCells => (self.border, 1.0),
+        })
     }
 }

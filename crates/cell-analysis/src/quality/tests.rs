@@ -1,6 +1,7 @@
 use ndarray::{Array2, array};
 use proptest::prelude::*;
 
+use super::numbers::{rounded, share};
 use super::*;
 use crate::strategies;
 
