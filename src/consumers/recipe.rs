@@ -185,7 +185,10 @@ pub(super) async fn store(
     job.step(Step::Upload);
     let key = job.output_key();
     let upload = async { anyhow::Ok(storage.upload(&key, archive.into()).await?) };
-    let beside = async { anyhow::Ok(preview.store(job, storage).await) };
+    let beside = async {
+        preview.store(job, storage).await;
+        anyhow::Ok(())
+    };
     let (url, ()) = futures::try_join!(upload, beside)?;
     Ok(Outcome::Done(Output { key, url }))
 }

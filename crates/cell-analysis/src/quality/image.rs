@@ -87,7 +87,7 @@ fn places(rows: usize, columns: usize) -> impl Iterator<Item = usize> {
         .ceil()
         .max(1.0) as usize;
     (step / 2..rows).step_by(step).flat_map(move |row| {
-        let first = (row * 0x9e37 >> 3) % step;
+        let first = ((row * 0x9e37) >> 3) % step;
         (first..columns)
             .step_by(step)
             .map(move |column| row * columns + column)

@@ -170,7 +170,7 @@ fn blur_lowers_the_focus_and_odd_values_leave_it_out() {
 fn noise_has_the_focus_that_follows_from_its_independence() {
     let noise = Array2::from_shape_fn((1500, 1400), |(row, column)| {
         let mixed = ((row * 1400 + column) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        60_000.0 + ((mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 56) as f32
+        60_000.0 + ((mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 56) as f32
     });
     let focus = ImageQuality::of(noise.view(), None)
         .focus()

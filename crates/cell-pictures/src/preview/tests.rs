@@ -14,7 +14,7 @@ fn noise(shape: (usize, usize, usize)) -> Array3<f32> {
     Array3::from_shape_fn(shape, |(row, column, channel)| {
         let place = (row * 7919 + column * 104_729 + channel) as u64;
         let mixed = place.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        ((mixed ^ mixed >> 31).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 40) as f32
+        ((mixed ^ (mixed >> 31)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 40) as f32
     })
 }
 
