@@ -32,13 +32,14 @@ COPY crates/batch-plan/Cargo.toml crates/batch-plan/
 COPY crates/bioimage/Cargo.toml crates/bioimage/
 COPY crates/bioimage-model/Cargo.toml crates/bioimage-model/
 COPY crates/cell-analysis/Cargo.toml crates/cell-analysis/
+COPY crates/cell-pictures/Cargo.toml crates/cell-pictures/
 COPY crates/demo/Cargo.toml crates/demo/
 COPY proto proto
 RUN sed -i '/^\[\[\(bench\|test\)\]\]/,/^$/d' Cargo.toml \
-    && mkdir src crates/batch-plan/src crates/bioimage/src crates/bioimage-model/src crates/cell-analysis/src crates/demo/src \
+    && mkdir src crates/batch-plan/src crates/bioimage/src crates/bioimage-model/src crates/cell-analysis/src crates/cell-pictures/src crates/demo/src \
     && echo 'fn main() {}' >src/main.rs \
     && cp src/main.rs crates/demo/src/main.rs \
-    && touch src/lib.rs crates/batch-plan/src/lib.rs crates/bioimage/src/lib.rs crates/bioimage-model/src/lib.rs crates/cell-analysis/src/lib.rs \
+    && touch src/lib.rs crates/batch-plan/src/lib.rs crates/bioimage/src/lib.rs crates/bioimage-model/src/lib.rs crates/cell-analysis/src/lib.rs crates/cell-pictures/src/lib.rs \
     && cargo build --profile dist --locked --features "${FEATURES}" --bin redis-consumer \
     && rm -r src crates/*/src
 

@@ -10,6 +10,8 @@ use cell_analysis::cellpose::{
     Cellpose, fill_holes_and_remove_small_masks, flow_errors, follow_flows, masks_of_positions,
     masks_to_flows,
 };
+use cell_analysis::quality::{ImageQuality, Quality};
+use cell_analysis::regions::measure_regions;
 use cell_analysis::segmentation::{
     Connectivity, DeepWatershed, LocalMaxima, MaximaAlgorithm, MesmerPreprocess, PadMode, Tiling,
     Untiler, erode_edges, fill_holes, gaussian_filter, h_maxima, histogram_normalization, label,
@@ -17,6 +19,10 @@ use cell_analysis::segmentation::{
     remove_small_objects, resize_image, resize_labels, watershed,
 };
 use cell_analysis::stardist::{StarDist, StarHeads};
+use cell_pictures::{
+    ChannelView, Layer, Palette, Thumbnail, Window, channel_statistics, label_levels, levels,
+    render_channels, render_labels,
+};
 use criterion::Criterion;
 use ndarray::{Array2, Array3, Array4, ArrayView2, Axis};
 
@@ -55,6 +61,7 @@ fn main() {
         bench_segmentation(&mut criterion, &scene);
         bench_cellpose(&mut criterion, &scene);
         bench_stardist(&mut criterion, &scene);
+        bench_looks(&mut criterion, &scene);
         bench_chains(&mut criterion, &scene);
     }
     criterion.final_summary();
@@ -292,6 +299,55 @@ fn bench_regions(criterion: &mut Criterion, scene: &Scene) {
     let sparse = labels.mapv(|label| label * 2);
     bench(criterion, "relabel_sequential", size, || {
         relabel_sequential(sparse.clone())
+    });
+}
+
+/// What is measured and drawn of a result.
+fn bench_looks(criterion: &mut Criterion, scene: &Scene) {
+    let (size, labels) = (scene.size, scene.labels());
+    let channels: Vec<_> = (0..2)
+        .map(|channel| scene.image.index_axis(Axis(3), channel))
+        .map(|channel| {
+            channel
+                .index_axis_move(Axis(0), 0)
+                .as_standard_layout()
+                .into_owned()
+        })
+        .collect();
+    let views: Vec<_> = channels.iter().map(|channel| channel.view()).collect();
+    bench(criterion, "measure_regions", size, || {
+        measure_regions(labels.view(), &views)
+    });
+    bench(criterion, "quality of an image", size, || {
+        ImageQuality::of(views[0], Some(65535.0))
+    });
+    let seen = ImageQuality::of(views[0], Some(65535.0));
+    bench(criterion, "quality of labels", size, || {
+        Quality::of(labels.view(), &seen)
+    });
+    bench(criterion, "thumbnail", size, || Thumbnail::new(&views[..1]));
+    let thumbnail = Thumbnail::new(&views[..1]).expect("there are pixels");
+    bench(criterion, "preview", size, || {
+        thumbnail.with_outlines(labels.view())
+    });
+    bench(criterion, "label_levels", size, || {
+        label_levels(labels.view(), 512)
+    });
+    bench(criterion, "levels", size, || {
+        levels(channels[0].clone(), 512)
+    });
+    let found = channel_statistics(views[0], 1_000_000);
+    bench(criterion, "channel_statistics", size, || {
+        channel_statistics(views[0], 1_000_000)
+    });
+    let window = Window::tile((size, size), 512, 0, 0).expect("there are pixels");
+    let shown = [(views[0], ChannelView::gray(found.low, found.high))];
+    bench(criterion, "tile of a channel", size, || {
+        render_channels(&shown, &window).to_png()
+    });
+    let level = &label_levels(labels.view(), size)[0];
+    bench(criterion, "tile of labels", size, || {
+        render_labels(level, Layer::Outline, Palette::Bright, &window).to_png()
     });
 }
 

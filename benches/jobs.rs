@@ -23,7 +23,7 @@ use redis_consumer::storage::archive::write_zip;
 use redis_consumer::storage::{Storage, StorageSettings};
 
 use crate::nuclei::Nuclei;
-use crate::peers::cluster::{Cluster, Pod};
+use crate::peers::cluster::{Cluster, Pod, PodSettings};
 use crate::peers::redis::{Monitor, Redis, free_port};
 use crate::peers::s3::S3Server;
 
@@ -63,6 +63,8 @@ const ARCHIVES: usize = 3;
 
 const STARTS: usize = 10;
 const JOBS: usize = 100;
+/// How often consumers with previews and without take turns.
+const TURNS: usize = 4;
 const JOBS_OF_TWO_SLOTS: usize = 200;
 const IDLE_TIME: Duration = Duration::from_secs(20);
 
@@ -85,6 +87,7 @@ const MEASUREMENTS: [(&str, Measure); 10] = [
     ("idle", Bench::idleness),
     ("pick-up", Bench::pick_up),
     ("jobs", Bench::jobs),
+    ("previews", Bench::previews),
     ("throughput", Bench::throughput),
     ("pooling", Bench::pooling),
     ("archives", Bench::archives),
@@ -148,11 +151,12 @@ impl Bench {
     }
 
     fn pod_of(&self, kind: &str, name: &str, concurrency: usize) -> Pod {
-        let settings = self
-            .cluster
-            .pod(name)
-            .set("CONSUMER_TYPE", kind)
-            .set("CONCURRENCY", &concurrency.to_string());
+        let settings = self.cluster.pod(name).set("CONSUMER_TYPE", kind);
+        self.start(settings.set("CONCURRENCY", &concurrency.to_string()))
+    }
+
+    /// A consumer with the S3 server as its bucket.
+    fn start(&self, settings: PodSettings) -> Pod {
         self.s3
             .environment()
             .into_iter()
@@ -263,6 +267,25 @@ impl Bench {
         std::thread::sleep(Duration::from_secs(10));
         table.row("memory, 10 s later", megabytes(&pod), "");
         table.row("nuclei found in each", self.nuclei(&hash).to_string(), "");
+    }
+
+    /// CPU time of jobs with previews and without, in turns, since other programs may take from both.
+    fn previews(&self, table: &mut Table) {
+        let mut times = [Samples::default(), Samples::default()];
+        for _ in 0..TURNS {
+            for (times, previews) in times.iter_mut().zip(["false", "true"]) {
+                let pod = self.start(self.cluster.pod("pod-1").set("PREVIEWS", previews));
+                self.run_job();
+                let before = cpu_seconds(&pod);
+                (0..JOBS / TURNS).for_each(|_| drop(self.run_job()));
+                times
+                    .0
+                    .push((cpu_seconds(&pod) - before) / (JOBS / TURNS) as f64);
+            }
+        }
+        let [without, with] = &times;
+        table.times("CPU time of a job without a preview", without, "<= 30 ms");
+        table.times("  with one", with, "6 ms more");
     }
 
     fn throughput(&self, table: &mut Table) {

@@ -7,6 +7,7 @@ use ndarray::Axis;
 
 use super::input::Input;
 use super::limits::Limits;
+use super::preview::{Preview, Previews};
 use super::recipe::{self, Entries, model};
 use crate::applications::described::{Described, Described2D};
 use crate::compute;
@@ -50,6 +51,7 @@ crate::settings! {
 pub struct BioimageioSettings {
     model: ModelId,
     limits: Limits,
+    previews: Previews,
 }
 
 impl BioimageioSettings {
@@ -59,6 +61,7 @@ impl BioimageioSettings {
         Self {
             model: variables.bioimageio_model.0,
             limits: Limits::load(loader),
+            previews: Previews::load(loader),
         }
     }
 }
@@ -100,10 +103,15 @@ impl Consumer for Bioimageio {
 
         job.step(Step::Preprocess);
         let decoded = input.decode(job, limits).await?;
-        let _memory = decoded.memory;
+        let (type_maximum, _memory) = (decoded.type_maximum, decoded.memory);
         let image = recipe::with_axes_in_order(job, decoded.image, decoded.container).await?;
         limits.check_size(&image)?;
         let model = Described::load(&self.clients.serving, &id).await?;
+        let (preview, image) = self
+            .settings
+            .previews
+            .see(image, channels.as_deref(), type_maximum)
+            .await;
         let images = recipe::with_channels(image, channels, Some(model.channels())).await?;
 
         job.step(Step::Predict);
@@ -111,12 +119,13 @@ impl Consumer for Bioimageio {
         let mut entries = Entries::new();
         for (item, image) in images.into_iter().enumerate() {
             let outputs = model.run(image.index_axis_move(Axis(0), 0)).await?;
-            let name = name.clone();
-            entries.extend(compute::run(move || encode(&name, item, outputs)).await);
+            let (name, shown) = (name.clone(), preview.clone());
+            let encode = move || encode(&name, item, outputs, &shown);
+            entries.extend(compute::run(encode).await);
         }
 
         job.step(Step::Upload);
-        recipe::store(job, &self.clients.storage, entries).await
+        recipe::store(job, &self.clients.storage, entries, &preview).await
     }
 }
 
@@ -149,11 +158,17 @@ impl Bioimageio {
 }
 
 /// A TIFF for each output: labels, or a channel each.
-fn encode(name: &ResultName, item: usize, outputs: Vec<(String, Described2D)>) -> Entries {
+fn encode(
+    name: &ResultName,
+    item: usize,
+    outputs: Vec<(String, Described2D)>,
+    preview: &Preview,
+) -> Entries {
     let mut entries = Entries::new();
     for (_, output) in outputs {
         match output {
             Described2D::Labels(labels) => {
+                preview.show_labels(labels.view());
                 let file = name.batch_feature(item, entries.len());
                 entries.push((file, recipe::label_tiff(&labels.view().into_dyn())));
             }

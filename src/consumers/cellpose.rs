@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::input::Input;
 use super::limits::Limits;
+use super::preview::Previews;
 use super::recipe::{self, Entries, model};
 use crate::applications::Model;
 use crate::applications::cell_flows::CellFlows;
-use crate::compute;
 use crate::consumer::{Clients, Consumer, ConsumerKind, ModelRequirement, Outcome};
 use crate::consumers::output::ResultName;
 use crate::error_class::InvalidInput;
@@ -86,6 +86,7 @@ pub struct CellposeSettings {
     application: CellFlows,
     diameter: Option<f64>,
     limits: Limits,
+    previews: Previews,
 }
 
 impl CellposeSettings {
@@ -119,6 +120,7 @@ impl CellposeSettings {
             },
             diameter,
             limits: Limits::load(loader),
+            previews: Previews::load(loader),
         }
     }
 }
@@ -162,10 +164,17 @@ impl Consumer for Cellpose {
 
         job.step(Step::Preprocess);
         let decoded = input.decode(job, limits).await?;
-        let _memory = decoded.memory;
+        let (type_maximum, _memory) = (decoded.type_maximum, decoded.memory);
         let image = recipe::with_axes_in_order(job, decoded.image, decoded.container).await?;
         let model = Model::load(&self.clients.serving, &id).await?;
         limits.check_size(&image)?;
+        let named: Vec<usize> = channels.iter().copied().flatten().collect();
+        let chosen = (!named.is_empty()).then_some(&named[..]);
+        let (preview, image) = self
+            .settings
+            .previews
+            .see(image, chosen, type_maximum)
+            .await;
         let images = planes(image, &channels, application.network.channels)?;
 
         job.step(Step::Predict);
@@ -174,12 +183,12 @@ impl Consumer for Cellpose {
         for (item, image) in images.into_iter().enumerate() {
             let labels = application.segment(&model, image, diameter).await?;
             let name = name.batch_feature(item, 0);
-            let tiff = compute::run(move || recipe::label_tiff(&labels.view().into_dyn())).await;
+            let tiff = recipe::shown_label_tiff(labels, &preview).await;
             entries.push((name, tiff));
         }
 
         job.step(Step::Upload);
-        recipe::store(job, &self.clients.storage, entries).await
+        recipe::store(job, &self.clients.storage, entries, &preview).await
     }
 }
 

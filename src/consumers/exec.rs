@@ -256,7 +256,7 @@ impl Exec {
             job.record_field(&name, value)?;
         }
         if let Some(quality) = &outputs.about.quality {
-            job.record_quality(&quality.to_string());
+            job.record_quality(quality.to_string());
         }
         if let Some(asked) = outputs.about.asked() {
             return children::create(job, &self.clients, &asked, &outputs.files, children).await;

@@ -9,11 +9,12 @@ mod settings;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use ndarray::{Array4, Axis};
+use ndarray::{Array3, Array4, Axis};
 
 use self::plan::{NamedPlan, Pass, Plan};
 pub use self::settings::ImageSettings;
 use super::input::Input;
+use super::preview::Preview;
 use super::recipe::{self, Entries};
 use crate::applications::{Model, by_name, scale_and_type};
 use crate::compute;
@@ -83,35 +84,46 @@ impl Consumer for Image {
 
         job.step(Step::Preprocess);
         let decoded = input.decode(job, &self.settings.limits).await?;
-        let (scale, _memory) = (decoded.scale, decoded.memory);
+        let (scale, type_maximum) = (decoded.scale, decoded.type_maximum);
+        let _memory = decoded.memory;
         let image = recipe::with_axes_in_order(job, decoded.image, decoded.container).await?;
+        let (previews, chosen) = (self.settings.previews, plan.channels());
+        let (preview, image) = previews.see(image, chosen.as_deref(), type_maximum).await;
+        let work = Work {
+            job,
+            scale,
+            preview: &preview,
+        };
         let entries = match plan {
-            Plan::Channels(passes) => self.segment(job, image, scale, passes).await?,
-            Plan::Named(plan) => self.run_named(job, image, scale, plan).await?,
+            Plan::Channels(passes) => self.segment(work, image, passes).await?,
+            Plan::Named(plan) => self.run_named(work, image, plan).await?,
         };
 
         job.step(Step::Upload);
-        recipe::store(job, &self.clients.storage, entries).await
+        recipe::store(job, &self.clients.storage, entries, &preview).await
     }
+}
+
+/// What the ways to segment an image have in common.
+#[derive(Clone, Copy)]
+struct Work<'w> {
+    job: &'w Job,
+    /// That which the job asks for.
+    scale: Option<f64>,
+    preview: &'w Preview,
 }
 
 impl Image {
     async fn segment(
         &self,
-        job: &Job,
+        work: Work<'_>,
         image: Array4<f32>,
-        scale: Option<f64>,
         passes: Vec<Pass>,
     ) -> anyhow::Result<Entries> {
+        let Work { job, preview, .. } = work;
         plan::check_channels(&passes, image.dim().3)?;
         let image = Arc::new(image);
-        let scale = match scale {
-            Some(scale) => scale,
-            None => {
-                self.detect_scale(job, &image, Some(passes[0].channel))
-                    .await?
-            }
-        };
+        let scale = self.scale(&work, &image, Some(passes[0].channel)).await?;
         self.settings.limits.check_scaled_size(&image, scale)?;
         let channels = passes.iter().map(|pass| pass.channel).collect();
         let inputs = compute::run(move || select_channels(image, channels)).await;
@@ -125,30 +137,31 @@ impl Image {
                 .application
                 .segment(&model, input, scale, recipe::follow(job))
                 .await?;
-            let name = name.clone();
+            let (name, shown) = (name.clone(), preview.clone());
             job.step(Step::Encode);
-            features.push(compute::run(move || encode_labels(&name, c, labels)).await);
+            features.push(compute::run(move || encode_labels(&name, c, labels, &shown)).await);
         }
         Ok(by_batch_item(features))
     }
 
     async fn run_named(
         &self,
-        job: &Job,
+        work: Work<'_>,
         image: Array4<f32>,
-        scale: Option<f64>,
         plan: NamedPlan,
     ) -> anyhow::Result<Entries> {
+        let job = work.job;
         let image = Arc::new(image);
-        let scale = match scale {
-            Some(scale) => scale,
-            None => self.detect_scale(job, &image, None).await?,
-        };
+        let scale = self.scale(&work, &image, None).await?;
         self.settings.limits.check_scaled_size(&image, scale)?;
         let (id, pipeline) = self.choose_named(job, &image, plan).await?;
         let model = Model::load(&self.clients.serving, &id).await?;
         if pipeline.is_star_convex() {
-            return self.run_star_convex(job, image, scale, (model, id)).await;
+            let work = Work {
+                scale: Some(scale),
+                ..work
+            };
+            return self.run_star_convex(work, image, (model, id)).await;
         }
         self.settings.limits.check_fit(&image, &model)?;
         let input = compute::run(move || {
@@ -163,12 +176,10 @@ impl Image {
 
         job.step(Step::Postprocess);
         let name = ResultName::new(job.original_name()?);
+        let shown = work.preview.clone();
         compute::run(move || {
             let result = by_name::postprocess(heads, &pipeline.postprocess, input.original)?;
-            let features = result.axis_iter(Axis(2)).enumerate();
-            Ok(features
-                .map(|(c, plane)| (name.feature(c), encode_tiff(plane.into_dyn())))
-                .collect())
+            Ok(encode_features(&name, &result, &shown))
         })
         .await
     }
@@ -176,9 +187,12 @@ impl Image {
     /// A model of StarDist that the job names.
     async fn run_star_convex(
         &self,
-        job: &Job,
+        Work {
+            job,
+            scale,
+            preview,
+        }: Work<'_>,
         image: Arc<Array4<f32>>,
-        scale: f64,
         (model, id): (Model, serving::ModelId),
     ) -> anyhow::Result<Entries> {
         self.settings.limits.check_size(&image)?;
@@ -191,11 +205,27 @@ impl Image {
         job.step(Step::Predict);
         let settings = &self.settings.star_convex;
         let application = settings.application(&self.clients.serving, &id).await?;
+        let scale = scale.unwrap_or(1.0);
         let found = application.segment(&model, image, scale).await?;
         job.step(Step::Encode);
         let name = ResultName::new(job.original_name()?).feature(0);
-        let encode = move || recipe::label_tiff(&found.labels.view().into_dyn());
-        Ok(vec![(name, compute::run(encode).await)])
+        Ok(vec![(
+            name,
+            recipe::shown_label_tiff(found.labels, preview).await,
+        )])
+    }
+
+    /// The scale of a job, detected if it does not say it.
+    async fn scale(
+        &self,
+        work: &Work<'_>,
+        image: &Arc<Array4<f32>>,
+        channel: Option<usize>,
+    ) -> anyhow::Result<f64> {
+        match work.scale {
+            Some(scale) => Ok(scale),
+            None => self.detect_scale(work.job, image, channel).await,
+        }
     }
 
     /// The scale of a job that does not say it: what the detector finds in a channel, or in the image, if it is on, else 1.
@@ -261,13 +291,33 @@ fn channel(image: &Array4<f32>, index: usize) -> Array4<f32> {
 }
 
 /// One TIFF for each batch item of a feature.
-fn encode_labels(name: &ResultName, feature: usize, labels: Array4<u32>) -> Entries {
+fn encode_labels(
+    name: &ResultName,
+    feature: usize,
+    labels: Array4<u32>,
+    preview: &Preview,
+) -> Entries {
     let items = labels.outer_iter().enumerate();
     items
         .map(|(b, item)| {
-            let labels = item.index_axis(Axis(2), 0).into_dyn();
+            let labels = item.index_axis(Axis(2), 0);
+            if b == 0 {
+                preview.show_labels(labels);
+            }
+            let labels = labels.into_dyn();
             (name.batch_feature(b, feature), recipe::label_tiff(&labels))
         })
+        .collect()
+}
+
+/// One TIFF for each feature of `[row, column, feature]`.
+fn encode_features(name: &ResultName, result: &Array3<f32>, preview: &Preview) -> Entries {
+    if let Some(first) = result.axis_iter(Axis(2)).next() {
+        preview.show_values(first);
+    }
+    let features = result.axis_iter(Axis(2)).enumerate();
+    features
+        .map(|(c, plane)| (name.feature(c), encode_tiff(plane.into_dyn())))
         .collect()
 }
 

@@ -35,6 +35,8 @@ pub(super) struct Decoded {
     pub(super) container: Container,
     /// The scale that the job asks for, within its limits.
     pub(super) scale: Option<f64>,
+    /// The largest value that the type of the file's pixels has, if they are integers.
+    pub(super) type_maximum: Option<f32>,
     /// To be kept as long as the work goes on.
     pub(super) memory: Reservation,
 }
@@ -89,6 +91,7 @@ impl Input {
         job.step(Step::Prepare);
         Ok(Decoded {
             image,
+            type_maximum: header.as_ref().and_then(Header::largest_sample),
             container: header.map_or(Container::Other, |header| header.container),
             scale,
             memory,

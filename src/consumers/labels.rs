@@ -7,10 +7,10 @@ use async_trait::async_trait;
 
 use super::input::Input;
 use super::limits::Limits;
+use super::preview::Previews;
 use super::recipe::{self, Entries, model};
 use crate::applications::Model;
 use crate::applications::label_heads::LabelHeads;
-use crate::compute;
 use crate::consumer::{Clients, Consumer, ConsumerKind, ModelRequirement, Outcome};
 use crate::consumers::output::ResultName;
 use crate::job::{Job, Step};
@@ -59,6 +59,7 @@ pub struct LabelsSettings {
     model: ModelId,
     application: LabelHeads,
     limits: Limits,
+    previews: Previews,
 }
 
 impl LabelsSettings {
@@ -82,6 +83,7 @@ impl LabelsSettings {
                 channel: variables.labels_channel,
             },
             limits: Limits::load(loader),
+            previews: Previews::load(loader),
         }
     }
 }
@@ -110,10 +112,15 @@ impl Consumer for Labels {
 
         job.step(Step::Preprocess);
         let decoded = input.decode(job, limits).await?;
-        let _memory = decoded.memory;
+        let (type_maximum, _memory) = (decoded.type_maximum, decoded.memory);
         let image = recipe::with_axes_in_order(job, decoded.image, decoded.container).await?;
         limits.check_size(&image)?;
         let model = Model::load(&self.clients.serving, &id).await?;
+        let (preview, image) = self
+            .settings
+            .previews
+            .see(image, channels.as_deref(), type_maximum)
+            .await;
         let images = recipe::images_for(image, channels, &model).await?;
 
         job.step(Step::Predict);
@@ -122,11 +129,11 @@ impl Consumer for Labels {
         for (item, image) in images.into_iter().enumerate() {
             let labels = self.settings.application.segment(&model, image).await?;
             let name = name.batch_feature(item, 0);
-            let tiff = compute::run(move || recipe::label_tiff(&labels.view().into_dyn())).await;
+            let tiff = recipe::shown_label_tiff(labels, &preview).await;
             entries.push((name, tiff));
         }
 
         job.step(Step::Upload);
-        recipe::store(job, &self.clients.storage, entries).await
+        recipe::store(job, &self.clients.storage, entries, &preview).await
     }
 }

@@ -10,6 +10,7 @@ use ndarray::{Array4, Axis};
 
 use super::input::Input;
 use super::limits::Limits;
+use super::preview::{Preview, Previews};
 use super::recipe::{self, Entries, model};
 use crate::applications::{Application, Compartment, Model};
 use crate::compute;
@@ -55,6 +56,7 @@ pub struct MesmerSettings {
     model: ModelId,
     compartment: Compartment,
     limits: Limits,
+    previews: Previews,
 }
 
 impl MesmerSettings {
@@ -69,6 +71,7 @@ impl MesmerSettings {
             model,
             compartment: variables.mesmer_compartment.0,
             limits: Limits::load(loader),
+            previews: Previews::load(loader),
         }
     }
 }
@@ -97,8 +100,7 @@ impl Consumer for Mesmer {
         job.step(Step::Preprocess);
         let decoded = input.decode(job, &self.settings.limits).await?;
         let placed = bioimage::placed_by_names(decoded.image, &decoded.container);
-        let _memory = decoded.memory;
-        let scale = decoded.scale.unwrap_or(1.0);
+        let (scale, _memory) = (decoded.scale.unwrap_or(1.0), decoded.memory);
         if decoded.scale.is_none() {
             job.record_detected(Detected::Scale(scale));
         }
@@ -113,6 +115,8 @@ impl Consumer for Mesmer {
             }
         };
         limits.check_scaled_size(&image, scale)?;
+        let previews = self.settings.previews;
+        let (preview, image) = previews.see(image, None, decoded.type_maximum).await;
 
         job.step(Step::Predict);
         let application = Application::mesmer(compartment);
@@ -123,8 +127,9 @@ impl Consumer for Mesmer {
         job.step(Step::Upload);
         let name = ResultName::new(job.original_name()?);
         job.step(Step::Encode);
-        let entries = compute::run(move || encode_labels(&name, &labels)).await;
-        recipe::store(job, &self.clients.storage, entries).await
+        let shown = preview.clone();
+        let entries = compute::run(move || encode_labels(&name, &labels, &shown)).await;
+        recipe::store(job, &self.clients.storage, entries, &preview).await
     }
 }
 
@@ -139,7 +144,13 @@ impl Mesmer {
 }
 
 /// One TIFF for each compartment, `[1, row, column]`.
-fn encode_labels(name: &ResultName, labels: &Array4<u32>) -> Entries {
+fn encode_labels(name: &ResultName, labels: &Array4<u32>, preview: &Preview) -> Entries {
+    if let Some(first) = labels.axis_iter(Axis(3)).next() {
+        first
+            .outer_iter()
+            .take(1)
+            .for_each(|labels| preview.show_labels(labels));
+    }
     let features = labels.axis_iter(Axis(3)).enumerate();
     features
         .map(|(c, feature)| (name.feature(c), recipe::label_tiff(&feature.into_dyn())))

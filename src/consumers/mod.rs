@@ -39,6 +39,7 @@ pub mod output;
 mod input;
 mod limits;
 mod memory;
+mod preview;
 mod recipe;
 
 use crate::consumer::{ConsumerKind, Registry};

@@ -12,6 +12,7 @@ use ndarray::{Array2, Array4, ArrayD, ArrayView3, Axis, Ix2, Ix3, concatenate, s
 
 use super::limits;
 use super::memory;
+use super::preview::Preview;
 use super::recipe::{self, Entries};
 use crate::applications::spots::cells_of_spots;
 use crate::compute;
@@ -229,7 +230,9 @@ impl Polaris {
         let name = ResultName::new(job.original_name()?);
         job.step(Step::Encode);
         let entries = compute::run(move || entries(&name, results, &limits)).await?;
-        recipe::store(job, &self.clients.storage, entries).await
+        // Its images are those of its children, which have previews of their own.
+        let preview = Preview::none();
+        recipe::store(job, &self.clients.storage, entries, &preview).await
     }
 }
 

@@ -1,9 +1,10 @@
 //! What several recipes have in common.
 
 use anyhow::Context as _;
-use ndarray::{Array4, ArrayD, ArrayViewD, Axis, Ix4};
+use ndarray::{Array2, Array4, ArrayD, ArrayViewD, Axis, Ix4};
 
 use super::limits::Limits;
+use super::preview::Preview;
 use crate::applications::{Model, SegmentationStep};
 use crate::compute;
 use crate::consumer::Outcome;
@@ -162,17 +163,33 @@ pub(super) fn label_tiff(labels: &ArrayViewD<'_, u32>) -> Vec<u8> {
     encode_tiff(pixels.view())
 }
 
-/// Packs the files of a result and stores them where the job's result belongs.
+/// A TIFF of labels `[row, column]`, which the preview shows too.
+pub(super) async fn shown_label_tiff(labels: Array2<u32>, preview: &Preview) -> Vec<u8> {
+    let preview = preview.clone();
+    compute::run(move || {
+        preview.show_labels(labels.view());
+        label_tiff(&labels.view().into_dyn())
+    })
+    .await
+}
+
+/// Packs the files of a result and stores them where the job's result belongs, with the preview beside it.
 pub(super) async fn store(
     job: &Job,
     storage: &Storage,
     entries: Entries,
+    preview: &Preview,
 ) -> anyhow::Result<Outcome> {
     job.step(Step::Zip);
     let archive = compute::run(move || archive::write_zip(entries)).await?;
     job.step(Step::Upload);
     let key = job.output_key();
-    let url = storage.upload(&key, archive.into()).await?;
+    let upload = async { anyhow::Ok(storage.upload(&key, archive.into()).await?) };
+    let beside = async {
+        preview.store(job, storage).await;
+        anyhow::Ok(())
+    };
+    let (url, ()) = futures::try_join!(upload, beside)?;
     Ok(Outcome::Done(Output { key, url }))
 }
 

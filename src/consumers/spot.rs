@@ -7,6 +7,7 @@ use ndarray::{Array2, Array4, Axis};
 
 use super::input::Input;
 use super::limits::Limits;
+use super::preview::Previews;
 use super::recipe::{self, Entries, model};
 use crate::applications::Model;
 use crate::applications::spots::{Contrast, SpotDetection, SpotPeaks};
@@ -53,6 +54,7 @@ pub struct SpotSettings {
     model: ModelId,
     detection: SpotDetection,
     limits: Limits,
+    previews: Previews,
 }
 
 impl SpotSettings {
@@ -82,6 +84,7 @@ impl SpotSettings {
             model: variables.polaris_model.0,
             detection,
             limits: Limits::load(loader),
+            previews: Previews::load(loader),
         }
     }
 }
@@ -114,6 +117,9 @@ impl Consumer for Spot {
         let (image, limits) = (image.into_dyn(), &self.settings.limits);
         let image = recipe::validate(job, image, channels, &model, limits).await?;
 
+        let previews = self.settings.previews;
+        let (preview, image) = previews.see(image, None, decoded.type_maximum).await;
+
         job.step(Step::Predict);
         let image = Arc::new(image);
         let detection = &self.settings.detection;
@@ -122,8 +128,15 @@ impl Consumer for Spot {
         job.step(Step::Upload);
         let name = ResultName::new(job.original_name()?);
         job.step(Step::Encode);
-        let entries = compute::run(move || entries(&name, &image, spots)).await?;
-        recipe::store(job, &self.clients.storage, entries).await
+        let shown = preview.clone();
+        let entries = compute::run(move || {
+            spots
+                .iter()
+                .take(1)
+                .for_each(|points| shown.show_spots(points));
+            entries(&name, &image, spots)
+        });
+        recipe::store(job, &self.clients.storage, entries.await?, &preview).await
     }
 }
 

@@ -11,6 +11,7 @@ use self::export::Exports;
 pub use self::settings::StarDistSettings;
 use super::input::Input;
 use super::limits::Limits;
+use super::preview::Previews;
 use super::recipe::{self, Entries};
 use crate::applications::Model;
 use crate::compute;
@@ -28,10 +29,12 @@ pub const KIND: ConsumerKind = ConsumerKind {
     configure: |loader| {
         let settings = Arc::new(StarDistSettings::load(loader));
         let limits = Limits::load(loader);
-        Box::new(|clients| {
+        let previews = Previews::load(loader);
+        Box::new(move |clients| {
             Box::new(StarDist {
                 settings,
                 limits,
+                previews,
                 clients: clients.clone(),
             })
         })
@@ -41,6 +44,7 @@ pub const KIND: ConsumerKind = ConsumerKind {
 struct StarDist {
     settings: Arc<StarDistSettings>,
     limits: Limits,
+    previews: Previews,
     clients: Clients,
 }
 
@@ -63,9 +67,12 @@ impl Consumer for StarDist {
 
         job.step(Step::Preprocess);
         let decoded = input.decode(job, limits).await?;
-        let (scale, _memory) = (decoded.scale.unwrap_or(1.0), decoded.memory);
+        let (scale, type_maximum) = (decoded.scale.unwrap_or(1.0), decoded.type_maximum);
+        let _memory = decoded.memory;
         let image = recipe::with_axes_in_order(job, decoded.image, decoded.container).await?;
         let model = Model::load(&self.clients.serving, &id).await?;
+        let chosen = channels.as_deref();
+        let (preview, image) = self.previews.see(image, chosen, type_maximum).await;
         let images = recipe::images_for(image, channels, &model).await?;
 
         job.step(Step::Predict);
@@ -79,13 +86,16 @@ impl Consumer for StarDist {
             limits.check_size(&image)?;
             limits.check_scaled_size(&image, scale)?;
             let instances = application.segment(&model, image, scale).await?;
-            let (name, exports) = (name.clone(), self.settings.exports);
-            let encoded = compute::run(move || encode(&name, item, &instances, exports)).await?;
-            entries.extend(encoded);
+            let (name, exports, shown) = (name.clone(), self.settings.exports, preview.clone());
+            let encoded = compute::run(move || {
+                shown.show_labels(instances.labels.view());
+                encode(&name, item, &instances, exports)
+            });
+            entries.extend(encoded.await?);
         }
 
         job.step(Step::Upload);
-        recipe::store(job, &self.clients.storage, entries).await
+        recipe::store(job, &self.clients.storage, entries, &preview).await
     }
 }
 

@@ -11,10 +11,11 @@ use async_trait::async_trait;
 use batch_plan::Manifest;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use ndarray::{Array3, ArrayD, Axis};
+use ndarray::{Array3, ArrayD, Axis, Ix4};
 
 use super::limits;
 use super::memory;
+use super::preview::{Preview, Previews};
 use super::recipe::{self, model};
 use crate::applications::cell_tracking::{
     self, BirthDeathCost, CropMode, CropOptions, EmptyFrames, Tracked, Tracker,
@@ -107,6 +108,7 @@ pub struct TrackingSettings {
     decoding: bioimage::Limits,
     segmentation_queue: String,
     isbi: bool,
+    previews: Previews,
 }
 
 impl TrackingSettings {
@@ -131,6 +133,7 @@ impl TrackingSettings {
             decoding: limits::decoding(loader),
             segmentation_queue: variables.segmentation_queue.to_lowercase(),
             isbi: variables.isbi_output.0,
+            previews: Previews::load(loader),
         }
     }
 }
@@ -209,6 +212,7 @@ impl Consumer for Tracking {
             encoder: TensorModel::new(&self.clients.serving, &self.settings.encoder),
             inference: TensorModel::new(&self.clients.serving, &self.settings.inference),
         };
+        let (preview, labeled) = self.see(labeled).await;
         let begun = labeled.progress;
         let tell = |share: f64| {
             job.record_progress(u64::from(begun) + (share * f64::from(100 - begun)).round() as u64);
@@ -221,8 +225,12 @@ impl Consumer for Tracking {
         job.step(Step::Upload);
         let (name, isbi) = (ResultName::new(job.original_name()?), self.settings.isbi);
         job.step(Step::Encode);
-        let entries = compute::run(move || entries(&name, &tracked, isbi)).await?;
-        recipe::store(job, &self.clients.storage, entries).await
+        let shown = preview.clone();
+        let entries = compute::run(move || {
+            show_first_frame(&shown, &tracked);
+            entries(&name, &tracked, isbi)
+        });
+        recipe::store(job, &self.clients.storage, entries.await?, &preview).await
     }
 }
 
@@ -382,6 +390,23 @@ impl Tracking {
         .await
     }
 
+    /// Looks at the first frame of a movie.
+    async fn see(&self, labeled: Labeled) -> (Preview, Labeled) {
+        let preview = self.settings.previews.begin();
+        if !preview.is_wanted() {
+            return (preview, labeled);
+        }
+        compute::run(move || {
+            let movie = labeled.movie.view().into_dimensionality::<Ix4>();
+            if let Some(frame) = movie.iter().flat_map(|movie| movie.outer_iter()).next() {
+                let channels: Vec<_> = frame.axis_iter(Axis(2)).collect();
+                preview.see_channels(&channels, None);
+            }
+            (preview, labeled)
+        })
+        .await
+    }
+
     /// Has each frame segmented by a job of its own.
     async fn segment(&self, job: &Job, movie: Array3<f32>) -> anyhow::Result<Outcome> {
         job.step(Step::Store);
@@ -478,6 +503,16 @@ fn frame_labels(file: &[u8], limits: &bioimage::Limits) -> anyhow::Result<ArrayD
 
 fn not_one_image() -> InvalidInput {
     InvalidInput("the result of a frame is not exactly one image".to_owned())
+}
+
+/// Shows the tracks of the first frame.
+fn show_first_frame(preview: &Preview, tracked: &Tracked) {
+    if preview.is_wanted()
+        && let Some(frame) = tracked.labels.outer_iter().next()
+    {
+        // Tracks count from 1.
+        preview.show_labels(frame.mapv(i32::unsigned_abs).view());
+    }
 }
 
 /// Labels and lineage, and on request the form in which trackers are compared.

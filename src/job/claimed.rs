@@ -82,6 +82,11 @@ impl Job {
         self.key().usual_result()
     }
 
+    /// Where the preview of the result goes.
+    pub(crate) fn preview_key(&self) -> String {
+        self.key().preview()
+    }
+
     /// Begins a step of the work: it is timed and has a time limit. If the step sets a status, it is written within half a
     /// second, with the time that the last one took.
     pub fn step(&self, step: Step) {
@@ -134,9 +139,9 @@ impl Job {
         self.progress.write([(field::NOTE, note.to_owned())]);
     }
 
-    /// Records how good the result seems to be, as JSON.
-    pub(crate) fn record_quality(&self, quality: &str) {
-        self.progress.write([(field::QUALITY, quality.to_owned())]);
+    /// Records how good the result seems to be, as JSON; written together with the end of the job if it is done.
+    pub(crate) fn record_quality(&self, quality: String) {
+        self.progress.clock().quality = Some(quality);
     }
 
     /// Records the last lines that the job's command has written.

@@ -68,6 +68,8 @@ pub(super) struct Clock {
     pixels: u64,
     /// How much of the work is done, in per cent, as far as it was ever told.
     done: Option<u64>,
+    /// How good the result seems to be, as JSON.
+    pub(super) quality: Option<String>,
     /// That of the step, in traces; nothing happens inside it.
     span: Span,
     spans_left: usize,
@@ -88,6 +90,7 @@ impl Clock {
             tells_of_children: false,
             pixels: 0,
             done,
+            quality: None,
             span: Span::none(),
             spans_left: SPANS,
             failure: None,

@@ -55,10 +55,12 @@ impl Progress {
     pub(crate) async fn settle(&self, settlement: &Settlement) -> Result<Settled, queue::Error> {
         match settlement {
             Settlement::Done(output) => {
-                let result = vec![
+                let mut result = vec![
                     (field::OUTPUT_FILE_NAME, output.key.clone()),
                     (field::OUTPUT_URL, output.url.clone()),
                 ];
+                let quality = self.clock().quality.clone();
+                result.extend(quality.map(|quality| (field::QUALITY, quality)));
                 self.lease.ack(&self.end(Status::Done, result)).await
             }
             Settlement::Wait(children) => self.wait_for_children(children).await,

@@ -26,6 +26,11 @@ impl JobKey {
         format!("output/{}.zip", self.stable_id())
     }
 
+    /// Where the preview of the result goes.
+    pub(crate) fn preview(&self) -> String {
+        format!("output/{}.preview.png", self.stable_id())
+    }
+
     /// The key for programs that read JSON: text, or `{"base64": …}` if it is none.
     pub(crate) fn to_json(&self) -> serde_json::Value {
         match std::str::from_utf8(&self.0) {

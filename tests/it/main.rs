@@ -67,6 +67,9 @@ mod real_model_servers;
 /// Jobs that become many: archives, movies, spots.
 mod fan_out;
 
+/// Pictures of results, and numbers of their quality.
+mod previews;
+
 /// Cells across the borders of tiles are whole.
 mod seams;
 

@@ -8,6 +8,7 @@ use crate::peers;
 use crate::peers::cluster::{Cluster, IMAGE};
 use crate::peers::redis::assert_stages_in_order;
 use crate::peers::results::{cell_count, labels};
+use crate::previews::{quality, size_of_preview};
 
 const INPUT: &str = "uploads/tissue.tif";
 
@@ -40,7 +41,10 @@ async fn both_compartments_come_as_two_features_with_the_statuses_of_the_contrac
         .models
         .faults()
         .delay(std::time::Duration::from_millis(700));
-    let _pod = pod(&cluster).set("MESMER_COMPARTMENT", "both").start();
+    let _pod = pod(&cluster)
+        .set("MESMER_COMPARTMENT", "both")
+        .set("PREVIEWS", "true")
+        .start();
     let monitor = cluster.redis.monitor();
     let hash = cluster.wait_done(&cluster.submit(INPUT, &[("channels", "0,1")]));
     let lines = monitor.lines(&cluster.redis);
@@ -64,6 +68,8 @@ async fn both_compartments_come_as_two_features_with_the_statuses_of_the_contrac
     );
     let (rows, columns, _) = tissue().dim();
     assert_eq!(labels(&entries[0].1).shape(), [1, rows, columns]);
+    assert_eq!(size_of_preview(&cluster, &hash), (rows, columns));
+    assert_eq!(quality(&hash)["cells"], cell_count(&entries[0].1));
     assert!(cell_count(&entries[0].1) > 10 && cell_count(&entries[1].1) > 10);
     assert_ne!(entries[0].1, entries[1].1);
 }

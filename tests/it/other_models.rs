@@ -1,5 +1,6 @@
 //! Models of other makers, run in the process or on a server: StarDist, Cellpose, models that answer labels, packages.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use redis_consumer::serving::{Input, Model, ModelId};
 use crate::peers::cluster::{Cluster, IMAGE, PodSettings};
 use crate::peers::redis::Redis;
 use crate::peers::results::{cell_count, labels, unzipped};
+use crate::previews::{quality, size_of_preview};
 
 const INPUT: &str = "uploads/nuclei.png";
 
@@ -55,6 +57,17 @@ fn matched(found: &ArrayD<f32>, expected: &ArrayD<f32>) -> usize {
     pairs.count()
 }
 
+/// A job has a preview of this size, and so many cells by its hash.
+fn assert_shown(
+    cluster: &Cluster,
+    hash: &HashMap<String, String>,
+    size: (usize, usize),
+    cells: usize,
+) {
+    assert_eq!(size_of_preview(cluster, hash), size);
+    assert_eq!(quality(hash)["cells"], cells);
+}
+
 fn truth() -> ArrayD<f32> {
     let file = project("tests/fixtures/nuclei/dsb2018_777f7c42_labels.tif");
     let bytes = std::fs::read(file).expect("a fixture");
@@ -66,6 +79,7 @@ async fn a_network_of_stardist_runs_in_the_process_and_its_polygons_can_be_opene
     let cluster = cluster(Vec::new()).await;
     let _pod = pod(&cluster, "stardist")
         .set("STARDIST_EXPORT", "geojson,imagej")
+        .set("PREVIEWS", "true")
         .start();
     let hash =
         cluster.wait_done(&cluster.submit(INPUT, &[("channels", "0"), ("dimension_order", "")]));
@@ -83,6 +97,7 @@ async fn a_network_of_stardist_runs_in_the_process_and_its_polygons_can_be_opene
     let cells = cell_count(&entries[0].1);
     assert!((35..60).contains(&cells), "{cells}");
     assert!(matched(&found, &truth()) > 30, "of 43 nuclei");
+    assert_shown(&cluster, &hash, (360, 360), cells);
     let geojson: serde_json::Value = serde_json::from_slice(&entries[1].1).expect("JSON");
     assert_eq!(geojson["features"].as_array().map(Vec::len), Some(cells));
     let rois = unzipped(entries[2].1.clone());
@@ -105,7 +120,7 @@ async fn a_network_of_stardist_runs_in_the_process_and_its_polygons_can_be_opene
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_of_the_image_consumer_may_name_a_model_of_stardist() {
     let cluster = cluster(Vec::new()).await;
-    let _pod = pod(&cluster, "image").start();
+    let _pod = pod(&cluster, "image").set("PREVIEWS", "true").start();
     let named = |more: (&str, &str)| {
         let fields = [
             ("channels", ""),
@@ -120,6 +135,7 @@ async fn a_job_of_the_image_consumer_may_name_a_model_of_stardist() {
     let hash = cluster.wait_done(&named(("preprocess_function", "none")));
     let entries = cluster.result(&hash);
     assert_eq!(entries[0].0, "uploads/nuclei_feature_0.tif");
+    assert_shown(&cluster, &hash, (360, 360), cell_count(&entries[0].1));
     assert!(matched(&labels(&entries[0].1), &truth()) > 30);
     let reason = cluster.wait_failed(&named(("preprocess_function", "normalize")));
     assert!(reason.contains("name no other function"), "{reason}");
@@ -254,6 +270,7 @@ async fn a_model_of_cellpose_makes_cells_of_flows() {
         .pod("pod-1")
         .set("CONSUMER_TYPE", "cellpose")
         .set("CELLPOSE_MODEL", "Flows:1")
+        .set("PREVIEWS", "true")
         .start();
     let hash = cluster.wait_done(&cluster.submit(
         "uploads/hills.tif",
@@ -264,6 +281,7 @@ async fn a_model_of_cellpose_makes_cells_of_flows() {
     let found = labels(&entries[0].1);
     assert_eq!(found.shape(), [260, 300]);
     assert_eq!(cell_count(&entries[0].1), 5);
+    assert_shown(&cluster, &hash, (260, 300), 5);
     // A diameter scales the image for the network; labels have the image's size.
     let fields = [
         ("channels", "0,"),
@@ -328,6 +346,7 @@ async fn labels_of_tiles_are_joined_object_by_object() {
         .set("LABELS_MODEL", "Labeler:1")
         .set("LABELS_PERCENTILES", "0,100")
         .set("LABELS_HALO", "32")
+        .set("PREVIEWS", "true")
         .start();
     let hash = cluster.wait_done(&cluster.submit(
         "uploads/hills.tif",
@@ -335,6 +354,7 @@ async fn labels_of_tiles_are_joined_object_by_object() {
     ));
     let entries = cluster.result(&hash);
     assert_eq!(cell_count(&entries[0].1), 5);
+    assert_shown(&cluster, &hash, (260, 300), 5);
     let found = labels(&entries[0].1);
     let bright = hills().mapv(|value| value > 0.0).into_dyn();
     let same = found
@@ -376,12 +396,14 @@ async fn a_package_passes_its_own_test_and_segments_a_job() {
     assert!(text.contains("its own test passes: labels"), "{text}");
     let _pod = pod(&cluster, "bioimageio")
         .set("BIOIMAGEIO_MODEL", "nuclei-stars:1")
+        .set("PREVIEWS", "true")
         .start();
     let hash =
         cluster.wait_done(&cluster.submit(INPUT, &[("channels", "0"), ("dimension_order", "")]));
     let entries = cluster.result(&hash);
     assert_eq!(entries[0].0, "uploads/nuclei_batch_0_feature_0.tif");
     assert!(matched(&labels(&entries[0].1), &truth()) > 30);
+    assert_shown(&cluster, &hash, (360, 360), cell_count(&entries[0].1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,10 @@ pub mod stardist;
 
 pub mod legacy;
 
+pub mod regions;
+
+pub mod quality;
+
 pub mod tracking;
 
 mod plane;

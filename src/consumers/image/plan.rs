@@ -35,6 +35,16 @@ pub(super) enum NamedPlan {
     Detect,
 }
 
+impl Plan {
+    /// The channels that are segmented, in the order of the results; nothing if all may be.
+    pub(super) fn channels(&self) -> Option<Vec<usize>> {
+        match self {
+            Self::Channels(passes) => Some(passes.iter().map(|pass| pass.channel).collect()),
+            Self::Named(_) => None,
+        }
+    }
+}
+
 /// The plan for a job.
 pub(super) fn of(job: &Job, settings: &ImageSettings) -> anyhow::Result<Plan> {
     let named = job.named_model()?;

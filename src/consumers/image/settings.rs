@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::applications::by_name::Pipeline;
 use crate::consumers::limits::Limits;
+use crate::consumers::preview::Previews;
 use crate::consumers::recipe::model;
 use crate::consumers::stardist::StarDistSettings;
 use crate::serving::ModelId;
@@ -57,6 +58,7 @@ pub struct ImageSettings {
     pub(super) label_detection_model: ModelId,
     pub(super) limits: Limits,
     pub(super) star_convex: StarDistSettings,
+    pub(super) previews: Previews,
 }
 
 /// Who says which model is used.
@@ -100,6 +102,7 @@ impl ImageSettings {
             label_detection_model: variables.label_detect_model.0,
             limits: Limits::load(loader),
             star_convex: StarDistSettings::load(loader),
+            previews: Previews::load(loader),
         }
     }
 

@@ -6,6 +6,8 @@ use std::ops::Range;
 
 use ndarray::ArrayViewMut2;
 
+use crate::regions::{Moments, perimeters, runs};
+
 /// A cell of a frame: all pixels of one label, connected or not.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cell {
@@ -42,9 +44,7 @@ pub enum LabelError {
 ///
 /// Area, centroid, perimeter and eccentricity are those of scikit-image's `regionprops`.
 ///
-/// The perimeter follows Benkrid and Crookes, "Design and FPGA Implementation of a Perimeter Estimator", 2000, as
-/// scikit-image has it: border pixels are those with one of four neighbors outside the cell (or the image), and each
-/// counts 1, √2 or their mean by the border pixels around it. One or two pixels have none.
+/// The perimeter is scikit-image's with four neighbors. One or two pixels have none.
 ///
 /// # Errors
 ///
@@ -65,212 +65,32 @@ pub fn number_cells(mut frame: ArrayViewMut2<'_, i32>) -> Result<Vec<Cell>, Labe
     let mut labels: Vec<i32> = runs.iter().map(|run| run.label).collect();
     labels.sort_unstable();
     labels.dedup();
-    let mut sums: Vec<Sums> = labels.iter().map(|_| Sums::default()).collect();
+    let mut moments: Vec<Moments> = labels.iter().map(|_| Moments::default()).collect();
     for run in &runs {
         let cell = labels.partition_point(|&label| label < run.label);
-        sums[cell].add(run);
+        moments[cell].add(run);
         let line = run.row * columns;
         plane[line + run.columns.start..line + run.columns.end].fill(cell as i32 + 1);
     }
-    let perimeters = perimeters(plane, columns, labels.len());
-    let cells = labels.into_iter().zip(sums).zip(perimeters);
+    let perimeters = perimeters(plane, columns, labels.len(), |number| number as usize - 1);
+    let cells = labels.into_iter().zip(moments).zip(perimeters);
     Ok(cells
-        .map(|((label, sums), perimeter)| sums.cell(label, perimeter))
+        .map(|((label, moments), perimeter)| Cell::new(label, &moments, perimeter))
         .collect())
 }
 
-/// Neighboring pixels of one label in one row.
-struct Run {
-    row: usize,
-    columns: Range<usize>,
-    label: i32,
-}
-
-/// The runs of all labels but 0, row by row.
-fn runs(plane: &[i32], columns: usize) -> Vec<Run> {
-    let mut runs = Vec::new();
-    for (row, line) in plane.chunks_exact(columns.max(1)).enumerate() {
-        let mut start = 0;
-        for pixels in line.chunk_by(|a, b| a == b) {
-            let end = start + pixels.len();
-            if pixels[0] != 0 {
-                runs.push(Run {
-                    row,
-                    columns: start..end,
-                    label: pixels[0],
-                });
-            }
-            start = end;
-        }
-    }
-    runs
-}
-
-/// Sums over the pixels of a cell, exact; rows and columns count from its first run, so that squares stay small.
-#[derive(Default)]
-struct Sums {
-    area: i64,
-    origin: [i64; 2],
-    rows: Range<i64>,
-    columns: Range<i64>,
-    row: i64,
-    column: i64,
-    row_row: i64,
-    row_column: i64,
-    column_column: i64,
-}
-
-impl Sums {
-    fn add(&mut self, run: &Run) {
-        let (row, start, end) = (
-            run.row as i64,
-            run.columns.start as i64,
-            run.columns.end as i64,
-        );
-        if self.area == 0 {
-            self.origin = [row, start];
-            self.rows = row..row + 1;
-            self.columns = start..end;
-        }
-        self.rows.end = row + 1;
-        self.columns = self.columns.start.min(start)..self.columns.end.max(end);
-        let (r, first, count) = (row - self.origin[0], start - self.origin[1], end - start);
-        let last = first + count - 1;
-        let sum = (first + last) * count / 2;
-        self.area += count;
-        self.row += r * count;
-        self.column += sum;
-        self.row_row += r * r * count;
-        self.row_column += r * sum;
-        self.column_column += sum_of_squares(last) - sum_of_squares(first - 1);
-    }
-
-    fn cell(self, label: i32, perimeter: f64) -> Cell {
-        let area = self.area as f64;
-        let centroid = [
-            self.row + self.origin[0] * self.area,
-            self.column + self.origin[1] * self.area,
-        ];
-        Cell {
+impl Cell {
+    fn new(label: i32, moments: &Moments, perimeter: f64) -> Self {
+        Self {
             label,
-            area: self.area as usize,
-            rows: indices(&self.rows),
-            columns: indices(&self.columns),
-            centroid: centroid.map(|sum| sum as f64 / area),
+            area: moments.area(),
+            rows: moments.rows(),
+            columns: moments.columns(),
+            centroid: moments.centroid(),
             perimeter,
-            eccentricity: self.eccentricity(),
+            eccentricity: moments.eccentricity(),
         }
     }
-
-    fn eccentricity(&self) -> f64 {
-        let area = self.area as f64;
-        let central = |product: i64, a: i64, b: i64| {
-            // In integers up to the division: differences of large squares would lose digits as floats.
-            let exact = i128::from(self.area) * i128::from(product) - i128::from(a) * i128::from(b);
-            exact as f64 / (area * area)
-        };
-        let a = central(self.row_row, self.row, self.row);
-        let b = central(self.row_column, self.row, self.column);
-        let d = central(self.column_column, self.column, self.column);
-        let (middle, half) = (
-            f64::midpoint(a, d),
-            (((a - d) / 2.0).powi(2) + b * b).sqrt(),
-        );
-        let (major, minor) = ((middle + half).max(0.0), (middle - half).max(0.0));
-        if major == 0.0 {
-            0.0
-        } else {
-            (1.0 - minor / major).sqrt()
-        }
-    }
-}
-
-/// Of the integers from 1 to `n`.
-fn sum_of_squares(n: i64) -> i64 {
-    n * (n + 1) * (2 * n + 1) / 6
-}
-
-fn indices(range: &Range<i64>) -> Range<usize> {
-    range.start as usize..range.end as usize
-}
-
-/// Perimeters of the cells 1 … `count` of a numbered plane.
-fn perimeters(plane: &[i32], columns: usize, count: usize) -> Vec<f64> {
-    let width = columns + 2;
-    let borders = borders(plane, columns);
-    let mut counts = vec![[0_u64; 4]; count + 1];
-    for (at, &cell) in borders.iter().enumerate().filter(|(_, cell)| **cell != 0) {
-        let same = |places: [usize; 4]| {
-            places
-                .into_iter()
-                .filter(|&place| borders[place] == cell)
-                .count()
-        };
-        let direct = same([at - width, at - 1, at + 1, at + width]);
-        let diagonal = same([
-            at - width - 1,
-            at - width + 1,
-            at + width - 1,
-            at + width + 1,
-        ]);
-        counts[cell as usize][KINDS[diagonal][direct]] += 1;
-    }
-    counts[1..].iter().map(outline_length).collect()
-}
-
-/// The length of an outline from how many of its pixels are of each of the [`KINDS`].
-fn outline_length([_, straight, diagonal, mixed]: &[u64; 4]) -> f64 {
-    let root = std::f64::consts::SQRT_2;
-    *straight as f64 + *diagonal as f64 * root + *mixed as f64 * f64::midpoint(1.0, root)
-}
-
-/// What a border pixel adds, by its diagonal and direct neighbors on the border: 0 nothing, 1 one, 2 √2, 3 their mean.
-const KINDS: [[usize; 5]; 5] = [
-    [0, 0, 1, 1, 0],
-    [0, 3, 1, 1, 0],
-    [2, 3, 1, 1, 0],
-    [0, 2, 0, 0, 0],
-    [0, 0, 0, 0, 0],
-];
-
-/// The border pixels of a numbered plane with their numbers, all others 0, in a margin of one pixel.
-fn borders(plane: &[i32], columns: usize) -> Vec<i32> {
-    let width = columns + 2;
-    let rows = plane.len() / columns.max(1);
-    let outside = vec![0; columns];
-    let mut borders = vec![0; (rows + 2) * width];
-    let lines = borders
-        .chunks_exact_mut(width)
-        .skip(1)
-        .zip(plane.chunks_exact(columns.max(1)));
-    for (row, (out, here)) in lines.enumerate() {
-        let line = |row: usize| {
-            plane
-                .get(row * columns..(row + 1) * columns)
-                .unwrap_or(&outside)
-        };
-        let (above, below) = (
-            row.checked_sub(1).map_or(outside.as_slice(), line),
-            line(row + 1),
-        );
-        // Pixels in the first and the last column always have a neighbor outside: only those between are compared.
-        let out = &mut out[1..=columns];
-        out.copy_from_slice(here);
-        let (left, right) = (here, here.get(2..).unwrap_or_default());
-        let inner = out
-            .iter_mut()
-            .zip(above)
-            .zip(below)
-            .skip(1)
-            .zip(left)
-            .zip(right);
-        for ((((out, &above), &below), &left), &right) in inner {
-            let here = *out;
-            let inside = (above == here) & (below == here) & (left == here) & (right == here);
-            *out = if inside { 0 } else { here };
-        }
-    }
-    borders
 }
 
 #[cfg(test)]
