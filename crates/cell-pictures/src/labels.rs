@@ -1,5 +1,7 @@
 //! Labels at all resolutions, and tiles of their outlines and areas.
 
+use std::ops::Range;
+
 use ndarray::{Array2, ArrayView2};
 
 use crate::palette::{Palette, color_of};
@@ -107,21 +109,36 @@ pub(crate) enum Line {
     Of(u32),
 }
 
-/// The line at a pixel of outlines: dark where it lies below an outline or on its right.
-pub(crate) fn line_at(outlines: &Array2<u32>, row: usize, column: usize) -> Line {
-    let is_line = |row: Option<usize>, column: Option<usize>| {
-        let place = row.zip(column);
-        place.is_some_and(|place| outlines[place] != 0)
+/// The lines in a part of a row of outlines: dark below an outline and on its right.
+pub(crate) fn lines_of_row(
+    outlines: &Array2<u32>,
+    row: usize,
+    columns: Range<usize>,
+) -> impl Iterator<Item = Line> {
+    let line = |row: usize| {
+        let width = outlines.ncols();
+        let plane = outlines.as_slice().unwrap_or_default();
+        &plane[row * width..(row + 1) * width]
     };
-    match outlines[[row, column]] {
-        0 if is_line(row.checked_sub(1), Some(column))
-            || is_line(Some(row), column.checked_sub(1)) =>
-        {
-            Line::Dark
-        }
-        0 => Line::None,
-        label => Line::Of(label),
-    }
+    let here = line(row);
+    // The first row has none above: its own outlines are lines anyway.
+    let above = &line(row.saturating_sub(1))[columns.clone()];
+    let mut left = columns
+        .start
+        .checked_sub(1)
+        .map_or(0, |column| here[column]);
+    here[columns]
+        .iter()
+        .zip(above)
+        .map(move |(&label, &above)| {
+            let line = match label {
+                0 if above != 0 || left != 0 => Line::Dark,
+                0 => Line::None,
+                label => Line::Of(label),
+            };
+            left = label;
+            line
+        })
 }
 
 /// A window of labels, transparent where there are none.
@@ -138,20 +155,28 @@ pub fn render_labels(
 ) -> Picture {
     let colors = palette.colors();
     let entry = |label: u32| 2 + color_of(label, colors.len()) as u8;
-    let pixel = |row: usize, column: usize| match layer {
-        Layer::Fill => match level.areas[[row, column]] {
-            0 => 0,
-            label => entry(label),
-        },
-        Layer::Outline => match line_at(&level.outlines, row, column) {
-            Line::None => 0,
-            Line::Dark => 1,
-            Line::Of(label) => entry(label),
-        },
+    let of_area = |&label: &u32| if label == 0 { 0 } else { entry(label) };
+    let of_line = |line| match line {
+        Line::None => 0,
+        Line::Dark => 1,
+        Line::Of(label) => entry(label),
     };
-    let pixels = Array2::from_shape_fn((window.height(), window.width()), |(row, column)| {
-        pixel(window.rows.start + row, window.columns.start + column)
-    });
+    let mut pixels = Vec::with_capacity(window.height() * window.width());
+    for row in window.rows.clone() {
+        match layer {
+            Layer::Fill => {
+                let areas = level.areas.row(row);
+                let columns = window.columns.clone();
+                pixels.extend(columns.map(|column| of_area(&areas[column])));
+            }
+            Layer::Outline => {
+                let lines = lines_of_row(&level.outlines, row, window.columns.clone());
+                pixels.extend(lines.map(of_line));
+            }
+        }
+    }
+    let shape = (window.height(), window.width());
+    let pixels = Array2::from_shape_vec(shape, pixels).expect("one value for each pixel");
     let opaque = colors.iter().map(|[r, g, b]| [*r, *g, *b, u8::MAX]);
     Picture::Indexed {
         pixels,

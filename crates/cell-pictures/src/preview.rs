@@ -5,11 +5,11 @@ use std::ops::Range;
 use ndarray::{Array2, ArrayView2, Axis};
 use png::Filter;
 
-use crate::labels::{Line, line_at, outlines};
+use crate::labels::{Line, lines_of_row, outlines};
 use crate::palette::{Palette, color_of};
 use crate::picture::Picture;
 use crate::spots::{self, SpotLayer};
-use crate::statistics::channel_statistics;
+use crate::statistics::shown_range;
 use crate::window::Window;
 
 /// The longer side of a preview has at most so many pixels.
@@ -17,6 +17,9 @@ pub const PREVIEW_SIDE: usize = 384;
 
 /// A preview has at most so many bytes.
 pub const PREVIEW_BYTES: usize = 60_000;
+
+/// What a picture may take by an estimate, which knows nothing of outlines.
+const ESTIMATE: f64 = 0.92 * PREVIEW_BYTES as f64;
 
 /// Colors that outlines are drawn in, of those of the palette.
 const OUTLINES: usize = 24;
@@ -113,37 +116,45 @@ impl Thumbnail {
     fn smallest(&self, found: &Found<'_>) -> Vec<u8> {
         let (last, better) = ATTEMPTS.split_last().expect("there are attempts");
         for (side, steps) in better {
-            let picture = self.draw(found, *side, steps[self.channels.len() - 1]);
+            let steps = steps[self.channels.len() - 1];
+            let pixels = self.stepped(*side, steps);
             // Looking costs less than packing what turns out to be too large.
-            if estimated_bytes(&picture) > PREVIEW_BYTES as f64 {
+            if estimated_bytes(&pixels) > ESTIMATE {
                 continue;
             }
-            let file = picture.encoded(Filter::Sub);
+            let file = self.draw(found, pixels, steps).encoded(Filter::Sub);
             if file.len() <= PREVIEW_BYTES {
                 return file;
             }
         }
         let (side, steps) = last;
-        self.draw(found, *side, steps[self.channels.len() - 1])
-            .encoded(Filter::Sub)
+        let steps = steps[self.channels.len() - 1];
+        let picture = self.draw(found, self.stepped(*side, steps), steps);
+        picture.encoded(Filter::Sub)
     }
 
-    fn draw(&self, found: &Found<'_>, side: usize, steps: usize) -> Picture {
+    /// The picture in so many steps of brightness for each channel, which are the digits of its pixels.
+    fn stepped(&self, side: usize, steps: usize) -> Array2<u8> {
         let shape = small_shape(self.shape, side);
         let mut pixels = Array2::<u8>::zeros(shape);
+        let most = (steps - 1) as f32;
         for channel in &self.channels {
             let channel = shrunken(channel.view(), shape);
-            let step = |value: f32| (value * (steps - 1) as f32).round() as u8;
             pixels.zip_mut_with(&channel, |pixel, &value| {
-                *pixel = *pixel * steps as u8 + step(value)
+                // Rounds: values are 0 to 1.
+                *pixel = *pixel * steps as u8 + (value * most + 0.5) as u8;
             });
         }
+        pixels
+    }
+
+    fn draw(&self, found: &Found<'_>, mut pixels: Array2<u8>, steps: usize) -> Picture {
         let mut palette = shades(steps, COLORS[self.channels.len() - 1]);
         match found {
             Found::Nothing => {}
             Found::Outlines(outlines) => draw_outlines(&mut pixels, &mut palette, outlines),
             Found::Spots(spots) => {
-                let scale = shape.0 as f64 / self.shape.0 as f64;
+                let scale = pixels.nrows() as f64 / self.shape.0 as f64;
                 draw_spots(&mut pixels, &mut palette, spots, scale);
             }
         }
@@ -183,9 +194,12 @@ fn shrunken(channel: ArrayView2<'_, f32>, small: (usize, usize)) -> Array2<f32> 
         sums.fill(0.0);
         for row in lines.clone() {
             let line = channel.index_axis(Axis(0), row);
-            sums.iter_mut()
-                .zip(line)
-                .for_each(|(sum, &value)| *sum += value);
+            let pairs = sums.iter_mut();
+            match line.as_slice() {
+                // Several pixels at a time.
+                Some(line) => pairs.zip(line).for_each(|(sum, value)| *sum += value),
+                None => pairs.zip(line).for_each(|(sum, value)| *sum += value),
+            }
         }
         means.extend(covered(columns, small.1).map(|part| {
             let pixels = (part.len() * lines.len()) as f32;
@@ -197,10 +211,10 @@ fn shrunken(channel: ArrayView2<'_, f32>, small: (usize, usize)) -> Array2<f32> 
 
 /// The channel between its darkest (0) and brightest (1) values; what is no number is 0.
 fn stretched(mut channel: Array2<f32>) -> Array2<f32> {
-    let found = channel_statistics(channel.view(), 1 << 16);
-    let range = (found.high - found.low).max(f32::MIN_POSITIVE);
+    let (low, high) = shown_range(channel.view(), 1 << 14).unwrap_or_default();
+    let range = (high - low).max(f32::MIN_POSITIVE);
     channel.mapv_inplace(|value| {
-        let share = (value - found.low) / range;
+        let share = (value - low) / range;
         if share.is_nan() {
             0.0
         } else {
@@ -235,11 +249,14 @@ fn draw_outlines(pixels: &mut Array2<u8>, palette: &mut Vec<[u8; 4]>, outlines: 
     palette.push([0, 0, 0, u8::MAX]);
     palette.extend(colors.iter().map(|[r, g, b]| [*r, *g, *b, u8::MAX]));
     let small = first_of_each(outlines, pixels.dim());
-    for ((row, column), pixel) in pixels.indexed_iter_mut() {
-        match line_at(&small, row, column) {
-            Line::None => {}
-            Line::Dark => *pixel = first as u8,
-            Line::Of(label) => *pixel = (first + 1 + color_of(label, OUTLINES)) as u8,
+    for (row, mut pixels) in pixels.outer_iter_mut().enumerate() {
+        let lines = lines_of_row(&small, row, 0..small.ncols());
+        for (pixel, line) in pixels.iter_mut().zip(lines) {
+            match line {
+                Line::None => {}
+                Line::Dark => *pixel = first as u8,
+                Line::Of(label) => *pixel = (first + 1 + color_of(label, OUTLINES)) as u8,
+            }
         }
     }
 }
@@ -276,11 +293,8 @@ fn draw_spots(pixels: &mut Array2<u8>, palette: &mut Vec<[u8; 4]>, layer: &SpotL
     });
 }
 
-/// Bytes that a picture takes about, by the entropy of the steps between its neighboring pixels.
-fn estimated_bytes(picture: &Picture) -> f64 {
-    let Picture::Indexed { pixels, .. } = picture else {
-        return f64::INFINITY;
-    };
+/// Bytes that pixels take about, by the entropy of the steps between neighbors.
+fn estimated_bytes(pixels: &Array2<u8>) -> f64 {
     let mut counts = [0_u32; 256];
     for row in pixels.rows() {
         let mut last = 0_u8;

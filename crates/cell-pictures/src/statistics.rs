@@ -22,16 +22,6 @@ pub struct ChannelStatistics {
 /// The values of a channel `[row, column]`, the percentiles from about `sample` pixels on a grid.
 #[must_use]
 pub fn channel_statistics(channel: ArrayView2<'_, f32>, sample: usize) -> ChannelStatistics {
-    let step = (channel.len() as f64 / sample.max(1) as f64)
-        .sqrt()
-        .ceil()
-        .max(1.0) as usize;
-    let rows = channel.outer_iter().skip(step / 2).step_by(step);
-    let mut values: Vec<f32> = rows
-        .flat_map(|row| row.into_iter().skip(step / 2).step_by(step))
-        .copied()
-        .filter(|value| value.is_finite())
-        .collect();
     let finite = channel.iter().copied().filter(|value| value.is_finite());
     let range = finite.fold(None, |range: Option<(f32, f32)>, value| {
         let (min, max) = range.unwrap_or((value, value));
@@ -41,20 +31,38 @@ pub fn channel_statistics(channel: ArrayView2<'_, f32>, sample: usize) -> Channe
         return ChannelStatistics::default();
     };
     // A sample may have missed the only values there are.
-    if values.is_empty() {
-        values = vec![min, max];
+    let (low, high) = shown_range(channel, sample).unwrap_or((min, max));
+    ChannelStatistics {
+        low,
+        high,
+        min,
+        max,
     }
-    let last = (values.len() - 1) as f64;
+}
+
+/// The values of about `sample` pixels on a grid that are shown as black and white; nothing if none of them is finite.
+pub(crate) fn shown_range(channel: ArrayView2<'_, f32>, sample: usize) -> Option<(f32, f32)> {
+    let step = (channel.len() as f64 / sample.max(1) as f64)
+        .sqrt()
+        .ceil()
+        .max(1.0) as usize;
+    // Of a side that is shorter than half a step the last pixel is taken.
+    let first = |length: usize| (step / 2).min(length.saturating_sub(1));
+    let rows = channel
+        .outer_iter()
+        .skip(first(channel.nrows()))
+        .step_by(step);
+    let mut values: Vec<f32> = rows
+        .flat_map(|row| row.into_iter().skip(first(channel.ncols())).step_by(step))
+        .copied()
+        .filter(|value| value.is_finite())
+        .collect();
+    let last = values.len().checked_sub(1)? as f64;
     let mut ranked = |share: f64| {
         let rank = (share * last).round() as usize;
         *values.select_nth_unstable_by(rank, f32::total_cmp).1
     };
-    ChannelStatistics {
-        low: ranked(DARKEST),
-        high: ranked(1.0 - BRIGHTEST),
-        min,
-        max,
-    }
+    Some((ranked(DARKEST), ranked(1.0 - BRIGHTEST)))
 }
 
 #[cfg(test)]

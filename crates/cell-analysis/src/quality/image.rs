@@ -9,7 +9,7 @@ use crate::plane::as_row_major;
 const SAMPLE: usize = 1 << 15;
 
 /// Pixels that focus and saturation are estimated from, in whole rows.
-const IN_ROWS: usize = 1 << 18;
+const IN_ROWS: usize = 1 << 17;
 
 /// What an image tells of its quality by itself: little, whatever its size.
 ///
