@@ -51,7 +51,7 @@ pub(super) async fn guard(State(site): State<Shared>, request: Request, next: Ne
         Ok(user) => user,
         Err(refused) => return *refused,
     };
-    let is_look = matches!(*request.method(), Method::GET | Method::HEAD);
+    let is_look = is_look(&request);
     let (mut parts, body) = request.into_parts();
     let form = match is_look {
         true => Ok(Form::parse(
@@ -67,6 +67,11 @@ pub(super) async fn guard(State(site): State<Shared>, request: Request, next: Ne
     next.run(Request::from_parts(parts, Body::empty())).await
 }
 
+/// Whether it changes nothing.
+fn is_look(request: &Request) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD)
+}
+
 /// Who makes a request; else what nobody is told.
 fn enter(site: &Site, request: &Request) -> Result<User, Box<Response>> {
     let (uri, headers) = (request.uri(), request.headers());
@@ -79,7 +84,7 @@ fn enter(site: &Site, request: &Request) -> Result<User, Box<Response>> {
         Entrance::Unknown => {
             // Clients of a Kiosk ask for the root first, and take a refusal there for a server that is not one.
             let is_root = uri.path().trim_end_matches('/') == site.base;
-            let status = match is_root && request.method() == Method::GET {
+            let status = match is_root && is_look(request) {
                 true => StatusCode::OK,
                 false => StatusCode::UNAUTHORIZED,
             };

@@ -3,6 +3,9 @@
 /// What is done on pages, against the commands that do the same.
 mod actions;
 
+/// Plans that run.
+mod batches;
+
 /// Names of strangers on every page.
 mod hostile;
 

@@ -9,7 +9,7 @@ use super::super::layout::Layout;
 use super::super::shown::{Link, When, message, name};
 use super::super::visit::Visit;
 use crate::batch::{MEMORY_FULL, Standing, can_resume};
-use crate::figures::{Age, grouped};
+use crate::figures::{Age, counted, grouped};
 use crate::queue::control::StageState;
 use crate::untrusted;
 use crate::wire::batch;
@@ -111,8 +111,8 @@ fn stage(standing: &Standing, number: usize) -> Stage {
         queue: Link::to_queue(&stage.queue),
         counts: counts(standing, number),
         total: match stage.is_read {
-            true => grouped(stage.total),
-            false => dash(),
+            true => counted(stage.total, "item"),
+            false => "items are not known yet".to_owned(),
         },
         percent: stage.done * 100 / stage.total.max(1),
         rate: if rate > 0.0 {

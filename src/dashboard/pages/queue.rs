@@ -36,6 +36,8 @@ struct QueuePage {
     window: Window,
     /// What it means that nothing is listed.
     nothing: &'static str,
+    /// Whether the jobs that are listed have met errors.
+    with_reasons: bool,
     workers: Vec<WorkerRow>,
     purged: u64,
 }
@@ -130,6 +132,7 @@ async fn make(visit: &Visit, name: String) -> Result<QueuePage, Fault> {
         window: Window::new(&address, (from, jobs.len()), (place.count)(&overview)),
         jobs: jobs.iter().map(row).collect(),
         nothing: place.nothing,
+        with_reasons: matches!(place.source, Source::Delayed | Source::Failed),
         workers,
         purged: purged.map(|trash| trash.entries).sum(),
     })

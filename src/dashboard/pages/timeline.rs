@@ -1,7 +1,13 @@
 //! What has taken how long of a job.
 
+use std::time::Duration;
+
 use super::super::jobs_table::value;
+use crate::figures::Age;
 use crate::wire::{RawFields, Status, field};
+
+/// From so many seconds on, hundredths do not matter.
+const LONG_S: f64 = 120.0;
 
 /// Width of a bar, in its own units.
 const WIDTH: f64 = 1000.0;
@@ -33,7 +39,7 @@ pub(super) fn timeline(fields: &RawFields) -> Vec<Part> {
         before += seconds;
         Some(Part {
             word,
-            seconds: format!("{seconds:.2} s"),
+            seconds: in_words(seconds),
             x,
             width: share(before) - x,
         })
@@ -51,6 +57,13 @@ const STAGES: [(&str, &str); 7] = [
     (Status::SavingResults.as_str(), field::UPLOAD_TIME),
     ("cleanup", field::CLEANUP_TIME),
 ];
+
+fn in_words(seconds: f64) -> String {
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(long) if seconds >= LONG_S => Age(long).to_string(),
+        _ => format!("{seconds:.2} s"),
+    }
+}
 
 /// A time that was measured.
 fn seconds(fields: &RawFields, name: &str) -> Option<f64> {

@@ -10,15 +10,16 @@ use crate::peers::cluster::Cluster;
 use crate::peers::redis::Redis;
 
 /// Two that have the same in them: a page acts on the one, commands on the other.
-struct Twins {
-    page: Cluster,
-    shell: Cluster,
-    browser: Browser,
+pub(super) struct Twins {
+    pub(super) page: Cluster,
+    pub(super) shell: Cluster,
+    pub(super) browser: Browser,
     _dashboard: Dashboard,
 }
 
 impl Twins {
-    async fn new() -> Self {
+    /// With jobs in every place of a queue.
+    pub(super) async fn new() -> Self {
         let (page, shell) = (empty().await, empty().await);
         furnish(&page.redis);
         furnish(&shell.redis);
@@ -32,7 +33,7 @@ impl Twins {
     }
 
     /// Does it on both, and compares what there is then. Gives the page that asks, and the one that says what was done.
-    fn act(
+    pub(super) fn act(
         &self,
         path: &str,
         fields: &[(&str, &str)],
@@ -53,6 +54,9 @@ impl Twins {
         let mut command = asked.command();
         if let Some((_, to)) = inputs.iter().find(|(name, _)| *name == "to") {
             command = command.replace("OTHER", to);
+        }
+        if inputs.iter().any(|(name, _)| *name == "force") {
+            command += " --force";
         }
         self.run(&command);
         assert_eq!(
@@ -107,7 +111,10 @@ fn state(redis: &Redis) -> BTreeMap<String, String> {
                 let records = records.into_iter().map(|(_, mut it)| it.split_off(2));
                 format!("{:?}", records.collect::<Vec<_>>())
             }
-            _ => redis.ask(&["GET", &key]),
+            _ => {
+                let bytes: Vec<u8> = redis.ask(&["GET", &key]);
+                String::from_utf8(bytes).unwrap_or_else(|error| format!("{:?}", error.as_bytes()))
+            }
         };
         (without_times(&key), without_times(&held))
     })
