@@ -47,7 +47,7 @@ mod tests {
         for (word, expected) in [
             (&b"segmentation"[..], "segmentation"),
             (b"it's here", "\"it's here\""),
-            ("größe.tif".as_bytes(), "größe.tif"),
+            ("größe.tif".as_bytes(), "'größe.tif'"),
             (b"a\xff'\n", "$'a\\xff\\'\\x0a'"),
             ("gpj.\u{202e}tif".as_bytes(), "$'gpj.\\xe2\\x80\\xaetif'"),
             (b"", "''"),

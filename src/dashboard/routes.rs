@@ -38,6 +38,7 @@ fn looks(at: &dyn Fn(&str) -> String) -> Router<Shared> {
         .route(&at("/jobs/{job}"), get(pages::job))
         .route(&at("/batches"), get(pages::batches))
         .route(&at("/batches/{batch}"), get(pages::batch))
+        .route(&at("/search"), get(pages::search))
         .route(&at("/workers"), get(pages::workers))
         .route(&at("/system"), get(pages::system))
         .route(&at("/help"), get(pages::help))

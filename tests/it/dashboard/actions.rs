@@ -121,9 +121,9 @@ fn state(redis: &Redis) -> BTreeMap<String, String> {
     .collect()
 }
 
-/// A text with `#` for moments, in milliseconds and by the clock.
+/// A text with `#` for moments, in milliseconds, in seconds and by the clock.
 fn without_times(text: &str) -> String {
-    let millis = regex::Regex::new(r"\d{13,}").expect("a pattern");
+    let millis = regex::Regex::new(r"\d{13,}|\b\d{10}\b").expect("a pattern");
     let stamps = regex::Regex::new(r"\d{4}-\d\d-\d\dT[\d:.+]+").expect("a pattern");
     stamps
         .replace_all(&millis.replace_all(text, "#"), "#")

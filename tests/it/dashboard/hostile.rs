@@ -103,6 +103,8 @@ async fn names_of_strangers_are_escaped_everywhere() {
         format!("/batches/{}", percent(TEXT)),
         "/workers".to_owned(),
         "/system".to_owned(),
+        "/search?q=img".to_owned(),
+        format!("/search?q=x{}", percent(TEXT)),
         format!("/jobs/{}", encoded(&job)),
         format!("/jobs/{}", encoded(format!("q:{long}").as_bytes())),
         format!("/none/{}", percent(TEXT)),

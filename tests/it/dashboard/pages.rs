@@ -21,6 +21,7 @@ pub(super) fn pages() -> Vec<String> {
         all.push(format!("/jobs/{}", encoded(key.as_bytes())));
     }
     all.push("/failed?queue=segmentation&why=ValueError".to_owned());
+    all.push("/search?q=uploads".to_owned());
     all
 }
 
@@ -155,6 +156,46 @@ fn jobs_of(page: &str) -> Vec<String> {
 
 fn numbers(letter: char, range: impl Iterator<Item = u32>) -> Vec<String> {
     range.map(|i| format!("q:{letter}{i:04}")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_searched_is_found() {
+    let cluster = empty().await;
+    furnish(&cluster.redis);
+    let _: u32 = cluster.redis.ask(&["ZADD", "rc:batches", "1", "night"]);
+    let _: u32 = cluster
+        .redis
+        .ask(&["HSET", "rc:batch:night", "state", "running", "stages", "0"]);
+    let dashboard = Dashboard::start(&cluster, &[]);
+    let browser = dashboard.browser();
+    for (wanted, place) in [
+        (
+            "segmentation:bad:1",
+            format!("/jobs/{}", encoded(b"segmentation:bad:1")),
+        ),
+        ("%20tracking%20", "/queues/tracking".to_owned()),
+        ("night", "/batches/night".to_owned()),
+    ] {
+        let answer = browser.get(&format!("/search?q={wanted}"));
+        assert_eq!(
+            (answer.status, &answer.headers["location"]),
+            (303, &place),
+            "{wanted}"
+        );
+    }
+    let page = browser.get("/search?q=uploads%2Fb").body;
+    assert_eq!(jobs_of(&page).len(), 7, "{page}");
+    let page = browser.get("/search?q=w2.tif").body;
+    assert_eq!(jobs_of(&page), ["segmentation:wait:2"]);
+    for (wanted, text) in [
+        ("none", "Nothing here is called"),
+        ("", "Give the key of a job"),
+        ("%3Cimg%3E", "&#60;img&#62;"),
+    ] {
+        let answer = browser.get(&format!("/search?q={wanted}"));
+        assert_eq!(answer.status, 200, "{wanted}");
+        assert!(answer.body.contains(text), "{wanted}: {}", answer.body);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
