@@ -327,3 +327,64 @@ pub(super) fn visitor(cluster: &Cluster, settings: &[(&str, &str)]) -> (Dashboar
     let browser = dashboard.browser();
     (dashboard, browser)
 }
+
+/// Pairs of colors of the style sheet: what stands on what, and the least contrast of the two.
+const PAIRS: [(&str, &str, f64); 24] = [
+    ("text", "ground", 4.5),
+    ("text", "card", 4.5),
+    ("text", "run-ground", 4.5),
+    ("text", "warn-ground", 4.5),
+    ("text", "bad-ground", 4.5),
+    ("quiet", "ground", 4.5),
+    ("quiet", "card", 4.5),
+    ("link", "ground", 4.5),
+    ("link", "card", 4.5),
+    ("link", "bad-ground", 4.5),
+    ("link", "warn-ground", 4.5),
+    ("good", "good-ground", 4.5),
+    ("bad", "bad-ground", 4.5),
+    ("bad", "card", 4.5),
+    ("warn", "warn-ground", 4.5),
+    ("on-accent", "accent", 4.5),
+    ("on-accent", "bad", 4.5),
+    ("accent", "ground", 3.0),
+    ("bar-done", "card", 3.0),
+    ("bar-failed", "card", 3.0),
+    ("bar-out", "card", 3.0),
+    ("bar-start", "card", 3.0),
+    ("bar-ready", "card", 3.0),
+    ("bar-blocked", "card", 3.0),
+];
+
+#[test]
+fn colors_stand_out_in_both_schemes() {
+    let style = include_str!("../../../assets/dashboard.css");
+    let (light, dark) = style
+        .split_once("prefers-color-scheme: dark")
+        .expect("two schemes");
+    for (scheme, part) in [("light", light), ("dark", dark)] {
+        for (upon, ground, least) in PAIRS {
+            let [one, other] = [upon, ground].map(|name| luminance(part, name));
+            let contrast = (one.max(other) + 0.05) / (one.min(other) + 0.05);
+            assert!(
+                contrast >= least,
+                "{scheme}: {upon} on {ground} has {contrast:.2}, {least} are wanted"
+            );
+        }
+    }
+}
+
+/// The relative luminance of a color, as WCAG has it.
+fn luminance(style: &str, name: &str) -> f64 {
+    let value = style.split_once(&format!("--{name}: #"));
+    let value = value.unwrap_or_else(|| panic!("no color {name}")).1;
+    let channel = |at: usize| {
+        let byte = u8::from_str_radix(&value[at..at + 2], 16).expect("two digits");
+        let share = f64::from(byte) / 255.0;
+        match share <= 0.040_45 {
+            true => share / 12.92,
+            false => ((share + 0.055) / 1.055).powf(2.4),
+        }
+    };
+    0.2126 * channel(0) + 0.7152 * channel(2) + 0.0722 * channel(4)
+}
