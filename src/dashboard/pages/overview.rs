@@ -122,7 +122,7 @@ fn batch_tile(batches: &[(String, BatchState)]) -> Tile {
     let running = batches.iter().filter(|(_, it)| it.state == batch::RUNNING);
     let paused = batches.iter().filter(|(_, it)| it.state == batch::PAUSED);
     let running = running.count() as u64;
-    Tile::new("batches running", "/batches", running).noted(format!("{} paused", paused.count()))
+    Tile::new("batches", "/batches", running).noted(format!("running, {} paused", paused.count()))
 }
 
 fn memory_tile(used: u64, most: u64) -> Tile {
