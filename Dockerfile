@@ -48,6 +48,8 @@ ARG FEATURES=
 ARG REVISION=unknown
 COPY crates crates
 COPY src src
+COPY templates templates
+COPY assets assets
 # Older than the stand-in's output, the sources would be passed over.
 RUN touch src/main.rs src/lib.rs crates/*/src/lib.rs \
     && COMMIT="${REVISION}" cargo build --profile dist --locked --features "${FEATURES}" --bin redis-consumer \

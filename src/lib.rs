@@ -13,6 +13,11 @@
 //! A consumer of one's own is a struct that implements [`Consumer`], a [`ConsumerKind`] that names it, and a binary of three
 //! lines around [`run`]; see `examples/custom_consumer.rs`.
 
+#![cfg_attr(
+    not(feature = "dashboard"),
+    allow(dead_code, unused_imports, reason = "some of it is for pages only")
+)]
+
 /// What the operator has set.
 pub mod settings;
 
@@ -27,6 +32,12 @@ mod daemon;
 
 /// Text of users and peers, fit to be shown.
 mod untrusted;
+
+/// Numbers and times as people read them.
+mod figures;
+
+/// Why something that an operator wants is not done.
+mod refusal;
 
 /// The words that every program of a Kiosk reads and writes in Redis.
 mod wire;
@@ -100,6 +111,10 @@ mod http;
 
 /// Commands for those who run a Kiosk.
 mod ops;
+
+/// The web page.
+#[cfg(feature = "dashboard")]
+mod dashboard;
 
 /// What the exit status of the program says.
 mod exit_code;

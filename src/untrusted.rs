@@ -11,6 +11,9 @@ const NAME: usize = 200;
 /// Characters that are shown of a whole message, which may quote several names.
 const MESSAGE: usize = 2000;
 
+/// Characters that are shown of a text that has a place of its own.
+const LONG: usize = 20_000;
+
 /// A text that is fit to be shown.
 pub(crate) struct Shown<T> {
     text: T,
@@ -30,6 +33,14 @@ pub(crate) fn message<T: Display>(text: T) -> Shown<T> {
     Shown {
         text,
         longest: MESSAGE,
+    }
+}
+
+/// A text that has a place of its own on a page, such as a whole field.
+pub(crate) fn long<T: Display>(text: T) -> Shown<T> {
+    Shown {
+        text,
+        longest: LONG,
     }
 }
 
@@ -92,6 +103,11 @@ fn write_shown(out: &mut fmt::Formatter<'_>, c: char) -> fmt::Result {
         _ if acts_on_terminals(c) => write!(out, "\\u{{{:x}}}", c as u32),
         _ => out.write_char(c),
     }
+}
+
+/// Whether a text is shown as it is, but for its length.
+pub(crate) fn is_harmless(text: &str) -> bool {
+    !text.chars().any(acts_on_terminals)
 }
 
 /// Whether a character beyond ASCII breaks a line, turns the direction of what follows, or hides.

@@ -13,26 +13,31 @@ mod late;
 mod loaded;
 mod marks;
 mod memory;
+mod operator;
 mod outputs;
 mod plans;
 mod queue_feed;
 mod repair;
 mod rows;
 mod stage_feed;
+mod standing;
 mod supply;
 mod sweep;
 
-pub(crate) use self::advance::{goes_on, is_open};
+pub(crate) use self::advance::goes_on;
 pub(crate) use self::archive::{forget_plan, keep_changed_plan, keep_plan, kept_plan};
 pub(crate) use self::comparison::{Compared, Comparison, Found, Scope};
 pub(crate) use self::counters::wrong_counters;
 pub(crate) use self::creation::new_batch;
 pub(crate) use self::feed_all::FeedAll;
-pub(crate) use self::feeder::{Feeder, Round};
+pub(crate) use self::feeder::Round;
 pub(crate) use self::loaded::Loaded;
 pub(crate) use self::memory::MEMORY_FULL;
+pub(crate) use self::operator::{
+    Operator, Pausing, can_resume, check_pause, known, part_of, stage_of,
+};
 pub(crate) use self::outputs::{Outputs, Wanted};
-pub(crate) use self::plans::Plans;
 pub(crate) use self::queue_feed::QueueFeed;
 pub(crate) use self::repair::{Repair, Todo};
+pub(crate) use self::standing::{Standing, causes_of, obstacles};
 pub(crate) use self::supply::{Bucket, object_key};

@@ -22,6 +22,8 @@ use self::manual::CompletionsArguments;
 use crate::configuration::Configuration;
 use crate::consumer::Registry;
 use crate::daemon::{self, End, Work};
+#[cfg(feature = "dashboard")]
+use crate::dashboard;
 use crate::exit_code;
 use crate::ops;
 use crate::process;
@@ -94,6 +96,9 @@ enum Command {
     /// Pause, resume, purge and move queues.
     #[command(subcommand)]
     Queue(ops::QueueCommand),
+    /// Serve the web page.
+    #[cfg(feature = "dashboard")]
+    Dashboard(dashboard::DashboardArguments),
     /// Try a command on files as a consumer of type `exec` would run it; needs neither Redis nor a bucket.
     ExecTest(ops::ExecTestArguments),
     /// Measure what this program and this Redis can do together.
@@ -165,6 +170,10 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Requeue(arguments) => block_on(|stop| ops::requeue(arguments, stop)),
         Command::Cancel(arguments) => block_on(|stop| ops::cancel(arguments, stop)),
         Command::Queue(command) => block_on(|_| ops::queue(command)),
+        #[cfg(feature = "dashboard")]
+        Command::Dashboard(arguments) => {
+            block_on(|stop| dashboard::dashboard(arguments, stop)).map(success)
+        }
         Command::ExecTest(arguments) => block_on(|_| ops::exec_test(arguments)),
         Command::Bench(arguments) => block_on(|stop| ops::bench(arguments, stop)).map(success),
         Command::Completions(arguments) => {

@@ -58,6 +58,8 @@ fn markdown(registry: &Registry) -> String {
             .all(|shared| shared.owner.about != owner.about)
     });
     text.extend(of_commands.map(|owner| table(&owner)));
+    #[cfg(feature = "dashboard")]
+    text.extend(crate::dashboard::dashboard_settings().iter().map(table));
     text
 }
 

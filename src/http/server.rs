@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
@@ -13,11 +14,18 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tracing::info;
 
-use super::connections::Connections;
+use super::connections::{Bounds, Connections, Reuse};
 use super::metrics::Metrics;
 use super::observed::Observed;
 use super::probes::Probes;
 use crate::settings::Loader;
+
+/// The port has no password.
+const BOUNDS: Bounds = Bounds {
+    places: 64,
+    reuse: Reuse::One,
+    lifetime: Duration::from_secs(15),
+};
 
 crate::settings! {
     /// Metrics and probes.
@@ -82,7 +90,7 @@ impl Server {
             .route("/readyz", get(readiness))
             .route("/startupz", get(startup))
             .with_state(Arc::new(self));
-        Connections::new(routes).serve(listener).await;
+        Connections::new(routes, BOUNDS).serve(&listener).await;
         Ok(())
     }
 }

@@ -25,7 +25,7 @@ use self::restore::RestoreArguments;
 use self::set::SetArguments;
 pub(super) use self::set::update;
 use self::start::StartArguments;
-pub(super) use self::table::{causes_of, obstacles, show, to_json};
+pub(super) use self::table::{show, to_json};
 use super::desk::{DeskArguments, print_json};
 use crate::exit_code;
 

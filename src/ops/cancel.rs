@@ -44,10 +44,7 @@ pub(crate) async fn cancel(
     if selected.len() > 1 && !change.has_consent(&question)? {
         return Ok(ExitCode::from(exit_code::SUCCESS));
     }
-    let by = match because.as_str() {
-        "" => desk.who.clone(),
-        why => format!("{}: {why}", desk.who),
-    };
+    let by = Cancel::by(&desk.who, because);
     let mut report = change.report("cancelled");
     let mut asked = Vec::new();
     for (queue, keys) in selected.steps() {

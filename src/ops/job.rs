@@ -14,7 +14,7 @@ use super::fetch::{FetchArguments, fetch};
 use super::job_log::{LogArguments, log};
 use crate::exit_code;
 use crate::queue::JobKey;
-use crate::queue::control::{Place, Source};
+use crate::queue::control::{Place, Source, in_groups};
 use crate::untrusted;
 use crate::wire::{self, RawFields, field};
 
@@ -160,22 +160,9 @@ async fn show(arguments: &ShowArguments) -> anyhow::Result<()> {
     }
     let mut out = io::stdout();
     writeln!(out, "{key}")?;
-    let place = place_text(&place, is_over(&fields));
+    let place = place.in_words(is_over(&fields));
     writeln!(out, "  {}", untrusted::message(place))?;
-    for (heading, of_group) in GROUPS {
-        let mut lines: Vec<_> = fields
-            .iter()
-            .filter(|(name, value)| group_of(name) == heading && !value.is_empty())
-            .collect();
-        if lines.is_empty() {
-            continue;
-        }
-        lines.sort_by_key(|(name, _)| {
-            let at = of_group
-                .iter()
-                .position(|known| known.as_bytes() == name.as_slice());
-            (at.unwrap_or(usize::MAX), (*name).clone())
-        });
+    for (heading, lines) in in_groups(&fields) {
         writeln!(out, "{heading}")?;
         for (name, value) in lines {
             show_value(&mut out, name, value)?;
@@ -197,59 +184,6 @@ fn show_value(out: &mut impl io::Write, name: &[u8], value: &[u8]) -> io::Result
         writeln!(out, "  {:22} {}", "", untrusted::message(line))?;
     }
     Ok(())
-}
-
-/// Headings, and which fields come first under each.
-const GROUPS: [(&str, &[&str]); 5] = [
-    (
-        "state",
-        &[
-            field::STATUS,
-            field::PROGRESS,
-            field::ERROR_CLASS,
-            field::REASON,
-        ],
-    ),
-    ("input", &[field::INPUT_FILE_NAME, field::ORIGINAL_NAME]),
-    ("result", &[field::OUTPUT_FILE_NAME, field::OUTPUT_URL]),
-    (
-        "times",
-        &[field::CREATED_AT, field::UPDATED_AT, field::FINISHED_AT],
-    ),
-    ("queue", &[]),
-];
-
-fn group_of(name: &[u8]) -> &'static str {
-    let name = String::from_utf8_lossy(name);
-    let state = [
-        field::STATUS,
-        field::PROGRESS,
-        field::ERROR_CLASS,
-        field::REASON,
-        field::FAILURES,
-    ];
-    let result = [field::OUTPUT_FILE_NAME, field::OUTPUT_URL];
-    match name.as_ref() {
-        name if state.contains(&name) => "state",
-        name if result.contains(&name) => "result",
-        name if name.ends_with("_at") || name.ends_with("_time") => "times",
-        name if wire::is_bookkeeping(name) => "queue",
-        _ => "input",
-    }
-}
-
-fn place_text(place: &Place, is_over: bool) -> String {
-    match place {
-        Place::Waiting { queue, before: 0 } => format!("waits in {queue}, as the next one"),
-        Place::Waiting { queue, before } => format!("waits in {queue}, {before} before it"),
-        Place::Held { list } => format!("is held in {list}"),
-        Place::Delayed { queue, until } => format!("comes back to {queue} at {}", clock(*until)),
-        Place::Parked { queue } => format!("waits for its children, then goes on in {queue}"),
-        Place::Nowhere if is_over => "is final".to_owned(),
-        Place::Nowhere => {
-            "is in no list, or far from the end of its queue that is served".to_owned()
-        }
-    }
 }
 
 fn place_to_json(place: &Place) -> Value {

@@ -276,18 +276,7 @@ async fn check_known(desk: &Desk, queue: &str) -> anyhow::Result<()> {
 
 /// Refuses to move jobs to consumers of another type, which could not work them.
 async fn check_types(desk: &Desk, from: &str, to: &str) -> anyhow::Result<()> {
-    let mut types = Vec::new();
-    for queue in [from, to] {
-        let workers = desk.admin.workers(queue).await?;
-        types.push(
-            workers
-                .iter()
-                .find_map(|worker| worker.card.get("type").cloned()),
-        );
-    }
-    if let [Some(one), Some(other)] = types.as_slice()
-        && one != other
-    {
+    if let Some([one, other]) = desk.admin.types_that_differ([from, to]).await? {
         let text = format!(
             "{from} is served by {one} consumers, {to} by {other}: --force moves them all the same"
         );

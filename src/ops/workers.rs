@@ -1,7 +1,6 @@
 //! `redis-consumer workers`: who works on the queues, and at what.
 
 use std::io::{self, Write as _};
-use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -11,8 +10,6 @@ use crate::queue::control::{HeldJob, WorkerState};
 use crate::untrusted;
 use crate::wire::field;
 
-/// A consumer that has sent no heartbeat for so long is silent.
-const SILENT: Duration = Duration::from_secs(60);
 /// Jobs that a line names.
 const NAMED: usize = 3;
 
@@ -66,7 +63,7 @@ pub(crate) async fn workers(arguments: WorkersArguments) -> anyhow::Result<()> {
 }
 
 fn show(workers: &[WorkerState]) -> io::Result<()> {
-    let (silent, live): (Vec<_>, Vec<_>) = workers.iter().partition(|worker| is_silent(worker));
+    let (silent, live): (Vec<_>, Vec<_>) = workers.iter().partition(|worker| worker.is_silent());
     if live.is_empty() {
         writeln!(io::stdout(), "no consumer is at work")?;
     } else {
@@ -92,11 +89,6 @@ fn show(workers: &[WorkerState]) -> io::Result<()> {
         )?;
     }
     Ok(())
-}
-
-/// Whether a consumer that sends heartbeats has sent none of late.
-pub(super) fn is_silent(worker: &WorkerState) -> bool {
-    worker.silent.is_some_and(|since| since > SILENT)
 }
 
 fn cells(worker: &WorkerState) -> [String; 7] {

@@ -15,6 +15,11 @@ impl Error {
     pub(super) fn refused(operation: &'static str) -> impl FnOnce(RedisError) -> Self {
         move |cause| Self { operation, cause }
     }
+
+    /// Whether the server is away, rather than that it has refused.
+    pub(crate) fn is_away(&self) -> bool {
+        !is_refusal(&self.cause)
+    }
 }
 
 /// What the server has said, as it said it; the first, if it was asked several things. Else what went wrong on the way.

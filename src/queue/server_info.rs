@@ -45,11 +45,17 @@ impl Queue {
     }
 
     fn describe(&self, info: &InfoDict) -> ServerInfo {
-        ServerInfo {
-            address: self
-                .server_address()
-                .map(|(host, port)| format!("{host}:{port}"))
-                .unwrap_or_default(),
+        let address = self.server_address();
+        let address = address.map(|(host, port)| format!("{host}:{port}"));
+        ServerInfo::read(address.unwrap_or_default(), info)
+    }
+}
+
+impl ServerInfo {
+    /// What a server at this address has answered to `INFO`.
+    pub(super) fn read(address: String, info: &InfoDict) -> Self {
+        Self {
+            address,
             version: version(info),
             role: info.get("role").unwrap_or_default(),
             master: master(info),

@@ -29,7 +29,7 @@ pub enum Status {
 
 impl Status {
     /// The word in the hash.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::New => "new",
             Self::Started => "started",

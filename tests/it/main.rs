@@ -112,6 +112,9 @@ mod check;
 /// The commands with which operators look after jobs and queues.
 mod operators;
 
+/// The web page.
+mod dashboard;
+
 /// Metrics, probes and the cost of deletion.
 mod metrics_and_probes;
 

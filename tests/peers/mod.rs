@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "every program uses some of the peers")]
 
 pub(crate) mod azurite;
+pub(crate) mod browser;
 pub(crate) mod clock;
 pub(crate) mod cluster;
 pub(crate) mod collector;

@@ -5,7 +5,8 @@ use std::io::{self, Write as _};
 use clap::Args;
 
 use super::super::desk::{Desk, Refused, counted, feed_first, known, stage_of};
-use super::change::{NameArguments, set_state, take_back};
+use super::change::NameArguments;
+use crate::batch::{Pausing, can_resume, check_pause};
 use crate::queue::control::BatchState;
 use crate::untrusted;
 use crate::wire::batch;
@@ -40,25 +41,17 @@ pub(super) async fn pause(arguments: &PauseArguments) -> anyhow::Result<()> {
     if let Some(stage) = stage {
         return pause_stage(&desk, of, &state, stage).await;
     }
-    let may_take = *now && state.state == batch::PAUSED;
-    if state.state != batch::RUNNING && !may_take {
-        let text = format!("batch {name} is {}, not running", state.state);
-        return Err(Refused(text).into());
-    }
-    let out = state.sum(|stage| stage.out);
+    let what = match now {
+        true => Pausing::Waiting,
+        false => Pausing::Feeding,
+    };
+    check_pause(name, &state, what)?;
     if of.dry_run {
-        let out = counted(out, "item");
+        let out = counted(state.sum(|stage| stage.out), "item");
         writeln!(io::stdout(), "would be paused: {name}, {out} under way")?;
         return Ok(());
     }
-    set_state(&desk, name, batch::PAUSED).await?;
-    let mut taken = 0;
-    if *now {
-        taken = take_back(&desk, name, &state, None).await?;
-    }
-    let left = counted(out.saturating_sub(taken), "item");
-    let text = format!("paused, {left} under way");
-    desk.record("batch pause", name, &text).await?;
+    let text = desk.operator(None).pause(name, &state, what).await?;
     writeln!(io::stdout(), "{name}: {text}")?;
     Ok(())
 }
@@ -103,8 +96,7 @@ pub(super) async fn resume(arguments: &ResumeArguments) -> anyhow::Result<()> {
     let state = known(&desk, name).await?;
     let only = stage.as_deref();
     let only = only.map(|stage| stage_of(&state, stage)).transpose()?;
-    let held = held_stages(&state, only);
-    if held.is_empty() && (state.state == batch::RUNNING || only.is_some()) {
+    if !can_resume(&state, only) {
         let what = stage.as_ref().unwrap_or(name);
         writeln!(io::stdout(), "nothing of {what} is paused or held")?;
         return Ok(());
@@ -113,24 +105,9 @@ pub(super) async fn resume(arguments: &ResumeArguments) -> anyhow::Result<()> {
         writeln!(io::stdout(), "would be resumed: {name}")?;
         return Ok(());
     }
-    if !held.is_empty() {
-        desk.admin.unset_batch(name, &held).await?;
-    }
-    if state.state != batch::FINISHED && only.is_none() {
-        set_state(&desk, name, batch::RUNNING).await?;
-    }
-    desk.record("batch resume", name, "resumed").await?;
+    let operator = desk.operator(storage.clone());
+    operator.resume(name, &state, only).await?;
     feed_first(&desk, storage, name).await?;
     writeln!(io::stdout(), "{name}: resumed")?;
     Ok(())
-}
-
-/// The fields of stages that are held, or of this one.
-fn held_stages(state: &BatchState, only: Option<usize>) -> Vec<String> {
-    let stages = state.stages.iter().enumerate();
-    let is_meant = |number: usize| only.is_none_or(|only| only == number);
-    stages
-        .filter(|(number, stage)| stage.held.is_some() && is_meant(*number))
-        .map(|(number, _)| batch::stage_field(number, batch::HELD))
-        .collect()
 }

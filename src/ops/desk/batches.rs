@@ -3,45 +3,36 @@
 use std::io::{self, Write as _};
 
 use super::connection::Desk;
-use super::refusal::Misuse;
-use crate::batch::{Feeder, Loaded, Plans};
+pub(crate) use crate::batch::stage_of;
+use crate::batch::{self, Loaded, Operator};
 use crate::queue::control::BatchState;
+use crate::refusal::Misuse;
 use crate::storage::Storage;
 use crate::untrusted;
 
 /// A batch that has to be there.
 pub(crate) async fn known(desk: &Desk, name: &str) -> anyhow::Result<BatchState> {
-    let state = desk.admin.batch(name).await?;
-    state.ok_or_else(|| {
-        let name = untrusted::name(name);
-        Misuse(format!(
-            "there is no batch {name}; redis-consumer batch list shows them"
-        ))
-        .into()
-    })
+    batch::known(&desk.admin, name).await
 }
 
-/// The number of a stage.
-pub(crate) fn stage_of(state: &BatchState, name: &str) -> Result<usize, Misuse> {
-    let found = state.stages.iter().position(|stage| stage.name == name);
-    found.ok_or_else(|| {
-        let names: Vec<_> = state.stages.iter().map(|it| it.name.as_str()).collect();
-        Misuse(format!(
-            "there is no stage {}, only {}",
-            untrusted::name(name),
-            names.join(", ")
-        ))
-    })
+impl Desk {
+    /// The operator, where batches are changed.
+    pub(crate) fn operator(&self, storage: Option<Storage>) -> Operator<'_> {
+        Operator {
+            admin: &self.admin,
+            storage,
+            who: &self.who,
+        }
+    }
 }
 
-/// Queues the first items of a batch that goes on: they are what an autoscaler sees, where all consumers of its queues are at zero.
+/// Queues the first items of a batch that goes on.
 pub(crate) async fn feed_first(
     desk: &Desk,
     storage: Option<Storage>,
     name: &str,
 ) -> anyhow::Result<()> {
-    let mut plans = Plans::new(desk.admin.clone(), storage);
-    if let Err(error) = Feeder::default().feed(&mut plans, name).await {
+    if let Err(error) = desk.operator(storage).feed_first(name).await {
         let error = untrusted::message(format!("{error:#}"));
         writeln!(
             io::stderr(),

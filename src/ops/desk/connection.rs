@@ -4,14 +4,11 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::times::Span;
-use crate::queue::control::{Overview, Survey};
+use crate::figures::Span;
+use crate::queue::control::Overview;
 use crate::queue::{Admin, RedisSettings};
 use crate::settings::{Env, Loader};
 use crate::storage::{Storage, StorageSettings};
-
-/// Keys up to which all are looked through without being told to.
-const FEW_KEYS: u64 = 100_000;
 
 crate::settings! {
     /// The operator.
@@ -99,7 +96,7 @@ impl Desk {
 
     /// Whether a look through all keys is allowed: there are few, or the operator wants it.
     pub(crate) async fn may_scan(&self, is_wanted: bool) -> anyhow::Result<bool> {
-        Ok(is_wanted || self.admin.survey().await?.keys <= FEW_KEYS)
+        Ok(is_wanted || self.admin.survey().await?.has_few_keys())
     }
 
     /// The names of all queues: those that consumers of ours have served and, if all keys may be looked through, others.
@@ -123,14 +120,10 @@ impl Desk {
     }
 
     async fn known_queues(&self, scan: bool) -> anyhow::Result<(Vec<String>, u64)> {
-        let Survey {
-            mut queues,
-            keys,
-            now,
-        } = self.admin.survey().await?;
-        if scan || keys <= FEW_KEYS {
-            queues.extend(self.admin.scan_queues().await?);
+        let mut survey = self.admin.survey().await?;
+        if scan || survey.has_few_keys() {
+            survey.queues.extend(self.admin.scan_queues().await?);
         }
-        Ok((queues.into_iter().collect(), now))
+        Ok((survey.queues.into_iter().collect(), survey.now))
     }
 }

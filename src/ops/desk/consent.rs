@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use clap::Args;
 
-use super::refusal::Misuse;
+use crate::refusal::Misuse;
 use crate::untrusted;
 
 #[derive(Args)]

@@ -1,34 +1,22 @@
 //! Failures that a selector means: one by one, by cause, and as jobs to be changed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use super::connection::Desk;
-use super::refusal::Misuse;
-use super::selector::{Selected, Selector};
-use super::times::Moment;
-use crate::queue::control::{Failure, STEP, why};
-use crate::queue::{Admin, JobKey};
+use super::selector::Selector;
+use crate::figures::Moment;
+use crate::queue::Admin;
+use crate::queue::control::{Failure, Group, Groups, Selected};
+use crate::refusal::Misuse;
 
 /// The largest number of milliseconds that Redis, which counts in floating point, does not round.
 const LATEST: u64 = 1 << 52;
 
 /// How long a look through all keys goes on.
 const SCAN_TIME: Duration = Duration::from_secs(60);
-
-/// Failures with the same cause.
-#[derive(Clone, Debug)]
-pub(crate) struct Group {
-    pub(crate) why: String,
-    pub(crate) class: String,
-    pub(crate) count: u64,
-    pub(crate) first: u64,
-    pub(crate) last: u64,
-    pub(crate) example: JobKey,
-    pub(crate) input: String,
-}
 
 impl Selector {
     /// Hands over all failures that are meant, some at a time, the first ones first.
@@ -40,7 +28,7 @@ impl Selector {
         let cause = self.cause(desk).await?;
         let is_meant = |failure: &Failure| {
             let cause = cause.as_ref();
-            self.accepts(&failure.fields) && cause.is_none_or(|cause| failure.why().contains(cause))
+            self.accepts(&failure.fields) && cause.is_none_or(|cause| failure.is_of(cause))
         };
         let mut left = self.limit_or(usize::MAX);
         let mut listed = HashSet::new();
@@ -71,25 +59,11 @@ impl Selector {
     async fn each_listed(
         &self,
         desk: &Desk,
-        mut each: impl FnMut(&str, Failure) -> anyhow::Result<bool>,
+        each: impl FnMut(&str, Failure) -> anyhow::Result<bool>,
     ) -> anyhow::Result<()> {
-        let span = self.span();
-        for queue in self.queues(desk).await? {
-            let mut offset = 0;
-            loop {
-                let (failures, looked) = desk.admin.failures(&queue, span, (offset, STEP)).await?;
-                for failure in failures {
-                    if !each(&queue, failure)? {
-                        return Ok(());
-                    }
-                }
-                offset += looked;
-                if looked < STEP {
-                    break;
-                }
-            }
-        }
-        Ok(())
+        let queues = self.queues(desk).await?;
+        let failures = desk.admin.each_failure(&queues, self.span(), each);
+        failures.await
     }
 
     /// Hands over failures that a look through all keys finds, until `each` has said of so many that they count.
@@ -134,29 +108,13 @@ impl Selector {
 
     /// The failures that are meant by cause, the most frequent first.
     pub(crate) async fn groups(&self, desk: &Desk) -> anyhow::Result<Vec<Group>> {
-        let mut groups = HashMap::<(String, String), Group>::new();
+        let mut groups = Groups::default();
         self.each_failure(desk, |_, failure| {
-            let (class, why, at) = (failure.class(), failure.why(), failure.at);
-            let group = groups
-                .entry((class.clone(), why.clone()))
-                .or_insert_with(|| Group {
-                    why,
-                    class,
-                    count: 0,
-                    first: at,
-                    last: at,
-                    example: failure.key.clone(),
-                    input: failure.input(),
-                });
-            group.count += 1;
-            group.first = group.first.min(at);
-            group.last = group.last.max(at);
+            groups.add(&failure);
             Ok(())
         })
         .await?;
-        let mut groups: Vec<_> = groups.into_values().collect();
-        groups.sort_by(|a, b| (b.count, &a.why, &a.class).cmp(&(a.count, &b.why, &b.class)));
-        Ok(groups)
+        Ok(groups.sorted())
     }
 
     /// The failed jobs that are meant, in the order in which they failed.
@@ -171,32 +129,6 @@ impl Selector {
         })
         .await?;
         Ok(selected)
-    }
-
-    /// So many of these failed jobs, and the others. They are spread over the causes of failure: the first of each cause,
-    /// then the second of each, and so on.
-    pub(crate) async fn split_canary(
-        &self,
-        desk: &Desk,
-        selected: Selected,
-        count: usize,
-    ) -> anyhow::Result<(Selected, Selected)> {
-        let mut seen = HashMap::<String, usize>::new();
-        let mut ranked = Vec::with_capacity(selected.len());
-        for step in selected.0.chunks(STEP) {
-            let keys: Vec<_> = step.iter().map(|(_, key)| key.clone()).collect();
-            for fields in desk.admin.jobs(&keys).await? {
-                let rank = seen.entry(why(&fields)).or_default();
-                ranked.push((*rank, ranked.len()));
-                *rank += 1;
-            }
-        }
-        ranked.sort_unstable();
-        let canary: HashSet<_> = ranked.iter().take(count).map(|(_, at)| *at).collect();
-        let all = selected.0.into_iter().enumerate();
-        let (canary, rest): (Vec<_>, Vec<_>) = all.partition(|(at, _)| canary.contains(at));
-        let jobs = |part: Vec<(usize, _)>| Selected(part.into_iter().map(|(_, job)| job).collect());
-        Ok((jobs(canary), jobs(rest)))
     }
 
     /// The text that the signature of a failure has to contain; a number stands for that of a group.

@@ -197,16 +197,6 @@ impl Rate {
     }
 }
 
-/// Bytes as people read them: `4.4GB`.
-pub(crate) fn size(bytes: f64) -> String {
-    let units = [(1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")];
-    match units.iter().find(|(unit, _)| bytes >= *unit) {
-        Some((unit, name)) if bytes < 100.0 * unit => format!("{:.1}{name}", bytes / unit),
-        Some((unit, name)) => format!("{:.0}{name}", bytes / unit),
-        None => format!("{bytes:.0}B"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,13 +215,5 @@ mod tests {
             }
         }
         assert!((last - 10.0).abs() < 0.1, "{last}");
-    }
-
-    #[test]
-    fn sizes_have_two_or_three_digits() {
-        assert_eq!(size(999.0), "999B");
-        assert_eq!(size(4.4e9), "4.4GB");
-        assert_eq!(size(110e6), "110MB");
-        assert_eq!(size(2.5e13), "25.0TB");
     }
 }

@@ -9,67 +9,47 @@ use super::connection::Desk;
 use super::table::print_json;
 use crate::exit_code;
 use crate::queue::JobKey;
+use crate::queue::control::Changes;
 
 /// Exceptions that are listed for people; programs get all.
 const LISTED: u64 = 20;
 
 /// What came of a command that changes many jobs.
 pub(crate) struct Report {
-    verb: &'static str,
     json: bool,
     is_dry: bool,
-    changed: u64,
-    failed: u64,
+    changes: Changes,
 }
 
 impl Report {
     /// An empty one; the verb says what was done to jobs, such as `requeued`.
     pub(crate) fn new(verb: &'static str, json: bool, is_dry: bool) -> Self {
         Self {
-            verb,
             json,
             is_dry,
-            changed: 0,
-            failed: 0,
+            changes: Changes::new(verb),
         }
     }
 
     /// Counts what was changed besides.
     pub(crate) fn add(&mut self, changed: u64) {
-        self.changed += changed;
+        self.changes.changed += changed;
     }
 
     /// Counts a job; the obstacle is why it was not changed.
     pub(crate) fn count(&mut self, job: &JobKey, obstacle: Option<&str>) -> io::Result<()> {
         let Some(why) = obstacle else {
-            self.changed += 1;
+            self.changes.changed += 1;
             return Ok(());
         };
-        self.failed += 1;
+        self.changes.failed += 1;
         if self.json {
             return print_json(&json!({ "event": "exception", "key": job.to_json(), "why": why }));
         }
-        match listed(self.failed, || format!("not {}: {job}: {why}", self.verb)) {
+        let verb = self.changes.verb;
+        match listed(self.changes.failed, || format!("not {verb}: {job}: {why}")) {
             Some(line) => writeln!(io::stdout(), "{line}"),
             None => Ok(()),
-        }
-    }
-
-    fn matched(&self) -> u64 {
-        self.changed + self.failed
-    }
-
-    /// The numbers, in a few words.
-    fn summary(&self) -> String {
-        let Self {
-            changed,
-            failed,
-            verb,
-            ..
-        } = self;
-        match failed {
-            0 => format!("{changed} {verb}"),
-            _ => format!("{changed} of {} {verb}, {failed} not", self.matched()),
         }
     }
 
@@ -83,7 +63,7 @@ impl Report {
         if self.is_dry {
             return Ok(());
         }
-        desk.record(command, about, &self.summary()).await
+        desk.record(command, about, &self.changes.summary()).await
     }
 
     /// Prints the numbers, and gives the exit status: 4 if some jobs could not be changed.
@@ -91,19 +71,19 @@ impl Report {
         if self.json {
             print_json(&json!({
                 "event": "ended",
-                "verb": self.verb,
+                "verb": self.changes.verb,
                 "dry_run": self.is_dry,
-                "matched": self.matched(),
-                "changed": self.changed,
+                "matched": self.changes.matched(),
+                "changed": self.changes.changed,
                 "skipped": 0,
-                "failed": self.failed,
+                "failed": self.changes.failed,
             }))?;
         } else if self.is_dry {
-            writeln!(io::stdout(), "would be: {}", self.summary())?;
+            writeln!(io::stdout(), "would be: {}", self.changes.summary())?;
         } else {
-            writeln!(io::stdout(), "{}", self.summary())?;
+            writeln!(io::stdout(), "{}", self.changes.summary())?;
         }
-        Ok(ExitCode::from(if self.failed > 0 {
+        Ok(ExitCode::from(if self.changes.failed > 0 {
             exit_code::FOUND
         } else {
             exit_code::SUCCESS

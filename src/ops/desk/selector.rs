@@ -11,10 +11,10 @@ use regex::bytes::Regex;
 use super::batches;
 use super::connection::Desk;
 use super::fields::value_of;
-use super::refusal::Misuse;
-use super::times::Moment;
-use crate::queue::control::{STEP, Source};
+use crate::figures::Moment;
+use crate::queue::control::{STEP, Selected, Source};
 use crate::queue::{Admin, JobKey};
+use crate::refusal::Misuse;
 use crate::wire::{RawFields, field};
 
 #[derive(Args, Clone)]
@@ -62,10 +62,6 @@ pub(crate) struct Selector {
     #[arg(skip)]
     pub(crate) scan: bool,
 }
-
-/// Jobs that were selected, by queue.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Selected(pub(crate) Vec<(String, JobKey)>);
 
 impl Selector {
     /// The keys that the command line names.
@@ -262,28 +258,6 @@ impl Selector {
         }
         selected.0.truncate(self.limit_or(usize::MAX));
         Ok(selected)
-    }
-}
-
-impl Selected {
-    /// Some hundred jobs at a time, each time of one queue.
-    pub(crate) fn steps(&self) -> impl Iterator<Item = (&str, Vec<JobKey>)> {
-        self.steps_of(STEP)
-    }
-
-    /// The same with so many at a time.
-    pub(crate) fn steps_of(&self, size: usize) -> impl Iterator<Item = (&str, Vec<JobKey>)> {
-        self.0
-            .chunk_by(|a, b| a.0 == b.0)
-            .flat_map(move |of_queue| of_queue.chunks(size))
-            .map(|step| {
-                let keys = step.iter().map(|(_, key)| key.clone()).collect();
-                (step[0].0.as_str(), keys)
-            })
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
     }
 }
 

@@ -5,13 +5,10 @@ use std::io::{self, Write as _};
 use clap::Args;
 use serde_json::json;
 
-use super::super::desk::{
-    Consent, Desk, DeskArguments, Table, ago, clock, consent, counted, grouped, print_json,
-};
+use super::super::desk::{Consent, DeskArguments, Table, ago, clock, consent, grouped, print_json};
 use super::name::NameArguments;
 use crate::queue::control::Trash;
 use crate::untrusted;
-use crate::wire::batch;
 
 #[derive(Args)]
 pub(crate) struct TrashArguments {
@@ -49,22 +46,14 @@ pub(super) async fn purge(arguments: &PurgeArguments) -> anyhow::Result<()> {
         writeln!(io::stdout(), "would take {waiting} jobs out of {shown}")?;
         return Ok(());
     }
-    let batches = pause_batches(&desk, queue).await?;
-    let purged = desk.admin.purge(queue).await?;
-    let Some(purged) = purged else {
+    let Some(purged) = desk.admin.purge_queue(queue).await? else {
         writeln!(io::stdout(), "nothing waits in {shown} any more")?;
         return Ok(());
     };
-    let items = desk.admin.take_back(None, &purged.key).await?;
-    let left = purged.entries - items;
-    let mut result = format!("{} taken out", counted(left, "job"));
-    if items > 0 {
-        let items = counted(items, "item");
-        result += &format!(", and {items} of batches, to be fed once more");
-    }
+    let result = purged.summary();
     desk.record("queue purge", queue, &result).await?;
     writeln!(io::stdout(), "{result}")?;
-    say_ways_back(queue, left, &batches)?;
+    say_ways_back(queue, purged.jobs, &purged.batches)?;
     Ok(())
 }
 
@@ -82,19 +71,6 @@ fn say_ways_back(queue: &str, jobs: u64, batches: &[String]) -> io::Result<()> {
         )?;
     }
     Ok(())
-}
-
-/// Pauses the batches that would fill a queue again, and gives their names.
-async fn pause_batches(desk: &Desk, queue: &str) -> anyhow::Result<Vec<String>> {
-    let mut paused = Vec::new();
-    for name in desk.admin.all_feedable(queue).await? {
-        let state = desk.admin.batch(&name).await?;
-        if state.is_some_and(|state| state.state == batch::RUNNING) {
-            desk.admin.set_batch_state(&name, batch::PAUSED).await?;
-            paused.push(name);
-        }
-    }
-    Ok(paused)
 }
 
 pub(super) async fn trash(arguments: &TrashArguments) -> anyhow::Result<()> {
@@ -133,19 +109,15 @@ pub(super) async fn trash(arguments: &TrashArguments) -> anyhow::Result<()> {
 pub(super) async fn untrash(arguments: &NameArguments) -> anyhow::Result<()> {
     let desk = arguments.desk.open()?;
     let queue = arguments.queue.as_str();
-    let mut all = desk.admin.trash().await?;
-    all.retain(|trash| trash.queue == queue);
     let shown = untrusted::name(queue);
     if arguments.dry_run {
-        let entries = grouped(all.iter().map(|trash| trash.entries).sum());
+        let all = desk.admin.trash().await?;
+        let of_queue = all.iter().filter(|trash| trash.queue == queue);
+        let entries = grouped(of_queue.map(|trash| trash.entries).sum());
         writeln!(io::stdout(), "would put {entries} jobs back in {shown}")?;
         return Ok(());
     }
-    // The last that was taken out goes back first, and so stands behind what was taken out before it.
-    let mut moved = 0;
-    for trash in all.iter().rev() {
-        moved += desk.admin.untrash(trash).await?;
-    }
+    let moved = desk.admin.untrash_queue(queue).await?;
     if moved == 0 {
         writeln!(
             io::stdout(),

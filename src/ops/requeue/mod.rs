@@ -86,7 +86,7 @@ pub(crate) async fn requeue(
     let mut stopped = match arguments.canary {
         None => step_by_step(&desk, &arguments, &selected, &stop, &mut report).await?,
         Some(count) => {
-            let canary = arguments.selector.split_canary(&desk, selected, count);
+            let canary = selected.split_canary(&desk.admin, count);
             canary_first(&desk, &arguments, canary.await?, &stop, &mut report).await?
         }
     };

@@ -197,28 +197,6 @@ impl Admin {
         self.script("open_late", &call).await
     }
 
-    /// The names of all batches, the latest first. Those of batches that have expired stay for a while.
-    pub(crate) async fn batches(&self) -> Result<Vec<String>, Error> {
-        let all = Cmd::zrevrange(wire::BATCHES, 0, -1);
-        self.command("look for batches", &all).await
-    }
-
-    /// All batches, the latest first.
-    pub(crate) async fn all_batches(&self) -> Result<Vec<(String, BatchState)>, Error> {
-        let names = self.batches().await?;
-        let heads: Vec<_> = names
-            .iter()
-            .map(|name| batch::head(name).into_bytes())
-            .collect();
-        let read = self.ask_each::<HashMap<String, String>>(&heads, |head| Cmd::hgetall(head));
-        let all = names.into_iter().zip(read.await?);
-        let found = all.filter_map(|(name, fields)| {
-            let fields = fields.filter(|fields| !fields.is_empty())?;
-            Some((name, BatchState::read(&fields)))
-        });
-        Ok(found.collect())
-    }
-
     /// Where a batch stands; nothing if there is none of this name.
     pub(crate) async fn batch(&self, name: &str) -> Result<Option<BatchState>, Error> {
         let fields = Cmd::hgetall(batch::head(name));
@@ -372,7 +350,7 @@ impl NewStage {
 }
 
 impl BatchState {
-    fn read(fields: &HashMap<String, String>) -> Self {
+    pub(super) fn read(fields: &HashMap<String, String>) -> Self {
         let text = |name: &str| fields.get(name).cloned().unwrap_or_default();
         let number = |name: &str| fields.get(name).and_then(|text| text.parse().ok());
         let count = number(batch::STAGES).unwrap_or(0);

@@ -52,6 +52,14 @@ impl Cancel {
         }
     }
 
+    /// Who has ended jobs and why, as their reasons say it.
+    pub(crate) fn by(who: &str, why: &str) -> String {
+        match why {
+            "" => who.to_owned(),
+            why => format!("{who}: {why}"),
+        }
+    }
+
     /// Why it was not cancelled; nothing if it was, or will be.
     pub(crate) fn obstacle(self) -> Option<&'static str> {
         Some(match self {

@@ -6,6 +6,7 @@ use redis::Cmd;
 
 use super::super::admin::Admin;
 use super::super::error::Error;
+use super::step::STEP;
 use crate::cause::signature;
 use crate::wire::{self, JobKey, Keys, RawFields, field};
 
@@ -33,6 +34,16 @@ impl Failure {
     /// The signature of what went wrong.
     pub(crate) fn why(&self) -> String {
         why(&self.fields)
+    }
+
+    /// Whether it is still one, by its fields.
+    pub(super) fn has_failed(&self) -> bool {
+        is_failed(&self.fields)
+    }
+
+    /// Whether this text is a part of its signature.
+    pub(crate) fn is_of(&self, cause: &str) -> bool {
+        self.why().contains(cause)
     }
 
     /// The file that the job is about.
@@ -67,7 +78,7 @@ impl Admin {
             .await?;
         let all = keys.into_iter().zip(times).zip(hashes);
         let failures = all.filter_map(|((key, at), fields)| {
-            let fields = fields.filter(has_failed)?;
+            let fields = fields.filter(is_failed)?;
             Some(Failure {
                 key: JobKey(key),
                 at: at as u64,
@@ -75,6 +86,32 @@ impl Admin {
             })
         });
         Ok((failures.collect(), looked))
+    }
+
+    /// Hands over the failures of these queues in this span of time, the first ones of each queue first, until `each` wants no
+    /// more.
+    pub(crate) async fn each_failure<E: From<Error>>(
+        &self,
+        queues: &[String],
+        span: (u64, u64),
+        mut each: impl FnMut(&str, Failure) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        for queue in queues {
+            let mut offset = 0;
+            loop {
+                let (failures, looked) = self.failures(queue, span, (offset, STEP)).await?;
+                for failure in failures {
+                    if !each(queue, failure)? {
+                        return Ok(());
+                    }
+                }
+                offset += looked;
+                if looked < STEP {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Hands over the failed jobs among all keys, some hundred keys at a time, until there are no more or `each` breaks off.
@@ -136,7 +173,7 @@ pub(crate) fn why(fields: &RawFields) -> String {
         .unwrap_or_else(|| signature(&text(fields, field::REASON).unwrap_or_default()))
 }
 
-fn has_failed(fields: &RawFields) -> bool {
+fn is_failed(fields: &RawFields) -> bool {
     fields
         .get(field::STATUS.as_bytes())
         .is_some_and(|status| status == b"failed")

@@ -4,10 +4,15 @@
 //! change: a command that was broken off may be given again, and goes on.
 
 mod audit;
+mod batch_list;
 mod batches;
 mod cancel;
+mod causes;
 mod failures;
 mod feeding;
+mod field_groups;
+mod fleet;
+mod history;
 mod jobs;
 mod marks;
 mod overview;
@@ -15,23 +20,32 @@ mod pause;
 mod place;
 mod requeue;
 mod save;
+mod selected;
+mod server;
 mod step;
 mod submit;
 mod transfer;
 mod trash;
 mod walk;
+mod window;
 mod workers;
 
+pub(crate) use self::audit::Record;
 pub(crate) use self::batches::{BatchState, NewBatch, NewStage, StageState};
 pub(crate) use self::cancel::Cancel;
+pub(crate) use self::causes::{Group, Groups};
 pub(crate) use self::failures::{Failure, why};
 pub(crate) use self::feeding::{Chunk, Fed, NewItem, Origin};
+pub(crate) use self::field_groups::in_groups;
+pub(crate) use self::history::Minute;
 pub(crate) use self::marks::{NewCounters, Remark};
 pub(crate) use self::overview::{Overview, Survey};
 pub(crate) use self::pause::Pause;
 pub(crate) use self::place::Place;
 pub(crate) use self::requeue::{End, Requeue, Scope, What};
 pub(crate) use self::save::{SavedJob, SavedPlace};
+pub(crate) use self::selected::{Changes, Selected};
+pub(crate) use self::server::ServerState;
 pub(crate) use self::step::STEP;
 pub(crate) use self::submit::{NewEntry, Standing, Submitted};
 pub(crate) use self::transfer::Order;

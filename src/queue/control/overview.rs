@@ -14,6 +14,9 @@ use crate::wire::{self, Keys, field, millis};
 /// A consumer without a heartbeat for so long is not counted.
 const SILENT: Duration = Duration::from_secs(60);
 
+/// Keys up to which all are looked through without being told to.
+const FEW_KEYS: u64 = 100_000;
+
 /// How a queue fares.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Overview {
@@ -71,7 +74,21 @@ type Answers = (
 );
 type History = HashMap<String, u64>;
 
+impl Survey {
+    /// Whether all keys may be looked through.
+    pub(crate) fn has_few_keys(&self) -> bool {
+        self.keys <= FEW_KEYS
+    }
+}
+
 impl Overview {
+    /// Whether there is nothing of it at all.
+    pub(crate) fn is_blank(&self) -> bool {
+        let counts = [self.waiting, self.running, self.delayed, self.parked];
+        let ended = [self.failed, self.dead, self.workers];
+        counts.iter().chain(&ended).all(|count| *count == 0) && self.pause.is_none()
+    }
+
     /// Time until everything has ended at the rate of the last five minutes.
     pub(crate) fn left(&self) -> Option<Duration> {
         let (left, rate) = (self.waiting + self.running, self.rates.five_minutes);

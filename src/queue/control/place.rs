@@ -4,6 +4,7 @@ use redis::Cmd;
 
 use super::super::admin::Admin;
 use super::super::error::Error;
+use crate::figures::clock;
 use crate::wire::{self, JobKey, Keys, RawFields, field};
 
 /// How far the queue is searched from its served end.
@@ -22,6 +23,27 @@ pub(crate) enum Place {
     Parked { queue: String },
     /// Nowhere: it is final, or lost, or far from the served end of a long queue.
     Nowhere,
+}
+
+impl Place {
+    /// Where that is, in a few words; `is_over` if the job has ended.
+    pub(crate) fn in_words(&self, is_over: bool) -> String {
+        match self {
+            Self::Waiting { queue, before: 0 } => format!("waits in {queue}, as the next one"),
+            Self::Waiting { queue, before } => format!("waits in {queue}, {before} before it"),
+            Self::Held { list } => format!("is held in {list}"),
+            Self::Delayed { queue, until } => {
+                format!("comes back to {queue} at {}", clock(*until))
+            }
+            Self::Parked { queue } => {
+                format!("waits for its children, then goes on in {queue}")
+            }
+            Self::Nowhere if is_over => "is final".to_owned(),
+            Self::Nowhere => {
+                "is in no list, or far from the end of its queue that is served".to_owned()
+            }
+        }
+    }
 }
 
 impl Admin {
@@ -55,11 +77,12 @@ impl Admin {
             let list = String::from_utf8_lossy(list).into_owned();
             return Ok(Place::Held { list });
         }
-        let mut both = redis::pipe();
-        both.zscore(keys.delayed(), &key.0)
-            .zscore(keys.parked(), &key.0);
-        let (delayed, parked): (Option<f64>, Option<f64>) =
-            self.pipeline("look for a job", &both).await?;
+        let mut all = redis::pipe();
+        all.zscore(keys.delayed(), &key.0)
+            .zscore(keys.parked(), &key.0)
+            .lrange(&queue, -SEARCHED, -1);
+        let (delayed, parked, mut waiting): (Option<f64>, Option<f64>, Vec<Vec<u8>>) =
+            self.pipeline("look for a job", &all).await?;
         if let Some(until) = delayed {
             let until = until as u64;
             return Ok(Place::Delayed { queue, until });
@@ -67,8 +90,6 @@ impl Admin {
         if parked.is_some() {
             return Ok(Place::Parked { queue });
         }
-        let served = Cmd::lrange(&queue, -SEARCHED, -1);
-        let mut waiting: Vec<Vec<u8>> = self.command("look for a job", &served).await?;
         waiting.reverse();
         if let Some(before) = waiting.iter().position(|job| *job == key.0) {
             return Ok(Place::Waiting { queue, before });

@@ -9,7 +9,8 @@ use super::super::admin::Admin;
 use super::super::client::Queue;
 use super::super::error::Error;
 use super::step::STEP;
-use crate::wire::{self, Keys, millis, millis_since_1970};
+use crate::figures::counted;
+use crate::wire::{self, Keys, batch, millis, millis_since_1970};
 
 static EMPTY_TRASH: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("../scripts/empty_trash.lua")));
@@ -27,9 +28,71 @@ pub(crate) struct Trash {
     pub(crate) entries: u64,
 }
 
+/// What a purge has taken out of a queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Purged {
+    /// Jobs that can be put back.
+    pub(crate) jobs: u64,
+    /// Items of batches, which are to be fed once more.
+    pub(crate) items: u64,
+    /// Batches that were paused, or they would fill the queue again.
+    pub(crate) batches: Vec<String>,
+}
+
+impl Purged {
+    /// The numbers, in a few words.
+    pub(crate) fn summary(&self) -> String {
+        let mut text = format!("{} taken out", counted(self.jobs, "job"));
+        if self.items > 0 {
+            let items = counted(self.items, "item");
+            text += &format!(", and {items} of batches, to be fed once more");
+        }
+        text
+    }
+}
+
 impl Admin {
+    /// Takes everything that waits out of a queue, which can be put back for a day. Nothing if nothing waits.
+    pub(crate) async fn purge_queue(&self, queue: &str) -> Result<Option<Purged>, Error> {
+        let batches = self.pause_batches_of(queue).await?;
+        let Some(purged) = self.purge(queue).await? else {
+            return Ok(None);
+        };
+        let items = self.take_back(None, &purged.key).await?;
+        Ok(Some(Purged {
+            jobs: purged.entries - items,
+            items,
+            batches,
+        }))
+    }
+
+    /// Pauses the batches that would fill a queue again, and gives their names.
+    async fn pause_batches_of(&self, queue: &str) -> Result<Vec<String>, Error> {
+        let mut paused = Vec::new();
+        for name in self.all_feedable(queue).await? {
+            let state = self.batch(&name).await?;
+            if state.is_some_and(|state| state.state == batch::RUNNING) {
+                self.set_batch_state(&name, batch::PAUSED).await?;
+                paused.push(name);
+            }
+        }
+        Ok(paused)
+    }
+
+    /// Puts everything back that was purged of a queue within a day, before all that waits now, and gives its number.
+    pub(crate) async fn untrash_queue(&self, queue: &str) -> Result<u64, Error> {
+        let mut all = self.trash().await?;
+        all.retain(|trash| trash.queue == queue);
+        // The last that was taken out goes back first, and so stands behind what was taken out before it.
+        let mut moved = 0;
+        for trash in all.iter().rev() {
+            moved += self.untrash(trash).await?;
+        }
+        Ok(moved)
+    }
+
     /// Takes everything that waits out of a queue, in one step. Nothing if nothing waits.
-    pub(crate) async fn purge(&self, queue: &str) -> Result<Option<Trash>, Error> {
+    async fn purge(&self, queue: &str) -> Result<Option<Trash>, Error> {
         let purged = millis_since_1970();
         let key = Keys::new(queue).trash(purged);
         // Together, so that a failover loses both or neither. What is known and not there is passed over.
@@ -78,7 +141,7 @@ impl Admin {
     }
 
     /// Puts a purged queue back before all that waits now, and gives the number of its entries.
-    pub(crate) async fn untrash(&self, trash: &Trash) -> Result<u64, Error> {
+    async fn untrash(&self, trash: &Trash) -> Result<u64, Error> {
         let moved = self.move_all(&trash.key, &trash.queue, super::transfer::Order::First);
         let moved = moved.await?;
         self.command::<u64>("put a queue back", &Cmd::zrem(wire::TRASH, &trash.key))

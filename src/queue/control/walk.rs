@@ -27,8 +27,8 @@ impl Source {
     pub(crate) const ACTIVE: [Self; 4] =
         [Self::Running, Self::Delayed, Self::Parked, Self::Waiting];
 
-    fn slice(self, keys: &Keys, offset: usize) -> Cmd {
-        let (first, last) = (offset as isize, (offset + STEP) as isize - 1);
+    fn slice(self, keys: &Keys, (offset, count): (usize, usize)) -> Cmd {
+        let (first, last) = (offset as isize, (offset + count) as isize - 1);
         match self {
             Self::Waiting => Cmd::lrange(keys.queue(), -1 - last, -1 - first),
             Self::Running => Cmd::zrange(keys.leases(), first, last),
@@ -47,7 +47,17 @@ impl Admin {
         source: Source,
         offset: usize,
     ) -> Result<Vec<JobKey>, Error> {
-        let slice = source.slice(&Keys::new(queue), offset);
+        self.some_jobs_of(queue, source, (offset, STEP)).await
+    }
+
+    /// So many jobs of a queue after so many others of the same source.
+    pub(super) async fn some_jobs_of(
+        &self,
+        queue: &str,
+        source: Source,
+        window: (usize, usize),
+    ) -> Result<Vec<JobKey>, Error> {
+        let slice = source.slice(&Keys::new(queue), window);
         let mut found: Vec<Vec<u8>> = self.command("look for jobs", &slice).await?;
         if source == Source::Waiting {
             found.reverse();

@@ -30,7 +30,15 @@ pub(crate) struct HeldJob {
     pub(crate) fields: RawFields,
 }
 
+/// A consumer that has sent no heartbeat for so long is silent.
+const SILENT: Duration = Duration::from_secs(60);
+
 impl WorkerState {
+    /// Whether a consumer that sends heartbeats has sent none of late.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.silent.is_some_and(|since| since > SILENT)
+    }
+
     /// Why the consumer says that it cannot work, if it does.
     pub(crate) fn obstacle(&self) -> Option<&str> {
         let why = self.card.get(OBSTACLE)?;
@@ -74,6 +82,20 @@ impl Admin {
             });
         }
         Ok(workers)
+    }
+
+    /// What types of consumers serve two queues, if these are known and differ: jobs of the one are not for the other.
+    pub(crate) async fn types_that_differ(
+        &self,
+        queues: [&str; 2],
+    ) -> Result<Option<[String; 2]>, Error> {
+        let mut types = Vec::new();
+        for queue in queues {
+            let workers = self.workers(queue).await?;
+            types.extend(workers.iter().find_map(|it| it.card.get("type").cloned()));
+        }
+        let types: Result<[String; 2], _> = types.try_into();
+        Ok(types.ok().filter(|[one, other]| one != other))
     }
 
     /// Consumers of all queues that send no heartbeats, known by their processing lists, by a look through all keys.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use super::super::super::workers::is_silent;
 use super::fault::{Fault, Kind};
 use super::subjects::Input;
 use crate::consumers;
@@ -20,7 +19,7 @@ impl Crew {
     /// Those who have been heard of of late.
     pub(super) async fn of(admin: &Admin, queue: &str) -> anyhow::Result<Self> {
         let mut live = admin.workers(queue).await?;
-        live.retain(|worker| !is_silent(worker));
+        live.retain(|worker| !worker.is_silent());
         let obstacles = live.iter().map(|worker| worker.obstacle());
         let obstacles: Option<Vec<_>> = obstacles.collect();
         let types = live.iter().map(|worker| worker.card.get("type").cloned());

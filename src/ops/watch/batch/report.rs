@@ -4,10 +4,10 @@ use std::io::{self, Write as _};
 
 use serde_json::json;
 
-use super::super::super::batch::{causes_of, obstacles};
 use super::super::super::desk::{Line, Screen, counted, extend, grouped, print_json};
 use super::followed::{End, Followed};
 use super::tally::Tally;
+use crate::batch::{causes_of, obstacles};
 use crate::untrusted;
 use crate::wire::batch;
 
@@ -57,7 +57,7 @@ impl Followed<'_> {
             writeln!(out, "the batch goes on; {watch}")?;
         }
         if self.counts.failed > 0 {
-            let causes = causes_of(self.desk, self.name, &self.state).await?;
+            let causes = causes_of(&self.desk.admin, self.name, &self.state).await?;
             let causes = counted(causes.len() as u64, "cause");
             let failed = grouped(self.counts.failed);
             let show = format!("redis-consumer failed --batch {name} --group");

@@ -1,0 +1,191 @@
+//! Batches: start a stage, pause, resume, cancel.
+
+use axum::extract::Path;
+use axum::response::Response;
+
+use super::super::fault::Fault;
+use super::super::shown::{Link, message};
+use super::super::visit::Visit;
+use super::confirmation::{Confirmation, Input, Kind, Outcome, ask_or_act, words};
+use crate::batch::{self, Operator, Pausing};
+use crate::figures::counted;
+use crate::queue::control::BatchState;
+use crate::untrusted;
+
+/// `POST /batches/B/pause`
+pub(in super::super) async fn pause_batch(visit: Visit, Path(name): Path<String>) -> Response {
+    let ask = async {
+        let (state, shown) = known(&visit, &name).await?;
+        batch::check_pause(&name, &state, Pausing::Feeding)?;
+        Ok(Confirmation {
+            title: format!("Pause {shown}"),
+            question: format!(
+                "Turn no more items of {shown} into jobs? {} under way.",
+                out(&state)
+            ),
+            notes: vec!["What is queued already is worked.".to_owned()],
+            verb: "Pause",
+            words: words(["batch", "pause", &name]),
+            back: Link::to_batch(&name),
+            ..Confirmation::default()
+        })
+    };
+    let act = do_pause(visit.clone(), name.clone());
+    ask_or_act(&visit, &path(&name, "pause"), ask, act).await
+}
+
+async fn do_pause(visit: Visit, name: String) -> Result<Outcome, Fault> {
+    let (state, _) = known(&visit, &name).await?;
+    let text = operator(&visit)
+        .pause(&name, &state, Pausing::Feeding)
+        .await?;
+    Ok(outcome(&name, &text))
+}
+
+/// `POST /batches/B/resume`
+pub(in super::super) async fn resume_batch(visit: Visit, Path(name): Path<String>) -> Response {
+    let ask = async {
+        let (state, shown) = known(&visit, &name).await?;
+        Ok(Confirmation {
+            title: format!("Resume {shown}"),
+            question: format!("Let {shown} go on, which is {}?", message(&state.state)),
+            notes: vec!["Stages that are held go on, too.".to_owned()],
+            verb: "Resume",
+            words: words(["batch", "resume", &name]),
+            back: Link::to_batch(&name),
+            ..Confirmation::default()
+        })
+    };
+    let act = do_resume(visit.clone(), name.clone());
+    ask_or_act(&visit, &path(&name, "resume"), ask, act).await
+}
+
+async fn do_resume(visit: Visit, name: String) -> Result<Outcome, Fault> {
+    let (state, _) = known(&visit, &name).await?;
+    let operator = operator(&visit);
+    if !operator.resume(&name, &state, None).await? {
+        return Ok(outcome(&name, "nothing of it is paused or held"));
+    }
+    let fed = operator.feed_first(&name).await;
+    Ok(with_feeding(outcome(&name, "resumed"), fed))
+}
+
+/// `POST /batches/B/cancel`
+pub(in super::super) async fn cancel_batch(visit: Visit, Path(name): Path<String>) -> Response {
+    let ask = async {
+        let (state, shown) = known(&visit, &name).await?;
+        Ok(Confirmation {
+            title: format!("Cancel {shown}"),
+            question: format!("End {shown}? {} under way.", out(&state)),
+            notes: vec!["What waits and what runs of it is ended. It can be resumed, and what was ended is worked then.".to_owned()],
+            inputs: vec![
+                Input::text("name", "The name of the batch", "Type it, so that it is the right one.").of(Kind::Needed),
+            ],
+            verb: "Cancel the batch",
+            is_grave: true,
+            words: words(["batch", "cancel", &name, "--yes"]),
+            back: Link::to_batch(&name),
+        })
+    };
+    let act = do_cancel(visit.clone(), name.clone());
+    ask_or_act(&visit, &path(&name, "cancel"), ask, act).await
+}
+
+async fn do_cancel(visit: Visit, name: String) -> Result<Outcome, Fault> {
+    let (state, shown) = known(&visit, &name).await?;
+    if visit.form.text("name") != name {
+        let text = format!("the name that was typed is not {shown}: nothing was ended");
+        return Err(Fault::Misuse(text));
+    }
+    let text = operator(&visit).cancel(&name, &state, None).await?;
+    Ok(outcome(&name, &text))
+}
+
+/// `POST /batches/B/start`
+pub(in super::super) async fn start_stage(visit: Visit, Path(name): Path<String>) -> Response {
+    let stage = visit.form.text("stage").to_owned();
+    let ask = async {
+        let (state, shown) = known(&visit, &name).await?;
+        let number = batch::stage_of(&state, &stage)?;
+        let start = operator(&visit)
+            .check_start((&name, number), &state)
+            .await?;
+        let incomplete = start.incomplete(&state).map(|refused| refused.to_string());
+        let force = incomplete.is_some().then(|| {
+            let label = "Start it with what is there";
+            Input::text("force", label, "Stages below have not ended.").of(Kind::Box)
+        });
+        Ok(Confirmation {
+            title: format!("Start a stage of {shown}"),
+            question: format!("Start {} of {shown}?", untrusted::name(&stage)),
+            notes: incomplete.into_iter().collect(),
+            inputs: force.into_iter().collect(),
+            verb: "Start",
+            words: words(["batch", "start", &name, "--stage", &stage]),
+            back: Link::to_batch(&name),
+            ..Confirmation::default()
+        })
+    };
+    let act = do_start(visit.clone(), name.clone());
+    ask_or_act(&visit, &path(&name, "start"), ask, act).await
+}
+
+async fn do_start(visit: Visit, name: String) -> Result<Outcome, Fault> {
+    let (state, _) = known(&visit, &name).await?;
+    let number = batch::stage_of(&state, visit.form.text("stage"))?;
+    let operator = operator(&visit);
+    let start = operator.check_start((&name, number), &state).await?;
+    let refusal = match visit.form.has("force") {
+        true => start.refusal_if_forced(),
+        false => start.refusal().or_else(|| start.incomplete(&state)),
+    };
+    if let Some(refusal) = refusal {
+        return Err(refusal.into());
+    }
+    operator.start(&name, &start).await?;
+    let fed = operator.feed_first(&name).await;
+    Ok(with_feeding(outcome(&name, "started"), fed))
+}
+
+fn operator(visit: &Visit) -> Operator<'_> {
+    Operator {
+        admin: &visit.site.admin,
+        storage: visit.site.storage.clone(),
+        who: &visit.user.name,
+    }
+}
+
+/// A batch that is there, and its name for people.
+async fn known(visit: &Visit, name: &str) -> Result<(BatchState, String), Fault> {
+    let state = batch::known(&visit.site.admin, name).await?;
+    Ok((state, untrusted::name(name).to_string()))
+}
+
+fn out(state: &BatchState) -> String {
+    counted(state.sum(|stage| stage.out), "item")
+}
+
+fn path(name: &str, action: &str) -> String {
+    format!("{}/{action}", Link::to_batch(name).path)
+}
+
+fn outcome(name: &str, text: &str) -> Outcome {
+    let link = Link::to_batch(name);
+    Outcome {
+        title: format!("Batch {}", link.name),
+        text: format!("{}: {text}", link.name),
+        back: link,
+        ..Outcome::default()
+    }
+}
+
+/// Says so if no item was queued, which is left to workers then.
+fn with_feeding(mut outcome: Outcome, fed: anyhow::Result<()>) -> Outcome {
+    if let Err(error) = fed {
+        let error = message(&format!("{error:#}"));
+        outcome.notes.push(format!(
+            "No item was queued, which is left to workers: {error}"
+        ));
+    }
+    outcome
+}

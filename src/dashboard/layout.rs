@@ -1,0 +1,102 @@
+//! What all pages have around them, and how they are answered.
+
+use askama::Template;
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse as _, Response};
+use tracing::error;
+
+use super::assets;
+use super::auth::{Role, User};
+use super::site::Site;
+use crate::untrusted;
+
+/// Pages that are linked from all others: path and name.
+const PLACES: [(&str, &str); 7] = [
+    ("/", "Overview"),
+    ("/queues", "Queues"),
+    ("/failed", "Failed"),
+    ("/batches", "Batches"),
+    ("/workers", "Workers"),
+    ("/system", "System"),
+    ("/help", "Help"),
+];
+
+/// What all pages have around them.
+#[derive(Clone, Debug)]
+pub(super) struct Layout {
+    /// The path before all others.
+    pub(super) base: String,
+    pub(super) title: String,
+    pub(super) style: &'static str,
+    pub(super) icon: &'static str,
+    pub(super) places: Vec<Place>,
+    /// Who looks; nobody is told.
+    pub(super) user: Option<String>,
+    /// Whether they may act.
+    pub(super) may_act: bool,
+    pub(super) is_read_only: bool,
+    /// Whether they can log out.
+    pub(super) has_login: bool,
+    /// What forms have to send back.
+    pub(super) form_token: String,
+}
+
+/// A page that is linked from all others.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) path: &'static str,
+    pub(super) name: &'static str,
+    pub(super) is_here: bool,
+}
+
+impl Layout {
+    /// For a page with this title, below one of the places.
+    pub(super) fn new(site: &Site, user: &User, (title, place): (&str, &str)) -> Self {
+        Self {
+            user: Some(untrusted::name(&user.name).to_string()),
+            may_act: user.role == Role::Operator && !site.is_read_only,
+            form_token: site.door.form_token(user),
+            places: PLACES.map(|it| Place::new(it, place)).into(),
+            ..Self::for_nobody(site, title)
+        }
+    }
+
+    /// For somebody who may see nothing.
+    pub(super) fn for_nobody(site: &Site, title: &str) -> Self {
+        Self {
+            base: site.base.clone(),
+            title: title.to_owned(),
+            style: assets::style(),
+            icon: assets::icon(),
+            places: Vec::new(),
+            user: None,
+            may_act: false,
+            is_read_only: site.is_read_only,
+            has_login: site.door.has_login(),
+            form_token: String::new(),
+        }
+    }
+}
+
+impl Place {
+    fn new((path, name): (&'static str, &'static str), here: &str) -> Self {
+        Self {
+            path,
+            name,
+            is_here: path == here,
+        }
+    }
+}
+
+/// The page as an answer.
+pub(super) fn answer(status: StatusCode, page: &impl Template) -> Response {
+    match page.render() {
+        Ok(text) => (status, Html(text)).into_response(),
+        Err(error) => {
+            error!(%error, "a page cannot be written");
+            let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+            let text = "this page cannot be written: see the log of the dashboard\n";
+            (StatusCode::INTERNAL_SERVER_ERROR, kind, text).into_response()
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The web page: the same binary, beside the consumers. It keeps nothing: everything is in Redis and the bucket.
+//!
+//! Requests go through `guard` to a page or an action. Pages show what `queue::control` and `batch` tell; actions call the same
+//! functions as commands.
+
+mod actions;
+mod advice;
+mod assets;
+mod auth;
+mod chart;
+mod command;
+mod fault;
+mod form;
+mod guard;
+mod jobs_table;
+mod layout;
+mod login;
+mod pages;
+mod peer;
+mod routes;
+mod settings;
+mod shown;
+mod site;
+mod visit;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use self::settings::DashboardSettings;
+use self::site::Site;
+use crate::http::{Bounds, Connections, Reuse};
+use crate::logging::LogSettings;
+use crate::queue::{Admin, RedisSettings};
+use crate::settings::{Env, Loader, Owner, Problems};
+use crate::storage::{Storage, StorageSettings};
+use crate::traces::Traces;
+
+/// How long a page waits for a Redis that does not answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long what was asked may take to be answered after SIGTERM.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Actions on a million jobs take minutes.
+const BOUNDS: Bounds = Bounds {
+    places: 512,
+    reuse: Reuse::Many,
+    lifetime: Duration::from_secs(600),
+};
+
+#[derive(Args)]
+pub(crate) struct DashboardArguments {
+    /// Address and port, in place of `DASHBOARD_LISTEN`.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+}
+
+/// Serves the page until it is told to stop.
+pub(crate) async fn dashboard(
+    arguments: DashboardArguments,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let (site, listen) = open(&arguments)?;
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot serve the dashboard on {listen} (DASHBOARD_LISTEN)"))?;
+    let address = listener.local_addr()?;
+    info!(address = %format!("http://{address}{}/", site.base), "serving the dashboard");
+    let routes = routes::routes(Arc::new(site));
+    let mut connections = Connections::new(routes, BOUNDS);
+    stop.run_until_cancelled(connections.serve(&listener)).await;
+    drop(listener);
+    connections.finish(GRACE).await;
+    Ok(())
+}
+
+/// The settings that only the page has, for the reference.
+pub(crate) fn dashboard_settings() -> Vec<Owner> {
+    let env = Env::default();
+    let mut loader = Loader::new(&env);
+    DashboardSettings::load(&mut loader, None);
+    loader.owners().to_vec()
+}
+
+/// Reads the environment. Logs go where they belong from then on.
+fn open(arguments: &DashboardArguments) -> Result<(Site, SocketAddr), anyhow::Error> {
+    let env = Env::from_process();
+    let storage = bucket(&env);
+    let mut loader = Loader::new(&env);
+    let server = RedisSettings::load(&mut loader);
+    let settings = DashboardSettings::load(&mut loader, arguments.listen);
+    let log = LogSettings::load(&mut loader);
+    let loaded = loader.finish()?;
+    log.start(&Traces::default());
+    loaded
+        .warnings
+        .iter()
+        .for_each(|warning| warn!("{warning}"));
+    let storage = storage.unwrap_or_else(|problems| {
+        info!("no bucket: sizes and addresses of results are not shown ({problems})");
+        None
+    });
+    let listen = settings.listen;
+    let admin = Admin::new(&server).with_patience(PATIENCE);
+    let site = Site::new(settings, (admin, storage), loaded.settings)?;
+    Ok((site, listen))
+}
+
+/// The bucket, if the settings name one.
+fn bucket(env: &Env) -> Result<Option<Storage>, Problems> {
+    let mut loader = Loader::new(env);
+    let settings = StorageSettings::load(&mut loader);
+    loader.finish()?;
+    Ok(Storage::open(&settings).ok())
+}

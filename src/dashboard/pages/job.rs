@@ -1,0 +1,296 @@
+//! One job: where it stands, what has taken how long, what it has left.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::extract::Path;
+use axum::response::Response;
+
+use super::super::advice::advice;
+use super::super::fault::Fault;
+use super::super::jobs_table::{JobRow, Status, value};
+use super::super::layout::Layout;
+use super::super::shown::{Link, When, decoded, encoded, escaped, lines, message, name};
+use super::super::visit::Visit;
+use super::timeline::{Part, timeline};
+use crate::figures::size;
+use crate::queue::control::{Place, Survey, in_groups, why};
+use crate::queue::{Admin, JobKey, RawFields};
+use crate::storage::{self, Storage};
+use crate::untrusted;
+use crate::wire::{self, field, split_keys};
+
+/// Children that are looked at, and those of them that are listed.
+const CHILDREN: usize = 1000;
+const LISTED: usize = 50;
+
+/// How long the bucket may take to tell the size of an object.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+#[derive(Template)]
+#[template(path = "job.html")]
+struct JobPage {
+    layout: Layout,
+    /// The whole key, and as forms send it.
+    key: String,
+    encoded: String,
+    input: String,
+    queue: Option<Link>,
+    status: Status,
+    progress: String,
+    place: String,
+    when: Option<When>,
+    worker: String,
+    failure: Option<Failure>,
+    parts: Vec<Part>,
+    /// What an earlier attempt has met.
+    attempts: String,
+    last_error: Vec<String>,
+    files: Vec<File>,
+    log: Vec<String>,
+    note: String,
+    children: Option<Children>,
+    parent: Option<Link>,
+    batch: Option<Link>,
+    groups: Vec<Group>,
+    can_requeue: bool,
+    can_cancel: bool,
+}
+
+/// Why it has failed, and what to do about it.
+struct Failure {
+    class: String,
+    line: String,
+    whole: Vec<String>,
+    /// Its signature as a part of an address.
+    query: String,
+    advice: Option<&'static str>,
+}
+
+/// An object that it has left in the bucket.
+struct File {
+    what: &'static str,
+    key: String,
+    size: String,
+    /// Where it can be fetched, if that is in the bucket.
+    url: Option<String>,
+}
+
+struct Children {
+    text: String,
+    rows: Vec<JobRow>,
+    /// Those that are not listed.
+    more: usize,
+}
+
+struct Group {
+    heading: &'static str,
+    fields: Vec<Field>,
+}
+
+struct Field {
+    name: String,
+    lines: Vec<String>,
+}
+
+/// `GET /jobs/K`
+pub(in super::super) async fn job(visit: Visit, Path(encoded): Path<String>) -> Response {
+    let page = make(&visit, &encoded).await;
+    visit.answer(page)
+}
+
+async fn make(visit: &Visit, text: &str) -> Result<JobPage, Fault> {
+    let site = &visit.site;
+    let key =
+        decoded(text).ok_or_else(|| Fault::Absent("this is no address of a job".to_owned()))?;
+    let (fields, survey) = futures::try_join!(site.admin.job(&key), site.admin.survey())?;
+    if fields.is_empty() {
+        return Err(Fault::Absent(format!("there is no job {key}")));
+    }
+    let queue = queue_of(&key, &fields, survey);
+    let (place, children, files) = futures::join!(
+        place(&site.admin, (&key, &fields), queue.as_deref()),
+        children(&site.admin, &fields),
+        files(site.storage.as_ref(), &fields),
+    );
+    let page = JobPage {
+        files,
+        place: place?,
+        children: children?,
+        queue: queue.as_deref().map(Link::to_queue),
+        ..plain(visit, &key, &fields)
+    };
+    Ok(page)
+}
+
+/// What needs no further question.
+fn plain(visit: &Visit, key: &JobKey, fields: &RawFields) -> JobPage {
+    let text = |field: &str| name(value(fields, field));
+    let status = Status::of(fields);
+    let is_over = is_over(fields);
+    let link = |field: &str, to: fn(&[u8]) -> Link| {
+        let value = value(fields, field);
+        (!value.is_empty()).then(|| to(value))
+    };
+    JobPage {
+        layout: visit.layout(&format!("Job {key}"), ""),
+        key: untrusted::long(untrusted::Bytes(&key.0)).to_string(),
+        encoded: encoded(key),
+        input: text(field::INPUT_FILE_NAME),
+        queue: None,
+        can_requeue: status.kind == "failed"
+            || text(field::CHILDREN_FAILED)
+                .parse()
+                .is_ok_and(|it: u64| it > 0),
+        can_cancel: !is_over,
+        failure: (status.kind == "failed").then(|| failure(fields)),
+        status,
+        progress: text(field::PROGRESS),
+        place: String::new(),
+        when: When::stamp(value(fields, field::UPDATED_AT)),
+        worker: text(field::UPDATED_BY),
+        parts: timeline(fields),
+        attempts: text(field::ATTEMPTS),
+        last_error: texts(value(fields, field::LAST_ERROR)),
+        files: Vec::new(),
+        log: texts(value(fields, field::LOG)),
+        note: text(field::NOTE),
+        children: None,
+        parent: link(field::PARENT, |key| Link::to_job(&JobKey(key.to_vec()))),
+        batch: link(field::BATCH, |name| {
+            Link::to_batch(&String::from_utf8_lossy(name))
+        }),
+        groups: groups(fields),
+    }
+}
+
+fn is_over(fields: &RawFields) -> bool {
+    wire::is_final(Some(value(fields, field::STATUS)))
+}
+
+fn queue_of(key: &JobKey, fields: &RawFields, survey: Survey) -> Option<String> {
+    let known: Vec<_> = survey.queues.into_iter().collect();
+    Admin::queue_of(key, fields, &known)
+}
+
+/// Where it is; what has ended is nowhere.
+async fn place(
+    admin: &Admin,
+    (key, fields): (&JobKey, &RawFields),
+    queue: Option<&str>,
+) -> Result<String, Fault> {
+    let is_over = is_over(fields);
+    let place = match queue {
+        Some(queue) if !is_over => admin.place(key, fields, queue).await?,
+        _ => Place::Nowhere,
+    };
+    Ok(message(&place.in_words(is_over)))
+}
+
+fn failure(fields: &RawFields) -> Failure {
+    let reason = value(fields, field::REASON);
+    let text = String::from_utf8_lossy(reason);
+    let class = name(value(fields, field::ERROR_CLASS));
+    Failure {
+        line: message(text.lines().last().unwrap_or("It does not say why.")),
+        whole: texts(reason),
+        query: escaped(&why(fields)),
+        advice: advice(&class),
+        class,
+    }
+}
+
+/// Lines of a text; none of an empty one.
+fn texts(text: &[u8]) -> Vec<String> {
+    match text.is_empty() {
+        true => Vec::new(),
+        false => lines(text),
+    }
+}
+
+fn groups(fields: &RawFields) -> Vec<Group> {
+    let field = |(name, value): (&[u8], &[u8])| Field {
+        name: super::super::shown::name(name),
+        lines: lines(value),
+    };
+    in_groups(fields)
+        .into_iter()
+        .map(|(heading, of_group)| Group {
+            heading,
+            fields: of_group.into_iter().map(field).collect(),
+        })
+        .collect()
+}
+
+/// Its children, those first that have failed.
+async fn children(admin: &Admin, fields: &RawFields) -> Result<Option<Children>, Fault> {
+    let all: Vec<_> = split_keys(value(fields, field::CHILDREN))
+        .map(JobKey)
+        .collect();
+    if all.is_empty() {
+        return Ok(None);
+    }
+    let looked = &all[..all.len().min(CHILDREN)];
+    let found = admin.shown_fields(looked).await?;
+    let mut rows: Vec<_> = looked
+        .iter()
+        .zip(&found)
+        .map(|(key, fields)| JobRow::of(key, fields))
+        .collect();
+    rows.sort_by_key(|row| row.status.kind != "failed");
+    rows.truncate(LISTED);
+    let count = |field: &str| match name(value(fields, field)) {
+        none if none.is_empty() => "0".to_owned(),
+        count => count,
+    };
+    let (done, failed) = (count(field::CHILDREN_DONE), count(field::CHILDREN_FAILED));
+    Ok(Some(Children {
+        text: format!("{} in all; {done} done, {failed} failed", all.len()),
+        more: all.len() - rows.len(),
+        rows,
+    }))
+}
+
+/// What it has left in the bucket.
+async fn files(storage: Option<&Storage>, fields: &RawFields) -> Vec<File> {
+    let all = [
+        ("result", field::OUTPUT_FILE_NAME),
+        ("log", field::LOG_FILE_NAME),
+    ];
+    let mut files = Vec::new();
+    for (what, field) in all {
+        let key = String::from_utf8_lossy(value(fields, field));
+        if key.is_empty() {
+            continue;
+        }
+        files.push(File {
+            what,
+            size: match storage {
+                Some(storage) => size_of(storage, &key).await,
+                None => String::new(),
+            },
+            url: storage.and_then(|storage| web_address(storage, &key)),
+            key: name(key.as_bytes()),
+        });
+    }
+    files
+}
+
+/// The size of an object, in a few words.
+async fn size_of(storage: &Storage, key: &str) -> String {
+    match tokio::time::timeout(PATIENCE, storage.size(key)).await {
+        Ok(Ok(bytes)) => size(bytes as f64),
+        Ok(Err(storage::Error::NotFound { .. })) => "not there any more".to_owned(),
+        Ok(Err(error)) => message(&error.to_string()),
+        Err(_) => "the bucket does not answer".to_owned(),
+    }
+}
+
+/// Where browsers can fetch an object of the bucket. What a job says itself is never linked.
+fn web_address(storage: &Storage, key: &str) -> Option<String> {
+    let url = storage.public_url(key);
+    let is_web = ["http://", "https://"]
+        .iter()
+        .any(|scheme| url.starts_with(scheme));
+    is_web.then_some(url)
+}

@@ -1,0 +1,43 @@
+//! What every page works with.
+
+use std::sync::Arc;
+
+use super::auth::Door;
+use super::settings::DashboardSettings;
+use crate::queue::Admin;
+use crate::settings::Setting;
+use crate::storage::Storage;
+
+/// What every page works with.
+pub(super) struct Site {
+    pub(super) admin: Admin,
+    /// The bucket, if the settings name one that can be used.
+    pub(super) storage: Option<Storage>,
+    pub(super) door: Door,
+    /// The path before all others, without a slash at its end.
+    pub(super) base: String,
+    pub(super) is_read_only: bool,
+    /// What is in force, for those who ask.
+    pub(super) settings: Vec<Setting>,
+}
+
+/// A handle on it.
+pub(super) type Shared = Arc<Site>;
+
+impl Site {
+    pub(super) fn new(
+        settings: DashboardSettings,
+        (admin, storage): (Admin, Option<Storage>),
+        all: Vec<Setting>,
+    ) -> anyhow::Result<Self> {
+        let is_local = settings.listen.ip().is_loopback();
+        Ok(Self {
+            admin,
+            storage,
+            door: Door::new(settings.access, &settings.base, is_local)?,
+            base: settings.base,
+            is_read_only: settings.is_read_only,
+            settings: all,
+        })
+    }
+}

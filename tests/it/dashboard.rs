@@ -1,0 +1,64 @@
+//! The web page, as a process, as browsers see it.
+
+/// What is done on pages, against the commands that do the same.
+mod actions;
+
+/// Plans that run.
+mod batches;
+
+/// Names of strangers on every page.
+mod hostile;
+
+/// What the pages show.
+mod pages;
+
+/// Who may do what.
+mod rights;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
+use crate::peers::cluster::Cluster;
+use crate::peers::redis::Redis;
+
+/// A key as addresses and forms have it.
+fn encoded(key: &[u8]) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(key)
+}
+
+/// A Redis and a bucket, with nothing in them.
+async fn empty() -> Cluster {
+    Cluster::with(Redis::start_in_memory(), Vec::new()).await
+}
+
+/// Jobs in every place of a queue, a batch, something purged and something recorded.
+fn furnish(redis: &Redis) {
+    let now = 1_790_000_000_000_u64;
+    let script = "
+        local now = tonumber(ARGV[1])
+        redis.call('SADD', 'rc:queues', 'segmentation', 'tracking')
+        for i = 1, 3 do
+            redis.call('HSET', 'segmentation:wait:' .. i, 'status', 'new', 'input_file_name', 'uploads/w' .. i .. '.tif')
+            redis.call('LPUSH', 'segmentation', 'segmentation:wait:' .. i)
+        end
+        for i = 1, 7 do
+            local job = 'segmentation:bad:' .. i
+            local why = i % 2 == 0 and 'ValueError: the image has 3 channels' or 'StorageError: `a` is not there'
+            redis.call('HSET', job, 'status', 'failed', 'reason', 'while started\\n' .. why,
+                'error_class', i % 2 == 0 and 'invalid_input' or 'storage_read', 'input_file_name', 'uploads/b' .. i .. '.tif')
+            redis.call('ZADD', 'rc:failed:segmentation', now + i, job)
+        end
+        redis.call('HSET', 'segmentation:late:1', 'status', 'new')
+        redis.call('ZADD', 'rc:delayed:segmentation', now * 2, 'segmentation:late:1')
+        redis.call('HSET', 'segmentation:parent:1', 'status', 'waiting', 'children', 'segmentation:wait:1,segmentation:bad:1')
+        redis.call('ZADD', 'rc:parked:segmentation', now * 2, 'segmentation:parent:1')
+        redis.call('HSET', 'segmentation:run:1', 'status', 'predicting', 'progress', '40',
+            'rc_token', 't', 'rc_owner', 'processing-segmentation:pod-1')
+        redis.call('LPUSH', 'processing-segmentation:pod-1', 'segmentation:run:1')
+        redis.call('ZADD', 'rc:lease:segmentation', now * 2, 'segmentation:run:1')
+        redis.call('ZADD', 'rc:workers:segmentation', now * 2, 'pod-1')
+        redis.call('ZADD', 'rc:workers:segmentation', 1, 'pod-0')
+        redis.call('HSET', 'rc:worker:segmentation:pod-1', 'version', '9.9', 'type', 'image', 'slots', '4')";
+    let now = now.to_string();
+    let _: Option<String> = redis.ask(&["EVAL", script, "0", &now]);
+}
