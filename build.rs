@@ -16,6 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         [
             root.join("tensorflow_serving/prediction_service.proto"),
             root.join("open_inference/grpc_predict_v2.proto"),
+            root.join("onnx_outline.proto"),
         ],
         [&root],
     )?;

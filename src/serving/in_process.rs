@@ -1,5 +1,6 @@
 //! Models that run in this process: ONNX files of a folder, `<name>/<version>/model.onnx`.
 
+mod onnx_file;
 #[cfg(feature = "ort")]
 mod onnx_runtime;
 mod peak;

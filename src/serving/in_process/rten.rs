@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ndarray::{ArrayD, IxDyn};
 use rten::{DataType as RtenType, Dimension, NodeId, RunOptions, ThreadPool, Value, ValueType};
 
+use super::onnx_file;
 use super::session::{Runtime, Session, exact};
 use crate::serving::batch::Outputs;
 use crate::serving::data_type::DataType;
@@ -29,6 +30,7 @@ impl RtenRuntime {
 
 impl Runtime for RtenRuntime {
     fn load(&self, weights: Weights) -> Result<Arc<dyn Session>, String> {
+        onnx_file::check(&weights)?;
         // A damaged file must not look like a crash of the consumer.
         let read = panic::catch_unwind(|| match weights {
             // Beside a file there may be another with its numbers.
