@@ -36,6 +36,7 @@ fn looks(at: &dyn Fn(&str) -> String) -> Router<Shared> {
         .route(&at("/queues/{queue}"), get(pages::queue))
         .route(&at("/failed"), get(pages::failed))
         .route(&at("/jobs/{job}"), get(pages::job))
+        .route(&at("/jobs/{job}/preview.png"), get(pages::preview))
         .route(&at("/batches"), get(pages::batches))
         .route(&at("/batches/{batch}"), get(pages::batch))
         .route(&at("/search"), get(pages::search))

@@ -48,6 +48,8 @@ crate::settings! {
         dashboard_read_only: Switch = Switch(false),
         /// Path below which the page is, behind a proxy that leaves it there.
         dashboard_base_path: Parsed<BasePath> = Parsed(BasePath(String::new())),
+        /// Largest image of which pictures and tables of cells are made, in pixels of all channels and frames together.
+        max_preview_pixels: u64 = 100_000_000,
     }
 }
 
@@ -103,6 +105,8 @@ pub(super) struct DashboardSettings {
     pub(super) base: String,
     pub(super) access: Access,
     pub(super) is_read_only: bool,
+    /// Pixels of the largest image that pictures are made of.
+    pub(super) max_preview_pixels: u64,
 }
 
 impl DashboardSettings {
@@ -117,6 +121,7 @@ impl DashboardSettings {
             access,
             base: variables.dashboard_base_path.0.0,
             is_read_only: variables.dashboard_read_only.0,
+            max_preview_pixels: variables.max_preview_pixels,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::auth::Door;
+use super::looks::Looks;
 use super::settings::DashboardSettings;
 use crate::queue::Admin;
 use crate::settings::Setting;
@@ -13,6 +14,8 @@ pub(super) struct Site {
     pub(super) admin: Admin,
     /// The bucket, if the settings name one that can be used.
     pub(super) storage: Option<Storage>,
+    /// Makes pictures of what lies there.
+    pub(super) looks: Option<Looks>,
     pub(super) door: Door,
     /// The path before all others, without a slash at its end.
     pub(super) base: String,
@@ -27,13 +30,14 @@ pub(super) type Shared = Arc<Site>;
 impl Site {
     pub(super) fn new(
         settings: DashboardSettings,
-        (admin, storage): (Admin, Option<Storage>),
+        (admin, storage, looks): (Admin, Option<Storage>, Option<Looks>),
         all: Vec<Setting>,
     ) -> anyhow::Result<Self> {
         let is_local = settings.listen.ip().is_loopback();
         Ok(Self {
             admin,
             storage,
+            looks,
             door: Door::new(settings.access, &settings.base, is_local)?,
             base: settings.base,
             is_read_only: settings.is_read_only,

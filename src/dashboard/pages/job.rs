@@ -10,6 +10,7 @@ use super::super::advice::advice;
 use super::super::fault::Fault;
 use super::super::jobs_table::{JobRow, Status, value};
 use super::super::layout::Layout;
+use super::super::looks::Subject;
 use super::super::shown::{Link, When, decoded, encoded, escaped, lines, message, name};
 use super::super::visit::Visit;
 use super::timeline::{Part, timeline};
@@ -42,6 +43,8 @@ struct JobPage {
     when: Option<When>,
     worker: String,
     failure: Option<Failure>,
+    /// Its picture below its own address, and what it shows.
+    picture: Option<Picture>,
     parts: Vec<Part>,
     /// What an earlier attempt has met.
     attempts: String,
@@ -65,6 +68,13 @@ struct Failure {
     /// Its signature as a part of an address.
     query: String,
     advice: Option<&'static str>,
+}
+
+/// What is seen of it.
+struct Picture {
+    /// Nothing without a bucket.
+    path: Option<String>,
+    alt: String,
 }
 
 /// An object that it has left in the bucket.
@@ -149,6 +159,7 @@ fn plain(visit: &Visit, key: &JobKey, fields: &RawFields) -> JobPage {
         place: String::new(),
         when: When::stamp(value(fields, field::UPDATED_AT)),
         worker: text(field::UPDATED_BY),
+        picture: picture(visit, key, fields),
         parts: timeline(fields),
         attempts: text(field::ATTEMPTS),
         last_error: texts(value(fields, field::LAST_ERROR)),
@@ -162,6 +173,21 @@ fn plain(visit: &Visit, key: &JobKey, fields: &RawFields) -> JobPage {
         }),
         groups: groups(fields),
     }
+}
+
+/// The picture of a job whose input is an image.
+fn picture(visit: &Visit, key: &JobKey, fields: &RawFields) -> Option<Picture> {
+    let subject = Subject::of(key, fields)?;
+    let input = name(value(fields, field::INPUT_FILE_NAME));
+    let (job, version) = (encoded(key), subject.version());
+    let path = format!("/jobs/{job}/preview.png?v={version}");
+    Some(Picture {
+        path: visit.site.looks.as_ref().map(|_| path),
+        alt: match subject.result() {
+            Some(_) => format!("{input}, with what was found in it"),
+            None => format!("{input}, the input"),
+        },
+    })
 }
 
 fn is_over(fields: &RawFields) -> bool {
