@@ -37,6 +37,8 @@ fn looks(at: &dyn Fn(&str) -> String) -> Router<Shared> {
         .route(&at("/failed"), get(pages::failed))
         .route(&at("/jobs/{job}"), get(pages::job))
         .route(&at("/jobs/{job}/preview.png"), get(pages::preview))
+        .route(&at("/jobs/{job}/cells"), get(pages::cells))
+        .route(&at("/jobs/{job}/cells.csv"), get(pages::cells_csv))
         .route(&at("/batches"), get(pages::batches))
         .route(&at("/batches/{batch}"), get(pages::batch))
         .route(&at("/search"), get(pages::search))

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use cell_analysis::quality::QualityThresholds;
+
 use super::auth::Door;
 use super::looks::Looks;
 use super::settings::DashboardSettings;
@@ -20,6 +22,8 @@ pub(super) struct Site {
     /// The path before all others, without a slash at its end.
     pub(super) base: String,
     pub(super) is_read_only: bool,
+    /// From when on numbers of quality are out of the ordinary.
+    pub(super) quality_flags: QualityThresholds,
     /// What is in force, for those who ask.
     pub(super) settings: Vec<Setting>,
 }
@@ -41,6 +45,7 @@ impl Site {
             door: Door::new(settings.access, &settings.base, is_local)?,
             base: settings.base,
             is_read_only: settings.is_read_only,
+            quality_flags: settings.quality_flags,
             settings: all,
         })
     }

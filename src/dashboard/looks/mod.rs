@@ -1,8 +1,9 @@
-//! What the bucket has of a job, made fit to be looked at: its picture.
+//! What the bucket has of a job, made fit to be looked at: its picture, and its cells.
 //!
 //! Files are those of strangers, so what they may take is bounded: by what their header announces, by the memory that all of
 //! this shares, and by how much is made at a time. What was made is kept for a while.
 
+mod cells;
 mod labels;
 mod shelf;
 mod sight;
@@ -16,6 +17,7 @@ use bytes::Bytes;
 use cell_pictures::Thumbnail;
 use ndarray::{ArrayView2, Axis};
 
+pub(super) use self::cells::{Cell, Cells};
 use self::labels::LabelImages;
 use self::shelf::Shelf;
 use self::sight::{Sight, Sources};
@@ -27,6 +29,9 @@ use crate::storage::Storage;
 
 /// Bytes of pictures that are kept.
 const PICTURES: usize = 32 << 20;
+
+/// Bytes of measured cells that are kept.
+const CELLS: usize = 64 << 20;
 
 /// The largest file that is taken for a preview.
 const LARGEST_PREVIEW: u64 = 1 << 20;
@@ -42,6 +47,7 @@ struct Desk {
     sources: Sources,
     turns: Turns,
     pictures: Shelf<Bytes>,
+    cells: Shelf<Arc<Cells>>,
 }
 
 impl Looks {
@@ -51,6 +57,7 @@ impl Looks {
             sources: Sources::new(storage, memory, most_values),
             turns: Turns::default(),
             pictures: Shelf::new(PICTURES),
+            cells: Shelf::new(CELLS),
         }))
     }
 
@@ -64,6 +71,17 @@ impl Looks {
         tokio::spawn(async move { desk.preview(&subject).await })
             .await
             .context("the picture was given up")?
+    }
+
+    /// The cells of a job, measured in its input.
+    pub(super) async fn cells(&self, subject: Subject) -> anyhow::Result<Arc<Cells>> {
+        if let Some(kept) = self.0.cells.get(subject.version()) {
+            return Ok(kept);
+        }
+        let desk = Arc::clone(&self.0);
+        tokio::spawn(async move { desk.cells(&subject).await })
+            .await
+            .context("the measurement was given up")?
     }
 }
 
@@ -83,6 +101,18 @@ impl Desk {
         let size = picture.len();
         self.pictures.put(subject.version(), picture.clone(), size);
         Ok(picture)
+    }
+
+    async fn cells(&self, subject: &Subject) -> anyhow::Result<Arc<Cells>> {
+        let _turn = self.turns.take(subject.key()).await;
+        if let Some(kept) = self.cells.get(subject.version()) {
+            return Ok(kept);
+        }
+        let sight = self.sources.fetch(subject).await?;
+        let cells = compute::run(move || Cells::of(sight).map(Arc::new)).await?;
+        let size = cells.bytes();
+        self.cells.put(subject.version(), Arc::clone(&cells), size);
+        Ok(cells)
     }
 
     /// The preview that lies beside the result.

@@ -13,6 +13,7 @@ use super::super::layout::Layout;
 use super::super::looks::Subject;
 use super::super::shown::{Link, When, decoded, encoded, escaped, lines, message, name};
 use super::super::visit::Visit;
+use super::judgement::Judgement;
 use super::timeline::{Part, timeline};
 use crate::figures::size;
 use crate::queue::control::{Place, Survey, in_groups, why};
@@ -45,6 +46,9 @@ struct JobPage {
     failure: Option<Failure>,
     /// Its picture below its own address, and what it shows.
     picture: Option<Picture>,
+    judgement: Option<Judgement>,
+    /// Where its cells are, below the base.
+    cells: Option<String>,
     parts: Vec<Part>,
     /// What an earlier attempt has met.
     attempts: String,
@@ -160,6 +164,8 @@ fn plain(visit: &Visit, key: &JobKey, fields: &RawFields) -> JobPage {
         when: When::stamp(value(fields, field::UPDATED_AT)),
         worker: text(field::UPDATED_BY),
         picture: picture(visit, key, fields),
+        judgement: Judgement::of(fields, &visit.site.quality_flags),
+        cells: cells(visit, key, fields),
         parts: timeline(fields),
         attempts: text(field::ATTEMPTS),
         last_error: texts(value(fields, field::LAST_ERROR)),
@@ -188,6 +194,13 @@ fn picture(visit: &Visit, key: &JobKey, fields: &RawFields) -> Option<Picture> {
             None => format!("{input}, the input"),
         },
     })
+}
+
+/// Where the cells of a job are that has a result of an image.
+fn cells(visit: &Visit, key: &JobKey, fields: &RawFields) -> Option<String> {
+    visit.site.looks.as_ref()?;
+    Subject::of(key, fields)?.result()?;
+    Some(format!("/jobs/{}/cells", encoded(key)))
 }
 
 fn is_over(fields: &RawFields) -> bool {

@@ -2,9 +2,11 @@
 
 mod batch;
 mod batches;
+mod cells;
 mod failed;
 mod help;
 mod job;
+mod judgement;
 mod overview;
 mod preview;
 mod queue;
@@ -17,6 +19,7 @@ mod workers;
 
 pub(super) use self::batch::batch;
 pub(super) use self::batches::batches;
+pub(super) use self::cells::{cells, cells_csv};
 pub(super) use self::failed::failed;
 pub(super) use self::help::help;
 pub(super) use self::job::job;

@@ -1,6 +1,7 @@
-//! What is seen of a job: its picture.
+//! What is seen of a job: its picture, its quality, and its cells.
 
 use bioimage::{Limits, encode_tiff};
+use cell_analysis::regions::{CellColumns, CellRows, CellTable, measure_regions};
 use ndarray::{Array2, ArrayD, Axis};
 
 use super::pages::visitor;
@@ -164,6 +165,195 @@ fn preview_key(job: &str) -> String {
     )
 }
 
+/// The table of the job's cells as it is computed from the label image in its result.
+fn expected_csv(cluster: &Cluster) -> String {
+    let entries = crate::peers::results::unzipped(cluster.object(RESULT));
+    let labels = crate::peers::results::labels(&entries[0].1).mapv(|label| label as u32);
+    let labels = labels.into_dimensionality().expect("two axes");
+    let image = image();
+    let channels = image.axis_iter(Axis(0));
+    let channels: Vec<_> = channels
+        .map(|channel| channel.into_dimensionality().expect("two axes"))
+        .collect();
+    let regions = measure_regions(labels.view(), &channels);
+    let columns = CellColumns {
+        channels: vec!["channel_0".to_owned(), "channel_1".to_owned()],
+        ..CellColumns::default()
+    };
+    let mut table = CellTable::begin(Vec::new(), columns).expect("memory takes all");
+    let rows = CellRows {
+        item: "",
+        frame: 0,
+        tracks: &[],
+        pixel_area_um2: None,
+        regions: &regions,
+    };
+    table.add(&rows).expect("memory takes all");
+    String::from_utf8(table.into_inner()).expect("text")
+}
+
+/// What a file says that was sent in pieces.
+fn unchunked(answer: &crate::peers::browser::Answer<Vec<u8>>) -> String {
+    let text = String::from_utf8(answer.body.clone()).expect("text");
+    if answer.headers.get("transfer-encoding").map(String::as_str) != Some("chunked") {
+        return text;
+    }
+    let (mut rest, mut whole) = (text.as_str(), String::new());
+    while let Some((size, after)) = rest.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).expect("a size");
+        if size == 0 {
+            break;
+        }
+        whole.push_str(&after[..size]);
+        rest = &after[size + 2..];
+    }
+    whole
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cells_are_those_of_the_label_image() {
+    let cluster = empty().await;
+    let page = furnish(&cluster);
+    let dashboard = Dashboard::start(&cluster, &[]);
+    let browser = dashboard.browser();
+    let body = browser.get(&page).body;
+    assert!(
+        body.contains(&format!("href=\"{page}/cells.csv\"")),
+        "{body}"
+    );
+    let answer = browser.get_bytes(&format!("{page}/cells.csv"));
+    assert_eq!(answer.headers["content-type"], "text/csv; charset=utf-8");
+    let expected = expected_csv(&cluster);
+    assert_eq!(unchunked(&answer), expected);
+    assert_eq!(expected.lines().count(), 3);
+
+    let cells = |query: &str| {
+        let page = browser.get(&format!("{page}/cells{query}"));
+        assert_eq!(page.status, 200, "{}", page.body);
+        let labels = page.body.split("data-label=\"Label\">").skip(1);
+        let labels = labels.map(|rest| rest.split('<').next().unwrap_or_default().to_owned());
+        labels.collect::<Vec<_>>()
+    };
+    assert_eq!(cells(""), ["2", "7"]);
+    assert_eq!(cells("?sort=area&order=down"), ["7", "2"]);
+    assert_eq!(cells("?sort=channel1&order=up"), ["2", "7"]);
+    assert_eq!(cells("?sort=%3Cimg%3E&from=x"), ["2", "7"]);
+    assert_eq!(cells("?from=50"), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_in_results_of_strangers_do_nothing() {
+    let cluster = empty().await;
+    cluster.put(INPUT, &encode_tiff(image().view()));
+    let labels = encode_tiff(cells().view().into_dyn());
+    let hostile = "=cmd|' /C calc'!A0<img src=x onerror=alert(1)>\",\r\n\u{1b}[2J";
+    let names = [
+        format!("{hostile}_feature_0.tif"),
+        "b_feature_1.tif".to_owned(),
+    ];
+    cluster.put(RESULT, &zipped(names.map(|name| (name, labels.clone()))));
+    let fields = [
+        ("status", "done"),
+        ("input_file_name", INPUT),
+        ("output_file_name", RESULT),
+    ];
+    let page = job(&cluster, KEY, &fields);
+    let dashboard = Dashboard::start(&cluster, &[]);
+    let browser = dashboard.browser();
+    let csv = unchunked(&browser.get_bytes(&format!("{page}/cells.csv")));
+    assert_eq!(csv.matches("\r\n").count(), 5, "{csv}");
+    assert!(csv.starts_with("item,label,"), "{csv}");
+    let row = csv.lines().nth(1).expect("a cell");
+    assert!(
+        row.starts_with("\"'=cmd|") && !csv.contains('\u{1b}'),
+        "{csv}"
+    );
+    let table = browser.get(&format!("{page}/cells")).body;
+    assert!(
+        table.contains("&#60;img src=x onerror=alert(1)&#62;"),
+        "{table}"
+    );
+    assert!(
+        !table.contains("<img") && !table.contains('\u{1b}'),
+        "{table}"
+    );
+
+    // The name of an input stands in the picture's words.
+    let input = "uploads/\"><img src=x onerror=alert(1)>.tif";
+    let page = job(
+        &cluster,
+        "segmentation:bad:9",
+        &[("status", "failed"), ("input_file_name", input)],
+    );
+    let body = browser.get(&page).body;
+    assert_eq!(body.matches("<img").count(), 1, "{body}");
+    assert!(!body.contains("\"><img"), "{body}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_measured_says_why() {
+    let cluster = empty().await;
+    furnish(&cluster);
+    let other = encode_tiff(Array2::<f32>::ones((60, 79)).view().into_dyn());
+    let noise = encode_tiff(Array2::from_elem(SHAPE, 0.5_f32).view().into_dyn());
+    for (name, entries, why) in [
+        ("other", vec![("a_feature_0.tif", other)], "(60, 79)"),
+        (
+            "noise",
+            vec![("a_feature_0.tif", noise)],
+            "something else than labels",
+        ),
+        (
+            "none",
+            vec![("a.csv", b"x".to_vec())],
+            "no images of labels",
+        ),
+    ] {
+        let result = format!("output/{name}.zip");
+        let entries = entries
+            .into_iter()
+            .map(|(path, file)| (path.to_owned(), file));
+        cluster.put(&result, &zipped(entries));
+        let fields = [
+            ("status", "done"),
+            ("input_file_name", INPUT),
+            ("output_file_name", &result),
+        ];
+        let page = job(&cluster, name, &fields);
+        let dashboard = Dashboard::start(&cluster, &[]);
+        for path in ["cells", "cells.csv"] {
+            let answer = dashboard.browser().get(&format!("{page}/{path}"));
+            assert_eq!(answer.status, 404, "{name}");
+            assert!(answer.body.contains(why), "{name}: {}", answer.body);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quality_is_told_in_words() {
+    let cluster = empty().await;
+    let quality = r#"{"cells":43,"area":[5,90,300],"cover":0.31,"border":0.6,"tiny":2,"contrast":1.2,"sat":0.001}"#;
+    let fields = [
+        ("status", "done"),
+        ("input_file_name", "uploads/a.zip"),
+        ("rc_quality", quality),
+    ];
+    let page = job(&cluster, KEY, &fields);
+    let dashboard = Dashboard::start(&cluster, &[("QUALITY_FLAGS", "cut=0.7")]);
+    let body = dashboard.browser().get(&page).body;
+    for text in ["43 cells", "31.0 %", "low contrast: 1.2", "never “wrong”"] {
+        assert!(body.contains(text), "{text}: {body}");
+    }
+    assert!(!body.contains("cut cells"), "{body}");
+    assert!(
+        dashboard
+            .browser()
+            .get("/help")
+            .body
+            .contains("never “wrong”")
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_picture_the_page_is_whole() {
     let cluster = empty().await;
@@ -232,7 +422,7 @@ async fn viewers_may_look_and_nobody_may_not() {
     ];
     let (_dashboard, nobody) = visitor(&cluster, &settings);
     let viewer = nobody.clone().log_in(viewer);
-    for path in ["preview.png"] {
+    for path in ["preview.png", "cells", "cells.csv"] {
         let path = format!("{page}/{path}");
         assert_eq!(nobody.get_bytes(&path).status, 401, "{path}");
         assert_eq!(viewer.get_bytes(&path).status, 200, "{path}");
