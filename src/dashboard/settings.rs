@@ -52,7 +52,7 @@ crate::settings! {
         /// Largest image of which pictures and tables of cells are made, in pixels of all channels and frames together.
         max_preview_pixels: u64 = 100_000_000,
         /// Thresholds above or below which numbers of quality are flagged, as `contrast=2,cut=0.8`.
-        quality_flags: Option<String> = None => "those of `cell-analysis`",
+        quality_flags: Option<String> = None => "those of the page",
     }
 }
 
