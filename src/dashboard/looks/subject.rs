@@ -6,8 +6,8 @@ use crate::queue::JobKey;
 use crate::wire::{self, RawFields, field};
 
 /// Endings of the files that images are read from.
-const IMAGES: [&str; 10] = [
-    ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".npy", ".btf", ".tf8",
+const IMAGES: [&str; 11] = [
+    ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".qptiff", ".lsm", ".btf", ".tf8",
 ];
 
 /// A job that is looked at.

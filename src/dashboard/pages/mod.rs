@@ -12,6 +12,7 @@ mod preview;
 mod queue;
 mod queues;
 mod search;
+mod sheet;
 mod system;
 mod timeline;
 mod window;
