@@ -6,6 +6,7 @@ mod archive;
 mod comparison;
 mod counters;
 mod creation;
+mod done;
 mod feed_all;
 mod feeder;
 mod gathering;
@@ -29,6 +30,7 @@ pub(crate) use self::archive::{forget_plan, keep_changed_plan, keep_plan, kept_p
 pub(crate) use self::comparison::{Compared, Comparison, Found, Scope};
 pub(crate) use self::counters::wrong_counters;
 pub(crate) use self::creation::new_batch;
+pub(crate) use self::done::{DoneItem, done_items};
 pub(crate) use self::feed_all::FeedAll;
 pub(crate) use self::feeder::Round;
 pub(crate) use self::loaded::Loaded;

@@ -15,6 +15,7 @@ mod guard;
 mod jobs_table;
 mod layout;
 mod login;
+mod looks;
 mod pages;
 mod peer;
 mod routes;
@@ -33,10 +34,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use self::looks::Looks;
 use self::settings::DashboardSettings;
 use self::site::Site;
 use crate::http::{Bounds, Connections, Reuse};
 use crate::logging::LogSettings;
+use crate::memory::MemoryBudget;
 use crate::queue::{Admin, RedisSettings};
 use crate::settings::{Env, Loader, Owner, Problems};
 use crate::storage::{Storage, StorageSettings};
@@ -96,6 +99,7 @@ fn open(arguments: &DashboardArguments) -> Result<(Site, SocketAddr), anyhow::Er
     let mut loader = Loader::new(&env);
     let server = RedisSettings::load(&mut loader);
     let settings = DashboardSettings::load(&mut loader, arguments.listen);
+    let memory = MemoryBudget::load(&mut loader);
     let log = LogSettings::load(&mut loader);
     let loaded = loader.finish()?;
     log.start(&Traces::default());
@@ -104,12 +108,15 @@ fn open(arguments: &DashboardArguments) -> Result<(Site, SocketAddr), anyhow::Er
         .iter()
         .for_each(|warning| warn!("{warning}"));
     let storage = storage.unwrap_or_else(|problems| {
-        info!("no bucket: sizes and addresses of results are not shown ({problems})");
+        info!("no bucket (STORAGE_BUCKET): no pictures, cells, sizes and addresses of results are shown ({problems})");
         None
     });
     let listen = settings.listen;
     let admin = Admin::new(&server).with_patience(PATIENCE);
-    let site = Site::new(settings, (admin, storage), loaded.settings)?;
+    let looks = storage
+        .clone()
+        .map(|storage| Looks::new(storage, memory, settings.max_preview_pixels));
+    let site = Site::new(settings, (admin, storage, looks), loaded.settings)?;
     Ok((site, listen))
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use cell_analysis::quality::QualityThresholds;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,10 @@ crate::settings! {
         dashboard_read_only: Switch = Switch(false),
         /// Path below which the page is, behind a proxy that leaves it there.
         dashboard_base_path: Parsed<BasePath> = Parsed(BasePath(String::new())),
+        /// Largest image of which pictures and tables of cells are made, in pixels of all channels and frames together.
+        max_preview_pixels: u64 = 100_000_000,
+        /// Thresholds above or below which numbers of quality are flagged, as `contrast=2,cut=0.8`.
+        quality_flags: Option<String> = None => "those of the page",
     }
 }
 
@@ -103,6 +108,10 @@ pub(super) struct DashboardSettings {
     pub(super) base: String,
     pub(super) access: Access,
     pub(super) is_read_only: bool,
+    /// Pixels of the largest image that pictures are made of.
+    pub(super) max_preview_pixels: u64,
+    /// What is flagged.
+    pub(super) quality_flags: QualityThresholds,
 }
 
 impl DashboardSettings {
@@ -112,16 +121,27 @@ impl DashboardSettings {
         let listen = listen.unwrap_or(variables.dashboard_listen.0);
         loader.derive("DASHBOARD_LISTEN", listen);
         let access = variables.access(loader, listen);
+        let quality_flags = variables.thresholds(loader);
         Self {
             listen,
             access,
             base: variables.dashboard_base_path.0.0,
             is_read_only: variables.dashboard_read_only.0,
+            max_preview_pixels: variables.max_preview_pixels,
+            quality_flags,
         }
     }
 }
 
 impl DashboardVariables {
+    fn thresholds(&self, loader: &mut Loader<'_>) -> QualityThresholds {
+        let text = self.quality_flags.as_deref().unwrap_or_default();
+        text.parse().unwrap_or_else(|why| {
+            loader.refuse("QUALITY_FLAGS", text, why);
+            QualityThresholds::default()
+        })
+    }
+
     fn access(&self, loader: &mut Loader<'_>, listen: SocketAddr) -> Access {
         let is_local = listen.ip().is_loopback();
         let auth = self.dashboard_auth.map_or(Auth::None, |Word(auth)| auth);

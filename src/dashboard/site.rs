@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use cell_analysis::quality::QualityThresholds;
+
 use super::auth::Door;
+use super::looks::Looks;
 use super::settings::DashboardSettings;
 use crate::queue::Admin;
 use crate::settings::Setting;
@@ -13,10 +16,14 @@ pub(super) struct Site {
     pub(super) admin: Admin,
     /// The bucket, if the settings name one that can be used.
     pub(super) storage: Option<Storage>,
+    /// Makes pictures of what lies there.
+    pub(super) looks: Option<Looks>,
     pub(super) door: Door,
     /// The path before all others, without a slash at its end.
     pub(super) base: String,
     pub(super) is_read_only: bool,
+    /// From when on numbers of quality are out of the ordinary.
+    pub(super) quality_flags: QualityThresholds,
     /// What is in force, for those who ask.
     pub(super) settings: Vec<Setting>,
 }
@@ -27,16 +34,18 @@ pub(super) type Shared = Arc<Site>;
 impl Site {
     pub(super) fn new(
         settings: DashboardSettings,
-        (admin, storage): (Admin, Option<Storage>),
+        (admin, storage, looks): (Admin, Option<Storage>, Option<Looks>),
         all: Vec<Setting>,
     ) -> anyhow::Result<Self> {
         let is_local = settings.listen.ip().is_loopback();
         Ok(Self {
             admin,
             storage,
+            looks,
             door: Door::new(settings.access, &settings.base, is_local)?,
             base: settings.base,
             is_read_only: settings.is_read_only,
+            quality_flags: settings.quality_flags,
             settings: all,
         })
     }

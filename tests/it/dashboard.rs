@@ -9,6 +9,9 @@ mod batches;
 /// Names of strangers on every page.
 mod hostile;
 
+/// What is seen of a job.
+mod looks;
+
 /// What the pages show.
 mod pages;
 

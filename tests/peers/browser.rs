@@ -16,10 +16,10 @@ pub(crate) struct Dashboard {
 
 /// What was answered.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Answer<B = String> {
     pub(crate) status: u16,
     pub(crate) headers: BTreeMap<String, String>,
-    pub(crate) body: String,
+    pub(crate) body: B,
 }
 
 /// Who sends requests, and how.
@@ -116,7 +116,26 @@ impl Browser {
         self.with("cookie", &cookie)
     }
 
+    /// What is no page, such as a picture.
+    pub(crate) fn get_bytes(&self, path: &str) -> Answer<Vec<u8>> {
+        Answer::of(&self.exchange("GET", path, ""))
+    }
+
     pub(crate) fn send(&self, method: &str, path: &str, body: &str) -> Answer {
+        let Answer {
+            status,
+            headers,
+            body,
+        } = Answer::of(&self.exchange(method, path, body));
+        let body = String::from_utf8(body).expect("all pages are text");
+        Answer {
+            status,
+            headers,
+            body,
+        }
+    }
+
+    fn exchange(&self, method: &str, path: &str, body: &str) -> Vec<u8> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("it listens");
         let limit = Some(Duration::from_secs(60));
         stream.set_read_timeout(limit).expect("a time limit");
@@ -133,15 +152,15 @@ impl Browser {
         stream.write_all(body.as_bytes()).expect("it reads");
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).expect("it answers");
-        Answer::read(&answer)
+        answer
     }
 }
 
-impl Answer {
-    fn read(bytes: &[u8]) -> Self {
-        // All pages are text.
-        let text = std::str::from_utf8(bytes).expect("text");
-        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+impl Answer<Vec<u8>> {
+    fn of(bytes: &[u8]) -> Self {
+        let end = bytes.windows(4).position(|it| it == b"\r\n\r\n");
+        let (head, body) = bytes.split_at(end.expect("a head"));
+        let head = std::str::from_utf8(head).expect("text");
         let mut lines = head.lines();
         let status = lines.next().and_then(|line| line.split(' ').nth(1));
         let headers = lines.filter_map(|line| line.split_once(": "));
@@ -150,10 +169,12 @@ impl Answer {
             headers: headers
                 .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
                 .collect(),
-            body: body.to_owned(),
+            body: body[4..].to_vec(),
         }
     }
+}
 
+impl Answer {
     /// The command that a confirmation shows.
     pub(crate) fn command(&self) -> String {
         let code = self.body.split_once("<pre><code>").expect("a command").1;

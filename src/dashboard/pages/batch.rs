@@ -8,6 +8,7 @@ use super::super::fault::Fault;
 use super::super::layout::Layout;
 use super::super::shown::{Link, When, message, name};
 use super::super::visit::Visit;
+use super::sheet::{Sheet, sheet};
 use crate::batch::{MEMORY_FULL, Standing, can_resume};
 use crate::figures::{Age, counted, grouped};
 use crate::queue::control::StageState;
@@ -30,6 +31,7 @@ struct BatchPage {
     ended: Option<When>,
     stages: Vec<Stage>,
     causes: Vec<Cause>,
+    sheet: Option<Sheet>,
     obstacles: Vec<String>,
     can_pause: bool,
     can_resume: bool,
@@ -77,6 +79,7 @@ async fn make(visit: &Visit, name: String) -> Result<BatchPage, Fault> {
         fault => fault,
     })?;
     let state = &standing.state;
+    let sheet = sheet(visit, &name, state).await;
     let is_over = [batch::FINISHED, batch::CANCELLED].contains(&state.state.as_str());
     let causes = standing.causes.iter().map(|(why, count)| Cause {
         count: grouped(*count),
@@ -94,6 +97,7 @@ async fn make(visit: &Visit, name: String) -> Result<BatchPage, Fault> {
             .map(|it| stage(&standing, it))
             .collect(),
         causes: causes.collect(),
+        sheet,
         obstacles: obstacles(&standing),
         can_pause: state.state == batch::RUNNING,
         can_resume: can_resume(state, None) && state.state != batch::FINISHED,

@@ -10,8 +10,10 @@ use super::super::advice::advice;
 use super::super::fault::Fault;
 use super::super::jobs_table::{JobRow, Status, value};
 use super::super::layout::Layout;
+use super::super::looks::Subject;
 use super::super::shown::{Link, When, decoded, encoded, escaped, lines, message, name};
 use super::super::visit::Visit;
+use super::judgement::Judgement;
 use super::timeline::{Part, timeline};
 use crate::figures::size;
 use crate::queue::control::{Place, Survey, in_groups, why};
@@ -42,6 +44,11 @@ struct JobPage {
     when: Option<When>,
     worker: String,
     failure: Option<Failure>,
+    /// Its picture below its own address, and what it shows.
+    picture: Option<Picture>,
+    judgement: Option<Judgement>,
+    /// Where its cells are, below the base.
+    cells: Option<String>,
     parts: Vec<Part>,
     /// What an earlier attempt has met.
     attempts: String,
@@ -65,6 +72,13 @@ struct Failure {
     /// Its signature as a part of an address.
     query: String,
     advice: Option<&'static str>,
+}
+
+/// What is seen of it.
+struct Picture {
+    /// Nothing without a bucket.
+    path: Option<String>,
+    alt: String,
 }
 
 /// An object that it has left in the bucket.
@@ -149,6 +163,9 @@ fn plain(visit: &Visit, key: &JobKey, fields: &RawFields) -> JobPage {
         place: String::new(),
         when: When::stamp(value(fields, field::UPDATED_AT)),
         worker: text(field::UPDATED_BY),
+        picture: picture(visit, key, fields),
+        judgement: Judgement::of(fields, &visit.site.quality_flags),
+        cells: cells(visit, key, fields),
         parts: timeline(fields),
         attempts: text(field::ATTEMPTS),
         last_error: texts(value(fields, field::LAST_ERROR)),
@@ -162,6 +179,28 @@ fn plain(visit: &Visit, key: &JobKey, fields: &RawFields) -> JobPage {
         }),
         groups: groups(fields),
     }
+}
+
+/// The picture of a job whose input is an image.
+fn picture(visit: &Visit, key: &JobKey, fields: &RawFields) -> Option<Picture> {
+    let subject = Subject::of(key, fields)?;
+    let input = name(value(fields, field::INPUT_FILE_NAME));
+    let (job, version) = (encoded(key), subject.version());
+    let path = format!("/jobs/{job}/preview.png?v={version}");
+    Some(Picture {
+        path: visit.site.looks.as_ref().map(|_| path),
+        alt: match subject.result() {
+            Some(_) => format!("{input}, with what was found in it"),
+            None => format!("{input}, the input"),
+        },
+    })
+}
+
+/// Where the cells of a job are that has a result of an image.
+fn cells(visit: &Visit, key: &JobKey, fields: &RawFields) -> Option<String> {
+    visit.site.looks.as_ref()?;
+    Subject::of(key, fields)?.result()?;
+    Some(format!("/jobs/{}/cells", encoded(key)))
 }
 
 fn is_over(fields: &RawFields) -> bool {

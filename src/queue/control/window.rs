@@ -20,6 +20,17 @@ const SHOWN: [&str; 8] = [
     field::OWNER,
 ];
 
+/// What it takes to look at a result.
+const LOOKED: [&str; 7] = [
+    field::STATUS,
+    field::INPUT_FILE_NAME,
+    field::OUTPUT_FILE_NAME,
+    field::FINISHED_AT,
+    field::DIMENSION_ORDER,
+    field::CHANNELS,
+    field::QUALITY,
+];
+
 /// Failures of some queues, the last ones first.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LatestFailures {
@@ -43,12 +54,21 @@ impl Admin {
 
     /// What lists show of some jobs; nothing of those that have vanished.
     pub(crate) async fn shown_fields(&self, keys: &[JobKey]) -> Result<Vec<RawFields>, Error> {
+        self.these_fields(keys, &SHOWN).await
+    }
+
+    /// What it takes to look at the results of some jobs.
+    pub(crate) async fn looked_fields(&self, keys: &[JobKey]) -> Result<Vec<RawFields>, Error> {
+        self.these_fields(keys, &LOOKED).await
+    }
+
+    async fn these_fields(&self, keys: &[JobKey], names: &[&str]) -> Result<Vec<RawFields>, Error> {
         let keys: Vec<_> = keys.iter().map(|key| key.0.clone()).collect();
         let found = self
-            .ask_each::<Vec<Option<Vec<u8>>>>(&keys, |key| Cmd::hmget(key, &SHOWN))
+            .ask_each::<Vec<Option<Vec<u8>>>>(&keys, |key| Cmd::hmget(key, names))
             .await?;
         let fields = |values: Option<Vec<Option<Vec<u8>>>>| {
-            let pairs = SHOWN.iter().zip(values.unwrap_or_default());
+            let pairs = names.iter().zip(values.unwrap_or_default());
             pairs
                 .filter_map(|(name, value)| Some((name.as_bytes().to_vec(), value?)))
                 .collect()

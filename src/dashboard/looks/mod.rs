@@ -1,0 +1,144 @@
+//! What the bucket has of a job, made fit to be looked at: its picture, and its cells.
+//!
+//! Files are those of strangers, so what they may take is bounded: by what their header announces, by the memory that all of
+//! this shares, and by how much is made at a time. What was made is kept for a while.
+
+mod cells;
+mod labels;
+mod shelf;
+mod sight;
+mod subject;
+mod turns;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use cell_pictures::Thumbnail;
+use ndarray::{ArrayView2, Axis};
+
+pub(super) use self::cells::{Cell, Cells};
+use self::labels::LabelImages;
+use self::shelf::Shelf;
+use self::sight::{Sight, Sources};
+pub(super) use self::subject::Subject;
+use self::turns::Turns;
+use crate::compute;
+use crate::memory::MemoryBudget;
+use crate::storage::Storage;
+
+/// Bytes of pictures that are kept.
+const PICTURES: usize = 32 << 20;
+
+/// Bytes of measured cells that are kept.
+const CELLS: usize = 64 << 20;
+
+/// The largest file that is taken for a preview.
+const LARGEST_PREVIEW: u64 = 1 << 20;
+
+/// What every PNG file begins with.
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
+
+/// Makes what is looked at. Clones are the same one.
+#[derive(Clone)]
+pub(super) struct Looks(Arc<Desk>);
+
+struct Desk {
+    sources: Sources,
+    turns: Turns,
+    pictures: Shelf<Bytes>,
+    cells: Shelf<Arc<Cells>>,
+}
+
+impl Looks {
+    /// Of what lies in this bucket, and has no more values than these.
+    pub(super) fn new(storage: Storage, memory: MemoryBudget, most_values: u64) -> Self {
+        Self(Arc::new(Desk {
+            sources: Sources::new(storage, memory, most_values),
+            turns: Turns::default(),
+            pictures: Shelf::new(PICTURES),
+            cells: Shelf::new(CELLS),
+        }))
+    }
+
+    /// The picture of a job as a PNG file.
+    pub(super) async fn preview(&self, subject: Subject) -> anyhow::Result<Bytes> {
+        if let Some(kept) = self.0.pictures.get(subject.version()) {
+            return Ok(kept);
+        }
+        let desk = Arc::clone(&self.0);
+        // What was begun goes on if the browser goes away: the next one finds it made.
+        tokio::spawn(async move { desk.preview(&subject).await })
+            .await
+            .context("the picture was given up")?
+    }
+
+    /// The cells of a job, measured in its input.
+    pub(super) async fn cells(&self, subject: Subject) -> anyhow::Result<Arc<Cells>> {
+        if let Some(kept) = self.0.cells.get(subject.version()) {
+            return Ok(kept);
+        }
+        let desk = Arc::clone(&self.0);
+        tokio::spawn(async move { desk.cells(&subject).await })
+            .await
+            .context("the measurement was given up")?
+    }
+}
+
+impl Desk {
+    async fn preview(&self, subject: &Subject) -> anyhow::Result<Bytes> {
+        let _turn = self.turns.take(subject.key()).await;
+        if let Some(kept) = self.pictures.get(subject.version()) {
+            return Ok(kept);
+        }
+        let picture = match self.stored(subject).await {
+            Some(stored) => stored,
+            None => {
+                let sight = self.sources.fetch(subject).await?;
+                compute::run(move || drawn(sight)).await?
+            }
+        };
+        let size = picture.len();
+        self.pictures.put(subject.version(), picture.clone(), size);
+        Ok(picture)
+    }
+
+    async fn cells(&self, subject: &Subject) -> anyhow::Result<Arc<Cells>> {
+        let _turn = self.turns.take(subject.key()).await;
+        if let Some(kept) = self.cells.get(subject.version()) {
+            return Ok(kept);
+        }
+        let sight = self.sources.fetch(subject).await?;
+        let cells = compute::run(move || Cells::of(sight).map(Arc::new)).await?;
+        let size = cells.bytes();
+        self.cells.put(subject.version(), Arc::clone(&cells), size);
+        Ok(cells)
+    }
+
+    /// The preview that lies beside the result.
+    async fn stored(&self, subject: &Subject) -> Option<Bytes> {
+        let key = subject.stored_preview()?;
+        let file = self.sources.small_file(&key, LARGEST_PREVIEW).await?;
+        file.starts_with(PNG).then_some(file)
+    }
+}
+
+/// The first image with what was found in it.
+fn drawn(sight: Sight) -> anyhow::Result<Bytes> {
+    let first = sight.image.index_axis(Axis(0), 0);
+    let all: Vec<ArrayView2<'_, f32>> = first.axis_iter(Axis(2)).collect();
+    let chosen = sight.channels.iter().filter_map(|&it| all.get(it).copied());
+    let chosen: Vec<_> = chosen.collect();
+    let shown = if chosen.is_empty() { all } else { chosen };
+    let thumbnail = Thumbnail::new(&shown).context("the image has no pixels")?;
+    let labels = match sight.result {
+        Some(result) => LabelImages::open(result, sight.limits)?.next()?,
+        None => None,
+    };
+    let fitting = labels.filter(|it| it.item == 0 && it.labels.dim() == thumbnail.shape());
+    let file = match fitting {
+        Some(found) => thumbnail.with_outlines(found.labels.view()),
+        None => thumbnail.preview(),
+    };
+    Ok(file.into())
+}
