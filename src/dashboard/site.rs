@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::api::state::Api;
 use super::auth::Door;
 use super::settings::DashboardSettings;
 use crate::queue::Admin;
@@ -14,6 +15,7 @@ pub(super) struct Site {
     /// The bucket, if the settings name one that can be used.
     pub(super) storage: Option<Storage>,
     pub(super) door: Door,
+    pub(super) api: Api,
     /// The path before all others, without a slash at its end.
     pub(super) base: String,
     pub(super) is_read_only: bool,
@@ -35,6 +37,7 @@ impl Site {
             admin,
             storage,
             door: Door::new(settings.access, &settings.base, is_local)?,
+            api: Api::new(settings.api),
             base: settings.base,
             is_read_only: settings.is_read_only,
             settings: all,
