@@ -12,6 +12,7 @@ mod values;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 
 use self::answer::Refusal;
@@ -41,11 +42,10 @@ pub(super) fn api(site: Shared) -> Router<Shared> {
         .layer(from_fn_with_state(site, gate::admit))
 }
 
-async fn absent() -> Refusal {
-    Refusal::new(
-        StatusCode::NOT_FOUND,
-        "there is no such call; docs/dashboard.md lists those of this API",
-    )
+/// What is no call.
+pub(super) async fn absent() -> Response {
+    let text = "there is no such call; docs/dashboard.md lists those of this API";
+    Refusal::new(StatusCode::NOT_FOUND, text).into_response()
 }
 
 async fn wrong_method() -> Refusal {
