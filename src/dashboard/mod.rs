@@ -5,6 +5,7 @@
 
 mod actions;
 mod advice;
+mod api;
 mod assets;
 mod auth;
 mod chart;
@@ -51,11 +52,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long what was asked may take to be answered after SIGTERM.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Actions on a million jobs take minutes.
+/// Actions on a million jobs take minutes, uploads of gigabytes an hour. Connections that wait are ended sooner.
 const BOUNDS: Bounds = Bounds {
     places: 512,
     reuse: Reuse::Many,
-    lifetime: Duration::from_secs(600),
+    lifetime: Duration::from_secs(3600),
 };
 
 #[derive(Args)]
@@ -76,11 +77,16 @@ pub(crate) async fn dashboard(
         .with_context(|| format!("cannot serve the dashboard on {listen} (DASHBOARD_LISTEN)"))?;
     let address = listener.local_addr()?;
     info!(address = %format!("http://{address}{}/", site.base), "serving the dashboard");
+    let storage = site.storage.clone();
     let routes = routes::routes(Arc::new(site));
     let mut connections = Connections::new(routes, BOUNDS);
     stop.run_until_cancelled(connections.serve(&listener)).await;
     drop(listener);
     connections.finish(GRACE).await;
+    if let Some(storage) = storage {
+        // Uploads that were cut off leave nothing behind.
+        storage.close().await;
+    }
     Ok(())
 }
 

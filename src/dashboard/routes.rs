@@ -3,13 +3,13 @@
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 
 use super::fault::Fault;
 use super::guard::{guard, with_headers};
 use super::site::Shared;
 use super::visit::Visit;
-use super::{actions, assets, login, pages};
+use super::{actions, api, assets, login, pages};
 
 /// All of them, below the path that the settings give.
 pub(super) fn routes(site: Shared) -> Router {
@@ -24,6 +24,9 @@ pub(super) fn routes(site: Shared) -> Router {
         .route(&at("/login"), get(login::show_login).post(login::log_in))
         .route(&at("/logout"), post(login::log_out))
         .route(&at("/assets/{name}"), get(assets::asset));
+    let open = open
+        .nest(&at("/api"), api::api(site.clone()))
+        .route(&at("/api/"), any(api::absent));
     let all = guarded.merge(open).with_state(site.clone());
     all.layer(from_fn(with_headers))
 }

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
 use super::auth::{Access, Operators, ProxyHeaders, Token};
-use crate::settings::{List, Loader, Parsed, Secret, Switch, Word};
+use crate::settings::{Bytes, List, Loader, Parsed, Secret, Switch, Word};
 
 /// The shortest token that is taken, in characters.
 const SHORTEST_TOKEN: usize = 20;
@@ -54,6 +54,40 @@ crate::settings! {
         /// Thresholds above or below which numbers of quality are flagged, as `contrast=2,cut=0.8`.
         quality_flags: Option<String> = None => "those of the page",
     }
+}
+
+crate::settings! {
+    /// The Kiosk's API of the web page.
+    struct ApiVariables {
+        /// Who may call the API: `token` those who may use the page, `open` everybody, as with a Kiosk; `off` nobody.
+        dashboard_api: Word<ApiMode> = Word(ApiMode::Token),
+        /// Job types that the API takes.
+        job_types: List = List(Vec::new()) => "queues that have workers",
+        /// What the keys of uploaded files begin with.
+        upload_prefix: String = "uploads".to_owned(),
+        /// Largest file that the API takes.
+        max_upload_bytes: Bytes = Bytes(2 << 30),
+    }
+}
+
+/// Who may call the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ApiMode {
+    Token,
+    Open,
+    Off,
+}
+
+/// How the API behaves.
+#[derive(Debug)]
+pub(super) struct ApiSettings {
+    pub(super) mode: ApiMode,
+    /// Nothing: what is worked at present.
+    pub(super) job_types: Vec<String>,
+    /// What keys of uploaded files begin with, without a slash at its end.
+    pub(super) prefix: String,
+    pub(super) max_upload_bytes: u64,
 }
 
 /// The name of a header.
@@ -112,6 +146,7 @@ pub(super) struct DashboardSettings {
     pub(super) max_preview_pixels: u64,
     /// What is flagged.
     pub(super) quality_flags: QualityThresholds,
+    pub(super) api: ApiSettings,
 }
 
 impl DashboardSettings {
@@ -129,6 +164,25 @@ impl DashboardSettings {
             is_read_only: variables.dashboard_read_only.0,
             max_preview_pixels: variables.max_preview_pixels,
             quality_flags,
+            api: ApiSettings::load(loader),
+        }
+    }
+}
+
+impl ApiSettings {
+    fn load(loader: &mut Loader<'_>) -> Self {
+        let variables: ApiVariables = loader.load();
+        let prefix = variables.upload_prefix.trim_matches('/');
+        let is_odd = |part: &str| matches!(part, "" | "." | "..");
+        if prefix.split('/').any(is_odd) || prefix.chars().any(char::is_control) {
+            let text = "expected what keys begin with, such as uploads";
+            loader.refuse("UPLOAD_PREFIX", &variables.upload_prefix, text);
+        }
+        Self {
+            mode: variables.dashboard_api.0,
+            job_types: variables.job_types.0,
+            prefix: prefix.to_owned(),
+            max_upload_bytes: variables.max_upload_bytes.0,
         }
     }
 }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use cell_analysis::quality::QualityThresholds;
-
+use super::api::state::Api;
 use super::auth::Door;
 use super::looks::Looks;
 use super::settings::DashboardSettings;
 use crate::queue::Admin;
 use crate::settings::Setting;
 use crate::storage::Storage;
+use cell_analysis::quality::QualityThresholds;
 
 /// What every page works with.
 pub(super) struct Site {
@@ -19,6 +19,7 @@ pub(super) struct Site {
     /// Makes pictures of what lies there.
     pub(super) looks: Option<Looks>,
     pub(super) door: Door,
+    pub(super) api: Api,
     /// The path before all others, without a slash at its end.
     pub(super) base: String,
     pub(super) is_read_only: bool,
@@ -43,6 +44,7 @@ impl Site {
             storage,
             looks,
             door: Door::new(settings.access, &settings.base, is_local)?,
+            api: Api::new(settings.api),
             base: settings.base,
             is_read_only: settings.is_read_only,
             quality_flags: settings.quality_flags,

@@ -1,5 +1,8 @@
 //! The web page, as a process, as browsers see it.
 
+/// The API of a Kiosk, as its clients call it.
+mod api;
+
 /// What is done on pages, against the commands that do the same.
 mod actions;
 

@@ -27,7 +27,6 @@ const OTHER_VARIABLES: &[&str] = &[
     "ILASTIK_PROJECT",
     "JAVA_HOME",
     "JAVA_TOOL_OPTIONS",
-    "JOB_TYPES",
     "LC_ALL",
     "LD_LIBRARY_PATH",
     "MLM_LICENSE_FILE",

@@ -12,10 +12,15 @@ use super::identity::{Access, Role, Token, User, Way, find};
 use super::origin::is_host_of_ours;
 use super::session::Keeper;
 use super::throttle::Throttle;
+use crate::storage::hexadecimal;
 use crate::wire::millis_since_1970;
 
 /// The longest name of a user, in characters.
 const LONGEST_NAME: usize = 200;
+
+/// Wrong tokens from one address within the window.
+const WRONG: u32 = 10;
+const WINDOW: Duration = Duration::from_secs(60);
 
 /// What the proxy says to prove itself.
 const PROXY_SECRET: &str = "x-proxy-secret";
@@ -56,7 +61,7 @@ impl Door {
         Ok(Self {
             access,
             keeper: Keeper::new(key, base, is_local),
-            throttle: Throttle::default(),
+            throttle: Throttle::new(WRONG, WINDOW),
         })
     }
 
@@ -176,6 +181,11 @@ fn bearer(value: &str) -> Option<&str> {
 
 fn now_s() -> u64 {
     millis_since_1970() / 1000
+}
+
+/// 32 hexadecimal digits that nobody can guess.
+pub(in super::super) fn random_digits() -> anyhow::Result<String> {
+    Ok(hexadecimal(&random()?[..16]))
 }
 
 /// Bytes that nobody can guess.

@@ -10,6 +10,7 @@ mod origin;
 mod session;
 mod throttle;
 
-pub(super) use self::door::{Door, Entrance};
+pub(super) use self::door::{Door, Entrance, random_digits};
 pub(super) use self::identity::{Access, Operators, ProxyHeaders, Role, Token, User, Way};
 pub(super) use self::origin::is_from_us;
+pub(super) use self::throttle::Throttle;

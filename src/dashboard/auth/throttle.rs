@@ -1,40 +1,49 @@
-//! How often somebody may be wrong.
+//! How often somebody may be wrong, or may ask.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Wrong tokens from one address within the window.
-const WRONG: u32 = 10;
-const WINDOW: Duration = Duration::from_secs(60);
-
 /// Addresses that are remembered.
 const MOST: usize = 10_000;
 
-/// Counts wrong tokens by address.
-#[derive(Default)]
-pub(super) struct Throttle(Mutex<HashMap<IpAddr, Count>>);
+/// Counts by address.
+pub(in super::super) struct Throttle {
+    /// So often within the window.
+    limit: u32,
+    window: Duration,
+    counts: Mutex<HashMap<IpAddr, Count>>,
+}
 
 struct Count {
     since: Instant,
-    wrong: u32,
+    times: u32,
 }
 
 impl Throttle {
-    /// How long somebody has to wait who was wrong too often; nothing if they may try.
-    pub(super) fn wait(&self, address: IpAddr, now: Instant) -> Option<Duration> {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.get(&network(address))?;
-        let left = WINDOW.checked_sub(now.saturating_duration_since(count.since))?;
-        (count.wrong >= WRONG && !left.is_zero()).then_some(left)
+    pub(in super::super) fn new(limit: u32, window: Duration) -> Self {
+        Self {
+            limit,
+            window,
+            counts: Mutex::default(),
+        }
     }
 
-    /// Counts a wrong token.
-    pub(super) fn count(&self, address: IpAddr, now: Instant) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// How long somebody has to wait who came too often; nothing if they may go on.
+    pub(in super::super) fn wait(&self, address: IpAddr, now: Instant) -> Option<Duration> {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.get(&network(address))?;
+        let age = now.saturating_duration_since(count.since);
+        let left = self.window.checked_sub(age)?;
+        (count.times >= self.limit && !left.is_zero()).then_some(left)
+    }
+
+    /// Counts once more.
+    pub(in super::super) fn count(&self, address: IpAddr, now: Instant) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         if counts.len() >= MOST {
-            counts.retain(|_, count| !count.is_over(now));
+            counts.retain(|_, count| !count.is_over(self.window, now));
         }
         // Whoever has so many addresses is not held up by one more that is remembered.
         if counts.len() >= MOST {
@@ -42,21 +51,21 @@ impl Throttle {
         }
         let count = counts.entry(network(address)).or_insert(Count {
             since: now,
-            wrong: 0,
+            times: 0,
         });
-        if count.is_over(now) {
+        if count.is_over(self.window, now) {
             *count = Count {
                 since: now,
-                wrong: 0,
+                times: 0,
             };
         }
-        count.wrong += 1;
+        count.times += 1;
     }
 }
 
 impl Count {
-    fn is_over(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.since) >= WINDOW
+    fn is_over(&self, window: Duration, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) >= window
     }
 }
 
@@ -75,9 +84,12 @@ fn network(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
+    const WRONG: u32 = 10;
+    const WINDOW: Duration = Duration::from_secs(60);
+
     #[test]
     fn whoever_is_wrong_too_often_waits_and_others_do_not() {
-        let throttle = Throttle::default();
+        let throttle = Throttle::new(WRONG, WINDOW);
         let [one, other] = ["10.0.0.1", "10.0.0.2"].map(|text| text.parse().expect("an address"));
         let now = Instant::now();
         for _ in 0..WRONG {
@@ -93,7 +105,7 @@ mod tests {
 
     #[test]
     fn addresses_of_one_network_count_together_and_are_forgotten_when_there_are_too_many() {
-        let throttle = Throttle::default();
+        let throttle = Throttle::new(WRONG, WINDOW);
         let now = Instant::now();
         for host in 0..u128::from(WRONG) {
             throttle.count(Ipv6Addr::from((0x2001 << 112) | host).into(), now);
@@ -106,6 +118,6 @@ mod tests {
         for network in 0..MOST as u128 + 1 {
             throttle.count(Ipv6Addr::from(network << 64).into(), now);
         }
-        assert!(throttle.0.lock().expect("no panic").len() <= MOST);
+        assert!(throttle.counts.lock().expect("no panic").len() <= MOST);
     }
 }

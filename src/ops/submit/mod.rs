@@ -27,6 +27,7 @@ use self::plans::PlanArguments;
 use super::desk::Misuse;
 use super::watch::{Following, follow};
 use crate::exit_code;
+use crate::queue::control::host_name;
 use crate::queue::{QueueName, WorkQueue};
 use crate::settings::Loader;
 use crate::storage::{Storage, StorageSettings};
@@ -196,14 +197,6 @@ impl SubmitArguments {
             at_once: usize::from(self.jobs.get()),
             limit: self.limit.unwrap_or(usize::MAX),
         })
-    }
-}
-
-fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    match name.trim() {
-        "" => "unknown".to_owned(),
-        name => name.to_owned(),
     }
 }
 

@@ -7,10 +7,7 @@ use super::super::desk::{Misuse, Moment, Span, clock};
 use crate::queue::JobKey;
 use crate::queue::control::NewEntry;
 use crate::storage::hexadecimal;
-use crate::wire::{self, Status, field, millis, millis_since_1970};
-
-/// What the name of a file ends with that goes to the queue of archives, and what that queue's name ends with.
-const ARCHIVE: (&str, &str) = (".zip", "-zip");
+use crate::wire::{self, field, millis, millis_since_1970};
 
 /// Fields that look like bookkeeping and are for submitters all the same.
 const FOR_SUBMITTERS: [&str; 5] = [
@@ -103,34 +100,14 @@ impl Wishes {
     ) -> NewEntry {
         let asked = self.asked();
         let key = key(queue, input, identity, &asked);
-        let mut fields: Vec<(String, String)> = [
-            (field::ORIGINAL_NAME, input.name.as_str()),
+        let of_input = [
+            (field::ORIGINAL_NAME, &input.name),
             (field::INPUT_FILE_NAME, &input.key),
             (field::URL, &input.url),
-            (field::MODEL_NAME, ""),
-            (field::MODEL_VERSION, ""),
-            (field::PREPROCESS_FUNCTION, ""),
-            (field::POSTPROCESS_FUNCTION, ""),
-            (field::CUTS, "0"),
-            (field::LABEL, ""),
-            (field::SCALE, ""),
-            (field::CHANNELS, ""),
-            (field::DIMENSION_ORDER, ""),
-            (field::SEGMENTATION_TYPE, ""),
-            (field::STATUS, Status::New.as_str()),
-            (field::CREATED_AT, stamp),
-            (field::UPDATED_AT, stamp),
-            (field::IDENTITY_UPLOAD, host),
         ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into();
-        for (name, value) in asked {
-            match fields.iter_mut().find(|(known, _)| *known == name) {
-                Some(known) => known.1 = value,
-                None => fields.push((name, value)),
-            }
-        }
-        NewEntry { key, fields }
+        .map(|(name, value)| (name.to_owned(), value.clone()));
+        let asked = of_input.into_iter().chain(asked);
+        NewEntry::new(key, asked, (stamp, host))
     }
 
     /// The fields that are asked for.
@@ -154,15 +131,6 @@ impl Wishes {
             .into_iter()
             .filter_map(|(name, value)| Some((name.to_owned(), value?)));
         named.chain(self.fields.iter().cloned()).collect()
-    }
-}
-
-/// The queue for an input of this name: archives have one of their own.
-pub(super) fn queue_for(queue: &str, name: &str) -> String {
-    let is_archive = name.to_ascii_lowercase().ends_with(ARCHIVE.0);
-    match is_archive && !queue.ends_with(ARCHIVE.1) {
-        true => format!("{queue}{}", ARCHIVE.1),
-        false => queue.to_owned(),
     }
 }
 
@@ -290,13 +258,6 @@ mod tests {
         assert_eq!(of(&[], Identity::Content), of(&[], Identity::Content));
         assert_ne!(of(&[], Identity::Content), of(&[], Identity::Name));
         assert_ne!(of(&[], Identity::Random), of(&[], Identity::Random));
-    }
-
-    #[test]
-    fn archives_go_to_their_own_queue() {
-        assert_eq!(queue_for("q", "a.ZIP"), "q-zip");
-        assert_eq!(queue_for("q-zip", "a.zip"), "q-zip");
-        assert_eq!(queue_for("q", "zip.tif"), "q");
     }
 
     #[test]

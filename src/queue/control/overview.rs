@@ -97,6 +97,19 @@ impl Overview {
 }
 
 impl Admin {
+    /// The names of the queues that consumers of ours serve at present, in two round trips.
+    pub(crate) async fn served_queues(&self) -> Result<BTreeSet<String>, Error> {
+        let Survey { queues, now, .. } = self.survey().await?;
+        let since = now.saturating_sub(millis(SILENT));
+        let workers = queues.iter().map(|queue| Keys::new(queue).workers());
+        let workers: Vec<_> = workers.map(String::into_bytes).collect();
+        let count = |key: &[u8]| Cmd::zcount(key, since, "+inf");
+        let counts = self.ask_each::<u64>(&workers, count).await?;
+        let served = queues.into_iter().zip(counts);
+        let served = served.filter(|(_, count)| count.is_some_and(|count| count > 0));
+        Ok(served.map(|(queue, _)| queue).collect())
+    }
+
     /// What there is, in one round trip.
     pub(crate) async fn survey(&self) -> Result<Survey, Error> {
         let mut all = redis::pipe();

@@ -1,0 +1,116 @@
+//! What is answered: JSON, refusals too.
+
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+use tracing::warn;
+
+use crate::error_class::{Classify as _, ErrorClass};
+use crate::{queue, storage, untrusted};
+
+/// The largest body that is no file, in bytes.
+const BODY_BYTES: usize = 1 << 20;
+
+/// What is not done, and why.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    body: Value,
+    wait: Option<Duration>,
+}
+
+/// JSON with this status.
+pub(super) fn answer(status: StatusCode, body: &Value) -> Response {
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    (status, kind, body.to_string()).into_response()
+}
+
+/// JSON of what was done.
+pub(super) fn done(body: &Value) -> Response {
+    answer(StatusCode::OK, body)
+}
+
+/// The JSON object that a request brings. What it calls itself does not matter.
+pub(super) async fn object(body: Body) -> Result<Map<String, Value>, Refusal> {
+    let body = to_bytes(body, BODY_BYTES).await;
+    let body = body.map_err(|_| {
+        let text = format!("the body is longer than {BODY_BYTES} bytes, or has ended too early");
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text)
+    })?;
+    match serde_json::from_slice(&body) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err(Refusal::mistake("the body has to be a JSON object")),
+        Err(error) => {
+            let text = format!("the body is not JSON: {error}");
+            Err(Refusal::mistake(text))
+        }
+    }
+}
+
+impl Refusal {
+    /// `{"error": …}`
+    pub(super) fn new(status: StatusCode, text: impl Into<String>) -> Self {
+        let text = untrusted::message(text.into()).to_string();
+        Self::with(status, json!({ "error": text }))
+    }
+
+    /// With another body.
+    pub(super) fn with(status: StatusCode, body: Value) -> Self {
+        let wait = None;
+        Self { status, body, wait }
+    }
+
+    /// The request is wrong.
+    pub(super) fn mistake(text: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, text)
+    }
+
+    /// Too often; again after a while.
+    pub(super) fn too_often(wait: Duration, text: &str) -> Self {
+        Self {
+            wait: Some(wait),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, text)
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = answer(self.status, &self.body);
+        let headers = response.headers_mut();
+        if let Some(wait) = self.wait {
+            // A part of a second is one to wait.
+            let seconds = HeaderValue::from(wait.as_secs() + 1);
+            headers.insert(header::RETRY_AFTER, seconds);
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer");
+            headers.insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        response
+    }
+}
+
+impl From<queue::Error> for Refusal {
+    fn from(error: queue::Error) -> Self {
+        warn!(%error, "a call of the API fails");
+        match error.is_away() {
+            true => Self::new(StatusCode::SERVICE_UNAVAILABLE, "Redis does not answer"),
+            false => Self::new(StatusCode::BAD_GATEWAY, error.to_string()),
+        }
+    }
+}
+
+impl From<storage::Error> for Refusal {
+    fn from(error: storage::Error) -> Self {
+        warn!(%error, "a call of the API fails");
+        let status = match error.class() {
+            ErrorClass::InvalidInput => StatusCode::BAD_REQUEST,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self::new(status, error.to_string())
+    }
+}
