@@ -82,7 +82,7 @@ const STAGES: [(&str, &str); 4] = [
 type Measure = fn(&Bench, &mut Table);
 
 /// What is measured, by the names that can be given after `--`.
-const MEASUREMENTS: [(&str, Measure); 10] = [
+const MEASUREMENTS: [(&str, Measure); 11] = [
     ("start", Bench::starts),
     ("idle", Bench::idleness),
     ("pick-up", Bench::pick_up),

@@ -32,14 +32,15 @@ impl OnnxRuntime {
         let environment = environment(&self.settings.library)?;
         let builder = ort::session::Session::builder(environment).map_err(|error| text(&error))?;
         let builder = builder.with_intra_threads(self.threads);
+        let builder = builder.map_err(|error| text(&error))?;
         // What waits for the next tile would take the cores from the jobs' own work.
-        let builder = builder.and_then(|builder| builder.with_intra_op_spinning(false));
-        let builder = match self.settings.device {
-            Device::Cpu => builder,
-            Device::Cuda => builder.and_then(|builder| {
-                builder.with_execution_providers([ep::CUDA::default().build().error_on_failure()])
-            }),
-        };
+        let builder = builder.with_intra_op_spinning(false);
+        let builder = builder.map_err(|error| text(&error))?;
+        if self.settings.device == Device::Cpu {
+            return Ok(builder);
+        }
+        let gpu = ep::CUDA::default().build().error_on_failure();
+        let builder = builder.with_execution_providers([gpu]);
         builder.map_err(|error| text(&error))
     }
 }

@@ -19,7 +19,7 @@ impl PixelBox {
     pub(super) fn shared_area(&self, other: &Self) -> Option<f64> {
         let height = i64::from(self.bottom.min(other.bottom)) - i64::from(self.top.max(other.top));
         let width = i64::from(self.right.min(other.right)) - i64::from(self.left.max(other.left));
-        (height >= 0 && width >= 0).then(|| height as f64 * width as f64)
+        (height >= 0 && width >= 0).then_some(height as f64 * width as f64)
     }
 
     /// The power of two, as an exponent, that is larger than its sides.
