@@ -5,7 +5,7 @@ use std::io::Cursor;
 use anyhow::{Context as _, ensure};
 use bioimage::Limits;
 use bytes::Bytes;
-use ndarray::{Array2, Ix2};
+use ndarray::{Array2, Axis, Ix2};
 
 use crate::storage::archive::{ArchiveLimits, ZipImages};
 
@@ -74,7 +74,13 @@ fn item_of(path: &str) -> Option<usize> {
 }
 
 fn read(file: &[u8], path: &str, limits: &Limits) -> anyhow::Result<Array2<u32>> {
-    let values = bioimage::squeeze(bioimage::decode(file, path, limits)?);
+    let mut values = bioimage::decode(file, path, limits)?;
+    // An image may have a single row.
+    while let Some(axis) = values.shape().iter().position(|&size| size == 1)
+        && values.ndim() > 2
+    {
+        values = values.index_axis_move(Axis(axis), 0);
+    }
     let shape = values.shape().to_vec();
     let plane = values.into_dimensionality::<Ix2>();
     let plane = plane.with_context(|| format!("`{path}` has the shape {shape:?}, not two axes"))?;
