@@ -119,7 +119,7 @@ async fn a_client_that_asks_for_lists_gets_lists() {
     let hash = text(&predicted.json()["hash"]);
     assert!(hash.starts_with("mesmer-zip:fovs_1.ZIP:"), "{hash}");
     let queued: Vec<String> = cluster.redis.ask(&["LRANGE", "mesmer-zip", "0", "-1"]);
-    assert_eq!(queued, [hash.clone()]);
+    assert_eq!(queued, std::slice::from_ref(&hash));
     let stored = cluster.redis.hash(&hash);
     for (name, value) in [
         ("original_name", "fovs_1.ZIP"),
