@@ -148,7 +148,7 @@ fn name_of(column: usize) -> String {
 fn title_of(column: usize) -> String {
     match COLUMNS.get(column) {
         Some((_, title)) => (*title).to_owned(),
-        None => format!("Mean of channel {}", column - COLUMNS.len()),
+        None => format!("Mean ch. {}", column - COLUMNS.len()),
     }
 }
 
