@@ -642,13 +642,15 @@ impl Life {
         let at = |line: String| stamp(&line);
         Self {
             pushed: at(monitor.until(|line| line.contains("\"LPUSH\"") && line.contains(key))),
-            taken: at(monitor.until(|line| line.contains("\"RPOPLPUSH\""))),
+            // An idle slot waits inside Redis, a busy one asks; both take the lease by a script.
+            taken: at(
+                monitor.until(|line| line.contains("\"HSET\"") && line.contains("\"rc_token\""))
+            ),
             done: at(monitor.until(|line| enters(line, "done"))),
         }
     }
 }
 
-/// Whether a line of the record is the write of a script that puts a job into this status.
 /// A model that takes one request at a time, and time for each besides that for its tiles.
 fn costly() -> Model {
     let model = peers::exact_models::model("nuclear", COSTLY, [TILE, TILE]);
@@ -664,6 +666,7 @@ fn costly() -> Model {
     }
 }
 
+/// Whether a line of the record is the write of a script that puts a job into this status.
 fn enters(line: &str, status: &str) -> bool {
     line.contains("lua] \"HSET\"") && line.contains(&format!("\"status\" \"{status}\""))
 }
