@@ -22,7 +22,7 @@ demo: redis ## Run a real image through the whole system on this machine and dra
 gallery: ## Draw the pictures of docs/images/gallery anew
 	$(CARGO) run --release --locked --quiet --package redis-consumer-demo -- gallery
 
-test: redis servers model-servers onnxruntime azurite interpreters ## Run every test against real peers
+test: redis servers model-servers onnxruntime azurite interpreters chromium ## Run every test against real peers
 	$(CARGO) test --release --locked --workspace --all-features
 
 golden: ## Run the golden cases and print a line per area
@@ -52,7 +52,7 @@ chart: ## Check chart, compose file and Dockerfile (scripts/chart/tools brings t
 clean: ## Remove what was built
 	$(CARGO) clean
 
-.PHONY: redis servers model-servers onnxruntime azurite interpreters
+.PHONY: redis servers model-servers onnxruntime azurite interpreters chromium
 redis:
 	@scripts/need-redis
 
@@ -70,3 +70,6 @@ azurite:
 
 interpreters:
 	@scripts/need-interpreters
+
+chromium:
+	@scripts/need-chromium

@@ -1,42 +1,88 @@
 //! Files that pages need, in the binary. Their names have their content in them, so that browsers may keep them for ever.
 
-use std::sync::LazyLock;
+use std::io::Write as _;
+use std::sync::{LazyLock, OnceLock};
 
 use axum::extract::Path;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use sha2::{Digest as _, Sha256};
 
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
 /// A file.
-struct Asset {
+#[derive(Debug)]
+pub(super) struct Asset {
+    /// Where it lies below `assets`.
+    file: &'static str,
     name: String,
     kind: &'static str,
     content: &'static [u8],
+    /// The same compressed, made when it is first wanted.
+    compressed: OnceLock<Vec<u8>>,
 }
 
-static STYLE: LazyLock<Asset> = LazyLock::new(|| {
-    let content = include_bytes!("../../assets/dashboard.css");
-    Asset::new("dashboard", "css", "text/css; charset=utf-8", content)
-});
-static ICON: LazyLock<Asset> = LazyLock::new(|| {
-    let content = include_bytes!("../../assets/icon.svg");
-    Asset::new("icon", "svg", "image/svg+xml", content)
-});
+macro_rules! asset {
+    ($file:literal, $kind:expr) => {
+        LazyLock::new(|| {
+            Asset::new(
+                $file,
+                $kind,
+                include_bytes!(concat!("../../assets/", $file)),
+            )
+        })
+    };
+}
+
+static STYLE: LazyLock<Asset> = asset!("dashboard.css", "text/css; charset=utf-8");
+static ICON: LazyLock<Asset> = asset!("icon.svg", "image/svg+xml");
+
+/// The viewer of pictures: pan, zoom, touch, layers.
+pub(super) static OPENSEADRAGON: LazyLock<Asset> = asset!("vendor/openseadragon.min.js", SCRIPT);
+
+/// All of them.
+static ALL: [&LazyLock<Asset>; 3] = [&STYLE, &ICON, &OPENSEADRAGON];
 
 impl Asset {
-    fn new(stem: &str, ending: &str, kind: &'static str, content: &'static [u8]) -> Self {
+    fn new(file: &'static str, kind: &'static str, content: &'static [u8]) -> Self {
         let digest = Sha256::digest(content);
         let hash: String = digest
             .iter()
             .take(8)
             .map(|byte| format!("{byte:02x}"))
             .collect();
+        let name = file.rsplit('/').next().unwrap_or(file);
+        let (stem, ending) = name.split_once('.').unwrap_or((name, ""));
         Self {
+            file,
             name: format!("{stem}-{hash}.{ending}"),
             kind,
             content,
+            compressed: OnceLock::new(),
         }
     }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it is a script of ours, which is a module; those of others are not.
+    pub(super) fn is_module(&self) -> bool {
+        self.file.starts_with("scripts/")
+    }
+
+    fn compressed(&self) -> &[u8] {
+        self.compressed.get_or_init(|| compressed(self.content))
+    }
+}
+
+/// Never fails, as memory takes what is written to it.
+fn compressed(content: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    let written = encoder.write_all(content);
+    written.and_then(|()| encoder.finish()).unwrap_or_default()
 }
 
 /// The name of the style sheet.
@@ -50,14 +96,23 @@ pub(super) fn icon() -> &'static str {
 }
 
 /// A file by its name.
-pub(super) async fn asset(Path(name): Path<String>) -> Response {
-    let all = [&*STYLE, &*ICON];
-    let Some(asset) = all.into_iter().find(|asset| asset.name == name) else {
+pub(super) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
+    let asset = ALL.into_iter().find(|asset| asset.name == name);
+    let Some(asset) = asset else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let headers = [
+    let about = [
         (header::CONTENT_TYPE, asset.kind),
         (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
+        (header::VARY, "Accept-Encoding"),
     ];
-    (headers, asset.content).into_response()
+    let accepted = headers.get_all(header::ACCEPT_ENCODING).iter();
+    let mut accepted = accepted.filter_map(|value| value.to_str().ok());
+    match accepted.any(|value| value.contains("gzip")) {
+        true => {
+            let encoding = [(header::CONTENT_ENCODING, "gzip")];
+            (about, encoding, asset.compressed()).into_response()
+        }
+        false => (about, asset.content).into_response(),
+    }
 }

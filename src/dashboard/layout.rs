@@ -5,7 +5,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse as _, Response};
 use tracing::error;
 
-use super::assets;
+use super::assets::{self, Asset};
 use super::auth::{Role, User};
 use super::site::Site;
 use crate::untrusted;
@@ -29,6 +29,8 @@ pub(super) struct Layout {
     pub(super) title: String,
     pub(super) style: &'static str,
     pub(super) icon: &'static str,
+    /// What runs in the browser, in this order.
+    pub(super) scripts: Vec<&'static Asset>,
     pub(super) places: Vec<Place>,
     /// Who looks; nobody is told.
     pub(super) user: Option<String>,
@@ -68,6 +70,7 @@ impl Layout {
             title: title.to_owned(),
             style: assets::style(),
             icon: assets::icon(),
+            scripts: Vec::new(),
             places: Vec::new(),
             user: None,
             may_act: false,
@@ -75,6 +78,13 @@ impl Layout {
             has_login: site.door.has_login(),
             form_token: String::new(),
         }
+    }
+
+    /// The same with one more script.
+    #[must_use]
+    pub(super) fn with_script(mut self, script: &'static Asset) -> Self {
+        self.scripts.push(script);
+        self
     }
 }
 

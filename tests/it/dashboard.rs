@@ -9,6 +9,9 @@ mod actions;
 /// Plans that run.
 mod batches;
 
+/// Pages in a real browser.
+mod browser;
+
 /// Names of strangers on every page.
 mod hostile;
 
@@ -20,6 +23,9 @@ mod pages;
 
 /// Who may do what.
 mod rights;
+
+/// Files of others.
+mod vendored;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;

@@ -4,6 +4,7 @@
 
 pub(crate) mod azurite;
 pub(crate) mod browser;
+pub(crate) mod chromium;
 pub(crate) mod clock;
 pub(crate) mod cluster;
 pub(crate) mod collector;
