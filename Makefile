@@ -13,11 +13,12 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 	@echo
 	@echo "  make demo IMAGE=my.tif      runs the demo on an image of your own"
+	@echo "  make demo PAGE=1            opens the web page when the job is done"
 	@echo "  make demo MODEL=classical   with filters and thresholds in place of the trained network"
 
 demo: redis ## Run a real image through the whole system on this machine and draw the result
 	$(CARGO) build --release --locked --package redis-consumer --package redis-consumer-demo
-	target/release/redis-consumer-demo run $(if $(MODEL),--model $(MODEL)) $(IMAGE)
+	target/release/redis-consumer-demo run $(if $(MODEL),--model $(MODEL)) $(if $(PAGE),--page) $(IMAGE)
 
 gallery: ## Draw the pictures of docs/images/gallery anew
 	$(CARGO) run --release --locked --quiet --package redis-consumer-demo -- gallery

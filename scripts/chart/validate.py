@@ -98,7 +98,10 @@ def check_bad_values(engine, folder):
     """What the schema must refuse."""
     bad = [{"replcas": 1}, {"replicas": "many"}, {"env": {"A B": "c"}}, {"autoscaling": {"mode": "vpa"}}, {"metrics": {"port": 0}},
            {"consumers": [{"janitor": {"enabled": True}}]}, {"consumers": [{"name": "Not_A_Name"}]}, {"env": {"QUEUE": ["a"]}},
-           {"podDisruptionBudget": {"maxUnavailable": "some"}}, {"nodeSelector": {"consumer": True}}, {"ephemeral": {"sizeLimit": "20K"}}]
+           {"podDisruptionBudget": {"maxUnavailable": "some"}}, {"nodeSelector": {"consumer": True}}, {"ephemeral": {"sizeLimit": "20K"}},
+           {"dashboard": {"enabled": True, "auth": "password"}}]
+    # What no schema can say: a page that everybody could use by mistake.
+    open_page = [{"enabled": True}, {"enabled": True, "auth": "token"}, {"enabled": True, "auth": "proxy", "secrets": {"DASHBOARD_TOKEN": "t"}}]
     path = os.path.join(folder, "bad.json")
     for values in bad:
         with open(path, "w") as out:
@@ -109,6 +112,15 @@ def check_bad_values(engine, folder):
         except helm.Refused as error:
             if "schema" not in str(error):
                 fail("values.schema.json", f"does not refuse {values}: {error}")
+    for values in open_page:
+        with open(path, "w") as out:
+            json.dump({"dashboard": values}, out)
+        try:
+            engine.render(CHART, path)
+            fail("dashboard.yaml", f"takes {values}")
+        except helm.Refused as error:
+            if "dashboard.auth" not in str(error):
+                fail("dashboard.yaml", f"does not refuse {values}: {error}")
     os.remove(path)
     say("values.schema.json", f"ok: Helm refuses {len(bad)} kinds of mistakes")
 
@@ -140,8 +152,9 @@ def check_objects(name, objects):
         if given.get("CONSUMER_TYPE") == "exec":
             check_exec(name, deployment, pod, given)
         ports = {str(p["containerPort"]) for p in container.get("ports", [])}
-        if ports and ports != {given.get("METRICS_PORT")}:
-            fail(name, f"{deployment}: METRICS_PORT is {given.get('METRICS_PORT')}, the pod's port {ports}")
+        served = given.get("METRICS_PORT") or given.get("DASHBOARD_LISTEN", "").rpartition(":")[2]
+        if ports and ports != {served}:
+            fail(name, f"{deployment}: METRICS_PORT or DASHBOARD_LISTEN is {served}, the pod's port {ports}")
         for text in filter(None, given.values()):
             if re.fullmatch(r"[\d.]+e\+\d+", text):
                 fail(name, f"{deployment}: a number became {text}")

@@ -11,6 +11,7 @@ mod model_server;
 mod networks;
 mod nuclei_model;
 mod overlay;
+mod page;
 mod palette;
 mod processes;
 mod progress;
@@ -30,6 +31,8 @@ use clap::{Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use crate::networks::Network;
+use crate::page::Page;
+use crate::run::Wishes;
 
 /// Tries redis-consumer on this machine, with a small trained network or classical models.
 #[derive(Parser)]
@@ -49,6 +52,10 @@ enum Command {
         /// What segments the image.
         #[arg(long, value_enum, default_value = "trained")]
         model: Network,
+        /// Keeps everything up when the job is done, and opens the web page in a browser; on a terminal it is kept up in any
+        /// case, until Ctrl-C.
+        #[arg(long)]
+        page: bool,
     },
     /// Serve small classical models over the TensorFlow Serving API, to try things without a GPU.
     ModelServer(model_server::Arguments),
@@ -74,7 +81,14 @@ async fn main() -> ExitCode {
 
 async fn run(command: Command, stop: CancellationToken) -> anyhow::Result<()> {
     match command {
-        Command::Run { image, model } => run::run(image.as_deref(), model, stop).await,
+        Command::Run { image, model, page } => {
+            let wishes = Wishes {
+                image: image.as_deref(),
+                network: model,
+                page: if page { Page::Opened } else { Page::OnTerminal },
+            };
+            run::run(wishes, stop).await
+        }
         Command::ModelServer(arguments) => model_server::serve(arguments, stop).await,
         Command::Gallery { folder } => {
             let drawn = stop.run_until_cancelled(gallery::draw(&folder)).await;

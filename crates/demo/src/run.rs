@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal as _, Write as _, stdout};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use std::{env, fs};
 
@@ -15,6 +16,7 @@ use url::Url;
 use crate::iou::Agreement;
 use crate::networks::{self, Network, TRAINED};
 use crate::overlay;
+use crate::page::{self, Page};
 use crate::processes::{Processes, free_port, search_path};
 use crate::progress::{Progress, Style};
 use crate::report::Report;
@@ -29,7 +31,7 @@ const OUTPUT: &str = "demo-output";
 
 const QUEUE: &str = "segmentation";
 const MODEL: &str = "NuclearSegmentation:6";
-const HERE: &str = "127.0.0.1";
+pub(crate) const HERE: &str = "127.0.0.1";
 
 /// Longer side of the picture in pixels, about.
 const OVERLAY_SIDE: f64 = 1100.0;
@@ -37,31 +39,47 @@ const OVERLAY_SIDE: f64 = 1100.0;
 /// Pause between two looks at the job.
 const POLL: Duration = Duration::from_millis(20);
 
+/// What somebody wants of the demo.
+pub(crate) struct Wishes<'a> {
+    /// An image of their own.
+    pub(crate) image: Option<&'a Path>,
+    pub(crate) network: Network,
+    pub(crate) page: Page,
+}
+
 /// Runs one image through the whole system and reports; nothing that was started is left, however it ends.
-pub(crate) async fn run(
-    image: Option<&Path>,
-    network: Network,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
-    let sample = image.map_or_else(|| Ok(Sample::shipped()), Sample::read)?;
-    let folders = Folders::prepare()?;
+pub(crate) async fn run(wishes: Wishes<'_>, stop: CancellationToken) -> anyhow::Result<()> {
+    let sample = wishes
+        .image
+        .map_or_else(|| Ok(Sample::shipped()), Sample::read)?;
+    // Held until the end: the bucket goes with them.
+    let folders = Arc::new(Folders::prepare()?);
     let mut processes = Processes::new(&folders.logs, &search_path())?;
-    let worked = stop
-        .run_until_cancelled(work(&mut processes, &folders, &sample, network))
-        .await;
+    let shown = async {
+        let (fields, redis) = work(&mut processes, &folders, &sample, wishes.network).await?;
+        let page = match wishes.page.is_wanted() {
+            true => Some(page::start(&mut processes, redis, &folders.bucket_url()?).await?),
+            false => None,
+        };
+        let files = Arc::clone(&folders);
+        let report = compute::run(move || report(&files, &sample, wishes.network, &fields)).await?;
+        write!(stdout(), "{report}")?;
+        Ok(page)
+    };
+    let shown = stop.run_until_cancelled(shown).await;
+    let ended = match &shown {
+        Some(Ok(Some(address))) => page::keep(&mut processes, address, wishes.page, &stop).await,
+        _ => Ok(()),
+    };
     processes.end().await?;
-    let Some(record) = worked else {
+    let Some(shown) = shown else {
         bail!("interrupted; every process of the demo has ended")
     };
-    let record = record.with_context(|| {
-        format!(
-            "the demo failed; the logs of its processes are in {}",
-            folders.logs.display()
-        )
-    })?;
-    let report = compute::run(move || report(&folders, &sample, network, &record)).await?;
-    write!(stdout(), "{report}")?;
-    Ok(())
+    let complaint = || {
+        let logs = folders.logs.display();
+        format!("the demo failed; the logs of its processes are in {logs}")
+    };
+    shown.and(ended).with_context(complaint)
 }
 
 /// Folders of one run.
@@ -97,15 +115,23 @@ impl Folders {
             _scratch: scratch,
         })
     }
+
+    fn bucket_url(&self) -> anyhow::Result<Url> {
+        let url = Url::from_directory_path(&self.bucket).ok();
+        url.with_context(|| {
+            let path = self.bucket.display();
+            format!("the bucket's folder {path} is not an absolute path, so it has no URL")
+        })
+    }
 }
 
-/// Starts everything, submits the job and follows it to its end.
+/// Starts everything, submits the job and follows it to its end. Gives the job's fields and the port of Redis.
 async fn work(
     processes: &mut Processes,
     folders: &Folders,
     sample: &Sample,
     network: Network,
-) -> anyhow::Result<RawFields> {
+) -> anyhow::Result<(RawFields, u16)> {
     writeln!(
         stdout(),
         "segmenting {} with a whole system on this machine:\n",
@@ -127,7 +153,7 @@ async fn work(
     let fields = processes.unless_one_ends(follow(&queue, sample)).await?;
     let record = JobSnapshot(&fields);
     ensure!(!record.has_failed(), "the job failed: {}", record.reason());
-    Ok(fields)
+    Ok((fields, redis))
 }
 
 async fn start_redis(processes: &mut Processes, folders: &Folders) -> anyhow::Result<u16> {
@@ -188,12 +214,7 @@ async fn start_consumer(
     folders: &Folders,
     ports: Ports,
 ) -> anyhow::Result<()> {
-    let bucket = Url::from_directory_path(&folders.bucket)
-        .ok()
-        .with_context(|| {
-            let path = folders.bucket.display();
-            format!("the bucket's folder {path} is not an absolute path, so it has no URL")
-        })?;
+    let bucket = folders.bucket_url()?;
     let redis = ports.redis.to_string();
     let mut environment = vec![
         ("QUEUE", QUEUE),
@@ -201,6 +222,7 @@ async fn start_consumer(
         ("REDIS_HOST", HERE),
         ("REDIS_PORT", &redis),
         ("STORAGE_BUCKET", bucket.as_str()),
+        ("PREVIEWS", "true"),
         ("LOG_LEVEL", "DEBUG"),
         ("SHUTDOWN_GRACE", "2"),
     ];
@@ -236,7 +258,7 @@ async fn start_consumer(
 }
 
 /// The program that a Kiosk runs, which is built into the folder of this one.
-fn consumer_program() -> anyhow::Result<PathBuf> {
+pub(crate) fn consumer_program() -> anyhow::Result<PathBuf> {
     let program = env::current_exe()?.with_file_name("redis-consumer");
     ensure!(
         program.is_file(),
@@ -247,7 +269,7 @@ fn consumer_program() -> anyhow::Result<PathBuf> {
     Ok(program)
 }
 
-fn introduce(name: &str, id: u32, what: &str) -> std::io::Result<()> {
+pub(crate) fn introduce(name: &str, id: u32, what: &str) -> std::io::Result<()> {
     writeln!(stdout(), "  {name:<14}pid {id:<9}{what}")
 }
 

@@ -1,7 +1,7 @@
 //! Drives `redis-consumer-demo run` as a user would: with a real Redis, a consumer and a model server of its own.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
@@ -148,6 +148,61 @@ fn an_interrupt_in_the_middle_of_a_job_leaves_nothing_running() {
     assert!(complaint.contains("interrupted"), "{complaint}");
     let alive: Vec<_> = ids(&text).into_iter().filter(|id| is_alive(*id)).collect();
     assert_eq!(alive, [0_u32; 0], "{text}");
+}
+
+#[test]
+fn the_page_shows_the_job_until_somebody_ends_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = demo(folder.path(), &["--page"]);
+    // No browser is to be opened by a test.
+    let search_path = command_path();
+    let demo = command
+        .env("PATH", search_path.path())
+        .stdout(Stdio::piped())
+        .spawn();
+    let mut demo = Ended(demo.expect("the demo starts"));
+    let mut out = BufReader::new(demo.0.stdout.take().expect("a pipe"));
+    let mut text = String::new();
+    while !text.contains("and the page: ") {
+        assert!(out.read_line(&mut text).expect("text") > 0, "{text}");
+    }
+    let address = text.split("http://").nth(1).expect("an address");
+    let address = address.split('/').next().expect("an address");
+    let mut stream = std::net::TcpStream::connect(address).expect("the page is served");
+    let request = format!("GET /queues HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("it reads");
+    let mut page = String::new();
+    stream.read_to_string(&mut page).expect("it answers");
+    assert!(page.starts_with("HTTP/1.1 200 "), "{page}");
+    assert!(page.contains("/queues/segmentation"), "{page}");
+    signal("INT", demo.0.id());
+    assert!(demo.0.wait().expect("it ends").success());
+    assert_eq!(ids(&text).len(), 3, "{text}");
+    assert_all_gone(&ids(&text));
+}
+
+/// A demo that would stay for ever, and must not outlive a test that fails.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // Its own shell ends what it has started.
+        let _ = self.0.kill();
+    }
+}
+
+/// A search path with nothing but what the demo needs.
+fn command_path() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in ["redis-server", "sh", "sleep"] {
+        let path = std::env::var_os("PATH").expect("a search path");
+        let mut places = std::env::split_paths(&path).map(|place| place.join(name));
+        let place = places
+            .find(|place| place.is_file())
+            .expect("it is installed");
+        std::os::unix::fs::symlink(place, folder.path().join(name)).expect("a link");
+    }
+    folder
 }
 
 #[test]
