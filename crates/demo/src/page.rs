@@ -6,8 +6,7 @@ use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::processes::{Processes, free_port};
-use crate::run::{HERE, consumer_program, introduce};
+use crate::processes::{HERE, Processes, consumer_program, free_port, introduce};
 
 /// Whether there is a page once the job is done.
 #[derive(Clone, Copy, Debug)]

@@ -4,18 +4,23 @@
 //! and when the demo is killed. Every process has a group of its own, so that Ctrl-C reaches the demo alone and the
 //! others end in order.
 
+use std::env;
 use std::fs::{self, File};
+use std::io::{Write as _, stdout};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use futures::future::{join_all, select_all};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{sleep, timeout};
+
+/// Where everything listens.
+pub(crate) const HERE: &str = "127.0.0.1";
 
 /// Ends processes when its input does.
 const REAPER: &str = include_str!("reap.sh");
@@ -177,6 +182,22 @@ impl Process {
     }
 }
 
+/// The program that a Kiosk runs, which is built into the folder of this one.
+pub(crate) fn consumer_program() -> anyhow::Result<PathBuf> {
+    let program = env::current_exe()?.with_file_name("redis-consumer");
+    ensure!(
+        program.is_file(),
+        "{} is missing: build it with `cargo build --package redis-consumer` and the profile of this program, or run \
+         `make demo`, which builds both",
+        program.display()
+    );
+    Ok(program)
+}
+
+pub(crate) fn introduce(name: &str, id: u32, what: &str) -> std::io::Result<()> {
+    writeln!(stdout(), "  {name:<14}pid {id:<9}{what}")
+}
+
 /// A port of this machine on which nobody listens.
 pub(crate) async fn free_port() -> anyhow::Result<u16> {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -205,7 +226,7 @@ fn tail(log: &Path) -> String {
     reason = "the demo has no settings of its own"
 )]
 pub(crate) fn search_path() -> String {
-    std::env::var("PATH").unwrap_or_default()
+    env::var("PATH").unwrap_or_default()
 }
 
 #[cfg(test)]

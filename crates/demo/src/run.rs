@@ -17,7 +17,7 @@ use crate::iou::Agreement;
 use crate::networks::{self, Network, TRAINED};
 use crate::overlay;
 use crate::page::{self, Page};
-use crate::processes::{Processes, free_port, search_path};
+use crate::processes::{HERE, Processes, consumer_program, free_port, introduce, search_path};
 use crate::progress::{Progress, Style};
 use crate::report::Report;
 use crate::result::{self, Entry};
@@ -31,7 +31,6 @@ const OUTPUT: &str = "demo-output";
 
 const QUEUE: &str = "segmentation";
 const MODEL: &str = "NuclearSegmentation:6";
-pub(crate) const HERE: &str = "127.0.0.1";
 
 /// Longer side of the picture in pixels, about.
 const OVERLAY_SIDE: f64 = 1100.0;
@@ -255,22 +254,6 @@ async fn start_consumer(
     let about = format!("queue `{QUEUE}`, bucket {bucket}{runs}");
     introduce("consumer", id, &about)?;
     Ok(())
-}
-
-/// The program that a Kiosk runs, which is built into the folder of this one.
-pub(crate) fn consumer_program() -> anyhow::Result<PathBuf> {
-    let program = env::current_exe()?.with_file_name("redis-consumer");
-    ensure!(
-        program.is_file(),
-        "{} is missing: build it with `cargo build --package redis-consumer` and the profile of this program, or run \
-         `make demo`, which builds both",
-        program.display()
-    );
-    Ok(program)
-}
-
-pub(crate) fn introduce(name: &str, id: u32, what: &str) -> std::io::Result<()> {
-    writeln!(stdout(), "  {name:<14}pid {id:<9}{what}")
 }
 
 fn upload(bucket: &Path, sample: &Sample) -> anyhow::Result<()> {
