@@ -41,6 +41,8 @@ fn run_on(name: &str) {
         // They wait more than they work.
         .args(["--test-threads", "4"])
         .env("REDIS_SERVER", server(name))
+        // What went wrong is not to drown in it.
+        .env("RUST_BACKTRACE", "0")
         // Half of what runs on the installed server.
         .env("PROPTEST_CASES", "50")
         .output()
