@@ -22,6 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     )?;
     tonic_prost_build::configure()
         .bytes(".tensorflow.TensorProto.tensor_content")
+        .bytes(".tensorflow.serving.PredictResponse.Output.tensor")
         .bytes(".inference.ModelInferRequest.raw_input_contents")
         .bytes(".inference.ModelInferResponse.raw_output_contents")
         .emit_rerun_if_changed(false)

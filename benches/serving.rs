@@ -2,13 +2,15 @@
 
 use std::hint::black_box;
 
+use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use ndarray::ArrayD;
 use prost::Message;
 use redis_consumer::serving::DataType;
 use redis_consumer::serving::wire::tensorflow::TensorProto;
+use redis_consumer::serving::wire::tensorflow::serving::predict_response::Output;
 use redis_consumer::serving::wire::tensorflow::serving::{PredictRequest, PredictResponse};
-use redis_consumer::serving::wire::{decode, encode};
+use redis_consumer::serving::wire::{decode, decode_bytes, encode};
 
 /// A usual request: `[16, 256, 256, 1]`.
 fn tiles() -> ArrayD<f32> {
@@ -28,23 +30,21 @@ fn request(tiles: ArrayD<f32>) -> Vec<u8> {
 }
 
 fn response(tensor: TensorProto) -> Vec<u8> {
-    let outputs = [("prediction".to_owned(), tensor)].into();
+    let output = Output {
+        name: "prediction".to_owned(),
+        tensor: tensor.encode_to_vec().into(),
+    };
     PredictResponse {
-        outputs,
+        outputs: vec![output],
         model_spec: None,
     }
     .encode_to_vec()
 }
 
-fn read(message: &[u8]) -> ArrayD<f32> {
+fn read(message: Bytes) -> ArrayD<f32> {
     let mut response = PredictResponse::decode(message).expect("our own message");
-    decode(
-        response
-            .outputs
-            .remove("prediction")
-            .expect("the only output"),
-    )
-    .expect("a good tensor")
+    let output = response.outputs.pop().expect("the only output");
+    decode_bytes(output.tensor).expect("a good tensor")
 }
 
 fn tensors(criterion: &mut Criterion) {
@@ -75,9 +75,9 @@ fn tensors(criterion: &mut Criterion) {
         group.bench_function(name, |bench| {
             bench.iter_batched(|| tensor.clone(), decode, BatchSize::LargeInput);
         });
-        let message = response(tensor);
+        let message = Bytes::from(response(tensor));
         group.bench_function(format!("parse and {name}"), |bench| {
-            bench.iter(|| read(black_box(&message)))
+            bench.iter(|| read(black_box(message.clone())))
         });
     }
     group.finish();

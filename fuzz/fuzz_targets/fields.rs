@@ -8,7 +8,7 @@ use redis_consumer::applications::Compartment;
 use redis_consumer::applications::by_name::Pipeline;
 use redis_consumer::consumers::output::ResultName;
 use bioimage::to_bxyc;
-use redis_consumer::serving::wire::decode;
+use redis_consumer::serving::wire::{decode, decode_bytes};
 use redis_consumer::serving::wire::tensorflow::TensorProto;
 use redis_consumer::serving::{ModelId, Signature};
 use redis_consumer::settings::{Env, Loader};
@@ -18,6 +18,7 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(tensor) = TensorProto::decode(bytes) {
         let _ = decode(tensor);
     }
+    let _ = decode_bytes(bytes.to_vec().into());
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let _ = Pipeline::parse(text, text);
     let _ = text.parse::<Compartment>();

@@ -33,6 +33,9 @@ pub enum TensorError {
         /// Elements that are there; bytes do not always make up whole elements.
         found: String,
     },
+    /// The bytes are no message of the protocol.
+    #[error("the message cannot be read: {0}")]
+    Message(String),
     /// The answers to parts of a batch are not alike.
     #[error("the answers to parts of a batch differ in their outputs or sizes")]
     Parts,
@@ -127,6 +130,16 @@ impl Tensor {
             shape: self.shape.clone(),
             count: missing + values.len(),
             found: values.len(),
+        })
+    }
+
+    /// The tensor of these float32, if they are as many as the shape wants.
+    pub(super) fn of_floats(shape: Vec<i64>, floats: Bytes) -> Option<Self> {
+        let count: usize = array_shape(&shape).ok()?.iter().product();
+        (floats.len() == count * size_of::<f32>()).then_some(Self {
+            dtype: DataType::F32,
+            shape,
+            elements: Elements::Packed(floats),
         })
     }
 

@@ -1,9 +1,10 @@
 //! The messages of TensorFlow Serving, for tests and benchmarks that look at the wire.
 
+use bytes::Bytes;
 use ndarray::ArrayD;
 
 pub use super::protocol::tf_serving::proto::tensorflow;
-use super::protocol::tf_serving::tensor;
+use super::protocol::tf_serving::{message, tensor};
 use super::{DataType, TensorError};
 
 /// The message with these elements, as bytes.
@@ -20,4 +21,12 @@ pub fn encode(array: ArrayD<f32>, dtype: DataType) -> Result<tensorflow::TensorP
 /// If the type has no numbers, or if shape and elements do not fit each other.
 pub fn decode(tensor: tensorflow::TensorProto) -> Result<ArrayD<f32>, TensorError> {
     tensor::decode(tensor)
+}
+
+/// The elements of a message as it lies on the wire.
+///
+/// # Errors
+/// If the bytes are no message, and those of [`decode`].
+pub fn decode_bytes(message: Bytes) -> Result<ArrayD<f32>, TensorError> {
+    message::from_bytes(message)?.unpack()
 }

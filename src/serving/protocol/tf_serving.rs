@@ -1,9 +1,12 @@
 //! TensorFlow Serving: its `PredictionService` over gRPC.
 
 pub(in crate::serving) mod data_type;
+pub(in crate::serving) mod message;
 pub(in crate::serving) mod proto;
 pub(in crate::serving) mod signature;
 pub(in crate::serving) mod tensor;
+
+use std::collections::HashMap;
 
 use async_trait::async_trait;
 use tonic::transport::Channel;
@@ -52,9 +55,11 @@ impl Protocol for TfServing {
         });
         let answer = client(call).predict(request).await;
         let outputs = answer.map_err(Failure::of)?.into_inner().outputs;
-        outputs
+        let outputs = outputs.into_iter().map(|it| (it.name, it.tensor));
+        let by_name: HashMap<_, _> = outputs.collect();
+        by_name
             .into_iter()
-            .map(|(name, proto)| match tensor::from_proto(proto) {
+            .map(|(name, message)| match message::from_bytes(message) {
                 Ok(tensor) => Ok((name, tensor)),
                 Err(source) => Err(Failure::BadTensor { name, source }),
             })

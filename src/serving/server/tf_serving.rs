@@ -12,6 +12,7 @@ use crate::serving::model::{DEFAULT_SIGNATURE, ModelId};
 use crate::serving::protocol::tf_serving::data_type::from_wire;
 use crate::serving::protocol::tf_serving::proto::tensorflow::serving::get_model_metadata_response::Fact;
 use crate::serving::protocol::tf_serving::proto::tensorflow::serving::model_spec::VersionChoice;
+use crate::serving::protocol::tf_serving::proto::tensorflow::serving::predict_response::Output;
 use crate::serving::protocol::tf_serving::proto::tensorflow::serving::prediction_service_server::PredictionService;
 use crate::serving::protocol::tf_serving::proto::tensorflow::serving::{
     GetModelMetadataRequest, GetModelMetadataResponse, ModelSpec, PredictRequest, PredictResponse,
@@ -44,7 +45,10 @@ impl PredictionService for Service {
             .into_iter()
             .filter(|(name, _)| output_filter.is_empty() || output_filter.contains(name));
         let outputs = wanted
-            .map(|(name, array)| Ok((name, self.tensor(array)?)))
+            .map(|(name, array)| {
+                let tensor = self.tensor(array)?.encode_to_vec().into();
+                Ok(Output { name, tensor })
+            })
             .collect::<Result<_, Status>>()?;
         Ok(Response::new(PredictResponse {
             outputs,
