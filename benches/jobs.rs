@@ -26,10 +26,12 @@ use crate::nuclei::Nuclei;
 use crate::peers::cluster::{Cluster, Pod, PodSettings};
 use crate::peers::redis::{Monitor, Redis, free_port};
 use crate::peers::s3::S3Server;
+use crate::process::cpu_seconds;
 
 mod nuclei;
 #[path = "../tests/peers/mod.rs"]
 mod peers;
+mod process;
 
 /// Rows and columns of the image.
 const SIDE: usize = 512;
@@ -681,19 +683,6 @@ fn stamp(line: &str) -> f64 {
     time.unwrap_or_else(|| panic!("no time in {line}"))
 }
 
-/// CPU time that a consumer has had so far, in steps of 10 ms.
-fn cpu_seconds(pod: &Pod) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", pod.id())).expect("the consumer runs");
-    let (_, after_name) = stat.rsplit_once(") ").expect("the name is in brackets");
-    let ticks: u64 = after_name
-        .split(' ')
-        .skip(11)
-        .take(2)
-        .map(|ticks| ticks.parse::<u64>().expect("a number"))
-        .sum();
-    ticks as f64 / 100.0
-}
-
 /// Memory of a consumer that is in RAM, the pages of the program itself included.
 fn megabytes(pod: &Pod) -> String {
     memory(pod, "VmRSS")
@@ -701,17 +690,7 @@ fn megabytes(pod: &Pod) -> String {
 
 /// What the system says of the memory of a consumer under this name.
 fn memory(pod: &Pod, name: &str) -> String {
-    let status =
-        fs::read_to_string(format!("/proc/{}/status", pod.id())).expect("the consumer runs");
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix(name))
-        .expect("Linux says it");
-    let kibibytes: f64 = line
-        .trim_matches([':', ' ', '\t', 'k', 'B'])
-        .parse()
-        .expect("a number");
-    format!("{:.1} MB", kibibytes * 1024e-6)
+    format!("{:.1} MB", process::memory(pod, name) * 1e-6)
 }
 
 /// An image of nuclei, and what a model could say about it.

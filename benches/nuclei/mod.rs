@@ -3,6 +3,7 @@
 use ndarray::{Array2, Array4};
 
 /// About one nucleus per 900 pixels.
+#[allow(dead_code, reason = "some benchmarks need the image alone")]
 pub(crate) struct Nuclei {
     /// `[1, side, side, 2]`, counts of a camera.
     pub(crate) image: Array4<f32>,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -146,6 +146,7 @@ impl Cluster {
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
         PodSettings {
+            program: PathBuf::from(env!("CARGO_BIN_EXE_redis-consumer")),
             environment,
             log: self.logs.path().join(format!("{name}.log")),
         }
@@ -314,6 +315,7 @@ impl Cluster {
 
 /// The environment of a consumer that is yet to start.
 pub(crate) struct PodSettings {
+    program: PathBuf,
     environment: BTreeMap<String, String>,
     log: PathBuf,
 }
@@ -323,6 +325,13 @@ impl PodSettings {
     #[must_use]
     pub(crate) fn set(mut self, name: &str, value: &str) -> Self {
         self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Runs another build of the program.
+    #[must_use]
+    pub(crate) fn program(mut self, program: &Path) -> Self {
+        self.program = program.to_owned();
         self
     }
 
@@ -352,7 +361,7 @@ impl PodSettings {
             .append(true)
             .open(&self.log)
             .expect("a log file");
-        let child = Command::new(env!("CARGO_BIN_EXE_redis-consumer"))
+        let child = Command::new(&self.program)
             .args(arguments)
             .env_clear()
             .envs(&self.environment)

@@ -1,0 +1,290 @@
+//! Two builds of the program in turn over the same peers: what a change costs, or gains.
+//!
+//! ```sh
+//! cargo bench --locked --all-features --bench versus -- /path/to/the/older/redis-consumer [NAME…]
+//! ```
+//!
+//! Models answer for free: what they make of an image is computed once. CPU time is the consumer's alone, in user and system mode.
+//! Nothing fails for being slow.
+
+use std::collections::HashMap;
+use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use bioimage::encode_tiff;
+use ndarray::{Array3, ArrayD, Axis};
+use redis_consumer::serving::{DataType, Encoding, Model, ModelId};
+
+use crate::nuclei::Nuclei;
+use crate::peers::cluster::{Cluster, Pod};
+use crate::peers::redis::Redis;
+use crate::peers::s3::S3Server;
+use crate::peers::{exact_models, spot_model};
+use crate::process::{cpu_seconds, memory};
+
+mod nuclei;
+#[path = "../tests/peers/mod.rs"]
+mod peers;
+mod process;
+
+/// Rows and columns of the models' tiles.
+const TILE: usize = 256;
+
+/// How often the two take turns.
+const ROUNDS: usize = 3;
+
+/// Jobs before it is measured: connections, metadata, first pages of memory.
+const WARM_UP: usize = 3;
+
+/// What consumers are given to do.
+struct Workload {
+    name: &'static str,
+    /// `CONSUMER_TYPE`.
+    kind: &'static str,
+    /// Rows and columns, and channels of the image.
+    image: (usize, usize),
+    jobs: usize,
+    /// Whether each job waits for the end of the one before.
+    is_idle: bool,
+    /// How servers put their answers: as lists, as TensorFlow Serving does, or as bytes.
+    encoding: Encoding,
+}
+
+const LISTED: Encoding = Encoding::Listed(DataType::F32);
+
+impl Workload {
+    const fn segmentation(name: &'static str, side: usize, jobs: usize) -> Self {
+        Self {
+            name,
+            kind: "segmentation",
+            image: (side, 1),
+            jobs,
+            is_idle: false,
+            encoding: LISTED,
+        }
+    }
+
+    /// All of them.
+    fn all() -> Vec<Self> {
+        vec![
+            Self::segmentation("256", 256, 80),
+            Self::segmentation("512", 512, 60),
+            Self {
+                is_idle: true,
+                ..Self::segmentation("512-idle", 512, 40)
+            },
+            Self {
+                encoding: Encoding::Content(DataType::F32),
+                ..Self::segmentation("512-bytes", 512, 60)
+            },
+            Self::segmentation("1024", 1024, 24),
+            Self::segmentation("2048", 2048, 12),
+            Self {
+                kind: "mesmer",
+                image: (512, 2),
+                ..Self::segmentation("mesmer", 512, 24)
+            },
+            Self {
+                kind: "spot",
+                ..Self::segmentation("spot", 512, 24)
+            },
+        ]
+    }
+
+    fn input(&self) -> String {
+        let (side, channels) = self.image;
+        format!("uploads/{side}x{channels}.tif")
+    }
+}
+
+/// What one build took for a job.
+#[derive(Clone, Copy)]
+struct Taken {
+    cpu: f64,
+    wall: f64,
+    peak: f64,
+    commands: f64,
+    trips: f64,
+}
+
+#[tokio::main]
+async fn main() {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    // `cargo test --all-targets` wants a test, and `cargo bench` without a program to compare with has nothing to do.
+    let mut words = arguments.iter().filter(|word| !word.starts_with('-'));
+    let Some(before) = words.next() else {
+        return;
+    };
+    let names: Vec<_> = words.collect();
+    let now = PathBuf::from(env!("CARGO_BIN_EXE_redis-consumer"));
+    let programs = [PathBuf::from(before), now];
+    let bench = Bench::open().await;
+    println!(
+        "{:12}{:>22}{:>24}{:>20}{:>16}{:>16}",
+        "", "CPU of a job, ms", "submission to done, ms", "peak, MB", "commands", "round trips"
+    );
+    for workload in Workload::all() {
+        if names.is_empty() || names.iter().any(|name| *name == workload.name) {
+            bench.compare(&workload, &programs);
+        }
+    }
+}
+
+struct Bench {
+    cluster: Cluster,
+    s3: S3Server,
+}
+
+impl Bench {
+    async fn open() -> Self {
+        let exact = |kind: &str, id: &str| remembering(exact_models::model(kind, id, [TILE, TILE]));
+        let side = TILE as i64;
+        let models = vec![
+            exact("nuclear", "NuclearSegmentation:6"),
+            exact("mesmer", "MultiplexSegmentation:9"),
+            remembering(spot_model::model(
+                &ModelId::new("SpotDetection", 3),
+                &[-1, side, side, 1],
+            )),
+        ];
+        let s3 = S3Server::start();
+        fs::create_dir_all(s3.folder().join("uploads")).expect("a folder");
+        Self {
+            cluster: Cluster::with(Redis::start_in_memory(), models).await,
+            s3,
+        }
+    }
+
+    fn compare(&self, workload: &Workload, programs: &[PathBuf; 2]) {
+        self.put_image(workload);
+        self.cluster.models.faults().answer_as(workload.encoding);
+        let mut taken = [Vec::new(), Vec::new()];
+        for _ in 0..ROUNDS {
+            for (taken, program) in taken.iter_mut().zip(programs) {
+                taken.push(self.run(workload, program));
+            }
+        }
+        let [before, after] = taken;
+        let of = |of: fn(&Taken) -> f64| [median(&before, of), median(&after, of)];
+        let shown =
+            |[before, after]: [f64; 2]| format!("{before:.1} {after:.1} {:.2}", after / before);
+        println!(
+            "{:12}{:>22}{:>24}{:>20}{:>16}{:>16}",
+            workload.name,
+            shown(of(|it| it.cpu * 1e3)),
+            shown(of(|it| it.wall * 1e3)),
+            shown(of(|it| it.peak * 1e-6)),
+            shown(of(|it| it.commands)),
+            shown(of(|it| it.trips)),
+        );
+    }
+
+    /// One build works its jobs.
+    fn run(&self, workload: &Workload, program: &Path) -> Taken {
+        let pod = self.start(workload, program);
+        self.work(workload, WARM_UP);
+        let clients = self.clients();
+        let monitor = self.cluster.redis.monitor();
+        let (began, cpu) = (Instant::now(), cpu_seconds(&pod));
+        self.work(workload, workload.jobs);
+        let (wall, cpu) = (began.elapsed().as_secs_f64(), cpu_seconds(&pod) - cpu);
+        let lines = monitor.lines(&self.cluster.redis);
+        let inside = lines.iter().filter(|line| line.contains(" lua]")).count();
+        let is_outside = |line: &&String| clients.iter().any(|client| line.contains(client));
+        let outside = lines.iter().filter(is_outside).count();
+        let jobs = workload.jobs as f64;
+        Taken {
+            cpu: cpu / jobs,
+            wall: wall / jobs,
+            peak: memory(&pod, "VmHWM"),
+            commands: (inside + outside) as f64 / jobs,
+            trips: outside as f64 / jobs,
+        }
+    }
+
+    /// The connections of the consumer, as the record names them: whoever else asks comes and goes.
+    fn clients(&self) -> Vec<String> {
+        let list: String = self.cluster.redis.ask(&["CLIENT", "LIST"]);
+        let addresses = list
+            .split_whitespace()
+            .filter_map(|word| word.strip_prefix("addr="));
+        addresses.map(|address| format!(" {address}]")).collect()
+    }
+
+    fn start(&self, workload: &Workload, program: &Path) -> Pod {
+        let pod = self.cluster.pod("pod-1").program(program);
+        let pod = pod
+            .set("CONSUMER_TYPE", workload.kind)
+            .set("LOG_LEVEL", "INFO")
+            .set("CONCURRENCY", "2");
+        let environment = self.s3.environment().into_iter();
+        let set = environment.fold(pod, |pod, (name, value)| pod.set(&name, &value));
+        set.start()
+    }
+
+    fn work(&self, workload: &Workload, count: usize) {
+        let fields = [
+            (
+                "dimension_order",
+                if workload.image.1 > 1 { "CXY" } else { "XY" },
+            ),
+            ("channels", if workload.image.1 > 1 { "0,1" } else { "0," }),
+            ("scale", "1"),
+        ];
+        let submit = || self.cluster.submit(&workload.input(), &fields);
+        if workload.is_idle {
+            (0..count).for_each(|_| drop(self.cluster.wait_done(&submit())));
+            return;
+        }
+        let keys: Vec<_> = (0..count).map(|_| submit()).collect();
+        for key in keys {
+            self.cluster.wait_done(&key);
+        }
+    }
+
+    /// Puts the image of a workload into the bucket: nuclei, counts of a camera.
+    fn put_image(&self, workload: &Workload) {
+        let (side, channels) = workload.image;
+        let nuclei = Nuclei::new(side).image.index_axis_move(Axis(0), 0);
+        let image: Array3<u16> = nuclei.mapv(|count| count as u16);
+        let image: ArrayD<u16> = match channels {
+            1 => image.index_axis(Axis(2), 0).to_owned().into_dyn(),
+            _ => image
+                .permuted_axes([2, 0, 1])
+                .as_standard_layout()
+                .into_owned()
+                .into_dyn(),
+        };
+        let path = self.s3.folder().join(workload.input());
+        fs::write(path, encode_tiff(image.view())).expect("an object");
+    }
+}
+
+/// The same model, which computes what it makes of a batch once.
+fn remembering(model: Model) -> Model {
+    let (run, known) = (model.run, Mutex::new(HashMap::new()));
+    Model {
+        run: Arc::new(move |inputs| {
+            let mut hasher = DefaultHasher::new();
+            for (_, array) in inputs {
+                array.shape().hash(&mut hasher);
+                array
+                    .iter()
+                    .for_each(|value| value.to_bits().hash(&mut hasher));
+            }
+            let mut known = known.lock().expect("no panic");
+            let entry = known.entry(hasher.finish());
+            entry.or_insert_with(|| run(inputs)).clone()
+        }),
+        ..model
+    }
+}
+
+fn median(taken: &[Taken], of: fn(&Taken) -> f64) -> f64 {
+    let mut values: Vec<_> = taken.iter().map(of).collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
