@@ -4,8 +4,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chromiumoxide::browser::{Browser, BrowserConfig};
+use chromiumoxide::cdp::browser_protocol::accessibility::{AxValue, GetFullAxTreeParams};
 use chromiumoxide::cdp::browser_protocol::emulation::{
     MediaFeature, SetDeviceMetricsOverrideParams, SetEmulatedMediaParams,
+    SetScriptExecutionDisabledParams,
 };
 use chromiumoxide::cdp::browser_protocol::log::EventEntryAdded;
 use chromiumoxide::cdp::browser_protocol::page::CaptureScreenshotFormat;
@@ -156,6 +158,34 @@ impl Tab {
         let scheme = MediaFeature::new("prefers-color-scheme", scheme);
         let media = SetEmulatedMediaParams::builder().feature(scheme).build();
         self.page.execute(media).await.expect("a scheme");
+    }
+
+    /// Roles and names of everything that is told to programs that read pages aloud.
+    pub(crate) async fn spoken(&self) -> Vec<(String, String)> {
+        let tree = self.page.execute(GetFullAxTreeParams::default()).await;
+        let nodes = tree.expect("a tree").result.nodes.into_iter();
+        let text = |value: Option<AxValue>| {
+            let value = value.and_then(|it| it.value);
+            let text = value.and_then(|it| it.as_str().map(str::to_owned));
+            text.unwrap_or_default()
+        };
+        nodes
+            .filter(|node| !node.ignored)
+            .map(|node| (text(node.role), text(node.name)))
+            .collect()
+    }
+
+    /// Whether scripts run on pages that are opened from now on.
+    pub(crate) async fn run_scripts(&self, are_run: bool) {
+        let params = SetScriptExecutionDisabledParams::new(!are_run);
+        self.page.execute(params).await.expect("a setting");
+    }
+
+    /// Shows the page as it is printed, at the width of an A4 sheet without its margins.
+    pub(crate) async fn look_printed(&self) {
+        self.look(718, "light").await;
+        let media = SetEmulatedMediaParams::builder().media("print").build();
+        self.page.execute(media).await.expect("a medium");
     }
 
     /// The whole page as a PNG.
