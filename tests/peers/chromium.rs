@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chromiumoxide::browser::{Browser, BrowserConfig};
 use chromiumoxide::cdp::browser_protocol::accessibility::{AxValue, GetFullAxTreeParams};
+use chromiumoxide::cdp::browser_protocol::dom::ScrollIntoViewIfNeededParams;
 use chromiumoxide::cdp::browser_protocol::emulation::{
     MediaFeature, SetDeviceMetricsOverrideParams, SetEmulatedMediaParams,
     SetScriptExecutionDisabledParams,
@@ -148,7 +149,12 @@ impl Tab {
     pub(crate) async fn click(&self, selector: &str) {
         let element = self.page.find_element(selector).await;
         let element = element.unwrap_or_else(|error| panic!("{selector}: {error}"));
-        element.click().await.expect("a click");
+        // The way of the library to show it needs a script, which a page may be denied.
+        let show = ScrollIntoViewIfNeededParams::builder();
+        let show = show.node_id(element.node_id).build();
+        self.page.execute(show).await.expect("it can be seen");
+        let point = element.clickable_point().await.expect("a point");
+        self.page.click(point).await.expect("a click");
     }
 
     /// Shows the page at this width, in pixels, in the dark or light scheme.
@@ -156,7 +162,11 @@ impl Tab {
         let metrics = SetDeviceMetricsOverrideParams::new(width, 900, 1.0, false);
         self.page.execute(metrics).await.expect("a width");
         let scheme = MediaFeature::new("prefers-color-scheme", scheme);
-        let media = SetEmulatedMediaParams::builder().feature(scheme).build();
+        // Colors on their way from one to the other are none of ours.
+        let motion = MediaFeature::new("prefers-reduced-motion", "reduce");
+        let media = SetEmulatedMediaParams::builder()
+            .features([scheme, motion])
+            .build();
         self.page.execute(media).await.expect("a scheme");
     }
 

@@ -72,10 +72,10 @@ impl QueueCounts {
             parked: grouped(queue.parked),
             failed: grouped(queue.failed),
             oldest: queue.oldest.as_deref().and_then(When::stamp),
-            rate: if rate > 0.0 {
-                format!("{rate:.1}/s")
-            } else {
-                dash()
+            rate: match rate {
+                0.1.. => format!("{rate:.1}/s"),
+                _ if rate > 0.0 => format!("{:.1}/min", rate * 60.0),
+                _ => dash(),
             },
             left: queue.left().map_or_else(dash, |left| Age(left).to_string()),
             workers: match queue.slots {
