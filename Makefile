@@ -7,10 +7,10 @@ SEED ?= 1
 SECONDS ?= 30
 JOBS ?= 300
 TOPOLOGY ?= plain
-.PHONY: help demo gallery chaos fuzz test golden bench lint docs settings chart clean
+.PHONY: help demo gallery screenshots chaos fuzz test golden bench lint docs settings chart clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 	@echo
 	@echo "  make demo IMAGE=my.tif      runs the demo on an image of your own"
 	@echo "  make demo PAGE=1            opens the web page when the job is done"
@@ -22,6 +22,9 @@ demo: redis ## Run a real image through the whole system on this machine and dra
 
 gallery: ## Draw the pictures of docs/images/gallery anew
 	$(CARGO) run --release --locked --quiet --package redis-consumer-demo -- gallery
+
+screenshots: redis chromium ## Draw the pictures of docs/images/dashboard anew
+	SCREENSHOTS=1 $(CARGO) test --release --locked --workspace --all-features --test it -- dashboard::screenshots
 
 test: redis servers model-servers onnxruntime azurite interpreters chromium ## Run every test against real peers
 	$(CARGO) test --release --locked --workspace --all-features

@@ -39,11 +39,17 @@ macro_rules! asset {
 static STYLE: LazyLock<Asset> = asset!("dashboard.css", "text/css; charset=utf-8");
 static ICON: LazyLock<Asset> = asset!("icon.svg", "image/svg+xml");
 
+/// Keys, marks, and the list that a job was opened from.
+pub(super) static KEYS: LazyLock<Asset> = asset!("scripts/keys.js", SCRIPT);
+
+/// Light or dark, as it was chosen. It has to run before anything is drawn, so it is no module.
+static THEME: LazyLock<Asset> = asset!("scripts/theme.js", SCRIPT);
+
 /// The viewer of pictures: pan, zoom, touch, layers.
 pub(super) static OPENSEADRAGON: LazyLock<Asset> = asset!("vendor/openseadragon.min.js", SCRIPT);
 
 /// All of them.
-static ALL: [&LazyLock<Asset>; 3] = [&STYLE, &ICON, &OPENSEADRAGON];
+static ALL: [&LazyLock<Asset>; 5] = [&STYLE, &ICON, &KEYS, &THEME, &OPENSEADRAGON];
 
 impl Asset {
     fn new(file: &'static str, kind: &'static str, content: &'static [u8]) -> Self {
@@ -93,6 +99,11 @@ pub(super) fn style() -> &'static str {
 /// The name of the icon.
 pub(super) fn icon() -> &'static str {
     &ICON.name
+}
+
+/// The name of the script that shows the theme.
+pub(super) fn theme() -> &'static str {
+    &THEME.name
 }
 
 /// A file by its name.

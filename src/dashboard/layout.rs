@@ -7,18 +7,19 @@ use tracing::error;
 
 use super::assets::{self, Asset};
 use super::auth::{Role, User};
+use super::keys::{KEYS, KeyGroup};
 use super::site::Site;
 use crate::untrusted;
 
-/// Pages that are linked from all others: path and name.
-const PLACES: [(&str, &str); 7] = [
-    ("/", "Overview"),
-    ("/queues", "Queues"),
-    ("/failed", "Failed"),
-    ("/batches", "Batches"),
-    ("/workers", "Workers"),
-    ("/system", "System"),
-    ("/help", "Help"),
+/// Pages that are linked from all others: path, name, and the key that opens it after `g`.
+const PLACES: [(&str, &str, &str); 7] = [
+    ("/", "Overview", "o"),
+    ("/queues", "Queues", "q"),
+    ("/failed", "Failed", "f"),
+    ("/batches", "Batches", "b"),
+    ("/workers", "Workers", "w"),
+    ("/system", "System", "s"),
+    ("/help", "Help", "h"),
 ];
 
 /// What all pages have around them.
@@ -29,9 +30,13 @@ pub(super) struct Layout {
     pub(super) title: String,
     pub(super) style: &'static str,
     pub(super) icon: &'static str,
+    /// The script that shows the theme.
+    pub(super) theme: &'static str,
     /// What runs in the browser, in this order.
     pub(super) scripts: Vec<&'static Asset>,
     pub(super) places: Vec<Place>,
+    /// What keys do, but for those of places.
+    pub(super) keys: &'static [KeyGroup],
     /// Who looks; nobody is told.
     pub(super) user: Option<String>,
     /// Whether they may act.
@@ -48,6 +53,7 @@ pub(super) struct Layout {
 pub(super) struct Place {
     pub(super) path: &'static str,
     pub(super) name: &'static str,
+    pub(super) key: &'static str,
     pub(super) is_here: bool,
 }
 
@@ -59,8 +65,10 @@ impl Layout {
             may_act: user.role == Role::Operator && !site.is_read_only,
             form_token: site.door.form_token(user),
             places: PLACES.map(|it| Place::new(it, place)).into(),
+            keys: &KEYS,
             ..Self::for_nobody(site, title)
         }
+        .with_script(&assets::KEYS)
     }
 
     /// For somebody who may see nothing.
@@ -70,8 +78,10 @@ impl Layout {
             title: title.to_owned(),
             style: assets::style(),
             icon: assets::icon(),
+            theme: assets::theme(),
             scripts: Vec::new(),
             places: Vec::new(),
+            keys: &[],
             user: None,
             may_act: false,
             is_read_only: site.is_read_only,
@@ -89,10 +99,11 @@ impl Layout {
 }
 
 impl Place {
-    fn new((path, name): (&'static str, &'static str), here: &str) -> Self {
+    fn new((path, name, key): (&'static str, &'static str, &'static str), here: &str) -> Self {
         Self {
             path,
             name,
+            key,
             is_here: path == here,
         }
     }

@@ -14,6 +14,7 @@ mod fault;
 mod form;
 mod guard;
 mod jobs_table;
+mod keys;
 mod layout;
 mod login;
 mod looks;

@@ -1,5 +1,8 @@
 //! The web page, as a process, as browsers see it.
 
+/// Pages by keyboard, for eyes and for programs that read them aloud.
+mod access;
+
 /// The API of a Kiosk, as its clients call it.
 mod api;
 
@@ -15,6 +18,12 @@ mod browser;
 /// Names of strangers on every page.
 mod hostile;
 
+/// Keys, themes and marks.
+mod keys;
+
+/// Pages of an ordinary day.
+mod lab;
+
 /// What is seen of a job.
 mod looks;
 
@@ -23,6 +32,9 @@ mod pages;
 
 /// Who may do what.
 mod rights;
+
+/// Pictures of all pages.
+mod screenshots;
 
 /// Files of others.
 mod vendored;

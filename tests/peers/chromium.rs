@@ -4,8 +4,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chromiumoxide::browser::{Browser, BrowserConfig};
+use chromiumoxide::cdp::browser_protocol::accessibility::{AxValue, GetFullAxTreeParams};
+use chromiumoxide::cdp::browser_protocol::dom::ScrollIntoViewIfNeededParams;
 use chromiumoxide::cdp::browser_protocol::emulation::{
     MediaFeature, SetDeviceMetricsOverrideParams, SetEmulatedMediaParams,
+    SetScriptExecutionDisabledParams,
 };
 use chromiumoxide::cdp::browser_protocol::log::EventEntryAdded;
 use chromiumoxide::cdp::browser_protocol::page::CaptureScreenshotFormat;
@@ -146,7 +149,12 @@ impl Tab {
     pub(crate) async fn click(&self, selector: &str) {
         let element = self.page.find_element(selector).await;
         let element = element.unwrap_or_else(|error| panic!("{selector}: {error}"));
-        element.click().await.expect("a click");
+        // The way of the library to show it needs a script, which a page may be denied.
+        let show = ScrollIntoViewIfNeededParams::builder();
+        let show = show.node_id(element.node_id).build();
+        self.page.execute(show).await.expect("it can be seen");
+        let point = element.clickable_point().await.expect("a point");
+        self.page.click(point).await.expect("a click");
     }
 
     /// Shows the page at this width, in pixels, in the dark or light scheme.
@@ -154,8 +162,40 @@ impl Tab {
         let metrics = SetDeviceMetricsOverrideParams::new(width, 900, 1.0, false);
         self.page.execute(metrics).await.expect("a width");
         let scheme = MediaFeature::new("prefers-color-scheme", scheme);
-        let media = SetEmulatedMediaParams::builder().feature(scheme).build();
+        // Colors on their way from one to the other are none of ours.
+        let motion = MediaFeature::new("prefers-reduced-motion", "reduce");
+        let media = SetEmulatedMediaParams::builder()
+            .features([scheme, motion])
+            .build();
         self.page.execute(media).await.expect("a scheme");
+    }
+
+    /// Roles and names of everything that is told to programs that read pages aloud.
+    pub(crate) async fn spoken(&self) -> Vec<(String, String)> {
+        let tree = self.page.execute(GetFullAxTreeParams::default()).await;
+        let nodes = tree.expect("a tree").result.nodes.into_iter();
+        let text = |value: Option<AxValue>| {
+            let value = value.and_then(|it| it.value);
+            let text = value.and_then(|it| it.as_str().map(str::to_owned));
+            text.unwrap_or_default()
+        };
+        nodes
+            .filter(|node| !node.ignored)
+            .map(|node| (text(node.role), text(node.name)))
+            .collect()
+    }
+
+    /// Whether scripts run on pages that are opened from now on.
+    pub(crate) async fn run_scripts(&self, are_run: bool) {
+        let params = SetScriptExecutionDisabledParams::new(!are_run);
+        self.page.execute(params).await.expect("a setting");
+    }
+
+    /// Shows the page as it is printed, at the width of an A4 sheet without its margins.
+    pub(crate) async fn look_printed(&self) {
+        self.look(718, "light").await;
+        let media = SetEmulatedMediaParams::builder().media("print").build();
+        self.page.execute(media).await.expect("a medium");
     }
 
     /// The whole page as a PNG.

@@ -218,12 +218,14 @@ async fn place(
     (key, fields): (&JobKey, &RawFields),
     queue: Option<&str>,
 ) -> Result<String, Fault> {
-    let is_over = is_over(fields);
+    if is_over(fields) {
+        return Ok(String::new());
+    }
     let place = match queue {
-        Some(queue) if !is_over => admin.place(key, fields, queue).await?,
-        _ => Place::Nowhere,
+        Some(queue) => admin.place(key, fields, queue).await?,
+        None => Place::Nowhere,
     };
-    Ok(message(&place.in_words(is_over)))
+    Ok(message(&place.in_words(false)))
 }
 
 fn failure(fields: &RawFields) -> Failure {

@@ -84,7 +84,8 @@ async fn make(visit: &Visit) -> Result<OverviewPage, Fault> {
 
 fn queue_tiles(queues: &[Overview]) -> [Tile; 5] {
     let sum = |of: fn(&Overview) -> u64| queues.iter().map(of).sum::<u64>();
-    let rate: f64 = queues.iter().map(|it| it.rates.five_minutes).sum();
+    // The sum of nothing is a zero with a sign.
+    let rate = queues.iter().map(|it| it.rates.five_minutes).sum::<f64>() + 0.0;
     let slots = grouped(sum(|it| it.slots));
     let (waiting, running) = (sum(|it| it.waiting), sum(|it| it.running));
     let (done, failed) = (
@@ -149,6 +150,9 @@ fn held(queues: &[Overview], batches: &[(String, BatchState)]) -> Vec<Held> {
         };
         if let Some(pause) = &queue.pause {
             add(message(&format!("paused by {}: {}", pause.by, pause.why)));
+        }
+        if queue.workers == 0 && queue.waiting > 0 {
+            add("jobs wait, and no worker of this program serves it".to_owned());
         }
         queue
             .obstacles

@@ -9,7 +9,7 @@ use super::super::layout::Layout;
 use super::super::shown::{Link, When, message};
 use super::super::visit::Visit;
 use super::window::{ROWS, Window};
-use crate::figures::{Age, age, grouped};
+use crate::figures::{Age, grouped};
 use crate::queue::control::{Minute, Overview, Pause, Trash};
 use crate::wire::millis_since_1970;
 
@@ -39,7 +39,8 @@ pub(super) struct QueueCounts {
     pub(super) delayed: String,
     pub(super) parked: String,
     pub(super) failed: String,
-    pub(super) oldest: String,
+    /// When the job was submitted that waits longest.
+    pub(super) oldest: Option<When>,
     pub(super) rate: String,
     pub(super) left: String,
     pub(super) workers: String,
@@ -64,18 +65,17 @@ impl QueueCounts {
     pub(super) fn of(queue: &Overview) -> Self {
         let dash = || "–".to_owned();
         let rate = queue.rates.five_minutes;
-        let oldest = queue.oldest.as_deref().and_then(age);
         Self {
             waiting: grouped(queue.waiting),
             running: grouped(queue.running),
             delayed: grouped(queue.delayed),
             parked: grouped(queue.parked),
             failed: grouped(queue.failed),
-            oldest: oldest.map_or_else(dash, |age| age.to_string()),
-            rate: if rate > 0.0 {
-                format!("{rate:.1}/s")
-            } else {
-                dash()
+            oldest: queue.oldest.as_deref().and_then(When::stamp),
+            rate: match rate {
+                0.1.. => format!("{rate:.1}/s"),
+                _ if rate > 0.0 => format!("{:.1}/min", rate * 60.0),
+                _ => dash(),
             },
             left: queue.left().map_or_else(dash, |left| Age(left).to_string()),
             workers: match queue.slots {

@@ -10,6 +10,7 @@ use super::super::layout::Layout;
 use super::super::shown::{Link, name};
 use super::super::visit::Visit;
 use super::window::ROWS;
+use crate::figures::{counted, grouped};
 use crate::queue::control::Source;
 use crate::queue::{JobKey, RawFields};
 use crate::wire::field;
@@ -75,8 +76,9 @@ async fn look(visit: &Visit) -> Result<Found, Fault> {
         },
         wanted: name(wanted.as_bytes()),
         looked: format!(
-            "Looked at the last {FAILURES} failures, and at the next {WAITING} waiting jobs of each of {} queues.",
-            queues.len().min(QUEUES)
+            "Looked at the last {} failures, and at the next {WAITING} waiting jobs of each of {}.",
+            grouped(FAILURES as u64),
+            counted(queues.len().min(QUEUES) as u64, "queue")
         ),
     }))
 }

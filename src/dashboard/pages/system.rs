@@ -37,7 +37,8 @@ struct SettingRow {
     name: String,
     value: String,
     is_set: bool,
-    text: &'static str,
+    /// Every other part of it is code.
+    text: Vec<&'static str>,
 }
 
 /// `GET /system`
@@ -93,6 +94,6 @@ fn setting_row(setting: &Setting) -> SettingRow {
         name: setting.name.clone(),
         value: message(&setting.value),
         is_set: setting.is_set(),
-        text: setting.text,
+        text: setting.text.split('`').collect(),
     }
 }

@@ -6,10 +6,11 @@ use axum::response::Response;
 use super::super::fault::Fault;
 use super::super::jobs_table::JobRow;
 use super::super::layout::Layout;
-use super::super::shown::{Link, message, name};
+use super::super::shown::{Link, When, message, name};
 use super::super::visit::Visit;
-use crate::figures::{Age, age, size};
+use crate::figures::size;
 use crate::queue::control::WorkerState;
+use crate::wire::{millis, millis_since_1970};
 
 /// Jobs of a worker that are named.
 const NAMED: usize = 5;
@@ -30,14 +31,15 @@ pub(super) struct WorkerRow {
     pub(super) name: String,
     pub(super) kind: String,
     pub(super) version: String,
-    pub(super) up: String,
+    /// When it was started.
+    pub(super) up: Option<When>,
     pub(super) slots: String,
     pub(super) memory: String,
     pub(super) jobs: Vec<JobRow>,
     pub(super) more: usize,
     pub(super) obstacle: Option<String>,
-    /// Since when it has said nothing.
-    pub(super) heard: String,
+    /// When it was heard of last.
+    pub(super) heard: Option<When>,
 }
 
 impl WorkerRow {
@@ -55,9 +57,7 @@ impl WorkerRow {
             name: name(worker.name.as_bytes()),
             kind: text("type"),
             version: text("version"),
-            up: started
-                .and_then(|at| age(at.as_bytes()))
-                .map_or_else(dash, |age| age.to_string()),
+            up: started.and_then(|at| When::stamp(at.as_bytes())),
             slots: match worker.number("slots") {
                 Some(slots) => format!("{held} of {slots}"),
                 None => held.to_string(),
@@ -77,7 +77,7 @@ impl WorkerRow {
             obstacle: worker.obstacle().map(message),
             heard: worker
                 .silent
-                .map_or_else(dash, |since| Age(since).to_string()),
+                .map(|since| When::at(millis_since_1970().saturating_sub(millis(since)))),
         }
     }
 }

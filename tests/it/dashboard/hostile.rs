@@ -2,6 +2,7 @@
 
 use super::{empty, encoded};
 use crate::peers::browser::Dashboard;
+use crate::peers::chromium::Chromium;
 use crate::peers::redis::Redis;
 
 /// What breaks out of text, attributes and lines, where it is not escaped.
@@ -85,15 +86,9 @@ fn furnish(redis: &Redis, long: &str) {
     set(&[b"HSET", &head, b"stages", b"1"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn names_of_strangers_are_escaped_everywhere() {
-    let cluster = empty().await;
-    let long = format!("{TEXT}{}", "k".repeat(4000));
-    furnish(&cluster.redis, &long);
-    let dashboard = Dashboard::start(&cluster, &[]);
-    let browser = dashboard.browser();
+/// Pages on which they stand.
+fn pages(long: &str) -> Vec<String> {
     let job = [b"q:".as_slice(), HOSTILE].concat();
-    let queue = |name: &str| format!("/queues/{}", percent(name));
     let mut pages = vec![
         "/".to_owned(),
         "/queues".to_owned(),
@@ -110,8 +105,25 @@ async fn names_of_strangers_are_escaped_everywhere() {
         format!("/none/{}", percent(TEXT)),
     ];
     for tab in ["waiting", "running", "failed"] {
-        pages.extend([TEXT, &long, "q"].map(|name| format!("{}?tab={tab}", queue(name))));
+        pages.extend([TEXT, long, "q"].map(|name| format!("{}?tab={tab}", queue(name))));
     }
+    pages
+}
+
+/// The page of a queue.
+fn queue(name: &str) -> String {
+    format!("/queues/{}", percent(name))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_of_strangers_are_escaped_everywhere() {
+    let cluster = empty().await;
+    let long = format!("{TEXT}{}", "k".repeat(4000));
+    furnish(&cluster.redis, &long);
+    let dashboard = Dashboard::start(&cluster, &[]);
+    let browser = dashboard.browser();
+    let job = [b"q:".as_slice(), HOSTILE].concat();
+    let pages = pages(&long);
     let mut shown = 0;
     for page in &pages {
         let answer = browser.get(page);
@@ -166,4 +178,50 @@ fn assert_harmless(page: &str, body: &str) {
 
 fn percent(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+/// What a strange name calls, if it is run.
+const TRAP: &str = "window.alert = () => { window.struck = true; }";
+
+/// What lies outside of the window, and what lies upon something else.
+const TORN: &str = concat!(
+    include_str!("access.js"),
+    ".filter(it => /^(outside|overlap|the page)/.test(it))"
+);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_of_strangers_do_nothing_in_a_browser() {
+    let cluster = empty().await;
+    let long = format!("{TEXT}{}", "k".repeat(4000));
+    furnish(&cluster.redis, &long);
+    let dashboard = Dashboard::start(&cluster, &[]);
+    let at = |path: &str| format!("http://127.0.0.1:{}{path}", dashboard.port);
+    let chromium = Chromium::start().await;
+    let tab = chromium.open(&at("/help")).await;
+    let trap = tab.page.evaluate_on_new_document(TRAP);
+    trap.await.expect("a trap");
+    tab.look(390, "light").await;
+    tab.visit(&at("/help")).await;
+    let is_set = "alert(1), window.struck === true";
+    assert!(tab.value::<bool>(is_set).await, "the trap is set");
+    for page in pages(&long) {
+        tab.visit(&at(&page)).await;
+        tab.until("document.readyState === 'complete'").await;
+        assert!(
+            tab.value::<bool>("window.struck === undefined").await,
+            "{page}"
+        );
+        let images: usize = tab
+            .value("document.querySelectorAll('[onerror]').length")
+            .await;
+        assert_eq!(images, 0, "{page}");
+        let torn: Vec<String> = tab.value(TORN).await;
+        assert_eq!(torn, [""; 0], "{page}");
+    }
+    // A page that is not there is told of as such.
+    let complaints = tab.complaints().into_iter();
+    let complaints: Vec<_> = complaints
+        .filter(|it| !it.starts_with("Failed to load resource"))
+        .collect();
+    assert_eq!(complaints, [""; 0]);
 }
