@@ -42,8 +42,11 @@ static ICON: LazyLock<Asset> = asset!("icon.svg", "image/svg+xml");
 /// The viewer of pictures: pan, zoom, touch, layers.
 pub(super) static OPENSEADRAGON: LazyLock<Asset> = asset!("vendor/openseadragon.min.js", SCRIPT);
 
+/// The picture of a job, with what is chosen of it.
+pub(super) static VIEWER: LazyLock<Asset> = asset!("scripts/viewer.js", SCRIPT);
+
 /// All of them.
-static ALL: [&LazyLock<Asset>; 3] = [&STYLE, &ICON, &OPENSEADRAGON];
+static ALL: [&LazyLock<Asset>; 4] = [&STYLE, &ICON, &OPENSEADRAGON, &VIEWER];
 
 impl Asset {
     fn new(file: &'static str, kind: &'static str, content: &'static [u8]) -> Self {
