@@ -168,6 +168,10 @@ class Viewer {
   }
 
   open() {
+    // Seadragon adds a style, which the policy of our pages forbids, unless it finds one of this name.
+    const none = document.createElementNS("urn:none", "style");
+    none.setAttribute("data-openseadragon-mobile-css", "");
+    document.head.append(none);
     this.sea = Seadragon({
       element: this.stage,
       drawer: "canvas",

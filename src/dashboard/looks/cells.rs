@@ -33,6 +33,8 @@ pub(in super::super) struct Cells {
     images: Vec<Measured>,
     channels: usize,
     is_movie: bool,
+    /// In square micrometers, if the input tells it.
+    pixel_area: Option<f64>,
     /// By ascending labels.
     tracks: Vec<CellTrack>,
 }
@@ -78,6 +80,7 @@ impl Cells {
             images: Vec::new(),
             channels: 0,
             is_movie: false,
+            pixel_area: sight.pixel_area,
             tracks: Vec::new(),
         };
         while let Some(found) = labels.next()? {
@@ -111,6 +114,11 @@ impl Cells {
         let mut names = self.images.iter().map(|image| &image.name);
         let first = names.next();
         names.any(|name| Some(name) != first)
+    }
+
+    /// The area of a pixel in square micrometers, if the input tells it.
+    pub(in super::super) fn pixel_area(&self) -> Option<f64> {
+        self.pixel_area
     }
 
     /// Whether they have frames, and may have tracks.
@@ -180,10 +188,10 @@ impl Cells {
         let columns = CellColumns {
             item: self.has_several_images(),
             tracks: self.is_movie,
+            area_um2: self.pixel_area.is_some(),
             channels: (0..self.channels)
                 .map(|it| format!("channel_{it}"))
                 .collect(),
-            ..CellColumns::default()
         };
         let image = &self.images[part.image];
         let (all, cells) = (&image.regions, part.cells.clone());
@@ -199,7 +207,7 @@ impl Cells {
             item: &inert(&image.name),
             frame: image.frame,
             tracks: &self.tracks,
-            pixel_area_um2: None,
+            pixel_area_um2: self.pixel_area,
             regions: &regions,
         })?;
         let text = table.into_inner();
@@ -313,6 +321,7 @@ mod tests {
             images: vec![image("a", 40), image("none", 1), image("b", 3)],
             channels: 0,
             is_movie: false,
+            pixel_area: None,
             tracks: Vec::new(),
         };
         let parts = cells.csv_parts();

@@ -32,6 +32,8 @@ pub(super) struct Sight {
     pub(super) image: Array4<f32>,
     /// The channels that were worked; none if the job does not say it.
     pub(super) channels: Vec<usize>,
+    /// The area of a pixel in square micrometers, if the file tells it.
+    pub(super) pixel_area: Option<f64>,
     /// The archive of its result.
     pub(super) result: Option<Bytes>,
     pub(super) limits: Limits,
@@ -77,11 +79,15 @@ impl Sources {
         let (channels, result) = (subject.channels().to_vec(), files.result);
         let image = compute::run(move || {
             let image = bioimage::decode(&files.input, &name, &limits)?;
+            let pixel_area = bioimage::pixel_size(&files.input, &name).map(|[y, x]| y * x);
             drop(files.input);
-            in_order(image, &order, &files.header.container)
+            let image = in_order(image, &order, &files.header.container)?;
+            anyhow::Ok((image, pixel_area))
         });
+        let (image, pixel_area) = image.await?;
         Ok(Sight {
-            image: image.await?,
+            image,
+            pixel_area,
             channels,
             result,
             limits,

@@ -50,7 +50,7 @@ struct Row {
 }
 
 /// How a table is sorted: by which column, and whether the largest come first.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq)]
 struct Order {
     measure: Measure,
     is_descending: bool,

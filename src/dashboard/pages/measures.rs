@@ -6,13 +6,15 @@ use super::super::looks::{Cell, Cells};
 const CHANNELS: usize = 4;
 
 /// A number of a cell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Measure {
     Label,
     Frame,
     Parent,
     Frames,
     Area,
+    /// In square micrometers; a pixel has so many.
+    AreaUm2(f64),
     Row,
     Column,
     Perimeter,
@@ -29,8 +31,8 @@ impl Measure {
             true => &[Self::Frame, Self::Parent, Self::Frames],
             false => &[],
         };
+        let area = cells.pixel_area().map(Self::AreaUm2);
         let all = [
-            Self::Area,
             Self::Row,
             Self::Column,
             Self::Perimeter,
@@ -40,7 +42,8 @@ impl Measure {
         ];
         let channels = (0..cells.channels().min(CHANNELS)).map(Self::Mean);
         let front = std::iter::once(Self::Label).chain(tracks.iter().copied());
-        front.chain(all).chain(channels).collect()
+        let area = std::iter::once(Self::Area).chain(area);
+        front.chain(area).chain(all).chain(channels).collect()
     }
 
     /// Its name in addresses.
@@ -51,6 +54,7 @@ impl Measure {
             Self::Parent => "parent",
             Self::Frames => "frames",
             Self::Area => "area",
+            Self::AreaUm2(_) => "area_um2",
             Self::Row => "row",
             Self::Column => "column",
             Self::Perimeter => "perimeter",
@@ -71,6 +75,7 @@ impl Measure {
             Self::Parent => "Parent",
             Self::Frames => "Frames of the track",
             Self::Area => "Area (px)",
+            Self::AreaUm2(_) => "Area (µm²)",
             Self::Row => "Row",
             Self::Column => "Column",
             Self::Perimeter => "Perimeter (px)",
@@ -94,6 +99,7 @@ impl Measure {
                 .map_or(f64::NAN, f64::from),
             Self::Frames => cell.track.map_or(f64::NAN, |track| track.frames as f64),
             Self::Area => region.area as f64,
+            Self::AreaUm2(pixel) => region.area as f64 * pixel,
             Self::Row => region.centroid[0],
             Self::Column => region.centroid[1],
             Self::Perimeter => region.perimeter,
@@ -113,6 +119,7 @@ impl Measure {
             Self::Label | Self::Frame | Self::Parent | Self::Frames | Self::Area => {
                 number.to_string()
             }
+            Self::AreaUm2(_) => format!("{number:.2}"),
             Self::Eccentricity | Self::Solidity => format!("{number:.3}"),
             _ => format!("{number:.1}"),
         }

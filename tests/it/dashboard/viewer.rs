@@ -1,7 +1,7 @@
 //! The picture of a job that can be looked into: tiles, labels, spots and cells, against a slow reference.
 
 use bioimage::{Limits, encode_tiff, npy};
-use ndarray::{Array2, Array3, ArrayD, Axis, array};
+use ndarray::{Array2, Array3, ArrayD, Axis, Ix2, array};
 use serde_json::Value;
 
 use super::empty;
@@ -148,21 +148,14 @@ async fn tiles_have_the_pixels_of_a_slow_reference() {
             &format!("{page}/tile/0/{level}/{x}_{y}.png?c=0:100:900:ffffff&g=2"),
         );
         assert_eq!(gray.shape()[..2], [shape.0, shape.1], "level {level}");
-        for ((row, column), value) in gray
-            .index_axis(Axis(2), 0)
-            .into_dimensionality()
-            .expect("two axes")
-            .indexed_iter()
-        {
-            let wanted = brightness(
-                reference[[512 * y + row, 512 * x + column]],
-                (100.0, 900.0),
-                2.0,
-            );
+        let plane = gray.index_axis(Axis(2), 0).into_dimensionality::<Ix2>();
+        for ((row, column), value) in plane.expect("two axes").indexed_iter() {
+            let at = [512 * y + row, 512 * x + column];
+            let wanted = brightness(reference[at], (100.0, 900.0), 2.0);
             // Brightnesses come in 4096 steps, which gamma spreads at the dark end.
             assert!(
                 (value - wanted).abs() <= 4.0,
-                "{level} {row} {column}: {value} {wanted}"
+                "{level} {at:?}: {value} {wanted}"
             );
         }
         let second = halved(&planes[1], level);
@@ -542,4 +535,66 @@ async fn spots_are_disks_at_every_level() {
         assert_eq!(preview.status, 200);
     }
     assert_eq!(pictures[..2], pictures[2..]);
+}
+
+/// A gray image of 8 bits as ImageJ writes it, with pixels of 0.5 by 0.5 µm.
+fn of_imagej(rows: u32, columns: u32) -> Vec<u8> {
+    let text = "ImageJ=1.53t\nunit=micron\n";
+    let pixels = vec![9; (rows * columns) as usize];
+    let text_at = 8 + pixels.len() as u32;
+    let resolution_at = text_at + text.len() as u32;
+    let directory_at = resolution_at + 8;
+    let entries = [
+        (256, 4, 1, columns),
+        (257, 4, 1, rows),
+        (258, 4, 1, 8),
+        (259, 4, 1, 1),
+        (270, 2, text.len() as u32, text_at),
+        (273, 4, 1, 8),
+        (279, 4, 1, rows * columns),
+        (282, 5, 1, resolution_at),
+        (283, 5, 1, resolution_at),
+    ];
+    let mut file = b"II\x2a\0".to_vec();
+    file.extend(directory_at.to_le_bytes());
+    file.extend(pixels);
+    file.extend(text.as_bytes());
+    file.extend([2_u32, 1].map(u32::to_le_bytes).concat());
+    file.extend((entries.len() as u16).to_le_bytes());
+    for (tag, kind, count, value) in entries {
+        file.extend([u16::to_le_bytes(tag), u16::to_le_bytes(kind)].concat());
+        file.extend([u32::to_le_bytes(count), u32::to_le_bytes(value)].concat());
+    }
+    file.extend([0; 4]);
+    file
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn areas_are_told_in_square_micrometers_if_the_file_knows_its_pixels() {
+    let cluster = empty().await;
+    cluster.put("uploads/scaled.tif", &of_imagej(20, 30));
+    let labels = Array2::from_shape_fn((20, 30), |at| {
+        if matches!(at, (2..12, 3..6)) {
+            7.0
+        } else {
+            0.0
+        }
+    });
+    let entries = [(
+        "a_feature_0.tif".to_owned(),
+        encode_tiff(labels.view().into_dyn()),
+    )];
+    cluster.put("output/scaled.zip", &zipped(entries));
+    let page = job(
+        &cluster,
+        "q:scaled:1",
+        &done("uploads/scaled.tif", "output/scaled.zip", &[]),
+    );
+    let dashboard = Dashboard::start(&cluster, &[]);
+    let browser = dashboard.browser();
+    let table = browser.get(&format!("{page}/cells")).body;
+    assert!(table.contains("data-label=\"Area (µm²)\">7.50<"), "{table}");
+    let csv = super::looks::unchunked(&browser.get_bytes(&format!("{page}/cells.csv")));
+    assert!(csv.starts_with("label,area_px,area_um2,"), "{csv}");
+    assert!(csv.contains("\r\n7,30,7.5,"), "{csv}");
 }

@@ -18,7 +18,12 @@ const SIDE: usize = 360;
 const SEEN: &str = "(() => {
     const canvas = document.querySelector('.view-stage canvas');
     if (!canvas) return [0, 0];
-    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    const copy = document.createElement('canvas');
+    copy.width = canvas.width;
+    copy.height = canvas.height;
+    const pen = copy.getContext('2d', {willReadFrequently: true});
+    pen.drawImage(canvas, 0, 0);
+    const { data } = pen.getImageData(0, 0, copy.width, copy.height);
     const colors = new Set();
     let sum = 0;
     for (let at = 0; at < data.length; at += 4) {
