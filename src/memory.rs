@@ -86,6 +86,11 @@ impl MemoryBudget {
         self.budget > 0
     }
 
+    /// Bytes in all; 0 for no limit.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.budget
+    }
+
     /// Waits until this many bytes are free, first come first served, and reserves them.
     ///
     /// # Errors

@@ -48,8 +48,11 @@ static THEME: LazyLock<Asset> = asset!("scripts/theme.js", SCRIPT);
 /// The viewer of pictures: pan, zoom, touch, layers.
 pub(super) static OPENSEADRAGON: LazyLock<Asset> = asset!("vendor/openseadragon.min.js", SCRIPT);
 
+/// The picture of a job, with what is chosen of it.
+pub(super) static VIEWER: LazyLock<Asset> = asset!("scripts/viewer.js", SCRIPT);
+
 /// All of them.
-static ALL: [&LazyLock<Asset>; 5] = [&STYLE, &ICON, &KEYS, &THEME, &OPENSEADRAGON];
+static ALL: [&LazyLock<Asset>; 6] = [&STYLE, &ICON, &KEYS, &THEME, &OPENSEADRAGON, &VIEWER];
 
 impl Asset {
     fn new(file: &'static str, kind: &'static str, content: &'static [u8]) -> Self {

@@ -21,7 +21,7 @@ impl Key {
 }
 
 /// All of them but those of pages, which are beside their names in `layout`.
-pub(super) static KEYS: [KeyGroup; 3] = [
+pub(super) static KEYS: [KeyGroup; 4] = [
     KeyGroup {
         heading: "Everywhere",
         keys: &[Key::new(&["?"], "this list"), Key::new(&["/"], "search")],
@@ -44,6 +44,21 @@ pub(super) static KEYS: [KeyGroup; 3] = [
             ),
             Key::new(&["r"], "requeue it; asks first"),
             Key::new(&["c"], "cancel it; asks first"),
+        ],
+    },
+    KeyGroup {
+        heading: "In the picture of a job",
+        keys: &[
+            Key::new(&["+", "-", "0"], "closer, farther, the whole image"),
+            Key::new(&["←", "↑", "→", "↓"], "move it, once it has the focus"),
+            Key::new(
+                &["Enter"],
+                "tell the cell in the middle, once it has the focus",
+            ),
+            Key::new(&["l"], "labels on and off"),
+            Key::new(&["o"], "labels as outlines or areas"),
+            Key::new(&["1", "9"], "channels on and off"),
+            Key::new(&[",", "."], "previous and next frame"),
         ],
     },
 ];

@@ -40,6 +40,20 @@ fn looks(at: &dyn Fn(&str) -> String) -> Router<Shared> {
         .route(&at("/failed"), get(pages::failed))
         .route(&at("/jobs/{job}"), get(pages::job))
         .route(&at("/jobs/{job}/preview.png"), get(pages::preview))
+        .route(&at("/jobs/{job}/image.json"), get(pages::scene))
+        .route(
+            &at("/jobs/{job}/tile/{frame}/{level}/{tile}"),
+            get(pages::tile),
+        )
+        .route(
+            &at("/jobs/{job}/labels/{layer}/{frame}/{level}/{tile}"),
+            get(pages::label_tile),
+        )
+        .route(
+            &at("/jobs/{job}/spots/{frame}/{level}/{tile}"),
+            get(pages::spot_tile),
+        )
+        .route(&at("/jobs/{job}/label"), get(pages::label))
         .route(&at("/jobs/{job}/cells"), get(pages::cells))
         .route(&at("/jobs/{job}/cells.csv"), get(pages::cells_csv))
         .route(&at("/batches"), get(pages::batches))

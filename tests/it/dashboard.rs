@@ -39,6 +39,12 @@ mod screenshots;
 /// Files of others.
 mod vendored;
 
+/// What is seen of a job from near and far.
+mod viewer;
+
+/// The same in a real browser.
+mod viewer_browser;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 

@@ -50,7 +50,16 @@ pub fn header_of(bytes: &[u8], name: &str) -> Result<Header, Error> {
     header(Source::Whole(bytes), bytes, name)
 }
 
-/// The same of a file of which only some pieces are in memory; or which bytes are needed to tell. When they have been
+/// Height and width of a pixel in micrometers, if a TIFF tells them: in OME-XML, or by `ImageJ`'s unit and the resolution.
+#[must_use]
+pub fn pixel_size(bytes: &[u8], name: &str) -> Option<[f64; 2]> {
+    match Format::of(bytes, name).ok()? {
+        Format::Tiff | Format::TiffByContent => tiff::pixel_size(bytes),
+        _ => None,
+    }
+}
+
+/// What [`header_of`] gives of a file of which only some pieces are in memory; or which bytes are needed to tell. When they have been
 /// [inserted](Pieces::insert), and more beside them as it suits, this is to be called again.
 ///
 /// # Errors

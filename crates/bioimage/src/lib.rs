@@ -36,7 +36,7 @@ pub use axes::{
     AxesError, ModelInput, Placed, default_order, detect_dimension_order, placed_by_names,
     spot_batch, squeeze, to_bxyc, to_bxyc_by_file, validate_model_input, with_channels,
 };
-pub use decode::{Found, decode, header_of, header_of_pieces};
+pub use decode::{Found, decode, header_of, header_of_pieces, pixel_size};
 pub use error::Error;
 pub use header::{Container, Header};
 pub use limits::Limits;

@@ -1,8 +1,9 @@
 //! Labels at all resolutions, and tiles of their outlines and areas.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis};
 
 use crate::palette::{Palette, color_of};
 use crate::picture::Picture;
@@ -25,8 +26,9 @@ pub enum Layer {
 #[derive(Clone, Debug, PartialEq)]
 pub struct LabelLevel {
     areas: Array2<u32>,
-    /// The label of the outline that passes through a pixel, or 0.
-    outlines: Array2<u32>,
+    /// The label of the outline that passes through a pixel, or 0. Those of the labels as they are follow from the areas, and
+    /// are not kept.
+    outlines: Option<Array2<u32>>,
 }
 
 impl LabelLevel {
@@ -36,11 +38,54 @@ impl LabelLevel {
         self.areas.dim()
     }
 
+    /// The label at each pixel.
+    #[must_use]
+    pub fn areas(&self) -> ArrayView2<'_, u32> {
+        self.areas.view()
+    }
+
+    /// Bytes that it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let outlines = self.outlines.as_ref().map_or(0, Array2::len);
+        (self.areas.len() + outlines) * size_of::<u32>()
+    }
+
     fn halved(&self) -> Self {
+        let lines = match &self.outlines {
+            Some(lines) => Cow::Borrowed(lines),
+            None => Cow::Owned(outlines(self.areas.view())),
+        };
         Self {
             areas: blocks(self.areas.view(), most_frequent),
-            outlines: blocks(self.outlines.view(), first_line),
+            outlines: Some(blocks(lines.view(), first_line)),
         }
+    }
+
+    fn areas_of(&self, rows: Range<usize>, columns: Range<usize>) -> ArrayView2<'_, u32> {
+        let rows = self.areas.slice_axis(Axis(0), rows.into());
+        rows.slice_axis_move(Axis(1), columns.into())
+    }
+
+    /// Outlines of at least a window, and where the window is in them.
+    fn outlines_of(&self, window: &Window) -> (Cow<'_, Array2<u32>>, Window) {
+        if let Some(lines) = &self.outlines {
+            return (Cow::Borrowed(lines), window.clone());
+        }
+        // A pixel depends on its neighbors below and on the right, and its dark side on those above and on the left.
+        let (height, width) = self.dim();
+        let around = |range: &Range<usize>, length: usize| {
+            let start = range.start.saturating_sub(1);
+            (start..(range.end + 1).min(length), range.start - start)
+        };
+        let (rows, top) = around(&window.rows, height);
+        let (columns, left) = around(&window.columns, width);
+        let lines = outlines(self.areas_of(rows, columns));
+        let within = Window {
+            rows: top..top + window.height(),
+            columns: left..left + window.width(),
+        };
+        (Cow::Owned(lines), within)
     }
 }
 
@@ -53,7 +98,7 @@ impl LabelLevel {
 pub fn label_levels(labels: ArrayView2<'_, u32>, tile: usize) -> Vec<LabelLevel> {
     let mut levels = vec![LabelLevel {
         areas: labels.to_owned(),
-        outlines: outlines(labels),
+        outlines: None,
     }];
     while let Some(last) = levels.last()
         && !fits(last.dim(), tile)
@@ -162,15 +207,15 @@ pub fn render_labels(
         Line::Of(label) => entry(label),
     };
     let mut pixels = Vec::with_capacity(window.height() * window.width());
-    for row in window.rows.clone() {
-        match layer {
-            Layer::Fill => {
-                let areas = level.areas.row(row);
-                let columns = window.columns.clone();
-                pixels.extend(columns.map(|column| of_area(&areas[column])));
-            }
-            Layer::Outline => {
-                let lines = lines_of_row(&level.outlines, row, window.columns.clone());
+    match layer {
+        Layer::Fill => {
+            let areas = level.areas_of(window.rows.clone(), window.columns.clone());
+            pixels.extend(areas.iter().map(of_area));
+        }
+        Layer::Outline => {
+            let (outlines, within) = level.outlines_of(window);
+            for row in within.rows.clone() {
+                let lines = lines_of_row(&outlines, row, within.columns.clone());
                 pixels.extend(lines.map(of_line));
             }
         }
@@ -253,21 +298,23 @@ mod tests {
         #[test]
         fn no_outline_is_lost_at_any_level(labels in labels()) {
             let levels = label_levels(labels.view(), 1);
+            let lines = |level: &LabelLevel| level.outlines_of(&Window::whole(level.dim())).0.into_owned();
+            let levels: Vec<_> = levels.iter().map(lines).collect();
             for ((row, column), label) in labels.indexed_iter() {
                 let differs = |place: (usize, usize)| labels.get(place).is_some_and(|other| other != label);
                 let is_edge = differs((row + 1, column)) || differs((row, column + 1));
-                prop_assert_eq!(levels[0].outlines[[row, column]] != 0, is_edge);
+                prop_assert_eq!(levels[0][[row, column]] != 0, is_edge);
                 for (depth, level) in levels.iter().enumerate().filter(|_| is_edge) {
-                    let line = level.outlines[[row >> depth, column >> depth]];
+                    let line = level[[row >> depth, column >> depth]];
                     prop_assert!(line != 0, "level {depth} at {row}, {column}");
                     prop_assert!(labels.iter().any(|label| *label == line));
                 }
             }
             // Nor does one appear from nothing.
             for (depth, level) in levels.iter().enumerate() {
-                for ((row, column), line) in level.outlines.indexed_iter().filter(|(_, line)| **line != 0) {
+                for ((row, column), line) in level.indexed_iter().filter(|(_, line)| **line != 0) {
                     let is_below = |place: &(usize, usize)| (place.0 >> depth, place.1 >> depth) == (row, column);
-                    prop_assert!(levels[0].outlines.indexed_iter().any(|(place, label)| is_below(&place) && label == line));
+                    prop_assert!(levels[0].indexed_iter().any(|(place, label)| is_below(&place) && label == line));
                 }
             }
         }

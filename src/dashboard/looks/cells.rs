@@ -4,11 +4,13 @@ use std::io;
 use std::ops::Range;
 
 use anyhow::{Context as _, ensure};
-use cell_analysis::regions::{CellColumns, CellRows, CellTable, Region, Regions, measure_regions};
+use cell_analysis::regions::{
+    CellColumns, CellRows, CellTable, CellTrack, Region, Regions, measure_regions,
+};
 use ndarray::{Array2, Array4, ArrayView2, Axis};
 
 use super::labels::{LabelImage, LabelImages};
-use super::sight::Sight;
+use super::sight::{Sight, with_frames};
 use crate::untrusted;
 
 /// Cells of one job.
@@ -28,9 +30,22 @@ const BYTES_OF_CELL: usize = size_of::<Region>();
 
 /// All cells of a job, image by image.
 pub(in super::super) struct Cells {
-    /// What the label images are called, and what is in them.
-    images: Vec<(String, Regions)>,
+    images: Vec<Measured>,
     channels: usize,
+    is_movie: bool,
+    /// In square micrometers, if the input tells it.
+    pixel_area: Option<f64>,
+    /// By ascending labels.
+    tracks: Vec<CellTrack>,
+}
+
+/// The cells of one label image.
+struct Measured {
+    /// What it is called.
+    name: String,
+    feature: usize,
+    frame: usize,
+    regions: Regions,
 }
 
 /// One of them.
@@ -38,7 +53,12 @@ pub(in super::super) struct Cells {
 pub(in super::super) struct Cell<'c> {
     /// What its label image is called.
     pub(in super::super) image: &'c str,
+    /// Which kind of cell it is: whole ones, nuclei.
+    pub(in super::super) feature: usize,
+    pub(in super::super) frame: usize,
     pub(in super::super) region: &'c Region,
+    /// What it is a part of, in a movie.
+    pub(in super::super) track: Option<CellTrack>,
     regions: &'c Regions,
     at: usize,
 }
@@ -55,13 +75,18 @@ impl Cells {
     pub(super) fn of(sight: Sight) -> anyhow::Result<Self> {
         let result = sight.result.context("the result is not there any more")?;
         let mut labels = LabelImages::open(result, sight.limits)?;
+        let mut image = sight.image;
         let mut cells = Self {
             images: Vec::new(),
-            channels: sight.image.dim().3.min(CHANNELS),
+            channels: 0,
+            is_movie: false,
+            pixel_area: sight.pixel_area,
+            tracks: Vec::new(),
         };
         while let Some(found) = labels.next()? {
-            let regions = measured(&sight.image, &found)?;
-            cells.images.push((shown(&found.path), regions));
+            image = with_frames(image, found.frames);
+            cells.is_movie |= found.frames > 1;
+            cells.images.push(measured(&image, &found)?);
             let most = MOST_CELLS;
             ensure!(cells.count() <= most, "there are more than {most} cells");
         }
@@ -69,12 +94,14 @@ impl Cells {
             !cells.images.is_empty(),
             "the result has no images of labels"
         );
+        cells.channels = image.dim().3.min(CHANNELS);
+        cells.tracks = labels.take_tracks();
         Ok(cells)
     }
 
     pub(in super::super) fn count(&self) -> usize {
         let images = self.images.iter();
-        images.map(|(_, regions)| regions.regions.len()).sum()
+        images.map(|image| image.regions.regions.len()).sum()
     }
 
     /// Channels in which the light was measured.
@@ -84,32 +111,68 @@ impl Cells {
 
     /// Whether it takes a name to tell of which image a cell is.
     pub(in super::super) fn has_several_images(&self) -> bool {
-        self.images.len() > 1
+        let mut names = self.images.iter().map(|image| &image.name);
+        let first = names.next();
+        names.any(|name| Some(name) != first)
+    }
+
+    /// The area of a pixel in square micrometers, if the input tells it.
+    pub(in super::super) fn pixel_area(&self) -> Option<f64> {
+        self.pixel_area
+    }
+
+    /// Whether they have frames, and may have tracks.
+    pub(in super::super) fn is_movie(&self) -> bool {
+        self.is_movie
     }
 
     pub(in super::super) fn all(&self) -> impl Iterator<Item = Cell<'_>> {
-        self.images.iter().flat_map(|(image, regions)| {
-            let cells = regions.regions.iter().enumerate();
-            cells.map(move |(at, region)| Cell {
-                image,
-                region,
-                regions,
-                at,
-            })
+        self.images.iter().flat_map(|image| {
+            let count = image.regions.regions.len();
+            (0..count).filter_map(|at| self.cell(image, at))
+        })
+    }
+
+    /// The cell with this label, of a kind in a frame.
+    pub(in super::super) fn find(
+        &self,
+        feature: usize,
+        frame: usize,
+        label: u32,
+    ) -> Option<Cell<'_>> {
+        let mut images = self.images.iter();
+        let image = images.find(|image| (image.feature, image.frame) == (feature, frame))?;
+        let cells = &image.regions.regions;
+        let at = cells.binary_search_by_key(&label, |cell| cell.label);
+        self.cell(image, at.ok()?)
+    }
+
+    fn cell<'c>(&'c self, image: &'c Measured, at: usize) -> Option<Cell<'c>> {
+        let region = image.regions.regions.get(at)?;
+        let tracks = &self.tracks;
+        let track = tracks.binary_search_by_key(&region.label, |track| track.track);
+        Some(Cell {
+            image: &image.name,
+            feature: image.feature,
+            frame: image.frame,
+            region,
+            track: track.ok().and_then(|at| tracks.get(at).copied()),
+            regions: &image.regions,
+            at,
         })
     }
 
     /// Bytes that they take.
     pub(super) fn bytes(&self) -> usize {
         let of_cell = BYTES_OF_CELL + self.channels * size_of::<f64>();
-        let names: usize = self.images.iter().map(|(name, _)| name.len()).sum();
-        names + self.count() * of_cell
+        let names: usize = self.images.iter().map(|image| image.name.len()).sum();
+        names + self.count() * of_cell + self.tracks.len() * size_of::<CellTrack>()
     }
 
     /// The parts of a table of all of them: which image, and which of its cells. There is at least one.
     pub(in super::super) fn csv_parts(&self) -> Vec<CsvPart> {
-        let of_image = |(image, (_, regions)): (usize, &(String, Regions))| {
-            let count = regions.regions.len();
+        let of_image = |(image, measured): (usize, &Measured)| {
+            let count = measured.regions.regions.len();
             // One that has no cells is a part, too: the names of the columns are in the first one.
             let starts = (0..count.max(1)).step_by(CSV_ROWS);
             starts.map(move |start| CsvPart {
@@ -124,13 +187,14 @@ impl Cells {
     pub(in super::super) fn csv(&self, part: &CsvPart, with_names: bool) -> io::Result<Vec<u8>> {
         let columns = CellColumns {
             item: self.has_several_images(),
+            tracks: self.is_movie,
+            area_um2: self.pixel_area.is_some(),
             channels: (0..self.channels)
                 .map(|it| format!("channel_{it}"))
                 .collect(),
-            ..CellColumns::default()
         };
-        let (image, all) = &self.images[part.image];
-        let cells = part.cells.clone();
+        let image = &self.images[part.image];
+        let (all, cells) = (&image.regions, part.cells.clone());
         let regions = Regions {
             regions: all.regions[cells.clone()].to_vec(),
             integrated: all.integrated.slice_axis(Axis(0), cells.into()).to_owned(),
@@ -140,10 +204,10 @@ impl Cells {
             .len();
         let mut table = CellTable::begin(Vec::new(), columns)?;
         table.add(&CellRows {
-            item: &inert(image),
-            frame: 0,
-            tracks: &[],
-            pixel_area_um2: None,
+            item: &inert(&image.name),
+            frame: image.frame,
+            tracks: &self.tracks,
+            pixel_area_um2: self.pixel_area,
             regions: &regions,
         })?;
         let text = table.into_inner();
@@ -162,8 +226,10 @@ pub(in super::super) struct CsvPart {
     cells: Range<usize>,
 }
 
-fn measured(image: &Array4<f32>, found: &LabelImage) -> anyhow::Result<Regions> {
-    let LabelImage { path, item, labels } = found;
+fn measured(image: &Array4<f32>, found: &LabelImage) -> anyhow::Result<Measured> {
+    let LabelImage {
+        path, item, labels, ..
+    } = found;
     let (items, rows, columns, channels) = image.dim();
     let shape = labels.dim();
     ensure!(
@@ -179,7 +245,12 @@ fn measured(image: &Array4<f32>, found: &LabelImage) -> anyhow::Result<Regions> 
     let image = image.index_axis(Axis(0), *item);
     let planes = image.axis_iter(Axis(2)).take(channels.min(CHANNELS));
     let planes: Vec<ArrayView2<'_, f32>> = planes.collect();
-    Ok(measure_regions(labels.view(), &planes))
+    Ok(Measured {
+        name: shown(path),
+        feature: found.feature,
+        frame: *item,
+        regions: measure_regions(labels.view(), &planes),
+    })
 }
 
 /// Runs of the same label in the rows.
@@ -218,14 +289,16 @@ mod tests {
         let noise = Array2::from_shape_fn((64, 64), |(row, column)| (row * 64 + column) as u32);
         let found = |labels: Array2<u32>| LabelImage {
             path: "x_feature_0.tif".to_owned(),
+            feature: 0,
             item: 0,
+            frames: 1,
             labels,
         };
         let image = Array4::zeros((1, 64, 64, 20));
         let error = measured(&image, &found(noise)).expect_err("it is noise");
         assert!(error.to_string().contains("too ragged"), "{error}");
         let one = measured(&image, &found(Array2::ones((64, 64)))).expect("a cell");
-        assert_eq!(one.integrated.dim(), (1, CHANNELS));
+        assert_eq!(one.regions.integrated.dim(), (1, CHANNELS));
         let error = measured(&image, &found(Array2::ones((64, 63)))).expect_err("another shape");
         assert!(error.to_string().contains("(64, 63)"), "{error}");
     }
@@ -238,10 +311,18 @@ mod tests {
             });
             measure_regions(labels.view(), &[])
         };
-        let image = |name: &str, side| (name.to_owned(), cells(side));
+        let image = |name: &str, side| Measured {
+            name: name.to_owned(),
+            feature: 0,
+            frame: 0,
+            regions: cells(side),
+        };
         let cells = Cells {
             images: vec![image("a", 40), image("none", 1), image("b", 3)],
             channels: 0,
+            is_movie: false,
+            pixel_area: None,
+            tracks: Vec::new(),
         };
         let parts = cells.csv_parts();
         assert_eq!(parts.len(), 6, "{parts:?}");

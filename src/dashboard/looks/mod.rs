@@ -5,8 +5,10 @@
 
 mod cells;
 mod labels;
+mod scene;
 mod shelf;
 mod sight;
+mod spots;
 mod subject;
 mod turns;
 
@@ -16,15 +18,17 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use cell_pictures::Thumbnail;
 use ndarray::{ArrayView2, Axis};
+use tokio::sync::Semaphore;
 
 pub(super) use self::cells::{Cell, Cells};
 use self::labels::LabelImages;
+pub(super) use self::scene::{ChannelView, Layer, Palette, Place, Scene, TILE};
 use self::shelf::Shelf;
-use self::sight::{Sight, Sources};
+use self::sight::{Sight, Sources, with_frames};
 pub(super) use self::subject::Subject;
 use self::turns::Turns;
 use crate::compute;
-use crate::memory::MemoryBudget;
+use crate::memory::{MemoryBudget, Withheld};
 use crate::storage::Storage;
 
 /// Bytes of pictures that are kept.
@@ -32,6 +36,13 @@ const PICTURES: usize = 32 << 20;
 
 /// Bytes of measured cells that are kept.
 const CELLS: usize = 64 << 20;
+
+/// Bytes of scenes that are kept, and the part of the memory budget that they may be.
+const SCENES: u64 = 256 << 20;
+const PART_OF_BUDGET: u64 = 4;
+
+/// Tiles that are drawn at the same time.
+const DRAWN: usize = 8;
 
 /// The largest file that is taken for a preview.
 const LARGEST_PREVIEW: u64 = 1 << 20;
@@ -48,12 +59,28 @@ struct Desk {
     turns: Turns,
     pictures: Shelf<Bytes>,
     cells: Shelf<Arc<Cells>>,
+    scenes: Shelf<Arc<Scene>>,
+    /// Bytes that a scene may have.
+    room: usize,
+    drawing: Semaphore,
+    /// What scenes take is no job's.
+    _withheld: Withheld,
 }
 
 impl Looks {
     /// Of what lies in this bucket, and has no more values than these.
     pub(super) fn new(storage: Storage, memory: MemoryBudget, most_values: u64) -> Self {
+        let room = match memory.is_limited() {
+            true => SCENES.min(memory.bytes() / PART_OF_BUDGET),
+            false => SCENES,
+        };
+        let withheld = memory.withhold(room);
+        let room = usize::try_from(room).unwrap_or(usize::MAX);
         Self(Arc::new(Desk {
+            scenes: Shelf::new(room),
+            room,
+            drawing: Semaphore::new(DRAWN),
+            _withheld: withheld,
             sources: Sources::new(storage, memory, most_values),
             turns: Turns::default(),
             pictures: Shelf::new(PICTURES),
@@ -82,6 +109,28 @@ impl Looks {
         tokio::spawn(async move { desk.cells(&subject).await })
             .await
             .context("the measurement was given up")?
+    }
+
+    /// All that can be seen of a job.
+    pub(super) async fn scene(&self, subject: Subject) -> anyhow::Result<Arc<Scene>> {
+        if let Some(kept) = self.0.scenes.get(subject.version()) {
+            return Ok(kept);
+        }
+        let desk = Arc::clone(&self.0);
+        tokio::spawn(async move { desk.scene(&subject).await })
+            .await
+            .context("the picture was given up")?
+    }
+
+    /// Draws a part of a scene.
+    pub(super) async fn draw<T: Send + 'static>(
+        &self,
+        scene: Arc<Scene>,
+        draw: impl FnOnce(&Scene) -> T + Send + 'static,
+    ) -> T {
+        // Nobody closes it.
+        let _place = self.0.drawing.acquire().await;
+        compute::run(move || draw(&scene)).await
     }
 }
 
@@ -115,6 +164,19 @@ impl Desk {
         Ok(cells)
     }
 
+    async fn scene(&self, subject: &Subject) -> anyhow::Result<Arc<Scene>> {
+        let _turn = self.turns.take(subject.key()).await;
+        if let Some(kept) = self.scenes.get(subject.version()) {
+            return Ok(kept);
+        }
+        let sight = self.sources.fetch(subject).await?;
+        let room = self.room;
+        let scene = compute::run(move || Scene::of(sight, room).map(Arc::new)).await?;
+        let size = scene.bytes();
+        self.scenes.put(subject.version(), Arc::clone(&scene), size);
+        Ok(scene)
+    }
+
     /// The preview that lies beside the result.
     async fn stored(&self, subject: &Subject) -> Option<Bytes> {
         let key = subject.stored_preview()?;
@@ -125,20 +187,25 @@ impl Desk {
 
 /// The first image with what was found in it.
 fn drawn(sight: Sight) -> anyhow::Result<Bytes> {
-    let first = sight.image.index_axis(Axis(0), 0);
+    let (mut labels, mut spots) = (None, None);
+    if let Some(result) = sight.result {
+        let mut images = LabelImages::open(result, sight.limits)?;
+        labels = images.next()?;
+        spots = images.take_spots().remove(&0);
+    }
+    let frames = labels.as_ref().map_or(1, |found| found.frames);
+    let image = with_frames(sight.image, frames);
+    let first = image.index_axis(Axis(0), 0);
     let all: Vec<ArrayView2<'_, f32>> = first.axis_iter(Axis(2)).collect();
     let chosen = sight.channels.iter().filter_map(|&it| all.get(it).copied());
     let chosen: Vec<_> = chosen.collect();
     let shown = if chosen.is_empty() { all } else { chosen };
     let thumbnail = Thumbnail::new(&shown).context("the image has no pixels")?;
-    let labels = match sight.result {
-        Some(result) => LabelImages::open(result, sight.limits)?.next()?,
-        None => None,
-    };
     let fitting = labels.filter(|it| it.item == 0 && it.labels.dim() == thumbnail.shape());
-    let file = match fitting {
-        Some(found) => thumbnail.with_outlines(found.labels.view()),
-        None => thumbnail.preview(),
+    let file = match (fitting, spots) {
+        (Some(found), _) => thumbnail.with_outlines(found.labels.view()),
+        (None, Some(spots)) => thumbnail.with_spots(&spots),
+        (None, None) => thumbnail.preview(),
     };
     Ok(file.into())
 }

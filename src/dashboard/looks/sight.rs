@@ -32,6 +32,8 @@ pub(super) struct Sight {
     pub(super) image: Array4<f32>,
     /// The channels that were worked; none if the job does not say it.
     pub(super) channels: Vec<usize>,
+    /// The area of a pixel in square micrometers, if the file tells it.
+    pub(super) pixel_area: Option<f64>,
     /// The archive of its result.
     pub(super) result: Option<Bytes>,
     pub(super) limits: Limits,
@@ -77,11 +79,15 @@ impl Sources {
         let (channels, result) = (subject.channels().to_vec(), files.result);
         let image = compute::run(move || {
             let image = bioimage::decode(&files.input, &name, &limits)?;
+            let pixel_area = bioimage::pixel_size(&files.input, &name).map(|[y, x]| y * x);
             drop(files.input);
-            in_order(image, &order, &files.header.container)
+            let image = in_order(image, &order, &files.header.container)?;
+            anyhow::Ok((image, pixel_area))
         });
+        let (image, pixel_area) = image.await?;
         Ok(Sight {
-            image: image.await?,
+            image,
+            pixel_area,
             channels,
             result,
             limits,
@@ -155,8 +161,8 @@ impl Sources {
     }
 }
 
-/// The image `[batch, row, column, channel]`, by the order that the job names or its file implies. Of a movie it is the first
-/// frame.
+/// The image `[batch, row, column, channel]`, by the order that the job names or its file implies. Frames of a movie are its
+/// batch.
 fn in_order(image: ArrayD<f32>, order: &str, container: &Container) -> anyhow::Result<Array4<f32>> {
     if !order.is_empty() {
         return Ok(bioimage::to_bxyc(image, order)?);
@@ -165,14 +171,36 @@ fn in_order(image: ArrayD<f32>, order: &str, container: &Container) -> anyhow::R
         && names.len() == image.ndim()
         && let Some(frames) = names.find('T')
     {
-        let first = image
-            .index_axis(Axis(frames), 0)
-            .as_standard_layout()
-            .into_owned();
-        let container = Container::Named(names.replace('T', ""));
-        return Ok(bioimage::to_bxyc_by_file(first, &container)?);
+        return movie(&image, frames, names);
     }
     Ok(bioimage::to_bxyc_by_file(image, container)?)
+}
+
+/// The frames of a movie along this axis, one after the other.
+fn movie(image: &ArrayD<f32>, frames: usize, names: &str) -> anyhow::Result<Array4<f32>> {
+    let container = Container::Named(names.replace('T', ""));
+    let count = image.len_of(Axis(frames));
+    let mut movie: Option<Array4<f32>> = None;
+    for (at, frame) in image.axis_iter(Axis(frames)).enumerate() {
+        let frame = frame.as_standard_layout().into_owned();
+        let frame = bioimage::to_bxyc_by_file(frame, &container)?;
+        let (items, rows, columns, channels) = frame.dim();
+        let movie =
+            movie.get_or_insert_with(|| Array4::zeros((count * items, rows, columns, channels)));
+        let mut place = movie.slice_axis_mut(Axis(0), (at * items..(at + 1) * items).into());
+        place.assign(&frame);
+    }
+    movie.context("the movie has no frames")
+}
+
+/// The image with its frames as a batch, if they were taken for channels: what its labels have for frames tells.
+pub(super) fn with_frames(image: Array4<f32>, frames: usize) -> Array4<f32> {
+    let (items, _, _, channels) = image.dim();
+    if items > 1 || frames <= 1 || channels != frames {
+        return image;
+    }
+    let movie = image.permuted_axes([3, 1, 2, 0]);
+    movie.as_standard_layout().into_owned()
 }
 
 #[cfg(test)]
@@ -182,13 +210,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_a_movie_the_first_frame_is_seen() {
+    fn frames_of_a_movie_are_a_batch() {
         let movie = ArrayD::from_shape_fn(IxDyn(&[3, 4, 5]), |at| at[0] as f32);
         let named = Container::Named("TYX".to_owned());
         let seen = in_order(movie.clone(), "", &named).expect("a movie");
-        assert_eq!(seen.dim(), (1, 4, 5, 1));
-        assert!(seen.iter().all(|value| *value == 0.0));
-        let seen = in_order(movie, "", &Container::Tiff).expect("channels");
-        assert_eq!(seen.dim(), (1, 4, 5, 3));
+        assert_eq!(seen.dim(), (3, 4, 5, 1));
+        assert_eq!((seen[[0, 3, 4, 0]], seen[[2, 3, 4, 0]]), (0.0, 2.0));
+        let channels = in_order(movie, "", &Container::Tiff).expect("channels");
+        assert_eq!(channels.dim(), (1, 4, 5, 3));
+        assert_eq!(with_frames(channels.clone(), 1), channels);
+        assert_eq!(with_frames(channels, 3), seen);
+
+        let movie = ArrayD::from_shape_fn(IxDyn(&[2, 6, 7, 3]), |at| (at[0] * 10 + at[3]) as f32);
+        let named = Container::Named("CYXT".to_owned());
+        let seen = in_order(movie, "", &named).expect("a movie of two channels");
+        assert_eq!(seen.dim(), (3, 6, 7, 2));
+        assert_eq!(seen[[2, 0, 0, 1]], 12.0);
     }
 }

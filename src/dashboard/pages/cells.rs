@@ -11,21 +11,21 @@ use tracing::warn;
 
 use super::super::fault::Fault;
 use super::super::layout::Layout;
-use super::super::looks::{Cell, Cells};
+use super::super::looks::{Cell, Cells, Looks, Subject};
 use super::super::shown::Link;
 use super::super::visit::Visit;
+use super::measures::Measure;
 use super::preview::subject;
+use super::viewer::Viewer;
 use super::window::{ROWS, Window};
 use crate::compute;
 use crate::figures::counted;
-
-/// Channels whose light the page shows; the file has more.
-const CHANNELS: usize = 4;
 
 #[derive(Template)]
 #[template(path = "cells.html")]
 struct CellsPage {
     layout: Layout,
+    viewer: Viewer,
     job: Link,
     count: String,
     csv: String,
@@ -44,28 +44,17 @@ struct Column {
 }
 
 struct Row {
+    id: String,
     image: String,
     values: Vec<(String, String)>,
 }
 
 /// How a table is sorted: by which column, and whether the largest come first.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq)]
 struct Order {
-    column: usize,
+    measure: Measure,
     is_descending: bool,
 }
-
-/// What is told of each cell, and its name in addresses. Means of channels follow.
-const COLUMNS: [(&str, &str); 8] = [
-    ("label", "Label"),
-    ("area", "Area (px)"),
-    ("row", "Row"),
-    ("column", "Column"),
-    ("perimeter", "Perimeter (px)"),
-    ("eccentricity", "Eccentricity"),
-    ("solidity", "Solidity"),
-    ("border", "At the border"),
-];
 
 /// `GET /jobs/K/cells`
 pub(in super::super) async fn cells(visit: Visit, Path(encoded): Path<String>) -> Response {
@@ -81,39 +70,51 @@ pub(in super::super) async fn cells_csv(visit: Visit, Path(job): Path<String>) -
     }
 }
 
-async fn measured(visit: &Visit, job: &str) -> Result<(Link, Arc<Cells>), Fault> {
+async fn measured(visit: &Visit, job: &str) -> Result<(Subject, Arc<Cells>), Fault> {
     let (subject, looks) = subject(visit, job).await?;
-    let key = subject.key().clone();
+    let cells = cells_of(&looks, &subject).await?;
+    Ok((subject, cells))
+}
+
+/// The cells of a job.
+pub(super) async fn cells_of(looks: &Looks, subject: &Subject) -> Result<Arc<Cells>, Fault> {
+    let key = subject.key();
     if subject.result().is_none() {
         let text = "this job has no result with labels".to_owned();
         return Err(Fault::Absent(text));
     }
-    let cells = looks.cells(subject).await.map_err(|error| {
+    looks.cells(subject.clone()).await.map_err(|error| {
         let error = format!("{error:#}");
         warn!(%key, error, "no table of cells can be made");
         Fault::Absent(format!(
             "no table of cells can be made of this job: {error}"
         ))
-    })?;
-    Ok((Link::to_job(&key), cells))
+    })
 }
 
 async fn make(visit: &Visit, job: &str) -> Result<CellsPage, Fault> {
-    let (link, cells) = measured(visit, job).await?;
-    let shown = cells.channels().min(CHANNELS);
-    let order = Order::of(visit, shown);
+    let (subject, cells) = measured(visit, job).await?;
+    let link = Link::to_job(subject.key());
+    let measures = Measure::of(&cells);
+    let order = Order::of(visit, &measures);
     let from = visit.form.number("from");
     let path = format!("{}/cells", link.path);
     let address = format!("{path}?{}&", order.query());
-    let columns = (0..COLUMNS.len() + shown).map(|it| column(&path, it, order));
+    let is_movie = cells.is_movie();
+    let columns = measures
+        .iter()
+        .map(|it| column(&path, (*it, is_movie), order));
+    let columns = columns.collect();
     let (count, has_images) = (cells.count(), cells.has_several_images());
-    let rows = compute::run(move || rows(&cells, order, (from, shown))).await;
+    let rows = compute::run(move || rows(&cells, order, (from, &measures))).await;
+    let layout = visit.layout(&format!("Cells of {}", link.name), "");
     Ok(CellsPage {
-        layout: visit.layout(&format!("Cells of {}", link.name), ""),
+        layout: Viewer::add_scripts(layout),
+        viewer: Viewer::of(&subject, &link.name),
         count: counted(count as u64, "cell"),
         csv: format!("{}/cells.csv", link.path),
         has_images,
-        columns: columns.collect(),
+        columns,
         window: Window::new(&address, (from, rows.len()), count as u64),
         rows,
         job: link,
@@ -122,45 +123,30 @@ async fn make(visit: &Visit, job: &str) -> Result<CellsPage, Fault> {
 
 impl Order {
     /// That of an address: by label, unless it says something else.
-    fn of(visit: &Visit, channels: usize) -> Self {
+    fn of(visit: &Visit, measures: &[Measure]) -> Self {
         let wanted = visit.form.text("sort");
-        let columns = 0..COLUMNS.len() + channels;
-        let found = columns.into_iter().find(|it| name_of(*it) == wanted);
+        let found = measures.iter().find(|it| it.name() == wanted);
         Self {
-            column: found.unwrap_or(0),
+            measure: found.copied().unwrap_or(Measure::Label),
             is_descending: visit.form.text("order") == "down",
         }
     }
 
     fn query(self) -> String {
         let direction = if self.is_descending { "down" } else { "up" };
-        format!("sort={}&order={direction}", name_of(self.column))
-    }
-}
-
-fn name_of(column: usize) -> String {
-    match COLUMNS.get(column) {
-        Some((name, _)) => (*name).to_owned(),
-        None => format!("channel{}", column - COLUMNS.len()),
-    }
-}
-
-fn title_of(column: usize) -> String {
-    match COLUMNS.get(column) {
-        Some((_, title)) => (*title).to_owned(),
-        None => format!("Mean ch. {}", column - COLUMNS.len()),
+        format!("sort={}&order={direction}", self.measure.name())
     }
 }
 
 /// A column whose link sorts by it; that of the present order turns it around.
-fn column(path: &str, column: usize, order: Order) -> Column {
-    let is_here = order.column == column;
+fn column(path: &str, (measure, is_movie): (Measure, bool), order: Order) -> Column {
+    let is_here = order.measure == measure;
     let turned = Order {
-        column,
+        measure,
         is_descending: is_here && !order.is_descending,
     };
     Column {
-        name: title_of(column),
+        name: measure.title(is_movie),
         path: format!("{path}?{}", turned.query()),
         sorted: match (is_here, order.is_descending) {
             (false, _) => "",
@@ -170,12 +156,12 @@ fn column(path: &str, column: usize, order: Order) -> Column {
     }
 }
 
-/// A part of the table, and how many channels it shows.
-fn rows(cells: &Cells, order: Order, (from, channels): (usize, usize)) -> Vec<Row> {
+/// A part of the table with these columns.
+fn rows(cells: &Cells, order: Order, (from, measures): (usize, &[Measure])) -> Vec<Row> {
     let mut all: Vec<_> = cells.all().collect();
     // Those that are equal stay by image and label.
     all.sort_by(|a, b| {
-        let [a, b] = [a, b].map(|cell| number(cell, order.column));
+        let [a, b] = [a, b].map(|cell| order.measure.number(cell));
         match order.is_descending {
             true => b.total_cmp(&a),
             false => a.total_cmp(&b),
@@ -183,39 +169,27 @@ fn rows(cells: &Cells, order: Order, (from, channels): (usize, usize)) -> Vec<Ro
     });
     let part = all.iter().skip(from).take(ROWS);
     part.map(|cell| Row {
+        id: id_of(cell),
         image: cell.image.to_owned(),
-        values: (0..COLUMNS.len() + channels)
-            .map(|column| (title_of(column), text(cell, column)))
-            .collect(),
+        values: values_of(cell, (measures, cells.is_movie())),
     })
     .collect()
 }
 
-/// What a table is sorted by.
-fn number(cell: &Cell<'_>, column: usize) -> f64 {
-    let region = cell.region;
-    match column {
-        0 => f64::from(region.label),
-        1 => region.area as f64,
-        2 => region.centroid[0],
-        3 => region.centroid[1],
-        4 => region.perimeter,
-        5 => region.eccentricity,
-        6 => region.solidity(),
-        7 => f64::from(u8::from(region.touches_border)),
-        _ => cell.mean(column - COLUMNS.len()),
-    }
+/// A cell as addresses have it behind `#`: its kind, frame and label.
+pub(super) fn id_of(cell: &Cell<'_>) -> String {
+    format!("cell={}.{}.{}", cell.feature, cell.frame, cell.region.label)
 }
 
-fn text(cell: &Cell<'_>, column: usize) -> String {
-    let number = number(cell, column);
-    match column {
-        0 | 1 => number.to_string(),
-        7 => (if number > 0.0 { "yes" } else { "no" }).to_owned(),
-        5 | 6 => format!("{number:.3}"),
-        _ if number.is_finite() => format!("{number:.1}"),
-        _ => "–".to_owned(),
-    }
+/// Names and values of a cell.
+pub(super) fn values_of(
+    cell: &Cell<'_>,
+    (measures, is_movie): (&[Measure], bool),
+) -> Vec<(String, String)> {
+    let measures = measures.iter();
+    measures
+        .map(|it| (it.title(is_movie), it.text(cell)))
+        .collect()
 }
 
 /// The table as a file that is written while it is sent: no thread waits for a browser.

@@ -15,6 +15,7 @@ use super::super::shown::{Link, When, decoded, encoded, escaped, lines, message,
 use super::super::visit::Visit;
 use super::judgement::Judgement;
 use super::timeline::{Part, timeline};
+use super::viewer::Viewer;
 use crate::figures::size;
 use crate::queue::control::{Place, Survey, in_groups, why};
 use crate::queue::{Admin, JobKey, RawFields};
@@ -44,8 +45,10 @@ struct JobPage {
     when: Option<When>,
     worker: String,
     failure: Option<Failure>,
-    /// Its picture below its own address, and what it shows.
-    picture: Option<Picture>,
+    /// Its picture, if its input is an image and there is a bucket.
+    viewer: Option<Viewer>,
+    /// Whether it is the bucket that is missing.
+    needs_bucket: bool,
     judgement: Option<Judgement>,
     /// Where its cells are, below the base.
     cells: Option<String>,
@@ -72,13 +75,6 @@ struct Failure {
     /// Its signature as a part of an address.
     query: String,
     advice: Option<&'static str>,
-}
-
-/// What is seen of it.
-struct Picture {
-    /// Nothing without a bucket.
-    path: Option<String>,
-    alt: String,
 }
 
 /// An object that it has left in the bucket.
@@ -146,8 +142,15 @@ fn plain(visit: &Visit, key: &JobKey, fields: &RawFields) -> JobPage {
         let value = value(fields, field);
         (!value.is_empty()).then(|| to(value))
     };
+    let viewer =
+        Subject::of(key, fields).map(|subject| Viewer::of(&subject, &text(field::INPUT_FILE_NAME)));
+    let has_bucket = visit.site.looks.is_some();
+    let layout = visit.layout(&format!("Job {key}"), "");
     JobPage {
-        layout: visit.layout(&format!("Job {key}"), ""),
+        layout: match viewer.is_some() && has_bucket {
+            true => Viewer::add_scripts(layout),
+            false => layout,
+        },
         key: untrusted::long(untrusted::Bytes(&key.0)).to_string(),
         encoded: encoded(key),
         input: text(field::INPUT_FILE_NAME),
@@ -163,7 +166,8 @@ fn plain(visit: &Visit, key: &JobKey, fields: &RawFields) -> JobPage {
         place: String::new(),
         when: When::stamp(value(fields, field::UPDATED_AT)),
         worker: text(field::UPDATED_BY),
-        picture: picture(visit, key, fields),
+        needs_bucket: viewer.is_some() && !has_bucket,
+        viewer: viewer.filter(|_| has_bucket),
         judgement: Judgement::of(fields, &visit.site.quality_flags),
         cells: cells(visit, key, fields),
         parts: timeline(fields),
@@ -179,21 +183,6 @@ fn plain(visit: &Visit, key: &JobKey, fields: &RawFields) -> JobPage {
         }),
         groups: groups(fields),
     }
-}
-
-/// The picture of a job whose input is an image.
-fn picture(visit: &Visit, key: &JobKey, fields: &RawFields) -> Option<Picture> {
-    let subject = Subject::of(key, fields)?;
-    let input = name(value(fields, field::INPUT_FILE_NAME));
-    let (job, version) = (encoded(key), subject.version());
-    let path = format!("/jobs/{job}/preview.png?v={version}");
-    Some(Picture {
-        path: visit.site.looks.as_ref().map(|_| path),
-        alt: match subject.result() {
-            Some(_) => format!("{input}, with what was found in it"),
-            None => format!("{input}, the input"),
-        },
-    })
 }
 
 /// Where the cells of a job are that has a result of an image.

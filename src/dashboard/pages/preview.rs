@@ -1,8 +1,10 @@
 //! The picture of a job.
 
+use axum::body::Body;
 use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use sha2::{Digest as _, Sha256};
 use tracing::warn;
 
 use super::super::fault::Fault;
@@ -24,19 +26,9 @@ pub(in super::super) async fn preview(
 
 async fn make(visit: &Visit, encoded: &str, headers: &HeaderMap) -> Result<Response, Fault> {
     let (subject, looks) = subject(visit, encoded).await?;
-    // A picture has its version in its address on our pages, so one that is final never changes there.
-    let keeping = match subject.is_final() {
-        true => "private, max-age=86400, immutable",
-        false => "private, no-cache",
-    };
-    let tag = format!("\"{}\"", subject.version());
-    let told = [
-        (header::CACHE_CONTROL, keeping.to_owned()),
-        (header::ETAG, tag.clone()),
-    ];
-    let known = headers.get(header::IF_NONE_MATCH);
-    if known.is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
-        return Ok((StatusCode::NOT_MODIFIED, told).into_response());
+    let known = Known::of(&subject, "");
+    if known.is_at(headers) {
+        return Ok(known.unchanged());
     }
     let key = subject.key().clone();
     let picture = looks.preview(subject).await.map_err(|error| {
@@ -44,8 +36,59 @@ async fn make(visit: &Visit, encoded: &str, headers: &HeaderMap) -> Result<Respo
         warn!(%key, error, "no picture can be made");
         Fault::Absent(format!("no picture can be made of this job: {error}"))
     })?;
-    let kind = [(header::CONTENT_TYPE, "image/png")];
-    Ok((told, kind, picture).into_response())
+    Ok(known.answer("image/png", picture))
+}
+
+/// What a browser may know already, and how long it may keep it.
+pub(super) struct Known {
+    keeping: &'static str,
+    tag: String,
+}
+
+impl Known {
+    /// Something that is seen of a job; `what` tells it apart from others.
+    pub(super) fn of(subject: &Subject, what: &str) -> Self {
+        let version = subject.version();
+        let tag = match what {
+            "" => format!("\"{version}\""),
+            what => {
+                let digest = Sha256::digest(what);
+                let digest: String = digest
+                    .iter()
+                    .take(8)
+                    .map(|it| format!("{it:02x}"))
+                    .collect();
+                format!("\"{version}-{digest}\"")
+            }
+        };
+        // What is seen has its version in its address on our pages, so what is final never changes there.
+        let keeping = match subject.is_final() {
+            true => "private, max-age=86400, immutable",
+            false => "private, no-cache",
+        };
+        Self { keeping, tag }
+    }
+
+    pub(super) fn is_at(&self, headers: &HeaderMap) -> bool {
+        let known = headers.get(header::IF_NONE_MATCH);
+        known.is_some_and(|known| known.as_bytes() == self.tag.as_bytes())
+    }
+
+    pub(super) fn unchanged(&self) -> Response {
+        (StatusCode::NOT_MODIFIED, self.told()).into_response()
+    }
+
+    pub(super) fn answer(&self, kind: &'static str, body: impl Into<Body>) -> Response {
+        let kind = [(header::CONTENT_TYPE, kind)];
+        (self.told(), kind, body.into()).into_response()
+    }
+
+    fn told(&self) -> [(header::HeaderName, String); 2] {
+        [
+            (header::CACHE_CONTROL, self.keeping.to_owned()),
+            (header::ETAG, self.tag.clone()),
+        ]
+    }
 }
 
 /// The job of an address as something to be looked at, and what makes it so.

@@ -38,7 +38,7 @@ fn cells() -> Array2<f32> {
     })
 }
 
-fn job(cluster: &Cluster, key: &str, fields: &[(&str, &str)]) -> String {
+pub(super) fn job(cluster: &Cluster, key: &str, fields: &[(&str, &str)]) -> String {
     for (name, value) in fields {
         let _: i64 = cluster.redis.ask(&["HSET", key, name, value]);
     }
@@ -76,7 +76,10 @@ async fn a_picture_is_made_of_input_and_labels() {
     let dashboard = Dashboard::start(&cluster, &[]);
     let browser = dashboard.browser();
     let body = browser.get(&page).body;
-    let path = body.split_once("src=\"").expect("a picture").1;
+    let path = body
+        .split_once("<img class=\"preview\" src=\"")
+        .expect("a picture")
+        .1;
     let path = path.split_once('"').expect("its end").0.to_owned();
     assert!(
         path.starts_with(&format!("{page}/preview.png?v=")),
@@ -192,7 +195,7 @@ fn expected_csv(cluster: &Cluster) -> String {
 }
 
 /// What a file says that was sent in pieces.
-fn unchunked(answer: &crate::peers::browser::Answer<Vec<u8>>) -> String {
+pub(super) fn unchunked(answer: &crate::peers::browser::Answer<Vec<u8>>) -> String {
     let text = String::from_utf8(answer.body.clone()).expect("text");
     if answer.headers.get("transfer-encoding").map(String::as_str) != Some("chunked") {
         return text;

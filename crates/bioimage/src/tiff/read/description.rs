@@ -108,7 +108,7 @@ fn size(description: &str, key: &str) -> usize {
 }
 
 /// The last value of a key.
-fn value_of<'a>(description: &'a str, wanted: &str) -> Option<&'a str> {
+pub(super) fn value_of<'a>(description: &'a str, wanted: &str) -> Option<&'a str> {
     let pairs = description.lines().filter_map(|line| line.split_once('='));
     pairs
         .filter(|(key, _)| key.trim() == wanted)

@@ -223,6 +223,13 @@ impl<'a> File<'a> {
             .flatten()
     }
 
+    /// The two whole numbers of a fraction.
+    pub(super) fn fraction(&self, entry: &Entry) -> Option<[u64; 2]> {
+        let is_fraction = entry.kind == Kind::Other8 && entry.count == 1;
+        let [above, below] = [0, 4].map(|at| self.number(entry.at + at, 4));
+        above.zip(below).filter(|_| is_fraction).map(Into::into)
+    }
+
     /// The bytes of an entry.
     pub(super) fn data(&self, entry: &Entry) -> &'a [u8] {
         let end = entry.at + entry.count * entry.kind.bytes();

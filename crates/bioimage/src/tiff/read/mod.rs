@@ -19,6 +19,7 @@ mod description;
 mod directory;
 mod ome;
 mod page;
+mod pixel_size;
 mod raster;
 mod sample;
 mod segments;
@@ -29,6 +30,7 @@ use ndarray::ArrayD;
 
 use self::directory::File;
 use self::page::Planes;
+pub(crate) use self::pixel_size::pixel_size;
 use self::series::Series;
 use crate::array::array;
 use crate::error::Error;

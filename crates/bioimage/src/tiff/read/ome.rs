@@ -7,6 +7,7 @@ use std::str::FromStr as _;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
 
+use super::pixel_size::micrometers;
 use crate::error::Error;
 
 /// The planes of the first image.
@@ -266,6 +267,31 @@ impl Axes {
         self.sizes
             .iter()
             .fold(1, |count, &size| count.saturating_mul(size))
+    }
+}
+
+/// Height and width of a pixel of the first image, in micrometers; none if the description is not OME-XML that tells them.
+pub(super) fn pixel_size(description: &str) -> Option<[f64; 2]> {
+    if !description.trim_end().ends_with("OME>") {
+        return None;
+    }
+    let mut reader = Reader::from_str(description);
+    loop {
+        match reader.read_event().ok()? {
+            Event::Start(start) | Event::Empty(start)
+                if start.local_name().as_ref() == b"Pixels" =>
+            {
+                let along = |axis: char| {
+                    let size = attribute(&start, &format!("PhysicalSize{axis}"))??;
+                    let unit = attribute(&start, &format!("PhysicalSize{axis}Unit"))?;
+                    let unit = micrometers(unit.as_deref().unwrap_or("µm"))?;
+                    Some(size.trim().parse::<f64>().ok()? * unit)
+                };
+                return Some([along('Y')?, along('X')?]);
+            }
+            Event::DocType(_) | Event::Eof => return None,
+            _ => {}
+        }
     }
 }
 
