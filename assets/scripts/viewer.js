@@ -2,24 +2,13 @@
 // The picture of a job: tiles of its channels, its labels and its spots, one upon the other.
 
 /**
- * @typedef {{name: string, low: number, high: number, min: number, max: number, color: string, shown: boolean}} Channel
- * @typedef {{name: string, max: number, feature: number}} Layer
  * @typedef {{width: number, height: number, scale: number, tile: number, levels: number, frames: number,
- *   channels: Channel[], labels: Layer[], spots: boolean, kind: string, problem: string | null}} Image
+ *   labels: {feature: number}[], spots: boolean, problem: string | null}} Image
  * @typedef {{on: boolean, low: number, high: number, color: string}} View
  * @typedef {{label: number, id: string, left: number, top: number, right: number, bottom: number, values: [string, string][]}} Cell
  */
 
 const Seadragon = /** @type {any} */ (globalThis).OpenSeadragon;
-
-/** Where what is chosen for all jobs is kept. */
-const KEPT = "rc_view";
-
-/** Steps of a slider of contrast. */
-const STEPS = 1000;
-
-/** How long a slider has to rest until tiles are asked for, in milliseconds. */
-const REST = 150;
 
 /** What lies upon what. */
 const ORDER = ["picture", "labels", "spots"];
@@ -66,15 +55,15 @@ class Viewer {
     this.said = said;
     this.job = place.dataset.job ?? "";
     this.version = place.dataset.version ?? "";
-    this.chosen = first(image);
     /** @type {Map<string, {item: any, source: string}>} */
     this.layers = new Map();
     this.questions = 0;
     const template = /** @type {HTMLTemplateElement} */ (place.querySelector("template"));
     place.append(template.content.cloneNode(true));
-    this.recall();
     this.stage = this.find(".view-stage");
-    this.furnish();
+    /** The other script's. */
+    this.panel = /** @type {any} */ (this.find("view-panel"));
+    this.panel.begin(image);
     this.open();
     this.listen();
     this.say(image.problem ? `Without labels: ${image.problem}` : this.size());
@@ -90,11 +79,12 @@ class Viewer {
   }
 
   /**
-   * @param {string} name
-   * @returns {HTMLInputElement}
+   * What is chosen now.
+   *
+   * @returns {Record<string, any> & {channels: View[]}}
    */
-  input(name) {
-    return /** @type {HTMLInputElement} */ (this.find(`[data-set=${name}]`));
+  get chosen() {
+    return this.panel.chosen;
   }
 
   /** @param {string} text */
@@ -106,65 +96,6 @@ class Viewer {
     const { width, height, scale } = this.image;
     const size = `${width * scale} × ${height * scale} pixels`;
     return scale > 1 ? `${size}, shown at 1/${scale} of its resolution: there is no room for more` : size;
-  }
-
-  /** Controls for what the image has. */
-  furnish() {
-    const { channels, labels, frames, spots } = this.image;
-    this.find(".view-labels").hidden = labels.length === 0;
-    this.find(".view-layers").hidden = labels.length < 2;
-    this.find(".view-spots").hidden = !spots;
-    this.find(".view-frames").hidden = frames < 2;
-    this.input("frame").max = String(frames - 1);
-    this.input("layer").replaceChildren(...labels.map((layer, at) => new Option(layer.name, String(at))));
-    this.find(".view-channels").replaceChildren(...channels.map((channel, at) => this.row(channel, at)));
-    this.tell();
-  }
-
-  /**
-   * A channel with its box, color and contrast.
-   *
-   * @param {Channel} channel
-   * @param {number} at
-   */
-  row(channel, at) {
-    const row = document.createElement("li");
-    const name = document.createElement("label");
-    name.append(field("checkbox", `on ${at}`, ""), channel.name);
-    const two = document.createElement("span");
-    two.className = "two";
-    const color = field("color", `color ${at}`, `Color of ${channel.name}`);
-    for (const [part, title] of [["low", "Black"], ["high", "Bright"]]) {
-      const slider = field("range", `${part} ${at}`, `${title} in ${channel.name}`);
-      slider.max = String(STEPS);
-      two.append(slider);
-    }
-    row.append(name, color, two, document.createElement("output"));
-    return row;
-  }
-
-  /** Has the controls tell what is chosen. */
-  tell() {
-    const { chosen } = this;
-    for (const name of ["labels", "spots", "same"]) this.input(name).checked = chosen[name];
-    for (const name of ["layer", "mode", "palette", "opacity", "frame"]) this.input(name).value = String(chosen[name]);
-    const frames = /** @type {HTMLElement} */ (this.input("frame").nextElementSibling);
-    frames.textContent = `${chosen.frame + 1} of ${this.image.frames}`;
-    this.input("gamma").value = String(Math.round(100 * Math.log10(chosen.gamma)));
-    const gamma = /** @type {HTMLElement} */ (this.input("gamma").nextElementSibling);
-    gamma.textContent = chosen.gamma.toFixed(2);
-    [...this.find(".view-channels").children].forEach((row, at) => {
-      const view = chosen.channels[at];
-      const [on, color, low, high] = row.querySelectorAll("input");
-      on.checked = view.on;
-      color.value = `#${view.color}`;
-      const { from, to } = range(this.image.channels[at]);
-      for (const [slider, value] of /** @type {[HTMLInputElement, number][]} */ ([[low, view.low], [high, view.high]])) {
-        slider.value = String(Math.round(((value - from) / (to - from)) * STEPS));
-        slider.setAttribute("aria-valuetext", short(value));
-      }
-      /** @type {HTMLElement} */ (row.querySelector("output")).textContent = `${short(view.low)} – ${short(view.high)}`;
-    });
   }
 
   open() {
@@ -180,6 +111,9 @@ class Viewer {
       navigatorPosition: "BOTTOM_RIGHT",
       navigatorSizeRatio: 0.18,
       keyboardNavEnabled: false,
+      imageLoaderLimit: 6,
+      // The first tile waits until the image is decoded.
+      timeout: 120000,
       maxZoomPixelRatio: 32,
       minZoomImageRatio: 0.5,
       visibilityRatio: 0.3,
@@ -237,23 +171,30 @@ class Viewer {
       getTileUrl: (/** @type {number} */ level, /** @type {number} */ x, /** @type {number} */ y) =>
         `${before}${levels - 1 - level}/${x}_${y}.png${behind}`,
     };
-    const success = (/** @type {{item: any}} */ { item }) => {
-      item.layerName = name;
-      if (this.layers.get(name) !== layer) {
-        this.sea.world.removeItem(item);
-        return;
-      }
-      // What was put there in the meantime counts.
-      const old = this.items(name).filter((it) => it !== item);
-      layer.item = item;
-      this.sort();
-      this.refresh();
-      if (name === "picture" && old.length === 0) this.arrive();
-      const remove = () => old.forEach((it) => this.sea.world.getIndexOfItem(it) >= 0 && this.sea.world.removeItem(it));
-      if (opacity === 0) remove();
-      else item.addOnceHandler("fully-loaded-change", remove);
-    };
+    const success = (/** @type {{item: any}} */ { item }) => this.shown(name, layer, item);
     this.sea.addTiledImage({ tileSource, opacity, success });
+  }
+
+  /**
+   * A layer is there, though not its tiles.
+   *
+   * @param {string} name
+   * @param {{item: any, source: string}} layer
+   * @param {any} item
+   */
+  shown(name, layer, item) {
+    const { world } = this.sea;
+    // What was chosen in the meantime counts.
+    if (this.layers.get(name) !== layer) return world.removeItem(item);
+    item.layerName = name;
+    layer.item = item;
+    const old = this.items(name).filter((it) => it !== item);
+    this.sort();
+    this.refresh();
+    if (name === "picture" && old.length === 0) this.arrive();
+    const remove = () => old.forEach((it) => world.getIndexOfItem(it) >= 0 && world.removeItem(it));
+    if (item.getOpacity() === 0) remove();
+    else item.addOnceHandler("fully-loaded-change", remove);
   }
 
   /**
@@ -278,9 +219,8 @@ class Viewer {
       const button = event.target instanceof Element ? event.target.closest("[data-do]") : null;
       if (button instanceof HTMLElement) this.act(button.dataset.do ?? "");
     });
-    this.place.addEventListener("input", (event) => {
-      if (event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement) this.choose(event.target);
-    });
+    this.panel.addEventListener("chosen", () => this.refresh());
+    this.panel.addEventListener("frame", () => this.unmark());
     this.sea.addHandler("canvas-key", (/** @type {any} */ event) => {
       event.preventDefaultAction = true;
     });
@@ -322,7 +262,11 @@ class Viewer {
     else if (what === "fit") viewport.goHome();
     else if (what === "pixels" && item) viewport.zoomTo(item.imageToViewportZoom(1));
     else if (what === "full") this.fill();
-    else if (what === "auto" || what === "reset") this.restore(what === "reset");
+    else if (what === "auto") this.panel.restore(false);
+    else if (what === "reset") {
+      this.panel.restore(true);
+      viewport.goHome();
+    }
     viewport.applyConstraints();
   }
 
@@ -331,104 +275,63 @@ class Viewer {
     else this.find(".view").requestFullscreen().catch(() => this.say("The browser does not show it on the full screen."));
   }
 
-  /** @param {boolean} all */
-  restore(all) {
-    const { frame, same } = this.chosen;
-    const fresh = first(this.image);
-    if (all) {
-      this.chosen = { ...fresh, frame, same };
-      this.sea.viewport.goHome();
-    } else {
-      this.chosen.channels.forEach((view, at) => Object.assign(view, { low: fresh.channels[at].low, high: fresh.channels[at].high }));
-    }
-    this.changed();
-  }
-
-  /** @param {HTMLInputElement | HTMLSelectElement} control */
-  choose(control) {
-    const { chosen } = this;
-    const [name, at] = (control.dataset.set ?? "").split(" ");
-    const isOn = control instanceof HTMLInputElement && control.checked;
-    const number = Number(control.value);
-    if (at !== undefined) this.chooseChannel(Number(at), name, control.value, isOn);
-    else if (["labels", "spots", "same"].includes(name)) chosen[name] = isOn;
-    else if (name === "mode" || name === "palette") chosen[name] = control.value;
-    else if (name === "gamma") chosen.gamma = Number((10 ** (number / 100)).toPrecision(3));
-    else if (name === "frame") this.turnTo(number);
-    else if (name === "layer" || name === "opacity") chosen[name] = number;
-    this.changed();
-  }
-
-  /**
-   * @param {number} at
-   * @param {string} name
-   * @param {string} value
-   * @param {boolean} isOn
-   */
-  chooseChannel(at, name, value, isOn) {
-    const view = this.chosen.channels[at];
-    const { from, to } = range(this.image.channels[at]);
-    const level = Number((from + ((to - from) * Number(value)) / STEPS).toPrecision(6));
-    if (name === "on") view.on = isOn;
-    else if (name === "color") view.color = value.slice(1);
-    // One handle pushes the other.
-    else if (name === "low") Object.assign(view, { low: level, high: Math.max(view.high, level) });
-    else Object.assign(view, { high: level, low: Math.min(view.low, level) });
-  }
-
-  /** Tells and shows what is chosen, when the hand rests. */
-  changed() {
-    this.tell();
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => {
-      this.keep();
-      this.refresh();
-    }, REST);
-  }
-
-  /** @param {number} frame */
-  turnTo(frame) {
-    this.chosen.frame = Math.max(0, Math.min(this.image.frames - 1, frame));
-    this.unmark();
-  }
-
   /** @param {KeyboardEvent} event */
   press(event) {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     const target = event.target instanceof Element ? event.target : document.body;
-    const isMine = target === this.sea.canvas;
     if (target.closest("input:not([type=checkbox]), select, textarea, [contenteditable]")) return;
-    const { viewport } = this.sea;
-    const step = viewport.getBounds().width / 8;
-    const { chosen } = this;
-    /** @type {Record<string, () => void>} */
-    const moves = {
-      ArrowLeft: () => viewport.panBy(new Seadragon.Point(-step, 0)),
-      ArrowRight: () => viewport.panBy(new Seadragon.Point(step, 0)),
-      ArrowUp: () => viewport.panBy(new Seadragon.Point(0, -step)),
-      ArrowDown: () => viewport.panBy(new Seadragon.Point(0, step)),
-      Enter: () => void this.ask(viewport.getCenter()),
-    };
-    /** @type {Record<string, () => void>} */
-    const keys = {
-      "+": () => this.act("in"),
-      "=": () => this.act("in"),
-      "-": () => this.act("out"),
-      0: () => this.act("fit"),
-      l: () => void (chosen.labels = !chosen.labels),
-      o: () => void (chosen.mode = chosen.mode === "fill" ? "outline" : "fill"),
-      ",": () => this.turnTo(chosen.frame - 1),
-      ".": () => this.turnTo(chosen.frame + 1),
-    };
-    chosen.channels.slice(0, 9).forEach((view, at) => {
-      keys[String(at + 1)] = () => void (view.on = !view.on);
-    });
-    const key = (isMine ? moves[event.key] : undefined) ?? (areKeysOn() ? keys[event.key] : undefined);
+    const isMine = target === this.sea.canvas;
+    const key = (isMine ? this.move(event.key) : undefined) ?? (areKeysOn() ? this.choice(event.key) : undefined);
     if (!key) return;
     event.preventDefault();
     key();
-    viewport.applyConstraints();
-    this.changed();
+  }
+
+  /**
+   * What a key does to the picture that has the focus.
+   *
+   * @param {string} key
+   */
+  move(key) {
+    const { viewport } = this.sea;
+    const step = viewport.getBounds().width / 8;
+    const pan = (/** @type {number} */ x, /** @type {number} */ y) => () => {
+      viewport.panBy(new Seadragon.Point(x * step, y * step));
+      viewport.applyConstraints();
+    };
+    /** @type {Record<string, () => void>} */
+    const moves = {
+      ArrowLeft: pan(-1, 0),
+      ArrowRight: pan(1, 0),
+      ArrowUp: pan(0, -1),
+      ArrowDown: pan(0, 1),
+      Enter: () => void this.ask(viewport.getCenter()),
+    };
+    return moves[key];
+  }
+
+  /**
+   * What a key does wherever the focus is.
+   *
+   * @param {string} key
+   */
+  choice(key) {
+    const { chosen, panel } = this;
+    const zooms = { "+": "in", "=": "in", "-": "out", 0: "fit" };
+    const zoom = zooms[/** @type {keyof typeof zooms} */ (key)];
+    if (zoom) return () => this.act(zoom);
+    /** @type {Record<string, () => void>} */
+    const choices = {
+      l: () => void (chosen.labels = !chosen.labels),
+      o: () => void (chosen.mode = chosen.mode === "fill" ? "outline" : "fill"),
+      ",": () => panel.turnTo(chosen.frame - 1),
+      ".": () => panel.turnTo(chosen.frame + 1),
+    };
+    chosen.channels.slice(0, 9).forEach((view, at) => {
+      choices[String(at + 1)] = () => void (view.on = !view.on);
+    });
+    const choose = choices[key];
+    return choose && (() => { choose(); panel.changed(); });
   }
 
   /**
@@ -490,7 +393,8 @@ class Viewer {
     frame.className = "view-mark";
     this.sea.addOverlay({ element: frame, location: item.imageToViewportRectangle(left, top, width, height) });
     if (!isFar) return;
-    const margin = 2 * Math.max(width, height);
+    // Some of what is around it, however small it is.
+    const margin = Math.max(2 * width, 2 * height, 32);
     const around = item.imageToViewportRectangle(left - margin, top - margin, width + 2 * margin, height + 2 * margin);
     this.sea.viewport.fitBoundsWithConstraints(around);
     this.place.scrollIntoView({ block: "nearest" });
@@ -510,73 +414,11 @@ class Viewer {
     if (!named || !Number.isInteger(label) || !Number.isInteger(frame)) return;
     const layer = this.image.labels.findIndex((it) => it.feature === feature);
     this.chosen.layer = Math.max(0, layer);
-    this.turnTo(frame);
-    this.changed();
+    this.panel.turnTo(frame);
+    this.panel.changed();
     this.seek(this.chosen.layer, `label=${label}`, true);
   }
 
-  /** Keeps what is chosen, if it is for all jobs. */
-  keep() {
-    const { same, gamma, channels, mode, palette, opacity } = this.chosen;
-    try {
-      if (same) localStorage.setItem(KEPT, JSON.stringify({ gamma, channels, mode, palette, opacity }));
-      else localStorage.removeItem(KEPT);
-    } catch {
-      this.say("The browser keeps nothing for other jobs.");
-    }
-  }
-
-  /** Chooses what was kept, as far as this image has it. */
-  recall() {
-    let kept;
-    try {
-      kept = JSON.parse(localStorage.getItem(KEPT) ?? "null");
-    } catch {
-      return;
-    }
-    if (kept === null || typeof kept !== "object") return;
-    const { chosen } = this;
-    chosen.same = true;
-    if (kept.gamma >= 0.1 && kept.gamma <= 10) chosen.gamma = kept.gamma;
-    if (kept.opacity >= 0 && kept.opacity <= 100) chosen.opacity = kept.opacity;
-    if (kept.mode === "fill" || kept.mode === "outline") chosen.mode = kept.mode;
-    if (["bright", "safe", "yellow"].includes(kept.palette)) chosen.palette = kept.palette;
-    chosen.channels.forEach((view, at) => {
-      const { on, low, high, color } = kept.channels?.[at] ?? {};
-      const isWhole = Number.isFinite(low) && Number.isFinite(high) && /^[0-9a-f]{6}$/i.test(color);
-      if (isWhole) Object.assign(view, { on: Boolean(on), low, high, color });
-    });
-  }
-}
-
-/**
- * What is chosen at first.
- *
- * @param {Image} image
- * @returns {Record<string, any> & {channels: View[]}}
- */
-function first(image) {
-  const channels = image.channels.map(({ low, high, color, shown }) => ({ on: shown, low, high, color }));
-  return { frame: 0, channels, gamma: 1, labels: true, layer: 0, mode: "outline", palette: "bright", opacity: 100, spots: true, same: false };
-}
-
-/**
- * The values that a slider of contrast reaches: outliers would leave no room for the rest.
- *
- * @param {Channel} channel
- */
-function range({ low, high, min, max }) {
-  const to = Math.min(max, low + 4 * (high - low));
-  return { from: min, to: to > min ? to : min + 1 };
-}
-
-/**
- * A number in a few digits.
- *
- * @param {number} value
- */
-function short(value) {
-  return String(Number(value.toPrecision(4)));
 }
 
 /**
@@ -586,19 +428,6 @@ function short(value) {
 function element(tag, text) {
   const made = document.createElement(tag);
   made.textContent = text;
-  return made;
-}
-
-/**
- * @param {string} type
- * @param {string} sets
- * @param {string} name
- */
-function field(type, sets, name) {
-  const made = document.createElement("input");
-  made.type = type;
-  made.dataset.set = sets;
-  if (name) made.setAttribute("aria-label", name);
   return made;
 }
 

@@ -48,11 +48,20 @@ static THEME: LazyLock<Asset> = asset!("scripts/theme.js", SCRIPT);
 /// The viewer of pictures: pan, zoom, touch, layers.
 pub(super) static OPENSEADRAGON: LazyLock<Asset> = asset!("vendor/openseadragon.min.js", SCRIPT);
 
-/// The picture of a job, with what is chosen of it.
+/// What is chosen of the picture of a job, and the picture.
+pub(super) static VIEW_PANEL: LazyLock<Asset> = asset!("scripts/view-panel.js", SCRIPT);
 pub(super) static VIEWER: LazyLock<Asset> = asset!("scripts/viewer.js", SCRIPT);
 
 /// All of them.
-static ALL: [&LazyLock<Asset>; 6] = [&STYLE, &ICON, &KEYS, &THEME, &OPENSEADRAGON, &VIEWER];
+static ALL: [&LazyLock<Asset>; 7] = [
+    &STYLE,
+    &ICON,
+    &KEYS,
+    &THEME,
+    &OPENSEADRAGON,
+    &VIEW_PANEL,
+    &VIEWER,
+];
 
 impl Asset {
     fn new(file: &'static str, kind: &'static str, content: &'static [u8]) -> Self {

@@ -39,7 +39,7 @@ const CELLS: usize = 64 << 20;
 
 /// Bytes of scenes that are kept, and the part of the memory budget that they may be.
 const SCENES: u64 = 256 << 20;
-const PART_OF_BUDGET: u64 = 4;
+const PART_OF_BUDGET: u64 = 8;
 
 /// Tiles that are drawn at the same time.
 const DRAWN: usize = 8;
@@ -70,9 +70,13 @@ struct Desk {
 impl Looks {
     /// Of what lies in this bucket, and has no more values than these.
     pub(super) fn new(storage: Storage, memory: MemoryBudget, most_values: u64) -> Self {
-        let room = match memory.is_limited() {
-            true => SCENES.min(memory.bytes() / PART_OF_BUDGET),
-            false => SCENES,
+        let budget = memory.bytes();
+        let (room, rest) = match memory.is_limited() {
+            true => {
+                let room = SCENES.min(budget / PART_OF_BUDGET);
+                (room, budget - room)
+            }
+            false => (SCENES, u64::MAX),
         };
         let withheld = memory.withhold(room);
         let room = usize::try_from(room).unwrap_or(usize::MAX);
@@ -81,7 +85,7 @@ impl Looks {
             room,
             drawing: Semaphore::new(DRAWN),
             _withheld: withheld,
-            sources: Sources::new(storage, memory, most_values),
+            sources: Sources::new(storage, (memory, rest), most_values),
             turns: Turns::default(),
             pictures: Shelf::new(PICTURES),
             cells: Shelf::new(CELLS),

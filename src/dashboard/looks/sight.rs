@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use bioimage::{Container, Header, Limits};
 use bytes::Bytes;
 use ndarray::{Array4, ArrayD, Axis};
@@ -23,6 +23,8 @@ const BYTES_OF_LABELS: u64 = 64;
 pub(super) struct Sources {
     storage: Storage,
     memory: MemoryBudget,
+    /// What of it may be taken: the rest is kept for what was made.
+    most_memory: u64,
     limits: Limits,
 }
 
@@ -48,11 +50,16 @@ struct Files {
 }
 
 impl Sources {
-    pub(super) fn new(storage: Storage, memory: MemoryBudget, most_values: u64) -> Self {
+    pub(super) fn new(
+        storage: Storage,
+        (memory, most_memory): (MemoryBudget, u64),
+        most_values: u64,
+    ) -> Self {
         let max_decoded_bytes = most_values.saturating_mul(size_of::<f32>() as u64);
         Self {
             storage,
             memory,
+            most_memory,
             limits: Limits { max_decoded_bytes },
         }
     }
@@ -107,6 +114,13 @@ impl Sources {
             let mut memory = self.memory.reserve(wanted).await?;
             let files = self.files(subject).await?;
             let needed = packed.saturating_add(self.cost(&files.header)?);
+            let most = self.most_memory;
+            ensure!(
+                needed <= most,
+                TooLarge(format!(
+                    "it takes about {needed} bytes of memory; {most} bytes of MEMORY_BUDGET are for that"
+                ))
+            );
             if memory.grow(needed)? {
                 return Ok((files, memory));
             }

@@ -30,6 +30,7 @@ impl Viewer {
     pub(super) fn add_scripts(layout: Layout) -> Layout {
         layout
             .with_script(&assets::OPENSEADRAGON)
+            .with_script(&assets::VIEW_PANEL)
             .with_script(&assets::VIEWER)
     }
 }

@@ -232,8 +232,8 @@ async fn cells_are_those_of_the_label_image() {
     let cells = |query: &str| {
         let page = browser.get(&format!("{page}/cells{query}"));
         assert_eq!(page.status, 200, "{}", page.body);
-        let labels = page.body.split("data-label=\"Label\">").skip(1);
-        let labels = labels.map(|rest| rest.split('<').next().unwrap_or_default().to_owned());
+        let labels = page.body.split("<tr id=\"cell=0.0.").skip(1);
+        let labels = labels.map(|rest| rest.split('"').next().unwrap_or_default().to_owned());
         labels.collect::<Vec<_>>()
     };
     assert_eq!(cells(""), ["2", "7"]);
@@ -276,7 +276,7 @@ async fn names_in_results_of_strangers_do_nothing() {
         "{table}"
     );
     assert!(
-        !table.contains("<img") && !table.contains('\u{1b}'),
+        table.matches("<img").count() == 1 && !table.contains('\u{1b}'),
         "{table}"
     );
 

@@ -116,6 +116,21 @@ pub(super) fn value_of<'a>(description: &'a str, wanted: &str) -> Option<&'a str
         .next_back()
 }
 
+/// How many micrometers a unit is.
+pub(super) fn micrometers(unit: &str) -> Option<f64> {
+    Some(match unit {
+        // Micro signs are two, and `ImageJ` escapes one.
+        "\u{b5}m" | "\u{3bc}m" | "um" | "micron" | "microns" | "\\u00B5m" => 1.0,
+        "pm" => 1e-6,
+        "\u{c5}" => 1e-4,
+        "nm" => 1e-3,
+        "mm" => 1e3,
+        "cm" => 1e4,
+        "m" => 1e6,
+        _ => return None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

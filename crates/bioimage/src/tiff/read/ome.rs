@@ -7,7 +7,7 @@ use std::str::FromStr as _;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
 
-use super::pixel_size::micrometers;
+use super::description::micrometers;
 use crate::error::Error;
 
 /// The planes of the first image.

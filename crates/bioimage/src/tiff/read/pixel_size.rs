@@ -2,7 +2,7 @@
 //! and not believed.
 
 use super::budget::Budget;
-use super::description::value_of;
+use super::description::{micrometers, value_of};
 use super::directory::{Directory, File};
 use super::ome;
 use crate::pieces::Source;
@@ -35,19 +35,4 @@ fn imagej(file: &File<'_>, directory: &Directory, text: &str) -> Option<[f64; 2]
         Some(unit * units as f64 / pixels as f64)
     };
     Some([along(Y_RESOLUTION)?, along(X_RESOLUTION)?])
-}
-
-/// How many micrometers a unit is.
-pub(super) fn micrometers(unit: &str) -> Option<f64> {
-    Some(match unit {
-        // Micro signs are two, and `ImageJ` escapes one.
-        "\u{b5}m" | "\u{3bc}m" | "um" | "micron" | "microns" | "\\u00B5m" => 1.0,
-        "pm" => 1e-6,
-        "\u{c5}" => 1e-4,
-        "nm" => 1e-3,
-        "mm" => 1e3,
-        "cm" => 1e4,
-        "m" => 1e6,
-        _ => return None,
-    })
 }
