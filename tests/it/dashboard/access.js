@@ -5,7 +5,7 @@
   const say = (what, element, more) => wrong.push(`${what}: <${element.tagName.toLowerCase()} class="${element.getAttribute('class') ?? ''}"> “${words(element)}” ${more}`);
   // On narrow screens, the heads of tables are for those who hear them.
   const clipped = (element) => element !== null && getComputedStyle(element).clipPath !== 'none';
-  const hidden = (element) => element.closest('.unseen, .skip, [hidden], dialog:not([open])') !== null || clipped(element.closest('thead'));
+  const hidden = (element) => element.closest('.unseen, .skip, [hidden], dialog:not([open])') !== null || !element.checkVisibility() || clipped(element.closest('thead'));
 
   // What is behind a dialog is not seen.
   const root = document.querySelector('dialog[open]') ?? document.body;
@@ -78,7 +78,7 @@
   // Nothing lies upon something else, and nothing beside the page.
   const scrolls = (element) => {
     for (let at = element; at && at !== document.body; at = at.parentElement) {
-      if (['auto', 'scroll', 'hidden'].includes(getComputedStyle(at).overflowX)) return true;
+      if (['auto', 'scroll', 'hidden', 'clip'].includes(getComputedStyle(at).overflowX)) return true;
     }
     return false;
   };
