@@ -12,6 +12,15 @@ mod batches;
 /// Pages in a real browser.
 mod browser;
 
+/// Other programs, and peers.
+mod elsewhere;
+
+/// Files that pages hand out.
+mod exports;
+
+/// Objects as everybody fetches them.
+mod files;
+
 /// Names of strangers on every page.
 mod hostile;
 
@@ -23,6 +32,12 @@ mod pages;
 
 /// Who may do what.
 mod rights;
+
+/// Answers as they are described.
+mod schema;
+
+/// The API for scripts.
+mod v1;
 
 /// Files of others.
 mod vendored;

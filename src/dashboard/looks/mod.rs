@@ -4,6 +4,7 @@
 //! this shares, and by how much is made at a time. What was made is kept for a while.
 
 mod cells;
+mod item_rows;
 mod labels;
 mod shelf;
 mod sight;
@@ -18,6 +19,7 @@ use cell_pictures::Thumbnail;
 use ndarray::{ArrayView2, Axis};
 
 pub(super) use self::cells::{Cell, Cells};
+pub(super) use self::item_rows::ItemRows;
 use self::labels::LabelImages;
 use self::shelf::Shelf;
 use self::sight::{Sight, Sources};
