@@ -103,11 +103,16 @@ mod cause;
 
 mod error_report;
 
+mod selection;
+
 /// The Kubernetes API: which pods are running, and what deleting this one would cost.
 mod kubernetes;
 
 /// Metrics and probes over HTTP.
 mod http;
+
+/// What is right and wrong with settings and peers.
+mod checkup;
 
 /// Commands for those who run a Kiosk.
 mod ops;

@@ -10,8 +10,8 @@ mod job_key;
 mod keys;
 pub(crate) mod script_field;
 mod status;
+mod values;
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 pub use self::job_key::JobKey;
@@ -21,6 +21,8 @@ pub(crate) use self::keys::{
 };
 pub use self::status::Status;
 pub(crate) use self::status::is_final;
+pub use self::values::RawFields;
+pub(crate) use self::values::{fields_to_json, is_active, text_of, value_of};
 
 /// Fields that say how one job fares, rather than what is to be done. The worker writes them; children do not inherit them.
 const BOOKKEEPING: [&str; 16] = [
@@ -55,9 +57,6 @@ pub(crate) fn is_bookkeeping(field: &str) -> bool {
 pub(crate) fn is_of_result(field: &str) -> bool {
     field.starts_with("x_")
 }
-
-/// The fields of a job's hash as Redis holds them.
-pub type RawFields = HashMap<Vec<u8>, Vec<u8>>;
 
 /// The time as every writer of a job's hash gives it: UTC with microseconds and offset.
 pub(crate) fn timestamp() -> String {

@@ -10,6 +10,7 @@ use super::outputs::Wanted;
 use super::rows::Rows;
 use crate::queue::Admin;
 use crate::queue::control::{BatchState, NewItem};
+use crate::refusal::Misuse;
 use crate::storage::Storage;
 use crate::untrusted;
 use crate::wire::field;
@@ -23,6 +24,9 @@ pub(crate) struct Loaded {
     /// Where lists are that are too long for the plan, and where lists of children go.
     storage: Option<Storage>,
 }
+
+/// Items that are compared with the identity that is looked for, in stages whose numbers do not follow from it.
+const LOOKED: u64 = 100_000;
 
 impl Loaded {
     /// Reads the plan of a batch.
@@ -166,6 +170,30 @@ impl Loaded {
     pub(super) async fn manifest_key(&mut self, stage: usize, item: u64) -> anyhow::Result<String> {
         let (id, _) = self.identity(stage, item).await?;
         Ok(self.renderers[stage].manifest_key(&id))
+    }
+
+    /// The number of an item of a stage with so many, by its identity, or by `#` and its number.
+    pub(crate) async fn item_of(
+        &mut self,
+        (stage, total): (usize, u64),
+        text: &str,
+    ) -> anyhow::Result<u64> {
+        let missing = || Misuse(format!("there is no item {}", untrusted::name(text)));
+        if let Some(number) = text.strip_prefix('#') {
+            let number = number.parse().ok().filter(|number| *number < total);
+            return Ok(number.ok_or_else(missing)?);
+        }
+        // Of a grid, coordinates are the usual identity.
+        let point: Option<Vec<u64>> = text.split('_').map(|part| part.parse().ok()).collect();
+        let grid = self.plan.grid(stage);
+        let likely = grid.and_then(|grid| grid.number(&point?));
+        for number in likely.into_iter().chain(0..total.min(LOOKED)) {
+            let (id, _) = self.identity(stage, number).await?;
+            if id == text {
+                return Ok(number);
+            }
+        }
+        Err(missing().into())
     }
 
     /// The identity of an item, and the key of its job.

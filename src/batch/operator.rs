@@ -100,7 +100,7 @@ fn held_stages(state: &BatchState, only: Option<usize>) -> Vec<String> {
 }
 
 impl Operator<'_> {
-    async fn record(&self, verb: &str, about: &str, result: &str) -> anyhow::Result<()> {
+    pub(super) async fn record(&self, verb: &str, about: &str, result: &str) -> anyhow::Result<()> {
         Ok(self.admin.record(self.who, verb, about, result).await?)
     }
 
@@ -279,8 +279,16 @@ pub(crate) struct Start {
 }
 
 impl Start {
+    /// Why it cannot be started; if it is forced, stages below need not have ended.
+    pub(crate) fn refusal_of(&self, state: &BatchState, is_forced: bool) -> Option<Refused> {
+        match is_forced {
+            true => self.refusal_if_forced(),
+            false => self.refusal().or_else(|| self.incomplete(state)),
+        }
+    }
+
     /// Why it cannot be started, whatever is below.
-    pub(crate) fn refusal(&self) -> Option<Refused> {
+    fn refusal(&self) -> Option<Refused> {
         let stage = &self.name;
         if self.is_over {
             return Some(Refused(format!("{stage} has ended")));
@@ -290,7 +298,7 @@ impl Start {
     }
 
     /// The same for one that is not to wait for what is below.
-    pub(crate) fn refusal_if_forced(&self) -> Option<Refused> {
+    fn refusal_if_forced(&self) -> Option<Refused> {
         self.refusal()
             .filter(|_| self.is_over || self.waits_for.is_none())
     }

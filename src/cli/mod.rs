@@ -172,7 +172,7 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Queue(command) => block_on(|_| ops::queue(command)),
         #[cfg(feature = "dashboard")]
         Command::Dashboard(arguments) => {
-            block_on(|stop| dashboard::dashboard(arguments, stop)).map(success)
+            block_on(|stop| dashboard::dashboard(registry, arguments, stop)).map(success)
         }
         Command::ExecTest(arguments) => block_on(|_| ops::exec_test(arguments)),
         Command::Bench(arguments) => block_on(|stop| ops::bench(arguments, stop)).map(success),

@@ -20,24 +20,24 @@ const FORM_BYTES: usize = 1 << 20;
 /// What a form sends back to show that it is ours.
 const FORM_TOKEN: &str = "rc_csrf";
 
-/// What is said to browsers about each page: it runs nothing, shows nothing and sends nothing that is not ours, and nobody shows
-/// it in a frame.
-const HEADERS: [(header::HeaderName, &str); 4] = [
-    (
-        header::CONTENT_SECURITY_POLICY,
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; form-action 'self'; \
-         base-uri 'none'; frame-ancestors 'none'",
-    ),
+/// What is said to browsers about each page, beside what it may do.
+const HEADERS: [(header::HeaderName, &str); 3] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "same-origin"),
     (header::CACHE_CONTROL, "no-store"),
 ];
 
 /// Adds what browsers are to be told; what an answer says itself stays.
-pub(super) async fn with_headers(request: Request, next: Next) -> Response {
+pub(super) async fn with_headers(
+    State(site): State<Shared>,
+    request: Request,
+    next: Next,
+) -> Response {
     let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    let policy = headers.entry(header::CONTENT_SECURITY_POLICY);
+    policy.or_insert_with(|| site.policy.clone());
     for (name, value) in HEADERS {
-        let headers = response.headers_mut();
         headers
             .entry(name)
             .or_insert(HeaderValue::from_static(value));

@@ -10,7 +10,10 @@ mod assets;
 mod auth;
 mod chart;
 mod command;
+mod download;
+mod elsewhere;
 mod fault;
+mod files;
 mod form;
 mod guard;
 mod jobs_table;
@@ -20,6 +23,7 @@ mod login;
 mod looks;
 mod pages;
 mod peer;
+mod range;
 mod routes;
 mod settings;
 mod shown;
@@ -38,7 +42,8 @@ use tracing::{info, warn};
 
 use self::looks::Looks;
 use self::settings::DashboardSettings;
-use self::site::Site;
+use self::site::{PublicBucket, Site};
+use crate::consumer::Registry;
 use crate::http::{Bounds, Connections, Reuse};
 use crate::logging::LogSettings;
 use crate::memory::MemoryBudget;
@@ -69,10 +74,11 @@ pub(crate) struct DashboardArguments {
 
 /// Serves the page until it is told to stop.
 pub(crate) async fn dashboard(
+    registry: Registry,
     arguments: DashboardArguments,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let (site, listen) = open(&arguments)?;
+    let (site, listen) = open(registry, &arguments)?;
     let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot serve the dashboard on {listen} (DASHBOARD_LISTEN)"))?;
@@ -100,9 +106,12 @@ pub(crate) fn dashboard_settings() -> Vec<Owner> {
 }
 
 /// Reads the environment. Logs go where they belong from then on.
-fn open(arguments: &DashboardArguments) -> Result<(Site, SocketAddr), anyhow::Error> {
+fn open(
+    registry: Registry,
+    arguments: &DashboardArguments,
+) -> Result<(Site, SocketAddr), anyhow::Error> {
     let env = Env::from_process();
-    let storage = bucket(&env);
+    let bucket = bucket(&env);
     let mut loader = Loader::new(&env);
     let server = RedisSettings::load(&mut loader);
     let settings = DashboardSettings::load(&mut loader, arguments.listen);
@@ -114,23 +123,30 @@ fn open(arguments: &DashboardArguments) -> Result<(Site, SocketAddr), anyhow::Er
         .warnings
         .iter()
         .for_each(|warning| warn!("{warning}"));
-    let storage = storage.unwrap_or_else(|problems| {
+    let bucket = bucket.unwrap_or_else(|problems| {
         info!("no bucket (STORAGE_BUCKET): no pictures, cells, sizes and addresses of results are shown ({problems})");
         None
     });
     let listen = settings.listen;
     let admin = Admin::new(&server).with_patience(PATIENCE);
-    let looks = storage
-        .clone()
-        .map(|storage| Looks::new(storage, memory, settings.max_preview_pixels));
-    let site = Site::new(settings, (admin, storage, looks), loaded.settings)?;
+    let looks = bucket.as_ref().map(|bucket| {
+        let storage = bucket.storage.clone();
+        Looks::new(storage, memory, settings.max_preview_pixels)
+    });
+    let site = Site::new(
+        settings,
+        (admin, bucket, looks),
+        (registry, loaded.settings),
+    )?;
     Ok((site, listen))
 }
 
 /// The bucket, if the settings name one.
-fn bucket(env: &Env) -> Result<Option<Storage>, Problems> {
+fn bucket(env: &Env) -> Result<Option<PublicBucket>, Problems> {
     let mut loader = Loader::new(env);
     let settings = StorageSettings::load(&mut loader);
     loader.finish()?;
-    Ok(Storage::open(&settings).ok())
+    let storage = Storage::open(&settings).ok();
+    let address = settings.public_url;
+    Ok(storage.map(|storage| PublicBucket { storage, address }))
 }

@@ -1,7 +1,7 @@
 //! Which page is where.
 
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{any, get, post};
 
@@ -9,7 +9,7 @@ use super::fault::Fault;
 use super::guard::{guard, with_headers};
 use super::site::Shared;
 use super::visit::Visit;
-use super::{actions, api, assets, login, pages};
+use super::{actions, api, assets, files, login, pages};
 
 /// All of them, below the path that the settings give.
 pub(super) fn routes(site: Shared) -> Router {
@@ -23,12 +23,13 @@ pub(super) fn routes(site: Shared) -> Router {
     let open = Router::new()
         .route(&at("/login"), get(login::show_login).post(login::log_in))
         .route(&at("/logout"), post(login::log_out))
-        .route(&at("/assets/{name}"), get(assets::asset));
+        .route(&at("/assets/{name}"), get(assets::asset))
+        .route(&at("/files/{*key}"), get(files::file));
     let open = open
         .nest(&at("/api"), api::api(site.clone()))
         .route(&at("/api/"), any(api::absent));
     let all = guarded.merge(open).with_state(site.clone());
-    all.layer(from_fn(with_headers))
+    all.layer(from_fn_with_state(site, with_headers))
 }
 
 /// What changes nothing.
@@ -37,7 +38,9 @@ fn looks(at: &dyn Fn(&str) -> String) -> Router<Shared> {
         .route(&at("/"), get(pages::overview))
         .route(&at("/queues"), get(pages::queues))
         .route(&at("/queues/{queue}"), get(pages::queue))
+        .route(&at("/queues/{queue}/save"), get(pages::save))
         .route(&at("/failed"), get(pages::failed))
+        .route(&at("/failed.jsonl"), get(pages::failures))
         .route(&at("/jobs/{job}"), get(pages::job))
         .route(&at("/jobs/{job}/preview.png"), get(pages::preview))
         .route(&at("/jobs/{job}/image.json"), get(pages::scene))
@@ -58,6 +61,7 @@ fn looks(at: &dyn Fn(&str) -> String) -> Router<Shared> {
         .route(&at("/jobs/{job}/cells.csv"), get(pages::cells_csv))
         .route(&at("/batches"), get(pages::batches))
         .route(&at("/batches/{batch}"), get(pages::batch))
+        .route(&at("/batches/{batch}/cells.csv"), get(pages::batch_cells))
         .route(&at("/search"), get(pages::search))
         .route(&at("/workers"), get(pages::workers))
         .route(&at("/system"), get(pages::system))
@@ -72,6 +76,7 @@ fn changes(at: &dyn Fn(&str) -> String) -> Router<Shared> {
         .route(&at("/queues/{queue}/purge"), post(actions::purge))
         .route(&at("/queues/{queue}/untrash"), post(actions::untrash))
         .route(&at("/queues/{queue}/move"), post(actions::move_jobs))
+        .route(&at("/system/check"), post(actions::check))
         .route(&at("/act/requeue"), post(actions::requeue))
         .route(&at("/act/cancel"), post(actions::cancel))
         .route(&at("/act/forget"), post(actions::forget))
@@ -80,6 +85,8 @@ fn changes(at: &dyn Fn(&str) -> String) -> Router<Shared> {
         .route(&at("/batches/{batch}/resume"), post(actions::resume_batch))
         .route(&at("/batches/{batch}/cancel"), post(actions::cancel_batch))
         .route(&at("/batches/{batch}/start"), post(actions::start_stage))
+        .route(&at("/batches/{batch}/set"), post(actions::set_limits))
+        .route(&at("/batches/{batch}/repair"), post(actions::repair_batch))
 }
 
 async fn absent(visit: Visit) -> Response {

@@ -8,7 +8,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
 use super::auth::{Access, Operators, ProxyHeaders, Token};
-use crate::settings::{Bytes, List, Loader, Parsed, Secret, Switch, Word};
+use super::elsewhere::{Address, Elsewhere};
+use crate::settings::{Bytes, List, Loader, Parsed, Secret, Switch, WebAddress, Word, address_of};
 
 /// The shortest token that is taken, in characters.
 const SHORTEST_TOKEN: usize = 20;
@@ -51,6 +52,12 @@ crate::settings! {
         dashboard_base_path: Parsed<BasePath> = Parsed(BasePath(String::new())),
         /// Largest image of which pictures and tables of cells are made, in pixels of all channels and frames together.
         max_preview_pixels: u64 = 100_000_000,
+        /// DeepCell Label, to which pages of jobs send images with their labels.
+        label_url: Option<Parsed<WebAddress>> = None,
+        /// Panels; `{queue}` in it stands for the name of a queue.
+        grafana_url: Option<Parsed<Address>> = None,
+        /// Traces; `{trace}` in it stands for the id of a trace, `{queue}` for the name of a queue.
+        traces_url: Option<Parsed<Address>> = None,
         /// Thresholds above or below which numbers of quality are flagged, as `contrast=2,cut=0.8`.
         quality_flags: Option<String> = None => "those of the page",
     }
@@ -146,6 +153,7 @@ pub(super) struct DashboardSettings {
     pub(super) max_preview_pixels: u64,
     /// What is flagged.
     pub(super) quality_flags: QualityThresholds,
+    pub(super) elsewhere: Elsewhere,
     pub(super) api: ApiSettings,
 }
 
@@ -157,6 +165,11 @@ impl DashboardSettings {
         loader.derive("DASHBOARD_LISTEN", listen);
         let access = variables.access(loader, listen);
         let quality_flags = variables.thresholds(loader);
+        let elsewhere = Elsewhere {
+            grafana: variables.grafana_url.map(|Parsed(address)| address),
+            traces: variables.traces_url.map(|Parsed(address)| address),
+            label: variables.label_url.map(address_of),
+        };
         Self {
             listen,
             access,
@@ -164,6 +177,7 @@ impl DashboardSettings {
             is_read_only: variables.dashboard_read_only.0,
             max_preview_pixels: variables.max_preview_pixels,
             quality_flags,
+            elsewhere,
             api: ApiSettings::load(loader),
         }
     }

@@ -25,8 +25,9 @@ use self::restore::RestoreArguments;
 use self::set::SetArguments;
 pub(super) use self::set::update;
 use self::start::StartArguments;
-pub(super) use self::table::{show, to_json};
+pub(super) use self::table::show;
 use super::desk::{DeskArguments, print_json};
+use crate::batch::Standing;
 use crate::exit_code;
 
 #[derive(Subcommand)]
@@ -70,7 +71,7 @@ pub(crate) async fn batch(command: BatchCommand) -> anyhow::Result<ExitCode> {
         BatchCommand::Show(arguments) => {
             let (desk, name) = (arguments.desk.open()?, &arguments.batch);
             match arguments.json {
-                true => print_json(&to_json(&desk, name).await?)?,
+                true => print_json(&Standing::of(&desk.admin, name).await?.to_json(name))?,
                 false => show(&desk, name).await?,
             }
         }

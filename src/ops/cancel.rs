@@ -6,11 +6,10 @@ use std::process::ExitCode;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::desk::{ChangeArguments, Desk, Selected, Selector, jobs, value_of};
+use super::desk::{ChangeArguments, Desk, Selector, jobs};
 use crate::exit_code;
 use crate::queue::JobKey;
-use crate::queue::control::{Cancel, Source};
-use crate::wire::{self, RawFields, field};
+use crate::queue::control::Cancel;
 
 #[derive(Args)]
 pub(crate) struct CancelArguments {
@@ -39,7 +38,7 @@ pub(crate) async fn cancel(
     } = &arguments;
     selector.check_for_change()?;
     let desk = change.desk.open()?;
-    let selected = select(&desk, selector).await?;
+    let selected = selector.active(&desk.admin).await?;
     let question = format!("Cancel {}?", jobs(selected.len()));
     if selected.len() > 1 && !change.has_consent(&question)? {
         return Ok(ExitCode::from(exit_code::SUCCESS));
@@ -49,7 +48,7 @@ pub(crate) async fn cancel(
     let mut asked = Vec::new();
     for (queue, keys) in selected.steps() {
         let ends = if change.is_dry() {
-            would(&desk, &keys).await?
+            desk.admin.would_cancel(&keys).await?
         } else {
             desk.admin.cancel_jobs(queue, &keys, &by).await?
         };
@@ -65,42 +64,6 @@ pub(crate) async fn cancel(
         follow(&desk, &asked, arguments.wait, &stop).await?;
     }
     report.end()
-}
-
-/// What is not final and meant. Jobs that move meanwhile may be met twice, which does no harm.
-async fn select(desk: &Desk, selector: &Selector) -> anyhow::Result<Selected> {
-    if selector.names_jobs() {
-        return selector.named(desk).await;
-    }
-    let mut selected = Selected::default();
-    let limit = selector.limit_or(usize::MAX);
-    selector
-        .each_job(desk, &Source::ACTIVE, limit, |queue, key, fields| {
-            let is_meant = is_active(&fields);
-            if is_meant {
-                selected.0.push((queue.to_owned(), key));
-            }
-            Ok(is_meant)
-        })
-        .await?;
-    Ok(selected)
-}
-
-fn is_active(fields: &RawFields) -> bool {
-    let status = value_of(fields, field::STATUS);
-    !status.is_empty() && !wire::is_final(Some(status))
-}
-
-/// What would become of jobs, as far as their hashes tell.
-async fn would(desk: &Desk, keys: &[JobKey]) -> anyhow::Result<Vec<Cancel>> {
-    let hashes = desk.admin.jobs(keys).await?;
-    let end = |fields: &RawFields| match fields.get(field::STATUS.as_bytes()) {
-        None => Cancel::Gone,
-        Some(_) if !is_active(fields) => Cancel::Over,
-        Some(_) if fields.contains_key(field::TOKEN.as_bytes()) => Cancel::Asked,
-        Some(_) => Cancel::Cancelled,
-    };
-    Ok(hashes.iter().map(end).collect())
 }
 
 /// Says what running jobs are up to, or waits until they have ended.

@@ -1,31 +1,16 @@
 //! `redis-consumer check`: what is right and wrong with the settings and with each peer, on one screen.
 
-mod patience;
-mod redis_server;
-mod report;
-
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use self::patience::{PATIENCE, asked};
-use self::report::Report;
-use crate::configuration::Configuration;
-use crate::consumer::{Clients, Finding, ModelInputs, ModelRequirement, Registry, Verdict};
+use crate::checkup::{Checked, Report, check_up};
+use crate::consumer::{Registry, Verdict};
 use crate::exit_code;
-use crate::memory::MemoryBudget;
-use crate::queue::Queue;
-use crate::serving::{self, ModelId, Signature};
-use crate::settings::{Env, Loaded, Problems};
-use crate::storage::{self, Storage, StorageSettings};
-
-/// What is written to the bucket; the same each time, so that it does not become more.
-const PROBE_KEY: &str = "output/rc-check.txt";
-const PROBE: &[u8] = b"written by `redis-consumer check`\n";
+use crate::settings::Env;
+use crate::untrusted;
 
 #[derive(Args)]
 pub(crate) struct CheckArguments {
@@ -40,299 +25,67 @@ pub(crate) async fn check(
     arguments: CheckArguments,
     stop: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
-    let mut report = Report::default();
-    let status = match Configuration::load(&registry, &Env::from_process()) {
-        Err(Problems(problems)) => {
-            problems
-                .iter()
-                .for_each(|problem| report.wrong(&problem.name, &problem.message));
-            exit_code::WRONG_SETTINGS
-        }
-        Ok(configuration) => {
-            if stop
-                .run_until_cancelled(look(configuration, &mut report))
-                .await
-                .is_none()
-            {
-                return Ok(ExitCode::from(exit_code::FAILURE));
-            }
-            if report.count(Verdict::Wrong) > 0 {
-                exit_code::FOUND
-            } else {
-                exit_code::SUCCESS
-            }
-        }
+    let env = Env::from_process();
+    let look = check_up(&registry, &env);
+    let Some((report, is_configured)) = stop.run_until_cancelled(look).await else {
+        return Ok(ExitCode::from(exit_code::FAILURE));
     };
-    report.print(arguments.json)?;
-    Ok(ExitCode::from(status))
-}
-
-async fn look(configuration: Configuration, report: &mut Report) {
-    let Configuration {
-        loaded: Loaded { settings, warnings },
-        kind,
-        build,
-        queue,
-        storage,
-        mut serving,
-        ..
-    } = configuration;
-    let set = settings.iter().filter(|setting| setting.is_set()).count();
-    report.ok(
-        "settings",
-        format!(
-            "consumer `{kind}`, queue `{}`; {set} settings of {} are set",
-            queue.queue,
-            settings.len()
-        ),
-    );
-    for warning in warnings {
-        report.warn("settings", warning);
-    }
-
-    let queue = Queue::new(queue);
-    redis_server::look_at(&queue, report).await;
-    // Only a consumer knows its models, and there is none without a bucket.
-    if let Some(storage) = look_at_bucket(storage, report).await {
-        serving.unavailable_timeout = Some(Duration::ZERO);
-        serving.max_retries = Some(0);
-        let memory = MemoryBudget::new(0);
-        let surroundings = serving::Surroundings {
-            cache: None,
-            models: Some(Arc::new(storage.clone())),
-            memory: memory.clone(),
-        };
-        let clients = Clients {
-            storage,
-            serving: serving::Client::within(serving, surroundings),
-            memory,
-        };
-        let consumer = build(&clients);
-        for Finding {
-            part,
-            verdict,
-            text,
-        } in consumer.findings()
-        {
-            report.add(part, verdict, text);
-        }
-        let needs = consumer.models();
-        look_at_models(&clients.serving, &needs, report).await;
-        for Finding {
-            part,
-            verdict,
-            text,
-        } in consumer.rehearse().await
-        {
-            report.add(part, verdict, text);
-        }
-        redis_server::look_at_cache(&queue, &needs, report).await;
-    }
-}
-
-async fn look_at_models(
-    serving: &serving::Client,
-    needs: &[ModelRequirement],
-    report: &mut Report,
-) {
-    let server = serving.place();
-    if needs.is_empty() {
-        return report.ok("models", "this consumer asks none itself");
-    }
-    let models: Vec<_> = needs.iter().map(|need| need.model.clone()).collect();
-    match ask_for_models(serving, &models).await {
-        Ok(answers) => {
-            report.ok("model server", &server);
-            for (need, answer) in needs.iter().zip(answers) {
-                let about = serving.about(&need.model).await;
-                judge_model(serving, need, answer, report);
-                if let Some(about) = about {
-                    report.ok(format!("model {}", need.model), about);
-                }
-            }
-        }
-        Err(absent) => {
-            let text = format!("{server}: {absent}; jobs wait until it is there");
-            report.wrong("model server", text);
-        }
-    }
-}
-
-/// What the server says of each model; an error if there is no server.
-pub(super) async fn ask_for_models(
-    serving: &serving::Client,
-    models: &[ModelId],
-) -> Result<Vec<Result<Arc<Signature>, String>>, String> {
-    let mut answers = Vec::new();
-    for model in models {
-        match tokio::time::timeout(PATIENCE, serving.signature(model)).await {
-            Ok(Err(serving::Error::Unavailable { message, .. })) => return Err(message),
-            Ok(answer) => answers.push(answer.map_err(|error| error.to_string())),
-            Err(_) => return Err(format!("no answer within {} s", PATIENCE.as_secs())),
-        }
-    }
-    Ok(answers)
-}
-
-async fn look_at_bucket(mut settings: StorageSettings, report: &mut Report) -> Option<Storage> {
-    let bucket = settings.bucket.to_string();
-    settings.retry_limit = Some(Duration::ZERO);
-    let storage = match Storage::open(&settings) {
-        Ok(storage) => storage,
-        Err(error) => {
-            report.wrong("bucket", error);
-            return None;
-        }
-    };
-    match write_probe(&storage).await {
-        Ok(url) => {
-            report.ok("bucket", format!("{bucket}: wrote `{PROBE_KEY}`"));
-            read_back(&storage, report).await;
-            look_at_results(&url, report).await;
-        }
-        Err(error) => report.wrong("bucket", format!("writing: {error}")),
-    }
-    Some(storage)
-}
-
-/// Writes to the bucket, and gives the URL of what was written.
-pub(super) async fn write_probe(storage: &Storage) -> Result<String, String> {
-    asked(storage.upload(PROBE_KEY, Bytes::from_static(PROBE))).await
-}
-
-async fn read_back(storage: &Storage, report: &mut Report) {
-    match asked::<_, storage::Error>(storage.download(PROBE_KEY)).await {
-        Ok(found) if found == PROBE => report.ok("bucket", "read it again"),
-        Ok(_) => report.wrong("bucket", "read other bytes than were written"),
-        Err(error) => report.wrong("bucket", format!("reading: {error}")),
-    }
-}
-
-/// Whether users can fetch a result from its public URL.
-async fn look_at_results(url: &str, report: &mut Report) {
-    if !url.starts_with("http") {
-        return;
-    }
-    match asked(fetch(url)).await {
-        Ok(()) => report.ok("results", format!("anybody can fetch {url}")),
-        Err(error) => {
-            let text = format!(
-                "{url}: {error}: users and the label tool could not fetch results (STORAGE_ACL, STORAGE_PUBLIC_URL)"
-            );
-            report.warn("results", text);
-        }
-    }
-}
-
-/// Fetches a page as somebody without rights.
-async fn fetch(url: &str) -> Result<(), String> {
-    let client = reqwest::Client::builder()
-        .timeout(PATIENCE)
-        .build()
-        .map_err(|error| error.to_string())?;
-    let answer = client
-        .get(url)
-        .send()
-        .await
-        .map_err(|error| error.without_url().to_string())?;
-    let status = answer.status();
-    if status.is_success() {
-        Ok(())
-    } else {
-        Err(status.to_string())
-    }
-}
-
-fn judge_model(
-    serving: &serving::Client,
-    need: &ModelRequirement,
-    answer: Result<Arc<Signature>, String>,
-    report: &mut Report,
-) {
-    let part = format!("model {}", need.model);
-    let found = answer.and_then(|signature| fits(serving, &signature, need).map(|()| signature));
-    match found {
-        Ok(signature) => {
-            let inputs: Vec<_> = signature
-                .inputs
-                .iter()
-                .map(|input| format!("{} {:?}", input.name, input.shape))
-                .collect();
-            let newest = if serving.can_have(&need.model) {
-                ""
-            } else {
-                "; there is no version 0 on such a server, the newest is used"
-            };
-            let text = format!(
-                "takes {}{}{newest}",
-                inputs.join(", "),
-                batches(serving, &signature)
-            );
-            report.ok(part, text);
-        }
-        Err(error) if need.is_optional => {
-            report.warn(part, format!("{error}; jobs that ask for it would fail"))
-        }
-        Err(error) => report.wrong(part, error),
-    }
-}
-
-/// How much goes into a request, where it is the server that says so.
-fn batches(serving: &serving::Client, signature: &Signature) -> String {
-    let most = signature.max_batch_size;
-    most.filter(|most| *most == serving.batch_size(signature))
-        .map(|most| format!("; at most {most} at once, as the server says"))
-        .unwrap_or_default()
-}
-
-/// Whether a model takes what it will be given.
-fn fits(
-    serving: &serving::Client,
-    signature: &Signature,
-    need: &ModelRequirement,
-) -> Result<(), String> {
-    match &need.inputs {
-        ModelInputs::Image { channels } => fits_images(serving, signature, Some(*channels)),
-        ModelInputs::AnyImage => fits_images(serving, signature, None),
-        ModelInputs::AsItsPackageSays => Ok(()),
-        ModelInputs::Tensors(names) => fits_tensors(signature, names),
-    }
-}
-
-fn fits_images(
-    serving: &serving::Client,
-    signature: &Signature,
-    channels: Option<usize>,
-) -> Result<(), String> {
-    let Some(input) = serving.image_input(signature) else {
-        let names = input_names(signature);
-        return Err(format!(
-            "it takes several inputs ({names}); name the one that takes the image in TF_TENSOR_NAME"
-        ));
-    };
-    match input.shape.as_slice() {
-        [_, _, _, found] => match channels {
-            Some(given) if *found >= 0 && usize::try_from(*found) != Ok(given) => Err(format!(
-                "it takes images of {found} channels, and is given {given}"
-            )),
-            _ => Ok(()),
+    print(&report, arguments.json)?;
+    Ok(ExitCode::from(
+        match (is_configured, report.count(Verdict::Wrong)) {
+            (false, _) => exit_code::WRONG_SETTINGS,
+            (true, 0) => exit_code::SUCCESS,
+            (true, _) => exit_code::FOUND,
         },
-        shape => Err(format!(
-            "it takes input of shape {shape:?}, an image model takes [batch, row, column, channel]"
-        )),
-    }
+    ))
 }
 
-fn fits_tensors(signature: &Signature, wanted: &[&str]) -> Result<(), String> {
-    let has_all = wanted.iter().all(|name| signature.input(name).is_some());
-    if has_all && signature.inputs.len() == wanted.len() {
+/// Writes the report to the standard output.
+fn print(report: &Report, json: bool) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    if json {
+        for finding in &report.0 {
+            writeln!(out, "{}", serde_json::to_string(finding)?)?;
+        }
         return Ok(());
     }
-    let (takes, given) = (input_names(signature), wanted.join(", "));
-    Err(format!("it takes {takes}, and is given {given}"))
+    let colors = out.is_terminal();
+    let width = report
+        .0
+        .iter()
+        .map(|finding| finding.part.chars().count())
+        .max()
+        .unwrap_or(0);
+    for Checked {
+        part,
+        verdict,
+        text,
+    } in &report.0
+    {
+        let word = verdict.word();
+        let verdict = if colors {
+            format!("\x1b[{}m{word:5}\x1b[0m", color(*verdict))
+        } else {
+            format!("{word:5}")
+        };
+        let text = untrusted::message(text);
+        writeln!(out, "{verdict}  {part:width$}  {text}")?;
+    }
+    let (wrong, warnings) = (report.count(Verdict::Wrong), report.count(Verdict::Warning));
+    match (wrong, warnings) {
+        (0, 0) => writeln!(out, "\nall checks passed"),
+        (0, 1) => writeln!(out, "\njobs can be processed; 1 warning"),
+        (0, warnings) => writeln!(out, "\njobs can be processed; {warnings} warnings"),
+        (1, _) => writeln!(out, "\n1 problem: jobs will wait or fail"),
+        (wrong, _) => writeln!(out, "\n{wrong} problems: jobs will wait or fail"),
+    }
 }
 
-fn input_names(signature: &Signature) -> String {
-    let names = signature.inputs.iter().map(|input| input.name.as_str());
-    names.collect::<Vec<_>>().join(", ")
+/// The number of a color of terminals.
+fn color(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Ok => 32,
+        Verdict::Warning => 33,
+        Verdict::Wrong => 31,
+    }
 }

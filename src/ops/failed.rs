@@ -4,14 +4,13 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::desk::{
-    Consent, Desk, DeskArguments, Group, Report, Selector, Table, ago, clock, consent, grouped,
-    jobs, print_json, text_of,
+    Consent, Desk, DeskArguments, Report, SCAN_TIME, Selector, Table, ago, consent, grouped, jobs,
+    print_json, text_of,
 };
 use crate::exit_code;
-use crate::queue::control::Failure;
 use crate::untrusted;
 use crate::wire::field;
 
@@ -39,7 +38,7 @@ pub(crate) struct FailedArguments {
 
 /// Prints failures one by one, or by cause.
 pub(crate) async fn failed(mut arguments: FailedArguments) -> anyhow::Result<ExitCode> {
-    arguments.selector.scan = arguments.scan;
+    arguments.selector.scan = arguments.scan.then_some(warn_of_time);
     let desk = arguments.desk.open()?;
     if arguments.forget {
         return forget(&desk, &arguments).await;
@@ -55,10 +54,10 @@ pub(crate) async fn failed(mut arguments: FailedArguments) -> anyhow::Result<Exi
 }
 
 async fn show_groups(desk: &Desk, arguments: &FailedArguments) -> anyhow::Result<()> {
-    let groups = arguments.selector.groups(desk).await?;
+    let groups = arguments.selector.groups(&desk.admin).await?;
     if arguments.json {
         for (index, group) in groups.iter().enumerate() {
-            print_json(&group_to_json(index + 1, group))?;
+            print_json(&group.to_json(index + 1))?;
         }
         return Ok(());
     }
@@ -96,27 +95,15 @@ fn next_step(arguments: &FailedArguments) -> String {
     format!("redis-consumer requeue {jobs} --why 1")
 }
 
-fn group_to_json(number: usize, group: &Group) -> Value {
-    json!({
-        "number": number,
-        "count": group.count,
-        "class": group.class,
-        "why": group.why,
-        "first": clock(group.first),
-        "last": clock(group.last),
-        "example": group.example.to_json(),
-    })
-}
-
 async fn show_jobs(desk: &Desk, arguments: &FailedArguments) -> anyhow::Result<()> {
     let mut table = Table::new(&[">failed", "class", "reason", "input", "job"]);
     let mut count = 0_usize;
     arguments
         .selector
-        .each_failure(desk, |queue, failure| {
+        .each_failure(&desk.admin, |queue, failure| {
             count += 1;
             if arguments.json {
-                print_json(&to_json(queue, &failure))?;
+                print_json(&failure.to_json(queue))?;
             } else {
                 let reason = failure.reason();
                 let last = reason.lines().last().unwrap_or_default();
@@ -140,18 +127,6 @@ async fn show_jobs(desk: &Desk, arguments: &FailedArguments) -> anyhow::Result<(
     }
     table.print()?;
     Ok(())
-}
-
-fn to_json(queue: &str, failure: &Failure) -> Value {
-    json!({
-        "key": failure.key.to_json(),
-        "queue": queue,
-        "failed_at": clock(failure.at),
-        "class": failure.class(),
-        "why": failure.why(),
-        "reason": failure.reason(),
-        "input": failure.input(),
-    })
 }
 
 /// The whole reasons of jobs that are named.
@@ -180,7 +155,7 @@ async fn show_reasons(desk: &Desk, arguments: &FailedArguments) -> anyhow::Resul
 
 async fn forget(desk: &Desk, arguments: &FailedArguments) -> anyhow::Result<ExitCode> {
     arguments.selector.check_for_change()?;
-    let selected = arguments.selector.failed(desk).await?;
+    let selected = arguments.selector.failed(&desk.admin).await?;
     let question = format!("Forget that {} have failed?", jobs(selected.len()));
     if !consent(&arguments.consent, &question)? {
         return Ok(ExitCode::from(exit_code::SUCCESS));
@@ -197,4 +172,14 @@ async fn forget(desk: &Desk, arguments: &FailedArguments) -> anyhow::Result<Exit
     }
     report.record(desk, "failed --forget", "").await?;
     report.end()
+}
+
+/// Says that a look through all keys was not the whole way.
+fn warn_of_time() {
+    let seconds = SCAN_TIME.as_secs();
+    // Whoever has closed the screen does not read it.
+    _ = writeln!(
+        io::stderr(),
+        "--scan: there are more keys than {seconds} s are enough for; what is shown is not all"
+    );
 }

@@ -4,17 +4,16 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
-use serde_json::{Value, json};
 
 use super::desk::{
-    ChangeArguments, Consent, Desk, DeskArguments, Misuse, Refused, Selector, Table, age, clock,
-    consent, fields_to_json, grouped, jobs, print_json, queue_of, value_of,
+    ChangeArguments, Consent, Desk, DeskArguments, Misuse, Refused, Selector, Table, age, consent,
+    grouped, jobs, print_json, queue_of, value_of,
 };
 use super::fetch::{FetchArguments, fetch};
 use super::job_log::{LogArguments, log};
 use crate::exit_code;
 use crate::queue::JobKey;
-use crate::queue::control::{Place, Source, in_groups};
+use crate::queue::control::{Place, Source, in_groups, job_to_json};
 use crate::untrusted;
 use crate::wire::{self, RawFields, field};
 
@@ -139,7 +138,7 @@ async fn find(
     }
     let known = match queue {
         Some(_) => Vec::new(),
-        None => desk.queues(false).await?,
+        None => desk.admin.known_queues(false).await?,
     };
     let queue = queue_of(&key, &fields, queue, &known)?;
     Ok((key, fields, queue))
@@ -150,12 +149,7 @@ async fn show(arguments: &ShowArguments) -> anyhow::Result<()> {
     let (key, fields, queue) = find(&desk, &arguments.job, arguments.queue.as_deref()).await?;
     let place = desk.admin.place(&key, &fields, &queue).await?;
     if arguments.json {
-        print_json(&json!({
-            "key": key.to_json(),
-            "queue": queue,
-            "place": place_to_json(&place),
-            "fields": fields_to_json(&fields),
-        }))?;
+        print_json(&place.job_to_json(&key, &queue, &fields))?;
         return Ok(());
     }
     let mut out = io::stdout();
@@ -186,20 +180,6 @@ fn show_value(out: &mut impl io::Write, name: &[u8], value: &[u8]) -> io::Result
     Ok(())
 }
 
-fn place_to_json(place: &Place) -> Value {
-    match place {
-        Place::Waiting { queue, before } => {
-            json!({ "in": "queue", "queue": queue, "before": before })
-        }
-        Place::Held { list } => json!({ "in": "processing", "list": list }),
-        Place::Delayed { queue, until } => {
-            json!({ "in": "delayed", "queue": queue, "until": clock(*until) })
-        }
-        Place::Parked { queue } => json!({ "in": "parked", "queue": queue }),
-        Place::Nowhere => Value::Null,
-    }
-}
-
 async fn list(arguments: &ListArguments) -> anyhow::Result<()> {
     let (selector, json) = (&arguments.selector, arguments.json);
     if selector.names_jobs() {
@@ -213,7 +193,7 @@ async fn list(arguments: &ListArguments) -> anyhow::Result<()> {
     let mut is_empty = true;
     selector
         .each_job(
-            &desk,
+            &desk.admin,
             &[arguments.state.into()],
             limit,
             |queue, key, fields| {
@@ -236,10 +216,6 @@ async fn list(arguments: &ListArguments) -> anyhow::Result<()> {
     }
     table.print()?;
     Ok(())
-}
-
-fn job_to_json(key: &JobKey, queue: &str, fields: &RawFields) -> Value {
-    json!({ "key": key.to_json(), "queue": queue, "fields": fields_to_json(fields) })
 }
 
 fn cells(key: &JobKey, fields: &RawFields) -> [String; 4] {
@@ -283,7 +259,7 @@ async fn delete(arguments: &DeleteArguments) -> anyhow::Result<ExitCode> {
     let DeleteArguments { selector, change } = arguments;
     selector.check_for_change()?;
     let desk = change.desk.open()?;
-    let selected = selector.failed(&desk).await?;
+    let selected = selector.failed(&desk.admin).await?;
     let question = format!("Delete {}?", jobs(selected.len()));
     if !change.has_consent(&question)? {
         return Ok(ExitCode::from(exit_code::SUCCESS));

@@ -13,14 +13,13 @@ use serde_json::json;
 use self::name::NameArguments;
 use self::trash::{PurgeArguments, TrashArguments, purge, trash, untrash};
 use super::desk::{
-    Consent, Desk, DeskArguments, Misuse, Refused, Selector, Span, consent, grouped, parse_field,
-    print_json,
+    Consent, Desk, DeskArguments, Misuse, Refused, Span, consent, grouped, move_wanted,
+    parse_field, print_json,
 };
 use super::queue_file::{RestoreArguments, SaveArguments, restore, save};
 use super::status::describe;
 use crate::exit_code;
-use crate::queue::JobKey;
-use crate::queue::control::{Order, Pause};
+use crate::queue::control::Pause;
 use crate::untrusted;
 
 #[derive(Subcommand)]
@@ -110,7 +109,7 @@ pub(crate) async fn queue(command: QueueCommand) -> anyhow::Result<ExitCode> {
 
 async fn list(arguments: &ListArguments) -> anyhow::Result<()> {
     let desk = arguments.desk.open()?;
-    for overview in desk.overviews(&[], arguments.scan).await? {
+    for overview in desk.admin.overviews_of(&[], arguments.scan).await? {
         if arguments.json {
             print_json(
                 &json!({ "queue": overview.queue, "waiting": overview.waiting, "paused": overview.pause }),
@@ -145,7 +144,7 @@ async fn pause(arguments: &PauseArguments) -> anyhow::Result<()> {
         "{} is paused: consumers finish what they have and take nothing new",
         untrusted::name(queue)
     )?;
-    if desk.may_scan(false).await? {
+    if desk.admin.may_scan(false).await? {
         let foreign = desk.admin.foreign_workers().await?;
         let foreign = foreign
             .iter()
@@ -208,41 +207,17 @@ async fn move_jobs(arguments: &MoveArguments) -> anyhow::Result<()> {
         )?;
         return Ok(());
     }
-    let moved = grouped(move_wanted(&desk, arguments).await?);
+    let moved = grouped(move_wanted(&desk.admin, (from, to), &arguments.field).await?);
     let result = format!("{moved} jobs moved from {shown_from} to {shown_to}");
     desk.record("queue move", from, &result).await?;
     writeln!(io::stdout(), "{result}")?;
     Ok(())
 }
 
-/// Moves what is meant, and gives the number.
-async fn move_wanted(desk: &Desk, arguments: &MoveArguments) -> anyhow::Result<u64> {
-    let MoveArguments {
-        from,
-        to,
-        field: wanted,
-        ..
-    } = arguments;
-    if wanted.is_empty() {
-        let all = desk.admin.move_all(from.as_bytes(), to, Order::Behind);
-        return Ok(all.await?);
-    }
-    let is_wanted = async |keys: &[JobKey]| {
-        let hashes = desk.admin.jobs(keys).await?;
-        let hashes = hashes.iter();
-        anyhow::Ok(
-            hashes
-                .map(|fields| Selector::has_fields(wanted, fields))
-                .collect(),
-        )
-    };
-    desk.admin.move_some(from, to, is_wanted).await
-}
-
 async fn forget(arguments: &NameArguments) -> anyhow::Result<()> {
     let desk = arguments.desk.open()?;
     let queue = arguments.queue.as_str();
-    let found = desk.overviews(&[queue.to_owned()], false).await?;
+    let found = desk.admin.overviews_of(&[queue.to_owned()], false).await?;
     let left: u64 = found
         .iter()
         .map(|q| q.waiting + q.running + q.delayed + q.parked + q.workers)
@@ -263,7 +238,7 @@ async fn forget(arguments: &NameArguments) -> anyhow::Result<()> {
 
 /// Refuses the name of a queue that nobody knows: it was mistyped.
 async fn check_known(desk: &Desk, queue: &str) -> anyhow::Result<()> {
-    let known = desk.queues(false).await?;
+    let known = desk.admin.known_queues(false).await?;
     if known.iter().any(|name| name == queue) || desk.admin.length(queue).await? > 0 {
         return Ok(());
     }

@@ -7,17 +7,12 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::desk::{ChangeArguments, DeskArguments, Misuse, fields_to_json, grouped};
+use super::desk::{ChangeArguments, DeskArguments, Misuse, grouped};
 use crate::exit_code;
-use crate::queue::JobKey;
-use crate::queue::control::{STEP, SavedJob, SavedPlace};
+use crate::queue::control::{SAVE_VERSION, STEP, SavedJob, SavedPlace, save_head};
 use crate::untrusted;
-use crate::wire::{RawFields, timestamp};
-
-/// The version of the form of these files.
-const VERSION: u64 = 1;
 
 #[derive(Args)]
 pub(crate) struct SaveArguments {
@@ -69,10 +64,10 @@ impl From<Others> for SavedPlace {
 pub(super) async fn save(arguments: &SaveArguments) -> anyhow::Result<()> {
     let desk = arguments.desk.open()?;
     let queue = arguments.queue.as_str();
-    let found = desk.overviews(&[queue.to_owned()], false).await?;
+    let found = desk.admin.overviews_of(&[queue.to_owned()], false).await?;
     let is_paused = found.iter().any(|overview| overview.pause.is_some());
     let mut out = create(&arguments.file)?;
-    let head = json!({ "version": VERSION, "queue": queue, "saved_at": timestamp() });
+    let head = save_head(queue);
     writeln!(out, "{head}")?;
     let others = arguments
         .with
@@ -88,7 +83,7 @@ pub(super) async fn save(arguments: &SaveArguments) -> anyhow::Result<()> {
             }
             offset += looked;
             for job in &jobs {
-                writeln!(out, "{}", to_json(job))?;
+                writeln!(out, "{}", job.to_json())?;
             }
             saved += jobs.len() as u64;
         }
@@ -145,7 +140,7 @@ pub(super) async fn restore(arguments: &RestoreArguments) -> anyhow::Result<Exit
 fn saved_job((index, line): (usize, io::Result<String>)) -> anyhow::Result<SavedJob> {
     let line = line.context("cannot read the file")?;
     let wrong = || Misuse(format!("line {} of the file is no saved job", index + 2));
-    Ok(from_json(&line).ok_or_else(wrong)?)
+    Ok(SavedJob::from_json(&line).ok_or_else(wrong)?)
 }
 
 fn create(path: &Path) -> anyhow::Result<BufWriter<Box<dyn Write>>> {
@@ -174,64 +169,12 @@ fn read_head(lines: &mut impl BufRead) -> anyhow::Result<String> {
     lines.read_line(&mut head).context("cannot read the file")?;
     let head: Value = serde_json::from_str(&head).unwrap_or_default();
     match (head["version"].as_u64(), head["queue"].as_str()) {
-        (Some(VERSION), Some(queue)) => Ok(queue.to_owned()),
+        (Some(SAVE_VERSION), Some(queue)) => Ok(queue.to_owned()),
         (Some(version), Some(_)) => {
-            let text = format!("the file is of version {version}; this program knows {VERSION}");
+            let text =
+                format!("the file is of version {version}; this program knows {SAVE_VERSION}");
             Err(Misuse(text).into())
         }
         _ => Err(Misuse("the file does not begin as `queue save` writes it".to_owned()).into()),
-    }
-}
-
-fn to_json(job: &SavedJob) -> Value {
-    json!({
-        "key": job.key.to_json(),
-        "place": job.place,
-        "score": job.score,
-        "ttl": job.ttl,
-        "fields": fields_to_json(&job.fields),
-    })
-}
-
-fn from_json(line: &str) -> Option<SavedJob> {
-    let mut value: Value = serde_json::from_str(line).ok()?;
-    let fields = value["fields"].as_object()?;
-    let fields: Option<RawFields> = fields
-        .iter()
-        .map(|(name, value)| Some((name.as_bytes().to_vec(), JobKey::from_json(value)?.0)))
-        .collect();
-    Some(SavedJob {
-        key: JobKey::from_json(&value["key"])?,
-        score: value["score"].as_f64(),
-        ttl: value["ttl"].as_i64(),
-        fields: fields.filter(|fields| !fields.is_empty())?,
-        place: serde_json::from_value(value["place"].take()).ok()?,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_job_is_read_as_it_was_written() {
-        let fields = [("status", &b"new"[..]), ("label", &[0xff, 0, b'\n'])];
-        let fields = fields.map(|(name, value)| (name.as_bytes().to_vec(), value.to_vec()));
-        let job = SavedJob {
-            key: JobKey(b"q:a \xff.tif:1".to_vec()),
-            place: SavedPlace::Delayed,
-            score: Some(1_790_000_000_000.0),
-            ttl: Some(5000),
-            fields: fields.into_iter().collect(),
-        };
-        assert_eq!(from_json(&to_json(&job).to_string()), Some(job));
-        for wrong in [
-            "",
-            "{}",
-            "[]",
-            r#"{"key":"a","place":"waiting","fields":{}}"#,
-        ] {
-            assert_eq!(from_json(wrong), None, "{wrong}");
-        }
     }
 }

@@ -7,15 +7,15 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::batch;
 use super::desk::{Age, Desk, DeskArguments, Span, Table, age, grouped, print_json};
+use crate::batch::Standing;
 use crate::exit_code;
-use crate::queue::control::{BatchState, Overview, Pause};
+use crate::queue::control::{BatchState, Overview, Pause, status_to_json};
 use crate::untrusted;
-use crate::wire::{self, age_of, timestamp};
 
 /// Batches that are named below the queues.
 const BATCHES: usize = 5;
@@ -73,7 +73,7 @@ async fn look(desk: &Desk, arguments: &StatusArguments) -> anyhow::Result<()> {
 
 async fn look_at_batch(desk: &Desk, name: &str, arguments: &StatusArguments) -> anyhow::Result<()> {
     if arguments.json || arguments.log.is_some() {
-        arguments.note(&batch::to_json(desk, name).await?)?;
+        arguments.note(&Standing::of(&desk.admin, name).await?.to_json(name))?;
     }
     if arguments.json {
         return Ok(());
@@ -83,12 +83,15 @@ async fn look_at_batch(desk: &Desk, name: &str, arguments: &StatusArguments) -> 
 }
 
 async fn look_at_queues(desk: &Desk, arguments: &StatusArguments) -> anyhow::Result<()> {
-    let overviews = desk.overviews(&arguments.queues, arguments.scan).await?;
+    let overviews = desk
+        .admin
+        .overviews_of(&arguments.queues, arguments.scan)
+        .await?;
     let batches = match arguments.queues.is_empty() {
         true => open_batches(desk).await?,
         false => Vec::new(),
     };
-    arguments.note(&to_json(&overviews, &batches))?;
+    arguments.note(&status_to_json(&overviews, &batches))?;
     if arguments.json {
         return Ok(());
     }
@@ -121,14 +124,14 @@ impl StatusArguments {
 /// Batches that have not ended, the latest first.
 async fn open_batches(desk: &Desk) -> anyhow::Result<Vec<(String, BatchState)>> {
     let mut batches = desk.admin.all_batches().await?;
-    batches.retain(|(_, state)| state.state != wire::batch::FINISHED);
+    batches.retain(|(_, state)| state.is_open());
     Ok(batches)
 }
 
 fn show_batches(batches: &[(String, BatchState)]) -> io::Result<()> {
     let each = batches.iter().take(BATCHES).map(|(name, state)| {
         let name = untrusted::name(name);
-        format!("{name} {} {} %", state.state, percent(state))
+        format!("{name} {} {} %", state.state, state.percent())
     });
     let mut each: Vec<_> = each.collect();
     if batches.len() > BATCHES {
@@ -138,12 +141,6 @@ fn show_batches(batches: &[(String, BatchState)]) -> io::Result<()> {
         writeln!(io::stdout(), "batches: {}", each.join(", "))?;
     }
     Ok(())
-}
-
-/// How much of a batch is done.
-fn percent(state: &BatchState) -> u64 {
-    let total = state.sum(|stage| stage.total);
-    state.sum(|stage| stage.done) * 100 / total.max(1)
 }
 
 fn append(file: &Path, line: &Value) -> io::Result<()> {
@@ -229,36 +226,4 @@ pub(super) fn describe(pause: &Pause) -> String {
 
 fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "–".to_owned(), |value| value.to_string())
-}
-
-fn to_json(overviews: &[Overview], batches: &[(String, BatchState)]) -> Value {
-    let queues: Vec<_> = overviews.iter().map(queue_to_json).collect();
-    let batch = |(name, state): &(String, BatchState)| json!({ "batch": name, "state": state.state, "percent": percent(state) });
-    let batches: Vec<_> = batches.iter().map(batch).collect();
-    json!({ "at": timestamp(), "queues": queues, "batches": batches })
-}
-
-fn queue_to_json(overview: &Overview) -> Value {
-    let oldest = overview.oldest.as_deref().and_then(age_of);
-    let rates = &overview.rates;
-    json!({
-        "queue": overview.queue,
-        "waiting": overview.waiting,
-        "running": overview.running,
-        "delayed": overview.delayed,
-        "parked": overview.parked,
-        "failed": overview.failed,
-        "dead": overview.dead,
-        "oldest_s": oldest.map(|age| age.as_secs_f64()),
-        "rate_1m": rates.one_minute,
-        "rate_5m": rates.five_minutes,
-        "rate_15m": rates.fifteen_minutes,
-        "done_today": rates.done_today,
-        "failed_today": rates.failed_today,
-        "eta_s": overview.left().map(|left| left.as_secs_f64()),
-        "workers": overview.workers,
-        "slots": overview.slots,
-        "paused": overview.pause,
-        "obstacles": overview.obstacles,
-    })
 }

@@ -3,7 +3,6 @@
 use std::io::{self, Write as _};
 
 use clap::Args;
-use serde_json::{Value, json};
 
 use super::desk::{Age, DeskArguments, Table, age, jobs, print_json, text_of, value_of};
 use crate::queue::control::{HeldJob, WorkerState};
@@ -31,24 +30,13 @@ pub(crate) struct WorkersArguments {
 /// Prints a line for each consumer.
 pub(crate) async fn workers(arguments: WorkersArguments) -> anyhow::Result<()> {
     let desk = arguments.desk.open()?;
-    let queues = match arguments.queues.is_empty() {
-        true => desk.queues(false).await?,
-        false => arguments.queues.clone(),
-    };
-    let mut workers = Vec::new();
-    for queue in &queues {
-        workers.extend(desk.admin.workers(queue).await?);
-    }
-    let looked = desk.may_scan(arguments.scan).await?;
-    if looked {
-        let foreign = desk.admin.foreign_workers().await?;
-        let wanted =
-            |worker: &WorkerState| arguments.queues.is_empty() || queues.contains(&worker.queue);
-        workers.extend(foreign.into_iter().filter(wanted));
-    }
+    let (workers, looked) = desk
+        .admin
+        .all_workers(&arguments.queues, arguments.scan)
+        .await?;
     if arguments.json {
         for worker in &workers {
-            print_json(&to_json(worker))?;
+            print_json(&worker.to_json())?;
         }
         return Ok(());
     }
@@ -136,29 +124,4 @@ fn at_work(held: &[HeldJob]) -> String {
         text.push_str(&format!(" and {} more", held.len() - NAMED));
     }
     text
-}
-
-fn to_json(worker: &WorkerState) -> Value {
-    let held = worker.held.iter().map(|job| {
-        json!({
-            "key": job.key.to_json(),
-            "status": text_of(&job.fields, field::STATUS),
-            "updated_at": text_of(&job.fields, field::UPDATED_AT),
-            "input": text_of(&job.fields, field::INPUT_FILE_NAME),
-        })
-    });
-    json!({
-        "queue": worker.queue,
-        "name": worker.name,
-        "python": worker.silent.is_none(),
-        "silent_s": worker.silent.map(|since| since.as_secs_f64()),
-        "type": worker.card.get("type"),
-        "version": worker.card.get("version"),
-        "started": worker.card.get("started"),
-        "slots": worker.number("slots"),
-        "memory_bytes": worker.number("memory"),
-        "budget_bytes": worker.number("budget"),
-        "obstacle": worker.obstacle(),
-        "jobs": held.collect::<Vec<_>>(),
-    })
 }

@@ -22,8 +22,10 @@ fn authority(address: &str) -> &str {
     address.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
+/// Whether a query says anything that is not filled in later, as in `?queue={queue}`.
 fn has_value((_, query): (&str, &str)) -> bool {
-    query.contains('=')
+    let mut values = query.split('&').filter_map(|pair| pair.split_once('='));
+    values.any(|(_, value)| !(value.starts_with('{') && value.ends_with('}')))
 }
 
 #[cfg(test)]
@@ -41,6 +43,7 @@ mod tests {
             "redis-1:26379,user:hunter2@redis-2",
             "https://account.blob.core.windows.net/c?sv=1&sig=hunter2",
             "s3://key:hunter2@bucket",
+            "https://host/?queue={queue}&sig=hunter2",
         ] {
             assert!(has_password(text), "{text}");
         }
@@ -57,6 +60,7 @@ mod tests {
             "/data/user:lab@home?x=1",
             "arn:aws:iam::123456789012:role/consumer@cluster",
             "me@lab.example",
+            "https://host/?queue={queue}&trace={trace}",
             "segmentation",
             "",
         ] {

@@ -35,6 +35,8 @@ pub(super) struct Size {
     pub(super) bytes: u64,
     /// Whether any piece of it can be read alone.
     pub(super) has_ranges: bool,
+    /// What the store calls this version of it.
+    pub(super) tag: Option<String>,
 }
 
 /// The bucket of inputs and results. Clones are cheap and share connections.
@@ -121,12 +123,14 @@ impl Storage {
             return Ok(Size {
                 bytes: passage.length(self.max_download_bytes).await?,
                 has_ranges: false,
+                tag: None,
             });
         }
         self.check_size(object, found.meta.size)?;
         Ok(Size {
             bytes: found.meta.size,
             has_ranges: true,
+            tag: found.meta.e_tag,
         })
     }
 

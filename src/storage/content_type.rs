@@ -1,7 +1,7 @@
 //! What objects are, by the names of their keys.
 
 /// The content type that follows from the extension of a key.
-pub(super) fn content_type(key: &str) -> &'static str {
+pub(crate) fn content_type(key: &str) -> &'static str {
     let name = key.rsplit('/').next().unwrap_or(key);
     let extension = name
         .rsplit_once('.')

@@ -25,6 +25,7 @@ mod urls;
 mod writer;
 
 pub use self::client::Storage;
+pub(crate) use self::content_type::content_type;
 pub use self::error::{Direction, Error};
 pub(crate) use self::listing::{Listed, hexadecimal};
 pub use self::provider::Bucket;

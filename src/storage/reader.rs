@@ -17,6 +17,8 @@ pub struct RangeReader {
     storage: Storage,
     object: Object,
     size: u64,
+    /// What the store calls this version of the object.
+    tag: Option<String>,
     /// What the store said of the object with the first piece.
     version: Option<ObjectMeta>,
     way: Way,
@@ -47,6 +49,7 @@ impl Storage {
             storage: self.clone(),
             object,
             size: size.bytes,
+            tag: size.tag,
             version: None,
             way,
         })
@@ -57,6 +60,11 @@ impl RangeReader {
     /// Bytes of the object.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// What the store calls the version of the object that it has told of, if it has names for them.
+    pub(crate) fn tag(&self) -> Option<&str> {
+        self.tag.as_deref()
     }
 
     /// These bytes of the object, which are at least one and end with the object at the latest.
@@ -115,6 +123,9 @@ impl RangeReader {
     }
 
     fn is_same(&self, found: &ObjectMeta) -> bool {
-        self.version.as_ref().is_none_or(|version| version == found)
+        match &self.version {
+            Some(version) => version == found,
+            None => self.tag.is_none() || found.e_tag.is_none() || self.tag == found.e_tag,
+        }
     }
 }

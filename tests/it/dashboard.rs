@@ -15,6 +15,15 @@ mod batches;
 /// Pages in a real browser.
 mod browser;
 
+/// Other programs, and peers.
+mod elsewhere;
+
+/// Files that pages hand out.
+mod exports;
+
+/// Objects as everybody fetches them.
+mod files;
+
 /// Names of strangers on every page.
 mod hostile;
 
@@ -35,6 +44,12 @@ mod rights;
 
 /// Pictures of all pages.
 mod screenshots;
+
+/// Answers as they are described.
+mod schema;
+
+/// The API for scripts.
+mod v1;
 
 /// Files of others.
 mod vendored;

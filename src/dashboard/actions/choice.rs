@@ -4,13 +4,10 @@ use super::super::fault::Fault;
 use super::super::form::Form;
 use super::super::shown::decoded;
 use crate::batch;
-use crate::queue::control::{Failure, STEP, Selected};
+use crate::queue::control::{EVER, Failure, STEP, Selected};
 use crate::queue::{Admin, JobKey};
 use crate::refusal::Misuse;
 use crate::wire::field;
-
-/// The largest number of milliseconds that Redis, which counts in floating point, does not round.
-const LATEST: u64 = 1 << 52;
 
 /// Jobs that are named, or failures by queue, batch and cause.
 pub(super) struct Choice {
@@ -55,6 +52,11 @@ impl Choice {
         }
     }
 
+    /// The batch whose failures are meant.
+    pub(super) fn batch(&self) -> Option<&str> {
+        self.batch.as_deref()
+    }
+
     /// The same on a command line.
     pub(super) fn words(&self) -> Vec<Vec<u8>> {
         if self.names_jobs() {
@@ -95,7 +97,7 @@ impl Choice {
             }
             Ok::<_, crate::queue::Error>(selected.len() < limit)
         };
-        admin.each_failure(&queues, (0, LATEST), each).await?;
+        admin.each_failure(&queues, EVER, each).await?;
         Ok(selected)
     }
 

@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::response::Response;
+use serde_json::Value;
 
 use super::super::command::command;
 use super::super::fault::Fault;
@@ -9,14 +10,15 @@ use super::super::layout::Layout;
 use super::super::shown::Link;
 use super::super::visit::Visit;
 use crate::queue::JobKey;
-use crate::queue::control::Changes;
+use crate::queue::control::{Changes, exception_to_json};
 
 /// What a form says beside what the action is about.
 const CONFIRMED: &str = "confirmed";
 const FORM_TOKEN: &str = "rc_csrf";
 
-/// Jobs that are named one by one.
-const LISTED: u64 = 50;
+/// Jobs that are named one by one, on pages and to programs.
+const LISTED: usize = 50;
+const KEPT: u64 = 1000;
 
 /// What would be done.
 #[derive(Default)]
@@ -55,10 +57,12 @@ pub(super) enum Kind {
 
 /// What was done.
 #[derive(Default)]
-pub(super) struct Outcome {
+pub(in super::super) struct Outcome {
     pub(super) title: String,
-    pub(super) text: String,
-    pub(super) notes: Vec<String>,
+    pub(in super::super) text: String,
+    pub(in super::super) notes: Vec<String>,
+    /// What was found: how it is, of what, and why.
+    pub(super) rows: Vec<[String; 3]>,
     /// Jobs that could not be changed, and why.
     pub(super) exceptions: Vec<(Link, &'static str)>,
     /// Those that are not named.
@@ -67,9 +71,9 @@ pub(super) struct Outcome {
 }
 
 /// Jobs that are being changed.
-pub(super) struct Tally {
-    pub(super) changes: Changes,
-    exceptions: Vec<(Link, &'static str)>,
+pub(in super::super) struct Tally {
+    pub(in super::super) changes: Changes,
+    exceptions: Vec<(JobKey, &'static str)>,
 }
 
 #[derive(Template)]
@@ -115,7 +119,7 @@ impl Input {
 
 impl Tally {
     /// None so far; the verb says what is done to jobs, such as `requeued`.
-    pub(super) fn new(verb: &'static str) -> Self {
+    pub(in super::super) fn new(verb: &'static str) -> Self {
         Self {
             changes: Changes::new(verb),
             exceptions: Vec::new(),
@@ -129,21 +133,36 @@ impl Tally {
             return;
         };
         self.changes.failed += 1;
-        if self.changes.failed <= LISTED {
-            self.exceptions.push((Link::to_job(job), why));
+        if self.changes.failed <= KEPT {
+            self.exceptions.push((job.clone(), why));
         }
     }
 
     /// What came of it.
     pub(super) fn outcome(self, title: &str, back: Link) -> Outcome {
+        let listed = self.exceptions.iter().take(LISTED);
+        let listed: Vec<_> = listed.map(|(job, why)| (Link::to_job(job), *why)).collect();
         Outcome {
             title: title.to_owned(),
             text: self.changes.summary(),
             notes: Vec::new(),
-            more: self.changes.failed - self.exceptions.len() as u64,
-            exceptions: self.exceptions,
+            rows: Vec::new(),
+            more: self.changes.failed - listed.len() as u64,
+            exceptions: listed,
             back,
         }
+    }
+
+    /// The same for programs: the object with which the report of a command ends, and its exceptions.
+    pub(in super::super) fn to_json(&self, is_dry: bool) -> Value {
+        let exceptions = self.exceptions.iter();
+        let exceptions: Vec<_> = exceptions
+            .map(|(job, why)| exception_to_json(job, why))
+            .collect();
+        let mut told = self.changes.to_json(is_dry);
+        told["exceptions_left_out"] = (self.changes.failed - exceptions.len() as u64).into();
+        told["exceptions"] = exceptions.into();
+        told
     }
 }
 
@@ -158,14 +177,21 @@ pub(super) async fn ask_or_act(
         let page = ask.await.map(|it| confirm_page(visit, path, it));
         return visit.answer(page);
     }
-    let outcome = match tokio::spawn(act).await {
-        Ok(outcome) => outcome,
-        Err(error) => Err(Fault::Failed(error.into())),
-    };
+    let outcome = finished(act).await;
     visit.answer(outcome.map(|outcome| OutcomePage {
         layout: visit.layout(&outcome.title, ""),
         outcome,
     }))
+}
+
+/// What comes of something that goes on to its end, whoever waits for it.
+pub(in super::super) async fn finished<T: Send + 'static>(
+    act: impl Future<Output = Result<T, Fault>> + Send + 'static,
+) -> Result<T, Fault> {
+    match tokio::spawn(act).await {
+        Ok(outcome) => outcome,
+        Err(error) => Err(Fault::Failed(error.into())),
+    }
 }
 
 fn confirm_page(visit: &Visit, path: &str, confirmation: Confirmation) -> ConfirmPage {

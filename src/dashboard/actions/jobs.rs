@@ -8,7 +8,8 @@ use super::super::visit::Visit;
 use super::choice::Choice;
 use super::confirmation::{Confirmation, Input, Outcome, Tally, ask_or_act, words};
 use crate::figures::jobs;
-use crate::queue::control::{Cancel, End, Scope, What};
+use crate::queue::control::{Cancel, End, Scope, Selected, What};
+use crate::queue::{self, Admin};
 use crate::refusal::{Misuse, Refused};
 
 /// `POST /act/requeue`
@@ -36,15 +37,33 @@ async fn do_requeue(visit: Visit) -> Result<Outcome, Fault> {
     let selected = choice.select(admin).await?;
     let mut tally = Tally::new("requeued");
     let how = (End::Back, Scope::Failed, What::FailedChildren);
-    for (queue, keys) in selected.steps() {
-        let ends = admin.requeue_jobs(queue, &keys, how).await?;
-        let ends = keys.iter().zip(ends);
-        ends.for_each(|(key, end)| tally.count(key, end.obstacle()));
-    }
+    requeue_selected(admin, selected, (how, false), &mut tally).await?;
     visit
         .record("requeue", "", &tally.changes.summary())
         .await?;
     Ok(tally.outcome("Requeue", back(&choice)))
+}
+
+/// Requeues jobs in steps, or counts what would become of them.
+pub(in super::super) async fn requeue_selected(
+    admin: &Admin,
+    mut selected: Selected,
+    (how, is_dry): ((End, Scope, What), bool),
+    tally: &mut Tally,
+) -> Result<(), queue::Error> {
+    if how.0 == End::Front {
+        // Whoever comes last stands before all others.
+        selected.0.reverse();
+    }
+    for (queue, keys) in selected.steps() {
+        let ends = match is_dry {
+            true => admin.would_requeue(&keys, how.1).await?,
+            false => admin.requeue_jobs(queue, &keys, how).await?,
+        };
+        let ends = keys.iter().zip(ends);
+        ends.for_each(|(key, end)| tally.count(key, end.obstacle()));
+    }
+    Ok(())
 }
 
 /// `POST /act/cancel`
@@ -76,15 +95,29 @@ async fn do_cancel(visit: Visit) -> Result<Outcome, Fault> {
     let because = visit.form.text("because").trim();
     let by = Cancel::by(&visit.user.name, because);
     let mut tally = Tally::new("cancelled");
-    for (queue, keys) in selected.steps() {
-        let ends = admin.cancel_jobs(queue, &keys, &by).await?;
-        let ends = keys.iter().zip(ends);
-        ends.for_each(|(key, end)| tally.count(key, end.obstacle()));
-    }
+    cancel_selected(admin, &selected, (&by, false), &mut tally).await?;
     visit
         .record("cancel", because, &tally.changes.summary())
         .await?;
     Ok(tally.outcome("Cancel", back(&choice)))
+}
+
+/// Ends jobs in steps, or counts what would become of them.
+pub(in super::super) async fn cancel_selected(
+    admin: &Admin,
+    selected: &Selected,
+    (by, is_dry): (&str, bool),
+    tally: &mut Tally,
+) -> Result<(), queue::Error> {
+    for (queue, keys) in selected.steps() {
+        let ends = match is_dry {
+            true => admin.would_cancel(&keys).await?,
+            false => admin.cancel_jobs(queue, &keys, by).await?,
+        };
+        let ends = keys.iter().zip(ends);
+        ends.for_each(|(key, end)| tally.count(key, end.obstacle()));
+    }
+    Ok(())
 }
 
 /// `POST /act/forget`
@@ -188,9 +221,10 @@ fn command(verb: &[&str], choice: &Choice) -> Vec<Vec<u8>> {
 
 /// Where the button was.
 fn back(choice: &Choice) -> Link {
-    match choice.only_job() {
-        Some(job) => Link::to_job(job),
-        None => Link {
+    match (choice.only_job(), choice.batch()) {
+        (Some(job), _) => Link::to_job(job),
+        (None, Some(batch)) => Link::to_batch(batch),
+        (None, None) => Link {
             name: "Failed".to_owned(),
             path: "/failed".to_owned(),
         },

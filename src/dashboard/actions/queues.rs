@@ -2,14 +2,16 @@
 
 use axum::extract::Path;
 use axum::response::Response;
+use regex::bytes::Regex;
 
 use super::super::fault::Fault;
 use super::super::shown::Link;
 use super::super::visit::Visit;
 use super::confirmation::{Confirmation, Input, Kind, Outcome, ask_or_act, words};
 use crate::figures::{Span, counted, grouped};
-use crate::queue::control::{Order, Pause};
+use crate::queue::control::Pause;
 use crate::refusal::{Misuse, Refused};
+use crate::selection::move_wanted;
 use crate::untrusted;
 
 /// `POST /queues/Q/pause`
@@ -47,13 +49,22 @@ pub(in super::super) async fn pause(visit: Visit, Path(queue): Path<String>) -> 
             ..Confirmation::default()
         })
     };
-    let act = do_pause(visit.clone(), queue.clone());
+    let text = |name: &str| visit.form.text(name).to_owned();
+    let act = do_pause(visit.clone(), queue.clone(), (text("for"), text("reason")));
     ask_or_act(&visit, &path, ask, act).await
 }
 
-async fn do_pause(visit: Visit, queue: String) -> Result<Outcome, Fault> {
+/// Pauses a queue, for so long if that is not empty, and says why.
+pub(in super::super) async fn do_pause(
+    visit: Visit,
+    queue: String,
+    (limit, why): (String, String),
+) -> Result<Outcome, Fault> {
     known_length(&visit, &queue).await?;
-    let (why, limit) = (visit.form.text("reason").to_owned(), span(&visit)?);
+    let limit = match limit.as_str() {
+        "" => None,
+        limit => Some(limit.parse::<Span>().map_err(Misuse)?),
+    };
     let pause = Pause::now(&visit.user.name, &why);
     let admin = &visit.site.admin;
     admin
@@ -61,11 +72,6 @@ async fn do_pause(visit: Visit, queue: String) -> Result<Outcome, Fault> {
         .await?;
     visit.record("queue pause", &queue, &why).await?;
     Ok(outcome(&queue, "is paused"))
-}
-
-fn span(visit: &Visit) -> Result<Option<Span>, Misuse> {
-    let given = visit.form.given("for");
-    given.map(|text| text.parse().map_err(Misuse)).transpose()
 }
 
 /// `POST /queues/Q/resume`
@@ -90,7 +96,8 @@ pub(in super::super) async fn resume(visit: Visit, Path(queue): Path<String>) ->
     ask_or_act(&visit, &path, ask, act).await
 }
 
-async fn do_resume(visit: Visit, queue: String) -> Result<Outcome, Fault> {
+/// Ends a pause.
+pub(in super::super) async fn do_resume(visit: Visit, queue: String) -> Result<Outcome, Fault> {
     if !visit.site.admin.resume(&queue).await? {
         return Ok(outcome(&queue, "was not paused"));
     }
@@ -120,11 +127,11 @@ pub(in super::super) async fn purge(visit: Visit, Path(queue): Path<String>) -> 
             back: Link::to_queue(&queue),
         })
     };
-    let act = do_purge(visit.clone(), queue.clone());
+    let act = do_purge_named(visit.clone(), queue.clone());
     ask_or_act(&visit, &path, ask, act).await
 }
 
-async fn do_purge(visit: Visit, queue: String) -> Result<Outcome, Fault> {
+async fn do_purge_named(visit: Visit, queue: String) -> Result<Outcome, Fault> {
     if visit.form.text("name") != queue {
         let text = format!(
             "the name that was typed is not {}: nothing was purged",
@@ -132,6 +139,11 @@ async fn do_purge(visit: Visit, queue: String) -> Result<Outcome, Fault> {
         );
         return Err(Misuse(text).into());
     }
+    do_purge(visit, queue).await
+}
+
+/// Takes out what waits.
+pub(in super::super) async fn do_purge(visit: Visit, queue: String) -> Result<Outcome, Fault> {
     let Some(purged) = visit.site.admin.purge_queue(&queue).await? else {
         return Ok(outcome(&queue, "had nothing that waits"));
     };
@@ -167,7 +179,8 @@ pub(in super::super) async fn untrash(visit: Visit, Path(queue): Path<String>) -
     ask_or_act(&visit, &path, ask, act).await
 }
 
-async fn do_untrash(visit: Visit, queue: String) -> Result<Outcome, Fault> {
+/// Puts back what was purged.
+pub(in super::super) async fn do_untrash(visit: Visit, queue: String) -> Result<Outcome, Fault> {
     let moved = visit.site.admin.untrash_queue(&queue).await?;
     if moved == 0 {
         return Ok(outcome(&queue, "has had nothing purged within a day"));
@@ -204,24 +217,28 @@ pub(in super::super) async fn move_jobs(visit: Visit, Path(queue): Path<String>)
             ..Confirmation::default()
         })
     };
-    let act = do_move(visit.clone(), queue.clone());
+    let to = visit.form.text("to").trim().to_owned();
+    let is_forced = visit.form.has("force");
+    let act = do_move(visit.clone(), (queue.clone(), to), (Vec::new(), is_forced));
     ask_or_act(&visit, &path, ask, act).await
 }
 
-async fn do_move(visit: Visit, from: String) -> Result<Outcome, Fault> {
+/// Moves what waits, all or those of which fields match.
+pub(in super::super) async fn do_move(
+    visit: Visit,
+    (from, to): (String, String),
+    (wanted, is_forced): (Vec<(String, Regex)>, bool),
+) -> Result<Outcome, Fault> {
     let admin = &visit.site.admin;
-    let to = visit.form.text("to").trim().to_owned();
     if to.is_empty() || to == from {
         let text = "name another queue to move the jobs to".to_owned();
         return Err(Misuse(text).into());
     }
-    if !visit.form.has("force")
-        && let Some([one, other]) = admin.types_that_differ([&from, &to]).await?
-    {
+    if !is_forced && let Some([one, other]) = admin.types_that_differ([&from, &to]).await? {
         let text = format!("{from} is served by {one} consumers, {to} by {other}");
         return Err(Refused(text).into());
     }
-    let moved = admin.move_all(from.as_bytes(), &to, Order::Behind).await?;
+    let moved = move_wanted(admin, (&from, &to), &wanted).await?;
     let [shown_from, shown_to] = [&from, &to].map(untrusted::name);
     let text = format!(
         "{} jobs moved from {shown_from} to {shown_to}",

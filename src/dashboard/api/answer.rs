@@ -8,7 +8,9 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use tracing::warn;
 
+use super::super::fault::Fault;
 use crate::error_class::{Classify as _, ErrorClass};
+use crate::refusal::Misuse;
 use crate::{queue, storage, untrusted};
 
 /// The largest body that is no file, in bytes.
@@ -16,7 +18,7 @@ const BODY_BYTES: usize = 1 << 20;
 
 /// What is not done, and why.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(in super::super) struct Refusal {
     status: StatusCode,
     body: Value,
     wait: Option<Duration>,
@@ -50,9 +52,21 @@ pub(super) async fn object(body: Body) -> Result<Map<String, Value>, Refusal> {
     }
 }
 
+/// What is no call.
+pub(in super::super) async fn absent() -> Response {
+    let text = "there is no such call; docs/dashboard.md lists those of this API";
+    Refusal::new(StatusCode::NOT_FOUND, text).into_response()
+}
+
+/// What is called by another method.
+pub(super) async fn wrong_method() -> Refusal {
+    let text = "this call goes by another method; docs/dashboard.md lists the calls of this API";
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, text)
+}
+
 impl Refusal {
     /// `{"error": …}`
-    pub(super) fn new(status: StatusCode, text: impl Into<String>) -> Self {
+    pub(in super::super) fn new(status: StatusCode, text: impl Into<String>) -> Self {
         let text = untrusted::message(text.into()).to_string();
         Self::with(status, json!({ "error": text }))
     }
@@ -104,10 +118,54 @@ impl From<queue::Error> for Refusal {
     }
 }
 
+impl From<Misuse> for Refusal {
+    fn from(Misuse(text): Misuse) -> Self {
+        Self::mistake(text)
+    }
+}
+
+impl From<anyhow::Error> for Refusal {
+    fn from(error: anyhow::Error) -> Self {
+        Fault::from(error).into()
+    }
+}
+
+/// What pages say, for programs.
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Absent(text) => Self::new(StatusCode::NOT_FOUND, text),
+            Fault::Misuse(text) => Self::mistake(text),
+            Fault::Refused(text) => Self::new(StatusCode::CONFLICT, text),
+            Fault::Forbidden(status, text) => Self::new(status, text),
+            Fault::Failed(error) => Self::of_failure(error),
+        }
+    }
+}
+
+impl Refusal {
+    /// What Redis, the bucket or we could not do.
+    fn of_failure(error: anyhow::Error) -> Self {
+        let error = match error.downcast::<queue::Error>() {
+            Ok(error) => return error.into(),
+            Err(error) => error,
+        };
+        match error.downcast::<storage::Error>() {
+            Ok(error) => error.into(),
+            Err(error) => {
+                let text = format!("{error:#}");
+                warn!(error = text, "a call of the API fails");
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, text)
+            }
+        }
+    }
+}
+
 impl From<storage::Error> for Refusal {
     fn from(error: storage::Error) -> Self {
         warn!(%error, "a call of the API fails");
         let status = match error.class() {
+            _ if matches!(error, storage::Error::NotFound { .. }) => StatusCode::NOT_FOUND,
             ErrorClass::InvalidInput => StatusCode::BAD_REQUEST,
             _ => StatusCode::SERVICE_UNAVAILABLE,
         };

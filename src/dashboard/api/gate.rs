@@ -66,15 +66,7 @@ fn enter(site: &Site, request: &Request) -> Result<User, Refusal> {
             role: Role::Operator,
             way: Way::Open,
         },
-        _ => match site.door.enter(headers, peer(request)) {
-            Entrance::Welcome(user) => user,
-            Entrance::TooOften(wait) => return Err(Refusal::too_often(wait, WRONG_TOKENS)),
-            Entrance::WrongHost => return Err(Refusal::new(StatusCode::FORBIDDEN, WRONG_HOST)),
-            Entrance::Unknown => {
-                site.api.warn_of_tokens();
-                return Err(Refusal::new(StatusCode::UNAUTHORIZED, UNKNOWN));
-            }
-        },
+        _ => somebody(site, request)?,
     };
     let is_look = matches!(*request.method(), Method::GET | Method::HEAD);
     if !is_look && is_foreign(&user.way, headers) {
@@ -83,8 +75,21 @@ fn enter(site: &Site, request: &Request) -> Result<User, Refusal> {
     Ok(user)
 }
 
+/// Who makes a request, as far as pages let them in.
+pub(super) fn somebody(site: &Site, request: &Request) -> Result<User, Refusal> {
+    match site.door.enter(request.headers(), peer(request)) {
+        Entrance::Welcome(user) => Ok(user),
+        Entrance::TooOften(wait) => Err(Refusal::too_often(wait, WRONG_TOKENS)),
+        Entrance::WrongHost => Err(Refusal::new(StatusCode::FORBIDDEN, WRONG_HOST)),
+        Entrance::Unknown => {
+            site.api.warn_of_tokens();
+            Err(Refusal::new(StatusCode::UNAUTHORIZED, UNKNOWN))
+        }
+    }
+}
+
 /// Whether a page of others may have had a browser send this request. Programs say nothing of pages.
-fn is_foreign(way: &Way, headers: &HeaderMap) -> bool {
+pub(super) fn is_foreign(way: &Way, headers: &HeaderMap) -> bool {
     match way {
         Way::Bearer => false,
         Way::Session(_) | Way::Proxy => !is_from_us(headers),
@@ -103,6 +108,6 @@ const WRONG_HOST: &str = "the API is for this machine: call it by its address or
     to use it";
 const UNKNOWN: &str =
     "the API needs a token (Authorization: Bearer …), unless DASHBOARD_API=open opens it for all";
-const VIEWER: &str = "you may look, and not act: ask whoever set DASHBOARD_OPERATORS";
-const READ_ONLY: &str = "this dashboard is read-only (DASHBOARD_READ_ONLY)";
-const FOREIGN: &str = "this request comes from a page of another site";
+pub(super) const VIEWER: &str = "you may look, and not act: ask whoever set DASHBOARD_OPERATORS";
+pub(super) const READ_ONLY: &str = "this dashboard is read-only (DASHBOARD_READ_ONLY)";
+pub(super) const FOREIGN: &str = "this request comes from a page of another site";

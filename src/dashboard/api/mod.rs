@@ -7,15 +7,15 @@ mod lists;
 mod predict;
 pub(super) mod state;
 mod upload;
+mod v1;
 mod values;
 
 use axum::Router;
-use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
-use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 
-use self::answer::Refusal;
+use self::answer::wrong_method;
+pub(super) use self::answer::{Refusal, absent};
 use super::site::Shared;
 
 /// What is below `/api`.
@@ -39,16 +39,6 @@ pub(super) fn api(site: Shared) -> Router<Shared> {
         .route("/health-check", get(lists::health))
         .method_not_allowed_fallback(wrong_method)
         .merge(inside)
+        .nest("/v1", v1::v1(site.clone()))
         .layer(from_fn_with_state(site, gate::admit))
-}
-
-/// What is no call.
-pub(super) async fn absent() -> Response {
-    let text = "there is no such call; docs/dashboard.md lists those of this API";
-    Refusal::new(StatusCode::NOT_FOUND, text).into_response()
-}
-
-async fn wrong_method() -> Refusal {
-    let text = "this call goes by another method; docs/dashboard.md lists the calls of this API";
-    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, text)
 }

@@ -37,6 +37,11 @@ impl Api {
         }
     }
 
+    /// What keys of uploaded files begin with, without a slash at its end.
+    pub(in super::super) fn upload_prefix(&self) -> &str {
+        &self.settings.prefix
+    }
+
     /// Says once why clients may be turned away.
     pub(super) fn warn_of_tokens(&self) {
         if !self.has_warned.swap(true, Ordering::Relaxed) {

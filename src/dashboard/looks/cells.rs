@@ -187,35 +187,49 @@ impl Cells {
     pub(in super::super) fn csv(&self, part: &CsvPart, with_names: bool) -> io::Result<Vec<u8>> {
         let columns = CellColumns {
             item: self.has_several_images(),
+            ..self.columns()
+        };
+        let mut text = match with_names {
+            true => CellTable::begin(Vec::new(), columns.clone())?.into_inner(),
+            false => Vec::new(),
+        };
+        text.extend(self.rows(part, columns, &str::to_owned)?);
+        Ok(text)
+    }
+
+    /// What there is to tell of them, but for the item.
+    pub(super) fn columns(&self) -> CellColumns {
+        CellColumns {
+            item: false,
             tracks: self.is_movie,
             area_um2: self.pixel_area.is_some(),
-            channels: (0..self.channels)
-                .map(|it| format!("channel_{it}"))
-                .collect(),
-        };
+            channels: channel_names(self.channels),
+        }
+    }
+
+    /// A part as rows of these columns, with a name for each image.
+    pub(super) fn rows(
+        &self,
+        part: &CsvPart,
+        columns: CellColumns,
+        name: &dyn Fn(&str) -> String,
+    ) -> io::Result<Vec<u8>> {
         let image = &self.images[part.image];
         let (all, cells) = (&image.regions, part.cells.clone());
         let regions = Regions {
             regions: all.regions[cells.clone()].to_vec(),
             integrated: all.integrated.slice_axis(Axis(0), cells.into()).to_owned(),
         };
-        let names = CellTable::begin(Vec::new(), columns.clone())?
-            .into_inner()
-            .len();
-        let mut table = CellTable::begin(Vec::new(), columns)?;
+        let mut table = CellTable::begin(Vec::new(), columns.clone())?;
         table.add(&CellRows {
-            item: &inert(&image.name),
+            item: &inert(&name(&image.name)),
             frame: image.frame,
             tracks: &self.tracks,
             pixel_area_um2: self.pixel_area,
             regions: &regions,
         })?;
-        let text = table.into_inner();
-        Ok(if with_names {
-            text
-        } else {
-            text[names..].to_vec()
-        })
+        let names = CellTable::begin(Vec::new(), columns)?.into_inner();
+        Ok(table.into_inner().split_off(names.len()))
     }
 }
 
@@ -269,8 +283,13 @@ fn shown(path: &str) -> String {
     untrusted::name(path).to_string()
 }
 
+/// What the channels of an image are called in tables.
+pub(super) fn channel_names(count: usize) -> Vec<String> {
+    (0..count).map(|it| format!("channel_{it}")).collect()
+}
+
 /// A name that no spreadsheet takes for a formula.
-fn inert(name: &str) -> String {
+pub(super) fn inert(name: &str) -> String {
     match name.starts_with(['=', '+', '-', '@']) {
         true => format!("'{name}"),
         false => name.to_owned(),

@@ -4,6 +4,7 @@
 //! this shares, and by how much is made at a time. What was made is kept for a while.
 
 mod cells;
+mod item_rows;
 mod labels;
 mod scene;
 mod shelf;
@@ -21,6 +22,7 @@ use ndarray::{ArrayView2, Axis};
 use tokio::sync::Semaphore;
 
 pub(super) use self::cells::{Cell, Cells};
+pub(super) use self::item_rows::ItemRows;
 use self::labels::LabelImages;
 pub(super) use self::scene::{ChannelView, Layer, Palette, Place, Scene, TILE};
 use self::shelf::Shelf;

@@ -3,11 +3,14 @@
 use askama::Template;
 use axum::extract::Path;
 use axum::response::Response;
+use batch_plan::Resolved;
 
 use super::super::fault::Fault;
 use super::super::layout::Layout;
 use super::super::shown::{Link, When, message, name};
 use super::super::visit::Visit;
+use super::flow::{Flow, flow};
+use super::items::{self, Blocked, Own};
 use super::sheet::{Sheet, sheet};
 use crate::batch::{MEMORY_FULL, Standing, can_resume};
 use crate::figures::{Age, counted, grouped};
@@ -29,13 +32,18 @@ struct BatchPage {
     by: String,
     created: When,
     ended: Option<When>,
+    /// Which stage follows which.
+    flow: Option<Flow>,
     stages: Vec<Stage>,
+    blocked: Vec<Blocked>,
+    own: Option<Own>,
     causes: Vec<Cause>,
     sheet: Option<Sheet>,
     obstacles: Vec<String>,
     can_pause: bool,
     can_resume: bool,
     can_cancel: bool,
+    can_repair: bool,
 }
 
 struct Stage {
@@ -79,7 +87,12 @@ async fn make(visit: &Visit, name: String) -> Result<BatchPage, Fault> {
         fault => fault,
     })?;
     let state = &standing.state;
-    let sheet = sheet(visit, &name, state).await;
+    let (sheet, blocked, own, flow) = futures::join!(
+        sheet(visit, &name, state),
+        items::blocked(visit, &name, state),
+        items::own(visit, &name, state),
+        flow_of(visit, &name),
+    );
     let is_over = [batch::FINISHED, batch::CANCELLED].contains(&state.state.as_str());
     let causes = standing.causes.iter().map(|(why, count)| Cause {
         count: grouped(*count),
@@ -97,13 +110,23 @@ async fn make(visit: &Visit, name: String) -> Result<BatchPage, Fault> {
             .map(|it| stage(&standing, it))
             .collect(),
         causes: causes.collect(),
+        flow,
+        blocked,
+        own,
         sheet,
         obstacles: obstacles(&standing),
         can_pause: state.state == batch::RUNNING,
         can_resume: can_resume(state, None) && state.state != batch::FINISHED,
         can_cancel: !is_over,
+        can_repair: visit.site.storage.is_some(),
         name,
     })
+}
+
+/// Which stage follows which, as the plan says.
+async fn flow_of(visit: &Visit, name: &str) -> Option<Flow> {
+    let plan = visit.site.admin.batch_plan(name).await.ok()??;
+    flow(&Resolved::from_json(&plan).ok()?)
 }
 
 fn stage(standing: &Standing, number: usize) -> Stage {

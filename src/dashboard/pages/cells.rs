@@ -64,10 +64,14 @@ pub(in super::super) async fn cells(visit: Visit, Path(encoded): Path<String>) -
 
 /// `GET /jobs/K/cells.csv`
 pub(in super::super) async fn cells_csv(visit: Visit, Path(job): Path<String>) -> Response {
-    match measured(&visit, &job).await {
-        Ok((_, cells)) => file(cells),
-        Err(fault) => fault.answer(&visit.site, &visit.user),
-    }
+    let file = cells_file(&visit, &job).await;
+    file.unwrap_or_else(|fault| fault.answer(&visit.site, &visit.user))
+}
+
+/// The cells of a job, as a file.
+pub(in super::super) async fn cells_file(visit: &Visit, job: &str) -> Result<Response, Fault> {
+    let (_, cells) = measured(visit, job).await?;
+    Ok(file(cells))
 }
 
 async fn measured(visit: &Visit, job: &str) -> Result<(Subject, Arc<Cells>), Fault> {

@@ -26,6 +26,8 @@ struct FailedPage {
     shown_cause: String,
     jobs: Vec<JobRow>,
     window: Window,
+    /// What the file of all of them is asked for by.
+    export: String,
     /// How far was looked, where that is not all.
     looked: Option<String>,
 }
@@ -85,6 +87,7 @@ async fn make(visit: &Visit) -> Result<FailedPage, Fault> {
             let [looked, total] = [LOOKED as u64, latest.total].map(grouped);
             format!("These are the last {looked} of {total} failures. Buttons for a cause reach all of them.")
         }),
+        export: format!("?{}", chosen.query().trim_end_matches('&')),
         shown_queue: name(chosen.queue.as_bytes()),
         shown_cause: message(&chosen.cause),
         chosen,

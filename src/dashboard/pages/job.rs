@@ -57,6 +57,9 @@ struct JobPage {
     attempts: String,
     last_error: Vec<String>,
     files: Vec<File>,
+    label: Option<LabelForm>,
+    /// Where its trace is shown.
+    trace: Option<String>,
     log: Vec<String>,
     note: String,
     children: Option<Children>,
@@ -84,6 +87,14 @@ struct File {
     size: String,
     /// Where it can be fetched, if that is in the bucket.
     url: Option<String>,
+}
+
+/// What is sent to the label tool, which fetches both addresses without a login.
+struct LabelForm {
+    action: String,
+    images: String,
+    labels: String,
+    axes: String,
 }
 
 struct Children {
@@ -125,6 +136,9 @@ async fn make(visit: &Visit, text: &str) -> Result<JobPage, Fault> {
     );
     let page = JobPage {
         files,
+        trace: site
+            .elsewhere
+            .trace_of(&fields, queue.as_deref().unwrap_or_default()),
         place: place?,
         children: children?,
         queue: queue.as_deref().map(Link::to_queue),
@@ -174,6 +188,8 @@ fn plain(visit: &Visit, key: &JobKey, fields: &RawFields) -> JobPage {
         attempts: text(field::ATTEMPTS),
         last_error: texts(value(fields, field::LAST_ERROR)),
         files: Vec::new(),
+        label: label(visit, key, fields),
+        trace: None,
         log: texts(value(fields, field::LOG)),
         note: text(field::NOTE),
         children: None,
@@ -190,6 +206,28 @@ fn cells(visit: &Visit, key: &JobKey, fields: &RawFields) -> Option<String> {
     visit.site.looks.as_ref()?;
     Subject::of(key, fields)?.result()?;
     Some(format!("/jobs/{}/cells", encoded(key)))
+}
+
+/// The form for the label tool, of a job whose image and result have addresses.
+fn label(visit: &Visit, key: &JobKey, fields: &RawFields) -> Option<LabelForm> {
+    let site = &visit.site;
+    let (action, storage) = (site.elsewhere.label.clone()?, site.storage.as_ref()?);
+    Subject::of(key, fields)?.result()?;
+    let address = |field: &str| {
+        let key = String::from_utf8_lossy(value(fields, field)).into_owned();
+        web_address(storage, &storage.key_of(&key).ok()?)
+    };
+    let axes = [field::DIM_ORDER, field::DIMENSION_ORDER];
+    let axes = axes.map(|field| name(value(fields, field)));
+    Some(LabelForm {
+        action,
+        images: address(field::INPUT_FILE_NAME)?,
+        labels: address(field::OUTPUT_FILE_NAME)?,
+        axes: axes
+            .into_iter()
+            .find(|axes| !axes.is_empty())
+            .unwrap_or_default(),
+    })
 }
 
 fn is_over(fields: &RawFields) -> bool {

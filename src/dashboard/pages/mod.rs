@@ -1,10 +1,14 @@
 //! The pages, one file each. All are made here, complete without a script, from three round trips to Redis or less.
 
 mod batch;
+mod batch_cells;
 mod batches;
 mod cells;
+mod exports;
 mod failed;
+mod flow;
 mod help;
+mod items;
 mod job;
 mod judgement;
 mod measures;
@@ -23,8 +27,10 @@ mod window;
 mod workers;
 
 pub(super) use self::batch::batch;
+pub(super) use self::batch_cells::batch_cells;
 pub(super) use self::batches::batches;
-pub(super) use self::cells::{cells, cells_csv};
+pub(super) use self::cells::{cells, cells_csv, cells_file};
+pub(super) use self::exports::{failures, save};
 pub(super) use self::failed::failed;
 pub(super) use self::help::help;
 pub(super) use self::job::job;

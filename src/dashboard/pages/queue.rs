@@ -40,6 +40,8 @@ struct QueuePage {
     with_reasons: bool,
     workers: Vec<WorkerRow>,
     purged: u64,
+    /// Its panels in Grafana.
+    panels: Option<String>,
 }
 
 /// A part of the page that can be chosen.
@@ -135,6 +137,7 @@ async fn make(visit: &Visit, name: String) -> Result<QueuePage, Fault> {
         with_reasons: matches!(place.source, Source::Delayed | Source::Failed),
         workers,
         purged: purged.map(|trash| trash.entries).sum(),
+        panels: visit.site.elsewhere.panels_of(&name),
     })
 }
 

@@ -1,5 +1,7 @@
 //! Small pictures of what a batch has done, with what should be looked at in front.
 
+use std::collections::BTreeMap;
+
 use cell_analysis::quality::{BatchMedians, Quality};
 use tracing::warn;
 
@@ -19,7 +21,16 @@ const SHOWN: usize = 60;
 /// The pictures of a batch.
 pub(super) struct Sheet {
     pub(super) text: String,
+    /// Flags that some have, and where those with them are; the first one is for all.
+    pub(super) flags: Vec<FlagLink>,
     pub(super) items: Vec<Item>,
+}
+
+/// A part of the sheet.
+pub(super) struct FlagLink {
+    pub(super) name: String,
+    pub(super) path: String,
+    pub(super) is_here: bool,
 }
 
 /// One of them.
@@ -36,6 +47,8 @@ pub(super) struct Item {
 /// An item, and how far it is out of the ordinary.
 struct Ranked {
     item: Item,
+    /// The names of its flags.
+    names: Vec<&'static str>,
     distance: f64,
 }
 
@@ -50,11 +63,11 @@ pub(super) async fn sheet(visit: &Visit, batch: &str, state: &BatchState) -> Opt
     let found = found.ok()?;
     let keys: Vec<_> = found.iter().map(|item| item.key.clone()).collect();
     let fields = site.admin.looked_fields(&keys).await.ok()?;
-    let sheet = of(visit, &found, &fields);
+    let sheet = of(visit, batch, (&found, &fields));
     (!sheet.items.is_empty()).then_some(sheet)
 }
 
-fn of(visit: &Visit, found: &[DoneItem], fields: &[RawFields]) -> Sheet {
+fn of(visit: &Visit, batch: &str, (found, fields): (&[DoneItem], &[RawFields])) -> Sheet {
     let judged: Vec<_> = fields.iter().map(quality).collect();
     let known: Vec<Quality> = judged.iter().flatten().cloned().collect();
     let medians = BatchMedians::of(&known);
@@ -68,6 +81,11 @@ fn of(visit: &Visit, found: &[DoneItem], fields: &[RawFields]) -> Sheet {
         let flags = b.item.flags.len().cmp(&a.item.flags.len());
         flags.then(b.distance.total_cmp(&a.distance))
     });
+    let wanted = visit.form.text("flag");
+    let flags = flag_links(batch, &ranked, wanted);
+    if flags.iter().skip(1).any(|flag| flag.is_here) {
+        ranked.retain(|it| it.names.contains(&wanted));
+    }
     let total = ranked.len();
     let items: Vec<_> = ranked.into_iter().take(SHOWN).map(|it| it.item).collect();
     let shown = grouped(items.len() as u64);
@@ -76,8 +94,28 @@ fn of(visit: &Visit, found: &[DoneItem], fields: &[RawFields]) -> Sheet {
             true => format!("{shown} of {}", counted(total as u64, "result")),
             false => format!("{shown} of the first {} results", grouped(total as u64)),
         },
+        flags,
         items,
     }
+}
+
+/// All, and those with each of the flags that there are.
+fn flag_links(batch: &str, ranked: &[Ranked], wanted: &str) -> Vec<FlagLink> {
+    let mut counts = BTreeMap::<&str, u64>::new();
+    let names = ranked.iter().flat_map(|it| &it.names);
+    names.for_each(|name| *counts.entry(name).or_default() += 1);
+    let path = Link::to_batch(batch).path;
+    let all = FlagLink {
+        name: format!("all ({})", grouped(ranked.len() as u64)),
+        path: format!("{path}#sheet"),
+        is_here: !counts.contains_key(wanted),
+    };
+    let each = counts.iter().map(|(name, count)| FlagLink {
+        name: format!("{name} ({})", grouped(*count)),
+        path: format!("{path}?flag={name}#sheet"),
+        is_here: *name == wanted,
+    });
+    [all].into_iter().chain(each).collect()
 }
 
 fn ranked(
@@ -89,7 +127,9 @@ fn ranked(
     subject.result()?;
     let job = Link::to_job(&item.key);
     let flags = quality.map(|it| it.flags(&visit.site.quality_flags, medians));
-    let flags = flags.unwrap_or_default().into_iter().map(|flag| flag.text);
+    let flags = flags.unwrap_or_default();
+    let names = flags.iter().map(|raised| raised.flag.name()).collect();
+    let flags = flags.into_iter().map(|raised| raised.text);
     let distance = quality
         .zip(medians)
         .map(|(it, medians)| medians.distance(it));
@@ -101,6 +141,7 @@ fn ranked(
             flags: flags.collect(),
             job,
         },
+        names,
         distance: distance.unwrap_or_default(),
     })
 }

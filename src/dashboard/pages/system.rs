@@ -23,6 +23,8 @@ struct SystemPage {
     records: Vec<RecordRow>,
     settings: Vec<SettingRow>,
     version: &'static str,
+    /// Panels in Grafana.
+    panels: Option<String>,
 }
 
 struct RecordRow {
@@ -57,6 +59,7 @@ async fn make(visit: &Visit) -> Result<SystemPage, Fault> {
         records: records.iter().map(record_row).collect(),
         settings: visit.site.settings.iter().map(setting_row).collect(),
         version: env!("CARGO_PKG_VERSION"),
+        panels: visit.site.elsewhere.panels().map(str::to_owned),
     })
 }
 

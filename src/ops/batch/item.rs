@@ -7,7 +7,7 @@ use std::sync::Arc;
 use batch_plan::{Expected, Row};
 use clap::Args;
 
-use super::super::desk::{Desk, DeskArguments, item_of, known, size, stage_of, text_of};
+use super::super::desk::{Desk, DeskArguments, known, size, stage_of, text_of};
 use crate::batch::Loaded;
 use crate::queue::control::BatchState;
 use crate::storage::{self, Storage};
@@ -51,7 +51,10 @@ pub(super) async fn show(arguments: &ItemArguments) -> anyhow::Result<()> {
         state: &state,
     };
     let total = state.stages[stage].total;
-    let item = item_of(&mut items.loaded, (stage, total), &arguments.item).await?;
+    let item = items
+        .loaded
+        .item_of((stage, total), &arguments.item)
+        .await?;
     let row = items.loaded.row(stage, item).await?;
     items.show_job(stage, item).await?;
     items.show_outputs(stage, item).await?;

@@ -3,10 +3,9 @@
 use std::io::{self, Write as _};
 
 use clap::Args;
-use serde_json::json;
 
 use super::super::desk::{DeskArguments, Table, grouped, print_json};
-use crate::queue::control::{BatchState, StageState};
+use crate::queue::control::BatchState;
 use crate::untrusted;
 
 #[derive(Args)]
@@ -23,7 +22,7 @@ pub(super) async fn list(arguments: &ListArguments) -> anyhow::Result<()> {
     let batches = arguments.desk.open()?.admin.all_batches().await?;
     if arguments.json {
         for (name, state) in &batches {
-            print_json(&to_json(name, state))?;
+            print_json(&state.to_json(name))?;
         }
     } else if batches.is_empty() {
         writeln!(io::stdout(), "there is no batch")?;
@@ -49,20 +48,4 @@ fn show(batches: &[(String, BatchState)]) -> io::Result<()> {
         ]);
     }
     table.print()
-}
-
-fn to_json(name: &str, state: &BatchState) -> serde_json::Value {
-    let sum = |of: fn(&StageState) -> u64| state.sum(of);
-    json!({
-        "batch": name,
-        "state": state.state,
-        "by": state.created_by,
-        "created": state.created,
-        "ended": state.ended,
-        "stages": state.stages.len(),
-        "items": sum(|stage| stage.total),
-        "out": sum(|stage| stage.out),
-        "done": sum(|stage| stage.done),
-        "failed": sum(|stage| stage.failed),
-    })
 }

@@ -4,12 +4,10 @@ use std::io::{self, Write as _};
 
 use clap::Args;
 
-use super::super::desk::{Desk, Refused, counted, feed_first, known, stage_of};
+use super::super::desk::{Desk, counted, feed_first, known, stage_of};
 use super::change::NameArguments;
-use crate::batch::{Pausing, can_resume, check_pause};
+use crate::batch::{Pausing, can_resume, check_pause, check_pause_of_stage};
 use crate::queue::control::BatchState;
-use crate::untrusted;
-use crate::wire::batch;
 
 #[derive(Args)]
 pub(crate) struct PauseArguments {
@@ -64,10 +62,7 @@ async fn pause_stage(
     stage: &str,
 ) -> anyhow::Result<()> {
     let (name, number) = (&of.batch, stage_of(state, stage)?);
-    if let Some(why) = &state.stages[number].held {
-        let why = untrusted::message(why);
-        return Err(Refused(format!("{stage} of {name} is held already: {why}")).into());
-    }
+    check_pause_of_stage(name, state, number)?;
     let out = counted(state.stages[number].out, "item");
     if of.dry_run {
         writeln!(
@@ -76,11 +71,7 @@ async fn pause_stage(
         )?;
         return Ok(());
     }
-    let field = batch::stage_field(number, batch::HELD);
-    let held = (field, format!("paused by {}", desk.who));
-    desk.admin.set_batch(name, &[held]).await?;
-    let about = format!("{name} {stage}");
-    desk.record("batch pause", &about, "paused").await?;
+    desk.operator(None).pause_stage(name, state, number).await?;
     writeln!(io::stdout(), "{stage} of {name}: paused, {out} under way")?;
     Ok(())
 }

@@ -5,9 +5,8 @@ use std::io::{self, Write as _};
 use batch_plan::Resolved;
 use clap::Args;
 
-use super::super::desk::{Desk, Misuse, known, stage_of};
+use super::super::desk::{Desk, known, stage_of};
 use super::change::NameArguments;
-use crate::batch::{keep_changed_plan, new_batch};
 use crate::storage::Storage;
 use crate::untrusted;
 
@@ -29,19 +28,12 @@ pub(super) async fn set(arguments: &SetArguments) -> anyhow::Result<()> {
     let (desk, storage) = of.desk.open_with_bucket()?;
     let state = known(&desk, &of.batch).await?;
     stage_of(&state, stage)?;
-    let stored = desk.admin.batch_plan(&of.batch).await?;
-    let mut plan = Resolved::from_json(&stored.unwrap_or_default())?;
-    let mut found = Vec::new();
-    for (path, value) in changes {
-        let changed = plan.change(stage, path, value);
-        found.extend(changed.map_err(|error| Misuse(error.to_string()))?);
-    }
-    if found.is_empty() {
+    let operator = desk.operator(storage.clone());
+    let (plan, lines) = operator.with_limits(&of.batch, stage, changes).await?;
+    if lines.is_empty() {
         writeln!(io::stdout(), "{}: nothing differs", of.batch)?;
         return Ok(());
     }
-    let lines: Vec<_> = found.iter().map(ToString::to_string).collect();
-    let lines = lines.join("; ");
     let shown = untrusted::message(&lines);
     if of.dry_run {
         writeln!(io::stdout(), "would be changed: {shown}")?;
@@ -59,15 +51,8 @@ pub(in super::super) async fn update(
     plan: &Resolved,
     what: &str,
 ) -> anyhow::Result<()> {
-    let stored = desk.admin.batch_plan(plan.name()).await?;
-    let mut plan = plan.clone();
-    plan.keep_late(&Resolved::from_json(&stored.unwrap_or_default())?);
-    let batch = new_batch(&plan, &desk.who, false)?;
-    desk.admin.update_batch(&batch).await?;
-    desk.record("batch set", plan.name(), what).await?;
-    if let Some(storage) = storage
-        && let Err(error) = keep_changed_plan(storage, &plan).await
-    {
+    let operator = desk.operator(storage.cloned());
+    if let Some(error) = operator.update(plan, what).await? {
         let error = untrusted::message(format!("{error:#}"));
         writeln!(
             io::stderr(),

@@ -27,11 +27,7 @@ pub(super) async fn start(arguments: &StartArguments) -> anyhow::Result<()> {
     let number = stage_of(&state, stage)?;
     let operator = desk.operator(storage.clone());
     let start = operator.check_start((&of.batch, number), &state).await?;
-    let refusal = match force {
-        true => start.refusal_if_forced(),
-        false => start.refusal().or_else(|| start.incomplete(&state)),
-    };
-    if let Some(refusal) = refusal {
+    if let Some(refusal) = start.refusal_of(&state, *force) {
         return Err(refusal.into());
     }
     if of.dry_run {

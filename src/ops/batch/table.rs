@@ -2,8 +2,6 @@
 
 use std::io::{self, Write as _};
 
-use serde_json::{Value, json};
-
 use super::super::desk::{Age, Desk, Table, ago, grouped};
 use crate::batch::{MEMORY_FULL, Standing, obstacles};
 use crate::untrusted;
@@ -40,29 +38,6 @@ pub(in super::super) async fn show(desk: &Desk, name: &str) -> anyhow::Result<()
     Ok(())
 }
 
-/// The same as one JSON object.
-pub(in super::super) async fn to_json(desk: &Desk, name: &str) -> anyhow::Result<Value> {
-    let shown = Standing::of(&desk.admin, name).await?;
-    let stages: Vec<_> = (0..shown.state.stages.len())
-        .map(|number| stage_to_json(&shown, number))
-        .collect();
-    let causes = shown.causes.iter();
-    let causes: Vec<_> = causes
-        .map(|(why, count)| json!({ "why": why, "count": count }))
-        .collect();
-    Ok(json!({
-        "batch": name,
-        "state": shown.state.state,
-        "created": shown.state.created,
-        "ended": shown.state.ended,
-        "digest": shown.state.digest,
-        "stages": stages,
-        "causes": causes,
-        "redis_memory_percent": shown.memory,
-        "consumers": !shown.is_alone,
-    }))
-}
-
 /// Says why nothing of the batch gets further.
 fn show_obstacles(shown: &Standing) -> io::Result<()> {
     let mut out = io::stdout();
@@ -79,28 +54,6 @@ fn show_obstacles(shown: &Standing) -> io::Result<()> {
         )?;
     }
     Ok(())
-}
-
-fn stage_to_json(shown: &Standing, number: usize) -> Value {
-    let stage = &shown.state.stages[number];
-    json!({
-        "name": stage.name,
-        "queue": stage.queue,
-        "total": stage.is_read.then_some(stage.total),
-        "new": shown.untouched(number),
-        "ready": stage.ready,
-        "out": stage.out,
-        "done": stage.done,
-        "failed": stage.failed,
-        "blocked": shown.blocked[number],
-        "vanished": stage.vanished,
-        "held": stage.held,
-        "started": stage.is_started,
-        "rate_5m": shown.rates[number],
-        "eta_s": shown.left(number).map(|left| left.as_secs_f64()),
-        "began": stage.began,
-        "ended": stage.ended,
-    })
 }
 
 fn cells(shown: &Standing, number: usize) -> [String; 11] {

@@ -5,7 +5,6 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::figures::Span;
-use crate::queue::control::Overview;
 use crate::queue::{Admin, RedisSettings};
 use crate::settings::{Env, Loader};
 use crate::storage::{Storage, StorageSettings};
@@ -92,38 +91,5 @@ impl Desk {
         result: &str,
     ) -> anyhow::Result<()> {
         Ok(self.admin.record(&self.who, command, about, result).await?)
-    }
-
-    /// Whether a look through all keys is allowed: there are few, or the operator wants it.
-    pub(crate) async fn may_scan(&self, is_wanted: bool) -> anyhow::Result<bool> {
-        Ok(is_wanted || self.admin.survey().await?.has_few_keys())
-    }
-
-    /// The names of all queues: those that consumers of ours have served and, if all keys may be looked through, others.
-    pub(crate) async fn queues(&self, scan: bool) -> anyhow::Result<Vec<String>> {
-        let (queues, _) = self.known_queues(scan).await?;
-        Ok(queues)
-    }
-
-    /// How these queues fare; all, if none is named.
-    pub(crate) async fn overviews(
-        &self,
-        named: &[String],
-        scan: bool,
-    ) -> anyhow::Result<Vec<Overview>> {
-        let (queues, now) = if named.is_empty() {
-            self.known_queues(scan).await?
-        } else {
-            (named.to_vec(), self.admin.survey().await?.now)
-        };
-        Ok(self.admin.overviews(queues, now).await?)
-    }
-
-    async fn known_queues(&self, scan: bool) -> anyhow::Result<(Vec<String>, u64)> {
-        let mut survey = self.admin.survey().await?;
-        if scan || survey.has_few_keys() {
-            survey.queues.extend(self.admin.scan_queues().await?);
-        }
-        Ok((survey.queues.into_iter().collect(), survey.now))
     }
 }

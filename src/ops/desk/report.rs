@@ -3,13 +3,11 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use serde_json::json;
-
 use super::connection::Desk;
 use super::table::print_json;
 use crate::exit_code;
 use crate::queue::JobKey;
-use crate::queue::control::Changes;
+use crate::queue::control::{Changes, exception_to_json};
 
 /// Exceptions that are listed for people; programs get all.
 const LISTED: u64 = 20;
@@ -44,7 +42,7 @@ impl Report {
         };
         self.changes.failed += 1;
         if self.json {
-            return print_json(&json!({ "event": "exception", "key": job.to_json(), "why": why }));
+            return print_json(&exception_to_json(job, why));
         }
         let verb = self.changes.verb;
         match listed(self.changes.failed, || format!("not {verb}: {job}: {why}")) {
@@ -69,15 +67,7 @@ impl Report {
     /// Prints the numbers, and gives the exit status: 4 if some jobs could not be changed.
     pub(crate) fn end(&self) -> anyhow::Result<ExitCode> {
         if self.json {
-            print_json(&json!({
-                "event": "ended",
-                "verb": self.changes.verb,
-                "dry_run": self.is_dry,
-                "matched": self.changes.matched(),
-                "changed": self.changes.changed,
-                "skipped": 0,
-                "failed": self.changes.failed,
-            }))?;
+            print_json(&self.changes.to_json(self.is_dry))?;
         } else if self.is_dry {
             writeln!(io::stdout(), "would be: {}", self.changes.summary())?;
         } else {

@@ -3,9 +3,8 @@
 use std::io::{self, Write as _};
 
 use clap::Args;
-use serde_json::json;
 
-use super::super::desk::{Consent, DeskArguments, Table, ago, clock, consent, grouped, print_json};
+use super::super::desk::{Consent, DeskArguments, Table, ago, consent, grouped, print_json};
 use super::name::NameArguments;
 use crate::queue::control::Trash;
 use crate::untrusted;
@@ -78,9 +77,7 @@ pub(super) async fn trash(arguments: &TrashArguments) -> anyhow::Result<()> {
     let all = desk.admin.trash().await?;
     if arguments.json {
         for trash in &all {
-            print_json(
-                &json!({ "queue": trash.queue, "purged_at": clock(trash.purged), "entries": trash.entries }),
-            )?;
+            print_json(&trash.to_json())?;
         }
         return Ok(());
     }

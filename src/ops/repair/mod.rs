@@ -13,7 +13,7 @@ use clap::Args;
 pub(super) use self::restore::Restoration;
 use super::desk::{Desk, DeskArguments, Misuse, Refused, feed_first, known, stage_of};
 use super::plan::{Prepared, Wanted, differences, read_plans, show_problems};
-use crate::batch::{Comparison, Loaded, Repair, Scope, wrong_counters};
+use crate::batch::{Loaded, Repair, Scope};
 use crate::exit_code;
 use crate::queue::control::BatchState;
 use crate::storage::{Storage, StorageSettings};
@@ -127,35 +127,32 @@ impl Repairs<'_> {
 
     /// Gives whether something is left to be done for a batch.
     async fn repair(&self, name: &str, state: &BatchState) -> anyhow::Result<bool> {
-        let (arguments, admin) = (self.arguments, &self.desk.admin);
+        let arguments = self.arguments;
         let stage = arguments.stage.as_deref();
         let scope = Scope {
             stage: stage.map(|stage| stage_of(state, stage)).transpose()?,
             with_orphans: arguments.orphans,
             names_new: false,
         };
-        let storage = Some(self.storage.clone());
-        let mut loaded = Loaded::fetch(admin, storage, name, state).await?;
-        let comparison = Comparison::of(admin, &self.storage, &mut loaded, scope).await?;
-        let todo = comparison.todo(Repair {
+        let repair = Repair {
             adopts: arguments.adopt,
             with_failed: arguments.failed,
             most_again: arguments.limit.unwrap_or(usize::MAX),
-        });
-        let todo = todo.with_counters(wrong_counters(admin, &mut loaded).await?);
+        };
+        let operator = self.desk.operator(Some(self.storage.clone()));
+        let mut mending = operator.compare(name, state, (scope, repair)).await?;
         match arguments.json {
-            true => report::print(&comparison, &todo)?,
-            false => report::show(&comparison)?,
+            true => report::print(&mending.comparison, &mending.todo)?,
+            false => report::show(&mending.comparison)?,
         }
-        let is_applied = arguments.apply && !todo.is_empty();
-        let what = report::describe(&comparison, &todo);
+        let (what, is_left) = (mending.describe(), !mending.todo.is_empty());
+        let is_applied = arguments.apply && is_left;
         if is_applied {
-            todo.apply(admin, &mut loaded).await?;
-            self.desk.record("repair", name, &what).await?;
+            operator.mend(name, &mut mending).await?;
             feed_first(self.desk, Some(self.storage.clone()), name).await?;
         }
         self.say_end(&what, is_applied)?;
-        Ok(!is_applied && !todo.is_empty())
+        Ok(!is_applied && is_left)
     }
 
     fn say_end(&self, what: &str, is_applied: bool) -> io::Result<()> {

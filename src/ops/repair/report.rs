@@ -2,11 +2,8 @@
 
 use std::io::{self, Write as _};
 
-use serde_json::json;
-
 use super::super::desk::{Table, grouped, print_json};
 use crate::batch::{Compared, Comparison, Found, Todo};
-use crate::queue::control::Remark;
 use crate::untrusted;
 
 /// Items that are named.
@@ -55,56 +52,5 @@ fn show_names(stage: &Compared) -> io::Result<()> {
 
 /// Prints an object for each stage.
 pub(super) fn print(comparison: &Comparison, todo: &Todo) -> io::Result<()> {
-    for (number, stage) in comparison.stages.iter().enumerate() {
-        print_json(&json!({
-            "stage": stage.name,
-            "compared": stage.is_compared,
-            "items": stage.total,
-            "present": stage.count(Found::Present),
-            "missing": stage.count(Found::Missing),
-            "partial": stage.count(Found::Partial),
-            "out": stage.out,
-            "failed": stage.failed,
-            "orphans": stage.orphans,
-            "orphan_keys": stage.orphan_keys,
-            "again": todo.count(number, Remark::Again),
-            "follow": todo.count(number, Remark::Clear),
-            "adopt": todo.count(number, Remark::Adopt),
-            "wrong_counters": todo.counters().contains(&number),
-        }))?;
-    }
-    Ok(())
-}
-
-/// What is to be done, in a few words.
-pub(super) fn describe(comparison: &Comparison, todo: &Todo) -> String {
-    let ways = [
-        ("to be worked again", Remark::Again),
-        ("to follow by themselves", Remark::Clear),
-        ("to be counted as done", Remark::Adopt),
-    ];
-    let parts = ways.iter().filter_map(|(what, remark)| {
-        let counts = each_stage(comparison, |number, _| todo.count(number, *remark) as u64)?;
-        Some(format!("{what}: {counts}"))
-    });
-    let wrong = todo.counters().iter();
-    let wrong: Vec<_> = wrong
-        .map(|number| comparison.stages[*number].name.as_str())
-        .collect();
-    let wrong = (!wrong.is_empty()).then(|| format!("to be counted anew: {}", wrong.join(", ")));
-    parts.chain(wrong).collect::<Vec<_>>().join("; ")
-}
-
-/// A number of each stage where it is not 0, with the stage's name; nothing if there is none.
-pub(super) fn each_stage(
-    comparison: &Comparison,
-    count: impl Fn(usize, &Compared) -> u64,
-) -> Option<String> {
-    let stages = comparison.stages.iter().enumerate();
-    let counts = stages.map(|(number, stage)| (stage, count(number, stage)));
-    let counts = counts.filter(|(_, count)| *count > 0);
-    let each: Vec<_> = counts
-        .map(|(stage, count)| format!("{} {}", stage.name, grouped(count)))
-        .collect();
-    (!each.is_empty()).then(|| each.join(", "))
+    comparison.to_json(todo).iter().try_for_each(print_json)
 }

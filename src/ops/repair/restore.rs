@@ -109,10 +109,8 @@ impl Restoration<'_> {
 
 /// How many items count as done, and how many are worked.
 fn describe(comparison: &Comparison) -> String {
-    let done = report::each_stage(comparison, |_, stage| stage.count(Found::Present));
-    let left = report::each_stage(comparison, |_, stage| {
-        stage.total - stage.count(Found::Present)
-    });
+    let done = comparison.each_stage(|_, stage| stage.count(Found::Present));
+    let left = comparison.each_stage(|_, stage| stage.total - stage.count(Found::Present));
     let [done, left] = [done, left].map(|counts| counts.unwrap_or_else(|| "none".to_owned()));
     format!("done: {done}; to be worked: {left}")
 }

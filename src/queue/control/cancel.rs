@@ -9,7 +9,7 @@ use redis::{Cmd, Script};
 use super::super::admin::Admin;
 use super::super::error::Error;
 use super::step::STEP;
-use crate::wire::{JobKey, Keys, RawFields, field, split_keys, timestamp};
+use crate::wire::{JobKey, Keys, RawFields, field, is_active, split_keys, timestamp};
 
 static CANCEL_JOBS: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
@@ -72,6 +72,18 @@ impl Cancel {
 }
 
 impl Admin {
+    /// What would become of jobs that were cancelled, as far as their hashes tell.
+    pub(crate) async fn would_cancel(&self, jobs: &[JobKey]) -> Result<Vec<Cancel>, Error> {
+        let hashes = self.jobs(jobs).await?;
+        let end = |fields: &RawFields| match fields.get(field::STATUS.as_bytes()) {
+            None => Cancel::Gone,
+            Some(_) if !is_active(fields) => Cancel::Over,
+            Some(_) if fields.contains_key(field::TOKEN.as_bytes()) => Cancel::Asked,
+            Some(_) => Cancel::Cancelled,
+        };
+        Ok(hashes.iter().map(end).collect())
+    }
+
     /// Ends some jobs of a queue with the children that they wait for, and says of each what became of it.
     pub(crate) async fn cancel_jobs(
         &self,

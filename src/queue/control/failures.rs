@@ -52,6 +52,9 @@ impl Failure {
     }
 }
 
+/// All times: the largest number of milliseconds is one that Redis, which counts in floating point, does not round.
+pub(crate) const EVER: (u64, u64) = (0, 1 << 52);
+
 impl Admin {
     /// Some jobs of a queue that have failed in this span of time, the first ones first, after so many. Those that are not
     /// failed any more are left out, and the number that was looked at is given beside.

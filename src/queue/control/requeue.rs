@@ -7,7 +7,7 @@ use redis::{Cmd, Script};
 
 use super::super::admin::Admin;
 use super::super::error::Error;
-use crate::wire::{JobKey, Keys, field, split_keys, timestamp};
+use crate::wire::{JobKey, Keys, RawFields, field, split_keys, timestamp};
 
 static REQUEUE_JOBS: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
@@ -97,6 +97,32 @@ impl Requeue {
 }
 
 impl Admin {
+    /// What would become of jobs that were requeued, as far as their hashes tell.
+    pub(crate) async fn would_requeue(
+        &self,
+        jobs: &[JobKey],
+        scope: Scope,
+    ) -> Result<Vec<Requeue>, Error> {
+        let hashes = self.jobs(jobs).await?;
+        let end = |fields: &RawFields| {
+            let value = |name: &str| fields.get(name.as_bytes()).map(Vec::as_slice);
+            match value(field::STATUS) {
+                None => Requeue::Gone,
+                Some(b"failed") => Requeue::Requeued,
+                Some(b"done")
+                    if value(field::CHILDREN_FAILED).is_none_or(|count| count == b"0") =>
+                {
+                    Requeue::Final
+                }
+                Some(b"done") => Requeue::Requeued,
+                Some(_) if value(field::TOKEN).is_some() => Requeue::Held,
+                Some(_) if scope == Scope::Any => Requeue::Requeued,
+                Some(_) => Requeue::Active,
+            }
+        };
+        Ok(hashes.iter().map(end).collect())
+    }
+
     /// Requeues some jobs of a queue, in this order, and says of each what became of it.
     pub(crate) async fn requeue_jobs(
         &self,

@@ -7,7 +7,7 @@ use redis::{Cmd, Script};
 use super::super::admin::Admin;
 use super::super::error::Error;
 use super::step::STEP;
-use crate::wire::{JobKey, Keys};
+use crate::wire::{JobKey, Keys, RawFields};
 
 static MOVE_JOBS: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("../scripts/move_jobs.lua")));
@@ -45,12 +45,12 @@ impl Admin {
     /// Moves those waiting jobs of a queue that are `wanted` to another, and gives their number. The others keep their order.
     ///
     /// The queue is put aside meanwhile, under a name that the next call finds if this one is broken off.
-    pub(crate) async fn move_some<E: From<Error>>(
+    pub(crate) async fn move_some(
         &self,
         from: &str,
         to: &str,
-        mut wanted: impl AsyncFnMut(&[JobKey]) -> Result<Vec<bool>, E>,
-    ) -> Result<u64, E> {
+        is_wanted: impl Fn(&RawFields) -> bool,
+    ) -> Result<u64, Error> {
         let aside = Keys::new(from).moving();
         if self.length(&aside).await? == 0 && self.length(from).await? > 0 {
             let mut rename = redis::cmd("RENAMENX");
@@ -64,11 +64,11 @@ impl Admin {
                 return Ok(moved);
             }
             let keys: Vec<_> = next.iter().cloned().map(JobKey).collect();
-            let decisions = wanted(&keys).await?;
+            let hashes = self.jobs(&keys).await?;
             let decided: Vec<_> = next
                 .iter()
-                .zip(decisions)
-                .map(|(job, is_wanted)| (job.as_slice(), if is_wanted { 3 } else { 2 }))
+                .zip(&hashes)
+                .map(|(job, fields)| (job.as_slice(), if is_wanted(fields) { 3 } else { 2 }))
                 .collect();
             let done = self
                 .move_decided(aside.as_bytes(), &[from, to], &decided, Order::Behind)

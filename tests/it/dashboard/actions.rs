@@ -55,8 +55,13 @@ impl Twins {
         if let Some((_, to)) = inputs.iter().find(|(name, _)| *name == "to") {
             command = command.replace("OTHER", to);
         }
-        if inputs.iter().any(|(name, _)| *name == "force") {
-            command += " --force";
+        if let Some((_, change)) = inputs.iter().find(|(name, _)| *name == "change") {
+            command = command.replace("PATH=VALUE", change);
+        }
+        for option in ["force", "adopt", "failed"] {
+            if inputs.iter().any(|(name, _)| *name == option) {
+                command += &format!(" --{option}");
+            }
         }
         self.run(&command);
         assert_eq!(
@@ -74,6 +79,7 @@ impl Twins {
             .args(["-c", &script])
             .env("REDIS_HOST", "127.0.0.1")
             .env("REDIS_PORT", self.shell.redis.port().to_string())
+            .env("STORAGE_BUCKET", self.shell.bucket_url())
             .env("USER", "dashboard")
             .output()
             .expect("bash runs");
@@ -86,7 +92,7 @@ impl Twins {
 }
 
 /// All that a Redis holds, without the times at which it was written.
-fn state(redis: &Redis) -> BTreeMap<String, String> {
+pub(super) fn state(redis: &Redis) -> BTreeMap<String, String> {
     let keys = redis.keys("*").into_iter();
     keys.map(|key| {
         let kind: String = redis.ask(&["TYPE", &key]);

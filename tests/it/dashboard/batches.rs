@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::actions::Twins;
+use crate::peers::cluster::Cluster;
 
 /// Two stages, the second of which a person starts.
 const PLAN: &str = r#"
@@ -23,16 +24,21 @@ stages:
 "#;
 
 /// Twins with such a batch.
-async fn with_batch() -> Twins {
+pub(super) async fn with_batch() -> Twins {
     let twins = Twins::new().await;
-    let folder = tempfile::tempdir().expect("a folder");
-    let plan = folder.path().join("plan.yaml");
-    fs::write(&plan, PLAN).expect("a file");
-    let plan = plan.to_str().expect("a path");
     for cluster in [&twins.page, &twins.shell] {
-        crate::operators::run(cluster, 0, &["submit", "--plan", plan]);
+        submit(cluster, PLAN);
     }
     twins
+}
+
+/// Has a plan run.
+pub(super) fn submit(cluster: &Cluster, plan: &str) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("plan.yaml");
+    fs::write(&file, plan).expect("a file");
+    let file = file.to_str().expect("a path");
+    crate::operators::run(cluster, 0, &["submit", "--plan", file]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -41,6 +41,15 @@ const FLAGS: [(QualityFlag, &str, f64); 9] = [
     (QualityFlag::CutCells, "cut", 0.5),
 ];
 
+impl QualityFlag {
+    /// Its name in settings.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        let found = FLAGS.iter().find(|(flag, ..)| *flag == self);
+        found.map_or("", |(_, name, _)| name)
+    }
+}
+
 /// A flag, and words with the number that raised it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RaisedFlag {

@@ -8,6 +8,7 @@ use super::super::super::batch;
 use super::super::super::desk::{Consent, Refused, consent, counted, print_json};
 use super::super::super::plan::{Prepared, differences};
 use super::Submission;
+use crate::batch::Standing;
 use crate::queue::control::BatchState;
 use crate::untrusted;
 
@@ -64,7 +65,9 @@ impl Submission<'_> {
 
     async fn show_batch(&self, name: &str) -> anyhow::Result<()> {
         match self.options.json {
-            true => Ok(print_json(&batch::to_json(self.desk, name).await?)?),
+            true => Ok(print_json(
+                &Standing::of(&self.desk.admin, name).await?.to_json(name),
+            )?),
             false => batch::show(self.desk, name).await,
         }
     }

@@ -72,7 +72,7 @@ impl<'f> Followed<'f> {
         let mut running = 0;
         if !out.is_empty() {
             let queues: Vec<_> = out.keys().map(|queue| (*queue).to_owned()).collect();
-            for overview in self.desk.overviews(&queues, false).await? {
+            for overview in self.desk.admin.overviews_of(&queues, false).await? {
                 // Jobs of others run in the same queue.
                 let most = out.get(overview.queue.as_str()).copied();
                 running += overview.running.min(most.unwrap_or(0));

@@ -8,47 +8,45 @@ use std::sync::{Arc, OnceLock};
 use clap::Args;
 use regex::bytes::Regex;
 
-use super::batches;
-use super::connection::Desk;
-use super::fields::value_of;
+use crate::batch;
 use crate::figures::Moment;
 use crate::queue::control::{STEP, Selected, Source};
 use crate::queue::{Admin, JobKey};
 use crate::refusal::Misuse;
-use crate::wire::{RawFields, field};
+use crate::wire::{RawFields, field, value_of};
 
-#[derive(Args, Clone)]
+#[derive(Args, Clone, Default)]
 pub(crate) struct Selector {
     /// Keys of jobs; `-` reads them from standard input, one a line.
     #[arg(value_name = "JOB")]
-    jobs: Vec<OsString>,
+    pub(super) jobs: Vec<OsString>,
     /// Jobs of this queue.
     #[arg(long, value_name = "NAME")]
     pub(super) queue: Vec<String>,
     /// Jobs of all queues.
     #[arg(long)]
-    all_queues: bool,
+    pub(super) all_queues: bool,
     /// Items of this batch.
     #[arg(long, value_name = "NAME")]
-    batch: Option<String>,
+    pub(super) batch: Option<String>,
     /// Of the batch, items of this stage.
     #[arg(long, value_name = "NAME", requires = "batch")]
-    stage: Option<String>,
+    pub(super) stage: Option<String>,
     /// The number of that stage, once it is known.
     #[arg(skip)]
-    number: Arc<OnceLock<usize>>,
+    pub(super) number: Arc<OnceLock<usize>>,
     /// Jobs that failed with this class of error.
     #[arg(long)]
-    class: Option<String>,
+    pub(super) class: Option<String>,
     /// Jobs that failed for this cause: a number that `failed --group` shows, or a part of its text.
     #[arg(long, value_name = "N|TEXT")]
     pub(super) why: Option<String>,
     /// Jobs whose reason matches.
     #[arg(long, value_name = "REGEX")]
-    reason: Option<Regex>,
+    pub(super) reason: Option<Regex>,
     /// Jobs of which a field matches.
     #[arg(long, value_name = "NAME=REGEX", value_parser = parse_field)]
-    field: Vec<(String, Regex)>,
+    pub(super) field: Vec<(String, Regex)>,
     /// Since this time: RFC 3339, or how long ago.
     #[arg(long, value_name = "TIME")]
     pub(super) since: Option<Moment>,
@@ -57,10 +55,10 @@ pub(crate) struct Selector {
     pub(super) until: Option<Moment>,
     /// So many at most.
     #[arg(long, value_name = "N")]
-    pub(super) limit: Option<usize>,
-    /// Look through all keys for failures that no list knows, too.
+    pub(crate) limit: Option<usize>,
+    /// Look through all keys for failures that no list knows, too; this is called if there are more keys than the time is enough for.
     #[arg(skip)]
-    pub(crate) scan: bool,
+    pub(crate) scan: Option<fn()>,
 }
 
 impl Selector {
@@ -69,10 +67,15 @@ impl Selector {
         read_keys(&self.jobs)
     }
 
+    /// Whether it says of which jobs, queues or batch.
+    pub(crate) fn is_bounded(&self) -> bool {
+        let is_named = !self.jobs.is_empty() || !self.queue.is_empty() || self.batch.is_some();
+        is_named || self.all_queues
+    }
+
     /// Refuses a selector that would change everything by mistake.
     pub(crate) fn check_for_change(&self) -> Result<(), Misuse> {
-        let is_bounded = !self.queue.is_empty() || self.batch.is_some() || self.all_queues;
-        if self.jobs.is_empty() && !is_bounded {
+        if !self.is_bounded() {
             let text = "say which jobs: their keys, --queue NAME, --batch NAME, or --all-queues";
             return Err(Misuse(text.to_owned()));
         }
@@ -139,24 +142,24 @@ impl Selector {
     }
 
     /// The queues it is about: those that are named, those of the batch, else all.
-    pub(crate) async fn queues(&self, desk: &Desk) -> anyhow::Result<Vec<String>> {
+    pub(crate) async fn queues(&self, admin: &Admin) -> anyhow::Result<Vec<String>> {
         if let Some(name) = &self.batch {
-            let of_batch = self.queues_of(desk, name).await?;
+            let of_batch = self.queues_of(admin, name).await?;
             if self.queue.is_empty() {
                 return Ok(of_batch);
             }
         }
         if self.queue.is_empty() {
-            return desk.queues(false).await;
+            return Ok(admin.known_queues(false).await?);
         }
         Ok(self.queue.clone())
     }
 
-    async fn queues_of(&self, desk: &Desk, name: &str) -> anyhow::Result<Vec<String>> {
-        let state = batches::known(desk, name).await?;
+    async fn queues_of(&self, admin: &Admin, name: &str) -> anyhow::Result<Vec<String>> {
+        let state = batch::known(admin, name).await?;
         let mut stages: Vec<_> = state.stages.iter().map(|it| it.queue.clone()).collect();
         if let Some(stage) = &self.stage {
-            let number = batches::stage_of(&state, stage)?;
+            let number = batch::stage_of(&state, stage)?;
             let number = *self.number.get_or_init(|| number);
             stages = vec![state.stages[number].queue.clone()];
         }
@@ -212,29 +215,28 @@ impl Selector {
     /// Hands over the jobs of these lists that are meant, until `each` has said of so many that they count.
     pub(crate) async fn each_job(
         &self,
-        desk: &Desk,
+        admin: &Admin,
         sources: &[Source],
         limit: usize,
         mut each: impl FnMut(&str, JobKey, RawFields) -> anyhow::Result<bool>,
     ) -> anyhow::Result<()> {
         self.check_without_failures()?;
-        let queues = self.queues(desk).await?;
+        let queues = self.queues(admin).await?;
         let mut left = limit;
-        let lists = queues
-            .iter()
-            .flat_map(|queue| sources.iter().map(move |source| (queue, *source)));
-        for (queue, source) in lists {
-            let mut offset = 0;
-            while left > 0 {
-                let keys = desk.admin.jobs_of(queue, source, offset).await?;
-                if keys.is_empty() {
-                    break;
-                }
-                offset += keys.len();
-                let hashes = desk.admin.jobs(&keys).await?;
-                for (key, fields) in keys.into_iter().zip(hashes) {
-                    if left > 0 && self.accepts(&fields) && each(queue, key, fields)? {
-                        left -= 1;
+        for queue in &queues {
+            for source in sources {
+                let mut offset = 0;
+                while left > 0 {
+                    let keys = admin.jobs_of(queue, *source, offset).await?;
+                    if keys.is_empty() {
+                        break;
+                    }
+                    offset += keys.len();
+                    let hashes = admin.jobs(&keys).await?;
+                    for (key, fields) in keys.into_iter().zip(hashes) {
+                        if left > 0 && self.accepts(&fields) && each(queue, key, fields)? {
+                            left -= 1;
+                        }
                     }
                 }
             }
@@ -243,13 +245,13 @@ impl Selector {
     }
 
     /// The jobs that the command line names, with their queues. What has vanished is among them unless its fields matter.
-    pub(crate) async fn named(&self, desk: &Desk) -> anyhow::Result<Selected> {
+    pub(crate) async fn named(&self, admin: &Admin) -> anyhow::Result<Selected> {
         self.check_without_failures()?;
         let keys = self.keys()?;
-        let queues = self.queues(desk).await?;
+        let queues = self.queues(admin).await?;
         let mut selected = Selected::default();
         for chunk in keys.chunks(STEP) {
-            let hashes = desk.admin.jobs(chunk).await?;
+            let hashes = admin.jobs(chunk).await?;
             let found = chunk.iter().zip(hashes);
             for (key, fields) in found.filter(|(_, fields)| self.accepts(fields)) {
                 let queue = queue_of(key, &fields, self.only_queue(), &queues)?;

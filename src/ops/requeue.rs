@@ -1,7 +1,5 @@
 //! `redis-consumer requeue`: failed jobs are worked once more.
 
-mod items;
-
 use std::io::{self, Write as _};
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
@@ -10,12 +8,12 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use self::items::Items;
-use super::desk::{ChangeArguments, Desk, Report, Selected, Selector, counted, jobs};
+use super::desk::{ChangeArguments, Desk, Report, Selected, Selector, counted, feed_first, jobs};
+use crate::batch::Items;
 use crate::exit_code;
-use crate::queue::JobKey;
-use crate::queue::control::{End, Requeue, STEP, Scope, Standing, What};
-use crate::wire::{RawFields, Status, field};
+use crate::queue::control::{End, STEP, Scope, Standing, What};
+use crate::storage::Storage;
+use crate::wire::Status;
 
 #[derive(Args)]
 pub(crate) struct RequeueArguments {
@@ -71,11 +69,18 @@ pub(crate) async fn requeue(
         && !arguments.item.is_empty()
     {
         let ids = &arguments.item;
-        let items = Items::named(&desk, storage, place, ids, arguments.again).await?;
-        return arguments.named(&desk, items).await;
+        let operator = desk.operator(storage.clone());
+        let items = Items::named(&operator, place, ids, arguments.again).await?;
+        return arguments.named(&desk, storage, items).await;
     }
-    let selected = arguments.selector.failed(&desk).await?;
-    let items = Items::without_jobs(&desk, storage, &arguments.selector, &selected).await?;
+    let selected = arguments.selector.failed(&desk.admin).await?;
+    let items = match arguments.selector.whole_batch() {
+        Some(of) => {
+            let operator = desk.operator(storage.clone());
+            Items::without_jobs(&operator, of, selected.len()).await?
+        }
+        None => None,
+    };
     let more = items.as_ref().map_or(0, |items| items.count);
     let count = selected.len() as u64 + more;
     let question = format!("Requeue {}?", counted(count, "job"));
@@ -92,7 +97,7 @@ pub(crate) async fn requeue(
     };
     match (&mut stopped, items) {
         (Some(stopped), _) => stopped.left += more as usize,
-        (None, Some(items)) => arguments.work(&desk, items, &mut report).await?,
+        (None, Some(items)) => arguments.work(&desk, storage, items, &mut report).await?,
         (None, None) => {}
     }
     report.record(&desk, "requeue", "").await?;
@@ -115,19 +120,31 @@ fn end(report: &Report, stopped: Option<Stopped>) -> anyhow::Result<ExitCode> {
 
 impl RequeueArguments {
     /// Has items that are named worked once more.
-    async fn named(&self, desk: &Desk, items: Items) -> anyhow::Result<ExitCode> {
+    async fn named(
+        &self,
+        desk: &Desk,
+        storage: Option<Storage>,
+        items: Items,
+    ) -> anyhow::Result<ExitCode> {
         let question = format!("Requeue {}?", counted(items.count, "item"));
         if items.count > 1 && !self.change.has_consent(&question)? {
             return Ok(ExitCode::from(exit_code::SUCCESS));
         }
         let mut report = self.change.report("requeued");
-        self.work(desk, items, &mut report).await?;
+        self.work(desk, storage, items, &mut report).await?;
         end(&report, None)
     }
 
-    async fn work(&self, desk: &Desk, mut items: Items, report: &mut Report) -> anyhow::Result<()> {
+    async fn work(
+        &self,
+        desk: &Desk,
+        storage: Option<Storage>,
+        mut items: Items,
+        report: &mut Report,
+    ) -> anyhow::Result<()> {
         if !self.change.is_dry() {
-            items.work(desk).await?;
+            items.work(&desk.operator(storage.clone())).await?;
+            feed_first(desk, storage, items.batch()).await?;
         }
         report.add(items.count);
         Ok(())
@@ -199,7 +216,7 @@ async fn step_by_step(
         }
         sent += keys.len();
         let ends = if arguments.change.is_dry() {
-            would(desk, &keys, how.1).await?
+            desk.admin.would_requeue(&keys, how.1).await?
         } else {
             desk.admin.requeue_jobs(queue, &keys, how).await?
         };
@@ -208,26 +225,6 @@ async fn step_by_step(
         }
     }
     Ok(None)
-}
-
-/// What would become of jobs, as far as their hashes tell.
-async fn would(desk: &Desk, keys: &[JobKey], scope: Scope) -> anyhow::Result<Vec<Requeue>> {
-    let hashes = desk.admin.jobs(keys).await?;
-    let end = |fields: &RawFields| {
-        let value = |name: &str| fields.get(name.as_bytes()).map(Vec::as_slice);
-        match value(field::STATUS) {
-            None => Requeue::Gone,
-            Some(b"failed") => Requeue::Requeued,
-            Some(b"done") if value(field::CHILDREN_FAILED).is_none_or(|count| count == b"0") => {
-                Requeue::Final
-            }
-            Some(b"done") => Requeue::Requeued,
-            Some(_) if value(field::TOKEN).is_some() => Requeue::Held,
-            Some(_) if scope == Scope::Any => Requeue::Requeued,
-            Some(_) => Requeue::Active,
-        }
-    };
-    Ok(hashes.iter().map(end).collect())
 }
 
 /// Waits until the jobs of a canary have ended; gives why the others should not follow, if they should not.
