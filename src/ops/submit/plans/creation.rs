@@ -8,9 +8,9 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::super::super::desk::{Desk, counted, feed_first, print_json};
-use super::super::super::plan::Prepared;
 use super::Submission;
 use crate::batch::{keep_plan, new_batch};
+use crate::submission::Prepared;
 use crate::untrusted;
 
 /// How long a bucket is waited for that a plan can do without.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use batch_plan::Resolved;
 
-use super::super::super::check::ask_for_models;
+use super::super::probes::ask_for_models;
 use super::super::wanted::Wanted;
 use super::fault::{Fault, Kind};
 use super::rules::need_models;

@@ -3,9 +3,10 @@
 use clap::{Args, ValueEnum};
 use sha2::{Digest as _, Sha256};
 
-use super::super::desk::{Misuse, Moment, Span, clock};
+use crate::figures::{Moment, Span, clock};
 use crate::queue::JobKey;
 use crate::queue::control::NewEntry;
+use crate::refusal::Misuse;
 use crate::storage::hexadecimal;
 use crate::wire::{self, field, millis, millis_since_1970};
 
@@ -20,7 +21,7 @@ const FOR_SUBMITTERS: [&str; 5] = [
 
 /// What a job asks for.
 #[derive(Args, Clone, Debug)]
-pub(super) struct Wishes {
+pub(crate) struct Wishes {
     /// Which channel goes to which model, such as `0,` or `0,1`.
     #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
     channels: Option<String>,
@@ -49,7 +50,7 @@ pub(super) struct Wishes {
 
 /// What the key of a job is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Identity {
+pub(crate) enum Identity {
     /// The object's key, in which the content of an uploaded file is too.
     Name,
     /// The content of the file alone.
@@ -60,19 +61,19 @@ pub(super) enum Identity {
 
 /// The input of a job.
 #[derive(Clone, Debug)]
-pub(super) struct Input {
+pub(crate) struct Input {
     /// Its key in the bucket.
-    pub(super) key: String,
+    pub(crate) key: String,
     /// What people call it.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// The digest of its content, if that is known.
-    pub(super) sha256: Option<String>,
-    pub(super) url: String,
+    pub(crate) sha256: Option<String>,
+    pub(crate) url: String,
 }
 
 impl Wishes {
     /// Refuses fields that are not for submitters.
-    pub(super) fn check(&self) -> Result<(), Misuse> {
+    pub(crate) fn check(&self) -> Result<(), Misuse> {
         let wrong = self.fields.iter().find(|(name, _)| {
             wire::is_bookkeeping(name) && !FOR_SUBMITTERS.contains(&name.as_str())
         });
@@ -85,13 +86,13 @@ impl Wishes {
     }
 
     /// The value of a field that is given.
-    pub(super) fn field(&self, name: &str) -> Option<&str> {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
         let given = self.fields.iter().rev().find(|(given, _)| given == name);
         given.map(|(_, value)| value.as_str())
     }
 
     /// The job of an input.
-    pub(super) fn job(
+    pub(crate) fn job(
         &self,
         queue: &str,
         input: &Input,

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
-use super::super::super::super::desk::{counted, grouped};
 use super::{Kind, StageReport, Verified};
+use crate::figures::{counted, grouped};
 use crate::untrusted;
 
 /// Problems of one kind that people are told of a stage.
