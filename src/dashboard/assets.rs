@@ -42,8 +42,11 @@ static ICON: LazyLock<Asset> = asset!("icon.svg", "image/svg+xml");
 /// The viewer of pictures: pan, zoom, touch, layers.
 pub(super) static OPENSEADRAGON: LazyLock<Asset> = asset!("vendor/openseadragon.min.js", SCRIPT);
 
+/// Uploads by drag and drop, and what was submitted from this browser.
+pub(super) static DROP: LazyLock<Asset> = asset!("scripts/drop.js", SCRIPT);
+
 /// All of them.
-static ALL: [&LazyLock<Asset>; 3] = [&STYLE, &ICON, &OPENSEADRAGON];
+static ALL: [&LazyLock<Asset>; 4] = [&STYLE, &ICON, &OPENSEADRAGON, &DROP];
 
 impl Asset {
     fn new(file: &'static str, kind: &'static str, content: &'static [u8]) -> Self {

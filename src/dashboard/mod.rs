@@ -8,8 +8,10 @@ mod advice;
 mod api;
 mod assets;
 mod auth;
+mod body;
 mod chart;
 mod command;
+mod drop;
 mod fault;
 mod form;
 mod guard;
@@ -23,6 +25,7 @@ mod routes;
 mod settings;
 mod shown;
 mod site;
+mod submitting;
 mod visit;
 
 use std::net::SocketAddr;

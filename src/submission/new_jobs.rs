@@ -1,6 +1,6 @@
 //! What is written for a job: its key and its fields.
 
-use clap::{Args, ValueEnum};
+use clap::{Args, FromArgMatches as _, ValueEnum};
 use sha2::{Digest as _, Sha256};
 
 use crate::figures::{Moment, Span, clock};
@@ -72,6 +72,24 @@ pub(crate) struct Input {
 }
 
 impl Wishes {
+    /// What these words of a command line ask for.
+    ///
+    /// # Errors
+    ///
+    /// A word that `submit` would not take either, in its words.
+    pub(crate) fn parse(words: &[String]) -> Result<Self, Misuse> {
+        let command = Self::augment_args(clap::Command::new("submit").no_binary_name(true));
+        let wrong = |error: clap::Error| {
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or_default();
+            Misuse(line.trim_start_matches("error: ").to_owned())
+        };
+        let matches = command.try_get_matches_from(words).map_err(wrong)?;
+        let wishes = Self::from_arg_matches(&matches).map_err(wrong)?;
+        wishes.check()?;
+        Ok(wishes)
+    }
+
     /// Refuses fields that are not for submitters.
     pub(crate) fn check(&self) -> Result<(), Misuse> {
         let wrong = self.fields.iter().find(|(name, _)| {
@@ -112,7 +130,7 @@ impl Wishes {
     }
 
     /// The fields that are asked for.
-    fn asked(&self) -> Vec<(String, String)> {
+    pub(crate) fn asked(&self) -> Vec<(String, String)> {
         let scale = self.scale.map(|scale| scale.to_string());
         let model = self.model.as_ref();
         let pairs = [
@@ -188,14 +206,11 @@ fn parse_future(text: &str) -> Result<u64, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::{Args as _, FromArgMatches as _};
-
     use super::*;
 
     fn wishes(arguments: &[&str]) -> Wishes {
-        let command = Wishes::augment_args(clap::Command::new("submit").no_binary_name(true));
-        let matches = command.get_matches_from(arguments);
-        Wishes::from_arg_matches(&matches).expect("wishes")
+        let words: Vec<_> = arguments.iter().map(|word| (*word).to_owned()).collect();
+        Wishes::parse(&words).expect("wishes")
     }
 
     fn job(arguments: &[&str], identity: Identity) -> NewEntry {
@@ -263,7 +278,7 @@ mod tests {
 
     #[test]
     fn bookkeeping_is_refused_but_for_limits_of_one_job() {
-        let check = |field: &str| wishes(&["--field", field]).check().is_ok();
+        let check = |field: &str| Wishes::parse(&["--field", field].map(str::to_owned)).is_ok();
         assert!(
             check("rc_timeout=60") && check("not_before=2026-01-01T00:00:00Z") && check("x_a=b")
         );

@@ -16,7 +16,7 @@ const BODY_BYTES: usize = 1 << 20;
 
 /// What is not done, and why.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(in super::super) struct Refusal {
     status: StatusCode,
     body: Value,
     wait: Option<Duration>,
@@ -29,7 +29,7 @@ pub(super) fn answer(status: StatusCode, body: &Value) -> Response {
 }
 
 /// JSON of what was done.
-pub(super) fn done(body: &Value) -> Response {
+pub(in super::super) fn done(body: &Value) -> Response {
     answer(StatusCode::OK, body)
 }
 
@@ -52,7 +52,7 @@ pub(super) async fn object(body: Body) -> Result<Map<String, Value>, Refusal> {
 
 impl Refusal {
     /// `{"error": …}`
-    pub(super) fn new(status: StatusCode, text: impl Into<String>) -> Self {
+    pub(in super::super) fn new(status: StatusCode, text: impl Into<String>) -> Self {
         let text = untrusted::message(text.into()).to_string();
         Self::with(status, json!({ "error": text }))
     }
@@ -64,7 +64,7 @@ impl Refusal {
     }
 
     /// The request is wrong.
-    pub(super) fn mistake(text: impl Into<String>) -> Self {
+    pub(in super::super) fn mistake(text: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, text)
     }
 

@@ -3,6 +3,7 @@
 mod batch;
 mod batches;
 mod cells;
+mod drop_zone;
 mod failed;
 mod help;
 mod job;

@@ -86,7 +86,7 @@ impl Twins {
 }
 
 /// All that a Redis holds, without the times at which it was written.
-fn state(redis: &Redis) -> BTreeMap<String, String> {
+pub(super) fn state(redis: &Redis) -> BTreeMap<String, String> {
     let keys = redis.keys("*").into_iter();
     keys.map(|key| {
         let kind: String = redis.ask(&["TYPE", &key]);

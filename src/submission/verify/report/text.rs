@@ -36,6 +36,14 @@ impl Verified {
     }
 }
 
+impl Verified {
+    /// What is wrong, a line each, some of each kind.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let lines = self.stages.iter().flat_map(StageReport::lines);
+        lines.map(|line| line.trim().to_owned()).collect()
+    }
+}
+
 impl StageReport {
     /// How many items it has, if that is known.
     fn number(&self) -> String {
