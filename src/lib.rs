@@ -45,6 +45,9 @@ mod wire;
 /// Plans that run.
 mod batch;
 
+/// Jobs and batches before they are there: what is asked for, and whether it can be done.
+mod submission;
+
 /// The work queue in Redis.
 pub mod queue;
 

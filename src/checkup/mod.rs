@@ -1,27 +1,20 @@
 //! What is right and wrong with the settings of a consumer and with each peer that it needs.
 
-mod patience;
 mod redis_server;
 mod report;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
-use self::patience::{PATIENCE, asked};
 pub(crate) use self::report::{Checked, Report};
 use crate::configuration::Configuration;
 use crate::consumer::{Clients, Finding, ModelInputs, ModelRequirement, Registry};
 use crate::memory::MemoryBudget;
 use crate::queue::Queue;
-use crate::serving::{self, ModelId, Signature};
+use crate::serving::{self, Signature};
 use crate::settings::{Env, Loaded, Problems};
 use crate::storage::{self, Storage, StorageSettings};
-
-/// What is written to the bucket; the same each time, so that it does not become more.
-const PROBE_KEY: &str = "output/rc-check.txt";
-const PROBE: &[u8] = b"written by `redis-consumer check`\n";
+use crate::submission::{PATIENCE, PROBE, PROBE_KEY, ask_for_models, asked, write_probe};
 
 /// What was found; and whether the settings could be read, without which there is nothing to be asked.
 pub(crate) async fn check_up(registry: &Registry, env: &Env) -> (Report, bool) {
@@ -131,22 +124,6 @@ async fn look_at_models(
     }
 }
 
-/// What the server says of each model; an error if there is no server.
-pub(crate) async fn ask_for_models(
-    serving: &serving::Client,
-    models: &[ModelId],
-) -> Result<Vec<Result<Arc<Signature>, String>>, String> {
-    let mut answers = Vec::new();
-    for model in models {
-        match tokio::time::timeout(PATIENCE, serving.signature(model)).await {
-            Ok(Err(serving::Error::Unavailable { message, .. })) => return Err(message),
-            Ok(answer) => answers.push(answer.map_err(|error| error.to_string())),
-            Err(_) => return Err(format!("no answer within {} s", PATIENCE.as_secs())),
-        }
-    }
-    Ok(answers)
-}
-
 async fn look_at_bucket(mut settings: StorageSettings, report: &mut Report) -> Option<Storage> {
     let bucket = settings.bucket.to_string();
     settings.retry_limit = Some(Duration::ZERO);
@@ -166,11 +143,6 @@ async fn look_at_bucket(mut settings: StorageSettings, report: &mut Report) -> O
         Err(error) => report.wrong("bucket", format!("writing: {error}")),
     }
     Some(storage)
-}
-
-/// Writes to the bucket, and gives the URL of what was written.
-pub(crate) async fn write_probe(storage: &Storage) -> Result<String, String> {
-    asked(storage.upload(PROBE_KEY, Bytes::from_static(PROBE))).await
 }
 
 async fn read_back(storage: &Storage, report: &mut Report) {

@@ -1,9 +1,9 @@
 //! What `check` says of Redis: in the words of the server, with what to do about them.
 
-use super::patience::asked;
 use super::report::Report;
 use crate::consumer::ModelRequirement;
 use crate::queue::{MissingRight, Queue, QueueStats, ServerInfo};
+use crate::submission::asked;
 
 /// What to do about words of Redis that do not say it themselves.
 const REMEDIES: [(&str, &str); 15] = [

@@ -39,9 +39,11 @@ pub mod output;
 mod input;
 mod limits;
 mod memory;
+mod options;
 mod preview;
 mod recipe;
 
+pub(crate) use self::options::{Channels, JobOptions, options};
 use crate::consumer::{ConsumerKind, Registry};
 
 /// Every kind of consumer that this crate brings.

@@ -52,8 +52,11 @@ pub(super) static OPENSEADRAGON: LazyLock<Asset> = asset!("vendor/openseadragon.
 pub(super) static VIEW_PANEL: LazyLock<Asset> = asset!("scripts/view-panel.js", SCRIPT);
 pub(super) static VIEWER: LazyLock<Asset> = asset!("scripts/viewer.js", SCRIPT);
 
+/// Uploads by drag and drop, and what was submitted from this browser.
+pub(super) static DROP: LazyLock<Asset> = asset!("scripts/drop.js", SCRIPT);
+
 /// All of them.
-static ALL: [&LazyLock<Asset>; 7] = [
+static ALL: [&LazyLock<Asset>; 8] = [
     &STYLE,
     &ICON,
     &KEYS,
@@ -61,6 +64,7 @@ static ALL: [&LazyLock<Asset>; 7] = [
     &OPENSEADRAGON,
     &VIEW_PANEL,
     &VIEWER,
+    &DROP,
 ];
 
 impl Asset {

@@ -23,6 +23,8 @@ pub(super) enum Fault {
     Refused(String),
     /// Not by them, or not like this.
     Forbidden(StatusCode, &'static str),
+    /// What was sent cannot be taken.
+    Unfit(StatusCode, String),
     /// Redis, the bucket, or we.
     Failed(anyhow::Error),
 }
@@ -57,6 +59,7 @@ impl Fault {
             Self::Misuse(text) => (StatusCode::BAD_REQUEST, "That cannot be", text, ""),
             Self::Refused(text) => (StatusCode::CONFLICT, "Not now", text, REFUSED),
             Self::Forbidden(status, text) => (status, "Not allowed", text.to_owned(), REFUSED),
+            Self::Unfit(status, text) => (status, "That cannot be taken", text, REFUSED),
             Self::Failed(error) => failure(&error),
         };
         let page = FaultPage {

@@ -7,6 +7,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 use super::auth::{Entrance, Role, User, Way, is_from_us};
+use super::body::let_finish;
 use super::fault::Fault;
 use super::form::Form;
 use super::login::login_page;
@@ -17,8 +18,12 @@ use super::visit::Visit;
 /// The largest form, in bytes: fifty jobs with long names.
 const FORM_BYTES: usize = 1 << 20;
 
-/// What a form sends back to show that it is ours.
-const FORM_TOKEN: &str = "rc_csrf";
+/// What a form sends back to show that it is ours; and a script, whose requests have no form.
+pub(super) const FORM_TOKEN: &str = "rc_csrf";
+const TOKEN_HEADER: &str = "x-rc-csrf";
+
+/// Why somebody may not.
+pub(super) type Refused = (StatusCode, &'static str);
 
 /// What is said to browsers about each page, beside what it may do.
 const HEADERS: [(header::HeaderName, &str); 3] = [
@@ -67,6 +72,57 @@ pub(super) async fn guard(State(site): State<Shared>, request: Request, next: Ne
     next.run(Request::from_parts(parts, Body::empty())).await
 }
 
+/// The same for requests whose bodies are files: those are left to whoever takes them, and the token comes in a header.
+pub(super) async fn guard_files(
+    State(site): State<Shared>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let token = request.headers().get(TOKEN_HEADER);
+    let token = token.and_then(|token| token.to_str().ok());
+    let token = token.unwrap_or_default().to_owned();
+    let check = |site: &Site, user: &User| check_token(site, user, &token);
+    pass_on(site, request, check, next).await
+}
+
+/// The same for forms with files. Their first field is the token, which whoever takes them has to check.
+pub(super) async fn guard_forms_with_files(
+    State(site): State<Shared>,
+    request: Request,
+    next: Next,
+) -> Response {
+    pass_on(site, request, |_, _| Ok(()), next).await
+}
+
+/// Hands a request on with its body, if whoever sends it may, and this check of their token finds nothing.
+async fn pass_on(
+    site: Shared,
+    mut request: Request,
+    check: impl FnOnce(&Site, &User) -> Result<(), Refused>,
+    next: Next,
+) -> Response {
+    let user = enter(&site, &request).and_then(|user| {
+        if !is_look(&request) {
+            let checked = check_sender(&site, &user, request.headers());
+            if let Err((status, why)) = checked.and_then(|()| check(&site, &user)) {
+                return Err(Box::new(Fault::Forbidden(status, why).answer(&site, &user)));
+            }
+        }
+        Ok(user)
+    });
+    let user = match user {
+        Ok(user) => user,
+        Err(refused) => {
+            let body = std::mem::take(request.body_mut());
+            let_finish(&mut body.into_data_stream()).await;
+            return *refused;
+        }
+    };
+    let form = Form::parse(request.uri().query().unwrap_or_default().as_bytes());
+    request.extensions_mut().insert(Visit { site, user, form });
+    next.run(request).await
+}
+
 /// Whether it changes nothing.
 fn is_look(request: &Request) -> bool {
     matches!(*request.method(), Method::GET | Method::HEAD)
@@ -103,24 +159,35 @@ async fn check_change(
     site: &Site,
     user: &User,
     (headers, body): (&HeaderMap, Body),
-) -> Result<Form, (StatusCode, &'static str)> {
+) -> Result<Form, Refused> {
+    check_sender(site, user, headers)?;
+    let body = to_bytes(body, FORM_BYTES).await;
+    let body = body.map_err(|_| (StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE))?;
+    let form = Form::parse(&body);
+    check_token(site, user, form.text(FORM_TOKEN))?;
+    Ok(form)
+}
+
+/// Whether somebody may change something, and their browser shows a page of ours.
+fn check_sender(site: &Site, user: &User, headers: &HeaderMap) -> Result<(), Refused> {
     if user.role != Role::Operator {
         return Err((StatusCode::FORBIDDEN, VIEWER));
     }
     if site.is_read_only {
         return Err((StatusCode::FORBIDDEN, READ_ONLY));
     }
-    let has_no_cookie = user.way == Way::Bearer;
-    if !has_no_cookie && !is_from_us(headers) {
-        return Err((StatusCode::FORBIDDEN, FOREIGN));
+    match user.way == Way::Bearer || is_from_us(headers) {
+        true => Ok(()),
+        false => Err((StatusCode::FORBIDDEN, FOREIGN)),
     }
-    let body = to_bytes(body, FORM_BYTES).await;
-    let body = body.map_err(|_| (StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE))?;
-    let form = Form::parse(&body);
-    if !has_no_cookie && !site.door.is_form_token(user, form.text(FORM_TOKEN)) {
-        return Err((StatusCode::FORBIDDEN, OLD_FORM));
+}
+
+/// Whether a token is that of a form which we have given to them. Bearers have no cookie that others could use.
+pub(super) fn check_token(site: &Site, user: &User, token: &str) -> Result<(), Refused> {
+    match user.way == Way::Bearer || site.door.is_form_token(user, token) {
+        true => Ok(()),
+        false => Err((StatusCode::FORBIDDEN, OLD_FORM)),
     }
-    Ok(form)
 }
 
 const WRONG_HOST: &str = "this page is for this machine: call it by its address or as localhost; set DASHBOARD_AUTH if others are \

@@ -6,10 +6,10 @@ use axum::response::Response;
 use axum::routing::{any, get, post};
 
 use super::fault::Fault;
-use super::guard::{guard, with_headers};
+use super::guard::{guard, guard_files, guard_forms_with_files, with_headers};
 use super::site::Shared;
 use super::visit::Visit;
-use super::{actions, api, assets, files, login, pages};
+use super::{actions, api, assets, drop, files, login, pages, submitting};
 
 /// All of them, below the path that the settings give.
 pub(super) fn routes(site: Shared) -> Router {
@@ -28,7 +28,8 @@ pub(super) fn routes(site: Shared) -> Router {
     let open = open
         .nest(&at("/api"), api::api(site.clone()))
         .route(&at("/api/"), any(api::absent));
-    let all = guarded.merge(open).with_state(site.clone());
+    let all = guarded.merge(uploads(&at, &site)).merge(open);
+    let all = all.with_state(site.clone());
     all.layer(from_fn_with_state(site, with_headers))
 }
 
@@ -66,6 +67,12 @@ fn looks(at: &dyn Fn(&str) -> String) -> Router<Shared> {
         .route(&at("/workers"), get(pages::workers))
         .route(&at("/system"), get(pages::system))
         .route(&at("/help"), get(pages::help))
+        .route(
+            &at("/submit"),
+            get(submitting::options).post(submitting::submit),
+        )
+        .route(&at("/inspect"), post(submitting::inspect))
+        .route(&at("/mine"), get(submitting::mine))
 }
 
 /// What asks, and then changes something.
@@ -87,6 +94,16 @@ fn changes(at: &dyn Fn(&str) -> String) -> Router<Shared> {
         .route(&at("/batches/{batch}/start"), post(actions::start_stage))
         .route(&at("/batches/{batch}/set"), post(actions::set_limits))
         .route(&at("/batches/{batch}/repair"), post(actions::repair_batch))
+}
+
+/// What takes files.
+fn uploads(at: &dyn Fn(&str) -> String, site: &Shared) -> Router<Shared> {
+    let files = get(drop::channel).head(drop::there).put(drop::put);
+    let files = Router::new().route(&at("/upload/{*file}"), files);
+    let files = files.layer(from_fn_with_state(site.clone(), guard_files));
+    let forms = Router::new().route(&at("/upload"), post(drop::take_form));
+    let forms = forms.layer(from_fn_with_state(site.clone(), guard_forms_with_files));
+    files.merge(forms)
 }
 
 async fn absent(visit: Visit) -> Response {

@@ -68,11 +68,11 @@ crate::settings! {
     struct ApiVariables {
         /// Who may call the API: `token` those who may use the page, `open` everybody, as with a Kiosk; `off` nobody.
         dashboard_api: Word<ApiMode> = Word(ApiMode::Token),
-        /// Job types that the API takes.
+        /// Job types that the page and the API take.
         job_types: List = List(Vec::new()) => "queues that have workers",
         /// What the keys of uploaded files begin with.
         upload_prefix: String = "uploads".to_owned(),
-        /// Largest file that the API takes.
+        /// Largest file that the page and the API take.
         max_upload_bytes: Bytes = Bytes(2 << 30),
     }
 }

@@ -1,11 +1,6 @@
 //! `redis-consumer plan`: what can be said of a plan without running it.
 
 mod files;
-mod folder;
-mod prepared;
-mod supply;
-mod verify;
-mod wanted;
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -15,12 +10,10 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 pub(super) use self::files::read_plans;
-pub(super) use self::prepared::{Prepared, differences, open, open_bucket};
-pub(super) use self::verify::{ModelPeer, Peers, Verified};
-pub(super) use self::wanted::Wanted;
 use super::desk::{Table, grouped, print_json};
 use crate::exit_code;
 use crate::settings::{Env, Loader};
+use crate::submission::{Peers, Prepared, Verified, Wanted, open_bucket};
 use crate::untrusted;
 
 #[derive(Subcommand)]

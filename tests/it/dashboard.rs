@@ -60,6 +60,12 @@ mod viewer;
 /// The same in a real browser.
 mod viewer_browser;
 
+/// The same in a real browser.
+mod drop;
+
+/// Files that are uploaded, and what becomes of them.
+mod upload;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 

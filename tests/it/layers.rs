@@ -35,7 +35,7 @@ const FLOORS: &[&[&str]] = &[
     &["applications", "batch", "job", "kubernetes"],
     &["consumer", "error_report", "selection"],
     &["consumers", "testing", "worker"],
-    &["http"],
+    &["http", "submission"],
     &["configuration"],
     &["checkup", "daemon"],
     &["dashboard", "ops"],

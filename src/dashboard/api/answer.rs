@@ -31,7 +31,7 @@ pub(super) fn answer(status: StatusCode, body: &Value) -> Response {
 }
 
 /// JSON of what was done.
-pub(super) fn done(body: &Value) -> Response {
+pub(in super::super) fn done(body: &Value) -> Response {
     answer(StatusCode::OK, body)
 }
 
@@ -78,7 +78,7 @@ impl Refusal {
     }
 
     /// The request is wrong.
-    pub(super) fn mistake(text: impl Into<String>) -> Self {
+    pub(in super::super) fn mistake(text: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, text)
     }
 
@@ -138,6 +138,7 @@ impl From<Fault> for Refusal {
             Fault::Misuse(text) => Self::mistake(text),
             Fault::Refused(text) => Self::new(StatusCode::CONFLICT, text),
             Fault::Forbidden(status, text) => Self::new(status, text),
+            Fault::Unfit(status, text) => Self::new(status, text),
             Fault::Failed(error) => Self::of_failure(error),
         }
     }

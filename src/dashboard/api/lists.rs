@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::super::site::{Shared, Site};
 use super::answer::{Refusal, done};
-use crate::queue::control::type_of;
+use crate::queue::{self, control::type_of};
 use crate::storage::Storage;
 
 /// Where models are in the bucket of a Kiosk: `models/NAME/VERSION/…`.
@@ -28,7 +28,7 @@ pub(super) async fn job_types(State(site): State<Shared>) -> Result<Response, Re
 }
 
 /// What can be submitted: what the settings name, else what is worked at present.
-pub(super) async fn known_types(site: &Site) -> Result<Vec<String>, Refusal> {
+pub(in super::super) async fn known_types(site: &Site) -> Result<Vec<String>, queue::Error> {
     let named = &site.api.settings.job_types;
     if !named.is_empty() {
         return Ok(named.clone());

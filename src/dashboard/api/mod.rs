@@ -15,7 +15,9 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
 use self::answer::wrong_method;
-pub(super) use self::answer::{Refusal, absent};
+pub(super) use self::answer::{Refusal, absent, done};
+pub(super) use self::lists::known_types;
+pub(super) use self::upload::NO_BUCKET;
 use super::site::Shared;
 
 /// What is below `/api`.

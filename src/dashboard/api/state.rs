@@ -18,9 +18,9 @@ const UPLOADS: usize = 8;
 
 /// What the API keeps between requests.
 pub(in super::super) struct Api {
-    pub(super) settings: ApiSettings,
+    pub(in super::super) settings: ApiSettings,
     pub(super) throttle: Throttle,
-    pub(super) uploads: Semaphore,
+    pub(in super::super) uploads: Semaphore,
     /// Models of the bucket, and when they were looked for.
     pub(super) models: Mutex<Option<(Instant, Value)>>,
     has_warned: AtomicBool,

@@ -1,57 +1,21 @@
 //! Files on their way into the bucket, a piece at a time.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-
-use axum::body::{Body, BodyDataStream, Bytes};
+use axum::body::{Body, BodyDataStream};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
-use futures::{Stream, StreamExt as _, stream};
-use multer::{Field, Multipart};
+use multer::Multipart;
 use serde_json::json;
-use tokio::time::timeout;
 use tracing::info;
 
 use super::super::auth::random_digits;
+use super::super::body::{Limits, Trouble, let_finish, pieces};
 use super::super::site::{Shared, Site};
 use super::answer::{Refusal, done};
 use crate::storage::{ObjectWriter, Storage};
 
-/// What a form may have around its file, in bytes.
-const AROUND: u64 = 1 << 20;
-
-/// Bytes that may be read ahead of what is understood: a head of a part that never ends would fill the memory.
-const AHEAD: u64 = 256 << 10;
-
-/// How long a client may say nothing.
-const STALL: Duration = Duration::from_secs(60);
-
-/// How long is listened to a client that has been refused: it would not read the answer while it sends.
-const LISTEN: Duration = Duration::from_secs(30);
-
 /// The longest ending of a name, with its dot.
 const LONGEST_ENDING: usize = 12;
-
-/// Why a form cannot be read.
-#[derive(Debug, thiserror::Error)]
-enum Trouble {
-    #[error("the file is larger than {0} bytes (MAX_UPLOAD_BYTES)")]
-    TooLarge(u64),
-    #[error("a part of the form has a head that does not end")]
-    EndlessHead,
-    #[error("nothing has come for 60 s")]
-    Stalled,
-    #[error("the request has ended too early")]
-    Broken,
-}
-
-/// How much may still come.
-struct Limits {
-    most: u64,
-    left: AtomicU64,
-    ahead: AtomicU64,
-}
 
 /// `POST /api/upload`
 pub(super) async fn upload(
@@ -62,8 +26,7 @@ pub(super) async fn upload(
     let mut body = Body::into_data_stream(body);
     let stored = store(&site, &head.headers, &mut body).await;
     if stored.is_err() {
-        let rest = async { while let Some(Ok(_)) = body.next().await {} };
-        let _ = timeout(LISTEN, rest).await;
+        let_finish(&mut body).await;
     }
     stored
 }
@@ -145,73 +108,9 @@ fn ending(file: &str) -> &str {
     }
 }
 
-/// The pieces of a body, as far as the limits allow.
-fn pieces<'b>(
-    body: &'b mut BodyDataStream,
-    limits: &'b Limits,
-) -> impl Stream<Item = Result<Bytes, Trouble>> + Send + 'b {
-    stream::try_unfold(body, move |body| async move {
-        let next = timeout(STALL, body.next()).await;
-        match next.map_err(|_| Trouble::Stalled)? {
-            None => Ok(None),
-            Some(piece) => {
-                let piece = piece.map_err(|_| Trouble::Broken)?;
-                limits.take(piece.len() as u64)?;
-                Ok(Some((piece, body)))
-            }
-        }
-    })
-}
-
-impl Limits {
-    fn new(most: u64) -> Self {
-        Self {
-            most,
-            left: AtomicU64::new(most.saturating_add(AROUND)),
-            ahead: AtomicU64::new(AHEAD),
-        }
-    }
-
-    /// Refuses what is said to be too large before it comes.
-    fn check_announced(&self, headers: &HeaderMap) -> Result<(), Trouble> {
-        let length = headers.get(header::CONTENT_LENGTH);
-        let length: Option<u64> = length.and_then(|length| length.to_str().ok()?.parse().ok());
-        match length.is_some_and(|length| length > self.most.saturating_add(AROUND)) {
-            true => Err(Trouble::TooLarge(self.most)),
-            false => Ok(()),
-        }
-    }
-
-    /// What has come is understood: as much again may come.
-    fn expect(&self) {
-        self.ahead.store(AHEAD, Ordering::Relaxed);
-    }
-
-    fn take(&self, bytes: u64) -> Result<(), Trouble> {
-        let less = |counter: &AtomicU64| {
-            let left = counter.load(Ordering::Relaxed).checked_sub(bytes)?;
-            counter.store(left, Ordering::Relaxed);
-            Some(())
-        };
-        less(&self.left).ok_or(Trouble::TooLarge(self.most))?;
-        less(&self.ahead).ok_or(Trouble::EndlessHead)
-    }
-
-    /// The next piece of a field.
-    async fn piece(&self, field: &mut Field<'_>) -> Result<Option<Bytes>, multer::Error> {
-        self.expect();
-        field.chunk().await
-    }
-}
-
 impl From<Trouble> for Refusal {
     fn from(trouble: Trouble) -> Self {
-        let status = match trouble {
-            Trouble::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Trouble::Stalled => StatusCode::REQUEST_TIMEOUT,
-            Trouble::EndlessHead | Trouble::Broken => StatusCode::BAD_REQUEST,
-        };
-        Self::new(status, trouble.to_string())
+        Self::new(trouble.status(), trouble.to_string())
     }
 }
 
@@ -227,7 +126,7 @@ impl From<multer::Error> for Refusal {
     }
 }
 
-const NO_BUCKET: &str =
+pub(in super::super) const NO_BUCKET: &str =
     "this dashboard has no bucket to put files in: set STORAGE_BUCKET as for consumers";
 const NO_FORM: &str = "a file has to come as multipart/form-data, in a field `file`";
 

@@ -27,7 +27,7 @@ use self::labels::LabelImages;
 pub(super) use self::scene::{ChannelView, Layer, Palette, Place, Scene, TILE};
 use self::shelf::Shelf;
 use self::sight::{Sight, Sources, with_frames};
-pub(super) use self::subject::Subject;
+pub(super) use self::subject::{IMAGES, Subject, is_image};
 use self::turns::Turns;
 use crate::compute;
 use crate::memory::{MemoryBudget, Withheld};
@@ -45,6 +45,9 @@ const PART_OF_BUDGET: u64 = 8;
 
 /// Tiles that are drawn at the same time.
 const DRAWN: usize = 8;
+
+/// Channels of an image that are shown each by itself.
+pub(super) const MOST_CHANNELS: usize = 16;
 
 /// The largest file that is taken for a preview.
 const LARGEST_PREVIEW: u64 = 1 << 20;
@@ -106,6 +109,17 @@ impl Looks {
             .context("the picture was given up")?
     }
 
+    /// The picture of one channel of what is looked at, each stretched from its darkest to its brightest values.
+    pub(super) async fn channel(&self, subject: Subject, number: usize) -> anyhow::Result<Bytes> {
+        if let Some(kept) = self.0.pictures.get(&channel_of(&subject, number)) {
+            return Ok(kept);
+        }
+        let desk = Arc::clone(&self.0);
+        tokio::spawn(async move { desk.channel(&subject, number).await })
+            .await
+            .context("the picture was given up")?
+    }
+
     /// The cells of a job, measured in its input.
     pub(super) async fn cells(&self, subject: Subject) -> anyhow::Result<Arc<Cells>> {
         if let Some(kept) = self.0.cells.get(subject.version()) {
@@ -158,6 +172,24 @@ impl Desk {
         Ok(picture)
     }
 
+    /// Draws all channels at once, since the image is there.
+    async fn channel(&self, subject: &Subject, number: usize) -> anyhow::Result<Bytes> {
+        let _turn = self.turns.take(subject.key()).await;
+        let name = channel_of(subject, number);
+        if let Some(kept) = self.pictures.get(&name) {
+            return Ok(kept);
+        }
+        let sight = self.sources.fetch(subject).await?;
+        let pictures = compute::run(move || drawn_apart(&sight)).await;
+        for (number, picture) in pictures.iter().enumerate() {
+            let size = picture.len();
+            let name = channel_of(subject, number);
+            self.pictures.put(&name, picture.clone(), size);
+        }
+        let picture = pictures.into_iter().nth(number);
+        picture.with_context(|| format!("the image has no channel {number}"))
+    }
+
     async fn cells(&self, subject: &Subject) -> anyhow::Result<Arc<Cells>> {
         let _turn = self.turns.take(subject.key()).await;
         if let Some(kept) = self.cells.get(subject.version()) {
@@ -189,6 +221,19 @@ impl Desk {
         let file = self.sources.small_file(&key, LARGEST_PREVIEW).await?;
         file.starts_with(PNG).then_some(file)
     }
+}
+
+/// What the picture of a channel is kept under.
+fn channel_of(subject: &Subject, number: usize) -> String {
+    format!("{}-{number}", subject.version())
+}
+
+/// The channels of the first image, as many as are shown.
+fn drawn_apart(sight: &Sight) -> Vec<Bytes> {
+    let first = sight.image.index_axis(Axis(0), 0);
+    let channels = first.axis_iter(Axis(2)).take(MOST_CHANNELS);
+    let thumbnails = channels.filter_map(|channel| Thumbnail::new(&[channel]));
+    thumbnails.map(|it| it.preview().into()).collect()
 }
 
 /// The first image with what was found in it.

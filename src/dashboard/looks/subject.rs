@@ -6,9 +6,15 @@ use crate::queue::JobKey;
 use crate::wire::{self, RawFields, field};
 
 /// Endings of the files that images are read from.
-const IMAGES: [&str; 11] = [
+pub(in super::super) const IMAGES: [&str; 11] = [
     ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".qptiff", ".lsm", ".btf", ".tf8",
 ];
+
+/// Whether a file of this name is read as an image.
+pub(in super::super) fn is_image(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    IMAGES.iter().any(|image| name.ends_with(image))
+}
 
 /// A job that is looked at.
 #[derive(Clone)]
@@ -29,8 +35,7 @@ impl Subject {
         let bytes = |name: &str| fields.get(name.as_bytes()).map_or(&[][..], Vec::as_slice);
         let text = |name: &str| String::from_utf8_lossy(bytes(name)).into_owned();
         let input = std::str::from_utf8(bytes(field::INPUT_FILE_NAME)).ok()?;
-        let ending = input.to_ascii_lowercase();
-        if !IMAGES.iter().any(|image| ending.ends_with(image)) {
+        if !is_image(input) {
             return None;
         }
         let is_done = bytes(field::STATUS) == b"done";
@@ -45,6 +50,20 @@ impl Subject {
             channels: numbers(&text(field::CHANNELS)),
             is_final: wire::is_final(Some(bytes(field::STATUS))),
         })
+    }
+
+    /// A file of so many bytes in the bucket, which no job has as yet.
+    pub(in super::super) fn of_file(input: &str, bytes: u64, order: &str) -> Self {
+        let key = JobKey(format!("{input} {bytes} {order}").into_bytes());
+        Self {
+            version: version(&key, &RawFields::default()),
+            key,
+            input: input.to_owned(),
+            result: None,
+            order: order.to_owned(),
+            channels: Vec::new(),
+            is_final: false,
+        }
     }
 
     pub(in super::super) fn key(&self) -> &JobKey {

@@ -4,6 +4,7 @@ mod batch;
 mod batch_cells;
 mod batches;
 mod cells;
+mod drop_zone;
 mod exports;
 mod failed;
 mod flow;

@@ -7,6 +7,7 @@ use super::super::fault::Fault;
 use super::super::layout::Layout;
 use super::super::shown::{Link, message};
 use super::super::visit::Visit;
+use super::drop_zone::DropZone;
 use crate::batch::MEMORY_FULL;
 use crate::figures::{counted, grouped, size};
 use crate::queue::control::{BatchState, Overview};
@@ -19,6 +20,7 @@ const BATCHES: usize = 50;
 #[template(path = "overview.html")]
 struct OverviewPage {
     layout: Layout,
+    drop: DropZone,
     tiles: Vec<Tile>,
     held: Vec<Held>,
     is_empty: bool,
@@ -72,7 +74,10 @@ async fn make(visit: &Visit) -> Result<OverviewPage, Fault> {
     let (queues, batches, server) = futures::try_join!(queues, batches, admin.server())?;
     let memory = memory_tile(server.used_bytes, server.most_bytes);
     Ok(OverviewPage {
-        layout: visit.layout("Overview", "/"),
+        layout: visit
+            .layout("Overview", "/")
+            .with_script(&super::super::assets::DROP),
+        drop: DropZone::of(visit),
         is_empty: queues.is_empty() && batches.is_empty(),
         held: held(&queues, &batches),
         tiles: queue_tiles(&queues)

@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use batch_plan::{Overrides, Plan, Resolved};
 
 use super::super::desk::Misuse;
-use super::folder::matching;
-use super::wanted::Wanted;
+use crate::submission::{Wanted, matching};
 
 /// Reads plans, with their values; one that has `with` is one for each of those files.
 pub(crate) fn read_plans(paths: &[PathBuf], wanted: &Wanted) -> anyhow::Result<Vec<Resolved>> {

@@ -12,11 +12,12 @@ use clap::Args;
 
 pub(super) use self::restore::Restoration;
 use super::desk::{Desk, DeskArguments, Misuse, Refused, feed_first, known, stage_of};
-use super::plan::{Prepared, Wanted, differences, read_plans, show_problems};
+use super::plan::{read_plans, show_problems};
 use crate::batch::{Loaded, Repair, Scope};
 use crate::exit_code;
 use crate::queue::control::BatchState;
 use crate::storage::{Storage, StorageSettings};
+use crate::submission::{Prepared, Wanted, differences};
 use crate::untrusted;
 
 #[derive(Args)]

@@ -8,12 +8,12 @@ use super::super::desk::LocalFile;
 use super::content::Content;
 use super::context::Context;
 use super::enqueuer::Enqueuer;
-use super::new_jobs::Identity;
 use super::uploader::{Gauge, total_of};
 use super::uploads::{UPLOADS, find_files};
 use crate::compute;
 use crate::storage::archive::ZipMerger;
 use crate::storage::hexadecimal;
+use crate::submission::Identity;
 
 /// Packs files into an archive in the bucket, and queues its job.
 pub(super) async fn submit(

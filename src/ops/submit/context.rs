@@ -1,8 +1,8 @@
 //! What all parts of the command share.
 
 use super::super::desk::{Desk, Screen};
-use super::new_jobs::{Identity, Input, Wishes};
 use crate::storage::Storage;
+use crate::submission::{Identity, Input, Wishes};
 
 /// What all parts of the command share.
 pub(super) struct Context {

@@ -10,10 +10,10 @@ use serde_json::json;
 
 use super::super::desk::{listed, print_json, size};
 use super::context::Context;
-use super::new_jobs::Input;
 use crate::exit_code;
 use crate::queue::JobKey;
 use crate::queue::control::{NewEntry, STEP, Submitted, queue_for};
+use crate::submission::Input;
 use crate::untrusted;
 use crate::wire::timestamp;
 

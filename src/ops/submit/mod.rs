@@ -4,7 +4,6 @@ mod archive;
 mod content;
 mod context;
 mod enqueuer;
-mod new_jobs;
 mod objects;
 mod options;
 mod plans;
@@ -21,7 +20,6 @@ use tokio_util::sync::CancellationToken;
 
 use self::context::Context;
 use self::enqueuer::Enqueuer;
-use self::new_jobs::{Identity, Wishes};
 use self::options::Options;
 use self::plans::PlanArguments;
 use super::desk::Misuse;
@@ -31,6 +29,7 @@ use crate::queue::control::host_name;
 use crate::queue::{QueueName, WorkQueue};
 use crate::settings::Loader;
 use crate::storage::{Storage, StorageSettings};
+use crate::submission::{Identity, Wishes};
 use crate::wire::field;
 
 #[derive(Args)]

@@ -15,13 +15,14 @@ use tokio_util::sync::CancellationToken;
 
 use self::files::{Sending, upload, warn_of_changed};
 use super::super::desk::{Desk, Span, known_bucket, print_json};
-use super::super::plan::{
-    self, ModelPeer, Peers, Prepared, Verified, Wanted, open_bucket, read_plans,
-};
+use super::super::plan::{self, read_plans};
 use super::super::watch::{Following, follow_batch};
 use super::options::Options;
 use crate::exit_code;
 use crate::storage::Storage;
+use crate::submission::{
+    ModelPeer, Peers, Prepared, Verified, Wanted, open as open_storage, open_bucket,
+};
 
 /// What is wanted of plans.
 #[derive(Args)]
@@ -117,7 +118,7 @@ fn open(
         let models = ModelPeer::load(plans, wanted, loader);
         let storage = open_bucket(plans, wanted, loader);
         // Plans that need none may have results all the same.
-        let storage = storage.or_else(|| options.download.is_some().then(|| plan::open(loader)));
+        let storage = storage.or_else(|| options.download.is_some().then(|| open_storage(loader)));
         (storage, models)
     })?;
     let storage = match storage {

@@ -11,11 +11,11 @@ use super::super::desk::{Found, LocalFile, Misuse, find};
 use super::content::{Content, Trouble};
 use super::context::Context;
 use super::enqueuer::Enqueuer;
-use super::new_jobs::{Identity, Input, Wishes};
 use super::uploader::{Gauge, Uploader, total_of};
 use crate::compute;
 use crate::queue::Admin;
 use crate::queue::control::{NewEntry, queue_for};
+use crate::submission::{Identity, Input, Wishes};
 use crate::untrusted;
 use crate::wire::timestamp;
 

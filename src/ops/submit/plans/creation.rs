@@ -8,9 +8,9 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::super::super::desk::{Desk, counted, feed_first, print_json};
-use super::super::super::plan::Prepared;
 use super::Submission;
-use crate::batch::{keep_plan, new_batch};
+use crate::batch::keep_plan;
+use crate::submission::{Prepared, create};
 use crate::untrusted;
 
 /// How long a bucket is waited for that a plan can do without.
@@ -21,19 +21,16 @@ impl Submission<'_> {
     pub(super) async fn create(&self, prepared: &Prepared) -> anyhow::Result<()> {
         let (name, admin) = (prepared.plan.name(), &self.desk.admin);
         self.keep(prepared).await?;
-        let batch = new_batch(&prepared.plan, &self.desk.who, self.arguments.paused)?;
-        if admin.create_batch(&batch).await?.is_some() {
+        let by = (self.desk.who.as_str(), self.arguments.paused);
+        let Some((items, stages)) = create(admin, prepared, by).await? else {
             return self.meet(prepared).await;
-        }
-        let items: u64 = batch.stages.iter().filter_map(|stage| stage.total).sum();
-        let text = counted(items, "item");
-        self.desk.record("submit --plan", name, &text).await?;
+        };
         feed_first(self.desk, self.storage.cloned(), name).await?;
         if self.options.json {
             let event = json!({ "event": "submitted", "batch": name, "items": items });
             return Ok(print_json(&event)?);
         }
-        let stages = counted(batch.stages.len() as u64, "stage");
+        let (text, stages) = (counted(items, "item"), counted(stages, "stage"));
         writeln!(
             io::stdout(),
             "batch {name}: {text} in {stages}; redis-consumer status --batch {name} shows how it fares"

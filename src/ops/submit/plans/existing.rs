@@ -6,10 +6,10 @@ use serde_json::json;
 
 use super::super::super::batch;
 use super::super::super::desk::{Consent, Refused, consent, counted, print_json};
-use super::super::super::plan::{Prepared, differences};
 use super::Submission;
 use crate::batch::Standing;
 use crate::queue::control::BatchState;
+use crate::submission::{Prepared, differences};
 use crate::untrusted;
 
 impl Submission<'_> {

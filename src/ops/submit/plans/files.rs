@@ -12,11 +12,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::super::super::desk::{LocalFile, Screen, counted, listed, print_json, size};
-use super::super::super::plan::Prepared;
 use super::super::content::{Content, Trouble};
 use super::super::uploader::{Gauge, Uploader};
 use crate::exit_code;
 use crate::storage::Storage;
+use crate::submission::Prepared;
 use crate::untrusted;
 
 /// How files are sent.

@@ -5,10 +5,10 @@ use std::future::Future;
 use std::time::Duration;
 
 /// Longest time for one question to a peer.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The answer, or what is to be said if there is none in time.
-pub(super) async fn asked<T, E: Display>(
+pub(crate) async fn asked<T, E: Display>(
     question: impl Future<Output = Result<T, E>>,
 ) -> Result<T, String> {
     match tokio::time::timeout(PATIENCE, question).await {

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use batch_plan::Resolved;
 
+use super::super::probes::ask_for_models;
 use super::super::wanted::Wanted;
 use super::fault::{Fault, Kind};
 use super::rules::need_models;
-use crate::checkup::ask_for_models;
 use crate::serving::{Client, ModelId, ServingSettings};
 use crate::settings::Loader;
 

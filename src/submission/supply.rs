@@ -7,8 +7,8 @@ use std::process::Command;
 
 use batch_plan::{Entries, Entry, Supply};
 
-use super::super::desk::find_in;
 use super::folder::matching;
+use super::local_files::find_in;
 use crate::batch::{Bucket, object_key};
 use crate::untrusted;
 

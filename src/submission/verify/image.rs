@@ -36,7 +36,7 @@ pub(super) fn compare(header: &Header, order: Option<&str>, rule: &ImageRule) ->
 }
 
 /// The order of the axes as jobs name it: the file's if it has names, else the job's, else the one that is usual.
-fn axes_of(header: &Header, order: Option<&str>) -> Option<String> {
+pub(crate) fn axes_of(header: &Header, order: Option<&str>) -> Option<String> {
     let Header {
         shape, container, ..
     } = header;
@@ -59,7 +59,7 @@ fn letter(name: char) -> char {
 }
 
 /// The product of the axes of this letter.
-fn length(axes: &str, shape: &[usize], letter: char) -> u64 {
+pub(crate) fn length(axes: &str, shape: &[usize], letter: char) -> u64 {
     let named = axes.chars().zip(shape);
     let sizes = named.filter(|(name, _)| *name == letter);
     sizes.fold(1, |length, (_, size)| length.saturating_mul(*size as u64))

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use batch_plan::{Lists, Resolved};
 
-use super::super::super::desk::size;
+use super::super::probes::write_probe;
 use super::fault::{Fault, Kind};
 use super::peers::Peers;
 use super::subjects::Subjects;
 use crate::batch::MEMORY_FULL;
-use crate::checkup::write_probe;
+use crate::figures::size;
 
 /// Bytes of a queued job beside its fields, and of one that has ended: its lease, history and cause.
 const JOB: u64 = 400;

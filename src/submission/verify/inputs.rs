@@ -3,12 +3,12 @@
 use batch_plan::work::{Bounds, ImageRule, Verify};
 use batch_plan::{Job, Stage};
 
-use super::super::super::desk::grouped;
 use super::fault::{Fault, Kind};
 use super::rules::{has, needs_input};
 use super::subjects::{Input, Place, Subjects};
 use super::{header, image};
 use crate::batch::{Outputs, Wanted};
+use crate::figures::grouped;
 use crate::storage::Storage;
 
 /// What rules want of inputs, and what there is.

@@ -1,11 +1,12 @@
 //! What is written for a job: its key and its fields.
 
-use clap::{Args, ValueEnum};
+use clap::{Args, FromArgMatches as _, ValueEnum};
 use sha2::{Digest as _, Sha256};
 
-use super::super::desk::{Misuse, Moment, Span, clock};
+use crate::figures::{Moment, Span, clock};
 use crate::queue::JobKey;
 use crate::queue::control::NewEntry;
+use crate::refusal::Misuse;
 use crate::storage::hexadecimal;
 use crate::wire::{self, field, millis, millis_since_1970};
 
@@ -20,7 +21,7 @@ const FOR_SUBMITTERS: [&str; 5] = [
 
 /// What a job asks for.
 #[derive(Args, Clone, Debug)]
-pub(super) struct Wishes {
+pub(crate) struct Wishes {
     /// Which channel goes to which model, such as `0,` or `0,1`.
     #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
     channels: Option<String>,
@@ -49,7 +50,7 @@ pub(super) struct Wishes {
 
 /// What the key of a job is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Identity {
+pub(crate) enum Identity {
     /// The object's key, in which the content of an uploaded file is too.
     Name,
     /// The content of the file alone.
@@ -60,19 +61,37 @@ pub(super) enum Identity {
 
 /// The input of a job.
 #[derive(Clone, Debug)]
-pub(super) struct Input {
+pub(crate) struct Input {
     /// Its key in the bucket.
-    pub(super) key: String,
+    pub(crate) key: String,
     /// What people call it.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// The digest of its content, if that is known.
-    pub(super) sha256: Option<String>,
-    pub(super) url: String,
+    pub(crate) sha256: Option<String>,
+    pub(crate) url: String,
 }
 
 impl Wishes {
+    /// What these words of a command line ask for.
+    ///
+    /// # Errors
+    ///
+    /// A word that `submit` would not take either, in its words.
+    pub(crate) fn parse(words: &[String]) -> Result<Self, Misuse> {
+        let command = Self::augment_args(clap::Command::new("submit").no_binary_name(true));
+        let wrong = |error: clap::Error| {
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or_default();
+            Misuse(line.trim_start_matches("error: ").to_owned())
+        };
+        let matches = command.try_get_matches_from(words).map_err(wrong)?;
+        let wishes = Self::from_arg_matches(&matches).map_err(wrong)?;
+        wishes.check()?;
+        Ok(wishes)
+    }
+
     /// Refuses fields that are not for submitters.
-    pub(super) fn check(&self) -> Result<(), Misuse> {
+    pub(crate) fn check(&self) -> Result<(), Misuse> {
         let wrong = self.fields.iter().find(|(name, _)| {
             wire::is_bookkeeping(name) && !FOR_SUBMITTERS.contains(&name.as_str())
         });
@@ -85,13 +104,13 @@ impl Wishes {
     }
 
     /// The value of a field that is given.
-    pub(super) fn field(&self, name: &str) -> Option<&str> {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
         let given = self.fields.iter().rev().find(|(given, _)| given == name);
         given.map(|(_, value)| value.as_str())
     }
 
     /// The job of an input.
-    pub(super) fn job(
+    pub(crate) fn job(
         &self,
         queue: &str,
         input: &Input,
@@ -111,7 +130,7 @@ impl Wishes {
     }
 
     /// The fields that are asked for.
-    fn asked(&self) -> Vec<(String, String)> {
+    pub(crate) fn asked(&self) -> Vec<(String, String)> {
         let scale = self.scale.map(|scale| scale.to_string());
         let model = self.model.as_ref();
         let pairs = [
@@ -187,14 +206,11 @@ fn parse_future(text: &str) -> Result<u64, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::{Args as _, FromArgMatches as _};
-
     use super::*;
 
     fn wishes(arguments: &[&str]) -> Wishes {
-        let command = Wishes::augment_args(clap::Command::new("submit").no_binary_name(true));
-        let matches = command.get_matches_from(arguments);
-        Wishes::from_arg_matches(&matches).expect("wishes")
+        let words: Vec<_> = arguments.iter().map(|word| (*word).to_owned()).collect();
+        Wishes::parse(&words).expect("wishes")
     }
 
     fn job(arguments: &[&str], identity: Identity) -> NewEntry {
@@ -262,7 +278,7 @@ mod tests {
 
     #[test]
     fn bookkeeping_is_refused_but_for_limits_of_one_job() {
-        let check = |field: &str| wishes(&["--field", field]).check().is_ok();
+        let check = |field: &str| Wishes::parse(&["--field", field].map(str::to_owned)).is_ok();
         assert!(
             check("rc_timeout=60") && check("not_before=2026-01-01T00:00:00Z") && check("x_a=b")
         );

@@ -144,7 +144,8 @@ impl Verified {
         self.problems() == 0
     }
 
-    fn problems(&self) -> u64 {
+    /// How many problems were found.
+    pub(crate) fn problems(&self) -> u64 {
         self.stages.iter().map(StageReport::problems).sum()
     }
 

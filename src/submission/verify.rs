@@ -19,7 +19,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use batch_plan::{Lists, RenderError, Renderer, Resolved};
+use bioimage::Header;
 
+use crate::storage::Storage;
+
+pub(crate) use self::image::{axes_of, length};
 pub(super) use self::mistakes::mistakes;
 pub(crate) use self::models::ModelPeer;
 pub(crate) use self::peers::Peers;
@@ -44,6 +48,12 @@ pub(super) async fn verify(
     }
     name_gatherers(plan, lists, &mut verified)?;
     Ok(verified)
+}
+
+/// The header of an image in the bucket, of which as little as possible is read; or why there is none.
+pub(crate) async fn header_of(storage: &Storage, key: &str) -> Result<Header, String> {
+    let place = subjects::Place::Object(key.to_owned());
+    header::read(&place, key, Some(storage)).await
 }
 
 /// Says in the stages above which of their items gather some with problems.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use globset::GlobBuilder;
 
 /// The files that match a glob, which is taken from this folder, in the order of their names.
-pub(super) fn matching(folder: &Path, pattern: &str) -> io::Result<Vec<String>> {
+pub(crate) fn matching(folder: &Path, pattern: &str) -> io::Result<Vec<String>> {
     let whole = folder.join(pattern);
     let fixed: PathBuf = whole
         .components()

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
-use super::super::super::super::desk::{counted, grouped};
 use super::{Kind, StageReport, Verified};
+use crate::figures::{counted, grouped};
 use crate::untrusted;
 
 /// Problems of one kind that people are told of a stage.
@@ -33,6 +33,14 @@ impl Verified {
             0 => Ok(()),
             problems => writeln!(out, "{}{after}", counted(problems, "problem")),
         }
+    }
+}
+
+impl Verified {
+    /// What is wrong, a line each, some of each kind.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let lines = self.stages.iter().flat_map(StageReport::lines);
+        lines.map(|line| line.trim().to_owned()).collect()
     }
 }
 

@@ -8,7 +8,7 @@ use clap::Args;
 pub(crate) struct Wanted {
     /// A value of the plan, in place of the one that stands there.
     #[arg(long = "set", value_name = "NAME=VALUE", requires = "plans", value_parser = parse_value)]
-    pub(super) values: Vec<(String, String)>,
+    pub(crate) values: Vec<(String, String)>,
     /// Only so many items of the first stage, and what follows from them: a batch of its own, called NAME.sample.
     #[arg(long, value_name = "N", conflicts_with = "sample_group")]
     sample: Option<u64>,
@@ -24,11 +24,11 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    pub(super) fn is_sample(&self) -> bool {
+    pub(crate) fn is_sample(&self) -> bool {
         self.sample.is_some() || self.sample_group.is_some()
     }
 
-    pub(super) fn choice(&self) -> Option<Choice> {
+    pub(crate) fn choice(&self) -> Option<Choice> {
         let group = self.sample_group.clone().map(Choice::Group);
         group.or(self.sample.map(Choice::Count))
     }
