@@ -26,6 +26,9 @@ const NAMES: [&str; 4] = [
     "google-chrome",
 ];
 
+/// Where Debian has the program. What is on its `PATH` is a script, at whose end the browser stays behind and goes on.
+const ITSELF: &str = "/usr/lib/chromium";
+
 /// How long something may take to be seen.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -220,8 +223,11 @@ fn keep(complaints: &Mutex<Vec<String>>, complaint: String) {
 #[expect(clippy::disallowed_methods, reason = "a test looks for a program")]
 fn program() -> std::path::PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = [ITSELF.into()]
+        .into_iter()
+        .chain(std::env::split_paths(&path));
     let mut places =
-        std::env::split_paths(&path).flat_map(|folder| NAMES.map(|name| folder.join(name)));
+        folders.flat_map(|folder: std::path::PathBuf| NAMES.map(|name| folder.join(name)));
     places
         .find(|place| place.exists())
         .expect("no Chromium: run scripts/need-chromium")

@@ -54,7 +54,10 @@
     if (!node.data.trim() || hidden(element) || element.closest('svg, select')) continue;
     const range = document.createRange();
     range.selectNodeContents(node);
-    const rects = [...range.getClientRects()].filter((it) => it.width > 1 && it.height > 1);
+    // What is cut is not seen.
+    const box = element.getBoundingClientRect();
+    const cut = getComputedStyle(element).overflowX === 'clip' ? [box] : [...range.getClientRects()];
+    const rects = cut.filter((it) => it.width > 1 && it.height > 1);
     if (!rects.length) continue;
     seen.push({ element, rects, text: node.data.trim() });
     const style = getComputedStyle(element);
