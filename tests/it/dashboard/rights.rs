@@ -353,14 +353,18 @@ async fn browsers_are_told_to_run_nothing_and_keep_nothing() {
             !answer.headers.contains_key("access-control-allow-origin"),
             "{page}"
         );
-        for inline in [
-            "<script>",
-            "<style",
-            " style=",
-            " onclick",
-            " onload",
-            "javascript:",
-        ] {
+        let count = |text: &str| answer.body.matches(text).count();
+        let kinds = [
+            "<script type=\"module\" src=",
+            "<script defer src=",
+            "<script src=",
+        ];
+        let files: usize = kinds
+            .map(|kind| count(&format!("{kind}\"/assets/")))
+            .iter()
+            .sum();
+        assert_eq!(count("<script"), files, "an inline script on {page}");
+        for inline in ["<style", " style=", " onclick", " onload", "javascript:"] {
             assert!(!answer.body.contains(inline), "{inline} on {page}");
         }
     }
