@@ -42,8 +42,11 @@ static ICON: LazyLock<Asset> = asset!("icon.svg", "image/svg+xml");
 /// The viewer of pictures: pan, zoom, touch, layers.
 pub(super) static OPENSEADRAGON: LazyLock<Asset> = asset!("vendor/openseadragon.min.js", SCRIPT);
 
+/// Keeps what changes on a page up to date.
+pub(super) static LIVE: LazyLock<Asset> = asset!("scripts/live.js", SCRIPT);
+
 /// All of them.
-static ALL: [&LazyLock<Asset>; 3] = [&STYLE, &ICON, &OPENSEADRAGON];
+static ALL: [&LazyLock<Asset>; 4] = [&STYLE, &ICON, &OPENSEADRAGON, &LIVE];
 
 impl Asset {
     fn new(file: &'static str, kind: &'static str, content: &'static [u8]) -> Self {

@@ -15,10 +15,12 @@ mod form;
 mod guard;
 mod jobs_table;
 mod layout;
+mod live;
 mod login;
 mod looks;
 mod pages;
 mod peer;
+mod pieces;
 mod routes;
 mod settings;
 mod shown;
@@ -35,6 +37,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use self::live::hub::{Hub, MOST_STREAMS};
 use self::looks::Looks;
 use self::settings::DashboardSettings;
 use self::site::Site;
@@ -54,7 +57,8 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// Actions on a million jobs take minutes, uploads of gigabytes an hour. Connections that wait are ended sooner.
 const BOUNDS: Bounds = Bounds {
-    places: 512,
+    // As many beside the streams, which last as long as somebody looks.
+    places: 512 + MOST_STREAMS,
     reuse: Reuse::Many,
     lifetime: Duration::from_secs(3600),
 };
@@ -71,7 +75,7 @@ pub(crate) async fn dashboard(
     arguments: DashboardArguments,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let (site, listen) = open(&arguments)?;
+    let (site, listen) = open(&arguments, &stop)?;
     let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot serve the dashboard on {listen} (DASHBOARD_LISTEN)"))?;
@@ -99,7 +103,10 @@ pub(crate) fn dashboard_settings() -> Vec<Owner> {
 }
 
 /// Reads the environment. Logs go where they belong from then on.
-fn open(arguments: &DashboardArguments) -> Result<(Site, SocketAddr), anyhow::Error> {
+fn open(
+    arguments: &DashboardArguments,
+    stop: &CancellationToken,
+) -> Result<(Site, SocketAddr), anyhow::Error> {
     let env = Env::from_process();
     let storage = bucket(&env);
     let mut loader = Loader::new(&env);
@@ -122,7 +129,8 @@ fn open(arguments: &DashboardArguments) -> Result<(Site, SocketAddr), anyhow::Er
     let looks = storage
         .clone()
         .map(|storage| Looks::new(storage, memory, settings.max_preview_pixels));
-    let site = Site::new(settings, (admin, storage, looks), loaded.settings)?;
+    let hub = Hub::new(admin.clone(), &settings.base, stop.clone());
+    let site = Site::new(settings, (admin, storage, looks), (hub, loaded.settings))?;
     Ok((site, listen))
 }
 

@@ -9,7 +9,7 @@ use super::fault::Fault;
 use super::guard::{guard, with_headers};
 use super::site::Shared;
 use super::visit::Visit;
-use super::{actions, api, assets, login, pages};
+use super::{actions, api, assets, live, login, pages};
 
 /// All of them, below the path that the settings give.
 pub(super) fn routes(site: Shared) -> Router {
@@ -48,6 +48,7 @@ fn looks(at: &dyn Fn(&str) -> String) -> Router<Shared> {
         .route(&at("/workers"), get(pages::workers))
         .route(&at("/system"), get(pages::system))
         .route(&at("/help"), get(pages::help))
+        .route(&at("/events"), get(live::stream::events))
 }
 
 /// What asks, and then changes something.

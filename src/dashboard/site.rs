@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::api::state::Api;
 use super::auth::Door;
+use super::live::hub::Hub;
 use super::looks::Looks;
 use super::settings::DashboardSettings;
 use crate::queue::Admin;
@@ -18,6 +19,8 @@ pub(super) struct Site {
     pub(super) storage: Option<Storage>,
     /// Makes pictures of what lies there.
     pub(super) looks: Option<Looks>,
+    /// Tells open pages what changes.
+    pub(super) hub: Hub,
     pub(super) door: Door,
     pub(super) api: Api,
     /// The path before all others, without a slash at its end.
@@ -36,13 +39,14 @@ impl Site {
     pub(super) fn new(
         settings: DashboardSettings,
         (admin, storage, looks): (Admin, Option<Storage>, Option<Looks>),
-        all: Vec<Setting>,
+        (hub, all): (Hub, Vec<Setting>),
     ) -> anyhow::Result<Self> {
         let is_local = settings.listen.ip().is_loopback();
         Ok(Self {
             admin,
             storage,
             looks,
+            hub,
             door: Door::new(settings.access, &settings.base, is_local)?,
             api: Api::new(settings.api),
             base: settings.base,

@@ -15,6 +15,9 @@ mod browser;
 /// Names of strangers on every page.
 mod hostile;
 
+/// What changes while somebody looks.
+mod live;
+
 /// What is seen of a job.
 mod looks;
 

@@ -14,8 +14,7 @@ mod queues;
 mod search;
 mod sheet;
 mod system;
-mod timeline;
-mod window;
+pub(super) mod window;
 mod workers;
 
 pub(super) use self::batch::batch;

@@ -40,7 +40,7 @@ pub(crate) use self::field_groups::in_groups;
 pub(crate) use self::history::Minute;
 pub(crate) use self::jobs::Expiry;
 pub(crate) use self::marks::{NewCounters, Remark};
-pub(crate) use self::overview::{Overview, Survey};
+pub(crate) use self::overview::Overview;
 pub(crate) use self::pause::Pause;
 pub(crate) use self::place::Place;
 pub(crate) use self::requeue::{End, Requeue, Scope, What};
