@@ -122,7 +122,7 @@ impl Inner {
         let mut poll = Poll::new(self.admin.clone(), self.ground.clone());
         let mut silences = 0;
         while let Some(topics) = self.next_topics().await {
-            let looked = tokio::time::timeout(PATIENCE, poll.look(&topics));
+            let looked = tokio::time::timeout(PATIENCE, Box::pin(poll.look(&topics)));
             match self.stop.run_until_cancelled(looked).await {
                 None => {}
                 Some(Ok(Ok(sheets))) => {

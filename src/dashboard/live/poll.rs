@@ -77,17 +77,17 @@ impl Poll {
         } = self;
         let survey = admin.survey().await?;
         slow.grow_older();
-        slow.fill(admin, topics, &survey.queues).await?;
+        Box::pin(slow.fill(admin, topics, &survey.queues)).await?;
         let wanted = Wanted::of(topics, &survey.queues, slow);
         let (fleets, jobs): (Vec<_>, Vec<_>) = (
             wanted.fleets.into_iter().collect(),
             wanted.jobs.into_iter().collect(),
         );
         let (queues, workers, fields, batches) = futures::try_join!(
-            admin.overviews(wanted.queues, survey.now),
-            admin.fleet(&fleets, survey.now),
-            admin.watched_fields(&jobs),
-            admin.batches_of(wanted.batches.into_iter().collect()),
+            Box::pin(admin.overviews(wanted.queues, survey.now)),
+            Box::pin(admin.fleet(&fleets, survey.now)),
+            Box::pin(admin.watched_fields(&jobs)),
+            Box::pin(admin.batches_of(wanted.batches.into_iter().collect())),
         )?;
         let seen = Seen {
             names: survey.queues,
@@ -96,7 +96,7 @@ impl Poll {
             jobs: jobs.into_iter().zip(fields).collect(),
             batches: batches.into_iter().collect(),
         };
-        slow.fill_places(admin, topics, &seen).await?;
+        Box::pin(slow.fill_places(admin, topics, &seen)).await?;
         let sheets = topics.iter().filter_map(|topic| {
             let sheet = seen.sheet(topic, slow, ground)?;
             Some((topic.clone(), Arc::new(sheet)))

@@ -46,26 +46,26 @@ impl Slow {
         }
     }
 
-    /// Asks what is missing for these topics.
+    /// Asks what is missing for these topics. Each question is put on the heap: together they are more than a stack bears.
     pub(super) async fn fill(
         &mut self,
         admin: &Admin,
         topics: &HashSet<Topic>,
         names: &BTreeSet<String>,
     ) -> Result<(), Error> {
-        self.fill_charts(admin, topics, names).await?;
+        Box::pin(self.fill_charts(admin, topics, names)).await?;
         for topic in topics {
             match topic {
                 Topic::Overview => {
                     if self.server.is_none() {
-                        self.server = Some(admin.server().await?);
+                        self.server = Some(Box::pin(admin.server()).await?);
                     }
-                    self.fill_list(admin, 0).await?;
+                    Box::pin(self.fill_list(admin, 0)).await?;
                 }
-                Topic::Batches(from) => self.fill_list(admin, *from).await?,
+                Topic::Batches(from) => Box::pin(self.fill_list(admin, *from)).await?,
                 Topic::Batch(name) if !self.standings.contains_key(name) => {
                     // One that cannot be told of is shown as it was.
-                    let standing = Standing::of(admin, name).await.ok();
+                    let standing = Box::pin(Standing::of(admin, name)).await.ok();
                     self.standings.insert(name.clone(), standing);
                 }
                 _ => {}
@@ -127,7 +127,7 @@ impl Slow {
             let is_known = is_over(fields) || fields.contains_key(field::OWNER.as_bytes());
             if is_known || !self.places.contains_key(key) {
                 let queue = queue_of(key, fields, &seen.names);
-                let place = place(admin, (key, fields), queue.as_deref()).await?;
+                let place = Box::pin(place(admin, (key, fields), queue.as_deref())).await?;
                 self.places.insert(key.clone(), place);
             }
         }
