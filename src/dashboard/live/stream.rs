@@ -4,8 +4,8 @@
 //! |---|---|
 //! | *none* | JSON: a list of the pieces that are new, as HTML, each with an `id` |
 //! | `away` | JSON: `text`, why nothing is told, and `age`, of what was told last in milliseconds |
-//! | `back` | none: what is told is new again |
-//! | `full` | none: too many streams; ask again later, and load the page anew meanwhile |
+//! | `back` | `{}`: what is told is new again |
+//! | `full` | `{}`: too many streams; ask again later, and load the page anew meanwhile |
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -43,11 +43,14 @@ pub(in super::super) async fn events(visit: Visit) -> Response {
     match visit.site.hub.follow(topics) {
         Some(follower) => answer(first.chain(changes(follower))),
         None => {
-            let full = Event::default().event("full").data("");
+            let full = Event::default().event("full").data(NOTHING);
             answer(first.chain(stream::iter([Ok(full)])))
         }
     }
 }
+
+/// Browsers hand on no event without data.
+const NOTHING: &str = "{}";
 
 const WRONG: &str = "name 1 to 64 topics as t=…: overview, queues, queue:NAME, chart:HOURS:NAME, job:KEY, row:KEY, batches, batch:NAME \
     or workers\n";
@@ -108,7 +111,7 @@ impl Told {
         }
         let pieces = self.sent.changes(board, &self.follower.topics);
         if pieces.is_empty() {
-            return was_away.then(|| Event::default().event("back").data(""));
+            return was_away.then(|| Event::default().event("back").data(NOTHING));
         }
         let id = board.number.to_string();
         // One by one, as a row of a table is none behind something else.

@@ -66,7 +66,12 @@ impl QueuePieces {
     pub(in super::super) fn of(ground: &Ground, queue: &Overview, workers: &[WorkerState]) -> Self {
         let names: Vec<_> = workers.iter().map(|it| it.name.as_str()).collect();
         Self {
-            shape: Shape::of((queue.pause.is_some(), names)),
+            // A list that is empty has no rows that could change.
+            shape: Shape::of((
+                queue.pause.is_some(),
+                names,
+                numbers(queue).map(|it| it == 0),
+            )),
             figures: QueueFigures {
                 counts: QueueCounts::of(queue),
                 pause: queue.pause.as_ref().map(PauseShown::of),
@@ -108,17 +113,25 @@ impl ChartPieces {
     }
 }
 
-/// In the order of the tabs.
+/// How much is where, in the order of the tabs.
+fn numbers(queue: &Overview) -> [u64; 5] {
+    [
+        queue.waiting,
+        queue.running,
+        queue.delayed,
+        queue.parked,
+        queue.failed,
+    ]
+}
+
 fn counts(queue: &Overview) -> [TabCount; 5] {
+    let [waiting, running, delayed, parked, failed] = numbers(queue).map(grouped);
     let all = [
-        ("waiting", queue.waiting),
-        ("running", queue.running),
-        ("delayed", queue.delayed),
-        ("parked", queue.parked),
-        ("failed", queue.failed),
+        ("waiting", waiting),
+        ("running", running),
+        ("delayed", delayed),
+        ("parked", parked),
+        ("failed", failed),
     ];
-    all.map(|(word, number)| TabCount {
-        word,
-        number: grouped(number),
-    })
+    all.map(|(word, number)| TabCount { word, number })
 }

@@ -134,20 +134,38 @@ async fn open(chromium: &Chromium, dashboard: &Dashboard, path: &str) -> Tab {
     tab
 }
 
+/// A job that goes on to its end when there is a file.
+const GATE: &str = r#"
+    echo "weights are loaded ::progress $RC_ID 40 loading"
+    while [ ! -e "$HOME/go" ]; do sleep 0.05; done
+    rm "$HOME/go"
+    echo x > "$RC_OUTPUT/x.csv"
+"#;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_is_followed_without_loading_the_page_again() {
     let cluster = cluster().await;
     let home = tempfile::tempdir().expect("a folder");
+    let _pod = shell(&cluster, GATE)
+        .set("HOME", home.path().to_str().expect("a path"))
+        .start();
+    let go = || std::fs::write(home.path().join("go"), "").expect("a file");
+    let first = submit(&cluster, "");
+    eventually("the first job is at its gate", || {
+        let hash = cluster.redis.hash(&first);
+        hash.get("progress").is_some_and(|it| it == "40")
+    });
     let key = submit(&cluster, "");
+    let _more = [submit(&cluster, ""), submit(&cluster, "")];
     let dashboard = Dashboard::start(&cluster, &[]);
     let chromium = Chromium::start().await;
-    let _: u64 = cluster.redis.ask(&["SADD", "rc:queues", "segmentation"]);
     let id = encoded(key.as_bytes());
     let list = open(&chromium, &dashboard, "/queues/segmentation").await;
     let job = open(&chromium, &dashboard, &format!("/jobs/{id}")).await;
     let all = open(&chromium, &dashboard, "/queues").await;
     let start = open(&chromium, &dashboard, "/").await;
-    // What somebody has reached stays where it is.
+    let workers = open(&chromium, &dashboard, "/workers").await;
+    // What somebody has reached or opened stays so.
     let _: bool = all
         .value("(document.querySelector('tbody a').focus(), window.reached = document.activeElement, true)")
         .await;
@@ -155,47 +173,42 @@ async fn a_job_is_followed_without_loading_the_page_again() {
         .value("document.querySelector('#fields ~ details').open = true")
         .await;
     let row = format!("document.getElementById('row-{id}').textContent");
-    let text: String = list.value(&row).await;
-    assert_eq!(text, "new");
+    let status = "document.querySelector('#facts .status').textContent";
+    let cancel = "document.querySelector('form[action$=\"act/cancel\"]')";
+    assert_eq!(list.value::<String>(&row).await, "new");
+    assert_eq!(job.value::<String>(status).await, "new");
 
-    let script = r#"
-        echo "weights are loaded ::progress $RC_ID 40 loading"
-        while [ ! -e "$HOME/go" ]; do sleep 0.05; done
-        echo x > "$RC_OUTPUT/x.csv"
-    "#;
-    let _pod = shell(&cluster, script)
-        .set("HOME", home.path().to_str().expect("a path"))
-        .start();
+    go();
+    cluster.wait_done(&first);
     list.until(&format!("{row} === 'predicting 40 %'")).await;
-    list.until("document.querySelector('#figures').dataset.say.startsWith('0 waiting, 1 running')")
+    list.until("document.querySelector('#figures').dataset.say.startsWith('2 waiting, 1 running')")
         .await;
-    list.until("document.querySelector('#count-running').textContent === '(1)'")
+    list.until("document.querySelector('#count-waiting').textContent === '(2)'")
         .await;
-    list.until("document.querySelector('[id^=worker-]')").await;
-    job.until("document.querySelector('#facts .status').textContent === 'predicting'")
+    list.until("[...document.querySelectorAll('.chart rect.done')].some((it) => it.getAttribute('height') > 0)")
         .await;
+    job.until(&format!("{status} === 'predicting'")).await;
     job.until("document.querySelector('#log-now')?.textContent.includes('weights are loaded')")
         .await;
-    all.until("document.querySelector('tbody [data-label=Running]').textContent === '1'")
-        .await;
+    let waiting = "document.querySelector('tbody [data-label=Waiting]').textContent";
+    all.until(&format!("{waiting} === '2'")).await;
+    all.until("document.querySelector('tbody .spark')").await;
     start
-        .until("document.querySelector('#tiles').dataset.say.includes('1 running')")
+        .until("document.querySelector('#tiles').dataset.say.startsWith('2 waiting, 1 running, 1 done today')")
         .await;
-    job.until("document.querySelector('form[action$=\"act/cancel\"]')")
-        .await;
+    let at_work = format!("document.querySelector('[id^=worker-] a[href$=\"{id}\"]')");
+    workers.until(&at_work).await;
+    job.until(cancel).await;
 
-    std::fs::write(home.path().join("go"), "").expect("a file");
+    go();
     cluster.wait_done(&key);
     list.until(&format!("{row} === 'done'")).await;
-    job.until("document.querySelector('#facts .status').textContent === 'done'")
-        .await;
+    job.until(&format!("{status} === 'done'")).await;
     // Sections and buttons follow: there are files now, and nothing to cancel.
-    job.until("document.querySelector('#files') && !document.querySelector('form[action$=\"act/cancel\"]')")
+    job.until(&format!("document.querySelector('#files') && !{cancel}"))
         .await;
-    all.until("document.querySelector('tbody [data-label=Running]').textContent === '0'")
-        .await;
-    all.until("document.querySelector('tbody .spark')").await;
-    for tab in [&list, &job, &all, &start] {
+    all.until(&format!("{waiting} === '1'")).await;
+    for tab in [&list, &job, &all, &start, &workers] {
         let is_the_same: bool = tab.value("window.isTheSame === true").await;
         assert!(is_the_same, "a page was loaded again");
         assert_eq!(tab.complaints(), [""; 0]);
@@ -376,7 +389,7 @@ async fn one_stream_too_many_is_told_so_and_the_page_refreshes_itself() {
         assert!(events.pieces()[0].contains("id=\"shape\""));
     }
     let mut more = open();
-    assert_eq!(more.next(), ("full".to_owned(), String::new()));
+    assert_eq!(more.next(), ("full".to_owned(), "{}".to_owned()));
     assert!(more.rest().ends_with("0\r\n\r\n"), "it has not ended");
     // There is room for everything else.
     for page in pages() {
