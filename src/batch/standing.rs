@@ -16,6 +16,7 @@ use crate::wire::{batch, millis_since_1970};
 const LOOKED: usize = 10_000;
 
 /// A batch with what has to be found out besides.
+#[derive(Clone)]
 pub(crate) struct Standing {
     pub(crate) state: BatchState,
     /// For each stage its rate, and how many items wait for a child that has failed.
@@ -46,6 +47,19 @@ impl Standing {
             state,
             blocked,
             causes,
+        })
+    }
+
+    /// The same with counters and queues as they are now. What failed items block, why they have failed, and memory take longer
+    /// to find out, and stay. Nothing if it is another batch by now.
+    pub(crate) fn refreshed(&self, state: BatchState, overviews: &[Overview]) -> Option<Self> {
+        let is_same =
+            state.digest == self.state.digest && state.stages.len() == self.state.stages.len();
+        is_same.then(|| Self {
+            rates: rates(&state, overviews),
+            is_alone: overviews.iter().all(|queue| queue.workers == 0),
+            state,
+            ..self.clone()
         })
     }
 

@@ -287,4 +287,8 @@ impl Listener for JobListener<'_> {
             self.0.record_note(note);
         }
     }
+
+    fn tail(&mut self, lines: &str) {
+        self.0.record_log_tail(lines);
+    }
 }

@@ -55,8 +55,11 @@ pub(super) static VIEWER: LazyLock<Asset> = asset!("scripts/viewer.js", SCRIPT);
 /// Uploads by drag and drop, and what was submitted from this browser.
 pub(super) static DROP: LazyLock<Asset> = asset!("scripts/drop.js", SCRIPT);
 
+/// Keeps what changes on a page up to date.
+pub(super) static LIVE: LazyLock<Asset> = asset!("scripts/live.js", SCRIPT);
+
 /// All of them.
-static ALL: [&LazyLock<Asset>; 8] = [
+static ALL: [&LazyLock<Asset>; 9] = [
     &STYLE,
     &ICON,
     &KEYS,
@@ -65,6 +68,7 @@ static ALL: [&LazyLock<Asset>; 8] = [
     &VIEW_PANEL,
     &VIEWER,
     &DROP,
+    &LIVE,
 ];
 
 impl Asset {

@@ -1,5 +1,7 @@
 //! Rows of jobs, on every page that lists some.
 
+use askama::Template;
+
 use super::shown::{Link, When, encoded, message, name};
 use crate::queue::JobKey;
 use crate::queue::control::Failure;
@@ -13,12 +15,23 @@ pub(super) struct JobRow {
     /// The word of its status, which is a class of the style sheet as well if it is one of ours.
     pub(super) status: Status,
     pub(super) progress: String,
+    /// Both, as tables show them.
+    pub(super) standing: JobStanding,
     pub(super) when: Option<When>,
     pub(super) input: String,
     /// The last line of its reason.
     pub(super) reason: String,
     pub(super) class: String,
     pub(super) queue: Option<Link>,
+}
+
+/// Where a job of a table stands, which may change while somebody looks.
+#[derive(Template)]
+#[template(path = "pieces/job_standing.html")]
+pub(super) struct JobStanding {
+    key: String,
+    status: Status,
+    progress: String,
 }
 
 /// A status, and which kind it is.
@@ -51,19 +64,26 @@ impl Status {
     }
 }
 
+impl JobStanding {
+    pub(super) fn of(key: &JobKey, fields: &RawFields) -> Self {
+        Self {
+            key: encoded(key),
+            status: Status::of(fields),
+            progress: progress(fields),
+        }
+    }
+}
+
 impl JobRow {
     /// A job with what lists show of it.
     pub(super) fn of(key: &JobKey, fields: &RawFields) -> Self {
         let reason = String::from_utf8_lossy(value(fields, field::REASON));
-        let progress = name(value(fields, field::PROGRESS));
         Self {
             job: Link::to_job(key),
             key: encoded(key),
             status: Status::of(fields),
-            progress: match progress.is_empty() {
-                true => progress,
-                false => format!("{progress} %"),
-            },
+            progress: progress(fields),
+            standing: JobStanding::of(key, fields),
             when: When::stamp(value(fields, field::UPDATED_AT)),
             input: name(value(fields, field::INPUT_FILE_NAME)),
             reason: message(reason.lines().last().unwrap_or_default()),
@@ -80,6 +100,15 @@ impl JobRow {
             queue: Some(Link::to_queue(queue)),
             ..Self::of(&failure.key, &failure.fields)
         }
+    }
+}
+
+/// In per cent; empty if it tells none.
+fn progress(fields: &RawFields) -> String {
+    let progress = name(value(fields, field::PROGRESS));
+    match progress.is_empty() {
+        true => progress,
+        false => format!("{progress} %"),
     }
 }
 

@@ -8,6 +8,8 @@ use tracing::error;
 use super::assets::{self, Asset};
 use super::auth::{Role, User};
 use super::keys::{KEYS, KeyGroup};
+use super::live::topic::Topic;
+use super::pieces::piece::Ground;
 use super::site::Site;
 use crate::untrusted;
 
@@ -46,6 +48,8 @@ pub(super) struct Layout {
     pub(super) has_login: bool,
     /// What forms have to send back.
     pub(super) form_token: String,
+    /// Where what changes on the page is told; empty if nothing is.
+    pub(super) events: String,
 }
 
 /// A page that is linked from all others.
@@ -87,7 +91,23 @@ impl Layout {
             is_read_only: site.is_read_only,
             has_login: site.door.has_login(),
             form_token: String::new(),
+            events: String::new(),
         }
+    }
+
+    /// What pieces of the page know of it.
+    pub(super) fn ground(&self) -> Ground {
+        Ground {
+            base: self.base.clone(),
+        }
+    }
+
+    /// The same for a page whose pieces follow these topics.
+    #[must_use]
+    pub(super) fn watching(mut self, topics: &[Topic]) -> Self {
+        let topics: Vec<_> = topics.iter().map(Topic::query).collect();
+        self.events = format!("{}/events?{}", self.base, topics.join("&"));
+        self.with_script(&assets::LIVE)
     }
 
     /// The same with one more script.

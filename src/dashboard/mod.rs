@@ -21,10 +21,12 @@ mod guard;
 mod jobs_table;
 mod keys;
 mod layout;
+mod live;
 mod login;
 mod looks;
 mod pages;
 mod peer;
+mod pieces;
 mod range;
 mod routes;
 mod settings;
@@ -43,6 +45,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use self::live::hub::{Hub, MOST_STREAMS};
 use self::looks::Looks;
 use self::settings::DashboardSettings;
 use self::site::{PublicBucket, Site};
@@ -63,7 +66,8 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// Actions on a million jobs take minutes, uploads of gigabytes an hour. Connections that wait are ended sooner.
 const BOUNDS: Bounds = Bounds {
-    places: 512,
+    // As many beside the streams, which last as long as somebody looks.
+    places: 512 + MOST_STREAMS,
     reuse: Reuse::Many,
     lifetime: Duration::from_secs(3600),
 };
@@ -81,7 +85,7 @@ pub(crate) async fn dashboard(
     arguments: DashboardArguments,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let (site, listen) = open(registry, &arguments)?;
+    let (site, listen) = open(registry, &arguments, &stop)?;
     let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot serve the dashboard on {listen} (DASHBOARD_LISTEN)"))?;
@@ -112,6 +116,7 @@ pub(crate) fn dashboard_settings() -> Vec<Owner> {
 fn open(
     registry: Registry,
     arguments: &DashboardArguments,
+    stop: &CancellationToken,
 ) -> Result<(Site, SocketAddr), anyhow::Error> {
     let env = Env::from_process();
     let bucket = bucket(&env);
@@ -136,10 +141,11 @@ fn open(
         let storage = bucket.storage.clone();
         Looks::new(storage, memory, settings.max_preview_pixels)
     });
+    let hub = Hub::new(admin.clone(), &settings.base, stop.clone());
     let site = Site::new(
         settings,
         (admin, bucket, looks),
-        (registry, loaded.settings),
+        (registry, hub, loaded.settings),
     )?;
     Ok((site, listen))
 }

@@ -9,7 +9,7 @@ use super::fault::Fault;
 use super::guard::{guard, guard_files, guard_forms_with_files, with_headers};
 use super::site::Shared;
 use super::visit::Visit;
-use super::{actions, api, assets, drop, files, login, pages, submitting};
+use super::{actions, api, assets, drop, files, live, login, pages, submitting};
 
 /// All of them, below the path that the settings give.
 pub(super) fn routes(site: Shared) -> Router {
@@ -73,6 +73,7 @@ fn looks(at: &dyn Fn(&str) -> String) -> Router<Shared> {
         )
         .route(&at("/inspect"), post(submitting::inspect))
         .route(&at("/mine"), get(submitting::mine))
+        .route(&at("/events"), get(live::stream::events))
 }
 
 /// What asks, and then changes something.

@@ -70,6 +70,11 @@ pub(super) fn encoded(key: &JobKey) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(&key.0)
 }
 
+/// A text as a part of an `id` of HTML.
+pub(super) fn text_id(text: &str) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(text)
+}
+
 /// A job's key that was one.
 pub(super) fn decoded(text: &str) -> Option<JobKey> {
     BASE64_URL_SAFE_NO_PAD.decode(text).ok().map(JobKey)

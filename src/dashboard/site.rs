@@ -7,6 +7,7 @@ use axum::http::HeaderValue;
 use super::api::state::Api;
 use super::auth::Door;
 use super::elsewhere::Elsewhere;
+use super::live::hub::Hub;
 use super::looks::Looks;
 use super::settings::DashboardSettings;
 use crate::consumer::Registry;
@@ -24,6 +25,8 @@ pub(super) struct Site {
     pub(super) serves_files: bool,
     /// Makes pictures of what lies there.
     pub(super) looks: Option<Looks>,
+    /// Tells open pages what changes.
+    pub(super) hub: Hub,
     pub(super) door: Door,
     pub(super) api: Api,
     /// The path before all others, without a slash at its end.
@@ -48,7 +51,7 @@ impl Site {
     pub(super) fn new(
         settings: DashboardSettings,
         (admin, bucket, looks): (Admin, Option<PublicBucket>, Option<Looks>),
-        (registry, all): (Registry, Vec<Setting>),
+        (registry, hub, all): (Registry, Hub, Vec<Setting>),
     ) -> anyhow::Result<Self> {
         let is_local = settings.listen.ip().is_loopback();
         let serves_files = bucket
@@ -59,6 +62,7 @@ impl Site {
             storage: bucket.map(|bucket| bucket.storage),
             serves_files,
             looks,
+            hub,
             door: Door::new(settings.access, &settings.base, is_local)?,
             api: Api::new(settings.api),
             base: settings.base,

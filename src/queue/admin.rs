@@ -109,6 +109,13 @@ impl Admin {
         self
     }
 
+    /// The same handle, but a Redis that is away is not waited for.
+    #[must_use]
+    pub(crate) fn impatient(mut self) -> Self {
+        self.patience = Patience::None;
+        self
+    }
+
     pub(super) fn over(connection: Arc<Connection>, patience: Patience) -> Self {
         Self {
             connection,

@@ -33,6 +33,9 @@ mod keys;
 /// Pages of an ordinary day.
 mod lab;
 
+/// What changes while somebody looks.
+mod live;
+
 /// What is seen of a job.
 mod looks;
 

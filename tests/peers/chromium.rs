@@ -30,7 +30,7 @@ const NAMES: [&str; 4] = [
 const ITSELF: &str = "/usr/lib/chromium";
 
 /// How long something may take to be seen.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A browser, which ends with the test.
 pub(crate) struct Chromium {

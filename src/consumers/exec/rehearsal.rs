@@ -54,6 +54,9 @@ impl Listener for Watcher<'_> {
     fn progress(&mut self, percent: u64, note: &str) {
         (self.0)(Seen::Progress(percent, note));
     }
+
+    /// Each of them was told.
+    fn tail(&mut self, _: &str) {}
 }
 
 /// Runs the command on copies of these files, so many times, and gives whether it was done each time.

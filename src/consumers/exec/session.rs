@@ -7,6 +7,7 @@ use regex::bytes::Regex;
 use tokio::io::{AsyncRead, AsyncWriteExt as _};
 use tokio::process::ChildStdin;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, interval_at};
 
 use super::bounds::{Bounds, Deadline};
 use super::ending::{Ending, Told};
@@ -20,6 +21,9 @@ use crate::process::{Running, Start};
 const LINES: usize = 256;
 /// How long the last lines of a command that has ended are waited for.
 const LAST_LINES: Duration = Duration::from_secs(2);
+
+/// How often the last lines of one that works are told, if there are new ones.
+const TAIL: Duration = Duration::from_secs(2);
 
 /// A command that runs, and what it says.
 pub(super) struct Session {
@@ -41,6 +45,9 @@ pub(super) trait Listener: Send {
 
     /// How much is done, in per cent, and a text beside it, which may be empty.
     fn progress(&mut self, percent: u64, note: &str);
+
+    /// The last lines of its log while it works; those at its end are not told here.
+    fn tail(&mut self, lines: &str);
 }
 
 impl Session {
@@ -77,10 +84,13 @@ impl Session {
         self.give(line, bounds.mode);
         let mut deadline = Deadline::new(bounds, self.is_ready);
         let mut usage = Usage::new(bounds);
+        let mut tail = interval_at(Instant::now() + TAIL, TAIL);
+        let mut has_new_lines = false;
         loop {
             tokio::select! {
                 Some((stream, line)) = self.lines.recv() => {
                     let text = log.add(stream, &line);
+                    has_new_lines = true;
                     if let Some(ending) = self.hear(&text, bounds, listener) {
                         return Ok(ending);
                     }
@@ -94,6 +104,11 @@ impl Session {
                 () = usage.due() => {
                     if let Some(ending) = usage.look(&self.running, bounds).await {
                         return Ok(ending);
+                    }
+                }
+                _ = tail.tick() => {
+                    if std::mem::take(&mut has_new_lines) {
+                        listener.tail(&log.tail());
                     }
                 }
                 () = deadline.passed() => return Ok(Ending::Overdue(deadline.limit)),

@@ -10,18 +10,19 @@ use super::super::advice::advice;
 use super::super::fault::Fault;
 use super::super::jobs_table::{JobRow, Status, value};
 use super::super::layout::Layout;
+use super::super::live::topic::Topic;
 use super::super::looks::Subject;
-use super::super::shown::{Link, When, decoded, encoded, escaped, lines, message, name};
+use super::super::pieces::job::{JobPieces, is_over, place, queue_of};
+use super::super::shown::{decoded, encoded, escaped, lines, message, name};
 use super::super::visit::Visit;
 use super::judgement::Judgement;
-use super::timeline::{Part, timeline};
 use super::viewer::Viewer;
-use crate::figures::size;
-use crate::queue::control::{Place, Survey, in_groups, why};
+use crate::figures::{grouped, size};
+use crate::queue::control::{in_groups, why};
 use crate::queue::{Admin, JobKey, RawFields};
 use crate::storage::{self, Storage};
 use crate::untrusted;
-use crate::wire::{self, field, split_keys};
+use crate::wire::{field, split_keys};
 
 /// Children that are looked at, and those of them that are listed.
 const CHILDREN: usize = 1000;
@@ -37,13 +38,8 @@ struct JobPage {
     /// The whole key, and as forms send it.
     key: String,
     encoded: String,
-    input: String,
-    queue: Option<Link>,
     status: Status,
-    progress: String,
-    place: String,
-    when: Option<When>,
-    worker: String,
+    pieces: JobPieces,
     failure: Option<Failure>,
     /// Its picture, if its input is an image and there is a bucket.
     viewer: Option<Viewer>,
@@ -52,7 +48,6 @@ struct JobPage {
     judgement: Option<Judgement>,
     /// Where its cells are, below the base.
     cells: Option<String>,
-    parts: Vec<Part>,
     /// What an earlier attempt has met.
     attempts: String,
     last_error: Vec<String>,
@@ -60,11 +55,7 @@ struct JobPage {
     label: Option<LabelForm>,
     /// Where its trace is shown.
     trace: Option<String>,
-    log: Vec<String>,
-    note: String,
     children: Option<Children>,
-    parent: Option<Link>,
-    batch: Option<Link>,
     groups: Vec<Group>,
     can_requeue: bool,
     can_cancel: bool,
@@ -98,7 +89,7 @@ struct LabelForm {
 }
 
 struct Children {
-    text: String,
+    count: String,
     rows: Vec<JobRow>,
     /// Those that are not listed.
     more: usize,
@@ -128,75 +119,60 @@ async fn make(visit: &Visit, text: &str) -> Result<JobPage, Fault> {
     if fields.is_empty() {
         return Err(Fault::Absent(format!("there is no job {key}")));
     }
-    let queue = queue_of(&key, &fields, survey);
+    let queue = queue_of(&key, &fields, &survey.queues);
     let (place, children, files) = futures::join!(
         place(&site.admin, (&key, &fields), queue.as_deref()),
         children(&site.admin, &fields),
         files(site.storage.as_ref(), &fields),
     );
-    let page = JobPage {
+    let layout = visit.layout(&format!("Job {key}"), "");
+    let pieces = JobPieces::of(&layout.ground(), &fields, (queue.as_deref(), &place?));
+    let layout = layout.watching(&[Topic::Job(key.clone())]);
+    Ok(JobPage {
         files,
         trace: site
             .elsewhere
             .trace_of(&fields, queue.as_deref().unwrap_or_default()),
-        place: place?,
         children: children?,
-        queue: queue.as_deref().map(Link::to_queue),
-        ..plain(visit, &key, &fields)
-    };
-    Ok(page)
+        ..plain(visit, (&key, &fields), (layout, pieces))
+    })
 }
 
 /// What needs no further question.
-fn plain(visit: &Visit, key: &JobKey, fields: &RawFields) -> JobPage {
+fn plain(
+    visit: &Visit,
+    (key, fields): (&JobKey, &RawFields),
+    (layout, pieces): (Layout, JobPieces),
+) -> JobPage {
     let text = |field: &str| name(value(fields, field));
     let status = Status::of(fields);
-    let is_over = is_over(fields);
-    let link = |field: &str, to: fn(&[u8]) -> Link| {
-        let value = value(fields, field);
-        (!value.is_empty()).then(|| to(value))
-    };
+    let has_failed = status.kind == "failed";
+    let parts_failed = text(field::CHILDREN_FAILED).parse();
     let viewer =
         Subject::of(key, fields).map(|subject| Viewer::of(&subject, &text(field::INPUT_FILE_NAME)));
     let has_bucket = visit.site.looks.is_some();
-    let layout = visit.layout(&format!("Job {key}"), "");
     JobPage {
         layout: match viewer.is_some() && has_bucket {
             true => Viewer::add_scripts(layout),
             false => layout,
         },
+        pieces,
         key: untrusted::long(untrusted::Bytes(&key.0)).to_string(),
         encoded: encoded(key),
-        input: text(field::INPUT_FILE_NAME),
-        queue: None,
-        can_requeue: status.kind == "failed"
-            || text(field::CHILDREN_FAILED)
-                .parse()
-                .is_ok_and(|it: u64| it > 0),
-        can_cancel: !is_over,
-        failure: (status.kind == "failed").then(|| failure(fields)),
+        can_requeue: has_failed || parts_failed.is_ok_and(|it: u64| it > 0),
+        can_cancel: !is_over(fields),
+        failure: has_failed.then(|| failure(fields)),
         status,
-        progress: text(field::PROGRESS),
-        place: String::new(),
-        when: When::stamp(value(fields, field::UPDATED_AT)),
-        worker: text(field::UPDATED_BY),
         needs_bucket: viewer.is_some() && !has_bucket,
         viewer: viewer.filter(|_| has_bucket),
         judgement: Judgement::of(fields, &visit.site.quality_flags),
         cells: cells(visit, key, fields),
-        parts: timeline(fields),
         attempts: text(field::ATTEMPTS),
         last_error: texts(value(fields, field::LAST_ERROR)),
         files: Vec::new(),
         label: label(visit, key, fields),
         trace: None,
-        log: texts(value(fields, field::LOG)),
-        note: text(field::NOTE),
         children: None,
-        parent: link(field::PARENT, |key| Link::to_job(&JobKey(key.to_vec()))),
-        batch: link(field::BATCH, |name| {
-            Link::to_batch(&String::from_utf8_lossy(name))
-        }),
         groups: groups(fields),
     }
 }
@@ -228,31 +204,6 @@ fn label(visit: &Visit, key: &JobKey, fields: &RawFields) -> Option<LabelForm> {
             .find(|axes| !axes.is_empty())
             .unwrap_or_default(),
     })
-}
-
-fn is_over(fields: &RawFields) -> bool {
-    wire::is_final(Some(value(fields, field::STATUS)))
-}
-
-fn queue_of(key: &JobKey, fields: &RawFields, survey: Survey) -> Option<String> {
-    let known: Vec<_> = survey.queues.into_iter().collect();
-    Admin::queue_of(key, fields, &known)
-}
-
-/// Where it is; what has ended is nowhere.
-async fn place(
-    admin: &Admin,
-    (key, fields): (&JobKey, &RawFields),
-    queue: Option<&str>,
-) -> Result<String, Fault> {
-    if is_over(fields) {
-        return Ok(String::new());
-    }
-    let place = match queue {
-        Some(queue) => admin.place(key, fields, queue).await?,
-        None => Place::Nowhere,
-    };
-    Ok(message(&place.in_words(false)))
 }
 
 fn failure(fields: &RawFields) -> Failure {
@@ -307,13 +258,8 @@ async fn children(admin: &Admin, fields: &RawFields) -> Result<Option<Children>,
         .collect();
     rows.sort_by_key(|row| row.status.kind != "failed");
     rows.truncate(LISTED);
-    let count = |field: &str| match name(value(fields, field)) {
-        none if none.is_empty() => "0".to_owned(),
-        count => count,
-    };
-    let (done, failed) = (count(field::CHILDREN_DONE), count(field::CHILDREN_FAILED));
     Ok(Some(Children {
-        text: format!("{} in all; {done} done, {failed} failed", all.len()),
+        count: grouped(all.len() as u64),
         more: all.len() - rows.len(),
         rows,
     }))

@@ -21,10 +21,9 @@ mod search;
 mod sheet;
 mod system;
 mod tiles;
-mod timeline;
 mod view;
 mod viewer;
-mod window;
+pub(super) mod window;
 mod workers;
 
 pub(super) use self::batch::batch;

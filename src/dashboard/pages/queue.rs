@@ -4,32 +4,27 @@ use askama::Template;
 use axum::extract::Path;
 use axum::response::Response;
 
-use super::super::chart::Chart;
 use super::super::fault::Fault;
 use super::super::jobs_table::JobRow;
 use super::super::layout::Layout;
-use super::super::shown::{Link, message};
+use super::super::live::topic::{SPANS, Topic};
+use super::super::pieces::queue::{ChartPieces, QueuePieces, TabCount};
+use super::super::shown::Link;
 use super::super::visit::Visit;
-use super::queues::{PauseShown, QueueCounts};
 use super::window::{ROWS, Window};
-use super::workers::WorkerRow;
-use crate::queue::control::{Overview, Source};
+use crate::queue::control::{Overview, Source, WorkerState};
 use crate::queue::{Admin, JobKey, RawFields};
 use crate::untrusted;
 use crate::wire::millis_since_1970;
-
-/// Spans of the chart, in hours.
-const SPANS: [u64; 3] = [2, 24, 48];
 
 #[derive(Template)]
 #[template(path = "queue.html")]
 struct QueuePage {
     layout: Layout,
     queue: Link,
-    counts: QueueCounts,
-    pause: Option<PauseShown>,
-    obstacles: Vec<String>,
-    chart: Chart,
+    pieces: QueuePieces,
+    chart: ChartPieces,
+    is_paused: bool,
     spans: Vec<Tab>,
     tabs: Vec<Tab>,
     jobs: Vec<JobRow>,
@@ -38,7 +33,6 @@ struct QueuePage {
     nothing: &'static str,
     /// Whether the jobs that are listed have met errors.
     with_reasons: bool,
-    workers: Vec<WorkerRow>,
     purged: u64,
     /// Its panels in Grafana.
     panels: Option<String>,
@@ -48,6 +42,8 @@ struct QueuePage {
 struct Tab {
     name: String,
     path: String,
+    /// How much is there.
+    count: Option<TabCount>,
     is_here: bool,
 }
 
@@ -122,20 +118,20 @@ async fn make(visit: &Visit, name: String) -> Result<QueuePage, Fault> {
         Link::to_queue(&name).path,
         place.word
     );
+    let layout = visit.layout(&format!("Queue {}", untrusted::name(&name)), "/queues");
+    let pieces = QueuePieces::of(&layout.ground(), &overview, &workers);
     Ok(QueuePage {
-        layout: visit.layout(&format!("Queue {}", untrusted::name(&name)), "/queues"),
+        layout: layout.watching(&topics(&name, hours, &jobs)),
         queue: Link::to_queue(&name),
-        counts: QueueCounts::of(&overview),
-        pause: overview.pause.as_ref().map(PauseShown::of),
-        obstacles: overview.obstacles.iter().map(|why| message(why)).collect(),
-        chart: Chart::of(history.first().map_or(&[][..], Vec::as_slice)),
+        is_paused: overview.pause.is_some(),
+        chart: ChartPieces::of(history.first().map_or(&[][..], Vec::as_slice)),
         spans: spans(&name, place, hours),
-        tabs: tabs(&name, place, (hours, &overview)),
+        tabs: tabs(&name, place, (hours, &pieces.counts)),
         window: Window::new(&address, (from, jobs.len()), (place.count)(&overview)),
         jobs: jobs.iter().map(row).collect(),
         nothing: place.nothing,
         with_reasons: matches!(place.source, Source::Delayed | Source::Failed),
-        workers,
+        pieces,
         purged: purged.map(|trash| trash.entries).sum(),
         panels: visit.site.elsewhere.panels_of(&name),
     })
@@ -145,7 +141,7 @@ async fn make(visit: &Visit, name: String) -> Result<QueuePage, Fault> {
 async fn look(
     admin: &Admin,
     name: &str,
-) -> Result<Option<(Overview, Vec<WorkerRow>)>, crate::queue::Error> {
+) -> Result<Option<(Overview, Vec<WorkerState>)>, crate::queue::Error> {
     let survey = admin.survey().await?;
     let names = [name.to_owned()];
     let (overviews, workers) = futures::try_join!(
@@ -154,8 +150,7 @@ async fn look(
     )?;
     let overview = overviews.into_iter().next();
     let overview = overview.filter(|it| survey.queues.contains(name) || !it.is_blank());
-    let rows = || workers.iter().map(WorkerRow::of).collect();
-    Ok(overview.map(|overview| (overview, rows())))
+    Ok(overview.map(|overview| (overview, workers)))
 }
 
 fn hours(visit: &Visit) -> u64 {
@@ -175,21 +170,29 @@ fn spans(name: &str, place: &Place, hours: u64) -> Vec<Tab> {
     let tab = |span: u64| Tab {
         name: format!("{span} h"),
         path: format!("{path}?hours={span}&tab={}", place.word),
+        count: None,
         is_here: span == hours,
     };
     SPANS.map(tab).into()
 }
 
-fn tabs(name: &str, here: &Place, (hours, overview): (u64, &Overview)) -> Vec<Tab> {
+fn tabs(name: &str, here: &Place, (hours, counts): (u64, &[TabCount])) -> Vec<Tab> {
     let path = Link::to_queue(name).path;
-    let tab = |place: &Place| Tab {
-        name: format!(
-            "{} ({})",
-            place.word,
-            crate::figures::grouped((place.count)(overview))
-        ),
+    let tab = |(place, count): (&Place, &TabCount)| Tab {
+        name: place.word.to_owned(),
         path: format!("{path}?hours={hours}&tab={}#jobs", place.word),
+        count: Some(count.clone()),
         is_here: place.word == here.word,
     };
-    PLACES.iter().map(tab).collect()
+    PLACES.iter().zip(counts).map(tab).collect()
+}
+
+/// What changes on the page: its figures, the chart, and the statuses of its jobs.
+fn topics(name: &str, hours: u64, jobs: &[(JobKey, RawFields)]) -> Vec<Topic> {
+    let of_queue = [
+        Topic::Queue(name.to_owned()),
+        Topic::Chart(hours, name.to_owned()),
+    ];
+    let rows = jobs.iter().map(|(key, _)| Topic::Row(key.clone()));
+    of_queue.into_iter().chain(rows).collect()
 }

@@ -3,7 +3,7 @@
 use crate::figures::grouped;
 
 /// Rows of a page.
-pub(super) const ROWS: usize = 50;
+pub(in super::super) const ROWS: usize = 50;
 
 /// Which part of a list is shown, and where its neighbors are.
 #[derive(Clone, Debug, Default)]

@@ -39,7 +39,11 @@ impl Admin {
             .await
     }
 
-    async fn batches_of(&self, names: Vec<String>) -> Result<Vec<(String, BatchState)>, Error> {
+    /// Those of these batches that there are.
+    pub(crate) async fn batches_of(
+        &self,
+        names: Vec<String>,
+    ) -> Result<Vec<(String, BatchState)>, Error> {
         let heads: Vec<_> = names
             .iter()
             .map(|name| batch::head(name).into_bytes())

@@ -45,7 +45,7 @@ pub(crate) use self::json::{
     SAVE_VERSION, exception_to_json, job_to_json, save_head, status_to_json,
 };
 pub(crate) use self::marks::{NewCounters, Remark};
-pub(crate) use self::overview::{Overview, Survey};
+pub(crate) use self::overview::Overview;
 pub(crate) use self::pause::Pause;
 pub(crate) use self::place::Place;
 pub(crate) use self::requeue::{End, Scope, What};

@@ -31,6 +31,35 @@ const LOOKED: [&str; 7] = [
     field::QUALITY,
 ];
 
+/// What changes of a job while it is worked, and what it is to be known by. The list of its children may be large, and does not.
+const WATCHED: [&str; 25] = [
+    field::STATUS,
+    field::PROGRESS,
+    field::UPDATED_AT,
+    field::UPDATED_BY,
+    field::CREATED_AT,
+    field::FINISHED_AT,
+    field::IDENTITY_STARTED,
+    field::INPUT_FILE_NAME,
+    field::OUTPUT_FILE_NAME,
+    field::LOG_FILE_NAME,
+    field::DOWNLOAD_TIME,
+    field::PREPROCESS_TIME,
+    field::PREDICTION_TIME,
+    field::POSTPROCESS_TIME,
+    field::CHILDREN_UPLOAD_TIME,
+    field::UPLOAD_TIME,
+    field::CLEANUP_TIME,
+    field::CHILDREN_DONE,
+    field::CHILDREN_FAILED,
+    field::PARENT,
+    field::BATCH,
+    field::ATTEMPTS,
+    field::LOG,
+    field::NOTE,
+    field::OWNER,
+];
+
 /// Failures of some queues, the last ones first.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LatestFailures {
@@ -60,6 +89,11 @@ impl Admin {
     /// What it takes to look at the results of some jobs.
     pub(crate) async fn looked_fields(&self, keys: &[JobKey]) -> Result<Vec<RawFields>, Error> {
         self.these_fields(keys, &LOOKED).await
+    }
+
+    /// What changes of some jobs while they are worked.
+    pub(crate) async fn watched_fields(&self, keys: &[JobKey]) -> Result<Vec<RawFields>, Error> {
+        self.these_fields(keys, &WATCHED).await
     }
 
     async fn these_fields(&self, keys: &[JobKey], names: &[&str]) -> Result<Vec<RawFields>, Error> {

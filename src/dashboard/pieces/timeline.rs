@@ -13,17 +13,17 @@ const LONG_S: f64 = 120.0;
 const WIDTH: f64 = 1000.0;
 
 /// A part of a job's time.
-pub(super) struct Part {
-    pub(super) word: &'static str,
-    pub(super) seconds: String,
+pub(in super::super) struct Part {
+    pub(in super::super) word: &'static str,
+    pub(in super::super) seconds: String,
     /// The part of the bar that stands for it.
-    pub(super) x: u32,
-    pub(super) width: u32,
+    pub(in super::super) x: u32,
+    pub(in super::super) width: u32,
 }
 
 /// The stages that a job has been through, one after the other. What lies between its submission and its end and is no stage is
 /// waiting.
-pub(super) fn timeline(fields: &RawFields) -> Vec<Part> {
+pub(in super::super) fn timeline(fields: &RawFields) -> Vec<Part> {
     let mut parts = vec![("waiting", waiting(fields))];
     parts.extend(
         STAGES
