@@ -53,10 +53,15 @@ function syncAttributes(old, fresh) {
   served.set(old, now);
 }
 
+/** By what an element is told from its like: sections by their headings, what is kept by its version. @param {Node} node */
+function keyOf(node) {
+  if (!(node instanceof Element)) return "";
+  return node.id || node.getAttribute("aria-labelledby") || node.getAttribute("data-keep") || "";
+}
+
 /** @param {Node} old @param {Node} fresh */
 function isSame(old, fresh) {
-  if (old.nodeName !== fresh.nodeName) return false;
-  return !(old instanceof Element && fresh instanceof Element) || old.id === fresh.id;
+  return old.nodeName === fresh.nodeName && keyOf(old) === keyOf(fresh);
 }
 
 /** @param {Node} old @param {Node} fresh */
@@ -74,10 +79,10 @@ function sync(old, fresh) {
 function syncChildren(old, fresh) {
   const ours = [...old.childNodes].filter((it) => !(it instanceof Element) || served.has(it));
   const wanted = [...fresh.childNodes];
-  const ids = new Set(wanted.map((it) => (it instanceof Element ? it.id : "")));
+  const ids = new Set(wanted.map(keyOf));
   for (const next of wanted) {
     const known = ours.findIndex((it) => isSame(it, next));
-    if (known === 0 || (known > 0 && next instanceof Element && next.id)) {
+    if (known === 0 || (known > 0 && keyOf(next))) {
       ours.splice(0, known).forEach((it) => /** @type {ChildNode} */ (it).remove());
       sync(/** @type {Node} */ (ours.shift()), next);
       continue;
@@ -87,7 +92,7 @@ function syncChildren(old, fresh) {
     const here = ours[0] ?? null;
     old.insertBefore(node, here);
     // What is to come later stays; anything else gives way.
-    if (here && !(here instanceof Element && here.id && ids.has(here.id))) {
+    if (here && !(keyOf(here) && ids.has(keyOf(here)))) {
       here.remove();
       ours.shift();
     }

@@ -13,9 +13,20 @@ const Seadragon = /** @type {any} */ (globalThis).OpenSeadragon;
 /** What lies upon what. */
 const ORDER = ["picture", "labels", "spots"];
 
-for (const place of document.querySelectorAll(".viewer")) {
-  if (place instanceof HTMLElement) begin(place);
+/** @type {WeakSet<Element>} */
+const begun = new WeakSet();
+
+function beginAll() {
+  for (const place of document.querySelectorAll(".viewer")) {
+    if (!(place instanceof HTMLElement) || begun.has(place)) continue;
+    begun.add(place);
+    begin(place);
+  }
 }
+
+beginAll();
+// A job that has ended meanwhile has labels, too.
+document.addEventListener("live:page", beginAll);
 
 /** @param {HTMLElement} place */
 async function begin(place) {
@@ -234,8 +245,9 @@ class Viewer {
       if (event.quick) this.ask(this.sea.viewport.pointFromPixel(event.position));
     });
     this.sea.addHandler("viewport-change", () => this.smooth());
-    document.addEventListener("keydown", (event) => this.press(event));
-    addEventListener("hashchange", () => this.goToAddress());
+    // Another picture may have taken its place.
+    document.addEventListener("keydown", (event) => this.place.isConnected && this.press(event));
+    addEventListener("hashchange", () => this.place.isConnected && this.goToAddress());
   }
 
   /** The first picture is there. */

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::super::pieces::piece::Ground;
 use super::board::Sheet;
-use super::seen::{Seen, part};
-use super::slow::Slow;
+use super::seen::Seen;
+use super::slow::{Slow, part};
 use super::topic::Topic;
 use crate::queue::{Admin, Error, JobKey};
 
@@ -96,7 +96,7 @@ impl Poll {
             jobs: jobs.into_iter().zip(fields).collect(),
             batches: batches.into_iter().collect(),
         };
-        Box::pin(slow.fill_places(admin, topics, &seen)).await?;
+        Box::pin(slow.fill_places(admin, topics, (&seen.jobs, &seen.names))).await?;
         let sheets = topics.iter().filter_map(|topic| {
             let sheet = seen.sheet(topic, slow, ground)?;
             Some((topic.clone(), Arc::new(sheet)))

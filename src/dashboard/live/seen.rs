@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::super::jobs_table::JobStanding;
-use super::super::pages::window::ROWS;
 use super::super::pieces::batch::BatchPieces;
 use super::super::pieces::batches::BatchesPieces;
 use super::super::pieces::job::{JobPieces, queue_of};
@@ -13,7 +12,7 @@ use super::super::pieces::queue::{ChartPieces, QueuePieces};
 use super::super::pieces::queues::{HOURS, QueuesPieces};
 use super::super::pieces::workers::WorkersPieces;
 use super::board::Sheet;
-use super::slow::Slow;
+use super::slow::{Slow, part};
 use super::topic::Topic;
 use crate::queue::JobKey;
 use crate::queue::control::{BatchState, Overview, WorkerState};
@@ -28,11 +27,6 @@ pub(super) struct Seen {
     pub(super) workers: Vec<WorkerState>,
     pub(super) jobs: HashMap<JobKey, RawFields>,
     pub(super) batches: HashMap<String, BatchState>,
-}
-
-/// The queues of one part of the table.
-pub(super) fn part(names: &BTreeSet<String>, from: usize) -> impl Iterator<Item = &String> {
-    names.iter().skip(from).take(ROWS)
 }
 
 impl Seen {

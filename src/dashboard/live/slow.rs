@@ -5,12 +5,11 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::super::pages::window::ROWS;
 use super::super::pieces::job::{is_over, place, queue_of};
 use super::super::pieces::queues::HOURS;
-use super::seen::{Seen, part};
 use super::topic::Topic;
 use crate::batch::Standing;
 use crate::queue::control::{BatchState, Minute, ServerState};
 use crate::queue::{Admin, Error, JobKey};
-use crate::wire::{field, millis_since_1970};
+use crate::wire::{RawFields, field, millis_since_1970};
 
 /// After so many seconds all of it is asked anew, and charts, whose bars are minutes.
 const OLD: u64 = 5;
@@ -29,6 +28,11 @@ pub(super) struct Slow {
     pub(super) places: HashMap<JobKey, String>,
     /// What has ended, by hours and queue.
     pub(super) charts: HashMap<(u64, String), Vec<Minute>>,
+}
+
+/// The queues of one part of the table.
+pub(super) fn part(names: &BTreeSet<String>, from: usize) -> impl Iterator<Item = &String> {
+    names.iter().skip(from).take(ROWS)
 }
 
 impl Slow {
@@ -117,16 +121,16 @@ impl Slow {
         &mut self,
         admin: &Admin,
         topics: &HashSet<Topic>,
-        seen: &Seen,
+        (jobs, names): (&HashMap<JobKey, RawFields>, &BTreeSet<String>),
     ) -> Result<(), Error> {
         for topic in topics {
             let Topic::Job(key) = topic else { continue };
-            let Some(fields) = seen.jobs.get(key).filter(|fields| !fields.is_empty()) else {
+            let Some(fields) = jobs.get(key).filter(|fields| !fields.is_empty()) else {
                 continue;
             };
             let is_known = is_over(fields) || fields.contains_key(field::OWNER.as_bytes());
             if is_known || !self.places.contains_key(key) {
-                let queue = queue_of(key, fields, &seen.names);
+                let queue = queue_of(key, fields, names);
                 let place = Box::pin(place(admin, (key, fields), queue.as_deref())).await?;
                 self.places.insert(key.clone(), place);
             }

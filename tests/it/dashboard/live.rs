@@ -150,6 +150,10 @@ async fn a_job_is_followed_without_loading_the_page_again() {
         .set("HOME", home.path().to_str().expect("a path"))
         .start();
     let go = || std::fs::write(home.path().join("go"), "").expect("a file");
+    // There is a chart from the begin.
+    let before = submit(&cluster, "");
+    go();
+    cluster.wait_done(&before);
     let first = submit(&cluster, "");
     eventually("the first job is at its gate", || {
         let hash = cluster.redis.hash(&first);
@@ -194,7 +198,7 @@ async fn a_job_is_followed_without_loading_the_page_again() {
     all.until(&format!("{waiting} === '2'")).await;
     all.until("document.querySelector('tbody .spark')").await;
     start
-        .until("document.querySelector('#tiles').dataset.say.startsWith('2 waiting, 1 running, 1 done today')")
+        .until("document.querySelector('#tiles').dataset.say.startsWith('2 waiting, 1 running, 2 done today')")
         .await;
     let at_work = format!("document.querySelector('[id^=worker-] a[href$=\"{id}\"]')");
     workers.until(&at_work).await;

@@ -59,7 +59,7 @@ async fn pages_show_what_is_there() {
     );
     shows(
         "/queues/segmentation",
-        &["uploads/w1.tif", "waiting (3)", "pod-1", "9.9"],
+        &["uploads/w1.tif", "(3)</span>", "pod-1", "9.9"],
     );
     shows("/queues/segmentation?tab=running", &["predicting", "40 %"]);
     shows("/workers", &["1 of 4", "Silent", "pod-0"]);
