@@ -76,10 +76,8 @@ async fn a_picture_is_made_of_input_and_labels() {
     let dashboard = Dashboard::start(&cluster, &[]);
     let browser = dashboard.browser();
     let body = browser.get(&page).body;
-    let path = body
-        .split_once("<img class=\"preview\" src=\"")
-        .expect("a picture")
-        .1;
+    let path = body.split_once("<img class=\"preview\" src=\"");
+    let path = path.expect("a picture").1;
     let path = path.split_once('"').expect("its end").0.to_owned();
     assert!(
         path.starts_with(&format!("{page}/preview.png?v=")),
