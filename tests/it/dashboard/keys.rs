@@ -39,7 +39,7 @@ async fn keys_do_what_their_list_says() {
     listed.sort();
     let mut known = [
         "?", "/", "j", "k", "x", "Enter", "r", "c", "[", "]", "g", "o", "q", "f", "b", "w", "s",
-        "h",
+        "h", "+", "-", "0", "1", "9", "l", ",", ".", "←", "↑", "→", "↓",
     ];
     known.sort_unstable();
     assert_eq!(listed, known);
