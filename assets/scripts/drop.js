@@ -129,13 +129,14 @@ function nameOf(items) {
   return `${stem.slice(0, 32) || "files"}-${hash(lines.join("\n"))}`;
 }
 
-/** 64 bits by FNV-1a, since digests are kept from pages without TLS. @param {string} text */
+/** 48 bits by FNV-1a twice, since digests are kept from pages without TLS. @param {string} text */
 function hash(text) {
-  let value = 0xcbf29ce484222325n;
+  let [one, other] = [0x811c9dc5, 0x3c6ef372];
   for (const byte of new TextEncoder().encode(text)) {
-    value = BigInt.asUintN(64, (value ^ BigInt(byte)) * 0x100000001b3n);
+    one = Math.imul(one ^ byte, 0x01000193);
+    other = Math.imul(other ^ byte, 0x01000193) ^ (other >>> 15);
   }
-  return value.toString(16).padStart(16, "0").slice(0, 12);
+  return [one, other].map((value) => (value >>> 0).toString(16).padStart(8, "0")).join("").slice(2, 14);
 }
 
 /** @param {File} file @returns {Promise<string>} */
@@ -202,6 +203,7 @@ class Uploads {
     const sendable = this.items.filter((it) => it.state === "waiting");
     if (!this.name && sendable.length > 0) this.name = nameOf(sendable);
     this.place.hidden = this.items.length === 0;
+    if (sendable.length > 0) delete this.options?.dataset.settled;
     this.form.classList.toggle("small", this.items.length > 0);
     this.redraw();
     this.start();
@@ -299,12 +301,17 @@ class Uploads {
     return this.items.some((it) => it.state === "waiting" || it.state === "sending");
   }
 
+  /** How many files are there. */
+  count() {
+    return this.items.filter((it) => it.state === "done" || it.state === "there").length;
+  }
+
   /** What follows from a file that has come. */
   look() {
-    const has = this.items.some((it) => it.state === "done" || it.state === "there");
-    if (has && !this.asked) {
+    const count = this.count();
+    if (count > 0 && !this.asked) {
       this.asked = true;
-      this.inspect(new URLSearchParams({ rc_csrf: this.token, upload: this.name }))
+      this.inspect(new URLSearchParams({ rc_csrf: this.token, upload: this.name }), count)
         .then(() => { if (!this.isBusy()) this.settle(); }, () => { this.asked = false; });
     }
     if (!this.isBusy()) this.settle();
@@ -316,7 +323,7 @@ class Uploads {
     this.speak(true);
     const form = /** @type {HTMLFormElement | null} */ (this.options?.querySelector("form"));
     if (!form) return;
-    const count = this.items.filter((it) => it.state === "done" || it.state === "there").length;
+    const count = this.count();
     const isBatch = form.elements.namedItem("name") !== null;
     // The number of files decides whether they are a batch.
     if ((count > 1) !== isBatch || this.shown !== count) {
@@ -327,6 +334,8 @@ class Uploads {
   }
 
   goOn() {
+    // The options stay as they are from now on.
+    if (this.options) this.options.dataset.settled = "yes";
     const failed = this.items.some((it) => it.state === "failed");
     if (!this.waits || failed) return;
     this.waits = false;
@@ -356,6 +365,9 @@ class Uploads {
   /** @param {HTMLFormElement} form */
   wire(form) {
     form.classList.add("scripted");
+    // It says how many files there are, which changes while they come.
+    const files = /** @type {HTMLElement | null} */ (form.querySelector(".question"));
+    if (files) files.hidden = this.isBusy();
     const change = () => this.inspect(this.said(form), this.shown);
     form.querySelector("#type")?.addEventListener("change", () => {
       const said = this.said(form);
@@ -394,10 +406,13 @@ class Uploads {
     this.summary.textContent = this.text(sendable, sent, total);
     this.again.hidden = this.isBusy() || !this.items.some((it) => it.state === "failed");
     this.speak(false);
+    // What failed stands in front, where it is seen.
+    const failed = this.items.filter((it) => it.state === "failed");
+    const shown = failed.length > 0 ? [...failed, ...this.items.filter((it) => it.state !== "failed")] : this.items;
     const first = Math.max(0, Math.floor(this.window.scrollTop / ROW) - AROUND);
     const last = Math.min(this.items.length, first + Math.ceil(this.window.clientHeight / ROW) + 2 * AROUND);
     this.list.style.height = `${this.items.length * ROW}px`;
-    this.list.replaceChildren(...this.items.slice(first, last).map((it, at) => this.row(it, first + at)));
+    this.list.replaceChildren(...shown.slice(first, last).map((it, at) => this.row(it, first + at)));
   }
 
   /** @param {Item[]} sendable @param {number} sent @param {number} total */
@@ -442,7 +457,9 @@ function furnish(form, place) {
   const folder = /** @type {HTMLInputElement} */ (make("input", { type: "file", id: "folder", webkitdirectory: "", multiple: "" }));
   const line = make("p");
   line.append(make("label", { for: "folder" }, "Or a folder, with all that is in it"), folder);
-  files.closest("p")?.after(line);
+  const pick = make("div", { class: "pick" });
+  files.closest("p")?.before(pick);
+  pick.append(/** @type {HTMLElement} */ (files.closest("p")), line);
   form.querySelector(".actions")?.remove();
   form.classList.add("zone");
   form.prepend(make("p", { class: "question" }, "Drop images and folders here"));

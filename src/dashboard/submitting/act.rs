@@ -81,7 +81,9 @@ pub(in super::super) async fn look(site: &Site, request: &Request) -> anyhow::Re
     };
     let verified = prepared.verify(&wanted, &peers).await?;
     let mut problems: Vec<_> = prepared.problems.iter().map(ToString::to_string).collect();
-    problems.extend(verified.lines());
+    // People know their files by the paths that they have dropped.
+    let lines = verified.lines().into_iter();
+    problems.extend(lines.map(|line| line.replace(&files.folder, "")));
     let problem_count = verified.problems() + prepared.problems.len() as u64;
     let queue = queue_for(&request.queue, files.name(&files.first));
     let (what, command) = match files.count {

@@ -5,7 +5,7 @@ use axum::response::Response;
 
 use super::super::fault::Fault;
 use super::super::layout::Layout;
-use super::super::shown::{Link, encoded, message};
+use super::super::shown::{Link, encoded, escaped, message};
 use super::super::visit::Visit;
 use super::super::{assets, guard};
 use super::act::{Looked, Queued, look, queue, read};
@@ -81,7 +81,11 @@ fn confirm_page(visit: &Visit, looked: Looked) -> ConfirmPage {
         },
         problems: looked.problems.iter().map(|line| message(line)).collect(),
         command: looked.command,
-        back: format!("/submit?upload={}", visit.form.text("upload")),
+        back: format!(
+            "/submit?upload={}&type={}",
+            visit.form.text("upload"),
+            escaped(visit.form.text("type"))
+        ),
         fields: fields
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect(),

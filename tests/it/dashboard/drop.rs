@@ -102,6 +102,8 @@ async fn a_folder_is_dropped_submitted_and_worked() {
         name.starts_with("field-1-") && cluster.has(&format!("uploads/{name}/Field 1/it's b.png")),
         "{name}"
     );
+    tab.until("document.querySelector('#upload-options[data-settled] button.main')")
+        .await;
     tab.click("#options button.main").await;
     tab.until(
         "document.querySelector('.confirm')?.textContent.includes('nothing was found wrong')",
@@ -160,6 +162,8 @@ async fn one_file_is_chosen_and_becomes_a_job() {
         .await;
     let has_name: bool = tab.value("document.getElementById('name') !== null").await;
     assert!(!has_name, "one file is no batch");
+    tab.until("document.querySelector('#upload-options[data-settled] button.main')")
+        .await;
     tab.click("#options button.main").await;
     tab.until("document.querySelector('.confirm button.main')?.textContent === 'Submit'")
         .await;

@@ -688,8 +688,8 @@ async fn problems_are_told_before_anything_is_queued() {
     let asked = post(&browser, "/submit", &fields).body;
     for text in [
         "What is wrong",
-        "uploads/mixed/bad.png: ",
-        "uploads/mixed/notes.tif: ",
+        "image: bad.png: ",
+        "image: notes.tif: ",
         "no consumer serves this queue",
     ] {
         assert!(asked.contains(text), "{text} is missing in\n{asked}");

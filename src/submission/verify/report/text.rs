@@ -37,10 +37,14 @@ impl Verified {
 }
 
 impl Verified {
-    /// What is wrong, a line each, some of each kind.
+    /// What is wrong, a line each, some of each kind; the word for the kind, a colon, what it is about, and why.
     pub(crate) fn lines(&self) -> Vec<String> {
         let lines = self.stages.iter().flat_map(StageReport::lines);
-        lines.map(|line| line.trim().to_owned()).collect()
+        let line = |line: String| match line.trim().split_once(' ') {
+            Some((kind, what)) => format!("{kind}: {}", what.trim_start()),
+            None => line,
+        };
+        lines.map(line).collect()
     }
 }
 
