@@ -40,6 +40,7 @@ pub(in super::super) struct Cells {
 }
 
 /// The cells of one label image.
+#[derive(Debug)]
 struct Measured {
     /// What it is called.
     name: String,

@@ -85,10 +85,10 @@ impl LabelImages {
                 self.waiting = read(&file, &path, place, &self.limits)?;
             } else if path == "lineage.json" {
                 self.tracks = tracks(&file)?;
-            } else if let Some(item) = spots::item_of(&path) {
-                if let Some(found) = spots::read(&file, &path, &self.limits)? {
-                    self.spots.insert(item, found);
-                }
+            } else if let Some(item) = spots::item_of(&path)
+                && let Some(found) = spots::read(&file, &path, &self.limits)?
+            {
+                self.spots.insert(item, found);
             }
         }
     }

@@ -90,16 +90,8 @@ impl Scene {
         }
         let (items, rows, columns, _) = image.dim();
         ensure!(items * rows * columns > 0, "the image has no pixels");
-        let frames = image.outer_iter().enumerate().map(|(item, image)| {
-            let planes = image.axis_iter(Axis(2));
-            Frame {
-                channels: planes.map(|it| levels(it.to_owned(), TILE)).collect(),
-                labels: found.labels_of(item),
-                spots: found.spots.remove(&item).as_deref().map(SpotLayer::new),
-            }
-        });
         let mut scene = Self {
-            frames: frames.collect(),
+            frames: found.frames(&image),
             channels: statistics(&image),
             worked,
             layers: found.layers,
@@ -319,6 +311,19 @@ impl Found {
         let levels = label_levels(found.labels.view(), TILE);
         self.labels.insert((layer, found.item), levels);
         Ok(())
+    }
+
+    /// The images with what was found in them, at all resolutions.
+    fn frames(&mut self, image: &Array4<f32>) -> Vec<Frame> {
+        let frames = image.outer_iter().enumerate().map(|(item, image)| {
+            let planes = image.axis_iter(Axis(2));
+            Frame {
+                channels: planes.map(|it| levels(it.to_owned(), TILE)).collect(),
+                labels: self.labels_of(item),
+                spots: self.spots.remove(&item).as_deref().map(SpotLayer::new),
+            }
+        });
+        frames.collect()
     }
 
     /// The labels of an image, layer by layer.
