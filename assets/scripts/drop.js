@@ -64,7 +64,7 @@ function keep(all) {
 function remember() {
   const link = document.getElementById("submitted");
   if (!link) return;
-  const { kind = "", key = "" } = link.dataset;
+  const { kind = "", name: key = "" } = link.dataset;
   keep([{ kind, key }, ...kept().filter((it) => it.key !== key)]);
 }
 

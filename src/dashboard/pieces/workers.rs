@@ -7,7 +7,6 @@ use super::super::shown::{Link, When, message, name, text_id};
 use super::piece::{Ground, Shape, all_html, html};
 use crate::figures::size;
 use crate::queue::control::WorkerState;
-use crate::wire::{millis, millis_since_1970};
 
 /// Jobs of a worker that are named.
 const NAMED: usize = 5;
@@ -119,9 +118,7 @@ impl WorkerRow {
                 .collect(),
             more: held.saturating_sub(NAMED),
             obstacle: worker.obstacle().map(message),
-            heard: worker
-                .silent
-                .map(|since| When::at(millis_since_1970().saturating_sub(millis(since)))),
+            heard: worker.beat.map(When::at),
         }
     }
 }

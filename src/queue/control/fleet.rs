@@ -42,6 +42,7 @@ impl Admin {
                 queue: queue.clone(),
                 name,
                 silent: Some(Duration::from_millis(now.saturating_sub(beat as u64))),
+                beat: Some(beat as u64),
                 card: HashMap::new(),
                 held: Vec::new(),
             }));

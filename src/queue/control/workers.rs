@@ -18,6 +18,8 @@ pub(crate) struct WorkerState {
     pub(crate) name: String,
     /// Time since its last heartbeat; nothing for a Python consumer, which sends none.
     pub(crate) silent: Option<Duration>,
+    /// When that came, in milliseconds since 1970.
+    pub(crate) beat: Option<u64>,
     /// What it says of itself.
     pub(crate) card: HashMap<String, String>,
     pub(crate) held: Vec<HeldJob>,
@@ -77,6 +79,7 @@ impl Admin {
                 queue: queue.to_owned(),
                 name,
                 silent: Some(Duration::from_millis(now.saturating_sub(beat as u64))),
+                beat: Some(beat as u64),
                 card,
                 held,
             });
@@ -117,6 +120,7 @@ impl Admin {
                 queue: queue.to_owned(),
                 name,
                 silent: None,
+                beat: None,
                 card: HashMap::new(),
                 held: self.held_in(&[list]).await?,
             });

@@ -772,7 +772,7 @@ async fn a_browser_is_told_how_what_it_remembers_fares() {
         ("skip", "yes"),
     ];
     let done = post(&browser, "/submit", &fields).body;
-    let key = done.split_once("data-key=\"").expect("a key").1;
+    let key = done.split_once("data-name=\"").expect("a key").1;
     let key = key.split_once('"').expect("its end").0;
     let gone = super::encoded(b"segmentation:gone:1");
     let before = cluster.redis.dump();
