@@ -1,4 +1,4 @@
-//! A real browser, which `scripts/need-chromium` brings, driven over its DevTools protocol.
+//! A real browser, which `scripts/need-chromium` brings, driven over its protocol for tools of developers.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -192,6 +192,7 @@ impl Drop for Ended {
 }
 
 /// A search path with nothing but what the demo needs.
+#[expect(clippy::disallowed_methods, reason = "a test looks for programs")]
 fn command_path() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     for name in ["redis-server", "sh", "sleep"] {

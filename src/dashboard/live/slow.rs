@@ -1,5 +1,6 @@
 //! What takes more than a few commands, and is asked less often than once a second.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::super::pages::window::ROWS;
@@ -79,10 +80,9 @@ impl Slow {
     }
 
     async fn fill_list(&mut self, admin: &Admin, from: usize) -> Result<(), Error> {
-        if !self.lists.contains_key(&from) {
+        if let Entry::Vacant(list) = self.lists.entry(from) {
             let found = admin.some_batches((from, ROWS));
-            let found = futures::try_join!(admin.count_batches(), found)?;
-            self.lists.insert(from, found);
+            list.insert(futures::try_join!(admin.count_batches(), found)?);
         }
         Ok(())
     }

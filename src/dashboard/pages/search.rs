@@ -34,7 +34,7 @@ struct SearchPage {
 enum Found {
     /// It has a page of its own.
     One(Link),
-    Some(SearchPage),
+    Some(Box<SearchPage>),
 }
 
 /// `GET /search`
@@ -44,7 +44,7 @@ pub(in super::super) async fn search(visit: Visit) -> Response {
             let place = format!("{}{}", visit.site.base, link.path);
             (StatusCode::SEE_OTHER, [(header::LOCATION, place)]).into_response()
         }
-        Ok(Found::Some(page)) => visit.answer(Ok(page)),
+        Ok(Found::Some(page)) => visit.answer(Ok(*page)),
         Err(fault) => fault.answer(&visit.site, &visit.user),
     }
 }
@@ -68,7 +68,7 @@ async fn look(visit: &Visit) -> Result<Found, Fault> {
         return Ok(Found::One(Link::to_batch(wanted)));
     }
     let queues: Vec<_> = survey.queues.into_iter().collect();
-    Ok(Found::Some(SearchPage {
+    Ok(Found::Some(Box::new(SearchPage {
         layout: visit.layout("Search", ""),
         jobs: match wanted {
             "" => Vec::new(),
@@ -80,7 +80,7 @@ async fn look(visit: &Visit) -> Result<Found, Fault> {
             grouped(FAILURES as u64),
             counted(queues.len().min(QUEUES) as u64, "queue")
         ),
-    }))
+    })))
 }
 
 /// Jobs whose file or key has this in its name.

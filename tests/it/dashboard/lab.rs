@@ -197,7 +197,7 @@ fn field(number: usize) -> (Array2<f32>, Array2<f32>) {
     };
     let (mut image, mut labels) = (plane(image, "a.png"), plane(labels, "a.tif"));
     for (bit, axis) in [(1, Axis(0)), (2, Axis(1))] {
-        if number / 3 & bit != 0 {
+        if (number / 3) & bit != 0 {
             image.invert_axis(axis);
             labels.invert_axis(axis);
         }

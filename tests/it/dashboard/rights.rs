@@ -329,6 +329,10 @@ async fn browsers_are_told_to_run_nothing_and_keep_nothing() {
         .into_iter()
         .chain(["/none".to_owned(), "/queues/none".to_owned()]);
     let all: Vec<_> = all.collect();
+    // Scripts are files of ours, with nothing in their elements.
+    let script =
+        regex::Regex::new("<script ((type=\"module\"|defer) )?src=\"/assets/[^\"]+\"></script>")
+            .expect("a pattern");
     for (browser, page) in [&nobody, &operator]
         .iter()
         .flat_map(|b| all.iter().map(move |p| (b, p)))
@@ -353,14 +357,7 @@ async fn browsers_are_told_to_run_nothing_and_keep_nothing() {
             !answer.headers.contains_key("access-control-allow-origin"),
             "{page}"
         );
-        // Scripts are files of ours, with nothing in their elements.
-        let script = regex::Regex::new(
-            "<script ((type=\"module\"|defer) )?src=\"/assets/[^\"]+\"></script>",
-        );
-        let body = script
-            .expect("a pattern")
-            .replace_all(&answer.body, "")
-            .into_owned();
+        let body = script.replace_all(&answer.body, "");
         for inline in [
             "<script",
             "<style",

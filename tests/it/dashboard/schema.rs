@@ -69,11 +69,10 @@ impl Description {
         match value {
             Value::Object(_) => self.check_members(schema, value, at),
             Value::Array(all) => {
-                let each = all.iter().enumerate();
-                each.map(|(number, it)| {
+                let mut each = all.iter().enumerate();
+                each.try_for_each(|(number, it)| {
                     self.check(&schema["items"], it, &format!("{at}[{number}]"))
                 })
-                .collect()
             }
             _ => Ok(()),
         }
