@@ -118,7 +118,8 @@ class Viewer {
       element: this.stage,
       drawer: "canvas",
       showNavigationControl: false,
-      showNavigator: true,
+      // It would hide half of the image.
+      showNavigator: matchMedia("(min-width: 46rem)").matches,
       navigatorPosition: "BOTTOM_RIGHT",
       navigatorSizeRatio: 0.18,
       keyboardNavEnabled: false,

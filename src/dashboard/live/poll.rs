@@ -1,4 +1,4 @@
-//! One look at Redis for all open pages: three round trips, one after the other, however many pages there are; more only for
+//! One look at Redis for all open pages: two to four round trips, one after the other, however many pages there are; more only for
 //! what is asked less often.
 
 use std::collections::{BTreeSet, HashMap, HashSet};

@@ -130,6 +130,7 @@ impl Scene {
         tab.until("[...document.images].every(it => it.complete)")
             .await;
         tab.until("!document.querySelector('.foot')?.hidden").await;
+        tab.until(PICTURES).await;
     }
 
     /// The same where no script runs.
@@ -145,6 +146,14 @@ impl Scene {
         }
     }
 }
+
+/// Whether every picture that can be looked into shows something, or says why it does not.
+const PICTURES: &str = "[...document.querySelectorAll('.viewer')].every((viewer) => {
+    const canvas = viewer.querySelector('.view-stage canvas');
+    if (!canvas) return viewer.querySelector('.view-said').textContent.startsWith('It cannot');
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    return data.some((value, at) => at % 4 < 3 && value > 60);
+})";
 
 pub(super) fn job_path(key: &str) -> String {
     format!("/jobs/{}", encoded(key.as_bytes()))
