@@ -57,7 +57,7 @@ pub(super) static KEYS: [KeyGroup; 4] = [
             ),
             Key::new(&["l"], "labels on and off"),
             Key::new(&["o"], "labels as outlines or areas"),
-            Key::new(&["1", "9"], "channels on and off"),
+            Key::new(&["1", "9"], "channels 1 to 9 on and off"),
             Key::new(&[",", "."], "previous and next frame"),
         ],
     },
