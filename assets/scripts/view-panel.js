@@ -18,6 +18,12 @@ const REST = 150;
 
 /** Tells `chosen` when what is chosen is another thing, and `frame` when the frame is. */
 class ViewPanel extends HTMLElement {
+  /** @type {Image} */
+  image = { frames: 1, channels: [], labels: [], spots: false };
+
+  /** @type {Record<string, any> & {channels: View[], frame: number}} */
+  chosen = first(this.image);
+
   /**
    * Begins with what is to be seen of this image, or was kept for all.
    *
@@ -211,7 +217,7 @@ class ViewPanel extends HTMLElement {
  * What is chosen at first.
  *
  * @param {Image} image
- * @returns {Record<string, any> & {channels: View[]}}
+ * @returns {Record<string, any> & {channels: View[], frame: number}}
  */
 function first(image) {
   const channels = image.channels.map(({ low, high, color, shown }) => ({ on: shown, low, high, color }));

@@ -69,6 +69,8 @@ class Viewer {
     /** @type {Map<string, {item: any, source: string}>} */
     this.layers = new Map();
     this.questions = 0;
+    /** @type {boolean | undefined} */
+    this.isSmooth = undefined;
     const template = /** @type {HTMLTemplateElement} */ (place.querySelector("template"));
     place.append(template.content.cloneNode(true));
     this.stage = this.find(".view-stage");
