@@ -6,6 +6,12 @@ use url::form_urlencoded;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Form(Vec<(String, String)>);
 
+impl FromIterator<(String, String)> for Form {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(fields: I) -> Self {
+        Self(fields.into_iter().collect())
+    }
+}
+
 impl Form {
     /// From the body of a form, or what follows the question mark of an address.
     pub(super) fn parse(bytes: &[u8]) -> Self {

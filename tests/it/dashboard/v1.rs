@@ -12,7 +12,7 @@ use super::pages::visitor;
 use super::schema::Description;
 use super::{empty, encoded};
 use crate::peers::browser::Browser;
-use crate::peers::cluster::Cluster;
+use crate::peers::cluster::{Cluster, IMAGE};
 use crate::peers::kiosk_client::{KioskClient, Reply};
 
 const TOKEN: &str = "0123456789-operator-token";
@@ -592,7 +592,8 @@ async fn who_may_not_is_told_so_and_changes_nothing() {
         session(&operator, &form_token, "same-origin"),
     ] {
         let statuses = try_all(&client, "POST");
-        assert_eq!(statuses, [200, 404].into());
+        // Nothing was uploaded that could be submitted.
+        assert_eq!(statuses, [200, 400, 404].into());
         assert_ne!(cluster.redis.dump(), before);
     }
 }
@@ -616,7 +617,7 @@ async fn nobody_acts_where_that_is_not_wanted() {
     let client = KioskClient::new(browser.port);
     let foreign = client.clone().with("origin", "https://evil.example");
     assert_eq!(try_all(&foreign, "POST"), [403].into());
-    assert_eq!(try_all(&client, "POST"), [200, 404].into());
+    assert_eq!(try_all(&client, "POST"), [200, 400, 404].into());
     assert_ne!(cluster.redis.dump(), before);
 }
 
@@ -658,4 +659,74 @@ async fn results_and_keys_of_strangers_are_fetched_as_they_are() {
     let (status, error) = script.refused("GET", &path, b"");
     assert_eq!(status, 404);
     assert!(error.contains("no result: it is new"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_submits_what_it_has_uploaded() {
+    let cluster = empty().await;
+    let settings = [
+        ("DASHBOARD_AUTH", "token"),
+        ("DASHBOARD_TOKEN", TOKEN),
+        ("JOB_TYPES", "segmentation"),
+    ];
+    let (_dashboard, nobody) = visitor(&cluster, &settings);
+    let mut script = Script::of(&nobody);
+    script.client = script
+        .client
+        .with("authorization", &format!("Bearer {TOKEN}"));
+    let put = |path: &str| script.client.send("PUT", path, &[], IMAGE).status;
+    let others = cluster.redis.list("segmentation").len();
+    let waiting = || cluster.redis.list("segmentation").len() - others;
+    assert_eq!(put("/upload/one/a.png"), 200);
+    let wanted = |more: Value| {
+        let mut body = json!({ "upload": "one", "type": "segmentation", "channels": [0] });
+        body.as_object_mut()
+            .expect("an object")
+            .extend(more.as_object().expect("an object").clone());
+        body
+    };
+
+    let looked = script.post("/submit", &wanted(json!({ "dry_run": true })));
+    assert_eq!(
+        (&looked["event"], &looked["files"]),
+        (&json!("checked"), &json!(1))
+    );
+    let command = looked["command"].as_str().expect("a command");
+    assert!(command.starts_with("redis-consumer submit"), "{command}");
+    assert!(command.contains("--channels '0,'"), "{command}");
+    assert_eq!(waiting(), 0);
+    assert_eq!(
+        script
+            .client
+            .send("PUT", "/upload/bad/x.tif", &[], b"no image")
+            .status,
+        200
+    );
+    let bad = json!({ "upload": "bad", "type": "segmentation" }).to_string();
+    let (status, why) = script.refused("POST", "/submit", bad.as_bytes());
+    assert_eq!(status, 409, "{why}");
+    assert!(
+        why.starts_with("nothing was queued: ") && why.contains("x.tif"),
+        "{why}"
+    );
+    assert_eq!(waiting(), 0);
+
+    let body = wanted(json!({ "scale": 0.5 }));
+    let queued = script.post("/submit", &body);
+    assert_eq!(queued["known"], json!(false));
+    let key = queued["key"].as_str().expect("a key");
+    let hash = cluster.redis.hash(key);
+    assert_eq!(
+        (hash["channels"].as_str(), hash["scale"].as_str()),
+        ("0,", "0.5")
+    );
+    assert_eq!(script.post("/submit", &body)["known"], json!(true));
+    assert_eq!(waiting(), 1);
+
+    assert_eq!(put("/upload/one/b.png"), 200);
+    let batch = script.post("/submit", &body);
+    assert_eq!(
+        (&batch["batch"], &batch["items"]),
+        (&json!("one"), &json!(2))
+    );
 }

@@ -9,6 +9,7 @@ mod jobs;
 mod lists;
 mod named;
 mod queues;
+mod submit;
 mod window;
 
 use axum::Router;
@@ -39,6 +40,7 @@ pub(super) fn v1(site: Shared) -> Router<Shared> {
         .route("/jobs/{job}/result", get(jobs::result))
         .route("/jobs/{job}/cells.csv", get(jobs::cells))
         .route("/failed", get(failed::failed))
+        .route("/submit", post(submit::submit))
         .route("/requeue", post(changes::requeue))
         .route("/cancel", post(changes::cancel))
         .route("/batches", get(lists::batches))
