@@ -103,7 +103,7 @@ mod tests {
         assert!(names.ends_with(",integrated_channel_1,note\r\n"), "{names}");
         let reason = rows.reason("=a\n\"b\"", "it is gone");
         let reason = String::from_utf8(reason).expect("text");
-        assert!(reason.starts_with("\"'=a\\x0a\"\"b\"\"\","), "{reason}");
+        assert!(reason.starts_with("\"'=a\\n\"\"b\"\"\","), "{reason}");
         assert!(reason.ends_with(",it is gone\r\n"), "{reason}");
         let commas = |text: &str| text.matches(',').count();
         assert_eq!(commas(&reason), commas(&names));
