@@ -18,6 +18,9 @@ const MIN_KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 /// Bytes that may be under way to us: whole answers of usual size, so that no server waits for permission to go on.
 const WINDOW: u32 = 16 << 20;
 
+/// Bytes of a frame of an answer. The usual 16 KiB would wake us some hundred times for the tensors of an image.
+const FRAME: u32 = 1 << 20;
+
 /// Bytes of an answer's headers, in which servers put the text of an error. More would look like a broken connection.
 const HEADER_BYTES: u32 = 1 << 20;
 
@@ -51,6 +54,7 @@ impl Target {
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(WINDOW)
+            .max_frame_size(FRAME)
             .http2_max_header_list_size(HEADER_BYTES);
         if let Ok(origin) = self.origin() {
             endpoint = endpoint.origin(origin);
