@@ -61,6 +61,14 @@ use crate::traces::Traces;
 /// How long a page waits for a Redis that does not answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What names a bucket.
+const BUCKETS: [&str; 4] = [
+    "STORAGE_BUCKET",
+    "AWS_S3_BUCKET",
+    "GKE_BUCKET",
+    "GCLOUD_STORAGE_BUCKET",
+];
+
 /// How long what was asked may take to be answered after SIGTERM.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -119,7 +127,6 @@ fn open(
     stop: &CancellationToken,
 ) -> Result<(Site, SocketAddr), anyhow::Error> {
     let env = Env::from_process();
-    let bucket = bucket(&env);
     let mut loader = Loader::new(&env);
     let server = RedisSettings::load(&mut loader);
     let settings = DashboardSettings::load(&mut loader, arguments.listen);
@@ -131,10 +138,12 @@ fn open(
         .warnings
         .iter()
         .for_each(|warning| warn!("{warning}"));
-    let bucket = bucket.unwrap_or_else(|problems| {
-        info!("no bucket (STORAGE_BUCKET): no pictures, cells, sizes and addresses of results are shown ({problems})");
-        None
-    });
+    let bucket = bucket(&env)?;
+    if bucket.is_none() {
+        info!(
+            "without a bucket (STORAGE_BUCKET) no pictures, cells, sizes and addresses of results are shown, and nothing is uploaded"
+        );
+    }
     let listen = settings.listen;
     let admin = Admin::new(&server).with_patience(PATIENCE);
     let looks = bucket.as_ref().map(|bucket| {
@@ -150,12 +159,24 @@ fn open(
     Ok((site, listen))
 }
 
-/// The bucket, if the settings name one.
+/// The bucket, if the settings name one; one that is named wrongly is a mistake like any other.
 fn bucket(env: &Env) -> Result<Option<PublicBucket>, Problems> {
     let mut loader = Loader::new(env);
     let settings = StorageSettings::load(&mut loader);
-    loader.finish()?;
-    let storage = Storage::open(&settings).ok();
-    let address = settings.public_url;
-    Ok(storage.map(|storage| PublicBucket { storage, address }))
+    let is_named = BUCKETS.iter().any(|name| loader.is_set(name));
+    let loaded = loader.finish();
+    if !is_named {
+        return Ok(None);
+    }
+    loaded?;
+    match Storage::open(&settings) {
+        Ok(storage) => Ok(Some(PublicBucket {
+            storage,
+            address: settings.public_url,
+        })),
+        Err(error) => {
+            warn!(%error, "the bucket cannot be used");
+            Ok(None)
+        }
+    }
 }

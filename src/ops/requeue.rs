@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::desk::{ChangeArguments, Desk, Report, Selected, Selector, counted, feed_first, jobs};
 use crate::batch::Items;
 use crate::exit_code;
-use crate::queue::control::{End, STEP, Scope, Standing, What};
+use crate::queue::control::{End, STEP, Scope, Standing, What, how};
 use crate::storage::Storage;
 use crate::wire::Status;
 
@@ -152,18 +152,7 @@ impl RequeueArguments {
 
     /// Where to, which, and how much of a job.
     fn how(&self) -> (End, Scope, What) {
-        let end = if self.front { End::Front } else { End::Back };
-        let scope = if self.force {
-            Scope::Any
-        } else {
-            Scope::Failed
-        };
-        let what = if self.all_children {
-            What::All
-        } else {
-            What::FailedChildren
-        };
-        (end, scope, what)
+        how([self.front, self.force, self.all_children])
     }
 }
 

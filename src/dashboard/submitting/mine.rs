@@ -8,7 +8,8 @@ use super::super::jobs_table::{Status, value};
 use super::super::shown::{Link, decoded, name};
 use super::super::visit::Visit;
 use crate::figures::grouped;
-use crate::queue::JobKey;
+use crate::queue::control::{BatchState, StageState};
+use crate::queue::{JobKey, RawFields};
 use crate::wire::field;
 
 /// Jobs, and batches, that are looked at.
@@ -47,30 +48,38 @@ async fn rows(visit: &Visit) -> Result<Vec<Row>, Fault> {
     let names: Vec<&str> = visit.form.all("batch").take(MOST).collect();
     let states = futures::future::try_join_all(names.iter().map(|name| admin.batch(name)));
     let (fields, states) = futures::try_join!(admin.jobs(&keys), states)?;
-    let batches = names.iter().zip(states).map(|(batch, state)| {
-        let (word, kind, note) = match &state {
-            None => ("deleted".to_owned(), "gone", String::new()),
-            Some(state) => {
-                let sum =
-                    |of: fn(&crate::queue::control::StageState) -> u64| grouped(state.sum(of));
-                let note = format!(
-                    "{} of {} done, {} failed",
-                    sum(|it| it.done),
-                    sum(|it| it.total),
-                    sum(|it| it.failed)
-                );
-                let word = name(state.state.as_bytes());
-                (word, kind_of(&state.state), note)
-            }
-        };
-        Row {
-            link: Link::to_batch(batch),
-            what: "batch",
-            status: Status { word, kind },
-            note,
+    let batches = names.iter().zip(&states);
+    let batches = batches.map(|(name, state)| batch_row(name, state.as_ref()));
+    let jobs = keys.iter().zip(&fields);
+    let jobs = jobs.map(|(key, fields)| job_row(key, fields));
+    Ok(batches.chain(jobs).collect())
+}
+
+fn batch_row(batch: &str, state: Option<&BatchState>) -> Row {
+    let (word, kind, note) = match state {
+        None => ("deleted".to_owned(), "gone", String::new()),
+        Some(state) => {
+            let sum = |of: fn(&StageState) -> u64| grouped(state.sum(of));
+            let note = format!(
+                "{} of {} done, {} failed",
+                sum(|it| it.done),
+                sum(|it| it.total),
+                sum(|it| it.failed)
+            );
+            let word = name(state.state.as_bytes());
+            (word, kind_of(&state.state), note)
         }
-    });
-    let jobs = keys.iter().zip(&fields).map(|(key, fields)| Row {
+    };
+    Row {
+        link: Link::to_batch(batch),
+        what: "batch",
+        status: Status { word, kind },
+        note,
+    }
+}
+
+fn job_row(key: &JobKey, fields: &RawFields) -> Row {
+    Row {
         link: Link {
             name: match value(fields, field::ORIGINAL_NAME) {
                 [] => key.to_string(),
@@ -81,8 +90,7 @@ async fn rows(visit: &Visit) -> Result<Vec<Row>, Fault> {
         what: "job",
         status: Status::of(fields),
         note: String::new(),
-    });
-    Ok(batches.chain(jobs).collect())
+    }
 }
 
 /// How the state of a batch looks.

@@ -48,7 +48,7 @@ pub(crate) use self::marks::{NewCounters, Remark};
 pub(crate) use self::overview::Overview;
 pub(crate) use self::pause::Pause;
 pub(crate) use self::place::Place;
-pub(crate) use self::requeue::{End, Scope, What};
+pub(crate) use self::requeue::{End, Scope, What, how};
 pub(crate) use self::save::{SavedJob, SavedPlace};
 pub(crate) use self::selected::{Changes, Selected};
 pub(crate) use self::server::ServerState;

@@ -49,6 +49,17 @@ pub(crate) enum What {
     All,
 }
 
+/// What the options `front`, `force` and `all_children` mean, of a command as of a call.
+pub(crate) fn how([front, force, all_children]: [bool; 3]) -> (End, Scope, What) {
+    let end = if front { End::Front } else { End::Back };
+    let scope = if force { Scope::Any } else { Scope::Failed };
+    let what = match all_children {
+        true => What::All,
+        false => What::FailedChildren,
+    };
+    (end, scope, what)
+}
+
 /// What became of a job that was to be requeued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Requeue {

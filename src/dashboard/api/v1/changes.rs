@@ -12,7 +12,7 @@ use super::super::super::visit::Visit;
 use super::super::answer::{Refusal, done};
 use super::gate::Said;
 use crate::batch::Items;
-use crate::queue::control::{Cancel, End, Scope, What};
+use crate::queue::control::{Cancel, End, Scope, What, how};
 use crate::refusal::Misuse;
 use crate::selection::Selector;
 
@@ -122,17 +122,7 @@ async fn do_cancel(visit: Visit, selector: Selector, wanted: Cancelling) -> Resu
 impl Requeuing {
     /// Where to, which, and how much of a job.
     fn how(&self) -> (End, Scope, What) {
-        let end = if self.front { End::Front } else { End::Back };
-        let scope = if self.force {
-            Scope::Any
-        } else {
-            Scope::Failed
-        };
-        let what = match self.all_children {
-            true => What::All,
-            false => What::FailedChildren,
-        };
-        (end, scope, what)
+        how([self.front, self.force, self.all_children])
     }
 }
 
