@@ -15,6 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let files = protox::compile(
         [
             root.join("tensorflow_serving/prediction_service.proto"),
+            root.join("tensorflow_serving/model_service.proto"),
             root.join("open_inference/grpc_predict_v2.proto"),
             root.join("onnx_outline.proto"),
         ],

@@ -5,7 +5,7 @@ use prometheus_client::registry::Registry;
 
 use super::batch::{Inputs, Outputs};
 use super::error::Error;
-use super::model::{ModelId, Signature};
+use super::model::{ModelId, Served, Signature};
 
 /// What runs models: a server, or this process.
 #[async_trait]
@@ -20,6 +20,10 @@ pub(super) trait Backend: Send + Sync {
         signature: &Signature,
         inputs: Inputs,
     ) -> Result<Outputs, Error>;
+
+    /// Models that can be used now: all of them where they are listed, else those of these names. Who asks may ask again: there is
+    /// one attempt, and text for people if it fails.
+    async fn served(&self, names: &[String]) -> Result<Served, String>;
 
     /// Whether the last call found nothing that runs models, and nothing has been seen since.
     fn is_down(&self) -> bool;

@@ -13,7 +13,7 @@ use super::error::Error;
 use super::in_process::InProcess;
 use super::layout;
 use super::metadata_cache::MetadataCache;
-use super::model::{Input, ModelId, Signature};
+use super::model::{Input, ModelId, Served, Signature};
 use super::model_directory::ModelDirectory;
 use super::model_fetch::ModelFetch;
 use super::pooling::Pooling;
@@ -180,6 +180,14 @@ impl Client {
     /// What a model is like, for people, where that is known.
     pub(crate) async fn about(&self, model: &ModelId) -> Option<String> {
         self.inner.backend.about(model).await
+    }
+
+    /// Models that can be used now, by their names: all of them where the server lists them, else those of these names.
+    ///
+    /// # Errors
+    /// That there is no server, in words.
+    pub(crate) async fn served(&self, names: &[String]) -> Result<Served, String> {
+        self.inner.backend.served(names).await
     }
 
     /// Whether the server can have a version of this number; one that cannot is asked for the newest.

@@ -27,7 +27,7 @@ use super::batch::{self, Inputs, Outputs};
 use super::error::Error;
 use super::layout;
 use super::metrics::ServingMetrics;
-use super::model::{ModelId, Signature};
+use super::model::{ModelId, Served, Signature};
 use super::model_directory::ModelDirectory;
 use crate::compute;
 use crate::memory::{MemoryBudget, Withheld};
@@ -204,6 +204,11 @@ impl Backend for InProcess {
             "in this process, from {}",
             self.settings.directory.display()
         )
+    }
+
+    async fn served(&self, _: &[String]) -> Result<Served, String> {
+        let directory = self.directory.clone();
+        Ok(compute::run(move || directory.models()).await)
     }
 
     async fn output_names(&self, model: &ModelId) -> Result<Vec<String>, Error> {

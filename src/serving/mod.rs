@@ -40,6 +40,7 @@ pub use error::Error;
 pub use faults::{Encoding, Faults, Limit as ServerLimit, Method, Seen, SeenInput};
 #[cfg(any(test, feature = "testing"))]
 pub use in_process::load_onnx;
+pub(crate) use model::Served;
 pub use model::{Input, ModelId, ParseModelIdError, Signature, SignatureError};
 pub use server::{Model, ModelServer, Run};
 pub use settings::{ModelServerKind, ServingSettings};

@@ -1,5 +1,6 @@
 //! What is known about a model: its name, what it takes, and how much of it at a time.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display};
 use std::str::FromStr;
 
@@ -7,6 +8,9 @@ use super::data_type::DataType;
 
 /// The way to call a model that servers use when none is named.
 pub(super) const DEFAULT_SIGNATURE: &str = "serving_default";
+
+/// Models that can be used, and their versions; none where models have no versions.
+pub(crate) type Served = BTreeMap<String, BTreeSet<String>>;
 
 /// A model and its version, `name:version` in text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

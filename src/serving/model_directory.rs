@@ -1,11 +1,12 @@
 //! The folder of models: `<name>/<version>/model.onnx`, or packages of BioImage.IO.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::Error;
-use super::model::ModelId;
+use super::model::{ModelId, Served};
 use super::model_fetch::ModelFetch;
 use super::model_files::{DESCRIPTION, FILE, MAX_BYTES};
 use bioimage_model::{Package, PackageError, WeightsFormat};
@@ -115,19 +116,26 @@ impl ModelDirectory {
             .map_err(|error| format!("{}: {error}", path.display()))
     }
 
+    /// The models that lie here. Packages may have no versions.
+    pub(super) fn models(&self) -> Served {
+        let models = folders(&self.folder).map(|(name, folder)| {
+            let versions = folders(&folder).filter(|(_, folder)| folder.join(FILE).is_file());
+            let versions: BTreeSet<_> = versions.map(|(version, _)| version).collect();
+            (name, versions, is_package(&folder))
+        });
+        let there = models.filter(|(_, versions, is_package)| *is_package || !versions.is_empty());
+        there.map(|(name, versions, _)| (name, versions)).collect()
+    }
+
     /// The models that there are, for people.
     fn list(&self) -> String {
-        let mut found: Vec<String> = folders(&self.folder)
-            .flat_map(|(name, folder)| {
-                let versions = folders(&folder).filter(|(_, folder)| folder.join(FILE).is_file());
-                let versions: Vec<_> = versions
-                    .map(|(version, _)| format!("{name}:{version}"))
-                    .collect();
-                let is_package = is_package(&folder);
-                versions.into_iter().chain(is_package.then_some(name))
+        let all = self.models().into_iter();
+        let mut found: Vec<_> = all
+            .flat_map(|(name, versions)| match versions.is_empty() {
+                true => vec![name],
+                false => versions.iter().map(|it| format!("{name}:{it}")).collect(),
             })
             .collect();
-        found.sort();
         let more = found.len().saturating_sub(LISTED);
         found.truncate(LISTED);
         match (found.is_empty(), more) {

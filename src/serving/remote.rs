@@ -17,7 +17,7 @@ use super::error::Error;
 use super::failure::Failure;
 use super::limits::{Limits, Request};
 use super::metrics::ServingMetrics;
-use super::model::{ModelId, Signature};
+use super::model::{ModelId, Served, Signature};
 use super::pool::Pool;
 use super::protocol::{Call, Protocol};
 use super::retry::RetryState;
@@ -242,6 +242,12 @@ impl Backend for Remote {
         Ok(self.signature(model).await?.outputs)
     }
 
+    async fn served(&self, names: &[String]) -> Result<Served, String> {
+        let ask = |call| self.protocol.served(call, names);
+        let answer = self.attempt(METADATA_DEADLINE, &ask).await;
+        answer.map_err(|failure| format!("{failure:?}"))
+    }
+
     fn is_down(&self) -> bool {
         self.pool.is_down()
     }
@@ -300,6 +306,10 @@ mod tests {
                 ..Input::float("x", &[-1])
             };
             Ok(Signature::new(vec![half]))
+        }
+
+        async fn served(&self, _: Call, _: &[String]) -> Result<Served, Failure> {
+            Ok(Served::new())
         }
 
         async fn predict(

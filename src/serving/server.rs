@@ -23,6 +23,7 @@ use super::data_type::DataType;
 use super::faults::Faults;
 use super::model::{Input, ModelId};
 use super::protocol::open_inference::proto::grpc_inference_service_server::GrpcInferenceServiceServer;
+use super::protocol::tf_serving::proto::tensorflow::serving::model_service_server::ModelServiceServer;
 use super::protocol::tf_serving::proto::tensorflow::serving::prediction_service_server::PredictionServiceServer;
 use super::settings::ServingSettings;
 use crate::settings::{Env, Loader};
@@ -144,6 +145,8 @@ async fn serve(listener: TcpListener, service: Service, stopping: CancellationTo
             .accept_compressed(CompressionEncoding::Gzip)
             .send_compressed(CompressionEncoding::Gzip)
     });
+    let speaks_tf_serving = service.speaks_tf_serving;
+    let statuses = speaks_tf_serving.then(|| ModelServiceServer::new(service.clone()));
     let open_inference = GrpcInferenceServiceServer::new(service)
         .max_decoding_message_size(usize::MAX)
         .max_encoding_message_size(usize::MAX)
@@ -153,6 +156,7 @@ async fn serve(listener: TcpListener, service: Service, stopping: CancellationTo
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
         .add_optional_service(tf_serving)
+        .add_optional_service(statuses)
         .add_service(open_inference)
         .serve_with_incoming_shutdown(
             TcpIncoming::from(listener).with_nodelay(Some(true)),

@@ -33,6 +33,9 @@ mod keys;
 /// Pages of an ordinary day.
 mod lab;
 
+/// Which models there are.
+mod models;
+
 /// What changes while somebody looks.
 mod live;
 

@@ -9,8 +9,11 @@ use std::time::{Duration, Instant};
 
 use bioimage::{Limits, encode_tiff};
 use ndarray::{ArrayD, Axis, concatenate};
+use serde_json::json;
 
-use crate::peers::cluster::{Cluster, IMAGE};
+use crate::peers::browser::Dashboard;
+use crate::peers::cluster::{Cluster, IMAGE, eventually};
+use crate::peers::kiosk_client::KioskClient;
 use crate::peers::redis::{Redis, free_port};
 use crate::peers::results::{cell_count, labels};
 
@@ -125,5 +128,24 @@ async fn the_same_network_gives_the_same_labels_wherever_it_runs() {
         let (found, there) = labels_from(&variables);
         let differing = here.iter().zip(&there).filter(|(a, b)| a != b).count();
         assert_eq!((found, differing), (cells, 0), "{kind}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_tells_the_models_that_they_list() {
+    let cluster = Cluster::with(Redis::start_in_memory(), Vec::new()).await;
+    for kind in ["triton", "mlserver"] {
+        let Some(server) = Server::start(kind) else {
+            continue;
+        };
+        let port = server.port.to_string();
+        let expected = json!({ "models": { "RealNuclei": ["1"], "StarNuclei": ["1"] } });
+        eventually("its models are loaded and listed", || {
+            // Another one each time: what was told is kept for a minute.
+            let settings = [("MODEL_SERVER", "oip"), ("TF_PORT", &*port)];
+            let dashboard = Dashboard::start(&cluster, &settings);
+            let client = KioskClient::new(dashboard.port);
+            client.get("/api/models").json() == expected
+        });
     }
 }

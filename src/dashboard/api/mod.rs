@@ -4,6 +4,7 @@
 mod answer;
 mod gate;
 mod lists;
+mod models;
 mod predict;
 pub(super) mod state;
 mod upload;
@@ -31,7 +32,7 @@ pub(super) fn api(site: Shared) -> Router<Shared> {
         .route("/redis", post(values::values))
         .route("/status", post(values::status))
         .route("/jobtypes", get(lists::job_types))
-        .route("/models", get(lists::models))
+        .route("/models", get(models::models))
         .merge(changes)
         .fallback(absent)
         .method_not_allowed_fallback(wrong_method)

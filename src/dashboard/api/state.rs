@@ -3,12 +3,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use tokio::sync::{Mutex, Semaphore};
 use tracing::warn;
 
 use super::super::auth::Throttle;
 use super::super::settings::ApiSettings;
+use crate::serving::Served;
 
 /// Requests from one address within a second.
 const MOST_A_SECOND: u32 = 50;
@@ -21,8 +21,8 @@ pub(in super::super) struct Api {
     pub(in super::super) settings: ApiSettings,
     pub(super) throttle: Throttle,
     pub(in super::super) uploads: Semaphore,
-    /// Models of the bucket, and when they were looked for.
-    pub(super) models: Mutex<Option<(Instant, Value)>>,
+    /// Models that there are, and when they were looked for.
+    pub(super) models: Mutex<Option<(Instant, Served)>>,
     has_warned: AtomicBool,
 }
 

@@ -9,7 +9,7 @@ use tonic::metadata::{Ascii, MetadataKey};
 use tonic::transport::Channel;
 
 use crate::serving::failure::Failure;
-use crate::serving::model::{ModelId, Signature};
+use crate::serving::model::{ModelId, Served, Signature};
 use crate::serving::tensor::Tensor;
 use crate::traces;
 
@@ -21,6 +21,9 @@ pub(in crate::serving) trait Protocol: Send + Sync {
 
     /// Asks what a model takes.
     async fn metadata(&self, call: Call, model: &ModelId) -> Result<Signature, Failure>;
+
+    /// Models that can be used now: all of them where the server lists them, else those of these names.
+    async fn served(&self, call: Call, names: &[String]) -> Result<Served, Failure>;
 
     /// Runs a model: its outputs by name, in any order.
     async fn predict(

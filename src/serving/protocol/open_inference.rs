@@ -11,13 +11,13 @@ use tonic::transport::Channel;
 use self::proto::model_infer_request::InferInputTensor;
 use self::proto::model_metadata_response::TensorMetadata;
 use self::proto::{
-    ModelConfigRequest, ModelInferRequest, ModelMetadataRequest,
-    grpc_inference_service_client::GrpcInferenceServiceClient,
+    ModelConfigRequest, ModelInferRequest, ModelMetadataRequest, RepositoryIndexRequest,
+    RepositoryIndexResponse, grpc_inference_service_client::GrpcInferenceServiceClient,
 };
 use super::call::{Call, Protocol};
 use crate::serving::failure::Failure;
 use crate::serving::layout;
-use crate::serving::model::{Input, ModelId, Signature, SignatureError};
+use crate::serving::model::{Input, ModelId, Served, Signature, SignatureError};
 use crate::serving::tensor::{Elements, Tensor};
 use crate::traces;
 
@@ -46,6 +46,23 @@ impl Protocol for OpenInference {
         signature.outputs = outputs.map(|output| output.name).collect();
         signature.max_batch_size = max_batch_size(call, model).await?;
         Ok(layout::with_channels_last(signature))
+    }
+
+    async fn served(&self, call: Call, names: &[String]) -> Result<Served, Failure> {
+        let request = call.request(RepositoryIndexRequest {
+            ready: true,
+            ..RepositoryIndexRequest::default()
+        });
+        let answer = client(call.clone()).repository_index(request).await;
+        match answer.map_err(Failure::of) {
+            Ok(answer) => Ok(listed(answer.into_inner())),
+            // The list is Triton's; KServe and OpenVINO have none.
+            Err(Failure::Refused {
+                code: Code::Unimplemented,
+                ..
+            }) => by_names(&call, names).await,
+            Err(failure) => Err(failure),
+        }
     }
 
     async fn predict(
@@ -80,6 +97,42 @@ impl Protocol for OpenInference {
         let answer = client(call).model_infer(request).await;
         tensor::outputs(answer.map_err(Failure::of)?.into_inner())
     }
+}
+
+/// Models of a list. Servers may have some without a version.
+fn listed(answer: RepositoryIndexResponse) -> Served {
+    let mut served = Served::new();
+    for model in answer.models {
+        // MLServer writes `State.READY`.
+        let state = model.state.rsplit('.').next().unwrap_or_default();
+        if !matches!(state, "" | "READY") {
+            continue;
+        }
+        let versions = served.entry(model.name).or_default();
+        versions.extend((!model.version.is_empty()).then_some(model.version));
+    }
+    served
+}
+
+/// The models of these names that the server tells something of.
+async fn by_names(call: &Call, names: &[String]) -> Result<Served, Failure> {
+    let mut served = Served::new();
+    for name in names {
+        let request = call.request(ModelMetadataRequest {
+            name: name.clone(),
+            version: String::new(),
+        });
+        let answer = client(call.clone()).model_metadata(request).await;
+        match answer.map_err(Failure::of) {
+            Ok(answer) => {
+                let versions = answer.into_inner().versions;
+                served.insert(name.clone(), versions.into_iter().collect());
+            }
+            Err(Failure::ModelMissing(_) | Failure::Refused { .. }) => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(served)
 }
 
 /// The version as text. Version 0, which TensorFlow Serving may have, can be on none of these servers: it asks for the newest.
@@ -132,5 +185,36 @@ fn client(call: Call) -> GrpcInferenceServiceClient<Channel> {
     match call.compression {
         Some(encoding) => client.send_compressed(encoding).accept_compressed(encoding),
         None => client,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::proto::repository_index_response::ModelIndex;
+    use super::*;
+
+    #[test]
+    fn models_that_are_ready_are_listed_however_servers_write_it() {
+        let model = |name: &str, version: &str, state: &str| ModelIndex {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            state: state.to_owned(),
+        };
+        let models = vec![
+            model("Triton", "1", "READY"),
+            model("Triton", "12", "READY"),
+            model("Triton", "13", "UNAVAILABLE"),
+            model("MLServer", "", "State.READY"),
+            model("Gone", "1", "State.UNAVAILABLE"),
+        ];
+        let served = listed(RepositoryIndexResponse { models });
+        let versions = ["1", "12"].map(str::to_owned).into();
+        let expected = [
+            ("MLServer".to_owned(), BTreeSet::new()),
+            ("Triton".to_owned(), versions),
+        ];
+        assert_eq!(served, expected.into());
     }
 }

@@ -6,18 +6,23 @@ pub(in crate::serving) mod proto;
 pub(in crate::serving) mod signature;
 pub(in crate::serving) mod tensor;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use async_trait::async_trait;
 use tonic::transport::Channel;
 
+use self::proto::tensorflow::serving::model_service_client::ModelServiceClient;
 use self::proto::tensorflow::serving::model_spec::VersionChoice;
+use self::proto::tensorflow::serving::model_version_status::State;
 use self::proto::tensorflow::serving::prediction_service_client::PredictionServiceClient;
-use self::proto::tensorflow::serving::{GetModelMetadataRequest, ModelSpec, PredictRequest};
+use self::proto::tensorflow::serving::{
+    GetModelMetadataRequest, GetModelStatusRequest, GetModelStatusResponse, ModelSpec,
+    PredictRequest,
+};
 use self::signature::SIGNATURE_DEF;
 use super::call::{Call, Protocol};
 use crate::serving::failure::Failure;
-use crate::serving::model::{ModelId, Signature};
+use crate::serving::model::{ModelId, Served, Signature};
 use crate::serving::tensor::Tensor;
 
 /// Speaks to TensorFlow Serving.
@@ -37,6 +42,30 @@ impl Protocol for TfServing {
         let answer = client(call).get_model_metadata(request).await;
         let response = answer.map_err(Failure::of)?.into_inner();
         signature::from_response(&response).map_err(Failure::BadMetadata)
+    }
+
+    /// There is no list of models: each name is asked for.
+    async fn served(&self, call: Call, names: &[String]) -> Result<Served, Failure> {
+        let mut client = ModelServiceClient::new(call.channel.clone());
+        let mut served = Served::new();
+        for name in names {
+            let request = call.request(GetModelStatusRequest {
+                model_spec: Some(ModelSpec {
+                    name: name.clone(),
+                    ..ModelSpec::default()
+                }),
+            });
+            let answer = client.get_model_status(request).await;
+            match answer.map_err(Failure::of) {
+                Ok(answer) => {
+                    served.insert(name.clone(), available(answer.into_inner()).collect());
+                }
+                Err(Failure::ModelMissing(_)) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        served.retain(|_, versions: &mut BTreeSet<_>| !versions.is_empty());
+        Ok(served)
     }
 
     async fn predict(
@@ -65,6 +94,12 @@ impl Protocol for TfServing {
             })
             .collect()
     }
+}
+
+fn available(answer: GetModelStatusResponse) -> impl Iterator<Item = String> {
+    let all = answer.model_version_status.into_iter();
+    let available = all.filter(|it| it.state() == State::Available);
+    available.map(|it| it.version.to_string())
 }
 
 fn client(call: Call) -> PredictionServiceClient<Channel> {

@@ -9,7 +9,7 @@ use super::call::{Call, Protocol};
 use super::open_inference::OpenInference;
 use super::tf_serving::TfServing;
 use crate::serving::failure::Failure;
-use crate::serving::model::{ModelId, Signature};
+use crate::serving::model::{ModelId, Served, Signature};
 use crate::serving::tensor::Tensor;
 
 /// Asks as TensorFlow Serving is asked; a server that does not know the service is one of the Open Inference Protocol, for
@@ -62,6 +62,13 @@ impl Protocol for Unknown {
     async fn metadata(&self, call: Call, model: &ModelId) -> Result<Signature, Failure> {
         let known = self.known(&call, model).await?;
         known.protocol().metadata(call, model).await
+    }
+
+    async fn served(&self, call: Call, names: &[String]) -> Result<Served, Failure> {
+        // Whatever is asked for, the answer tells which service the server knows.
+        let any = ModelId::new(names.first().map_or("any", String::as_str), 1);
+        let known = self.known(&call, &any).await?;
+        known.protocol().served(call, names).await
     }
 
     async fn predict(

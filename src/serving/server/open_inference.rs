@@ -13,9 +13,11 @@ use crate::serving::protocol::open_inference::proto::grpc_inference_service_serv
 use crate::serving::protocol::open_inference::proto::model_infer_request::InferInputTensor;
 use crate::serving::protocol::open_inference::proto::model_infer_response::InferOutputTensor;
 use crate::serving::protocol::open_inference::proto::model_metadata_response::TensorMetadata;
+use crate::serving::protocol::open_inference::proto::repository_index_response::ModelIndex;
 use crate::serving::protocol::open_inference::proto::{
     ModelConfig, ModelConfigRequest, ModelConfigResponse, ModelInferRequest, ModelInferResponse,
     ModelMetadataRequest, ModelMetadataResponse, ModelReadyRequest, ModelReadyResponse,
+    RepositoryIndexRequest, RepositoryIndexResponse,
 };
 use crate::serving::tensor::{Elements, Tensor};
 
@@ -60,6 +62,20 @@ impl GrpcInferenceService for Service {
         };
         let config = Some(config);
         Ok(Response::new(ModelConfigResponse { config }))
+    }
+
+    async fn repository_index(
+        &self,
+        _: Request<RepositoryIndexRequest>,
+    ) -> Result<Response<RepositoryIndexResponse>, Status> {
+        let models = self.models.iter().map(|model| ModelIndex {
+            name: model.id.name.clone(),
+            version: model.id.version.to_string(),
+            state: "READY".to_owned(),
+        });
+        Ok(Response::new(RepositoryIndexResponse {
+            models: models.collect(),
+        }))
     }
 
     async fn model_infer(

@@ -11,11 +11,14 @@ use crate::serving::faults::Method;
 use crate::serving::model::{DEFAULT_SIGNATURE, ModelId};
 use crate::serving::protocol::tf_serving::data_type::from_wire;
 use crate::serving::protocol::tf_serving::proto::tensorflow::serving::get_model_metadata_response::Fact;
+use crate::serving::protocol::tf_serving::proto::tensorflow::serving::model_service_server::ModelService;
 use crate::serving::protocol::tf_serving::proto::tensorflow::serving::model_spec::VersionChoice;
+use crate::serving::protocol::tf_serving::proto::tensorflow::serving::model_version_status::State;
 use crate::serving::protocol::tf_serving::proto::tensorflow::serving::predict_response::Output;
 use crate::serving::protocol::tf_serving::proto::tensorflow::serving::prediction_service_server::PredictionService;
 use crate::serving::protocol::tf_serving::proto::tensorflow::serving::{
-    GetModelMetadataRequest, GetModelMetadataResponse, ModelSpec, PredictRequest, PredictResponse,
+    GetModelMetadataRequest, GetModelMetadataResponse, GetModelStatusRequest,
+    GetModelStatusResponse, ModelSpec, ModelVersionStatus, PredictRequest, PredictResponse,
     SignatureDefMap,
 };
 use crate::serving::protocol::tf_serving::proto::tensorflow::{SignatureDef, TensorProto};
@@ -76,6 +79,29 @@ impl PredictionService for Service {
         Ok(Response::new(GetModelMetadataResponse {
             model_spec: Some(spec(&model.id)),
             metadata,
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl ModelService for Service {
+    async fn get_model_status(
+        &self,
+        request: Request<GetModelStatusRequest>,
+    ) -> Result<Response<GetModelStatusResponse>, Status> {
+        let wanted = request.into_inner().model_spec.unwrap_or_default().name;
+        let named = self.models.iter().filter(|model| model.id.name == wanted);
+        let statuses = named.map(|model| ModelVersionStatus {
+            version: model.id.version,
+            state: State::Available.into(),
+        });
+        let model_version_status: Vec<_> = statuses.collect();
+        if model_version_status.is_empty() {
+            let message = format!("Could not find any versions of model {wanted}");
+            return Err(Status::not_found(message));
+        }
+        Ok(Response::new(GetModelStatusResponse {
+            model_version_status,
         }))
     }
 }
