@@ -28,12 +28,13 @@ impl Queue {
             .key(self.name())
             .key(wire::QUEUES)
             .key(inner.keys.days())
-            .key(inner.keys.clock());
+            .key(inner.keys.clock())
+            .key(inner.keys.recent());
         call.arg(self.consumer())
             .arg(wire::millis(inner.settings.lease))
             .arg(wire::timestamp());
         let ended = inner.tally.take();
-        call.arg(ended.done).arg(ended.failed);
+        ended.tell(&mut call);
         let renewed = inner.leases.renewed();
         for held in renewed.values() {
             call.arg(&held.key.0)
@@ -43,7 +44,7 @@ impl Queue {
         let operation = "heartbeat";
         let answer: RedisResult<Answer> = inner.heartbeat.attempt(operation, &call).await;
         if answer.is_err() {
-            inner.tally.add(ended);
+            inner.tally.put_back(ended);
         }
         let (lost, cancelled) = answer.map_err(Error::refused(operation))?;
         for key in lost {

@@ -281,7 +281,8 @@ impl Lease {
             _ => Settled::Lost,
         };
         self.queue.inner.metrics.settled(result, settled);
-        self.queue.inner.tally.count(result, settled);
+        let tally = &self.queue.inner.tally;
+        tally.count(&self.held.key, result, settled);
         self.queue.inner.leases.remove(&self.held);
         Ok(settled)
     }

@@ -80,6 +80,11 @@ impl Keys {
         self.ours("days")
     }
 
+    /// Sorted set: the last jobs that are done, by time.
+    pub(crate) fn recent(&self) -> String {
+        self.ours("recent")
+    }
+
     /// List: what the queue was when it was purged, at this time in milliseconds since 1970.
     pub(crate) fn trash(&self, purged: u64) -> String {
         format!("{}:{purged}", self.ours("trash"))
@@ -136,7 +141,7 @@ impl Keys {
     }
 
     /// Every key of the queue that is ours alone.
-    pub(crate) fn all_ours(&self) -> [String; 13] {
+    pub(crate) fn all_ours(&self) -> [String; 14] {
         [
             self.leases(),
             self.delayed(),
@@ -146,6 +151,7 @@ impl Keys {
             self.gone(),
             self.paused(),
             self.days(),
+            self.recent(),
             self.workers(),
             self.reclaim_lock(),
             self.items_lock(),

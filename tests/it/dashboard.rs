@@ -54,6 +54,9 @@ mod screenshots;
 /// Answers as they are described.
 mod schema;
 
+/// How long the stages of jobs took.
+mod stages;
+
 /// The API for scripts.
 mod v1;
 

@@ -9,6 +9,7 @@ use super::super::jobs_table::JobRow;
 use super::super::layout::Layout;
 use super::super::live::topic::{SPANS, Topic};
 use super::super::pieces::queue::{ChartPieces, QueuePieces, TabCount};
+use super::super::pieces::stages::StageTimes;
 use super::super::shown::Link;
 use super::super::visit::Visit;
 use super::window::{ROWS, Window};
@@ -25,6 +26,7 @@ struct QueuePage {
     pieces: QueuePieces,
     chart: ChartPieces,
     is_paused: bool,
+    stages: StageTimes,
     spans: Vec<Tab>,
     tabs: Vec<Tab>,
     jobs: Vec<JobRow>,
@@ -102,22 +104,19 @@ async fn make(visit: &Visit, name: String) -> Result<QueuePage, Fault> {
     let (from, hours) = (visit.form.number("from"), hours(visit));
     let names = [name.clone()];
     let minute = millis_since_1970() / 60_000;
-    let (found, jobs, history, trash) = futures::try_join!(
+    let (found, jobs, history, purged, times) = futures::try_join!(
         look(admin, &name),
         admin.window(&name, place.source, (from, ROWS)),
         admin.histories(&names, minute, hours),
-        admin.trash(),
+        purged(admin, &name),
+        admin.recent_times(&name),
     )?;
     let Some((overview, workers)) = found else {
         let shown = untrusted::name(&name);
-        return Err(Fault::Absent(format!("no queue {shown} is known here")));
+        return Err(Fault::Absent(format!("no queue `{shown}` is known here")));
     };
-    let purged = trash.iter().filter(|trash| trash.queue == name);
-    let address = format!(
-        "{}?hours={hours}&tab={}&",
-        Link::to_queue(&name).path,
-        place.word
-    );
+    let path = Link::to_queue(&name).path;
+    let address = format!("{path}?hours={hours}&tab={}&", place.word);
     let layout = visit.layout(&format!("Queue {}", untrusted::name(&name)), "/queues");
     let pieces = QueuePieces::of(&layout.ground(), &overview, &workers);
     Ok(QueuePage {
@@ -125,6 +124,7 @@ async fn make(visit: &Visit, name: String) -> Result<QueuePage, Fault> {
         queue: Link::to_queue(&name),
         is_paused: overview.pause.is_some(),
         chart: ChartPieces::of(history.first().map_or(&[][..], Vec::as_slice)),
+        stages: StageTimes::of(&times),
         spans: spans(&name, place, hours),
         tabs: tabs(&name, place, (hours, &pieces.counts)),
         window: Window::new(&address, (from, jobs.len()), (place.count)(&overview)),
@@ -132,7 +132,7 @@ async fn make(visit: &Visit, name: String) -> Result<QueuePage, Fault> {
         nothing: place.nothing,
         with_reasons: matches!(place.source, Source::Delayed | Source::Failed),
         pieces,
-        purged: purged.map(|trash| trash.entries).sum(),
+        purged,
         panels: visit.site.elsewhere.panels_of(&name),
     })
 }
@@ -151,6 +151,13 @@ async fn look(
     let overview = overviews.into_iter().next();
     let overview = overview.filter(|it| survey.queues.contains(name) || !it.is_blank());
     Ok(overview.map(|overview| (overview, workers)))
+}
+
+/// How many jobs were purged from it and can be put back.
+async fn purged(admin: &Admin, name: &str) -> Result<u64, crate::queue::Error> {
+    let trash = admin.trash().await?;
+    let purged = trash.iter().filter(|trash| trash.queue == name);
+    Ok(purged.map(|trash| trash.entries).sum())
 }
 
 fn hours(visit: &Visit) -> u64 {

@@ -8,5 +8,6 @@ pub(super) mod overview;
 pub(super) mod piece;
 pub(super) mod queue;
 pub(super) mod queues;
+pub(super) mod stages;
 pub(super) mod timeline;
 pub(super) mod workers;

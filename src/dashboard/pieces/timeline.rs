@@ -24,27 +24,37 @@ pub(in super::super) struct Part {
 /// The stages that a job has been through, one after the other. What lies between its submission and its end and is no stage is
 /// waiting.
 pub(in super::super) fn timeline(fields: &RawFields) -> Vec<Part> {
-    let mut parts = vec![("waiting", waiting(fields))];
-    parts.extend(
-        STAGES
-            .iter()
-            .map(|(word, name)| (*word, seconds(fields, name))),
-    );
-    let total: f64 = parts.iter().filter_map(|(_, seconds)| *seconds).sum();
+    let parts = stages(fields);
+    let total: f64 = parts.iter().map(|(_, seconds)| seconds).sum();
     let mut before = 0.0;
-    let part = |(word, seconds): (&'static str, Option<f64>)| {
-        let seconds = seconds?;
+    let part = |(word, seconds): (&'static str, f64)| {
         let share = |seconds: f64| (seconds / total.max(f64::MIN_POSITIVE) * WIDTH) as u32;
         let x = share(before);
         before += seconds;
-        Some(Part {
+        Part {
             word,
             seconds: in_words(seconds),
             x,
             width: share(before) - x,
-        })
+        }
     };
-    parts.into_iter().filter_map(part).collect()
+    parts.into_iter().map(part).collect()
+}
+
+/// The same in seconds, in the order of [`words`].
+pub(super) fn stages(fields: &RawFields) -> Vec<(&'static str, f64)> {
+    let waiting = waiting(fields).map(|seconds| (WAITING, seconds));
+    let worked = STAGES
+        .iter()
+        .filter_map(|(word, name)| Some((*word, seconds(fields, name)?)));
+    waiting.into_iter().chain(worked).collect()
+}
+
+pub(super) const WAITING: &str = "waiting";
+
+/// All of them in their order.
+pub(super) fn words() -> impl Iterator<Item = &'static str> {
+    [WAITING].into_iter().chain(STAGES.map(|(word, _)| word))
 }
 
 /// Stages and the fields with their times.
@@ -58,7 +68,7 @@ const STAGES: [(&str, &str); 7] = [
     ("cleanup", field::CLEANUP_TIME),
 ];
 
-fn in_words(seconds: f64) -> String {
+pub(super) fn in_words(seconds: f64) -> String {
     match Duration::try_from_secs_f64(seconds) {
         Ok(long) if seconds >= LONG_S => Age(long).to_string(),
         _ => format!("{seconds:.2} s"),

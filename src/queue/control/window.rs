@@ -4,9 +4,10 @@ use redis::{Cmd, FromRedisValue as _};
 
 use super::super::admin::Admin;
 use super::super::error::Error;
+use super::super::tally::REMEMBERED;
 use super::failures::Failure;
 use super::walk::Source;
-use crate::wire::{JobKey, Keys, RawFields, field};
+use crate::wire::{JobKey, Keys, RawFields, Status, field};
 
 /// What lists show of a job. Its other fields may be large.
 const SHOWN: [&str; 8] = [
@@ -60,6 +61,20 @@ const WATCHED: [&str; 25] = [
     field::OWNER,
 ];
 
+/// What tells how long the stages of a job took.
+const TIMES: [&str; 10] = [
+    field::STATUS,
+    field::CREATED_AT,
+    field::FINISHED_AT,
+    field::DOWNLOAD_TIME,
+    field::PREPROCESS_TIME,
+    field::PREDICTION_TIME,
+    field::POSTPROCESS_TIME,
+    field::CHILDREN_UPLOAD_TIME,
+    field::UPLOAD_TIME,
+    field::CLEANUP_TIME,
+];
+
 /// Failures of some queues, the last ones first.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LatestFailures {
@@ -94,6 +109,20 @@ impl Admin {
     /// What changes of some jobs while they are worked.
     pub(crate) async fn watched_fields(&self, keys: &[JobKey]) -> Result<Vec<RawFields>, Error> {
         self.these_fields(keys, &WATCHED).await
+    }
+
+    /// How long the stages of those jobs of a queue took that were done last and are still there.
+    pub(crate) async fn recent_times(&self, queue: &str) -> Result<Vec<RawFields>, Error> {
+        let last = REMEMBERED as isize - 1;
+        let recent = Cmd::zrevrange(Keys::new(queue).recent(), 0, last);
+        let keys: Vec<Vec<u8>> = self.command("look for jobs that are done", &recent).await?;
+        let keys: Vec<_> = keys.into_iter().map(JobKey).collect();
+        let mut found = self.these_fields(&keys, &TIMES).await?;
+        // Others have vanished, or are worked once more.
+        let done = Status::Done.as_str().as_bytes();
+        found
+            .retain(|fields| fields.get(field::STATUS.as_bytes()).map(Vec::as_slice) == Some(done));
+        Ok(found)
     }
 
     async fn these_fields(&self, keys: &[JobKey], names: &[&str]) -> Result<Vec<RawFields>, Error> {

@@ -1,9 +1,10 @@
 -- Renews the leases of every job this process holds.
 -- KEYS[1]: leases   KEYS[2]: consumers by last heartbeat   KEYS[3]: delayed jobs   KEYS[4]: queue   KEYS[5]: names of queues
--- KEYS[6]: jobs ended by day   KEYS[7]: when somebody looked for expired leases last
+-- KEYS[6]: jobs ended by day   KEYS[7]: when somebody looked for expired leases last   KEYS[8]: the last jobs that are done
 -- ARGV[1]: consumer name   ARGV[2]: lease in ms   ARGV[3]: time stamp for updated_at
 -- ARGV[4]: jobs that are done since the last heartbeat   ARGV[5]: jobs that have failed since
--- ARGV[6…]: job, token, processing list, for each job held
+-- ARGV[6]: how many that are done are remembered   ARGV[7]: how many of them follow   ARGV[8…]: these, the latest at the end
+-- then: job, token, processing list, for each job held
 -- `lists.lua` stands above.
 -- Returns: {lost, cancelled}: the jobs that are no longer held; and job, by whom and why, … of those that are to end
 local time = redis.call('TIME')
@@ -28,7 +29,8 @@ redis.call('ZADD', KEYS[2], now, ARGV[1])
 -- Before the first look: whether the clock is put ahead shows from now on.
 if redis.call('EXISTS', KEYS[7]) == 0 then redis.call('HSET', KEYS[7], 'looked_at', now) end
 local lost, cancelled = {}, {}
-for i = 6, #ARGV, 3 do
+local recent = tonumber(ARGV[7])
+for i = 8 + recent, #ARGV, 3 do
   local job = ARGV[i]
   if held(job, ARGV[i + 1], ARGV[i + 2]) then
     redis.call('ZADD', KEYS[1], now + ARGV[2], job)
@@ -57,5 +59,9 @@ pcall(function()
   redis.call('SADD', KEYS[5], KEYS[4])
   count('done', tonumber(ARGV[4]))
   count('failed', tonumber(ARGV[5]))
+  if recent == 0 then return end
+  for i = 1, recent do redis.call('ZADD', KEYS[8], now - recent + i, ARGV[7 + i]) end
+  redis.call('ZREMRANGEBYRANK', KEYS[8], 0, -1 - ARGV[6])
+  redis.call('EXPIRE', KEYS[8], 180000)
 end)
 return { lost, cancelled }
