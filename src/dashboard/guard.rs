@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
+use super::api::Refusal;
 use super::auth::{Entrance, Role, User, Way, is_from_us};
 use super::body::let_finish;
 use super::fault::Fault;
@@ -94,21 +95,32 @@ pub(super) async fn guard_forms_with_files(
     pass_on(site, request, |_, _| Ok(()), next).await
 }
 
-/// Hands a request on with its body, if whoever sends it may, and this check of their token finds nothing.
+/// Hands a request on with its body, if whoever sends it may, and this check of their token finds nothing. Programs are refused
+/// with JSON.
 async fn pass_on(
     site: Shared,
     mut request: Request,
     check: impl FnOnce(&Site, &User) -> Result<(), Refused>,
     next: Next,
 ) -> Response {
-    let user = enter(&site, &request).and_then(|user| {
-        if !is_look(&request) {
-            let checked = check_sender(&site, &user, request.headers());
-            if let Err((status, why)) = checked.and_then(|()| check(&site, &user)) {
-                return Err(Box::new(Fault::Forbidden(status, why).answer(&site, &user)));
-            }
+    let shows_pages = shows_pages(request.headers());
+    let user = match shows_pages {
+        true => enter(&site, &request),
+        false => enter_program(&site, &request).map_err(|it| Box::new(it.into_response())),
+    };
+    let user = user.and_then(|user| {
+        if is_look(&request) {
+            return Ok(user);
         }
-        Ok(user)
+        let checked = check_sender(&site, &user, request.headers());
+        let checked = checked.and_then(|()| check(&site, &user));
+        let Err((status, why)) = checked else {
+            return Ok(user);
+        };
+        Err(Box::new(match shows_pages {
+            true => Fault::Forbidden(status, why).answer(&site, &user),
+            false => Refusal::new(status, why).into_response(),
+        }))
     });
     let user = match user {
         Ok(user) => user,
@@ -154,6 +166,23 @@ fn enter(site: &Site, request: &Request) -> Result<User, Box<Response>> {
     }
 }
 
+/// Whether a refusal is shown as a page: browsers ask for one when they send a form, and scripts and programs do not.
+fn shows_pages(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter();
+    let mut accepted = accepted.filter_map(|it| it.to_str().ok());
+    accepted.any(|it| it.contains("text/html"))
+}
+
+/// The same as [`enter`] for programs.
+fn enter_program(site: &Site, request: &Request) -> Result<User, Refusal> {
+    match site.door.enter(request.headers(), peer(request)) {
+        Entrance::Welcome(user) => Ok(user),
+        Entrance::TooOften(wait) => Err(Refusal::too_often(wait, WRONG_TOKENS)),
+        Entrance::WrongHost => Err(Refusal::new(StatusCode::FORBIDDEN, WRONG_HOST.trim_end())),
+        Entrance::Unknown => Err(Refusal::new(StatusCode::UNAUTHORIZED, UNKNOWN)),
+    }
+}
+
 /// What a form says, if whoever sends it may change something and it comes from a page of ours.
 async fn check_change(
     site: &Site,
@@ -192,6 +221,8 @@ pub(super) fn check_token(site: &Site, user: &User, token: &str) -> Result<(), R
 
 const WRONG_HOST: &str = "this page is for this machine: call it by its address or as localhost; set DASHBOARD_AUTH if others are \
     to see it\n";
+const WRONG_TOKENS: &str = "too many wrong tokens come from this address";
+const UNKNOWN: &str = "nobody is logged in here, or not any more: load the page again; scripts send Authorization: Bearer …";
 const NOT_THROUGH_PROXY: &str =
     "This page takes names from a proxy, and this request did not come through it.";
 const VIEWER: &str = "You may look, and not act: ask whoever set DASHBOARD_OPERATORS.";

@@ -83,7 +83,7 @@ impl Refusal {
     }
 
     /// Too often; again after a while.
-    pub(super) fn too_often(wait: Duration, text: &str) -> Self {
+    pub(in super::super) fn too_often(wait: Duration, text: &str) -> Self {
         Self {
             wait: Some(wait),
             ..Self::new(StatusCode::TOO_MANY_REQUESTS, text)

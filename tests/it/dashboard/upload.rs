@@ -205,6 +205,53 @@ async fn who_may_not_uploads_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn scripts_are_refused_with_json_and_forms_with_pages() {
+    let cluster = empty().await;
+    let settings = [
+        ("DASHBOARD_AUTH", "token"),
+        ("DASHBOARD_TOKEN", TOKEN),
+        ("DASHBOARD_VIEW_TOKEN", VIEW),
+    ];
+    let (_dashboard, nobody) = visitor(&cluster, &settings);
+    let operator = nobody.clone().log_in(TOKEN);
+    let viewer = nobody.clone().log_in(VIEW);
+    for (who, browser, status, word) in [
+        ("nobody", &nobody, 401, "load the page again"),
+        ("a viewer", &viewer, 403, "You may look"),
+        ("an old page", &operator, 403, "too old"),
+    ] {
+        // As the script of the page sends it, and as forms of browsers.
+        let script = browser.clone().with("accept", "*/*");
+        let (found, body) = send(&script, ("PUT", "/upload/a/b.png"), &[], IMAGE);
+        let told: serde_json::Value = serde_json::from_str(&body).expect(who);
+        let why = told["error"].as_str().expect("a reason");
+        assert!(
+            found == status && why.contains(word),
+            "{who}: {found} {why}"
+        );
+        let form = browser
+            .clone()
+            .with("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+        let sent = multipart("", &[("b.png", IMAGE)]);
+        let (found, body) = send(&form, ("POST", "/upload"), &[FORM], &sent);
+        assert!(
+            found == status && body.starts_with("<!doctype html>"),
+            "{who}: {found} {body}"
+        );
+    }
+    let wrong = nobody.with("authorization", "Bearer wrong");
+    let mut all: Vec<_> = (0..11)
+        .map(|_| send(&wrong, ("PUT", "/upload/a/b.png"), &[], b"x"))
+        .collect();
+    let (found, body) = all.pop().expect("an answer");
+    assert!(
+        found == 429 && body.contains("{\"error\":"),
+        "{found} {body}"
+    );
+    assert_eq!(objects(&cluster), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_uploaded_to_a_dashboard_that_is_read_only() {
     let cluster = empty().await;
     let (_dashboard, browser) = visitor(&cluster, &[("DASHBOARD_READ_ONLY", "true")]);
