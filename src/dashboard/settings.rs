@@ -235,19 +235,13 @@ impl DashboardVariables {
     }
 
     fn tokens(&self, loader: &mut Loader<'_>, operators: Operators) -> Access {
-        let from_file = self.token_file(loader);
-        let acting = [
-            (
-                "DASHBOARD_TOKEN",
-                self.dashboard_token.as_ref().map(text_of),
-            ),
-            ("DASHBOARD_TOKEN_FILE", from_file),
-        ];
-        let mut tokens = Vec::new();
-        for (variable, text) in acting {
-            tokens.extend(read_tokens(loader, variable, text.as_ref(), "operator"));
-        }
-        if tokens.is_empty() {
+        let given = self.dashboard_token.as_ref().map(text_of);
+        let given = read_tokens(loader, "DASHBOARD_TOKEN", given.as_ref(), "operator");
+        let of_file = self.token_file(loader);
+        // Without those that are wrong, which is said already.
+        let is_wrong = given.is_none() || of_file.is_none();
+        let tokens: Vec<_> = given.into_iter().chain(of_file).flatten().collect();
+        if tokens.is_empty() && !is_wrong {
             let text = "DASHBOARD_AUTH=token needs one: 20 characters or more, such as `openssl rand -hex 20` prints";
             loader.problem("DASHBOARD_TOKEN", text);
         }
@@ -257,17 +251,21 @@ impl DashboardVariables {
             tokens: tokens
                 .into_iter()
                 .map(|token| token.acting(&operators))
-                .chain(viewers)
+                .chain(viewers.into_iter().flatten())
                 .collect(),
         }
     }
 
-    fn token_file(&self, loader: &mut Loader<'_>) -> Option<SecretString> {
-        let file = self.dashboard_token_file.as_ref()?;
+    /// Those of the file, if there is one; nothing after a mistake.
+    fn token_file(&self, loader: &mut Loader<'_>) -> Option<Vec<Token>> {
+        let variable = "DASHBOARD_TOKEN_FILE";
+        let Some(file) = &self.dashboard_token_file else {
+            return Some(Vec::new());
+        };
         match fs::read_to_string(file) {
-            Ok(text) => Some(text.into()),
+            Ok(text) => read_tokens(loader, variable, Some(&text.into()), "operator"),
             Err(error) => {
-                loader.refuse("DASHBOARD_TOKEN_FILE", file, error);
+                loader.refuse(variable, file, error);
                 None
             }
         }
@@ -300,13 +298,13 @@ fn is_long_enough(secret: &SecretString) -> bool {
     secret.expose_secret().trim().chars().count() >= SHORTEST_TOKEN
 }
 
-/// The tokens of a text: one alone, or several lines with a name each. They may only look, as yet.
+/// The tokens of a text: one alone, or several lines with a name each. They may only look, as yet. Nothing after a mistake.
 fn read_tokens(
     loader: &mut Loader<'_>,
     variable: &str,
     text: Option<&SecretString>,
     unnamed: &str,
-) -> Vec<Token> {
+) -> Option<Vec<Token>> {
     let text = text.map_or("", |text| text.expose_secret());
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let mut tokens = Vec::new();
@@ -318,9 +316,9 @@ fn read_tokens(
                 "a token needs {SHORTEST_TOKEN} characters or more, and a name before the colon if there is one"
             );
             loader.problem(variable, text);
-            break;
+            return None;
         }
         tokens.push(Token::viewing(name, token));
     }
-    tokens
+    Some(tokens)
 }

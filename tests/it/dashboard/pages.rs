@@ -311,12 +311,19 @@ async fn wrong_settings_are_said_with_what_would_be_right() {
             ],
             "DASHBOARD_TOKEN_FILE",
         ),
+        (&[("STORAGE_BUCKET", "our-bucket")], "STORAGE_BUCKET: "),
+        (
+            &[("STORAGE_BUCKET", ""), ("AWS_S3_BUCKET", "ftp://box")],
+            "ftp",
+        ),
     ] {
         let output = cluster.run(&["dashboard"], settings);
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(64), "{settings:?}: {said}");
         assert!(said.contains(text), "{settings:?}: {said}");
         assert!(!said.contains("short"), "a secret is shown: {said}");
+        let mistakes = said.lines().filter(|line| line.starts_with("  "));
+        assert_eq!(mistakes.count(), 1, "once each: {said}");
     }
 }
 
