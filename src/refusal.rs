@@ -16,7 +16,7 @@ impl Misuse {
     /// Nothing is under the key that is named.
     pub(crate) fn no_job(key: impl Display) -> Self {
         Self(format!(
-            "there is no job {key}: it has expired, was deleted, or the key is mistyped"
+            "there is no job `{key}`: it has expired, was deleted, or the key is mistyped"
         ))
     }
 }

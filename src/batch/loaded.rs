@@ -178,7 +178,7 @@ impl Loaded {
         (stage, total): (usize, u64),
         text: &str,
     ) -> anyhow::Result<u64> {
-        let missing = || Misuse(format!("there is no item {}", untrusted::name(text)));
+        let missing = || Misuse(format!("there is no item `{}`", untrusted::name(text)));
         if let Some(number) = text.strip_prefix('#') {
             let number = number.parse().ok().filter(|number| *number < total);
             return Ok(number.ok_or_else(missing)?);

@@ -44,7 +44,7 @@ pub(crate) async fn known(admin: &Admin, name: &str) -> anyhow::Result<BatchStat
     state.ok_or_else(|| {
         let name = untrusted::name(name);
         Misuse(format!(
-            "there is no batch {name}; redis-consumer batch list shows them"
+            "there is no batch `{name}`; redis-consumer batch list shows them"
         ))
         .into()
     })
@@ -56,7 +56,7 @@ pub(crate) fn stage_of(state: &BatchState, name: &str) -> Result<usize, Misuse> 
     found.ok_or_else(|| {
         let names: Vec<_> = state.stages.iter().map(|it| it.name.as_str()).collect();
         Misuse(format!(
-            "there is no stage {}, only {}",
+            "there is no stage `{}`, only {}",
             untrusted::name(name),
             names.join(", ")
         ))

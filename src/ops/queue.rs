@@ -243,7 +243,7 @@ async fn check_known(desk: &Desk, queue: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     let text = format!(
-        "no queue {} is known here; `redis-consumer queue list` shows those that are",
+        "no queue `{}` is known here; `redis-consumer queue list` shows those that are",
         untrusted::name(queue)
     );
     Err(Misuse(text).into())

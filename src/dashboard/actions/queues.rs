@@ -272,7 +272,7 @@ async fn known_length(visit: &Visit, queue: &str) -> Result<u64, Fault> {
     match survey.queues.contains(queue) || length > 0 {
         true => Ok(length),
         false => Err(Fault::Absent(format!(
-            "no queue {} is known here",
+            "no queue `{}` is known here",
             untrusted::name(queue)
         ))),
     }

@@ -31,7 +31,7 @@ async fn check(visit: &Visit, queue: &str) -> Result<Vec<SavedPlace>, Fault> {
     let (survey, length) = futures::try_join!(admin.survey(), admin.length(queue))?;
     if !survey.queues.contains(queue) && length == 0 {
         let queue = untrusted::name(queue);
-        return Err(Fault::Absent(format!("no queue {queue} is known here")));
+        return Err(Fault::Absent(format!("no queue `{queue}` is known here")));
     }
     let mut places = vec![SavedPlace::Waiting];
     for word in visit.form.all("with").flat_map(|it| it.split(',')) {

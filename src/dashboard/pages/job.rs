@@ -117,7 +117,7 @@ async fn make(visit: &Visit, text: &str) -> Result<JobPage, Fault> {
         decoded(text).ok_or_else(|| Fault::Absent("this is no address of a job".to_owned()))?;
     let (fields, survey) = futures::try_join!(site.admin.job(&key), site.admin.survey())?;
     if fields.is_empty() {
-        return Err(Fault::Absent(format!("there is no job {key}")));
+        return Err(Fault::Absent(format!("there is no job `{key}`")));
     }
     let queue = queue_of(&key, &fields, &survey.queues);
     let (place, children, files) = futures::join!(

@@ -99,7 +99,7 @@ pub(super) async fn subject(visit: &Visit, encoded: &str) -> Result<(Subject, Lo
     let looks = looks.ok_or_else(|| absent("pictures and cells need a bucket: STORAGE_BUCKET"))?;
     let fields = visit.site.admin.job(&key).await?;
     if fields.is_empty() {
-        return Err(Fault::Absent(format!("there is no job {key}")));
+        return Err(Fault::Absent(format!("there is no job `{key}`")));
     }
     let subject = Subject::of(&key, &fields).ok_or_else(|| absent("the input is no image"))?;
     Ok((subject, looks))

@@ -16,7 +16,7 @@ pub(super) async fn chosen(site: &Site, asked: &str) -> anyhow::Result<(Vec<Stri
         asked if types.iter().any(|known| known == asked) => asked.to_owned(),
         asked => {
             return Err(Misuse(format!(
-                "the job type {} is not known; known are: {}",
+                "the job type `{}` is not known; known are: {}",
                 untrusted::name(asked),
                 types.join(", ")
             ))

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use super::actions::state;
 use super::empty;
 use super::pages::visitor;
-use crate::peers::browser::{Answer, Browser, Dashboard};
+use crate::peers::browser::{Answer, Browser, Dashboard, unescaped};
 use crate::peers::cluster::{Cluster, IMAGE, eventually};
 
 const TOKEN: &str = "0123456789-operator-token";
@@ -489,7 +489,9 @@ async fn an_upload_is_shown_with_its_channels_and_the_options_of_its_type() {
     }
     let unknown = post(&browser, "/inspect", &[("upload", "a"), ("type", "nope")]);
     assert!(
-        unknown.status == 400 && unknown.body.contains("known are: segmentation"),
+        unknown.status == 400
+            && unescaped(&unknown.body)
+                .contains("the job type `nope` is not known; known are: segmentation"),
         "{}",
         unknown.body
     );

@@ -389,9 +389,9 @@ async fn every_refusal_is_json_that_says_what_to_do() {
         ("DELETE", "/queues", "", 405, "another method"),
         ("POST", "/queues", "{}", 405, "another method"),
         ("GET", "/requeue", "", 405, "another method"),
-        ("GET", "/queues/none", "", 404, "no queue none"),
+        ("GET", "/queues/none", "", 404, "no queue `none`"),
         ("GET", "/queues/%ff", "", 400, "UTF-8"),
-        ("GET", "/batches/none", "", 404, "no batch none"),
+        ("GET", "/batches/none", "", 404, "no batch `none`"),
         ("GET", "/jobs/!", "", 404, "Base64"),
         ("GET", "/jobs/AAAA", "", 404, "there is no job"),
         ("GET", "/jobs/AAAA/result", "", 404, "there is no job"),
@@ -404,7 +404,7 @@ async fn every_refusal_is_json_that_says_what_to_do() {
         ("GET", "/failed?from=10001", "", 400, "`from`"),
         ("GET", "/failed?field=a", "", 400, "NAME=REGEX"),
         ("GET", "/failed?why=99", "", 400, "no cause 99"),
-        ("GET", "/failed?batch=none", "", 400, "no batch none"),
+        ("GET", "/failed?batch=none", "", 400, "no batch `none`"),
         ("POST", "/requeue", "", 400, "say which jobs"),
         ("POST", "/requeue", "{}", 400, "say which jobs"),
         (
@@ -446,8 +446,8 @@ async fn every_refusal_is_json_that_says_what_to_do() {
             400,
             "--why",
         ),
-        ("POST", "/queues/none/pause", "{}", 404, "no queue none"),
-        ("POST", "/queues/none/purge", "{}", 404, "no queue none"),
+        ("POST", "/queues/none/pause", "{}", 404, "no queue `none`"),
+        ("POST", "/queues/none/purge", "{}", 404, "no queue `none`"),
         (
             "POST",
             "/queues/segmentation/pause",
@@ -470,8 +470,8 @@ async fn every_refusal_is_json_that_says_what_to_do() {
             400,
             "another queue",
         ),
-        ("POST", "/batches/none/pause", "{}", 404, "no batch none"),
-        ("POST", "/batches/none/repair", "{}", 404, "no batch none"),
+        ("POST", "/batches/none/pause", "{}", 404, "no batch `none`"),
+        ("POST", "/batches/none/repair", "{}", 404, "no batch `none`"),
     ] {
         let shown = &body[..body.len().min(80)];
         let (found, error) = script.refused(method, path, body.as_bytes());

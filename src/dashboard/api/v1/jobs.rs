@@ -71,7 +71,7 @@ pub(super) async fn result(
     let object = text_of(&fields, field::OUTPUT_FILE_NAME);
     if object.is_empty() {
         let status = text_of(&fields, field::STATUS);
-        let text = format!("the job {key} has no result: it is {status}");
+        let text = format!("the job `{key}` has no result: it is {status}");
         return Err(Refusal::new(StatusCode::NOT_FOUND, text));
     }
     files::send(&visit.site, &object, &headers).await

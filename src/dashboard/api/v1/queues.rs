@@ -136,7 +136,7 @@ async fn overview(visit: &Visit, name: &str) -> Result<Overview, Refusal> {
         true => Ok(overview),
         false => {
             let name = untrusted::name(name);
-            let text = format!("no queue {name} is known here; GET queues lists those that are");
+            let text = format!("no queue `{name}` is known here; GET queues lists those that are");
             Err(Fault::Absent(text).into())
         }
     }
