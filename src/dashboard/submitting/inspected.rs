@@ -11,6 +11,9 @@ const ORDERS: [(usize, &[&str]); 3] = [
     (4, &["BXYC", "CXYB"]),
 ];
 
+/// The order that the form of a Kiosk's frontend begins with. It is that of three axes.
+pub(super) const USUAL_ORDER: &str = "XYB";
+
 /// What an image is like.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Inspected {
@@ -20,6 +23,8 @@ pub(super) struct Inspected {
     pub(super) sample: String,
     /// The order of its axes, as far as it can be told, or as somebody says.
     pub(super) order: Option<String>,
+    /// Whether nothing but custom tells it.
+    pub(super) is_usual: bool,
     /// What the order may be.
     pub(super) orders: Vec<&'static str>,
     /// In that order; 1 if it cannot be told.
@@ -30,17 +35,20 @@ pub(super) struct Inspected {
 }
 
 impl Inspected {
-    /// What an object is like if its axes are in this order, or in the one that is usual; or why it is no image.
+    /// What an object is like if its axes are in this order, or in the one that its file tells; or why it is no image. If that does
+    /// not tell, and nobody has chosen either, they are in the usual order.
     pub(super) async fn of(
         storage: &Storage,
         key: &str,
-        order: Option<&str>,
+        (order, is_chosen): (Option<&str>, bool),
     ) -> Result<Self, String> {
         let header = header_of(storage, key).await?;
         let rank = header.shape.len();
         let fitting = order.filter(|order| order.chars().count() == rank);
         let guess = axes_of(&header, None);
-        let order = fitting.map(str::to_owned).or(guess);
+        let is_unknown = fitting.is_none() && guess.is_none() && !is_chosen;
+        let usual = Some(USUAL_ORDER).filter(|usual| is_unknown && usual.len() == rank);
+        let order = fitting.or(usual).map(str::to_owned).or(guess);
         let shape: Vec<_> = header.shape.iter().map(ToString::to_string).collect();
         let count = |letter| {
             let axes = order.as_deref().unwrap_or_default();
@@ -54,6 +62,7 @@ impl Inspected {
             orders: known.map_or_else(Vec::new, |(_, orders)| orders.to_vec()),
             takes: size(header.peak_bytes.max(header.decoded_bytes()) as f64),
             sample: header.sample,
+            is_usual: usual.is_some(),
             order,
         })
     }

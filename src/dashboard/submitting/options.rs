@@ -13,7 +13,7 @@ use super::super::shown::{escaped, message, name};
 use super::super::site::Site;
 use super::super::visit::Visit;
 use super::files::{Files, bucket};
-use super::inspected::Inspected;
+use super::inspected::{Inspected, USUAL_ORDER};
 use super::kinds::{chosen, kind_of};
 use crate::consumers::{Channels, JobOptions, options as options_of};
 use crate::figures::{counted, size};
@@ -124,7 +124,7 @@ async fn make(visit: &Visit) -> Result<OptionsPage, Fault> {
     let kind = kind_of(site, &queue).await?;
     let options = options_of(kind.map_or("", |kind| kind.name));
     let order = form.given("dimension_order");
-    let (inspected, trouble) = first_image(site, &files, order).await?;
+    let (inspected, trouble) = first_image(site, &files, (order, form.has("chosen"))).await?;
     let image = inspected
         .as_ref()
         .map(|it| image_shown(visit, &files, it, order));
@@ -172,7 +172,7 @@ async fn make(visit: &Visit) -> Result<OptionsPage, Fault> {
 async fn first_image(
     site: &Site,
     files: &Files,
-    order: Option<&str>,
+    order: (Option<&str>, bool),
 ) -> Result<(Option<Inspected>, String), Fault> {
     let Some(key) = files.first_image.as_deref() else {
         let why = match files.archives {
@@ -202,6 +202,7 @@ fn image_shown(visit: &Visit, files: &Files, image: &Inspected, order: Option<&s
     let path = files.name(key);
     let parts: Vec<_> = path.split('/').map(escaped).collect();
     let address = format!("/upload/{}/{}", visit.form.text("upload"), parts.join("/"));
+    let order = order.or(image.is_usual.then_some(USUAL_ORDER));
     let order = order.map_or_else(String::new, |order| format!("&order={}", escaped(order)));
     let numbers = 0..MOST_CHANNELS.min(image.channels as usize);
     let axes = image.order.as_ref();
@@ -260,12 +261,13 @@ fn parts(form: &Form, options: &JobOptions, image: Option<&Inspected>) -> Vec<Pa
     names.iter().enumerate().map(part).collect()
 }
 
-/// Orders of axes. Each file's own stands first, for files of an upload may differ.
+/// Orders of axes. Each file's own stands first, for files of an upload may differ, and goes before the usual one.
 fn orders(options: &JobOptions, image: Option<&Inspected>, chosen: Option<&str>) -> Vec<Choice> {
     let Some(image) = image.filter(|_| options.dimension_order) else {
         return Vec::new();
     };
-    let chosen = chosen.unwrap_or_default();
+    let usual = if image.is_usual { USUAL_ORDER } else { "" };
+    let chosen = chosen.unwrap_or(usual);
     let guess = match (&image.order, chosen) {
         (Some(order), "") => format!("as each file says (this one: {order})"),
         _ => "as each file says".to_owned(),

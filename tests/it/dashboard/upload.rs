@@ -542,6 +542,24 @@ async fn real_images_are_looked_at_and_damaged_ones_are_told() {
             "{name}"
         );
     }
+    // Where nothing tells the axes they begin as the frontend has them, and stay as somebody has chosen.
+    let odd = ArrayD::from_shape_fn(vec![64, 3, 64], |at| (at[0] + at[2]) as f32);
+    let odd = encode_tiff(odd.view());
+    assert_eq!(put(&browser, "/upload/odd/odd.tif", &odd).0, 200);
+    let page = browser.get("/submit?upload=odd").body;
+    for text in [
+        "axes XYB: 1 channel, 64 frames",
+        "<option value=\"XYB\" selected>",
+        "channel=0&#38;order=XYB",
+    ] {
+        assert!(page.contains(text), "{text} is missing in\n{page}");
+    }
+    let chosen = [("upload", "odd"), ("chosen", "yes")];
+    let page = post(&browser, "/inspect", &chosen).body;
+    assert!(
+        page.contains("axes that cannot be told") && page.contains("<option value=\"\" selected>"),
+        "{page}"
+    );
     // What somebody calls a file runs nowhere.
     let name = "%3Cimg%20src=x%20onerror=alert(1)%3E%22.png";
     assert_eq!(put(&browser, &format!("/upload/evil/{name}"), b"x").0, 200);
