@@ -75,6 +75,9 @@ mod drop;
 /// Files that are uploaded, and what becomes of them.
 mod upload;
 
+/// The same with a bucket on a server.
+mod upload_to_s3;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 

@@ -46,7 +46,7 @@ fn send(
 }
 
 /// Sends a head and some bytes.
-fn begin(
+pub(super) fn begin(
     browser: &Browser,
     (method, path): (&str, &str),
     headers: &[(&str, &str)],
@@ -76,13 +76,13 @@ fn answer(mut stream: TcpStream) -> (u16, String) {
     (status.expect("a status"), body.unwrap_or_default())
 }
 
-fn put(browser: &Browser, path: &str, body: &[u8]) -> (u16, String) {
+pub(super) fn put(browser: &Browser, path: &str, body: &[u8]) -> (u16, String) {
     let token = browser.form_token_of("/");
     send(browser, ("PUT", path), &[("x-rc-csrf", &token)], body)
 }
 
 /// Sends a form, with the token of the first page.
-fn post(browser: &Browser, path: &str, fields: &[(&str, &str)]) -> Answer {
+pub(super) fn post(browser: &Browser, path: &str, fields: &[(&str, &str)]) -> Answer {
     let token = browser.form_token_of("/");
     browser.post_plain(path, &[fields, &[("rc_csrf", &*token)]].concat())
 }
