@@ -58,8 +58,11 @@ pub(super) static DROP: LazyLock<Asset> = asset!("scripts/drop.js", SCRIPT);
 /// Keeps what changes on a page up to date.
 pub(super) static LIVE: LazyLock<Asset> = asset!("scripts/live.js", SCRIPT);
 
+/// Takes pictures of lists away that cannot be made.
+pub(super) static PICTURES: LazyLock<Asset> = asset!("scripts/pictures.js", SCRIPT);
+
 /// All of them.
-static ALL: [&LazyLock<Asset>; 9] = [
+static ALL: [&LazyLock<Asset>; 10] = [
     &STYLE,
     &ICON,
     &KEYS,
@@ -69,6 +72,7 @@ static ALL: [&LazyLock<Asset>; 9] = [
     &VIEWER,
     &DROP,
     &LIVE,
+    &PICTURES,
 ];
 
 impl Asset {

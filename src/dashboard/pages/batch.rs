@@ -5,6 +5,7 @@ use axum::extract::Path;
 use axum::response::Response;
 use batch_plan::Resolved;
 
+use super::super::assets;
 use super::super::fault::Fault;
 use super::super::layout::Layout;
 use super::super::live::topic::Topic;
@@ -57,7 +58,9 @@ async fn make(visit: &Visit, name: String) -> Result<BatchPage, Fault> {
         flow_of(visit, &name),
     );
     let is_over = [batch::FINISHED, batch::CANCELLED].contains(&state.state.as_str());
-    let layout = visit.layout(&format!("Batch {}", untrusted::name(&name)), "/batches");
+    let layout = visit
+        .layout(&format!("Batch {}", untrusted::name(&name)), "/batches")
+        .with_script(&assets::PICTURES);
     Ok(BatchPage {
         pieces: BatchPieces::of(&layout.ground(), &standing),
         layout: layout.watching(&[Topic::Batch(name.clone())]),

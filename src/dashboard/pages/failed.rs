@@ -3,9 +3,11 @@
 use askama::Template;
 use axum::response::Response;
 
+use super::super::assets;
 use super::super::fault::Fault;
 use super::super::jobs_table::JobRow;
 use super::super::layout::Layout;
+use super::super::looks::is_image;
 use super::super::shown::{Link, When, escaped, message, name};
 use super::super::visit::Visit;
 use super::window::{ROWS, Window};
@@ -51,6 +53,8 @@ struct Cause {
     last: When,
     example: Link,
     input: String,
+    /// Where the picture of that input is, below the base, if it is an image.
+    picture: Option<String>,
 }
 
 /// `GET /failed`
@@ -79,8 +83,10 @@ async fn make(visit: &Visit) -> Result<FailedPage, Fault> {
     let jobs: Vec<_> = jobs.map(|(queue, it)| JobRow::failed(queue, it)).collect();
     let address = format!("/failed?{}", chosen.query());
     Ok(FailedPage {
-        layout: visit.layout("Failed", "/failed"),
-        causes: groups.sorted().iter().map(|it| cause(it, &chosen)).collect(),
+        layout: visit
+            .layout("Failed", "/failed")
+            .with_script(&assets::PICTURES),
+        causes: causes(visit, groups.sorted(), &chosen),
         window: Window::new(&address, (from, jobs.len()), meant.len() as u64),
         jobs,
         looked: (latest.total > LOOKED as u64).then(|| {
@@ -105,6 +111,23 @@ impl Chosen {
     }
 }
 
+/// All of them, with pictures if there is a bucket.
+fn causes(visit: &Visit, groups: Vec<Group>, chosen: &Chosen) -> Vec<Cause> {
+    let has_bucket = visit.site.looks.is_some();
+    let cause = |group: &Group| Cause {
+        picture: picture(group).filter(|_| has_bucket),
+        ..cause(group, chosen)
+    };
+    groups.iter().map(cause).collect()
+}
+
+/// Where the picture of the example is that the page of that job has, too. The time of the last failure stands for what may have
+/// changed since.
+fn picture(group: &Group) -> Option<String> {
+    let path = Link::to_job(&group.example).path;
+    is_image(&group.input).then(|| format!("{path}/preview.png?list=yes&v={}", group.last))
+}
+
 fn cause(group: &Group, chosen: &Chosen) -> Cause {
     let of_cause = Chosen {
         queue: chosen.queue.clone(),
@@ -120,5 +143,6 @@ fn cause(group: &Group, chosen: &Chosen) -> Cause {
         last: When::at(group.last),
         example: Link::to_job(&group.example),
         input: name(group.input.as_bytes()),
+        picture: None,
     }
 }

@@ -12,7 +12,7 @@ use super::super::looks::{Looks, Subject};
 use super::super::shown::decoded;
 use super::super::visit::Visit;
 
-/// `GET /jobs/K/preview.png`
+/// `GET /jobs/K/preview.png`; with `list=yes`, 204 if there is none, as browsers complain of 404 for each row of a list.
 pub(in super::super) async fn preview(
     visit: Visit,
     Path(encoded): Path<String>,
@@ -20,6 +20,7 @@ pub(in super::super) async fn preview(
 ) -> Response {
     match make(&visit, &encoded, &headers).await {
         Ok(picture) => picture,
+        Err(Fault::Absent(_)) if visit.form.has("list") => StatusCode::NO_CONTENT.into_response(),
         Err(fault) => fault.answer(&visit.site, &visit.user),
     }
 }

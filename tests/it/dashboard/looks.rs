@@ -6,8 +6,9 @@ use ndarray::{Array2, ArrayD, Axis};
 
 use super::pages::visitor;
 use super::{empty, encoded};
-use crate::peers::browser::Dashboard;
-use crate::peers::cluster::Cluster;
+use crate::peers::browser::{Dashboard, unescaped};
+use crate::peers::chromium::Chromium;
+use crate::peers::cluster::{Cluster, IMAGE};
 use crate::peers::results::zipped;
 
 const KEY: &str = "segmentation:seen:1";
@@ -392,6 +393,66 @@ async fn without_a_picture_the_page_is_whole() {
     );
     assert!(!browser.get(&archive).body.contains("<img"));
     assert_eq!(browser.get(&format!("{archive}/preview.png")).status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cause_shows_the_input_of_its_example_when_it_is_looked_at() {
+    let cluster = empty().await;
+    cluster.put("uploads/b.png", IMAGE);
+    for (key, input, why) in [
+        ("q:image", "uploads/b.png", "ValueError: a"),
+        ("q:archive", "uploads/b.zip", "ValueError: b"),
+    ] {
+        let fields = [
+            ("status", "failed"),
+            ("reason", why),
+            ("input_file_name", input),
+        ];
+        let fields = fields.iter().flat_map(|(name, value)| [*name, *value]);
+        let command: Vec<_> = ["HSET", key].into_iter().chain(fields).collect();
+        let _: u32 = cluster.redis.ask(&command);
+        let _: u32 = cluster
+            .redis
+            .ask(&["ZADD", "rc:failed:q", "1790000000000", key]);
+    }
+    let _: u32 = cluster.redis.ask(&["SADD", "rc:queues", "q"]);
+    let dashboard = Dashboard::start(&cluster, &[]);
+    let page = dashboard.browser().get("/failed").body;
+    let pictures: Vec<_> = page.split("<img ").skip(1).collect();
+    assert_eq!(pictures.len(), 1, "an archive has none: {page}");
+    assert!(pictures[0].contains("loading=\"lazy\""), "{}", pictures[0]);
+    let address = pictures[0].split("src=\"").nth(1).expect("an address");
+    let address = unescaped(address.split('"').next().expect("its end"));
+    let of_job = format!("/jobs/{}/preview.png?list=yes&v=", encoded(b"q:image"));
+    assert!(address.starts_with(&of_job), "{address}");
+    let picture = dashboard.browser().get_bytes(&address);
+    assert_eq!(
+        (picture.status, &*picture.headers["content-type"]),
+        (200, "image/png")
+    );
+    let archive = format!("/jobs/{}/preview.png", encoded(b"q:archive"));
+    let statuses = ["?list=yes", ""].map(|it| {
+        let answer = dashboard.browser().get(&format!("{archive}{it}"));
+        answer.status
+    });
+    assert_eq!(statuses, [204, 404], "browsers complain of 404");
+    let without = Dashboard::start(&cluster, &[("STORAGE_BUCKET", "")]);
+    assert!(!without.browser().get("/failed").body.contains("<img"));
+    // What cannot be shown leaves no frame.
+    let chromium = Chromium::start().await;
+    let address = format!("http://127.0.0.1:{}/failed", dashboard.port);
+    let tab = chromium.open(&address).await;
+    tab.until("document.images[0]?.naturalWidth > 0").await;
+    cluster.put("uploads/b.png", b"no image");
+    let _: u32 = cluster
+        .redis
+        .ask(&["HSET", "q:image", "finished_at", "2026-11-28T13:00:00Z"]);
+    let _: u32 = cluster
+        .redis
+        .ask(&["ZADD", "rc:failed:q", "1790000009000", "q:image"]);
+    tab.visit(&address).await;
+    tab.until("document.readyState === 'complete' && document.images.length === 0")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
