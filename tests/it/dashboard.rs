@@ -51,6 +51,9 @@ mod rights;
 /// Pictures of all pages.
 mod screenshots;
 
+/// What is in a result, and how others open it.
+mod result;
+
 /// Answers as they are described.
 mod schema;
 

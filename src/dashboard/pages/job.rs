@@ -16,6 +16,7 @@ use super::super::pieces::job::{JobPieces, is_over, place, queue_of};
 use super::super::shown::{decoded, encoded, escaped, lines, message, name};
 use super::super::visit::Visit;
 use super::judgement::Judgement;
+use super::result::{ResultFiles, web_address};
 use super::viewer::Viewer;
 use crate::figures::{grouped, size};
 use crate::queue::control::{in_groups, why};
@@ -52,6 +53,8 @@ struct JobPage {
     attempts: String,
     last_error: Vec<String>,
     files: Vec<File>,
+    /// What is in the archive of its result.
+    result: Option<ResultFiles>,
     label: Option<LabelForm>,
     /// Where its trace is shown.
     trace: Option<String>,
@@ -120,16 +123,18 @@ async fn make(visit: &Visit, text: &str) -> Result<JobPage, Fault> {
         return Err(Fault::Absent(format!("there is no job `{key}`")));
     }
     let queue = queue_of(&key, &fields, &survey.queues);
-    let (place, children, files) = futures::join!(
+    let (place, children, files, result) = futures::join!(
         place(&site.admin, (&key, &fields), queue.as_deref()),
         children(&site.admin, &fields),
         files(site.storage.as_ref(), &fields),
+        result(site.storage.as_ref(), &fields),
     );
     let layout = visit.layout(&format!("Job {key}"), "");
     let pieces = JobPieces::of(&layout.ground(), &fields, (queue.as_deref(), &place?));
     let layout = layout.watching(&[Topic::Job(key.clone())]);
     Ok(JobPage {
         files,
+        result,
         trace: site
             .elsewhere
             .trace_of(&fields, queue.as_deref().unwrap_or_default()),
@@ -170,6 +175,7 @@ fn plain(
         attempts: text(field::ATTEMPTS),
         last_error: texts(value(fields, field::LAST_ERROR)),
         files: Vec::new(),
+        result: None,
         label: label(visit, key, fields),
         trace: None,
         children: None,
@@ -265,6 +271,12 @@ async fn children(admin: &Admin, fields: &RawFields) -> Result<Option<Children>,
     }))
 }
 
+/// What is in the archive of its result.
+async fn result(storage: Option<&Storage>, fields: &RawFields) -> Option<ResultFiles> {
+    let key = std::str::from_utf8(value(fields, field::OUTPUT_FILE_NAME)).ok()?;
+    ResultFiles::of(storage?, key).await
+}
+
 /// What it has left in the bucket.
 async fn files(storage: Option<&Storage>, fields: &RawFields) -> Vec<File> {
     let all = [
@@ -298,13 +310,4 @@ async fn size_of(storage: &Storage, key: &str) -> String {
         Ok(Err(error)) => message(&error.to_string()),
         Err(_) => "the bucket does not answer".to_owned(),
     }
-}
-
-/// Where browsers can fetch an object of the bucket. What a job says itself is never linked.
-fn web_address(storage: &Storage, key: &str) -> Option<String> {
-    let url = storage.public_url(key);
-    let is_web = ["http://", "https://"]
-        .iter()
-        .any(|scheme| url.starts_with(scheme));
-    is_web.then_some(url)
 }

@@ -17,6 +17,7 @@ mod overview;
 mod preview;
 mod queue;
 mod queues;
+mod result;
 mod search;
 mod sheet;
 mod system;

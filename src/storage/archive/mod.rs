@@ -4,6 +4,7 @@
 //! results need be in memory as a whole: a [`SparseFile`] stands for the one, a [`ZipMerger`] gives the other away as it
 //! grows.
 
+mod contents;
 mod error;
 mod names;
 mod sparse_file;
@@ -13,6 +14,7 @@ mod zip_images;
 mod zip_list;
 mod zip_merger;
 
+pub(crate) use self::contents::{ArchivedFile, files_in};
 pub use self::error::ArchiveError;
 pub use self::names::clean_path;
 pub(crate) use self::names::{split_folder, without_last_suffix};
