@@ -63,6 +63,9 @@ mod stages;
 /// The API for scripts.
 mod v1;
 
+/// What changes, for scripts.
+mod v1_events;
+
 /// Files of others.
 mod vendored;
 

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use super::super::pieces::piece::Ground;
 use super::board::{Board, Sheet};
 use super::poll::Poll;
-use super::topic::Topic;
+use super::topic::{Telling, Topic, Wish};
 use crate::queue::{Admin, Error};
 
 /// Streams at the same time. Each is a connection.
@@ -44,7 +44,7 @@ struct Inner {
 /// What is followed, by how many streams.
 #[derive(Default)]
 struct Followed {
-    topics: HashMap<Topic, usize>,
+    wishes: HashMap<Wish, usize>,
     streams: usize,
     /// Whether the poller runs, and when it has begun to ask last.
     is_asked: bool,
@@ -54,7 +54,8 @@ struct Followed {
 /// A stream's part in it, which ends with the value.
 pub(super) struct Follower {
     hub: Arc<Inner>,
-    pub(super) topics: Vec<Topic>,
+    pub(super) wishes: Vec<Wish>,
+    pub(super) telling: Telling,
     pub(super) board: watch::Receiver<Board>,
 }
 
@@ -72,21 +73,24 @@ impl Hub {
     }
 
     /// Follows these topics; nothing if there are too many streams already.
-    pub(super) fn follow(&self, topics: HashSet<Topic>) -> Option<Follower> {
+    pub(super) fn follow(&self, topics: HashSet<Topic>, telling: Telling) -> Option<Follower> {
         let mut followed = self.0.followed();
         if followed.streams >= MOST_STREAMS {
             return None;
         }
         followed.streams += 1;
-        for topic in &topics {
-            *followed.topics.entry(topic.clone()).or_default() += 1;
+        let wishes = topics.into_iter().map(|topic| Wish { topic, telling });
+        let wishes: Vec<_> = wishes.collect();
+        for wish in &wishes {
+            *followed.wishes.entry(wish.clone()).or_default() += 1;
         }
         if !std::mem::replace(&mut followed.is_asked, true) {
             tokio::spawn(Arc::clone(&self.0).ask());
         }
         Some(Follower {
             hub: Arc::clone(&self.0),
-            topics: topics.into_iter().collect(),
+            wishes,
+            telling,
             board: self.0.board.subscribe(),
         })
     }
@@ -103,12 +107,12 @@ impl Drop for Follower {
     fn drop(&mut self) {
         let mut followed = self.hub.followed();
         followed.streams -= 1;
-        for topic in &self.topics {
-            if let Some(count) = followed.topics.get_mut(topic) {
+        for wish in &self.wishes {
+            if let Some(count) = followed.wishes.get_mut(wish) {
                 *count -= 1;
             }
         }
-        followed.topics.retain(|_, count| *count > 0);
+        followed.wishes.retain(|_, count| *count > 0);
     }
 }
 
@@ -121,8 +125,8 @@ impl Inner {
     async fn ask(self: Arc<Self>) {
         let mut poll = Poll::new(self.admin.clone(), self.ground.clone());
         let mut silences = 0;
-        while let Some(topics) = self.next_topics().await {
-            let looked = tokio::time::timeout(PATIENCE, Box::pin(poll.look(&topics)));
+        while let Some(wishes) = self.next_wishes().await {
+            let looked = tokio::time::timeout(PATIENCE, Box::pin(poll.look(&wishes)));
             match self.stop.run_until_cancelled(looked).await {
                 None => {}
                 Some(Ok(Ok(sheets))) => {
@@ -140,7 +144,7 @@ impl Inner {
     }
 
     /// What is to be asked, when it is time; nothing if nobody is there any more, and then the poller has ended.
-    async fn next_topics(&self) -> Option<HashSet<Topic>> {
+    async fn next_wishes(&self) -> Option<HashSet<Wish>> {
         let asked = self.followed().asked;
         if let Some(wait) = asked.and_then(|asked| EVERY.checked_sub(asked.elapsed())) {
             tokio::time::sleep(wait).await;
@@ -153,10 +157,10 @@ impl Inner {
             return None;
         }
         followed.asked = Some(Instant::now());
-        Some(followed.topics.keys().cloned().collect())
+        Some(followed.wishes.keys().cloned().collect())
     }
 
-    fn tell(&self, sheets: HashMap<Topic, Arc<Sheet>>) {
+    fn tell(&self, sheets: HashMap<Wish, Arc<Sheet>>) {
         self.board.send_modify(|board| {
             if board.away.is_some() {
                 info!("Redis answers open pages again");
@@ -197,14 +201,15 @@ mod tests {
     #[tokio::test]
     async fn so_many_streams_may_follow_and_no_more() {
         let hub = hub();
-        let follow = || hub.follow([Topic::Workers].into());
+        let follow = || hub.follow([Topic::Workers].into(), Telling::Object);
         let mut all: Vec<_> = (0..MOST_STREAMS).map_while(|_| follow()).collect();
         assert_eq!(all.len(), MOST_STREAMS);
         assert!(follow().is_none());
-        assert_eq!(hub.0.followed().topics[&Topic::Workers], MOST_STREAMS);
+        let wishes: Vec<_> = hub.0.followed().wishes.values().copied().collect();
+        assert_eq!(wishes, [MOST_STREAMS]);
         all.pop();
         assert!(follow().is_some());
         all.clear();
-        assert!(hub.0.followed().topics.is_empty());
+        assert!(hub.0.followed().wishes.is_empty());
     }
 }

@@ -7,4 +7,5 @@ mod poll;
 mod seen;
 mod slow;
 pub(super) mod stream;
+mod told;
 pub(super) mod topic;

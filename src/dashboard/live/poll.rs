@@ -8,7 +8,7 @@ use super::super::pieces::piece::Ground;
 use super::board::Sheet;
 use super::seen::Seen;
 use super::slow::{Slow, part};
-use super::topic::Topic;
+use super::topic::{Telling, Topic, Wish};
 use crate::queue::{Admin, Error, JobKey};
 
 /// Looks, and remembers what does not change within a second.
@@ -65,20 +65,21 @@ impl Poll {
         }
     }
 
-    /// The pieces of these topics as they are now.
+    /// These topics as they are now.
     pub(super) async fn look(
         &mut self,
-        topics: &HashSet<Topic>,
-    ) -> Result<HashMap<Topic, Arc<Sheet>>, Error> {
+        wishes: &HashSet<Wish>,
+    ) -> Result<HashMap<Wish, Arc<Sheet>>, Error> {
         let Self {
             admin,
             ground,
             slow,
         } = self;
+        let topics = wishes.iter().map(|wish| wish.topic.clone()).collect();
         let survey = admin.survey().await?;
         slow.grow_older();
-        Box::pin(slow.fill(admin, topics, &survey.queues)).await?;
-        let wanted = Wanted::of(topics, &survey.queues, slow);
+        Box::pin(slow.fill(admin, &topics, &survey.queues)).await?;
+        let wanted = Wanted::of(&topics, &survey.queues, slow);
         let (fleets, jobs): (Vec<_>, Vec<_>) = (
             wanted.fleets.into_iter().collect(),
             wanted.jobs.into_iter().collect(),
@@ -96,11 +97,19 @@ impl Poll {
             jobs: jobs.into_iter().zip(fields).collect(),
             batches: batches.into_iter().collect(),
         };
-        Box::pin(slow.fill_places(admin, topics, (&seen.jobs, &seen.names))).await?;
-        let sheets = topics.iter().filter_map(|topic| {
-            let sheet = seen.sheet(topic, slow, ground)?;
-            Some((topic.clone(), Arc::new(sheet)))
+        Box::pin(slow.fill_places(admin, &topics, (&seen.jobs, &seen.names))).await?;
+        let sheets = wishes.iter().filter_map(|wish| {
+            let sheet = sheet(wish, &seen, (slow, ground))?;
+            Some((wish.clone(), Arc::new(sheet)))
         });
         Ok(sheets.collect())
     }
+}
+
+/// A topic as it is told; nothing if too little is known of it.
+fn sheet(wish: &Wish, seen: &Seen, (slow, ground): (&Slow, &Ground)) -> Option<Sheet> {
+    Some(match wish.telling {
+        Telling::Pieces => seen.sheet(&wish.topic, slow, ground)?,
+        Telling::Object => vec![seen.told(&wish.topic, slow)?.to_string()],
+    })
 }

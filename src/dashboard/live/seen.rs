@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::super::jobs_table::JobStanding;
 use super::super::pieces::batch::BatchPieces;
 use super::super::pieces::batches::BatchesPieces;
-use super::super::pieces::job::{JobPieces, queue_of};
+use super::super::pieces::job::{JobPieces, place_in_words, queue_of};
 use super::super::pieces::overview::OverviewPieces;
 use super::super::pieces::piece::{Ground, Shape, html};
 use super::super::pieces::queue::{ChartPieces, QueuePieces};
@@ -14,6 +14,7 @@ use super::super::pieces::workers::WorkersPieces;
 use super::board::Sheet;
 use super::slow::{Slow, part};
 use super::topic::Topic;
+use crate::batch::Standing;
 use crate::queue::JobKey;
 use crate::queue::control::{BatchState, Overview, WorkerState};
 use crate::wire::RawFields;
@@ -58,14 +59,17 @@ impl Seen {
                 BatchesPieces::of(ground, batches, *total).html()
             }
             Topic::Batch(name) => match self.batches.get(name) {
-                Some(state) => self.batch(name, state, slow, ground)?,
+                Some(state) => {
+                    let standing = self.standing(name, state, slow)?;
+                    BatchPieces::of(ground, &standing).html()
+                }
                 None => gone(),
             },
             Topic::Workers => WorkersPieces::of(ground, &self.workers).html(),
         })
     }
 
-    fn overview(&self, name: &str) -> Option<&Overview> {
+    pub(super) fn overview(&self, name: &str) -> Option<&Overview> {
         self.queues.iter().find(|it| it.queue == name)
     }
 
@@ -86,11 +90,12 @@ impl Seen {
 
     fn job(&self, key: &JobKey, fields: &RawFields, slow: &Slow, ground: &Ground) -> Option<Sheet> {
         let queue = queue_of(key, fields, &self.names);
-        let place = slow.places.get(key)?;
-        Some(JobPieces::of(ground, fields, (queue.as_deref(), place)).html())
+        let place = place_in_words(slow.places.get(key)?, fields);
+        Some(JobPieces::of(ground, fields, (queue.as_deref(), &place)).html())
     }
 
-    fn batch(&self, name: &str, state: &BatchState, slow: &Slow, ground: &Ground) -> Option<Sheet> {
+    /// How a batch fares this second.
+    pub(super) fn standing(&self, name: &str, state: &BatchState, slow: &Slow) -> Option<Standing> {
         let queues = state.queues();
         let of_batch = self.queues.iter();
         let of_batch: Vec<_> = of_batch
@@ -98,7 +103,6 @@ impl Seen {
             .cloned()
             .collect();
         let standing = slow.standings.get(name)?.as_ref()?;
-        let standing = standing.refreshed(state.clone(), &of_batch)?;
-        Some(BatchPieces::of(ground, &standing).html())
+        standing.refreshed(state.clone(), &of_batch)
     }
 }

@@ -8,7 +8,7 @@ use super::super::pieces::job::{is_over, place, queue_of};
 use super::super::pieces::queues::HOURS;
 use super::topic::Topic;
 use crate::batch::Standing;
-use crate::queue::control::{BatchState, Minute, ServerState};
+use crate::queue::control::{BatchState, Minute, Place, ServerState};
 use crate::queue::{Admin, Error, JobKey};
 use crate::wire::{RawFields, field, millis_since_1970};
 
@@ -25,8 +25,8 @@ pub(super) struct Slow {
     /// Parts of the list of batches, by where they begin, with how many there are in all.
     pub(super) lists: HashMap<usize, (u64, Vec<(String, BatchState)>)>,
     pub(super) standings: HashMap<String, Option<Standing>>,
-    /// Where jobs are, in words.
-    pub(super) places: HashMap<JobKey, String>,
+    /// Where jobs are.
+    pub(super) places: HashMap<JobKey, Place>,
     /// What has ended, by hours and queue.
     pub(super) charts: HashMap<(u64, String), Vec<Minute>>,
 }

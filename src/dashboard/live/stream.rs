@@ -2,12 +2,12 @@
 //!
 //! | event | data |
 //! |---|---|
-//! | *none* | JSON: a list of the pieces that are new, as HTML, each with an `id` |
+//! | *none* | JSON: a list of the pieces that are new, as HTML, each with an `id`; for scripts one `topic` and its `data`, as the API has it |
 //! | `away` | JSON: `text`, why nothing is told, and `age`, of what was told last in milliseconds |
 //! | `back` | `{}`: what is told is new again |
 //! | `full` | `{}`: too many streams; ask again later, and load the page anew meanwhile |
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
@@ -17,10 +17,11 @@ use axum::response::{IntoResponse as _, Response};
 use futures::stream::{self, Stream, StreamExt as _};
 use serde_json::json;
 
+use super::super::form::Form;
 use super::super::visit::Visit;
 use super::board::{Board, Sent};
-use super::hub::Follower;
-use super::topic::Topic;
+use super::hub::{Follower, Hub};
+use super::topic::{Telling, Topic};
 
 /// Topics of one stream.
 const MOST_TOPICS: usize = 64;
@@ -33,20 +34,30 @@ const RETRY: Duration = Duration::from_secs(3);
 
 /// `GET /events?t=TOPIC&t=TOPIC`
 pub(in super::super) async fn events(visit: Visit) -> Response {
-    let topics: Option<HashSet<_>> = visit.form.all("t").map(Topic::read).collect();
-    let topics = match topics {
-        Some(topics) if (1..=MOST_TOPICS).contains(&topics.len()) => topics,
-        _ => return (StatusCode::BAD_REQUEST, WRONG).into_response(),
+    let Some(topics) = topics(&visit.form) else {
+        return (StatusCode::BAD_REQUEST, WRONG).into_response();
     };
-    let first = Event::default().retry(RETRY).comment("what changes");
-    let first = stream::iter([Ok(first)]);
-    match visit.site.hub.follow(topics) {
-        Some(follower) => answer(first.chain(changes(follower))),
-        None => {
-            let full = Event::default().event("full").data(NOTHING);
-            answer(first.chain(stream::iter([Ok(full)])))
-        }
-    }
+    let full = || {
+        let full = Event::default().event("full").data(NOTHING);
+        answer(stream::iter([Ok(full)]))
+    };
+    follow(&visit.site.hub, topics, Telling::Pieces).unwrap_or_else(full)
+}
+
+/// The topics of an address; nothing if they are none, too many, or unknown.
+pub(in super::super) fn topics(form: &Form) -> Option<HashSet<Topic>> {
+    let topics: Option<HashSet<_>> = form.all("t").map(Topic::read).collect();
+    topics.filter(|topics| (1..=MOST_TOPICS).contains(&topics.len()))
+}
+
+/// A stream of what changes of these topics; nothing if there are too many streams already.
+pub(in super::super) fn follow(
+    hub: &Hub,
+    topics: HashSet<Topic>,
+    telling: Telling,
+) -> Option<Response> {
+    let follower = hub.follow(topics, telling)?;
+    Some(answer(changes(follower)))
 }
 
 /// Browsers hand on no event without data.
@@ -56,6 +67,8 @@ const WRONG: &str = "name 1 to 64 topics as t=…: overview, queues, queue:NAME,
     or workers\n";
 
 fn answer(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response {
+    let first = Event::default().retry(RETRY).comment("what changes");
+    let events = stream::iter([Ok(first)]).chain(events);
     let headers = [
         (header::CACHE_CONTROL, "no-store"),
         // Else nginx and its like hand on nothing until their buffer is full.
@@ -70,6 +83,8 @@ struct Told {
     follower: Follower,
     sent: Sent,
     is_away: bool,
+    /// What is to be told before anything else.
+    waiting: VecDeque<Event>,
 }
 
 fn changes(mut follower: Follower) -> impl Stream<Item = Result<Event, Infallible>> {
@@ -79,6 +94,7 @@ fn changes(mut follower: Follower) -> impl Stream<Item = Result<Event, Infallibl
         follower,
         sent: Sent::default(),
         is_away: false,
+        waiting: VecDeque::new(),
     };
     stream::unfold(told, async |mut told| {
         let event = told.next().await?;
@@ -90,32 +106,37 @@ impl Told {
     /// Waits for something to tell; nothing if the stream is to end.
     async fn next(&mut self) -> Option<Event> {
         loop {
+            if let Some(event) = self.waiting.pop_front() {
+                return Some(event);
+            }
             let stopped = self.follower.until_stopped();
             let mut board = self.follower.board.clone();
             tokio::select! {
                 () = stopped => return None,
                 changed = board.changed() => changed.ok()?,
             }
-            let event = self.event(&board.borrow_and_update());
+            self.waiting = self.news(&board.borrow_and_update());
             self.follower.board = board;
-            if event.is_some() {
-                return event;
-            }
         }
     }
 
-    fn event(&mut self, board: &Board) -> Option<Event> {
+    fn news(&mut self, board: &Board) -> VecDeque<Event> {
         let was_away = std::mem::replace(&mut self.is_away, board.away.is_some());
         if let Some((text, since)) = board.away {
-            return (!was_away).then(|| away(text, since));
+            let away = (!was_away).then(|| away(text, since));
+            return away.into_iter().collect();
         }
-        let pieces = self.sent.changes(board, &self.follower.topics);
+        let pieces = self.sent.changes(board, &self.follower.wishes);
         if pieces.is_empty() {
-            return was_away.then(|| Event::default().event("back").data(NOTHING));
+            let back = was_away.then(|| Event::default().event("back").data(NOTHING));
+            return back.into_iter().collect();
         }
-        let id = board.number.to_string();
-        // One by one, as a row of a table is none behind something else.
-        Some(Event::default().id(id).data(json!(pieces).to_string()))
+        let event = |data: String| Event::default().id(board.number.to_string()).data(data);
+        match self.follower.telling {
+            // One by one, as a row of a table is none behind something else.
+            Telling::Pieces => [event(json!(pieces).to_string())].into(),
+            Telling::Object => pieces.into_iter().map(event).collect(),
+        }
     }
 }
 

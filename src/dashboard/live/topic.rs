@@ -29,6 +29,22 @@ pub(in super::super) enum Topic {
     Workers,
 }
 
+/// How a topic is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in super::super) enum Telling {
+    /// As the pieces of a page.
+    Pieces,
+    /// As the object of the API.
+    Object,
+}
+
+/// What a stream follows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Wish {
+    pub(super) topic: Topic,
+    pub(super) telling: Telling,
+}
+
 impl Topic {
     /// Nothing if there is no such topic.
     pub(in super::super) fn read(text: &str) -> Option<Self> {
@@ -62,7 +78,12 @@ impl Topic {
         format!("t={}", escaped(&self.text()))
     }
 
-    fn text(&self) -> String {
+    /// Whether the API has an object of it, too.
+    pub(in super::super) fn has_object(&self) -> bool {
+        !matches!(self, Self::Overview | Self::Chart(..) | Self::Row(_))
+    }
+
+    pub(super) fn text(&self) -> String {
         match self {
             Self::Overview => "overview".to_owned(),
             Self::Queues(0) => "queues".to_owned(),

@@ -12,7 +12,7 @@ use super::super::jobs_table::{JobRow, Status, value};
 use super::super::layout::Layout;
 use super::super::live::topic::Topic;
 use super::super::looks::Subject;
-use super::super::pieces::job::{JobPieces, is_over, place, queue_of};
+use super::super::pieces::job::{JobPieces, is_over, place, place_in_words, queue_of};
 use super::super::shown::{decoded, encoded, escaped, lines, message, name};
 use super::super::visit::Visit;
 use super::judgement::Judgement;
@@ -130,7 +130,8 @@ async fn make(visit: &Visit, text: &str) -> Result<JobPage, Fault> {
         result(site.storage.as_ref(), &fields),
     );
     let layout = visit.layout(&format!("Job {key}"), "");
-    let pieces = JobPieces::of(&layout.ground(), &fields, (queue.as_deref(), &place?));
+    let place = place_in_words(&place?, &fields);
+    let pieces = JobPieces::of(&layout.ground(), &fields, (queue.as_deref(), &place));
     let layout = layout.watching(&[Topic::Job(key.clone())]);
     Ok(JobPage {
         files,

@@ -169,18 +169,22 @@ pub(in super::super) fn queue_of(
     Admin::queue_of(key, fields, &known)
 }
 
-/// Where a job is, in words; what has ended is nowhere.
+/// Where a job is; what has ended is nowhere.
 pub(in super::super) async fn place(
     admin: &Admin,
     (key, fields): (&JobKey, &RawFields),
     queue: Option<&str>,
-) -> Result<String, crate::queue::Error> {
-    if is_over(fields) {
-        return Ok(String::new());
+) -> Result<Place, crate::queue::Error> {
+    match queue {
+        Some(queue) if !is_over(fields) => admin.place(key, fields, queue).await,
+        _ => Ok(Place::Nowhere),
     }
-    let place = match queue {
-        Some(queue) => admin.place(key, fields, queue).await?,
-        None => Place::Nowhere,
-    };
-    Ok(message(&place.in_words(false)))
+}
+
+/// The same in words; nothing of what has ended.
+pub(in super::super) fn place_in_words(place: &Place, fields: &RawFields) -> String {
+    match is_over(fields) {
+        true => String::new(),
+        false => message(&place.in_words(false)),
+    }
 }

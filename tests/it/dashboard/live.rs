@@ -26,13 +26,13 @@ const HURRY: &str = "{
 }";
 
 /// A stream of events.
-struct Events {
+pub(super) struct Events {
     reader: BufReader<TcpStream>,
 }
 
 impl Events {
     /// Opens it, and leaves its head unread.
-    fn open(browser: &Browser, path: &str) -> Self {
+    pub(super) fn open(browser: &Browser, path: &str) -> Self {
         let mut stream = TcpStream::connect(("127.0.0.1", browser.port)).expect("it listens");
         stream
             .set_read_timeout(Some(PATIENCE))
@@ -49,7 +49,7 @@ impl Events {
     }
 
     /// Status line and headers, in small letters.
-    fn head(&mut self) -> String {
+    pub(super) fn head(&mut self) -> String {
         let mut head = String::new();
         loop {
             let line = self.line();
@@ -61,7 +61,7 @@ impl Events {
     }
 
     /// The next event with data, and what it is called.
-    fn next(&mut self) -> (String, String) {
+    pub(super) fn next(&mut self) -> (String, String) {
         let mut name = String::new();
         loop {
             let line = self.line();
@@ -395,6 +395,12 @@ async fn one_stream_too_many_is_told_so_and_the_page_refreshes_itself() {
     let mut more = open();
     assert_eq!(more.next(), ("full".to_owned(), "{}".to_owned()));
     assert!(more.rest().ends_with("0\r\n\r\n"), "it has not ended");
+    // Scripts have no others.
+    let script = browser.get("/api/v1/events?t=queues");
+    assert!(
+        script.status == 503 && script.body.contains("{\"error\":\"500 pages"),
+        "{script:?}"
+    );
     // There is room for everything else.
     for page in pages() {
         assert_eq!(browser.get(&page).status, 200, "{page}");

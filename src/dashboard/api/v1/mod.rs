@@ -3,6 +3,7 @@
 
 mod batches;
 mod changes;
+mod events;
 mod failed;
 mod gate;
 mod jobs;
@@ -39,6 +40,7 @@ pub(super) fn v1(site: Shared) -> Router<Shared> {
         .route("/jobs/{job}", get(jobs::job))
         .route("/jobs/{job}/result", get(jobs::result))
         .route("/jobs/{job}/cells.csv", get(jobs::cells))
+        .route("/events", get(events::events))
         .route("/failed", get(failed::failed))
         .route("/submit", post(submit::submit))
         .route("/requeue", post(changes::requeue))
