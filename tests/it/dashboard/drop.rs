@@ -272,6 +272,7 @@ async fn everything_fits_a_narrow_screen_and_has_a_name() {
     drop_on(&tab, &[&long]).await;
     tab.until("document.querySelectorAll('.channels img').length === 4")
         .await;
+    tab.rest().await;
     let overflow: i64 = tab
         .value("document.documentElement.scrollWidth - innerWidth")
         .await;

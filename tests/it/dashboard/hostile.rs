@@ -207,7 +207,7 @@ async fn names_of_strangers_do_nothing_in_a_browser() {
     let mut torn = Vec::new();
     for page in pages(&long) {
         tab.visit(&at(&page)).await;
-        tab.until("document.readyState === 'complete'").await;
+        tab.rest().await;
         assert!(
             tab.value::<bool>("window.struck === undefined").await,
             "{page}"

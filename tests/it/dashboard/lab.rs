@@ -122,15 +122,7 @@ impl Scene {
             tab.until("!window.isOld || document.querySelector('dialog[open]')")
                 .await;
         }
-        tab.until("document.readyState === 'complete'").await;
-        tab.value::<bool>(
-            "document.querySelectorAll('img').forEach(it => { it.loading = 'eager'; }), true",
-        )
-        .await;
-        tab.until("[...document.images].every(it => it.complete)")
-            .await;
-        tab.until("!document.querySelector('.foot')?.hidden").await;
-        tab.until(PICTURES).await;
+        drawn(tab).await;
     }
 
     /// The same where no script runs.
@@ -145,6 +137,20 @@ impl Scene {
             .await;
         }
     }
+}
+
+/// Waits until everything on a page is drawn.
+pub(super) async fn drawn(tab: &Tab) {
+    tab.until("document.readyState === 'complete'").await;
+    tab.value::<bool>(
+        "document.querySelectorAll('img').forEach(it => { it.loading = 'eager'; }), true",
+    )
+    .await;
+    tab.until("[...document.images].every(it => it.complete)")
+        .await;
+    tab.until("!document.querySelector('.foot')?.hidden").await;
+    tab.until(PICTURES).await;
+    tab.rest().await;
 }
 
 /// Whether every picture that can be looked into shows something, or says why it does not.

@@ -53,6 +53,8 @@ async fn settled(tab: &Tab) -> (u64, u64) {
     let mut before = seen(tab).await;
     loop {
         tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+        // However slow the machine is, something was drawn meanwhile.
+        tab.rest().await;
         let now = seen(tab).await;
         if now == before {
             return now;
