@@ -111,6 +111,12 @@ impl Lab {
 }
 
 impl Scene {
+    /// Its path, if it is a page of this dashboard that takes no clicks.
+    pub(super) fn path_at(&self, dashboard: &Dashboard) -> Option<&str> {
+        let is_plain = self.port == dashboard.port && self.clicks.is_empty();
+        is_plain.then_some(&self.path)
+    }
+
     /// Goes there, and waits until everything is drawn.
     pub(super) async fn enter(&self, tab: &Tab) {
         let address = format!("http://127.0.0.1:{}{}", self.port, self.path);
