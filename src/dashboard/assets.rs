@@ -50,8 +50,11 @@ pub(super) static OPENSEADRAGON: LazyLock<Asset> = asset!("vendor/openseadragon.
 pub(super) static VIEW_PANEL: LazyLock<Asset> = asset!("scripts/view-panel.js", SCRIPT);
 pub(super) static VIEWER: LazyLock<Asset> = asset!("scripts/viewer.js", SCRIPT);
 
-/// Uploads by drag and drop, and what was submitted from this browser.
+/// Uploads by drag and drop.
 pub(super) static DROP: LazyLock<Asset> = asset!("scripts/drop.js", SCRIPT);
+
+/// What was submitted from this browser.
+pub(super) static MINE: LazyLock<Asset> = asset!("scripts/mine.js", SCRIPT);
 
 /// Keeps what changes on a page up to date.
 pub(super) static LIVE: LazyLock<Asset> = asset!("scripts/live.js", SCRIPT);
@@ -60,7 +63,7 @@ pub(super) static LIVE: LazyLock<Asset> = asset!("scripts/live.js", SCRIPT);
 pub(super) static DESCRIPTION: LazyLock<Asset> = asset!("openapi.json", "application/json");
 
 /// Those that pages name.
-static ALL: [&LazyLock<Asset>; 9] = [
+static ALL: [&LazyLock<Asset>; 10] = [
     &STYLE,
     &ICON,
     &KEYS,
@@ -69,6 +72,7 @@ static ALL: [&LazyLock<Asset>; 9] = [
     &VIEW_PANEL,
     &VIEWER,
     &DROP,
+    &MINE,
     &LIVE,
 ];
 
