@@ -148,7 +148,12 @@ pub fn run(registry: Registry) -> ExitCode {
         Err(error) => return not_understood(&error),
     };
     let consume_all = Command::Consume(ConsumeArguments::default());
-    let result = match command.unwrap_or(consume_all) {
+    let result = act(command.unwrap_or(consume_all), registry);
+    result.unwrap_or_else(|error| failed(&error))
+}
+
+fn act(command: Command, registry: Registry) -> anyhow::Result<ExitCode> {
+    match command {
         Command::Consume(arguments) => consume(&registry, arguments),
         Command::Settings { reference: true } => reference::show(&registry).map(success),
         Command::Settings { reference: false } => show_settings::show(&registry).map(success),
@@ -183,8 +188,7 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Demo(arguments) => become_demo("run", arguments).map(success),
         Command::DemoModelServer(arguments) => become_demo("model-server", arguments).map(success),
         Command::Gallery(arguments) => become_demo("gallery", arguments).map(success),
-    };
-    result.unwrap_or_else(|error| failed(&error))
+    }
 }
 
 /// Says what is wrong with the command line, or what was asked for instead of a command, such as help.
