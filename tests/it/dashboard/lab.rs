@@ -56,7 +56,7 @@ impl Lab {
     }
 
     pub(super) fn address(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.dashboard.port)
+        self.dashboard.address(path)
     }
 
     /// Every kind of page. The last ones change something.
