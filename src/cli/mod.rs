@@ -279,26 +279,27 @@ where
     result
 }
 
-async fn stop_on_signals(stop: CancellationToken) {
+/// Listens from the call on: a signal that comes before the first poll is not lost.
+fn stop_on_signals(stop: CancellationToken) -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
-        warn!("cannot listen for signals: a stop will leave running jobs to the next start");
-        return;
-    };
-    loop {
-        let name = tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
+    let signals = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+    async move {
+        let [Ok(mut terminate), Ok(mut interrupt)] = signals else {
+            warn!("cannot listen for signals: a stop will leave running jobs to the next start");
+            return;
         };
-        exit_code::note_signal(name);
-        if stop.is_cancelled() {
-            std::process::exit(exit_code::of_signal().into());
+        loop {
+            let name = tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            };
+            exit_code::note_signal(name);
+            if stop.is_cancelled() {
+                std::process::exit(exit_code::of_signal().into());
+            }
+            info!("{name} received");
+            stop.cancel();
         }
-        info!("{name} received");
-        stop.cancel();
     }
 }
 
