@@ -36,7 +36,7 @@ COPY crates/cell-pictures/Cargo.toml crates/cell-pictures/
 COPY crates/demo/Cargo.toml crates/demo/
 COPY proto proto
 RUN sed -i '/^\[\[\(bench\|test\)\]\]/,/^$/d' Cargo.toml \
-    && mkdir src crates/batch-plan/src crates/bioimage/src crates/bioimage-model/src crates/cell-analysis/src crates/cell-pictures/src crates/demo/src \
+    && mkdir assets src crates/batch-plan/src crates/bioimage/src crates/bioimage-model/src crates/cell-analysis/src crates/cell-pictures/src crates/demo/src \
     && echo 'fn main() {}' >src/main.rs \
     && cp src/main.rs crates/demo/src/main.rs \
     && touch src/lib.rs crates/batch-plan/src/lib.rs crates/bioimage/src/lib.rs crates/bioimage-model/src/lib.rs crates/cell-analysis/src/lib.rs crates/cell-pictures/src/lib.rs \
@@ -51,7 +51,7 @@ COPY src src
 COPY templates templates
 COPY assets assets
 # Older than the stand-in's output, the sources would be passed over.
-RUN touch src/main.rs src/lib.rs crates/*/src/lib.rs \
+RUN touch assets/* src/main.rs src/lib.rs crates/*/src/lib.rs \
     && COMMIT="${REVISION}" cargo build --profile dist --locked --features "${FEATURES}" --bin redis-consumer \
     && cp target/dist/redis-consumer /redis-consumer \
     && cp /lib/*-linux-gnu/libgcc_s.so.1 /libgcc_s.so.1

@@ -1,8 +1,12 @@
-//! Turns `proto/` into Rust. The compiler is a library, so no `protoc` is needed.
+//! Turns `proto/` into Rust, and packs the files of the web page. The compiler is a library, so no `protoc` is needed.
 
-use std::env;
 use std::error::Error;
+use std::io::Write as _;
 use std::path::Path;
+use std::{env, fs};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 #[expect(
     clippy::disallowed_methods,
@@ -28,5 +32,29 @@ fn main() -> Result<(), Box<dyn Error>> {
         .bytes(".inference.ModelInferResponse.raw_output_contents")
         .emit_rerun_if_changed(false)
         .compile_fds(files)?;
+    if env::var_os("CARGO_FEATURE_DASHBOARD").is_some() {
+        let assets = root.with_file_name("assets");
+        println!("cargo:rerun-if-changed={}", assets.display());
+        let packed = Path::new(&env::var("OUT_DIR")?).join("assets");
+        pack(&assets, &packed)?;
+    }
+    Ok(())
+}
+
+/// Compresses each file of a folder: as browsers take them, and a quarter of the size in the binary.
+fn pack(folder: &Path, target: &Path) -> Result<(), Box<dyn Error>> {
+    fs::create_dir_all(target)?;
+    for entry in fs::read_dir(folder)? {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
+        if path.is_dir() {
+            pack(&path, &target.join(name))?;
+            continue;
+        }
+        let mut packed = target.join(name).into_os_string();
+        packed.push(".gz");
+        let mut encoder = GzEncoder::new(fs::File::create(packed)?, Compression::best());
+        encoder.write_all(&fs::read(path)?)?;
+        encoder.finish()?;
+    }
     Ok(())
 }

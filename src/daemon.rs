@@ -11,8 +11,9 @@ use crate::configuration::Configuration;
 use crate::consumer::{Clients, Consumer};
 use crate::http::{HttpSettings, Observed, Server};
 use crate::kubernetes::deletion_cost;
+use crate::memory::MemoryBudget;
 use crate::queue::{JobKey, NotClaimed, Queue, Queues, Reclaimed, WorkerCard};
-use crate::serving;
+use crate::serving::{self, ServingSettings};
 use crate::storage::Storage;
 use crate::traces::Traces;
 use crate::wire::field;
@@ -59,18 +60,9 @@ pub(crate) async fn consume(
     stop: CancellationToken,
 ) -> anyhow::Result<End> {
     let queues = Queues::new(configuration.queue, &configuration.other_queues);
-    let metadata = Some(Arc::new(queues.first().metadata_store()) as _);
     let storage = Storage::open(&configuration.storage)?;
-    let surroundings = serving::Surroundings {
-        cache: metadata,
-        models: Some(Arc::new(storage.clone())),
-        memory: configuration.memory.clone(),
-    };
-    let clients = Clients {
-        storage,
-        serving: serving::Client::within(configuration.serving, surroundings),
-        memory: configuration.memory,
-    };
+    let peers = (configuration.serving, configuration.memory);
+    let clients = clients(&queues, storage, peers);
     let parts = Parts {
         consumer: Arc::from((configuration.build)(&clients)),
         queues,
@@ -96,6 +88,23 @@ pub(crate) async fn consume(
     parts.clients.storage.close().await;
     info!("stopped");
     ended
+}
+
+fn clients(
+    queues: &Queues,
+    storage: Storage,
+    (serving, memory): (ServingSettings, MemoryBudget),
+) -> Clients {
+    let surroundings = serving::Surroundings {
+        cache: Some(Arc::new(queues.first().metadata_store())),
+        models: Some(Arc::new(storage.clone())),
+        memory: memory.clone(),
+    };
+    Clients {
+        storage,
+        serving: serving::Client::within(serving, surroundings),
+        memory,
+    }
 }
 
 impl Parts {

@@ -1,6 +1,5 @@
 // @ts-check
-// Uploads by drag and drop: files go up three at a time, what is there is skipped, and then they are submitted together. On other
-// pages it keeps what was submitted.
+// Uploads by drag and drop: files go up three at a time, what is there is skipped, and then they are submitted together.
 
 /** Files that are sent at the same time, and how often one is tried again. */
 const AT_ONCE = 3, RETRIES = 4;
@@ -10,12 +9,10 @@ const DIGESTED = 64 << 20;
 const ROW = 44, AROUND = 6;
 /** How often what is heard changes, in milliseconds. */
 const SPOKEN = 5000;
-const KEPT = "rc-mine", MOST_KEPT = 25;
 
 /**
  * @typedef {{file: File, path: string, state: "waiting" | "sending" | "done" | "there" | "failed" | "left out", sent: number,
  *   why: string}} Item
- * @typedef {{kind: string, key: string}} Mine
  */
 
 const WORDS = {
@@ -41,45 +38,6 @@ function size(bytes) {
 
 /** @param {number} millis */
 const pause = (millis) => new Promise((done) => setTimeout(done, millis));
-
-/* What was submitted from this browser. */
-
-/** @returns {Mine[]} */
-function kept() {
-  try {
-    const all = JSON.parse(localStorage.getItem(KEPT) ?? "[]");
-    return Array.isArray(all) ? all.filter((it) => typeof it?.key === "string" && typeof it?.kind === "string") : [];
-  } catch {
-    return [];
-  }
-}
-
-/** @param {Mine[]} all */
-function keep(all) {
-  try {
-    localStorage.setItem(KEPT, JSON.stringify(all.slice(0, MOST_KEPT)));
-  } catch { /* Browsers may keep nothing. */ }
-}
-
-function remember() {
-  const link = document.getElementById("submitted");
-  if (!link) return;
-  const { kind = "", name: key = "" } = link.dataset;
-  keep([{ kind, key }, ...kept().filter((it) => it.key !== key)]);
-}
-
-async function showMine() {
-  const section = document.getElementById("mine"), list = document.getElementById("mine-list");
-  const all = kept();
-  if (!section || !list || all.length === 0) return;
-  const query = new URLSearchParams(all.map((it) => [it.kind === "batch" ? "batch" : "job", it.key]));
-  const answer = await fetch(`${section.dataset.base}/mine?${query}`).catch(() => null);
-  if (!answer?.ok) return;
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  list.replaceChildren(...page.body.children);
-  section.hidden = false;
-  document.getElementById("mine-forget")?.addEventListener("click", () => { keep([]); section.hidden = true; });
-}
 
 /* Files out of what is dropped. */
 
@@ -485,5 +443,3 @@ function furnish(form, place) {
 
 const form = document.getElementById("drop"), place = document.getElementById("uploads");
 if (form instanceof HTMLFormElement && place) furnish(form, place);
-remember();
-showMine();

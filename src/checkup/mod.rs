@@ -11,7 +11,7 @@ use crate::configuration::Configuration;
 use crate::consumer::{Clients, Finding, ModelInputs, ModelRequirement, Registry};
 use crate::memory::MemoryBudget;
 use crate::queue::Queue;
-use crate::serving::{self, Signature};
+use crate::serving::{self, ServingSettings, Signature};
 use crate::settings::{Env, Loaded, Problems};
 use crate::storage::{self, Storage, StorageSettings};
 use crate::submission::{PATIENCE, PROBE, PROBE_KEY, ask_for_models, asked, write_probe};
@@ -35,64 +35,62 @@ pub(crate) async fn check_up(registry: &Registry, env: &Env) -> (Report, bool) {
 
 async fn look(configuration: Configuration, report: &mut Report) {
     let Configuration {
-        loaded: Loaded { settings, warnings },
+        loaded,
         kind,
         build,
         queue,
         storage,
-        mut serving,
+        serving,
         ..
     } = configuration;
-    let set = settings.iter().filter(|setting| setting.is_set()).count();
-    report.ok(
-        "settings",
-        format!(
-            "consumer `{kind}`, queue `{}`; {set} settings of {} are set",
-            queue.queue,
-            settings.len()
-        ),
-    );
-    for warning in warnings {
-        report.warn("settings", warning);
-    }
-
+    look_at_settings(loaded, (kind, &queue.queue), report);
     let queue = Queue::new(queue);
     redis_server::look_at(&queue, report).await;
     // Only a consumer knows its models, and there is none without a bucket.
     if let Some(storage) = look_at_bucket(storage, report).await {
-        serving.unavailable_timeout = Some(Duration::ZERO);
-        serving.max_retries = Some(0);
-        let memory = MemoryBudget::new(0);
-        let surroundings = serving::Surroundings {
-            cache: None,
-            models: Some(Arc::new(storage.clone())),
-            memory: memory.clone(),
-        };
-        let clients = Clients {
-            storage,
-            serving: serving::Client::within(serving, surroundings),
-            memory,
-        };
+        let clients = clients(storage, serving);
         let consumer = build(&clients);
-        for Finding {
-            part,
-            verdict,
-            text,
-        } in consumer.findings()
-        {
-            report.add(part, verdict, text);
-        }
+        add(consumer.findings(), report);
         let needs = consumer.models();
         look_at_models(&clients.serving, &needs, report).await;
-        for Finding {
-            part,
-            verdict,
-            text,
-        } in consumer.rehearse().await
-        {
-            report.add(part, verdict, text);
-        }
+        add(consumer.rehearse().await, report);
         redis_server::look_at_cache(&queue, &needs, report).await;
+    }
+}
+
+fn look_at_settings(loaded: Loaded, (kind, queue): (&str, &str), report: &mut Report) {
+    let Loaded { settings, warnings } = loaded;
+    let set = settings.iter().filter(|setting| setting.is_set()).count();
+    let count = settings.len();
+    report.ok(
+        "settings",
+        format!("consumer `{kind}`, queue `{queue}`; {set} settings of {count} are set"),
+    );
+    for warning in warnings {
+        report.warn("settings", warning);
+    }
+}
+
+/// What a consumer works with, if it waits for no model server and reserves no memory.
+fn clients(storage: Storage, mut serving: ServingSettings) -> Clients {
+    serving.unavailable_timeout = Some(Duration::ZERO);
+    serving.max_retries = Some(0);
+    let memory = MemoryBudget::new(0);
+    let surroundings = serving::Surroundings {
+        cache: None,
+        models: Some(Arc::new(storage.clone())),
+        memory: memory.clone(),
+    };
+    Clients {
+        storage,
+        serving: serving::Client::within(serving, surroundings),
+        memory,
+    }
+}
+
+fn add(findings: Vec<Finding>, report: &mut Report) {
+    for finding in findings {
+        report.add(finding.part, finding.verdict, finding.text);
     }
 }
 

@@ -148,7 +148,12 @@ pub fn run(registry: Registry) -> ExitCode {
         Err(error) => return not_understood(&error),
     };
     let consume_all = Command::Consume(ConsumeArguments::default());
-    let result = match command.unwrap_or(consume_all) {
+    let result = act(command.unwrap_or(consume_all), registry);
+    result.unwrap_or_else(|error| failed(&error))
+}
+
+fn act(command: Command, registry: Registry) -> anyhow::Result<ExitCode> {
+    match command {
         Command::Consume(arguments) => consume(&registry, arguments),
         Command::Settings { reference: true } => reference::show(&registry).map(success),
         Command::Settings { reference: false } => show_settings::show(&registry).map(success),
@@ -183,8 +188,7 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Demo(arguments) => become_demo("run", arguments).map(success),
         Command::DemoModelServer(arguments) => become_demo("model-server", arguments).map(success),
         Command::Gallery(arguments) => become_demo("gallery", arguments).map(success),
-    };
-    result.unwrap_or_else(|error| failed(&error))
+    }
 }
 
 /// Says what is wrong with the command line, or what was asked for instead of a command, such as help.
@@ -275,26 +279,27 @@ where
     result
 }
 
-async fn stop_on_signals(stop: CancellationToken) {
+/// Listens from the call on: a signal that comes before the first poll is not lost.
+fn stop_on_signals(stop: CancellationToken) -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
-        warn!("cannot listen for signals: a stop will leave running jobs to the next start");
-        return;
-    };
-    loop {
-        let name = tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
+    let signals = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+    async move {
+        let [Ok(mut terminate), Ok(mut interrupt)] = signals else {
+            warn!("cannot listen for signals: a stop will leave running jobs to the next start");
+            return;
         };
-        exit_code::note_signal(name);
-        if stop.is_cancelled() {
-            std::process::exit(exit_code::of_signal().into());
+        loop {
+            let name = tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            };
+            exit_code::note_signal(name);
+            if stop.is_cancelled() {
+                std::process::exit(exit_code::of_signal().into());
+            }
+            info!("{name} received");
+            stop.cancel();
         }
-        info!("{name} received");
-        stop.cancel();
     }
 }
 

@@ -2,36 +2,30 @@
 //!
 //! The frames of a TIFF movie are segmented by other consumers, as jobs of their own; a track file brings its labels along.
 
+mod frames;
 mod gathered;
+mod settings;
 
 use std::sync::Arc;
 
-use anyhow::bail;
 use async_trait::async_trait;
 use batch_plan::Manifest;
 use bytes::Bytes;
-use futures::{StreamExt as _, TryStreamExt as _, stream};
 use ndarray::{Array3, ArrayD, Axis, Ix4};
 
-use super::limits;
+pub use self::settings::TrackingSettings;
 use super::memory;
-use super::preview::{Preview, Previews};
-use super::recipe::{self, model};
-use crate::applications::cell_tracking::{
-    self, BirthDeathCost, CropMode, CropOptions, EmptyFrames, Tracked, Tracker,
-};
+use super::preview::Preview;
+use super::recipe;
+use crate::applications::cell_tracking::{self, Tracked};
 use crate::applications::{TensorModel, TrackingModels};
 use crate::compute;
 use crate::consumer::{Clients, Consumer, ConsumerKind, ModelRequirement, Outcome};
 use crate::consumers::output::ResultName;
-use crate::error_class::InvalidInput;
-use crate::job::{Child, ChildInput, ChildSpec, ChildState, Children, Job, Status, Step};
+use crate::job::{ChildState, Job, Step};
 use crate::memory::Reservation;
-use crate::serving::ModelId;
-use crate::settings::{Loader, Parsed, Switch};
-use crate::storage::archive::{ArchiveLimits, ZipImages};
 use bioimage::trk::unpacking_bytes;
-use bioimage::{FrameLimits, TrackFile, encode_tiff, time_lapse};
+use bioimage::{TrackFile, encode_tiff, time_lapse};
 
 /// What of the progress, in per cent, the segmentation of the frames is; the rest is tracking.
 const SEGMENTED: u8 = 50;
@@ -58,112 +52,6 @@ pub const KIND: ConsumerKind = ConsumerKind {
         })
     },
 };
-
-crate::settings! {
-    /// Tracking of cells.
-    struct TrackingVariables {
-        /// Model that compares cells, as `name:version`.
-        caliban_model: Option<Parsed<ModelId>> = None => "that of `TRACKING_MODEL`",
-        /// Older name of `CALIBAN_MODEL`.
-        tracking_model: Parsed<ModelId> = model("NuclearTrackingInf:6"),
-        /// Model that describes cells, as `name:version`.
-        neighborhood_encoder: Parsed<ModelId> = model("NuclearTrackingNE:6"),
-        /// Side of the crop of a cell, in pixels.
-        appearance_dim: usize = Tracker::default().appearance.side,
-        /// How a cell is cropped: `resize` scales its bounding box, `fixed` cuts a square around its centroid.
-        crop_mode: Parsed<CropMode> = Parsed(Tracker::default().appearance.crop),
-        /// Normalize fixed crops.
-        caliban_norm: Switch = Switch(Tracker::default().appearance.norm),
-        /// Largest distance between neighboring cells, in pixels.
-        max_distance: f64 = Tracker::default().max_distance,
-        /// Observations of a track that are compared with a cell; at least 1.
-        track_length: usize = Tracker::default().track_length,
-        /// Cost of a cell without a track.
-        birth: f32 = Tracker::default().borders.birth,
-        /// Cost of a track without a cell.
-        death: f32 = Tracker::default().borders.death,
-        /// Probability from which a new cell is a daughter, from 0 to 1.
-        division: f64 = Tracker::default().division_threshold,
-        /// Largest number of frames in a movie.
-        max_image_frames: usize = 60,
-        /// Largest number of frames without labels in a movie that a batch has gathered; they are left out.
-        max_gaps: usize = 0,
-        /// Queue to which the frames of a movie are submitted for segmentation; turned into lower case.
-        segmentation_queue: String = "predict".to_owned(),
-        /// What becomes of a movie in which some frames have no cells: `refuse` fails it, as the Python consumer does; `allow` leaves them empty and tracks the cells on both sides.
-        empty_frames: Parsed<EmptyFrames> = Parsed(Tracker::default().empty_frames),
-        /// Also write `res_track.txt` and masks (Cell Tracking Challenge).
-        isbi_output: Switch = Switch(false),
-    }
-}
-
-/// Models, tracker and limits of the tracking consumer.
-#[derive(Debug)]
-pub struct TrackingSettings {
-    encoder: ModelId,
-    inference: ModelId,
-    tracker: Tracker,
-    frames: FrameLimits,
-    max_gaps: usize,
-    decoding: bioimage::Limits,
-    segmentation_queue: String,
-    isbi: bool,
-    previews: Previews,
-}
-
-impl TrackingSettings {
-    /// Loads `CALIBAN_MODEL`, `NEIGHBORHOOD_ENCODER`, `MAX_DISTANCE` and the like.
-    pub fn load(loader: &mut Loader<'_>) -> Self {
-        let variables: TrackingVariables = loader.load();
-        let tracker = variables.tracker(loader);
-        if variables.caliban_model.is_none() {
-            loader.fall_back("CALIBAN_MODEL", "TRACKING_MODEL");
-        }
-        let Parsed(inference) = variables.caliban_model.unwrap_or(variables.tracking_model);
-        Self {
-            encoder: variables.neighborhood_encoder.0,
-            inference,
-            tracker,
-            // Requests to the models are cut to size, so that only the movie itself is limited.
-            frames: FrameLimits {
-                batch: usize::MAX,
-                movie: variables.max_image_frames,
-            },
-            max_gaps: variables.max_gaps,
-            decoding: limits::decoding(loader),
-            segmentation_queue: variables.segmentation_queue.to_lowercase(),
-            isbi: variables.isbi_output.0,
-            previews: Previews::load(loader),
-        }
-    }
-}
-
-impl TrackingVariables {
-    fn tracker(&self, loader: &mut Loader<'_>) -> Tracker {
-        let tracker = Tracker {
-            appearance: CropOptions {
-                side: self.appearance_dim,
-                crop: self.crop_mode.0,
-                norm: self.caliban_norm.0,
-            },
-            max_distance: self.max_distance,
-            track_length: self.track_length,
-            borders: BirthDeathCost {
-                birth: self.birth,
-                death: self.death,
-            },
-            division_threshold: self.division,
-            empty_frames: self.empty_frames.0,
-        };
-        if self.track_length == 0 {
-            loader.refuse("TRACK_LENGTH", 0, "expected at least 1");
-        }
-        if let Err(message) = tracker.appearance.check() {
-            loader.refuse("APPEARANCE_DIM", self.appearance_dim, message);
-        }
-        tracker
-    }
-}
 
 /// Whether an input is a movie, a track file, or a list of frames.
 pub(super) fn takes(reference: &str) -> bool {
@@ -261,17 +149,27 @@ impl Tracking {
     /// fetched again when there is enough: a job that waits takes nothing.
     async fn input(&self, job: &Job) -> anyhow::Result<(Input, Reservation)> {
         let reference = job.input_file_name()?;
-        if Manifest::is_at(reference) {
-            let mut guess = 0;
-            loop {
-                let (labeled, mut memory) = self.gather(job, reference, guess).await?;
-                let (needed, input) = self.bytes_to_track(Input::Labeled(labeled)).await;
-                if memory.grow(needed)? {
-                    return Ok((input, memory));
-                }
-                guess = needed;
-            }
+        match Manifest::is_at(reference) {
+            true => self.gathered(job, reference).await,
+            false => self.of_file(job, reference).await,
         }
+    }
+
+    /// The same of a list of frames.
+    async fn gathered(&self, job: &Job, list: &str) -> anyhow::Result<(Input, Reservation)> {
+        let mut guess = 0;
+        loop {
+            let (labeled, mut memory) = self.gather(job, list, guess).await?;
+            let (needed, input) = self.bytes_to_track(Input::Labeled(labeled)).await;
+            if memory.grow(needed)? {
+                return Ok((input, memory));
+            }
+            guess = needed;
+        }
+    }
+
+    /// The same of a movie or a track file.
+    async fn of_file(&self, job: &Job, reference: &str) -> anyhow::Result<(Input, Reservation)> {
         let frames = if is_track_file(reference) {
             ChildState::None
         } else {
@@ -364,23 +262,6 @@ impl Tracking {
         })
     }
 
-    /// A movie with the labels that the jobs of its frames have found.
-    async fn collect_labels(
-        &self,
-        job: &Job,
-        movie: Array3<f32>,
-        frames: &[Child],
-    ) -> anyhow::Result<Labeled> {
-        job.step(Step::Fetch);
-        let size = [movie.dim().1, movie.dim().2];
-        let labels = self.labels(frames, size).await?;
-        Ok(Labeled {
-            movie: movie.insert_axis(Axis(3)).into_dyn(),
-            labels: labels.insert_axis(Axis(3)).into_dyn(),
-            progress: SEGMENTED,
-        })
-    }
-
     async fn decode(&self, file: Bytes, name: String) -> anyhow::Result<Array3<f32>> {
         let settings = Arc::clone(&self.settings);
         compute::run(move || {
@@ -406,103 +287,6 @@ impl Tracking {
         })
         .await
     }
-
-    /// Has each frame segmented by a job of its own.
-    async fn segment(&self, job: &Job, movie: Array3<f32>) -> anyhow::Result<Outcome> {
-        job.step(Step::Store);
-        let movie = Arc::new(movie);
-        let frames = (0..movie.dim().0).map(|frame| self.frame_job(job, &movie, frame));
-        let children = stream::iter(frames)
-            .buffered(TRANSFERS)
-            .try_collect()
-            .await?;
-        Ok(Outcome::Wait(
-            Children::new(children, Status::Predicting)
-                .failing_fast()
-                .up_to(SEGMENTED),
-        ))
-    }
-
-    /// Stores a frame as an image, and gives the job that segments it.
-    async fn frame_job(
-        &self,
-        job: &Job,
-        movie: &Arc<Array3<f32>>,
-        frame: usize,
-    ) -> anyhow::Result<ChildSpec> {
-        let original = job.original_name()?.replace(['/', '\\'], "_");
-        let name = format!("{}-{original}-tracking-frame-{frame}.tif", job.stable_id());
-        let movie = Arc::clone(movie);
-        let tiff = compute::run(move || {
-            encode_tiff(time_lapse::single_frame(movie.index_axis(Axis(0), frame)).view())
-        })
-        .await;
-        let key = format!("output/{name}");
-        let url = self.clients.storage.upload(&key, tiff.into()).await?;
-        let scale = job.scale()?.map(|scale| scale.to_string());
-        // What older and newer segmentation consumers read.
-        let fields = [
-            ("channels", "0,,"),
-            ("dimension_order", "XY"),
-            ("scale", scale.as_deref().unwrap_or_default()),
-            ("model_name", ""),
-            ("model_version", ""),
-            ("preprocess_function", ""),
-            ("postprocess_function", ""),
-        ];
-        let fields = fields.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
-        let input = ChildInput {
-            key: &key,
-            original_name: &name,
-            url: Some(&url),
-        };
-        Ok(job.child(&self.settings.segmentation_queue, input, fields.into()))
-    }
-
-    /// The labels that the jobs of the frames have found, `[frame, row, column]`.
-    async fn labels(&self, frames: &[Child], size: [usize; 2]) -> anyhow::Result<Array3<i32>> {
-        // One that has failed is told, whatever became of the others.
-        let failed = frames.iter().position(|child| child.has_failed());
-        let mut results = Vec::new();
-        for (frame, child) in frames.iter().enumerate().skip(failed.unwrap_or(0)) {
-            match child.result() {
-                Ok(key) => results.push(key),
-                Err(failed) => {
-                    bail!(
-                        "Tracking failed during segmentation on frame {frame}. Segmentation Error: {}",
-                        failed.reason
-                    )
-                }
-            }
-        }
-        let limits = self.settings.decoding;
-        let downloads = results.into_iter().map(|key| async move {
-            let file = self.clients.storage.download(&key).await?;
-            compute::run(move || frame_labels(&file, &limits)).await
-        });
-        let labels: Vec<ArrayD<f32>> = stream::iter(downloads)
-            .buffered(TRANSFERS)
-            .try_collect()
-            .await?;
-        Ok(compute::run(move || time_lapse::stacked_labels(labels, size)).await?)
-    }
-}
-
-/// The one image of the result of a frame.
-fn frame_labels(file: &[u8], limits: &bioimage::Limits) -> anyhow::Result<ArrayD<f32>> {
-    let limit = ArchiveLimits {
-        entries: 1,
-        bytes: limits.max_decoded_bytes,
-        ratio: u64::MAX,
-    };
-    let mut file = std::io::Cursor::new(file);
-    let mut images = ZipImages::open(&mut file, limit).map_err(|_| not_one_image())?;
-    let (name, content) = images.read_next(&mut file)?.ok_or_else(not_one_image)?;
-    Ok(bioimage::decode(&content, &name, limits)?)
-}
-
-fn not_one_image() -> InvalidInput {
-    InvalidInput("the result of a frame is not exactly one image".to_owned())
 }
 
 /// Shows the tracks of the first frame.
@@ -534,28 +318,4 @@ fn entries(name: &ResultName, tracked: &Tracked, isbi: bool) -> anyhow::Result<r
         );
     }
     Ok(entries)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::settings::Env;
-
-    #[test]
-    fn what_no_movie_can_be_tracked_with_is_named_by_its_variable() {
-        let env = Env::from_iter([
-            ("TRACK_LENGTH", "0"),
-            ("APPEARANCE_DIM", "33"),
-            ("CROP_MODE", "fixed"),
-        ]);
-        let mut loader = Loader::new(&env);
-        TrackingSettings::load(&mut loader);
-        let problems = loader.finish().expect_err("two are unusable").to_string();
-        for expected in [
-            "TRACK_LENGTH: `0` cannot be used: expected at least 1",
-            "APPEARANCE_DIM: `33` cannot be used: the side of an appearance must be even for crop mode `fixed`",
-        ] {
-            assert!(problems.contains(expected), "{problems}");
-        }
-    }
 }

@@ -1,13 +1,13 @@
-//! Files that pages need, in the binary. Their names have their content in them, so that browsers may keep them for ever.
+//! Files that pages need, in the binary as `build.rs` has packed them. Their names have their content in them, so that browsers may
+//! keep them for ever.
 
-use std::io::Write as _;
-use std::sync::{LazyLock, OnceLock};
+use std::io::Read as _;
+use std::sync::LazyLock;
 
 use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use flate2::read::GzDecoder;
 use sha2::{Digest as _, Sha256};
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
@@ -19,9 +19,7 @@ pub(super) struct Asset {
     file: &'static str,
     name: String,
     kind: &'static str,
-    content: &'static [u8],
-    /// The same compressed, made when it is first wanted.
-    compressed: OnceLock<Vec<u8>>,
+    packed: &'static [u8],
 }
 
 macro_rules! asset {
@@ -30,7 +28,7 @@ macro_rules! asset {
             Asset::new(
                 $file,
                 $kind,
-                include_bytes!(concat!("../../assets/", $file)),
+                include_bytes!(concat!(env!("OUT_DIR"), "/assets/", $file, ".gz")),
             )
         })
     };
@@ -52,8 +50,11 @@ pub(super) static OPENSEADRAGON: LazyLock<Asset> = asset!("vendor/openseadragon.
 pub(super) static VIEW_PANEL: LazyLock<Asset> = asset!("scripts/view-panel.js", SCRIPT);
 pub(super) static VIEWER: LazyLock<Asset> = asset!("scripts/viewer.js", SCRIPT);
 
-/// Uploads by drag and drop, and what was submitted from this browser.
+/// Uploads by drag and drop.
 pub(super) static DROP: LazyLock<Asset> = asset!("scripts/drop.js", SCRIPT);
+
+/// What was submitted from this browser.
+pub(super) static MINE: LazyLock<Asset> = asset!("scripts/mine.js", SCRIPT);
 
 /// Keeps what changes on a page up to date.
 pub(super) static LIVE: LazyLock<Asset> = asset!("scripts/live.js", SCRIPT);
@@ -61,8 +62,11 @@ pub(super) static LIVE: LazyLock<Asset> = asset!("scripts/live.js", SCRIPT);
 /// Takes pictures of lists away that cannot be made.
 pub(super) static PICTURES: LazyLock<Asset> = asset!("scripts/pictures.js", SCRIPT);
 
-/// All of them.
-static ALL: [&LazyLock<Asset>; 10] = [
+/// The API for scripts, told to programs.
+pub(super) static DESCRIPTION: LazyLock<Asset> = asset!("openapi.json", "application/json");
+
+/// Those that pages name.
+static ALL: [&LazyLock<Asset>; 11] = [
     &STYLE,
     &ICON,
     &KEYS,
@@ -71,13 +75,14 @@ static ALL: [&LazyLock<Asset>; 10] = [
     &VIEW_PANEL,
     &VIEWER,
     &DROP,
+    &MINE,
     &LIVE,
     &PICTURES,
 ];
 
 impl Asset {
-    fn new(file: &'static str, kind: &'static str, content: &'static [u8]) -> Self {
-        let digest = Sha256::digest(content);
+    fn new(file: &'static str, kind: &'static str, packed: &'static [u8]) -> Self {
+        let digest = Sha256::digest(packed);
         let hash: String = digest
             .iter()
             .take(8)
@@ -89,8 +94,7 @@ impl Asset {
             file,
             name: format!("{stem}-{hash}.{ending}"),
             kind,
-            content,
-            compressed: OnceLock::new(),
+            packed,
         }
     }
 
@@ -103,16 +107,29 @@ impl Asset {
         self.file.starts_with("scripts/")
     }
 
-    fn compressed(&self) -> &[u8] {
-        self.compressed.get_or_init(|| compressed(self.content))
+    /// The file, packed for those who take that.
+    pub(super) fn answer(&self, headers: &HeaderMap) -> Response {
+        let about = [
+            (header::CONTENT_TYPE, self.kind),
+            (header::VARY, "Accept-Encoding"),
+        ];
+        let accepted = headers.get_all(header::ACCEPT_ENCODING).iter();
+        let mut accepted = accepted.filter_map(|value| value.to_str().ok());
+        match accepted.any(|value| value.contains("gzip")) {
+            true => {
+                let encoding = [(header::CONTENT_ENCODING, "gzip")];
+                (about, encoding, self.packed).into_response()
+            }
+            false => (about, unpacked(self.packed)).into_response(),
+        }
     }
 }
 
-/// Never fails, as memory takes what is written to it.
-fn compressed(content: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    let written = encoder.write_all(content);
-    written.and_then(|()| encoder.finish()).unwrap_or_default()
+/// Never fails, as the build has packed it.
+fn unpacked(packed: &[u8]) -> Vec<u8> {
+    let mut content = Vec::new();
+    let read = GzDecoder::new(packed).read_to_end(&mut content);
+    read.map(|_| content).unwrap_or_default()
 }
 
 /// The name of the style sheet.
@@ -136,18 +153,6 @@ pub(super) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Respo
     let Some(asset) = asset else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let about = [
-        (header::CONTENT_TYPE, asset.kind),
-        (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
-        (header::VARY, "Accept-Encoding"),
-    ];
-    let accepted = headers.get_all(header::ACCEPT_ENCODING).iter();
-    let mut accepted = accepted.filter_map(|value| value.to_str().ok());
-    match accepted.any(|value| value.contains("gzip")) {
-        true => {
-            let encoding = [(header::CONTENT_ENCODING, "gzip")];
-            (about, encoding, asset.compressed()).into_response()
-        }
-        false => (about, asset.content).into_response(),
-    }
+    let forever = [(header::CACHE_CONTROL, "public, max-age=31536000, immutable")];
+    (forever, asset.answer(&headers)).into_response()
 }

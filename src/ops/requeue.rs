@@ -74,13 +74,7 @@ pub(crate) async fn requeue(
         return arguments.named(&desk, storage, items).await;
     }
     let selected = arguments.selector.failed(&desk.admin).await?;
-    let items = match arguments.selector.whole_batch() {
-        Some(of) => {
-            let operator = desk.operator(storage.clone());
-            Items::without_jobs(&operator, of, selected.len()).await?
-        }
-        None => None,
-    };
+    let items = arguments.without_jobs(&desk, &storage, &selected).await?;
     let more = items.as_ref().map_or(0, |items| items.count);
     let count = selected.len() as u64 + more;
     let question = format!("Requeue {}?", counted(count, "job"));
@@ -88,13 +82,7 @@ pub(crate) async fn requeue(
         return Ok(ExitCode::from(exit_code::SUCCESS));
     }
     let mut report = change.report("requeued");
-    let mut stopped = match arguments.canary {
-        None => step_by_step(&desk, &arguments, &selected, &stop, &mut report).await?,
-        Some(count) => {
-            let canary = selected.split_canary(&desk.admin, count);
-            canary_first(&desk, &arguments, canary.await?, &stop, &mut report).await?
-        }
-    };
+    let mut stopped = canary_first(&desk, &arguments, selected, &stop, &mut report).await?;
     match (&mut stopped, items) {
         (Some(stopped), _) => stopped.left += more as usize,
         (None, Some(items)) => arguments.work(&desk, storage, items, &mut report).await?,
@@ -135,6 +123,20 @@ impl RequeueArguments {
         end(&report, None)
     }
 
+    /// Items that failed and have no jobs any more, if all that has failed of a batch is meant.
+    async fn without_jobs(
+        &self,
+        desk: &Desk,
+        storage: &Option<Storage>,
+        selected: &Selected,
+    ) -> anyhow::Result<Option<Items>> {
+        let Some(batch) = self.selector.whole_batch() else {
+            return Ok(None);
+        };
+        let operator = desk.operator(storage.clone());
+        Items::without_jobs(&operator, batch, selected.len()).await
+    }
+
     async fn work(
         &self,
         desk: &Desk,
@@ -156,14 +158,18 @@ impl RequeueArguments {
     }
 }
 
-/// Requeues the jobs of a canary, and the rest if all of them succeed.
+/// Requeues the jobs of a canary, if one is wanted, and the rest if all of them succeed.
 async fn canary_first(
     desk: &Desk,
     arguments: &RequeueArguments,
-    (canary, rest): (Selected, Selected),
+    selected: Selected,
     stop: &CancellationToken,
     report: &mut Report,
 ) -> anyhow::Result<Option<Stopped>> {
+    let Some(count) = arguments.canary else {
+        return step_by_step(desk, arguments, &selected, stop, report).await;
+    };
+    let (canary, rest) = selected.split_canary(&desk.admin, count).await?;
     let mut stopped = step_by_step(desk, arguments, &canary, stop, report).await?;
     if stopped.is_none() && !arguments.change.is_dry() {
         stopped = wait_for(desk, &canary, stop).await?;

@@ -1,12 +1,11 @@
 //! Jobs whose consumer has died: those of this name from an earlier life, and those of others whose lease has expired.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use redis::{Cmd, RedisResult, Script};
 use tokio_util::sync::CancellationToken;
 
-use super::admin::{Admin, Patience};
 use super::client::Queue;
 use super::connection::Connection;
 use super::error::Error;
@@ -74,7 +73,7 @@ impl Queue {
     ///
     /// Goes through all keys, so one consumer does it now and then.
     pub async fn reclaim_orphans(&self) -> Result<Reclaimed, Error> {
-        let admin = Admin::over(Arc::clone(&self.inner.commands), Patience::None);
+        let admin = self.impatient_admin();
         let every = self.inner.settings.lease * SCAN_LEASES;
         if !admin.take_scan_turn(self.name(), every).await? {
             return Ok(Reclaimed::default());

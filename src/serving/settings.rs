@@ -179,26 +179,13 @@ impl ServingSettings {
         variables.check(loader);
         let variables = variables.with_other_names(loader);
         let kind = variables.model_server.0;
-        let tile = match variables.model_tile_size {
-            None => (kind == ModelServerKind::Onnx).then_some(TILE),
-            Some(side) => (side > 0).then_some(side),
-        };
-        let batch_wait = variables.batch_wait();
-        if kind == ModelServerKind::Onnx && variables.model_dir.is_none() {
-            loader.problem("MODEL_DIR", NO_DIRECTORY);
-        } else if variables.model_prefix.is_some() && variables.model_dir.is_none() {
-            loader.problem("MODEL_DIR", NO_PLACE);
-        }
-        let in_process = InProcessSettings {
-            directory: variables.model_dir.clone().unwrap_or_default().into(),
-            threads: variables.model_threads,
-            idle: variables.model_idle.limit(),
-            tile: tile.unwrap_or(TILE),
-            onnx_runtime: variables.onnx_runtime(),
-        };
+        variables.check_directory(loader);
         let settings = Self {
             kind,
             tls: variables.tls(loader),
+            batch_wait: variables.batch_wait(),
+            tile: variables.tile(),
+            in_process: variables.in_process(),
             host: variables.tf_host,
             port: variables.tf_port.unwrap_or_else(|| kind.default_port()),
             compression: variables
@@ -214,10 +201,7 @@ impl ServingSettings {
             max_batch_size: variables.tf_max_batch_size,
             min_model_size: variables.tf_min_model_size,
             tensor_name: variables.tf_tensor_name,
-            batch_wait,
-            tile,
             model_prefix: variables.model_prefix,
-            in_process,
             max_message: variables
                 .model_max_message
                 .map(|bytes| usize::try_from(bytes.0).unwrap_or(usize::MAX)),
@@ -256,6 +240,35 @@ impl ServingVariables {
             loader.problem("MODEL_RUNTIME", NOT_BUILT_IN);
         } else if self.model_device.0 != Device::Cpu && self.onnx_runtime().is_none() {
             loader.problem("MODEL_DEVICE", NO_GPU);
+        }
+    }
+
+    fn check_directory(&self, loader: &mut Loader<'_>) {
+        if self.model_dir.is_some() {
+            return;
+        }
+        if self.model_server.0 == ModelServerKind::Onnx {
+            loader.problem("MODEL_DIR", NO_DIRECTORY);
+        } else if self.model_prefix.is_some() {
+            loader.problem("MODEL_DIR", NO_PLACE);
+        }
+    }
+
+    /// The side of tiles, if they have one size.
+    fn tile(&self) -> Option<usize> {
+        match self.model_tile_size {
+            None => (self.model_server.0 == ModelServerKind::Onnx).then_some(TILE),
+            Some(side) => (side > 0).then_some(side),
+        }
+    }
+
+    fn in_process(&self) -> InProcessSettings {
+        InProcessSettings {
+            directory: self.model_dir.clone().unwrap_or_default().into(),
+            threads: self.model_threads,
+            idle: self.model_idle.limit(),
+            tile: self.tile().unwrap_or(TILE),
+            onnx_runtime: self.onnx_runtime(),
         }
     }
 

@@ -15,6 +15,9 @@ mod batches;
 /// Pages in a real browser.
 mod browser;
 
+/// What pages cost where there is a lot.
+mod costs;
+
 /// Other programs, and peers.
 mod elsewhere;
 

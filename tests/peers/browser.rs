@@ -46,6 +46,11 @@ impl Dashboard {
         Self { pod, port }
     }
 
+    /// The whole address of one of its pages.
+    pub(crate) fn address(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
     /// Somebody who looks at it.
     pub(crate) fn browser(&self) -> Browser {
         let port = self.port;

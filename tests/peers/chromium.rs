@@ -32,6 +32,21 @@ const ITSELF: &str = "/usr/lib/chromium";
 /// How long something may take to be seen.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// True as soon as nothing on the page moves: what measures itself, such as the viewer of pictures, follows the window frames later.
+const STILL: &str = "new Promise((done) => {
+    let [last, times] = ['', 0];
+    const look = () => {
+        const boxes = [...document.querySelectorAll('*')].map((it) => it.getBoundingClientRect());
+        const moving = document.getAnimations().filter((it) => it.playState === 'running');
+        const now = JSON.stringify([innerWidth, boxes, moving.length]);
+        times = now === last && !moving.length ? times + 1 : 0;
+        last = now;
+        if (times === 2) done(true);
+        else requestAnimationFrame(look);
+    };
+    requestAnimationFrame(look);
+})";
+
 /// A browser, which ends with the test.
 pub(crate) struct Chromium {
     browser: Browser,
@@ -108,9 +123,16 @@ impl Chromium {
 }
 
 impl Tab {
-    /// Goes to another address.
+    /// Goes to another address, and waits until its scripts have begun.
     pub(crate) async fn visit(&self, address: &str) {
-        self.page.goto(address).await.expect("a page");
+        let page = self.page.goto(address).await;
+        page.unwrap_or_else(|error| panic!("{address}: {error}"));
+        self.until("document.readyState === 'complete'").await;
+    }
+
+    /// Waits until nothing on the page moves.
+    pub(crate) async fn rest(&self) {
+        assert!(self.value::<bool>(STILL).await);
     }
 
     /// What an expression gives; promises are waited for.
@@ -162,15 +184,28 @@ impl Tab {
 
     /// Shows the page at this width, in pixels, in the dark or light scheme.
     pub(crate) async fn look(&self, width: i64, scheme: &str) {
+        self.look_by(width, scheme, "screen").await;
+    }
+
+    /// Shows the page as it is printed, at the width of an A4 sheet without its margins.
+    pub(crate) async fn look_printed(&self) {
+        self.look_by(718, "light", "print").await;
+    }
+
+    async fn look_by(&self, width: i64, scheme: &str, medium: &str) {
         let metrics = SetDeviceMetricsOverrideParams::new(width, 900, 1.0, false);
         self.page.execute(metrics).await.expect("a width");
         let scheme = MediaFeature::new("prefers-color-scheme", scheme);
         // Colors on their way from one to the other are none of ours.
         let motion = MediaFeature::new("prefers-reduced-motion", "reduce");
         let media = SetEmulatedMediaParams::builder()
+            .media(medium)
             .features([scheme, motion])
             .build();
-        self.page.execute(media).await.expect("a scheme");
+        self.page.execute(media).await.expect("a medium");
+        let is_so = format!("innerWidth === {width} && matchMedia('{medium}').matches");
+        self.until(&is_so).await;
+        self.rest().await;
     }
 
     /// Roles and names of everything that is told to programs that read pages aloud.
@@ -192,13 +227,6 @@ impl Tab {
     pub(crate) async fn run_scripts(&self, are_run: bool) {
         let params = SetScriptExecutionDisabledParams::new(!are_run);
         self.page.execute(params).await.expect("a setting");
-    }
-
-    /// Shows the page as it is printed, at the width of an A4 sheet without its margins.
-    pub(crate) async fn look_printed(&self) {
-        self.look(718, "light").await;
-        let media = SetEmulatedMediaParams::builder().media("print").build();
-        self.page.execute(media).await.expect("a medium");
     }
 
     /// The whole page as a PNG.

@@ -429,8 +429,17 @@ impl Drop for Pod {
     fn drop(&mut self) {
         self.kill();
         if std::thread::panicking() {
-            eprintln!("--- log of the consumer\n{}", self.log());
+            print_end_of(&self.log());
         }
+    }
+}
+
+/// Prints the last lines of the log of a consumer, if it has any: the reason of the failure stands above it.
+fn print_end_of(log: &str) {
+    let lines: Vec<_> = log.lines().collect();
+    if !lines.is_empty() {
+        let last = &lines[lines.len().saturating_sub(100)..];
+        eprintln!("--- log of the consumer\n{}", last.join("\n"));
     }
 }
 

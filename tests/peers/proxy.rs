@@ -1,4 +1,4 @@
-//! A TCP proxy that can be cut, silenced and slowed down.
+//! A TCP proxy that can be cut, silenced and slowed down, and counts round trips.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ struct State {
     target: SocketAddr,
     closed: AtomicBool,
     delay_ms: AtomicU64,
+    trips: AtomicU64,
     /// While it is so, nothing passes, and no end of it is told.
     silent: watch::Sender<bool>,
     /// What answers are changed to, byte for byte.
@@ -44,6 +45,7 @@ impl Proxy {
             target,
             closed: AtomicBool::new(false),
             delay_ms: AtomicU64::new(0),
+            trips: AtomicU64::new(0),
             silent: watch::Sender::new(false),
             replaced,
             generation,
@@ -78,11 +80,16 @@ impl Proxy {
         self.state.silent.send_replace(false);
     }
 
-    /// Every piece of data waits so long.
+    /// Every piece of data waits so long, and takes along what comes meanwhile.
     pub(crate) fn delay(&self, delay: Duration) {
         self.state
             .delay_ms
             .store(delay.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// How often something was asked after an answer. With a delay, what is sent at once is one trip, however long.
+    pub(crate) fn trips(&self) -> u64 {
+        self.state.trips.load(Ordering::Relaxed)
     }
 }
 
@@ -95,26 +102,34 @@ async fn connect(client: TcpStream, state: Arc<State>) {
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let ((from_client, to_client), (from_server, to_server)) =
         (client.into_split(), server.into_split());
+    let is_answered = AtomicBool::new(true);
+    let ask = || {
+        let is_trip = is_answered.swap(false, Ordering::Relaxed);
+        state.trips.fetch_add(is_trip.into(), Ordering::Relaxed);
+    };
+    let answer = || is_answered.store(true, Ordering::Relaxed);
     tokio::select! {
-        () = copy(from_client, to_server, &state, &[]) => {}
-        () = copy(from_server, to_client, &state, &state.replaced) => {}
+        () = copy((from_client, to_server), &state, &[], ask) => {}
+        () = copy((from_server, to_client), &state, &state.replaced, answer) => {}
         _ = ends.changed() => {}
     }
 }
 
 async fn copy(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
+    (mut from, mut to): (OwnedReadHalf, OwnedWriteHalf),
     state: &State,
     replaced: &[(Vec<u8>, Vec<u8>)],
+    note: impl Fn(),
 ) {
-    let mut buffer = vec![0; 64 << 10];
-    while let Ok(read @ 1..) = from.read(&mut buffer).await {
+    let mut buffer = vec![0; 1 << 20];
+    while let Ok(mut read @ 1..) = from.read(&mut buffer).await {
         let delay = state.delay_ms.load(Ordering::Relaxed);
         if delay > 0 {
             tokio::time::sleep(Duration::from_millis(delay)).await;
+            read += from.try_read(&mut buffer[read..]).unwrap_or(0);
         }
         state.until_audible().await;
+        note();
         let data = &mut buffer[..read];
         for (old, new) in replaced {
             replace(data, old, new);

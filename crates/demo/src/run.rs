@@ -229,22 +229,12 @@ async fn start_consumer(
     let models = folders.models.to_string_lossy();
     let runs = match &port {
         Some(port) => {
-            environment.extend([
-                ("CONSUMER_TYPE", "segmentation"),
-                ("TF_HOST", HERE),
-                ("TF_PORT", port),
-                ("NUCLEAR_MODEL", MODEL),
-            ]);
+            environment.extend(elsewhere(port));
             String::new()
         }
         None => {
             networks::install(&folders.models)?;
-            environment.extend([
-                ("CONSUMER_TYPE", "stardist"),
-                ("MODEL_SERVER", "onnx"),
-                ("MODEL_DIR", &models),
-                ("STARDIST_MODEL", TRAINED),
-            ]);
+            environment.extend(in_itself(&models));
             format!(", runs {TRAINED} itself")
         }
     };
@@ -254,6 +244,26 @@ async fn start_consumer(
     let about = format!("queue `{QUEUE}`, bucket {bucket}{runs}");
     introduce("consumer", id, &about)?;
     Ok(())
+}
+
+/// What a consumer is told that asks a model server.
+fn elsewhere(port: &str) -> [(&'static str, &str); 4] {
+    [
+        ("CONSUMER_TYPE", "segmentation"),
+        ("TF_HOST", HERE),
+        ("TF_PORT", port),
+        ("NUCLEAR_MODEL", MODEL),
+    ]
+}
+
+/// What a consumer is told that runs the model itself.
+fn in_itself(models: &str) -> [(&'static str, &str); 4] {
+    [
+        ("CONSUMER_TYPE", "stardist"),
+        ("MODEL_SERVER", "onnx"),
+        ("MODEL_DIR", models),
+        ("STARDIST_MODEL", TRAINED),
+    ]
 }
 
 fn upload(bucket: &Path, sample: &Sample) -> anyhow::Result<()> {

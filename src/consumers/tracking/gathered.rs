@@ -5,7 +5,8 @@ use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use ndarray::{Array3, ArrayD, Axis, Ix2};
 
-use super::{COPIES, Labeled, SEGMENTED, TRANSFERS, Tracking, frame_labels};
+use super::frames::frame_labels;
+use super::{COPIES, Labeled, SEGMENTED, TRANSFERS, Tracking};
 use crate::compute;
 use crate::consumers::memory;
 use crate::error_class::InvalidInput;

@@ -1,13 +1,14 @@
 //! Which jobs an action is about.
 
+use serde_json::{Map, Value};
+
 use super::super::fault::Fault;
 use super::super::form::Form;
 use super::super::shown::decoded;
-use crate::batch;
-use crate::queue::control::{EVER, Failure, STEP, Selected};
+use crate::queue::control::Selected;
 use crate::queue::{Admin, JobKey};
 use crate::refusal::Misuse;
-use crate::wire::field;
+use crate::selection::Selector;
 
 /// Jobs that are named, or failures by queue, batch and cause.
 pub(super) struct Choice {
@@ -85,53 +86,22 @@ impl Choice {
 
     /// The jobs: those that are named, else failures in the order in which they failed.
     pub(super) async fn select(&self, admin: &Admin) -> Result<Selected, Fault> {
+        Ok(self.selector()?.failed(admin).await?)
+    }
+
+    fn selector(&self) -> Result<Selector, Misuse> {
+        let mut object = Map::new();
+        let mut add = |name: &str, value: Value| object.insert(name.to_owned(), value);
         if self.names_jobs() {
-            return self.named(admin).await;
+            add("jobs", self.jobs.iter().map(JobKey::to_json).collect());
+            return Selector::from_json(object);
         }
-        let queues = self.queues(admin).await?;
-        let mut selected = Selected::default();
-        let limit = self.limit.unwrap_or(usize::MAX);
-        let each = |queue: &str, failure: Failure| {
-            if selected.len() < limit && self.accepts(&failure) {
-                selected.0.push((queue.to_owned(), failure.key));
-            }
-            Ok::<_, crate::queue::Error>(selected.len() < limit)
-        };
-        admin.each_failure(&queues, EVER, each).await?;
-        Ok(selected)
-    }
-
-    fn accepts(&self, failure: &Failure) -> bool {
-        let batch = failure.fields.get(field::BATCH.as_bytes());
-        let is_of = |name: &String| batch.is_some_and(|it| it == name.as_bytes());
-        self.batch.as_ref().is_none_or(is_of)
-            && self.why.as_ref().is_none_or(|why| failure.is_of(why))
-    }
-
-    async fn queues(&self, admin: &Admin) -> Result<Vec<String>, Fault> {
         if let Some(queue) = &self.queue {
-            return Ok(vec![queue.clone()]);
+            add("queue", queue.as_str().into());
         }
-        if let Some(name) = &self.batch {
-            let state = batch::known(admin, name).await?;
-            return Ok(state.queues().into_iter().map(str::to_owned).collect());
-        }
-        Ok(admin.survey().await?.queues.into_iter().collect())
-    }
-
-    /// The jobs that are named, with their queues.
-    async fn named(&self, admin: &Admin) -> Result<Selected, Fault> {
-        let known: Vec<_> = admin.survey().await?.queues.into_iter().collect();
-        let mut selected = Selected::default();
-        for step in self.jobs.chunks(STEP) {
-            let fields = admin.jobs(step).await?;
-            for (key, fields) in step.iter().zip(fields) {
-                let queue = Admin::queue_of(key, &fields, &known);
-                let queue =
-                    queue.ok_or_else(|| Misuse(format!("nothing tells the queue of {key}")))?;
-                selected.0.push((queue, key.clone()));
-            }
-        }
-        Ok(selected)
+        add("batch", self.batch.as_deref().into());
+        add("why", self.why.as_deref().into());
+        add("limit", self.limit.into());
+        Selector::from_json(object)
     }
 }

@@ -40,52 +40,76 @@ pub(super) fn flow(plan: &Resolved) -> Option<Flow> {
     if stages.len() < 2 {
         return None;
     }
-    let below = |stage: usize| {
-        let gathered = plan.below(stage).map(|it| (it, false));
-        let barriers = plan.barriers(stage).iter().map(|&it| (it, true));
-        gathered.chain(barriers)
-    };
-    let (mut columns, mut rows) = (vec![0_usize; stages.len()], Vec::new());
-    let mut used: Vec<usize> = vec![0; stages.len()];
-    for stage in 0..stages.len() {
-        // Those below stand before it in the plan.
-        let last = below(stage).map(|(it, _)| columns[it] + 1).max();
-        columns[stage] = last.unwrap_or(0).min(stages.len() - 1);
-        rows.push(used[columns[stage]]);
-        used[columns[stage]] += 1;
-    }
-    let place = |stage: usize| (1 + columns[stage] * STEP.0, 1 + rows[stage] * STEP.1);
-    let boxes = stages.iter().enumerate().map(|(stage, is)| StageBox {
-        x: place(stage).0,
-        y: place(stage).1,
-        name: fitting(&is.name),
+    let links: Vec<_> = (0..stages.len())
+        .flat_map(|stage| links_to(plan, stage))
+        .collect();
+    let places = places(stages.len(), &links);
+    let boxes = stages.iter().zip(&places).map(|(stage, &(x, y))| StageBox {
+        x,
+        y,
+        name: fitting(&stage.name),
     });
-    let all = (0..stages.len()).flat_map(|stage| below(stage).map(move |it| (it, stage)));
-    let all: Vec<_> = all.collect();
-    let arrows = all.iter().map(|&((from, is_barrier), to)| {
-        let ((x1, y1), (x2, y2)) = (place(from), place(to));
-        let (x1, x2) = (x1 + BOX.0, x2.saturating_sub(6));
-        let (y1, y2) = (y1 + BOX.1 / 2, y2 + BOX.1 / 2);
-        let middle = usize::midpoint(x1, x2);
-        Arrow {
-            path: format!("M{x1} {y1}C{middle} {y1} {middle} {y2} {x2} {y2}"),
-            is_barrier,
-        }
+    let arrows = links.iter().map(|link| Arrow {
+        path: curve(places[link.from], places[link.to]),
+        is_barrier: link.is_barrier,
     });
-    let words = all.iter().map(|&((from, is_barrier), to)| {
-        let [from, to] = [from, to].map(|it| name(stages[it].name.as_bytes()));
-        match is_barrier {
+    let words = links.iter().map(|link| {
+        let [from, to] = [link.from, link.to].map(|it| name(stages[it].name.as_bytes()));
+        match link.is_barrier {
             true => format!("{to} begins when {from} has ended"),
             false => format!("{to} follows {from}"),
         }
     });
+    let (right, bottom) =
+        (places.iter()).fold((0, 0), |(x, y), place| (x.max(place.0), y.max(place.1)));
     Some(Flow {
-        width: 2 + columns.iter().max().copied().unwrap_or(0) * STEP.0 + BOX.0,
-        height: 2 + (used.iter().max().copied().unwrap_or(1) - 1) * STEP.1 + BOX.1,
+        width: 1 + right + BOX.0,
+        height: 1 + bottom + BOX.1,
         boxes: boxes.collect(),
         text: words.collect::<Vec<_>>().join("; "),
         arrows: arrows.collect(),
     })
+}
+
+/// That one stage follows another, by their numbers.
+struct Link {
+    from: usize,
+    to: usize,
+    is_barrier: bool,
+}
+
+fn links_to(plan: &Resolved, to: usize) -> impl Iterator<Item = Link> {
+    let gathered = plan.below(to).map(|from| (from, false));
+    let barriers = plan.barriers(to).iter().map(|&from| (from, true));
+    let all = gathered.chain(barriers);
+    all.map(move |(from, is_barrier)| Link {
+        from,
+        to,
+        is_barrier,
+    })
+}
+
+/// Where the box of each stage is: to the right of all below it, under those that were there before.
+fn places(count: usize, links: &[Link]) -> Vec<(usize, usize)> {
+    let (mut columns, mut used) = (vec![0_usize; count], vec![0_usize; count]);
+    let place = |stage: usize| {
+        // Those below stand before it in the plan.
+        let below = links.iter().filter(|link| link.to == stage);
+        let last = below.map(|link| columns[link.from] + 1).max();
+        let column = last.unwrap_or(0).min(count - 1);
+        columns[stage] = column;
+        used[column] += 1;
+        (1 + column * STEP.0, 1 + (used[column] - 1) * STEP.1)
+    };
+    (0..count).map(place).collect()
+}
+
+/// An arrow from the right side of one box to the left side of another.
+fn curve((x1, y1): (usize, usize), (x2, y2): (usize, usize)) -> String {
+    let (x1, x2) = (x1 + BOX.0, x2.saturating_sub(6));
+    let (y1, y2) = (y1 + BOX.1 / 2, y2 + BOX.1 / 2);
+    let middle = usize::midpoint(x1, x2);
+    format!("M{x1} {y1}C{middle} {y1} {middle} {y2} {x2} {y2}")
 }
 
 fn fitting(text: &str) -> String {

@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::response::Response;
 
+use super::super::assets;
 use super::super::fault::Fault;
 use super::super::layout::Layout;
 use super::super::live::topic::Topic;
@@ -38,6 +39,7 @@ async fn make(visit: &Visit) -> Result<OverviewPage, Fault> {
         drop: DropZone::of(visit),
         layout: layout
             .watching(&[Topic::Overview])
-            .with_script(&super::super::assets::DROP),
+            .with_script(&assets::DROP)
+            .with_script(&assets::MINE),
     })
 }

@@ -44,45 +44,40 @@ pub(in super::super) async fn scene(
 pub(in super::super) async fn tile(
     visit: Visit,
     Path((job, frame, level, tile)): Path<(String, String, String, String)>,
-    (uri, headers): (Uri, HeaderMap),
+    about: (Uri, HeaderMap),
 ) -> Response {
-    let answer = async {
+    let draw = || {
         let place = place([&frame, &level, &tile])?;
         let views = channel_views(visit.form.text("c"), visit.form.given("g"))?;
-        let draw = move |scene: &Scene| scene.tile(place, &views);
-        drawn(&visit, &job, (&uri, &headers), draw).await
+        Ok(move |scene: &Scene| scene.tile(place, &views))
     };
-    or_fault(&visit, answer.await)
+    drawn(&visit, &job, about, draw()).await
 }
 
 /// `GET /jobs/K/labels/<n>/<frame>/<level>/<x>_<y>.png?mode=outline|fill&palette=bright|safe|yellow`
 pub(in super::super) async fn label_tile(
     visit: Visit,
     Path((job, layer, frame, level, tile)): Path<(String, String, String, String, String)>,
-    (uri, headers): (Uri, HeaderMap),
+    about: (Uri, HeaderMap),
 ) -> Response {
-    let answer = async {
+    let draw = || {
         let layer = whole("the number of the labels", &layer)?;
         let place = place([&frame, &level, &tile])?;
         let look = (mode(&visit)?, palette(&visit)?);
-        let draw = move |scene: &Scene| scene.labels(place, layer, look);
-        drawn(&visit, &job, (&uri, &headers), draw).await
+        Ok(move |scene: &Scene| scene.labels(place, layer, look))
     };
-    or_fault(&visit, answer.await)
+    drawn(&visit, &job, about, draw()).await
 }
 
 /// `GET /jobs/K/spots/<frame>/<level>/<x>_<y>.png`
 pub(in super::super) async fn spot_tile(
     visit: Visit,
     Path((job, frame, level, tile)): Path<(String, String, String, String)>,
-    (uri, headers): (Uri, HeaderMap),
+    about: (Uri, HeaderMap),
 ) -> Response {
-    let answer = async {
-        let place = place([&frame, &level, &tile])?;
-        let draw = move |scene: &Scene| scene.spots(place);
-        drawn(&visit, &job, (&uri, &headers), draw).await
-    };
-    or_fault(&visit, answer.await)
+    let place = place([&frame, &level, &tile]);
+    let draw = place.map(|place| move |scene: &Scene| scene.spots(place));
+    drawn(&visit, &job, about, draw).await
 }
 
 /// `GET /jobs/K/label?n=0&frame=0&x=&y=`, or `label=` in place of a point.
@@ -145,22 +140,31 @@ async fn scene_of(looks: &Looks, subject: &Subject) -> Result<Arc<Scene>, Fault>
     })
 }
 
-/// A tile, unless the browser has it.
-async fn drawn(
+/// A tile, unless the browser has it, or what is wrong with the address of it.
+async fn drawn<D>(
     visit: &Visit,
     job: &str,
-    (uri, headers): (&Uri, &HeaderMap),
-    draw: impl FnOnce(&Scene) -> Option<Vec<u8>> + Send + 'static,
-) -> Result<Response, Fault> {
-    let (subject, looks) = subject(visit, job).await?;
-    let known = Known::of(&subject, &uri.to_string());
-    if known.is_at(headers) {
-        return Ok(known.unchanged());
-    }
-    let scene = scene_of(&looks, &subject).await?;
-    let picture = looks.draw(scene, draw).await;
-    let absent = || Fault::Absent("there is no such tile: see image.json".to_owned());
-    Ok(known.answer("image/png", picture.ok_or_else(absent)?))
+    (uri, headers): (Uri, HeaderMap),
+    draw: Result<D, Fault>,
+) -> Response
+where
+    D: FnOnce(&Scene) -> Option<Vec<u8>> + Send + 'static,
+{
+    let answer = async {
+        let draw = draw?;
+        let (subject, looks) = subject(visit, job).await?;
+        let known = Known::of(&subject, &uri.to_string());
+        if known.is_at(&headers) {
+            return Ok(known.unchanged());
+        }
+        let scene = scene_of(&looks, &subject).await?;
+        let picture = looks.draw(scene, draw).await;
+        let absent = || Fault::Absent("there is no such tile: see image.json".to_owned());
+        Ok(known.answer("image/png", picture.ok_or_else(absent)?))
+    };
+    answer
+        .await
+        .unwrap_or_else(|fault: Fault| fault.answer(&visit.site, &visit.user))
 }
 
 fn mode(visit: &Visit) -> Result<Layer, Fault> {
@@ -239,10 +243,6 @@ fn channels(scene: &Scene) -> Vec<Value> {
         })
     };
     all.iter().enumerate().map(channel).collect()
-}
-
-fn or_fault(visit: &Visit, answer: Result<Response, Fault>) -> Response {
-    answer.unwrap_or_else(|fault| fault.answer(&visit.site, &visit.user))
 }
 
 /// What went wrong as JSON, for a script that tells it.

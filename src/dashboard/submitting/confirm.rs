@@ -117,7 +117,7 @@ fn submitted_page(visit: &Visit, queued: Queued) -> SubmittedPage {
         ),
     };
     SubmittedPage {
-        layout: visit.layout("Submitted", "/").with_script(&assets::DROP),
+        layout: visit.layout("Submitted", "/").with_script(&assets::MINE),
         text,
         link,
         kind,

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::lab::{DONE, FAILED, Lab, job_path};
+use super::lab::{DONE, FAILED, Lab, drawn, job_path};
 use crate::peers::chromium::{Chromium, Tab};
 
 /// What is wrong with what is seen.
@@ -191,6 +191,7 @@ async fn a_batch_and_a_job_can_be_read_on_paper() {
     ] {
         tab.look(1280, "dark").await;
         tab.visit(&lab.address(&page)).await;
+        drawn(&tab).await;
         tab.value::<bool>("document.documentElement.dataset.theme = 'dark', true")
             .await;
         tab.look_printed().await;

@@ -10,8 +10,7 @@ async fn a_page_is_shown_and_nothing_is_complained_of() {
     furnish(&cluster.redis);
     let dashboard = Dashboard::start(&cluster, &[]);
     let chromium = Chromium::start().await;
-    let address = format!("http://127.0.0.1:{}/queues", dashboard.port);
-    let tab = chromium.open(&address).await;
+    let tab = chromium.open(&dashboard.address("/queues")).await;
     let heading: String = tab.value("document.querySelector('h1').textContent").await;
     assert_eq!(heading, "Queues");
     assert_eq!(tab.complaints(), [""; 0]);

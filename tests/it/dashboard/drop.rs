@@ -10,7 +10,7 @@ use chromiumoxide::cdp::browser_protocol::input::{
 use super::empty;
 use crate::peers::browser::Dashboard;
 use crate::peers::chromium::{Chromium, Tab};
-use crate::peers::cluster::{Cluster, IMAGE, eventually};
+use crate::peers::cluster::{Cluster, IMAGE, Pod, eventually};
 use crate::peers::redis::Redis;
 
 /// Drops a file or folder of this machine on the zone.
@@ -51,17 +51,21 @@ async fn asks(tab: &Tab) -> bool {
     tab.value(leave).await
 }
 
+/// Somebody who works what is submitted, once that is known.
+fn start_consumer(cluster: &Cluster) -> Pod {
+    let consumer = cluster.pod("pod-1").set("PREVIEWS", "true").start();
+    eventually("somebody works", || {
+        let known: u32 = cluster.redis.ask(&["EXISTS", "rc:workers:segmentation"]);
+        known == 1
+    });
+    consumer
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_is_dropped_submitted_and_worked() {
     let cluster = Cluster::with_nuclei(Redis::start_in_memory()).await;
     let dashboard = Dashboard::start(&cluster, &[]);
-    let _consumer = cluster.pod("pod-1").set("PREVIEWS", "true").start();
-    eventually("somebody works", || {
-        cluster
-            .redis
-            .ask::<u32>(&["EXISTS", "rc:workers:segmentation"])
-            == 1
-    });
+    let _consumer = start_consumer(&cluster);
     let folder = tempfile::tempdir().expect("a folder");
     let field = folder.path().join("Field 1");
     fs::create_dir(&field).expect("a folder");
@@ -75,8 +79,7 @@ async fn a_folder_is_dropped_submitted_and_worked() {
         fs::write(field.join(name), IMAGE).expect("a file");
     }
     let chromium = Chromium::start().await;
-    let page = format!("http://127.0.0.1:{}/", dashboard.port);
-    let tab = chromium.open(&page).await;
+    let tab = chromium.open(&dashboard.address("/")).await;
     assert!(!asks(&tab).await);
     drop_on(&tab, &[&field]).await;
     tab.until(
@@ -122,7 +125,8 @@ async fn a_folder_is_dropped_submitted_and_worked() {
             .map(String::as_str)
             == Some("finished")
     });
-    tab.visit(&format!("{page}batches/{name}")).await;
+    let batch = format!("/batches/{name}");
+    tab.visit(&dashboard.address(&batch)).await;
     let cells: Vec<String> = tab
         .value("[...document.querySelectorAll('.sheet li')].map((it) => it.textContent)")
         .await;
@@ -131,7 +135,7 @@ async fn a_folder_is_dropped_submitted_and_worked() {
         "{cells:?}"
     );
     // The browser remembers it, and nothing is sent when the same is dropped again.
-    tab.visit(&page).await;
+    tab.visit(&dashboard.address("/")).await;
     tab.until("document.getElementById('mine-list').textContent.includes('3 of 3 done')")
         .await;
     drop_on(&tab, &[&field]).await;
@@ -144,16 +148,9 @@ async fn a_folder_is_dropped_submitted_and_worked() {
 async fn one_file_is_chosen_and_becomes_a_job() {
     let cluster = Cluster::with_nuclei(Redis::start_in_memory()).await;
     let dashboard = Dashboard::start(&cluster, &[("DASHBOARD_BASE_PATH", "/kiosk")]);
-    let _consumer = cluster.pod("pod-1").set("PREVIEWS", "true").start();
-    eventually("somebody works", || {
-        cluster
-            .redis
-            .ask::<u32>(&["EXISTS", "rc:workers:segmentation"])
-            == 1
-    });
+    let _consumer = start_consumer(&cluster);
     let chromium = Chromium::start().await;
-    let page = format!("http://127.0.0.1:{}/kiosk/", dashboard.port);
-    let tab = chromium.open(&page).await;
+    let tab = chromium.open(&dashboard.address("/kiosk/")).await;
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("cells.png");
     fs::write(&file, IMAGE).expect("a file");
@@ -186,9 +183,7 @@ async fn ten_thousand_files_are_listed_without_as_many_rows() {
     let cluster = empty().await;
     let dashboard = Dashboard::start(&cluster, &[("JOB_TYPES", "segmentation")]);
     let chromium = Chromium::start().await;
-    let tab = chromium
-        .open(&format!("http://127.0.0.1:{}/", dashboard.port))
-        .await;
+    let tab = chromium.open(&dashboard.address("/")).await;
     // What is no image is listed and not sent.
     choose(
         &tab,
@@ -220,9 +215,7 @@ async fn what_fails_says_why_and_can_be_tried_again() {
     let settings = [("JOB_TYPES", "segmentation"), ("MAX_UPLOAD_BYTES", "1000")];
     let dashboard = Dashboard::start(&cluster, &settings);
     let chromium = Chromium::start().await;
-    let tab = chromium
-        .open(&format!("http://127.0.0.1:{}/", dashboard.port))
-        .await;
+    let tab = chromium.open(&dashboard.address("/")).await;
     choose(
         &tab,
         "all.items.add(new File(['x'], 'fit\\u202etfil.png')); all.items.add(new File(['y'.repeat(2000)], 'large.png')); \
@@ -260,9 +253,7 @@ async fn everything_fits_a_narrow_screen_and_has_a_name() {
     let cluster = empty().await;
     let dashboard = Dashboard::start(&cluster, &[("JOB_TYPES", "segmentation,polaris")]);
     let chromium = Chromium::start().await;
-    let tab = chromium
-        .open(&format!("http://127.0.0.1:{}/", dashboard.port))
-        .await;
+    let tab = chromium.open(&dashboard.address("/")).await;
     let folder = tempfile::tempdir().expect("a folder");
     let long = folder
         .path()
@@ -272,6 +263,7 @@ async fn everything_fits_a_narrow_screen_and_has_a_name() {
     drop_on(&tab, &[&long]).await;
     tab.until("document.querySelectorAll('.channels img').length === 4")
         .await;
+    tab.rest().await;
     let overflow: i64 = tab
         .value("document.documentElement.scrollWidth - innerWidth")
         .await;

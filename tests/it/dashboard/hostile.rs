@@ -195,7 +195,7 @@ async fn names_of_strangers_do_nothing_in_a_browser() {
     let long = format!("{TEXT}{}", "k".repeat(4000));
     furnish(&cluster.redis, &long);
     let dashboard = Dashboard::start(&cluster, &[]);
-    let at = |path: &str| format!("http://127.0.0.1:{}{path}", dashboard.port);
+    let at = |path: &str| dashboard.address(path);
     let chromium = Chromium::start().await;
     let tab = chromium.open(&at("/help")).await;
     let trap = tab.page.evaluate_on_new_document(TRAP);
@@ -207,7 +207,7 @@ async fn names_of_strangers_do_nothing_in_a_browser() {
     let mut torn = Vec::new();
     for page in pages(&long) {
         tab.visit(&at(&page)).await;
-        tab.until("document.readyState === 'complete'").await;
+        tab.rest().await;
         assert!(
             tab.value::<bool>("window.struck === undefined").await,
             "{page}"

@@ -59,7 +59,7 @@ impl Lab {
     }
 
     pub(super) fn address(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.dashboard.port)
+        self.dashboard.address(path)
     }
 
     /// Every kind of page. The last ones change something.
@@ -114,6 +114,12 @@ impl Lab {
 }
 
 impl Scene {
+    /// Its path, if it is a page of this dashboard that takes no clicks.
+    pub(super) fn path_at(&self, dashboard: &Dashboard) -> Option<&str> {
+        let is_plain = self.port == dashboard.port && self.clicks.is_empty();
+        is_plain.then_some(&self.path)
+    }
+
     /// Goes there, and waits until everything is drawn.
     pub(super) async fn enter(&self, tab: &Tab) {
         let address = format!("http://127.0.0.1:{}{}", self.port, self.path);
@@ -125,15 +131,7 @@ impl Scene {
             tab.until("!window.isOld || document.querySelector('dialog[open]')")
                 .await;
         }
-        tab.until("document.readyState === 'complete'").await;
-        tab.value::<bool>(
-            "document.querySelectorAll('img').forEach(it => { it.loading = 'eager'; }), true",
-        )
-        .await;
-        tab.until("[...document.images].every(it => it.complete)")
-            .await;
-        tab.until("!document.querySelector('.foot')?.hidden").await;
-        tab.until(PICTURES).await;
+        drawn(tab).await;
     }
 
     /// The same where no script runs.
@@ -148,6 +146,20 @@ impl Scene {
             .await;
         }
     }
+}
+
+/// Waits until everything on a page is drawn.
+pub(super) async fn drawn(tab: &Tab) {
+    tab.until("document.readyState === 'complete'").await;
+    tab.value::<bool>(
+        "document.querySelectorAll('img').forEach(it => { it.loading = 'eager'; }), true",
+    )
+    .await;
+    tab.until("[...document.images].every(it => it.complete)")
+        .await;
+    tab.until("!document.querySelector('.foot')?.hidden").await;
+    tab.until(PICTURES).await;
+    tab.rest().await;
 }
 
 /// Whether every picture that can be looked into shows something, or says why it does not.

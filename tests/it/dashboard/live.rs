@@ -127,10 +127,17 @@ fn until_unasked(redis: &Redis) {
 
 /// Opens a page that stays: it would be noticed if it was loaded again.
 async fn open(chromium: &Chromium, dashboard: &Dashboard, path: &str) -> Tab {
-    let tab = chromium
-        .open(&format!("http://127.0.0.1:{}{path}", dashboard.port))
-        .await;
+    let tab = chromium.open(&dashboard.address(path)).await;
     let _: bool = tab.value("window.isTheSame = true").await;
+    tab
+}
+
+/// The queues, on a page whose waits pass fast.
+async fn open_hurried(chromium: &Chromium, dashboard: &Dashboard) -> Tab {
+    let tab = chromium.open("about:blank").await;
+    let hurry = tab.page.evaluate_on_new_document(HURRY);
+    hurry.await.expect("a script");
+    tab.visit(&dashboard.address("/queues")).await;
     tab
 }
 
@@ -319,13 +326,7 @@ async fn a_hidden_tab_asks_nothing_and_catches_up() {
     furnish(&cluster.redis);
     let dashboard = Dashboard::start(&cluster, &[]);
     let chromium = Chromium::start().await;
-    let tab = chromium.open("about:blank").await;
-    tab.page
-        .evaluate_on_new_document(HURRY)
-        .await
-        .expect("a script");
-    tab.visit(&format!("http://127.0.0.1:{}/queues", dashboard.port))
-        .await;
+    let tab = open_hurried(&chromium, &dashboard).await;
     let before = looks(&cluster.redis).0;
     eventually("the page is followed", || {
         looks(&cluster.redis).0 > before + 1
@@ -406,13 +407,7 @@ async fn one_stream_too_many_is_told_so_and_the_page_refreshes_itself() {
         assert_eq!(browser.get(&page).status, 200, "{page}");
     }
     let chromium = Chromium::start().await;
-    let tab = chromium.open("about:blank").await;
-    tab.page
-        .evaluate_on_new_document(HURRY)
-        .await
-        .expect("a script");
-    tab.visit(&format!("http://127.0.0.1:{}/queues", dashboard.port))
-        .await;
+    let tab = open_hurried(&chromium, &dashboard).await;
     tab.until("document.querySelector('.live-banner').innerText.startsWith('Many pages are open')")
         .await;
     let _: i64 = cluster

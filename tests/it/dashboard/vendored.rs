@@ -1,12 +1,16 @@
 //! What others wrote and the page serves is what its table says, and no more than a laptop on a slow line can bear.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
+use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use sha2::{Digest as _, Sha256};
+
+use super::empty;
+use crate::peers::browser::Dashboard;
 
 /// All files of the page together, compressed.
 const MOST_BYTES: usize = 150_000;
@@ -54,4 +58,30 @@ fn all_files_together_are_small() {
     });
     let bytes: usize = sizes.sum();
     assert!(bytes <= MOST_BYTES, "{bytes} bytes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_come_packed_to_those_who_take_them_so() {
+    let cluster = empty().await;
+    let dashboard = Dashboard::start(&cluster, &[]);
+    let browser = dashboard.browser();
+    let page = browser.get("/help").body;
+    let style = page.split('"').find(|it| it.ends_with(".css"));
+    for (path, file) in [
+        (style.expect("a style sheet"), "dashboard.css"),
+        ("/api/v1/openapi.json", "openapi.json"),
+    ] {
+        let content = fs::read(folder().join(file)).expect("it is read");
+        let plain = browser.get_bytes(path);
+        assert!(!plain.headers.contains_key("content-encoding"), "{path}");
+        assert!(plain.body == content, "{path} is another file");
+        let packed = browser.clone().with("accept-encoding", "br, gzip");
+        let packed = packed.get_bytes(path);
+        assert_eq!(packed.headers["content-encoding"], "gzip", "{path}");
+        assert_eq!(packed.headers["vary"], "Accept-Encoding", "{path}");
+        let mut unpacked = Vec::new();
+        let read = GzDecoder::new(packed.body.as_slice()).read_to_end(&mut unpacked);
+        read.expect("it is packed");
+        assert!(unpacked == content, "{path} is another file");
+    }
 }

@@ -53,6 +53,8 @@ async fn settled(tab: &Tab) -> (u64, u64) {
     let mut before = seen(tab).await;
     loop {
         tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+        // However slow the machine is, something was drawn meanwhile.
+        tab.rest().await;
         let now = seen(tab).await;
         if now == before {
             return now;
@@ -84,12 +86,8 @@ async fn a_result_is_looked_into() {
     assert_eq!(found.shape(), [SIDE, SIDE]);
     let dashboard = Dashboard::start(&cluster, &[]);
     let chromium = Chromium::start().await;
-    let page = format!(
-        "http://127.0.0.1:{}/jobs/{}",
-        dashboard.port,
-        super::encoded(key.as_bytes())
-    );
-    let tab = chromium.open(&page).await;
+    let page = super::lab::job_path(&key);
+    let tab = chromium.open(&dashboard.address(&page)).await;
 
     tab.until(&format!("{SEEN}[0] > 20")).await;
     tab.until("document.querySelector('.viewer > .preview').hidden")
@@ -171,7 +169,7 @@ async fn a_cell_is_found_from_its_row_and_its_address() {
     let page = super::viewer::furnish(&cluster);
     let dashboard = Dashboard::start(&cluster, &[]);
     let chromium = Chromium::start().await;
-    let page = format!("http://127.0.0.1:{}{page}", dashboard.port);
+    let page = dashboard.address(&page);
     let tab = chromium.open(&format!("{page}/cells")).await;
     tab.until(&format!("{SEEN}[0] > 20")).await;
     tab.click("tbody tr:nth-child(3) a").await;

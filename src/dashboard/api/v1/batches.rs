@@ -42,51 +42,32 @@ pub(super) async fn batch(visit: Visit, Named(name): Named) -> Result<Response, 
     Ok(done(&standing(&visit, &name).await?))
 }
 
+/// Who asks, the batch in the address, and what is said of it.
+type Asked = (Visit, Named, Extension<Said>);
+
 /// `POST batches/B/start`
-pub(super) async fn start(
-    visit: Visit,
-    Named(name): Named,
-    Extension(said): Extension<Said>,
-) -> Result<Response, Refusal> {
-    let part: Part = said.read()?;
-    told(&visit, &name, do_start(visit.clone(), name.clone(), part)).await
+pub(super) async fn start(asked: Asked) -> Result<Response, Refusal> {
+    told(asked, do_start).await
 }
 
 /// `POST batches/B/pause`
-pub(super) async fn pause(
-    visit: Visit,
-    Named(name): Named,
-    Extension(said): Extension<Said>,
-) -> Result<Response, Refusal> {
-    let part: Part = said.read()?;
-    told(&visit, &name, do_pause(visit.clone(), name.clone(), part)).await
+pub(super) async fn pause(asked: Asked) -> Result<Response, Refusal> {
+    told(asked, do_pause).await
 }
 
 /// `POST batches/B/resume`
-pub(super) async fn resume(
-    visit: Visit,
-    Named(name): Named,
-    Extension(said): Extension<Said>,
-) -> Result<Response, Refusal> {
-    let part: Part = said.read()?;
-    told(&visit, &name, do_resume(visit.clone(), name.clone(), part)).await
+pub(super) async fn resume(asked: Asked) -> Result<Response, Refusal> {
+    told(asked, do_resume).await
 }
 
 /// `POST batches/B/cancel`
-pub(super) async fn cancel(
-    visit: Visit,
-    Named(name): Named,
-    Extension(said): Extension<Said>,
-) -> Result<Response, Refusal> {
-    let part: Part = said.read()?;
-    told(&visit, &name, do_cancel(visit.clone(), name.clone(), part)).await
+pub(super) async fn cancel(asked: Asked) -> Result<Response, Refusal> {
+    told(asked, do_cancel).await
 }
 
 /// `POST batches/B/repair`
 pub(super) async fn repair(
-    visit: Visit,
-    Named(name): Named,
-    Extension(said): Extension<Said>,
+    (visit, Named(name), Extension(said)): Asked,
 ) -> Result<Response, Refusal> {
     let wanted: Repairing = said.read()?;
     known(&visit, &name).await?;
@@ -171,14 +152,17 @@ async fn do_repair(visit: Visit, name: String, wanted: Repairing) -> Result<Valu
 }
 
 /// Does it, whoever waits for it, and tells what was done and how the batch fares since then.
-async fn told(
-    visit: &Visit,
-    name: &str,
-    act: impl Future<Output = Result<String, Fault>> + Send + 'static,
-) -> Result<Response, Refusal> {
-    known(visit, name).await?;
-    let result = finished(act).await?;
-    let mut told = standing(visit, name).await?;
+async fn told<A>(
+    (visit, Named(name), Extension(said)): Asked,
+    act: fn(Visit, String, Part) -> A,
+) -> Result<Response, Refusal>
+where
+    A: Future<Output = Result<String, Fault>> + Send + 'static,
+{
+    let part = said.read()?;
+    known(&visit, &name).await?;
+    let result = finished(act(visit.clone(), name.clone(), part)).await?;
+    let mut told = standing(&visit, &name).await?;
     told["result"] = result.into();
     Ok(done(&told))
 }

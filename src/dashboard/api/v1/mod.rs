@@ -14,16 +14,14 @@ mod submit;
 mod window;
 
 use axum::Router;
-use axum::http::header;
+use axum::http::HeaderMap;
 use axum::middleware::from_fn_with_state;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 
+use super::super::assets::DESCRIPTION;
 use super::super::site::Shared;
 use super::answer::{absent, wrong_method};
-
-/// What is told of all this, for programs.
-const DESCRIPTION: &str = include_str!("../../../../assets/openapi.json");
 
 /// What is below `/api/v1`.
 pub(super) fn v1(site: Shared) -> Router<Shared> {
@@ -58,6 +56,6 @@ pub(super) fn v1(site: Shared) -> Router<Shared> {
         .layer(from_fn_with_state(site, gate::gate))
 }
 
-async fn description() -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], DESCRIPTION).into_response()
+async fn description(headers: HeaderMap) -> Response {
+    DESCRIPTION.answer(&headers)
 }

@@ -46,57 +46,50 @@ pub(super) async fn queue(visit: Visit, Named(name): Named) -> Result<Response, 
     Ok(done(&overview(&visit, &name).await?.to_json()))
 }
 
+/// Who asks, the queue in the address, and what is said of it.
+type Asked = (Visit, Named, Extension<Said>);
+
 /// `POST queues/Q/pause`
 pub(super) async fn pause(
-    visit: Visit,
-    Named(name): Named,
-    Extension(said): Extension<Said>,
+    (visit, Named(name), Extension(said)): Asked,
 ) -> Result<Response, Refusal> {
     let Pausing { limit, why } = said.read()?;
     let act = queues::do_pause(visit.clone(), name.clone(), (limit, why));
-    told(&visit, &name, finished(act).await?).await
+    told(&visit, &name, act).await
 }
 
 /// `POST queues/Q/resume`
 pub(super) async fn resume(
-    visit: Visit,
-    Named(name): Named,
-    Extension(said): Extension<Said>,
+    (visit, Named(name), Extension(said)): Asked,
 ) -> Result<Response, Refusal> {
     let Nothing {} = said.read()?;
     known(&visit, &name).await?;
     let act = queues::do_resume(visit.clone(), name.clone());
-    told(&visit, &name, finished(act).await?).await
+    told(&visit, &name, act).await
 }
 
 /// `POST queues/Q/purge`
 pub(super) async fn purge(
-    visit: Visit,
-    Named(name): Named,
-    Extension(said): Extension<Said>,
+    (visit, Named(name), Extension(said)): Asked,
 ) -> Result<Response, Refusal> {
     let Nothing {} = said.read()?;
     known(&visit, &name).await?;
     let act = queues::do_purge(visit.clone(), name.clone());
-    told(&visit, &name, finished(act).await?).await
+    told(&visit, &name, act).await
 }
 
-/// `POST queues/Q/untrash`
+/// `POST queues/Q/untrash`, of a queue that need not be known any more.
 pub(super) async fn untrash(
-    visit: Visit,
-    Named(name): Named,
-    Extension(said): Extension<Said>,
+    (visit, Named(name), Extension(said)): Asked,
 ) -> Result<Response, Refusal> {
     let Nothing {} = said.read()?;
     let act = queues::do_untrash(visit.clone(), name.clone());
-    told(&visit, &name, finished(act).await?).await
+    told(&visit, &name, act).await
 }
 
 /// `POST queues/Q/move`
 pub(super) async fn move_jobs(
-    visit: Visit,
-    Named(name): Named,
-    Extension(said): Extension<Said>,
+    (visit, Named(name), Extension(said)): Asked,
 ) -> Result<Response, Refusal> {
     let Moving { to, field, force } = said.read()?;
     known(&visit, &name).await?;
@@ -106,11 +99,16 @@ pub(super) async fn move_jobs(
     };
     let wanted: Vec<_> = field.into_iter().map(pattern).collect::<Result<_, _>>()?;
     let act = queues::do_move(visit.clone(), (name.clone(), to), (wanted, force));
-    told(&visit, &name, finished(act).await?).await
+    told(&visit, &name, act).await
 }
 
-/// What was done, and how the queue fares since then.
-async fn told(visit: &Visit, name: &str, outcome: Outcome) -> Result<Response, Refusal> {
+/// Does it, whoever waits for it, and tells what was done and how the queue fares since then.
+async fn told(
+    visit: &Visit,
+    name: &str,
+    act: impl Future<Output = Result<Outcome, Fault>> + Send + 'static,
+) -> Result<Response, Refusal> {
+    let outcome = finished(act).await?;
     let mut told = look(visit, name).await?.to_json();
     told["result"] = outcome.text.into();
     told["notes"] = json!(outcome.notes);
