@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::rescale::{LinearMap, rescale_intensity_in_place};
 use crate::plane::{
-    NO_RANGE, STRIP, from_values, range, range_of_strip, reflect_whole_sample, union,
+    NO_RANGE, STRIP, from_values, range, range_of_strip, reflect_whole_sample, union, vectorized,
 };
 
 /// Bins of a histogram.
@@ -66,9 +66,11 @@ pub(super) fn equalize(
         || [0; STRIP],
         |gray, (bins, values)| {
             // Apart, as the look-up would keep the arithmetic from being done for several values at once.
-            gray.iter_mut()
-                .zip(values)
-                .for_each(|(gray, &value)| *gray = to_16bit(stretch.apply(value)));
+            vectorized(|| {
+                gray.iter_mut()
+                    .zip(values)
+                    .for_each(|(gray, &value)| *gray = to_16bit(stretch.apply(value)));
+            });
             bins.iter_mut()
                 .zip(&*gray)
                 .for_each(|(bin, &gray)| *bin = bin_of[usize::from(gray)]);
@@ -180,6 +182,7 @@ fn spread(histogram: &mut Histogram, limit: i64, excess: &mut i64) {
 }
 
 /// 0 … 1 as 0 … 65535, ties to even; see [`rint`].
+#[inline(always)]
 fn to_16bit(value: f32) -> u16 {
     const SHIFT: f32 = 12_582_912.0;
     ((value * 65535.0).clamp(0.0, 65535.0) + SHIFT).to_bits() as u16
@@ -379,16 +382,19 @@ fn mix(quad: &[[f64; 4]], shares: &Shares<'_>, bins: &[u8], out: &mut [f32]) {
         return;
     };
     // Products are rounded to `f32` one by one and summed in this order, as in the original.
-    for ((out, &bin), &[left, right]) in out.iter_mut().zip(bins).zip(shares.across) {
-        let [a, b, c, d] = quad[usize::from(bin)];
-        let (a, b) = ((a * (left * above)) as f32, (b * (right * above)) as f32);
-        let (c, d) = ((c * (left * below)) as f32, (d * (right * below)) as f32);
-        *out = ((a + b) + c) + d;
-    }
-    out.iter_mut().for_each(|gray| *gray = trunc(*gray));
+    vectorized(|| {
+        for ((out, &bin), &[left, right]) in out.iter_mut().zip(bins).zip(shares.across) {
+            let [a, b, c, d] = quad[usize::from(bin)];
+            let (a, b) = ((a * (left * above)) as f32, (b * (right * above)) as f32);
+            let (c, d) = ((c * (left * below)) as f32, (d * (right * below)) as f32);
+            *out = ((a + b) + c) + d;
+        }
+        out.iter_mut().for_each(|gray| *gray = trunc(*gray));
+    });
 }
 
 /// The integer part of 0 … 4 million, with instructions that every processor has for several values at once.
+#[inline(always)]
 fn trunc(value: f32) -> f32 {
     const SHIFT: f32 = 8_388_608.0;
     let rounded = (value + SHIFT) - SHIFT;

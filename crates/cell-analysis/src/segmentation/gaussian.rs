@@ -5,7 +5,7 @@
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
-use crate::plane::{as_row_major, from_values, reflect_half_sample};
+use crate::plane::{as_row_major, from_values, reflect_half_sample, vectorized};
 
 /// What lies outside the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +39,11 @@ pub fn gaussian_filter(image: ArrayView2<'_, f32>, sigma: f64) -> Array2<f32> {
         || smoothing.buffers(),
         |buffers, (row, out)| {
             let sums = smoothing.row(row, buffers);
-            out.iter_mut()
-                .zip(sums)
-                .for_each(|(to, &sum)| *to = sum as f32);
+            vectorized(|| {
+                out.iter_mut()
+                    .zip(sums)
+                    .for_each(|(to, &sum)| *to = sum as f32);
+            });
         },
     );
     from_values([rows, columns], smooth)
@@ -100,14 +102,16 @@ impl<'a> Smoothing<'a> {
             )
         };
         // The pass over rows ends in `f32`, as an array between both passes would.
-        add_rows(sums, &self.down, source);
-        let middle = &mut padded[margin..margin + width];
-        middle
-            .iter_mut()
-            .zip(&*sums)
-            .for_each(|(to, &sum)| *to = f64::from(sum as f32));
+        vectorized(|| {
+            add_rows(sums, &self.down, source);
+            let middle = &mut padded[margin..margin + width];
+            middle
+                .iter_mut()
+                .zip(&*sums)
+                .for_each(|(to, &sum)| *to = f64::from(sum as f32));
+        });
         extend(padded, [columns, channels], self.border);
-        add_columns(sums, padded, &self.across, channels);
+        vectorized(|| add_columns(sums, padded, &self.across, channels));
         sums
     }
 }
@@ -159,6 +163,7 @@ fn source_row(
 }
 
 /// Weighted sum of the rows around the current one; a missing row is zero.
+#[inline(always)]
 fn add_rows<'a>(sums: &mut [f64], weights: &[f64], row: impl Fn(isize) -> Option<&'a [f32]>) {
     let center = row(0).unwrap_or_default();
     let first = weights[0];
@@ -183,6 +188,7 @@ fn add_rows<'a>(sums: &mut [f64], weights: &[f64], row: impl Fn(isize) -> Option
     offsets.for_each(|rows| add_pair(sums, rows));
 }
 
+#[inline(always)]
 fn add_pair(sums: &mut [f64], (above, below, weight): (Option<&[f32]>, Option<&[f32]>, f64)) {
     match (above, below) {
         (Some(above), Some(below)) => {
@@ -218,6 +224,7 @@ fn extend(padded: &mut [f64], [columns, channels]: [usize; 2], border: Border) {
 }
 
 /// Weighted sum of the samples around each one in a padded row.
+#[inline(always)]
 fn add_columns(sums: &mut [f64], padded: &[f64], weights: &[f64], channels: usize) {
     let margin = (weights.len() - 1) * channels;
     let first = weights[0];

@@ -3,7 +3,7 @@
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
-use crate::plane::{STRIP, from_values, range};
+use crate::plane::{STRIP, from_values, range, vectorized};
 
 /// A plane `[row, column]` stretched from its own range to 0 … 1, as scikit-image's `rescale_intensity` does it in `f32`.
 ///
@@ -38,6 +38,7 @@ impl LinearMap {
         }
     }
 
+    #[inline(always)]
     pub(super) fn apply(self, value: f32) -> f32 {
         (value - self.low) / self.width
     }
@@ -53,8 +54,10 @@ pub(super) fn rescale_intensity_in_place(values: &mut [f32], range: (f32, f32)) 
                 .iter_mut()
                 .for_each(|value| *value = value.clamp(0.0, 1.0));
         }
-        values
-            .iter_mut()
-            .for_each(|value| *value = map.apply(*value));
+        vectorized(|| {
+            values
+                .iter_mut()
+                .for_each(|value| *value = map.apply(*value));
+        });
     });
 }
