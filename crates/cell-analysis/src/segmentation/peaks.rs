@@ -8,7 +8,7 @@ use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
 use super::morphology::{disk_half_widths, square_maximum};
-use crate::plane::{as_row_major, from_values, range};
+use crate::plane::{as_row_major, from_values, range, vectorized};
 
 /// The mask `[row, column]` of the h-maxima of a plane: pixels from which no pixel higher by about
 /// `h` can be reached over steps of up to `radius` pixels without descending by `h`. As
@@ -37,7 +37,12 @@ pub fn h_maxima(image: ArrayView2<'_, f32>, h: f64, radius: usize) -> Array2<boo
     if image.is_empty() || h > f64::from(high - low) {
         return from_values([rows, columns], vec![false; image.len()]);
     }
-    let levels = Levels { image, h: h as f32 };
+    let levels = Levels {
+        image,
+        h: h as f32,
+        low,
+        high,
+    };
     let mask = if radius == 0 {
         image
             .iter()
@@ -54,21 +59,34 @@ pub fn h_maxima(image: ArrayView2<'_, f32>, h: f64, radius: usize) -> Array2<boo
 struct Levels<'a> {
     image: &'a [f32],
     h: f32,
+    /// Range of the whole plane.
+    low: f32,
+    high: f32,
 }
 
 impl Levels<'_> {
     /// Value from which a pixel starts to raise the reconstruction.
+    #[inline(always)]
     fn seed(&self, value: f32) -> f32 {
         const TINY: f32 = 2e-6;
         (value - self.h) - TINY * value.abs()
     }
 
     /// Whether a seed that reaches a pixel of value `top` keeps it from being a maximum.
+    #[inline(always)]
     fn absorbed(&self, top: f32, seed: f32) -> bool {
         top - seed < self.h
     }
 
+    /// Whether a flood from a pixel of value `top` would cover the whole plane and meet its highest pixel, which absorbs it.
+    /// Most of what is no cell is that low.
+    #[inline(always)]
+    fn drowned(&self, top: f32) -> bool {
+        self.passable(top, self.low) && self.absorbed(top, self.seed(self.high))
+    }
+
     /// Whether a way from a pixel of value `top` may lead over one of value `other`.
+    #[inline(always)]
     fn passable(&self, top: f32, other: f32) -> bool {
         top - other < self.h
     }
@@ -140,10 +158,20 @@ struct Floods<'a> {
     open: Vec<u64>,
     /// Words of `open` in a row.
     words: usize,
-    /// Pixels that the current flood visited, in this order.
-    reached: Vec<u32>,
-    /// Pixels too low for the current flood.
-    rim: Vec<u32>,
+    /// What the current flood has looked at: words of `open`, and which of their bits.
+    seen: Vec<(u32, u64)>,
+    /// Pixels that the current flood reached, in this order …
+    reached: Vec<Run>,
+    /// … and how many of these runs were visited.
+    visited: usize,
+}
+
+/// Pixels beside each other.
+#[derive(Clone, Copy)]
+struct Run {
+    row: u32,
+    first: u32,
+    last: u32,
 }
 
 /// What became of a flood.
@@ -178,8 +206,9 @@ impl<'a> Floods<'a> {
             fates: Vec::new(),
             open: vec![u64::MAX; window.len() * words],
             words,
+            seen: Vec::new(),
             reached: Vec::new(),
-            rim: Vec::new(),
+            visited: 0,
         }
     }
 
@@ -266,10 +295,14 @@ impl<'a> Floods<'a> {
             .zip(&sides[2..])
             .map(|(&left, &right)| higher(left, right));
         let neighbors = upright[1..].iter().zip(beside);
-        for ((to, &value), (&upright, beside)) in stands_out.iter_mut().zip(here).zip(neighbors) {
-            let highest = higher(upright, beside);
-            *to = !self.levels.absorbed(value, self.levels.seed(highest));
-        }
+        let pixels = stands_out.iter_mut().zip(here).zip(neighbors);
+        vectorized(|| {
+            for ((to, &value), (&upright, beside)) in pixels {
+                let highest = higher(upright, beside);
+                let levels = &self.levels;
+                *to = !levels.absorbed(value, levels.seed(highest)) & !levels.drowned(value);
+            }
+        });
     }
 
     /// Whether a pixel of the window is a maximum, if the window shows that.
@@ -293,11 +326,11 @@ impl<'a> Floods<'a> {
         let fate = self.spread(origin, top);
         self.fates.push(fate);
         // Only what this flood has touched is opened again: to reset the plane for each flood would be quadratic.
-        let columns = self.shape[1] as u32;
-        for index in self.reached.drain(..).chain(self.rim.drain(..)) {
-            let (row, column) = (index / columns, index % columns);
-            self.open[row as usize * self.words + column as usize / 64] |= 1 << (column % 64);
+        for (word, bits) in self.seen.drain(..) {
+            self.open[word as usize] |= bits;
         }
+        self.reached.clear();
+        self.visited = 0;
         match fate {
             Fate::Absorbed => Some(false),
             Fate::Maximum { .. } => Some(true),
@@ -313,23 +346,22 @@ impl<'a> Floods<'a> {
             return Fate::Absorbed;
         }
         self.owners[origin] = self.fates.len() as u32 + 1;
-        self.open[origin / columns * self.words + origin % columns / 64] &=
-            !(1 << (origin % columns % 64));
-        self.reached.push(origin as u32);
-        // `reached` is the queue, too: what was visited stays in front of `next`.
-        let mut next = 0;
-        while let Some(&center) = self.reached.get(next) {
-            next += 1;
-            let (row, column) = (
-                (center / columns as u32) as usize,
-                (center % columns as u32) as usize,
-            );
-            let reach = self.widths.len() - 1;
+        let (row, column) = (origin / columns, origin % columns);
+        self.close(row * self.words + column / 64, 1 << (column % 64));
+        self.reached.push(Run {
+            row: row as u32,
+            first: column as u32,
+            last: column as u32,
+        });
+        // `reached` is the queue, too: what was visited stays in front.
+        while let Some(&run) = self.reached.get(self.visited) {
+            self.visited += 1;
+            let (row, reach) = (run.row as usize, self.widths.len() - 1);
             let leaves = [row < reach, row + reach >= rows];
             if (leaves[0] && self.open_ends[0]) || (leaves[1] && self.open_ends[1]) {
                 return Fate::Undecided;
             }
-            match self.visit_disk([row, column], top) {
+            match self.visit_disks(run, top) {
                 Some(highest) => seed = seed.max(highest),
                 None => return Fate::Absorbed,
             }
@@ -337,17 +369,26 @@ impl<'a> Floods<'a> {
         Fate::Maximum { top, seed }
     }
 
-    /// Visits the open pixels of the disk around a pixel, from its middle row outwards; the highest seed among them unless
+    /// Takes open pixels of a word for seen; all of them if they are.
+    fn close(&mut self, word: usize, wanted: u64) -> u64 {
+        let bits = self.open[word] & wanted;
+        if bits != 0 {
+            self.open[word] &= !bits;
+            self.seen.push((word as u32, bits));
+        }
+        bits
+    }
+
+    /// Visits the open pixels of the disks around all pixels of a run, from its row outwards; the highest seed among them unless
     /// one absorbs a pixel of value `top`.
-    fn visit_disk(&mut self, [row, column]: [usize; 2], top: f32) -> Option<f32> {
+    fn visit_disks(&mut self, run: Run, top: f32) -> Option<f32> {
         let [rows, columns] = self.shape;
+        let row = run.row as usize;
         let mut highest = f32::NEG_INFINITY;
         for offset in 0..self.widths.len() {
             let width = self.widths[offset];
-            let (first, last) = (
-                column.saturating_sub(width),
-                (column + width).min(columns - 1),
-            );
+            let first = (run.first as usize).saturating_sub(width);
+            let last = (run.last as usize + width).min(columns - 1);
             let above = row.checked_sub(offset);
             let below = (offset > 0 && row + offset < rows).then_some(row + offset);
             for y in above.into_iter().chain(below) {
@@ -373,28 +414,38 @@ impl<'a> Floods<'a> {
             } else {
                 u64::MAX
             };
-            // All open pixels of the word at once; those behind one that absorbs are opened again before leaving.
-            let mut bits = self.open[y * self.words + word] & from & to;
-            self.open[y * self.words + word] &= !bits;
+            let mut bits = self.close(y * self.words + word, from & to);
             while bits != 0 {
-                let index = y * self.shape[1] + word * 64 + bits.trailing_zeros() as usize;
+                let column = word * 64 + bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                let index = y * self.shape[1] + column;
                 let value = self.levels.image[index];
+                // What is too low to lead on is too low to absorb, too, and no higher flood has been there.
+                if !self.levels.passable(top, value) {
+                    continue;
+                }
                 let seed = self.levels.seed(value);
                 if self.levels.absorbed(top, seed) || self.known(index, top) == Some(false) {
-                    self.open[y * self.words + word] |= bits;
                     return None;
                 }
-                bits &= bits - 1;
-                if self.levels.passable(top, value) {
-                    highest = highest.max(seed);
-                    self.owners[index] = flood;
-                    self.reached.push(index as u32);
-                } else {
-                    self.rim.push(index as u32);
-                }
+                highest = highest.max(seed);
+                self.owners[index] = flood;
+                self.reach(y as u32, column as u32);
             }
         }
         Some(highest)
+    }
+
+    /// Adds a pixel to those that are reached: to the last run, if it goes on there and is still to be visited.
+    fn reach(&mut self, row: u32, column: u32) {
+        match self.reached[self.visited..].last_mut() {
+            Some(run) if run.row == row && run.last + 1 == column => run.last = column,
+            _ => self.reached.push(Run {
+                row,
+                first: column,
+                last: column,
+            }),
+        }
     }
 }
 
@@ -425,12 +476,15 @@ fn plateaus(image: &[f32], [rows, columns]: [usize; 2], mut pixels: Vec<u32>) ->
 
 /// The highest of each column in three rows.
 fn highest_of_rows(to: &mut [f32], [above, here, below]: [&[f32]; 3]) {
-    for (((to, &a), &b), &c) in to.iter_mut().zip(above).zip(here).zip(below) {
-        *to = higher(higher(a, b), c);
-    }
+    vectorized(|| {
+        for (((to, &a), &b), &c) in to.iter_mut().zip(above).zip(here).zip(below) {
+            *to = higher(higher(a, b), c);
+        }
+    });
 }
 
 /// The higher of two values, without the care `f32::max` takes of NaN.
+#[inline(always)]
 fn higher(a: f32, b: f32) -> f32 {
     if a > b { a } else { b }
 }
