@@ -6,30 +6,49 @@
 //! A computation cannot be ended from outside: where its job is given up, it goes on. So what a job had to itself, such as
 //! memory, is kept until the last of its computations has ended, and whoever gives a job up can wait for that.
 
+mod alone;
+
 use std::future::{Future, pending};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 use tracing::Span;
 
+use self::alone::Alone;
+
+/// Work of jobs of up to so many pixels stays on one core.
+const SMALL: u64 = 1 << 20;
+
 /// Runs `work` on a thread that may block, inside the caller's log span.
 ///
 /// Dropping the future does not stop the work, unless it has not begun. A panic in `work` is passed on to the caller.
 pub async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    let Some(running) = Computations::current().begin() else {
+    let computations = Computations::current();
+    let Some(running) = computations.begin() else {
         // The job was given up, and nobody waits for the value.
         return pending().await;
     };
     let span = Span::current();
-    let task = tokio::task::spawn_blocking(move || {
-        (!running.0.is_abandoned()).then(|| span.in_scope(work))
-    });
-    match task.await {
-        Ok(Some(value)) => value,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        // Given up before it began, or canceled: only a runtime that is shutting down does that to blocking work.
-        Ok(None) | Err(_) => pending().await,
+    let work = move || (!running.0.is_abandoned()).then(|| span.in_scope(work));
+    let thread = computations.is_small().then(Alone::take).flatten();
+    let result = match thread {
+        Some(thread) => Some(thread.run(work).await),
+        None => match tokio::task::spawn_blocking(work).await {
+            Ok(value) => Some(Ok(value)),
+            Err(error) => error.try_into_panic().ok().map(Err),
+        },
+    };
+    match result {
+        Some(Ok(Some(value))) => value,
+        Some(Err(panic)) => std::panic::resume_unwind(panic),
+        // Given up before it began, or canceled: only a runtime that is shutting down does that to work.
+        Some(Ok(None)) | None => pending().await,
     }
+}
+
+/// Says how many pixels are worked in the job that runs: few are not shared among cores.
+pub(crate) fn expect(pixels: u64) {
+    Computations::current().state().pixels = Some(pixels);
 }
 
 tokio::task_local! {
@@ -50,6 +69,8 @@ struct Shared {
 struct State {
     running: usize,
     is_abandoned: bool,
+    /// Those of the job, once they are known.
+    pixels: Option<u64>,
     kept: Vec<Box<dyn Send>>,
 }
 
@@ -91,6 +112,10 @@ impl Computations {
         if state.running > 0 {
             state.kept.push(Box::new(value));
         }
+    }
+
+    fn is_small(&self) -> bool {
+        self.state().pixels.is_some_and(|pixels| pixels <= SMALL)
     }
 
     fn is_abandoned(&self) -> bool {

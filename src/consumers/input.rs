@@ -85,6 +85,9 @@ impl Input {
             memory,
         } = self;
         let limits = limits.of_decoding();
+        if let Some(header) = &header {
+            compute::expect(pixels(header, scale));
+        }
         job.step(Step::Decode);
         let image = compute::run(move || bioimage::decode(&file, &name, &limits)).await?;
         job.record_pixels(image.len());
@@ -97,6 +100,12 @@ impl Input {
             memory,
         })
     }
+}
+
+/// Pixels that are worked: those of the image or, if it is larger, of the one that the model sees.
+fn pixels(header: &Header, scale: Option<f64>) -> u64 {
+    let scale = scale.unwrap_or(1.0).max(1.0);
+    (header.decoded_bytes() as f64 / 4.0 * scale * scale) as u64
 }
 
 /// What the work on a file of so many bytes takes at its peak; no more than the file if it cannot be read.
