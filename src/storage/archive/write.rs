@@ -12,7 +12,19 @@ use super::error::ArchiveError;
 use super::names::{Numbers, clean_path};
 
 /// Entries from this size on need the 64-bit fields; deflate may grow what it cannot compress, hence the margin.
-const ZIP64_FROM: usize = (1 << 32) - (1 << 24);
+const ZIP64_FROM: u64 = (1 << 32) - (1 << 24);
+
+/// How hard is packed, of 9. Labels of cells take a third of the time that 6, the usual one, takes, and 1.4 times the room:
+/// 25 kB instead of 18 for 600 x 530 pixels.
+const LEVEL: i64 = 3;
+
+/// How an entry of so many bytes is written.
+fn options(bytes: u64) -> SimpleFileOptions {
+    SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Deflated)
+        .compression_level(Some(LEVEL))
+        .large_file(bytes >= ZIP64_FROM)
+}
 
 /// The entries as one zip archive, in the order given: deflate, relative names with `/`, no entries for folders.
 ///
@@ -29,10 +41,7 @@ pub fn write_zip(
     let (mut names, mut numbers) = (HashSet::new(), Numbers::default());
     for (name, content) in entries {
         let name = numbers.unused_name(&clean_path(&name), |name| names.contains(name));
-        let options = SimpleFileOptions::default()
-            .compression_method(CompressionMethod::Deflated)
-            .large_file(content.len() >= ZIP64_FROM);
-        writer.start_file(name.as_str(), options)?;
+        writer.start_file(name.as_str(), options(content.len() as u64))?;
         writer
             .write_all(&content)
             .map_err(zip::result::ZipError::from)?;
@@ -47,10 +56,7 @@ pub(crate) fn pack_files(files: &[(String, PathBuf)], to: &Path) -> anyhow::Resu
     for (name, file) in files {
         let mut file = BufReader::new(File::open(file)?);
         let size = file.get_ref().metadata()?.len();
-        let options = SimpleFileOptions::default()
-            .compression_method(CompressionMethod::Deflated)
-            .large_file(size >= ZIP64_FROM as u64);
-        archive.start_file(name.as_str(), options)?;
+        archive.start_file(name.as_str(), options(size))?;
         io::copy(&mut file, &mut archive)?;
     }
     archive.finish()?;
