@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use futures::TryStreamExt as _;
-use ndarray::{Array2, Array3, Array4, ArrayView4, Axis, Ix4};
+use ndarray::{Array2, Array3, Array4, ArrayD, ArrayView4, Axis, Ix4};
 
 use super::cells::check_values;
 use super::tiled_inference::{Answer, Model, answers};
@@ -53,7 +53,8 @@ impl CellFlows {
         let mut joiner = TileJoiner::new(&tiles);
         while let Some(answer) = answers.try_next().await? {
             let [_, rows, columns] = tiles.tile_shape();
-            joiner = compute::run(move || added(joiner, &answer, [rows, columns])).await?;
+            joiner =
+                compute::run(move || added(joiner, &answer.into_arrays(), [rows, columns])).await?;
         }
         let options = Cellpose {
             steps: tiles.steps(),
@@ -99,7 +100,7 @@ fn cut_tiles(tiles: &NetworkTiles, scaled: &Array3<f32>, range: Range<usize>) ->
 /// The heads of the tiles of an answer, joined to those before.
 fn added(
     mut joiner: TileJoiner,
-    answer: &Answer,
+    answer: &Answer<ArrayD<f32>>,
     [rows, columns]: [usize; 2],
 ) -> anyhow::Result<TileJoiner> {
     let heads = flows(answer, [rows, columns])?;
@@ -110,7 +111,10 @@ fn added(
 }
 
 /// The output `[tile, row, column, 3]` of an answer: models of Cellpose answer a vector of styles, too.
-fn flows(answer: &Answer, [rows, columns]: [usize; 2]) -> anyhow::Result<ArrayView4<'_, f32>> {
+fn flows(
+    answer: &Answer<ArrayD<f32>>,
+    [rows, columns]: [usize; 2],
+) -> anyhow::Result<ArrayView4<'_, f32>> {
     let mut images = answer
         .outputs
         .iter()

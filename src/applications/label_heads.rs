@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use futures::TryStreamExt as _;
-use ndarray::{Array2, Array4, ArrayView2, Axis, Ix3, Ix4};
+use ndarray::{Array2, Array4, ArrayD, ArrayView2, Axis, Ix3, Ix4};
 
 use super::cells::check_values;
 use super::overlapping::Windows;
@@ -51,7 +51,8 @@ impl LabelHeads {
         let mut mosaic = LabelMosaic::new(windows.size(), self.halo / 4);
         while let Some(answer) = batches.try_next().await? {
             let (plan, windows) = (self.clone(), Arc::clone(&windows));
-            mosaic = compute::run(move || plan.add(mosaic, &windows, &answer)).await?;
+            mosaic =
+                compute::run(move || plan.add(mosaic, &windows, &answer.into_arrays())).await?;
         }
         Ok(compute::run(move || {
             let mut labels = mosaic.finish();
@@ -86,7 +87,7 @@ impl LabelHeads {
         &self,
         mut mosaic: LabelMosaic,
         windows: &Windows,
-        answer: &Answer,
+        answer: &Answer<ArrayD<f32>>,
     ) -> anyhow::Result<LabelMosaic> {
         for (place, tile) in answer.tiles.clone().enumerate() {
             let labels = self.labels(answer, place, windows.tile_shape())?;
@@ -98,7 +99,7 @@ impl LabelHeads {
     /// The labels of one tile of an answer: whole numbers, whatever type they came in.
     fn labels(
         &self,
-        answer: &Answer,
+        answer: &Answer<ArrayD<f32>>,
         place: usize,
         shape: [usize; 2],
     ) -> anyhow::Result<Array2<u32>> {

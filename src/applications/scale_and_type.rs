@@ -64,6 +64,7 @@ async fn tile_scores(model: &Model, image: Arc<Array4<f32>>) -> anyhow::Result<V
     let mut answers = std::pin::pin!(answers_to_tiles(model, image, tiles));
     let mut scores = Vec::new();
     while let Some(answer) = answers.try_next().await? {
+        let answer = answer.into_arrays();
         let [output] = answer.outputs.as_slice() else {
             let count = answer.outputs.len();
             bail!("a model that judges images has one output, this one has {count}");

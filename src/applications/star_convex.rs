@@ -62,7 +62,7 @@ impl StarConvex {
         while let Some(answer) = batches.try_next().await? {
             let (so_far, cut, options) =
                 (candidates.take(), Arc::clone(&cut), self.options.clone());
-            let work = move || cut.add(so_far, &options, &answer);
+            let work = move || cut.add(so_far, &options, &answer.into_arrays());
             candidates = Some(compute::run(work).await?);
         }
         let candidates = candidates.context("the image has no tiles")?;
@@ -125,7 +125,7 @@ impl Cut {
         &self,
         so_far: Option<Candidates>,
         options: &StarDist,
-        answer: &Answer,
+        answer: &Answer<ArrayD<f32>>,
     ) -> anyhow::Result<Candidates> {
         let heads = Heads::of(&answer.outputs)?;
         let grid = self.grid(&heads)?;

@@ -9,7 +9,7 @@ use ndarray::{Array4, ArrayD, ArrayView4, Axis, Ix4, Slice};
 use rayon::prelude::*;
 
 use crate::compute;
-use crate::serving::{Client, ModelId};
+use crate::serving::{Client, Floats, ModelId};
 use cell_analysis::segmentation::{PadMode, Tiling, Untiler};
 
 /// A model of the server, with what it expects.
@@ -79,11 +79,11 @@ impl Model {
     }
 
     /// The outputs for tiles `[tile, row, column, channel]`, in the order of their names, each `[tile, …]`.
-    async fn predict(&self, tiles: Array4<f32>) -> anyhow::Result<Vec<ArrayD<f32>>> {
+    async fn predict(&self, tiles: Array4<f32>) -> anyhow::Result<Vec<Floats>> {
         let count = tiles.dim().0;
         let inputs = vec![(self.input.as_str(), tiles.into_dyn())];
-        let outputs = self.client.predict(&self.id, inputs).await?;
-        let outputs: Vec<_> = outputs.into_iter().map(|(_, values)| values).collect();
+        let outputs = self.client.answer(&self.id, inputs).await?;
+        let outputs: Vec<_> = outputs.into_iter().map(|(_, floats)| floats).collect();
         for output in &outputs {
             let found = output.shape().first().copied().unwrap_or(0);
             ensure!(
@@ -168,11 +168,21 @@ pub async fn run_tiled(
 }
 
 /// The model's outputs for some tiles.
-pub(super) struct Answer {
+pub(super) struct Answer<T = Floats> {
     /// Which tiles.
     pub(super) tiles: Range<usize>,
     /// Every output, `[tile, …]`.
-    pub(super) outputs: Vec<ArrayD<f32>>,
+    pub(super) outputs: Vec<T>,
+}
+
+impl Answer {
+    /// The same as arrays, which may take a while.
+    pub(super) fn into_arrays(self) -> Answer<ArrayD<f32>> {
+        Answer {
+            tiles: self.tiles,
+            outputs: self.outputs.into_iter().map(Floats::into_array).collect(),
+        }
+    }
 }
 
 /// The model's outputs for the tiles of an image batch by batch, in the order of tiles.
@@ -235,7 +245,7 @@ struct Source {
 }
 
 /// The places of the wanted heads in an answer.
-fn sources(outputs: &[ArrayD<f32>], heads: &Heads) -> anyhow::Result<Vec<Source>> {
+fn sources(outputs: &[Floats], heads: &Heads) -> anyhow::Result<Vec<Source>> {
     match heads {
         Heads::All => Ok((0..outputs.len())
             .map(|output| Source {
@@ -259,7 +269,7 @@ fn sources(outputs: &[ArrayD<f32>], heads: &Heads) -> anyhow::Result<Vec<Source>
     }
 }
 
-fn source(outputs: &[ArrayD<f32>], head: Head) -> anyhow::Result<Source> {
+fn source(outputs: &[Floats], head: Head) -> anyhow::Result<Source> {
     let from_end = if head.output < 0 { outputs.len() } else { 0 };
     let output = from_end.wrapping_add_signed(head.output);
     ensure!(
@@ -275,7 +285,7 @@ fn source(outputs: &[ArrayD<f32>], head: Head) -> anyhow::Result<Source> {
     })
 }
 
-fn channel_count(outputs: &[ArrayD<f32>], output: usize) -> usize {
+fn channel_count(outputs: &[Floats], output: usize) -> usize {
     outputs
         .get(output)
         .and_then(|values| values.shape().get(3))

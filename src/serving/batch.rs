@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use ndarray::{ArrayD, Axis, Slice, concatenate};
+use ndarray::ArrayD;
 
 use super::error::Error;
+use super::floats::Floats;
 use super::limits::Request;
 use super::model::ModelId;
 use super::tensor::{Elements, Tensor, TensorError};
@@ -12,8 +13,8 @@ use super::tensor::{Elements, Tensor, TensorError};
 /// Named arrays on their way to a model.
 pub(super) type Inputs = Vec<(String, ArrayD<f32>)>;
 
-/// Named arrays, as a model answers them.
-pub(super) type Outputs = Vec<(String, ArrayD<f32>)>;
+/// Named numbers, as a model answers them.
+pub(super) type Outputs = Vec<(String, Floats)>;
 
 /// The tensors of a batch, which can be sent in parts.
 pub(super) struct Batch {
@@ -70,11 +71,14 @@ impl Batch {
 
 /// The rows of a part out of an answer to it that may have been filled up.
 pub(super) fn only(rows: usize, outputs: Outputs) -> Outputs {
-    let cut = |(name, mut array): (String, ArrayD<f32>)| {
-        if array.ndim() > 0 && array.len_of(Axis(0)) > rows {
-            array.slice_axis_inplace(Axis(0), Slice::from(..rows));
-        }
-        (name, array)
+    let cut = |(name, floats): (String, Floats)| {
+        let has_more = floats.shape().first().is_some_and(|found| *found > rows);
+        let floats = if has_more {
+            floats.rows(0..rows)
+        } else {
+            floats
+        };
+        (name, floats)
     };
     outputs.into_iter().map(cut).collect()
 }
@@ -93,13 +97,12 @@ pub(super) fn join(model: &ModelId, mut parts: Vec<Outputs>) -> Result<Outputs, 
         .unwrap_or_default();
     let joined = names.into_iter().enumerate().map(|(index, name)| {
         let same = parts.iter().map(|part| match part.get(index) {
-            Some((found, array)) if *found == name => Some(array.view()),
+            Some((found, floats)) if *found == name => Some(floats),
             _ => None,
         });
-        let views: Option<Vec<_>> = same.collect();
-        let joined = views.and_then(|views| concatenate(Axis(0), &views).ok());
-        match joined {
-            Some(array) => Ok((name, array)),
+        let same: Option<Vec<_>> = same.collect();
+        match same.and_then(|same| Floats::joined(&same)) {
+            Some(floats) => Ok((name, floats)),
             None => Err(Error::BadTensor {
                 model: model.clone(),
                 tensor: name,
@@ -188,7 +191,7 @@ mod tests {
             sent.push(part[0].1.shape[0] as usize);
             let outputs = part
                 .into_iter()
-                .map(|(name, tensor)| (name, tensor.unpack().expect("numbers")));
+                .map(|(name, tensor)| (name, tensor.floats().expect("numbers")));
             parts.push(only(rows.len(), outputs.collect()));
         }
         let joined = join(&ModelId::new("m", 1), parts).expect("they fit");
@@ -201,7 +204,7 @@ mod tests {
             let batch = batch(rows, fixed);
             let (sent, joined) = echoed(&batch, allowed);
             prop_assert!(sent.iter().all(|rows| fixed.map_or(*rows <= allowed, |fixed| *rows == fixed)));
-            let whole = batch.tensors[0].1.clone().unpack().expect("numbers");
+            let whole = batch.tensors[0].1.clone().floats().expect("numbers");
             prop_assert_eq!(&joined[0].1, &whole);
         }
     }
@@ -218,7 +221,12 @@ mod tests {
 
     #[test]
     fn answers_that_differ_are_an_error_that_names_the_tensor() {
-        let part = |name: &str, columns| vec![(name.to_owned(), ArrayD::zeros(vec![1, columns]))];
+        let part = |name: &str, columns| {
+            vec![(
+                name.to_owned(),
+                Floats::from(ArrayD::zeros(vec![1, columns])),
+            )]
+        };
         for second in [part("y", 2), part("x", 3), Vec::new()] {
             let error = join(&ModelId::new("m", 1), vec![part("x", 2), second]);
             let error = error.expect_err("they do not fit").to_string();

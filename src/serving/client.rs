@@ -9,7 +9,9 @@ use tokio::sync::Semaphore;
 
 use super::backend::Backend;
 use super::batch::{Inputs, Outputs};
+use super::conversion;
 use super::error::Error;
+use super::floats::Floats;
 use super::in_process::InProcess;
 use super::layout;
 use super::metadata_cache::MetadataCache;
@@ -282,10 +284,24 @@ impl Client {
         let permit = self.inner.in_flight.acquire().await;
         let _permit = permit.expect("the semaphore is never closed");
         let backend = &self.inner.backend;
-        backend.predict(model, &signature, owned(inputs)).await
+        let outputs = backend.predict(model, &signature, owned(inputs)).await?;
+        Ok(conversion::arrays(outputs).await)
     }
 
-    /// Runs a model: all outputs, in byte order of their names, as float32.
+    /// Runs a model: all outputs, in byte order of their names, as arrays of float32. Otherwise as [`Self::answer`].
+    ///
+    /// # Errors
+    /// As [`Self::answer`].
+    pub async fn predict(
+        &self,
+        model: &ModelId,
+        inputs: Vec<(&str, ArrayD<f32>)>,
+    ) -> Result<Vec<(String, ArrayD<f32>)>, Error> {
+        let outputs = self.answer(model, inputs).await?;
+        Ok(conversion::arrays(outputs).await)
+    }
+
+    /// Runs a model: all outputs, in byte order of their names, as they came.
     ///
     /// The inputs are arrays `[batch, …]` under the names that [`Self::signature`] gives, in any order. They are sent
     /// in the type that the model wants. Images have their channels last, whatever the model wants.
@@ -293,11 +309,11 @@ impl Client {
     /// # Errors
     /// [`Error`] if names or number of the inputs are not the model's, if the server refuses them, or if no attempt
     /// brought an answer that can be read.
-    pub async fn predict(
+    pub async fn answer(
         &self,
         model: &ModelId,
         inputs: Vec<(&str, ArrayD<f32>)>,
-    ) -> Result<Vec<(String, ArrayD<f32>)>, Error> {
+    ) -> Result<Vec<(String, Floats)>, Error> {
         let signature = self.untiled_signature(model).await?;
         let inputs = owned(inputs);
         let Some(pooling) = &self.inner.pooling else {
@@ -330,7 +346,10 @@ impl Client {
         let turn = |(name, array)| (name, layout::to_first(array));
         let inputs: Inputs = compute::run(move || inputs.into_iter().map(turn).collect()).await;
         let outputs = backend.predict(model, signature, inputs).await?;
-        let turn = |(name, array)| (name, layout::to_last(array));
+        let turn = |(name, floats): (String, Floats)| {
+            let array = layout::to_last(floats.into_array());
+            (name, array.into())
+        };
         Ok(compute::run(move || outputs.into_iter().map(turn).collect()).await)
     }
 }

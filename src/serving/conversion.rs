@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use ndarray::ArrayD;
 
-use super::batch::Inputs;
+use super::batch::{Inputs, Outputs};
 use super::data_type::DataType;
 use super::error::Error;
+use super::floats::Floats;
 use super::model::{ModelId, Signature};
 use super::tensor::{Tensor, TensorError, bytes_to_pack};
 use crate::compute;
@@ -44,15 +45,15 @@ pub(super) async fn pack(
     packed.await.map_err(|bad| bad.into_error(model))
 }
 
-/// The arrays of the answer to a request of `asked` elements, in byte order of their names.
+/// The numbers of the answer to a request of `asked` elements, in byte order of their names.
 ///
 /// # Errors
 /// [`Error::BadTensor`] if one cannot be read.
-pub(super) async fn unpack(
+pub(super) async fn read(
     model: &ModelId,
     outputs: Vec<(String, Tensor)>,
     asked: usize,
-) -> Result<Vec<(String, ArrayD<f32>)>, Error> {
+) -> Result<Outputs, Error> {
     for (name, tensor) in &outputs {
         tensor
             .check_filling(asked)
@@ -64,14 +65,24 @@ pub(super) async fn unpack(
     }
     let bytes = outputs
         .iter()
-        .map(|(_, tensor)| tensor.bytes_to_unpack())
+        .map(|(_, tensor)| tensor.bytes_to_convert())
         .sum();
-    let unpacked = run(bytes, || {
-        convert(outputs, |(name, tensor)| (name, tensor.unpack()))
+    let read = run(bytes, || {
+        convert(outputs, |(name, tensor)| (name, tensor.floats()))
     });
-    let mut arrays = unpacked.await.map_err(|bad| bad.into_error(model))?;
-    arrays.sort_by(|a, b| a.0.cmp(&b.0));
-    Ok(arrays)
+    let mut outputs = read.await.map_err(|bad| bad.into_error(model))?;
+    outputs.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(outputs)
+}
+
+/// The numbers of an answer as arrays.
+pub(super) async fn arrays(outputs: Outputs) -> Vec<(String, ArrayD<f32>)> {
+    let bytes = outputs
+        .iter()
+        .map(|(_, floats)| floats.bytes_to_copy())
+        .sum();
+    let of = |(name, floats): (String, Floats)| (name, floats.into_array());
+    run(bytes, move || outputs.into_iter().map(of).collect()).await
 }
 
 /// Converts here what is small, and on a thread that may be busy what is not.

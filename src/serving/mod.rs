@@ -12,6 +12,7 @@ mod error;
 mod failure;
 #[cfg(any(test, feature = "testing"))]
 mod faults;
+mod floats;
 mod in_process;
 mod layout;
 mod limits;
@@ -38,6 +39,7 @@ pub use data_type::DataType;
 pub use error::Error;
 #[cfg(any(test, feature = "testing"))]
 pub use faults::{Encoding, Faults, Limit as ServerLimit, Method, Seen, SeenInput};
+pub use floats::Floats;
 #[cfg(any(test, feature = "testing"))]
 pub use in_process::load_onnx;
 pub(crate) use model::Served;

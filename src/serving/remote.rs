@@ -97,7 +97,7 @@ impl Remote {
             let ask = |call| self.protocol.predict(call, model, &part);
             match self.call(model, Question::Predict, ask).await {
                 Ok(outputs) => {
-                    let outputs = conversion::unpack(model, outputs, asked).await?;
+                    let outputs = conversion::read(model, outputs, asked).await?;
                     parts.push(batch::only(sent.rows, outputs));
                     first = range.end;
                 }
@@ -379,7 +379,7 @@ mod tests {
                 .predict(&model, &signature, vec![("x".to_owned(), array.clone())])
                 .await
                 .expect("one of them lives");
-            assert_eq!(outputs, [("x".to_owned(), array)]);
+            assert_eq!(outputs, [("x".to_owned(), array.into())]);
         }
     }
 }

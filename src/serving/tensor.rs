@@ -5,6 +5,7 @@ use half::{bf16, f16};
 use ndarray::{ArrayD, ArrayViewD, IxDyn};
 
 use super::data_type::DataType;
+use super::floats::Floats;
 
 /// The largest tensor that is read: 2 GiB of float32. A few bytes on the wire can stand for any number of elements.
 const MAX_ELEMENTS: usize = 1 << 29;
@@ -94,24 +95,39 @@ impl Tensor {
         })
     }
 
-    /// The elements as float32.
+    /// The elements as float32, without a copy where they are that already.
     ///
     /// # Errors
     /// [`TensorError`] if the type has no numbers, or if shape and elements do not fit each other.
-    pub(super) fn unpack(self) -> Result<ArrayD<f32>, TensorError> {
+    pub(super) fn floats(self) -> Result<Floats, TensorError> {
         let shape = array_shape(&self.shape)?;
         let count = shape.iter().product();
         let values = match self.elements {
+            Elements::Packed(bytes) if self.dtype == DataType::F32 => {
+                let found = bytes_found(&bytes, size_of::<f32>());
+                return Floats::of_bytes(shape.clone(), bytes)
+                    .ok_or(TensorError::Count { shape, found });
+            }
             Elements::Packed(bytes) => unpacked(&bytes, self.dtype, count)?,
             Elements::Listed(values) => filled_up(values, count),
         };
         match values {
-            Ok(values) => ArrayD::from_shape_vec(IxDyn(&shape), values).map_err(|error| {
-                let found = error.to_string();
-                TensorError::Count { shape, found }
-            }),
+            Ok(values) => ArrayD::from_shape_vec(IxDyn(&shape), values)
+                .map(Floats::from)
+                .map_err(|error| {
+                    let found = error.to_string();
+                    TensorError::Count { shape, found }
+                }),
             Err(found) => Err(TensorError::Count { shape, found }),
         }
+    }
+
+    /// The same as an array.
+    ///
+    /// # Errors
+    /// As [`Self::floats`].
+    pub(super) fn unpack(self) -> Result<ArrayD<f32>, TensorError> {
+        self.floats().map(Floats::into_array)
     }
 
     /// Refuses a tensor in an answer whose elements are not there, beyond what a request of `asked` elements makes credible.
@@ -119,7 +135,7 @@ impl Tensor {
     /// # Errors
     /// [`TensorError::Filled`]
     pub(super) fn check_filling(&self, asked: usize) -> Result<(), TensorError> {
-        let missing = self.bytes_to_unpack() / size_of::<f32>();
+        let missing = self.bytes_to_convert() / size_of::<f32>();
         let Elements::Listed(values) = &self.elements else {
             return Ok(());
         };
@@ -143,9 +159,10 @@ impl Tensor {
         })
     }
 
-    /// How many bytes [`Self::unpack`] has to write: none for a list that is complete.
-    pub(super) fn bytes_to_unpack(&self) -> usize {
+    /// How many bytes [`Self::floats`] has to write: none for float32, and for a list that is complete.
+    pub(super) fn bytes_to_convert(&self) -> usize {
         match &self.elements {
+            Elements::Packed(_) if self.dtype == DataType::F32 => 0,
             Elements::Packed(bytes) => bytes.len(),
             Elements::Listed(values) => {
                 let count = array_shape(&self.shape).map_or(0, |shape| shape.iter().product());
@@ -208,13 +225,13 @@ fn own_memory(array: ArrayD<f32>) -> Bytes {
     // An array that was cut in place begins further back in its memory, and ends before its end.
     let first = offset.unwrap_or(0);
     let bytes = first * size_of::<f32>()..(first + count) * size_of::<f32>();
-    Bytes::from_owner(Floats(values)).slice(bytes)
+    Bytes::from_owner(Owned(values)).slice(bytes)
 }
 
 /// Numbers that are read as bytes.
-struct Floats(Vec<f32>);
+struct Owned(Vec<f32>);
 
-impl AsRef<[u8]> for Floats {
+impl AsRef<[u8]> for Owned {
     fn as_ref(&self) -> &[u8] {
         bytemuck::cast_slice(&self.0)
     }
@@ -287,9 +304,13 @@ fn unpack<const N: usize>(
 ) -> Result<Vec<f32>, String> {
     let (elements, rest) = bytes.as_chunks::<N>();
     if elements.len() != count || !rest.is_empty() {
-        return Err(format!("{} bytes of {N}-byte", bytes.len()));
+        return Err(bytes_found(bytes, N));
     }
     Ok(elements.iter().map(|element| number_of(*element)).collect())
+}
+
+fn bytes_found(bytes: &[u8], element: usize) -> String {
+    format!("{} bytes of {element}-byte", bytes.len())
 }
 
 /// The list filled up with its last value; the error is what was found instead.

@@ -10,10 +10,11 @@ use ort::logging::LogLevel;
 use ort::session::builder::SessionBuilder;
 use ort::value::{DynValue, Outlet, Tensor, TensorElementType, ValueType};
 
-use super::session::{Runtime, Session, exact};
+use super::session::{Runtime, Session};
 use super::settings::{Device, OnnxRuntimeSettings};
 use crate::serving::batch::Outputs;
 use crate::serving::data_type::DataType;
+use crate::serving::floats::exact;
 use crate::serving::model::Input;
 use crate::serving::model_directory::Weights;
 
@@ -108,7 +109,7 @@ impl Session for OrtSession {
         let answers = session.run(given).map_err(|error| text(&error))?;
         answers
             .iter()
-            .map(|(name, answer)| Ok((name.to_owned(), array(name, &answer)?)))
+            .map(|(name, answer)| Ok((name.to_owned(), array(name, &answer)?.into())))
             .collect()
     }
 }

@@ -8,9 +8,10 @@ use ndarray::{ArrayD, IxDyn};
 use rten::{DataType as RtenType, Dimension, NodeId, RunOptions, ThreadPool, Value, ValueType};
 
 use super::onnx_file;
-use super::session::{Runtime, Session, exact};
+use super::session::{Runtime, Session};
 use crate::serving::batch::Outputs;
 use crate::serving::data_type::DataType;
+use crate::serving::floats::exact;
 use crate::serving::model::Input;
 use crate::serving::model_directory::Weights;
 
@@ -99,7 +100,7 @@ impl Session for RtenSession {
         let answers = answers.map_err(|error| with_causes(&error))?;
         let named = self.outputs.iter().zip(answers);
         named
-            .map(|((_, name), answer)| Ok((name.clone(), array(name, answer)?)))
+            .map(|((_, name), answer)| Ok((name.clone(), array(name, answer)?.into())))
             .collect()
     }
 }

@@ -40,20 +40,3 @@ pub(super) trait Session: Send + Sync {
     /// Why it does not run on these.
     fn run(&self, inputs: Vec<(String, ArrayD<f32>)>) -> Result<Outputs, String>;
 }
-
-/// The values of an array in the order of its axes, without a copy where they lie so.
-pub(super) fn exact(array: ArrayD<f32>) -> Vec<f32> {
-    let count = array.len();
-    let array = if array.is_standard_layout() {
-        array
-    } else {
-        array.as_standard_layout().into_owned()
-    };
-    let (values, offset) = array.into_raw_vec_and_offset();
-    let first = offset.unwrap_or(0);
-    if first == 0 && values.len() == count {
-        values
-    } else {
-        values[first..first + count].to_vec()
-    }
-}

@@ -64,7 +64,7 @@ pub use peaks::{LocalMaxima, h_maxima, peak_local_max};
 pub use region::{erode_edges, fill_holes, remove_small_objects};
 pub use rescale::rescale_unit;
 pub use resize::{resize_image, resize_labels, resize_nearest, resized_shape};
-pub use tile::{PadMode, Tiling, Untiler, spline_window};
+pub use tile::{Number, PadMode, Tiling, Untiler, spline_window};
 pub use watershed::watershed;
 
 pub(crate) use morphology::square_maximum;

@@ -9,7 +9,7 @@
 
 use ndarray::{Array4, ArrayView2, ArrayView3, ArrayView4, ArrayViewMut2, ArrayViewMut3, Axis};
 
-use crate::plane::{as_row_major, reflect_whole_sample};
+use crate::plane::{as_row_major, reflect_whole_sample, vectorized};
 
 /// Stride of the tiles as a share of their side.
 const STRIDE_RATIO: f64 = 0.75;
@@ -297,6 +297,26 @@ impl AxisTiling {
     }
 }
 
+/// A number of a model's output: a float32, or the bytes of one as they come over the wire, little-endian and at any address.
+pub trait Number: Copy {
+    /// The number.
+    fn number(self) -> f32;
+}
+
+impl Number for f32 {
+    #[inline(always)]
+    fn number(self) -> f32 {
+        self
+    }
+}
+
+impl Number for [u8; 4] {
+    #[inline(always)]
+    fn number(self) -> f32 {
+        f32::from_le_bytes(self)
+    }
+}
+
 /// Puts the model's outputs for the tiles of an image together again.
 ///
 /// Where tiles overlap on both axes, their outputs are weighted with quadratic spline windows
@@ -350,7 +370,7 @@ impl Untiler {
     ///
     /// # Panics
     /// If `index` is not the next one or the output does not have the shape of a tile.
-    pub fn add(&mut self, index: usize, tile: ArrayView3<'_, f32>) {
+    pub fn add<N: Number>(&mut self, index: usize, tile: ArrayView3<'_, N>) {
         let [rows, columns] = self.tiling.tile_shape();
         assert_eq!(index, self.next, "tiles come in order");
         assert_eq!(
@@ -379,7 +399,7 @@ impl Untiler {
         self.image
     }
 
-    fn overwrite(&mut self, index: usize, tile: ArrayView3<'_, f32>) {
+    fn overwrite<N: Number>(&mut self, index: usize, tile: ArrayView3<'_, N>) {
         let [top, left] = self.tiling.origin(index);
         let [down, across] = &self.tiling.axes;
         let (rows, columns) = (down.visible(top), across.visible(left));
@@ -393,11 +413,16 @@ impl Untiler {
         let tile = tile.slice_axis_move(Axis(0), rows.into());
         for (line, tile) in item.outer_iter_mut().skip(top).zip(tile.outer_iter()) {
             line.slice_axis_move(Axis(0), (left..left + columns.len()).into())
-                .assign(&tile.slice_axis(Axis(0), columns.clone().into()));
+                .zip_mut_with(
+                    &tile.slice_axis(Axis(0), columns.clone().into()),
+                    |to, value| {
+                        *to = value.number();
+                    },
+                );
         }
     }
 
-    fn sum(&mut self, index: usize, tile: ArrayView3<'_, f32>) {
+    fn sum<N: Number>(&mut self, index: usize, tile: ArrayView3<'_, N>) {
         let Some(Blend { band, windows }) = &mut self.blend else {
             return;
         };
@@ -415,10 +440,7 @@ impl Untiler {
         let lines = band.chunks_exact_mut(across.length * channels);
         for ((line, tile), &down) in lines.zip(tile.outer_iter()).zip(down_weights) {
             let tile = tile.as_standard_layout();
-            let sums = line[start..].iter_mut().zip(weights);
-            for ((sum, &weight), &value) in sums.zip(as_row_major(&tile)) {
-                *sum += f64::from(value) * (down * weight);
-            }
+            add_line(&mut line[start..], as_row_major(&tile), down, weights);
         }
     }
 
@@ -439,9 +461,11 @@ impl Untiler {
             let line = &band[row * width..(row + 1) * width];
             let mut out = item.index_axis_mut(Axis(0), top + row - down.pad[0]);
             if let Some(out) = out.as_slice_mut() {
-                out.iter_mut()
-                    .zip(line)
-                    .for_each(|(to, &sum)| *to = sum as f32);
+                vectorized(|| {
+                    out.iter_mut()
+                        .zip(line)
+                        .for_each(|(to, &sum)| *to = sum as f32);
+                });
             }
         }
         // What is left of the band becomes the top of the next row of tiles.
@@ -449,6 +473,15 @@ impl Untiler {
         let kept = band.len() - done * width;
         band[kept..].fill(0.0);
     }
+}
+
+/// Adds a line of a tile, by its own weight and those of its pixels.
+fn add_line<N: Number>(sums: &mut [f64], tile: &[N], down: f64, weights: &[f64]) {
+    vectorized(|| {
+        for ((sum, &weight), &value) in sums.iter_mut().zip(weights).zip(tile) {
+            *sum += f64::from(value.number()) * (down * weight);
+        }
+    });
 }
 
 impl Windows {
@@ -590,7 +623,7 @@ mod tests {
         let mut sums = Array2::<f64>::zeros((rows, columns));
         let mut untiler = Untiler::new(&tiling, 1);
         for (index, tile) in tiles(&tiling, &image).iter().enumerate() {
-            untiler.add(index, tile.view());
+            untiler.add(index, tile.mapv(f32::to_le_bytes).view());
             let [top, left] = tiling.origin(index);
             let [down, across] = tiling.overlaps(index);
             let (down, across) = (spline_window(48, down), spline_window(40, across));
