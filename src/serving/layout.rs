@@ -1,6 +1,6 @@
 //! Where models keep channels: last, as this program does, or first, as most models that were trained with PyTorch do.
 
-use ndarray::{ArrayD, IxDyn};
+use ndarray::{ArrayD, Ix4};
 
 use super::model::Signature;
 
@@ -46,24 +46,26 @@ pub(super) fn with_tiles(signature: &Signature, tile: usize) -> Signature {
 
 /// An array as the model wants it.
 pub(super) fn to_first(array: ArrayD<f32>) -> ArrayD<f32> {
-    permuted(array, &TO_FIRST)
+    permuted(array, TO_FIRST)
 }
 
 /// An array of the model with channels last.
 pub(super) fn to_last(array: ArrayD<f32>) -> ArrayD<f32> {
-    permuted(array, &TO_LAST)
+    permuted(array, TO_LAST)
 }
 
 /// Axes in another order, for images; in row-major order again, without a copy where there is one channel.
-fn permuted(array: ArrayD<f32>, order: &[usize; 4]) -> ArrayD<f32> {
+fn permuted(array: ArrayD<f32>, order: [usize; 4]) -> ArrayD<f32> {
     if array.ndim() != order.len() {
         return array;
     }
-    let permuted = array.permuted_axes(IxDyn(order));
-    if permuted.is_standard_layout() {
-        permuted
+    // Iterators of four axes are several times as fast as those of any number.
+    let image = array.into_dimensionality::<Ix4>();
+    let image = image.expect("four axes").permuted_axes(order);
+    if image.is_standard_layout() {
+        image.into_dyn()
     } else {
-        permuted.as_standard_layout().into_owned()
+        image.as_standard_layout().into_owned().into_dyn()
     }
 }
 

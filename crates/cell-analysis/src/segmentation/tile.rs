@@ -7,7 +7,10 @@
 //! Border: geometry and copying; the model runs between [`Tiling::copy_tile`] and
 //! [`Untiler::add`].
 
-use ndarray::{Array4, ArrayView2, ArrayView3, ArrayView4, ArrayViewMut2, ArrayViewMut3, Axis};
+use ndarray::{
+    Array4, ArrayView1, ArrayView2, ArrayView3, ArrayView4, ArrayViewMut1, ArrayViewMut2,
+    ArrayViewMut3, Axis, Zip,
+};
 
 use crate::plane::{as_row_major, reflect_whole_sample, vectorized};
 
@@ -439,8 +442,14 @@ impl Untiler {
         let tile = tile.slice_axis_move(Axis(1), visible.into());
         let lines = band.chunks_exact_mut(across.length * channels);
         for ((line, tile), &down) in lines.zip(tile.outer_iter()).zip(down_weights) {
-            let tile = tile.as_standard_layout();
-            add_line(&mut line[start..], as_row_major(&tile), down, weights);
+            let sums = &mut line[start..start + weights.len()];
+            if channels == 1 {
+                // One head of an output may have others between its pixels.
+                add_head(sums, tile.column(0), down, weights);
+            } else {
+                let tile = tile.as_standard_layout();
+                add_line(sums, as_row_major(&tile), down, weights);
+            }
         }
     }
 
@@ -473,6 +482,18 @@ impl Untiler {
         let kept = band.len() - done * width;
         band[kept..].fill(0.0);
     }
+}
+
+/// [`add_line`] of pixels that may lie apart.
+fn add_head<N: Number>(sums: &mut [f64], tile: ArrayView1<'_, N>, down: f64, weights: &[f64]) {
+    if let Some(tile) = tile.as_slice() {
+        return add_line(sums, tile, down, weights);
+    }
+    let sums = ArrayViewMut1::from(sums);
+    Zip::from(sums)
+        .and(ArrayView1::from(weights))
+        .and(tile)
+        .for_each(|sum, &weight, &value| *sum += f64::from(value.number()) * (down * weight));
 }
 
 /// Adds a line of a tile, by its own weight and those of its pixels.
@@ -614,16 +635,19 @@ mod tests {
         }
     }
 
-    /// Sums over the whole padded image at once.
+    /// Sums over the whole padded image at once. One output comes as bytes between those of another.
     #[test]
     fn the_band_holds_the_same_sums_as_a_whole_image() {
         let image = numbered([1, 150, 130, 1]);
         let tiling = Tiling::new([1, 150, 130, 1], [48, 40], PadMode::Reflect);
         let [rows, columns] = tiling.padded_shape();
         let mut sums = Array2::<f64>::zeros((rows, columns));
-        let mut untiler = Untiler::new(&tiling, 1);
+        let [mut untiler, mut between] = [Untiler::new(&tiling, 1), Untiler::new(&tiling, 1)];
         for (index, tile) in tiles(&tiling, &image).iter().enumerate() {
-            untiler.add(index, tile.mapv(f32::to_le_bytes).view());
+            untiler.add(index, tile.view());
+            let both = ndarray::concatenate![Axis(2), tile.view(), tile.view()];
+            let both = both.mapv(f32::to_le_bytes);
+            between.add(index, both.slice_axis(Axis(2), (1..2).into()));
             let [top, left] = tiling.origin(index);
             let [down, across] = tiling.overlaps(index);
             let (down, across) = (spline_window(48, down), spline_window(40, across));
@@ -636,6 +660,7 @@ mod tests {
             sums[[above + row, before + column]] as f32
         });
         assert_eq!(untiler.finish(), expected);
+        assert_eq!(between.finish(), expected);
     }
 
     #[test]
