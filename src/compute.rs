@@ -157,8 +157,12 @@ impl Drop for Running {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
+    use std::collections::HashSet;
+    use std::sync::{Barrier, mpsc};
+    use std::thread;
     use std::time::Duration;
+
+    use rayon::prelude::*;
 
     use super::*;
 
@@ -198,5 +202,45 @@ mod tests {
         let job = tokio::spawn(computations.of(run(|| panic!("oh"))));
         assert!(job.await.is_err_and(|error| error.is_panic()));
         assert!(!computations.are_running());
+    }
+
+    /// The threads on which a computation of a job of so many pixels runs what rayon parts.
+    async fn threads(pixels: u64) -> HashSet<Option<String>> {
+        let name = |_| thread::current().name().map(str::to_owned);
+        let work = async {
+            expect(pixels);
+            run(move || (0..1000).into_par_iter().map(name).collect()).await
+        };
+        Computations::default().of(work).await
+    }
+
+    #[tokio::test]
+    async fn small_jobs_stay_on_one_thread_each() {
+        let alone = HashSet::from([Some("alone".to_owned())]);
+        assert_eq!(threads(SMALL).await, alone);
+        assert!(threads(SMALL + 1).await.is_disjoint(&alone));
+        // More at once than there are threads of this kind: none waits for another.
+        let (hold, held) = (Arc::new(Barrier::new(20)), Computations::default());
+        let waits = (0..20).map(|_| {
+            let hold = Arc::clone(&hold);
+            held.of(async {
+                expect(1);
+                run(move || hold.wait().is_leader()).await
+            })
+        });
+        let leaders = futures::future::join_all(waits).await;
+        assert_eq!(leaders.iter().filter(|is| **is).count(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_panic_leaves_the_thread_to_others() {
+        for _ in 0..20 {
+            let job = Computations::default().of(async {
+                expect(1);
+                run(|| panic!("oh")).await
+            });
+            assert!(tokio::spawn(job).await.is_err_and(|error| error.is_panic()));
+        }
+        assert_eq!(threads(1).await.len(), 1);
     }
 }
