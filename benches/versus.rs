@@ -5,19 +5,23 @@
 //! ```
 //!
 //! Models answer for free: what they make of an image is computed once. CPU time is the consumer's alone, in user and system mode.
-//! Nothing fails for being slow.
+//! Beside it stands that of a client which only moves the same bytes. Nothing fails for being slow.
 
+use std::cell::Cell;
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use bioimage::encode_tiff;
 use ndarray::{Array3, ArrayD, Axis};
-use redis_consumer::serving::{DataType, Encoding, Model, ModelId};
+use redis_consumer::serving::{DataType, Encoding, Method, Model, ModelId};
+use zip::ZipArchive;
 
+use crate::limit::Errand;
 use crate::nuclei::Nuclei;
 use crate::peers::cluster::{Cluster, Pod};
 use crate::peers::redis::Redis;
@@ -25,6 +29,7 @@ use crate::peers::s3::S3Server;
 use crate::peers::{exact_models, spot_model};
 use crate::process::{cpu_seconds, memory};
 
+mod limit;
 mod nuclei;
 #[path = "../tests/peers/mod.rs"]
 mod peers;
@@ -123,12 +128,18 @@ async fn main() {
     let programs = [PathBuf::from(before), now];
     let bench = Bench::open().await;
     println!(
-        "{:12}{:>22}{:>24}{:>20}{:>16}{:>16}",
-        "", "CPU of a job, ms", "submission to done, ms", "peak, MB", "commands", "round trips"
+        "{:12}{:>22}{:>16}{:>24}{:>20}{:>16}{:>16}",
+        "",
+        "CPU of a job, ms",
+        "limit, ms",
+        "submission to done, ms",
+        "peak, MB",
+        "commands",
+        "round trips"
     );
     for workload in Workload::all() {
         if names.is_empty() || names.iter().any(|name| *name == workload.name) {
-            bench.compare(&workload, &programs);
+            bench.compare(&workload, &programs).await;
         }
     }
 }
@@ -136,6 +147,8 @@ async fn main() {
 struct Bench {
     cluster: Cluster,
     s3: S3Server,
+    /// Requests to models before this workload.
+    asked: Cell<usize>,
 }
 
 impl Bench {
@@ -155,10 +168,11 @@ impl Bench {
         Self {
             cluster: Cluster::with(Redis::start_in_memory(), models).await,
             s3,
+            asked: Cell::new(0),
         }
     }
 
-    fn compare(&self, workload: &Workload, programs: &[PathBuf; 2]) {
+    async fn compare(&self, workload: &Workload, programs: &[PathBuf; 2]) {
         self.put_image(workload);
         self.cluster.models.faults().answer_as(workload.encoding);
         let mut taken = [Vec::new(), Vec::new()];
@@ -168,18 +182,63 @@ impl Bench {
             }
         }
         let [before, after] = taken;
+        let errand = self.errand(workload);
+        let models = self.cluster.models.address();
+        let limit = limit::cpu_of(&errand, &self.s3, models, workload.jobs as u32).await;
         let of = |of: fn(&Taken) -> f64| [median(&before, of), median(&after, of)];
         let shown =
             |[before, after]: [f64; 2]| format!("{before:.1} {after:.1} {:.2}", after / before);
         println!(
-            "{:12}{:>22}{:>24}{:>20}{:>16}{:>16}",
+            "{:12}{:>22}{:>16}{:>24}{:>20}{:>16}{:>16}",
             workload.name,
             shown(of(|it| it.cpu * 1e3)),
+            format!(
+                "{:.1} {:.1}x",
+                limit * 1e3,
+                median(&after, |it| it.cpu) / limit
+            ),
             shown(of(|it| it.wall * 1e3)),
             shown(of(|it| it.peak * 1e-6)),
             shown(of(|it| it.commands)),
             shown(of(|it| it.trips)),
         );
+    }
+
+    /// What the peers have seen of a job of the last run.
+    fn errand(&self, workload: &Workload) -> Errand {
+        let seen = self.cluster.models.faults().seen();
+        let mut asked: Vec<_> = seen
+            .into_iter()
+            .filter(|seen| seen.method == Method::Predict)
+            .collect();
+        let rounds = 2 * ROUNDS * (WARM_UP + workload.jobs);
+        let last = asked.split_off(asked.len() - (asked.len() - self.asked.get()) / rounds);
+        self.asked.set(asked.len() + last.len());
+        let model = ModelId::new(&last[0].model, last[0].version.unwrap_or(0));
+        let requests = last.into_iter().map(|seen| {
+            let input = &seen.inputs[0];
+            (input.name.clone(), input.shape.clone())
+        });
+        Errand {
+            model,
+            requests: requests.collect(),
+            input: workload.input(),
+            labels: self.labels(),
+        }
+    }
+
+    /// The first file of the last result.
+    fn labels(&self) -> Vec<u8> {
+        let results = fs::read_dir(self.s3.folder().join("output")).expect("results");
+        let files = results.map(|entry| entry.expect("an entry").path());
+        let written = |path: &PathBuf| fs::metadata(path).and_then(|file| file.modified()).ok();
+        let last = files.max_by_key(written).expect("a result");
+        let archive = ZipArchive::new(File::open(last).expect("a result"));
+        let mut archive = archive.expect("an archive");
+        let mut labels = Vec::new();
+        let mut first = archive.by_index(0).expect("a file");
+        first.read_to_end(&mut labels).expect("labels");
+        labels
     }
 
     /// One build works its jobs.

@@ -491,9 +491,9 @@ mod tests {
             bytes_to_pack(&counting().reversed_axes(), DataType::F32),
             96
         );
-        assert_eq!(list(&[1.0; 4], &[2, 2]).bytes_to_unpack(), 0);
-        assert_eq!(list(&[1.0], &[2, 2]).bytes_to_unpack(), 12);
-        assert_eq!(list(&[1.0], &[-1, 2]).bytes_to_unpack(), 0);
+        assert_eq!(list(&[1.0; 4], &[2, 2]).bytes_to_convert(), 0);
+        assert_eq!(list(&[1.0], &[2, 2]).bytes_to_convert(), 12);
+        assert_eq!(list(&[1.0], &[-1, 2]).bytes_to_convert(), 0);
     }
 
     #[test]
