@@ -7,6 +7,12 @@ use fearless_simd::{Level, Simd as _, dispatch};
 use ndarray::{Array2, Array4, CowArray, Ix2};
 use rayon::prelude::*;
 
+/// So many zeros, written one by one. An allocator that is asked for zeros gives large memory back to the system and takes fresh
+/// pages, which costs more than to write to those that the last job has left.
+pub(crate) fn zeros<T: Copy + Default>(count: usize) -> Vec<T> {
+    std::iter::repeat_n(T::default(), count).collect()
+}
+
 /// Runs a loop with the widest registers that this machine has. What the loop calls has to be inlined into it.
 ///
 /// Results stay the same: nothing is fused or reordered.

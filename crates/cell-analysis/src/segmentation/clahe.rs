@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use super::rescale::{LinearMap, rescale_intensity_in_place};
 use crate::plane::{
     NO_RANGE, STRIP, from_values, range, range_of_strip, reflect_whole_sample, union, vectorized,
+    zeros,
 };
 
 /// Bins of a histogram.
@@ -60,7 +61,7 @@ pub(super) fn equalize(
 ) {
     let [darkest, brightest] = [low, high].map(|value| to_16bit(stretch.apply(value)));
     let bin_of = bins_of_16bit(darkest, brightest);
-    let mut bins = vec![0; values.len()];
+    let mut bins = zeros(values.len());
     let strips = bins.par_chunks_mut(STRIP).zip(values.par_chunks(STRIP));
     strips.for_each_init(
         || [0; STRIP],

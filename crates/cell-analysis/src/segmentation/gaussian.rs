@@ -5,7 +5,7 @@
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
-use crate::plane::{as_row_major, from_values, reflect_half_sample, vectorized};
+use crate::plane::{as_row_major, from_values, reflect_half_sample, vectorized, zeros};
 
 /// What lies outside the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub fn gaussian_filter(image: ArrayView2<'_, f32>, sigma: f64) -> Array2<f32> {
         [sigma; 2],
         Border::Mirror,
     );
-    let mut smooth = vec![0.0; image.len()];
+    let mut smooth = zeros(image.len());
     let rows_of_smooth = smooth.par_chunks_mut(columns.max(1)).enumerate();
     rows_of_smooth.for_each_init(
         || smoothing.buffers(),

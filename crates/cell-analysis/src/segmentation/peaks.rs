@@ -8,7 +8,7 @@ use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
 use super::morphology::{disk_half_widths, square_maximum};
-use crate::plane::{as_row_major, from_values, range, vectorized};
+use crate::plane::{as_row_major, from_values, range, vectorized, zeros};
 
 /// The mask `[row, column]` of the h-maxima of a plane: pixels from which no pixel higher by about
 /// `h` can be reached over steps of up to `radius` pixels without descending by `h`. As
@@ -202,7 +202,7 @@ impl<'a> Floods<'a> {
             start: window.start * columns,
             open_ends: [window.start > 0, window.end < rows],
             widths: disk_half_widths(radius),
-            owners: vec![0; image.len()],
+            owners: zeros(image.len()),
             fates: Vec::new(),
             open: vec![u64::MAX; window.len() * words],
             words,

@@ -12,7 +12,7 @@ use ndarray::{
     ArrayViewMut3, Axis, Zip,
 };
 
-use crate::plane::{as_row_major, reflect_whole_sample, vectorized};
+use crate::plane::{as_row_major, reflect_whole_sample, vectorized, zeros};
 
 /// Stride of the tiles as a share of their side.
 const STRIDE_RATIO: f64 = 0.75;
@@ -360,10 +360,11 @@ impl Untiler {
                 Windows::new(&tiling.axes[1], channels),
             ],
         });
-        let image = Array4::zeros((batches, rows, columns, channels));
+        let shape = (batches, rows, columns, channels);
+        let image = Array4::from_shape_vec(shape, zeros(batches * rows * columns * channels));
         Self {
             tiling: tiling.clone(),
-            image,
+            image: image.expect("as many values as the image has"),
             next: 0,
             blend,
         }
