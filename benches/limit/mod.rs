@@ -270,6 +270,9 @@ impl Http2 {
             DATA if length > 0 => {
                 let given_back = (length as u32).to_be_bytes();
                 self.frame(WINDOW_UPDATE, 0, 0, &given_back);
+                if flags & 1 == 0 {
+                    self.frame(WINDOW_UPDATE, 0, on, &given_back);
+                }
             }
             _ => {}
         }
