@@ -3,13 +3,16 @@
 //! A consumer is a struct with the handles and settings it needs, and a `ConsumerKind` that says its name and how to build
 //! it. A binary of one's own is `redis_consumer::run(Registry::builtin().with(MINE))`.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use serde::Serialize;
 
 use crate::job::{Children, Job, Output};
 use crate::memory::MemoryBudget;
-use crate::serving;
+use crate::serving::{self, ServingSettings};
 use crate::settings::Loader;
+use crate::shared_cache::SharedCache;
 use crate::storage::Storage;
 
 /// Works the jobs of one kind.
@@ -173,6 +176,27 @@ pub struct Clients {
     pub serving: serving::Client,
     /// The memory that all jobs share.
     pub memory: MemoryBudget,
+}
+
+impl Clients {
+    /// Models come from the bucket where the settings say so; what is known of them is shared through `cache`.
+    pub(crate) fn new(
+        storage: Storage,
+        serving: ServingSettings,
+        memory: MemoryBudget,
+        cache: Option<Arc<dyn SharedCache>>,
+    ) -> Self {
+        let surroundings = serving::Surroundings {
+            cache,
+            models: Some(Arc::new(storage.clone())),
+            memory: memory.clone(),
+        };
+        Self {
+            storage,
+            serving: serving::Client::within(serving, surroundings),
+            memory,
+        }
+    }
 }
 
 /// Builds a consumer from the settings it has read.

@@ -11,9 +11,7 @@ use crate::configuration::Configuration;
 use crate::consumer::{Clients, Consumer};
 use crate::http::{HttpSettings, Observed, Server};
 use crate::kubernetes::deletion_cost;
-use crate::memory::MemoryBudget;
 use crate::queue::{JobKey, NotClaimed, Queue, Queues, Reclaimed, WorkerCard};
-use crate::serving::{self, ServingSettings};
 use crate::storage::Storage;
 use crate::traces::Traces;
 use crate::wire::field;
@@ -61,8 +59,9 @@ pub(crate) async fn consume(
 ) -> anyhow::Result<End> {
     let queues = Queues::new(configuration.queue, &configuration.other_queues);
     let storage = Storage::open(&configuration.storage)?;
-    let peers = (configuration.serving, configuration.memory);
-    let clients = clients(&queues, storage, peers);
+    let cache = Arc::new(queues.first().metadata_store());
+    let (serving, memory) = (configuration.serving, configuration.memory);
+    let clients = Clients::new(storage, serving, memory, Some(cache));
     let parts = Parts {
         consumer: Arc::from((configuration.build)(&clients)),
         queues,
@@ -88,23 +87,6 @@ pub(crate) async fn consume(
     parts.clients.storage.close().await;
     info!("stopped");
     ended
-}
-
-fn clients(
-    queues: &Queues,
-    storage: Storage,
-    (serving, memory): (ServingSettings, MemoryBudget),
-) -> Clients {
-    let surroundings = serving::Surroundings {
-        cache: Some(Arc::new(queues.first().metadata_store())),
-        models: Some(Arc::new(storage.clone())),
-        memory: memory.clone(),
-    };
-    Clients {
-        storage,
-        serving: serving::Client::within(serving, surroundings),
-        memory,
-    }
 }
 
 impl Parts {

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use crate::compute;
 use crate::serving::{Client, Floats, ModelId};
 use cell_analysis::segmentation::{PadMode, Tiling, Untiler};
+use cell_analysis::zeros;
 
 /// A model of the server, with what it expects.
 #[derive(Clone)]
@@ -232,9 +233,8 @@ where
 fn cut_tiles(tiling: &Tiling, image: ArrayView4<'_, f32>, range: Range<usize>) -> Array4<f32> {
     let [rows, columns] = tiling.tile_shape();
     let shape = (range.len(), rows, columns, image.dim().3);
-    // Written, not asked for, so that the pages of the last batch do for this one.
-    let zeros = std::iter::repeat_n(0.0, range.len() * rows * columns * image.dim().3);
-    let batch = Array4::from_shape_vec(shape, zeros.collect());
+    let batch = zeros(range.len() * rows * columns * image.dim().3);
+    let batch = Array4::from_shape_vec(shape, batch);
     let mut batch = batch.expect("as many values as the tiles have");
     let tiles = batch.axis_iter_mut(Axis(0)).into_par_iter().zip(range);
     tiles.for_each(|(tile, index)| tiling.copy_tile(image, index, tile));

@@ -75,17 +75,7 @@ fn look_at_settings(loaded: Loaded, (kind, queue): (&str, &str), report: &mut Re
 fn clients(storage: Storage, mut serving: ServingSettings) -> Clients {
     serving.unavailable_timeout = Some(Duration::ZERO);
     serving.max_retries = Some(0);
-    let memory = MemoryBudget::new(0);
-    let surroundings = serving::Surroundings {
-        cache: None,
-        models: Some(Arc::new(storage.clone())),
-        memory: memory.clone(),
-    };
-    Clients {
-        storage,
-        serving: serving::Client::within(serving, surroundings),
-        memory,
-    }
+    Clients::new(storage, serving, MemoryBudget::new(0), None)
 }
 
 fn add(findings: Vec<Finding>, report: &mut Report) {

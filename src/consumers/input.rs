@@ -102,17 +102,21 @@ impl Input {
     }
 }
 
-/// Pixels that are worked: those of the image or, if it is larger, of the one that the model sees.
+/// Pixels that are worked, as [`worked_bytes`].
 fn pixels(header: &Header, scale: Option<f64>) -> u64 {
+    (worked_bytes(header, scale) / size_of::<f32>() as f64) as u64
+}
+
+/// Bytes of the image or, if it is larger, of the one that the model sees.
+fn worked_bytes(header: &Header, scale: Option<f64>) -> f64 {
     let scale = scale.unwrap_or(1.0).max(1.0);
-    (header.decoded_bytes() as f64 / 4.0 * scale * scale) as u64
+    header.decoded_bytes() as f64 * scale * scale
 }
 
 /// What the work on a file of so many bytes takes at its peak; no more than the file if it cannot be read.
 fn peak_bytes(file_bytes: usize, header: Option<&Header>, scale: Option<f64>) -> u64 {
-    let scale = scale.unwrap_or(1.0).max(1.0);
     let work = header.map_or(0, |header| {
-        let segmentation = (header.decoded_bytes() as f64 * PEAK * scale * scale) as u64;
+        let segmentation = (worked_bytes(header, scale) * PEAK) as u64;
         // Decoding comes first, and is over before the work begins.
         segmentation
             .max(header.peak_bytes)

@@ -21,4 +21,4 @@ mod plane;
 #[cfg(test)]
 mod strategies;
 
-pub use plane::finite_range;
+pub use plane::{finite_range, zeros};

@@ -9,7 +9,8 @@ use rayon::prelude::*;
 
 /// So many zeros, written one by one. An allocator that is asked for zeros gives large memory back to the system and takes fresh
 /// pages, which costs more than to write to those that the last job has left.
-pub(crate) fn zeros<T: Copy + Default>(count: usize) -> Vec<T> {
+#[must_use]
+pub fn zeros<T: Copy + Default>(count: usize) -> Vec<T> {
     std::iter::repeat_n(T::default(), count).collect()
 }
 

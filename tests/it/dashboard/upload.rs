@@ -116,19 +116,24 @@ fn multipart(token: &str, files: &[(&str, &[u8])]) -> Vec<u8> {
     body
 }
 
-const FORM: (&str, &str) = ("content-type", "multipart/form-data; boundary=xyz");
-
-#[tokio::test(flavor = "multi_thread")]
-async fn who_may_not_uploads_nothing() {
-    let cluster = empty().await;
+/// Somebody who is not logged in, one who may look, and one who may act.
+fn people(cluster: &Cluster) -> (Dashboard, [Browser; 3]) {
     let settings = [
         ("DASHBOARD_AUTH", "token"),
         ("DASHBOARD_TOKEN", TOKEN),
         ("DASHBOARD_VIEW_TOKEN", VIEW),
     ];
-    let (_dashboard, nobody) = visitor(&cluster, &settings);
-    let operator = nobody.clone().log_in(TOKEN);
-    let viewer = nobody.clone().log_in(VIEW);
+    let (dashboard, nobody) = visitor(cluster, &settings);
+    let [viewer, operator] = [VIEW, TOKEN].map(|token| nobody.clone().log_in(token));
+    (dashboard, [nobody, viewer, operator])
+}
+
+const FORM: (&str, &str) = ("content-type", "multipart/form-data; boundary=xyz");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_uploads_nothing() {
+    let cluster = empty().await;
+    let (_dashboard, [nobody, viewer, operator]) = people(&cluster);
     let token = operator.form_token_of("/");
     assert!(!token.is_empty());
     let bearer = nobody
@@ -207,14 +212,7 @@ async fn who_may_not_uploads_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn scripts_are_refused_with_json_and_forms_with_pages() {
     let cluster = empty().await;
-    let settings = [
-        ("DASHBOARD_AUTH", "token"),
-        ("DASHBOARD_TOKEN", TOKEN),
-        ("DASHBOARD_VIEW_TOKEN", VIEW),
-    ];
-    let (_dashboard, nobody) = visitor(&cluster, &settings);
-    let operator = nobody.clone().log_in(TOKEN);
-    let viewer = nobody.clone().log_in(VIEW);
+    let (_dashboard, [nobody, viewer, operator]) = people(&cluster);
     for (who, browser, status, word) in [
         ("nobody", &nobody, 401, "load the page again"),
         ("a viewer", &viewer, 403, "You may look"),
