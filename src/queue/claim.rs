@@ -13,6 +13,7 @@ use tracing::{debug, info, warn};
 
 use super::client::{LONGEST_WAIT, Queue};
 use super::error::{Error, is_refusal, is_transient, words};
+use super::held::SlotList;
 use super::lease::Lease;
 use super::outcome::Reclaimed;
 use super::reclaim;
@@ -61,10 +62,17 @@ impl Queue {
 
     async fn try_claim(&self, slot: usize) -> Result<Attempt, Error> {
         let inner = &self.inner;
+        let list = inner.leases.take_list(slot);
+        let is_empty = list == SlotList::Empty && !self.was_lost();
+        let abandoned = match list {
+            SlotList::Abandoned(token) => token,
+            SlotList::Unknown | SlotList::Empty => String::new(),
+        };
         let mut call = self.claiming(&CLAIM, slot);
         call.key(inner.keys.paused())
             .arg(CLAIM_LIMIT)
-            .arg(inner.leases.abandoned(slot));
+            .arg(abandoned)
+            .arg(u8::from(!is_empty));
         let operation = "claim";
         let began = Instant::now();
         let reply: RedisResult<Reply> = inner.commands.attempt(operation, &call).await;
@@ -207,6 +215,11 @@ impl Queue {
             // It is away.
             Some(_) => {}
         }
+    }
+
+    /// Whether a call that moves an entry may still be carried out, long after it was given up.
+    fn was_lost(&self) -> bool {
+        self.inner.commands.was_lost() || self.inner.blocking.was_lost()
     }
 
     fn longest_wait(&self) -> Duration {

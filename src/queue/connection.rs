@@ -30,6 +30,7 @@ pub(super) struct Connection {
     longest_pause: Duration,
     current: Mutex<Option<MultiplexedConnection>>,
     was_connected: AtomicBool,
+    was_lost: AtomicBool,
     /// What the server said last, if it was a refusal.
     refusal: std::sync::Mutex<Option<String>>,
     metrics: ConnectionMetrics,
@@ -52,6 +53,7 @@ impl Connection {
             longest_pause,
             current: Mutex::default(),
             was_connected: AtomicBool::default(),
+            was_lost: AtomicBool::default(),
             refusal: std::sync::Mutex::default(),
             metrics,
         }
@@ -148,6 +150,12 @@ impl Connection {
         self.note(result).await
     }
 
+    /// Whether the server has ever left something unanswered. It may yet carry that out; and it may be another one now, that has
+    /// not seen all that was answered.
+    pub(super) fn was_lost(&self) -> bool {
+        self.was_lost.load(Ordering::Relaxed)
+    }
+
     async fn connection(&self) -> RedisResult<MultiplexedConnection> {
         let mut current = self.current.lock().await;
         if let Some(connection) = &*current {
@@ -174,6 +182,7 @@ impl Connection {
             Err(error) => {
                 self.failed(error);
                 if is_transient(error) {
+                    self.was_lost.store(true, Ordering::Relaxed);
                     *self.current.lock().await = None;
                 }
             }

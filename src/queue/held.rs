@@ -24,14 +24,26 @@ pub type Fields = Vec<(Cow<'static, str>, String)>;
 #[derive(Default)]
 pub(super) struct Leases {
     held: Mutex<HashMap<JobKey, Arc<Held>>>,
-    /// Tokens of the jobs that slots have abandoned last.
-    abandoned: Mutex<HashMap<usize, String>>,
+    /// What is known of the processing lists of slots.
+    lists: Mutex<HashMap<usize, SlotList>>,
     /// Notified when there is something to be written.
     pub(super) changed: Notify,
     /// Since when there has been a lease without a break.
     pub(super) busy_since: LastTime,
     /// When a lease ended last.
     pub(super) freed: LastTime,
+}
+
+/// What is known of the processing list of a slot between two jobs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum SlotList {
+    /// It may have an entry.
+    #[default]
+    Unknown,
+    /// The job was settled, and nothing has asked for another since.
+    Empty,
+    /// It has the entry of the job with this token, which the slot had to abandon.
+    Abandoned(String),
 }
 
 /// A job that is held.
@@ -99,21 +111,28 @@ impl Leases {
     }
 
     pub(super) fn abandon(&self, lease: &Arc<Held>) {
-        let mut abandoned = self
-            .abandoned
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        abandoned.insert(lease.slot, lease.token.clone());
+        let list = SlotList::Abandoned(lease.token.clone());
+        self.lists().insert(lease.slot, list);
         self.remove(lease);
     }
 
-    /// The token of the job that a slot has abandoned last; empty if there was none.
-    pub(super) fn abandoned(&self, slot: usize) -> String {
-        let abandoned = self
-            .abandoned
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        abandoned.get(&slot).cloned().unwrap_or_default()
+    /// The job is settled, and its entry gone.
+    pub(super) fn emptied(&self, lease: &Arc<Held>) {
+        self.lists().insert(lease.slot, SlotList::Empty);
+    }
+
+    /// What a claim finds in the list of a slot. Once it has asked, that is not known any more.
+    pub(super) fn take_list(&self, slot: usize) -> SlotList {
+        let mut lists = self.lists();
+        match lists.get(&slot) {
+            // Until the next job is settled, as the answer may be lost.
+            Some(abandoned @ SlotList::Abandoned(_)) => abandoned.clone(),
+            _ => lists.remove(&slot).unwrap_or_default(),
+        }
+    }
+
+    fn lists(&self) -> MutexGuard<'_, HashMap<usize, SlotList>> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All leases that are renewed, by the key of their job.
@@ -281,6 +300,25 @@ mod tests {
         assert!(leases.holds(&second));
         leases.remove(&second);
         assert!(!leases.holds(&second));
+    }
+
+    #[test]
+    fn a_list_is_known_to_be_empty_for_one_claim() {
+        let (leases, lease) = (Leases::default(), lease("a"));
+        assert_eq!(leases.take_list(0), SlotList::Unknown, "of an earlier life");
+        leases.emptied(&lease);
+        assert_eq!(leases.take_list(0), SlotList::Empty);
+        assert_eq!(leases.take_list(0), SlotList::Unknown);
+        leases.abandon(&lease);
+        let abandoned = SlotList::Abandoned("a".to_owned());
+        assert_eq!(leases.take_list(0), abandoned);
+        assert_eq!(
+            leases.take_list(0),
+            abandoned,
+            "the first answer may be lost"
+        );
+        leases.emptied(&lease);
+        assert_eq!(leases.take_list(0), SlotList::Empty);
     }
 
     #[test]

@@ -283,7 +283,11 @@ impl Lease {
         self.queue.inner.metrics.settled(result, settled);
         let tally = &self.queue.inner.tally;
         tally.count(&self.held.key, result, settled);
-        self.queue.inner.leases.remove(&self.held);
+        let leases = &self.queue.inner.leases;
+        if settled == Settled::Committed {
+            leases.emptied(&self.held);
+        }
+        leases.remove(&self.held);
         Ok(settled)
     }
 }

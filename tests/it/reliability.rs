@@ -1,5 +1,8 @@
 //! Jobs under trouble, and those who look after them.
 
+/// What a job is asked of Redis.
+mod asking;
+
 /// Retries, deadlines, deaths and leases.
 mod attempts;
 

@@ -11,7 +11,8 @@ need(KEYS[2], 'LREM')
 need(KEYS[3], 'ZREM')
 need(KEYS[4], 'ZREM')
 for i = 5, #KEYS do need(KEYS[i], 'ZADD', 'ZREMRANGEBYSCORE', 'ZREMRANGEBYRANK') end
-local time = redis.call('TIME')
+-- Asked for while nothing is written: it may be refused.
+local time = #KEYS > 4 and redis.call('TIME')
 local own = read(job, 'rc_token', 'rc_done_by', 'status', 'rc_owner', 'parent', 'rc_batch', 'rc_item', 'rc_up')
 if own.err or (not own[1] and redis.call('EXISTS', job) == 0) then
   redis.call('LREM', KEYS[2], 1, job)
@@ -25,7 +26,8 @@ if own[1] ~= ARGV[1] then
   if final or (own[4] and own[4] ~= KEYS[2]) then redis.call('LREM', KEYS[2], 1, job) end
   return 'LOST'
 end
-if redis.call('LREM', KEYS[2], 1, job) + redis.call('ZREM', KEYS[4], job) == 0 or final then
+local was_held = redis.call('LREM', KEYS[2], 1, job) == 1 or redis.call('ZREM', KEYS[4], job) == 1
+if not was_held or final then
   -- A janitor moved it, or a consumer that knows no tokens has finished it: its record is not ours to write.
   redis.call('HDEL', job, 'rc_token', 'rc_owner')
   redis.call('ZREM', KEYS[3], job)

@@ -19,4 +19,4 @@ if record[5] ~= ARGV[4] then -- or else the answer to this call was lost
   if redis.call('LREM', queue, -1, job) + redis.call('ZREM', delayed, job) == 0 then return 'ELSEWHERE' end
   redis.call('LPUSH', processing, job)
 end
-return { take_lease(job, count(record[2]), record[3]) }
+return { take_lease(job, count(record[2]), record[3], redis.call('HGETALL', job)) }

@@ -7,13 +7,14 @@ need(leases, 'ZADD', 'ZREM')
 need(delayed, 'ZADD', 'ZREM')
 need(processing, 'LREM')
 need(KEYS[5], 'ZADD')
--- The slot may be given an entry while it waits for one. Should the consumer die then, its lists are looked into only if it is known.
-redis.call('ZADD', KEYS[5], now, ARGV[3])
 
--- Takes a job whose crashes and claims are these. Returns: job, token, crashes, fields
-local function take_lease(job, crashes, claims)
-  redis.call('HSET', job, 'rc_claims', count(claims) + 1, 'rc_token', ARGV[4], 'rc_owner', processing,
-    'updated_at', ARGV[6], 'updated_by', ARGV[3])
+-- Takes a job that has these fields, a flat list of name, value, … Returns: job, token, crashes, fields
+local function take_lease(job, crashes, claims, fields)
+  local written = { 'rc_claims', ('%d'):format(count(claims) + 1), 'rc_token', ARGV[4], 'rc_owner', processing,
+    'updated_at', ARGV[6], 'updated_by', ARGV[3] }
+  redis.call('HSET', job, unpack(written))
   redis.call('ZADD', leases, now + ARGV[5], job)
-  return job, ARGV[4], crashes, redis.call('HGETALL', job)
+  -- The newest value of a field is the last one. What is known is not asked again.
+  for _, word in ipairs(written) do fields[#fields + 1] = word end
+  return job, ARGV[4], crashes, fields
 end
