@@ -4,8 +4,8 @@
 //! cargo bench --locked --all-features --bench versus -- /path/to/the/older/redis-consumer [NAME…]
 //! ```
 //!
-//! Models answer for free: what they make of an image is computed once. CPU time is the consumer's alone, in user and system mode.
-//! Beside it stands that of a client which only moves the same bytes. Nothing fails for being slow.
+//! Peers cost next to nothing: after a few jobs they only repeat what they answered to those. CPU time is that of consumers alone,
+//! in user and system mode. Beside it stands that of a client which only moves the same bytes. Nothing fails for being slow.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -14,7 +14,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bioimage::encode_tiff;
 use ndarray::{Array3, ArrayD, Axis};
@@ -28,12 +28,14 @@ use crate::peers::redis::Redis;
 use crate::peers::s3::S3Server;
 use crate::peers::{exact_models, spot_model};
 use crate::process::{cpu_seconds, memory};
+use crate::replay::Replay;
 
 mod limit;
 mod nuclei;
 #[path = "../tests/peers/mod.rs"]
 mod peers;
 mod process;
+mod replay;
 
 /// Rows and columns of the models' tiles.
 const TILE: usize = 256;
@@ -41,8 +43,11 @@ const TILE: usize = 256;
 /// How often the two take turns.
 const ROUNDS: usize = 3;
 
-/// Jobs before it is measured: connections, metadata, first pages of memory.
+/// Jobs before it is measured, which real peers answer: connections, metadata, first pages of memory.
 const WARM_UP: usize = 3;
+
+/// How often it is looked for the end of a job.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// What consumers are given to do.
 struct Workload {
@@ -54,6 +59,11 @@ struct Workload {
     jobs: usize,
     /// Whether each job waits for the end of the one before.
     is_idle: bool,
+    /// How many processes there are, and jobs that each works at a time.
+    processes: usize,
+    slots: usize,
+    /// How long a model takes for a request.
+    model_takes: Duration,
     /// How servers put their answers: as lists, as TensorFlow Serving does, or as bytes.
     encoding: Encoding,
 }
@@ -68,6 +78,9 @@ impl Workload {
             image: (side, 1),
             jobs,
             is_idle: false,
+            processes: 1,
+            slots: 2,
+            model_takes: Duration::ZERO,
             encoding: LISTED,
         }
     }
@@ -84,6 +97,20 @@ impl Workload {
             Self {
                 encoding: Encoding::Content(DataType::F32),
                 ..Self::segmentation("512-bytes", 512, 60)
+            },
+            Self {
+                processes: 2,
+                slots: 1,
+                ..Self::segmentation("512-pair", 512, 60)
+            },
+            Self {
+                model_takes: Duration::from_millis(50),
+                ..Self::segmentation("512-50ms", 512, 60)
+            },
+            Self {
+                model_takes: Duration::from_millis(200),
+                slots: 8,
+                ..Self::segmentation("512-200ms", 512, 80)
             },
             Self::segmentation("1024", 1024, 24),
             Self::segmentation("2048", 2048, 12),
@@ -147,6 +174,9 @@ async fn main() {
 struct Bench {
     cluster: Cluster,
     s3: S3Server,
+    /// What consumers speak to instead.
+    store: Replay,
+    models: Replay,
     /// Requests to models before this workload.
     asked: Cell<usize>,
 }
@@ -165,8 +195,13 @@ impl Bench {
         ];
         let s3 = S3Server::start();
         fs::create_dir_all(s3.folder().join("uploads")).expect("a folder");
+        let cluster = Cluster::with(Redis::start_in_memory(), models).await;
+        let endpoint = s3.endpoint();
+        let store = endpoint.trim_start_matches("http://").parse();
         Self {
-            cluster: Cluster::with(Redis::start_in_memory(), models).await,
+            store: Replay::of_store(store.expect("an address")),
+            models: Replay::of_models(cluster.models.address()),
+            cluster,
             s3,
             asked: Cell::new(0),
         }
@@ -183,8 +218,9 @@ impl Bench {
         }
         let [before, after] = taken;
         let errand = self.errand(workload);
-        let models = self.cluster.models.address();
-        let limit = limit::cpu_of(&errand, &self.s3, models, workload.jobs as u32).await;
+        self.models.take(Duration::ZERO);
+        let peers = [self.store.address, self.models.address];
+        let limit = limit::cpu_of(&errand, peers, workload.jobs as u32).await;
         let of = |of: fn(&Taken) -> f64| [median(&before, of), median(&after, of)];
         let shown =
             |[before, after]: [f64; 2]| format!("{before:.1} {after:.1} {:.2}", after / before);
@@ -211,7 +247,7 @@ impl Bench {
             .into_iter()
             .filter(|seen| seen.method == Method::Predict)
             .collect();
-        let rounds = 2 * ROUNDS * (WARM_UP + workload.jobs);
+        let rounds = 2 * ROUNDS * WARM_UP;
         let last = asked.split_off(asked.len() - (asked.len() - self.asked.get()) / rounds);
         self.asked.set(asked.len() + last.len());
         let model = ModelId::new(&last[0].model, last[0].version.unwrap_or(0));
@@ -243,48 +279,67 @@ impl Bench {
 
     /// One build works its jobs.
     fn run(&self, workload: &Workload, program: &Path) -> Taken {
-        let pod = self.start(workload, program);
-        self.work(workload, WARM_UP);
+        let are_known = |are| [&self.store, &self.models].map(|peer| peer.repeat(are));
+        are_known(false);
+        self.models.take(workload.model_takes);
+        let start = |number| self.start(workload, program, number);
+        let pods: Vec<_> = (0..workload.processes).map(start).collect();
+        let mut redis = self.cluster.redis.connection();
+        for _ in &pods {
+            self.work(workload, WARM_UP, &mut redis);
+        }
+        are_known(true);
         let clients = self.clients();
         let monitor = self.cluster.redis.monitor();
-        let (began, cpu) = (Instant::now(), cpu_seconds(&pod));
-        self.work(workload, workload.jobs);
-        let (wall, cpu) = (began.elapsed().as_secs_f64(), cpu_seconds(&pod) - cpu);
+        let cpu = || pods.iter().map(cpu_seconds).sum::<f64>();
+        let (began, cpu_before) = (Instant::now(), cpu());
+        self.work(workload, workload.jobs, &mut redis);
+        let (wall, cpu) = (began.elapsed().as_secs_f64(), cpu() - cpu_before);
         let lines = monitor.lines(&self.cluster.redis);
         let inside = lines.iter().filter(|line| line.contains(" lua]")).count();
         let is_outside = |line: &&String| clients.iter().any(|client| line.contains(client));
         let outside = lines.iter().filter(is_outside).count();
         let jobs = workload.jobs as f64;
+        let peaks = pods.iter().map(|pod| memory(pod, "VmHWM"));
         Taken {
             cpu: cpu / jobs,
             wall: wall / jobs,
-            peak: memory(&pod, "VmHWM"),
+            peak: peaks.fold(0.0, f64::max),
             commands: (inside + outside) as f64 / jobs,
             trips: outside as f64 / jobs,
         }
     }
 
-    /// The connections of the consumer, as the record names them: whoever else asks comes and goes.
+    /// The connections of consumers, as the record names them.
     fn clients(&self) -> Vec<String> {
         let list: String = self.cluster.redis.ask(&["CLIENT", "LIST"]);
-        let addresses = list
-            .split_whitespace()
+        let theirs = list
+            .lines()
+            .filter(|line| line.contains("cmd=evalsha") || line.contains("cmd=blmove"));
+        let addresses = theirs
+            .flat_map(str::split_whitespace)
             .filter_map(|word| word.strip_prefix("addr="));
         addresses.map(|address| format!(" {address}]")).collect()
     }
 
-    fn start(&self, workload: &Workload, program: &Path) -> Pod {
-        let pod = self.cluster.pod("pod-1").program(program);
+    fn start(&self, workload: &Workload, program: &Path, number: usize) -> Pod {
+        let models = self.models.address;
+        let pod = self.cluster.pod(&format!("pod-{number}")).program(program);
         let pod = pod
             .set("CONSUMER_TYPE", workload.kind)
             .set("LOG_LEVEL", "INFO")
-            .set("CONCURRENCY", "2");
+            .set("CONCURRENCY", &workload.slots.to_string())
+            .set("TF_PORT", &models.port().to_string());
         let environment = self.s3.environment().into_iter();
         let set = environment.fold(pod, |pod, (name, value)| pod.set(&name, &value));
-        set.start()
+        set.set(
+            "AWS_ENDPOINT_URL",
+            &format!("http://{}", self.store.address),
+        )
+        .start()
     }
 
-    fn work(&self, workload: &Workload, count: usize) {
+    fn work(&self, workload: &Workload, count: usize, redis: &mut redis::Connection) {
         let fields = [
             (
                 "dimension_order",
@@ -295,13 +350,11 @@ impl Bench {
         ];
         let submit = || self.cluster.submit(&workload.input(), &fields);
         if workload.is_idle {
-            (0..count).for_each(|_| drop(self.cluster.wait_done(&submit())));
+            (0..count).for_each(|_| wait_done(redis, &submit()));
             return;
         }
         let keys: Vec<_> = (0..count).map(|_| submit()).collect();
-        for key in keys {
-            self.cluster.wait_done(&key);
-        }
+        keys.iter().for_each(|key| wait_done(redis, key));
     }
 
     /// Puts the image of a workload into the bucket: nuclei, counts of a camera.
@@ -319,6 +372,19 @@ impl Bench {
         };
         let path = self.s3.folder().join(workload.input());
         fs::write(path, encode_tiff(image.view())).expect("an object");
+    }
+}
+
+/// Waits for the end of a job, by a connection that is there already.
+fn wait_done(redis: &mut redis::Connection, key: &str) {
+    let ask = redis::Cmd::hget(key, "status");
+    loop {
+        let status: Option<String> = ask.query(redis).expect("redis answers");
+        match status.as_deref() {
+            Some("done") => return,
+            Some("failed") => panic!("{key} has failed"),
+            _ => std::thread::sleep(LOOK),
+        }
     }
 }
 
