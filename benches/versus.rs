@@ -329,6 +329,7 @@ impl Bench {
             .set("CONSUMER_TYPE", workload.kind)
             .set("LOG_LEVEL", "INFO")
             .set("CONCURRENCY", &workload.slots.to_string())
+            .set("TF_MAX_IN_FLIGHT", &workload.slots.to_string())
             .set("TF_PORT", &models.port().to_string());
         let environment = self.s3.environment().into_iter();
         let set = environment.fold(pod, |pod, (name, value)| pod.set(&name, &value));

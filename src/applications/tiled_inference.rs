@@ -211,11 +211,14 @@ where
 {
     let batch_size = batch_size.max(1);
     let in_flight = model.client.max_in_flight();
-    let (model, cut) = (model.clone(), Arc::new(cut));
+    let (model, mut cut) = (model.clone(), Some(Arc::new(cut)));
     stream::iter((0..count).step_by(batch_size))
         .map(move |first| {
             let tiles = first..(first + batch_size).min(count);
-            answer(model.clone(), Arc::clone(&cut), tiles)
+            // The last batch lets go of the image, which the model's answers need not be joined beside.
+            let is_last = tiles.end == count;
+            let cut = if is_last { cut.take() } else { cut.clone() };
+            answer(model.clone(), cut.expect("until the last batch"), tiles)
         })
         .buffered(in_flight)
 }

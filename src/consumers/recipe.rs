@@ -13,7 +13,7 @@ use crate::job::{Detected, Job, Output, Step};
 use crate::serving::ModelId;
 use crate::settings::{List, Loader, Parsed};
 use crate::storage::{Storage, archive};
-use bioimage::{Container, Placed, encode_tiff};
+use bioimage::{Container, Placed, encode_labels};
 
 /// Names and contents of the files of a result.
 pub(super) type Entries = Vec<(String, Vec<u8>)>;
@@ -159,8 +159,7 @@ pub(super) fn follow(job: &Job) -> impl Fn(SegmentationStep) {
 /// A TIFF of labels, of the same shape.
 pub(super) fn label_tiff(labels: &ArrayViewD<'_, u32>) -> Vec<u8> {
     // Results are f32 for every reader of today; labels stay far below 2^24.
-    let pixels = labels.mapv(|label| label as f32);
-    encode_tiff(pixels.view())
+    encode_labels(labels.view())
 }
 
 /// A TIFF of labels `[row, column]`, which the preview shows too.

@@ -43,6 +43,6 @@ pub use limits::Limits;
 pub use pieces::Pieces;
 pub use spot_csv::spot_csv;
 pub use spot_overlay::spot_overlay;
-pub use tiff::write::{TiffSample, channels, encode_tiff};
+pub use tiff::write::{TiffSample, channels, encode_labels, encode_tiff};
 pub use time_lapse::{FrameLimits, MovieError};
 pub use trk::{TrackFile, TrackFileError, TrackFileSize};

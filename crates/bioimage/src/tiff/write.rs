@@ -30,6 +30,23 @@ pub fn encode_tiff<T: TiffSample>(array: ArrayViewD<'_, T>) -> Vec<u8> {
     bytes
 }
 
+/// Labels as a TIFF file of 32-bit floats, as [`encode_tiff`] writes an array of them. Labels from 2^24 on are rounded.
+#[must_use]
+pub fn encode_labels(labels: ArrayViewD<'_, u32>) -> Vec<u8> {
+    let file = Layout::of::<f32>(labels.shape());
+    let mut bytes = Vec::with_capacity(file.total_bytes());
+    bytes.extend(file.head());
+    for row in labels.rows() {
+        let start = bytes.len();
+        bytes.resize(start + size_of::<f32>() * row.len(), 0);
+        let (floats, _) = bytes[start..].as_chunks_mut();
+        let labels = floats.iter_mut().zip(row);
+        labels.for_each(|(float, label)| *float = (*label as f32).to_le_bytes());
+    }
+    bytes.extend(file.tail());
+    bytes
+}
+
 /// The channels of `array`, `[…, channel]`, as views without that axis, in order.
 ///
 /// An array of rank 2 is one channel, one of rank 0 has none.
@@ -522,4 +539,28 @@ fn padded(value: &[u8], length: usize) -> Vec<u8> {
     let mut value = value.to_vec();
     value.resize(length, 0);
     value
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn labels_are_written_as_the_floats_they_stand_for(
+            shape in prop::collection::vec(0..5_usize, 0..5), seed in any::<u32>(), is_turned in any::<bool>(),
+        ) {
+            let mut label = seed >> 8;
+            let labels = Array::from_shape_simple_fn(shape, || {
+                label = label.wrapping_mul(1_664_525).wrapping_add(1_013_904_223) >> 8;
+                label
+            });
+            let labels = if is_turned { labels.reversed_axes() } else { labels };
+            let floats = labels.mapv(|label| label as f32);
+            prop_assert_eq!(encode_labels(labels.view()), encode_tiff(floats.view()));
+        }
+    }
 }

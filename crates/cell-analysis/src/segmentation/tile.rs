@@ -9,7 +9,7 @@
 
 use ndarray::{
     Array4, ArrayView1, ArrayView2, ArrayView3, ArrayView4, ArrayViewMut1, ArrayViewMut2,
-    ArrayViewMut3, Axis, Zip,
+    ArrayViewMut3, ArrayViewMut4, Axis, Zip,
 };
 
 use crate::plane::{as_row_major, reflect_whole_sample, vectorized, zeros};
@@ -327,7 +327,10 @@ impl Number for [u8; 4] {
 #[derive(Clone, Debug)]
 pub struct Untiler {
     tiling: Tiling,
-    image: Array4<f32>,
+    channels: usize,
+    /// In the order of its axes. Where outputs are blended it has the rows that no later tile touches: while tiles come, the model's
+    /// input is in memory too.
+    image: Vec<f32>,
     next: usize,
     blend: Option<Blend>,
 }
@@ -360,11 +363,14 @@ impl Untiler {
                 Windows::new(&tiling.axes[1], channels),
             ],
         });
-        let shape = (batches, rows, columns, channels);
-        let image = Array4::from_shape_vec(shape, zeros(batches * rows * columns * channels));
+        let count = batches * rows * columns * channels;
         Self {
             tiling: tiling.clone(),
-            image: image.expect("as many values as the image has"),
+            channels,
+            image: match blend {
+                Some(_) => Vec::with_capacity(count),
+                None => zeros(count),
+            },
             next: 0,
             blend,
         }
@@ -379,7 +385,7 @@ impl Untiler {
         assert_eq!(index, self.next, "tiles come in order");
         assert_eq!(
             tile.dim(),
-            (rows, columns, self.image.dim().3),
+            (rows, columns, self.channels),
             "answer to a tile"
         );
         self.next += 1;
@@ -389,7 +395,7 @@ impl Untiler {
         self.sum(index, tile);
         let [row, column] = self.tiling.position(index);
         if column + 1 == self.tiling.axes[1].count {
-            self.finish_rows(self.tiling.batch_item(index), row);
+            self.finish_rows(row);
         }
     }
 
@@ -400,7 +406,13 @@ impl Untiler {
     #[must_use]
     pub fn finish(self) -> Array4<f32> {
         assert_eq!(self.next, self.tiling.len(), "all tiles have been added");
-        self.image
+        let shape = self.shape();
+        Array4::from_shape_vec(shape, self.image).expect("every row is finished")
+    }
+
+    fn shape(&self) -> [usize; 4] {
+        let [batches, rows, columns, _] = self.tiling.image_shape;
+        [batches, rows, columns, self.channels]
     }
 
     fn overwrite<N: Number>(&mut self, index: usize, tile: ArrayView3<'_, N>) {
@@ -411,9 +423,9 @@ impl Untiler {
             top + rows.start - down.pad[0],
             left + columns.start - across.pad[0],
         );
-        let mut item = self
-            .image
-            .index_axis_mut(Axis(0), self.tiling.batch_item(index));
+        let image = ArrayViewMut4::from_shape(self.shape(), &mut self.image);
+        let image = image.expect("it has all values from the start");
+        let mut item = image.index_axis_move(Axis(0), self.tiling.batch_item(index));
         let tile = tile.slice_axis_move(Axis(0), rows.into());
         for (line, tile) in item.outer_iter_mut().skip(top).zip(tile.outer_iter()) {
             line.slice_axis_move(Axis(0), (left..left + columns.len()).into())
@@ -455,28 +467,28 @@ impl Untiler {
     }
 
     /// Rounds the rows that no later tile touches into the image and moves the others up.
-    fn finish_rows(&mut self, item: usize, position: usize) {
+    fn finish_rows(&mut self, position: usize) {
         let Some(Blend { band, .. }) = &mut self.blend else {
             return;
         };
         let down = &self.tiling.axes[0];
         let last = position + 1 == down.count;
         let done = if last { down.tile } else { down.stride };
-        let top = position * down.stride;
-        let visible = down.visible(top);
+        let visible = down.visible(position * down.stride);
         let visible = visible.start..visible.end.min(done);
         let width = band.len() / down.tile;
-        let mut item = self.image.index_axis_mut(Axis(0), item);
         for row in visible {
-            let line = &band[row * width..(row + 1) * width];
-            let mut out = item.index_axis_mut(Axis(0), top + row - down.pad[0]);
-            if let Some(out) = out.as_slice_mut() {
-                vectorized(|| {
-                    out.iter_mut()
-                        .zip(line)
-                        .for_each(|(to, &sum)| *to = sum as f32);
-                });
-            }
+            let start = self.image.len();
+            self.image.resize(start + width, 0.0);
+            let (out, line) = (
+                &mut self.image[start..],
+                &band[row * width..(row + 1) * width],
+            );
+            vectorized(|| {
+                out.iter_mut()
+                    .zip(line)
+                    .for_each(|(to, &sum)| *to = sum as f32);
+            });
         }
         // What is left of the band becomes the top of the next row of tiles.
         band.copy_within(done * width.., 0);
