@@ -114,6 +114,7 @@ impl Workload {
             },
             Self::segmentation("1024", 1024, 24),
             Self::segmentation("2048", 2048, 12),
+            Self::segmentation("2048-more", 2048, 40),
             Self {
                 kind: "mesmer",
                 image: (512, 2),

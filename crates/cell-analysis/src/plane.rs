@@ -140,11 +140,14 @@ pub(crate) fn range(values: &[f32]) -> (f32, f32) {
 /// [`range`] of a few values, on this thread.
 pub(crate) fn range_of_strip(values: &[f32]) -> (f32, f32) {
     // One after the other: a loop with both comparisons does not become instructions for several values.
-    vectorized(|| {
-        let low = extreme(values, NO_RANGE.0, |a, b| if a < b { a } else { b });
-        let high = extreme(values, NO_RANGE.1, |a, b| if a > b { a } else { b });
-        (low, high)
-    })
+    vectorized(
+        #[inline(always)]
+        || {
+            let low = extreme(values, NO_RANGE.0, |a, b| if a < b { a } else { b });
+            let high = extreme(values, NO_RANGE.1, |a, b| if a > b { a } else { b });
+            (low, high)
+        },
+    )
 }
 
 #[inline(always)]

@@ -67,11 +67,14 @@ pub(super) fn equalize(
         || [0; STRIP],
         |gray, (bins, values)| {
             // Apart, as the look-up would keep the arithmetic from being done for several values at once.
-            vectorized(|| {
-                gray.iter_mut()
-                    .zip(values)
-                    .for_each(|(gray, &value)| *gray = to_16bit(stretch.apply(value)));
-            });
+            vectorized(
+                #[inline(always)]
+                || {
+                    gray.iter_mut()
+                        .zip(values)
+                        .for_each(|(gray, &value)| *gray = to_16bit(stretch.apply(value)));
+                },
+            );
             bins.iter_mut()
                 .zip(&*gray)
                 .for_each(|(bin, &gray)| *bin = bin_of[usize::from(gray)]);
@@ -383,15 +386,18 @@ fn mix(quad: &[[f64; 4]], shares: &Shares<'_>, bins: &[u8], out: &mut [f32]) {
         return;
     };
     // Products are rounded to `f32` one by one and summed in this order, as in the original.
-    vectorized(|| {
-        for ((out, &bin), &[left, right]) in out.iter_mut().zip(bins).zip(shares.across) {
-            let [a, b, c, d] = quad[usize::from(bin)];
-            let (a, b) = ((a * (left * above)) as f32, (b * (right * above)) as f32);
-            let (c, d) = ((c * (left * below)) as f32, (d * (right * below)) as f32);
-            *out = ((a + b) + c) + d;
-        }
-        out.iter_mut().for_each(|gray| *gray = trunc(*gray));
-    });
+    vectorized(
+        #[inline(always)]
+        || {
+            for ((out, &bin), &[left, right]) in out.iter_mut().zip(bins).zip(shares.across) {
+                let [a, b, c, d] = quad[usize::from(bin)];
+                let (a, b) = ((a * (left * above)) as f32, (b * (right * above)) as f32);
+                let (c, d) = ((c * (left * below)) as f32, (d * (right * below)) as f32);
+                *out = ((a + b) + c) + d;
+            }
+            out.iter_mut().for_each(|gray| *gray = trunc(*gray));
+        },
+    );
 }
 
 /// The integer part of 0 … 4 million, with instructions that every processor has for several values at once.

@@ -39,11 +39,14 @@ pub fn gaussian_filter(image: ArrayView2<'_, f32>, sigma: f64) -> Array2<f32> {
         || smoothing.buffers(),
         |buffers, (row, out)| {
             let sums = smoothing.row(row, buffers);
-            vectorized(|| {
-                out.iter_mut()
-                    .zip(sums)
-                    .for_each(|(to, &sum)| *to = sum as f32);
-            });
+            vectorized(
+                #[inline(always)]
+                || {
+                    out.iter_mut()
+                        .zip(sums)
+                        .for_each(|(to, &sum)| *to = sum as f32);
+                },
+            );
         },
     );
     from_values([rows, columns], smooth)
@@ -102,16 +105,22 @@ impl<'a> Smoothing<'a> {
             )
         };
         // The pass over rows ends in `f32`, as an array between both passes would.
-        vectorized(|| {
-            add_rows(sums, &self.down, source);
-            let middle = &mut padded[margin..margin + width];
-            middle
-                .iter_mut()
-                .zip(&*sums)
-                .for_each(|(to, &sum)| *to = f64::from(sum as f32));
-        });
+        vectorized(
+            #[inline(always)]
+            || {
+                add_rows(sums, &self.down, source);
+                let middle = &mut padded[margin..margin + width];
+                middle
+                    .iter_mut()
+                    .zip(&*sums)
+                    .for_each(|(to, &sum)| *to = f64::from(sum as f32));
+            },
+        );
         extend(padded, [columns, channels], self.border);
-        vectorized(|| add_columns(sums, padded, &self.across, channels));
+        vectorized(
+            #[inline(always)]
+            || add_columns(sums, padded, &self.across, channels),
+        );
         sums
     }
 }

@@ -296,13 +296,16 @@ impl<'a> Floods<'a> {
             .map(|(&left, &right)| higher(left, right));
         let neighbors = upright[1..].iter().zip(beside);
         let pixels = stands_out.iter_mut().zip(here).zip(neighbors);
-        vectorized(|| {
-            for ((to, &value), (&upright, beside)) in pixels {
-                let highest = higher(upright, beside);
-                let levels = &self.levels;
-                *to = !levels.absorbed(value, levels.seed(highest)) & !levels.drowned(value);
-            }
-        });
+        vectorized(
+            #[inline(always)]
+            || {
+                for ((to, &value), (&upright, beside)) in pixels {
+                    let highest = higher(upright, beside);
+                    let levels = &self.levels;
+                    *to = !levels.absorbed(value, levels.seed(highest)) & !levels.drowned(value);
+                }
+            },
+        );
     }
 
     /// Whether a pixel of the window is a maximum, if the window shows that.
@@ -476,11 +479,14 @@ fn plateaus(image: &[f32], [rows, columns]: [usize; 2], mut pixels: Vec<u32>) ->
 
 /// The highest of each column in three rows.
 fn highest_of_rows(to: &mut [f32], [above, here, below]: [&[f32]; 3]) {
-    vectorized(|| {
-        for (((to, &a), &b), &c) in to.iter_mut().zip(above).zip(here).zip(below) {
-            *to = higher(higher(a, b), c);
-        }
-    });
+    vectorized(
+        #[inline(always)]
+        || {
+            for (((to, &a), &b), &c) in to.iter_mut().zip(above).zip(here).zip(below) {
+                *to = higher(higher(a, b), c);
+            }
+        },
+    );
 }
 
 /// The higher of two values, without the care `f32::max` takes of NaN.

@@ -54,10 +54,13 @@ pub(super) fn rescale_intensity_in_place(values: &mut [f32], range: (f32, f32)) 
                 .iter_mut()
                 .for_each(|value| *value = value.clamp(0.0, 1.0));
         }
-        vectorized(|| {
-            values
-                .iter_mut()
-                .for_each(|value| *value = map.apply(*value));
-        });
+        vectorized(
+            #[inline(always)]
+            || {
+                values
+                    .iter_mut()
+                    .for_each(|value| *value = map.apply(*value));
+            },
+        );
     });
 }

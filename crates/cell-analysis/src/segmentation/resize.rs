@@ -9,7 +9,7 @@ use ndarray::{Array4, ArrayView4, Axis};
 use rayon::prelude::*;
 
 use super::gaussian::{Border, Smoothing};
-use crate::plane::{NO_RANGE, range, range_of_strip, union};
+use crate::plane::{NO_RANGE, range, range_of_strip, union, vectorized};
 
 /// Rows and columns that an image of `size` rows and columns has at the model's resolution; `None`
 /// if it has that resolution already.
@@ -115,70 +115,111 @@ fn center(k: usize, from: usize, to: usize) -> f64 {
     (k as f64 + 0.5) * (from as f64 / to as f64) - 0.5
 }
 
-/// A sample between two neighbors: index of the first and share of the second.
-type Between = (usize, f32);
+/// Samples between two neighbors each.
+struct Between {
+    /// Indices of the first and of the second.
+    neighbors: Vec<[u32; 2]>,
+    /// Share of the second.
+    shares: Vec<f32>,
+}
 
 fn bilinear(image: &[f32], shape: Shape, resized: &mut [f32]) {
     let [rows, columns] = shape.from;
-    let across: Vec<Between> = between(columns, shape.to[1]);
-    let down = between(rows, shape.to[0]);
-    let stretched = |row: usize| -> Vec<f32> {
-        let row = &image[row * columns..(row + 1) * columns];
-        let next = |index: usize| row[(index + 1).min(columns - 1)];
-        across
-            .iter()
-            .map(|&(index, share)| lerp(row[index], next(index), share))
-            .collect()
+    let (across, down) = (
+        Between::new(columns, shape.to[1]),
+        Between::new(rows, shape.to[0]),
+    );
+    let stretch = |row: usize, out: &mut Vec<f32>| {
+        out.resize(shape.to[1], 0.0);
+        across.stretch(&image[row * columns..(row + 1) * columns], out);
     };
-    let fill = |(block, down): (&mut [f32], &[Between])| {
-        let mut cache = RowCache::new(stretched);
-        for (out, &(index, share)) in block.chunks_exact_mut(shape.to[1]).zip(down) {
-            let (upper, lower) = cache.pair(index, (index + 1).min(rows - 1));
-            for ((out, &a), &b) in out.iter_mut().zip(upper).zip(lower) {
-                *out = lerp(a, b, share);
-            }
+    let fill = |block: usize, resized: &mut [f32]| {
+        let mut cache = RowCache::new(stretch);
+        for (row, out) in (block * BLOCK..).zip(resized.chunks_exact_mut(shape.to[1])) {
+            let ([upper, lower], share) = (down.neighbors[row], down.shares[row]);
+            let (upper, lower) = cache.pair(upper as usize, lower as usize);
+            vectorized(
+                #[inline(always)]
+                || {
+                    for ((out, &a), &b) in out.iter_mut().zip(upper).zip(lower) {
+                        *out = lerp(a, b, share);
+                    }
+                },
+            );
         }
     };
     // The crop of a single cell is done sooner than another thread is woken.
-    if down.len() <= BLOCK {
-        return fill((resized, &down));
+    if shape.to[0] <= BLOCK {
+        return fill(0, resized);
     }
     resized
         .par_chunks_mut(BLOCK * shape.to[1])
-        .zip(down.par_chunks(BLOCK))
-        .for_each(fill);
+        .enumerate()
+        .for_each(|(block, resized)| fill(block, resized));
 }
 
 /// Rows of the result that one task makes.
 const BLOCK: usize = 64;
 
-fn between(from: usize, to: usize) -> Vec<Between> {
-    let sample = |k| {
-        let position = center(k, from, to);
-        let index = position.floor();
-        if index < 0.0 {
-            return (0, 0.0);
-        }
-        if index as usize >= from - 1 {
-            return (from - 1, 0.0);
-        }
-        (index as usize, (position - index) as f32)
-    };
-    (0..to).map(sample).collect()
+/// Samples whose neighbors are gathered before they are mixed.
+const GATHERED: usize = 32;
+
+impl Between {
+    fn new(from: usize, to: usize) -> Self {
+        let sample = |k| {
+            let position = center(k, from, to);
+            let index = position.floor();
+            if index < 0.0 {
+                return ([0; 2], 0.0);
+            }
+            if index as usize >= from - 1 {
+                return ([(from - 1) as u32; 2], 0.0);
+            }
+            let first = index as u32;
+            ([first, first + 1], (position - index) as f32)
+        };
+        let (neighbors, shares) = (0..to).map(sample).unzip();
+        Self { neighbors, shares }
+    }
+
+    fn stretch(&self, row: &[f32], out: &mut [f32]) {
+        let samples = self
+            .neighbors
+            .chunks(GATHERED)
+            .zip(self.shares.chunks(GATHERED));
+        vectorized(
+            #[inline(always)]
+            || {
+                for (out, (neighbors, shares)) in out.chunks_mut(GATHERED).zip(samples) {
+                    let mut gathered = [[0.0; GATHERED]; 2];
+                    let [left, right] = &mut gathered;
+                    for ((left, right), &[a, b]) in left.iter_mut().zip(right).zip(neighbors) {
+                        (*left, *right) = (row[a as usize], row[b as usize]);
+                    }
+                    let [left, right] = &gathered;
+                    let pairs = left.iter().zip(right).zip(shares);
+                    for (out, ((&a, &b), &share)) in out.iter_mut().zip(pairs) {
+                        *out = lerp(a, b, share);
+                    }
+                }
+            },
+        );
+    }
 }
 
-/// `a + (b - a) * share`, product and sum rounded once, as a fused multiply-add would.
+/// `a + (b - a) * share`, product and sum rounded once: one instruction where [`vectorized`] finds it, the same bits everywhere.
+#[inline(always)]
 fn lerp(a: f32, b: f32, share: f32) -> f32 {
-    (f64::from(b - a) * f64::from(share) + f64::from(a)) as f32
+    (b - a).mul_add(share, a)
 }
 
-/// The last two rows made from an image, by their index.
+/// The last two rows made from an image, by their index. What makes a row gets that which it replaces.
 struct RowCache<T, F> {
     make: F,
     rows: [(usize, Vec<T>); 2],
 }
 
-impl<T, F: FnMut(usize) -> Vec<T>> RowCache<T, F> {
+impl<T, F: FnMut(usize, &mut Vec<T>)> RowCache<T, F> {
     fn new(make: F) -> Self {
         Self {
             make,
@@ -192,7 +233,8 @@ impl<T, F: FnMut(usize) -> Vec<T>> RowCache<T, F> {
         }
         for (row, index) in self.rows.iter_mut().zip([upper, lower]) {
             if row.0 != index {
-                *row = (index, (self.make)(index));
+                row.0 = index;
+                (self.make)(index, &mut row.1);
             }
         }
         (&self.rows[0].1, &self.rows[1].1)
@@ -235,7 +277,8 @@ fn sample_channels<const CHANNELS: usize>(
         .zip(down.par_chunks(BLOCK));
     let ranges = blocks.map(|(block, down)| {
         let mut buffers = source.buffers();
-        let mut cache = RowCache::new(|index| source.padded_row(index, &mut buffers));
+        let mut cache =
+            RowCache::new(|index, row: &mut Vec<_>| source.padded_row(index, &mut buffers, row));
         let mut range = NO_RANGE;
         for (out, &(index, share)) in block.chunks_exact_mut(width).zip(down) {
             let (upper, lower) = cache.pair(index, index + 1);
@@ -279,11 +322,17 @@ impl<'a, const CHANNELS: usize> Source<'a, CHANNELS> {
     }
 
     /// Row `index - 1` between two pixels of zeros.
-    fn padded_row(&self, index: usize, buffers: &mut (Vec<f64>, Vec<f64>)) -> Vec<[f64; CHANNELS]> {
+    fn padded_row(
+        &self,
+        index: usize,
+        buffers: &mut (Vec<f64>, Vec<f64>),
+        padded: &mut Vec<[f64; CHANNELS]>,
+    ) {
         let [rows, columns] = self.size;
-        let mut padded = vec![[0.0; CHANNELS]; columns + 2];
+        padded.clear();
+        padded.resize(columns + 2, [0.0; CHANNELS]);
         let Some(row) = index.checked_sub(1).filter(|&row| row < rows) else {
-            return padded;
+            return;
         };
         let inner = padded[1..=columns].iter_mut();
         if let Some(smoothing) = &self.smoothing {
@@ -297,7 +346,6 @@ impl<'a, const CHANNELS: usize> Source<'a, CHANNELS> {
                 .zip(pixels)
                 .for_each(|(to, pixel)| *to = pixel.map(f64::from));
         }
-        padded
     }
 }
 
@@ -347,7 +395,7 @@ fn sample_any(image: &[f32], shape: Shape, clip: (f32, f32), resized: &mut [f32]
     range
 }
 
-/// Like [`between`] without clamping; indices count from a margin of one sample.
+/// Like [`Between::new`] without clamping; indices count from a margin of one sample.
 fn between_padded(from: usize, to: usize) -> Vec<(usize, f64)> {
     let sample = |k| {
         let position = center(k, from, to);

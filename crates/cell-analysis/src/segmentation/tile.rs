@@ -484,11 +484,14 @@ impl Untiler {
                 &mut self.image[start..],
                 &band[row * width..(row + 1) * width],
             );
-            vectorized(|| {
-                out.iter_mut()
-                    .zip(line)
-                    .for_each(|(to, &sum)| *to = sum as f32);
-            });
+            vectorized(
+                #[inline(always)]
+                || {
+                    out.iter_mut()
+                        .zip(line)
+                        .for_each(|(to, &sum)| *to = sum as f32);
+                },
+            );
         }
         // What is left of the band becomes the top of the next row of tiles.
         band.copy_within(done * width.., 0);
@@ -511,11 +514,14 @@ fn add_head<N: Number>(sums: &mut [f64], tile: ArrayView1<'_, N>, down: f64, wei
 
 /// Adds a line of a tile, by its own weight and those of its pixels.
 fn add_line<N: Number>(sums: &mut [f64], tile: &[N], down: f64, weights: &[f64]) {
-    vectorized(|| {
-        for ((sum, &weight), &value) in sums.iter_mut().zip(weights).zip(tile) {
-            *sum += f64::from(value.number()) * (down * weight);
-        }
-    });
+    vectorized(
+        #[inline(always)]
+        || {
+            for ((sum, &weight), &value) in sums.iter_mut().zip(weights).zip(tile) {
+                *sum += f64::from(value.number()) * (down * weight);
+            }
+        },
+    );
 }
 
 impl Windows {
