@@ -22,6 +22,8 @@ use crate::wire::{self, JobKey, RawFields};
 /// Due jobs promoted, and entries looked at, by one claim.
 const CLAIM_LIMIT: usize = 32;
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
+/// A wait that ends as soon as this was none: the entry was there already.
+const AT_ONCE: Duration = Duration::from_millis(2);
 
 static CLAIM: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
@@ -51,7 +53,14 @@ impl Queue {
         slot: usize,
         stop: &CancellationToken,
     ) -> Result<Option<(Lease, RawFields)>, Error> {
-        if stop.is_cancelled() || !self.wait_for_entry(slot, stop).await? {
+        if stop.is_cancelled() {
+            return Ok(None);
+        }
+        let began = Instant::now();
+        let is_given = self.wait_for_entry(slot, stop).await?;
+        let is_idle = is_given && began.elapsed() > AT_ONCE;
+        self.inner.is_idle.store(is_idle, Ordering::Relaxed);
+        if !is_given {
             return Ok(None);
         }
         Ok(match self.try_claim(slot).await? {
@@ -135,6 +144,7 @@ impl Queue {
         let operation = "wait for a job";
         let lacks_blmove = self.inner.lacks_blmove.load(Ordering::Relaxed);
         let command = self.wait_command(slot, lacks_blmove);
+        self.inner.leases.take_list(slot); // whatever it was, an entry may come into it
         let blocking = &self.inner.blocking;
         let reply: RedisResult<Option<Vec<u8>>> = blocking.command(&command).await;
         if let Err(error) = &reply
@@ -217,6 +227,12 @@ impl Queue {
         }
     }
 
+    /// Whether the next job has to be waited for, as the last one had. A server that may not know this consumer is told of it
+    /// first, by a claim.
+    fn is_idle(&self) -> bool {
+        self.inner.is_idle.load(Ordering::Relaxed) && !self.was_lost()
+    }
+
     /// Whether a call that moves an entry may still be carried out, long after it was given up.
     fn was_lost(&self) -> bool {
         self.inner.commands.was_lost() || self.inner.blocking.was_lost()
@@ -238,6 +254,14 @@ pub(super) async fn claim_first(
     slot: usize,
     stop: &CancellationToken,
 ) -> Result<Option<(Lease, RawFields)>, Error> {
+    if let [queue] = queues
+        && queue.is_idle()
+    {
+        let Some(_turn) = stop.run_until_cancelled(queue.inner.idle_turn.lock()).await else {
+            return Ok(None);
+        };
+        return queue.claim_after_wait(slot, stop).await;
+    }
     let (mut empty, mut refused, mut unanswered) = (Vec::new(), None, false);
     for queue in queues {
         match queue.try_claim(slot).await {

@@ -44,6 +44,8 @@ pub(super) struct Inner {
     pub(super) refusal: Mutex<Option<String>>,
     /// Held by the slot that waits for a job.
     pub(super) idle_turn: tokio::sync::Mutex<()>,
+    /// The last entry was waited for.
+    pub(super) is_idle: AtomicBool,
     /// The server is older than Redis 6.2: idle slots wait with BRPOPLPUSH.
     pub(super) lacks_blmove: AtomicBool,
     pub(super) metrics: QueueMetrics,
@@ -104,6 +106,7 @@ impl Queue {
             tally: Tally::default(),
             refusal: Mutex::default(),
             idle_turn: tokio::sync::Mutex::new(()),
+            is_idle: AtomicBool::new(false),
             lacks_blmove: AtomicBool::new(false),
             settings,
             metrics,

@@ -121,7 +121,7 @@ impl Leases {
         self.lists().insert(lease.slot, SlotList::Empty);
     }
 
-    /// What a claim finds in the list of a slot. Once it has asked, that is not known any more.
+    /// What a claim finds in the list of a slot. Once Redis is asked for an entry, that is not known any more.
     pub(super) fn take_list(&self, slot: usize) -> SlotList {
         let mut lists = self.lists();
         match lists.get(&slot) {

@@ -1,5 +1,7 @@
 //! What a job is asked of Redis, and when more is asked to be on the safe side.
 
+use std::time::Duration;
+
 use redis_consumer::queue::{Lease, Queue, QueueSettings, RedisSettings, Settled};
 use tokio_util::sync::CancellationToken;
 
@@ -70,6 +72,37 @@ async fn a_job_among_others_costs_two_trips_and_thirteen_commands() {
         "ZREM", // and done
     ];
     assert_eq!(commands(&lines, "EVALSHA")[..13], expected, "{lines:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_on_an_idle_queue_costs_three_trips() {
+    let redis = Redis::start();
+    let queue = queue(&redis);
+    let monitor = redis.monitor();
+    let working = tokio::spawn(async move {
+        let stop = CancellationToken::new();
+        for _ in 0..3 {
+            let (lease, _) = loop {
+                if let Some(claimed) = queue.claim(0, &stop).await.expect("redis answers") {
+                    break claimed;
+                }
+            };
+            finish(&lease).await;
+        }
+    });
+    for job in ["segmentation:a:1", "segmentation:b:1", "segmentation:c:1"] {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        write(&redis, job, "segmentation");
+    }
+    working.await.expect("no panic");
+    let lines = monitor.lines(&redis);
+    let outside = lines.iter().filter(|line| !line.contains(" lua]"));
+    let commands = commands(&outside.cloned().collect::<Vec<_>>(), "BLMOVE");
+    let theirs = commands
+        .iter()
+        .filter(|it| *it == "EVALSHA" || *it == "BLMOVE");
+    let expected = ["BLMOVE", "EVALSHA", "EVALSHA"].repeat(3);
+    assert_eq!(theirs.collect::<Vec<_>>(), expected, "{lines:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
