@@ -151,9 +151,13 @@ async fn main() {
     let Some(before) = words.next() else {
         return;
     };
-    let names: Vec<_> = words.collect();
+    let names: Vec<_> = words.map(String::as_str).collect();
     let now = PathBuf::from(env!("CARGO_BIN_EXE_redis-consumer"));
     let programs = [PathBuf::from(before), now];
+    if let Some(mistake) = mistake(&programs[0], &names) {
+        eprintln!("{mistake}");
+        std::process::exit(1);
+    }
     let bench = Bench::open().await;
     println!(
         "{:12}{:>22}{:>16}{:>24}{:>20}{:>16}{:>16}",
@@ -166,10 +170,27 @@ async fn main() {
         "round trips"
     );
     for workload in Workload::all() {
-        if names.is_empty() || names.iter().any(|name| *name == workload.name) {
+        if names.is_empty() || names.contains(&workload.name) {
             bench.compare(&workload, &programs).await;
         }
     }
+}
+
+/// What is wrong with the program or the names of jobs that were given.
+fn mistake(before: &Path, names: &[&str]) -> Option<String> {
+    if !before.is_file() {
+        let before = before.display();
+        return Some(format!(
+            "{before} is no program: build the older commit and name its redis-consumer"
+        ));
+    }
+    let all = Workload::all();
+    let known: Vec<_> = all.iter().map(|workload| workload.name).collect();
+    let unknown = names.iter().find(|name| !known.contains(name))?;
+    Some(format!(
+        "{unknown} is none of the jobs: {}",
+        known.join(", ")
+    ))
 }
 
 struct Bench {
@@ -220,7 +241,7 @@ impl Bench {
         let [before, after] = taken;
         let errand = self.errand(workload);
         self.models.take(Duration::ZERO);
-        let peers = [self.store.address, self.models.address];
+        let peers = [self.store.address(), self.models.address()];
         let limit = limit::cpu_of(&errand, peers, workload.jobs as u32).await;
         let of = |of: fn(&Taken) -> f64| [median(&before, of), median(&after, of)];
         let shown =
@@ -324,7 +345,7 @@ impl Bench {
     }
 
     fn start(&self, workload: &Workload, program: &Path, number: usize) -> Pod {
-        let models = self.models.address;
+        let models = self.models.address();
         let pod = self.cluster.pod(&format!("pod-{number}")).program(program);
         let pod = pod
             .set("CONSUMER_TYPE", workload.kind)
@@ -336,7 +357,7 @@ impl Bench {
         let set = environment.fold(pod, |pod, (name, value)| pod.set(&name, &value));
         set.set(
             "AWS_ENDPOINT_URL",
-            &format!("http://{}", self.store.address),
+            &format!("http://{}", self.store.address()),
         )
         .start()
     }

@@ -15,17 +15,18 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, Response, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
+
+use crate::peers::listening::Listening;
 
 /// Bytes that may be under way on a connection to a model server.
 const WINDOW: u32 = 16 << 20;
 
 /// One such peer. It ends with this value.
 pub(crate) struct Replay {
-    pub(crate) address: SocketAddr,
+    listening: Listening,
     shared: Arc<Shared>,
-    _stop: oneshot::Sender<()>,
 }
 
 struct Shared {
@@ -52,7 +53,7 @@ struct Answer {
 }
 
 /// A request that the real peer gets, and who waits for the answer.
-type Errand = (Request<Full<Bytes>>, oneshot::Sender<Answer>);
+type Forwarded = (Request<Full<Bytes>>, oneshot::Sender<Answer>);
 
 impl Replay {
     /// Before a server of HTTP/1.1, such as an object store.
@@ -76,10 +77,11 @@ impl Replay {
         self.shared.delay_us.store(micros, Ordering::Relaxed);
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.listening.address
+    }
+
     fn start(upstream: SocketAddr, version: Version) -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        listener.set_nonblocking(true).expect("a socket");
-        let address = listener.local_addr().expect("an address");
         let shared = Arc::new(Shared {
             upstream,
             version,
@@ -87,36 +89,18 @@ impl Replay {
             delay_us: AtomicU64::default(),
             known: Mutex::default(),
         });
-        let (stop, stopped) = oneshot::channel();
-        let accepting = accept(listener, Arc::clone(&shared));
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .expect("a runtime");
-            runtime.block_on(async {
-                tokio::select! { _ = stopped => {}, () = accepting => {} }
-            });
-        });
+        let serving = Arc::clone(&shared);
+        let serve = move |socket| serve(socket, Arc::clone(&serving));
         Self {
-            address,
+            listening: Listening::start(serve),
             shared,
-            _stop: stop,
         }
     }
 }
 
-async fn accept(listener: std::net::TcpListener, shared: Arc<Shared>) {
-    let listener = TcpListener::from_std(listener).expect("a listener");
-    while let Ok((socket, _)) = listener.accept().await {
-        socket.set_nodelay(true).expect("a socket");
-        tokio::spawn(serve(socket, Arc::clone(&shared)));
-    }
-}
-
 async fn serve(socket: TcpStream, shared: Arc<Shared>) {
-    let (upstream, errands) = mpsc::channel(64);
-    tokio::spawn(hand_on(Arc::clone(&shared), errands));
+    let (upstream, forwarded) = mpsc::channel(64);
+    tokio::spawn(hand_on(Arc::clone(&shared), forwarded));
     let version = shared.version;
     let service = service_fn(move |request| {
         let (shared, upstream) = (Arc::clone(&shared), upstream.clone());
@@ -138,8 +122,8 @@ async fn serve(socket: TcpStream, shared: Arc<Shared>) {
 }
 
 /// Connects to the real peer as soon as there is something to ask.
-async fn hand_on(shared: Arc<Shared>, mut errands: mpsc::Receiver<Errand>) {
-    let Some(first) = errands.recv().await else {
+async fn hand_on(shared: Arc<Shared>, mut forwarded: mpsc::Receiver<Forwarded>) {
+    let Some(first) = forwarded.recv().await else {
         return;
     };
     let socket = TcpStream::connect(shared.upstream).await;
@@ -151,18 +135,18 @@ async fn hand_on(shared: Arc<Shared>, mut errands: mpsc::Receiver<Errand>) {
             .initial_connection_window_size(WINDOW);
         let (mut sender, connection) = client.handshake(socket).await.expect("HTTP/2");
         tokio::spawn(connection);
-        carry(first, errands, |request| sender.send_request(request)).await;
+        carry(first, forwarded, |request| sender.send_request(request)).await;
     } else {
         let (mut sender, connection) = client1::handshake(socket).await.expect("HTTP/1.1");
         tokio::spawn(connection);
-        carry(first, errands, |request| sender.send_request(request)).await;
+        carry(first, forwarded, |request| sender.send_request(request)).await;
     }
 }
 
 /// Carries requests to the real peer, one after the other.
 async fn carry<F>(
-    first: Errand,
-    mut errands: mpsc::Receiver<Errand>,
+    first: Forwarded,
+    mut forwarded: mpsc::Receiver<Forwarded>,
     mut send: impl FnMut(Request<Full<Bytes>>) -> F,
 ) where
     F: Future<Output = hyper::Result<Response<Incoming>>>,
@@ -171,7 +155,7 @@ async fn carry<F>(
     while let Some((request, asker)) = next {
         let response = send(request).await.expect("an answer");
         let _ = asker.send(Answer::of(response).await);
-        next = errands.recv().await;
+        next = forwarded.recv().await;
     }
 }
 
@@ -179,31 +163,18 @@ impl Shared {
     async fn answer(
         &self,
         request: Request<Incoming>,
-        upstream: &mpsc::Sender<Errand>,
+        upstream: &mpsc::Sender<Forwarded>,
     ) -> hyper::Result<Answer> {
         let (head, body) = request.into_parts();
         let body = body.collect().await?.to_bytes();
-        let asked = match head.method.clone() {
-            method @ Method::PUT => Asked {
-                method,
-                path: String::new(),
-                body: 0,
-            },
-            method => Asked {
-                method,
-                path: head.uri.to_string(),
-                body: crc32fast::hash(&body),
-            },
-        };
-        if self.repeats.load(Ordering::Relaxed) {
-            let known = self.known.lock().expect("no panic").get(&asked).cloned();
-            if let Some(answer) = known {
-                let delay = self.delay_us.load(Ordering::Relaxed);
-                if delay > 0 {
-                    tokio::time::sleep(Duration::from_micros(delay)).await;
-                }
-                return Ok(answer);
+        let asked = Asked::of(&head, &body);
+        let known = self.known.lock().expect("no panic").get(&asked).cloned();
+        if let Some(answer) = known.filter(|_| self.repeats.load(Ordering::Relaxed)) {
+            let delay = self.delay_us.load(Ordering::Relaxed);
+            if delay > 0 {
+                tokio::time::sleep(Duration::from_micros(delay)).await;
             }
+            return Ok(answer);
         }
         let (asker, answer) = oneshot::channel();
         let request = Request::from_parts(head, Full::new(body));
@@ -212,6 +183,24 @@ impl Shared {
         let mut known = self.known.lock().expect("no panic");
         known.insert(asked, answer.clone());
         Ok(answer)
+    }
+}
+
+impl Asked {
+    fn of(head: &http::request::Parts, body: &[u8]) -> Self {
+        let method = head.method.clone();
+        if method == Method::PUT {
+            return Self {
+                method,
+                path: String::new(),
+                body: 0,
+            };
+        }
+        Self {
+            method,
+            path: head.uri.to_string(),
+            body: crc32fast::hash(body),
+        }
     }
 }
 

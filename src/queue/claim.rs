@@ -79,6 +79,7 @@ impl Queue {
         };
         let mut call = self.claiming(&CLAIM, slot);
         call.key(inner.keys.paused())
+            .key(inner.keys.workers())
             .arg(CLAIM_LIMIT)
             .arg(abandoned)
             .arg(u8::from(!is_empty));
@@ -99,15 +100,14 @@ impl Queue {
         })
     }
 
-    /// The beginning of every call that takes a job: queue, leases, delayed jobs, processing list, consumers; backoff, name,
-    /// token, lease, time stamp.
+    /// The beginning of every call that takes a job: queue, leases, delayed jobs, processing list; backoff, name, token,
+    /// lease, time stamp.
     pub(super) fn claiming<'s>(&self, script: &'s Script, slot: usize) -> ScriptInvocation<'s> {
         let inner = &self.inner;
         let mut call = script.key(self.name());
         call.key(inner.keys.leases())
             .key(inner.keys.delayed())
-            .key(self.processing_list(slot))
-            .key(inner.keys.workers());
+            .key(self.processing_list(slot));
         reclaim::push_backoff(&mut call);
         let number = inner.claims.fetch_add(1, Ordering::Relaxed);
         call.arg(self.consumer())
@@ -238,6 +238,12 @@ impl Queue {
         self.inner.commands.was_lost() || self.inner.blocking.was_lost()
     }
 
+    /// Lets a moment of a pause pass. An entry that was waited for would be one more that has to go back.
+    async fn sit_out_pause(&self, stop: &CancellationToken) {
+        let moment = tokio::time::sleep(self.longest_wait());
+        stop.run_until_cancelled(moment).await;
+    }
+
     fn longest_wait(&self) -> Duration {
         self.inner
             .settings
@@ -257,11 +263,21 @@ pub(super) async fn claim_first(
     if let [queue] = queues
         && queue.is_idle()
     {
-        let Some(_turn) = stop.run_until_cancelled(queue.inner.idle_turn.lock()).await else {
-            return Ok(None);
+        let turn = stop.run_until_cancelled(queue.inner.idle_turn.lock());
+        return match turn.await {
+            Some(_turn) => queue.claim_after_wait(slot, stop).await,
+            None => Ok(None),
         };
-        return queue.claim_after_wait(slot, stop).await;
     }
+    claim_or_wait(queues, slot, stop).await
+}
+
+/// Asks one queue after the other, and waits at one that has nothing.
+async fn claim_or_wait(
+    queues: &[Queue],
+    slot: usize,
+    stop: &CancellationToken,
+) -> Result<Option<(Lease, RawFields)>, Error> {
     let (mut empty, mut refused, mut unanswered) = (Vec::new(), None, false);
     for queue in queues {
         match queue.try_claim(slot).await {
@@ -287,9 +303,7 @@ pub(super) async fn claim_first(
         return Ok(None);
     };
     if are_paused {
-        // An entry that it waited for would be one more that has to go back.
-        let pause = tokio::time::sleep(queue.longest_wait());
-        stop.run_until_cancelled(pause).await;
+        queue.sit_out_pause(stop).await;
         return Ok(None);
     }
     if unanswered {

@@ -18,11 +18,19 @@ mod reclaiming;
 /// The janitor, `fsck`, and what else operators run.
 mod maintenance;
 
+use redis_consumer::queue::{Queue, QueueSettings, RedisSettings};
+
 use crate::peers::cluster::Cluster;
 use crate::peers::redis::Redis;
 
 /// When jobs were last heard of that nobody works any more.
 const OLD: &str = "2023-07-12T16:31:13.123456+00:00";
+
+/// A queue of the name `segmentation`, without a process.
+fn queue(redis: &Redis) -> Queue {
+    let server = RedisSettings::plain("127.0.0.1", redis.port());
+    Queue::new(QueueSettings::new(server, "segmentation", "survivor"))
+}
 
 async fn cluster() -> Cluster {
     Cluster::with_nuclei(Redis::start()).await

@@ -15,6 +15,7 @@ pub(crate) mod folders;
 pub(crate) mod graph_models;
 pub(crate) mod hostile_files;
 pub(crate) mod kiosk_client;
+pub(crate) mod listening;
 pub(crate) mod objects;
 pub(crate) mod outcome;
 pub(crate) mod proxy;

@@ -4,7 +4,6 @@
 
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use futures::{StreamExt as _, TryStreamExt as _, future};
@@ -17,10 +16,10 @@ use hyper_util::rt::TokioIo;
 use redis_consumer::storage::Storage;
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::net::TcpStream;
 
 use super::faults::{Fault, Faults};
+use super::listening::Listening;
 use super::objects;
 
 /// The one bucket of the server.
@@ -32,11 +31,10 @@ pub(crate) const SECRET_KEY: &str = "test-secret-key";
 
 /// The running server; it ends when this is dropped.
 pub(crate) struct S3Server {
-    address: SocketAddr,
+    listening: Listening,
     root: tempfile::TempDir,
     /// What goes wrong, and what it was asked.
     pub(crate) faults: Faults,
-    _stop: oneshot::Sender<()>,
 }
 
 impl S3Server {
@@ -44,37 +42,22 @@ impl S3Server {
     pub(crate) fn start() -> Self {
         let root = tempfile::tempdir().expect("a folder for the objects");
         fs::create_dir(root.path().join(BUCKET)).expect("a folder for the bucket");
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        listener
-            .set_nonblocking(true)
-            .expect("a non-blocking socket");
-        let address = listener.local_addr().expect("an address");
         let mut builder =
             S3ServiceBuilder::new(s3s_fs::FileSystem::new(root.path()).expect("a store"));
         builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
         let (service, faults) = (builder.build(), Faults::default());
-        let (stop, stopped) = oneshot::channel();
-        let accepting = accept(listener, service, faults.clone());
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .expect("a runtime");
-            runtime.block_on(async {
-                tokio::select! { _ = stopped => {}, () = accepting => {} }
-            });
-        });
+        let known = faults.clone();
+        let serve = move |socket| serve(socket, service.clone(), known.clone());
         Self {
-            address,
+            listening: Listening::start(serve),
             root,
             faults,
-            _stop: stop,
         }
     }
 
     /// `http://127.0.0.1:<port>`.
     pub(crate) fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.listening.address)
     }
 
     /// The variables that make a program use this server.
@@ -124,13 +107,6 @@ impl S3Server {
     }
 }
 
-async fn accept(listener: std::net::TcpListener, service: S3Service, faults: Faults) {
-    let listener = TcpListener::from_std(listener).expect("a listening socket");
-    while let Ok((socket, _)) = listener.accept().await {
-        tokio::spawn(serve(socket, service.clone(), faults.clone()));
-    }
-}
-
 async fn serve(socket: TcpStream, service: S3Service, faults: Faults) {
     let answer = service_fn(|request: Request<Incoming>| {
         let fault = faults.meet(&request);
@@ -151,8 +127,6 @@ async fn serve(socket: TcpStream, service: S3Service, faults: Faults) {
             }
         }
     });
-    // Answers come in several pieces, which must not wait for each other's acknowledgement.
-    let _ = socket.set_nodelay(true);
     // An error here is a client that left, or a fault.
     let _ = http1::Builder::new()
         .serve_connection(TokioIo::new(socket), answer)

@@ -14,7 +14,8 @@ pub fn zeros<T: Copy + Default>(count: usize) -> Vec<T> {
     std::iter::repeat_n(T::default(), count).collect()
 }
 
-/// Runs a loop with the widest registers that this machine has. What the loop calls has to be inlined into it.
+/// Runs a loop with the widest registers that this machine has. The closure has to be `#[inline(always)]`, and what it calls
+/// inlined into it, or the loop stays as it is.
 ///
 /// Results stay the same: nothing is fused or reordered.
 #[inline(always)]

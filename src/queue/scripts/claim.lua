@@ -2,16 +2,18 @@
 -- list has already comes first: it was taken by a call whose reply was lost. If the slot had to abandon it, as Redis refused to
 -- settle it, that counts as a death.
 -- `requeue.lua` and `take_lease.lua` stand above.
--- KEYS[4]: processing list of the slot   KEYS[6]: there while the queue is paused
+-- KEYS[4]: processing list of the slot   KEYS[5]: there while the queue is paused   KEYS[6]: consumers by last heartbeat
 -- ARGV[7]: how many due jobs to promote, and entries to look at
 -- ARGV[8]: token of the job that the slot abandoned last, or nothing   ARGV[9]: whether the slot's list may have an entry: 1, or 0
 -- Returns: {dropped, requeued, job, token, crashes, fields}; only {dropped, requeued} when there is nothing to do, and a third
 --          value while the queue is paused.
 --          dropped is a flat list of key, why, …; requeued one of job, cause, crashes, …
 
+need(KEYS[6], 'ZADD')
+
 -- Mostly there is neither a pause nor a delayed job.
-local is_plain = redis.call('EXISTS', KEYS[6], delayed) == 0
-local paused = not is_plain and redis.call('EXISTS', KEYS[6]) == 1
+local is_plain = redis.call('EXISTS', KEYS[5], delayed) == 0
+local paused = not is_plain and redis.call('EXISTS', KEYS[5]) == 1
 
 local function drop(job, why)
   redis.call('LREM', processing, 1, job)
@@ -71,6 +73,6 @@ for _ = 1, tonumber(ARGV[7]) do
 end
 -- The slot may be given an entry while it waits for one. Should the consumer die then, its lists are looked into only if it is
 -- known. A job's lease is looked at in any case.
-redis.call('ZADD', KEYS[5], now, ARGV[3])
+redis.call('ZADD', KEYS[6], now, ARGV[3])
 if paused then return { dropped, requeued, 1 } end
 return { dropped, requeued }

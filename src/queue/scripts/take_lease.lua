@@ -1,12 +1,11 @@
 -- Shared by `claim` and `claim_job`, which stand below it: how a job comes under a lease.
 -- `requeue.lua` stands above.
--- KEYS[4]: processing list that has the job's entry   KEYS[5]: consumers by last heartbeat
+-- KEYS[4]: processing list that has the job's entry
 -- ARGV[3]: consumer name   ARGV[4]: token, never used before   ARGV[5]: lease in ms   ARGV[6]: time stamp for updated_at
 local processing = KEYS[4]
 need(leases, 'ZADD', 'ZREM')
 need(delayed, 'ZADD', 'ZREM')
 need(processing, 'LREM')
-need(KEYS[5], 'ZADD')
 
 -- Takes a job that has these fields, a flat list of name, value, … Returns: job, token, crashes, fields
 local function take_lease(job, crashes, claims, fields)

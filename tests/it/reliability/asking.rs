@@ -1,18 +1,15 @@
 //! What a job is asked of Redis, and when more is asked to be on the safe side.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use redis_consumer::queue::{Lease, Queue, QueueSettings, RedisSettings, Settled};
+use redis_consumer::queue::{Lease, Queue, Settled};
 use tokio_util::sync::CancellationToken;
 
+use super::queue;
 use crate::peers::redis::Redis;
 
-const LIST: &str = "processing-segmentation:pod-1";
-
-fn queue(redis: &Redis) -> Queue {
-    let server = RedisSettings::plain("127.0.0.1", redis.port());
-    Queue::new(QueueSettings::new(server, "segmentation", "pod-1"))
-}
+const LIST: &str = "processing-segmentation:survivor";
 
 fn write(redis: &Redis, job: &str, list: &str) {
     let _: u32 = redis.ask(&["HSET", job, "status", "new", "err", "a field as any other"]);
@@ -163,5 +160,5 @@ async fn what_a_claim_writes_is_among_the_fields_that_it_gives() {
         ),
         ("8", "2")
     );
-    assert_eq!(given.collect::<std::collections::HashMap<_, _>>(), written);
+    assert_eq!(given.collect::<HashMap<_, _>>(), written);
 }

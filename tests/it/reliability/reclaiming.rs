@@ -7,15 +7,9 @@ use redis_consumer::queue::{Queue, QueueSettings, RedisSettings};
 use redis_consumer::serving::Method;
 use tokio_util::sync::CancellationToken;
 
-use super::cluster;
+use super::{cluster, queue};
 use crate::peers::cluster::{Cluster, FIELDS, NUCLEI, eventually};
 use crate::peers::redis::Redis;
-
-/// A queue of the name `segmentation`, without a process.
-fn queue(redis: &Redis) -> Queue {
-    let server = RedisSettings::plain("127.0.0.1", redis.port());
-    Queue::new(QueueSettings::new(server, "segmentation", "survivor"))
-}
 
 /// How far clocks are put.
 const HOUR_MS: i64 = 3_600_000;
